@@ -1,0 +1,81 @@
+"""The command line: flags become calls; the only room that prints, catches and exits.
+
+The first word is matched against names; only then is that command's module imported, so that
+`--help`, `data list`, `report` and `plugins` never wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from sdd_eval import __version__, plugins
+from sdd_eval.errors import InputError, unknown_name
+
+#: Each command's module in this package has `run(arguments) -> exit code`.
+COMMANDS = {
+    "quickstart": "everything, on images that ship with scikit-learn: no download, no GPU",
+    "train": "train a checkpoint, with or without SD-Dropout",
+    "import": "make a checkpoint of weights from elsewhere, and measure its accuracy",
+    "data": "list, get, add, corrupt and check data sets",
+    "report": "one page, CSV and figures from the runs of a study",
+    "show": "what is known of a checkpoint",
+    "plugins": "what is installed, and what of it does not import",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `sdd-eval` and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def exit_code(arguments: Sequence[str]) -> int:
+    """Run a command line; the user's mistakes become one line on standard error."""
+    try:
+        return dispatch(list(arguments))
+    except InputError as error:
+        print(f"sdd-eval: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sdd-eval: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `sdd-eval … | head` has read enough
+        sys.stderr.close()
+        return 0
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Match the first word against commands and evaluators and hand over the rest."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"sdd-eval {__version__}")
+        return 0
+    name = arguments[0].replace("-", "_")
+    if name in COMMANDS:
+        command = importlib.import_module(f"sdd_eval.cli.{name}_command")
+        return int(command.run(arguments[1:]))
+    evaluators = plugins.names("evaluators")
+    if name in evaluators:
+        from sdd_eval.cli import evaluate_command
+
+        return evaluate_command.run(name, arguments[1:])
+    raise unknown_name("command", arguments[0], [*COMMANDS, *evaluators])
+
+
+def usage() -> str:
+    """The names of all commands."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{line}" for name, line in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: sdd-eval COMMAND …      (sdd-eval COMMAND --help tells its flags)",
+            "",
+            *lines,
+            "",
+            "evaluators: sdd-eval EVALUATOR CHECKPOINT… measures each checkpoint",
+            f"  {'  '.join(plugins.names('evaluators'))}",
+        ]
+    )

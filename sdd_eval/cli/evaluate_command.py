@@ -1,0 +1,162 @@
+"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every evaluator that is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from sdd_eval import plugins
+from sdd_eval.cli.bars import Bar
+from sdd_eval.cli.flags import Work, command_line, parse, prepared, table
+from sdd_eval.data.root import data_root
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import Measurement, encode
+from sdd_eval.store import plain_name
+
+#: More rows than this are not for a terminal: only the means are printed.
+ROWS = 24
+
+
+@dataclass(frozen=True)
+class Common:
+    """What to look at, and where results go."""
+
+    dataset: str | None = None
+    """Test set, or a folder of images; by default the one that the checkpoint was trained for."""
+    limit: int | None = None
+    """Look at only so many images: a seeded subset, balanced by class."""
+    seed: int = 0
+    """Seed of the subset and of everything random."""
+    batch_size: int = 256
+    """Images a step."""
+    checkpoints: Path = Path("checkpoints")
+    """Where checkpoints are looked for by name."""
+    reports: Path = Path("reports")
+    """Where studies lie."""
+    study: str = "default"
+    """The study that the run belongs to."""
+    json: bool = False
+    """Print the runs as JSON instead of a table."""
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Measure each checkpoint by the evaluator of that name."""
+    evaluator = plugins.load("evaluators", name)
+    flags: Any = parse(
+        _flags(evaluator), arguments, name.replace("_", "-"), evaluator.__doc__ or ""
+    )
+    if not flags.checkpoint:
+        raise InputError(f"which checkpoint? sdd-eval {name} CHECKPOINT… names at least one")
+    common: Common = flags.common
+    device = prepared(flags.work)
+    folders = [found_checkpoint(each, common.checkpoints) for each in flags.checkpoint]
+
+    from sdd_eval.evaluation import Request, evaluate_checkpoint
+
+    request = Request(
+        evaluator=flags.settings,
+        study=common.reports / plain_name("--study", common.study),
+        data_root=data_root(flags.work.data_root),
+        dataset=common.dataset,
+        limit=common.limit,
+        seed=common.seed,
+        device=device,
+        batch_size=common.batch_size,
+        command=command_line(),
+        trust_code=flags.work.trust_code,
+    )
+    for folder in folders:
+        with Bar(f"{name} {folder.name}: ") as bar:
+            outcome = evaluate_checkpoint(folder, request, bar)
+        if common.json:
+            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
+        else:
+            print(_told(outcome))
+    return 0
+
+
+def found_checkpoint(name: str, folder: Path) -> Path:
+    """A checkpoint's folder from its path or its name.
+
+    Raises:
+        InputError: there is none; the message names those that are there.
+    """
+    for path in (Path(name), folder / name):
+        if (path / "card.json").is_file():
+            return path
+        if path.name == "card.json" and path.is_file():
+            return path.parent
+    there = sorted(card.parent.name for card in folder.glob("*/card.json"))
+    raise unknown_name("checkpoint", name, there)
+
+
+def _flags(evaluator: Any) -> type[Any]:
+    """A dataclass of a command's flags: checkpoints, the evaluator's settings, and the rest."""
+    names = Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(help="folder of a checkpoint, or its name", metavar="CHECKPOINT…"),
+    ]
+    return dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("checkpoint", names, field(default=())),
+            ("settings", evaluator, field(default_factory=evaluator)),
+            ("common", Common, field(default_factory=Common)),
+            ("work", Work, field(default_factory=Work)),
+        ],
+        frozen=True,
+    )
+
+
+def _told(outcome: Any) -> str:
+    """A finished run as a person reads it."""
+    run = outcome.run
+    measured = list(run.measurements)
+    if len(measured) > ROWS:
+        told = plugins.load("evaluators", run.evaluator)
+        wanted = getattr(told, "headline", ()) or {m.metric for m in measured}
+        measured = _headline([m for m in measured if m.metric in wanted])
+    how = "measured" if outcome.looked else "scored again" if outcome.scored else "already there"
+    images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
+    origins = {name: each["origin"] for name, each in run.provenance["data"].items()}
+    told = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
+    rows = [(m.metric, _place(m), shown(m)) for m in measured]
+    left = len(run.measurements) - len(rows)
+    more = f"\n… and {left} more in the run" if left else ""
+    title = f"{run.checkpoint} · {run.evaluator} on {images} ({told}), {how}"
+    return f"{title}\n{table(rows, ('metric', 'at', 'value'))}{more}\n{outcome.path}\n"
+
+
+def _headline(measured: list[Measurement]) -> list[Measurement]:
+    """Of very many numbers a few of each metric: means before the parts that they are of."""
+    metrics = list(dict.fromkeys(m.metric for m in measured))
+    share = max(3, ROWS // len(metrics))
+    kept = []
+    for metric in metrics:
+        kept += sorted((m for m in measured if m.metric == metric), key=_rank)[:share]
+    return kept
+
+
+def _rank(measurement: Measurement) -> tuple[bool, int]:
+    """Means come before their parts: those called so, then those that fewer axes tell apart."""
+    at = measurement.at
+    return not str(at.get("outliers", "average")).startswith("average"), len(at)
+
+
+def _place(measurement: Measurement) -> str:
+    return " ".join(f"{axis}={value}" for axis, value in measurement.at.items())
+
+
+def shown(measurement: Measurement) -> str:
+    """A value as people read it: fractions that are rates in percent, the rest as they are."""
+    if measurement.unit == "fraction" and not measurement.metric.startswith(("ece", "mce")):
+        return f"{100 * measurement.value:.2f} %"
+    if measurement.unit in ("images", "count"):
+        return f"{measurement.value:,.0f}"
+    return f"{measurement.value:.4f}"

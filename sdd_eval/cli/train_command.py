@@ -1,0 +1,89 @@
+"""`sdd-eval train`: the fields of a `Recipe` and of its method are the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from sdd_eval import plugins
+from sdd_eval.cli.bars import Bar
+from sdd_eval.cli.flags import Work, parse, prepared
+from sdd_eval.data.root import data_root
+from sdd_eval.records import Card, Recipe
+
+
+@dataclass(frozen=True)
+class RecipeFlags(Recipe):
+    """How to train; the defaults are the paper's on CIFAR-100."""
+
+    method_options: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the checkpoint goes."""
+
+    name: str | None = None
+    """Name of the checkpoint; by default DATASET-ARCH-METHOD[-sddλ]-seedN."""
+    checkpoints: Path = Path("checkpoints")
+    """Folder of checkpoints."""
+    overwrite: bool = False
+    """Replace a checkpoint of this name that has another recipe."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train one checkpoint, or go on with one that was interrupted."""
+    method = plugins.load("methods", _method_name(arguments))
+    program = "Train a checkpoint; the same command goes on with one that was interrupted."
+    flags: Any = parse(_flags(method), arguments, "train", program)
+    device = prepared(flags.work)
+
+    from sdd_eval.training.train import train
+
+    with Bar() as bar:
+        card = train(
+            _recipe(flags),
+            flags.place.checkpoints,
+            name=flags.place.name,
+            data_root=data_root(flags.work.data_root),
+            device=device,
+            overwrite=flags.place.overwrite,
+            progress=bar,
+            trust_code=flags.work.trust_code,
+        )
+    print(_told(card, flags.place.checkpoints / card.name))
+    return 0
+
+
+def _method_name(arguments: Sequence[str]) -> str:
+    """The value of --method, needed before the flags are known: it brings flags of its own."""
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == "--method":
+            return after.replace("-", "_")
+        if here.startswith("--method="):
+            return here.removeprefix("--method=").replace("-", "_")
+    return Recipe.method
+
+
+def _flags(method: Any) -> type[Any]:
+    groups = {"recipe": RecipeFlags, "options": method, "place": Place, "work": Work}
+    fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
+    return dataclasses.make_dataclass("Flags", fields, frozen=True)
+
+
+def _recipe(flags: Any) -> Recipe:
+    """The recipe with its method's name as plugins have it, and the method's own settings."""
+    values = {f.name: getattr(flags.recipe, f.name) for f in dataclasses.fields(Recipe)}
+    values["method"] = flags.recipe.method.replace("-", "_")
+    values["method_options"] = dataclasses.asdict(flags.options)
+    return Recipe(**values)
+
+
+def _told(card: Card, folder: Path) -> str:
+    numbers = "  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items())
+    return f"{folder}\n{numbers}"

@@ -1,0 +1,1 @@
+"""Names become images: catalogue, download and verification, readers, the corruption recipe."""

@@ -1,0 +1,262 @@
+"""From a name to images: plugins, folders below the data root, and paths."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from sdd_eval import plugins
+from sdd_eval.data.dataset import CorruptedSet, Dataset
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.outliers import PAPER
+from sdd_eval.data.readers.corrupted_folder import open_folder, present, read_regenerated
+from sdd_eval.data.readers.npz import npz_files
+from sdd_eval.data.readers.users import CorruptedUsers, users_set
+from sdd_eval.data.root import data_root
+from sdd_eval.errors import InputError, unknown_name
+
+ALIASES = {"lsun": "lsun_resize"}
+
+#: Mean and std that go by a name of their own (R, G, B).
+CONSTANTS = {
+    "authors": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+OUTLIERS = {
+    "cifar10": PAPER,
+    "cifar100": PAPER,
+    "digits": ("photo_patches", "uniform", "gaussian"),
+}
+REGENERATED_FOLDERS = {"cifar10": "CIFAR-10-C-regenerated", "cifar100": "CIFAR-100-C-regenerated"}
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def plugin_name(name: str) -> str:
+    """The catalogue's spelling of a name: underscores, and the paper's "lsun" is lsun_resize.
+
+    >>> plugin_name("lsun"), plugin_name("photo-patches")
+    ('lsun_resize', 'photo_patches')
+    """
+    spelled = name.replace("-", "_")
+    return ALIASES.get(spelled, spelled)
+
+
+def dataset(name: str, root: Path | None = None) -> Dataset:
+    """The data set of a name: a plugin, a folder below the data root, or a path.
+
+    A path is that of a folder, of images or arrays, or of an `.npz` file.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    root = data_root(root)
+    if plugin_name(name) in plugins.names("datasets"):
+        return cast(Dataset, plugins.load("datasets", plugin_name(name)))
+    inside = root / name
+    for place in (inside, Path(name).expanduser()):
+        if name.strip("./") and (place.is_dir() or npz_files(place)):
+            return users_set(place, inside.name if place == inside and place.is_dir() else None)
+    raise unknown_name("data set", name, {*plugins.names("datasets"), *folder_names(root)})
+
+
+def folder_names(root: Path) -> tuple[str, ...]:
+    """The names of the folders in the data root, sorted; hidden ones are skipped."""
+    try:
+        found = [entry.name for entry in root.iterdir() if entry.is_dir()]
+    except OSError:
+        return ()
+    return tuple(sorted(name for name in found if not name.startswith(".")))
+
+
+def load_images(
+    name: str,
+    root: Path | None = None,
+    split: str = "test",
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+) -> ImageSet:
+    """The images of a split of a data set, in the shape of the network where that can be chosen.
+
+    Raises:
+        InputError: the name is unknown, or the set absent, broken or of another shape.
+    """
+    root = data_root(root)
+    found = dataset(name, root)
+    return found.load(root, split, image_size=image_size, channels=channels)
+
+
+def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:
+    """A corrupted rendering of `clean`: an official archive, NAME_c_regenerated, or the user's.
+
+    A regenerated one is read from its folder where that is there, and made on the fly where not.
+
+    Raises:
+        InputError: the name is unknown, or the set absent, broken or not made of `clean`.
+    """
+    root, spelled = data_root(root), plugin_name(name)
+    if spelled == f"{plugin_name(clean.name)}_c_regenerated":
+        return _regenerated(root, clean)
+    users = _users_corrupted(name, root)
+    if users is not None:
+        return _same_images(users.load_corrupted(root), clean)
+    archives = {key: value for key in plugins.names("datasets") if (value := _archive(key))}
+    if spelled not in archives:
+        usable = (*archives, f"{plugin_name(clean.name)}_c_regenerated")
+        raise unknown_name("corrupted set", name, usable)
+    if archives[spelled].clean != clean.name:
+        raise InputError(f"{spelled} is made of {archives[spelled].clean}, not of {clean.name}")
+    found: CorruptedSet = archives[spelled].load_corrupted(root)
+    return _same_images(found, clean)
+
+
+def _users_corrupted(name: str, root: Path) -> CorruptedUsers | None:
+    """A folder of the user's in the layout of CIFAR-C; None where the name is of something else."""
+    if plugin_name(name) in plugins.names("datasets"):
+        return None
+    try:
+        found = dataset(name, root)
+    except InputError:  # the caller knows better what could have been meant
+        return None
+    return found if isinstance(found, CorruptedUsers) else None
+
+
+def regenerated_folder(name: str, root: Path) -> Path:
+    """Where `sdd-eval data corrupt NAME` writes."""
+    return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
+
+
+def usual_outliers(dataset_name: str) -> tuple[str, ...]:
+    """The outlier sets for a test set: the paper's for CIFAR, what needs no download for others."""
+    return OUTLIERS.get(dataset_name, ("uniform", "gaussian"))
+
+
+def usual_corrupted(dataset_name: str, root: Path | None) -> str:
+    """The corrupted rendering for a test set: the archive, else what was or can be regenerated.
+
+    For a set of the user's a folder NAME_c of theirs is what the archive is for others.
+
+    Raises:
+        InputError: an archive exists for it and neither that nor a regenerated folder is there
+            (making all of CIFAR's on the fly takes minutes at every evaluation).
+    """
+    root = data_root(root)
+    if _users_corrupted(f"{dataset_name}_c", root) is not None:
+        return f"{dataset_name}_c"
+    regenerated = f"{dataset_name}_c_regenerated"
+    archive = _archive(f"{dataset_name}_c")
+    if archive is None or present(regenerated_folder(dataset_name, root)):
+        on_disk = archive is not None and archive.status(root).present
+        return f"{dataset_name}_c" if on_disk else regenerated
+    if archive.status(root).present:
+        return f"{dataset_name}_c"
+    raise InputError(
+        f"no corrupted {dataset_name} is there; `sdd-eval data get {dataset_name}_c` downloads "
+        f"the official one, `sdd-eval data corrupt {dataset_name}` makes one"
+    )
+
+
+def true_statistics(images: ImageSet) -> Statistics:
+    """Mean and std of each channel over all pixels, in [0, 1]; exact, by integer histograms."""
+    counts = np.zeros((images.channels, 256), dtype=np.int64)
+    for batch in images.batches(1024):
+        pixels = batch.numpy()
+        for channel in range(images.channels):
+            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    moments = [_moments(histogram.tolist()) for histogram in counts]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def standardisation(
+    name: str,
+    dataset_name: str,
+    root: Path | None = None,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+) -> Statistics:
+    """Mean and std by name: "authors", "imagenet", or a data set's own over its training split.
+
+    `dataset_name` is the set that the network is for, and gives the number of channels unless
+    `channels` does.
+
+    Raises:
+        InputError: the constants are for colour and the images are grey, or the name is unknown.
+    """
+    if name not in CONSTANTS:
+        _require_statistics(name, data_root(root))
+        training = load_images(name, root, "train", image_size=image_size, channels=channels)
+        return true_statistics(training)
+    if channels is None:
+        channels = load_images(dataset_name, root, image_size=image_size).channels
+    if channels != 3:
+        raise InputError(
+            f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
+            f"channel; use --standardisation {dataset_name}"
+        )
+    return CONSTANTS[name]
+
+
+def _require_statistics(name: str, root: Path) -> None:
+    """Refuse a name that is neither constants nor a data set, with both in what is known."""
+    try:
+        dataset(name, root)
+    except InputError as error:
+        raise unknown_name(
+            "standardisation", name, (*CONSTANTS, *plugins.names("datasets"))
+        ) from error
+
+
+def _archive(name: str) -> Any:
+    """The plugin of an official corrupted archive; None for any other name."""
+    if not name.endswith("_c") or name not in plugins.names("datasets"):
+        return None
+    found = plugins.load("datasets", name)
+    return found if hasattr(found, "load_corrupted") else None
+
+
+def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
+    folder = regenerated_folder(clean.name, root)
+    if present(folder):
+        made_of = read_regenerated(folder).get("source", {}).get("fingerprint")
+        if made_of not in (None, clean.fingerprint):
+            raise InputError(
+                f"{folder} was made of other images than {clean.name} has now; delete it, then "
+                f"`sdd-eval data corrupt {clean.name}`"
+            )
+        return _same_images(open_folder(f"{clean.name}_c_regenerated", folder), clean)
+    from sdd_eval.data.corruption.generated import GeneratedCorruptions
+
+    made: CorruptedSet = GeneratedCorruptions(clean)
+    return made
+
+
+def _same_images(corrupted: Any, clean: ImageSet) -> CorruptedSet:
+    """The corrupted set, its class names filled in, if it is made of these very images.
+
+    Raises:
+        InputError: number or labels differ.
+    """
+    labels = corrupted.labels
+    if len(labels) != len(clean):
+        raise InputError(
+            f"{corrupted.folder} holds {len(labels):,} images a severity, "
+            f"{clean.name} {len(clean):,}; they must be the same images"
+        )
+    if clean.labels is not None and not np.array_equal(labels, clean.labels):
+        raise InputError(f"{corrupted.folder}/labels.npy differs from the labels of {clean.name}")
+    found: CorruptedSet = dataclasses.replace(corrupted, class_names=clean.class_names)
+    return found
+
+
+def _moments(histogram: list[int]) -> tuple[float, float]:
+    """Mean and std of values 0 to 255, each divided by 255."""
+    count = sum(histogram)
+    total = sum(value * times for value, times in enumerate(histogram))
+    squares = sum(value * value * times for value, times in enumerate(histogram))
+    return total / count / 255, (count * squares - total * total) ** 0.5 / count / 255

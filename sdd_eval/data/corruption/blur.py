@@ -1,0 +1,169 @@
+"""Blurs: gaussian, defocus, glass, motion and zoom."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+
+from sdd_eval.data.corruption import zoom
+from sdd_eval.data.corruption.definition import (
+    Definition,
+    Draws,
+    Floats,
+    from_levels,
+    scaled,
+    truncated,
+    whole,
+)
+
+#: Kernels with more taps than this go through a Fourier transform.
+_MANY_TAPS = 100
+
+
+def gaussian(images: Floats, sigma: float) -> Floats:
+    """A gaussian over rows and columns, cut at 4 σ, the edge repeated."""
+    blurred: Floats = ndimage.gaussian_filter(
+        images, (0, sigma, sigma, 0), mode="nearest", truncate=4.0
+    )
+    return blurred
+
+
+def gaussian_blur(images: Floats, sigma: float) -> Floats:
+    """A gaussian of width σ."""
+    return gaussian(images, scaled(sigma, images.shape[1]))
+
+
+def defocus_kernel(radius: float, alias: float, side: int) -> NDArray[np.float64]:
+    """A disk of weight 1, smoothed by a gaussian of width `alias` over three pixels' length."""
+    radius, alias, reach = scaled(radius, side), scaled(alias, side), whole(1, side)
+    half = int(radius) + reach
+    line = np.arange(-half, half + 1)
+    disk = (line[:, None] ** 2 + line**2 <= radius**2).astype(np.float64)
+    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * alias**2))
+    smooth: NDArray[np.float64] = signal.convolve2d(
+        disk / disk.sum(), np.outer(taps, taps) / taps.sum() ** 2, mode="same"
+    )
+    return smooth
+
+
+def defocus_blur(images: Floats, constants: tuple[float, float]) -> Floats:
+    """Filter by a smoothed disk; the image is mirrored at its edge pixels."""
+    side = images.shape[1]
+    kernel = defocus_kernel(*constants, side)
+    half = len(kernel) // 2
+    padded = np.pad(images, ((0, 0), (half, half), (half, half), (0, 0)), mode="reflect")
+    if kernel.size > _MANY_TAPS:
+        window = kernel[None, :, :, None]
+        return np.concatenate(
+            [signal.fftconvolve(image[None], window, mode="valid") for image in padded]
+        ).astype(np.float32)
+    total = np.zeros_like(images)
+    for row, column in zip(*np.nonzero(kernel > 1e-9), strict=True):
+        part = padded[:, row : row + side, column : column + side]
+        total += float(kernel[row, column]) * part
+    return total
+
+
+def draw_offsets(
+    random: np.random.Generator, image: Floats, constants: tuple[float, int, int]
+) -> Draws:
+    """For each round, the row and column offset (rounds, 2, side, side) in −δ … δ − 1."""
+    side = len(image)
+    reach = whole(constants[1], side)
+    return (random.integers(-reach, reach, (constants[2], 2, side, side), dtype=np.int16),)
+
+
+def glass_sources(offsets: NDArray[np.int16], reach: int) -> NDArray[np.int64]:
+    """Which pixel each pixel (n, side²) shows after one scan that copies neighbours in place.
+
+    The scan runs from the last pixel to the first, so a neighbour that comes later in the image
+    has been overwritten by then, and what it shows itself is followed.
+    """
+    count, _, side, _ = offsets.shape
+    inner = np.zeros((side, side), dtype=bool)
+    inner[reach + 1 : side - reach + 1, reach + 1 : side - reach + 1] = True
+    here = np.arange(side * side).reshape(side, side)
+    shift = offsets[:, 0].astype(np.int64) * side + offsets[:, 1]
+    target = np.where(inner, here + shift, here).reshape(count, -1)
+    # A pointer forward leads to a pixel already overwritten; every other is a source as it was.
+    forward = (target > here.ravel()) & inner.ravel()[target]
+    while forward.any():
+        following = np.take_along_axis(target, target, axis=1)
+        onward = np.take_along_axis(forward, target, axis=1)
+        target, forward = np.where(forward, following, target), forward & onward
+    return target
+
+
+def glass_blur(
+    images: Floats, constants: tuple[float, int, int], offsets: NDArray[np.int16]
+) -> Floats:
+    """Blur to uint8, let neighbours be copied at random, blur again."""
+    sigma, delta, rounds = constants
+    count, side, _, channels = images.shape
+    sigma = scaled(sigma, side)
+    pixels = truncated(gaussian(images, sigma)).reshape(count, side * side, channels)
+    for step in range(rounds):
+        sources = glass_sources(offsets[:, step], whole(delta, side))
+        pixels = np.take_along_axis(pixels, sources[:, :, None], axis=1)
+    return gaussian(from_levels(pixels.reshape(images.shape)), sigma)
+
+
+def motion_kernel(radius: float, sigma: float, side: int) -> Floats:
+    """One-sided weights exp(−i² / 2σ²), i = 0 … 2 · radius, as far as float32 feels them."""
+    steps = np.arange(2 * whole(radius, side) + 1)
+    weights = np.exp(-(steps**2) / (2 * scaled(sigma, side) ** 2))
+    weights = weights[weights > 1e-9]
+    kernel: Floats = (weights / weights.sum()).astype(np.float32)
+    return kernel
+
+
+def motion(images: Floats, weights: Floats, degrees: NDArray[np.float64]) -> Floats:
+    """Each image averaged along a line at its own angle, one way; the edge is repeated."""
+    side, reach = images.shape[1], len(weights) - 1
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    angles = np.radians(degrees)[:, None] * np.ones(len(weights))
+    steps = np.arange(len(weights))
+    columns = np.ceil(steps * np.cos(angles) - 0.5).astype(int) + reach
+    rows = np.ceil(steps * np.sin(angles) - 0.5).astype(int) + reach
+    total = np.zeros_like(images)
+    for index, image in enumerate(padded):
+        for weight, row, column in zip(weights, rows[index], columns[index], strict=True):
+            total[index] += weight * image[row : row + side, column : column + side]
+    return total
+
+
+def draw_angle(random: np.random.Generator, image: Floats, constants: object) -> Draws:
+    """An angle between −45° and 45°."""
+    return (np.asarray(random.uniform(-45, 45)),)
+
+
+def motion_blur(
+    images: Floats, constants: tuple[float, float], degrees: NDArray[np.float64]
+) -> Floats:
+    """Blur along a line within 45° of the rows."""
+    return motion(images, motion_kernel(*constants, images.shape[1]), degrees)
+
+
+def zoom_blur(images: Floats, zooms: int) -> Floats:
+    """The mean of the image and its centre zooms 1, 1.01, … of which there are `zooms`."""
+    side = images.shape[1]
+    factors = tuple(1 + step / 100 for step in range(zooms))
+    return zoom.apply(zoom.zoom_operator(side, side, factors, True), images)
+
+
+BLUR = {
+    "gaussian_blur": Definition((0.4, 0.6, 0.7, 0.8, 1), gaussian_blur),
+    "defocus_blur": Definition(
+        ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)), defocus_blur
+    ),
+    "glass_blur": Definition(
+        ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+        glass_blur,
+        draw_offsets,
+    ),
+    "motion_blur": Definition(
+        ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)), motion_blur, draw_angle
+    ),
+    "zoom_blur": Definition((7, 12, 16, 21, 26), zoom_blur),
+}

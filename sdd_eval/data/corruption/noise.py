@@ -1,0 +1,51 @@
+"""Noise per value: gaussian, shot, impulse, speckle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdd_eval.data.corruption.definition import Definition, Draws, Floats
+
+
+def draw_normal(random: np.random.Generator, image: Floats, constants: float) -> Draws:
+    """A standard normal number for each value."""
+    return (random.standard_normal(image.shape, dtype=np.float32),)
+
+
+def draw_uniform(random: np.random.Generator, image: Floats, constants: float) -> Draws:
+    """A number in [0, 1) for each value."""
+    return (random.random(image.shape, dtype=np.float32),)
+
+
+def draw_photons(random: np.random.Generator, image: Floats, constants: float) -> Draws:
+    """How many photons are counted at each value, where white is `constants` of them."""
+    return (random.poisson(image.astype(np.float64) * constants).astype(np.float32),)
+
+
+def gaussian_noise(images: Floats, scale: float, noise: Floats) -> Floats:
+    """Add normal noise of standard deviation `scale`."""
+    return images + scale * noise
+
+
+def shot_noise(images: Floats, white: float, photons: Floats) -> Floats:
+    """Counted photons as brightness; `white` photons are white."""
+    return photons / white
+
+
+def impulse_noise(images: Floats, amount: float, chance: Floats) -> Floats:
+    """Salt and pepper: a share `amount` of the values becomes 1 or 0, each as often."""
+    peppered = np.where(chance < amount / 2, 0, images)
+    return np.where((chance >= amount / 2) & (chance < amount), 1, peppered)
+
+
+def speckle_noise(images: Floats, scale: float, noise: Floats) -> Floats:
+    """Add normal noise in proportion to the value."""
+    return images + images * (scale * noise)
+
+
+NOISE = {
+    "gaussian_noise": Definition((0.04, 0.06, 0.08, 0.09, 0.10), gaussian_noise, draw_normal),
+    "shot_noise": Definition((500, 250, 100, 75, 50), shot_noise, draw_photons),
+    "impulse_noise": Definition((0.01, 0.02, 0.03, 0.05, 0.07), impulse_noise, draw_uniform),
+    "speckle_noise": Definition((0.06, 0.1, 0.12, 0.16, 0.2), speckle_noise, draw_normal),
+}

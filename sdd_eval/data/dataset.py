@@ -1,0 +1,99 @@
+"""What a data set plugin is: a name that becomes images, and what is known of its publisher's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sdd_eval.data.images import ImageSet
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file to download; `folder` is where it belongs, relative to the data root."""
+
+    url: str
+    md5: str
+    filename: str
+    folder: str = "."
+    unpack: bool = True
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is on the disk of a set: `origin` as in `ImageSet`, or "absent"."""
+
+    origin: str
+    images: int
+    where: str
+
+    @property
+    def present(self) -> bool:
+        """Whether there is anything to load."""
+        return self.origin != "absent"
+
+
+class Dataset(Protocol):
+    """A data set plugin: an object of this shape behind an entry point of `sdd_eval.datasets`."""
+
+    @property
+    def name(self) -> str:
+        """The catalogue's name."""
+
+    @property
+    def summary(self) -> str:
+        """One line: what it is, and where it is from."""
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """What `sdd-eval data get` fetches; empty for sets that need no download or have none."""
+
+    def status(self, root: Path) -> Status:
+        """What is on the disk below the data root; quick, checksums only from the cache."""
+
+    def load(
+        self,
+        root: Path,
+        split: str = "test",
+        *,
+        image_size: int | None = None,
+        channels: int | None = None,
+    ) -> ImageSet:
+        """The images of a split ("train" or "test").
+
+        `image_size` and `channels` are what the network takes: sets without a size of their own
+        (folders, noise, patches) come in that shape, sets with one are refused if it differs.
+
+        Raises:
+            InputError: the set is absent (the message names the command that gets it), broken, or
+                of another shape.
+        """
+
+
+class CorruptedSet(Protocol):
+    """A test set in many renderings: the same images in the same order, corrupted."""
+
+    @property
+    def name(self) -> str:
+        """The catalogue's name, e.g. "cifar100_c", or NAME_c_regenerated."""
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The corruptions that are there, of the 19, in the order of the recipe."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the content, or of what determines it."""
+
+    @property
+    def origin(self) -> str:
+        """As in `ImageSet`; "regenerated" where the recipe of this package made it."""
+
+    @property
+    def frost(self) -> str:
+        """Where frost is from: "official", "synthetic", "photographs" or "unknown"."""
+
+    def cell(self, corruption: str, severity: int) -> ImageSet:
+        """The images of one corruption at one severity, 1 to 5."""

@@ -1,0 +1,174 @@
+"""sha256 and md5 of files, folders and arrays, remembered so that little is hashed twice.
+
+What is remembered lies in the user's cache folder, one small JSON file for each file or folder,
+and holds as long as size and time of change stay what they were. Where that folder cannot be
+written nothing is remembered, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.data.root import cache_folder
+from sdd_eval.errors import InputError
+from sdd_eval.store import write_record
+
+CHUNK = 1 << 20
+
+#: Two changes of a file within this time may leave the same time stamp (seconds).
+CLOCK_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Of a file, in hex: md5, which publishers give, and sha256, which this package uses."""
+
+    md5: str
+    sha256: str
+
+
+def of_file(path: Path, *, fresh: bool = False) -> Digests:
+    """Both checksums of a file in one pass; from the cache unless `fresh` or the file changed.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    remembered = None if fresh else known_file(path)
+    if remembered is not None:
+        return remembered
+    try:
+        stamp = _file_stamp(path)
+        _wait_out_clock_step(stamp[1])
+        digests = _hash_file(path)
+        unchanged = _file_stamp(path) == stamp
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if unchanged:
+        _remember(path, stamp, {"md5": digests.md5, "sha256": digests.sha256})
+    return digests
+
+
+def known_file(path: Path) -> Digests | None:
+    """Both checksums of a file if the cache has them; reads nothing of the file."""
+    with contextlib.suppress(OSError, KeyError):
+        found = _recall(path, _file_stamp(path))
+        return Digests(found["md5"], found["sha256"])
+    return None
+
+
+def of_folder(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
+    """sha256 over the sorted relative names and the contents of some files of a folder.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    remembered = None if fresh else known_folder(folder, files)
+    if remembered is not None:
+        return remembered
+    try:
+        stamp, newest = _folder_stamp(folder, files)
+        _wait_out_clock_step(newest)
+        content = _hash_folder(folder, files)
+        unchanged = _folder_stamp(folder, files)[0] == stamp
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror or error}") from error
+    if unchanged:
+        _remember(folder, stamp, {"sha256": content})
+    return content
+
+
+def known_folder(folder: Path, files: Sequence[str]) -> str | None:
+    """What `of_folder` gives if the cache has it; looks at names, sizes and times only."""
+    with contextlib.suppress(OSError, KeyError):
+        stamp, _ = _folder_stamp(folder, files)
+        return str(_recall(folder, stamp)["sha256"])
+    return None
+
+
+def of_arrays(*arrays: NDArray[Any] | None) -> str:
+    """sha256 over type, shape and content of arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none;")
+            continue
+        digest.update(f"{array.dtype.str}{array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def of_parts(*parts: object) -> str:
+    """sha256 over the JSON of plain values, e.g. of other fingerprints."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _hash_file(path: Path) -> Digests:
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            md5.update(chunk)
+            sha256.update(chunk)
+    return Digests(md5.hexdigest(), sha256.hexdigest())
+
+
+def _hash_folder(folder: Path, files: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        content = (folder / name).read_bytes()
+        # Lengths first: no two listings run together to the same bytes.
+        digest.update(f"{len(name.encode())} {len(content)} {name}".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _file_stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _folder_stamp(folder: Path, files: Iterable[str]) -> tuple[str, int]:
+    """sha256 over the listing (name, size, time), and the newest time in nanoseconds."""
+    digest, newest, base = hashlib.sha256(), 0, os.fspath(folder)
+    for name in sorted(files):
+        status = os.stat(f"{base}/{name}")
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        newest = max(newest, status.st_mtime_ns)
+    return digest.hexdigest(), newest
+
+
+def _wait_out_clock_step(changed_ns: int) -> None:
+    """Wait until another change would show in the time stamp, so that no stale sum is kept."""
+    age = time.time() - changed_ns / 1e9
+    if 0 <= age < CLOCK_STEP:
+        time.sleep(CLOCK_STEP - age)
+
+
+def _entry(path: Path) -> Path:
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32]
+    return cache_folder() / "fingerprints" / f"{name}.json"
+
+
+def _remember(path: Path, stamp: object, values: Mapping[str, str]) -> None:
+    entry = {"path": os.path.realpath(path), "stamp": stamp, **values}
+    with contextlib.suppress(InputError):  # a cache that cannot be written costs time only
+        write_record(_entry(path), entry)
+
+
+def _recall(path: Path, stamp: object) -> Mapping[str, str]:
+    """The values of an entry whose stamp still holds; empty where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        entry = json.loads(_entry(path).read_text(encoding="utf-8"))
+        if isinstance(entry, dict) and entry.get("stamp") == stamp:
+            return entry
+    return {}

@@ -1,0 +1,215 @@
+"""Sets of images in three kinds: an array in memory, rows of a file on disk, a streamed folder.
+
+Nothing but the `ImageSet` protocol is assumed anywhere else. Torch is imported only when batches
+are asked for, so that listing data sets stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sdd_eval.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Labels = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """Images of one square size, perhaps labelled.
+
+    `origin` says how far the set is its publisher's: "official", "partial: 1,200 of 5,640",
+    "unverified", "regenerated", "made here" …; it stands beside every number measured on it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The catalogue's name, or the folder's."""
+
+    @property
+    def labels(self) -> Labels | None:
+        """Class indices (n,), or None where there are none."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices; empty where unknown."""
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels."""
+
+    @property
+    def channels(self) -> int:
+        """One for grey, three for colour."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the content, in hex."""
+
+    @property
+    def origin(self) -> str:
+        """How far the set is its publisher's."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+
+
+def _chunks(total: int, size: int, indices: NDArray[np.int64] | None) -> Iterator[Any]:
+    """Slices or index arrays that cover the whole set, or `indices`, in steps of `size`."""
+    if indices is None:
+        yield from (slice(start, start + size) for start in range(0, total, size))
+    else:
+        yield from (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images in memory, (n, channels, side, side) uint8; moved to a device once, whole."""
+
+    name: str
+    images: Pixels
+    labels: Labels | None
+    fingerprint: str
+    origin: str
+    class_names: tuple[str, ...] = ()
+    _on_device: dict[str, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels."""
+        return int(self.images.shape[-1])
+
+    @property
+    def channels(self) -> int:
+        """One for grey, three for colour."""
+        return int(self.images.shape[1])
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+    def whole(self, device: str = "cpu") -> torch.Tensor:
+        """All images as one uint8 tensor on the device."""
+        import torch
+
+        if device not in self._on_device:
+            self._on_device[device] = torch.from_numpy(self.images).to(device)
+        return self._on_device[device]
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        import torch
+
+        images = self.whole(device)
+        for rows in _chunks(len(self), size, indices):
+            yield images[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device)]
+
+
+@dataclass(frozen=True)
+class MappedImages:
+    """Rows `start` to `stop` of a `.npy` file (rows, side, side, channels) uint8, read lazily."""
+
+    name: str
+    path: Path
+    start: int
+    stop: int
+    image_size: int
+    channels: int
+    labels: Labels | None
+    fingerprint: str
+    origin: str
+    class_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return self.stop - self.start
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        import torch
+
+        # Mapped anew for each pass: its pages leave memory with it.
+        mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)[self.start : self.stop]
+        for rows in _chunks(len(self), size, indices):
+            # A copy even where the layout would not need one: mapped rows cannot be written to.
+            pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
+            yield torch.from_numpy(pixels).to(device)
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Image files streamed from a folder: short side to `resize`, centre crop to `image_size`."""
+
+    name: str
+    folder: Path
+    files: Sequence[str]
+    image_size: int
+    channels: int
+    labels: Labels | None
+    fingerprint: str
+    origin: str
+    class_names: tuple[str, ...] = ()
+    resize: int | None = None
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.files)
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        import torch
+
+        wanted = np.arange(len(self)) if indices is None else indices
+        for rows in _chunks(len(self), size, wanted):
+            pixels = np.stack([self._read(self.folder / self.files[row]) for row in rows])
+            yield torch.from_numpy(pixels).to(device)
+
+    def _read(self, path: Path) -> Pixels:
+        """One image as (channels, side, side)."""
+        try:
+            with Image.open(path) as file:
+                image = file.convert("L" if self.channels == 1 else "RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path} is not an image that can be read: {error}") from error
+        try:
+            pixels = np.asarray(fit(image, self.resize, self.image_size))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def fit(image: Image.Image, resize: int | None, side: int) -> Image.Image:
+    """Short side to `resize` (bilinear, antialiased) unless None, then a centre crop to `side`.
+
+    Raises:
+        InputError: the crop is larger than the image.
+    """
+    if resize is not None and min(image.size) != resize:
+        scale = resize / min(image.size)
+        width, height = (max(resize, round(length * scale)) for length in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = ((length - side) // 2 for length in image.size)
+    if left < 0 or top < 0:
+        raise InputError(f"an image of {image.size[0]} × {image.size[1]} has no {side} px crop")
+    return image.crop((left, top, left + side, top + side))

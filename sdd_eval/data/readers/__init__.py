@@ -1,0 +1,1 @@
+"""One data set, or one family of layouts, a file."""

@@ -1,0 +1,175 @@
+"""CIFAR-10 and CIFAR-100 from the official Python pickles.
+
+Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.fingerprints import Digests, known_file, of_arrays, of_file
+from sdd_eval.data.images import ArrayImages, Labels, Pixels
+from sdd_eval.data.origin import ABSENT, judged, missing, require_shape, require_split
+from sdd_eval.data.readers.pickles import read_pickle
+from sdd_eval.errors import InputError
+
+SIDE = 32
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two sets; `train`, `test` and `meta` map file names to the publisher's md5."""
+
+    name: str
+    summary: str
+    folder: str
+    classes: int
+    labels_key: str
+    names_key: str
+    train: dict[str, str]
+    test: dict[str, str]
+    meta: dict[str, str]
+    archives: tuple[Archive, ...]
+    published: tuple[int, int] = (50_000, 10_000)
+    """Training and test images."""
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The publisher's md5 of each file, by its path below the data root."""
+        files = {**self.meta, **self.test, **self.train}
+        return {f"{self.folder}/{name}": md5 for name, md5 in files.items()}
+
+    def status(self, root: Path) -> Status:
+        """What there is of the test images; counted only where no checksum is known."""
+        place = root / self.folder
+        if not all((place / name).is_file() for name in self.test):
+            return Status(ABSENT, 0, str(place))
+        verified = self._verified(root, self.test, known_file)
+        published = self.published[1]
+        count = published if verified else sum(len(_images(place / name)) for name in self.test)
+        return Status(judged(count, published, verified), count, str(place))
+
+    def load(
+        self,
+        root: Path,
+        split: str = "test",
+        *,
+        image_size: int | None = None,
+        channels: int | None = None,
+    ) -> ArrayImages:
+        """The images of a split, (n, 3, 32, 32), with fine labels."""
+        require_split(self.name, split, "train", "test")
+        files = self.train if split == "train" else self.test
+        count = self.published[0 if split == "train" else 1]
+        place = root / self.folder
+        for name in (*files, *self.meta):
+            if not (place / name).is_file():
+                raise missing(self.name, place / name, bool(self.archives))
+        parts = [self._part(place / name) for name in files]
+        pixels = np.concatenate([part[0] for part in parts])
+        labels = np.concatenate([part[1] for part in parts])
+        origin = judged(len(pixels), count, self._verified(root, files, of_file))
+        names = self._class_names(place)
+        print_of = of_arrays(pixels, labels)
+        images = ArrayImages(self.name, pixels, labels, print_of, origin, names)
+        require_shape(images, image_size, channels)
+        return images
+
+    def _verified(
+        self, root: Path, files: dict[str, str], digests: Callable[[Path], Digests | None]
+    ) -> bool:
+        """Whether the files of a split, and the one with the names, are the publisher's."""
+        for name, md5 in {**files, **self.meta}.items():
+            found = digests(root / self.folder / name)
+            if found is None or found.md5 != md5:
+                return False
+        return True
+
+    def _part(self, path: Path) -> tuple[Pixels, Labels]:
+        """Images and labels of one file."""
+        data = read_pickle(path)
+        pixels = _checked_images(path, data)
+        try:
+            labels = np.asarray(data.get(self.labels_key), dtype=np.int64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: its {self.labels_key!r} are not numbers") from error
+        if labels.shape != (len(pixels),):
+            raise InputError(f"{path} has {len(pixels):,} images and labels of {labels.shape}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+            wrong = labels[(labels < 0) | (labels >= self.classes)][0]
+            raise InputError(f"{path} has the label {wrong}, not one of 0 to {self.classes - 1}")
+        return pixels, labels
+
+    def _class_names(self, place: Path) -> tuple[str, ...]:
+        """The names of the classes, in the order of their indices."""
+        (file,) = self.meta
+        names = read_pickle(place / file).get(self.names_key)
+        if not isinstance(names, list) or len(names) != self.classes:
+            raise InputError(f"{place / file} does not name {self.classes} classes")
+        return tuple(str(name) for name in names)
+
+
+def _images(path: Path) -> Pixels:
+    """The images of one file."""
+    return _checked_images(path, read_pickle(path))
+
+
+def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:
+    """The images of a pickle's content as (n, 3, 32, 32)."""
+    pixels = data.get("data")
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        raise InputError(f"{path} holds no 'data' of bytes")
+    if pixels.ndim != 2 or pixels.shape[1] != 3 * SIDE * SIDE:
+        raise InputError(f"{path} holds images of shape {pixels.shape[1:]}, not 3,072 values each")
+    return pixels.reshape(-1, 3, SIDE, SIDE)
+
+
+CIFAR10 = Cifar(
+    name="cifar10",
+    summary="10,000 test and 50,000 training images, 32×32, 10 classes",
+    folder="cifar-10-batches-py",
+    classes=10,
+    labels_key="labels",
+    names_key="label_names",
+    train={
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    },
+    test={"test_batch": "40351d587109b95175f43aff81a1287e"},
+    meta={"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
+    archives=(
+        Archive(
+            url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            md5="c58f30108f718f92721af3b95e74349a",
+            filename="cifar-10-python.tar.gz",
+        ),
+    ),
+)
+
+CIFAR100 = Cifar(
+    name="cifar100",
+    summary="10,000 test and 50,000 training images, 32×32, 100 classes",
+    folder="cifar-100-python",
+    classes=100,
+    labels_key="fine_labels",
+    names_key="fine_label_names",
+    train={"train": "16019d7e3df5f24257cddd939b257f8d"},
+    test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+    meta={"meta": "7973b15100ade9c7d40fb424638fde48"},
+    archives=(
+        Archive(
+            url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            md5="eb9058c3a382ffc7106e4002c42a8d85",
+            filename="cifar-100-python.tar.gz",
+        ),
+    ),
+)

@@ -1,0 +1,138 @@
+"""SVHN, cropped digits, from the official `.mat` files.
+
+Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Feature Learning",
+2011.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.fingerprints import known_file, of_arrays, of_file
+from sdd_eval.data.images import ArrayImages, Labels, Pixels
+from sdd_eval.data.origin import ABSENT, judged, missing, require_shape, require_split
+from sdd_eval.errors import InputError
+
+COUNTS = {"test": 26_032, "train": 73_257}
+MD5 = {"test": "eb5a983be6a315427106f1b164d9cef3", "train": "e26dedcc434d2e4c54c9b2d4a06d8373"}
+
+
+@dataclass(frozen=True)
+class Svhn:
+    """House numbers; `per_class` keeps that many of each class, in file order, of the test set.
+
+    The first 1,000 of each class are 10,000 images, as in the closest published code. The origin
+    speaks of the whole file: "partial: 50 of 26,032".
+    """
+
+    name: str
+    summary: str
+    per_class: int | None
+    archives: tuple[Archive, ...]
+    folder: str = "svhn"
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The publisher's md5 of the test file (`get` fetches no other), by its path."""
+        return {f"{self.folder}/test_32x32.mat": MD5["test"]}
+
+    def status(self, root: Path) -> Status:
+        """What there is of the test images; the labels are read only where no checksum is known."""
+        path = self._path(root, "test")
+        if not path.is_file():
+            return Status(ABSENT, 0, str(path))
+        digests = known_file(path)
+        verified = digests is not None and digests.md5 == MD5["test"]
+        if verified and self.per_class:
+            return Status("official", 10 * self.per_class, str(path))
+        labels = _labels(path)
+        images = len(_first_of_each(labels, self.per_class))
+        return Status(judged(len(labels), COUNTS["test"], verified), images, str(path))
+
+    def load(
+        self,
+        root: Path,
+        split: str = "test",
+        *,
+        image_size: int | None = None,
+        channels: int | None = None,
+    ) -> ArrayImages:
+        """The images (n, 3, 32, 32), labelled 0 to 9; all of them where the split is "train"."""
+        require_split(self.name, split, "train", "test")
+        path = self._path(root, split)
+        if not path.is_file():
+            raise missing(self.name, path, split == "test")
+        pixels, labels = _read(path)
+        verified = of_file(path).md5 == MD5[split]
+        origin = judged(len(labels), COUNTS[split], verified)
+        rows = _first_of_each(labels, self.per_class if split == "test" else None)
+        pixels, labels = pixels[rows], labels[rows]
+        names = tuple(str(digit) for digit in range(10))
+        images = ArrayImages(self.name, pixels, labels, of_arrays(pixels, labels), origin, names)
+        require_shape(images, image_size, channels)
+        return images
+
+    def _path(self, root: Path, split: str) -> Path:
+        return root / self.folder / f"{split}_32x32.mat"
+
+
+def _read(path: Path) -> tuple[Pixels, Labels]:
+    """All images and labels of a file."""
+    stored = _variables(path, "X", "y")["X"]
+    labels = _labels(path)
+    if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):
+        raise InputError(
+            f"{path} holds X of {stored.dtype} {stored.shape}, not bytes of (32, 32, 3, "
+            f"{len(labels):,})"
+        )
+    return np.ascontiguousarray(stored.transpose(3, 2, 0, 1)), labels
+
+
+def _labels(path: Path) -> Labels:
+    """The digits 0 to 9; the file writes 10 for the digit 0."""
+    labels = _variables(path, "y")["y"].reshape(-1).astype(np.int64)
+    if len(labels) == 0 or labels.min() < 1 or labels.max() > 10:
+        raise InputError(f"{path} has labels other than 1 to 10")
+    return labels % 10
+
+
+def _variables(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Some variables of a MATLAB file; the others are skipped unread."""
+    from scipy.io import loadmat
+
+    try:
+        found: dict[str, NDArray[Any]] = loadmat(path, variable_names=names)
+    except Exception as error:  # a broken file may raise anything
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} is not a MATLAB file that can be read: {cause}") from error
+    for name in names:
+        if name not in found:
+            raise InputError(f"{path} holds no {name!r}")
+    return found
+
+
+def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
+    """Rows of the first so many of each class, in file order; all rows where None."""
+    if per_class is None:
+        return np.arange(len(labels))
+    rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]
+    return np.sort(np.concatenate(rows))
+
+
+_ARCHIVES = (
+    Archive(
+        url="http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+        md5=MD5["test"],
+        filename="test_32x32.mat",
+        folder="svhn",
+        unpack=False,
+    ),
+)
+SVHN = Svhn("svhn", "house numbers, 32×32: the first 1,000 of each digit", 1000, _ARCHIVES)
+SVHN_ALL = Svhn("svhn_all", "house numbers, 32×32: all 26,032 test images", None, _ARCHIVES)

@@ -1,0 +1,21 @@
+"""Whether what lies below a root is the set it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdd_eval.data.dataset import Dataset, Status
+from sdd_eval.data.origin import missing
+
+
+def recognised(dataset: Dataset, root: Path) -> Status:
+    """Load a set, so that every file is read and hashed, and say what it is.
+
+    Raises:
+        InputError: it is not there, or broken (the file is named).
+    """
+    if not dataset.status(root).present:
+        raise missing(dataset.name, root, bool(dataset.archives))
+    load = getattr(dataset, "load_corrupted", dataset.load)
+    load(root)
+    return dataset.status(root)

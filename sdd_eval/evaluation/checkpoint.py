@@ -1,0 +1,113 @@
+"""Checkpoint × evaluator → run on the disk, doing only what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdd_eval import store
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation.inputs import Inputs, inputs_of
+from sdd_eval.evaluation.request import Request, checked
+from sdd_eval.evaluation.running import run, subject_of
+from sdd_eval.evaluators.settings import of_stage
+from sdd_eval.progress import Progress
+from sdd_eval.records import Card, Measurement, Run, encode
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run, where it lies, and whether this call had to look at images or to score."""
+
+    run: Run
+    path: Path
+    looked: bool
+    scored: bool
+
+
+def evaluate_checkpoint(
+    checkpoint: Path, request: Request, progress: Progress | None = None
+) -> Outcome:
+    """Evaluate one checkpoint folder, unless the run is there already.
+
+    A run that differs only in settings of scoring is scored again from its stored arrays.
+
+    Raises:
+        InputError: the checkpoint, the data or a setting is wrong, or another process is at it.
+    """
+    from sdd_eval.training import checkpoints
+
+    request = checked(request)
+    card = checkpoints.read_card(checkpoint)
+    checkpoints.require_trust(card, request.trust_code)
+    checkpoints.verify(checkpoint, card)
+    # Its folder is what it is called by: a copy must not pass for the original.
+    card = dataclasses.replace(card, name=checkpoint.resolve().name)
+    inputs = inputs_of(request, card, checkpoint.absolute().parent)
+    request = dataclasses.replace(request, limit=inputs.limit(request.limit))
+    path = _run_path(request, card, inputs)
+    stored = _whole(path)
+    if stored and _settings(stored, inputs.evaluator) == stored.settings:
+        return Outcome(stored, path, looked=False, scored=False)
+    with store.locked(path, "writing"):
+        stored = _whole(path)  # the process that held the lock a moment ago may have finished it
+        if stored:
+            return _scored_again(stored, path, inputs.evaluator)
+        model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
+        subject = subject_of(model, card.model, inputs, request, progress, card)
+        found = run(subject, inputs, card.name, card.weights_sha256, request.command)
+        store.write_run(path, found)
+    return Outcome(found, path, looked=True, scored=True)
+
+
+def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
+    """reports/STUDY/runs/CHECKPOINT/EVALUATOR-DATASET-KEY.json."""
+    evaluator = inputs.evaluator
+    key = store.key_of(
+        {
+            "evaluator": evaluator.name,
+            "version": evaluator.version,
+            "settings": of_stage(evaluator, "collect"),
+            "weights": card.weights_sha256,
+            "model": card.model,
+            "data": inputs.fingerprint,
+            "limit": request.limit,
+            "seed": request.seed,
+            **({"networks": inputs.compared} if inputs.networks else {}),
+        }
+    )
+    folder = request.study / "runs" / card.name
+    dataset = inputs.dataset.replace("/", "_")
+    return folder / f"{evaluator.name}-{dataset}-{key}.json"
+
+
+def _whole(path: Path) -> Run | None:
+    """A run that is there with all its arrays; None where there is none, or a damaged one."""
+    try:
+        run = store.read_run(path)
+        len(run.arrays)
+    except InputError:
+        return None
+    return run
+
+
+def _settings(run: Run, evaluator: Any) -> dict[str, Any]:
+    """The run's settings with the evaluator's settings of scoring."""
+    return {**run.settings, **encode(of_stage(evaluator, "score"))}
+
+
+def _scored_again(run: Run, path: Path, evaluator: Any) -> Outcome:
+    """A stored run with what other settings of scoring make of its arrays."""
+    measurements = _merged(run.measurements, evaluator.score(run.arrays))
+    settings = _settings(run, evaluator)
+    run = dataclasses.replace(run, settings=settings, measurements=measurements)
+    store.write_record(path, run)
+    return Outcome(run, path, looked=False, scored=True)
+
+
+def _merged(old: tuple[Measurement, ...], new: list[Measurement]) -> tuple[Measurement, ...]:
+    """New measurements beside old ones: the same metric at the same place is replaced."""
+    place = {(m.metric, repr(sorted(m.at.items()))): m for m in (*old, *new)}
+    return tuple(place.values())

@@ -1,0 +1,179 @@
+"""What an evaluation looks at: the test set, and what the settings name beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdd_eval import plugins
+from sdd_eval.data import catalogue
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.later import forgetful
+from sdd_eval.data.outliers import without_groups
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation.request import Request
+from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
+from sdd_eval.records import Card, ModelSpec, encode
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """An evaluator with its settings resolved, and the data sets that they name."""
+
+    evaluator: Any
+    data: ImageSet
+    sets: Mapping[str, Any]
+    networks: Mapping[str, Any]
+
+    @property
+    def dataset(self) -> str:
+        """The name that results are filed under: a corrupted rendering's, if there is one."""
+        kinds = loaded_names(self.evaluator)
+        corrupted = [name for name, kind in kinds.items() if kind == "corruptions"]
+        return corrupted[0] if corrupted else self.data.name
+
+    def limit(self, asked: int | None) -> int | None:
+        """The limit if it cuts the test set or one beside it, else None: nothing is a part then.
+
+        Training images are looked at whole, whatever the limit.
+        """
+        beside = [name for name, kind in loaded_names(self.evaluator).items() if kind == "images"]
+        largest = max(len(self.data), *(len(self.sets[name]) for name in beside), 0)
+        return asked if asked is not None and asked < largest else None
+
+    @property
+    def fingerprint(self) -> str:
+        """The test set's own, or one over it and the further sets'."""
+        if not self.sets:
+            return self.data.fingerprint
+        parts = [self.data.fingerprint, *(each.fingerprint for each in self.sets.values())]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What each further checkpoint is: its weights, and what its card says of the network."""
+        return {
+            name: {"weights": network.weights_sha256, "model": encode(network.spec)}
+            for name, network in self.networks.items()
+        }
+
+
+def inputs_of(request: Request, card: Card, beside: Path) -> Inputs:
+    """Load what a request asks for in the shape that the checkpoint's network takes."""
+    name = request.dataset or card.dataset
+    if name is None:
+        raise InputError(f"{card.name} does not say which data it is for; name them: --dataset")
+    images = catalogue.load_images(
+        name,
+        request.data_root,
+        image_size=card.model.image_size,
+        channels=card.model.channels,
+    )
+    return with_sets(request, images, card.model, beside, card.dataset or "")
+
+
+def with_sets(
+    request: Request,
+    images: ImageSet,
+    spec: ModelSpec,
+    beside: Path | None = None,
+    trained_on: str = "",
+) -> Inputs:
+    """Load what the settings name, and the usual where one names nothing.
+
+    `beside` is the folder in which checkpoints are looked for by name, `trained_on` the set that
+    the network was trained on, if that is known. In the settings an alias, a path and a default
+    all come down to the name of what is found.
+    """
+    evaluator = request.evaluator
+    kinds = settings_that_load(evaluator)
+    said = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
+    trained = _plain(next(filter(None, said), trained_on or images.name))
+    asking = _Asking(request, images, spec, beside, trained)
+    sets: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
+    for setting, kind in kinds.items():
+        value, found = LOADERS[kind](asking, getattr(evaluator, setting))
+        evaluator = dataclasses.replace(evaluator, **{setting: value})
+        (networks if kind == "checkpoint" else sets).update(found)
+    return Inputs(evaluator, images, sets, networks)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What a loader needs to know besides the value of its setting."""
+
+    request: Request
+    images: ImageSet
+    spec: ModelSpec
+    beside: Path | None
+    trained: str
+
+
+#: The value that a setting comes down to, and what it names, by name.
+_Found = tuple[Any, dict[str, Any]]
+
+
+def _outliers(asking: _Asking, asked: tuple[str, ...]) -> _Found:
+    """Sets of images beside the test set, each once, groups of them spelled out."""
+    usual = catalogue.usual_outliers(asking.images.name)
+    names = without_groups(asked, asking.trained) or usual
+    found = [_forgetful(asking, name, "test") for name in names]
+    called = tuple(each.name for each in found)
+    if len(set(called)) < len(called):
+        raise InputError(f"a set of images is named twice: {', '.join(called)}")
+    if asking.images.name in called:
+        raise InputError(f"{asking.images.name} is named beside itself: it is the test set")
+    return called, dict(zip(called, found, strict=True))
+
+
+def _corrupted(asking: _Asking, asked: str) -> _Found:
+    """A corrupted rendering of the test set."""
+    root = asking.request.data_root
+    name = asked or catalogue.usual_corrupted(asking.images.name, root)
+    found = catalogue.load_corrupted(name, root, clean=asking.images)
+    return found.name, {found.name: found}
+
+
+def _training(asking: _Asking, asked: str) -> _Found:
+    """The training images of the set that the network was trained on, if anything is fitted."""
+    if not getattr(asking.request.evaluator, "fits", False):
+        return asking.trained, {}
+    images = _forgetful(asking, asking.trained, "train")
+    return asking.trained, {training_key(asking.trained): images}
+
+
+def _checkpoint(asking: _Asking, asked: str) -> _Found:
+    """A checkpoint to compare with, if one is named."""
+    if not asked:
+        return asked, {}
+    from sdd_eval.training.compared import compared_checkpoint
+
+    trust_code = asking.request.trust_code
+    found = compared_checkpoint(asked, asking.beside, trust_code=trust_code)
+    return found.name, {found.name: found}
+
+
+LOADERS: Mapping[str, Callable[[_Asking, Any], _Found]] = {
+    "images": _outliers,
+    "corruptions": _corrupted,
+    "training": _training,
+    "checkpoint": _checkpoint,
+}
+
+
+def _plain(name: str) -> str:
+    """A plugin's name in the catalogue's spelling; any other as it is."""
+    spelled = catalogue.plugin_name(name)
+    return spelled if spelled in plugins.names("datasets") else name
+
+
+def _forgetful(asking: _Asking, name: str, split: str) -> ImageSet:
+    """A further set in the network's shape, in memory only while it is looked at."""
+    root, spec = asking.request.data_root, asking.spec
+    shape: dict[str, Any] = {"image_size": spec.image_size, "channels": spec.channels}
+    return forgetful(lambda: catalogue.load_images(name, root, split, **shape))

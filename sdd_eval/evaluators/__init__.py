@@ -1,0 +1,1 @@
+"""One question about a classifier a file."""

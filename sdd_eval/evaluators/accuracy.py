@@ -1,0 +1,60 @@
+"""How often is the classifier right? Top-1, top-5, and the likelihood of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from sdd_eval.metrics import classification
+from sdd_eval.records import Measurement
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.subject import Arrays, Subject
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy, top-5 accuracy where there are more than five classes, and the NLL."""
+
+    name: ClassVar[str] = "accuracy"
+    version: ClassVar[int] = 1
+
+    def collect(self, subject: Subject) -> Arrays:
+        """`logits` (n, classes) float32 and `labels` (n,)."""
+        labels = subject.labels()
+        return {"logits": subject.logits(), "labels": labels}
+
+    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
+        """`accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
+        logits, labels = arrays["logits"], arrays["labels"]
+        found = [
+            Measurement(
+                metric="accuracy",
+                value=classification.accuracy(logits, labels),
+                unit="fraction",
+                protocol="largest logit against the label; of equal logits the first class counts",
+            )
+        ]
+        if logits.shape[1] > TOP:
+            found.append(
+                Measurement(
+                    metric="accuracy_top5",
+                    value=classification.top_k_accuracy(logits, labels, TOP),
+                    unit="fraction",
+                    protocol="label among the 5 largest logits; equal logits ranked by class index",
+                )
+            )
+        found.append(
+            Measurement(
+                metric="nll",
+                value=classification.nll(logits, labels),
+                unit="nats",
+                protocol="mean of −log softmax of the label, float64, T = 1",
+            )
+        )
+        return found

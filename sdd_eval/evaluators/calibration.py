@@ -1,0 +1,128 @@
+"""Is the classifier as often right as it is sure? Calibration errors, before and after scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
+from sdd_eval.evaluators.settings import scores
+from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
+from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
+from sdd_eval.metrics.temperature import (
+    HIGHEST,
+    LOWEST,
+    CrossFitted,
+    FittedTemperature,
+    cross_fitted,
+)
+from sdd_eval.records import Measurement
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.subject import Arrays, Subject
+
+#: What stands in `at` of a number after temperature scaling; before it there is nothing.
+CROSS_FITTED = {"temperature": "cross-fitted"}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration errors, NLL and Brier score, as the network is and after temperature scaling."""
+
+    name: ClassVar[str] = "calibration"
+    version: ClassVar[int] = 2
+
+    bins: int = scores(10)
+    """Number M of bins of confidence, of equal widths or (ece_adaptive) of equally many images."""
+
+    def collect(self, subject: Subject) -> Arrays:
+        """`logits` (n, classes) float32 and `labels` (n,).
+
+        Raises:
+            InputError: fewer than one bin.
+        """
+        if self.bins < 1:
+            raise InputError(f"--bins is {self.bins}; at least 1 is needed")
+        labels = subject.labels()
+        return {"logits": subject.logits(), "labels": labels}
+
+    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
+        """The rows of `calibration_errors`, the bins, and the same errors after scaling.
+
+        Of every bin, from 1 to M: `bin_count`, `bin_confidence`, `bin_accuracy`, and
+        `bin_accuracy_calibrated` with the interval in which chance leaves a calibrated model's.
+        After scaling (`at` temperature "cross-fitted", from two images on): the errors again, and
+        `temperature_fitted` of each half. Bins are those of the network as it is.
+
+        Raises:
+            InputError: NaN or infinity among the logits.
+        """
+        logits, labels = arrays["logits"], arrays["labels"]
+        found = list(calibration_errors(logits, labels, self.bins, "T = 1", {}))
+        found += self._bins(logits, labels)
+        if len(labels) > 1:
+            scaling = cross_fitted(logits, labels)
+            how = _how(scaling)
+            found += calibration_errors(scaling.logits, labels, self.bins, how, CROSS_FITTED)
+            found += _temperatures(scaling)
+        return found
+
+    def _bins(self, logits: NDArray[Any], labels: NDArray[Any]) -> Iterator[Measurement]:
+        """The bins of the reliability diagram and its consistency band."""
+        confidence, correct = confidence_and_correct(logits, labels)
+        found = reliability_bins(confidence, correct, self.bins)
+        chance = calibrated_ece(confidence, self.bins, level=LEVEL)
+        return _of_bins(found, chance, equal_width(self.bins, "T = 1"))
+
+
+def _of_bins(found: ReliabilityBins, chance: CalibratedEce, protocol: str) -> Iterator[Measurement]:
+    """What is measured of each bin; of an empty one only that it is empty."""
+    bins = len(found.count)
+    simulated = (
+        f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
+        f"with these confidences lies in {100 * LEVEL:g} % of {DRAWS:,} simulations, seed 0, "
+        "of this bin by itself"
+    )
+    for index in range(bins):
+        at = {"bins": bins, "bin": index + 1}
+        count = int(found.count[index])
+        yield Measurement("bin_count", float(count), "images", at, protocol)
+        if count:
+            confidence, accuracy = float(found.confidence[index]), float(found.accuracy[index])
+            yield Measurement("bin_confidence", confidence, "fraction", at, protocol)
+            yield Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
+            yield Measurement(
+                metric="bin_accuracy_calibrated",
+                value=confidence,
+                unit="fraction",
+                at=at,
+                protocol=simulated,
+                low=float(chance.bin_low[index]),
+                high=float(chance.bin_high[index]),
+                level=LEVEL,
+            )
+
+
+def _how(scaling: CrossFitted) -> str:
+    """Temperature scaling in words; the report strips the fitted values from these."""
+    return (
+        "T cross-fitted: of two seeded halves of the images each is scaled with the other's, "
+        f"the first's {_fit(scaling.first)}, the second's {_fit(scaling.second)}"
+    )
+
+
+def _fit(fitted: FittedTemperature) -> str:
+    bound = ", a bound of the range" if fitted.at_bound else ""
+    return f"T = {fitted.value:.4g}{bound}, fitted by NLL within [{LOWEST:g}, {HIGHEST:g}]"
+
+
+def _temperatures(scaling: CrossFitted) -> Iterator[Measurement]:
+    """The temperature of each half, by which the other half's logits are divided."""
+    for half, fitted in (("first", scaling.first), ("second", scaling.second)):
+        protocol = f"{_fit(fitted)}, on one seeded half of the images to scale the other"
+        yield Measurement("temperature_fitted", fitted.value, "number", {"half": half}, protocol)

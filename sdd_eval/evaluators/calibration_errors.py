@@ -1,0 +1,118 @@
+"""Every calibration error of some logits, each number with the convention that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.brier import brier
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classification import confidence_and_correct, nll
+from sdd_eval.metrics.classwise_ece import classwise_ece
+from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
+from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
+from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.records import Measurement
+
+#: Of the intervals that say where chance leaves a calibrated model.
+LEVEL = 0.95
+
+#: Errors over equal-width bins of the confidence, each with what it adds to the bins' convention.
+OVER_EQUAL_WIDTHS = {
+    "ece": (ece, ""),
+    "mce": (maximum_calibration_error, "; the largest gap of a bin, however few its images"),
+    "ece_debiased": (
+        debiased_ece,
+        "; less what chance adds in expectation by the normal approximation of Kumar et al. "
+        "(2019), at least 0",
+    ),
+    "ece_debiased_l2": (
+        debiased_l2_calibration_error,
+        "; root of the mean squared gap less its bins' unbiased variances, Kumar et al. (2019), "
+        "at least 0; bins of one image contribute nothing",
+    ),
+}
+
+
+SMOOTH = (
+    "no bins: reflected Gaussian kernel, the smallest width σ with error ≤ σ (Błasiok, Nakkiran "
+    "2024); confidence = largest softmax probability at {scaling}, float64"
+)
+
+
+def equal_width(bins: int, scaling: str) -> str:
+    """The convention of equal-width bins, in words."""
+    return (
+        f"{bins} equal-width bins (0, 1/{bins}], …, ({bins - 1}/{bins}, 1]; "
+        f"confidence = largest softmax probability at {scaling}, float64, "
+        "within 1e-7 of an edge in the lower bin; empty bins contribute nothing"
+    )
+
+
+def calibration_errors(
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+) -> Iterator[Measurement]:
+    """`ece`, `mce`, `ece_debiased`, `ece_debiased_l2`, `ece_adaptive`, `ece_classwise`,
+    `ece_calibrated`, `ece_smooth`, `nll` and `brier` of logits (n, classes).
+
+    `ece_calibrated` is the mean ECE of a calibrated model with the same confidences, and its `low`
+    and `high` the central 95 %. All with `at`, those over bins also at their number; `scaling` says
+    in words what the logits were divided by.
+
+    Raises:
+        InputError: NaN or infinity among the logits.
+    """
+    confidence, correct = confidence_and_correct(logits, labels)
+    of_bins = {**at, "bins": bins}
+    yield from _over_bins(logits, labels, bins, scaling, of_bins)
+    yield _of_chance(calibrated_ece(confidence, bins, level=LEVEL), bins, scaling, of_bins)
+    smooth = smooth_ece(confidence, correct)
+    yield Measurement("ece_smooth", smooth, "fraction", at, SMOOTH.format(scaling=scaling))
+    protocol = f"mean of −log softmax of the label, float64, {scaling}"
+    yield Measurement("nll", nll(logits, labels), "nats", at, protocol)
+    protocol = f"squared distance to the label, summed over classes (0 to 2), float64, {scaling}"
+    yield Measurement("brier", brier(logits, labels), "number", at, protocol)
+
+
+def _over_bins(
+    logits: NDArray[Any], labels: NDArray[Any], bins: int, scaling: str, at: Mapping[str, Any]
+) -> Iterator[Measurement]:
+    """The errors over equal-width bins, over equally full ones, and class by class."""
+    confidence, correct = confidence_and_correct(logits, labels)
+    widths = equal_width(bins, scaling)
+    for metric, (error, note) in OVER_EQUAL_WIDTHS.items():
+        value = error(confidence, correct, bins)
+        yield Measurement(metric, value, "fraction", at, f"{widths}{note}")
+    protocol = (
+        f"{bins} bins of equally many images; confidence = largest softmax probability at "
+        f"{scaling}, float64; equal confidences share what is right among them"
+    )
+    value = adaptive_ece(confidence, correct, bins)
+    yield Measurement("ece_adaptive", value, "fraction", at, protocol)
+    protocol = (
+        f"mean over all classes of the error of the class's softmax probability at {scaling} over "
+        f"{bins} equal-width bins, each over all images"
+    )
+    value = classwise_ece(logits, labels, bins)
+    yield Measurement("ece_classwise", value, "fraction", at, protocol)
+
+
+def _of_chance(
+    chance: CalibratedEce, bins: int, scaling: str, at: Mapping[str, Any]
+) -> Measurement:
+    """What chance leaves a calibrated model, with the interval in which it mostly lies."""
+    protocol = (
+        f"{equal_width(bins, scaling)}; of a calibrated model with these confidences: mean, and in "
+        f"low and high the central {100 * LEVEL:g} %, of {DRAWS:,} simulations, seed 0"
+    )
+    return Measurement(
+        "ece_calibrated", chance.mean, "fraction", at, protocol, chance.low, chance.high, LEVEL
+    )

@@ -1,0 +1,1 @@
+"""Scores of how well an image fits what a network was trained on, one a file."""

@@ -1,0 +1,109 @@
+"""Run every variant of the attack over a subject's images and note what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sdd_eval.evaluators.fgsm_images import Space, StableFgsm
+from sdd_eval.evaluators.gradients import (
+    Loss,
+    is_zero,
+    own_prediction_gradients,
+    plain_loss,
+    stable_loss,
+)
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.fgsm import Variant
+    from sdd_eval.evaluators.subject import Subject
+
+Columns = Iterator[tuple[str, NDArray[Any]]]
+Plan = Mapping["Variant", Sequence[float]]
+LOSSES: Mapping[str, Loss] = {"stable": stable_loss, "float32": plain_loss}
+
+
+def predictions_under_attack(
+    subject: Subject, labels: NDArray[np.int64], plan: Plan, space: Space, fitted: float
+) -> dict[str, NDArray[Any]]:
+    """Predictions (n, sizes) and images without gradient (n,) of each variant; random controls.
+
+    `plan` gives the sizes ε of each variant, `fitted` the temperature of the variants that have
+    one. Random signs come one after the other, whatever the size of a batch.
+    """
+    attacker = Attacker(subject, plan, space, {"one": 1.0, "fitted": fitted})
+    # Filled in place: small arrays kept from each batch would pin the memory of large ones.
+    columns: dict[str, NDArray[Any]] = {}
+    subject.progress.start("attacked images", len(labels))
+    done = 0
+    for pixels in subject.pixels():
+        truth = torch.from_numpy(labels[done : done + len(pixels)]).to(pixels.device)
+        for name, values in attacker.columns(pixels, truth):
+            if name not in columns:
+                columns[name] = np.empty((len(labels), *values.shape[1:]), values.dtype)
+            columns[name][done : done + len(values)] = values
+        done += len(pixels)
+        subject.progress.advance(len(pixels))
+    return columns
+
+
+class Attacker:
+    """All variants on one batch after the other."""
+
+    def __init__(
+        self, subject: Subject, plan: Plan, space: Space, temperatures: Mapping[str, float]
+    ) -> None:
+        """What to attack, how, and what logits are divided by under each name."""
+        self.model, self.plan, self.space = subject.model, plan, space
+        self.temperatures = temperatures
+        self.stable_fgsm = StableFgsm(subject.model, subject.device)
+        self.generator = subject.generator("fgsm random signs")
+
+    def columns(self, pixels: torch.Tensor, labels: torch.Tensor) -> Columns:
+        """The arrays of one batch, by name."""
+        for variant, moved, no_gradient in self._attacks(pixels, labels):
+            self.space.check(variant.reading, pixels, moved, self.plan[variant])
+            yield f"predicted_{variant.column}", self._predicted(moved)
+            yield f"zero_gradient_{variant.column}", no_gradient.cpu().numpy()
+        yield from self._random_controls(pixels)
+
+    def _attacks(
+        self, pixels: torch.Tensor, labels: torch.Tensor
+    ) -> Iterator[tuple[Variant, torch.Tensor, torch.Tensor]]:
+        """Each variant with its images (sizes, n, …) and which had no gradient (n,)."""
+        yield from self._authors(pixels)
+        for variant, epsilons in self.plan.items():
+            if variant.reading != "authors":
+                sizes = self.space.sizes(variant.reading, epsilons)
+                temperature = self.temperatures[variant.temperature]
+                yield variant, *self.stable_fgsm(pixels, labels, sizes, temperature)
+
+    def _authors(
+        self, pixels: torch.Tensor
+    ) -> Iterator[tuple[Variant, torch.Tensor, torch.Tensor]]:
+        """The variants whose labels are the network's own predictions."""
+        variants = [variant for variant in self.plan if variant.reading == "authors"]
+        losses = [(LOSSES[v.gradient], self.temperatures[v.temperature]) for v in variants]
+        gradients = own_prediction_gradients(self.model, pixels, losses) if losses else []
+        for variant, gradient in zip(variants, gradients, strict=True):
+            moved = self.space.moved("authors", pixels, gradient, self.plan[variant])
+            yield variant, moved, is_zero(gradient)
+
+    def _random_controls(self, pixels: torch.Tensor) -> Columns:
+        """The same steps along random signs, at each reading's first size."""
+        coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
+        signs = coins.to(pixels) * 2 - 1
+        for reading, epsilon in {v.reading: sizes[0] for v, sizes in self.plan.items()}.items():
+            moved = self.space.moved(reading, pixels, signs, [epsilon])
+            yield f"predicted_{reading}_random", self._predicted(moved)[:, 0]
+
+    def _predicted(self, moved: torch.Tensor) -> NDArray[np.int64]:
+        """Classes (n, sizes) of moved images (sizes, n, …)."""
+        with torch.inference_mode():
+            classes = torch.stack([self.model(images).argmax(dim=1) for images in moved], dim=1)
+        found: NDArray[np.int64] = classes.cpu().numpy()
+        return found

@@ -1,0 +1,161 @@
+"""Does the classifier know when it is wrong? Selective prediction: answer only where sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.corruptions import FIFTEEN, SEVERITIES
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.settings import collects
+from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
+from sdd_eval.metrics.selective import selective_metrics
+from sdd_eval.records import Measurement
+
+if TYPE_CHECKING:
+    from sdd_eval.data.images import ImageSet
+    from sdd_eval.evaluators.subject import Arrays, Subject
+
+#: What each score is, to stand beside the numbers that it gave.
+MEANINGS = {
+    "msp": "largest softmax probability at T = 1, ranked by its log-odds, which do not saturate",
+    "max_logit": "largest logit",
+    "energy": "log Σ exp of the logits, T = 1",
+    "entropy": "minus the entropy of the softmax at T = 1",
+}
+#: What each metric is.
+CONVENTIONS = {
+    "aurc": "mean over k of the share of wrong images among the k surest",
+    "aurc_excess": "AURC less that of the best order with the same accuracy",
+    "augrc": "area under the share of all images that are accepted and wrong, over coverage",
+    "coverage_at_1_percent_risk": "largest share of images accepted with at most 1 % of them wrong",
+    "coverage_at_5_percent_risk": "largest share of images accepted with at most 5 % of them wrong",
+    "misclassification_auroc": "right images positive",
+    "misclassification_fpr_at_95_tpr": "right images positive; share of wrong ones at the highest "
+    "threshold that ≥ 95 % of the right ones reach, no interpolation",
+}
+CELL = "_in_"
+
+
+@dataclass(frozen=True)
+class Selective:
+    """Risk and coverage, and right against wrong, by four scores of confidence."""
+
+    name: ClassVar[str] = "selective"
+    version: ClassVar[int] = 1
+
+    corrupted: str = collects("", loads="corruptions", optional=True)
+    """Corrupted rendering of the test set to measure as well; default: none."""
+
+    def collect(self, subject: Subject) -> Arrays:
+        """`correct` (n,) bool and `scores` (n, 4) float64, a column each for `SCORES`.
+
+        With a corrupted set also `correct_in_NAME` (n, 5) and `scores_in_NAME` (n, 5, 4) of each
+        corruption, by severity, and `origin` (n,), which says how far that set is the publisher's.
+
+        Raises:
+            InputError: fewer than two classes, NaN or infinite logits, or a corrupted set that is
+                no rendering of the test set.
+        """
+        labels = subject.labels()
+        correct, scores = _looked_at(subject, subject.data, labels, subject.data.name)
+        arrays: Arrays = {"correct": correct, "scores": scores}
+        if self.corrupted:
+            rendering = subject.corrupted(self.corrupted)
+            for name in rendering.corruptions:
+                cells = [
+                    _looked_at(
+                        subject, rendering.cell(name, severity), labels, f"{name} {severity}"
+                    )
+                    for severity in SEVERITIES
+                ]
+                arrays[f"correct{CELL}{name}"] = np.stack([right for right, _ in cells], axis=1)
+                arrays[f"scores{CELL}{name}"] = np.stack([sure for _, sure in cells], axis=1)
+            arrays["origin"] = np.full(len(labels), f"{rendering.origin}, {rendering.frost} frost")
+        return arrays
+
+    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
+        """The metrics of each score (axis `detector`) on the test set, and on corrupted images.
+
+        Of corrupted images: means over the five severities of each corruption, and over the 15
+        corruptions at each severity and in all, where all 15 are there. AUROC and FPR are missing
+        where all images are right, or all wrong, and so is a mean that such a cell is in.
+        """
+        found: list[Measurement] = []
+        for column, detector in enumerate(SCORES):
+            clean = selective_metrics(arrays["scores"][:, column], arrays["correct"])
+            found += _rows(clean, {"detector": detector})
+            cells = _cells(arrays, column)
+            if cells:
+                source = f" ({arrays['origin'][0]})"
+                found += _means(cells, detector, source)
+        return found
+
+
+Cells = Mapping[tuple[str, int], Mapping[str, float]]
+
+
+def _looked_at(
+    subject: Subject, images: ImageSet, labels: NDArray[np.int64], note: str
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """What is right (n,), and the scores (n, 4), of the test set or one rendering of it."""
+    clean = subject.data
+    if len(images) != len(clean):
+        raise InputError(f"{note} has {len(images)} images, {clean.name} has {len(clean)}")
+    if images.labels is not None and not np.array_equal(images.labels, clean.labels):  # type: ignore[arg-type]
+        raise InputError(f"the labels of {images.name} are not those of {clean.name}")
+    logits = subject.logits(images, note, subject.indices())
+    correct: NDArray[np.bool_] = logits.argmax(axis=1) == labels
+    return correct, confidence_scores(logits)
+
+
+def _cells(arrays: Mapping[str, NDArray[Any]], column: int) -> Cells:
+    """The metrics of each corruption at each severity."""
+    return {
+        (name.removeprefix(f"scores{CELL}"), severity): selective_metrics(
+            arrays[name][:, index, column], arrays[name.replace("scores", "correct", 1)][:, index]
+        )
+        for name in arrays
+        if name.startswith(f"scores{CELL}")
+        for index, severity in enumerate(SEVERITIES)
+    }
+
+
+def _means(cells: Cells, detector: str, source: str) -> Iterator[Measurement]:
+    """Means over the severities of a corruption, over the 15 at a severity, and over all."""
+    names = dict.fromkeys(name for name, _ in cells)
+    for name in names:
+        mean = _mean([cells[name, severity] for severity in SEVERITIES])
+        at = {"detector": detector, "corruption": name}
+        yield from _rows(mean, at, f"; mean of severities 1–5{source}")
+    if set(FIFTEEN) <= set(names):
+        for severity in SEVERITIES:
+            mean = _mean([cells[name, severity] for name in FIFTEEN])
+            at_severity = {"detector": detector, "corruption": "mean of 15", "severity": severity}
+            yield from _rows(mean, at_severity, f"; mean over 15 corruptions{source}")
+        mean = _mean([cells[name, severity] for name in FIFTEEN for severity in SEVERITIES])
+        at = {"detector": detector, "corruption": "mean of 15"}
+        yield from _rows(mean, at, f"; mean over 15 corruptions × 5 severities{source}")
+
+
+def _mean(found: list[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that every one has."""
+    return {
+        metric: float(np.mean([each[metric] for each in found]))
+        for metric in CONVENTIONS
+        if all(metric in each for each in found)
+    }
+
+
+def _rows(
+    values: Mapping[str, float], at: Mapping[str, Any], note: str = ""
+) -> Iterator[Measurement]:
+    """Measurements of one score at one place, each with its convention."""
+    score = MEANINGS[at["detector"]]
+    for metric, value in values.items():
+        protocol = f"surest first by {score}; {CONVENTIONS[metric]}{note}"
+        yield Measurement(metric, value, "fraction", at, protocol)

@@ -1,0 +1,89 @@
+"""The two kinds of settings of an evaluator, told apart by their field.
+
+`collects(…)`: it changes what the network computes for an image, so it is part of the run's key.
+`scores(…)`: it changes only what is made of that; another value is another scoring of the same run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, TypeVar
+
+from sdd_eval.errors import unknown_name
+
+Value = TypeVar("Value")
+
+
+#: What a setting may have loaded.
+Kind = Literal["images", "corruptions", "checkpoint", "training"]
+
+
+def collects(default: Value, *, loads: Kind | None = None, optional: bool = False) -> Value:
+    """A setting that `collect` depends on.
+
+    With `loads`, the setting holds names of data sets (one, or a tuple); before `collect` they
+    are loaded into `subject.sets`. An empty value means the ones usual for the test set, or none
+    where the setting is `optional`. With `loads="checkpoint"` it holds the name of one, found in
+    `subject.networks`, or nothing.
+
+    "training" is the set that the network was trained on; its training images are loaded, under
+    `training_key` of its name, if the evaluator has `fits` and it is true.
+    """
+    metadata = {"stage": "collect", "loads": loads, "optional": optional}
+    field: Value = dataclasses.field(default=default, metadata=metadata)
+    return field
+
+
+def training_key(name: str) -> str:
+    """What the training images of a set are called in `subject.sets`."""
+    return f"{name} training"
+
+
+def scores(default: Value) -> Value:
+    """A setting that only `score` depends on; it must show in `at` of what it changes."""
+    field: Value = dataclasses.field(default=default, metadata={"stage": "score"})
+    return field
+
+
+def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:
+    """The settings of an evaluator that belong to a stage, by name; unmarked ones are "collect"."""
+    found = {}
+    for field in dataclasses.fields(evaluator):
+        if field.metadata.get("stage", "collect") == stage:
+            found[field.name] = getattr(evaluator, field.name)
+    return found
+
+
+def loaded_names(evaluator: Any) -> dict[str, str]:
+    """The names of further data sets in the settings, each with its kind."""
+    found = {}
+    for setting, kind in settings_that_load(evaluator).items():
+        value = getattr(evaluator, setting)
+        found.update(dict.fromkeys((value,) if isinstance(value, str) else tuple(value), kind))
+    return found
+
+
+def with_settings(evaluator: Any, **settings: Any) -> Any:
+    """The evaluator with other settings.
+
+    Raises:
+        InputError: it has no such setting.
+    """
+    known = [field.name for field in dataclasses.fields(evaluator)]
+    for name in settings:
+        if name not in known:
+            raise unknown_name(f"setting of {evaluator.name}", name, known)
+    return dataclasses.replace(evaluator, **settings)
+
+
+def settings_that_load(evaluator: Any) -> dict[str, str]:
+    """The settings that name further data sets, each with the kind that it names.
+
+    Optional ones that name none are left out.
+    """
+    found = {}
+    for field in dataclasses.fields(evaluator):
+        optional = field.metadata.get("optional", False)
+        if field.metadata.get("loads") and (getattr(evaluator, field.name) or not optional):
+            found[field.name] = field.metadata["loads"]
+    return found

@@ -1,0 +1,152 @@
+"""What an evaluator may touch: a network, images, and the means to run the one over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.subsets import subset
+from sdd_eval.errors import InputError
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.randomness import generator
+from sdd_eval.records import Card, Measurement, ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from sdd_eval.data.dataset import CorruptedSet
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Evaluator(Protocol):
+    """One question about a classifier: a frozen dataclass whose fields are its settings."""
+
+    @property
+    def name(self) -> str:
+        """The plugin's name, also the subcommand's (a class variable)."""
+
+    @property
+    def version(self) -> int:
+        """Raised when the same settings give other arrays or measurements (a class variable)."""
+
+    def collect(self, subject: Subject) -> Arrays:
+        """Run the network; every array's first axis is images."""
+
+    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
+        """Numbers from those arrays; NumPy only."""
+
+
+class ComparedNetwork(Protocol):
+    """A further checkpoint, whose network is loaded when it is asked for."""
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its network is."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """Which weights it has."""
+
+    def network(self, device: str) -> torch.nn.Module:
+        """Its network on a device, in eval mode, its parameters frozen."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in eval mode with frozen parameters, pixels in [0, 1] → logits, and its images."""
+
+    model: torch.nn.Module
+    spec: ModelSpec
+    data: ImageSet
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    """Further `ImageSet`s and `CorruptedSet`s by name, as the settings ask for."""
+    networks: Mapping[str, ComparedNetwork] = field(default_factory=dict)
+    """Further checkpoints by name, as the settings ask for."""
+    card: Card | None = None
+    device: str = "cpu"
+    batch_size: int = 256
+    limit: int | None = None
+    seed: int = 0
+    progress: Progress = field(default_factory=Silent)
+
+    def indices(self, images: ImageSet | None = None) -> NDArray[np.int64]:
+        """Which images are looked at: all, or a seeded subset of `limit`, balanced by class."""
+        images = self.data if images is None else images
+        return subset(len(images), self.limit, labels=images.labels, seed=self.seed)
+
+    def labels(self) -> NDArray[np.int64]:
+        """The class indices of the images that are looked at.
+
+        Raises:
+            InputError: the set has no labels, or labels that the network has no class for.
+        """
+        labels = self.data.labels
+        if labels is None:
+            raise InputError(f"{self.data.name} has no labels; this needs them")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.spec.classes:
+            classes = int(labels.max()) + 1
+            raise InputError(
+                f"{self.data.name} has labels of {classes} classes, "
+                f"the network predicts {self.spec.classes}"
+            )
+        return labels[self.indices()]
+
+    def corrupted(self, name: str) -> CorruptedSet:
+        """A corrupted rendering of the test set."""
+        found: CorruptedSet = self.sets[name]
+        return found
+
+    def pixels(
+        self, images: ImageSet | None = None, indices: NDArray[np.int64] | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Batches of float32 pixels in [0, 1] on the device, of the images that are looked at.
+
+        `indices` are those to look at where `self.indices(images)` are not meant.
+
+        Raises:
+            InputError: the images have another size or other channels than the network takes.
+        """
+        images = self.data if images is None else images
+        theirs = (images.channels, images.image_size)
+        ours = (self.spec.channels, self.spec.image_size)
+        if theirs != ours:
+            raise InputError(
+                f"{images.name} has {theirs[0]}-channel images of {theirs[1]} pixels, "
+                f"the network takes {ours[0]} channels and {ours[1]} pixels"
+            )
+        chosen = self.indices(images) if indices is None else indices
+        for batch in images.batches(self.batch_size, chosen, self.device):
+            yield batch.float().div_(255)
+
+    def logits(
+        self,
+        images: ImageSet | None = None,
+        label: str = "",
+        indices: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Logits (n, classes) of the images that are looked at; `indices` as for `pixels`."""
+        import torch
+
+        images = self.data if images is None else images
+        chosen = self.indices(images) if indices is None else indices
+        self.progress.start(label or images.name, len(chosen))
+        found = []
+        with torch.inference_mode():
+            for batch in self.pixels(images, chosen):
+                found.append(self.model(batch).float().cpu().numpy())
+                self.progress.advance(len(batch))
+        return np.concatenate(found)
+
+    def generator(self, purpose: str, index: int = 0) -> torch.Generator:
+        """Random numbers on the CPU, derived from (seed, purpose, index)."""
+        return generator(self.seed, purpose, index)

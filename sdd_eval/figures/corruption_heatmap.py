@@ -1,0 +1,108 @@
+"""Accuracy for each corruption at each severity, and the difference that SD-Dropout makes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.rows import baselines, group_names, in_order, numbers, spreads, where
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+#: How many panels stand side by side.
+COLUMNS = 3
+
+
+@figure(
+    "Accuracy under corruption, cell by cell",
+    caption="Accuracy in percent, mean over seeds; the panels marked Δ show the change, in "
+    "percentage points, against the same method without SD-Dropout (positive: SD-Dropout is "
+    "better).",
+    evaluator="corruption",
+    metrics=("accuracy",),
+)
+def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+    """Corruption × severity, a panel a group and one a difference."""
+    from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import DOUBLE, SINGLE, plain
+
+    rows = where(results, evaluator="corruption", metric="accuracy")
+    rows = rows[rows["corruption"].notna() & rows["severity"].notna()]
+    if rows.empty:
+        return None
+    names, severities = in_order(rows["corruption"]), numbers(rows, "severity")
+    cells = {group: table(rows, group, names, severities) for group in group_names(rows)}
+    panels = [(plain(group, 30), values, False) for group, values in cells.items()]
+    for group, baseline in baselines(rows).items():
+        title = f"Δ {plain(group, 30)}" if len(cells) > 2 else "Δ with SD-Dropout"
+        panels.append((title, cells[group] - cells[baseline], True))
+    columns = min(COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    width = SINGLE if columns == 1 else DOUBLE
+    drawn = Figure(figsize=(width, (0.19 * len(names) + 0.65) * lines), layout="constrained")
+    grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
+    limit = max([5.0, *(float(np.nanmax(np.abs(v))) for _, v, d in panels if d)])
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, values, difference) in zip(grid.flat, panels, strict=False):
+        _panel(axes, values, limit if difference else None)
+        axes.set_title(title)
+        axes.set_xticks(np.arange(len(severities)) + 0.5, [f"{each:g}" for each in severities])
+        labels = [plain(name.replace("_", " "), 22) for name in names]
+        axes.set_yticks(np.arange(len(names)) + 0.5, labels)
+    for axes in grid[-1]:
+        axes.set_xlabel("Severity")
+    return drawn
+
+
+def table(
+    rows: pandas.DataFrame, group: str, names: list[str], severities: list[float]
+) -> NDArray[np.float64]:
+    """Mean accuracy in percent, corruption × severity; NaN where it was not measured."""
+    values = np.full((len(names), len(severities)), np.nan)
+    chosen = where(rows, group=group)
+    for (name, severity), found in spreads(chosen, "corruption", "severity").items():
+        place = names.index(name), severities.index(float(severity))
+        values[place] = 100 * found.mean
+    return values
+
+
+def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None) -> None:
+    """One table in colours, its numbers written into the cells; `limit` makes it a difference."""
+    span = {"vmin": 0, "vmax": 100} if limit is None else {"vmin": -limit, "vmax": limit}
+    mesh = axes.pcolormesh(
+        values,
+        cmap="cividis" if limit is None else "PuOr",
+        edgecolors="white",
+        linewidth=0.4,
+        snap=True,
+        **span,
+    )
+    mesh.set_array(np.ma.masked_invalid(values))
+    mesh.update_scalarmappable()
+    shades = np.asarray(mesh.get_facecolor(), dtype=float).reshape(*values.shape, 4)[..., :3]
+    for (line, column), value in np.ndenumerate(values):
+        text = "–" if math.isnan(value) else _shown(value, limit)
+        dark = float(shades[line, column] @ (0.299, 0.587, 0.114)) < 0.5
+        colour = "#fefefe" if dark and text != "–" else "#010101"
+        axes.text(column + 0.5, line + 0.5, text, ha="center", va="center", fontsize=7, c=colour)
+    axes.set(xlim=(0, values.shape[1]), ylim=(values.shape[0], 0))
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _shown(value: float, limit: float | None) -> str:
+    """A whole percent; a difference with its sign, and a decimal where all are small."""
+    if limit is None:
+        return f"{value:.0f}"
+    digits = 1 if limit < 10 else 0
+    return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else "0"

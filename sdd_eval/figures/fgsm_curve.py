@@ -1,0 +1,153 @@
+"""Accuracy under FGSM against ε, one panel a reading of ε."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: The readings of "ε = 0.2", with a title and the unit of the step.
+READINGS = {
+    "authors": ("As the authors ran it", "ε, standardised"),
+    "standardised": ("Standardised space", "ε, standardised"),
+    "pixel": ("Pixel space", "ε, pixels in [0, 1]"),
+}
+
+CONTROL = "the same step, random signs"
+
+
+@figure(
+    "Accuracy under FGSM",
+    caption="Accuracy after one signed-gradient step of size ε, in three readings that must not be "
+    "compared with each other: the authors' (predicted labels, values clipped in standardised "
+    "space), the same step with true labels and valid images, and the step in pixels. The gradient "
+    "is the one that does not underflow, at temperature 1. Whiskers: one standard deviation over "
+    "seeds. Hollow: the same step with random signs, the control.",
+    evaluator="fgsm",
+    metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
+)
+def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+    """Accuracy against ε (Goodfellow et al. 2015), with and without SD-Dropout."""
+    from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import DOUBLE, SINGLE, looks, plain
+
+    rows = where(results, evaluator="fgsm", temperature=1.0)
+    rows = _one_space(rows)
+    attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
+    if attacked.empty:
+        return None
+    rest = sorted(set(attacked["reading"]) - set(READINGS))
+    readings = [name for name in READINGS if name in set(attacked["reading"])] + rest
+    width = SINGLE if len(readings) == 1 else DOUBLE
+    groups = len(group_names(attacked))
+    entries = 2 if readings[1:] else 1
+    height = 2.4 + 0.17 * math.ceil((groups + 1) / entries)
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    panels = drawn.subplots(1, len(readings), squeeze=False, sharey=True)[0]
+    style = looks(group_names(results), with_sd_dropout(results))
+    for axes, reading in zip(panels, readings, strict=True):
+        _panel(axes, rows, attacked, reading, style)
+        title, unit = READINGS.get(reading, (plain(reading, 24), "ε"))
+        axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    panels[0].set_ylabel("Accuracy")
+    handles, labels = _legend(panels)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=entries, frameon=False)
+    return drawn
+
+
+def _one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Of each reading the rows with the commonest constants: two spaces do not mix in a line."""
+    import pandas
+
+    if "constants" not in rows or rows.empty:
+        return rows
+    chosen = []
+    for _, alike in rows.groupby("reading", sort=False):
+        named = alike["constants"].dropna()
+        common = None if named.empty else named.value_counts().index[0]
+        chosen.append(where(alike, constants=common))
+    return pandas.concat(chosen)
+
+
+def _panel(
+    axes: Axes,
+    rows: pandas.DataFrame,
+    attacked: pandas.DataFrame,
+    reading: str,
+    style: dict[str, Any],
+) -> None:
+    """One reading: a line a group, and its control."""
+    from sdd_eval.figures.style import plain
+
+    for group in group_names(attacked):
+        look = style[group]
+        chosen = where(attacked, reading=reading, group=group)
+        xs, means, stds = _curve(chosen, where(rows, reading=reading, group=group))
+        axes.errorbar(
+            xs,
+            means,
+            yerr=stds,
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            capsize=2,
+            markersize=3.2,
+            elinewidth=0.8,
+            label=plain(group),
+        )
+        control = where(rows, metric="fgsm_random_sign_accuracy", reading=reading, group=group)
+        xs, means, _ = _curve(control, control.head(0))
+        if xs:
+            axes.plot(
+                xs,
+                means,
+                color=look.colour,
+                linestyle=":" if len(xs) > 1 else "none",
+                marker=look.marker,
+                markerfacecolor="none",
+                markersize=2.6,
+                linewidth=0.9,
+                label=CONTROL,
+            )
+
+
+def _curve(
+    chosen: pandas.DataFrame, with_clean: pandas.DataFrame
+) -> tuple[list[float], list[float], list[float]]:
+    """ε, mean and standard deviation; ε = 0 is the accuracy before the attack."""
+    points = {}
+    before = where(with_clean, metric="fgsm_right_before")
+    if len(before):
+        found = spreads(before.drop_duplicates("checkpoint"), "group")
+        points[0.0] = next(iter(found.values()))
+    for epsilon in numbers(chosen, "epsilon"):
+        points[epsilon] = next(iter(spreads(where(chosen, epsilon=epsilon), "group").values()))
+    ordered = sorted(points.items())
+    stds = [0.0 if value.n < 2 else value.std for _, value in ordered]
+    return [epsilon for epsilon, _ in ordered], [value.mean for _, value in ordered], stds
+
+
+def _legend(panels: Any) -> tuple[list[Any], list[str]]:
+    """The groups of all panels, each once, and one entry for all controls."""
+    from matplotlib.lines import Line2D
+
+    from sdd_eval.figures.style import MUTED
+
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    control = found.pop(CONTROL, None)
+    if control is not None:
+        hollow: dict[str, Any] = {"markerfacecolor": "none", "markersize": 3, "linestyle": "none"}
+        found[CONTROL] = Line2D([], [], color=MUTED, marker="o", **hollow)
+    return list(found.values()), list(found)

@@ -1,0 +1,98 @@
+"""Choosing rows of a tidy table: by where they hold, by group, with means over seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sdd_eval.corruptions import NINETEEN
+from sdd_eval.statistics import Spread, spread
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
+    """The rows whose columns have these values; None stands for an empty cell.
+
+    Numbers are compared as numbers, also in a table that was read from a CSV file.
+    """
+    import numpy as np
+    import pandas
+
+    keep = np.ones(len(results), dtype=bool)
+    for name, value in values.items():
+        if name not in results:
+            keep &= value is None
+        elif value is None:
+            keep &= results[name].isna().to_numpy()
+        elif isinstance(value, int | float):
+            numbers = pandas.to_numeric(results[name], errors="coerce").to_numpy(dtype=float)
+            keep &= np.isclose(numbers, value, rtol=1e-9, atol=0)
+        else:
+            keep &= (results[name] == value).fillna(False).to_numpy(dtype=bool)
+    chosen: pandas.DataFrame = results[keep]
+    return chosen
+
+
+def group_names(results: pandas.DataFrame) -> list[str]:
+    """The groups: cross-entropy first, each method without SD-Dropout before with it."""
+    first = results.drop_duplicates("group")
+    keys = {}
+    for group, method, weight in zip(
+        first["group"], first["method"], first["sd_dropout"], strict=True
+    ):
+        known = isinstance(method, str)
+        amount = 0.0 if weight is None or math.isnan(weight) else float(weight)
+        keys[group] = (not known, method != "ce", str(method), amount, group)
+    return sorted(keys, key=keys.__getitem__)
+
+
+def with_sd_dropout(results: pandas.DataFrame) -> dict[str, bool]:
+    """Whether each group was trained with the SD-Dropout term."""
+    first = results.drop_duplicates("group")
+    weights = first["sd_dropout"].astype(float)
+    return dict(zip(first["group"], (weights > 0).tolist(), strict=True))
+
+
+def baselines(results: pandas.DataFrame) -> dict[str, str]:
+    """For each group with SD-Dropout, the one that differs only in not having it."""
+    first = results.drop_duplicates("group")
+    plain = {}
+    for row in first.to_dict("records"):
+        if row["sd_dropout"] == 0:
+            plain[row["method"], row.get("setting") or ""] = row["group"]
+    found = {}
+    for row in first.to_dict("records"):
+        if row["sd_dropout"] > 0 and (row["method"], row.get("setting") or "") in plain:
+            found[row["group"]] = plain[row["method"], row.get("setting") or ""]
+    return found
+
+
+def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, Spread]:
+    """Mean and standard deviation of the values, for each value of the columns `by`."""
+    keys = by[0] if len(by) == 1 else list(by)
+    found: dict[Any, Spread] = {}
+    for key, values in results.groupby(keys, dropna=False, sort=False)["value"]:
+        found[key] = spread(values.dropna())
+    return found
+
+
+def numbers(results: pandas.DataFrame, name: str) -> list[float]:
+    """The distinct numbers of a column, ascending."""
+    import pandas
+
+    values = pandas.to_numeric(results[name], errors="coerce").dropna().unique().tolist()
+    return sorted(float(value) for value in values)
+
+
+def in_order(corruptions: Any) -> list[str]:
+    """Corruptions in the benchmark's order, unknown ones after them by name."""
+    rank = {name: index for index, name in enumerate(NINETEEN)}
+    return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def mean_and_std(value: Spread, digits: int = 3, factor: float = 1) -> str:
+    """A spread as text: "0.043 ± 0.004", or the mean alone where there is one seed."""
+    mean = f"{value.mean * factor:.{digits}f}"
+    return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"

@@ -1,0 +1,129 @@
+"""The house style: print sizes, colours that survive colour blindness and grey, embedded fonts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdd_eval.errors import InputError
+
+#: Widths in inches of one and of two columns of a conference paper.
+SINGLE, DOUBLE = 3.3, 6.9
+
+#: Text, secondary text, lines behind the data, and background; the page gives each a dark twin.
+INK, MUTED, GRID, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#ffffff"
+
+#: Okabe and Ito (2008), without yellow and black, the darkest contrasts first.
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+
+#: The smallest text of any figure, in points.
+SMALL = 7
+
+_SALT = "sdd_eval"
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "figure.titlesize": 8,
+    "figure.dpi": 200,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "legend.facecolor": PAPER,
+    "legend.edgecolor": GRID,
+    "legend.framealpha": 0.9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": _SALT,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one group of checkpoints is drawn in every figure."""
+
+    colour: str
+    marker: str
+    line: str
+    hatch: str
+
+
+def looks(groups: list[str], with_sd_dropout: dict[str, bool]) -> dict[str, Look]:
+    """A look a group: solid lines with SD-Dropout and dashed ones without it."""
+    found = {}
+    for index, group in enumerate(groups):
+        turn = index % len(COLOURS)
+        line = "-" if with_sd_dropout.get(group) else "--"
+        found[group] = Look(COLOURS[turn], MARKERS[turn], line, HATCHES[turn])
+    return found
+
+
+@contextlib.contextmanager
+def house_style(style: Path | None = None) -> Iterator[None]:
+    """matplotlib's settings for a while, then the user's style file on top of them.
+
+    Inside another `house_style` nothing changes, so that the outer one's style file holds.
+
+    Raises:
+        InputError: the style file is not there or not one.
+    """
+    import matplotlib
+    import matplotlib.style
+
+    if style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT:
+        yield
+        return
+    with matplotlib.rc_context(_RC):
+        if style is not None:
+            _use(style)
+        yield
+
+
+def _use(style: Path) -> None:
+    """Lay a style file over the settings."""
+    import matplotlib
+
+    if not style.is_file():
+        raise InputError(f"--style {style} is not a file; give a matplotlib style file")
+    try:
+        matplotlib.rcParams.update(
+            matplotlib.rc_params_from_file(style, use_default_template=False)
+        )
+    except Exception as error:  # matplotlib raises several kinds
+        raise InputError(f"--style {style} is not a matplotlib style file: {error}") from error
+
+
+def plain(text: object, longest: int = 48) -> str:
+    """Text from outside as matplotlib shall show it: one line, not too long, no mathematics."""
+    words = " ".join(str(text).split())
+    short = words if len(words) <= longest else f"{words[: longest - 1]}…"
+    return short.replace("$", r"\$")

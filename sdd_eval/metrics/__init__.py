@@ -1,0 +1,1 @@
+"""Pure functions from arrays to numbers; no model, no data."""

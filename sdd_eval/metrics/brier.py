@@ -1,0 +1,39 @@
+"""The Brier score: squared distance of the probabilities from what happened.
+
+Source: Brier (1950), "Verification of forecasts expressed in terms of probability".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.metrics.arrays import class_indices
+from sdd_eval.metrics.logits import blocks, logit_matrix
+
+
+def brier(logits: Any, labels: Any) -> float:
+    """Mean over images of Σ over classes of (p − [class is the label])², from 0 to 2.
+
+    `logits` are (n, classes), `labels` (n,). This is Brier's own sum over all classes; some
+    libraries give half of it for two classes, or its mean over classes.
+
+    Raises:
+        InputError: NaN or infinity among the logits, or labels that do not fit them.
+
+    >>> brier([[0.0, 0.0], [0.0, 0.0]], [0, 1])
+    0.5
+    >>> brier([[1000.0, 0.0]], [1])
+    2.0
+    """
+    values = logit_matrix(logits)
+    truth = class_indices(labels, images=len(values), classes=values.shape[1])
+    total = 0.0
+    for rows, block in blocks(values):
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        block /= block.sum(axis=1, keepdims=True)
+        block[np.arange(len(block)), truth[rows]] -= 1
+        total += float(np.square(block, out=block).sum())
+    return total / len(values)

@@ -1,0 +1,101 @@
+"""Accuracy, top-k accuracy and negative log-likelihood of logits, in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.metrics.arrays import Numbers, class_indices
+from sdd_eval.metrics.logits import blocks, finite, logit_matrix
+
+
+def log_softmax(logits: Any, temperature: float = 1.0) -> Numbers:
+    """Logarithms of the softmax of logits (n, classes) divided by a temperature.
+
+    Raises:
+        InputError: there are no logits, or some are NaN or infinite.
+
+    >>> log_softmax([[1000.0, 0.0]])
+    array([[    0., -1000.]])
+    """
+    scaled = finite(logit_matrix(logits)) / temperature
+    shifted = scaled - scaled.max(axis=1, keepdims=True)
+    normalised: Numbers = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def softmax(logits: Any, temperature: float = 1.0) -> Numbers:
+    """Probabilities (n, classes) of logits divided by a temperature.
+
+    >>> softmax([[0.0, 0.0]])
+    array([[0.5, 0.5]])
+    """
+    probabilities: Numbers = np.exp(log_softmax(logits, temperature))
+    return probabilities
+
+
+def confidence_and_correct(logits: Any, labels: Any) -> tuple[Numbers, NDArray[np.bool_]]:
+    """The largest softmax probability of each image at T = 1, and whether it is the label's.
+
+    In float64, in one pass over blocks of images. Of equal logits the first class counts.
+
+    Raises:
+        InputError: NaN or infinity among the logits, or labels that do not fit them.
+
+    >>> confidence, correct = confidence_and_correct([[0.0, 0.0, -1e9]], [0])
+    >>> float(confidence[0]), bool(correct[0])
+    (0.5, True)
+    """
+    values = logit_matrix(logits)
+    truth = class_indices(labels, images=len(values), classes=values.shape[1])
+    confidence, predicted = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
+    for rows, block in blocks(values):
+        predicted[rows] = block.argmax(axis=1)
+        block -= np.take_along_axis(block, predicted[rows, None], axis=1)
+        confidence[rows] = 1 / np.exp(block, out=block).sum(axis=1)
+    return confidence, predicted == truth
+
+
+def accuracy(logits: Any, labels: Any) -> float:
+    """Fraction of images whose largest logit is the label's; of equal ones the first counts.
+
+    Raises:
+        InputError: NaN or infinity among the logits, or labels that do not fit them.
+
+    >>> accuracy([[2.0, 1.0], [2.0, 1.0]], [0, 1])
+    0.5
+    """
+    values = finite(logit_matrix(logits))
+    truth = class_indices(labels, images=len(values), classes=values.shape[1])
+    return float((values.argmax(axis=1) == truth).mean())
+
+
+def top_k_accuracy(logits: Any, labels: Any, k: int = 5) -> float:
+    """Fraction of images with fewer than k classes before the label's; equal ones by index.
+
+    >>> top_k_accuracy([[3.0, 2.0, 1.0]], [1], k=2)
+    1.0
+    """
+    values = finite(logit_matrix(logits))
+    truth = class_indices(labels, images=len(values), classes=values.shape[1])
+    own = values[np.arange(len(values)), truth][:, None]
+    earlier = np.arange(values.shape[1]) < truth[:, None]
+    before = ((values > own) | ((values == own) & earlier)).sum(axis=1)
+    return float((before < k).mean())
+
+
+def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood of the labels, in nats.
+
+    >>> round(nll([[0.0, 0.0]], [1]), 6)
+    0.693147
+    """
+    values = logit_matrix(logits)
+    truth = class_indices(labels, images=len(values), classes=values.shape[1])
+    total = 0.0
+    for rows, block in blocks(values):
+        logarithms = log_softmax(block, temperature)
+        total -= float(np.take_along_axis(logarithms, truth[rows, None], axis=1).sum())
+    return total / len(values)

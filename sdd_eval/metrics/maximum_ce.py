@@ -1,0 +1,29 @@
+"""The largest gap of any bin between accuracy and confidence.
+
+Source: Naeini, Cooper, Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
+binning".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.metrics.calibration import reliability_bins
+
+
+def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+    """Maximum calibration error, a fraction: max over bins of |accuracy − mean confidence|.
+
+    Arguments and bins are those of `calibration.ece`; empty bins do not count. A bin of one image
+    counts like any other, so the number is noisy where bins are small.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> round(maximum_calibration_error([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # .3, .275, .1
+    0.3
+    """
+    found = reliability_bins(confidence, correct, bins)
+    return float(np.nanmax(np.abs(found.accuracy - found.confidence)))

@@ -1,0 +1,70 @@
+"""Calibration error without bins: residuals smoothed by a kernel that picks its own width.
+
+Source: Błasiok, Nakkiran (2024), "Smooth ECE: principled reliability diagrams via kernel
+smoothing".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.metrics.arrays import Numbers
+from sdd_eval.metrics.calibration import confidences_and_flags
+
+#: Cells of [0, 1]; halving them again changes no result by more than 1e-6.
+CELLS = 2**14
+
+
+def smooth_ece(confidence: Any, correct: Any) -> float:
+    """Smooth expected calibration error, a fraction: the smallest σ with smECE_σ ≤ σ.
+
+    smECE_σ = ∫₀¹ |1/n Σ (correct − confidence) K_σ(t, confidence)| dt with the Gaussian kernel
+    K_σ reflected at 0 and 1. It falls as σ rises, so that there is one such σ. Arguments are those
+    of `calibration.ece`.
+
+    Reflection makes the cosines on [0, 1] the kernel's eigenfunctions: on a fine grid smoothing is
+    a multiplication between two cosine transforms, and a million images cost hardly more than ten.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> smooth_ece([1.0, 1.0], [1, 1])
+    0.0
+    >>> round(smooth_ece([0.5, 0.5], [1, 1]), 4)  # wide kernels spill nothing over the ends
+    0.5
+    """
+    from scipy.fft import dct
+    from scipy.optimize import brentq
+
+    sure, right = confidences_and_flags(confidence, correct)
+    waves = dct(_on_grid(sure, right - sure), norm="ortho")
+    if _smoothed(waves, 0.0) <= 0:
+        return 0.0
+    width: float = brentq(lambda width: _smoothed(waves, width) - width, 0.0, 2.0, xtol=1e-12)
+    return min(width, 1.0)
+
+
+def _on_grid(confidence: Numbers, residual: Numbers) -> Numbers:
+    """Mean residuals (CELLS,): each image's is shared by the two cells whose centres it is between.
+
+    Sharing keeps the mean place exact, so that the error of the grid is of second order.
+    """
+    place = confidence * CELLS - 0.5
+    lower = np.floor(place)
+    upper_share = place - lower
+    # Beyond the outermost centres the neighbour is the cell's own reflection.
+    left = np.clip(lower, 0, CELLS - 1).astype(np.int64)
+    right = np.clip(lower + 1, 0, CELLS - 1).astype(np.int64)
+    grid = np.bincount(left, residual * (1 - upper_share), minlength=CELLS)
+    grid += np.bincount(right, residual * upper_share, minlength=CELLS)
+    return np.asarray(grid / len(confidence), dtype=np.float64)
+
+
+def _smoothed(waves: Numbers, width: float) -> float:
+    """smECE_σ from the cosine transform of the residuals on the grid."""
+    from scipy.fft import idct
+
+    damping = np.exp(-0.5 * (np.pi * width * np.arange(CELLS)) ** 2)
+    return float(np.abs(idct(waves * damping, norm="ortho")).sum())

@@ -1,0 +1,121 @@
+"""The built-in backbones, plugins of `sdd_eval.models`.
+
+A builder takes (classes, channels, image_size, **options) and returns a module from standardised
+images (n, channels, side, side) to features (n, width), with an attribute `width`. If it is a
+`sdd_eval.models.network.Stages`, its stages `layer1` … can be reached by name.
+
+The 16-32-64 ResNets of He et al. exist in three kinds: `resnet20` with shortcuts of option A, and
+of these `padding` tells where the zeros go (see `resnet.py`), and `resnet20_b` with option B.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sdd_eval.models.network import Stages
+    from sdd_eval.models.resnet import Padding
+
+
+def small_cnn(classes: int, channels: int, image_size: int, width: int = 96) -> Stages:
+    """Three convolutions, for the digits: 52 thousand parameters."""
+    from sdd_eval.models.small_cnn import small_cnn
+
+    return small_cnn(channels, width)
+
+
+def resnet8(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-8 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 1, "A", padding)
+
+
+def resnet20(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-20 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 3, "A", padding)
+
+
+def resnet32(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-32 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 5, "A", padding)
+
+
+def resnet44(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-44 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 7, "A", padding)
+
+
+def resnet56(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-56 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 9, "A", padding)
+
+
+def resnet110(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """ResNet-110 of the 16-32-64 family, shortcuts without parameters (option A)."""
+    return _cifar_resnet(channels, 18, "A", padding)
+
+
+def resnet20_b(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-20 of the 16-32-64 family, 1×1 convolutions as shortcuts (option B)."""
+    return _cifar_resnet(channels, 3, "B")
+
+
+def resnet32_b(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-32 of the 16-32-64 family, 1×1 convolutions as shortcuts (option B)."""
+    return _cifar_resnet(channels, 5, "B")
+
+
+def resnet44_b(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-44 of the 16-32-64 family, 1×1 convolutions as shortcuts (option B)."""
+    return _cifar_resnet(channels, 7, "B")
+
+
+def resnet56_b(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-56 of the 16-32-64 family, 1×1 convolutions as shortcuts (option B)."""
+    return _cifar_resnet(channels, 9, "B")
+
+
+def resnet110_b(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-110 of the 16-32-64 family, 1×1 convolutions as shortcuts (option B)."""
+    return _cifar_resnet(channels, 18, "B")
+
+
+def wrn_28_10(classes: int, channels: int, image_size: int) -> Stages:
+    """Wide ResNet of 28 layers, ten times as wide: 36.5 M parameters."""
+    from sdd_eval.models.wide_resnet import wide_resnet
+
+    return wide_resnet(channels, depth=28, widen=10)
+
+
+def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
+    """DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
+    from sdd_eval.models.densenet import densenet_bc
+
+    return densenet_bc(channels, depth=100, growth=12)
+
+
+def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """The paper's ResNet-18 for 32-pixel images, 1×1 convolutions as shortcuts (option B)."""
+    from sdd_eval.models.resnet import resnet
+
+    return resnet(channels, (2, 2, 2, 2), width, shortcut="B")
+
+
+def resnet34(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """The paper's ResNet-34 for 32-pixel images, 1×1 convolutions as shortcuts (option B)."""
+    from sdd_eval.models.resnet import resnet
+
+    return resnet(channels, (3, 4, 6, 3), width, shortcut="B")
+
+
+def resnet18w16(classes: int, channels: int, image_size: int) -> Stages:
+    """ResNet-18 with a quarter of the channels (16-32-64-128), for CPUs: 0.7 M parameters."""
+    return resnet18(classes, channels, image_size, width=16)
+
+
+def _cifar_resnet(
+    channels: int, blocks: int, shortcut: Literal["A", "B"], padding: Padding = "end"
+) -> Stages:
+    """Three stages of so many blocks, 16, 32 and 64 channels wide."""
+    from sdd_eval.models.resnet import resnet
+
+    return resnet(channels, (blocks,) * 3, 16, shortcut, padding)

@@ -1,0 +1,102 @@
+"""Post-activation ResNets for small images (He et al., "Deep Residual Learning", CVPR 2016).
+
+Two families with a 3×3 stem of stride 1 and no max-pooling. Convolutions and linear layers keep
+PyTorch's default initialisation (Kaiming uniform, a = √5), batch norms start at weight 1, bias 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sdd_eval.errors import unknown_name
+from sdd_eval.models.network import Stages
+
+#: Where a shortcut without parameters puts the zeros: after the channels that it has, as the
+#: authors' successor code does, or half before and half after, as the commonest public checkpoints
+#: of PyTorch have it. The weights have the same names and shapes, so that no file tells which.
+PADDINGS = ("end", "both")
+
+Padding = Literal["end", "both"]
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions with batch norm, and a shortcut, added before the last ReLU."""
+
+    def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
+        """Channels in and out, the stride of the first convolution, the shortcut."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outs)
+        self.conv2 = nn.Conv2d(outs, outs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outs)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
+        y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y)) + self.shortcut(x)
+        return functional.relu(y, inplace=True)
+
+
+class ZeroPad(nn.Module):
+    """Shortcut without parameters (option A): every second pixel, zeros for the new channels."""
+
+    def __init__(self, outs: int, padding: Padding = "end") -> None:
+        """Channels wanted, and where the zeros go."""
+        super().__init__()
+        self.outs = outs
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, ins, h, w) → (n, outs, h / 2, w / 2)."""
+        missing = self.outs - x.shape[1]
+        before = missing // 2 if self.padding == "both" else 0
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
+
+
+def _projection(ins: int, outs: int, stride: int) -> nn.Module:
+    """Shortcut of a 1×1 convolution and a batch norm (option B)."""
+    return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
+
+
+def resnet(
+    channels: int,
+    blocks: Sequence[int],
+    width: int,
+    shortcut: Literal["A", "B"],
+    padding: Padding = "end",
+) -> Stages:
+    """A backbone: stages `layer1` … of so many blocks each, widths doubling from `width`.
+
+    Raises:
+        InputError: there is no such padding.
+    """
+    if padding not in PADDINGS:
+        raise unknown_name("padding", str(padding), PADDINGS)
+
+    def change(ins: int, outs: int) -> nn.Module:
+        return _projection(ins, outs, 2) if shortcut == "B" else ZeroPad(outs, padding)
+
+    stages: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        "bn1": nn.BatchNorm2d(width),
+        "relu": nn.ReLU(),
+    }
+    ins = outs = width
+    for index, count in enumerate(blocks):
+        outs = width * 2**index
+        first = Block(ins, outs, 2, change(ins, outs)) if index else _same(outs)
+        stages[f"layer{index + 1}"] = nn.Sequential(first, *(_same(outs) for _ in range(count - 1)))
+        ins = outs
+    stages["pool"] = nn.AdaptiveAvgPool2d(1)
+    stages["flatten"] = nn.Flatten()
+    return Stages(stages, outs)
+
+
+def _same(width: int) -> Block:
+    """A block that changes neither channels nor resolution."""
+    return Block(width, width, 1, nn.Identity())

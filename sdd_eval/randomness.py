@@ -1,0 +1,22 @@
+"""Random numbers derived from (seed, purpose, index), so that the order of work changes none."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def derived_seed(seed: int, purpose: str, index: int = 0) -> int:
+    """A seed of 63 bits from (seed, purpose, index)."""
+    text = f"{seed}/{purpose}/{index}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
+
+
+def generator(seed: int, purpose: str, index: int = 0, device: str = "cpu") -> torch.Generator:
+    """A generator of torch seeded from (seed, purpose, index)."""
+    import torch
+
+    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, index))

@@ -1,0 +1,208 @@
+"""What is written down: frozen dataclasses and their JSON, fractions and never percent."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from sdd_eval.errors import InputError
+
+Record = TypeVar("Record")
+
+#: The version of the files that this package writes.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network that takes pixels in [0, 1]; `mean` and `std` are those of its first layer."""
+
+    arch: str
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """How many channels an image has: one for grey, three for colour."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is trained; the defaults are the paper's on CIFAR-100."""
+
+    method: str = "ce"
+    """Training method."""
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the method, as NAME VALUE pairs."""
+    sd_dropout: float = 0.0
+    """Weight λ of the SD-Dropout term; 0 trains without it."""
+    drop: float = 0.5
+    """Probability β with which SD-Dropout drops a feature."""
+    temperature: float = 3.0
+    """Temperature T of SD-Dropout's two softmaxes."""
+    direction: Literal["both", "forward", "reverse"] = "both"
+    """Which KL divergences let their gradient through."""
+    position: str = "layer4"
+    """The layer after which the two masks fall; layer4 is the method itself."""
+    hidden_layers: int = 0
+    """Hidden fully connected layers (512 units) before the last one."""
+    dataset: str = "cifar100"
+    """Data set to train on."""
+    arch: str = "resnet18"
+    """Network: a built-in name, torchvision:NAME, timm:NAME, or file.py:factory."""
+    standardisation: str = "authors"
+    """Mean and std of the first layer: authors (CIFAR-10's, as the paper ran it) or a data set."""
+    augmentation: Literal["crop_flip", "none"] = "crop_flip"
+    """Random crop with zero padding of an eighth of the side, and horizontal flip; or none."""
+    seed: int = 0
+    """Seed of everything random."""
+    epochs: int = 200
+    """Passes over the training set."""
+    batch_size: int = 128
+    """Images a step; the last partial batch is kept."""
+    lr: float = 0.1
+    """Learning rate of SGD, before the first milestone."""
+    momentum: float = 0.9
+    """Momentum of SGD (no Nesterov)."""
+    weight_decay: float = 1e-4
+    """Weight decay, on every parameter."""
+    milestones: tuple[int, ...] | None = None
+    """Epochs after which the learning rate falls to a tenth; default: 1/2 and 3/4 of all."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of the network; bf16 is autocast, weights stay float32."""
+    channels_last: bool = False
+    """Keep images channels-last in memory."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    deterministic: bool = False
+    """On a GPU: the same weights bit for bit, more slowly. A CPU always gives them."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `checkpoints/NAME/card.json` says of the weights beside it."""
+
+    name: str
+    model: ModelSpec
+    recipe: Recipe | None
+    metrics: Mapping[str, float]
+    weights_sha256: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def dataset(self) -> str | None:
+        """The set whose classes it predicts: the recipe's, or the one that it was imported for."""
+        if self.recipe is not None:
+            return self.recipe.dataset
+        named = self.provenance.get("dataset")
+        return named if isinstance(named, str) else None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number, where it holds (`at`), by which convention (`protocol`), and its interval."""
+
+    metric: str
+    value: float
+    unit: str
+    at: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = ""
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished evaluation; `arrays` are its per-image values, kept beside the JSON."""
+
+    checkpoint: str
+    weights_sha256: str
+    dataset: str
+    data_fingerprint: str
+    evaluator: str
+    evaluator_version: int
+    settings: Mapping[str, Any]
+    limit: int | None
+    n: int
+    measurements: tuple[Measurement, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+    arrays: Mapping[str, Any] = field(
+        default_factory=dict, compare=False, repr=False, metadata={"json": False}
+    )
+
+
+def encode(value: Any) -> Any:
+    """A record as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = [f for f in dataclasses.fields(value) if f.metadata.get("json", True)]
+        return {f.name: encode(getattr(value, f.name)) for f in kept}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: type[Record], data: Any, where: str = "") -> Record:
+    """The record of a kind from plain JSON values.
+
+    Raises:
+        InputError: a field is missing, unknown or of another type; `where` names the file.
+    """
+    place = f"{where}: " if where else ""
+    if not isinstance(data, Mapping):
+        raise InputError(f"{place}a {kind.__name__} is an object, not {type(data).__name__}")
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.metadata.get("json", True)}  # type: ignore[arg-type]
+    for name in data:
+        if name not in fields:
+            raise InputError(f"{place}{kind.__name__} has no field {name!r}")
+    for name, f in fields.items():
+        required = f.default is f.default_factory is dataclasses.MISSING
+        if required and name not in data:
+            raise InputError(f"{place}{kind.__name__} lacks the field {name!r}")
+    hints = typing.get_type_hints(kind)
+    values = {name: _value(hints[name], item, f"{place}{name}") for name, item in data.items()}
+    return kind(**values)
+
+
+def _value(hint: Any, item: Any, where: str) -> Any:
+    """One JSON value as its field's type says."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if item is None:
+            return None
+        return _value(next(a for a in typing.get_args(hint) if a is not type(None)), item, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return decode(hint, item, where)
+    if origin is tuple:
+        if not isinstance(item, list | tuple):
+            raise InputError(f"{where} is {item!r}, not a list")
+        return tuple(_value(typing.get_args(hint)[0], each, where) for each in item)
+    accepted = _accepted(hint, origin)
+    if not isinstance(item, accepted) or (isinstance(item, bool) and bool not in accepted):
+        raise InputError(f"{where} is {item!r}, not {getattr(hint, '__name__', hint)}")
+    if origin is Literal and item not in typing.get_args(hint):
+        raise InputError(f"{where} is {item!r}, not one of {', '.join(typing.get_args(hint))}")
+    return float(typing.cast(float, item)) if hint is float else item
+
+
+def _accepted(hint: Any, origin: Any) -> tuple[type, ...]:
+    """The Python types that JSON may give for a hint."""
+    if hint is Any:
+        return (object, bool)
+    if hint is float:
+        return (int, float)
+    if origin is Literal:
+        return (str,)
+    return (origin or hint,)

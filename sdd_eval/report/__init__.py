@@ -1,0 +1,1 @@
+"""Runs become CSV, figures and one HTML page; torch stays unloaded."""

@@ -1,0 +1,42 @@
+"""Protocols by number: each text stands once on the page, each number points to its own."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+
+
+#: A value that an evaluator fits to each network, as its protocol names it.
+_FITTED = re.compile(r" = [0-9.eE+-]+(?=(?:, a bound of the range)?, fitted\b)")
+
+
+def kind_of(protocol: str) -> str:
+    """A protocol without the values fitted to one network, so that seeds share it.
+
+    >>> kind_of("T = 1.43, fitted by NLL; ε = 0.2"), kind_of("T = 1000")
+    ('T, fitted by NLL; ε = 0.2', 'T = 1000')
+    """
+    return _FITTED.sub("", protocol)
+
+
+class Protocols:
+    """The protocols of a table, numbered P1, P2 … evaluator by evaluator."""
+
+    def __init__(self, results: pandas.DataFrame, evaluators: list[str]) -> None:
+        """Number the protocols in the order of the page's sections."""
+        self.of_evaluator: dict[str, dict[str, list[str]]] = {name: {} for name in evaluators}
+        pairs = results[["evaluator", "protocol", "metric"]].drop_duplicates()
+        for evaluator, protocol, metric in pairs.itertuples(index=False, name=None):
+            metrics = self.of_evaluator[str(evaluator)].setdefault(kind_of(str(protocol)), [])
+            if metric not in metrics:
+                metrics.append(str(metric))
+        every = [text for texts in self.of_evaluator.values() for text in texts]
+        self.number = {text: index + 1 for index, text in enumerate(dict.fromkeys(every))}
+
+    def mark(self, protocol: str) -> str:
+        """The number of a protocol, e.g. "P3"; empty where there is none."""
+        kind = kind_of(protocol)
+        return f"P{self.number[kind]}" if kind and kind in self.number else ""

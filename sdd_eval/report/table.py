@@ -1,0 +1,163 @@
+"""Runs become one tidy table: a row a number, with where it holds and how it was measured.
+
+Columns, in this order:
+
+- study, checkpoint, method, sd_dropout, dataset, arch, seed: what was measured, on which images;
+  method, sd_dropout and seed are empty for an imported network.
+- evaluator, metric, value, unit, low, high: the number (fractions, never percent), its interval.
+- n, limited: how many images, and whether they are a subset that `--limit` chose.
+- protocol: the convention in words. data: each data set with how far it is its publisher's.
+- group, setting: the checkpoints over whose seeds means are taken, and what sets the group apart
+  besides its method. test_set: the clean set behind `dataset`. fingerprint: of the data's content.
+- run: the file of the run, below the reports' folder's `runs`. note: why a row is in no mean.
+- then the axes, where the number holds: corruption severity epsilon reading outliers detector
+  temperature bins, and whatever others there are, by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sdd_eval.records import Measurement, Run
+from sdd_eval.report.collect import Found
+from sdd_eval.report.groups import arch_of, group_labels, recipe_of, test_set_of
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = (
+    "study",
+    "checkpoint",
+    "method",
+    "sd_dropout",
+    "dataset",
+    "arch",
+    "seed",
+    "evaluator",
+    "metric",
+    "value",
+    "unit",
+    "low",
+    "high",
+    "n",
+    "limited",
+    "protocol",
+    "data",
+    "group",
+    "setting",
+    "test_set",
+    "fingerprint",
+    "run",
+    "note",
+)
+AXES = (
+    "corruption",
+    "severity",
+    "epsilon",
+    "reading",
+    "outliers",
+    "detector",
+    "temperature",
+    "bins",
+)
+
+_NUMBERS = ("sd_dropout", "value", "low", "high")
+
+
+def tidy(runs: Sequence[Found]) -> pandas.DataFrame:
+    """The table of all measurements of the runs; rows that enter no mean have a `note`."""
+    import pandas
+
+    from sdd_eval.report.audit import audited
+
+    labels = group_labels(runs)
+    rows = [row for found in runs for row in _rows(found, labels[found.name])]
+    axes = _axes(rows)
+    table = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
+    table = table.astype(dict.fromkeys(_NUMBERS, float)).astype({"n": int, "limited": bool})
+    created = {found.name: str(found.run.provenance.get("created", "")) for found in runs}
+    weights = {found.name: _identity(found.run) for found in runs}
+    versions = {found.name: found.run.evaluator_version for found in runs}
+    return audited(table, created, weights, versions)
+
+
+def _identity(run: Run) -> str:
+    """What makes a network: its weights, then what its card says of it (its mean and std too)."""
+    model = json.dumps(run.provenance.get("model"), sort_keys=True)
+    return f"{run.weights_sha256} {model}"
+
+
+def axes_of(results: pandas.DataFrame) -> list[str]:
+    """The axes of a table: all columns after `note`."""
+    return [str(name) for name in results.columns if name not in COLUMNS]
+
+
+def _axes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The known axes, then all others by name."""
+    others = {name for row in rows for name in row} - {*COLUMNS, *AXES}
+    return [*AXES, *sorted(others)]
+
+
+def _rows(found: Found, labels: tuple[str, str]) -> list[dict[str, Any]]:
+    """One row for each measurement of a run."""
+    run, recipe = found.run, recipe_of(found) or {}
+    shared = {
+        "study": found.study,
+        "checkpoint": run.checkpoint,
+        "method": recipe.get("method"),
+        "sd_dropout": recipe.get("sd_dropout"),
+        "dataset": run.dataset,
+        "arch": arch_of(found),
+        "seed": recipe.get("seed"),
+        "evaluator": run.evaluator,
+        "n": run.n,
+        "limited": run.limit is not None,
+        "group": labels[0],
+        "setting": labels[1],
+        "test_set": test_set_of(found),
+        "fingerprint": run.data_fingerprint[:12],
+        "run": found.name,
+        "note": "",
+    }
+    return [{**shared, **_measured(found, each)} for each in run.measurements]
+
+
+def _measured(found: Found, measurement: Measurement) -> dict[str, Any]:
+    """What differs from row to row of a run; an axis named as a column gets `at_` before it."""
+    at = {f"at_{name}" if name in COLUMNS else name: _cell(v) for name, v in measurement.at.items()}
+    return {
+        "metric": measurement.metric,
+        "value": measurement.value,
+        "unit": measurement.unit,
+        "low": measurement.low,
+        "high": measurement.high,
+        "protocol": measurement.protocol,
+        "data": origins(found, measurement.at.get("outliers")),
+        **at,
+    }
+
+
+def _cell(value: Any) -> Any:
+    """A value of an axis as one cell: lists and objects become text."""
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    return str(value)
+
+
+def origins(found: Found, outliers: Any = None) -> str:
+    """The data behind a number, "NAME: origin" each; of the outlier sets only the one it is of."""
+    data = found.run.provenance.get("data")
+    if not isinstance(data, Mapping):
+        return "unknown"
+    own = test_set_of(found)
+    named = [name for name in data if outliers not in data or name in (own, outliers)]
+    return "; ".join(f"{name}: {_origin(data[name])}" for name in named)
+
+
+def _origin(entry: Any) -> str:
+    return str(entry.get("origin", "unknown")) if isinstance(entry, Mapping) else str(entry)

@@ -1,0 +1,1 @@
+"""The training loop, batches on the device, and checkpoints."""

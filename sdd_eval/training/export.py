@@ -1,0 +1,103 @@
+"""A trained network → the files of its checkpoint, the card last."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import sdd_eval
+from sdd_eval import store
+from sdd_eval.data.images import ImageSet
+from sdd_eval.models.network import Network
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.records import Card
+from sdd_eval.training import checkpoints
+from sdd_eval.training.material import Material
+from sdd_eval.training.state import State
+
+
+def export(
+    place: Path, network: Network, state: State, material: Material, device: torch.device
+) -> Card:
+    """Write weights, history and card; the method's training-only parts stay behind."""
+    card = Card(
+        name=place.name,
+        model=network.spec,
+        recipe=state.recipe,
+        metrics=_metrics(network, state, material.test, device),
+        weights_sha256=checkpoints.write_weights(place, network),
+        provenance=_provenance(state, material),
+    )
+    checkpoints.write_history(place, state.history)
+    store.write_record(place / checkpoints.CARD, card)
+    return card
+
+
+def accuracy(
+    network: Network,
+    images: ImageSet,
+    device: torch.device,
+    batch_size: int = 1024,
+    progress: Progress | None = None,
+) -> float:
+    """The fraction of labelled images that the network classifies rightly."""
+    assert images.labels is not None
+    progress = progress or Silent()
+    progress.start(images.name, len(images))
+    network.eval()
+    found = []
+    with torch.inference_mode():
+        for batch in images.batches(batch_size, device=str(device)):
+            found.append(network(batch.float() / 255).argmax(dim=1).cpu().numpy())
+            progress.advance(len(batch))
+    return float(np.mean(np.concatenate(found) == images.labels))
+
+
+def _metrics(
+    network: Network, state: State, test: ImageSet | None, device: torch.device
+) -> dict[str, float]:
+    """The last epoch's losses and training accuracy, and the accuracy on the test images."""
+    other = {"epoch", "lr", "seconds", "images_per_second"}
+    metrics = {name: value for name, value in state.history[-1].items() if name not in other}
+    if test is not None and test.labels is not None and len(test):
+        metrics["accuracy"] = accuracy(network, test, device)
+    return metrics
+
+
+def _provenance(state: State, material: Material) -> Mapping[str, Any]:
+    """By what, on what, from what and how fast the weights were made."""
+    images = state.epoch * len(material.train)
+    return {
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "sdd_eval": sdd_eval.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "devices": list(state.devices),
+        "threads": state.threads,
+        "precision": state.recipe.precision,
+        "seconds": round(state.seconds, 3),
+        "images_per_second": round(images / state.seconds, 1),
+        "reproducible": _reproducible(state),
+        "standardisation": state.recipe.standardisation,
+        "dataset": state.recipe.dataset,
+        "data_origin": material.train.origin,
+        "data_fingerprint": state.fingerprint,
+        "training_images": len(material.train),
+        "test_images": 0 if material.test is None else len(material.test),
+        **checkpoints.code_of(state.recipe.arch),
+    }
+
+
+def _reproducible(state: State) -> str:
+    """How far the same command gives the same weights again, interrupted or not."""
+    one_device = len(state.devices) == 1
+    if one_device and (state.devices == ("cpu",) or state.recipe.deterministic):
+        return "bit for bit, on such a device with as many threads"
+    return "to seed noise"

@@ -1,0 +1,138 @@
+"""The training loop, to be read from top to bottom. It knows no method by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from sdd_eval.errors import InputError
+from sdd_eval.progress import Progress
+from sdd_eval.randomness import generator
+from sdd_eval.training.batches import TrainingSet, epoch_batches
+from sdd_eval.training.methods.method import Batch, Losses
+from sdd_eval.training.objective import Objective
+from sdd_eval.training.schedule import learning_rate
+from sdd_eval.training.state import State
+from sdd_eval.training.surroundings import seed_layers
+
+
+def fit(
+    objective: Objective,
+    data: TrainingSet,
+    state: State,
+    *,
+    keep: Callable[[State], None],
+    progress: Progress,
+) -> State:
+    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+
+    Raises:
+        InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
+    """
+    recipe = state.recipe
+    optimiser = torch.optim.SGD(
+        objective.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    if state.objective is not None and state.optimiser is not None:
+        objective.load_state_dict(dict(state.objective))
+        optimiser.load_state_dict(dict(state.optimiser))
+    progress.start(f"{recipe.method} on {recipe.dataset}", recipe.epochs * len(data))
+    progress.advance(state.epoch * len(data))
+
+    for epoch in range(state.epoch, recipe.epochs):
+        started = time.perf_counter()
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, epoch)
+        seed_layers(recipe.seed, "layers", epoch)
+        draws = generator(recipe.seed, "masks", epoch, data.images.device.type)
+        tally = Tally(epoch)
+
+        objective.train()
+        for batch in _finite(epoch_batches(data, recipe, objective.method, epoch), tally):
+            optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(
+                data.images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+            ):
+                losses = objective(batch, draws)
+            losses.total.backward()
+            optimiser.step()
+            tally.add(losses, batch)
+            progress.advance(len(batch.labels))
+
+        _refuse_broken_weights(objective, epoch)
+        seconds = time.perf_counter() - started
+        row = {"epoch": epoch + 1, "lr": learning_rate(recipe, epoch), **tally.means()}
+        row |= {"images_per_second": len(data) / seconds, "seconds": seconds}
+        state = replace(
+            state,
+            epoch=epoch + 1,
+            seconds=state.seconds + seconds,
+            history=(*state.history, row),
+            objective=objective.state_dict(),
+            optimiser=optimiser.state_dict(),
+        )
+        keep(state)
+        progress.advance(0, f"epoch {epoch + 1}/{recipe.epochs}, loss {row['loss']:.3f}")
+    return state
+
+
+@dataclass
+class Tally:
+    """The losses of one epoch, left on the device so that no step waits for them."""
+
+    epoch: int
+    names: tuple[str, ...] = ()
+    rows: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    checked: int = 0
+
+    def add(self, losses: Losses, batch: Batch) -> None:
+        """Note the terms of one step and how many images were classified rightly."""
+        right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
+        row = {**losses.terms, "loss": losses.total, "train_accuracy": right}
+        self.names = tuple(row)
+        self.rows.append(torch.stack([value.detach().float() for value in row.values()]))
+        self.sizes.append(len(batch.labels))
+
+    def check(self) -> None:
+        """Refuse a term that is not finite, naming the first."""
+        if self.checked == len(self.rows):
+            return
+        broken = ~torch.stack(self.rows[self.checked :]).isfinite().cpu()
+        if broken.any():
+            step, term = broken.nonzero()[0].tolist()
+            raise InputError(
+                f"{self.names[term]} is not finite at step {self.checked + step + 1} of epoch "
+                f"{self.epoch + 1}; the epoch before is kept: try a lower lr"
+            )
+        self.checked = len(self.rows)
+
+    def means(self) -> dict[str, float]:
+        """The epoch's mean of each term, by images."""
+        sizes = torch.tensor(self.sizes, dtype=torch.float64)
+        rows = torch.stack(self.rows).double().cpu()
+        means = (rows * sizes[:, None]).sum(dim=0) / sizes.sum()
+        return dict(zip(self.names, means.tolist(), strict=True))
+
+
+def _finite(batches: Iterator[Batch], tally: Tally) -> Iterator[Batch]:
+    """The batches; looks at the losses now and then, as each look waits for the device."""
+    for step, batch in enumerate(batches):
+        if step % 50 == 0 or batch.labels.device.type == "cpu":
+            tally.check()
+        yield batch
+    tally.check()
+
+
+def _refuse_broken_weights(objective: Objective, epoch: int) -> None:
+    """Refuse weights that are not finite, before they are kept."""
+    for name, tensor in objective.named_parameters():
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"the weights {name!r} are not finite after epoch {epoch + 1}; the epoch before "
+                "is kept: try a lower lr"
+            )

@@ -1,0 +1,35 @@
+"""Cross-entropy of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.methods.method import Losses, Step
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy of the labels, batch mean: the paper's baseline."""
+
+    name: ClassVar[str] = "ce"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The term `ce`."""
+        from torch.nn import functional
+
+        activations = step.network.activations(step.batch.pixels)
+        logits = step.network.classify(activations["features"]).float()
+        ce = functional.cross_entropy(logits, step.batch.labels)
+        return Losses({"ce": ce}, logits, activations)

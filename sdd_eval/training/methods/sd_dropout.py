@@ -1,0 +1,83 @@
+"""Self-knowledge distillation via dropout: the term that goes with any method.
+
+Lee, Park, Seo, Kang, "Self-Knowledge Distillation via Dropout", equations 3, 4, 6 and 7, with the
+constants of the authors' code where the paper is silent (T = 3, T² in front, inverted scaling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Direction = Literal["both", "forward", "reverse"]
+
+
+def sd_dropout_loss(
+    features: Tensor,
+    classifier: Callable[[Tensor], Tensor],
+    *,
+    drop: float = 0.5,
+    temperature: float = 3.0,
+    direction: Direction = "both",
+    generator: torch.Generator | None = None,
+    others: Tensor | None = None,
+) -> Tensor:
+    """T² · [KL(p_u‖p_v) + KL(p_v‖p_u)], batch mean, of the logits under two dropout masks u, v.
+
+    `features` are (n, width), or maps (n, channels, h, w) whose channels are dropped whole;
+    `classifier` makes logits (n, classes) of them. `others`, if given, are what mask v falls on.
+    The value is the same in each direction, the gradient is not: "forward" detaches the first
+    argument of each divergence (the reference), "reverse" the second, "both" neither.
+
+    Args:
+        drop: probability β of a zero; what is left is scaled by 1 / (1 − β).
+        temperature: T of both softmaxes.
+        generator: of the masks, on the features' device.
+    """
+    u = dropped(features, drop, generator)
+    v = dropped(features if others is None else others, drop, generator)
+    log_u, log_v = (_log_softmax(logits, temperature) for logits in _both(classifier, u, v))
+    divergence = _kl(log_u, log_v, direction) + _kl(log_v, log_u, direction)
+    return temperature**2 * divergence
+
+
+def dropped(features: Tensor, drop: float, generator: torch.Generator | None = None) -> Tensor:
+    """Features (n, width), or maps whose channels fall as one, under a fresh inverted mask."""
+    import torch
+
+    shape = features.shape[:2] + (1,) * (features.ndim - 2)
+    uniform = torch.rand(shape, generator=generator, device=features.device)
+    return features * ((uniform >= drop).to(features.dtype) / (1 - drop))
+
+
+def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of both: features in one stacked product, maps one by one.
+
+    The layers between a map and the classifier may hold batch norms, whose statistics the authors'
+    code takes of each masked map by itself.
+    """
+    import torch
+
+    if u.ndim > 2:
+        return classifier(u), classifier(v)
+    logits = classifier(torch.cat([u, v]))
+    return logits[: len(u)], logits[len(u) :]
+
+
+def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities at a temperature, in float32 at least."""
+    logits = logits.float() if logits.element_size() < 4 else logits
+    return (logits / temperature).log_softmax(dim=1)
+
+
+def _kl(reference: Tensor, other: Tensor, direction: Direction) -> Tensor:
+    """KL(reference‖other), batch mean, of log-probabilities."""
+    if direction == "forward":
+        reference = reference.detach()
+    if direction == "reverse":
+        other = other.detach()
+    return (reference.exp() * (reference - other)).sum(dim=1).mean()

@@ -1,0 +1,55 @@
+"""What is minimised: a method's loss, and λ times the SD-Dropout term on top of any."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import torch
+from torch import nn
+
+from sdd_eval.models.network import Network
+from sdd_eval.records import Recipe
+from sdd_eval.training.methods.method import Batch, Losses, Method, Step
+from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
+
+
+class Objective(nn.Module):
+    """The network with the method's training-only parts: a batch → the losses of one step.
+
+    One module whose `forward` is the whole step, so that what wraps modules can wrap it.
+    """
+
+    def __init__(self, network: Network, method: Method, recipe: Recipe) -> None:
+        """Build the method's parts; they are initialised after the network.
+
+        Raises:
+            InputError: the network has no such position for SD-Dropout.
+        """
+        super().__init__()
+        self.network = network
+        self.method = method
+        self.recipe = recipe
+        self.stage = network.stage_of(recipe.position)
+        self.parts = nn.ModuleDict(method.parts(network))
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Losses:
+        """The terms of the method, and `sd_dropout` (without its weight λ) where λ > 0."""
+        parts = dict(self.parts.items())
+        losses = self.method.losses(Step(self.network, parts, batch, generator))
+        if self.recipe.sd_dropout == 0:
+            return losses
+        term = sd_dropout_loss(
+            losses.activations[self.stage],
+            functools.partial(self.network.classify, stage=self.stage),
+            drop=self.recipe.drop,
+            temperature=self.recipe.temperature,
+            direction=self.recipe.direction,
+            generator=generator,
+            others=None if losses.others is None else losses.others[self.stage],
+        )
+        return dataclasses.replace(
+            losses,
+            terms={**losses.terms, "sd_dropout": term},
+            weights={**losses.weights, "sd_dropout": self.recipe.sd_dropout},
+        )

@@ -1,0 +1,107 @@
+"""Recipes before anything is done with them: refused if impossible, named, compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sdd_eval import plugins, records
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import Recipe
+from sdd_eval.training.methods.method import Method
+
+#: For each numeric field of a recipe: what it must be, and whether it is.
+_BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "sd_dropout": ("0 or more", lambda value: value >= 0),
+    "drop": ("0 or more and below 1", lambda value: 0 <= value < 1),
+    "temperature": ("above 0", lambda value: value > 0),
+    "hidden_layers": ("0 or more", lambda value: value >= 0),
+    "seed": ("0 or more", lambda value: value >= 0),
+    "epochs": ("1 or more", lambda value: value >= 1),
+    "batch_size": ("1 or more", lambda value: value >= 1),
+    "lr": ("above 0", lambda value: value > 0),
+    "momentum": ("0 or more and below 1", lambda value: 0 <= value < 1),
+    "weight_decay": ("0 or more", lambda value: value >= 0),
+}
+
+
+def checked(recipe: Recipe) -> Recipe:
+    """The recipe with its method's name spelt with underscores.
+
+    Raises:
+        InputError: a value is impossible, or the method is unknown.
+    """
+    for name, (accepted, holds) in _BOUNDS.items():
+        value = getattr(recipe, name)
+        if not math.isfinite(value) or not holds(value):
+            raise InputError(f"{name} is {value}; it must be {accepted}")
+    given = recipe.milestones
+    if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
+        raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
+    for field, choices in _choices().items():
+        if getattr(recipe, field) not in choices:
+            raise unknown_name(field, str(getattr(recipe, field)), choices)
+    recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
+    if recipe.method not in plugins.names("methods"):
+        raise unknown_name("method", recipe.method, plugins.names("methods"))
+    return recipe
+
+
+def _choices() -> dict[str, tuple[str, ...]]:
+    """The fields of a recipe that take one of a few words."""
+    return {
+        "direction": ("both", "forward", "reverse"),
+        "augmentation": ("crop_flip", "none"),
+        "precision": ("float32", "bf16"),
+    }
+
+
+def method_of(recipe: Recipe) -> Method:
+    """The recipe's method with its settings, which may be text from a command line.
+
+    Raises:
+        InputError: the method does not have such a setting, or it is of another type.
+    """
+    kind = plugins.load("methods", recipe.method)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    for name in recipe.method_options:
+        if name not in fields:
+            raise unknown_name(f"option of method {recipe.method!r}", name, fields)
+    settings = {name: parsed(value) for name, value in recipe.method_options.items()}
+    method: Method = records.decode(kind, settings, f"method {recipe.method}")
+    return method
+
+
+def parsed(value: Any) -> Any:
+    """What stands in a text from a command line: a number, a boolean, a list; else the value."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def checkpoint_name(recipe: Recipe) -> str:
+    """`DATASET-ARCH-METHOD[-sddλ]-seedN`.
+
+    >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
+    'cifar100-resnet18-ce-sdd0.1-seed2'
+    """
+    term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
+    method = recipe.method.replace("-", "_")
+    name = f"{recipe.dataset}-{recipe.arch}-{method}{term}-seed{recipe.seed}"
+    return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def differing(one: Recipe, other: Recipe) -> Mapping[str, tuple[Any, Any]]:
+    """The fields in which two recipes differ, with both values."""
+    pairs = {
+        field.name: (getattr(one, field.name), getattr(other, field.name))
+        for field in dataclasses.fields(Recipe)
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

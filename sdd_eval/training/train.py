@@ -1,0 +1,205 @@
+"""Recipe → checkpoint: train what is missing of it, and nothing where it is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from sdd_eval import store
+from sdd_eval.errors import InputError
+from sdd_eval.models.build import build, check_arch
+from sdd_eval.models.network import Network
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.records import Card, Recipe
+from sdd_eval.training import checkpoints
+from sdd_eval.training.batches import training_set
+from sdd_eval.training.export import export
+from sdd_eval.training.loop import fit
+from sdd_eval.training.material import Material, read_material
+from sdd_eval.training.objective import Objective
+from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of
+from sdd_eval.training.state import FILE, State, read_state, write_state
+from sdd_eval.training.surroundings import (
+    described,
+    explained,
+    seed_layers,
+    surroundings,
+    usable,
+)
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path = "checkpoints",
+    *,
+    data_root: str | Path | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    trust_code: bool = False,
+) -> Card:
+    """Train a recipe into `folder/NAME`, going on from the last finished epoch; return its card.
+
+    A checkpoint that is finished costs no work. On a CPU an interrupted training ends in exactly
+    the weights of an uninterrupted one, with the thread count that it began with.
+
+    Args:
+        recipe: how to train; its data set is the catalogue's.
+        folder: where checkpoints lie.
+        data_root: where data sets lie; the catalogue's default if None.
+        name: of the checkpoint; `DATASET-ARCH-METHOD[-sddλ]-seedN` if None.
+        device: "cpu", "cuda", "cuda:1" …, or "auto".
+        threads: for work on the CPU; torch's present number if None.
+        progress: who is told, in images.
+        overwrite: replace a checkpoint of another recipe, or a damaged one.
+        trust_code: run the code that the recipe's `arch` names, if it names a factory.
+
+    Raises:
+        InputError: the recipe, the data or the folder will not do.
+    """
+    recipe = checked(recipe)
+    return train_on(
+        lambda: read_material(recipe, data_root),
+        recipe,
+        Path(folder) / store.plain_name("--name", name or checkpoint_name(recipe)),
+        device=device,
+        threads=threads,
+        progress=progress,
+        overwrite=overwrite,
+        trust_code=trust_code,
+    )
+
+
+def train_on(
+    material: Callable[[], Material],
+    recipe: Recipe,
+    place: Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    trust_code: bool = False,
+) -> Card:
+    """`train` with images of your own, in a folder of your own; `material` is read if needed."""
+    recipe = checked(recipe)
+    method_of(recipe)
+    check_arch(recipe.arch, trust_code=trust_code)
+    with store.locked(place, "training"):
+        if overwrite and _blocked(place, recipe):
+            shutil.rmtree(place)
+        finished = _finished(place, recipe)
+        if finished is None:
+            where = usable(device)
+            finished = _complete(place, recipe, material(), where, threads, progress or Silent())
+        (place / FILE).unlink(missing_ok=True)
+        return finished
+
+
+def _complete(
+    place: Path,
+    recipe: Recipe,
+    material: Material,
+    device: torch.device,
+    threads: int | None,
+    progress: Progress,
+) -> Card:
+    """Train the epochs that are missing, and export."""
+    state = _state(place, recipe, material, threads).on(described(device))
+    if recipe.batch_size > len(material.train):
+        raise InputError(
+            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only "
+            f"{len(material.train)} training images"
+        )
+
+    def keep(state: State) -> None:
+        write_state(place, state)
+        checkpoints.write_history(place, state.history)
+
+    kernels = surroundings(device, state.threads, recipe.deterministic)
+    with kernels, explained(recipe.batch_size):
+        objective = _objective(recipe, material, device)
+        data = training_set(material.train, device)
+        state = fit(objective, data, state, keep=keep, progress=progress)
+        return export(place, objective.network, state, material, device)
+
+
+def _objective(recipe: Recipe, material: Material, device: torch.device) -> Objective:
+    """The freshly initialised network with the method's parts, on the device."""
+    seed_layers(recipe.seed, "weights")
+    network = build(material.spec(recipe), trust_code=True)  # or `train_on` had refused it
+    objective = Objective(network, method_of(recipe), recipe).to(device)
+    if recipe.channels_last:
+        objective = objective.to(memory_format=torch.channels_last)
+    if recipe.compile:
+        for module in objective.modules():  # a method's parts may hold networks too
+            if isinstance(module, Network):
+                module.compile_activations()
+    return objective
+
+
+def _state(place: Path, recipe: Recipe, material: Material, threads: int | None) -> State:
+    """The state to go on from; the thread count that training began with is kept."""
+    state = read_state(place)
+    if state is None:
+        started = torch.get_num_threads() if threads is None else threads
+        return State(recipe, material.train.fingerprint, started, devices=())
+    if state.fingerprint != material.train.fingerprint:
+        raise InputError(
+            f"{place} was begun on other images of {recipe.dataset} than are there now; "
+            "--overwrite starts anew"
+        )
+    return state
+
+
+def _finished(place: Path, recipe: Recipe) -> Card | None:
+    """The card of a finished checkpoint of this recipe, its weights verified; None if unfinished.
+
+    Raises:
+        InputError: the folder holds another recipe, or damaged weights.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {place}: {error.strerror}") from error
+    for litter in place.glob(".*.part"):  # of a process that was killed while writing
+        litter.unlink()
+    if not (place / checkpoints.CARD).exists():
+        state = read_state(place)
+        if state is not None:
+            _refuse_other(place, state.recipe, recipe)
+        return None
+    card = checkpoints.read_card(place)
+    _refuse_other(place, card.recipe, recipe)
+    checkpoints.verify(place, card)
+    return card
+
+
+def _blocked(place: Path, recipe: Recipe) -> bool:
+    """Whether a folder is there that keeps this recipe from being trained in it."""
+    if not place.is_dir():
+        return False
+    with contextlib.suppress(InputError):
+        _finished(place, recipe)
+        return False
+    return True
+
+
+def _refuse_other(place: Path, there: Recipe | None, recipe: Recipe) -> None:
+    """Refuse to go on in the folder of another recipe."""
+    if there is None:
+        raise InputError(f"{place} holds an imported network; choose another --name")
+    pairs = differing(there, recipe)
+    if pairs:
+        said = "; ".join(
+            f"{name} is {old!r} there, {new!r} here" for name, (old, new) in pairs.items()
+        )
+        raise InputError(
+            f"{place} holds another recipe: {said}; take another --name or --overwrite"
+        )

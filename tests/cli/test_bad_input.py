@@ -1,0 +1,332 @@
+"""Bad input gets one clear line and exit code 2, no traceback, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdd_eval import store
+from sdd_eval.cli import exit_code
+from sdd_eval.records import Run, decode
+
+NAME = "digits-small_cnn-ce-seed0"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a checkpoint trained for one epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits"
+    place = ["--augmentation", "none", "--checkpoints", str(folder)]
+    assert exit_code([*flags.split(), *place]) == 0
+    return folder / NAME
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, trained) -> Path:
+    """An own copy of the checkpoint, an own data root, and the working folder between them."""
+    shutil.copytree(trained, tmp_path / "checkpoints" / NAME)
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must be refused; what it says in its one line."""
+
+    def run(command: str) -> str:
+        capsys.readouterr()
+        assert exit_code(command.split()) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("sdd-eval: ")
+        assert said.count("\n") == 1, said
+        assert "Traceback" not in said
+        return said
+
+    return run
+
+
+def picture(path: Path, side: int = 8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(side)
+    Image.fromarray(random.integers(0, 255, (side, side), dtype=np.uint8)).save(path)
+
+
+def change_card(folder: Path, change) -> None:
+    card = folder / "checkpoints" / NAME / "card.json"
+    content = json.loads(card.read_text())
+    change(content["model"])
+    card.write_text(json.dumps(content))
+
+
+def runs(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("runs/*/*.json"))
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("calibraton x", "unknown command 'calibraton'; did you mean 'calibration'?"),
+        (f"calibration {NAME[:-1]}1", f"did you mean '{NAME}'?"),
+        ("calibration", "which checkpoint?"),
+        (f"calibration {NAME} --bons 3", "--bons"),
+        (f"calibration {NAME} --bins three", "three"),
+        (f"calibration {NAME} --bins 0", "bins"),
+        (f"accuracy {NAME} --limit 0", "--limit is 0"),
+        (f"accuracy {NAME} --batch-size 0", "--batch-size is 0"),
+        (f"accuracy {NAME} --study ../up", "--study '../up' is no plain name"),
+        ("train --dataset digits --name ../up", "--name '../up' is no plain name"),
+        ("data corrupt digits --threads 0", "--threads is 0"),
+        (f"odin {NAME} --outliers digits", "it is the test set"),
+        (f"accuracy {NAME} --device tpu9", "--device is 'tpu9'"),
+        (f"accuracy {NAME} --threads 0", "--threads is 0"),
+        (f"accuracy {NAME} --dataset digitz", "unknown data set 'digitz'; did you mean 'digits'?"),
+        (f"accuracy {NAME} --dataset cifar100", "sdd-eval data get cifar100"),
+        (f"accuracy {NAME} --dataset uniform", "has no labels"),
+        (f"fgsm {NAME} --epsilon -0.1", "-0.1"),
+        (f"fgsm {NAME} --readings autors", "autors"),
+        (f"odin {NAME} --temperature 0", "temperature"),
+        (f"odin {NAME} --outliers isun", "sdd-eval data get isun"),
+        (f"odin {NAME} --outliers uniform uniform", "is named twice"),
+        (f"corruption {NAME} --corrupted cifar100_c", "cifar100_c"),
+        ("train --dataset digits --arch resnet19", "did you mean 'resnet18'?"),
+        ("train --dataset digits --method cee", "unknown method 'cee'; did you mean 'ce'?"),
+        ("train --dataset digits --arch small_cnn --seed 7", "--standardisation digits"),
+        ("train --dataset digits --sd-dropout -1", "sd_dropout"),
+        ("train --dataset digits --drop 1.0", "drop"),
+        ("train --dataset digits --temperature 0", "temperature"),
+        ("train --dataset digits --epochs 0", "epochs"),
+        ("train --dataset cifar100 --arch resnet8", "sdd-eval data get cifar100"),
+        ("report nothing-here", "nothing-here"),
+        ("data get nothing-here", "unknown data set 'nothing-here'"),
+        ("data add", "sdd-eval data add NAME PATH"),
+        ("data add dtd no/such/path", "no/such/path is not there"),
+        ("data corrupt", "which set?"),
+        ("data lost", "unknown data command 'lost'; did you mean 'list'?"),
+        ("show nothing", "unknown checkpoint 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(command, said, refused):
+    assert said in refused(command)
+
+
+def test_weights_that_were_cut_are_refused(here, refused):
+    weights = here / "checkpoints" / NAME / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "weights.safetensors" in refused(f"accuracy {NAME}")
+    assert runs(here) == []
+
+
+def test_weights_of_which_one_byte_changed_are_refused_even_where_a_run_is_there(here, refused):
+    assert exit_code(["accuracy", NAME]) == 0
+    weights = here / "checkpoints" / NAME / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert "weights.safetensors" in refused(f"accuracy {NAME}")
+
+
+def test_a_card_that_does_not_fit_its_weights_is_refused(here, refused):
+    change_card(here, lambda model: model.update(classes=11))
+    assert "classifier" in refused(f"accuracy {NAME}")
+
+
+def test_a_card_that_is_no_json_is_refused(here, refused):
+    (here / "checkpoints" / NAME / "card.json").write_text("{")
+    assert "card.json is not JSON" in refused(f"accuracy {NAME}")
+
+
+def test_a_card_that_does_not_fit_its_weights_is_refused_where_a_run_is_there_too(here, refused):
+    assert exit_code(["accuracy", NAME]) == 0
+    change_card(here, lambda model: model.update(classes=11))
+    assert "classifier" in refused(f"accuracy {NAME}")
+
+
+def test_another_standardisation_on_the_card_is_measured_anew(here, capsys):
+    assert exit_code(["accuracy", NAME]) == 0
+    change_card(here, lambda model: model.update(mean=[0.9]))
+    capsys.readouterr()
+    assert exit_code(["accuracy", NAME]) == 0
+    assert ", measured" in capsys.readouterr().out
+    assert len(runs(here)) == 2
+
+
+def test_a_copy_of_a_checkpoint_is_filed_under_its_own_name(here):
+    shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / "copy")
+    assert exit_code(["accuracy", "copy"]) == 0
+    assert [path.parent.name for path in runs(here)] == ["copy"]
+
+
+def test_a_limit_that_cuts_only_the_outliers_is_a_limit(here):
+    assert exit_code(["odin", NAME, "--outliers", "uniform", "--limit", "800"]) == 0
+    (path,) = runs(here)
+    cut = store.read_run(path)
+    assert (cut.limit, cut.n) == (800, 797)
+    assert "797 against 800 images" in cut.measurements[0].protocol
+
+
+def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):
+    for index in range(3):
+        picture(here / "data" / "few" / f"{index}.png")
+    flags = "--detectors mahalanobis --outliers few --limit 900"
+    assert exit_code(["ood", NAME, *flags.split()]) == 0
+    (path,) = runs(here)
+    fitted = store.read_run(path)
+    assert fitted.provenance["data"]["digits training"]["images"] == 1000
+    assert fitted.limit is None
+
+
+def test_a_limit_that_cuts_nothing_is_none(here, capsys):
+    assert exit_code(["accuracy", NAME, "--limit", "5000"]) == 0
+    assert exit_code(["accuracy", NAME]) == 0
+    assert "already there" in capsys.readouterr().out
+    (path,) = runs(here)
+    assert store.read_run(path).limit is None
+
+
+@pytest.mark.parametrize("damage", ["arrays lost", "arrays cut", "json cut"])
+def test_a_damaged_run_is_measured_anew(here, capsys, damage):
+    assert exit_code(["calibration", NAME]) == 0
+    (path,) = runs(here)
+    whole = path.read_text()
+    arrays = path.with_suffix(".npz")
+    if damage == "arrays lost":
+        arrays.unlink()
+    elif damage == "arrays cut":
+        arrays.write_bytes(arrays.read_bytes()[:100])
+    else:
+        path.write_text(whole[:100])
+    assert exit_code(["calibration", NAME]) == 0
+    assert capsys.readouterr().out.count(", measured") == 2
+    assert store.read_run(path).measurements == decode(Run, json.loads(whole)).measurements
+    assert "logits" in store.read_run(path).arrays
+
+
+def test_images_of_more_classes_than_the_network_has_are_refused(here, refused):
+    for index in range(12):
+        picture(here / "data" / "many" / f"class{index:02}" / "0.png")
+    assert "12 classes, the network predicts 10" in refused(f"accuracy {NAME} --dataset many")
+
+
+def test_images_of_another_size_are_refused(here, refused):
+    random = np.random.default_rng(0)
+    import scipy.io
+
+    (here / "data" / "svhn").mkdir()
+    content = {
+        "X": random.integers(0, 255, (32, 32, 3, 10), dtype=np.uint8),
+        "y": np.arange(1, 11, dtype=np.uint8)[:, None],
+    }
+    scipy.io.savemat(here / "data" / "svhn" / "test_32x32.mat", content)
+    said = refused(f"odin {NAME} --outliers svhn")
+    assert "3-channel images of 32 pixels" in said
+    assert "1 channels and 8 pixels" in said
+
+
+def test_an_empty_folder_of_outliers_is_refused(here, refused):
+    (here / "data" / "empty").mkdir()
+    assert "empty" in refused(f"odin {NAME} --outliers empty")
+
+
+def test_a_broken_image_is_named(here, refused):
+    picture(here / "data" / "some" / "a.png")
+    (here / "data" / "some" / "b.png").write_bytes(b"\x89PNG but not for long")
+    assert "b.png" in refused(f"odin {NAME} --outliers some")
+    assert runs(here) == []
+
+
+def test_a_file_where_the_reports_should_go_is_refused(here, refused):
+    (here / "reports").write_text("in the way")
+    assert "cannot write reports" in refused(f"accuracy {NAME}")
+    assert (here / "reports").read_text() == "in the way"
+
+
+def test_a_file_where_the_checkpoint_should_go_is_refused(here, refused):
+    (here / "taken").write_text("in the way")
+    flags = "--dataset digits --arch small_cnn --standardisation digits --checkpoints taken"
+    assert "cannot write taken" in refused(f"train {flags}")
+
+
+def test_a_run_that_another_process_is_writing_is_refused(here, refused, capsys):
+    assert exit_code(["accuracy", NAME, "--json"]) == 0
+    (path,) = runs(here)
+    path.unlink()
+    with store.locked(path, "writing"):
+        assert "another process is writing" in refused(f"accuracy {NAME}")
+    assert exit_code(["accuracy", NAME]) == 0
+    assert runs(here) == [path]
+
+
+def sdd_eval(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`sdd-eval ARGUMENTS` in a process of its own, after some code."""
+    end = "from sdd_eval.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code) + end, *arguments],
+        cwd=folder,
+        env={**os.environ, "SDD_EVAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_full_disk_is_one_line_and_the_command_goes_on_when_there_is_room(here):
+    full = """
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+        """
+    done = sdd_eval(full, here, "calibration", NAME)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert runs(here) == []
+    assert [p for p in here.rglob("*.part")] == []
+    assert sdd_eval("", here, "calibration", NAME).returncode == 0
+    assert len(runs(here)) == 1
+
+
+def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_given_again(here):
+    killed = """
+        import os, signal
+        from sdd_eval import store
+        def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+        store.write_record = die
+        """
+    done = sdd_eval(killed, here, "accuracy", NAME)
+    assert done.returncode == -signal.SIGKILL
+    assert runs(here) == []
+    assert exit_code(["accuracy", NAME]) == 0
+    assert len(runs(here)) == 1
+
+
+def test_ctrl_c_exits_with_130_and_one_line(here):
+    interrupted = """
+        import sdd_eval.evaluation
+        def interrupt(*_): raise KeyboardInterrupt
+        sdd_eval.evaluation.evaluate_checkpoint = interrupt
+        """
+    done = sdd_eval(interrupted, here, "accuracy", NAME)
+    assert done.returncode == 130
+    assert done.stderr == "sdd-eval: interrupted; the same command goes on from here\n"
+
+
+def test_the_module_is_the_command(here):
+    command = [sys.executable, "-m", "sdd_eval", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("sdd-eval 0.")

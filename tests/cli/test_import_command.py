@@ -1,0 +1,229 @@
+"""Weights from elsewhere become a checkpoint that every command takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sdd_eval
+from sdd_eval import plugins, store
+from sdd_eval.cli import exit_code
+from sdd_eval.data.catalogue import load_images, true_statistics
+from sdd_eval.models.build import build
+from sdd_eval.records import Card, ModelSpec
+from sdd_eval.training.checkpoints import load, read_card
+
+TRAINED = "digits-small_cnn-ce-seed0"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a checkpoint trained on the digits for two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = "train --dataset digits --arch small_cnn --epochs 2 --standardisation digits"
+    assert exit_code([*flags.split(), "--augmentation", "none", "--checkpoints", str(folder)]) == 0
+    return folder / TRAINED
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, trained):
+    """A working folder with `theirs.pt`: the trained weights as others would save them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
+    state = {
+        "module." + name.removeprefix("backbone.").replace("classifier.", "fc."): tensor
+        for name, tensor in load(trained).state_dict().items()
+    }
+    torch.save({"epoch": 2, "state_dict": state}, tmp_path / "theirs.pt")
+    return tmp_path
+
+
+def importing(name, *more):
+    flags = f"import {name} --arch small_cnn --weights theirs.pt --dataset digits"
+    return exit_code([*flags.split(), *map(str, more)])
+
+
+def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
+    assert importing("mine") == 0
+    said = capsys.readouterr().out
+    ours, theirs = read_card("checkpoints/mine"), read_card(trained)
+    pixels = torch.rand(5, 1, 8, 8)
+    assert torch.equal(sdd_eval.load("checkpoints/mine")(pixels), load(trained)(pixels))
+    assert ours.model == theirs.model
+    assert ours.recipe is None
+    assert ours.metrics["accuracy"] == theirs.metrics["accuracy"]
+    assert ours.provenance["imported"] == "theirs.pt"
+    assert str(here) not in (here / "checkpoints/mine/card.json").read_text()
+    mean, std = true_statistics(load_images("digits", here, "train"))
+    assert f"mean {mean[0]:.4f}  std {std[0]:.4f}  (true, of the training images" in said
+    assert f"accuracy {100 * theirs.metrics['accuracy']:.2f} % on 797 images" in said
+    assert "theirs.pt, state_dict" in said
+
+
+@pytest.mark.usefixtures("here")
+def test_every_evaluator_and_the_report_take_it(trained, capsys):
+    assert importing("mine") == 0
+    assert exit_code(["accuracy", str(trained), "--limit", "20"]) == 0
+    for name in plugins.names("evaluators"):
+        assert exit_code([name, "mine", "--limit", "20"]) == 0, name
+    assert exit_code(["report"]) == 0
+    page = capsys.readouterr().out
+    results = Path("reports/default/results.csv").read_text().splitlines()
+    header = results[0].split(",")
+    column = {name: header.index(name) for name in ("checkpoint", "group", "method", "arch")}
+    (cells, *_) = [row.split(",") for row in results if ",mine," in f",{row},"]
+    found = {name: cells[index] for name, index in column.items()}
+    assert found == {"checkpoint": "mine", "group": "mine", "method": "", "arch": "small_cnn"}
+    assert "mine" in page
+    html = Path("reports/default/index.html").read_text()
+    assert html.count("mine") > 3
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("off", "code"), [(0.0, 0), (0.49, 0), (-0.49, 0), (0.51, 1), (-2, 1)])
+def test_an_accuracy_more_than_half_a_point_off_the_expected_one_exits_1(
+    trained, off, code, capsys
+):
+    accuracy = 100 * read_card(trained).metrics["accuracy"]
+    assert importing("mine", "--expect", accuracy + off) == code
+    said = capsys.readouterr().out
+    assert ("--mean and --std" in said) == bool(code)
+    assert (read_card("checkpoints/mine").metrics["accuracy"] * 100) == accuracy
+
+
+@pytest.mark.usefixtures("here")
+def test_a_wrong_standardisation_shows_in_the_accuracy(trained, capsys):
+    accuracy = 100 * read_card(trained).metrics["accuracy"]
+    wrong = ("--mean", "0.9", "--std", "0.05", "--expect", accuracy)
+    assert importing("mine", *wrong) == 1
+    assert "points off" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_the_same_import_again_is_no_other_and_another_is_refused(capsys):
+    assert importing("mine") == 0
+    before = Path("checkpoints/mine/card.json").read_text()
+    assert importing("mine") == 0
+    assert Path("checkpoints/mine/card.json").read_text() == before
+    capsys.readouterr()
+    assert importing("mine", "--mean", "0.3", "--std", "0.4") == 2
+    assert "holds another checkpoint; take another name or --overwrite" in capsys.readouterr().err
+    assert importing("mine", "--mean", "0.3", "--std", "0.4", "--overwrite") == 0
+    assert read_card("checkpoints/mine").model.mean == (0.3,)
+
+
+@pytest.mark.usefixtures("here")
+def test_an_import_that_was_cut_short_is_made_again_and_other_files_stay():
+    folder = Path("checkpoints/mine")
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"half")
+    assert importing("mine") == 0
+    other = Path("checkpoints/other")
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    assert importing("other") == 2
+    assert (other / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
+    flags = ["import", "mine", "--arch", "small_cnn", "--weights", "theirs.pt", "--classes", "10"]
+    assert exit_code(flags) == 2
+    assert "without --dataset the network needs --image-size, --mean, --std" in (
+        capsys.readouterr().err
+    )
+    assert exit_code([*flags, "--image-size", "8", "--mean", "0.3", "--std", "0.4"]) == 0
+    assert "accuracy not measured" in capsys.readouterr().out
+    assert read_card("checkpoints/mine").dataset is None
+    assert exit_code(["accuracy", "mine"]) == 2
+    assert "name them: --dataset" in capsys.readouterr().err
+    assert exit_code(["accuracy", "mine", "--dataset", "digits", "--limit", "20"]) == 0
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", "sdd-eval import NAME --arch ARCH --weights FILE --dataset SET"),
+        ("mine --arch small_cnn", "--weights FILE"),
+        ("mine --arch small_cn --weights theirs.pt --dataset digits", "did you mean 'small_cnn'"),
+        ("mine --arch small_cnn --weights no.pt --dataset digits", "cannot read no.pt"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digitz", "did you mean 'digits'"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset uniform", "has no labels"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset cifar100", "data get cifar100"),
+        ("mine --arch resnet8 --weights theirs.pt --dataset digits", "theirs.pt does not fit arch"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digits --mean 0.3", "go together"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digits --expect 0.8", "in percent"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digits --classes 9", "more classes"),
+        ("mine --arch small_cnn --weights theirs.pt --dataset digits --classes 11", "(10, 96)"),
+        ("../up --arch small_cnn --weights theirs.pt --dataset digits", "'../up' is no name"),
+        (
+            "mine --arch small_cnn --weights theirs.pt --dataset digits --options depth 3",
+            "'small_cnn' and its options {'depth': 3}",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it_and_leaves_no_checkpoint(flags, said, here, capsys):
+    assert exit_code(["import", *flags.split()]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(here.glob("checkpoints/*/card.json"))
+
+
+def test_options_reach_the_network_as_numbers(here):
+    network = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8, {"width": 8}))
+    torch.save(network.state_dict(), here / "narrow.pt")
+    flags = "import mine --arch small_cnn --weights narrow.pt --dataset digits --options width 8"
+    assert exit_code(flags.split()) == 0
+    assert read_card("checkpoints/mine").model.options == {"width": 8}
+
+
+def test_a_factory_says_that_it_runs_and_its_card_is_trusted_only_when_asked(here, capsys):
+    (here / "net.py").write_text(
+        "from torch import nn\n\n\ndef net(num_classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.Linear(12, num_classes))\n"
+    )
+    state = {f"{n}.{p}": torch.randn(s) for n, s in ((1, (12, 64)), (2, (10, 12))) for p in
+             ("weight",)} | {"1.bias": torch.zeros(12), "2.bias": torch.zeros(10)}  # fmt: skip
+    torch.save(state, here / "own.pt")
+    flags = "import mine --arch net.py:net --weights own.pt --dataset digits"
+    assert exit_code(flags.split()) == 0
+    assert "running the code of net.py:net" in capsys.readouterr().out
+    assert exit_code(["accuracy", "mine"]) == 2
+    assert "say --trust-code" in capsys.readouterr().err
+    assert exit_code(["accuracy", "mine", "--trust-code"]) == 0
+    network = sdd_eval.load("checkpoints/mine", trust_code=True)
+    assert torch.equal(network.classifier.weight, state["2.weight"])
+    (here / "net.py").write_text("raise SystemExit('it ran')")
+    assert exit_code(["accuracy", "mine", "--trust-code"]) == 2
+    assert "has changed" in capsys.readouterr().err
+
+
+def test_a_network_of_the_users_own_folder_of_images_is_evaluated_by_its_name(here, capsys):
+    random = np.random.default_rng(0)
+    for index in range(12):
+        folder = here / "data" / "pets" / ("cat", "dog")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 100, (40, 40, 3), dtype=np.uint8) + 120 * (index % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
+    spec = ModelSpec("torchvision:resnet18", 2, (0.5,) * 3, (0.2,) * 3, 32)
+    torch.manual_seed(0)
+    network = build(spec)
+    torch.save(network.state_dict(), here / "pets.pt")
+    flags = "import pets-net --arch torchvision:resnet18 --weights pets.pt --dataset pets"
+    assert exit_code([*flags.split(), "--image-size", "32"]) == 0
+    assert "of the test images of pets" in capsys.readouterr().out
+    card = store.read_record(here / "checkpoints/pets-net/card.json", Card)
+    assert (card.dataset, card.model.classes, card.model.image_size) == ("pets", 2, 32)
+    for name in ("accuracy", "corruption"):
+        assert exit_code([name, "pets-net", "--json"]) == 0
+        run = json.loads(re.sub(r"^[^{]*", "", capsys.readouterr().out, count=1))
+        assert run["n"] == 12
+        assert "pets" in run["dataset"]

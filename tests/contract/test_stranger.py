@@ -1,0 +1,269 @@
+"""A stranger's plugin of each kind, installed from a wheel of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+PROJECT = """
+    [build-system]
+    requires = ["hatchling"]
+    build-backend = "hatchling.build"
+
+    [project]
+    name = "stranger"
+    version = "3.2"
+
+    [project.entry-points."sdd_eval.evaluators"]
+    certainty = "stranger:Certainty"
+    broken = "stranger_that_is_not_there:Nothing"
+
+    [project.entry-points."sdd_eval.detectors"]
+    lead = "stranger:Lead"
+
+    [project.entry-points."sdd_eval.methods"]
+    squared = "stranger:Squared"
+
+    [project.entry-points."sdd_eval.datasets"]
+    stripes = "stranger:STRIPES"
+
+    [project.entry-points."sdd_eval.figures"]
+    certainty_bars = "stranger:certainty_bars"
+
+    [tool.hatch.build.targets.wheel]
+    only-include = ["stranger.py"]
+"""
+
+MODULE = '''
+    """What a stranger adds to sdd_eval."""
+
+    from __future__ import annotations
+
+    import hashlib
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    import numpy as np
+    import torch
+
+    from sdd_eval.data.dataset import Status
+    from sdd_eval.data.images import ArrayImages
+    from sdd_eval.evaluators.settings import collects, scores
+    from sdd_eval.records import Measurement
+    from sdd_eval.training.methods.method import Losses
+
+
+    @dataclass(frozen=True)
+    class Certainty:
+        """How sure the network is: the share of images with a high top probability."""
+
+        name: ClassVar[str] = "certainty"
+        version: ClassVar[int] = 1
+
+        temperature: float = collects(1.0)
+        """Temperature of the softmax."""
+        above: float = scores(0.9)
+        """From which probability on a prediction is called sure."""
+
+        def collect(self, subject):
+            logits = subject.logits().astype(np.float64) / self.temperature
+            logits -= logits.max(axis=1, keepdims=True)
+            return {"top": 1 / np.exp(logits).sum(axis=1)}
+
+        def score(self, arrays):
+            value = float((arrays["top"] > self.above).mean())
+            at = {"above": self.above}
+            return [Measurement("sure", value, "fraction", at, f"top probability > {self.above}")]
+
+
+    @dataclass(frozen=True)
+    class Lead:
+        """How far the largest logit stands above the second."""
+
+        name: ClassVar[str] = "lead"
+        protocol: ClassVar[str] = "lead: largest logit less the second"
+
+        def scores(self, batch):
+            first, second = batch.logits.topk(2, dim=1).values.T
+            return first - second
+
+
+    @dataclass(frozen=True)
+    class Stripes:
+        """Horizontal against vertical stripes."""
+
+        name: str = "stripes"
+        summary: str = "horizontal against vertical stripes, made here"
+        archives: tuple = ()
+
+        def status(self, root):
+            return Status("made here", 64, "made here")
+
+        def load(self, root, split="test", *, image_size=None, channels=None):
+            random = np.random.default_rng(0 if split == "train" else 1)
+            labels = np.arange(64) % 2
+            images = random.integers(0, 60, (64, 1, 8, 8), dtype=np.uint8)
+            images[labels == 0, :, ::2] += 150
+            images[labels == 1, :, :, ::2] += 150
+            content = hashlib.sha256(images.tobytes()).hexdigest()
+            names = ("horizontal", "vertical")
+            return ArrayImages(self.name, images, labels, content, "made here", names)
+
+
+    STRIPES = Stripes()
+
+
+    @dataclass(frozen=True)
+    class Squared:
+        """Squared error of the probabilities (the Brier score) instead of cross-entropy."""
+
+        name: ClassVar[str] = "squared"
+        views: ClassVar[int] = 1
+        partners: ClassVar[bool] = False
+
+        scale: float = 1.0
+        """Factor of the loss."""
+
+        def parts(self, network):
+            return {}
+
+        def losses(self, step):
+            activations = step.network.activations(step.batch.pixels)
+            logits = step.network.classify(activations["features"]).float()
+            wanted = torch.nn.functional.one_hot(step.batch.labels, logits.shape[1])
+            squared = (logits.softmax(dim=1) - wanted).square().sum(dim=1).mean()
+            return Losses({"squared": self.scale * squared}, logits, activations)
+
+
+    def certainty_bars(results, scores=None):
+        """One bar a checkpoint."""
+        from matplotlib.figure import Figure
+
+        rows = results[results["metric"] == "sure"]
+        if rows.empty:
+            return None
+        figure = Figure(figsize=(3.3, 2))
+        figure.subplots().bar(rows["checkpoint"], rows["value"])
+        return figure
+'''
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A folder with the stranger's wheel installed in it."""
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "pyproject.toml").write_text(textwrap.dedent(PROJECT))
+    (folder / "stranger.py").write_text(textwrap.dedent(MODULE))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheel", "."]
+    subprocess.run([*pip, *build], cwd=folder, check=True, capture_output=True)
+    (wheel,) = (folder / "wheel").glob("stranger-3.2-*.whl")
+    install = ["install", "--no-deps", "--no-index", "--target", "site", str(wheel)]
+    subprocess.run([*pip, *install], cwd=folder, check=True, capture_output=True)
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def sdd_eval(site, tmp_path_factory):
+    """`sdd-eval` in an empty folder, with the stranger's package beside it."""
+    folder = tmp_path_factory.mktemp("work")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sdd_eval", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    run.folder = folder
+    return run
+
+
+def done(process: subprocess.CompletedProcess[str]) -> str:
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(sdd_eval) -> str:
+    """A checkpoint trained by the stranger's method on the stranger's data."""
+    recipe = "--method squared --scale 2 --sd-dropout 0.1 --dataset stripes --arch small_cnn"
+    rest = "--standardisation stripes --augmentation none --epochs 3 --batch-size 16"
+    done(sdd_eval("train", *recipe.split(), *rest.split()))
+    return "stripes-small_cnn-squared-sdd0.1-seed0"
+
+
+def test_a_plugin_that_does_not_import_is_listed_and_disturbs_no_other(sdd_eval):
+    listed = sdd_eval("plugins")
+    assert listed.returncode == 1
+    lines = {line.split()[1]: line for line in listed.stdout.splitlines()[1:]}
+    assert "No module named 'stranger_that_is_not_there'" in lines["broken"]
+    assert all(line.endswith("ok") for name, line in lines.items() if name != "broken")
+    assert "stranger 3.2" in lines["certainty"]
+
+
+def test_the_broken_plugin_itself_is_one_line(sdd_eval):
+    asked = sdd_eval("broken", "checkpoint")
+    assert asked.returncode == 2
+    assert asked.stderr.count("\n") == 1
+
+
+def test_a_strangers_data_set_is_in_the_list(sdd_eval):
+    assert "stripes" in done(sdd_eval("data", "list"))
+
+
+def test_a_strangers_settings_become_flags(sdd_eval):
+    assert "--scale" in done(sdd_eval("train", "--method", "squared", "--help"))
+    told = done(sdd_eval("certainty", "--help"))
+    assert "--above" in told
+    assert "From which probability" in told
+
+
+def test_a_strangers_method_trains_and_its_card_says_with_what(sdd_eval, trained):
+    card = json.loads(done(sdd_eval("show", trained)))
+    assert card["recipe"]["method_options"] == {"scale": 2.0}
+    measured = json.loads(done(sdd_eval("accuracy", trained, "--json")))
+    (accuracy,) = [m for m in measured["measurements"] if m["metric"] == "accuracy"]
+    assert accuracy["value"] > 0.9
+
+
+def test_a_strangers_evaluator_looks_once_and_scores_again(sdd_eval, trained):
+    assert "measured" in done(sdd_eval("certainty", trained))
+    assert "already there" in done(sdd_eval("certainty", trained))
+    assert "scored again" in done(sdd_eval("certainty", trained, "--above", "0.5"))
+    run = json.loads(done(sdd_eval("certainty", trained, "--above", "0.5", "--json")))
+    assert [m["at"] for m in run["measurements"]] == [{"above": 0.9}, {"above": 0.5}]
+    assert "measured" in done(sdd_eval("certainty", trained, "--temperature", "2"))
+
+
+def test_a_strangers_detector_stands_beside_the_built_in_ones(sdd_eval, trained):
+    asked = f"ood {trained} --detectors lead knn --outliers uniform --json".split()
+    refused = sdd_eval(*asked)
+    assert refused.returncode == 2
+    assert "knn asks for neighbours 50, 200; stripes has 64 training images" in refused.stderr
+    run = json.loads(done(sdd_eval(*asked[:4], *asked[5:])))
+    (auroc,) = [
+        m
+        for m in run["measurements"]
+        if m["metric"] == "auroc" and m["at"] == {"detector": "lead", "outliers": "uniform"}
+    ]
+    assert auroc["protocol"].startswith("lead: largest logit less the second; ")
+
+
+def test_a_strangers_numbers_and_figure_are_in_the_report(sdd_eval, trained):
+    done(sdd_eval("certainty", trained))
+    done(sdd_eval("report"))
+    study = sdd_eval.folder / "reports" / "default"
+    assert "certainty" in (study / "results.csv").read_text()
+    assert "certainty" in (study / "index.html").read_text()
+    assert list((study / "figures").glob("certainty_bars*.pdf"))

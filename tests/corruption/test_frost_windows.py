@@ -1,0 +1,59 @@
+"""Frost made up, and frost from photographs."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdd_eval.data.corruption import ice
+from sdd_eval.data.corruption.recipe import corrupt
+from sdd_eval.errors import InputError
+
+
+def test_made_up_windows_are_bright_ice_on_dark_glass_at_every_size():
+    for side in (8, 32, 48):
+        windows = ice.windows(side)
+        assert len(windows) == 5
+        for window in windows:
+            assert window.shape == (5 * side, 5 * side, 3)
+            assert 0 <= window.min() < 0.3
+            assert 0.75 < window.max() <= 1
+            assert 0.4 < window.mean() < 0.7
+            assert window.std() > 0.1
+            assert (window[..., 2] >= window[..., 0]).all()
+
+
+def test_frost_from_a_flat_photograph_adds_its_colour(tmp_path, photos):
+    path = tmp_path / "frost.png"
+    Image.fromarray(np.full((200, 300, 3), (250, 100, 50), np.uint8)).save(path)
+    found = corrupt(photos, "frost", 3, frost_photos=[path])
+    expected = np.minimum(0.9 * photos + 0.4 * np.array([250, 100, 50]), 255)
+    assert np.abs(found - np.floor(expected + 5e-4)).max() <= 1
+
+
+def test_frost_takes_pieces_of_all_photographs_scaled_by_a_fifth(photos):
+    black = np.zeros((2, 32, 32, 3), np.uint8)
+    stripes = np.zeros((320, 320, 3), np.uint8)
+    stripes[:, 100:] = 200
+    white = np.full((160, 160, 3), 255, np.uint8)
+    many = corrupt(black.repeat(40, axis=0), "frost", 1, frost_photos=[stripes, white])
+    levels = {tuple(np.unique(image)) for image in many}
+    assert (51,) in levels
+    assert (0, 40) in levels
+    # The edge at column 100 is one at column 20, so a piece has it at 20 at most.
+    edges = [(image[0, :, 0] == 0).sum() for image in many if 0 in image]
+    assert 14 < max(edges) <= 20
+    assert len(set(edges)) > 5
+
+
+def test_a_photograph_too_small_or_broken_is_named(tmp_path, photos):
+    small, broken = tmp_path / "small.png", tmp_path / "broken.png"
+    Image.fromarray(np.zeros((100, 400, 3), np.uint8)).save(small)
+    broken.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"small\.png is 400 × 100 pixels; frost needs 160 × 160"):
+        corrupt(photos, "frost", 1, frost_photos=[small])
+    with pytest.raises(InputError, match=r"broken\.png is not a photograph"):
+        corrupt(photos, "frost", 1, frost_photos=[broken])
+    with pytest.raises(InputError, match="photograph 1 of frost is 100 × 100"):
+        corrupt(photos, "frost", 1, frost_photos=[np.zeros((100, 100, 3), np.uint8)])
+    with pytest.raises(InputError, match="no photograph"):
+        corrupt(photos, "frost", 1, frost_photos=[])

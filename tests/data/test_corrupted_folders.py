@@ -1,0 +1,214 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdd_eval.data import catalogue
+from sdd_eval.data.readers.cifar import CIFAR100
+from sdd_eval.data.readers.cifar_c import CIFAR10_C, CIFAR100_C
+from sdd_eval.data.readers.corrupted_folder import open_folder
+from sdd_eval.errors import InputError
+
+SMAPS = Path("/proc/self/smaps")
+
+
+def test_a_cell_is_the_rows_of_its_severity(root, write_corrupted):
+    write_corrupted(root / "CIFAR-100-C")
+    found = CIFAR100_C.load_corrupted(root)
+    assert found.corruptions == ("gaussian_noise", "fog")
+    cell = found.cell("fog", 4)
+    assert (len(cell), cell.channels, cell.image_size) == (20, 3, 32)
+    assert (next(cell.batches(20)) == 4).all()
+    assert cell.labels.tolist() == list(range(20))
+    assert cell.origin == "partial: 20 of 10,000"
+
+
+@pytest.mark.skipif(not SMAPS.exists(), reason="asks Linux which pages are in memory")
+def test_a_cell_reads_only_its_own_rows(root, write_corrupted):
+    count = 2000  # a severity is 6 MB, the file 31 MB
+    write_corrupted(root / "CIFAR-100-C", ("fog",), count)
+    cell = CIFAR100_C.load_corrupted(root).cell("fog", 2)
+    resident = []
+    for batch in cell.batches(500):
+        assert (batch == 2).all()
+        resident.append(_resident_kilobytes("fog.npy"))
+    assert len(resident) == 4
+    assert 0 < max(resident) < 1.2 * count * 3
+
+
+def _resident_kilobytes(file):
+    """How much of a mapped file is in memory."""
+    lines = iter(SMAPS.read_text().splitlines())
+    found = 0
+    for line in lines:
+        if line.endswith(file):
+            found += next(int(each.split()[1]) for each in lines if each.startswith("Rss:"))
+    return found
+
+
+def test_fingerprints_tell_corruptions_and_severities_apart(root, write_corrupted):
+    write_corrupted(root / "CIFAR-100-C", ("fog", "snow"))
+    array = np.load(root / "CIFAR-100-C" / "snow.npy")
+    np.save(root / "CIFAR-100-C" / "snow.npy", array + 1)
+    found = CIFAR100_C.load_corrupted(root)
+    prints = {found.cell(name, level).fingerprint for name in ("fog", "snow") for level in (1, 2)}
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((100, 32, 32, 3), np.float32), "holds float32, not uint8"),
+        (np.zeros((100, 32, 32), np.uint8), "has the shape"),
+        (np.zeros((100, 32, 31, 3), np.uint8), "has the shape"),
+        (np.zeros((99, 32, 32, 3), np.uint8), "has the shape"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "has the shape"),
+        (np.zeros((50, 32, 32, 3), np.uint8), "has the shape"),
+    ],
+)
+def test_a_file_of_another_shape_or_type_is_named(root, write_corrupted, array, message):
+    write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "fog"))
+    np.save(root / "CIFAR-100-C" / "fog.npy", array)
+    with pytest.raises(InputError, match=rf"fog\.npy {message}"):
+        CIFAR100_C.load_corrupted(root)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 1000])
+def test_a_truncated_file_is_named(root, write_corrupted, kept):
+    place = write_corrupted(root / "CIFAR-100-C")
+    path = place / "fog.npy"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
+        CIFAR100_C.load_corrupted(root)
+
+
+def test_a_pickle_in_a_numpy_file_is_not_run(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C")
+    np.save(place / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
+        CIFAR100_C.load_corrupted(root)
+
+
+def test_labels_that_are_absent_or_do_not_repeat_are_named(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C")
+    np.save(place / "labels.npy", np.arange(100))
+    with pytest.raises(InputError, match=r"labels\.npy does not repeat"):
+        CIFAR100_C.load_corrupted(root)
+    (place / "labels.npy").unlink()
+    with pytest.raises(InputError, match=r"labels\.npy is not there"):
+        CIFAR100_C.load_corrupted(root)
+
+
+def test_checksums_make_it_official_even_where_corruptions_are_missing(
+    root, write_corrupted, monkeypatch
+):
+    from sdd_eval.data.fingerprints import of_file
+
+    place = write_corrupted(root / "CIFAR-100-C", ("fog",), count=10_000, side=1)
+    for name in ("fog", "labels"):
+        monkeypatch.setitem(CIFAR100_C.md5, name, of_file(place / f"{name}.npy").md5)
+    assert CIFAR100_C.load_corrupted(root).origin == "official"
+    assert CIFAR100_C.status(root).origin == "official"
+    monkeypatch.setitem(CIFAR100_C.md5, "fog", "0" * 32)
+    assert CIFAR100_C.load_corrupted(root).origin == "unverified"
+
+
+def test_a_folder_that_this_package_wrote_is_regenerated(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C")
+    (place / "regenerated.json").write_text(json.dumps({"frost": "photographs"}))
+    found = CIFAR100_C.load_corrupted(root)
+    assert (found.origin, found.frost) == ("regenerated", "photographs")
+    assert CIFAR100_C.status(root).origin == "regenerated"
+
+
+def test_unknown_corruptions_and_severities_are_refused(root, write_corrupted):
+    write_corrupted(root / "CIFAR-100-C")
+    found = CIFAR100_C.load_corrupted(root)
+    with pytest.raises(InputError, match="'fgo'; did you mean 'fog'"):
+        found.cell("fgo", 1)
+    with pytest.raises(InputError, match="severity is 6, not one of 1 to 5"):
+        found.cell("fog", 6)
+
+
+def test_a_corrupted_set_is_no_set_of_images(root, write_corrupted):
+    with pytest.raises(InputError, match="goes where corruptions are asked for"):
+        catalogue.load_images("cifar10-c", root)
+
+
+def test_the_corrupted_images_must_be_those_of_the_test_set(root, write_corrupted, write_cifar100):
+    write_cifar100(root, count=20)
+    clean = CIFAR100.load(root)
+    write_corrupted(root / "CIFAR-100-C", count=20)
+    found = catalogue.load_corrupted("cifar100-c", root, clean=clean)
+    assert found.cell("fog", 1).class_names == clean.class_names
+    write_corrupted(root / "CIFAR-100-C", count=10)
+    with pytest.raises(InputError, match="holds 10 images a severity, cifar100 20"):
+        catalogue.load_corrupted("cifar100_c", root, clean=clean)
+    np.save(root / "CIFAR-100-C" / "labels.npy", np.zeros(50, dtype=int))
+    write_cifar100(root, count=10)
+    with pytest.raises(InputError, match="differs from the labels of cifar100"):
+        catalogue.load_corrupted("cifar100_c", root, clean=CIFAR100.load(root))
+
+
+def test_a_set_made_of_another_is_refused_by_name(root, write_corrupted, write_cifar100):
+    write_cifar100(root, count=20)
+    with pytest.raises(InputError, match="cifar10_c is made of cifar10, not of cifar100"):
+        catalogue.load_corrupted("cifar10_c", root, clean=CIFAR100.load(root))
+
+
+def test_an_absent_archive_names_the_command_that_gets_it(root):
+    assert CIFAR10_C.status(root).origin == "absent"
+    with pytest.raises(InputError, match="`sdd-eval data get cifar10_c`"):
+        CIFAR10_C.load_corrupted(root)
+
+
+def test_the_usual_rendering_is_the_archive_then_the_regenerated_folder(root, write_corrupted):
+    with pytest.raises(InputError, match=r"data get cifar100_c`.*data corrupt cifar100`"):
+        catalogue.usual_corrupted("cifar100", root)
+    write_corrupted(root / "CIFAR-100-C-regenerated")
+    assert catalogue.usual_corrupted("cifar100", root) == "cifar100_c_regenerated"
+    write_corrupted(root / "CIFAR-100-C")
+    assert catalogue.usual_corrupted("cifar100", root) == "cifar100_c"
+    assert catalogue.usual_corrupted("digits", root) == "digits_c_regenerated"
+
+
+def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root):
+    from sdd_eval.data.corruption.writer import write_corrupted as regenerate
+    from sdd_eval.data.images import ArrayImages
+    from sdd_eval.data.readers.digits import DIGITS
+
+    digits = DIGITS.load(root)
+    few = ArrayImages("digits", digits.images[:6], digits.labels[:6], "few", "official")
+    made = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
+    folder = catalogue.regenerated_folder("digits", root)
+    regenerate(few, folder, corruptions=("contrast", "fog"))
+    read = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
+    assert (read.corruptions, read.origin, read.frost) == (
+        ("fog", "contrast"),
+        "regenerated",
+        "synthetic",
+    )
+    for corruption in read.corruptions:
+        one, other = (next(each.cell(corruption, 3).batches(6)) for each in (made, read))
+        assert (one == other).all()
+    others = ArrayImages("digits", digits.images[6:12], digits.labels[:6], "others", "official")
+    with pytest.raises(InputError, match="other images than digits has now"):
+        catalogue.load_corrupted("digits_c_regenerated", root, clean=others)
+
+
+def test_a_folder_of_grey_images_keeps_its_one_channel(tmp_path, write_corrupted):
+    folder = write_corrupted(tmp_path / "set", side=8, channels=1)
+    assert open_folder("set", folder).cell("fog", 1).channels == 1
+
+
+def test_the_list_reads_headers_only(root, write_corrupted):
+    import tracemalloc
+
+    write_corrupted(root / "CIFAR-100-C", ("fog",), count=500)  # 8 MB
+    tracemalloc.start()
+    try:
+        assert CIFAR100_C.status(root).images == 500
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,344 @@
+"""`sdd-eval data get` against a server on this machine that misbehaves as told."""
+
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from sdd_eval.data.dataset import Archive
+from sdd_eval.data.download import get
+from sdd_eval.data.readers.cifar import CIFAR100
+from sdd_eval.data.readers.folders import ISUN
+from sdd_eval.data.readers.svhn import SVHN
+from sdd_eval.errors import InputError
+
+
+class Server:
+    """Serves `content`; what it does wrong, and what it was asked, are its attributes."""
+
+    def __init__(self):
+        self.content = b""
+        self.etag = '"one"'
+        self.ranges = True
+        self.cut_after = []  # bytes of the body after which the next answers are cut
+        self.status = 200
+        self.type = "application/x-gzip"
+        self.asked = []  # the Range header of each request
+        handler = type("Handler", (_Handler,), {"told": self})
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}/set.tar.gz"
+
+    def stop(self):
+        self.http.shutdown()
+        self.thread.join()
+        self.http.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        told, asked = self.told, self.headers.get("Range")
+        told.asked.append(asked)
+        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and told.ranges else 0
+        if self.headers.get("If-Range", told.etag) != told.etag:
+            start = 0
+        total = len(told.content)
+        if start >= total > 0:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{total}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = told.content[start:]
+        self.send_response(206 if start else told.status)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", told.type)
+        self.send_header("ETag", told.etag)
+        self.end_headers()
+        self.wfile.write(body[: told.cut_after.pop(0)] if told.cut_after else body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Listener:
+    """Notes what progress is told."""
+
+    def __init__(self):
+        self.total, self.done = 0, 0
+
+    def start(self, label, total):
+        self.label, self.total, self.done = label, total, 0
+
+    def advance(self, units=1, note=""):
+        self.done += units
+
+
+@pytest.fixture
+def server():
+    running = Server()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def cifar(tmp_path, server, write_cifar100, pack):
+    """CIFAR-100's layout with 20 images, packed and served; the data set that downloads it."""
+    write_cifar100(tmp_path / "published", count=20)
+    server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
+    assert len(server.content) > 100_000
+    return served(CIFAR100, server)
+
+
+def served(dataset, server, **changes):
+    md5 = hashlib.md5(server.content).hexdigest()
+    archive = replace(dataset.archives[0], url=server.url, md5=md5, **changes)
+    return replace(dataset, archives=(archive,))
+
+
+def fetch(dataset, root, progress=None):
+    return get(dataset, root, progress, pauses=(0.0, 0.0, 0.0))
+
+
+def part_of(root, dataset):
+    return root / ".downloads" / f"{dataset.archives[0].filename}.part"
+
+
+def test_an_archive_is_fetched_verified_and_laid_out(root, server, cifar):
+    listener = Listener()
+    status = fetch(cifar, root, listener)
+    assert (status.images, status.origin) == (20, "partial: 20 of 10,000")
+    assert len(cifar.load(root, "train")) == 40
+    assert listener.total == listener.done == len(server.content)
+    assert sorted(entry.name for entry in root.iterdir()) == ["cifar-100-python"]
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke(root, server, cifar):
+    listener = Listener()
+    server.cut_after = [1000, 70_000]
+    fetch(cifar, root, listener)
+    assert server.asked == [None, "bytes=1000-", "bytes=71000-"]
+    assert listener.total == listener.done == len(server.content)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_later_call_goes_on_from_the_partial_file(root, server, cifar):
+    server.cut_after = [1000, 0, 0, 0, 0]
+    with pytest.raises(InputError, match="the connection was cut; 1,000 bytes are kept"):
+        fetch(cifar, root)
+    assert not (root / "cifar-100-python").exists()
+    server.asked.clear()
+    fetch(cifar, root)
+    assert server.asked == ["bytes=1000-"]
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_server_that_ignores_ranges_is_coped_with(root, server, cifar):
+    server.ranges = False
+    server.cut_after = [1000]
+    fetch(cifar, root)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_server_that_always_cuts_at_the_same_place_is_given_up(root, server, cifar):
+    server.ranges = False
+    server.cut_after = [1000] * 50
+    with pytest.raises(InputError, match=r"cut; 1,000 bytes are kept.*data add cifar100 PATH"):
+        fetch(cifar, root)
+    assert len(server.asked) == 5
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(root, server, cifar):
+    whole, server.content = server.content, b"x" * 5000
+    server.cut_after = [1000, 0, 0, 0, 0]
+    with pytest.raises(InputError, match="1,000 bytes are kept"):
+        fetch(cifar, root)
+    server.content, server.etag = whole, '"two"'
+    fetch(cifar, root)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_partial_file_that_is_whole_already_is_used(root, server, cifar):
+    server.cut_after = [1000, 0, 0, 0, 0]
+    with pytest.raises(InputError):
+        fetch(cifar, root)
+    part_of(root, cifar).write_bytes(server.content)
+    fetch(cifar, root)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_partial_file_that_is_too_long_is_started_anew(root, server, cifar):
+    server.cut_after = [1000, 0, 0, 0, 0]
+    with pytest.raises(InputError):
+        fetch(cifar, root)
+    part_of(root, cifar).write_bytes(server.content + b"more")
+    fetch(cifar, root)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_unpacked(root, server, cifar):
+    wrong = replace(cifar, archives=(replace(cifar.archives[0], md5="0" * 32),))
+    with pytest.raises(
+        InputError, match=r"md5 [0-9a-f]{32}, not the publisher's 0{32}; it was rem"
+    ):
+        fetch(wrong, root)
+    assert not (root / "cifar-100-python").exists()
+    assert not part_of(root, cifar).exists()
+
+
+@pytest.mark.parametrize("declared", ["text/html; charset=utf-8", "application/x-gzip"])
+def test_a_page_instead_of_the_archive_is_named(root, server, cifar, declared):
+    server.content, server.type = b"\n<!DOCTYPE html><html>moved</html>", declared
+    with pytest.raises(InputError, match=r"an HTML page instead of the file.*data add cifar100"):
+        fetch(cifar, root)
+    assert len(server.asked) == 1
+    assert not part_of(root, cifar).exists() or part_of(root, cifar).stat().st_size == 0
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (410, 1), (403, 1), (503, 4)])
+def test_a_refusal_is_one_line_and_only_a_busy_server_is_asked_again(
+    root, server, cifar, status, tries
+):
+    server.status = status
+    with pytest.raises(InputError, match=f"gave HTTP {status}.*data add cifar100 PATH"):
+        fetch(cifar, root)
+    assert len(server.asked) == tries
+
+
+def test_a_dead_address_keeps_what_there_is(root, server, cifar):
+    server.cut_after = [1000, 0, 0, 0, 0]
+    with pytest.raises(InputError):
+        fetch(cifar, root)
+    server.status, server.ranges = 404, False
+    with pytest.raises(InputError, match=r"HTTP 404.*1,000 bytes are kept"):
+        fetch(cifar, root)
+    assert part_of(root, cifar).stat().st_size == 1000
+
+
+def test_a_refused_connection_is_one_line(root, server, cifar):
+    with Unused() as url:
+        dead = replace(cifar, archives=(replace(cifar.archives[0], url=url),))
+        with pytest.raises(InputError, match=r"refused.*data add cifar100 PATH"):
+            fetch(dead, root)
+
+
+class Unused:
+    """An address that nobody listens at."""
+
+    def __enter__(self):
+        import socket
+
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take it
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/set.tar.gz"
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def test_what_is_there_and_official_is_left_alone(root, server, tmp_path, write_images, pack):
+    write_images(tmp_path / "published" / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
+    server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
+    isun = replace(served(ISUN, server), published=2)
+    assert fetch(isun, root).origin == "official"
+    assert fetch(isun, root).origin == "official"
+    assert len(server.asked) == 1
+
+
+def test_what_is_there_and_not_official_is_not_overwritten(root, server, cifar, write_cifar100):
+    place = write_cifar100(root, count=5)
+    with pytest.raises(InputError, match=r"partial: 5 of 10,000; to download.* move what is there"):
+        fetch(cifar, root)
+    (place / "test").unlink()
+    with pytest.raises(InputError, match=r"cifar-100-python is in the way; .*move what is there"):
+        fetch(cifar, root)
+    assert server.asked == []
+
+
+def test_a_single_file_is_put_where_it_belongs(root, server, tmp_path, write_svhn):
+    server.content = (write_svhn(tmp_path) / "test_32x32.mat").read_bytes()
+    svhn = served(SVHN, server)
+    assert fetch(svhn, root).origin == "partial: 50 of 26,032"
+    assert len(svhn.load(root)) == 50
+
+
+def test_a_malicious_archive_leaves_nothing(root, server, cifar, tmp_path, pack_member):
+    archive = pack_member(tmp_path / "bad.tar", name="../escaped", size=3)
+    server.content = archive.read_bytes()
+    with pytest.raises(InputError, match=r"refused: its member '\.\./escaped'"):
+        fetch(served(CIFAR100, server), root)
+    assert [entry.name for entry in root.iterdir()] == [".downloads"]
+
+
+def test_a_set_without_a_download_says_so(root):
+    from sdd_eval.data.readers.digits import DIGITS
+
+    with pytest.raises(InputError, match="digits needs no download"):
+        get(DIGITS, root)
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_part(root, server, cifar):
+    """A limit on the size of files binds for root too."""
+    archive = cifar.archives[0]
+    code = f"""
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+from sdd_eval.data.dataset import Archive
+from sdd_eval.data.download import get
+from sdd_eval.data.readers.cifar import CIFAR100
+from sdd_eval.errors import InputError
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+archive = Archive({archive.url!r}, {archive.md5!r}, {archive.filename!r})
+try:
+    get(replace(CIFAR100, archives=(archive,)), Path({str(root)!r}))
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "cannot write" in done.stdout
+    assert "File too large" in done.stdout
+    assert part_of(root, cifar).stat().st_size == 50_000
+    assert len(server.asked) == 1
+    fetch(cifar, root)
+    assert server.asked[-1] == "bytes=50000-"
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_move_that_fails_leaves_nothing_half_placed(root, cifar, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sdd_eval.data.placing.os.replace", full)
+        with pytest.raises(InputError, match=r"cannot write .*No space left"):
+            fetch(cifar, root)
+    assert not os.path.exists(root / "cifar-100-python")
+    fetch(cifar, root)
+    assert len(cifar.load(root)) == 20
+
+
+def test_a_data_root_that_is_a_file_is_named(tmp_path, cifar):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*file"):
+        fetch(cifar, tmp_path / "file")
+
+
+def test_every_archive_in_the_catalogue_is_described_whole():
+    from sdd_eval import plugins
+
+    for name in plugins.names("datasets"):
+        for archive in plugins.load("datasets", name).archives:
+            assert isinstance(archive, Archive)
+            assert archive.url.startswith("http")
+            assert len(archive.md5) == 32
+            assert archive.filename in archive.url
+            assert "dropbox" not in archive.url or archive.url.endswith("?dl=1")

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sdd_eval.data.catalogue import load_images
+from sdd_eval.data.origin import vouch
+from sdd_eval.data.readers.folders import DTD, IMAGENET_RESIZE, ISUN, LSUN_CROP, LSUN_RESIZE
+from sdd_eval.errors import InputError
+
+
+def pixels_of(images):
+    return torch.cat(list(images.batches(4))).numpy()
+
+
+def test_dtd_has_classes_and_skips_stray_dot_files(root, write_images):
+    place = write_images(root / "dtd" / "images", ["banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG"])
+    (place / "dotted" / "._b.jpg").write_bytes(b"resource fork")
+    (root / "dtd" / "labels").mkdir()
+    images = DTD.load(root)
+    assert images.files == ("banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG")
+    assert images.class_names == ("banded", "dotted")
+    assert images.labels.tolist() == [0, 1, 1]
+    assert images.origin == "partial: 3 of 5,640"
+    assert pixels_of(images).shape == (3, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("reader", "inner"),
+    [
+        (LSUN_RESIZE, "LSUN_resize/LSUN_resize"),
+        (LSUN_CROP, "LSUN/test"),
+        (ISUN, "iSUN/iSUN_patches"),
+        (IMAGENET_RESIZE, "Imagenet_resize/Imagenet_resize"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_odins_sets_are_found_below_their_wrapping(root, write_images, reader, inner):
+    write_images(root / inner, ["1.png", "0.png"], size=(36, 36))
+    images = reader.load(root)
+    assert images.files == ("0.png", "1.png")
+    assert images.labels is None
+    assert reader.status(root).images == 2
+    assert pixels_of(images).shape == (2, 3, 32, 32)
+
+
+def test_the_crops_of_lsun_are_cut_and_not_scaled(root):
+    array = np.random.default_rng(0).integers(0, 256, (36, 36, 3), dtype=np.uint8)
+    (root / "LSUN" / "test").mkdir(parents=True)
+    Image.fromarray(array).save(root / "LSUN" / "test" / "0.png")
+    assert np.array_equal(pixels_of(LSUN_CROP.load(root))[0], array[2:34, 2:34].transpose(2, 0, 1))
+    assert pixels_of(LSUN_CROP.load(root, image_size=64)).shape == (1, 3, 64, 64)
+
+
+def test_a_set_without_checksums_is_official_only_out_of_its_archive(root, write_images):
+    reader = type(ISUN)("isun", "", "iSUN", published=2, side=32)
+    write_images(root / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
+    assert reader.load(root).origin == "unverified"
+    vouch(root, "isun", reader.content(root), "md5")
+    assert reader.load(root).origin == reader.status(root).origin == "official"
+    write_images(root / "iSUN" / "iSUN_patches", ["1.png"])
+    assert reader.status(root).origin == "unverified"
+    assert reader.load(root).origin == "unverified"
+
+
+def test_any_folder_is_a_set_under_its_own_name(root, write_images):
+    write_images(root / "holiday photos", ["b.png", "a.png"], size=(50, 40))
+    images = load_images("holiday photos", root)
+    assert (images.name, images.origin, len(images)) == ("holiday photos", "user's folder", 2)
+    assert (images.image_size, images.channels) == (40, 3)
+    assert load_images("holiday photos", root, image_size=8, channels=1).image_size == 8
+
+
+def test_a_folder_is_found_by_its_path_too(tmp_path, root, write_images):
+    place = write_images(tmp_path / "elsewhere" / "mine", ["a.png"])
+    assert load_images(str(place), root).name == "mine"
+    assert load_images(str(place), root).fingerprint == load_images(f"{place}/", root).fingerprint
+
+
+def test_the_short_side_is_scaled_and_the_centre_cut(root):
+    array = np.zeros((40, 80, 3), dtype=np.uint8)
+    array[:, 20:60] = 200
+    (root / "set").mkdir()
+    Image.fromarray(array).save(root / "set" / "a.png")
+    assert (pixels_of(load_images("set", root, image_size=20))[..., 1:-1] == 200).all()
+
+
+def test_grey_files_make_a_grey_set_unless_the_network_takes_colour(root, write_images):
+    write_images(root / "set", ["a.png"], mode="L")
+    assert load_images("set", root).channels == 1
+    colour = pixels_of(load_images("set", root, channels=3))
+    assert (colour[:, 0] == colour[:, 2]).all()
+
+
+def test_train_and_test_share_the_classes_of_training(root, write_images):
+    write_images(root / "set", ["train/cat/a.png", "train/dog/b.png", "train/emu/c.png"])
+    write_images(root / "set", ["val/emu/d.png", "val/cat/e.png"])
+    train, test = (load_images("set", root, split) for split in ("train", "test"))
+    assert train.class_names == test.class_names == ("cat", "dog", "emu")
+    assert test.labels.tolist() == [0, 2]
+
+
+def test_a_class_that_training_lacks_is_named(root, write_images):
+    write_images(root / "set", ["train/cat/a.png", "train/dog/b.png", "test/emu/c.png"])
+    with pytest.raises(InputError, match="the class 'emu', which its train/ lacks"):
+        load_images("set", root)
+
+
+def test_a_folder_without_training_images_is_not_trained_on(root, write_images):
+    write_images(root / "set", ["a.png"])
+    with pytest.raises(InputError, match="set has no 'train' images, only test"):
+        load_images("set", root, "train")
+
+
+def test_an_empty_folder_is_named(root):
+    (root / "nothing").mkdir()
+    with pytest.raises(InputError, match="nothing holds no images"):
+        load_images("nothing", root)
+
+
+def test_a_folder_with_one_broken_image_names_it(root, write_images):
+    write_images(root / "set", ["a.png", "b.png"])
+    whole = (root / "set" / "a.png").read_bytes()
+    (root / "set" / "b.png").write_bytes(whole[:60])
+    images = load_images("set", root, image_size=8)
+    with pytest.raises(InputError, match=r"set/b\.png is not an image that can be read"):
+        pixels_of(images)
+
+
+def test_an_absent_set_is_not_an_empty_one(root):
+    assert DTD.status(root).origin == "absent"
+    with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
+        DTD.load(root)

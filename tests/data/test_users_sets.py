@@ -1,0 +1,158 @@
+"""Labelled sets of the user's: added once, then test set, corrupted set and outliers by name."""
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.data.add import add
+from sdd_eval.data.catalogue import load_corrupted, load_images, usual_corrupted
+from sdd_eval.data.check import check
+from sdd_eval.data.listing import rows
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import evaluate
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.models.build import build
+from sdd_eval.records import ModelSpec
+
+
+def arrays(count=12, side=8, channels=3, classes=3, seed=0):
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+    return {"images": images, "labels": np.arange(count) % classes}
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """An `.npz` file of twelve images in three classes."""
+    np.savez_compressed(tmp_path / "mine.npz", **arrays())
+    return tmp_path / "mine.npz"
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build(ModelSpec("small_cnn", 3, (0.5,) * 3, (0.2,) * 3, 8))
+
+
+def test_a_file_of_arrays_is_a_set(npz, root):
+    status = add("blobs", npz, root)
+    assert (status.images, status.origin) == (12, "user's folder")
+    npz.unlink()
+    images = load_images("blobs", root)
+    wanted = arrays()
+    assert np.array_equal(next(images.batches(12)), wanted["images"].transpose(0, 3, 1, 2))
+    assert np.array_equal(images.labels, wanted["labels"])
+    assert (images.name, images.image_size, images.channels) == ("blobs", 8, 3)
+    found = {row.name: row for row in rows(root)}["blobs"]
+    assert (found.images, found.origin) == (12, "user's folder")
+    assert [finding.verdict for finding in check("blobs", root)] == ["ok"]
+
+
+def test_a_folder_of_two_files_has_two_splits_and_class_names(tmp_path, root):
+    place = tmp_path / "mine"
+    place.mkdir()
+    names = np.array(["cat", "dog", "emu"])
+    np.savez(place / "train.npz", **arrays(30), class_names=names)
+    np.savez(place / "test.npz", **arrays(6, seed=1), class_names=names)
+    assert add("pets", place, root).images == 6
+    assert (root / "pets").is_symlink()
+    train, test = (load_images("pets", root, split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (30, 6)
+    assert test.class_names == ("cat", "dog", "emu")
+    assert train.fingerprint != test.fingerprint
+
+
+def test_a_file_is_found_by_its_path_too(npz, root):
+    assert load_images(str(npz), root).name == "mine"
+    with pytest.raises(InputError, match="mine has no 'train' images"):
+        load_images(str(npz), root, "train")
+
+
+@pytest.mark.parametrize("kind", ["npz", "folders"])
+def test_what_was_added_is_test_set_corrupted_set_and_outliers(
+    kind, npz, root, write_images, tmp_path, network
+):
+    if kind == "npz":
+        add("mine", npz, root)
+    else:
+        files = [f"{name}/{index}.png" for name in ("a", "b", "c") for index in range(4)]
+        add("mine", write_images(tmp_path / "tree", files), root)
+    for evaluator in ("accuracy", "corruption"):
+        images = load_images("mine", root, image_size=8, channels=3)
+        run = evaluate(network, evaluator, data=images, root=root)
+        assert run.n == 12
+        assert run.measurements
+    assert run.dataset == "mine_c_regenerated"
+    np.savez(tmp_path / "clean.npz", **arrays(9, seed=2))
+    add("clean", tmp_path / "clean.npz", root)
+    run = evaluate(network, Odin(outliers=("mine",)), data="clean", root=root)
+    assert {m.at["outliers"] for m in run.measurements} == {"mine", "average"}
+    assert run.provenance["data"]["mine"]["images"] == 12
+
+
+def test_a_corrupted_test_set_of_the_users_own_is_taken_by_its_name(npz, root, tmp_path, network):
+    add("mine", npz, root)
+    place = tmp_path / "rendered"
+    place.mkdir()
+    clean = arrays()
+    for corruption in ("fog", "contrast"):
+        np.save(place / f"{corruption}.npy", np.concatenate([clean["images"] // 2] * 5))
+    np.save(place / "labels.npy", np.tile(clean["labels"], 5))
+    assert add("mine_c", place, root).images == 12
+    images = load_images("mine", root)
+    assert usual_corrupted("mine", root) == "mine_c"
+    found = load_corrupted("mine_c", root, clean=images)
+    assert found.frost == "unknown"  # what it is made of nobody says: its mean is no `mca`
+    assert (found.corruptions, found.origin) == (("fog", "contrast"), "user's folder")
+    run = evaluate(network, "corruption", data="mine", root=root)
+    assert run.dataset == "mine_c"
+    cells = {(m.at["corruption"], m.at["severity"]) for m in run.measurements if "severity" in m.at}
+    assert {corruption for corruption, _ in cells} == {"fog", "contrast"}
+    with pytest.raises(InputError, match="mine_c is a test set in many corruptions"):
+        load_images("mine_c", root)
+    np.save(place / "labels.npy", np.tile(clean["labels"][::-1], 5))
+    with pytest.raises(InputError, match="differs from the labels of mine"):
+        load_corrupted("mine_c", root, clean=images)
+
+
+def test_outliers_need_no_labels(tmp_path, root):
+    np.savez(tmp_path / "far.npz", images=arrays()["images"])
+    add("far", tmp_path / "far.npz", root)
+    assert load_images("far", root).labels is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"x": np.zeros(3)}, "has no array 'images'; it has x"),
+        ({**arrays(), "labels": np.zeros(5, int)}, "not 12 class indices"),
+        ({"images": np.zeros((4, 8, 8, 3))}, "are float64, not uint8"),
+        ({"images": np.array([None, "a"], dtype=object)}, "no whole .npz file of plain arrays"),
+        ({**arrays(), "class_names": np.array(["a", "b"])}, "label 2 and 2 class names"),
+    ],
+)
+def test_arrays_that_are_no_images_are_not_read(tmp_path, root, content, message):
+    np.savez(tmp_path / "bad.npz", **content)
+    with pytest.raises(InputError, match=message):
+        load_images(str(tmp_path / "bad.npz"), root)
+    with pytest.raises(InputError):
+        add("bad", tmp_path / "bad.npz", root)
+    assert list(root.iterdir()) == []
+
+
+def test_a_broken_file_and_one_of_several_are_named(tmp_path, root):
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=r"cut\.npz is no whole \.npz file"):
+        load_images(str(tmp_path / "cut.npz"), root)
+    with (tmp_path / "npy.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="it holds a single array"):
+        load_images(str(tmp_path / "npy.npz"), root)
+    np.savez(tmp_path / "other.npz", **arrays())
+    with pytest.raises(InputError, match=r"of several files one must be test\.npz"):
+        load_images(str(tmp_path), root)
+
+
+def test_arrays_of_another_size_are_refused(npz, root):
+    with pytest.raises(InputError, match="3-channel images of 8 pixels, the network takes 3"):
+        load_images(str(npz), root, image_size=32)

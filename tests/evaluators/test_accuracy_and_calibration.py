@@ -1,0 +1,103 @@
+"""Accuracy and calibration of networks whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.metrics.calibration import ece
+
+
+class Constant(torch.nn.Module):
+    """The same logits for every image."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, pixels):
+        return self.logits.expand(len(pixels), -1)
+
+
+def test_accuracy_is_the_share_of_the_class_that_is_always_predicted(
+    subject_of, images_of, value_of
+):
+    data = images_of(50)
+    found = Accuracy().score(
+        Accuracy().collect(subject_of(Constant([0.0, 0.0, 3.0, 0.0]), data, batch_size=7))
+    )
+    assert value_of(found, "accuracy") == (data.labels == 2).mean()
+    assert [each.metric for each in found] == ["accuracy", "nll"]
+
+
+def test_top_five_is_there_for_more_than_five_classes(subject_of, images_of, value_of):
+    data = images_of(60, classes=6)
+    model = Constant([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    found = Accuracy().score(Accuracy().collect(subject_of(model, data, classes=6)))
+    assert value_of(found, "accuracy_top5") == (data.labels < 5).mean()
+
+
+def test_the_logits_are_kept_in_float32_with_images_first(subject_of, images_of, network):
+    for evaluator in (Accuracy(), Calibration()):
+        arrays = evaluator.collect(subject_of(network(), images_of(20), batch_size=6))
+        assert arrays["logits"].dtype == np.float32
+        assert {len(array) for array in arrays.values()} == {20}
+
+
+def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value_of):
+    data = images_of(30, classes=3)
+    subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), data)
+    found = Calibration().score(Calibration().collect(subject))
+    plain = [each for each in found if "temperature" not in each.at]
+    assert value_of(plain, "ece", bins=10) == 1.0
+    assert value_of(found, "bin_count", bin=10) == 30
+    assert value_of(found, "bin_confidence", bin=10) == 1.0
+    assert value_of(found, "bin_accuracy", bin=10) == 0.0
+
+
+def test_an_empty_bin_has_a_count_and_nothing_else(subject_of, images_of):
+    subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), images_of(30))
+    found = Calibration().score(Calibration().collect(subject))
+    of_first = [each for each in found if each.at.get("bin") == 1]  # before scaling
+    assert [(each.metric, each.value) for each in of_first] == [("bin_count", 0)]
+
+
+def test_another_number_of_bins_is_another_scoring_of_the_same_arrays(
+    subject_of, images_of, network, value_of
+):
+    arrays = Calibration().collect(subject_of(network(), images_of(80)))
+    probabilities = torch.tensor(arrays["logits"], dtype=torch.float64).softmax(dim=1).numpy()
+    correct = probabilities.argmax(axis=1) == arrays["labels"]
+    for bins in (1, 10, 15):
+        found = Calibration(bins=bins).score(arrays)
+        expected = ece(probabilities.max(axis=1), correct, bins)
+        (plain,) = [each for each in found if each.metric == "ece" and each.at == {"bins": bins}]
+        assert plain.value == pytest.approx(expected, abs=1e-12)
+        assert sum(each.metric == "bin_count" for each in found) == bins
+
+
+def test_a_limit_looks_at_so_many_images(subject_of, images_of, network):
+    arrays = Accuracy().collect(subject_of(network(), images_of(40), limit=8))
+    assert len(arrays["logits"]) == len(arrays["labels"]) == 8
+
+
+def test_every_number_says_by_which_convention(subject_of, images_of, network):
+    for evaluator in (Accuracy(), Calibration(bins=12)):
+        for each in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
+            assert each.protocol
+            if each.at.get("bins"):
+                assert "12 equal-width bins" in each.protocol or "12 bins of equ" in each.protocol
+
+
+def test_what_cannot_be_measured_is_refused(subject_of, images_of, network):
+    with pytest.raises(InputError, match="--bins is 0"):
+        Calibration(bins=0).collect(subject_of(network(), images_of(5)))
+    with pytest.raises(InputError, match="has no labels"):
+        Accuracy().collect(subject_of(network(), images_of(5, classes=0)))
+    broken = Constant([float("nan"), 0.0, 0.0, 0.0])
+    for evaluator in (Accuracy(), Calibration()):
+        arrays = evaluator.collect(subject_of(broken, images_of(5)))
+        with pytest.raises(InputError, match="5 of 20 logits are NaN"):
+            evaluator.score(arrays)

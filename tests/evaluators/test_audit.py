@@ -1,0 +1,350 @@
+"""The audit: closed forms, masked gradients that raise flags, and checkpoints that it refuses."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.cli import exit_code
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
+from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.attack_parts import Draw
+from sdd_eval.evaluators.attacked_network import AttackedNetwork
+from sdd_eval.evaluators.audit import ATTACKS, EPSILONS, FLAGS, Audit
+from sdd_eval.evaluators.audit_run import _Battery
+from sdd_eval.records import ModelSpec
+from sdd_eval.report.robustness import may_say_robust
+from sdd_eval.store import read_run
+
+SMALL = Audit(steps=12, restarts=2, queries=30)
+SPEC = ModelSpec("tiny", 2, (0.5,) * 3, (0.25,) * 3, 6)
+
+
+@dataclass(frozen=True)
+class Other:
+    """A checkpoint to transfer from."""
+
+    model: torch.nn.Module
+    spec: ModelSpec = SPEC
+    name: str = "other"
+    weights_sha256: str = "other"
+
+    def network(self, device):
+        return self.model
+
+
+@pytest.fixture
+def linear(linear_network):
+    """A hyperplane; images at distances of 0 to 6/255 from it, L∞; labels as it predicts."""
+    torch.manual_seed(3)
+    weight = torch.randn(2, 3 * 6 * 6)
+    difference = (weight[0] - weight[1]).numpy()
+    random = np.random.default_rng(0)
+    pixels = random.uniform(100, 156, (80, 108))
+    norm = np.abs(difference).sum()
+    wanted = random.uniform(-6, 6, 80)  # signed distances, in 1/255
+    pixels += ((wanted * norm - pixels @ difference) / norm)[:, None] * np.sign(difference)
+    images = pixels.round().clip(0, 255).astype(np.uint8).reshape(80, 3, 6, 6)
+    model = linear_network(weight)
+    margins = images.reshape(80, 108).astype(np.float64) / 255 @ difference / norm
+    labels = (margins < 0).astype(np.int64)
+    return model, ArrayImages("inner", images, labels, "inner", "made here"), np.abs(margins)
+
+
+def rows_of(metric, found, temperature=1.0, **at):
+    """The values of a metric at each size."""
+    return [
+        each.value
+        for each in found
+        if each.metric == metric
+        and {"temperature": temperature, **at}.items() <= dict(each.at).items()
+    ]
+
+
+def flags(found):
+    return {each.at["flag"]: each.value for each in found if each.metric == "audit_flag"}
+
+
+def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_of):
+    model, data, distances = linear
+    arrays = SMALL.collect(subject_of(model, data, classes=2))
+    expected = distances[:, None] > np.array(EPSILONS)
+    clear = np.abs(distances[:, None] - np.array(EPSILONS)) > 1e-5
+    for attack in ("fgsm_one", "fgsm_fitted", "pgd_ce_one", "pgd_ce_fitted", "pgd_margin_one"):
+        agrees = arrays[f"survives_{attack}"] == expected
+        assert agrees[clear].all(), attack
+    assert (arrays["survives_square_one"] >= arrays["survives_pgd_ce_one"])[clear].all()
+    found = SMALL.score(arrays)
+    for temperature in (1.0, "fitted"):
+        worst = rows_of("audit_worst_case", found, temperature)
+        np.testing.assert_allclose(worst, expected.mean(axis=0), atol=1 / 80)
+        assert worst == sorted(worst, reverse=True)
+        assert 0.9 > worst[2] > worst[4] > 0
+    assert flags(found) == dict.fromkeys(FLAGS.keys() - {"transfer_beats_white_box"}, 0.0)
+
+
+def test_images_of_the_same_hyperplane_transfer_and_both_right_is_said(linear, subject_of):
+    model, data, distances = linear
+    audit = dataclasses.replace(SMALL, transfer_from="other")
+    subject = subject_of(model, data, classes=2, networks={"other": Other(model)})
+    arrays = audit.collect(subject)
+    clear = np.abs(distances[:, None] - np.array(EPSILONS)) > 1e-5
+    np.testing.assert_array_equal(
+        arrays["survives_transfer_one"][clear], arrays["survives_pgd_ce_one"][clear]
+    )
+    found = audit.score(arrays)
+    assert flags(found) == dict.fromkeys(FLAGS, 0.0)
+    assert rows_of("audit_both_right", found) == [80.0]
+    assert rows_of("audit_worst_case_both_right", found) == rows_of("audit_worst_case", found)
+    assert not may_say_robust(found, found, EPSILONS[2]).robust  # no gain over itself
+
+
+def test_images_made_against_another_hyperplane_are_the_other_networks(
+    linear, linear_network, subject_of
+):
+    model, data, _ = linear
+    opposite = linear_network(-model[1].weight.data)  # its adversary pushes to the right side
+    audit = dataclasses.replace(SMALL, transfer_from="other")
+    subject = subject_of(model, data, classes=2, networks={"other": Other(opposite)})
+    arrays = audit.collect(subject)
+    assert arrays["survives_transfer_one"].all()
+    assert not arrays["right_compared"].any()
+    found = audit.score(arrays)
+    assert rows_of("audit_both_right", found) == [0.0]
+    assert rows_of("audit_worst_case_both_right", found) == []
+    assert not may_say_robust(found, found, EPSILONS[2]).robust
+
+
+class Ring(torch.nn.Module):
+    """Wrong only where the mean pixel is .1/255 to .5/255 above one half: large steps leap over."""
+
+    def forward(self, pixels):
+        above = (pixels.flatten(1).mean(dim=1) - 0.5) * 255
+        return torch.stack([torch.zeros_like(above), 1 - ((above - 0.3) / 0.2) ** 2], dim=1)
+
+
+def test_an_image_broken_in_a_smaller_ball_is_broken_in_a_larger_one(subject_of):
+    grey = np.full((20, 3, 6, 6), 127, dtype=np.uint8)
+    grey[:, :, ::2] = 128  # a mean of exactly one half
+    data = ArrayImages("grey", grey, np.zeros(20, np.int64), "grey", "made here")
+    arrays = Audit(steps=3, restarts=1, queries=1).collect(subject_of(Ring(), data, classes=2))
+    assert not arrays["survives_pgd_ce_one"].any()
+    assert arrays["survives_fgsm_one"][:, -1].all()  # one step of a size is of that size
+
+
+def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_network, subject_of):
+    torch.manual_seed(0)
+    weight = 0.01 * torch.randn(3, 108)
+    model = linear_network(weight)
+    pixels, epsilon = torch.full((1, 3, 6, 6), 0.5), 8 / 255
+    label, second, _ = model(pixels)[0].argsort(descending=True).tolist()
+    path = AttackedNetwork(model, "cpu")
+    battery = _Battery(None, Audit(), {}, None, Draw(0, 0, "cpu"))
+    moved = {
+        loss: battery._pgd(path, epsilon, loss, 1)[0].run(pixels, torch.tensor([label]))
+        for loss in ("margin", "ce")
+    }
+    corner = pixels + epsilon * (weight[second] - weight[label]).sign().view(1, 3, 6, 6)
+    near = {loss: float((each - corner).abs().max()) for loss, each in moved.items()}
+    assert near["margin"] < 1e-6 < near["ce"]
+
+
+class Rounded(torch.nn.Module):
+    """A network behind coarse steps of its input: gradients are zero, robustness is not."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels):
+        steps = 255
+        return self.model((pixels * steps).round().detach() / steps + 0 * pixels)
+
+
+def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
+    model, data, _ = linear
+    audit = Audit(steps=3, restarts=1, queries=150, transfer_from="other")
+    subject = subject_of(Rounded(model), data, classes=2, networks={"other": Other(model)})
+    found = audit.score(audit.collect(subject))
+    raised = flags(found)
+    assert raised["zero_gradients"] == 1
+    assert raised["square_beats_white_box"] == 1
+    assert raised["transfer_beats_white_box"] == 1
+    (text,) = [each.protocol for each in found if each.at.get("flag") == "zero_gradients"]
+    assert "80 images at T one" in text
+    worst, transfer = (
+        rows_of("audit_worst_case", found),
+        rows_of("audit_accuracy", found, attack="transfer"),
+    )
+    assert all(each <= other for each, other in zip(worst, transfer, strict=True))
+
+
+def arrays_of(audit, n=10, **left):
+    """Arrays in which every attack leaves the first so many images, 5 by default."""
+    names = [f"{a}_one" for a in audit.attacks] + ["fgsm_fitted", "pgd_ce_fitted"]
+    arrays = {
+        f"survives_{name}": np.tile((np.arange(n) < left.get(name, 5))[:, None], (1, 6))
+        for name in names
+    }
+    arrays |= {
+        f"{check}_{name}": np.zeros(n, bool)
+        for check in ("zero_gradient", "zero_gradient_float32", "path_differs")
+        for name in ("one", "fitted")
+    }
+    arrays |= {"right": np.arange(n) < 8, "temperature": np.full(n, 2.0)}
+    return arrays | {"right_compared": np.arange(n) < 6}
+
+
+@pytest.mark.parametrize(
+    ("left", "flag"),
+    [
+        ({"fgsm_one": 4}, "fgsm_beats_pgd"),
+        ({"fgsm_fitted": 4}, "fgsm_beats_pgd"),
+        ({"square_one": 4}, "square_beats_white_box"),
+        ({"transfer_one": 4}, "transfer_beats_white_box"),
+    ],
+)
+def test_each_flag_is_raised_by_its_own_attack_alone_and_comes_first(left, flag):
+    audit = Audit(transfer_from="other")
+    raised = flags(audit.score(arrays_of(audit, **left)))
+    assert next(iter(raised)) == flag
+    assert raised == {**dict.fromkeys(FLAGS, 0.0), flag: 1.0}
+
+
+def test_fgsm_beats_pgd_only_if_it_beats_both_losses_together():
+    audit = Audit(transfer_from="other")
+    raised = flags(audit.score(arrays_of(audit, fgsm_one=4, fgsm_fitted=4, pgd_margin_one=4)))
+    assert raised == dict.fromkeys(FLAGS, 0.0)
+
+
+def test_a_gradient_of_zero_counts_where_the_image_is_right():
+    audit = Audit(transfer_from="other")
+    arrays = arrays_of(audit)
+    arrays["zero_gradient_fitted"][9] = True  # wrong before
+    assert flags(audit.score(arrays))["zero_gradients"] == 0
+    arrays["zero_gradient_fitted"][7] = True
+    assert flags(audit.score(arrays))["zero_gradients"] == 1
+
+
+def test_the_worst_case_is_over_attacks_image_by_image():
+    audit = Audit(transfer_from="other")
+    arrays = arrays_of(audit)
+    arrays["survives_square_one"][0] = False
+    arrays["survives_pgd_margin_one"][1] = False
+    arrays["survives_pgd_ce_fitted"][2] = False
+    found = audit.score(arrays)
+    assert rows_of("audit_worst_case", found) == [0.3] * 6
+    assert rows_of("audit_worst_case", found, "fitted") == [0.2] * 6
+    assert rows_of("audit_both_right", found) == [6.0]
+    assert rows_of("audit_worst_case_both_right", found) == [3 / 6] * 6
+    attacks = {each.at["attack"] for each in found if each.metric == "audit_accuracy"}
+    assert attacks == set(ATTACKS)
+    places = [(each.metric, repr(sorted(each.at.items()))) for each in found]
+    assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eps": "8/255"}, "--eps is 8/255, but --audit has its own sizes"),
+        ({"alpha": 0.1}, "--alpha is 0.1, but --audit"),
+        ({"steps": 0}, "steps is 0; at least 1"),
+        ({"parameters": ("decay=1",)}, "'decay=1'; with --audit it takes n_queries=NUMBER"),
+        ({"audit": False, "transfer_from": "other"}, "--transfer-from goes with --audit"),
+    ],
+)
+def test_settings_that_the_audit_does_not_take_are_refused(settings, message, linear, subject_of):
+    model, data, _ = linear
+    with pytest.raises(InputError, match=message):
+        Attack(**{"audit": True, **settings}).collect(subject_of(model, data, classes=2))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (dataclasses.replace(SPEC, classes=3), "has classes 3, the network under audit 2"),
+        (dataclasses.replace(SPEC, mean=(0.5,)), "has channels 1, the network under audit 3"),
+        (dataclasses.replace(SPEC, image_size=8), "has image size 8, the network under audit 6"),
+    ],
+)
+def test_a_checkpoint_that_takes_other_images_is_refused(spec, message, linear, subject_of):
+    model, data, _ = linear
+    subject = subject_of(model, data, classes=2, networks={"other": Other(model, spec)})
+    with pytest.raises(InputError, match=message):
+        Audit(transfer_from="other").collect(subject)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two networks on digits, one epoch each."""
+    root = tmp_path_factory.mktemp("root")
+    flags = (
+        "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits --threads 1"
+    )
+    for seed in ("0", "1"):
+        where = ["--checkpoints", str(root), "--augmentation", "none", "--seed", seed]
+        assert exit_code([*flags.split(), *where, "--data-root", str(root)]) == 0
+    return root
+
+
+def test_the_flag_of_the_command_line_audits_with_transfer(trained, tmp_path, capsys):
+    name, other = "digits-small_cnn-ce-seed0", "digits-small_cnn-ce-seed1"
+    command = f"attack {name} --audit --transfer-from {other} --limit 20 --steps 2 --restarts 1"
+    where = ["--checkpoints", str(trained), "--reports", str(tmp_path), "--data-root", str(trained)]
+    assert exit_code([*command.split(), "--parameters", "n_queries=3", *where]) == 0
+    assert "audit_flag" in capsys.readouterr().out
+    (path,) = tmp_path.glob("default/runs/*/attack-*.json")
+    run = read_run(path)
+    assert run.settings["transfer_from"] == other
+    assert list(run.provenance["networks"]) == [other]
+    assert list(run.provenance["data"]) == ["digits"]
+    assert run.n == len(run.arrays["right"]) == 20
+    assert exit_code([*command.split(), "--transfer-from", "nobody", *where]) == 2
+    assert "no checkpoint 'nobody' to compare with" in capsys.readouterr().err
+    assert exit_code([*command.split(), "--transfer-from", name, *where]) == 2
+    assert "has the weights under audit" in capsys.readouterr().err
+
+
+def test_another_comparison_checkpoint_under_the_same_name_is_another_run(trained, tmp_path):
+    import shutil
+
+    name, copy = trained / "digits-small_cnn-ce-seed0", tmp_path / "copies" / "other"
+    evaluator = Attack(
+        audit=True, steps=1, restarts=1, parameters=("n_queries=1",), transfer_from=str(copy)
+    )
+    request = Request(evaluator, tmp_path / "study", trained, limit=5)
+    shutil.copytree(trained / "digits-small_cnn-ce-seed1", copy)
+    first = evaluate_checkpoint(name, request)
+    assert not evaluate_checkpoint(name, request).looked
+    shutil.rmtree(copy)
+    command = (
+        "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits --seed 2 "
+        f"--augmentation none --name copy --checkpoints {tmp_path / 'new'} --data-root {trained}"
+    )
+    assert exit_code([*command.split(), "--threads", "1"]) == 0
+    shutil.move(tmp_path / "new" / "copy", copy)
+    card = copy / "card.json"  # the same name, other weights
+    card.write_text(card.read_text().replace('"copy"', '"digits-small_cnn-ce-seed1"'))
+    second = evaluate_checkpoint(name, request)
+    assert second.looked
+    assert second.path != first.path
+    assert not evaluate_checkpoint(name, request).looked
+    content = json.loads(card.read_text())
+    content["model"]["mean"] = [0.9]  # the same weights, another network
+    card.write_text(json.dumps(content))
+    assert evaluate_checkpoint(name, request).looked
+
+
+def test_an_audit_looks_at_a_thousand_images_balanced_by_class(linear_network, images_of):
+    model = linear_network(torch.zeros(2, 108))  # nothing is right but ties: attacks are quick
+    data = images_of(2100, classes=2)
+    evaluator = Attack(audit=True, steps=1, restarts=1, parameters=("n_queries=1",))
+    run = evaluate(model, evaluator, data=data, spec=SPEC)
+    assert (run.n, run.limit) == (1000, 1000)
+    assert run.arrays["right"].mean() == 0.5
+    assert evaluate(model, evaluator, data=data, spec=SPEC, limit=50).n == 50

@@ -1,0 +1,122 @@
+"""AutoAttack is the standard version, the worst case of its four parts, image by image."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torchattacks
+
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.evaluators import attack_parts
+from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.attack_parts import Budget, Draw, parts_of
+from sdd_eval.evaluators.attack_run import clean, under_attack
+from sdd_eval.evaluators.attack_threat import threat_of
+from sdd_eval.evaluators.attacked_network import AttackedNetwork, LossGradient
+from sdd_eval.evaluators.worst_case import worst_case
+
+SMALL = Budget(steps=8, targets=3, queries=40)
+
+
+def parts(model, eps=8 / 255, classes=4, budget=SMALL):
+    threat = threat_of("AutoAttack", {"eps": eps}, classes=classes)
+    path = AttackedNetwork(model, "cpu")
+    return parts_of(threat, path, classes, Draw(0, 0, "cpu"), LossGradient(), budget)
+
+
+@pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])
+def test_the_numbers_are_those_of_the_standard_version(classes, targets, network):
+    made = {}
+    for part in parts(network(), classes=classes, budget=attack_parts.STANDARD):
+        attack = getattr(torchattacks, part.threat.attack)(network(), **part.threat.parameters)
+        made[part.threat.attack] = attack
+    assert list(made) == ["APGD", "APGDT", "FAB", "Square"]
+    assert [made[name].steps for name in ("APGD", "APGDT", "FAB")] == [100, 100, 100]
+    assert made["APGDT"].n_target_classes == made["FAB"].n_target_classes == targets
+    assert made["FAB"].multi_targeted
+    assert made["APGD"].loss == "ce"
+    assert (made["Square"].n_queries, made["Square"].rescale_schedule) == (5000, False)
+    assert {attack.n_restarts for attack in made.values()} == {1}
+    assert {attack.eps for attack in made.values()} == {8 / 255}
+
+
+def test_what_survives_is_the_worst_case_and_what_is_broken_is_not_attacked_again(
+    network, images_of
+):
+    model, data = network(), images_of(80)
+    pixels = next(data.batches(80)).float() / 255
+    with torch.no_grad():
+        labels = model(pixels).argmax(dim=1)
+    seen, broken = [], []
+
+    def recorded(part):
+        def run(left, truth):
+            moved = part.run(left, truth)
+            places = [int((pixels == one).flatten(1).all(dim=1).nonzero()[0]) for one in left]
+            with torch.no_grad():
+                wrong = model(moved).argmax(dim=1) != truth
+            seen.append(set(places))
+            broken.append({place for place, bad in zip(places, wrong, strict=True) if bad})
+            return moved
+
+        return dataclasses.replace(part, run=run)
+
+    each = [recorded(part) for part in parts(model, eps=0.8 / 255)]
+    # The weak parts first, so that every one breaks something and leaves something.
+    outcome = worst_case(model, each[::-1], pixels, labels, torch.ones(80, dtype=torch.bool))
+    assert len(seen) == 4
+    for number in range(1, 4):
+        assert seen[number] == seen[number - 1] - broken[number - 1]
+    assert len(broken[0]) > 0
+    assert len(broken[1]) > 0
+    survivors = set(outcome.survives.nonzero().flatten().tolist())
+    assert survivors == set(range(80)) - set().union(*broken)
+    assert 0 < len(survivors) < 80
+
+
+def test_on_a_linear_network_it_is_the_closed_form(linear_network, subject_of):
+    torch.manual_seed(1)
+    weight = torch.randn(5, 3 * 6 * 6)
+    pixels = np.random.default_rng(0).integers(80, 176, (60, 3, 6, 6), dtype=np.uint8)
+    model = linear_network(weight)
+    logits = model(torch.from_numpy(pixels).float() / 255)
+    labels = logits.argmax(dim=1)
+    norms = (weight[labels][:, None] - weight[None]).abs().sum(dim=2)
+    distances = (logits.max(dim=1, keepdim=True).values - logits) / norms
+    distances[torch.arange(60), labels] = torch.inf
+    nearest = distances.min(dim=1).values.detach().numpy()
+    epsilon = float(np.sort(nearest)[29:31].mean())
+    data = ArrayImages("inner", pixels, labels.numpy(), "inner", "made here")
+    subject = subject_of(model, data, classes=5)
+    threat = threat_of("AutoAttack", {"eps": epsilon}, classes=5)
+    columns = under_attack(subject, threat, clean(subject), Budget(20, 4, 20))
+    np.testing.assert_array_equal(columns["survives_one"], nearest > epsilon)
+    np.testing.assert_array_equal(columns["survives_fitted"], nearest > epsilon)
+
+
+def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
+    network, subject_of, images_of, value_of, monkeypatch
+):
+    defaults = attack_parts.parts_of.__defaults__
+    monkeypatch.setattr(attack_parts.parts_of, "__defaults__", (SMALL,))
+    assert defaults == (attack_parts.STANDARD,)
+    monkeypatch.setattr(under_attack, "__defaults__", (SMALL,))
+    evaluator = Attack("AutoAttack", eps="1/255")
+    arrays = evaluator.collect(subject_of(network(), images_of(40)))
+    found = evaluator.score(arrays)
+    left = [
+        value_of(found, "attack_accuracy_after", part=part, temperature=1.0)
+        for part in ("APGD-CE", "APGD-T", "FAB-T", "Square")
+    ]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == value_of(found, "attack_accuracy", temperature=1.0)
+    assert left[0] < value_of(found, "attack_right_before")
+    assert "3 targets, all that the network has, Square 5,000 queries" in found[1].protocol
+
+
+def test_torchattacks_ensemble_has_its_own_name_and_its_own_numbers(network):
+    threat = threat_of("torchattacks-autoattack", {"eps": "8/255"}, classes=100)
+    assert threat.at["attack"] == "torchattacks-autoattack"
+    ensemble = torchattacks.AutoAttack(network(), **threat.parameters, seed=0)
+    assert ensemble._autoattack.attacks[0].steps == 10

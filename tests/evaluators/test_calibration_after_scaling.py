@@ -1,0 +1,119 @@
+"""What the calibration evaluator measures beyond ECE, before and after temperature scaling."""
+
+import numpy as np
+import pytest
+
+from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.brier import brier
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classification import confidence_and_correct, nll, softmax
+from sdd_eval.metrics.classwise_ece import classwise_ece
+from sdd_eval.metrics.consistency import calibrated_ece
+from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
+from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.metrics.temperature import cross_fitted, fit_temperature
+from sdd_eval.report.protocols import kind_of
+
+SCALED = {"temperature": "cross-fitted"}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """An over-confident network: calibrated logits times three."""
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 1.5, (3000, 6))
+    labels = (softmax(logits).cumsum(axis=1) < random.random((3000, 1))).sum(axis=1)
+    return {"logits": (3 * logits).astype(np.float32), "labels": labels}
+
+
+def expected(logits, labels, bins):
+    sure = confidence_and_correct(logits, labels)
+    return {
+        "ece": ece(*sure, bins),
+        "mce": maximum_calibration_error(*sure, bins),
+        "ece_debiased": debiased_ece(*sure, bins),
+        "ece_debiased_l2": debiased_l2_calibration_error(*sure, bins),
+        "ece_adaptive": adaptive_ece(*sure, bins),
+        "ece_classwise": classwise_ece(logits, labels, bins),
+        "ece_calibrated": calibrated_ece(sure[0], bins).mean,
+        "ece_smooth": smooth_ece(*sure),
+        "nll": nll(logits, labels),
+        "brier": brier(logits, labels),
+    }
+
+
+def test_every_error_is_there_before_and_after_scaling(arrays):
+    found = {(m.metric, repr(m.at)): m.value for m in Calibration(bins=12).score(arrays)}
+    scaled = cross_fitted(arrays["logits"], arrays["labels"]).logits
+    for logits, at in ((arrays["logits"], {}), (scaled, SCALED)):
+        for metric, value in expected(logits, arrays["labels"], 12).items():
+            place = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
+            assert found[metric, repr(place)] == value
+
+
+def test_scaling_calibrates_an_over_confident_network(arrays, value_of):
+    measured = Calibration().score(arrays)
+    plain = [each for each in measured if "temperature" not in each.at]
+    scaled = [each for each in measured if each.at.get("temperature") == "cross-fitted"]
+    for metric in ("ece", "ece_smooth", "ece_classwise", "nll", "brier"):
+        assert value_of(scaled, metric) < value_of(plain, metric)
+    (chance,) = [each for each in scaled if each.metric == "ece_calibrated"]
+    assert chance.low < value_of(scaled, "ece") < chance.high
+    assert value_of(plain, "ece") > 5 * chance.high
+    assert chance.low < chance.value < chance.high
+    assert chance.level == 0.95
+
+
+def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
+    logits, labels = arrays["logits"], arrays["labels"]
+    scaled = cross_fitted(logits, labels)
+    used = (logits / scaled.logits).mean(axis=1)
+    in_second = np.isclose(used, scaled.first.value)
+    assert np.isclose(used[~in_second], scaled.second.value).all()
+    assert in_second.sum() == 1500
+    assert fit_temperature(logits[~in_second], labels[~in_second]) == scaled.first
+    assert fit_temperature(logits[in_second], labels[in_second]) == scaled.second
+    assert scaled.first.value != scaled.second.value
+
+
+def test_the_temperatures_are_measured_and_a_bound_is_said(arrays, value_of):
+    measured = Calibration().score(arrays)
+    scaled = cross_fitted(arrays["logits"], arrays["labels"])
+    assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
+    assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
+    assert not any("a bound of the range" in each.protocol for each in measured)
+    sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
+    for each in Calibration().score(sure):
+        of_scaling = "temperature" in each.at or each.metric == "temperature_fitted"
+        if of_scaling:
+            assert "T = 0.05, a bound of the range, fitted" in each.protocol
+
+
+def test_seeds_share_a_protocol_whatever_temperature_they_have(arrays):
+    other = {**arrays, "logits": arrays["logits"] * 1.7}
+    kinds = [{kind_of(m.protocol) for m in Calibration().score(each)} for each in (arrays, other)]
+    assert kinds[0] == kinds[1]
+
+
+def test_each_bin_has_the_interval_that_chance_leaves_it(arrays):
+    measured = [m for m in Calibration().score(arrays) if m.metric == "bin_accuracy_calibrated"]
+    sure, _ = confidence_and_correct(arrays["logits"], arrays["labels"])
+    chance = calibrated_ece(sure, 10)
+    filled = ~np.isnan(chance.bin_low)
+    assert [m.low for m in measured] == chance.bin_low[filled].tolist()
+    assert [m.high for m in measured] == chance.bin_high[filled].tolist()
+    assert all(m.low <= m.value <= m.high for m in measured)
+
+
+def test_a_single_image_is_measured_without_scaling():
+    found = Calibration().score({"logits": np.float32([[2, 1]]), "labels": np.array([0])})
+    assert {"ece", "ece_smooth", "brier"} <= {each.metric for each in found}
+    assert not any("temperature" in each.at for each in found)
+
+
+def test_one_class_in_the_labels_and_huge_logits_are_scored():
+    logits = 1e4 * np.random.default_rng(0).choice([-1, 1], (40, 3)).astype(np.float32)
+    for each in Calibration().score({"logits": logits, "labels": np.zeros(40, int)}):
+        assert np.isfinite(each.value)

@@ -1,0 +1,286 @@
+"""FGSM in its three readings, against closed forms, a literal formula and torchattacks."""
+
+import numpy as np
+import pytest
+import torch
+import torchattacks
+
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.fgsm_images import Space, StableFgsm
+from sdd_eval.records import ModelSpec
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+
+@pytest.fixture
+def pixels(images_of):
+    return next(images_of(30).batches(30)).float() / 255
+
+
+@pytest.fixture
+def space():
+    return Space(MEAN, STD, "cpu")
+
+
+def column(values):
+    return torch.tensor(values).view(-1, 1, 1)
+
+
+def test_on_a_linear_model_of_two_classes_the_step_is_along_the_sign_of_w_j_minus_w_y(
+    linear_network, pixels
+):
+    torch.manual_seed(1)
+    weight = torch.randn(2, 3 * 6 * 6)
+    inner = pixels * 0.5 + 0.25  # away from the clip
+    labels = torch.arange(30) % 2
+    moved, no_gradient = StableFgsm(linear_network(weight), "cpu")(
+        inner, labels, torch.full((1, 1, 1, 1, 1), 0.1), 1.0
+    )
+    direction = (weight[1 - labels] - weight[labels]).sign().view(30, 3, 6, 6)
+    torch.testing.assert_close(moved[0], inner + 0.1 * direction)
+    assert not no_gradient.any()
+
+
+def test_the_images_are_those_of_plain_torchattacks_on_an_unsaturated_network(
+    network, pixels, space
+):
+    model, labels = network(scale=0.2), torch.arange(30) % 4
+    epsilons = (0.01, 0.05, 0.2)
+    ours, _ = StableFgsm(model, "cpu")(pixels, labels, space.sizes("pixel", epsilons), 1.0)
+    for found, epsilon in zip(ours, epsilons, strict=True):
+        assert torch.equal(found, torchattacks.FGSM(model, eps=epsilon)(pixels, labels))
+
+
+def test_the_standardised_reading_is_fgsm_in_that_space_clipped_to_the_images_range(
+    network, pixels, space
+):
+    model, labels = network(scale=0.2), torch.arange(30) % 4
+    sizes = space.sizes("standardised", [0.2])
+    (ours,), _ = StableFgsm(model, "cpu")(pixels, labels, sizes, 1.0)
+    mean, std = column(MEAN), column(STD)
+    standardised = ((pixels - mean) / std).requires_grad_()
+    loss = torch.nn.functional.cross_entropy(model(standardised * std + mean), labels)
+    (gradient,) = torch.autograd.grad(loss, standardised)
+    stepped = standardised + 0.2 * gradient.sign()
+    expected = torch.maximum(torch.minimum(stepped, (1 - mean) / std), -mean / std) * std + mean
+    assert ((ours - expected).abs() < 1e-6).float().mean() > 0.999  # but for rounded zeros
+
+
+def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
+    network, pixels, subject_of, images_of
+):
+    model, data = network(), images_of(30)
+    arrays = Fgsm(readings=("authors",), curve=(0.05,)).collect(subject_of(model, data))
+    mean, std = column(MEAN), column(STD)
+    x = ((pixels - mean) / std).requires_grad_()
+    logits = model(x * std + mean)
+    (g,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, logits.argmax(1)), x)
+    x = x.detach()
+    for index, epsilon in enumerate((0.2, 0.05)):
+        stepped = torch.clip(x + epsilon * torch.sign(g), 0, 1)
+        attacked = x + torch.clip(stepped - x, -epsilon, epsilon)
+        expected = model(attacked * std + mean).argmax(dim=1).numpy()
+        np.testing.assert_array_equal(
+            arrays["predicted_authors_stable_one"][:, index], expected, str(epsilon)
+        )
+        if index == 0:
+            np.testing.assert_array_equal(
+                arrays["predicted_authors_float32_one"][:, index], expected
+            )
+
+
+def test_the_authors_step_moves_values_as_their_clip_in_standardised_space_does(space):
+    values = column(MEAN) + column(STD) * torch.tensor([-1.0, 0.05, 0.5, 0.9, 2.0])
+    found = space.moved("authors", values[None], torch.ones(1, 3, 1, 5), [0.2])[0]
+    steps = ((found - values) / column(STD))[0, :, 0]
+    # Below 0 up, above 1 down, whatever the gradient; between, along it as far as 1.
+    expected = torch.tensor([0.2, 0.2, 0.2, 0.1, -0.2]).expand(3, 5)
+    torch.testing.assert_close(steps, expected, atol=1e-5, rtol=0)
+
+
+def test_the_authors_step_moves_36_percent_of_normal_values_against_the_gradient(space):
+    torch.manual_seed(0)
+    values = 1.25 * torch.randn(1, 3, 200, 200)
+    signs = torch.randint(0, 2, values.shape) * 2.0 - 1
+    pixels = values * space.std + space.mean
+    step = space.moved("authors", pixels, signs, [0.2])[0] - pixels
+    assert float((step.sign() == -signs).float().mean()) == pytest.approx(0.36, abs=0.01)
+
+
+def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
+    network, subject_of, images_of, value_of
+):
+    data = images_of(200)
+    accuracies, zeros = {}, {}
+    for scale in (1.0, 100.0):
+        model = network(scale=scale)
+        logits = model(next(data.batches(200)).float() / 255)
+        labelled = type(data)(data.name, data.images, logits.argmax(1).numpy(), "f", "made here")
+        evaluator = Fgsm(curve=())
+        found = evaluator.score(evaluator.collect(subject_of(model, labelled)))
+        for gradient in ("stable", "float32"):
+            at = {"reading": "authors", "gradient": gradient, "temperature": 1.0}
+            accuracies[gradient, scale] = value_of(found, "fgsm_accuracy", **at)
+            zeros[gradient, scale] = value_of(found, "fgsm_zero_gradients", **at)
+    assert zeros["stable", 1.0] == zeros["stable", 100.0] == 0
+    assert zeros["float32", 100.0] > 60
+    assert accuracies["stable", 100.0] <= accuracies["stable", 1.0] + 0.05
+    assert accuracies["float32", 100.0] > accuracies["stable", 100.0]
+
+
+def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
+    network, subject_of, images_of
+):
+    evaluator = Fgsm(curve=(0.05, 0.2))
+    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
+    names = [(each.metric, each.at["reading"]) for each in found]
+    for reading, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
+        assert names.count(("fgsm_right_before", reading)) == 1
+        assert names.count(("fgsm_random_sign_accuracy", reading)) == 1
+        assert names.count(("fgsm_flipped_to_right", reading)) == 2 * gradients
+        assert names.count(("fgsm_zero_gradients", reading)) == 2 * gradients
+    accuracies = [each.at for each in found if each.metric == "fgsm_accuracy"]
+    plain = [dict(at) for at in accuracies if at["temperature"] == 1.0]
+    fitted = [{**at, "temperature": 1.0} for at in accuracies if at["temperature"] == "fitted"]
+    assert plain == fitted
+    assert len(plain) == 2 + 1 + 2 + 2
+    assert found[0].at["reading"] == "authors"
+
+
+def test_right_before_and_flipped_to_right_add_up_to_right_after(
+    network, subject_of, images_of, value_of
+):
+    evaluator = Fgsm(curve=(), readings=("authors",))
+    arrays = evaluator.collect(subject_of(network(), images_of(200)))
+    found = evaluator.score(arrays)
+    at = {"gradient": "stable", "temperature": 1.0}
+    labels, before = arrays["labels"], arrays["predicted"]
+    after = arrays["predicted_authors_stable_one"][:, 0]
+    lost = ((before == labels) & (after != labels)).mean()
+    right_after = value_of(found, "fgsm_accuracy", **at)
+    flipped = value_of(found, "fgsm_flipped_to_right", **at)
+    assert flipped > 0
+    assert right_after == pytest.approx(
+        value_of(found, "fgsm_right_before") - lost + flipped, abs=1e-12
+    )
+
+
+def test_a_step_of_zero_changes_no_prediction(network, subject_of, images_of):
+    arrays = Fgsm(epsilon=0.0, curve=()).collect(subject_of(network(), images_of(40)))
+    for name in arrays:
+        if name.startswith("predicted_"):
+            np.testing.assert_array_equal(arrays[name].reshape(-1), arrays["predicted"], name)
+
+
+def test_the_batch_size_changes_nothing(network, subject_of, images_of):
+    data = images_of(40)
+    whole = Fgsm().collect(subject_of(network(), data, batch_size=64))
+    parts = Fgsm().collect(subject_of(network(), data, batch_size=7))
+    assert list(whole) == list(parts)
+    for name, values in whole.items():
+        assert (values == parts[name]).mean() > 0.99, name
+    np.testing.assert_array_equal(whole["predicted_pixel_random"], parts["predicted_pixel_random"])
+
+
+def test_classes_are_kept_in_the_smallest_type_that_holds_them(network, subject_of, images_of):
+    for classes, kind in ((4, np.uint8), (300, np.uint16)):
+        subject = subject_of(network(classes), images_of(5, classes), classes=classes)
+        arrays = Fgsm(curve=()).collect(subject)
+        assert arrays["predicted_pixel_stable_one"].dtype == kind
+        assert {len(array) for array in arrays.values()} == {5}
+
+
+def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subject_of, images_of):
+    subject = subject_of(network(channels=1), images_of(20, channels=1))
+    arrays = Fgsm().collect(subject)
+    assert arrays["constants"][0].tolist() == [[0.5], [0.25]]
+    for each in Fgsm().score(arrays):
+        if each.at["reading"] != "pixel":
+            assert each.at["constants"] == "own"
+            if "step" in each.protocol:
+                assert "constants: own" in each.protocol
+
+
+def test_the_papers_constants_are_used_whatever_the_network_has(network, subject_of, images_of):
+    data = images_of(10)
+    arrays = Fgsm().collect(subject_of(network(), data))
+    assert arrays["constants"][0].tolist() == [list(MEAN), list(STD)]
+    own = Fgsm(constants="own")
+    arrays = own.collect(subject_of(network(), data))
+    assert arrays["constants"][0].tolist() == [[0.5] * 3, [0.25] * 3]
+    assert {each.at.get("constants", "own") for each in own.score(arrays)} == {"own"}
+    large = ModelSpec("tiny", 4, (0.5,) * 3, (0.25,) * 3, 224)
+    assert Fgsm()._constants(large) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature(
+    network, subject_of, images_of
+):
+    found = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
+    (one,) = [
+        each
+        for each in found
+        if each.metric == "fgsm_accuracy"
+        and each.at["gradient"] == "float32"
+        and each.at["temperature"] == "fitted"
+    ]
+    for words in (
+        *("L∞", "ε = 0.2", "standardised space", "constants: paper", "0.04046", "clipped to"),
+        *("own predictions", "float32", "fitted by NLL", "true labels"),
+    ):
+        assert words in one.protocol
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epsilon": -0.1}, "--epsilon has ε = -0.1"),
+        ({"curve": (0.1, -1.0)}, "--curve has ε = -1"),
+        ({"epsilon": float("nan")}, "--epsilon has ε = nan"),
+        ({"readings": ()}, "--readings is empty"),
+        ({"readings": ("pixels",)}, "did you mean 'pixel'"),
+        ({"constants": "owns"}, "did you mean 'own'"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings, message, network, subject_of, images_of):
+    with pytest.raises(InputError, match=message):
+        Fgsm(**settings).collect(subject_of(network(), images_of(5)))
+
+
+def test_a_network_that_gives_nan_is_refused(network, subject_of, images_of):
+    model = network()
+    model.body[-1].bias.data[0] = float("nan")
+    with pytest.raises(InputError, match="5 of 20 logits are NaN"):
+        Fgsm().collect(subject_of(model, images_of(5)))
+
+
+@pytest.mark.parametrize("reading", ["authors", "standardised", "pixel"])
+def test_an_attack_that_leaves_its_ball_or_box_is_an_error(reading, pixels, space):
+    honest = space.moved(reading, pixels, torch.ones_like(pixels), [0.2])
+    space.check(reading, pixels, honest, [0.2])
+    beyond = pixels + 1.1 * space.sizes(reading, [0.2])
+    with pytest.raises(RuntimeError, match=f"the {reading} attack left its box or ball"):
+        space.check(reading, pixels, beyond, [0.2])
+    with pytest.raises(RuntimeError, match="left its box or ball"):
+        space.check(reading, pixels, honest * torch.nan, [0.2])
+
+
+def test_progress_tells_of_the_clean_and_of_the_attacked_images(
+    network, subject_of, images_of, listener
+):
+    Fgsm().collect(subject_of(network(), images_of(20), batch_size=8, progress=listener))
+    assert listener.pieces == [["clean images", 20, 20], ["attacked images", 20, 20]]
+
+
+def test_the_network_stays_in_eval_mode_and_is_freed_afterwards(network, subject_of, images_of):
+    import gc
+    import weakref
+
+    model = network()
+    Fgsm().collect(subject_of(model, images_of(5)))
+    assert not any(module.training for module in model.modules())
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None

@@ -1,0 +1,75 @@
+"""The stable gradient: the plain one where that exists, and one where it does not."""
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.evaluators.gradients import (
+    is_zero,
+    logit_gradient,
+    own_prediction_gradients,
+    plain_loss,
+    stable_loss,
+)
+
+
+def pixels_of(images):
+    return next(images.batches(len(images))).float() / 255
+
+
+def test_at_the_logits_it_is_the_gradient_of_cross_entropy_up_to_a_factor_per_image():
+    torch.manual_seed(0)
+    logits = torch.randn(20, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 5, (20,))
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    (plain,) = torch.autograd.grad(loss, logits)
+    expected = plain / plain.abs().amax(dim=1, keepdim=True)
+    torch.testing.assert_close(logit_gradient(logits, labels), expected)
+
+
+def test_it_is_never_zero_however_sure_the_network_is():
+    found = logit_gradient(torch.tensor([[1e6, 0.0, -5.0]]), torch.tensor([0]))
+    assert found[0, 0] == -1
+    assert float(found[0, 1:].sum()) == pytest.approx(1)
+
+
+def test_through_an_unsaturated_network_its_signs_are_those_of_the_plain_gradient(
+    network, images_of
+):
+    model, pixels = network(scale=0.3), pixels_of(images_of(30))
+    losses = [(stable_loss, 1.0), (plain_loss, 1.0), (stable_loss, 2.5), (plain_loss, 2.5)]
+    found = own_prediction_gradients(model, pixels, losses)
+    for stable, plain in ((found[0], found[1]), (found[2], found[3])):
+        clear = plain.abs() > 1e-6 * plain.abs().flatten(1).amax(dim=1).view(-1, 1, 1, 1)
+        assert clear.float().mean() > 0.99
+        assert (stable.sign() == plain.sign())[clear].all()
+
+
+def test_a_last_layer_a_hundred_times_larger_loses_no_gradient_that_the_unscaled_one_has(
+    network, images_of
+):
+    pixels = pixels_of(images_of(40))
+    lost = {}
+    for scale in (1.0, 100.0):
+        stable, plain = own_prediction_gradients(
+            network(scale=scale), pixels, [(stable_loss, 1.0), (plain_loss, 1.0)]
+        )
+        lost[scale] = (is_zero(stable), is_zero(plain))
+    assert not (lost[100.0][0] & ~lost[1.0][0]).any()
+    assert lost[100.0][1].float().mean() > 0.3  # the plain gradient does lose them
+
+
+def test_a_gradient_that_is_zero_everywhere_is_told_from_one_that_is_not():
+    gradient = torch.zeros(2, 3, 4, 4)
+    gradient[1, 2, 3, 3] = -1e-38
+    assert is_zero(gradient).tolist() == [True, False]
+
+
+def test_the_gradient_leaves_the_pixels_and_the_network_as_they_were(network, images_of):
+    model, pixels = network(), pixels_of(images_of(3))
+    before = pixels.clone()
+    own_prediction_gradients(model, pixels, [(stable_loss, 1.0)])
+    assert torch.equal(pixels, before)
+    assert not pixels.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert np.isfinite(model(pixels).numpy()).all()

@@ -1,0 +1,282 @@
+"""Detectors side by side over the test set and sets of outliers, and what their scores become."""
+
+import dataclasses
+import gc
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+from sdd_eval.data import catalogue
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.data.later import LaterImages, forgetful
+from sdd_eval.data.outliers import GROUPS, PAPER, RESIZED, averages, without_groups
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import evaluate
+from sdd_eval.evaluators.detectors.odin import OdinGrid
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.outlier_rows import BEST, CONVENTIONS
+from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.models.build import build
+from sdd_eval.plugins import names
+from sdd_eval.records import ModelSpec
+
+ALL = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
+
+
+@pytest.fixture
+def subject(network, subject_of, images_of):
+    def make(model=None, **more):
+        sets = {
+            "far": images_of(30, classes=0, seed=5, name="far"),
+            "near": images_of(40, seed=6, name="near"),
+            "noise training": images_of(210, seed=7),
+        }
+        model = model or network()
+        return subject_of(model, images_of(50, classes=0), sets=sets, **more)
+
+    return make
+
+
+@pytest.fixture
+def digits_network():
+    return build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))
+
+
+def test_the_detectors_of_the_paper_trail_are_all_there():
+    assert set(ALL) <= set(names("detectors"))
+
+
+def test_every_set_is_looked_at_once_for_all_detectors(subject, network, listener):
+    model, passes = network(), []
+    model.register_forward_hook(lambda _, inputs, output: passes.append(len(output)))
+    detectors = tuple(name for name in ALL if name != "odin")
+    Ood(detectors, ("far", "near"), training="noise").collect(
+        subject(model, progress=listener, batch_size=16)
+    )
+    assert listener.pieces == [
+        ["noise training", 210, 210],
+        ["noise", 50, 50],
+        ["far", 30, 30],
+        ["near", 40, 40],
+    ]
+    assert sum(passes) == 210 + 50 + 30 + 40
+
+
+def test_without_fitted_detectors_no_training_images_are_looked_at(subject, listener):
+    Ood(("msp", "energy"), ("far",)).collect(subject(progress=listener))
+    assert [label for label, _, _ in listener.pieces] == ["noise", "far"]
+
+
+def test_odin_here_is_the_odin_evaluator(subject, value_of):
+    plain = subject()
+    here, there = Ood(("odin", "msp"), ("far", "near")), Odin(outliers=("far", "near"))
+    arrays, scores = here.collect(plain), there.collect(plain)
+    np.testing.assert_array_equal(arrays["odin"], scores["scores"])
+    np.testing.assert_array_equal(arrays["odin:near"], scores["scores_near"])
+    assert {"odin", "odin:far", "odin:near", "msp", "msp:far", "msp:near"} == set(arrays)
+    own = [each for each in here.score(arrays) if each.at["detector"] == "odin"]
+    assert own == there.score(scores)
+
+
+def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, value_of):
+    evaluator = Ood(ALL, ("far", "near"), training="noise")
+    arrays = evaluator.collect(subject())
+    found = evaluator.score(arrays)
+    assert found == Ood().score(arrays)  # the arrays say which detectors they are of
+    for name in ALL:
+        place = {"detector": name, **({"k": 200} if name == "knn" else {})}
+        for metric in CONVENTIONS:
+            of_sets = []
+            for outliers in ("far", "near"):
+                scores = arrays[name], arrays[f"{name}:{outliers}"]
+                column = [each[:, 1] if name == "knn" else each for each in scores]
+                of_sets.append(ood_metrics(*column)[metric])
+                assert value_of(found, metric, outliers=outliers, **place) == of_sets[-1]
+            average = value_of(found, metric, outliers="average", **place)
+            assert average == pytest.approx(np.mean(of_sets))
+    assert arrays["knn"].shape == (50, 2)
+    dropped = value_of(found, "dropped_eigenvalues", detector="mahalanobis")
+    assert dropped == 8 * 6 * 6 - np.linalg.matrix_rank(_within(subject()), hermitian=True)
+
+
+def _within(subject):
+    """The scatter within classes of the features of the training images, by plain NumPy."""
+    images = subject.sets["noise training"]
+    body = subject.model.body[:-1]
+    pixels = next(images.batches(len(images))).float() / 255
+    features = body((pixels - subject.model.mean) / subject.model.std).double().numpy()
+    apart = np.concatenate(
+        [features[images.labels == c] - features[images.labels == c].mean(axis=0) for c in range(4)]
+    )
+    return apart.T @ apart
+
+
+@pytest.mark.parametrize(
+    ("detectors", "message"),
+    [
+        (("maxlogit",), "unknown detector 'maxlogit'; did you mean 'max_logit'"),
+        ((), "--detectors is empty"),
+        (("msp", "msp"), "--detectors is msp msp; name one or more, each once"),
+    ],
+)
+def test_detectors_that_are_none_are_refused(detectors, message, subject):
+    with pytest.raises(InputError, match=message):
+        Ood(detectors, ("far",)).collect(subject())
+
+
+def test_the_training_images_enter_the_fingerprint_only_where_a_detector_is_fitted(
+    digits_network, tmp_path
+):
+    found = {}
+    for name in ("msp", "react"):
+        asked = Ood((name,), ("uniform",))
+        run = evaluate(digits_network, asked, data="digits", limit=20, root=tmp_path)
+        assert run.settings["training"] == "digits"
+        found[name] = run
+    assert found["msp"].data_fingerprint != found["react"].data_fingerprint
+    assert set(found["msp"].provenance["data"]) == {"digits", "uniform"}
+    training = found["react"].provenance["data"]["digits training"]
+    whole = catalogue.load_images("digits", tmp_path, "train")
+    assert training["images"] == len(whole)
+    assert training["fingerprint"] == whole.fingerprint
+
+
+def scores_of(*outliers):
+    random = np.random.default_rng(0)
+    return {"msp": random.normal(1, 1, 40)} | {
+        f"msp:{name}": random.normal(0, 1, 30) for name in outliers
+    }
+
+
+def places_of(measurements):
+    return {each.at["outliers"] for each in measurements}
+
+
+def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
+    sets = ("cifar10", "imagenet_resize", "svhn", "dtd", "lsun_crop")
+    arrays = scores_of(*sets)
+    found = Ood(training="cifar100").score(arrays)
+    assert places_of(found) == {*sets, "average:near", "average:far"}
+    beside = Ood(training="cifar100").score(scores_of("cifar10", "isun"))
+    assert places_of(beside) == {"cifar10", "isun"}
+    near = [value_of(found, "auroc", outliers=name) for name in sets[:2]]
+    assert value_of(found, "auroc", outliers="average:near") == pytest.approx(np.mean(near))
+    only_far = Ood(training="cifar100").score(scores_of("svhn", "dtd"))
+    assert places_of(only_far) == {"svhn", "dtd", "average"}  # far lacks one of its sets
+    assert all(
+        "mean over svhn, dtd" in m.protocol for m in only_far if m.at["outliers"] == "average"
+    )
+
+
+def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
+    found = Ood(training="cifar10").score(scores_of(*PAPER))
+    for metric in CONVENTIONS:
+        plain = value_of(found, metric, outliers="average")
+        assert value_of(found, metric, outliers="average:paper") == plain
+
+
+def test_a_group_stands_for_its_sets_and_no_set_is_looked_at_twice():
+    assert without_groups(["near"], "cifar100") == ("cifar10", "imagenet_resize")
+    assert without_groups(["far", "paper"], "cifar10") == (
+        *("svhn", "dtd", "lsun_crop"),
+        *("lsun_resize", "isun"),
+    )
+    assert without_groups(["paper", "svhn"], "cifar100") == ("lsun_resize", "isun", "dtd", "svhn")
+    assert without_groups(["near"], "digits") == ("near",)
+
+
+def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
+    for dataset, groups in GROUPS.items():
+        for sets in groups.values():
+            assert set(sets) <= set(names("datasets")) - {dataset}
+        assert not set(groups["near"]) & set(groups["far"])
+    assert averages(["a", "b"], "digits") == {"average": ("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("sets", "means"),
+    [(("svhn", "isun"), {"average"}), (GROUPS["cifar10"]["near"], {"average", "average:near"})],
+)
+def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
+    found = Ood(training="cifar10").score(scores_of(*sets))
+    noted = {m.at["outliers"] for m in found if "resizing artefacts" in m.protocol}
+    assert noted == means | (set(sets) & set(RESIZED))
+
+
+@pytest.mark.parametrize("evaluator", [Odin(grid=True), Ood(("msp",), grid=True)])
+def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
+    evaluator, subject, value_of
+):
+    plain = subject()
+    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"))
+    found = evaluator.score(evaluator.collect(plain))
+    cells = {}
+    for temperature, epsilon in OdinGrid().cells:
+        at = {"temperature": temperature, "epsilon": epsilon, "outliers": "far"}
+        alone = Odin(temperature, epsilon, ("far",))
+        expected = alone.score(alone.collect(plain))
+        for metric in ("auroc", "fpr_at_95_tpr", "detection_error"):
+            value = value_of(found, metric, grid="cell", **at)
+            assert value == value_of(expected, metric, outliers="far")
+        cells[temperature, epsilon] = (
+            value_of(found, "fpr_at_95_tpr", grid="cell", **at),
+            -value_of(found, "auroc", grid="cell", **at),
+        )
+    best = [each for each in found if each.at.get("grid") == BEST]
+    assert value_of(best, "fpr_at_95_tpr", outliers="far") == min(cells.values())[0]
+    assert value_of(best, "auroc", outliers="far") == -min(cells.values())[1]
+    assert {each.at["outliers"] for each in best} == {"far", "near", "average"}
+    assert all("chosen on the outliers under test" in each.protocol for each in best)
+    temperature, epsilon = min(cells, key=cells.get)
+    (told,) = {m.protocol for m in best if m.at["outliers"] == "far" and m.metric == "auroc"}
+    assert f"T = {temperature:g}, fitted" in told
+    assert f"ε = {epsilon:g}, fitted" in told
+    assert not any("chosen" in m.protocol for m in found if m.at.get("grid") != BEST)
+
+
+def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
+    loaded = []
+
+    def load():
+        images = images_of(12, name="large")
+        loaded.append(weakref.ref(images.images))
+        return images
+
+    later, plain = forgetful(load), images_of(12, name="large")
+    assert isinstance(later, LaterImages)
+    for name in ("name", "fingerprint", "origin", "image_size", "channels", "class_names"):
+        assert getattr(later, name) == getattr(plain, name)
+    assert len(later) == 12
+    batches = [batch.numpy().copy() for batch in later.batches(5, np.array([3, 1]))]
+    np.testing.assert_array_equal(np.concatenate(batches), plain.images[[3, 1]])
+    gc.collect()
+    assert len(loaded) == 2
+    assert not any(each() is not None for each in loaded)
+
+
+def test_more_sets_of_outliers_need_no_more_memory(digits_network, monkeypatch, tmp_path):
+    size = 40_000  # images of 64 bytes
+    real = catalogue.load_images
+
+    def load_images(name, root=None, split="test", **shape):
+        if not name.startswith("set"):
+            return real(name, root, split, **shape)
+        pixels = np.full((size, 1, 8, 8), int(name[3:]), dtype=np.uint8)
+        return ArrayImages(name, pixels, None, name, "made here")
+
+    monkeypatch.setattr(catalogue, "load_images", load_images)
+
+    def peak(count):
+        asked = Ood(("msp",), tuple(f"set{i}" for i in range(count)))
+        gc.collect()
+        tracemalloc.start()
+        evaluate(digits_network, asked, data="digits", limit=20, root=tmp_path)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1)  # what is imported and kept once
+    assert peak(6) - peak(1) < 0.5 * size * 64

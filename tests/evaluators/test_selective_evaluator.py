@@ -1,0 +1,126 @@
+"""Selective prediction of small networks, on clean images and under corruption."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from sdd_eval.corruptions import FIFTEEN, NINETEEN
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import evaluate
+from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.selective import Selective
+from sdd_eval.evaluators.settings import loaded_names, settings_that_load
+from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
+from sdd_eval.metrics.selective import selective_metrics
+
+
+@dataclass(frozen=True)
+class Darkened:
+    """A corrupted set whose every corruption takes light away, more with each severity."""
+
+    clean: ArrayImages
+    corruptions: tuple[str, ...] = FIFTEEN
+    labelled: bool = True
+    frost: str = "synthetic"
+    origin: str = "regenerated"
+    name: str = "noise_c"
+    fingerprint: str = "made"
+
+    def cell(self, corruption, severity):
+        strength = severity * (1 + NINETEEN.index(corruption)) // 2
+        darker = np.maximum(self.clean.images.astype(int) - 4 * strength, 0).astype(np.uint8)
+        labels = self.clean.labels if self.labelled else None
+        return replace(self.clean, images=darker, labels=labels, _on_device={})
+
+
+@pytest.fixture
+def subject(network, subject_of, images_of):
+    def make(limit=None, **settings):
+        clean = images_of(60)
+        sets = {"noise_c": Darkened(clean, **settings)}
+        return subject_of(network(), clean, sets=sets, limit=limit, batch_size=16)
+
+    return make
+
+
+def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
+    whole = subject()
+    found = Selective().score(Selective().collect(whole))
+    arrays = Accuracy().collect(whole)
+    correct = arrays["logits"].argmax(axis=1) == arrays["labels"]
+    for detector, scores in zip(SCORES, confidence_scores(arrays["logits"]).T, strict=True):
+        for metric, value in selective_metrics(scores, correct).items():
+            assert value_of(found, metric, detector=detector) == value
+    assert len({value_of(found, "aurc", detector=detector) for detector in SCORES}) > 1
+    assert not any("corruption" in each.at for each in found)
+
+
+def test_under_corruption_a_mean_is_that_of_its_cells(subject):
+    whole, evaluator = subject(), Selective("noise_c")
+    found = {
+        (m.metric, *(m.at.get(axis) for axis in ("detector", "corruption", "severity"))): m.value
+        for m in evaluator.score(evaluator.collect(whole))
+    }
+    labels = whole.labels()
+
+    def plain(corruption, severity):
+        logits = whole.logits(whole.corrupted("noise_c").cell(corruption, severity))
+        scores = confidence_scores(logits)[:, SCORES.index("energy")]
+        return selective_metrics(scores, logits.argmax(axis=1) == labels)["augrc"]
+
+    of_fog = [plain("fog", severity) for severity in range(1, 6)]
+    assert found["augrc", "energy", "fog", None] == pytest.approx(np.mean(of_fog))
+    of_fives = [plain(corruption, 5) for corruption in FIFTEEN]
+    assert found["augrc", "energy", "mean of 15", 5] == pytest.approx(np.mean(of_fives))
+    means = [found["augrc", "energy", corruption, None] for corruption in FIFTEEN]
+    assert found["augrc", "energy", "mean of 15", None] == pytest.approx(np.mean(means))
+    assert ("augrc", "energy", None, None) in found
+
+
+def test_there_is_no_mean_over_an_incomplete_set(subject):
+    evaluator = Selective("noise_c")
+    found = evaluator.score(evaluator.collect(subject(corruptions=("snow", "fog"))))
+    corruptions = {each.at.get("corruption") for each in found}
+    assert corruptions == {None, "snow", "fog"}
+    snow = next(each for each in found if each.at.get("corruption") == "snow")
+    assert "regenerated, synthetic frost" in snow.protocol
+
+
+def test_a_corrupted_set_without_labels_has_the_same_images_under_a_limit(subject):
+    evaluator = Selective("noise_c")
+    labelled = evaluator.collect(subject(limit=20))
+    bare = evaluator.collect(subject(limit=20, labelled=False))
+    assert all((labelled[name] == bare[name]).all() for name in labelled)
+    assert len(bare["scores_in_fog"]) == 20
+
+
+def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, linear_network):
+    import torch
+
+    data = images_of(10)
+    data = replace(data, labels=np.zeros(10, dtype=np.int64), _on_device={})
+    weight = torch.zeros(4, data.images[0].size)
+    weight[0] = 1
+    found = Selective().score(Selective().collect(subject_of(linear_network(weight), data)))
+    metrics = {each.metric: each.value for each in found}
+    assert metrics["aurc"] == metrics["augrc"] == metrics["aurc_excess"] == 0
+    assert metrics["coverage_at_1_percent_risk"] == 1
+    assert not any(name.startswith("misclassification") for name in metrics)
+
+
+def test_the_corrupted_set_is_loaded_only_where_it_is_asked_for(network, images_of, tmp_path):
+    assert settings_that_load(Selective()) == loaded_names(Selective()) == {}
+    assert settings_that_load(Selective("digits_c")) == {"corrupted": "corruptions"}
+    run = evaluate(network(), Selective(), data=images_of(12), root=tmp_path)
+    assert run.dataset == "noise"
+    with pytest.raises(InputError, match="nowhere_c"):
+        evaluate(network(), Selective("nowhere_c"), data=images_of(12), root=tmp_path)
+
+
+def test_a_set_that_is_no_rendering_of_the_test_set_is_refused(subject, images_of):
+    whole = subject()
+    other = replace(whole, sets={"noise_c": Darkened(images_of(7))})
+    with pytest.raises(InputError, match="has 7 images, noise has 60"):
+        Selective("noise_c").collect(other)

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.text import Text
+
+from sdd_eval import plugins
+from sdd_eval.figures.corruption_bars import corruption_bars
+from sdd_eval.figures.corruption_heatmap import corruption_heatmap
+from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
+from sdd_eval.figures.roc_curves import mean_curve, roc_curves
+from sdd_eval.figures.rows import where
+from sdd_eval.figures.saving import figure_bytes
+from sdd_eval.figures.score_histograms import score_histograms
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL
+
+BUILT_IN = {
+    "reliability": reliability,
+    "fgsm_curve": fgsm_curve,
+    "corruption_heatmap": corruption_heatmap,
+    "corruption_bars": corruption_bars,
+    "score_histograms": score_histograms,
+    "roc_curves": roc_curves,
+}
+
+
+@pytest.fixture(scope="module")
+def whole(synthetic: ModuleType) -> tuple[Any, Any]:
+    """The tidy table and the arrays of two methods × two seeds."""
+    return synthetic.table(synthetic.whole(seeds=2))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_figure_is_a_plugin_of_print_width_with_readable_text(
+    name: str, whole: tuple[Any, Any]
+) -> None:
+    plot = plugins.load("figures", name)
+    assert plot is BUILT_IN[name]
+    drawn = plot(*whole)
+    assert drawn.get_figwidth() in (SINGLE, DOUBLE)
+    drawn.draw_without_rendering()
+    shown = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text()]
+    assert min(text.get_fontsize() for text in shown) >= SMALL
+
+
+def beyond_the_limits(axes: Any) -> list[Text]:
+    """Labels of ticks that matplotlib keeps but does not draw."""
+    found = []
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        for tick in axis.get_major_ticks():
+            if not min(low, high) <= tick.get_loc() <= max(low, high):
+                found.append(tick.label1)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_no_text_leaves_the_figure_and_tick_labels_do_not_overlap(
+    name: str, whole: tuple[Any, Any]
+) -> None:
+    drawn = BUILT_IN[name](*whole)
+    assert drawn is not None
+    drawn.draw_without_rendering()
+    width, height = drawn.bbox.size
+    unseen = {id(label) for axes in drawn.axes for label in beyond_the_limits(axes)}
+    for text in drawn.findobj(Text):
+        if text.get_visible() and text.get_text() and id(text) not in unseen:
+            box = text.get_window_extent()
+            assert box.x0 > -1, text.get_text()
+            assert box.y0 > -1, text.get_text()
+            assert box.x1 < width + 1, text.get_text()
+            assert box.y1 < height + 1, text.get_text()
+    for axes in drawn.axes:
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            level = [label for label in labels if label.get_text() and not label.get_rotation()]
+            boxes = [label.get_window_extent() for label in level if label.get_visible()]
+            for first, second in itertools.pairwise(boxes):
+                assert not first.overlaps(second), name
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_nothing_to_draw_is_none(name: str, synthetic: ModuleType) -> None:
+    results, arrays = synthetic.table([synthetic.accuracy_run(synthetic.network(0.0, 0))])
+    assert BUILT_IN[name](results, arrays) is None
+    assert BUILT_IN[name](results.head(0), None) is None
+
+
+@pytest.mark.parametrize("name", ["reliability", "corruption_bars"])
+def test_the_bytes_are_the_same_each_time_without_dates_and_with_truetype_fonts(
+    name: str, whole: tuple[Any, Any]
+) -> None:
+    first, second = (BUILT_IN[name](*whole) for _ in range(2))
+    for kind in ("pdf", "svg"):
+        content = figure_bytes(first, kind)  # type: ignore[arg-type]
+        assert content == figure_bytes(second, kind)  # type: ignore[arg-type]
+        assert not re.search(rb"CreationDate|dc:date|Matplotlib v", content)
+        if kind == "pdf":
+            assert b"/Subtype /Type0" in content or b"/Subtype /TrueType" in content
+            assert b"/Type3" not in content
+            assert b"/FontFile2" in content
+
+
+def test_reliability_draws_the_pooled_bins_and_the_mean_ece(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = reliability(results)
+    assert drawn is not None
+    upper = [axes for axes in drawn.axes if axes.get_title()]
+    names = [axes.get_title().splitlines()[0] for axes in upper]
+    assert names == ["CE", "CE + SD-Dropout λ 0.1"]
+    counts, _, accuracy = pooled_bins(where(results, group="CE"), 10)
+    heights = [patch.get_height() for patch in upper[0].containers[0]]
+    assert heights == pytest.approx(accuracy[counts > 0].tolist())
+    assert counts.sum() == 2 * 360
+    values = where(results, group="CE", metric="ece", temperature=None)["value"]
+    expected = f"ECE {values.mean():.3f} ± {values.std():.3f} (2 seeds)"
+    assert upper[0].get_title().splitlines()[1] == expected
+    assert upper[0].get_xlim() == upper[0].get_ylim() == (0, 1)
+
+
+def test_each_bin_has_a_bracket_from_the_low_to_the_high_end_of_its_band(
+    whole: tuple[Any, Any],
+) -> None:
+    results, _ = whole
+    drawn = reliability(results)
+    assert drawn is not None
+    rows = where(results, group="CE", metric="bin_accuracy_calibrated")
+    means = rows.groupby("bin")[["low", "high"]].mean()  # the seeds have equal counts
+    brackets = [each for each in drawn.axes[0].collections if isinstance(each, LineCollection)]
+    assert len(brackets) == 2, "light beneath dark"
+    for each in brackets:
+        ends = np.array(each.get_segments())[:, :, 1]
+        assert ends == pytest.approx(means.to_numpy())
+
+
+def test_a_run_without_a_band_is_drawn_without_one(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = reliability(results[results["metric"] != "bin_accuracy_calibrated"])
+    assert drawn is not None
+    (legend,) = drawn.legends
+    assert len(legend.get_texts()) == 3
+
+
+def test_bins_are_pooled_by_their_counts(synthetic: ModuleType) -> None:
+    from sdd_eval.records import Measurement
+
+    runs = []
+    for seed, (count, accuracy) in enumerate([(30, 1.0), (10, 0.0)]):
+        found = [
+            Measurement("bin_count", count, "images", {"bins": 2, "bin": 2}),
+            Measurement("bin_confidence", 0.8, "fraction", {"bins": 2, "bin": 2}),
+            Measurement("bin_accuracy", accuracy, "fraction", {"bins": 2, "bin": 2}),
+            Measurement(
+                "bin_accuracy_calibrated", 0.8, "fraction", {"bins": 2, "bin": 2}, "", 0.6, accuracy
+            ),
+        ]
+        runs.append(synthetic.run_of(synthetic.network(0.0, seed), "calibration", found))
+    counts, confidence, accuracy = pooled_bins(synthetic.table(runs)[0], 2)
+    assert counts.tolist() == [0, 40]
+    assert confidence == pytest.approx([0, 0.8])
+    assert accuracy == pytest.approx([0, 0.75])
+    place, low, high = pooled_band(synthetic.table(runs)[0], 2)
+    assert place == pytest.approx([0.8])
+    assert low == pytest.approx([0.6])
+    assert high == pytest.approx([0.75])
+
+
+def test_the_fgsm_curve_keeps_the_three_readings_apart(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = fgsm_curve(results)
+    assert drawn is not None
+    assert [axes.get_title() for axes in drawn.axes] == [
+        "As the authors ran it",
+        "Standardised space",
+        "Pixel space",
+    ]
+    for axes, reading in zip(drawn.axes, ("authors", "standardised", "pixel"), strict=True):
+        line = axes.containers[0].lines[0]
+        assert line.get_xdata() == pytest.approx([0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3])
+        rows = where(
+            results,
+            group="CE",
+            metric="fgsm_accuracy",
+            reading=reading,
+            epsilon=0.2,
+            gradient="stable",
+            temperature=1.0,
+        )
+        assert len(rows) == 2
+        assert line.get_ydata()[5] == pytest.approx(rows["value"].mean())
+        assert line.get_ydata()[0] == pytest.approx(0.95)
+    assert "pixels" in drawn.axes[2].get_xlabel()
+    low, high = drawn.axes[0].get_ylim()
+    assert -0.05 < low <= 0
+    assert 1 <= high < 1.05, "markers at 100 % are whole"
+
+
+def test_fgsm_in_two_spaces_is_not_one_line(synthetic: ModuleType) -> None:
+    run = synthetic.fgsm_run(synthetic.network(0.0, 0))
+    paper = tuple(
+        dataclasses.replace(each, value=0.0, at={**each.at, "constants": "paper"})
+        for each in run.measurements
+        if each.at["reading"] == "authors" and each.at.get("epsilon") == 0.2
+    )
+    results, _ = synthetic.table(
+        [dataclasses.replace(run, measurements=(*run.measurements, *paper))]
+    )
+    drawn = fgsm_curve(results)
+    assert drawn is not None
+    assert min(drawn.axes[0].containers[0].lines[0].get_ydata()) > 0.4
+
+
+def test_the_heat_map_writes_every_cell_beside_its_own_label(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = corruption_heatmap(results)
+    assert drawn is not None
+    assert [axes.get_title() for axes in drawn.axes][-1] == "Δ with SD-Dropout"
+    axes = drawn.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[0] == "gaussian noise"
+    assert len(labels) == 15
+    row, column = labels.index("fog"), 4
+    rows = where(results, group="CE", corruption="fog", severity=5)
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert axes.get_yticks()[row] == row + 0.5
+    assert written[column + 0.5, row + 0.5] == f"{100 * rows['value'].mean():.0f}"
+    assert axes.get_ylim() == (15, 0)
+
+
+def test_the_difference_is_with_minus_without_in_points(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = corruption_heatmap(results)
+    assert drawn is not None
+    cells = where(results, corruption="snow", severity=1).groupby("group")["value"].mean()
+    change = 100 * (cells["CE + SD-Dropout λ 0.1"] - cells["CE"])
+    written = {text.get_position(): text.get_text() for text in drawn.axes[-1].texts}
+    assert written[0.5, 7.5] == f"{change:+.1f}"
+
+
+def test_a_cell_that_was_not_measured_stays_open(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    missing = (results["corruption"] == "fog") & (results["severity"] == 2)
+    drawn = corruption_heatmap(results[~missing & (results["sd_dropout"] == 0)])
+    assert drawn is not None
+    row = [label.get_text() for label in drawn.axes[0].get_yticklabels()].index("fog")
+    written = {text.get_position(): text.get_text() for text in drawn.axes[0].texts}
+    assert written[1.5, row + 0.5] == "–"
+
+
+def test_the_bars_are_the_means_of_the_corruptions(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    drawn = corruption_bars(results)
+    assert drawn is not None
+    axes = drawn.axes[0]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    bars = next(c for c in axes.containers if c.get_label() == "CE")
+    expected = where(results, group="CE", corruption="frost", severity=None)["value"].mean()
+    assert bars[labels.index("frost")].get_height() == pytest.approx(expected)
+    hatches = {bar.get_hatch() for c in axes.containers if hasattr(c, "patches") for bar in c}
+    assert len(hatches) == 2, "the groups can be told apart in grey"
+
+
+def test_nineteen_corruptions_fit(synthetic: ModuleType) -> None:
+    extra = ["saturate", "spatter", "gaussian_blur", "speckle_noise", "my_own_one"]
+    runs = [synthetic.corruption_run(net, [*synthetic.FIFTEEN, *extra]) for net in synthetic.pair()]
+    drawn = corruption_bars(synthetic.table(runs)[0])
+    assert drawn is not None
+    labels = [label.get_text() for label in drawn.axes[0].get_xticklabels()]
+    assert labels[15:] == ["speckle noise", "gaussian blur", "spatter", "saturate", "my own one"]
+
+
+def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any]) -> None:
+    results, arrays = whole
+    drawn = score_histograms(results, arrays)
+    assert drawn is not None
+    row = where(results, group="CE", seed=0, metric="auroc", outliers="uniform").iloc[0]
+    inside = np.asarray(arrays[row["run"]]["scores"])
+    axes = next(each for each in drawn.axes if each.get_title() == "uniform")
+    threshold = axes.get_lines()[0].get_xdata()[0]
+    assert (inside >= threshold).mean() >= 0.95
+    assert (inside > threshold).mean() < 0.95
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(set(labels)) == len(labels) >= 2, "ticks have digits enough to differ"
+
+
+def test_scores_that_are_all_equal_still_have_a_histogram(synthetic: ModuleType) -> None:
+    run = synthetic.odin_run(synthetic.network(0.0, 0))
+    flat = {name: np.full(9, 0.1) for name in run.arrays}
+    assert score_histograms(*synthetic.table([dataclasses.replace(run, arrays=flat)])) is not None
+
+
+def test_the_roc_curve_has_the_area_that_stands_in_its_legend(synthetic: ModuleType) -> None:
+    run = synthetic.odin_run(synthetic.network(0.0, 0))
+    results, arrays = synthetic.table([run])
+    rows = where(results, metric="auroc", outliers="uniform")
+    curve = mean_curve(rows, arrays)
+    inside, outside = run.arrays["scores"], run.arrays["scores_uniform"]
+    pairs = (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
+    assert ((curve[1:] + curve[:-1]) / 2).mean() == pytest.approx(pairs, abs=0.005)
+    drawn = roc_curves(results, arrays)
+    assert drawn is not None
+    legend = drawn.axes[1].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == f"{rows['value'].iloc[0]:.3f}"
+
+
+def test_outlier_sets_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
+    net = synthetic.network(0.0, 0)
+    run = synthetic.odin_run(net)
+    other = tuple(
+        dataclasses.replace(each, at={**each.at, "epsilon": 0.0}) for each in run.measurements[:3]
+    )
+    results, arrays = synthetic.table([run, dataclasses.replace(run, measurements=other)])
+    drawn = roc_curves(results, arrays)
+    assert drawn is not None
+    assert "ε = 0.0028" in drawn.get_supxlabel()
+    assert len(drawn.axes[0].get_lines()) == 3
+
+
+def test_cells_of_a_grid_are_not_drawn_with_the_scores_of_another_setting(
+    synthetic: ModuleType,
+) -> None:
+    run = synthetic.odin_run(synthetic.network(0.0, 0))
+    cells = tuple(
+        dataclasses.replace(each, at={**each.at, "temperature": 1.0, "grid": kind})
+        for kind in ("cell", "best")
+        for each in run.measurements
+    )
+    results, arrays = synthetic.table(
+        [dataclasses.replace(run, measurements=(*cells, *run.measurements))]
+    )
+    drawn = roc_curves(results, arrays)
+    assert drawn is not None
+    assert "T = 1000" in drawn.get_supxlabel()
+    assert len(drawn.axes[0].get_lines()) == 3
+
+
+def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleType) -> None:
+    methods = ["ce", "ls", "$\\frac{1}$ a method with <b>a very long name</b> that runs on"]
+    nets = [synthetic.network(weight, 0, method=method) for method in methods for weight in (0, 1)]
+    sets = (*(f"outliers_{index}_$x^" for index in range(4)), "photo_patches")
+    runs = [make(net) for net in nets for name, make in synthetic.MAKERS.items() if name != "odin"]
+    runs += [synthetic.odin_run(net, sets) for net in nets]
+    table = synthetic.table(runs)
+    for plot in BUILT_IN.values():
+        drawn = plot(*table)
+        assert drawn is not None
+        drawn.draw_without_rendering()
+        shown = " ".join(text.get_text() for text in drawn.findobj(Text))
+        assert "frac{1}" in shown

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sdd_eval.errors import InputError
+from sdd_eval.records import Card, Measurement, ModelSpec, Recipe, Run, decode, encode
+
+SPEC = ModelSpec("resnet8", 100, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 32)
+
+
+def through_json(record):
+    return decode(type(record), json.loads(json.dumps(encode(record))))
+
+
+def test_every_record_comes_back_from_json_as_it_was():
+    recipe = Recipe(sd_dropout=1.0, milestones=(5, 7), method_options={"alpha": 0.1})
+    card = Card("a", SPEC, recipe, {"accuracy": 0.5}, "00")
+    measured = Measurement("ece", 0.1, "fraction", {"bins": 10}, "ten bins", 0.05, 0.2, 0.95)
+    run = Run("a", "00", "cifar100", "11", "calibration", 1, {"bins": 10}, None, 3, (measured,))
+    for record in (SPEC, recipe, card, measured, run):
+        assert through_json(record) == record
+
+
+def test_a_run_leaves_its_arrays_out_of_json():
+    run = Run("a", "00", "d", "11", "e", 1, {}, None, 3, (), arrays={"logits": [1, 2]})
+    assert "arrays" not in encode(run)
+
+
+def test_a_whole_number_is_read_where_a_fraction_is_meant():
+    assert decode(Recipe, {"lr": 1}).lr == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": "ten"}, "epochs is 'ten', not int"),
+        ({"epochs": True}, "epochs is True, not int"),
+        ({"lr": [1]}, r"lr is \[1\], not float"),
+        ({"direction": "sideways"}, "direction is 'sideways', not one of both, forward, reverse"),
+        ({"milestones": 3}, "milestones is 3, not a list"),
+        ({"milestones": ["x"]}, "milestones is 'x', not int"),
+        ({"epoch": 3}, "Recipe has no field 'epoch'"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_file(change, said):
+    with pytest.raises(InputError, match=f"card.json: .*{said}|card.json: {said}"):
+        decode(Recipe, change, "card.json")
+
+
+def test_a_missing_field_is_named():
+    data = encode(SPEC)
+    del data["classes"]
+    with pytest.raises(InputError, match="ModelSpec lacks the field 'classes'"):
+        decode(ModelSpec, data)
+
+
+def test_what_is_no_object_is_no_record():
+    with pytest.raises(InputError, match="a Card is an object, not list"):
+        decode(Card, [])

@@ -1,0 +1,90 @@
+"""Accuracy, likelihood and the temperature that fits best."""
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.errors import InputError
+from sdd_eval.metrics.classification import (
+    accuracy,
+    confidence_and_correct,
+    log_softmax,
+    nll,
+    softmax,
+    top_k_accuracy,
+)
+from sdd_eval.metrics.temperature import fit_temperature
+
+
+@pytest.fixture
+def random_logits():
+    random = np.random.default_rng(3)
+    return random.normal(0, 2, (200, 7)).astype(np.float32), random.integers(0, 7, 200)
+
+
+def test_the_likelihood_is_torchs_in_float64(random_logits):
+    logits, labels = random_logits
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(logits, dtype=torch.float64), torch.tensor(labels)
+    )
+    assert nll(logits, labels) == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_the_softmax_neither_overflows_nor_loses_small_probabilities():
+    logits = np.array([[2000.0, 0.0], [-2000.0, -2000.0]])
+    assert softmax(logits).tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert log_softmax(logits)[0, 1] == -2000
+
+
+def test_top_k_counts_the_classes_before_the_labels(random_logits):
+    logits, labels = random_logits
+    order = np.argsort(-logits, axis=1)
+    for k in (1, 3, 5):
+        expected = np.mean([label in row[:k] for label, row in zip(labels, order, strict=True)])
+        assert top_k_accuracy(logits, labels, k) == expected
+
+
+def test_of_equal_logits_the_first_class_counts_in_both_accuracies():
+    logits = np.zeros((2, 3))
+    assert accuracy(logits, [0, 1]) == top_k_accuracy(logits, [0, 1], k=1) == 0.5
+
+
+def test_the_confidence_is_the_largest_softmax_probability_in_float64():
+    confidence, correct = confidence_and_correct(np.array([[20.0, 0.0]], np.float32), [0])
+    assert confidence.dtype == np.float64
+    assert confidence[0] == pytest.approx(1 / (1 + np.exp(-20.0)), abs=1e-16)
+    assert correct.tolist() == [True]
+
+
+def test_nan_and_labels_that_are_no_class_are_refused():
+    with pytest.raises(InputError, match="1 of 4 logits are NaN"):
+        accuracy([[0.0, np.nan], [0.0, 1.0]], [0, 1])
+    with pytest.raises(InputError, match="label 2 is no class"):
+        accuracy([[0.0, 1.0]], [2])
+    with pytest.raises(InputError, match="2 labels for 1 images"):
+        accuracy([[0.0, 1.0]], [0, 1])
+
+
+def test_the_fitted_temperature_undoes_a_scaling_of_calibrated_logits():
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (20_000, 5))
+    labels = (softmax(logits).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
+    base = fit_temperature(logits, labels)
+    assert base.value == pytest.approx(1, abs=0.03)
+    assert fit_temperature(logits * 4, labels).value == pytest.approx(4 * base.value, rel=1e-6)
+    assert not base.at_bound
+
+
+def test_the_fitted_temperature_has_the_least_likelihood_loss_of_a_grid(random_logits):
+    logits, labels = random_logits
+    labels = np.where(np.arange(200) % 3, logits.argmax(axis=1), labels)
+    fitted = fit_temperature(logits, labels).value
+    grid = np.geomspace(0.05, 20, 200)
+    assert nll(logits, labels, fitted) <= min(nll(logits, labels, t) for t in grid) + 1e-12
+
+
+def test_a_temperature_that_would_leave_the_range_says_so():
+    sure_and_right = fit_temperature([[9.0, 0.0]], [0])
+    assert (sure_and_right.value, sure_and_right.at_bound) == (0.05, True)
+    sure_and_wrong = fit_temperature([[9.0, 0.0]], [1])
+    assert (sure_and_wrong.value, sure_and_wrong.at_bound) == (20.0, True)

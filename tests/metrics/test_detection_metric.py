@@ -1,0 +1,132 @@
+"""Metrics of out-of-distribution detection against scikit-learn and plain loops."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from sdd_eval.errors import InputError
+from sdd_eval.metrics.detection import ood_metrics
+
+tied = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
+tiny = st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=40)
+infinite = st.lists(st.sampled_from([-np.inf, 0.0, 1.0, np.inf]), min_size=1, max_size=10)
+scores = st.one_of(tied, tiny, infinite)
+
+
+def thresholds(inliers, outliers):
+    return [-np.inf, np.inf, *sorted({*inliers, *outliers})]
+
+
+def rates(inliers, outliers, threshold):
+    """Share of each that is accepted; nothing reaches the threshold above everything."""
+    if threshold == np.inf and np.inf not in {*inliers, *outliers}:
+        return 0.0, 0.0
+    return np.mean(np.array(inliers) >= threshold), np.mean(np.array(outliers) >= threshold)
+
+
+def plain_fpr(inliers, outliers):
+    enough = [
+        t for t in sorted(set(inliers)) if 100 * sum(s >= t for s in inliers) >= 95 * len(inliers)
+    ]
+    return sum(s >= max(enough) for s in outliers) / len(outliers)
+
+
+def plain_fpr_with_outliers_positive(inliers, outliers):
+    enough = [
+        t
+        for t in sorted(set(outliers))
+        if 100 * sum(s <= t for s in outliers) >= 95 * len(outliers)
+    ]
+    return sum(s <= min(enough) for s in inliers) / len(inliers)
+
+
+def plain_detection_error(inliers, outliers):
+    found = [0.5]  # nothing accepted
+    for threshold in thresholds(inliers, outliers):
+        tpr, fpr = rates(inliers, outliers, threshold)
+        found.append((1 - tpr) / 2 + fpr / 2)
+    return min(found)
+
+
+def ranks(inliers, outliers):
+    """The same order in small integers: scikit-learn takes no infinity."""
+    _, ranked = np.unique([*inliers, *outliers], return_inverse=True)
+    return ranked.astype(float), np.array([1] * len(inliers) + [0] * len(outliers))
+
+
+@settings(deadline=None, max_examples=200)
+@given(scores, scores)
+def test_every_metric_equals_scikit_learns_or_a_plain_loop(inliers, outliers):
+    found = ood_metrics(inliers, outliers)
+    ranked, positive = ranks(inliers, outliers)
+    assert found["auroc"] == pytest.approx(roc_auc_score(positive, ranked), abs=1e-12)
+    assert found["aupr_in"] == pytest.approx(average_precision_score(positive, ranked), abs=1e-12)
+    assert found["aupr_out"] == pytest.approx(
+        average_precision_score(1 - positive, -ranked), abs=1e-12
+    )
+    assert found["fpr_at_95_tpr"] == plain_fpr(inliers, outliers)
+    assert found["fpr_at_95_tpr_out"] == plain_fpr_with_outliers_positive(inliers, outliers)
+    negated = ood_metrics(np.negative(outliers), np.negative(inliers))
+    assert found["fpr_at_95_tpr_out"] == negated["fpr_at_95_tpr"]
+    assert found["aupr_out"] == negated["aupr_in"]
+    assert found["detection_error"] == pytest.approx(
+        plain_detection_error(inliers, outliers), abs=1e-12
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(scores, scores)
+def test_the_prevalence_free_rule_is_average_precision_with_both_sides_weighted_alike(
+    inliers, outliers
+):
+    found = ood_metrics(inliers, outliers)
+    ranked, positive = ranks(inliers, outliers)
+    weight = np.where(positive, 1 / len(inliers), 1 / len(outliers))
+    for name, truth, score in (("in", positive, ranked), ("out", 1 - positive, -ranked)):
+        assert found[f"aupr_{name}_prevalence_free"] == pytest.approx(
+            average_precision_score(truth, score, sample_weight=weight), abs=1e-12
+        )
+
+
+def test_ties_count_half_in_auroc():
+    assert ood_metrics([1.0, 1.0], [1.0, 1.0])["auroc"] == 0.5
+    assert ood_metrics([2.0, 1.0], [1.0])["auroc"] == 0.75
+
+
+def test_sets_apart_are_told_apart_without_error():
+    found = ood_metrics([2.0, 3.0], [0.0, 1.0])
+    assert found["fpr_at_95_tpr"] == found["detection_error"] == 0
+    assert found["auroc"] == found["aupr_in"] == found["aupr_out"] == 1
+
+
+def test_a_score_that_is_upside_down_has_a_detection_error_of_a_half_and_not_of_one():
+    assert ood_metrics([0.0], [1.0])["detection_error"] == 0.5
+
+
+def test_the_threshold_is_the_highest_that_95_percent_reach_without_interpolation():
+    inliers = np.arange(1, 21)  # 19 of 20 reach 2
+    assert ood_metrics(inliers, [1.9, 2.0])["fpr_at_95_tpr"] == 0.5
+
+
+def test_the_detection_error_by_counts_weighs_images_and_not_sets():
+    found = ood_metrics([1.0] * 9, [1.0])
+    assert found["detection_error"] == 0.5
+    assert found["detection_error_by_counts"] == 0.1
+
+
+def test_tensors_give_what_arrays_give():
+    random = np.random.default_rng(0)
+    inliers, outliers = random.normal(1, 1, 50), random.normal(0, 1, 70)
+    assert ood_metrics(torch.tensor(inliers), torch.tensor(outliers)) == ood_metrics(
+        inliers, outliers
+    )
+
+
+def test_nan_and_nothing_are_refused():
+    with pytest.raises(InputError, match=r"1 of 2 in-distribution scores are NaN"):
+        ood_metrics([np.nan, 1.0], [0.0])
+    with pytest.raises(InputError, match="there are no outlier scores"):
+        ood_metrics([1.0], [])

@@ -1,0 +1,18 @@
+"""The numbers in the docstrings of the metrics are what they give."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import sdd_eval.metrics
+
+MODULES = [module.name for module in pkgutil.iter_modules(sdd_eval.metrics.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings_hold(name):
+    found = doctest.testmod(importlib.import_module(f"sdd_eval.metrics.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -1,0 +1,248 @@
+"""Networks of torchvision, of timm and of the user's own: taken apart, and what is refused."""
+
+import importlib.util
+import textwrap
+
+import pytest
+import torch
+from torch import nn
+
+from sdd_eval.errors import InputError
+from sdd_eval.models.build import build
+from sdd_eval.models.foreign import foreign, is_factory
+from sdd_eval.records import ModelSpec
+
+NETS = """
+    import torch
+    from torch import nn
+
+    from beside import WIDTH
+
+
+    def small(num_classes, in_channels=3, width=WIDTH):
+        body = nn.Sequential(nn.Conv2d(in_channels, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        return nn.Sequential(body, nn.Flatten(), nn.Linear(width, num_classes))
+
+
+    class Ten(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(192, 20)
+            self.last = nn.Linear(20, 10)
+
+        def forward(self, x):
+            return self.last(self.hidden(x.flatten(1)).relu())
+
+
+    class Scaled(Ten):
+        def forward(self, x):
+            return 3 * super().forward(x)
+
+
+    class Direct(Ten):
+        def forward(self, x):
+            return self.hidden(x.flatten(1)) @ self.last.weight.T
+
+
+    class Convolved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 10, 1)
+
+        def forward(self, x):
+            return self.conv(x).mean((2, 3))
+
+
+    class Tokens(Ten):
+        def forward(self, x):
+            hidden = self.hidden(x.flatten(1))
+            return self.last(torch.stack([hidden, -hidden], dim=1)).amax(1)
+
+
+    class Named(Ten):
+        def forward(self, x):
+            return {"logits": super().forward(x)}
+
+
+    def broken():
+        raise RuntimeError("two\\nlines")
+
+
+    def number():
+        return 3
+"""
+
+
+@pytest.fixture
+def nets(tmp_path):
+    """A file of factories, with a module beside it that it imports."""
+    (tmp_path / "beside.py").write_text("WIDTH = 6\n")
+    path = tmp_path / "nets.py"
+    path.write_text(textwrap.dedent(NETS))
+    return path
+
+
+def spec(arch, classes=10, size=8, channels=3, **options):
+    return ModelSpec(arch, classes, (0.4,) * channels, (0.2,) * channels, size, options)
+
+
+def assert_parted(network, images, whole=None):
+    """Features of one axis; the classifier alone makes the logits of them."""
+    network.eval()
+    with torch.no_grad():
+        logits, features = network(images), network.features(images)
+        assert features.ndim == 2
+        assert isinstance(network.classifier, nn.Linear)
+        assert features.shape[1] == network.classifier.in_features
+        assert torch.equal(network.classifier(features), logits)
+        if whole is not None:
+            assert torch.allclose(logits, whole.eval()(network.standardise(images)), atol=1e-5)
+
+
+def same_weights(spec, trust_code=False):
+    """A network taken apart and the same one whole."""
+    torch.manual_seed(0)
+    network = build(spec, trust_code=trust_code)
+    torch.manual_seed(0)
+    return network, foreign(spec, spec.options)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("resnet18", "fc"),
+        ("mobilenet_v3_small", "classifier.3"),
+        ("shufflenet_v2_x0_5", "fc"),
+        ("googlenet", "fc"),
+    ],
+)
+def test_torchvisions_networks_give_features_and_the_same_logits(name, head):
+    wanted = spec(f"torchvision:{name}", classes=7, size=32)
+    network, whole = same_weights(wanted)
+    assert network.head == head
+    assert network.training
+    assert_parted(network, torch.rand(2, 3, 32, 32), whole)
+
+
+def test_options_are_the_builders_own():
+    network = build(spec("torchvision:vit_b_16", size=16, image_size=16))
+    assert network.backbone.encoder.pos_embedding.shape == (1, 2, 768)
+    assert_parted(network, torch.rand(2, 3, 16, 16))
+    with pytest.raises(InputError, match=r"does not take images of 3 × 16 × 16: .*224"):
+        build(spec("torchvision:vit_b_16", size=16))
+    with pytest.raises(InputError, match="unexpected keyword argument 'depth'"):
+        build(spec("torchvision:resnet18", size=32, depth=3))
+
+
+def test_hidden_layers_take_the_place_of_the_last_one():
+    network = build(spec("torchvision:resnet18", size=32, hidden_layers=1))
+    assert network.classifier[-1].out_features == 10
+    assert network(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_network_whose_logits_come_out_of_a_convolution_says_which_layer_was_looked_for():
+    with pytest.raises(InputError, match=r"looked for a last nn\.Linear \(… → 10\).*there is none"):
+        build(spec("torchvision:squeezenet1_1", size=64))
+
+
+@pytest.mark.parametrize("option", ["weights", "pretrained", "checkpoint_path", "pretrained_cfg"])
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_an_option_that_would_read_weights_is_refused(library, option):
+    if library == "timm":
+        pytest.importorskip("timm")
+    with pytest.raises(InputError, match=f"option '{option}' .* reads weights"):
+        build(spec(f"{library}:resnet18", size=32, **{option: "DEFAULT"}))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
+def test_without_timm_its_networks_say_what_to_install():
+    with pytest.raises(InputError, match=r"pip install 'sdd-eval\[timm\]'"):
+        build(spec("timm:resnet10t", size=32))
+
+
+def test_timms_networks_give_features_and_the_same_logits():
+    pytest.importorskip("timm")
+    for name, channels in (("resnet10t", 1), ("mobilenetv3_small_050", 3)):
+        network, whole = same_weights(spec(f"timm:{name}", size=32, channels=channels))
+        assert_parted(network, torch.rand(2, channels, 32, 32), whole)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:someone/net", "local-dir:/tmp", "resnet18o"])
+def test_timm_fetches_nothing_by_name(name):
+    pytest.importorskip("timm")
+    with pytest.raises(InputError, match="timm has no network"):
+        build(spec(f"timm:{name}", size=32))
+
+
+def test_a_factory_gets_what_it_has_parameters_for(nets):
+    network, whole = same_weights(spec(f"{nets}:small", 4, 8, 1, width=5), trust_code=True)
+    assert network.classifier.weight.shape == (4, 5)
+    assert network.backbone[0][0].in_channels == 1
+    assert_parted(network, torch.rand(2, 1, 8, 8), whole)
+    assert build(spec(f"{nets}:small"), trust_code=True).classifier.in_features == 6
+
+
+def test_a_class_is_a_factory_too_and_the_last_of_several_layers_is_found(nets):
+    network, whole = same_weights(spec(f"{nets}:Ten"), trust_code=True)
+    assert network.head == "last"
+    assert_parted(network, torch.rand(2, 3, 8, 8), whole)
+
+
+def test_a_factory_is_found_in_a_module_of_the_folder_that_one_is_in(nets, monkeypatch):
+    monkeypatch.chdir(nets.parent)
+    nets.rename(nets.parent / "nets_of_this_test.py")
+    assert build(spec("nets_of_this_test:Ten"), trust_code=True).head == "last"
+
+
+def test_nothing_of_a_factory_runs_unless_it_is_trusted(nets):
+    nets.write_text("raise SystemExit('it ran')")
+    with pytest.raises(InputError, match="runs code of its own; say --trust-code"):
+        build(spec(f"{nets}:Ten"))
+    with pytest.raises(InputError, match="runs code of its own"):
+        build(spec("os:system"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Scaled", r"'last' \(20 → 10\) is the last, but what it takes is not a feature"),
+        ("Direct", r"\(… → 10\).*the last of 1 is 'hidden' \(192 → 20\)"),
+        ("Convolved", "there is none"),
+        ("Tokens", r"not a feature \(n, 20\)"),
+        ("Named", "gives a dict, not logits"),
+        ("broken", "RuntimeError: two lines"),
+        ("number", "makes a int, not an nn.Module"),
+        ("absent", "has no 'absent'; it has .*small"),
+    ],
+)
+def test_a_factory_whose_network_cannot_be_parted_says_why_in_one_line(nets, name, message):
+    with pytest.raises(InputError, match=message) as caught:
+        build(spec(f"{nets}:{name}"), trust_code=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_other_classes_or_images_is_refused(nets):
+    with pytest.raises(InputError, match=r"gives \(2, 10\) for 2 images, not logits \(2, 100\)"):
+        build(spec(f"{nets}:Ten", classes=100), trust_code=True)
+    with pytest.raises(InputError, match="does not take images of 3 × 9 × 9"):
+        build(spec(f"{nets}:Ten", size=9), trust_code=True)
+    with pytest.raises(InputError, match="is not there"):
+        build(spec(f"{nets}x.py:Ten"), trust_code=True)
+
+
+def test_taking_a_network_apart_leaves_the_random_numbers_to_its_weights(nets):
+    torch.manual_seed(1)
+    build(spec(f"{nets}:Ten"), trust_code=True)
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    foreign(spec(f"{nets}:Ten"), {})
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_only_what_is_no_librarys_is_a_factory():
+    assert [is_factory(arch) for arch in ("resnet18", "torchvision:resnet18", "timm:x")] == [
+        False,
+        False,
+        False,
+    ]
+    assert is_factory("os:system")

@@ -1,0 +1,272 @@
+"""Weights of other people's: what is read, under which names, and what is refused."""
+
+import os
+import pickle
+import re
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from sdd_eval.errors import InputError
+from sdd_eval.models.build import build
+from sdd_eval.models.layouts import fitted
+from sdd_eval.models.weights_file import read_weights
+from sdd_eval.records import ModelSpec
+
+
+def network_of(arch="resnet8", classes=10, **options):
+    """A network whose every tensor differs from a fresh one's."""
+    torch.manual_seed(1)
+    size = 32
+    network = build(ModelSpec(arch, classes, (0.4,) * 3, (0.2,) * 3, size, options))
+    for number, tensor in enumerate(network.state_dict().values()):
+        tensor.copy_(torch.randn(tensor.shape) + number if tensor.is_floating_point() else tensor)
+    return network
+
+
+def plain(network, head="fc"):
+    """The state under the names of the layers, the classifier under another."""
+    names = {name: name.removeprefix("backbone.") for name in network.state_dict()}
+    return {
+        re.sub("^classifier", head, new): network.state_dict()[old] for old, new in names.items()
+    }
+
+
+def renamed(state, *rules):
+    for pattern, replacement in rules:
+        state = {re.sub(pattern, replacement, name): value for name, value in state.items()}
+    return state
+
+
+def gpleiss(name):
+    """densenet as in torchvision: features.denseblock1.denselayer1.norm1."""
+    found = re.match(r"layer(\d)\.(\d+)\.(bn|conv)(\d)\.(.*)", name)
+    if found:
+        block, layer, kind, number, rest = found.groups()
+        kind = "norm" if kind == "bn" else kind
+        return f"features.denseblock{block}.denselayer{int(layer) + 1}.{kind}{number}.{rest}"
+    found = re.match(r"trans(\d)\.(bn|conv)1\.(.*)", name)
+    if found:
+        kind = "norm" if found[2] == "bn" else "conv"
+        return f"features.transition{found[1]}.{kind}.{found[3]}"
+    name = name.replace("conv1.", "features.conv0.").replace("bn1.", "features.norm_final.")
+    return name.replace("fc.", "classifier.")
+
+
+#: Public code → how it names the layers of a network that is built in here.
+PUBLIC = {
+    "akamaster": ("resnet20", lambda s: renamed(s, (r"^fc\.", "linear."))),
+    "chenyaofo": ("resnet20_b", lambda s: renamed(s, (r"\.shortcut\.", ".downsample."))),
+    "pytorch-cifar100": (
+        "resnet18",
+        lambda s: renamed(
+            s,
+            (r"\.conv1\.", ".residual_function.0."),
+            (r"\.bn1\.", ".residual_function.1."),
+            (r"\.conv2\.", ".residual_function.3."),
+            (r"\.bn2\.", ".residual_function.4."),
+            (r"^conv1\.", "conv1.0."),
+            (r"^bn1\.", "conv1.1."),
+            (r"^layer1\.", "conv2_x."),
+            (r"^layer2\.", "conv3_x."),
+            (r"^layer3\.", "conv4_x."),
+            (r"^layer4\.", "conv5_x."),
+        ),
+    ),
+    "WideResNet-pytorch": (
+        "wrn_28_10",
+        lambda s: renamed(
+            s, (r"^layer(\d)\.", r"block\1.layer."), (r"\.shortcut\.", ".convShortcut.")
+        ),
+    ),
+    "densenet-pytorch": (
+        "densenet_bc_100_12",
+        lambda s: renamed(s, (r"^layer(\d)\.", r"block\1.layer.")),
+    ),
+    "pytorch-classification": (
+        "densenet_bc_100_12",
+        lambda s: renamed(s, (r"^layer(\d)\.", r"dense\1."), (r"^bn1\.", "bn.")),
+    ),
+    "efficient_densenet": (
+        "densenet_bc_100_12",
+        lambda s: {gpleiss(name): value for name, value in s.items()},
+    ),
+}
+
+
+def assert_fits(network, tensors):
+    """Every tensor of a fresh network becomes that of `network`."""
+    fresh = build(network.spec)
+    state = fitted(fresh, tensors, "file")
+    own = network.state_dict()
+    assert state.keys() == own.keys()
+    for name, tensor in own.items():
+        assert torch.equal(state[name], tensor), name
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+def test_the_names_of_public_checkpoints_are_known(public):
+    arch, name = PUBLIC[public]
+    network = network_of(arch)
+    tensors = name(plain(network))
+    assert tensors.keys() != network.state_dict().keys()
+    assert_fits(network, tensors)
+
+
+def test_a_network_of_a_library_takes_the_librarys_own_names():
+    from torchvision.models import mobilenet_v3_small
+
+    whole = mobilenet_v3_small(num_classes=7)
+    network = build(ModelSpec("torchvision:mobilenet_v3_small", 7, (0.0,) * 3, (1.0,) * 3, 32))
+    network.load_state_dict(fitted(network, whole.state_dict(), "file"))
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(network.eval()(pixels), whole.eval()(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.net."])
+def test_the_names_of_wrappers_are_taken_off(prefix):
+    network = network_of()
+    for state in (plain(network), dict(network.state_dict())):
+        assert_fits(network, {prefix + name: value for name, value in state.items()})
+
+
+def test_compiled_parts_within_a_network_are_known():
+    network = network_of()
+    assert_fits(network, renamed(plain(network), (r"^layer1\.", "layer1._orig_mod.")))
+
+
+def test_counters_of_batches_may_be_missing_and_halves_become_floats():
+    network = network_of()
+    old = {k: v for k, v in plain(network).items() if not k.endswith("num_batches_tracked")}
+    assert_fits(network, old)
+    state = fitted(network, {k: v.half() for k, v in old.items()}, "file")
+    assert state["classifier.weight"].dtype == torch.float32
+
+
+def test_every_misfit_is_named_and_the_first_few_with_both_shapes():
+    tensors = plain(network_of(classes=100))
+    del tensors["layer2.0.conv1.weight"]
+    tensors["mean"] = torch.zeros(3)
+    with pytest.raises(InputError) as caught:
+        fitted(build(network_of().spec), tensors, "mine.pt")
+    assert str(caught.value) == (
+        "mine.pt does not fit arch 'resnet8': 1 missing: layer2.0.conv1.weight (32, 16, 3, 3); "
+        "1 left over: mean (3,); 2 of another shape: fc.weight (100, 64) in the file, (10, 64) in "
+        "the network, fc.bias (100,) in the file, (10,) in the network"
+    )
+
+
+def test_all_names_are_there_however_many():
+    with pytest.raises(InputError) as caught:
+        fitted(build(network_of().spec), plain(network_of("resnet20")), "mine.pt")
+    said = str(caught.value)
+    assert "\n" not in said
+    for block in ("layer1.1", "layer3.2"):
+        assert f"{block}.conv2.weight" in said
+    assert said.count("(") < 10
+
+
+def test_a_number_that_is_not_finite_is_refused():
+    tensors = plain(network_of())
+    tensors["bn1.running_var"][3] = torch.nan
+    with pytest.raises(InputError, match=r"'bn1\.running_var' holds numbers that are not finite"):
+        fitted(network_of(), tensors, "mine.pt")
+
+
+NESTINGS = {
+    "alone": lambda s: s,
+    "state_dict": lambda s: {"epoch": 3, "state_dict": s, "best": torch.tensor(0.7)},
+    "model": lambda s: {"model": s, "model_ema": {}, "lr": 0.1},
+    "net": lambda s: {"net": s, "acc": 93.0, "epoch": 12},
+    "twice": lambda s: {"model": {"state_dict": s}},
+}
+
+
+@pytest.mark.parametrize("nesting", NESTINGS)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_state_is_found_in_whatever_nests_it(tmp_path, nesting, old):
+    network = network_of()
+    path = tmp_path / "mine.pt"
+    content = NESTINGS[nesting](plain(network))
+    torch.save(content, path, _use_new_zipfile_serialization=not old)
+    assert_fits(network, read_weights(path).tensors)
+
+
+def test_a_whole_training_state_with_its_optimiser_is_read(tmp_path):
+    network = network_of("small_cnn")
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    state = nn.DataParallel(network).state_dict()
+    content = {"optimizer": optimiser.state_dict(), "model": state, "epoch": 4}
+    torch.save(content, tmp_path / "state.tar")
+    found = read_weights(tmp_path / "state.tar")
+    assert found.below == ("model",)
+    assert_fits(network, found.tensors)
+
+
+def test_safetensors_are_read_whatever_the_file_is_called(tmp_path):
+    network = network_of()
+    safetensors.torch.save_file(plain(network), tmp_path / "weights.bin")
+    assert_fits(network, read_weights(tmp_path / "weights.bin").tensors)
+
+
+class Evil:
+    """To read a pickle of it is to make a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize("how", ["zip", "old", "pickle 2", "pickle 5"])
+def test_a_pickle_that_wants_to_run_code_is_refused_and_says_what(tmp_path, how):
+    path = tmp_path / "evil.pt"
+    content = {"state_dict": {"fc.weight": torch.zeros(3)}, "extra": Evil(tmp_path / "made")}
+    if how.startswith("pickle"):
+        path.write_bytes(
+            pickle.dumps({"a": 1, "b": Evil(tmp_path / "made")}, protocol=int(how[-1]))
+        )
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(InputError, match=r"evil\.pt .* wants to run posix\.mkdir;") as caught:
+        read_weights(path)
+    assert not (tmp_path / "made").exists()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_whole_module_is_refused_and_its_class_named(tmp_path):
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(InputError, match=r"wants to run torch\.nn\.modules\.linear\.Linear"):
+        read_weights(tmp_path / "whole.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}", b"PK\x03\x04 cut"])
+def test_a_file_of_something_else_is_named(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InputError, match="neither safetensors nor a whole file of torch") as caught:
+        read_weights(tmp_path / "file")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_cut_short_or_absent_is_named(tmp_path):
+    safetensors.torch.save_file(plain(network_of()), tmp_path / "cut")
+    (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-9])
+    with pytest.raises(InputError, match="no whole safetensors file"):
+        read_weights(tmp_path / "cut")
+    with pytest.raises(InputError, match=r"cannot read .*absent"):
+        read_weights(tmp_path / "absent")
+
+
+def test_a_file_without_a_network_says_what_it_holds(tmp_path):
+    torch.save({"epoch": 3, "history": [1, 2]}, tmp_path / "log.pt")
+    with pytest.raises(InputError, match="it holds epoch, history"):
+        read_weights(tmp_path / "log.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="holds a list, not tensors by name"):
+        read_weights(tmp_path / "list.pt")

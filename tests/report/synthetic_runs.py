@@ -1,0 +1,288 @@
+"""Synthetic studies in the real format: runs as the evaluators write them, numbers made up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
+from sdd_eval.store import write_run
+
+FIFTEEN = [
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+]
+OUTLIERS = ("photo_patches", "uniform", "gaussian")
+DIGITS = {"origin": "official", "images": 360, "fingerprint": "d" * 64}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A checkpoint of a synthetic study; `gain` is how much better than the others it is."""
+
+    recipe: Recipe | None
+    name: str = ""
+    gain: float = 0.0
+    weights: str = ""
+
+    @property
+    def checkpoint(self) -> str:
+        if self.name or self.recipe is None:
+            return self.name or "imported"
+        method = self.recipe.method
+        with_it = f"-sdd{self.recipe.sd_dropout:g}" if self.recipe.sd_dropout else ""
+        return f"digits-{self.recipe.arch}-{method}{with_it}-seed{self.recipe.seed}"
+
+    @property
+    def random(self) -> np.random.Generator:
+        words = self.checkpoint.encode() + self.weights.encode()
+        return np.random.default_rng((7, *words))
+
+
+def network(sd_dropout: float, seed: int, gain: float = 0.0, **fields: Any) -> Network:
+    recipe = Recipe(
+        sd_dropout=sd_dropout,
+        seed=seed,
+        dataset="digits",
+        arch=fields.pop("arch", "small_cnn"),
+        standardisation="digits",
+        augmentation="none",
+        **fields,
+    )
+    return Network(recipe, gain=gain)
+
+
+def run_of(
+    net: Network,
+    evaluator: str,
+    measurements: list[Measurement],
+    *,
+    dataset: str = "digits",
+    data: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    n: int = 360,
+    version: int = 1,
+    created: str = "2026-01-02T03:04:05+00:00",
+    command: str = "",
+) -> Run:
+    """A run as `sdd_eval.evaluation` writes it."""
+    spec = ModelSpec(net.recipe.arch if net.recipe else "resnet8", 10, (0.3,), (0.4,), 8)
+    return Run(
+        checkpoint=net.checkpoint,
+        weights_sha256=net.weights or (net.checkpoint.encode().hex() * 9)[-64:],
+        dataset=dataset,
+        data_fingerprint="f" * 64,
+        evaluator=evaluator,
+        evaluator_version=version,
+        settings=settings or {},
+        limit=limit,
+        n=n,
+        measurements=tuple(measurements),
+        provenance={
+            "card": encode(net.recipe) if net.recipe else None,
+            "model": encode(spec),
+            "data": data or {"digits": DIGITS},
+            "versions": {"python": "3.11.7", "torch": "2.6.0"},
+            "machine": "Linux x86_64",
+            "device": "cpu",
+            "threads": 2,
+            "seconds": 1.25,
+            "command": command or f"sdd-eval {evaluator} {net.checkpoint}",
+            "created": created,
+        },
+        arrays=arrays or {"labels": np.arange(n) % 10},
+    )
+
+
+def accuracy_run(net: Network, **fields: Any) -> Run:
+    value = 0.95 + net.gain + net.random.normal(0, 0.003)
+    found = [
+        Measurement("accuracy", value, "fraction", protocol="largest logit against the label"),
+        Measurement("accuracy_top5", 0.999, "fraction", protocol="label among the 5 largest"),
+        Measurement("nll", 0.2 - net.gain, "nats", protocol="mean of −log softmax"),
+    ]
+    return run_of(net, "accuracy", found, **fields)
+
+
+def calibration_run(net: Network, bins: int = 10) -> Run:
+    random, protocol = net.random, f"{bins} equal-width bins; largest softmax probability"
+    found = [
+        Measurement(
+            "ece", 0.04 - net.gain + random.normal(0, 0.002), "fraction", {"bins": bins}, protocol
+        ),
+        Measurement(
+            "ece_calibrated", 0.015, "fraction", {"bins": bins}, protocol, 0.01, 0.02, 0.95
+        ),
+        Measurement(
+            "ece", 0.01, "fraction", {"temperature": "cross-fitted", "bins": bins}, "T cross-fitted"
+        ),
+    ]
+    counts = np.array([0, 0, 4, 6, 8, 12, 20, 30, 60, 220][-bins:])
+    for index, count in enumerate(counts, start=1):
+        at = {"bins": bins, "bin": index}
+        found.append(Measurement("bin_count", float(count), "images", at, protocol))
+        if count:
+            confidence = (index - 0.4) / bins
+            hit = min(1.0, max(0.0, confidence - 0.08 + net.gain + random.normal(0, 0.02)))
+            found.append(Measurement("bin_confidence", confidence, "fraction", at, protocol))
+            found.append(Measurement("bin_accuracy", hit, "fraction", at, protocol))
+            found.append(
+                Measurement(
+                    metric="bin_accuracy_calibrated",
+                    value=confidence,
+                    unit="fraction",
+                    at=at,
+                    protocol=f"{protocol}; 95 % of simulations",
+                    low=confidence - 0.5 * (confidence * (1 - confidence) / count) ** 0.5,
+                    high=min(1.0, confidence + (confidence * (1 - confidence) / count) ** 0.5),
+                    level=0.95,
+                )
+            )
+    return run_of(net, "calibration", found, settings={"bins": bins})
+
+
+def fgsm_run(net: Network) -> Run:
+    found = [
+        each for reading in ("authors", "standardised", "pixel") for each in _fgsm(net, reading)
+    ]
+    return run_of(net, "fgsm", found, settings={"epsilon": 0.2, "constants": "paper"})
+
+
+def _fgsm(net: Network, reading: str) -> Iterator[Measurement]:
+    fall = {"authors": 2.0, "standardised": 4.0, "pixel": 12.0}[reading]
+    noise, fitted = net.random.normal(0, 0.004, 2)
+    space = {"reading": reading} | ({} if reading == "pixel" else {"constants": "own"})
+    at: dict[str, Any] = {**space, "temperature": 1.0}
+    yield Measurement("fgsm_right_before", 0.95 + net.gain, "fraction", at, "clean images")
+    control = 0.95 * float(np.exp(-fall * 0.2 / 6)) + net.gain
+    at = {**at, "epsilon": 0.2}
+    yield Measurement("fgsm_random_sign_accuracy", control, "fraction", at, "random signs")
+    for gradient in ("stable", "float32") if reading == "authors" else ("stable",):
+        for temperature in (1.0, "fitted"):
+            shown = "1" if temperature == 1.0 else f"{1.2 + fitted:.4g}, fitted by NLL"
+            how = f"{gradient} gradient; logits divided by T = {shown}"
+            at = {**space, "gradient": gradient, "temperature": temperature}
+            for epsilon in (0.2, 0.01, 0.02, 0.05, 0.1, 0.3)[: 6 if gradient == "stable" else 1]:
+                value = 0.95 * float(np.exp(-fall * epsilon)) + net.gain + noise
+                here = {**at, "epsilon": epsilon}
+                protocol = f"one L∞ step of ε = {epsilon:g}, {reading}; {how}"
+                yield Measurement("fgsm_accuracy", value, "fraction", here, protocol)
+                if epsilon == 0.2:
+                    yield Measurement("fgsm_flipped_to_right", 0.01, "fraction", here, protocol)
+            yield Measurement("fgsm_zero_gradients", 0.0, "images", at, how)
+
+
+def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
+    random, found, means = net.random, [], []
+    for index, name in enumerate(names):
+        cells = [
+            min(1.0, max(0.0, 0.95 - severity * (0.01 + 0.008 * index) + net.gain))
+            + random.normal(0, 0.004)
+            for severity in range(1, 6)
+        ]
+        for severity, value in enumerate(cells, start=1):
+            at = {"corruption": name, "severity": severity}
+            found.append(Measurement("accuracy", value, "fraction", at, "top-1, regenerated"))
+        means.append(float(np.mean(cells)))
+        found.append(
+            Measurement(
+                "accuracy", means[-1], "fraction", {"corruption": name}, "mean of severities 1–5"
+            )
+        )
+    found.append(
+        Measurement(
+            "mca_15_synthetic_frost", float(np.mean(means)), "fraction", {}, "mean over 15 × 5"
+        )
+    )
+    made = {"origin": "regenerated", "fingerprint": "c" * 64, "frost": "synthetic"}
+    return run_of(
+        net,
+        "corruption",
+        found,
+        dataset="digits_c_regenerated",
+        data={"digits": DIGITS, "digits_c_regenerated": made},
+    )
+
+
+def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
+    random, found = net.random, []
+    arrays = {"scores": 0.1 + 0.0004 * random.beta(6, 2, 360)}
+    for index, name in enumerate(outliers):
+        arrays[f"scores_{name}"] = 0.1 + 0.0004 * random.beta(2 + index, 4 + 40 * net.gain, 300)
+    for name in (*outliers, "average"):
+        at = {"detector": "odin", "outliers": name, "temperature": 1000.0, "epsilon": 0.0028}
+        for metric, value in (
+            ("fpr_at_95_tpr", 0.4 - net.gain),
+            ("detection_error", 0.15 - net.gain),
+            ("auroc", 0.9 + net.gain),
+            ("aupr_in", 0.9 + net.gain),
+            ("aupr_out", 0.88 + net.gain),
+        ):
+            noisy = value + random.normal(0, 0.004)
+            found.append(Measurement(metric, noisy, "fraction", at, f"ODIN, {metric}"))
+    sets = {name: {"origin": "made here", "images": 300} for name in outliers}
+    sets["photo_patches"] = {"origin": "partial: 300 of 1,000", "images": 300}
+    data = {"digits": DIGITS, **{name: sets[name] for name in outliers}}
+    return run_of(net, "odin", found, data=data, arrays=arrays, settings={"temperature": 1000.0})
+
+
+MAKERS: dict[str, Callable[[Network], Run]] = {
+    "accuracy": accuracy_run,
+    "calibration": calibration_run,
+    "fgsm": fgsm_run,
+    "corruption": corruption_run,
+    "odin": odin_run,
+}
+
+
+def write_study(study: Path, runs: list[Run]) -> Path:
+    """Write runs where `sdd-eval` writes them."""
+    for index, run in enumerate(runs):
+        name = f"{run.evaluator}-{run.dataset.replace('/', '_')}-{index:012x}.json"
+        write_run(study / "runs" / run.checkpoint / name, run)
+    return study
+
+
+def pair(gain: float = 0.02, seeds: int = 3) -> list[Network]:
+    """Cross-entropy, and with SD-Dropout, `gain` better."""
+    return [
+        network(weight, seed, gain if weight else 0.0)
+        for weight in (0.0, 0.1)
+        for seed in range(seeds)
+    ]
+
+
+def whole(seeds: int = 3, gain: float = 0.02) -> list[Run]:
+    """Two methods × seeds × all evaluators."""
+    return [make(net) for net in pair(gain, seeds) for make in MAKERS.values()]
+
+
+def table(runs: list[Run]) -> tuple[Any, dict[str, Any]]:
+    """The tidy table of runs in memory, and their arrays by run."""
+    from sdd_eval.report.collect import Found
+    from sdd_eval.report.table import tidy
+
+    found = [
+        Found("study", f"study/{run.checkpoint}/{index}.json", run)
+        for index, run in enumerate(runs)
+    ]
+    return tidy(found), {each.name: each.run.arrays for each in found}

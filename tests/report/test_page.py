@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+import os
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sdd_eval import plugins, store
+from sdd_eval.errors import InputError
+from sdd_eval.records import Measurement
+from sdd_eval.report.write import write_report
+
+
+@pytest.fixture(scope="module")
+def written(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a whole synthetic study."""
+    study = synthetic.write_study(
+        tmp_path_factory.mktemp("whole") / "synthetic", synthetic.whole(2)
+    )
+    return write_report(study)
+
+
+class Elements(html.parser.HTMLParser):
+    """Tags with attributes, and the text outside of style sheets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    handle_startendtag = handle_starttag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def small(synthetic: ModuleType, study: Path, *more: Any) -> Path:
+    """A study of two networks' accuracies, and other runs."""
+    runs = [synthetic.accuracy_run(net) for net in synthetic.pair(seeds=1)]
+    return synthetic.write_study(study, [*runs, *more])  # type: ignore[no-any-return]
+
+
+def test_everything_is_written_beside_the_page(written: Path) -> None:
+    folder = written.parent
+    assert {"results.csv", "summary.csv", "index.html"} <= {each.name for each in folder.iterdir()}
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    names = plugins.names("figures")
+    assert figures >= {f"{name}.{kind}" for name in names[:6] for kind in ("pdf", "svg")}
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_page_asks_nothing_of_the_network(written: Path) -> None:
+    text = written.read_text()
+    for tag, attributes in Elements(text).tags:
+        assert tag not in ("script", "iframe", "object", "link", "base"), tag
+        for name in ("src", "href", "action", "xlink:href", "srcset"):
+            value = attributes.get(name) or ""
+            assert not re.match(r"(?:[a-z]+:)?//|data:|javascript:", value), (tag, value)
+    assert not re.search(r"url\((?!#)|@import", text)
+    policy = next(a["content"] for t, a in Elements(text).tags if "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+
+
+def test_every_link_leads_to_something(written: Path) -> None:
+    elements = Elements(written.read_text()).tags
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids)), "ids collide between the inline figures"
+    for tag, attributes in elements:
+        target = attributes.get("href") or ""
+        if target.startswith("#"):
+            assert target[1:] in ids, (tag, target)
+        elif target:
+            assert (written.parent / target).is_file(), target
+        for used in re.findall(r"url\(#([^)]+)\)", " ".join(str(v) for v in attributes.values())):
+            assert used in ids
+
+
+def test_each_figure_has_a_name_for_screen_readers_and_its_numbers_behind_it(
+    written: Path,
+) -> None:
+    text = written.read_text()
+    drawn = re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL)
+    assert len(drawn) >= 6
+    for each in drawn:
+        assert re.search(r'<svg role="img" aria-label="[^"]{20,}"', each)
+        assert "<details><summary>The numbers behind" in each
+        assert each.count("<tr>") > 2
+
+
+def test_the_page_holds_the_numbers_their_protocols_and_their_provenance(written: Path) -> None:
+    text = written.read_text()
+    summary = store_summary(written)
+    assert summary["accuracy"] in text
+    for word in (
+        "mean over 15 × 5",
+        "sdd-eval odin digits-small_cnn-ce-seed0",
+        "partial: 300 of 1,000",
+        "digits_c_regenerated: regenerated",
+        "dddddddddddd",
+        "3.11.7",
+        "threads",
+    ):
+        assert word in text, word
+
+
+def store_summary(written: Path) -> dict[str, str]:
+    """The headline's accuracy of cross-entropy, from summary.csv."""
+    import pandas
+
+    rows = pandas.read_csv(written.parent / "summary.csv")
+    row = rows[(rows["evaluator"] == "accuracy") & (rows["metric"] == "accuracy")]
+    row = row[row["group"] == "CE"].iloc[0]
+    assert row["n"] == 2
+    return {"accuracy": f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}"}
+
+
+def test_the_same_runs_give_the_same_bytes(
+    synthetic: ModuleType, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents() -> dict[str, bytes]:
+        paths = [each for each in written.parent.rglob("*") if each.is_file()]
+        return {str(path): path.read_bytes() for path in paths}
+
+    before = contents()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    write_report(written.parent)
+    assert contents() == before
+
+
+def test_hostile_names_come_out_as_text(synthetic: ModuleType, tmp_path: Path) -> None:
+    nasty = "<script>alert('x')</script>\n\"quoted\" $\\frac$ \u202eabc =cmd()"
+    net = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="plain")
+    runs = [make(net) for make in synthetic.MAKERS.values()]
+    found = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
+    runs.append(synthetic.run_of(net, "stranger", found, command=nasty, data={nasty: {}}))
+    page = write_report(synthetic.write_study(tmp_path / "a <b> & 'c'", runs)).read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
+    assert "could not be drawn" not in page
+    assert not [t for t, _ in Elements(page).tags if t == "script"]
+
+
+def test_a_strangers_evaluator_has_a_section_rows_and_protocol(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    found = [
+        Measurement("flips", 0.25, "fraction", {"layer": "stem"}, "share of flips"),
+        Measurement("flips", 0.75, "fraction", {"layer": "head"}, "share of flips"),
+    ]
+    run = synthetic.run_of(synthetic.network(0.0, 0), "zz_stranger", found)
+    page = write_report(small(synthetic, tmp_path / "study", run)).read_text()
+    section = page[page.index(">zz_stranger</h2>") :]
+    assert "<td>stem</td>" in section
+    assert "0.7500" in section
+    assert "share of flips" in section
+    assert "zz_stranger" in (tmp_path / "study" / "results.csv").read_text()
+
+
+def test_a_strangers_figure_is_drawn_and_one_that_fails_disturbs_no_other(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(results: Any, arrays: Any = None) -> Any:
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(3.3, 2))
+        drawn.subplots().plot(results["value"].astype(float).to_list())
+        return drawn
+
+    def bad(results: Any, arrays: Any = None) -> Any:
+        raise ValueError("no <luck>")
+
+    strangers = {"own_plot": own, "bad": bad}
+    load, names = plugins.load, plugins.names
+    monkeypatch.setattr(plugins, "names", lambda group: (*names(group), *strangers))
+    monkeypatch.setattr(
+        plugins, "load", lambda group, name: strangers.get(name) or load(group, name)
+    )
+    page = write_report(small(synthetic, tmp_path / "study")).read_text()
+    assert "Further figures" in page
+    assert "Own plot" in page
+    assert "could not be drawn: ValueError: no &lt;luck&gt;" in page
+    assert (tmp_path / "study" / "figures" / "own_plot.pdf").is_file()
+
+
+def test_a_broken_run_file_is_named_and_the_rest_reported(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = small(synthetic, tmp_path / "study")
+    broken = study / "runs" / "other" / "accuracy-digits-0.json"
+    broken.parent.mkdir()
+    broken.write_text('{"format": 1, "checkp')
+    page = write_report(study).read_text()
+    assert "accuracy-digits-0.json is not JSON" in page
+    assert "95." in page
+
+
+def test_runs_without_their_arrays_still_have_a_page(synthetic: ModuleType, tmp_path: Path) -> None:
+    study = small(synthetic, tmp_path / "study", synthetic.odin_run(synthetic.network(0.0, 0)))
+    for path in study.rglob("*.npz"):
+        path.unlink()
+    page = write_report(study).read_text()
+    assert "ODIN AUROC" in page
+    assert "ROC curves" not in page
+
+
+def test_left_out_rows_subsets_and_origins_are_said(synthetic: ModuleType, tmp_path: Path) -> None:
+    net = synthetic.network(0.0, 0)
+    contradiction = dataclasses.replace(
+        synthetic.accuracy_run(net),
+        measurements=(Measurement("accuracy", 0.1, "fraction", protocol="other"),),
+    )
+    limited = synthetic.accuracy_run(synthetic.network(0.0, 5), limit=64, n=64)
+    folder = synthetic.run_of(
+        net, "stranger", [Measurement("x", 1.0, "")], data={"mine": {"origin": "user's folder"}}
+    )
+    page = write_report(small(synthetic, tmp_path / "study", contradiction, limited, folder))
+    words = " ".join(Elements(page.read_text()).words)
+    assert "enter no mean: runs disagree under the same key" in words
+    assert "limited rows are in results.csv but not on this page" in words
+    assert "mine (user's folder) is a folder of the user's, not a published set." in words
+
+
+def test_two_studies_make_one_report_and_stay_apart(synthetic: ModuleType, tmp_path: Path) -> None:
+    first = small(synthetic, tmp_path / "first")
+    second = small(synthetic, tmp_path / "second")
+    page = write_report([first, second], into=tmp_path / "both")
+    text = page.read_text()
+    assert page == tmp_path / "both" / "index.html"
+    assert "study first" in text
+    assert "study second" in text
+    assert "enter no mean" not in text
+
+
+def test_an_imported_network_is_a_group_of_its_own(synthetic: ModuleType, tmp_path: Path) -> None:
+    found = synthetic.Network(None, name="my-resnet")
+    page = write_report(small(synthetic, tmp_path / "study", synthetic.accuracy_run(found)))
+    text = page.read_text()
+    assert "digits, resnet8" in text
+    assert "Imported: how it was trained is not known." in text
+
+
+def test_figures_that_are_no_longer_drawn_are_removed_and_others_stay(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = small(synthetic, tmp_path / "study")
+    (study / "figures").mkdir()
+    for name in ("roc_curves.pdf", "roc_curves-old-digits.svg", "mine.pdf", "roc_curves.txt"):
+        (study / "figures" / name).write_text("old")
+    write_report(study)
+    left = {path.name for path in (study / "figures").iterdir()}
+    assert left == {"mine.pdf", "roc_curves.txt"}
+
+
+def test_a_failing_disk_leaves_the_old_page(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small(synthetic, tmp_path / "study")
+    (study / "index.html").write_text("the old page")
+    real = os.replace
+
+    def failing(source: Any, target: Any) -> None:
+        if str(target).endswith("index.html"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(InputError, match=r"cannot write .*index\.html: No space left"):
+        write_report(study)
+    assert (study / "index.html").read_text() == "the old page"
+
+
+def test_a_missing_or_empty_study_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere is not there; evaluate a checkpoint first"):
+        write_report(tmp_path / "nowhere")
+    (tmp_path / "empty" / "runs" / "net").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no finished run below .*empty.runs; .*--study empty"):
+        write_report(tmp_path / "empty")
+    (tmp_path / "empty" / "runs" / "net" / "accuracy-digits-0.json").write_text("[]")
+    with pytest.raises(InputError, match=r"none of 1 run files can be read; the first: .*Run"):
+        write_report(tmp_path / "empty")
+
+
+def test_a_style_file_changes_the_figures_and_a_wrong_one_is_named(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = synthetic.write_study(
+        tmp_path / "study", [synthetic.calibration_run(synthetic.network(0.0, 0))]
+    )
+    write_report(study)
+    before = (study / "figures" / "reliability.svg").read_bytes()
+    style = tmp_path / "big.mplstyle"
+    style.write_text("font.size: 12\naxes.labelsize: 12\n")
+    write_report(study, style=style)
+    assert (study / "figures" / "reliability.svg").read_bytes() != before
+    with pytest.raises(InputError, match=r"nothing\.mplstyle is not a file"):
+        write_report(study, style=tmp_path / "nothing.mplstyle")
+
+
+def test_progress_is_told_to_the_end(synthetic: ModuleType, tmp_path: Path) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.total = self.done = 0
+
+        def start(self, label: str, total: int) -> None:
+            self.total += total
+
+        def advance(self, units: int = 1, note: str = "") -> None:
+            self.done += units
+
+    listener = Listener()
+    write_report(small(synthetic, tmp_path / "study"), progress=listener)
+    assert listener.done == listener.total > 2
+
+
+def test_a_run_of_before_provenance_was_complete_is_still_reported(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = small(synthetic, tmp_path / "study")
+    for path in store.run_paths(study):
+        told = json.loads(path.read_text())
+        told["provenance"] = {}
+        path.write_text(json.dumps(told))
+    page = write_report(study).read_text()
+    assert "unknown architecture" in page
+    assert "unknown" in page

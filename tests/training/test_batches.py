@@ -1,0 +1,134 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.errors import InputError
+from sdd_eval.records import Recipe
+from sdd_eval.training.batches import (
+    TrainingSet,
+    cropped,
+    epoch_batches,
+    flipped,
+    same_class,
+    training_set,
+)
+from sdd_eval.training.methods.ce import CrossEntropy
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def numbered(count=50, side=8):
+    """Images whose every pixel is the image's number; labels are that modulo 5."""
+    images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, side, side)
+    return TrainingSet(images.contiguous(), torch.arange(count) % 5)
+
+
+def batches(recipe, epoch=0, method=None, count=50):
+    return list(epoch_batches(numbered(count), recipe, method or CrossEntropy(), epoch))
+
+
+PLAIN = Recipe(batch_size=16, augmentation="none")
+
+
+def test_every_image_comes_once_an_epoch_and_the_last_partial_batch_is_kept():
+    found = batches(PLAIN)
+    assert [len(batch.labels) for batch in found] == [16, 16, 16, 2]
+    numbers = torch.cat([batch.pixels[:, 0, 0, 0] for batch in found]) * 255
+    assert sorted(numbers.round().int().tolist()) == list(range(50))
+    labels = torch.cat([batch.labels for batch in found])
+    assert torch.equal(labels, numbers.round().long() % 5)
+
+
+def test_pixels_are_fractions_in_float32():
+    pixels = batches(PLAIN)[0].pixels
+    assert pixels.dtype == torch.float32
+    assert pixels.max() <= 49 / 255
+
+
+def test_order_and_augmentation_depend_on_seed_and_epoch_and_on_nothing_else():
+    def first(recipe, epoch):
+        batch = batches(recipe, epoch)[0]
+        return batch.labels, batch.pixels
+
+    recipe = Recipe(batch_size=16)
+    other_seed = dataclasses.replace(recipe, seed=1)
+    torch.manual_seed(7)
+    once = first(recipe, 3)
+    torch.manual_seed(8)
+    again = first(recipe, 3)
+    assert all(torch.equal(one, two) for one, two in zip(once, again, strict=True))
+    assert not torch.equal(once[1], first(recipe, 4)[1])
+    assert not torch.equal(once[1], first(other_seed, 3)[1])
+
+
+def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_zeros_come_in():
+    image = torch.arange(1, 33 * 32 + 1 - 32).view(1, 1, 32, 32)
+    shifted = cropped(image.expand(4000, 1, 32, 32), seeded())
+    offsets = set()
+    for row in shifted[:, 0]:
+        y, x = divmod(int(row[16, 16]) - 1, 32)
+        dy, dx = y - 16, x - 16
+        offsets.add((dy, dx))
+        expected = torch.zeros(40, 40, dtype=image.dtype)
+        expected[4:36, 4:36] = image[0, 0]
+        assert torch.equal(row, expected[4 + dy : 36 + dy, 4 + dx : 36 + dx])
+    assert offsets == {(dy, dx) for dy in range(-4, 5) for dx in range(-4, 5)}
+
+
+def test_a_crop_moves_all_channels_of_an_image_alike():
+    images = torch.randint(256, (20, 1, 8, 8), generator=seeded(), dtype=torch.uint8)
+    moved = cropped(images.expand(-1, 3, -1, -1), seeded(1))
+    assert torch.equal(moved[:, 0], moved[:, 2])
+    assert not torch.equal(moved[:, :1], images)
+
+
+def test_half_of_the_images_are_mirrored_left_to_right():
+    image = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
+    found = flipped(image.expand(10_000, 1, 8, 8), seeded())
+    mirrored = (found == image.flip(3)).all((1, 2, 3))
+    assert torch.equal(~mirrored, (found == image).all((1, 2, 3)))
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_partners_are_of_the_same_class_and_uniform_over_it():
+    data = numbered(50)
+    rows = torch.arange(50).repeat(400)
+    found = same_class(data, rows, seeded())
+    assert torch.equal(data.labels[found], data.labels[rows])
+    counts = torch.bincount(found, minlength=50)
+    assert counts.min() > 300
+    assert counts.max() < 500
+
+
+def test_a_method_gets_the_views_and_partners_that_it_asks_for():
+    class Greedy(CrossEntropy):
+        views = 2
+        partners = True
+
+    recipe = dataclasses.replace(PLAIN, augmentation="crop_flip")
+    batch = batches(recipe, method=Greedy())[0]
+    assert len(batch.views) == 2
+    assert not torch.equal(*batch.views)
+    centres = [view[:, 0, 4, 4] for view in batch.views]
+    assert torch.equal(*centres)  # the same images
+    partners = (batch.partners[:, 0, 4, 4] * 255).round().long()
+    assert torch.equal(partners % 5, batch.labels)
+
+
+def test_channels_last_changes_the_layout_and_not_the_pixels():
+    plain, last = (
+        batches(dataclasses.replace(PLAIN, channels_last=flag))[0].pixels for flag in (False, True)
+    )
+    assert torch.equal(plain, last)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_without_labels_cannot_be_trained_on():
+    images = ArrayImages("beach", np.zeros((4, 3, 8, 8), np.uint8), None, "0", "made here")
+    with pytest.raises(InputError, match="beach has no labels"):
+        training_set(images, torch.device("cpu"))

@@ -1,0 +1,192 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from sdd_eval import plugins, store
+from sdd_eval.cli import exit_code
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import Request, evaluate_checkpoint
+from sdd_eval.models.build import build
+from sdd_eval.records import Card, ModelSpec
+from sdd_eval.training.checkpoints import code_of, load, read_card, write_weights
+
+SPEC = ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint with fresh weights."""
+    torch.manual_seed(0)
+    save(tmp_path, SPEC, build(SPEC))
+    return tmp_path
+
+
+def save(folder, spec, network):
+    card = Card("fresh", spec, None, {}, write_weights(folder, network))
+    store.write_record(folder / "card.json", card)
+
+
+def with_card(folder, **changes):
+    card = dataclasses.replace(read_card(folder), **changes)
+    store.write_record(folder / "card.json", card)
+
+
+def test_a_network_comes_back_as_it_was_written(tmp_path):
+    network = build(SPEC)
+    with torch.no_grad():
+        network(torch.rand(4, 1, 8, 8))  # moves the running statistics, which travel too
+    network.eval()
+    save(tmp_path, SPEC, network)
+    pixels = torch.rand(3, 1, 8, 8)
+    assert torch.equal(load(tmp_path)(pixels), network(pixels))
+
+
+def test_loading_does_not_touch_the_random_state(folder):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    load(folder)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_folder_without_a_card_is_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"is not a checkpoint: there is no card\.json"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_card_of_a_later_format_is_refused(folder):
+    with_card(folder, format=2)
+    with pytest.raises(InputError, match="has format 2; this version reads 1"):
+        load(folder)
+
+
+def test_a_card_that_is_not_json_is_refused(folder):
+    (folder / "card.json").write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        load(folder)
+
+
+def test_missing_weights_are_named(folder):
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"cannot read .*weights\.safetensors"):
+        load(folder)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_damaged_weights_are_refused(folder, damage):
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[-100:]
+    else:
+        content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="truncated or changed") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_safetensors_is_refused_even_with_the_right_sum(folder):
+    import hashlib
+
+    (folder / "weights.safetensors").write_bytes(b"not weights")
+    with_card(folder, weights_sha256=hashlib.sha256(b"not weights").hexdigest())
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": 11}, r"'classifier\.weight' is \(10, 96\), not \(11, 96\)"),
+        ({"arch": "resnet8"}, r"the weights, which lack 'backbone\.conv1\.weight'"),
+        ({"options": {"hidden_layers": 1}}, "which lack 'classifier.0.weight'"),
+        ({"mean": (0.4,) * 3, "std": (0.2,) * 3}, r"is \(24, 1, 3, 3\), not \(24, 3, 3, 3\)"),
+        ({"arch": "resnet88"}, "unknown arch"),
+    ],
+)
+def test_a_card_that_does_not_fit_its_weights_is_refused_naming_the_first(folder, changes, message):
+    with_card(folder, model=dataclasses.replace(SPEC, **changes))
+    with pytest.raises(InputError, match=message) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_the_card_s_network_does_not_have_are_named(folder):
+    network = build(SPEC)
+    network.spare = torch.nn.Linear(1, 1)
+    save(folder, SPEC, network)
+    with pytest.raises(InputError, match=r"its network has no 'spare\.bias'|'spare\.weight'"):
+        load(folder)
+
+
+def test_a_card_with_an_unknown_field_is_refused(folder):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "colour": "red"}))
+    with pytest.raises(InputError, match="no field 'colour'"):
+        load(folder)
+
+
+FACTORY = """
+from torch import nn
+
+def net(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, num_classes))
+"""
+
+
+@pytest.fixture
+def with_code(tmp_path):
+    """A checkpoint whose network is made by a file of its own; its folder and that file."""
+    code = tmp_path / "net.py"
+    code.write_text(FACTORY)
+    spec = dataclasses.replace(SPEC, arch=f"{code}:net")
+    network = build(spec, trust_code=True)
+    folder = tmp_path / "checkpoints" / "mine"
+    provenance = {**code_of(spec.arch), "dataset": "digits"}
+    card = Card("mine", spec, None, {}, write_weights(folder, network), provenance)
+    store.write_record(folder / "card.json", card)
+    return folder, code, network
+
+
+def test_a_card_that_names_code_is_refused_unless_it_is_trusted(with_code):
+    folder, code, network = with_code
+    pixels = torch.rand(3, 1, 8, 8)
+    loaded = load(folder, trust_code=True)
+    assert torch.equal(loaded(pixels), network.eval()(pixels))
+    code.write_text("raise SystemExit('it ran')")
+    with pytest.raises(InputError, match=r"net\.py:net' runs code of its own; say --trust-code"):
+        load(folder)
+
+
+def test_trust_is_in_the_code_that_the_card_was_written_with(with_code):
+    folder, code, _ = with_code
+    code.write_text("raise SystemExit('it ran')")
+    with pytest.raises(InputError, match="has changed since the card was written"):
+        load(folder, trust_code=True)
+
+
+def test_a_run_that_is_there_is_refused_too(with_code, tmp_path):
+    folder, _, _ = with_code
+    evaluator = plugins.load("evaluators", "accuracy")()
+    request = Request(evaluator, tmp_path / "study", tmp_path, limit=20, trust_code=True)
+    assert evaluate_checkpoint(folder, request).run.n == 20
+    with pytest.raises(InputError, match="say --trust-code"):
+        evaluate_checkpoint(folder, dataclasses.replace(request, trust_code=False))
+
+
+def test_every_command_that_runs_a_network_refuses_code(with_code, monkeypatch, tmp_path, capsys):
+    folder, _, _ = with_code
+    monkeypatch.chdir(tmp_path)
+    for name in plugins.names("evaluators"):
+        assert exit_code([name, str(folder), "--limit", "20"]) == 2, name
+        assert "--trust-code" in capsys.readouterr().err
+    trained = ["train", "--dataset", "digits", "--standardisation", "digits", "--epochs", "1"]
+    trained += ["--augmentation", "none", "--name", "own", "--arch", "net.py:net"]
+    assert exit_code(trained) == 2
+    assert "--trust-code" in capsys.readouterr().err
+    assert exit_code([*trained, "--trust-code"]) == 0
+    assert exit_code(["accuracy", "own", "--trust-code"]) == 0
+    assert exit_code(["show", "own"]) == 0  # runs nothing

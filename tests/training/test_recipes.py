@@ -1,0 +1,82 @@
+import dataclasses
+
+import pytest
+
+from sdd_eval.errors import InputError
+from sdd_eval.records import Recipe
+from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of
+from sdd_eval.training.schedule import learning_rate
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("sd_dropout", -0.5, "sd_dropout is -0.5; it must be 0 or more"),
+        ("sd_dropout", float("nan"), "sd_dropout is nan"),
+        ("drop", 1.0, "drop is 1.0; it must be 0 or more and below 1"),
+        ("drop", -0.1, "drop is -0.1"),
+        ("temperature", 0.0, "temperature is 0.0; it must be above 0"),
+        ("epochs", 0, "epochs is 0; it must be 1 or more"),
+        ("batch_size", 0, "batch_size is 0"),
+        ("lr", 0.0, "lr is 0.0"),
+        ("momentum", 1.0, "momentum is 1.0"),
+        ("weight_decay", -1e-4, "weight_decay is -0.0001"),
+        ("hidden_layers", -1, "hidden_layers is -1"),
+        ("milestones", (5, 3), r"milestones are \(5, 3\)"),
+        ("milestones", (0, 3), "milestones are"),
+        ("method", "cee", "unknown method 'cee'; did you mean 'ce'?"),
+        ("direction", "backward", "unknown direction 'backward'"),
+        ("precision", "fp16", "unknown precision 'fp16'"),
+        ("augmentation", "flip", "unknown augmentation 'flip'"),
+    ],
+)
+def test_an_impossible_recipe_is_refused_naming_the_value_and_what_is_accepted(
+    field, value, message
+):
+    with pytest.raises(InputError, match=message) as caught:
+        checked(dataclasses.replace(Recipe(), **{field: value}))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_default_is_the_paper_s_recipe():
+    recipe = checked(Recipe())
+    assert (recipe.epochs, recipe.batch_size, recipe.weight_decay) == (200, 128, 1e-4)
+    rates = [learning_rate(recipe, epoch) for epoch in range(200)]
+    assert rates == [0.1] * 100 + [0.01] * 50 + [0.001] * 50
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(1, [1.0]), (2, [1.0, 0.1]), (4, [1.0, 1.0, 0.1, 0.01])],
+)
+def test_a_short_training_scales_the_schedule_and_never_starts_below_the_rate(epochs, expected):
+    recipe = Recipe(epochs=epochs, lr=1.0)
+    assert [learning_rate(recipe, epoch) for epoch in range(epochs)] == pytest.approx(expected)
+
+
+def test_milestones_can_be_given():
+    recipe = Recipe(epochs=4, lr=1.0, milestones=(1,))
+    assert [learning_rate(recipe, epoch) for epoch in range(4)] == [1.0, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (Recipe(), "cifar100-resnet18-ce-seed0"),
+        (Recipe(sd_dropout=1.0, seed=3), "cifar100-resnet18-ce-sdd1-seed3"),
+        (Recipe(method="cs-kd", sd_dropout=0.1), "cifar100-resnet18-cs_kd-sdd0.1-seed0"),
+        (Recipe(arch="nets/mine.py:net"), "cifar100-nets_mine.py_net-ce-seed0"),
+    ],
+)
+def test_a_checkpoint_is_named_after_its_recipe(recipe, name):
+    assert checkpoint_name(recipe) == name
+
+
+def test_an_option_that_the_method_does_not_have_is_refused():
+    with pytest.raises(InputError, match="unknown option of method 'ce' 'smoothing'"):
+        method_of(Recipe(method_options={"smoothing": "0.1"}))
+
+
+def test_the_fields_in_which_recipes_differ_are_named():
+    assert differing(Recipe(seed=1), Recipe(lr=0.2)) == {"seed": (1, 0), "lr": (0.1, 0.2)}
+    assert not differing(Recipe(), Recipe())

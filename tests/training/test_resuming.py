@@ -1,0 +1,222 @@
+"""Kill a training anywhere: the same command ends in the weights of one that was left alone."""
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval import records
+from sdd_eval.errors import InputError
+from sdd_eval.training.train import train_on
+
+CHILD = """
+import json, os, pathlib, signal, sys
+import numpy as np, torch
+from sdd_eval.data.images import ArrayImages
+from sdd_eval.records import Recipe, decode
+from sdd_eval.training.material import Material
+from sdd_eval.training.train import train_on
+
+folder, moment, recipe = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+data = np.load(folder / "data.npz")
+sets = [
+    ArrayImages("tiny", data[s + "_images"], data[s + "_labels"], str(data[s + "_print"]), "")
+    for s in ("train", "test")
+]
+die = lambda: os.kill(os.getpid(), signal.SIGINT if moment == "sigint" else signal.SIGKILL)
+
+class CountedSgd(torch.optim.SGD):
+    steps = 0
+    def step(self, *args):
+        super().step(*args)
+        CountedSgd.steps += 1
+        if moment in ("batch", "sigint") and CountedSgd.steps == 7:  # 5 steps an epoch
+            die()
+
+torch.optim.SGD = CountedSgd
+save, replace, unlink, saves = torch.save, os.replace, pathlib.Path.unlink, []
+
+def killing_save(content, file):
+    saves.append(1)
+    if moment == "state" and len(saves) == 2:
+        file.write(b"PK half a state")
+        file.flush()
+        die()
+    save(content, file)
+
+def killing_replace(source, target):
+    if pathlib.Path(target).name == moment:
+        die()
+    replace(source, target)
+
+def killing_unlink(path, **options):
+    if path.name == "state.pt" and moment == "clearing up":
+        die()
+    unlink(path, **options)
+
+torch.save, os.replace, pathlib.Path.unlink = killing_save, killing_replace, killing_unlink
+train_on(
+    lambda: Material(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
+    device="cpu", threads=1,
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(material, tmp_path_factory):
+    """Recipe and weights of a training that was left alone."""
+    recipe = records.Recipe(
+        dataset="tiny", arch="small_cnn", epochs=3, batch_size=20, lr=0.05, sd_dropout=0.5
+    )
+    place = tmp_path_factory.mktemp("reference") / "tiny"
+    train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    return recipe, (place / "weights.safetensors").read_bytes()
+
+
+def interrupted(folder, material, recipe, moment):
+    """Run a training in another process that ends at a moment; return its exit code."""
+    arrays = {}
+    for name, images in (("train", material.train), ("test", material.test)):
+        arrays[f"{name}_images"], arrays[f"{name}_labels"] = images.images, images.labels
+        arrays[f"{name}_print"] = np.array(images.fingerprint)
+    np.savez(folder / "data.npz", **arrays)
+    arguments = [str(folder), moment, json.dumps(records.encode(recipe))]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return done.returncode
+
+
+@pytest.mark.parametrize(
+    ("moment", "epochs_kept"),
+    [
+        ("batch", 1),
+        ("state", 1),
+        ("weights.safetensors", 3),
+        ("card.json", 3),
+        ("clearing up", 3),
+        ("sigint", 1),
+    ],
+)
+def test_a_training_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(
+    moment, epochs_kept, reference, material, tmp_path
+):
+    recipe, weights = reference
+    place = tmp_path / "tiny"
+    code = interrupted(tmp_path, material, recipe, moment)
+    assert code == (-signal.SIGINT if moment == "sigint" else -signal.SIGKILL)
+    assert (place / "card.json").exists() == (moment == "clearing up")
+    kept = place / "state.pt"
+    epochs = torch.load(kept, weights_only=True)["epoch"] if kept.exists() else 0
+    assert epochs == epochs_kept
+
+    epochs_done = []
+    card = train_on(
+        lambda: material, recipe, place, device="cpu", threads=1, progress=Epochs(epochs_done)
+    )
+    assert (place / "weights.safetensors").read_bytes() == weights
+    assert len(epochs_done) == 3 - epochs_kept
+    assert sorted(path.name for path in place.iterdir()) == [
+        "card.json",
+        "history.csv",
+        "weights.safetensors",
+    ]
+    assert len((place / "history.csv").read_text().splitlines()) == 4
+    assert card.provenance["reproducible"].startswith("bit for bit")
+
+
+class Epochs:
+    """Notes the epochs that were trained."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def start(self, label, total):
+        pass
+
+    def advance(self, units=1, note=""):
+        if note:
+            self.done.append(note)
+
+
+class Interrupter(Epochs):
+    """Ctrl-C after so many images."""
+
+    def __init__(self, images):
+        self.left = images
+
+    def advance(self, units=1, note=""):
+        self.left -= units
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def after_one_epoch(material, recipe, place, **options):
+    with pytest.raises(KeyboardInterrupt):
+        train_on(
+            lambda: material, recipe, place, device="cpu", progress=Interrupter(110), **options
+        )
+    assert (place / "state.pt").exists()
+
+
+def test_the_thread_count_of_the_beginning_is_restored(reference, material, tmp_path):
+    recipe, weights = reference
+    place = tmp_path / "tiny"
+    after_one_epoch(material, recipe, place, threads=1)
+    card = train_on(lambda: material, recipe, place, device="cpu", threads=2)
+    assert card.provenance["threads"] == 1
+    assert (place / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_training_is_not_continued_with_another_recipe_or_on_other_images(
+    reference, material, tmp_path
+):
+    recipe, _ = reference
+    place = tmp_path / "tiny"
+    after_one_epoch(material, recipe, place)
+    with pytest.raises(InputError, match="epochs is 3 there, 5 here"):
+        train_on(lambda: material, dataclasses.replace(recipe, epochs=5), place, device="cpu")
+    other = dataclasses.replace(material, train=material.test)
+    with pytest.raises(InputError, match="begun on other images of tiny"):
+        train_on(lambda: other, recipe, place, device="cpu")
+
+
+def test_a_damaged_state_is_refused_and_overwrite_starts_anew(reference, material, tmp_path):
+    recipe, weights = reference
+    place = tmp_path / "tiny"
+    after_one_epoch(material, recipe, place, threads=1)
+    (place / "state.pt").write_bytes((place / "state.pt").read_bytes()[:1000])
+    with pytest.raises(InputError, match="cannot be read as the state of a training"):
+        train_on(lambda: material, recipe, place, device="cpu")
+    train_on(lambda: material, recipe, place, device="cpu", threads=1, overwrite=True)
+    assert (place / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_full_disk_stops_with_one_line_and_keeps_the_epoch_before(reference, material, tmp_path):
+    recipe, weights = reference
+    place = tmp_path / "tiny"
+    after_one_epoch(material, recipe, place, threads=1)
+    before = (place / "state.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*state\.pt: File too large"):
+            train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, signals)
+    assert not list(place.glob(".*.part"))
+    assert (place / "state.pt").read_bytes() == before
+    train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    assert (place / "weights.safetensors").read_bytes() == weights

@@ -1,0 +1,317 @@
+import csv
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import sdd_eval
+from sdd_eval import store
+from sdd_eval.errors import InputError
+from sdd_eval.records import Card, Recipe
+from sdd_eval.training.train import train, train_on
+
+
+@pytest.fixture(scope="module")
+def trained(material, tmp_path_factory):
+    """A finished checkpoint: its folder and its card."""
+    place = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    recipe = Recipe(dataset="tiny", arch="small_cnn", epochs=4, batch_size=20, lr=0.05)
+    recipe = dataclasses.replace(recipe, sd_dropout=0.1)
+    return place, train_on(lambda: material, recipe, place, device="cpu", threads=1)
+
+
+def started(material, recipe, place, **options):
+    return train_on(lambda: material, recipe, place, device="cpu", threads=1, **options)
+
+
+def test_a_small_network_learns_the_tiny_set(trained):
+    _, card = trained
+    assert card.metrics["accuracy"] > 0.9
+    assert card.metrics["train_accuracy"] > 0.9
+
+
+def test_the_folder_holds_card_weights_and_history_and_nothing_else(trained):
+    place, card = trained
+    names = sorted(path.name for path in place.iterdir())
+    assert names == ["card.json", "history.csv", "weights.safetensors"]
+    assert store.read_record(place / "card.json", Card) == card
+
+
+def test_the_history_has_a_row_an_epoch_with_every_term_of_the_loss(trained):
+    place, card = trained
+    with (place / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
+    last = {name: float(value) for name, value in rows[-1].items()}
+    assert last["loss"] == pytest.approx(last["ce"] + 0.1 * last["sd_dropout"], rel=1e-4)
+    assert last["ce"] == pytest.approx(card.metrics["ce"], rel=1e-4)
+
+
+def test_the_card_says_by_what_and_on_what_the_weights_were_made(trained):
+    _, card = trained
+    told = card.provenance
+    assert told["devices"] == ["cpu"]
+    assert told["threads"] == 1
+    assert told["reproducible"].startswith("bit for bit")
+    assert (told["dataset"], told["data_origin"]) == ("tiny", "made here")
+    assert told["training_images"] == 96
+    assert told["standardisation"] == "authors"
+    assert told["images_per_second"] > 0
+    assert told["torch"] == torch.__version__
+
+
+def test_a_loaded_checkpoint_classifies_as_the_card_says_and_is_frozen(trained, material):
+    place, card = trained
+    network = sdd_eval.load(place)
+    (pixels,) = material.test.batches(60)
+    right = network(pixels.float() / 255).argmax(1).numpy() == material.test.labels
+    assert right.mean() == pytest.approx(card.metrics["accuracy"])
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_finished_training_costs_no_work(trained):
+    place, card = trained
+
+    def never():
+        raise AssertionError("the images were read")
+
+    assert train_on(never, card.recipe, place, device="cpu") == card
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(
+    trained, material, tmp_path
+):
+    _, card = trained
+    torch.manual_seed(123)
+    again = started(material, card.recipe, tmp_path / "again")
+    assert again.weights_sha256 == card.weights_sha256
+    other = started(material, dataclasses.replace(card.recipe, seed=1), tmp_path / "other")
+    assert other.weights_sha256 != card.weights_sha256
+
+
+def test_training_leaves_the_caller_s_random_state_and_threads_alone(trained, material, tmp_path):
+    _, card = trained
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    train_on(
+        lambda: material,
+        dataclasses.replace(card.recipe, epochs=1),
+        tmp_path / "tiny",
+        device="cpu",
+        threads=threads + 1,
+    )
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_folder_with_another_recipe_is_refused_naming_the_fields(trained, material):
+    place, card = trained
+    other = dataclasses.replace(card.recipe, lr=0.2, sd_dropout=1.0)
+    with pytest.raises(InputError, match="holds another recipe") as caught:
+        started(material, other, place)
+    assert "lr is 0.05 there, 0.2 here" in str(caught.value)
+    assert "sd_dropout is 0.1 there, 1.0 here" in str(caught.value)
+    assert "--overwrite" in str(caught.value)
+    sdd_eval.load(place)  # nothing is lost
+
+
+def test_overwrite_replaces_another_recipe_but_goes_on_with_the_same(material, recipe, tmp_path):
+    place = tmp_path / "tiny"
+    recipe = dataclasses.replace(recipe, epochs=1)
+    first = started(material, recipe, place)
+    assert started(material, recipe, place, overwrite=True) == first
+    other = started(material, dataclasses.replace(recipe, seed=9), place, overwrite=True)
+    assert other.weights_sha256 != first.weights_sha256
+    assert other == sdd_eval.training.checkpoints.read_card(place)
+
+
+def test_damaged_weights_are_refused_and_overwrite_trains_them_again(material, recipe, tmp_path):
+    place = tmp_path / "tiny"
+    recipe = dataclasses.replace(recipe, epochs=1)
+    first = started(material, recipe, place)
+    weights = place / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5])
+    with pytest.raises(InputError, match="truncated or changed"):
+        started(material, recipe, place)
+    again = started(material, recipe, place, overwrite=True)
+    assert again.weights_sha256 == first.weights_sha256
+
+
+def test_two_processes_do_not_train_the_same_checkpoint(material, recipe, tmp_path):
+    place = tmp_path / "tiny"
+    with (
+        store.locked(place, "training"),
+        pytest.raises(InputError, match="another process is training"),
+    ):
+        started(material, recipe, place)
+
+
+def test_a_file_where_the_folder_should_be_is_refused(material, recipe, tmp_path):
+    (tmp_path / "tiny").write_text("in the way")
+    with pytest.raises(InputError, match="cannot write"):
+        started(material, recipe, tmp_path / "tiny")
+
+
+def test_a_batch_larger_than_the_data_is_refused(material, recipe, tmp_path):
+    with pytest.raises(InputError, match="batch_size is 97, but tiny has only 96"):
+        started(material, dataclasses.replace(recipe, batch_size=97), tmp_path / "tiny")
+
+
+def test_a_batch_of_one_image_that_batch_norm_cannot_take_is_explained(material, recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, arch="resnet18w16", batch_size=95)
+    with pytest.raises(InputError, match="a batch holds one image"):
+        started(material, recipe, tmp_path / "tiny")
+
+
+def test_an_unknown_network_or_position_or_device_is_refused(material, recipe, tmp_path):
+    place = tmp_path / "tiny"
+    with pytest.raises(InputError, match="unknown arch 'small_cn'; did you mean 'small_cnn'"):
+        started(material, dataclasses.replace(recipe, arch="small_cn"), place)
+    with pytest.raises(InputError, match="unknown position 'layer9'"):
+        started(material, dataclasses.replace(recipe, position="layer9"), place)
+    with pytest.raises(InputError, match="device 'abacus' cannot be used"):
+        train_on(lambda: material, recipe, place, device="abacus")
+    with pytest.raises(InputError, match="threads is 0"):
+        train_on(lambda: material, recipe, place, device="cpu", threads=0)
+
+
+def test_test_images_of_another_shape_or_with_more_classes_are_refused(material, recipe, tmp_path):
+    wide = dataclasses.replace(material.test, images=material.test.images.repeat(2, 2).repeat(2, 3))
+    with pytest.raises(InputError, match="test images are 1 × 16 px, training images 1 × 8 px"):
+        started(dataclasses.replace(material, test=wide), recipe, tmp_path / "tiny")
+    strange = dataclasses.replace(material.test, labels=material.test.labels + 1)
+    with pytest.raises(InputError, match="the test images have 4 classes, the training images 3"):
+        started(dataclasses.replace(material, test=strange), recipe, tmp_path / "tiny")
+
+
+def test_without_test_images_there_is_no_accuracy(material, recipe, tmp_path):
+    alone = dataclasses.replace(material, test=None)
+    card = started(alone, dataclasses.replace(recipe, epochs=1), tmp_path / "tiny")
+    assert "accuracy" not in card.metrics
+    assert card.provenance["test_images"] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"position": "layer1", "arch": "resnet8"},
+        {"hidden_layers": 1},
+        {"direction": "forward"},
+        {"precision": "bf16", "channels_last": True},
+    ],
+)
+def test_every_variant_of_a_recipe_trains_and_loads_again(material, recipe, tmp_path, options):
+    recipe = dataclasses.replace(recipe, epochs=1, batch_size=48, **options)
+    card = started(material, recipe, tmp_path / "tiny")
+    assert torch.tensor(list(card.metrics.values())).isfinite().all()
+    assert sdd_eval.load(tmp_path / "tiny").spec == card.model
+
+
+def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
+    material, recipe, tmp_path, monkeypatch
+):
+    compiled, compile_ = [], torch.compile
+
+    def with_eager_kernels(
+        function, dynamic
+    ):  # the graph is captured as ever, no C compiler is needed
+        compiled.append(function)
+        return compile_(function, backend="eager", dynamic=dynamic)
+
+    monkeypatch.setattr(torch, "compile", with_eager_kernels)
+    recipe = dataclasses.replace(recipe, epochs=1)
+    plain = started(material, recipe, tmp_path / "plain")
+    card = started(material, dataclasses.replace(recipe, compile=True), tmp_path / "compiled")
+    assert len(compiled) == 1
+    assert card.metrics["loss"] == pytest.approx(plain.metrics["loss"], rel=1e-3)
+    sdd_eval.load(tmp_path / "compiled")
+
+
+def test_a_position_deeper_in_the_network_gives_another_network(material, recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, arch="resnet8", epochs=1, batch_size=48)
+    cards = [
+        started(material, dataclasses.replace(recipe, position=position), tmp_path / position)
+        for position in ("layer1", "layer2", "layer4")
+    ]
+    assert len({card.weights_sha256 for card in cards}) == 3
+
+
+def test_a_loss_that_is_not_finite_stops_naming_step_and_term_and_keeps_the_epoch_before(
+    material, recipe, tmp_path, monkeypatch
+):
+    from sdd_eval.training import objective
+
+    calls = []
+
+    def spoiled(features, classifier, **options):
+        calls.append(1)
+        return features.mean() * (float("nan") if len(calls) == 8 else 1.0)  # 5 steps an epoch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objective, "sd_dropout_loss", spoiled)
+        with pytest.raises(InputError, match="sd_dropout is not finite at step 3 of epoch 2"):
+            started(material, recipe, tmp_path / "tiny")
+    state = torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)
+    assert state["epoch"] == 1
+    assert all(tensor.isfinite().all() for tensor in state["objective"].values())
+
+
+def test_weights_that_are_not_finite_are_never_kept(material, recipe, tmp_path, monkeypatch):
+    steps = []
+    step = torch.optim.SGD.step
+
+    def exploding(self, *args):
+        step(self, *args)
+        steps.append(1)
+        if len(steps) == 10:  # the last of epoch 2: no loss of that epoch sees it
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(float("inf"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", exploding)
+        with pytest.raises(InputError, match=r"not finite after epoch 2"):
+            started(material, recipe, tmp_path / "tiny")
+    assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
+
+
+def test_progress_counts_images_and_tells_the_loss(material, recipe, tmp_path):
+    class Listener:
+        total = done = 0
+        notes = ()
+
+        def start(self, label, total):
+            self.label, self.total = label, total
+
+        def advance(self, units=1, note=""):
+            self.done += units
+            self.notes += (note,) if note else ()
+
+    listener = Listener()
+    started(material, recipe, tmp_path / "tiny", progress=listener)
+    assert listener.done == listener.total == 3 * 96
+    assert listener.notes[-1].startswith("epoch 3/3, loss ")
+
+
+def test_a_recipe_trains_on_the_catalogue_s_digits(tmp_path):
+    recipe = Recipe(
+        dataset="digits",
+        arch="small_cnn",
+        standardisation="digits",
+        augmentation="none",
+        epochs=3,
+    )
+    card = train(recipe, tmp_path, data_root=tmp_path / "data", device="cpu", threads=1)
+    assert card.name == "digits-small_cnn-ce-seed0"
+    assert card.metrics["accuracy"] > 0.85
+    assert card.model.channels == 1
+    assert json.loads((tmp_path / card.name / "card.json").read_text())["format"] == 1
+
+
+def test_an_unknown_data_set_is_refused(tmp_path):
+    with pytest.raises(InputError, match="digit"):
+        train(Recipe(dataset="digit", arch="small_cnn"), tmp_path, data_root=tmp_path)
