@@ -10,7 +10,7 @@ import numpy as np
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.outlier_scores import detection_rows, outlier_sets, scores_of, setting
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
-from sdd_eval.statistics import at_rates, roc
+from sdd_eval.statistics.curves import at_rates, roc
 
 if TYPE_CHECKING:
     import pandas

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.corruptions import NINETEEN
-from sdd_eval.statistics import Spread, spread
+from sdd_eval.statistics.seeds import Spread, spread
 
 if TYPE_CHECKING:
     import pandas

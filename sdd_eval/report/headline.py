@@ -14,7 +14,7 @@ from sdd_eval.report.comparisons import Comparison, comparisons
 from sdd_eval.report.numbers import shown
 from sdd_eval.report.summary import usable
 from sdd_eval.report.table import axes_of
-from sdd_eval.statistics import Spread, difference, spread
+from sdd_eval.statistics.seeds import Spread, difference, spread
 
 if TYPE_CHECKING:
     import pandas

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sdd_eval.statistics import Spread
+from sdd_eval.statistics.seeds import Spread
 
 
 def shown(value: Spread, percent: bool) -> str:

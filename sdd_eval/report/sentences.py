@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sdd_eval.figures.rows import baselines
 from sdd_eval.report.headline import Cell, Column, Headline, Row
 from sdd_eval.report.numbers import shown, signed
-from sdd_eval.statistics import Difference, difference
+from sdd_eval.statistics.seeds import Difference, difference
 
 #: With fewer seeds a side nothing is said of a method, only of these networks.
 SEEDS = 3

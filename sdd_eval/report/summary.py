@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.report.protocols import kind_of
 from sdd_eval.report.table import COLUMNS, axes_of
-from sdd_eval.statistics import spread
+from sdd_eval.statistics.seeds import spread
 
 if TYPE_CHECKING:
     import pandas

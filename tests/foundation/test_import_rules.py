@@ -63,7 +63,7 @@ ALLOWED = {
     },
     "evaluators": {
         "corruptions", "data", "errors", "metrics", "models", "plugins", "progress", "randomness",
-        "records",
+        "records", "statistics",
     },
     "figures": {"corruptions", "errors", "statistics"},
     "report": {

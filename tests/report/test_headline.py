@@ -156,7 +156,7 @@ def test_report_and_figures_leave_torch_unloaded() -> None:
     code = (
         "import sys, importlib\n"
         "from sdd_eval import plugins\n"
-        "import sdd_eval.report.write, sdd_eval.report.headline, sdd_eval.statistics\n"
+        "import sdd_eval.report.write, sdd_eval.report.headline, sdd_eval.statistics.seeds\n"
         "before = set(sys.modules)\n"
         "assert 'matplotlib' not in before, 'matplotlib'\n"
         "[plugins.load('figures', name) for name in plugins.names('figures')]\n"

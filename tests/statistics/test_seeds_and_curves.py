@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sdd_eval.statistics import at_rates, difference, roc, spread
+from sdd_eval.statistics.curves import at_rates, roc
+from sdd_eval.statistics.seeds import difference, spread
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:
