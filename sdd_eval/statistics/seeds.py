@@ -65,6 +65,22 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
     return Difference(value, value - half, value + half, level)
 
 
+def prediction(found: Spread, further: int, level: float = 0.95) -> tuple[float, float]:
+    """Where the mean of so many further values would lie, if they scatter as those found do.
+
+    The prediction interval of a normal sample: mean ± t · std · √(1/n + 1/further); NaN for n < 2.
+
+    >>> low, high = prediction(Spread(1.0, 0.1, 3), 3)
+    >>> round(low, 4), round(high, 4)
+    (0.6487, 1.3513)
+    """
+    if found.n < 2:
+        return math.nan, math.nan
+    width = found.std * math.sqrt(1 / found.n + 1 / further)
+    half = _t_quantile(0.5 + level / 2, found.n - 1) * width
+    return found.mean - half, found.mean + half
+
+
 def _t_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t distribution."""
     from scipy.special import stdtrit  # scipy costs a second that a table does not need

@@ -65,10 +65,11 @@ ALLOWED = {
         "corruptions", "data", "errors", "metrics", "models", "plugins", "progress", "randomness",
         "records", "statistics",
     },
+    "paper": {"errors", "plugins", "records", "statistics", "store"},
     "figures": {"corruptions", "errors", "statistics"},
     "report": {
         "corruptions",
-        "errors", "figures", "plugins", "progress", "records", "statistics", "store",
+        "errors", "figures", "paper", "plugins", "progress", "records", "statistics", "store",
     },
 }  # fmt: skip
 

@@ -1,0 +1,170 @@
+"""Measured numbers beside the paper's, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdd_eval.paper.numbers import PaperNumber, paper_numbers
+from sdd_eval.paper.verdict import Judged, departures, judged
+from sdd_eval.paper.wanted import Wanted, wanted
+from sdd_eval.statistics.seeds import Spread, spread
+from sdd_eval.store import key_of
+
+if TYPE_CHECKING:
+    import pandas
+
+Recipe = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """What a study in small measures in place of what the paper does.
+
+    `names` are the data sets and networks in place of the paper's; `recipes` gives for a
+    checkpoint the recipes that it stands for.
+    """
+
+    names: Mapping[str, str]
+    recipes: Mapping[str, Sequence[Recipe]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A number of the paper's and what was measured of it; fractions where the paper has percent.
+
+    `metric` is what was measured: of regenerated images not the paper's.
+    """
+
+    number: PaperNumber
+    measured: Spread
+    judged: Judged
+    metric: str = ""
+    checkpoints: tuple[str, ...] = ()
+
+    @property
+    def difference(self) -> float:
+        """Measured less the paper's; NaN where nothing was measured."""
+        return self.measured.mean - self.number.value
+
+
+def set_beside(
+    results: pandas.DataFrame,
+    recipes: Mapping[str, Recipe | None],
+    stand_ins: StandIns | None = None,
+    numbers: Iterable[PaperNumber] | None = None,
+) -> tuple[Beside, ...]:
+    """The paper's numbers, in its order, each with the mean over seeds that answers to it.
+
+    Of several recipes that would do, the one that departs least from the paper's protocol counts,
+    then the one with most seeds.
+
+    Args:
+        results: the tidy table (`sdd_eval.report.table`); rows with a note stay out.
+        recipes: for each run's name (column `run`) the recipe of its checkpoint, as a card has it;
+            None where that was imported.
+        stand_ins: what stands for the paper's sets and networks in a small study.
+        numbers: which numbers; all of the paper's by default.
+    """
+    ins = stand_ins or StandIns({}, {})
+    rows = _by_metric(results)
+    asked = paper_numbers() if numbers is None else numbers
+    return tuple(_beside(number, rows, recipes, ins) for number in asked)
+
+
+def _by_metric(results: pandas.DataFrame) -> dict[tuple[str, str], list[Row]]:
+    """The usable rows as plain mappings, axes that a row has not left out."""
+    columns = [str(name) for name in results.columns]
+    axes = columns[columns.index("note") + 1 :]
+    known = {metric for number in paper_numbers() for metric in wanted(number).metrics}
+    kept = results[(results["note"] == "") & results["metric"].isin(known)]
+    found: dict[tuple[str, str], list[Row]] = {}
+    for record in kept.to_dict("records"):
+        at = {name: record.pop(name) for name in axes}
+        record["at"] = {n: v for n, v in at.items() if v is not None and v == v}
+        found.setdefault((record["evaluator"], record["metric"]), []).append(record)
+    return found
+
+
+def _beside(
+    number: PaperNumber,
+    rows: Mapping[tuple[str, str], Sequence[Row]],
+    recipes: Mapping[str, Recipe | None],
+    ins: StandIns,
+) -> Beside:
+    """One number with the best group of networks that answers to it."""
+    asked = wanted(number)
+    groups: dict[str, list[Row]] = {}
+    for metric in asked.metrics:
+        for row in rows.get((asked.evaluator, metric), ()):
+            recipe = recipes.get(row["run"])
+            if recipe is not None and _answers(asked, row, recipe, ins):
+                groups.setdefault(_group(row, recipe), []).append(row)
+    if not groups:
+        return Beside(number, spread(()), judged(number, spread(()), ()))
+    candidates = [_candidate(asked, group, recipes) for group in groups.values()]
+    seeds, unlike = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
+    measured = spread(row["value"] for row in seeds)
+    return Beside(
+        number=number,
+        measured=measured,
+        judged=judged(number, measured, unlike),
+        metric=seeds[0]["metric"],
+        checkpoints=tuple(row["checkpoint"] for row in seeds),
+    )
+
+
+def _answers(asked: Wanted, row: Row, recipe: Recipe, ins: StandIns) -> bool:
+    """Whether a row is of the cell's kind of checkpoint, on its test set, at its place."""
+    if row["test_set"] != ins.names.get(asked.recipe["dataset"], asked.recipe["dataset"]):
+        return False
+    meant = ins.recipes.get(row["checkpoint"], (recipe,))
+    return _holds(asked.at, row["at"], ins.names) and any(_is(asked, each) for each in meant)
+
+
+def _holds(wanted_at: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:
+    """Whether a row's axes are just those that are wanted, with accepted values."""
+    accepted = {
+        axis: [names.get(value, value) for value in values] for axis, values in wanted_at.items()
+    }
+    return at.keys() == accepted.keys() and all(at[axis] in accepted[axis] for axis in at)
+
+
+def _is(asked: Wanted, recipe: Recipe) -> bool:
+    """Whether a recipe is of the cell, protocol aside."""
+    with_it = asked.protocol["sd_dropout"] != (0.0,)
+    if bool(recipe.get("sd_dropout")) != with_it:
+        return False
+    for name, value in asked.recipe.items():
+        there = recipe.get(name)
+        if name in ("direction", "position") and not with_it:
+            continue
+        if name == "method_options":
+            if not value.items() <= dict(there or {}).items():
+                return False
+        elif there != value:
+            return False
+    return True
+
+
+def _group(row: Row, recipe: Recipe) -> str:
+    """What all seeds behind one mean share."""
+    shared = {name: value for name, value in recipe.items() if name != "seed"}
+    place = {name: row[name] for name in ("metric", "dataset", "n", "limited", "data", "at")}
+    return key_of({"recipe": shared, "place": {name: str(v) for name, v in place.items()}})
+
+
+def _candidate(
+    asked: Wanted, rows: Sequence[Row], recipes: Mapping[str, Recipe | None]
+) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows of a group, one a seed, and how they depart from the paper's protocol."""
+    of_seed = {row["seed"]: row for row in rows}
+    seeds = [of_seed[seed] for seed in sorted(of_seed)]
+    recipe = recipes[seeds[0]["run"]] or {}
+    return seeds, departures(asked, recipe, [_flat(row) for row in seeds])
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    return {**row, **row["at"]}
