@@ -237,20 +237,24 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
 
 
 def _same_images(corrupted: Any, clean: ImageSet) -> CorruptedSet:
-    """The corrupted set, its class names filled in, if it is made of these very images.
+    """The corrupted set, with class names and labels, if it is made of these very images.
+
+    Where its own labels cannot be read it is known by the number of images alone.
 
     Raises:
         InputError: number or labels differ.
     """
-    labels = corrupted.labels
-    if len(labels) != len(clean):
+    if corrupted.images != len(clean):
         raise InputError(
-            f"{corrupted.folder} holds {len(labels):,} images a severity, "
+            f"{corrupted.folder} holds {corrupted.images:,} images a severity, "
             f"{clean.name} {len(clean):,}; they must be the same images"
         )
-    if clean.labels is not None and not np.array_equal(labels, clean.labels):
+    theirs, ours = corrupted.labels, clean.labels
+    if theirs is not None and ours is not None and not np.array_equal(theirs, ours):
         raise InputError(f"{corrupted.folder}/labels.npy differs from the labels of {clean.name}")
-    found: CorruptedSet = dataclasses.replace(corrupted, class_names=clean.class_names)
+    found: CorruptedSet = dataclasses.replace(
+        corrupted, labels=ours if theirs is None else theirs, class_names=clean.class_names
+    )
     return found
 
 

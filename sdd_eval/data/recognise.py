@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sdd_eval.data.dataset import Dataset, Status
 from sdd_eval.data.origin import missing
+from sdd_eval.errors import InputError
 
 
 def recognised(dataset: Dataset, root: Path) -> Status:
@@ -17,5 +18,7 @@ def recognised(dataset: Dataset, root: Path) -> Status:
     if not dataset.status(root).present:
         raise missing(dataset.name, root, bool(dataset.archives))
     load = getattr(dataset, "load_corrupted", dataset.load)
-    load(root)
+    broken = getattr(load(root), "broken", {})
+    if broken:  # an evaluation goes on without such files; a set that is being added does not
+        raise InputError("; ".join(broken.values()))
     return dataset.status(root)

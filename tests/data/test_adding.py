@@ -134,7 +134,7 @@ def test_a_check_of_a_broken_set_is_a_finding(root, write_corrupted):
     assert found["images"].verdict == "wrong"
     assert "fog.npy" in found["images"].detail
     with pytest.raises(InputError, match="fog"):
-        CIFAR100_C.load_corrupted(root)
+        CIFAR100_C.load_corrupted(root).cell("fog", 1)
 
 
 def test_a_check_of_regenerated_images_compares_with_what_was_noted(root):

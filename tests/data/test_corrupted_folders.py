@@ -70,8 +70,15 @@ def test_fingerprints_tell_corruptions_and_severities_apart(root, write_corrupte
 def test_a_file_of_another_shape_or_type_is_named(root, write_corrupted, array, message):
     write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "fog"))
     np.save(root / "CIFAR-100-C" / "fog.npy", array)
-    with pytest.raises(InputError, match=rf"fog\.npy {message}"):
-        CIFAR100_C.load_corrupted(root)
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), rf"fog\.npy {message}")
+
+
+def only_fog_is_lost(found, message):
+    """`fog` is refused by name, and gaussian noise is there."""
+    assert found.corruptions == ("gaussian_noise",)
+    assert (next(found.cell("gaussian_noise", 2).batches(20)) == 2).all()
+    with pytest.raises(InputError, match=message):
+        found.cell("fog", 1)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 1000])
@@ -79,25 +86,80 @@ def test_a_truncated_file_is_named(root, write_corrupted, kept):
     place = write_corrupted(root / "CIFAR-100-C")
     path = place / "fog.npy"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
-        CIFAR100_C.load_corrupted(root)
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is no whole \.npy file")
 
 
 def test_a_pickle_in_a_numpy_file_is_not_run(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     np.save(place / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is no whole \.npy file")
+
+
+def test_a_file_that_is_not_there_is_named_where_it_is_asked_for(root, write_corrupted):
+    write_corrupted(root / "CIFAR-100-C", ("gaussian_noise",))
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not there")
+
+
+def test_the_shape_that_most_files_have_is_the_right_one(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "snow", "fog"))
+    np.save(place / "gaussian_noise.npy", np.zeros((50, 32, 32, 3), np.uint8))
+    found = CIFAR100_C.load_corrupted(root)
+    assert found.corruptions == ("snow", "fog")
+    assert found.images == 20
+    assert CIFAR100_C.status(root).images == 20
+    with pytest.raises(InputError, match=r"gaussian_noise\.npy has the shape \(50, .* 2 beside"):
+        found.cell("gaussian_noise", 1)
+
+
+def test_a_folder_without_a_whole_file_is_refused(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C", ("fog",))
+    (place / "fog.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
         CIFAR100_C.load_corrupted(root)
 
 
-def test_labels_that_are_absent_or_do_not_repeat_are_named(root, write_corrupted):
+def test_a_repaired_file_changes_the_fingerprint(root, write_corrupted):
+    place = write_corrupted(root / "CIFAR-100-C")
+    whole = (place / "fog.npy").read_bytes()
+    (place / "fog.npy").write_bytes(whole[:-1])
+    broken = CIFAR100_C.load_corrupted(root).fingerprint
+    (place / "fog.npy").write_bytes(whole)
+    assert CIFAR100_C.load_corrupted(root).fingerprint != broken
+
+
+def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupted):
+    from sdd_eval.data.recognise import recognised
+
+    place = write_corrupted(root / "CIFAR-100-C")
+    assert recognised(CIFAR100_C, root).images == 20
+    (place / "fog.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
+        recognised(CIFAR100_C, root)
+
+
+def test_labels_that_do_not_repeat_are_named(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     np.save(place / "labels.npy", np.arange(100))
     with pytest.raises(InputError, match=r"labels\.npy does not repeat"):
         CIFAR100_C.load_corrupted(root)
-    (place / "labels.npy").unlink()
-    with pytest.raises(InputError, match=r"labels\.npy is not there"):
+    np.save(place / "labels.npy", np.arange(20))
+    with pytest.raises(InputError, match=r"labels\.npy holds int64 \(20,\), not 100 labels"):
         CIFAR100_C.load_corrupted(root)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no array"])
+def test_without_labels_of_its_own_a_set_has_those_of_the_test_set(
+    root, write_corrupted, write_cifar100, content
+):
+    write_cifar100(root, count=20)
+    clean = CIFAR100.load(root)
+    path = write_corrupted(root / "CIFAR-100-C") / "labels.npy"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = catalogue.load_corrupted("cifar100_c", root, clean=clean)
+    assert "labels.npy" in found.broken["labels"]
+    assert found.cell("fog", 2).labels.tolist() == clean.labels.tolist()
 
 
 def test_checksums_make_it_official_even_where_corruptions_are_missing(
@@ -195,6 +257,20 @@ def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root)
     others = ArrayImages("digits", digits.images[6:12], digits.labels[:6], "others", "official")
     with pytest.raises(InputError, match="other images than digits has now"):
         catalogue.load_corrupted("digits_c_regenerated", root, clean=others)
+
+
+def test_a_regenerated_file_that_was_changed_since_costs_only_its_own_corruption(root):
+    from sdd_eval.data.corruption.writer import write_corrupted as regenerate
+    from sdd_eval.data.readers.digits import DIGITS
+
+    folder = root / "set"
+    regenerate(DIGITS.load(root), folder, corruptions=("contrast", "fog"))
+    path = folder / "fog.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    found = open_folder("set", folder)
+    assert found.corruptions == ("contrast",)
+    with pytest.raises(InputError, match=r"fog\.npy has changed since it was written; delete it"):
+        found.cell("fog", 1)
 
 
 def test_a_folder_of_grey_images_keeps_its_one_channel(tmp_path, write_corrupted):

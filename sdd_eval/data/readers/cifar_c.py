@@ -78,7 +78,7 @@ class CorruptedArchive:
         """The set, with the corruptions that are there.
 
         Raises:
-            InputError: there is none, or a file is broken (it is named).
+            InputError: there is none that can be used, or `labels.npy` contradicts them.
         """
         place = root / self.folder
         if not present(place):
@@ -92,7 +92,7 @@ class CorruptedArchive:
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """sha256 over the files' own."""
         place = root / self.folder
-        return content_of(sums_of(place, present(place), fresh=fresh))
+        return content_of(sums_of(place, (*present(place), "labels"), fresh=fresh))
 
     def _verified(self, root: Path, sums: Sums) -> bool:
         """Whether every file is the publisher's: by its md5, or by the archive it came out of."""

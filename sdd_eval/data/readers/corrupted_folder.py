@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from sdd_eval.errors import InputError, unknown_name
 REGENERATED_FILE = "regenerated.json"
 
 Sums = Mapping[str, Digests]
+#: (rows, side, side, channels).
+Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,19 @@ class CorruptedFolder:
     name: str
     folder: Path
     corruptions: tuple[str, ...]
-    labels: Labels
+    """Those whose files are whole."""
+    images: int
     """Of one severity; every severity holds the same images in the same order."""
+    labels: Labels | None
+    """Of one severity; None where `labels.npy` is missing or cannot be read."""
     image_size: int
     channels: int
     sums: Sums
     origin: str
     frost: str
     class_names: tuple[str, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with each file that is there and cannot be used, by name without suffix."""
 
     @property
     def fingerprint(self) -> str:
@@ -48,22 +56,25 @@ class CorruptedFolder:
         """The images of one corruption at one severity, 1 to 5.
 
         Raises:
-            InputError: there is no such corruption or severity.
+            InputError: there is no such corruption or severity, or its file is missing or broken.
         """
-        if corruption not in self.corruptions:
+        path = self.folder / f"{corruption}.npy"
+        if corruption not in NINETEEN:
             raise unknown_name(f"corruption of {self.name}", corruption, self.corruptions)
+        if corruption not in self.corruptions:
+            raise InputError(self.broken.get(corruption, f"{path} is not there"))
         if severity not in SEVERITIES:
             raise InputError(f"severity is {severity}, not one of 1 to {len(SEVERITIES)}")
-        start = (severity - 1) * len(self.labels)
+        start = (severity - 1) * self.images
         return MappedImages(
             name=f"{self.name} {corruption} {severity}",
-            path=self.folder / f"{corruption}.npy",
+            path=path,
             start=start,
-            stop=start + len(self.labels),
+            stop=start + self.images,
             image_size=self.image_size,
             channels=self.channels,
             labels=self.labels,
-            fingerprint=of_parts(self.sums[corruption].sha256, start, len(self.labels)),
+            fingerprint=of_parts(self.sums[corruption].sha256, start, self.images),
             origin=self.origin,
             class_names=self.class_names,
         )
@@ -77,46 +88,53 @@ def open_folder(
 ) -> CorruptedFolder:
     """Open the corruptions that are there; every file is checked and hashed (once, then cached).
 
-    `judge` makes the origin of the number of images and the checksums, and `frost` says where the
-    frost is from; a folder with `regenerated.json` is "regenerated", and says the latter itself.
+    A file that is cut short, or of another shape or type than most, costs only its own corruption:
+    it is in `broken`, with the reason. `judge` makes the origin of the number of images and the
+    checksums, and `frost` says where the frost is from; a folder with `regenerated.json` is
+    "regenerated", and says the latter itself.
 
     Raises:
-        InputError: a file has another shape or type than the rest, or is cut short.
+        InputError: no file can be used, or `labels.npy` can be read and contradicts them.
     """
-    corruptions = present(folder)
-    shape = _common_shape(folder, corruptions)
-    labels = _labels(folder / "labels.npy", shape[0])
-    sums = sums_of(folder, corruptions)
+    shape, broken = _common_shape(folder, present(folder))
+    labels = _labels(folder / "labels.npy", shape[0], broken)
+    whole = tuple(each for each in present(folder) if each not in broken)
+    sums = sums_of(folder, (*whole, *(() if labels is None else ("labels",))))
     made = read_regenerated(folder)
-    _refuse_changed(folder, made.get("files", {}), sums)
-    judged = judge(len(labels), sums) if judge is not None else REGENERATED
+    changed = _changed(folder, made.get("files", {}), sums)
+    sums = {each: digests for each, digests in sums.items() if each not in changed}
+    images = shape[0] // len(SEVERITIES)
+    judged = judge(images, sums) if judge is not None else REGENERATED
     return CorruptedFolder(
         name=name,
         folder=folder,
-        corruptions=corruptions,
+        corruptions=tuple(each for each in whole if each not in changed),
+        images=images,
         labels=labels,
         image_size=shape[1],
         channels=shape[3],
         sums=sums,
         origin=REGENERATED if made else judged,
         frost=str(made.get("frost", "synthetic")) if made else frost,
+        broken={**broken, **changed},
     )
 
 
-def _refuse_changed(folder: Path, noted: Mapping[str, str], sums: Sums) -> None:
-    """Refuse a file that is no longer what this package wrote."""
-    for name, digests in sums.items():
-        if noted.get(f"{name}.npy", digests.sha256) != digests.sha256:
-            raise InputError(
-                f"{folder / name}.npy has changed since it was written; delete it, and "
-                "`sdd-eval data corrupt` makes it again"
-            )
+def _changed(folder: Path, noted: Mapping[str, str], sums: Sums) -> dict[str, str]:
+    """The files that are no longer what this package wrote, each with what to do."""
+    return {
+        name: f"{folder / name}.npy has changed since it was written; delete it, and "
+        "`sdd-eval data corrupt` makes it again"
+        for name, digests in sums.items()
+        if noted.get(f"{name}.npy", digests.sha256) != digests.sha256
+    }
 
 
 def counted(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
-    """How many images a severity has, of which only a header is read, and where they are."""
-    count = len(mapped(folder / f"{corruptions[0]}.npy")) // len(SEVERITIES)
-    return count, f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
+    """How many images a severity has, of which only headers are read, and where they are."""
+    rows = _common_shape(folder, corruptions)[0][0]
+    where = f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
+    return rows // len(SEVERITIES), where
 
 
 def present(folder: Path) -> tuple[str, ...]:
@@ -124,11 +142,8 @@ def present(folder: Path) -> tuple[str, ...]:
     return tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
 
 
-def sums_of(
-    folder: Path, corruptions: tuple[str, ...], *, fresh: bool = False
-) -> dict[str, Digests]:
-    """Checksums of the corruptions' files and of `labels.npy`, by name without the suffix."""
-    names = (*corruptions, "labels")
+def sums_of(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
+    """Checksums of files `NAME.npy`, by name without the suffix."""
     return {name: of_file(folder / f"{name}.npy", fresh=fresh) for name in names}
 
 
@@ -168,19 +183,26 @@ def mapped(path: Path) -> NDArray[Any]:
     return array
 
 
-def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, int, int, int]:
-    """(rows, side, side, channels) of all files."""
-    shapes = {name: _shape(folder / f"{name}.npy") for name in corruptions}
-    first = shapes[corruptions[0]]
+def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
+    """The shape of most files, and what is wrong with each that has another or cannot be read."""
+    shapes: dict[str, Shape] = {}
+    broken: dict[str, str] = {}
+    for name in corruptions:
+        try:
+            shapes[name] = _shape(folder / f"{name}.npy")
+        except InputError as error:
+            broken[name] = str(error)
+    if not shapes:
+        raise InputError(next(iter(broken.values())))
+    ((usual, times),) = Counter(shapes.values()).most_common(1)
     for name, shape in shapes.items():
-        if shape != first:
-            raise InputError(
-                f"{folder / name}.npy has the shape {shape}, {corruptions[0]}.npy {first}"
-            )
-    return first
+        if shape != usual:
+            path = folder / f"{name}.npy"
+            broken[name] = f"{path} has the shape {shape}; {times} beside it have {usual}"
+    return usual, broken
 
 
-def _shape(path: Path) -> tuple[int, int, int, int]:
+def _shape(path: Path) -> Shape:
     array = mapped(path)
     if array.dtype != np.uint8:
         raise InputError(f"{path} holds {array.dtype}, not uint8")
@@ -193,9 +215,13 @@ def _shape(path: Path) -> tuple[int, int, int, int]:
     return rows, side, side, channels
 
 
-def _labels(path: Path, rows: int) -> Labels:
-    """The labels of one severity."""
-    stored = mapped(path)
+def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
+    """The labels of one severity; None, and noted in `broken`, where they cannot be read."""
+    try:
+        stored = mapped(path)
+    except InputError as error:
+        broken["labels"] = str(error)
+        return None
     if stored.shape != (rows,) or stored.dtype.kind not in "iu":
         raise InputError(f"{path} holds {stored.dtype} {stored.shape}, not {rows:,} labels")
     by_severity: Labels = np.asarray(stored, dtype=np.int64).reshape(len(SEVERITIES), -1)

@@ -53,7 +53,7 @@ class CorruptedUsers:
         """The set, with the corruptions that are there.
 
         Raises:
-            InputError: there is none, or a file is broken (it is named).
+            InputError: there is none that can be used, or `labels.npy` contradicts them.
         """
         place = root / self.folder
         if not present(place):
