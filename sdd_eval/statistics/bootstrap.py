@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,47 +11,99 @@ from numpy.typing import ArrayLike, NDArray
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.interval import LEVEL, Interval
 
+Floats = NDArray[np.float64]
+Weights = NDArray[np.float32]
+#: Weights (k, n) of n images → values (k, …): what a number is where images count so often.
+Quantity = Callable[[Weights], Floats]
+
 #: How many resamples an interval takes.
 RESAMPLES = 2000
-#: How many counts are held at once: 64 MiB of float32.
-HELD = 1 << 24
+#: How many counts are held at once: 16 MiB of float32.
+HELD = 1 << 22
 
 
-def resampled(n: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.float32]]:
+def resampled(
+    images: int | Sequence[int], resamples: int = RESAMPLES, seed: int = 0
+) -> Iterator[Weights]:
     """Blocks (k, n) of how often each of n images is drawn, `resamples` rows in all.
 
     A row sums to n. The same (n, resamples, seed) always give the same rows, so every quantity of
     one set of images may be resampled with them, alone, and still be paired with the others.
+    Of several sets, `images` gives the sizes: each is resampled by itself, and their counts stand
+    side by side; the first set's are what they would be without the others.
 
     Raises:
         InputError: no images or no resamples.
 
     >>> [block.sum(axis=1).tolist() for block in resampled(3, 2)]
     [[3.0, 3.0]]
+    >>> [block[:, :3].sum(axis=1).tolist() for block in resampled((3, 5), 2)]
+    [[3.0, 3.0]]
     """
-    if n < 1 or resamples < 1:
-        raise InputError(f"{resamples} resamples of {n} images; at least 1 of each is needed")
-    generator = np.random.default_rng(seed)
-    rows = max(1, HELD // n)
+    sizes = (images,) if isinstance(images, int) else tuple(images)
+    if not sizes or min(sizes) < 1 or resamples < 1:
+        told = " and ".join(map(str, sizes)) or "no"
+        raise InputError(f"{resamples} resamples of {told} images; at least 1 of each is needed")
+    generators = [
+        np.random.default_rng((seed, index) if index else seed) for index in range(len(sizes))
+    ]
+    rows = max(1, HELD // sum(sizes))
     for begin in range(0, resamples, rows):
         drawn = min(rows, resamples - begin)
-        counts = np.empty((drawn, n), dtype=np.float32)
-        for row in counts:
-            row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
-        yield counts
+        yield np.concatenate(
+            [_counts(size, drawn, each) for size, each in zip(sizes, generators, strict=True)],
+            axis=1,
+        )
 
 
-def resampled_means(
-    values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
-) -> NDArray[np.float64]:
-    """Means (resamples, …) of per-image values (n, …) over the resamples of the images.
+def _counts(n: int, rows: int, generator: np.random.Generator) -> Weights:
+    """How often each of n images is drawn (rows, n)."""
+    counts = np.empty((rows, n), dtype=np.float32)
+    for row in counts:
+        row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+    return counts
+
+
+def replicates(
+    quantity: Quantity,
+    images: int | Sequence[int],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Floats:
+    """What a quantity is in each resample of the images (resamples, …); `resampled` says of which.
+
+    >>> replicates(lambda weights: weights.sum(axis=1) / 4.0, 4, 2).tolist()
+    [1.0, 1.0]
+    """
+    return np.concatenate([quantity(block) for block in resampled(images, resamples, seed)])
+
+
+def mean_of(values: ArrayLike) -> Quantity:
+    """The quantity that is a weighted mean of per-image values (n, …).
 
     Everything about an image that stands in its row is drawn together with it.
+
+    >>> mean_of([1.0, 5.0])(np.array([[1, 1], [2, 0]], dtype=np.float32)).tolist()
+    [3.0, 1.0]
     """
     array = np.asarray(values, dtype=np.float64)
     flat = array.reshape(len(array), -1)
-    blocks = [block @ flat for block in resampled(len(array), resamples, seed)]
-    return np.concatenate(blocks).reshape(resamples, *array.shape[1:]) / len(array)
+
+    def mean(weights: Weights) -> Floats:
+        totals = weights.sum(axis=1, dtype=np.float64)[:, None]
+        means: Floats = (weights @ flat) / totals
+        return means.reshape(-1, *array.shape[1:])
+
+    return mean
+
+
+def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Means (resamples, …) of per-image values (n, …) over the resamples of the images.
+
+    >>> resampled_means([2.0, 2.0], 3).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    return replicates(mean_of(values), len(np.asarray(values)), resamples, seed)
 
 
 def basic(

@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from sdd_eval.errors import InputError
+from sdd_eval.statistics.bootstrap import basic, resampled
 from sdd_eval.statistics.curves import at_rates, roc
-from sdd_eval.statistics.seeds import difference, spread
+from sdd_eval.statistics.seeds import difference, smallest_detectable, spread
+from sdd_eval.statistics.seeds_and_images import seeds_and_images
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:
@@ -64,3 +67,84 @@ def test_a_vertical_stretch_of_the_curve_is_read_at_its_upper_end() -> None:
     false_positive, true_positive = roc([3.0, 2.0, 1.0], [1.5, 0.5])
     heights = at_rates(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
     assert heights == pytest.approx([2 / 3, 2 / 3, 1, 1])
+
+
+def test_welch_p_value_is_that_of_scipy_and_agrees_with_the_interval() -> None:
+    from scipy.stats import ttest_ind
+
+    first, second = [1.0, 2.0, 3.0], [3.0, 5.0, 8.0, 6.0]
+    found = difference(first, second)
+    assert found.p == pytest.approx(ttest_ind(second, first, equal_var=False).pvalue)
+    at_its_own_level = difference(first, second, level=1 - found.p)
+    assert at_its_own_level.low == pytest.approx(0, abs=1e-9)
+    assert difference([1.0, 1.0], [1.0, 1.0]).p == 1
+    assert difference([1.0, 1.0], [2.0, 2.0]).p == 0
+    assert math.isnan(difference([1.0], [2.0, 3.0]).p)
+
+
+def test_a_difference_of_the_smallest_detectable_size_is_found_as_often_as_power_says() -> None:
+    """Equal spreads and seeds a side: ν is nearly 2n − 2, and power is that of a t test."""
+    from scipy.stats import ttest_ind
+
+    values = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # n = 5, known spread below
+    size = smallest_detectable(values, values)
+    random = np.random.default_rng(7)
+    std = values.std(ddof=1)
+    first, second = random.normal(0, std, (2, 4000, 5))
+    found = ttest_ind(second + size, first, axis=1, equal_var=False).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.025)
+
+
+def test_more_seeds_detect_less_and_one_seed_nothing() -> None:
+    few, many = [0.0, 1.0], [0.0, 1.0] * 8
+    assert smallest_detectable(many, many) < smallest_detectable(few, few) / 3
+    assert math.isnan(smallest_detectable([1.0], few))
+    assert smallest_detectable([1.0, 1.0], [2.0, 2.0]) == 0
+
+
+def flags_of_seeds(random, seeds: int, images: int, spread_of_seeds: float) -> np.ndarray:
+    """Right or wrong (seeds, images): images of their own difficulty, seeds of their own skill."""
+    difficulty = 0.7 + 0.2 * np.tanh(random.normal(0, 1, images))
+    skill = random.normal(0, spread_of_seeds, (seeds, 1))
+    return (random.random((seeds, images)) < difficulty + skill).astype(float)
+
+
+@pytest.mark.parametrize("spread_of_seeds", [0.0, 0.05])
+def test_seeds_and_images_together_cover_the_difference_of_two_equal_methods(
+    spread_of_seeds,
+) -> None:
+    random = np.random.default_rng(11)
+    weights = np.concatenate(list(resampled(200, 300))) / 200
+    inside = []
+    for trial in range(300):
+        both = flags_of_seeds(random, 6, 200, spread_of_seeds)
+        first, second = both[:3], both[3:]
+        found = seeds_and_images(
+            first.mean(axis=1),
+            weights @ first.T,
+            second.mean(axis=1),
+            weights @ second.T,
+            seed=trial,
+        )
+        inside.append(found.low <= 0 <= found.high)
+    assert 0.92 < np.mean(inside) <= 0.99
+
+
+def test_without_spread_of_seeds_only_the_images_are_left() -> None:
+    """All seeds alike: the interval is that of one network a side, paired over images."""
+    random = np.random.default_rng(12)
+    weights = np.concatenate(list(resampled(300, 2000))) / 300
+    one, other = random.normal(0, 1, 300), random.normal(0.2, 1, 300)
+    sides = [np.tile(values, (3, 1)) for values in (one, other)]
+    found = seeds_and_images(
+        sides[0].mean(axis=1), weights @ sides[0].T, sides[1].mean(axis=1), weights @ sides[1].T
+    )
+    paired = basic(other.mean() - one.mean(), weights @ (other - one))
+    assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_seeds_and_images_need_two_seeds_a_side_and_their_replicates() -> None:
+    with pytest.raises(InputError, match="1 and 2 seeds; at least 2"):
+        seeds_and_images([0.5], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))
+    with pytest.raises(InputError, match="are not those of 2 and 2 seeds"):
+        seeds_and_images([0.5, 0.4], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))

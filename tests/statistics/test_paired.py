@@ -1,0 +1,167 @@
+"""Two networks on the same images: tests against SciPy, enumeration and closed forms."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from sdd_eval.errors import InputError
+from sdd_eval.statistics.bootstrap import basic, mean_of, replicates, resampled
+from sdd_eval.statistics.holm import holm
+from sdd_eval.statistics.mcnemar import mcnemar
+from sdd_eval.statistics.paired import (
+    pair_of,
+    paired_replicates,
+    permutation_p,
+    permutations_for,
+)
+
+flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(flags)
+def test_exact_mcnemar_is_the_binomial_test_of_the_changed_images(pairs) -> None:
+    first, second = map(np.array, zip(*pairs, strict=True))
+    found = mcnemar(first, second)
+    changed = found.gained + found.lost
+    assert changed == (first != second).sum()
+    coins = stats.binom(changed, 0.5)
+    fewer = min(found.gained, found.lost)
+    if changed:
+        assert found.exact == pytest.approx(stats.binomtest(found.gained, changed).pvalue)
+    assert found.mid_p == pytest.approx(2 * coins.cdf(fewer) - coins.pmf(fewer))
+
+
+def test_mid_p_takes_half_of_what_was_seen_on_either_side() -> None:
+    found = mcnemar([0] * 3 + [1], [1] * 3 + [0])  # 3 gained, 1 lost
+    pmf = stats.binom.pmf(range(5), 4, 0.5)
+    assert found.exact == pytest.approx(2 * (pmf[0] + pmf[1]))
+    assert found.mid_p == pytest.approx(2 * (pmf[0] + pmf[1] / 2))
+    assert mcnemar([0, 1], [1, 0]).mid_p == 1
+
+
+def test_mcnemar_refuses_what_are_no_flags_of_the_same_images() -> None:
+    with pytest.raises(InputError, match="not of n images"):
+        mcnemar([0, 1], [1])
+    with pytest.raises(InputError, match="0 or 1"):
+        mcnemar([0, 2], [1, 0])
+
+
+def test_holm_rejects_as_his_procedure_does_step_by_step() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        p = random.uniform(0, 0.2, 6).round(2)
+        rejected = np.zeros(6, dtype=bool)
+        for step, index in enumerate(np.argsort(p, kind="stable")):
+            if p[index] > 0.05 / (6 - step):
+                break
+            rejected[index] = True
+        assert np.array_equal(holm(p) <= 0.05 + 1e-12, rejected)
+
+
+def test_holm_refuses_what_is_no_p_value() -> None:
+    with pytest.raises(InputError, match=r"1\.5 is no p-value"):
+        holm([0.5, 1.5])
+    with pytest.raises(InputError, match="nan is no p-value"):
+        holm([np.nan])
+    assert len(holm([])) == 0
+
+
+def test_the_permutation_test_comes_to_the_p_value_of_all_swaps() -> None:
+    random = np.random.default_rng(1)
+    first, second = random.normal(0, 1, 8), random.normal(0.8, 1, 8)
+    changes = second - first
+    means = [abs(np.dot(signs, changes)) for signs in itertools.product((-1, 1), repeat=8)]
+    exact = np.mean([mean >= abs(changes.sum()) - 1e-12 for mean in means])
+    found = permutation_p(pair_of(mean_of, [first], [second]), 20_000)
+    assert 0.01 < exact < 0.5
+    assert float(found) == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000))
+
+
+def test_a_permutation_swaps_all_that_an_image_has() -> None:
+    """A quantity that is no mean: brute force over swaps, columns staying together."""
+
+    def product_of_means(x, y):
+        means = mean_of(np.stack([x, y], axis=1))
+        return lambda weights: means(weights).prod(axis=1)
+
+    random = np.random.default_rng(2)
+    first, second = random.normal(1, 1, (2, 6)), random.normal(2, 1, (2, 6))
+    pair = pair_of(product_of_means, list(first), list(second))
+    differences = []
+    for swap in itertools.product((False, True), repeat=6):
+        one, other = np.where(swap, second, first), np.where(swap, first, second)
+        differences.append(other.mean(axis=1).prod() - one.mean(axis=1).prod())
+    assert float(pair.difference) == pytest.approx(differences[0])
+    exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
+    assert float(permutation_p(pair, 20_000)) == pytest.approx(exact, abs=0.015)
+
+
+def test_a_p_value_of_a_difference_that_no_swap_reaches_is_the_smallest_there_is() -> None:
+    assert float(permutation_p(pair_of(mean_of, [[0.0] * 40], [[1.0] * 40]), 999)) == 1 / 1000
+
+
+def test_a_number_that_a_swap_leaves_undefined_counts_against_a_difference() -> None:
+    def undefined(values):
+        mean = mean_of(values)
+        return lambda weights: np.where(weights[:, 0] == 1, mean(weights), np.nan)
+
+    pair = pair_of(undefined, [[0.0] * 20], [[1.0] * 20])
+    pair = pair.__class__(mean_of([0.0] * 20), mean_of([1.0] * 20), pair.both, 20)
+    assert float(permutation_p(pair, 99)) == 1.0
+
+
+def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
+    random = np.random.default_rng(3)
+    found = []
+    for seed in range(300):
+        first, second = random.exponential(size=(2, 30, 2))
+        found.append(permutation_p(pair_of(mean_of, [first], [second]), 199, seed))
+    rejected = (np.array(found) <= 0.05).mean()
+    assert np.array(found).shape == (300, 2)
+    assert 0.03 < rejected < 0.08
+
+
+@pytest.mark.parametrize("family", [1, 7, 100])
+def test_enough_permutations_leave_holm_room_below_its_smallest_threshold(family) -> None:
+    count = permutations_for(family)
+    assert holm([50 / (count + 1)] + [1.0] * (family - 1))[0] <= 0.05 + 1e-12
+    assert holm([50 / count] + [1.0] * (family - 1))[0] > 0.05
+    with pytest.raises(InputError, match="family of 0 tests"):
+        permutations_for(0)
+
+
+def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
+    random = np.random.default_rng(4)
+    images = random.normal(0, 10, 300)  # what both networks find hard
+    first, second = images, images + random.normal(0.5, 1, 300)
+    pair = pair_of(mean_of, [first], [second])
+    found = paired_replicates(pair, 1000)
+    by_hand = replicates(mean_of(second - first), 300, 1000)
+    assert found == pytest.approx(by_hand)
+    interval = basic(float(pair.difference), found)
+    half = 1.96 * (second - first).std() / np.sqrt(300)
+    assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_sets_of_images_are_resampled_apart_and_the_first_as_if_it_were_alone() -> None:
+    (both,) = resampled((5, 8), 20, seed=3)
+    (alone,) = resampled(5, 20, seed=3)
+    assert np.array_equal(both[:, :5], alone)
+    assert (both[:, 5:].sum(axis=1) == 8).all()
+    assert len({tuple(row) for row in both[:, 5:]}) > 10
+
+
+def test_sides_of_different_images_are_refused() -> None:
+    with pytest.raises(InputError, match="not of the same images"):
+        pair_of(mean_of, [[1, 2]], [[1]])
+    with pytest.raises(InputError, match="are not the 2 of each side"):
+        pair_of(mean_of, [[1, 2]], [[1, 3]], images=(1, 2))
+    with pytest.raises(InputError, match="at least 1 of each"):
+        list(resampled((3, 0)))
