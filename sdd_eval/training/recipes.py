@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sdd_eval import plugins, records
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
+from sdd_eval.training.bounds import (
+    ABOVE_0,
+    BELOW_1,
+    FROM_0,
+    FROM_1,
+    bounds_of,
+    refuse_outside,
+)
 from sdd_eval.training.methods.method import Method
 
-#: For each numeric field of a recipe: what it must be, and whether it is.
-_BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "sd_dropout": ("0 or more", lambda value: value >= 0),
-    "drop": ("0 or more and below 1", lambda value: 0 <= value < 1),
-    "temperature": ("above 0", lambda value: value > 0),
-    "hidden_layers": ("0 or more", lambda value: value >= 0),
-    "seed": ("0 or more", lambda value: value >= 0),
-    "epochs": ("1 or more", lambda value: value >= 1),
-    "batch_size": ("1 or more", lambda value: value >= 1),
-    "lr": ("above 0", lambda value: value > 0),
-    "momentum": ("0 or more and below 1", lambda value: 0 <= value < 1),
-    "weight_decay": ("0 or more", lambda value: value >= 0),
+_BOUNDS = {
+    "sd_dropout": FROM_0,
+    "drop": BELOW_1,
+    "temperature": ABOVE_0,
+    "hidden_layers": FROM_0,
+    "seed": FROM_0,
+    "epochs": FROM_1,
+    "batch_size": FROM_1,
+    "lr": ABOVE_0,
+    "momentum": BELOW_1,
+    "weight_decay": FROM_0,
 }
 
 
 def checked(recipe: Recipe) -> Recipe:
-    """The recipe with its method's name spelt with underscores.
+    """The recipe with its method's name spelt with underscores and its settings written out.
 
     Raises:
-        InputError: a value is impossible, or the method is unknown.
+        InputError: a value is impossible, or the method or one of its settings is unknown.
     """
-    for name, (accepted, holds) in _BOUNDS.items():
-        value = getattr(recipe, name)
-        if not math.isfinite(value) or not holds(value):
-            raise InputError(f"{name} is {value}; it must be {accepted}")
+    refuse_outside(recipe, _BOUNDS)
     given = recipe.milestones
     if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
         raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
@@ -48,7 +51,7 @@ def checked(recipe: Recipe) -> Recipe:
     recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
     if recipe.method not in plugins.names("methods"):
         raise unknown_name("method", recipe.method, plugins.names("methods"))
-    return recipe
+    return dataclasses.replace(recipe, method_options=settings_of(method_of(recipe)))
 
 
 def _choices() -> dict[str, tuple[str, ...]]:
@@ -64,7 +67,7 @@ def method_of(recipe: Recipe) -> Method:
     """The recipe's method with its settings, which may be text from a command line.
 
     Raises:
-        InputError: the method does not have such a setting, or it is of another type.
+        InputError: the method does not have such a setting, or its value will not do.
     """
     kind = plugins.load("methods", recipe.method)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -72,8 +75,15 @@ def method_of(recipe: Recipe) -> Method:
         if name not in fields:
             raise unknown_name(f"option of method {recipe.method!r}", name, fields)
     settings = {name: parsed(value) for name, value in recipe.method_options.items()}
-    method: Method = records.decode(kind, settings, f"method {recipe.method}")
+    where = f"method {recipe.method}: "
+    method: Method = records.decode(kind, settings, where.removesuffix(": "))
+    refuse_outside(method, bounds_of(kind), where)
     return method
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """All settings of a method by name, the defaults among them."""
+    return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}  # type: ignore[arg-type]
 
 
 def parsed(value: Any) -> Any:

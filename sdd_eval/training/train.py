@@ -89,7 +89,6 @@ def train_on(
 ) -> Card:
     """`train` with images of your own, in a folder of your own; `material` is read if needed."""
     recipe = checked(recipe)
-    method_of(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
     with store.locked(place, "training"):
         if overwrite and _blocked(place, recipe):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import forward
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,6 @@ class CrossEntropy:
         """The term `ce`."""
         from torch.nn import functional
 
-        activations = step.network.activations(step.batch.pixels)
-        logits = step.network.classify(activations["features"]).float()
+        logits, activations = forward(step.network, step.batch.pixels)
         ce = functional.cross_entropy(logits, step.batch.labels)
         return Losses({"ce": ce}, logits, activations)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from sdd_eval.training.methods.passes import kl, log_softmax
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -40,8 +42,8 @@ def sd_dropout_loss(
     """
     u = dropped(features, drop, generator)
     v = dropped(features if others is None else others, drop, generator)
-    log_u, log_v = (_log_softmax(logits, temperature) for logits in _both(classifier, u, v))
-    divergence = _kl(log_u, log_v, direction) + _kl(log_v, log_u, direction)
+    log_u, log_v = (log_softmax(logits, temperature) for logits in _both(classifier, u, v))
+    divergence = _directed_kl(log_u, log_v, direction) + _directed_kl(log_v, log_u, direction)
     return temperature**2 * divergence
 
 
@@ -68,16 +70,10 @@ def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple
     return logits[: len(u)], logits[len(u) :]
 
 
-def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities at a temperature, in float32 at least."""
-    logits = logits.float() if logits.element_size() < 4 else logits
-    return (logits / temperature).log_softmax(dim=1)
-
-
-def _kl(reference: Tensor, other: Tensor, direction: Direction) -> Tensor:
+def _directed_kl(reference: Tensor, other: Tensor, direction: Direction) -> Tensor:
     """KL(reference‖other), batch mean, of log-probabilities."""
     if direction == "forward":
         reference = reference.detach()
     if direction == "reverse":
         other = other.detach()
-    return (reference.exp() * (reference - other)).sum(dim=1).mean()
+    return kl(reference, other)

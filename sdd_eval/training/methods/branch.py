@@ -1,0 +1,87 @@
+"""The branches of "Be your own teacher": an early map → a feature like the last, and logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sdd_eval.errors import InputError
+from sdd_eval.models.network import FEATURES, Network
+
+#: After which layers a branch leaves.
+LAYERS = ("layer1", "layer2", "layer3")
+
+
+class Branch(nn.Module):
+    """A bottleneck to the last map's side and width, pooling, and a classifier of its own."""
+
+    def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
+        """Channels of the map, width of the network's feature, and k of the k×k convolution.
+
+        The bottleneck is a quarter as wide as the feature, as in the code of the BYOT paper.
+        """
+        super().__init__()
+        narrow = max(1, width // 4)
+        self.bottleneck = nn.Sequential(
+            *_convolution(ins, narrow, 1),
+            *_convolution(narrow, narrow, stride),
+            *_convolution(narrow, width, 1),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, ins, h, w) → the pooled feature (n, width), and logits (n, classes)."""
+        feature = self.pool(self.bottleneck(maps)).flatten(1)
+        return feature, self.classifier(feature)
+
+
+def branches(network: Network) -> dict[str, Branch]:
+    """A branch for each of the layers, fitted to the network's maps.
+
+    k is how often the last layer's side goes into the map's: 8, 4 and 2 in a ResNet-18.
+
+    Raises:
+        InputError: the network has no such layer, or what it gives there are no maps.
+    """
+    spec = network.spec
+    _refuse_without(LAYERS, network)
+    shapes = _shapes(network)
+    for layer in LAYERS:
+        if len(shapes[layer]) != 4:
+            raise InputError(
+                f"method byot puts a branch on the maps after {layer}, but arch {spec.arch!r} "
+                f"gives {tuple(shapes[layer][1:])} there for each image"
+            )
+    maps = {name: shape for name, shape in shapes.items() if len(shape) == 4}
+    last = [shape[-1] for name, shape in maps.items() if name.startswith("layer")][-1]
+    width = shapes[FEATURES][1]
+    return {
+        layer: Branch(shapes[layer][1], width, max(1, shapes[layer][-1] // last), spec.classes)
+        for layer in LAYERS
+    }
+
+
+def _refuse_without(layers: tuple[str, ...], network: Network) -> None:
+    missing = [layer for layer in layers if layer not in network.stages()]
+    if missing:
+        raise InputError(
+            f"method byot puts branches after {', '.join(layers)}; arch {network.spec.arch!r} "
+            f"has no {missing[0]}: its stages are {', '.join(network.stages())}"
+        )
+
+
+def _shapes(network: Network) -> dict[str, torch.Size]:
+    """The shape of what each stage gives for one image; the network is left as it was."""
+    spec, training = network.spec, network.training
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
+    with torch.no_grad():
+        seen = network.eval().activations(image)
+    network.train(training)
+    return {name: maps.shape for name, maps in seen.items()}
+
+
+def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:
+    """A side×side convolution of that stride, its batch norm and a ReLU."""
+    convolution = nn.Conv2d(ins, outs, side, stride=side, bias=False)
+    return convolution, nn.BatchNorm2d(outs), nn.ReLU()

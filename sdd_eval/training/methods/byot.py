@@ -1,0 +1,78 @@
+"""Be your own teacher (Zhang, Song, Gao, Chen, Bao, Ma, ICCV 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.bounds import ABOVE_0, BELOW_1, FROM_0, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import distilled, forward, precise
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class OwnTeacher:
+    """Branches after layer1, layer2 and layer3 learn from labels and from the network's end.
+
+    CE + λ_KD · (0.9 Σ CEᵢ + 0.1 · T² Σ KL(end‖i) + 1e-6 Σ MSE(featureᵢ, feature)), the end without
+    gradient in both. The branches are left behind at export.
+    """
+
+    name: ClassVar[str] = "byot"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    kd_weight: float = setting(0.1, FROM_0)
+    """Weight λ_KD of all that the branches learn; 0.1 made the paper's Table 1."""
+    kd_share: float = setting(0.1, BELOW_1)
+    """Share of the network's end, against the labels', in what a branch learns."""
+    kd_temperature: float = setting(3.0, ABOVE_0)
+    """Temperature T of the distillation."""
+    feature_weight: float = setting(1e-6, FROM_0)
+    """Weight of the mean squared distance between a branch's feature and the network's."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """A branch for each of the three layers.
+
+        Raises:
+            InputError: the network lacks one of them.
+        """
+        from sdd_eval.training.methods.branch import branches
+
+        return dict(branches(network))
+
+    def losses(self, step: Step) -> Losses:
+        """The terms `ce`, and `branch_ce`, `kd` and `features`, each a sum over the branches."""
+        from torch.nn import functional
+
+        labels = step.batch.labels
+        logits, activations = forward(step.network, step.batch.pixels)
+        end = precise(activations["features"]).detach()
+        ces: list[Tensor] = []
+        kds: list[Tensor] = []
+        distances: list[Tensor] = []
+        for layer, branch in step.parts.items():
+            feature, guess = map(precise, branch(activations[layer]))
+            ces.append(functional.cross_entropy(guess, labels))
+            kds.append(distilled(logits, guess, self.kd_temperature))
+            distances.append(functional.mse_loss(feature, end))
+        terms = {
+            "ce": functional.cross_entropy(logits, labels),
+            "branch_ce": sum(ces[1:], start=ces[0]),
+            "kd": sum(kds[1:], start=kds[0]),
+            "features": sum(distances[1:], start=distances[0]),
+        }
+        return Losses(terms, logits, activations, weights=self._weights())
+
+    def _weights(self) -> dict[str, float]:
+        shares = {
+            "branch_ce": 1 - self.kd_share,
+            "kd": self.kd_share,
+            "features": self.feature_weight,
+        }
+        return {name: self.kd_weight * share for name, share in shares.items()}

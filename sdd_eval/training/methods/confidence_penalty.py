@@ -1,0 +1,47 @@
+"""The confidence penalty (Pereyra, Tucker, Chorowski, Kaiser, Hinton, ICLR workshop 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.bounds import FROM_0, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import forward, log_softmax
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class ConfidencePenalty:
+    """CE − β · H(p): predictions of low entropy are penalised.
+
+    "Regularizing Neural Networks by Penalizing Confident Output Distributions", equation 2; β = 0.1
+    is what served best there on CIFAR-10. The entropy is in nats, batch mean.
+    """
+
+    name: ClassVar[str] = "confidence_penalty"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    penalty_weight: float = setting(0.1, FROM_0)
+    """Weight β of the negative entropy."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The terms `ce` and `negative_entropy`."""
+        from torch.nn import functional
+
+        logits, activations = forward(step.network, step.batch.pixels)
+        logs = log_softmax(logits)
+        terms = {
+            "ce": functional.cross_entropy(logits, step.batch.labels),
+            "negative_entropy": (logs.exp() * logs).sum(dim=1).mean(),
+        }
+        return Losses(terms, logits, activations, weights={"negative_entropy": self.penalty_weight})

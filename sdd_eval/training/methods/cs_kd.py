@@ -1,0 +1,53 @@
+"""Class-wise self-knowledge distillation (Yun, Park, Lee, Shin, CVPR 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import distilled, forward
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class ClasswiseDistillation:
+    """CE, and the prediction for another image of the same class as its teacher.
+
+    CE + λ_KD · T² · KL(partner‖image). The partners' pass leaves no gradient but is in train mode,
+    a pass of its own after the images': batch norm takes statistics of each. The SD-Dropout term
+    looks at the images, not at their partners.
+    """
+
+    name: ClassVar[str] = "cs_kd"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = True
+
+    kd_weight: float = setting(1.0, FROM_0)
+    """Weight λ_KD of the distillation."""
+    kd_temperature: float = setting(4.0, ABOVE_0)
+    """Temperature T of the distillation."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The terms `ce` and `kd`."""
+        import torch
+        from torch.nn import functional
+
+        assert step.batch.partners is not None
+        logits, activations = forward(step.network, step.batch.pixels)
+        with torch.no_grad():
+            partners, _ = forward(step.network, step.batch.partners)
+        terms = {
+            "ce": functional.cross_entropy(logits, step.batch.labels),
+            "kd": distilled(partners, logits, self.kd_temperature),
+        }
+        return Losses(terms, logits, activations, weights={"kd": self.kd_weight})

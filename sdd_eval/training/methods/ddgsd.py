@@ -1,0 +1,71 @@
+"""Data-distortion guided self-distillation (Xu and Liu, AAAI 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import distilled, forward, precise
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class DistortionGuided:
+    """Two augmented views of each image teach each other.
+
+    CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)], teachers without gradient
+    + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one pass, so
+    batch norm sees them together.
+    """
+
+    name: ClassVar[str] = "ddgsd"
+    views: ClassVar[int] = 2
+    partners: ClassVar[bool] = False
+
+    kd_weight: float = setting(1.0, FROM_0)
+    """Weight λ_KD of the distillation."""
+    kd_temperature: float = setting(3.0, ABOVE_0)
+    """Temperature T of the distillation."""
+    mmd_weight: float = setting(0.005, FROM_0)
+    """Weight of the squared distance between the two views' mean features."""
+    sdd: Literal["authors", "plain"] = "authors"
+    """SD-Dropout's masks: authors (one on each view, as the paper ran it) or plain (on view 1)."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The terms `ce`, `kd` and `mmd`."""
+        import torch
+        from torch.nn import functional
+
+        logits, activations = forward(step.network, torch.cat(step.batch.views))
+        one, two = logits.chunk(2)
+        first, second = _parted(activations)
+        ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
+        means = [precise(seen["features"]).mean(dim=0) for seen in (first, second)]
+        terms = {
+            "ce": ces[0] + ces[1],
+            "kd": distilled(one, two, self.kd_temperature)
+            + distilled(two, one, self.kd_temperature),
+            "mmd": (means[0] - means[1]).square().sum(),
+        }
+        weights = {"kd": self.kd_weight, "mmd": self.mmd_weight}
+        others = second if self.sdd == "authors" else None
+        return Losses(terms, one, first, others=others, weights=weights)
+
+
+def _parted(activations: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The activations of the first view and of the second."""
+    halves = {name: seen.chunk(2) for name, seen in activations.items()}
+    return (
+        {name: one for name, (one, _) in halves.items()},
+        {name: two for name, (_, two) in halves.items()},
+    )

@@ -1,0 +1,41 @@
+"""Label smoothing (Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.bounds import BELOW_1, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import forward
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class LabelSmoothing:
+    """Cross-entropy of labels of which a share is spread over all classes, the right one too."""
+
+    name: ClassVar[str] = "ls"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    smoothing: float = setting(0.1, BELOW_1)
+    """Share of each label that is spread evenly over all classes."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The term `smoothed_ce`."""
+        from torch.nn import functional
+
+        logits, activations = forward(step.network, step.batch.pixels)
+        smoothed = functional.cross_entropy(
+            logits, step.batch.labels, label_smoothing=self.smoothing
+        )
+        return Losses({"smoothed_ce": smoothed}, logits, activations)

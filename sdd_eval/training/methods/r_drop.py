@@ -1,0 +1,58 @@
+"""R-Drop (Liang et al., "R-Drop: Regularized Dropout for Neural Networks", NeurIPS 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sdd_eval.training.bounds import BELOW_1, FROM_0, setting
+from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.passes import kl, log_softmax, precise
+from sdd_eval.training.methods.sd_dropout import dropped
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdd_eval.models.network import Network
+
+
+@dataclass(frozen=True)
+class RDrop:
+    """Cross-entropy of two dropped predictions, and the distance between them.
+
+    CE₁ + CE₂ + α · ½ [KL(p₁‖p₂) + KL(p₂‖p₁)] at temperature 1, gradients through both (equations
+    3 to 5). Here only the last feature is dropped, as in SD-Dropout, so the backbone runs once for
+    both passes. SD-Dropout differs: its CE is the undropped logits', its T is 3. α = 0.6 is the
+    original's on images, the rate SD-Dropout's.
+    """
+
+    name: ClassVar[str] = "r_drop"
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    consistency_weight: float = setting(0.6, FROM_0)
+    """Weight α of the distance between the two predictions."""
+    rate: float = setting(0.5, BELOW_1)
+    """Probability with which a feature is dropped."""
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """None."""
+        return {}
+
+    def losses(self, step: Step) -> Losses:
+        """The terms `dropped_ce`, of both passes, and `consistency`."""
+        import torch
+        from torch.nn import functional
+
+        activations = step.network.activations(step.batch.pixels)
+        feature = activations["features"]
+        passes = [dropped(feature, self.rate, step.generator) for _ in range(2)]
+        one, two = precise(step.network.classify(torch.cat(passes))).chunk(2)
+        ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
+        log_one, log_two = log_softmax(one), log_softmax(two)
+        terms = {
+            "dropped_ce": ces[0] + ces[1],
+            "consistency": (kl(log_one, log_two) + kl(log_two, log_one)) / 2,
+        }
+        weights = {"consistency": self.consistency_weight}
+        return Losses(terms, one, activations, weights=weights)
