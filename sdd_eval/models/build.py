@@ -14,6 +14,7 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.models.foreign import check_name, foreign, refuse_code
 from sdd_eval.models.head import halves
 from sdd_eval.models.network import Network
+from sdd_eval.models.stages import staged
 from sdd_eval.records import ModelSpec
 
 #: Units of a hidden fully connected layer (the paper's Table 13).
@@ -55,7 +56,8 @@ def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Ne
     last: nn.Module = found.classifier
     if hidden_layers:
         last = classifier(found.classifier.in_features, spec.classes, hidden_layers)
-    return Network(spec, found.backbone, last, head=found.head)
+    backbone = staged(found.backbone, found.classifier.in_features, images)
+    return Network(spec, backbone, last, head=found.head)
 
 
 def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:

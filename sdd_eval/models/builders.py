@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from sdd_eval.models.densenet import Place
     from sdd_eval.models.network import Stages
     from sdd_eval.models.resnet import Padding
 
@@ -90,7 +91,14 @@ def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
     """DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
     from sdd_eval.models.densenet import densenet_bc
 
-    return densenet_bc(channels, depth=100, growth=12)
+    return densenet_bc(channels, (16, 16, 16), growth=12)
+
+
+def densenet121(classes: int, channels: int, image_size: int, newest: Place = "last") -> Stages:
+    """The paper's DenseNet-121 for 32-pixel images, growth 32, 3×3 stem: 7 M parameters."""
+    from sdd_eval.models.densenet import densenet_bc
+
+    return densenet_bc(channels, (6, 12, 24, 16), growth=32, newest=newest)
 
 
 def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
@@ -105,6 +113,13 @@ def resnet34(classes: int, channels: int, image_size: int, width: int = 64) -> S
     from sdd_eval.models.resnet import resnet
 
     return resnet(channels, (3, 4, 6, 3), width, shortcut="B")
+
+
+def resnet50(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """The paper's ResNet-50 for 32-pixel images, of bottleneck blocks: 23.7 M parameters."""
+    from sdd_eval.models.resnet import Bottleneck, resnet
+
+    return resnet(channels, (3, 4, 6, 3), width, shortcut="B", block=Bottleneck)
 
 
 def resnet18w16(classes: int, channels: int, image_size: int) -> Stages:

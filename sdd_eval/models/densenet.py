@@ -1,25 +1,35 @@
 """DenseNet-BC for small images (Huang, Liu, van der Maaten, Weinberger, CVPR 2017).
 
-Each layer's new channels come after those that it was given. Initialised as PyTorch does.
+A 3×3 stem of stride 1 and no max-pooling. Initialised as PyTorch does.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sdd_eval.errors import unknown_name
 from sdd_eval.models.network import Stages
+
+#: Where a layer puts its new channels: after those that it was given, as the authors' code does, or
+#: before them, as one common public code does. The weights have the same shapes.
+PLACES = ("last", "first")
+
+Place = Literal["last", "first"]
 
 
 class DenseLayer(nn.Module):
     """A 1×1 bottleneck of 4 × growth channels and a 3×3 convolution, each after BN and ReLU."""
 
-    def __init__(self, ins: int, growth: int) -> None:
-        """Channels in, and channels added."""
+    def __init__(self, ins: int, growth: int, newest: Place = "last") -> None:
+        """Channels in, channels added, and where these go."""
         super().__init__()
+        self.newest = newest
         self.bn1 = nn.BatchNorm2d(ins)
         self.conv1 = nn.Conv2d(ins, 4 * growth, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(4 * growth)
@@ -29,19 +39,30 @@ class DenseLayer(nn.Module):
         """(n, ins, h, w) → (n, ins + growth, h, w)."""
         y = self.conv1(functional.relu(self.bn1(x), inplace=True))
         y = self.conv2(functional.relu(self.bn2(y), inplace=True))
-        return torch.cat([x, y], dim=1)
+        return torch.cat([x, y] if self.newest == "last" else [y, x], dim=1)
 
 
-def densenet_bc(channels: int, depth: int, growth: int, compression: float = 0.5) -> Stages:
-    """A backbone of three dense blocks, (depth − 4) / 6 layers each, with transitions between."""
-    count = (depth - 4) // 6
+def densenet_bc(
+    channels: int,
+    blocks: Sequence[int],
+    growth: int,
+    compression: float = 0.5,
+    newest: Place = "last",
+) -> Stages:
+    """A backbone of dense blocks `layer1` … of so many layers each, with transitions between.
+
+    Raises:
+        InputError: there is no such place for new channels.
+    """
+    if newest not in PLACES:
+        raise unknown_name("newest", str(newest), PLACES)
     width = 2 * growth
     stages: dict[str, nn.Module] = {"conv1": nn.Conv2d(channels, width, 3, padding=1, bias=False)}
-    for index in (1, 2, 3):
-        layers = [DenseLayer(width + growth * layer, growth) for layer in range(count)]
+    for index, count in enumerate(blocks, start=1):
+        layers = [DenseLayer(width + growth * layer, growth, newest) for layer in range(count)]
         stages[f"layer{index}"] = nn.Sequential(*layers)
         width += growth * count
-        if index < 3:
+        if index < len(blocks):
             narrow = int(width * compression)
             stages[f"trans{index}"] = _transition(width, narrow)
             width = narrow

@@ -25,7 +25,8 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.")
 
 #: Names of the built-in networks in public code → ours, one after the other: torchvision and its
 #: descendants, pytorch-cifar100 (conv2_x, residual_function), WideResNet-pytorch and
-#: densenet-pytorch (block1.layer.0), pytorch-classification (dense1.0), efficient_densenet.
+#: densenet-pytorch (block1.layer.0), pytorch-classification (dense1.0), pytorch-cifar (trans1.bn;
+#: its DenseNets have `newest` "first"), efficient_densenet.
 RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"^(fc|linear|head|logits|output|last_linear)\.", "classifier."),
     (r"\.downsample\.", ".shortcut."),
@@ -37,8 +38,11 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"\.residual_function\.1\.", ".bn1."),
     (r"\.residual_function\.3\.", ".conv2."),
     (r"\.residual_function\.4\.", ".bn2."),
+    (r"\.residual_function\.6\.", ".conv3."),
+    (r"\.residual_function\.7\.", ".bn3."),
     (r"^block(\d)\.layer\.", r"layer\1."),
     (r"^dense(\d)\.", r"layer\1."),
+    (r"^trans(\d)\.(bn|conv)\.", r"trans\1.\g<2>1."),
     (r"^bn\.", "bn1."),
     (r"^features\.conv0\.", "conv1."),
     (r"^features\.norm(_final|5)\.", "bn1."),

@@ -115,6 +115,11 @@ class Network(nn.Module):
         if position == "layer4":
             return FEATURES
         layers = [name for name in self.stages() if name.startswith("layer")]
+        if not layers:
+            raise InputError(
+                f"arch {self.spec.arch!r} is not a sequence of parts called layer1 …: its only "
+                f"position is layer4, the feature, not {position!r}"
+            )
         if position not in layers:
             raise unknown_name("position", position, {*layers, "layer4"})
         return position

@@ -26,6 +26,9 @@ Padding = Literal["end", "both"]
 class Block(nn.Module):
     """Two 3×3 convolutions with batch norm, and a shortcut, added before the last ReLU."""
 
+    #: A block is as wide outside as inside.
+    widening = 1
+
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
         """Channels in and out, the stride of the first convolution, the shortcut."""
         super().__init__()
@@ -39,6 +42,32 @@ class Block(nn.Module):
         """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
         y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y)) + self.shortcut(x)
+        return functional.relu(y, inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions with batch norm, and a shortcut, added before the last ReLU."""
+
+    #: How many times wider a block is outside than inside.
+    widening = 4
+
+    def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
+        """Channels in and out, the stride of the 3×3 convolution, the shortcut."""
+        super().__init__()
+        inner = outs // self.widening
+        self.conv1 = nn.Conv2d(ins, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, outs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outs)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
+        y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = functional.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y)) + self.shortcut(x)
         return functional.relu(y, inplace=True)
 
 
@@ -69,8 +98,11 @@ def resnet(
     width: int,
     shortcut: Literal["A", "B"],
     padding: Padding = "end",
+    block: type[Block | Bottleneck] = Block,
 ) -> Stages:
     """A backbone: stages `layer1` … of so many blocks each, widths doubling from `width`.
+
+    `width` is that of the stem and inside the first stage's blocks.
 
     Raises:
         InputError: there is no such padding.
@@ -78,8 +110,15 @@ def resnet(
     if padding not in PADDINGS:
         raise unknown_name("padding", str(padding), PADDINGS)
 
-    def change(ins: int, outs: int) -> nn.Module:
-        return _projection(ins, outs, 2) if shortcut == "B" else ZeroPad(outs, padding)
+    def change(ins: int, outs: int, stride: int) -> nn.Module:
+        if ins == outs:
+            return nn.Identity()
+        return _projection(ins, outs, stride) if shortcut == "B" else ZeroPad(outs, padding)
+
+    def stage(ins: int, outs: int, stride: int, count: int) -> nn.Module:
+        first = block(ins, outs, stride, change(ins, outs, stride))
+        rest = (block(outs, outs, 1, nn.Identity()) for _ in range(count - 1))
+        return nn.Sequential(first, *rest)
 
     stages: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(channels, width, 3, padding=1, bias=False),
@@ -88,15 +127,9 @@ def resnet(
     }
     ins = outs = width
     for index, count in enumerate(blocks):
-        outs = width * 2**index
-        first = Block(ins, outs, 2, change(ins, outs)) if index else _same(outs)
-        stages[f"layer{index + 1}"] = nn.Sequential(first, *(_same(outs) for _ in range(count - 1)))
+        outs = width * 2**index * block.widening
+        stages[f"layer{index + 1}"] = stage(ins, outs, 2 if index else 1, count)
         ins = outs
     stages["pool"] = nn.AdaptiveAvgPool2d(1)
     stages["flatten"] = nn.Flatten()
     return Stages(stages, outs)
-
-
-def _same(width: int) -> Block:
-    """A block that changes neither channels nor resolution."""
-    return Block(width, width, 1, nn.Identity())

@@ -124,6 +124,84 @@ def test_torchvisions_networks_give_features_and_the_same_logits(name, head):
     assert_parted(network, torch.rand(2, 3, 32, 32), whole)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    # torchvision's own counts for 1,000 classes
+    [("resnet18", 11_689_512), ("resnet50", 25_557_032), ("resnet152", 60_192_808)],
+)
+def test_the_stages_of_torchvisions_resnets_are_reached_by_name(name, parameters):
+    network, whole = same_weights(spec(f"torchvision:{name}", classes=1000, size=32))
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert [key for key in network.stages() if key.startswith("layer")] == [
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+    ]
+    images = torch.rand(2, 3, 32, 32)
+    assert_parted(network, images, whole)
+    with torch.no_grad():
+        seen, logits = network.activations(images), network(images)
+        for stage in ("layer1", "layer2", "layer3"):
+            assert network.stage_of(stage) == stage
+            assert seen[stage].ndim == 4
+            assert torch.equal(network.classify(seen[stage], stage), logits)
+    names = {f"backbone.{key}" for key in whole.state_dict() if not key.startswith("fc.")}
+    assert names == {key for key in network.state_dict() if key.startswith("backbone.")}
+
+
+def test_trying_the_stages_out_leaves_no_trace_in_the_batch_norms():
+    network, whole = same_weights(spec("torchvision:resnet18", size=32))
+    assert network.training
+    assert torch.equal(network.backbone.bn1.running_mean, whole.bn1.running_mean)
+    assert not network.backbone.layer4[1].bn2.num_batches_tracked
+
+
+@pytest.mark.parametrize("factory", ["Twice", "Dropping", "Own"])
+def test_a_network_that_is_more_than_its_parts_in_order_has_no_stages(nets, factory):
+    nets.write_text(
+        textwrap.dedent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Twice(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer1 = nn.Conv2d(3, 3, 3, padding=1)
+                    self.pool = nn.AdaptiveAvgPool2d(1)
+                    self.fc = nn.Linear(3, 10)
+
+                def run(self, x):
+                    return self.layer1(self.layer1(x))
+
+                def forward(self, x):
+                    return self.fc(torch.flatten(self.pool(self.run(x)), 1))
+
+
+            class Dropping(Twice):
+                def run(self, x):
+                    return nn.functional.dropout(self.layer1(x), 0.5, self.training)
+
+
+            class Own(Twice):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Parameter(torch.ones(1))
+
+                def run(self, x):
+                    return self.scale * self.layer1(x)
+            """
+        )
+    )
+    network = build(spec(f"{nets}:{factory}"), trust_code=True)
+    assert list(network.stages()) == ["backbone"]
+    with pytest.raises(InputError, match=rf"{factory}' is not a sequence of parts called layer1"):
+        network.stage_of("layer2")
+    assert network.stage_of("layer4") == "features"
+
+
 def test_options_are_the_builders_own():
     network = build(spec("torchvision:vit_b_16", size=16, image_size=16))
     assert network.backbone.encoder.pos_embedding.shape == (1, 2, 768)
@@ -165,6 +243,7 @@ def test_timms_networks_give_features_and_the_same_logits():
     for name, channels in (("resnet10t", 1), ("mobilenetv3_small_050", 3)):
         network, whole = same_weights(spec(f"timm:{name}", size=32, channels=channels))
         assert_parted(network, torch.rand(2, channels, 32, 32), whole)
+        assert ("layer3" in network.stages()) == (name == "resnet10t")
 
 
 @pytest.mark.parametrize("name", ["hf-hub:someone/net", "local-dir:/tmp", "resnet18o"])

@@ -13,9 +13,11 @@ BUILT_IN = [
     "resnet20_b",
     "resnet18",
     "resnet34",
+    "resnet50",
     "resnet18w16",
     "wrn_28_10",
     "densenet_bc_100_12",
+    "densenet121",
 ]
 
 
@@ -34,6 +36,11 @@ def parameters(network):
         # 11.22 M as the literature counts it; the 16-32-64 family without projections
         ("resnet18", 100, 11_220_132),
         ("resnet34", 100, 21_328_292),
+        # 23.52 M on CIFAR-10, 23.7 M on CIFAR-100, and 6.96 M and 7.05 M in public code
+        ("resnet50", 10, 23_520_842),
+        ("resnet50", 100, 23_705_252),
+        ("densenet121", 10, 6_956_298),
+        ("densenet121", 100, 7_048_548),
         ("resnet8", 10, 75_290),
         ("resnet20", 10, 269_722),
         ("resnet32", 10, 464_154),
@@ -83,6 +90,32 @@ def test_the_paper_s_resnet_keeps_the_resolution_in_its_stem_and_halves_it_three
     shapes = [tuple(seen[f"layer{index}"].shape[1:]) for index in (1, 2, 3, 4)]
     assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
     assert seen["features"].shape == (1, 512)
+
+
+def test_the_deeper_networks_of_the_paper_halve_the_resolution_three_times_too():
+    shapes = {"resnet50": (256, 512, 1024, 2048), "densenet121": (256, 512, 1024, 1024)}
+    for arch, widths in shapes.items():
+        network = build(spec(arch)).eval()
+        with torch.no_grad():
+            seen = network.activations(torch.zeros(1, 3, 32, 32))
+        found = [tuple(seen[f"layer{index}"].shape[1:]) for index in (1, 2, 3, 4)]
+        assert found == [(w, s, s) for w, s in zip(widths, (32, 16, 8, 4), strict=True)]
+        assert seen["features"].shape == (1, widths[-1])
+        assert network.stage_of("layer3") == "layer3"
+
+
+def test_a_bottleneck_block_activates_after_each_convolution_and_after_the_sum():
+    network = build(spec("resnet50")).eval()
+    first, second = network.backbone.layer2[:2]
+    x = torch.randn(1, 256, 4, 4)
+    with torch.no_grad():
+        inner = first.bn2(first.conv2(first.bn1(first.conv1(x)).relu())).relu()
+        expected = (first.bn3(first.conv3(inner)) + first.shortcut(x)).relu()
+        assert torch.allclose(first(x), expected, atol=1e-5)
+        assert first(x).shape == (1, 512, 2, 2)
+        assert second(expected).min() == 0
+    assert first.conv2.stride == (2, 2)
+    assert first.conv1.stride == (1, 1)
 
 
 def test_layers_are_named_as_in_the_usual_resnet():
@@ -136,6 +169,14 @@ def test_a_dense_block_hands_all_its_channels_on_and_a_transition_halves_them():
     ]
 
 
+def test_new_channels_come_last_or_first():
+    for newest, old in (("last", slice(0, 64)), ("first", slice(-64, None))):
+        network = build(spec("densenet121", newest=newest)).eval()
+        with torch.no_grad():
+            seen = network.activations(torch.rand(1, 3, 8, 8))
+        assert torch.equal(seen["layer1"][:, old], seen["conv1"])
+
+
 def test_pixels_are_standardised_by_the_first_layer_and_the_constants_are_no_weights():
     network = build(ModelSpec("small_cnn", 10, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0), 8))
     pixels = torch.tensor([1.0, 0.5, 0.75]).view(1, 3, 1, 1)
@@ -173,7 +214,7 @@ def test_a_backbone_without_stages_is_one_stage():
     pixels = torch.rand(2, 3, 4, 4)
     seen = network.activations(pixels)
     assert torch.equal(network.classify(seen["features"]), network(pixels))
-    with pytest.raises(InputError, match="Known: layer4"):
+    with pytest.raises(InputError, match=r"is not a sequence.*only position is layer4.*'layer1'"):
         network.stage_of("layer1")
 
 
@@ -184,6 +225,7 @@ def test_a_backbone_without_stages_is_one_stage():
         ({"arch": "torchvision:resnt18"}, "torchvision has no network 'resnt18'; near it: resnet"),
         ({"arch": "nets.py:mine"}, "runs code of its own; say --trust-code"),
         ({"arch": "resnet20", "options": {"padding": "left"}}, "unknown padding 'left'"),
+        ({"arch": "densenet121", "options": {"newest": "left"}}, "unknown newest 'left'"),
         ({"classes": 0}, "1 class"),
         ({"std": (0.2, 0.2)}, "differ in their channels"),
         ({"std": (0.2, 0.0, 0.2)}, "do not standardise"),

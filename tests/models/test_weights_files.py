@@ -75,6 +75,27 @@ PUBLIC = {
             (r"^layer4\.", "conv5_x."),
         ),
     ),
+    "pytorch-cifar100, bottlenecks": (
+        "resnet50",
+        lambda s: renamed(
+            s,
+            *((rf"\.conv{n}\.", f".residual_function.{3 * n - 3}.") for n in (1, 2, 3)),
+            *((rf"\.bn{n}\.", f".residual_function.{3 * n - 2}.") for n in (1, 2, 3)),
+            (r"^conv1\.", "conv1.0."),
+            (r"^bn1\.", "conv1.1."),
+            *((rf"^layer{n}\.", f"conv{n + 1}_x.") for n in (1, 2, 3, 4)),
+        ),
+    ),
+    "pytorch-cifar": (
+        "densenet121",
+        lambda s: renamed(
+            s,
+            (r"^layer(\d)\.", r"dense\1."),
+            (r"^trans(\d)\.(bn|conv)1\.", r"trans\1.\2."),
+            (r"^bn1\.", "bn."),
+            (r"^fc\.", "linear."),
+        ),
+    ),
     "WideResNet-pytorch": (
         "wrn_28_10",
         lambda s: renamed(
