@@ -57,3 +57,18 @@ def test_a_photograph_too_small_or_broken_is_named(tmp_path, photos):
         corrupt(photos, "frost", 1, frost_photos=[np.zeros((100, 100, 3), np.uint8)])
     with pytest.raises(InputError, match="no photograph"):
         corrupt(photos, "frost", 1, frost_photos=[])
+
+
+def test_a_folder_stands_for_the_photographs_in_it(tmp_path, photos):
+    (tmp_path / "frosts").mkdir()
+    paths = [tmp_path / "frosts" / name for name in ("a.png", "b.png")]
+    for path, level in zip(paths, (90, 160), strict=True):
+        Image.fromarray(np.full((160, 160, 3), level, np.uint8)).save(path)
+    (tmp_path / "frosts" / "readme.txt").write_text("no photograph")
+    many = photos.repeat(3, axis=0)
+    found = corrupt(many, "frost", 1, frost_photos=[tmp_path / "frosts"])
+    assert np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths))
+    assert not np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths[:1]))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no photographs of frost"):
+        corrupt(photos, "frost", 1, frost_photos=[str(tmp_path / "empty")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image
 
 from sdd_eval.data.corruption import ice
 from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, from_levels
+from sdd_eval.data.readers.image_files import image_files
 from sdd_eval.errors import InputError
 
 #: What a photograph is scaled by, for images of 32 pixels.
@@ -28,7 +29,8 @@ class Photograph:
     pixels: NDArray[np.uint8]
 
 
-#: What stands for a photograph: a file, an array (height, width, 3) uint8, or one that was read.
+#: What stands for a photograph: a file (or a folder of them), an array (height, width, 3) uint8, or
+#: one that was read.
 Photo = Path | str | NDArray[np.uint8] | Photograph
 
 
@@ -36,13 +38,14 @@ def photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, 
     """Read the user's photographs; None where there are none and frost is made up.
 
     Raises:
-        InputError: the list is empty, or one is no image or too small for images of the side.
+        InputError: the list or a folder is empty, or one is no image or too small for images of the
+            side.
     """
     if photos is None:
         return None
     if not photos:
         raise InputError("no photograph of frost was given; name one at least, or none at all")
-    read = tuple(_photograph(photo, number) for number, photo in enumerate(photos, 1))
+    read = tuple(_photograph(photo, number) for number, photo in enumerate(_each(photos), 1))
     for photo in read:
         _check_size(photo, side)
     return read
@@ -57,6 +60,18 @@ def digest(photos: tuple[Photograph, ...] | None) -> str:
         whole.update(repr(photo.pixels.shape).encode())
         whole.update(np.ascontiguousarray(photo.pixels).tobytes())
     return whole.hexdigest()
+
+
+def _each(photos: Sequence[Photo]) -> Iterator[Photo]:
+    """The photographs, those of a folder by their names."""
+    for photo in photos:
+        if not isinstance(photo, (Path, str)) or not Path(photo).is_dir():
+            yield photo
+            continue
+        files = image_files(Path(photo))
+        if not files:
+            raise InputError(f"{photo} holds no photographs of frost")
+        yield from (Path(photo, file) for file in files)
 
 
 def _photograph(photo: Photo, number: int) -> Photograph:
