@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.training.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -69,4 +72,26 @@ def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
         raise InputError(
             f"{train.name}: the test images have {int(test.labels.max()) + 1} classes, "
             f"the training images {classes}"
+        )
+
+
+def refuse_too_few(train: ImageSet, recipe: Recipe, method: Method) -> None:
+    """Refuse a batch larger than the set, and a class whose images have no partner to draw.
+
+    Raises:
+        InputError: naming the first such class.
+    """
+    if recipe.batch_size > len(train):
+        raise InputError(
+            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only "
+            f"{len(train)} training images"
+        )
+    if not method.partners or train.labels is None:
+        return
+    alone = np.flatnonzero(np.bincount(train.labels) == 1)
+    if len(alone):
+        names = dict(enumerate(train.class_names))
+        raise InputError(
+            f"method {recipe.method} pairs each image with another of its class, but class "
+            f"{names.get(alone[0], str(alone[0]))!r} of {recipe.dataset} has one training image"
         )

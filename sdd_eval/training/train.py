@@ -19,7 +19,7 @@ from sdd_eval.training import checkpoints
 from sdd_eval.training.batches import training_set
 from sdd_eval.training.export import export
 from sdd_eval.training.loop import fit
-from sdd_eval.training.material import Material, read_material
+from sdd_eval.training.material import Material, read_material, refuse_too_few
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of
 from sdd_eval.training.state import FILE, State, read_state, write_state
@@ -111,11 +111,7 @@ def _complete(
 ) -> Card:
     """Train the epochs that are missing, and export."""
     state = _state(place, recipe, material, threads).on(described(device))
-    if recipe.batch_size > len(material.train):
-        raise InputError(
-            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only "
-            f"{len(material.train)} training images"
-        )
+    refuse_too_few(material.train, recipe, method_of(recipe))
 
     def keep(state: State) -> None:
         write_state(place, state)

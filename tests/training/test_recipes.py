@@ -77,6 +77,33 @@ def test_an_option_that_the_method_does_not_have_is_refused():
         method_of(Recipe(method_options={"smoothing": "0.1"}))
 
 
+def test_a_recipe_has_all_settings_of_its_method_written_out():
+    given = checked(Recipe(method="cs-kd", method_options={"kd_weight": "2"}))
+    assert given.method_options == {"kd_weight": 2.0, "kd_temperature": 4.0}
+    assert checked(given) == given
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value", "message"),
+    [
+        ("ls", "smoothing", 1.0, "method ls: smoothing is 1.0; it must be 0 or more and below 1"),
+        ("cs_kd", "kd_weight", -1, "method cs_kd: kd_weight is -1.0; it must be 0 or more"),
+        (
+            "dml",
+            "kd_temperature",
+            float("nan"),
+            "method dml: kd_temperature is nan; it must be above 0",
+        ),
+        ("dropout", "variant", "dagger", "is 'dagger', not one of standard, equal_steps"),
+        ("byot", "kd_weigth", 1.0, "'kd_weigth'; did you mean 'kd_weight'?"),
+    ],
+)
+def test_an_impossible_setting_of_a_method_is_refused(method, option, value, message):
+    with pytest.raises(InputError) as caught:
+        checked(Recipe(method=method, method_options={option: value}))
+    assert message in str(caught.value)
+
+
 def test_the_fields_in_which_recipes_differ_are_named():
     assert differing(Recipe(seed=1), Recipe(lr=0.2)) == {"seed": (1, 0), "lr": (0.1, 0.2)}
     assert not differing(Recipe(), Recipe())

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ import sdd_eval
 from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Recipe
+from sdd_eval.training.objective import Objective
 from sdd_eval.training.train import train, train_on
 
 
@@ -160,6 +162,38 @@ def test_a_file_where_the_folder_should_be_is_refused(material, recipe, tmp_path
 def test_a_batch_larger_than_the_data_is_refused(material, recipe, tmp_path):
     with pytest.raises(InputError, match="batch_size is 97, but tiny has only 96"):
         started(material, dataclasses.replace(recipe, batch_size=97), tmp_path / "tiny")
+
+
+def test_a_class_without_partners_is_refused_where_the_method_wants_them(
+    material, recipe, tmp_path
+):
+    labels = np.where(np.arange(96) == 5, 3, material.train.labels)
+    names = ("plain", "bright above", "striped", "lonely")
+    train = dataclasses.replace(material.train, labels=labels, class_names=names)
+    lonely = dataclasses.replace(material, train=train)
+    cs_kd = dataclasses.replace(recipe, method="cs_kd", epochs=1)
+    with pytest.raises(InputError, match="class 'lonely' of tiny has one training image"):
+        started(lonely, cs_kd, tmp_path / "cs_kd")
+    assert started(lonely, dataclasses.replace(recipe, epochs=1), tmp_path / "ce")
+
+
+def test_too_little_memory_names_a_batch_size_to_try_and_keeps_the_epoch_before(
+    material, recipe, tmp_path, monkeypatch
+):
+    steps, forward = [], Objective.forward
+
+    def exhausted(self, *args):
+        steps.append(1)
+        if len(steps) == 8:  # 5 steps an epoch
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "forward", exhausted)
+        with pytest.raises(InputError, match="too little memory for batch_size 20; try 10") as told:
+            started(material, recipe, tmp_path / "tiny")
+    assert "\n" not in str(told.value)
+    assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
 def test_a_batch_of_one_image_that_batch_norm_cannot_take_is_explained(material, recipe, tmp_path):

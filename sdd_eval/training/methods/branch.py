@@ -13,7 +13,7 @@ LAYERS = ("layer1", "layer2", "layer3")
 
 
 class Branch(nn.Module):
-    """A bottleneck to the last map's side and width, pooling, and a classifier of its own."""
+    """A bottleneck to about the last map's side and its width, pooling, a classifier of its own."""
 
     def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
         """Channels of the map, width of the network's feature, and k of the k×k convolution.

@@ -1,0 +1,174 @@
+"""What holds for every installed method: SD-Dropout beside it, what it leaves behind, resuming."""
+
+import dataclasses
+
+import pytest
+import safetensors.torch
+import torch
+
+import sdd_eval
+from sdd_eval import plugins
+from sdd_eval.models.build import build
+from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.training import train
+from sdd_eval.training.methods.method import Batch
+from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
+from sdd_eval.training.objective import Objective
+from sdd_eval.training.recipes import checked, method_of
+from sdd_eval.training.train import train_on
+
+METHODS = plugins.names("methods")
+POSITIONS = ("layer1", "layer2", "layer3", "layer4")
+#: Whose masks fall on two different activations, by default.
+TWO_SIDED = {"ddgsd", "dml"}
+SPEC = ModelSpec("small_cnn", 3, (0.4,), (0.25,), 8)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    views = tuple(torch.rand(6, 1, 8, 8, generator=generator) for _ in range(3))
+    return Batch(views[:2], torch.arange(6) % 3, views[2])
+
+
+def objective_of(name, **fields):
+    recipe = checked(Recipe(method=name, arch="small_cnn", **fields))
+    torch.manual_seed(0)
+    spec = dataclasses.replace(SPEC, options={"hidden_layers": recipe.hidden_layers})
+    return Objective(build(spec), method_of(recipe), recipe)
+
+
+def step(objective, batch):
+    return objective(batch, torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("hidden_layers", [0, 1])
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("name", METHODS)
+def test_sd_dropout_goes_with_it_in_every_position_and_reaches_the_first_layer(
+    name, position, hidden_layers, batch
+):
+    plain = step(objective_of(name, hidden_layers=hidden_layers).eval(), batch)
+    objective = objective_of(
+        name, sd_dropout=0.1, position=position, hidden_layers=hidden_layers
+    ).eval()
+    losses = step(objective, batch)
+    term = losses.terms["sd_dropout"]
+    assert 0 < term.item() < float("inf")
+    for other, value in plain.terms.items():  # the method's own masks are drawn first
+        torch.testing.assert_close(losses.terms[other], value)
+    torch.testing.assert_close(losses.total, plain.total + 0.1 * term)
+    term.backward()
+    first = objective.network.backbone.layer1[0].weight
+    assert first.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_a_drop_only_masks_on_two_different_features_differ(name, batch):
+    term = step(objective_of(name, sd_dropout=1.0, drop=0.0).eval(), batch).terms["sd_dropout"]
+    assert (term.item() > 1e-6) == (name in TWO_SIDED)
+
+
+@pytest.mark.parametrize("name", sorted(TWO_SIDED))
+def test_plain_masks_fall_on_the_first_of_both(name, batch):
+    objective = objective_of(name, sd_dropout=1.0, method_options={"sdd": "plain"}).eval()
+    expected = sd_dropout_loss(
+        objective.network.features(batch.pixels),
+        objective.network.classifier,
+        generator=torch.Generator().manual_seed(4),
+    )
+    torch.testing.assert_close(step(objective, batch).terms["sd_dropout"], expected)
+
+
+def test_dml_as_the_authors_ran_it_sends_both_features_through_the_first_network(batch):
+    objective = objective_of("dml", sd_dropout=1.0, drop=0.0).eval()
+    network, peer = objective.network, objective.parts["peer"]
+    one, two = (
+        network.classifier(each.features(batch.pixels)).div(3).log_softmax(1)
+        for each in (network, peer)
+    )
+    expected = 9 * ((one.exp() - two.exp()) * (one - two)).sum(1).mean()
+    term = step(objective, batch).terms["sd_dropout"]
+    torch.testing.assert_close(term, expected)
+    term.backward()
+    assert peer.classifier.weight.grad is None
+    assert peer.backbone.layer1[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_network_starts_as_cross_entropy_s_whatever_is_trained_beside_it(name):
+    plain, objective = objective_of("ce"), objective_of(name)
+    for one, other in zip(plain.network.parameters(), objective.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_dml_s_second_network_starts_elsewhere():
+    objective = objective_of("dml")
+    for one, other in zip(
+        objective.network.parameters(), objective.parts["peer"].parameters(), strict=True
+    ):
+        assert one.shape == other.shape
+        assert one.std() == 0 or not torch.equal(one, other)  # batch norms start alike
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("sd_dropout", [0.0, 0.1])
+def test_it_exports_the_network_that_it_trained_and_nothing_beside_it(
+    name, sd_dropout, material, recipe, tmp_path, monkeypatch
+):
+    exported = []
+    export = train.export
+
+    def noting(place, network, *rest):
+        exported.append(network)
+        return export(place, network, *rest)
+
+    monkeypatch.setattr(train, "export", noting)
+    recipe = dataclasses.replace(recipe, method=name, sd_dropout=sd_dropout, epochs=1)
+    place = tmp_path / "tiny"
+    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    names = set(safetensors.torch.load_file(place / "weights.safetensors"))
+    assert names == set(build(card.model).state_dict())
+    assert ("sd_dropout" in card.metrics) == bool(sd_dropout)
+    (pixels,) = material.test.batches(60)
+    pixels = pixels.float() / 255
+    assert torch.equal(sdd_eval.load(place)(pixels), exported[0].eval()(pixels))
+
+
+class Interrupter:
+    """Ctrl-C in the second epoch."""
+
+    left = 110
+
+    def start(self, label, total):
+        pass
+
+    def advance(self, units=1, note=""):
+        self.left -= units
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
+    name, material, recipe, tmp_path
+):
+    recipe = dataclasses.replace(recipe, method=name, epochs=2)
+    whole = train_on(lambda: material, recipe, tmp_path / "whole", device="cpu", threads=1)
+    place = tmp_path / "tiny"
+    with pytest.raises(KeyboardInterrupt):
+        train_on(lambda: material, recipe, place, device="cpu", threads=1, progress=Interrupter())
+    kept = torch.load(place / "state.pt", weights_only=True)
+    parts = objective_of(name).parts.state_dict()
+    assert {f"parts.{part}" for part in parts} <= set(kept["objective"])
+    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    assert card.weights_sha256 == whole.weights_sha256
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_its_settings_are_called_like_no_other_flag_of_train(name):
+    from sdd_eval.cli.flags import Work
+    from sdd_eval.cli.train_command import Place
+
+    taken = {f.name for kind in (Recipe, Place, Work) for f in dataclasses.fields(kind)}
+    assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}
