@@ -1,4 +1,4 @@
-"""`sdd-eval data list | get | add | corrupt | check`."""
+"""`sdd-eval data list | get | add | corrupt | check | cache`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ DESCRIPTION = {
     "add": "place a folder or an archive that you have: data add NAME PATH",
     "corrupt": "make a CIFAR-C-style set from its recipe: data corrupt NAME",
     "check": "compare every checksum with the publisher's: data check [NAME…]",
+    "cache": "logits and features that are kept between evaluations: data cache [--clear]",
 }
 
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
@@ -71,6 +72,16 @@ class Corrupted(Root):
     """Photographs of frost, or folders of them; by default frost is synthesised."""
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes to share the work; by default one a core."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where logits and features are kept, and whether they stay."""
+
+    cache: str | None = None
+    """Folder; by default $SDD_EVAL_CACHE, else in the user's cache folder."""
+    clear: bool = False
+    """Delete all of it."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -167,6 +178,30 @@ def _check(arguments: Sequence[str]) -> int:
     return 1 if any(verdict in ("wrong", "missing") for _, _, verdict, _ in found) else 0
 
 
+def _cache(arguments: Sequence[str]) -> int:
+    flags = parse(Kept, arguments, "data cache", DESCRIPTION["cache"])
+    from sdd_eval.evaluation.outputs import entries, most_bytes, outputs_folder, trim
+
+    folder = outputs_folder(flags.cache)
+    if folder is None:
+        print("nothing is kept: off")
+        return 0
+    if flags.clear:
+        print(f"{folder}: {_megabytes(trim(folder, 0))} deleted")
+        return 0
+    found = entries(folder)
+    rows = [(e.network, e.images, f"{e.n:,}", _megabytes(e.size), f"{e.used:%F %R}") for e in found]
+    if rows:
+        print(table(rows, ("network", "images of", "images", "size", "last used")), end="\n\n")
+    total = _megabytes(sum(each.size for each in found))
+    print(f"{folder}: {total} of at most {_megabytes(most_bytes())} ($SDD_EVAL_CACHE_GB)")
+    return 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
 def _require(names: Sequence[str], usage: str) -> None:
     if not names:
         raise InputError(f"which set? sdd-eval {usage}; `sdd-eval data list` tells the names")
@@ -178,4 +213,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "add": _add,
     "corrupt": _corrupt,
     "check": _check,
+    "cache": _cache,
 }

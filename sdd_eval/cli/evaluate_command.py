@@ -41,6 +41,13 @@ class Common:
     """Where studies lie."""
     study: str = "default"
     """The study that the run belongs to."""
+    fold: bool = True
+    """Fold batch norms into the layers before them where that changes no number: sooner done."""
+    tf32: bool = False
+    """Let a GPU compute in TF32 where no gradient is formed; recorded with each run."""
+    cache: str | None = None
+    """Folder where logits and features are kept between evaluations, or off; by default
+    $SDD_EVAL_CACHE, else in the user's cache folder."""
     json: bool = False
     """Print the runs as JSON instead of a table."""
 
@@ -58,6 +65,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     folders = [found_checkpoint(each, common.checkpoints) for each in flags.checkpoint]
 
     from sdd_eval.evaluation import Request, evaluate_checkpoint
+    from sdd_eval.evaluation.outputs import outputs_folder
 
     request = Request(
         evaluator=flags.settings,
@@ -70,6 +78,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
         batch_size=common.batch_size,
         command=command_line(),
         trust_code=flags.work.trust_code,
+        fold=common.fold,
+        tf32=common.tf32,
+        cache=outputs_folder(common.cache),
     )
     for folder in folders:
         with Bar(f"{name} {folder.name}: ") as bar:

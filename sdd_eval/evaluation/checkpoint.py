@@ -11,7 +11,7 @@ from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.inputs import Inputs, inputs_of
 from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.evaluation.running import run, subject_of
+from sdd_eval.evaluation.running import Examined, run
 from sdd_eval.evaluators.settings import of_stage
 from sdd_eval.progress import Progress
 from sdd_eval.records import Card, Measurement, Run, encode
@@ -56,8 +56,8 @@ def evaluate_checkpoint(
         if stored:
             return _scored_again(stored, path, inputs.evaluator)
         model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
-        subject = subject_of(model, card.model, inputs, request, progress, card)
-        found = run(subject, inputs, card.name, card.weights_sha256, request.command)
+        examined = Examined(model, card.model, card.name, card.weights_sha256, card)
+        found = run(examined, inputs, request, progress)
         store.write_run(path, found)
     return Outcome(found, path, looked=True, scored=True)
 
@@ -75,6 +75,8 @@ def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
             "data": inputs.fingerprint,
             "limit": request.limit,
             "seed": request.seed,
+            "folding": request.fold,
+            **({"tf32": True} if request.tf32 else {}),
             **({"networks": inputs.compared} if inputs.networks else {}),
         }
     )

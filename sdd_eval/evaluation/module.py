@@ -18,7 +18,7 @@ from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.inputs import with_sets
 from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.evaluation.running import run, subject_of
+from sdd_eval.evaluation.running import Examined, run
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Run
 
@@ -37,6 +37,9 @@ def evaluate(
     device: str | None = None,
     batch_size: int = 256,
     root: Path | None = None,
+    fold: bool = True,
+    tf32: bool = False,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Evaluate any module from pixels in [0, 1] to logits, in memory.
@@ -56,6 +59,9 @@ def evaluate(
         device: where to run; by default where the model is.
         batch_size: images a step.
         root: where data sets lie; by default as for the command line.
+        fold: look through a copy whose batch norms are folded, where that changes no number.
+        tf32: let a GPU compute in TF32 where no gradient is formed.
+        cache: folder in which logits and features are kept for later evaluations; None keeps none.
         progress: who is told how far it is.
 
     Raises:
@@ -66,15 +72,26 @@ def evaluate(
         evaluator = plugins.load("evaluators", evaluator)()
     device = device or _home(model)
     request = checked(
-        Request(evaluator, Path(), data_root(root), None, limit, seed, device, batch_size)
+        Request(
+            evaluator=evaluator,
+            study=Path(),
+            data_root=data_root(root),
+            limit=limit,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            fold=fold,
+            tf32=tf32,
+            cache=cache,
+        )
     )
     images = _images(data, request.data_root, spec or _own_spec(model))
     with _lent(model, device):
         spec = spec or _own_spec(model) or _found_spec(model, images, device)
         inputs = with_sets(request, images, spec)
         request = replace(request, limit=inputs.limit(request.limit))
-        subject = subject_of(model, spec, inputs, request, progress, None)
-        return run(subject, inputs, type(model).__name__, _weights_sha256(model), "")
+        examined = Examined(model, spec, type(model).__name__, _weights_sha256(model))
+        return run(examined, inputs, request, progress)
 
 
 @contextlib.contextmanager

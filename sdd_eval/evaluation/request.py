@@ -25,10 +25,18 @@ class Request:
     command: str = ""
     trust_code: bool = False
     """Run the code that a card names as its network's factory."""
+    fold: bool = True
+    """Fold batch norms into the layers before them, where that changes no number."""
+    tf32: bool = False
+    """Let a GPU compute in TF32 where no gradient is formed."""
+    cache: Path | None = None
+    """Folder in which logits and features are kept between evaluations; None keeps nothing."""
 
 
 def checked(request: Request) -> Request:
     """The request, if it can be meant, with the evaluator's `usual_limit` where none is asked for.
+
+    TF32 is left out where the device has none.
 
     Raises:
         InputError: a limit or a batch of no images.
@@ -38,4 +46,5 @@ def checked(request: Request) -> Request:
     if request.batch_size < 1:
         raise InputError(f"--batch-size is {request.batch_size}, not a positive number of images")
     usual = getattr(request.evaluator, "usual_limit", None)
-    return request if request.limit else replace(request, limit=usual)
+    tf32 = request.tf32 and request.device.startswith("cuda")
+    return replace(request, limit=request.limit or usual, tf32=tf32)

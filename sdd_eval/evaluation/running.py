@@ -1,4 +1,4 @@
-"""Collect, score, and write down how it was done."""
+"""Fold, collect, score, and write down how it was done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import dataclasses
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sdd_eval.data.images import ImageSet
 from sdd_eval.evaluation.inputs import Inputs
+from sdd_eval.evaluation.machine import device_and_threads, versions
+from sdd_eval.evaluation.outputs import Outputs, network_parts
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.progress import Progress, Silent
@@ -20,24 +24,39 @@ from sdd_eval.records import Card, ModelSpec, Run, encode
 if TYPE_CHECKING:
     import torch
 
-#: Whose versions a run records.
-PACKAGES = ("sdd-eval", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
+    from sdd_eval.models.folding import Folding
+
+#: How many images, spread over the test set, folding is tried on.
+TRIED = 16
 
 
-def run(subject: Subject, inputs: Inputs, name: str, weights: str, command: str) -> Run:
-    """Collect, score, and write down how."""
-    from sdd_eval.evaluators.gradients import full_float32
+@dataclass(frozen=True)
+class Examined:
+    """A network in eval mode with frozen parameters, what it is, and what it is called."""
 
-    evaluator, card = inputs.evaluator, subject.card
+    model: torch.nn.Module
+    spec: ModelSpec
+    name: str
+    weights_sha256: str
+    card: Card | None = None
+
+
+def run(
+    examined: Examined, inputs: Inputs, request: Request, progress: Progress | None = None
+) -> Run:
+    """Fold, collect, score, and write down how."""
+    from sdd_eval.evaluators.gradients import arithmetic
+
+    evaluator = inputs.evaluator
     begun = time.perf_counter()
-    with full_float32():
+    with arithmetic(tf32=request.tf32):
+        model, folding = _folded(examined.model, inputs.data, request)
+        subject = _subject(examined, model, folding, inputs, request, progress)
         arrays = evaluator.collect(subject)
     measurements = tuple(evaluator.score(arrays))
-    seconds = time.perf_counter() - begun
-    indices = subject.indices()
     return Run(
-        checkpoint=name,
-        weights_sha256=weights,
+        checkpoint=examined.name,
+        weights_sha256=examined.weights_sha256,
         dataset=inputs.dataset,
         data_fingerprint=inputs.fingerprint,
         evaluator=evaluator.name,
@@ -46,48 +65,77 @@ def run(subject: Subject, inputs: Inputs, name: str, weights: str, command: str)
             {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
         ),
         limit=subject.limit,
-        n=len(indices),
+        n=len(subject.indices()),
         measurements=measurements,
         provenance={
-            "card": encode(card.recipe) if card and card.recipe else None,
-            "model": encode(subject.spec),
-            "data": _data_provenance(subject.data, inputs.sets),
-            **({"networks": inputs.compared} if inputs.networks else {}),
-            "versions": _versions(),
+            **_looked_at(examined, subject, inputs),
+            "folding": {"asked": request.fold, **encode(folding)},
+            **({"recalled": list(subject.memory.recalled)} if subject.memory else {}),
+            "versions": versions(),
             "machine": f"{platform.system()} {platform.machine()}",
-            **_arithmetic(subject.device),
+            **device_and_threads(subject.device),
+            "tf32": request.tf32,
             "batch_size": subject.batch_size,
             "seed": subject.seed,
-            "seconds": round(seconds, 3),
-            "command": command,
+            "seconds": round(time.perf_counter() - begun, 3),
+            "command": request.command,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         },
         arrays=arrays,
     )
 
 
-def subject_of(
+def _folded(
+    model: torch.nn.Module, images: ImageSet, request: Request
+) -> tuple[torch.nn.Module, Folding]:
+    """The network with its batch norms folded, if that is asked for and changes nothing."""
+    from sdd_eval.models.folding import Folding, fold
+
+    if not request.fold:
+        return model, Folding()
+    rows = np.unique(np.linspace(0, len(images) - 1, TRIED).astype(np.int64))
+    pixels = next(iter(images.batches(TRIED, rows, request.device))).float().div_(255)
+    return fold(model, pixels)
+
+
+def _subject(
+    examined: Examined,
     model: torch.nn.Module,
-    spec: ModelSpec,
+    folding: Folding,
     inputs: Inputs,
     request: Request,
     progress: Progress | None,
-    card: Card | None,
 ) -> Subject:
     """What the evaluator may touch."""
+    memory = None
+    if request.cache is not None:
+        network = network_parts(examined.weights_sha256, examined.spec, folding.folded)
+        memory = Outputs(request.cache, examined.name, network, request.device)
     return Subject(
         model=model,
-        spec=spec,
+        spec=examined.spec,
         data=inputs.data,
         sets=inputs.sets,
         networks=inputs.networks,
-        card=card,
+        card=examined.card,
         device=request.device,
         batch_size=request.batch_size,
         limit=request.limit,
         seed=request.seed,
         progress=progress or Silent(),
+        memory=memory,
     )
+
+
+def _looked_at(examined: Examined, subject: Subject, inputs: Inputs) -> dict[str, Any]:
+    """How the network was trained and what it is, which data it saw, and what beside it."""
+    card = examined.card
+    return {
+        "card": encode(card.recipe) if card and card.recipe else None,
+        "model": encode(examined.spec),
+        "data": _data_provenance(subject.data, inputs.sets),
+        **({"networks": inputs.compared} if inputs.networks else {}),
+    }
 
 
 def _data_provenance(data: ImageSet, sets: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,26 +148,3 @@ def _data_provenance(data: ImageSet, sets: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name]["frost"] = images.frost
     return found
-
-
-def _versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _arithmetic(device: str) -> dict[str, Any]:
-    """The device by its own name, the threads, and whether matrix products may use TF32."""
-    import torch
-
-    on_gpu = device.startswith("cuda")
-    return {
-        "device": torch.cuda.get_device_name(device) if on_gpu else device,
-        "threads": torch.get_num_threads(),
-        "tf32": on_gpu and torch.backends.cuda.matmul.allow_tf32,
-    }

@@ -8,7 +8,8 @@ sign is the same, and nothing underflows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -84,10 +85,29 @@ def is_zero(gradient: torch.Tensor) -> torch.Tensor:
 
 
 def full_float32() -> Any:
-    """While it holds, convolutions on a GPU are float32 and not TF32, whose 10 bits move signs."""
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=torch.backends.cudnn.benchmark,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=False,
+    """While it holds, a GPU computes in float32 and not in TF32, whose 10 bits move signs."""
+    return arithmetic(tf32=False)
+
+
+@contextlib.contextmanager
+def arithmetic(*, tf32: bool) -> Iterator[None]:
+    """While it holds, convolutions and products of a GPU are float32, or may be TF32."""
+    before = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=tf32,
     )
+    try:
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        with flags:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def may_be_tf32(device: str) -> bool:
+    """Whether a device computes in TF32 as things stand."""
+    return device.startswith("cuda") and bool(torch.backends.cudnn.allow_tf32)

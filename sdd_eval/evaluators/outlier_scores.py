@@ -74,18 +74,15 @@ def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scores]) -
     """Scores of a set by detector, batch by batch."""
     import torch
 
-    from sdd_eval.evaluators.detectors.batch import Batch
-
     total = len(subject.indices(images))
     if total == 0:
         raise InputError(f"{images.name} has no images")
     subject.progress.start(images.name, total)
     found: dict[str, list[torch.Tensor]] = {name: [] for name in scorers}
-    for pixels in subject.pixels(images):
-        batch = Batch(subject.model, pixels)
+    for batch in subject.batches(images):
         for name, scorer in scorers.items():
             found[name].append(scorer.scores(batch).double())
-        subject.progress.advance(len(pixels))
+        subject.progress.advance(len(found[name][-1]))
     scores = {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
     for name, array in scores.items():
         missing = int(np.isnan(array.reshape(total, -1)).any(axis=1).sum())

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from sdd_eval.data.dataset import CorruptedSet
+    from sdd_eval.evaluators.detectors.batch import Batch
+    from sdd_eval.evaluators.looking import Memory
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -78,6 +80,8 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     progress: Progress = field(default_factory=Silent)
+    memory: Memory | None = None
+    """Where logits and features are kept between evaluations; None keeps nothing."""
 
     def indices(self, images: ImageSet | None = None) -> NDArray[np.int64]:
         """Which images are looked at: all, or a seeded subset of `limit`, balanced by class."""
@@ -125,8 +129,20 @@ class Subject:
                 f"the network takes {ours[0]} channels and {ours[1]} pixels"
             )
         chosen = self.indices(images) if indices is None else indices
-        for batch in images.batches(self.batch_size, chosen, self.device):
+        # All in order need no index: slices are views.
+        whole = len(chosen) == len(images) and bool((np.diff(chosen) == 1).all())
+        for batch in images.batches(self.batch_size, None if whole else chosen, self.device):
             yield batch.float().div_(255)
+
+    def batches(self, images: ImageSet | None = None) -> Iterator[Batch]:
+        """Batches of the images that are looked at: pixels, and what the network makes of them.
+
+        A network's logits and features cost one pass, or none where an earlier one is remembered.
+        """
+        from sdd_eval.evaluators.looking import batches
+
+        images = self.data if images is None else images
+        yield from batches(self, images, self.indices(images))
 
     def logits(
         self,
@@ -134,18 +150,18 @@ class Subject:
         label: str = "",
         indices: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        """Logits (n, classes) of the images that are looked at; `indices` as for `pixels`."""
-        import torch
+        """Logits (n, classes) of the images that are looked at; `indices` as for `pixels`.
+
+        Of an earlier pass, where one is remembered; of the test set the features are kept as well.
+        """
+        from sdd_eval.evaluators.looking import seen
 
         images = self.data if images is None else images
         chosen = self.indices(images) if indices is None else indices
         self.progress.start(label or images.name, len(chosen))
-        found = []
-        with torch.inference_mode():
-            for batch in self.pixels(images, chosen):
-                found.append(self.model(batch).float().cpu().numpy())
-                self.progress.advance(len(batch))
-        return np.concatenate(found)
+        logits = seen(self, images, chosen, features=images is self.data).logits
+        found: NDArray[np.float32] = logits.cpu().numpy()
+        return found
 
     def generator(self, purpose: str, index: int = 0) -> torch.Generator:
         """Random numbers on the CPU, derived from (seed, purpose, index)."""

@@ -117,6 +117,7 @@ sys.exit(exit_code(sys.argv[2:]))
         "data list",
         "report --help",
         "data --help",
+        "data cache --cache here",
         "calibration --help",
         "ood --help",
     ],

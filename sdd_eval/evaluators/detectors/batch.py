@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,22 +11,56 @@ from torch import Tensor, nn
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.gradients import full_float32
+from sdd_eval.models.features import logits_and_features
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Pixels (n, channels, side, side) in [0, 1], and the network that looks at them.
+class Seen:
+    """What a network made of images: float32 logits (n, classes) and features (n, width).
 
-    All detectors share one: `logits` and `features` cost one forward pass together.
+    Features are what its last linear layer takes; None where it does not end in one, or where
+    they were not kept.
     """
 
-    model: nn.Module
-    pixels: Tensor
+    logits: Tensor
+    features: Tensor | None = None
+
+    def part(self, rows: slice) -> Seen:
+        """The same of some of the images."""
+        return Seen(self.logits[rows], None if self.features is None else self.features[rows])
+
+
+class Batch:
+    """Images of [0, 1], and the network that looks at them.
+
+    All detectors share one: `logits` and `features` cost one forward pass together, or none where
+    they are known from an earlier pass. Nothing is read from a disk before it is asked for.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pixels: Tensor | Callable[[], Tensor],
+        recall: Callable[[], Seen | None] = lambda: None,
+    ) -> None:
+        """A network, pixels or what gives them, and what gives that which is known of these."""
+        self.model = model
+        self._given = pixels
+        self._recall = recall
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Float32 (n, channels, side, side) in [0, 1]."""
+        return self._given if isinstance(self._given, Tensor) else self._given()
+
+    @cached_property
+    def _known(self) -> Seen | None:
+        return self._recall()
 
     @property
     def logits(self) -> Tensor:
         """Logits (n, classes), computed in float32, as float64."""
-        return self._seen[0].double()
+        return (self._known or self.computed).logits.double()
 
     @property
     def features(self) -> Tensor:
@@ -34,10 +69,11 @@ class Batch:
         Raises:
             InputError: the network does not end in a linear layer.
         """
-        _, features = self._seen
-        if features is None:
+        known = None if self._known is None else self._known.features
+        found = self.computed.features if known is None else known
+        if found is None:
             raise not_linear(self.model)
-        return features.double()
+        return found.double()
 
     def logits_of(self, pixels: Tensor) -> Tensor:
         """Logits (n, classes) of other pixels, as float64."""
@@ -46,35 +82,15 @@ class Batch:
         return logits.double()
 
     @cached_property
-    def _seen(self) -> tuple[Tensor, Tensor | None]:
-        """Logits and features, as the network gives them; no features where it has no such layer.
+    def computed(self) -> Seen:
+        """What the network makes of the pixels now."""
+        logits, features = logits_and_features(self.model, self.pixels)
+        return Seen(logits.float(), None if features is None else features.float())
 
-        The features are caught on their way into the layer, so any module will do.
-        """
-        caught: list[tuple[Tensor, Tensor]] = []
-        last = last_linear(self.model)
-        handle = last and last.register_forward_hook(
-            lambda _, inputs, output: caught.append((inputs[0], output))
-        )
-        try:
-            with torch.no_grad(), full_float32():
-                logits = self.model(self.pixels)
-        finally:
-            if handle:
-                handle.remove()
-        if not caught:
-            return logits, None
-        features, given = caught[-1]
-        same = given is logits or torch.equal(given, logits)  # the latter waits for a GPU
-        ends_there = features.ndim == 2 and same
-        return logits, features if ends_there else None
-
-
-def last_linear(model: nn.Module) -> nn.Linear | None:
-    """The last linear layer: of `classifier` where there is one, as in `Network`, else of all."""
-    within = getattr(model, "classifier", model)
-    layers = [each for each in within.modules() if isinstance(each, nn.Linear)]
-    return layers[-1] if layers else None
+    @property
+    def is_computed(self) -> bool:
+        """Whether anything has asked for that."""
+        return "computed" in vars(self)
 
 
 def not_linear(model: nn.Module) -> InputError:

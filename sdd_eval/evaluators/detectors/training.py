@@ -11,8 +11,10 @@ from torch import Tensor
 
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.detectors.batch import Batch, last_linear, not_linear
+from sdd_eval.evaluators.detectors.batch import not_linear
+from sdd_eval.evaluators.looking import seen
 from sdd_eval.evaluators.subject import Subject
+from sdd_eval.models.features import last_linear
 
 #: How many rows of features are turned to float64 at a time.
 ROWS = 16_384
@@ -53,15 +55,11 @@ def look_at(subject: Subject, images: ImageSet) -> Training:
         raise not_linear(subject.model)
     if total == 0:
         raise InputError(f"the training set of {images.name} has no images")
-    features = torch.empty(total, last.in_features, device=subject.device)
-    logits = torch.empty(total, last.out_features, device=subject.device)
     subject.progress.start(f"{images.name} training", total)
-    done = 0
-    for pixels in subject.pixels(images, np.arange(total)):
-        batch, rows = Batch(subject.model, pixels), slice(done, done + len(pixels))
-        features[rows], logits[rows] = batch.features, batch.logits
-        done += len(pixels)
-        subject.progress.advance(len(pixels))
+    found = seen(subject, images, np.arange(total), features=True, needed=True)
+    features, logits = found.features, found.logits
+    if features is None:
+        raise not_linear(subject.model)
     broken = int((~torch.isfinite(features)).any(dim=1).sum())
     if broken:
         raise InputError(f"features of {broken} of {total} training images are not finite")
