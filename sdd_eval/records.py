@@ -62,6 +62,8 @@ class Recipe:
     """Mean and std of the first layer: authors (CIFAR-10's, as the paper ran it) or a data set."""
     augmentation: Literal["crop_flip", "none"] = "crop_flip"
     """Random crop with zero padding of an eighth of the side, and horizontal flip; or none."""
+    validation: int = 0
+    """Training images held out for choices, balanced by class; 0 holds out none."""
     seed: int = 0
     """Seed of everything random."""
     epochs: int = 200

@@ -16,6 +16,7 @@ from sdd_eval.data.later import forgetful
 from sdd_eval.data.outliers import without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
+from sdd_eval.evaluation.trained_on import has_validation, means_validation, parts_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
 from sdd_eval.records import Card, ModelSpec, encode
 
@@ -67,13 +68,15 @@ def inputs_of(request: Request, card: Card, beside: Path) -> Inputs:
     name = request.dataset or card.dataset
     if name is None:
         raise InputError(f"{card.name} does not say which data it is for; name them: --dataset")
-    images = catalogue.load_images(
-        name,
-        request.data_root,
-        image_size=card.model.image_size,
-        channels=card.model.channels,
-    )
-    return with_sets(request, images, card.model, beside, card.dataset or "")
+    if means_validation(name, card, request.data_root):
+        _, images = parts_of(card, request.data_root)
+    else:
+        shape: dict[str, Any] = {
+            "image_size": card.model.image_size,
+            "channels": card.model.channels,
+        }
+        images = catalogue.load_images(name, request.data_root, **shape)
+    return with_sets(request, images, card.model, beside, card)
 
 
 def with_sets(
@@ -81,19 +84,20 @@ def with_sets(
     images: ImageSet,
     spec: ModelSpec,
     beside: Path | None = None,
-    trained_on: str = "",
+    card: Card | None = None,
 ) -> Inputs:
     """Load what the settings name, and the usual where one names nothing.
 
-    `beside` is the folder in which checkpoints are looked for by name, `trained_on` the set that
-    the network was trained on, if that is known. In the settings an alias, a path and a default
-    all come down to the name of what is found.
+    `beside` is the folder in which checkpoints are looked for by name, `card` the network's, if it
+    is a checkpoint. In the settings an alias, a path and a default all come down to the name of
+    what is found.
     """
     evaluator = request.evaluator
     kinds = settings_that_load(evaluator)
     said = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
+    trained_on = card.dataset if card else None
     trained = _plain(next(filter(None, said), trained_on or images.name))
-    asking = _Asking(request, images, spec, beside, trained)
+    asking = _Asking(request, images, spec, beside, trained, card)
     sets: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     for setting, kind in kinds.items():
@@ -112,6 +116,7 @@ class _Asking:
     spec: ModelSpec
     beside: Path | None
     trained: str
+    card: Card | None
 
 
 #: The value that a setting comes down to, and what it names, by name.
@@ -140,11 +145,33 @@ def _corrupted(asking: _Asking, asked: str) -> _Found:
 
 
 def _training(asking: _Asking, asked: str) -> _Found:
-    """The training images of the set that the network was trained on, if anything is fitted."""
+    """The training images of the set that the network was trained on, if anything is fitted.
+
+    Of those that it was trained on: images that were held out for validation stay out.
+    """
     if not getattr(asking.request.evaluator, "fits", False):
         return asking.trained, {}
-    images = _forgetful(asking, asking.trained, "train")
+    card, root = asking.card, asking.request.data_root
+    if card and has_validation(card) and asking.trained == _plain(card.dataset or ""):
+        images, _ = parts_of(card, root)
+    else:
+        images = _forgetful(asking, asking.trained, "train")
     return asking.trained, {training_key(asking.trained): images}
+
+
+def _validation(asking: _Asking, asked: str) -> _Found:
+    """The images that were held out of the checkpoint's training, if any, unless "none" is said.
+
+    Not where they are the test set: what is fitted on them would then be judged by them.
+    """
+    if asked not in ("", "none"):
+        raise InputError(f"held-out images are {asked!r}; leave them away, or say none")
+    if asked == "none" or asking.card is None or not has_validation(asking.card):
+        return "", {}
+    _, held = parts_of(asking.card, asking.request.data_root)
+    if held.name == asking.images.name:
+        return "", {}
+    return held.name, {held.name: held}
 
 
 def _checkpoint(asking: _Asking, asked: str) -> _Found:
@@ -162,6 +189,7 @@ LOADERS: Mapping[str, Callable[[_Asking, Any], _Found]] = {
     "images": _outliers,
     "corruptions": _corrupted,
     "training": _training,
+    "validation": _validation,
     "checkpoint": _checkpoint,
 }
 

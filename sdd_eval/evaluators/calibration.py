@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
-from sdd_eval.evaluators.settings import scores
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
@@ -20,14 +21,17 @@ from sdd_eval.metrics.temperature import (
     CrossFitted,
     FittedTemperature,
     cross_fitted,
+    fit_temperature,
 )
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
+    from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Arrays, Subject
 
 #: What stands in `at` of a number after temperature scaling; before it there is nothing.
 CROSS_FITTED = {"temperature": "cross-fitted"}
+VALIDATED = {"temperature": "validation"}
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,17 @@ class Calibration:
     """Calibration errors, NLL and Brier score, as the network is and after temperature scaling."""
 
     name: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
+    held_out: str = collects("", loads="validation")
+    """What T is fitted on: the checkpoint's validation images if it has any; none: crosswise."""
     bins: int = scores(10)
     """Number M of bins of confidence, of equal widths or (ece_adaptive) of equally many images."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """`logits` (n, classes) float32 and `labels` (n,).
+        """`logits` (n, classes) float32 and `labels` (n,); with validation images `temperature`.
+
+        That is the T, one for all images (n,), that fits the validation images best.
 
         Raises:
             InputError: fewer than one bin.
@@ -49,15 +57,20 @@ class Calibration:
         if self.bins < 1:
             raise InputError(f"--bins is {self.bins}; at least 1 is needed")
         labels = subject.labels()
-        return {"logits": subject.logits(), "labels": labels}
+        arrays: Arrays = {"logits": subject.logits(), "labels": labels}
+        if self.held_out:
+            temperature = _on_validation(subject, subject.sets[self.held_out])
+            arrays["temperature"] = np.full(len(labels), temperature.value)
+        return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """The rows of `calibration_errors`, the bins, and the same errors after scaling.
 
         Of every bin, from 1 to M: `bin_count`, `bin_confidence`, `bin_accuracy`, and
         `bin_accuracy_calibrated` with the interval in which chance leaves a calibrated model's.
-        After scaling (`at` temperature "cross-fitted", from two images on): the errors again, and
-        `temperature_fitted` of each half. Bins are those of the network as it is.
+        After scaling the errors again, and `temperature_fitted`: `at` temperature "validation", or
+        without validation images "cross-fitted" (from two images on), with the T of each half.
+        Bins are those of the network as it is.
 
         Raises:
             InputError: NaN or infinity among the logits.
@@ -65,7 +78,11 @@ class Calibration:
         logits, labels = arrays["logits"], arrays["labels"]
         found = list(calibration_errors(logits, labels, self.bins, "T = 1", {}))
         found += self._bins(logits, labels)
-        if len(labels) > 1:
+        if "temperature" in arrays:
+            scaled, how = logits / arrays["temperature"][:, None], _validated(arrays["temperature"])
+            found += calibration_errors(scaled, labels, self.bins, how, VALIDATED)
+            found.append(_measured_temperature(arrays["temperature"]))
+        elif len(labels) > 1:
             scaling = cross_fitted(logits, labels)
             how = _how(scaling)
             found += calibration_errors(scaling.logits, labels, self.bins, how, CROSS_FITTED)
@@ -106,6 +123,25 @@ def _of_bins(found: ReliabilityBins, chance: CalibratedEce, protocol: str) -> It
                 high=float(chance.bin_high[index]),
                 level=LEVEL,
             )
+
+
+def _on_validation(subject: Subject, images: ImageSet) -> FittedTemperature:
+    """The temperature that fits all validation images best, whatever the limit."""
+    logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
+    return fit_temperature(logits, images.labels)
+
+
+def _validated(temperature: NDArray[Any]) -> str:
+    """Temperature scaling by validation images in words."""
+    value = float(temperature[0])
+    fitted = FittedTemperature(value, at_bound=value in (LOWEST, HIGHEST))
+    return f"{_fit(fitted)}, on validation images held out of training"
+
+
+def _measured_temperature(temperature: NDArray[Any]) -> Measurement:
+    """The temperature that the validation images gave."""
+    how = _validated(temperature)
+    return Measurement("temperature_fitted", float(temperature[0]), "number", VALIDATED, how)
 
 
 def _how(scaling: CrossFitted) -> str:

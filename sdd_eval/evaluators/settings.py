@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 #: What a setting may have loaded.
-Kind = Literal["images", "corruptions", "checkpoint", "training"]
+Kind = Literal["images", "corruptions", "checkpoint", "training", "validation"]
 
 
 def collects(default: Value, *, loads: Kind | None = None, optional: bool = False) -> Value:
@@ -27,7 +27,8 @@ def collects(default: Value, *, loads: Kind | None = None, optional: bool = Fals
     `subject.networks`, or nothing.
 
     "training" is the set that the network was trained on; its training images are loaded, under
-    `training_key` of its name, if the evaluator has `fits` and it is true.
+    `training_key` of its name, if the evaluator has `fits` and it is true. "validation" are the
+    images that were held out of the checkpoint's training; without any the setting is empty.
     """
     metadata = {"stage": "collect", "loads": loads, "optional": optional}
     field: Value = dataclasses.field(default=default, metadata=metadata)

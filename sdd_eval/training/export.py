@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import sdd_eval
 from sdd_eval import store
 from sdd_eval.data.images import ImageSet
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.network import Network
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card
@@ -30,7 +33,7 @@ def export(
         name=place.name,
         model=network.spec,
         recipe=state.recipe,
-        metrics=_metrics(network, state, material.test, device),
+        metrics=_metrics(network, state, material, device),
         weights_sha256=checkpoints.write_weights(place, network),
         provenance=_provenance(state, material),
     )
@@ -47,27 +50,51 @@ def accuracy(
     progress: Progress | None = None,
 ) -> float:
     """The fraction of labelled images that the network classifies rightly."""
-    assert images.labels is not None
+    found = _logits(network, images, device, batch_size, progress)
+    return float(np.mean(found.argmax(axis=1) == images.labels))
+
+
+def _logits(
+    network: Network,
+    images: ImageSet,
+    device: torch.device,
+    batch_size: int = 1024,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Logits (n, classes) of all images."""
     progress = progress or Silent()
     progress.start(images.name, len(images))
     network.eval()
     found = []
     with torch.inference_mode():
         for batch in images.batches(batch_size, device=str(device)):
-            found.append(network(batch.float() / 255).argmax(dim=1).cpu().numpy())
+            found.append(network(batch.float() / 255).float().cpu().numpy())
             progress.advance(len(batch))
-    return float(np.mean(np.concatenate(found) == images.labels))
+    return np.concatenate(found)
 
 
 def _metrics(
-    network: Network, state: State, test: ImageSet | None, device: torch.device
+    network: Network, state: State, material: Material, device: torch.device
 ) -> dict[str, float]:
-    """The last epoch's losses and training accuracy, and the accuracy on the test images."""
+    """The last epoch's losses and training accuracy, and what the further images say."""
     other = {"epoch", "lr", "seconds", "images_per_second"}
     metrics = {name: value for name, value in state.history[-1].items() if name not in other}
+    test, held = material.test, material.validation
+    if held is not None:
+        metrics |= _validation(_logits(network, held, device), held.labels)
     if test is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(network, test, device)
     return metrics
+
+
+def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> dict[str, float]:
+    """By what a choice may be made: accuracy, ECE (ten bins) and NLL of the held-out images."""
+    confidence, correct = confidence_and_correct(logits, labels)
+    return {
+        "validation_accuracy": float(correct.mean()),
+        "validation_ece": ece(confidence, correct),
+        "validation_nll": nll(logits, labels),
+    }
 
 
 def _provenance(state: State, material: Material) -> Mapping[str, Any]:
@@ -90,6 +117,7 @@ def _provenance(state: State, material: Material) -> Mapping[str, Any]:
         "data_origin": material.train.origin,
         "data_fingerprint": state.fingerprint,
         "training_images": len(material.train),
+        "validation_images": 0 if material.validation is None else len(material.validation),
         "test_images": 0 if material.test is None else len(material.test),
         **checkpoints.code_of(state.recipe.arch),
     }

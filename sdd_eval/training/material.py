@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from sdd_eval.data.held_out import held_out
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
@@ -15,12 +16,24 @@ from sdd_eval.training.methods.method import Method
 
 @dataclass(frozen=True)
 class Material:
-    """Images and constants; `test` is None where there are no test images."""
+    """Images and constants; where there are no test or no validation images they are None."""
 
     train: ImageSet
     test: ImageSet | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    validation: ImageSet | None = None
+
+    def parted(self, recipe: Recipe) -> Material:
+        """The material with the recipe's validation images held out of the training images.
+
+        Raises:
+            InputError: too few would be left.
+        """
+        if not recipe.validation:
+            return self
+        kept, held = held_out(self.train, recipe.validation, recipe.seed)
+        return replace(self, train=kept, validation=held)
 
     def spec(self, recipe: Recipe) -> ModelSpec:
         """The spec of the network that the recipe trains on these images.

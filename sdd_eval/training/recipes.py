@@ -26,6 +26,7 @@ _BOUNDS = {
     "drop": BELOW_1,
     "temperature": ABOVE_0,
     "hidden_layers": FROM_0,
+    "validation": FROM_0,
     "seed": FROM_0,
     "epochs": FROM_1,
     "batch_size": FROM_1,

@@ -96,7 +96,8 @@ def train_on(
         finished = _finished(place, recipe)
         if finished is None:
             where = usable(device)
-            finished = _complete(place, recipe, material(), where, threads, progress or Silent())
+            parted = material().parted(recipe)
+            finished = _complete(place, recipe, parted, where, threads, progress or Silent())
         (place / FILE).unlink(missing_ok=True)
         return finished
 

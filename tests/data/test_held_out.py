@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from sdd_eval.data.held_out import held_out
+from sdd_eval.data.images import ArrayImages, ImageSet
+from sdd_eval.errors import InputError
+
+
+def numbered(count=60, classes=4):
+    """Images whose every pixel is the image's number; labels are that modulo the classes."""
+    pixels = np.broadcast_to(
+        np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 1, 4, 4)
+    )
+    names = tuple("abcd"[:classes])
+    return ArrayImages(
+        "tiny", pixels.copy(), np.arange(count) % classes, "f" * 64, "made here", names
+    )
+
+
+def numbers(images, indices=None):
+    return [int(image[0, 0, 0]) for batch in images.batches(7, indices) for image in batch]
+
+
+def test_the_parts_are_the_whole_and_share_no_image():
+    kept, held = held_out(numbered(), 20, seed=0)
+    assert (len(kept), len(held)) == (40, 20)
+    assert sorted(numbers(kept) + numbers(held)) == list(range(60))
+    assert (kept.name, held.name) == ("tiny", "tiny_validation")
+
+
+@pytest.mark.parametrize("count", [8, 10, 43])
+def test_what_is_held_out_is_balanced_by_class(count):
+    _, held = held_out(numbered(), count, seed=0)
+    counts = np.bincount(held.labels, minlength=4)
+    assert counts.sum() == count
+    assert counts.max() - counts.min() <= 1
+
+
+def test_the_labels_stay_with_their_images():
+    for part in held_out(numbered(), 21, seed=3):
+        assert isinstance(part, ImageSet)
+        assert (np.array(numbers(part)) % 4 == part.labels).all()
+        some = np.array([5, 2, 2])
+        assert (np.array(numbers(part, some)) % 4 == part.labels[some]).all()
+        assert (part.class_names, part.image_size, part.channels) == (("a", "b", "c", "d"), 4, 1)
+
+
+def test_the_seed_says_which_and_the_fingerprint_knows():
+    one, again, other = (held_out(numbered(), 20, seed)[1] for seed in (0, 0, 1))
+    assert numbers(one) == numbers(again)
+    assert one.fingerprint == again.fingerprint
+    assert set(numbers(one)) != set(numbers(other))
+    kept, held = held_out(numbered(), 20, seed=0)
+    assert len({kept.fingerprint, held.fingerprint, other.fingerprint, "f" * 64}) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (60, "validation is 60, but tiny has 60 training images"),
+        (57, "validation is 57: no training image of class [0-3] of tiny would be left"),
+    ],
+)
+def test_a_split_that_leaves_too_little_to_train_on_is_refused(count, said):
+    with pytest.raises(InputError, match=said):
+        held_out(numbered(), count, seed=0)
