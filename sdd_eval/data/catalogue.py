@@ -10,6 +10,7 @@ import numpy as np
 
 from sdd_eval import plugins
 from sdd_eval.data.dataset import CorruptedSet, Dataset
+from sdd_eval.data.folder_images import LARGE_SIDE
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.outliers import PAPER
 from sdd_eval.data.readers.corrupted_folder import open_folder, present, read_regenerated
@@ -20,7 +21,7 @@ from sdd_eval.errors import InputError, unknown_name
 
 ALIASES = {"lsun": "lsun_resize"}
 
-#: Mean and std that go by a name of their own (R, G, B).
+#: Mean and std that go by a name of their own (R, G, B); of "authors" those for small images.
 CONSTANTS = {
     "authors": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -182,24 +183,31 @@ def standardisation(
 ) -> Statistics:
     """Mean and std by name: "authors", "imagenet", or a data set's own over its training split.
 
-    `dataset_name` is the set that the network is for, and gives the number of channels unless
-    `channels` does.
+    `dataset_name` is the set that the network is for, and gives the number of channels, and the
+    size of the images, unless `channels` is given.
 
     Raises:
         InputError: the constants are for colour and the images are grey, or the name is unknown.
     """
     if name not in CONSTANTS:
         _require_statistics(name, data_root(root))
-        training = load_images(name, root, "train", image_size=image_size, channels=channels)
+        side = image_size if name == dataset_name else None
+        training = load_images(name, root, "train", image_size=side, channels=channels)
         return true_statistics(training)
     if channels is None:
-        channels = load_images(dataset_name, root, image_size=image_size).channels
+        images = load_images(dataset_name, root, image_size=image_size)
+        channels, image_size = images.channels, images.image_size
     if channels != 3:
         raise InputError(
             f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
             f"channel; use --standardisation {dataset_name}"
         )
-    return CONSTANTS[name]
+    return paper_constants(image_size) if name == "authors" else CONSTANTS[name]
+
+
+def paper_constants(image_size: int | None) -> Statistics:
+    """Mean and std as the paper's authors had them: ImageNet's for photographs, else CIFAR-10's."""
+    return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
 
 
 def _require_statistics(name: str, root: Path) -> None:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from sdd_eval.data.catalogue import dataset, regenerated_folder
 from sdd_eval.data.dataset import Status
 from sdd_eval.data.fingerprints import of_file
-from sdd_eval.data.images import FolderImages
+from sdd_eval.data.folder_images import FolderImages
 from sdd_eval.data.origin import Vouched, missing, vouched
 from sdd_eval.data.readers.corrupted_folder import read_regenerated
 from sdd_eval.data.recognise import recognised
@@ -103,22 +101,33 @@ def _content(found: Any, root: Path) -> Iterator[Finding]:
     if summed or not isinstance(found, Vouched):
         return
     content = found.content(root, fresh=True)
-    known = vouched(root, found.name, content)
+    known = vouched(root, content)
     detail = "as in the publisher's archive" if known else "the publisher gives no checksums of it"
     yield Finding("content", "ok" if known else "unknown", detail)
 
 
 def _unreadable(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:
     """Every image of a folder that cannot be read, by name."""
+    for images in _streamed(found, root):
+        progress.start(f"{found.name}: images", len(images))
+        for row, file in enumerate(images.files):
+            try:
+                images.fitted(row)
+            except InputError as error:
+                yield Finding(file, "wrong", str(error))
+            progress.advance()
+
+
+def _streamed(found: Any, root: Path) -> Iterator[FolderImages]:
+    """The splits that a set has, if they are folders of images; each file of them once."""
     if hasattr(found, "load_corrupted"):
         return
-    images = found.load(root)
-    if not isinstance(images, FolderImages):
-        return
-    progress.start(f"{found.name}: images", len(images))
-    for row, file in enumerate(images.files):
+    for split in ("test", "train"):
         try:
-            next(images.batches(1, np.array([row])))
-        except InputError as error:
-            yield Finding(file, "wrong", str(error))
-        progress.advance()
+            images = found.load(root, split)
+        except InputError:
+            if split == "test":
+                raise
+            continue  # it has no training images, or `_content` has told what is wrong
+        if isinstance(images, FolderImages):
+            yield images

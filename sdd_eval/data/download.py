@@ -54,14 +54,18 @@ def get(
     """
     if not dataset.archives:
         raise InputError(f"{dataset.name} needs no download" + _or_has_none(dataset, root))
-    if _is_official(dataset, root):
+    placed = [archive for archive in dataset.archives if _is_placed(dataset, archive, root)]
+    if not placed and _is_official(dataset, root):
         return dataset.status(root)
     for archive in dataset.archives:
-        _get_archive(dataset.name, archive, root, progress or Silent(), pauses)
-    with contextlib.suppress(OSError):
-        (root / ".downloads").rmdir()
+        if archive not in placed:
+            _get_archive(dataset.name, archive, root, progress or Silent(), pauses)
     if isinstance(dataset, Vouched):
         vouch(root, dataset.name, dataset.content(root), dataset.archives[0].md5)
+    for archive in dataset.archives:
+        _receipt(archive, root).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (root / ".downloads").rmdir()
     return recognised(dataset, root)
 
 
@@ -108,7 +112,19 @@ def _get_archive(
                 refuse_existing(root / archive.folder / archive.filename)
                 os.replace(part, aside / archive.filename)
             place(aside, root / archive.folder)
+        write_record(_receipt(archive, root), {"placed": archive.filename})
         _forget(part)
+
+
+def _receipt(archive: Archive, root: Path) -> Path:
+    """Where is noted that an archive is in its place, until all of the set are."""
+    return root / ".downloads" / f"{archive.md5}.placed"
+
+
+def _is_placed(dataset: Dataset, archive: Archive, root: Path) -> bool:
+    """Whether an earlier call, cut short before the set was whole, has placed this archive."""
+    folder = root / Path(getattr(dataset, "folder", archive.folder)).parts[0]
+    return _receipt(archive, root).is_file() and folder.is_dir()
 
 
 def _verify(archive: Archive, part: Path) -> None:

@@ -1,21 +1,19 @@
-"""Sets of images in three kinds: an array in memory, rows of a file on disk, a streamed folder.
+"""Sets of images: the protocol, and two kinds of it, an array in memory and rows of a file on disk.
 
-Nothing but the `ImageSet` protocol is assumed anywhere else. Torch is imported only when batches
-are asked for, so that listing data sets stays quick.
+The third kind is a streamed folder (`folder_images.py`). Nothing but the `ImageSet` protocol is
+assumed anywhere else. Torch is imported only when batches are asked for, so that listing data sets
+stays quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-
-from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +67,7 @@ class ImageSet(Protocol):
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
 
 
-def _chunks(total: int, size: int, indices: NDArray[np.int64] | None) -> Iterator[Any]:
+def chunks(total: int, size: int, indices: NDArray[np.int64] | None) -> Iterator[Any]:
     """Slices or index arrays that cover the whole set, or `indices`, in steps of `size`."""
     if indices is None:
         yield from (slice(start, start + size) for start in range(0, total, size))
@@ -118,7 +116,7 @@ class ArrayImages:
         import torch
 
         images = self.whole(device)
-        for rows in _chunks(len(self), size, indices):
+        for rows in chunks(len(self), size, indices):
             yield images[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device)]
 
 
@@ -149,67 +147,7 @@ class MappedImages:
 
         # Mapped anew for each pass: its pages leave memory with it.
         mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)[self.start : self.stop]
-        for rows in _chunks(len(self), size, indices):
+        for rows in chunks(len(self), size, indices):
             # A copy even where the layout would not need one: mapped rows cannot be written to.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
             yield torch.from_numpy(pixels).to(device)
-
-
-@dataclass(frozen=True)
-class FolderImages:
-    """Image files streamed from a folder: short side to `resize`, centre crop to `image_size`."""
-
-    name: str
-    folder: Path
-    files: Sequence[str]
-    image_size: int
-    channels: int
-    labels: Labels | None
-    fingerprint: str
-    origin: str
-    class_names: tuple[str, ...] = ()
-    resize: int | None = None
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.files)
-
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        import torch
-
-        wanted = np.arange(len(self)) if indices is None else indices
-        for rows in _chunks(len(self), size, wanted):
-            pixels = np.stack([self._read(self.folder / self.files[row]) for row in rows])
-            yield torch.from_numpy(pixels).to(device)
-
-    def _read(self, path: Path) -> Pixels:
-        """One image as (channels, side, side)."""
-        try:
-            with Image.open(path) as file:
-                image = file.convert("L" if self.channels == 1 else "RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path} is not an image that can be read: {error}") from error
-        try:
-            pixels = np.asarray(fit(image, self.resize, self.image_size))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def fit(image: Image.Image, resize: int | None, side: int) -> Image.Image:
-    """Short side to `resize` (bilinear, antialiased) unless None, then a centre crop to `side`.
-
-    Raises:
-        InputError: the crop is larger than the image.
-    """
-    if resize is not None and min(image.size) != resize:
-        scale = resize / min(image.size)
-        width, height = (max(resize, round(length * scale)) for length in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = ((length - side) // 2 for length in image.size)
-    if left < 0 or top < 0:
-        raise InputError(f"an image of {image.size[0]} × {image.size[1]} has no {side} px crop")
-    return image.crop((left, top, left + side, top + side))

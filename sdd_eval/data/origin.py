@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -73,13 +74,19 @@ def vouch(root: Path, name: str, content: str, md5: str) -> None:
     write_record(_receipt(root, name), {"name": name, "content": content, "archive_md5": md5})
 
 
-def vouched(root: Path, name: str, content: str | None) -> bool:
-    """Whether this very content came out of an archive with the publisher's checksum."""
-    try:
-        receipt = json.loads(_receipt(root, name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def vouched(root: Path, content: str | None) -> bool:
+    """Whether this very content came out of an archive with the publisher's checksum.
+
+    By whatever name: one archive may hold two sets of the catalogue.
+    """
+    if content is None:
         return False
-    return content is not None and isinstance(receipt, dict) and receipt.get("content") == content
+    for path in (root / ".verified").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            receipt = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(receipt, dict) and receipt.get("content") == content:
+                return True
+    return False
 
 
 def _receipt(root: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.catalogue import CONSTANTS
+from sdd_eval.data.catalogue import paper_constants
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.settings import collects
 from sdd_eval.metrics.temperature import HIGHEST, LOWEST, fit_temperature
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
 
 Reading = Literal["authors", "standardised", "pixel"]
-#: Images of this side and above have the paper's constants for ImageNet, CUB and Dogs.
-LARGE_SIDE = 128
 CLIPS = {
     "authors": "clipped to [0, 1] in standardised space, then to the ±ε ball (as the authors ran "
     "it); accuracy against the true labels",
@@ -141,7 +139,7 @@ class Fgsm:
         """Mean and std of the standardised space."""
         if self._whose(spec.channels) == "own":
             return spec.mean, spec.std
-        return CONSTANTS["imagenet" if spec.image_size >= LARGE_SIDE else "authors"]
+        return paper_constants(spec.image_size)
 
     def _whose(self, channels: int) -> str:
         """Whose constants: the paper has none but for three channels."""

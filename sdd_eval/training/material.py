@@ -68,7 +68,9 @@ def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
     train = load_images(recipe.dataset, root, split="train")
     side, channels = train.image_size, train.channels
     test = load_images(recipe.dataset, root, split="test", image_size=side, channels=channels)
-    mean, std = standardisation(recipe.standardisation, recipe.dataset, root, channels=channels)
+    mean, std = standardisation(
+        recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
+    )
     return Material(train, test, mean, std)
 
 

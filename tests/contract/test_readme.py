@@ -49,6 +49,7 @@ SMALL = {
     "lsun_resize isun dtd svhn": "photo_patches dtd",
     "--audit": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
     "~/pets": "pets.npz",
+    "~/imagenet": "imagenet",
     "~/downloads/dtd-r1.0.1.tar.gz": "dtd.tar.gz",
 }
 
@@ -71,10 +72,11 @@ def write_dtd(path: Path) -> None:
             archive.addfile(member, io.BytesIO(picture.getvalue()))
 
 
-def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd):
+def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd, write_imagenet):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     write_dtd(tmp_path / "dtd.tar.gz")
+    write_imagenet(tmp_path, 6)
     pets = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "pets.npz", images=pets, labels=np.arange(6) % 2)
     theirs = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))

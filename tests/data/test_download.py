@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from sdd_eval.data.dataset import Archive
 from sdd_eval.data.download import get
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.folders import ISUN
+from sdd_eval.data.readers.stanford_dogs import STANFORD_DOGS
 from sdd_eval.data.readers.svhn import SVHN
 from sdd_eval.errors import InputError
 
@@ -268,6 +270,64 @@ def test_a_single_file_is_put_where_it_belongs(root, server, tmp_path, write_svh
     svhn = served(SVHN, server)
     assert fetch(svhn, root).origin == "partial: 50 of 26,032"
     assert len(svhn.load(root)) == 50
+
+
+@pytest.fixture
+def dogs(tmp_path, write_dogs, pack):
+    """Stanford Dogs in three archives, each on a server of its own, and these servers."""
+    published = write_dogs(tmp_path)
+    archives, servers = [], []
+    for archive, names in zip(
+        STANFORD_DOGS.archives,
+        (["Images"], ["Annotation"], ["train_list.mat", "test_list.mat"]),
+        strict=True,
+    ):
+        folder = tmp_path / f"only {archive.filename}"
+        folder.mkdir()
+        for name in names:
+            (published / name).rename(folder / name)
+        servers.append(Server())
+        servers[-1].content = pack(tmp_path / archive.filename, folder).read_bytes()
+        md5 = hashlib.md5(servers[-1].content).hexdigest()
+        archives.append(replace(archive, url=servers[-1].url, md5=md5))
+    yield (
+        replace(STANFORD_DOGS, archives=tuple(archives), published={"train": 8, "test": 4}),
+        servers,
+    )
+    for server in servers:
+        server.stop()
+
+
+def test_a_set_of_several_archives_is_official_and_fetched_once(root, dogs):
+    data, servers = dogs
+    assert fetch(data, root).origin == "official"
+    assert len(data.load(root, "train")) == 8
+    assert fetch(data, root).origin == "official"
+    assert [len(server.asked) for server in servers] == [1, 1, 1]
+    visible = [entry.name for entry in root.iterdir() if entry.name != ".verified"]
+    assert visible == ["stanford_dogs"]
+
+
+def test_a_set_of_several_archives_goes_on_after_those_that_are_in_place(root, dogs):
+    data, servers = dogs
+    servers[1].status = 404
+    with pytest.raises(InputError, match="404"):
+        fetch(data, root)
+    assert (root / "stanford_dogs" / "Images").is_dir()
+    servers[1].status = 200
+    assert fetch(data, root).origin == "official"
+    assert [len(server.asked) for server in servers] == [1, 2, 1]
+
+
+def test_archives_that_were_placed_and_deleted_since_are_fetched_again(root, dogs):
+    data, servers = dogs
+    servers[1].status = 404
+    with pytest.raises(InputError, match="404"):
+        fetch(data, root)
+    shutil.rmtree(root / "stanford_dogs")
+    servers[1].status = 200
+    assert fetch(data, root).origin == "official"
+    assert len(servers[0].asked) == 2
 
 
 def test_a_malicious_archive_leaves_nothing(root, server, cifar, tmp_path, pack_member):

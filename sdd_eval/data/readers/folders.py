@@ -1,4 +1,4 @@
-"""Folders of images: DTD and ODIN's outlier sets as published, and any folder of the user's."""
+"""Folders of images: ImageNet, DTD and ODIN's outlier sets as published, and any of the user's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_folder, of_folder
-from sdd_eval.data.images import FolderImages
+from sdd_eval.data.folder_images import FolderImages, enlarged
 from sdd_eval.data.origin import (
     ABSENT,
     USERS_FOLDER,
@@ -27,21 +27,26 @@ from sdd_eval.data.readers.image_files import (
 )
 from sdd_eval.errors import InputError
 
+#: The size at which a folder of photographs is looked at where none is asked for.
+LARGEST = 224
+
 
 @dataclass(frozen=True)
 class FolderSet:
     """Image files below `folder` (relative to the data root, or absolute), streamed.
 
-    Sub-folders are classes. Images come in the size of the network: short side to that size, then
-    a centre crop. `published` is the publisher's count; None marks a folder of the user's. `side`
-    is the size where nothing else is asked for (None: the first image's). `margin` pixels of 32
-    are cut off rather than scaled away, as ODIN does with its crops of 36 × 36.
+    Sub-folders are classes. Images come in the size of the network: short side to that size (to 256
+    for 224, see `enlarged`), then a centre crop. `published` is the publisher's count of
+    test images, `published_train` that of training images; None marks a folder of the user's.
+    `side` is the size where nothing else is asked for (None: the first image's, 224 at most).
+    `margin` pixels of 32 are cut off rather than scaled away, as ODIN does with its 36 × 36.
     """
 
     name: str
     summary: str
     folder: str
     published: int | None = None
+    published_train: int | None = None
     side: int | None = None
     margin: int = 0
     archives: tuple[Archive, ...] = ()
@@ -54,7 +59,7 @@ class FolderSet:
         folder = self._split(root, "test")
         files = image_files(folder)
         content = known_folder(folder, files) if files and self.published is not None else None
-        return Status(self._origin(root, len(files), content), len(files), str(place))
+        return Status(self._origin(root, "test", len(files), content), len(files), str(place))
 
     def load(
         self,
@@ -73,7 +78,7 @@ class FolderSet:
             raise InputError(f"{folder} holds no images")
         class_names = self._class_names(root, files)
         content = of_folder(folder, files)
-        side = image_size or self.side or _short_side(folder / files[0])
+        side = image_size or self.side or min(_short_side(folder / files[0]), LARGEST)
         return FolderImages(
             name=self.name,
             folder=folder,
@@ -82,7 +87,7 @@ class FolderSet:
             channels=channels or (3 if self.side else _channels(folder / files[0])),
             labels=labels_of(folder, files, class_names),
             fingerprint=content,
-            origin=self._origin(root, len(files), content),
+            origin=self._origin(root, split, len(files), content),
             class_names=class_names,
             resize=self._resize(side),
         )
@@ -105,16 +110,17 @@ class FolderSet:
         training = split_folders(unwrapped(root / self.folder)).get("train")
         return class_names_of(files if training is None else image_files(training))
 
-    def _origin(self, root: Path, count: int, content: str | None) -> str:
-        if self.published is None:
+    def _origin(self, root: Path, split: str, count: int, content: str | None) -> str:
+        published = self.published_train if split == "train" else self.published
+        if published is None:
             return USERS_FOLDER
-        return judged(count, self.published, vouched(root, self.name, content))
+        return judged(count, published, vouched(root, content))
 
     def _resize(self, side: int) -> int | None:
         """To what the short side is scaled before the crop; None leaves the image as it is."""
         if self.margin and side == 32:
             return None
-        return round(side * (32 + self.margin) / 32)
+        return round(side * (32 + self.margin) / 32) if self.margin else enlarged(side)
 
 
 def _short_side(path: Path) -> int:
@@ -133,6 +139,17 @@ def _opened(path: Path) -> Image.Image:
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{path} is not an image that can be read: {error}") from error
 
+
+#: O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015, as torchvision
+#: lays it out: train/n01440764/…, val/n01440764/…; its classes in the order of these names.
+IMAGENET = FolderSet(
+    name="imagenet",
+    summary="50,000 test, 1,281,167 training photographs of 1,000 classes; image-net.org (login)",
+    folder="imagenet",
+    published=50_000,
+    published_train=1_281_167,
+    side=224,
+)
 
 #: M. Cimpoi et al., "Describing Textures in the Wild", 2014; release 1.0.1.
 DTD = FolderSet(

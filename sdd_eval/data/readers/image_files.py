@@ -70,10 +70,13 @@ def labels_of(folder: Path, files: Sequence[str], class_names: Sequence[str]) ->
     """The class of each file, None where there are no classes.
 
     Raises:
-        InputError: a file lies in a sub-folder that is no class.
+        InputError: a file lies in a sub-folder that is no class, or in none.
     """
     if not class_names:
         return None
+    stray = next((name for name in files if "/" not in name), None)
+    if stray is not None:
+        raise InputError(f"{folder} has {stray} beside its classes, in the folder of none")
     index = {name: position for position, name in enumerate(class_names)}
     strangers = sorted({name.split("/", 1)[0] for name in files} - set(index))
     if strangers:

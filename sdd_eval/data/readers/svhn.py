@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_file, of_arrays, of_file
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.origin import ABSENT, judged, missing, require_shape, require_split
+from sdd_eval.data.readers.matlab import variables
 from sdd_eval.errors import InputError
 
 COUNTS = {"test": 26_032, "train": 73_257}
@@ -84,7 +84,7 @@ class Svhn:
 
 def _read(path: Path) -> tuple[Pixels, Labels]:
     """All images and labels of a file."""
-    stored = _variables(path, "X", "y")["X"]
+    stored = variables(path, "X", "y")["X"]
     labels = _labels(path)
     if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):
         raise InputError(
@@ -96,25 +96,10 @@ def _read(path: Path) -> tuple[Pixels, Labels]:
 
 def _labels(path: Path) -> Labels:
     """The digits 0 to 9; the file writes 10 for the digit 0."""
-    labels = _variables(path, "y")["y"].reshape(-1).astype(np.int64)
+    labels = variables(path, "y")["y"].reshape(-1).astype(np.int64)
     if len(labels) == 0 or labels.min() < 1 or labels.max() > 10:
         raise InputError(f"{path} has labels other than 1 to 10")
     return labels % 10
-
-
-def _variables(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Some variables of a MATLAB file; the others are skipped unread."""
-    from scipy.io import loadmat
-
-    try:
-        found: dict[str, NDArray[Any]] = loadmat(path, variable_names=names)
-    except Exception as error:  # a broken file may raise anything
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a MATLAB file that can be read: {cause}") from error
-    for name in names:
-        if name not in found:
-            raise InputError(f"{path} holds no {name!r}")
-    return found
 
 
 def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:

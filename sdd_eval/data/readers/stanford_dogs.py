@@ -1,0 +1,105 @@
+"""Stanford Dogs: 120 breeds, cut out by their boxes as the paper does, or whole.
+
+Source: A. Khosla, N. Jayadevaprakash, B. Yao, L. Fei-Fei, "Novel Dataset for Fine-Grained Image
+Categorization", FGVC workshop at CVPR 2011.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from sdd_eval.data.dataset import Archive
+from sdd_eval.data.folder_images import Boxes
+from sdd_eval.data.readers.matlab import variables
+from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
+from sdd_eval.errors import InputError
+
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+ADDRESS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+
+
+def listings(place: Path) -> Mapping[str, Listing]:
+    """The files and classes of each split, in the order of its list.
+
+    Raises:
+        InputError: a list cannot be read, or is no list of images and labels.
+    """
+    return {split: _listing(place / f"{split}_list.mat") for split in SPLITS}
+
+
+def boxes(place: Path, files: Sequence[str]) -> Boxes:
+    """The box of each image: where a photograph shows several dogs, of the first.
+
+    Raises:
+        InputError: an annotation is missing, cannot be read, or has no box.
+    """
+    found = [_box((place / "Annotation" / file).with_suffix("")) for file in files]
+    return np.array(found, dtype=np.int64).reshape(-1, 4)
+
+
+def _listing(path: Path) -> Listing:
+    found = variables(path, "file_list", "labels")
+    files = [str(np.squeeze(cell)) for cell in np.ravel(found["file_list"])]
+    labels = np.ravel(found["labels"])
+    if len(files) != len(labels) or labels.dtype.kind not in "iuf":
+        raise InputError(f"{path} has {len(files)} files and {len(labels)} labels")
+    stranger = next((file for file in files if file.count("/") != 1), None)
+    if stranger is not None:
+        raise InputError(f"{path}: {stranger!r} is not an image in the folder of its breed")
+    return Listing(tuple(files), class_indices(path, labels.astype(np.int64).tolist()))
+
+
+def _box(path: Path) -> list[int]:
+    """Left, top, right and bottom of the first object."""
+    try:
+        edges = [ElementTree.parse(path).findtext(f"object/bndbox/{edge}") for edge in EDGES]
+        return [int(edge or "") for edge in edges]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InputError(f"{path} has no object with a box: {error}") from error
+
+
+STANFORD_DOGS = PhotographSet(
+    name="stanford_dogs",
+    summary="8,580 test and 12,000 training dogs of 120 breeds, cut out by their boxes, 224×224",
+    folder="stanford_dogs",
+    images="Images",
+    lists=("train_list.mat", "test_list.mat"),
+    listings=listings,
+    published={"train": 12_000, "test": 8580},
+    boxes=boxes,
+    annotations="Annotation",
+    archives=(
+        Archive(
+            url=f"{ADDRESS}/images.tar",
+            md5="1bb1f2a596ae7057f99d7d75860002ef",
+            filename="images.tar",
+            folder="stanford_dogs",
+        ),
+        Archive(
+            url=f"{ADDRESS}/annotation.tar",
+            md5="4298cc0031f6bc6e74612ac83b5988e2",
+            filename="annotation.tar",
+            folder="stanford_dogs",
+        ),
+        Archive(
+            url=f"{ADDRESS}/lists.tar",
+            md5="edbb9f16854ec66506b5f09b583e0656",
+            filename="lists.tar",
+            folder="stanford_dogs",
+        ),
+    ),
+)
+
+STANFORD_DOGS_WHOLE = dataclasses.replace(
+    STANFORD_DOGS,
+    name="stanford_dogs_whole",
+    summary="stanford_dogs, the photographs whole",
+    boxes=None,
+)
