@@ -30,6 +30,7 @@ sets = [
     ArrayImages("tiny", data[s + "_images"], data[s + "_labels"], str(data[s + "_print"]), "")
     for s in ("train", "test")
 ]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 die = lambda: os.kill(os.getpid(), signal.SIGINT if moment == "sigint" else signal.SIGKILL)
 
 class CountedSgd(torch.optim.SGD):
