@@ -20,6 +20,10 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Record, Run, decode, encode
 
 
+class Busy(InputError):
+    """Another process holds what this one needs; it will be free again."""
+
+
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a file beside `path`, flush it to the disk, and move it into place.
 
@@ -86,7 +90,7 @@ def locked(path: Path, doing: str) -> Iterator[None]:
     """Hold `path` against other processes; the lock goes with the process, however it ends.
 
     Raises:
-        InputError: another process holds it.
+        Busy: another process holds it.
     """
     lock_path = path.with_name(f".{path.name}.lock")
     try:
@@ -94,7 +98,7 @@ def locked(path: Path, doing: str) -> Iterator[None]:
         lock = filelock.FileLock(lock_path, timeout=0)
         lock.acquire()
     except filelock.Timeout as error:
-        raise InputError(f"another process is {doing} {path}; wait for it or stop it") from error
+        raise Busy(f"another process is {doing} {path}; wait for it or stop it") from error
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     try:

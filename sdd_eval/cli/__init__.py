@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a checkpoint, with or without SD-Dropout",
     "import": "make a checkpoint of weights from elsewhere, and measure its accuracy",
     "data": "list, get, add, corrupt and check data sets",
+    "batch": "all trainings and evaluations of a study file, and what is missing of them only",
     "report": "one page, CSV and figures from the runs of a study",
     "show": "what is known of a checkpoint",
     "plugins": "what is installed, and what of it does not import",

@@ -111,10 +111,17 @@ class Overall:
         self._seconds = seconds if one_piece else 0.0
         self._describe("")
         yield
+        self._ended(label, self._start + seconds, time.perf_counter() - begun)
+
+    def over(self, label: str, seconds: float, took: float) -> None:
+        """A job that ran elsewhere is over; it was expected to take so long and took `took`."""
+        self._ended(label, self._reached + seconds, took)
+
+    def _ended(self, label: str, reached: float, took: float) -> None:
+        """One more job is over."""
         self._done += 1
-        self._reach(self._start + seconds)
+        self._reach(reached)
         if not self._shown:
-            took = time.perf_counter() - begun
             print(f"[{self._done}/{self._jobs}] {label}: {took:.1f} s", file=sys.stderr, flush=True)
 
     def start(self, label: str, total: int) -> None:

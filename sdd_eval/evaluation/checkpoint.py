@@ -39,14 +39,7 @@ def evaluate_checkpoint(
     """
     from sdd_eval.training import checkpoints
 
-    request = checked(request)
-    card = checkpoints.read_card(checkpoint)
-    checkpoints.require_trust(card, request.trust_code)
-    checkpoints.verify(checkpoint, card)
-    # Its folder is what it is called by: a copy must not pass for the original.
-    card = dataclasses.replace(card, name=checkpoint.resolve().name)
-    inputs = inputs_of(request, card, checkpoint.absolute().parent)
-    request = dataclasses.replace(request, limit=inputs.limit(request.limit))
+    request, card, inputs = _asked(checkpoint, request)
     path = _run_path(request, card, inputs)
     stored = _whole(path)
     if stored and _settings(stored, inputs.evaluator) == stored.settings:
@@ -60,6 +53,30 @@ def evaluate_checkpoint(
         found = run(examined, inputs, request, progress)
         store.write_run(path, found)
     return Outcome(found, path, looked=True, scored=True)
+
+
+def is_measured(checkpoint: Path, request: Request) -> bool:
+    """Whether the run is there, so that `evaluate_checkpoint` would look at no image.
+
+    Raises:
+        InputError: the checkpoint, the data or a setting is wrong.
+    """
+    request, card, inputs = _asked(checkpoint, request)
+    return _whole(_run_path(request, card, inputs)) is not None
+
+
+def _asked(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
+    """What is asked, with everything that it names loaded and the limit settled."""
+    from sdd_eval.training import checkpoints
+
+    request = checked(request)
+    card = checkpoints.read_card(checkpoint)
+    checkpoints.require_trust(card, request.trust_code)
+    checkpoints.verify(checkpoint, card)
+    # Its folder is what it is called by: a copy must not pass for the original.
+    card = dataclasses.replace(card, name=checkpoint.resolve().name)
+    inputs = inputs_of(request, card, checkpoint.absolute().parent)
+    return dataclasses.replace(request, limit=inputs.limit(request.limit)), card, inputs
 
 
 def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.paper.numbers import PaperNumber, paper_numbers
 from sdd_eval.paper.verdict import Judged, departures, judged
-from sdd_eval.paper.wanted import Wanted, wanted
+from sdd_eval.paper.wanted import Wanted, is_of, wanted
 from sdd_eval.statistics.seeds import Spread, spread
 from sdd_eval.store import key_of
 
@@ -121,7 +121,7 @@ def _answers(asked: Wanted, row: Row, recipe: Recipe, ins: StandIns) -> bool:
     if row["test_set"] != ins.names.get(asked.recipe["dataset"], asked.recipe["dataset"]):
         return False
     meant = ins.recipes.get(row["checkpoint"], (recipe,))
-    return _holds(asked.at, row["at"], ins.names) and any(_is(asked, each) for each in meant)
+    return _holds(asked.at, row["at"], ins.names) and any(is_of(asked, each) for each in meant)
 
 
 def _holds(wanted_at: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:
@@ -130,23 +130,6 @@ def _holds(wanted_at: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, 
         axis: [names.get(value, value) for value in values] for axis, values in wanted_at.items()
     }
     return at.keys() == accepted.keys() and all(at[axis] in accepted[axis] for axis in at)
-
-
-def _is(asked: Wanted, recipe: Recipe) -> bool:
-    """Whether a recipe is of the cell, protocol aside."""
-    with_it = asked.protocol["sd_dropout"] != (0.0,)
-    if bool(recipe.get("sd_dropout")) != with_it:
-        return False
-    for name, value in asked.recipe.items():
-        there = recipe.get(name)
-        if name in ("direction", "position") and not with_it:
-            continue
-        if name == "method_options":
-            if not value.items() <= dict(there or {}).items():
-                return False
-        elif there != value:
-            return False
-    return True
 
 
 def _group(row: Row, recipe: Recipe) -> str:

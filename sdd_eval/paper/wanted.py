@@ -67,7 +67,6 @@ LARGE = frozenset({"cub200", "stanford_dogs", "imagenet"})
 _OF_LARGE = {
     "batch_size": (32,),
     "standardisation": ("imagenet",),
-    "augmentation": ("resized_crop_flip",),
 }
 #: What differs from the defaults of a recipe where the paper trains on other sets.
 _PROTOCOLS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
@@ -89,6 +88,24 @@ def wanted(number: PaperNumber) -> Wanted:
         metrics=(number.metric, *AKIN.get(number.metric, ())),
         at=_axes(number, evaluator),
     )
+
+
+def is_of(asked: Wanted, recipe: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint of a recipe is a cell's, whatever its protocol."""
+    with_it = asked.protocol["sd_dropout"] != (0.0,)
+    if bool(recipe.get("sd_dropout")) != with_it:
+        return False
+    unused = () if with_it else ("direction", "position")
+    return all(
+        _same(value, recipe.get(name)) for name, value in asked.recipe.items() if name not in unused
+    )
+
+
+def _same(value: Any, there: Any) -> bool:
+    """Whether a field has a value; of settings of a method those that are named."""
+    if isinstance(value, Mapping):
+        return value.items() <= dict(there or {}).items()
+    return bool(value == there)
 
 
 def _identity(number: PaperNumber, trained_on: str) -> dict[str, Any]:

@@ -65,6 +65,10 @@ ALLOWED = {
         "corruptions", "data", "errors", "metrics", "models", "plugins", "progress", "randomness",
         "records", "statistics",
     },
+    "batch": {
+        "data", "errors", "evaluation", "evaluators", "models", "plugins", "progress", "records",
+        "store", "training",
+    },
     "paper": {"errors", "plugins", "records", "statistics", "store"},
     "figures": {"corruptions", "errors", "statistics"},
     "report": {

@@ -1,0 +1,39 @@
+"""What a study writes beside its runs: what it is, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdd_eval import store
+from sdd_eval.batch.perform import Outcome
+from sdd_eval.batch.study import RECORD, Study, StudyRecord, record_of
+
+FAILURES = "failures.txt"
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write `study.json`."""
+    store.write_record(folder / RECORD, record_of(study))
+
+
+def read_study_record(folder: Path) -> StudyRecord | None:
+    """What `study.json` says; None for a study that no file describes.
+
+    Raises:
+        InputError: the file is not such a record.
+    """
+    path = folder / RECORD
+    return store.read_record(path, StudyRecord) if path.is_file() else None
+
+
+def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
+    """Write `failures.txt` with the reasons and traces of what failed; none where nothing did."""
+    path = folder / FAILURES
+    failed = [each for each in outcomes if not each.good]
+    if not failed:
+        path.unlink(missing_ok=True)
+        return None
+    parts = [f"{each.label}: {each.result}: {each.reason}\n{each.trace}" for each in failed]
+    store.write_text(path, "\n".join(parts))
+    return path

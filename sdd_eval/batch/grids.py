@@ -1,0 +1,115 @@
+"""Recipes from tables with lists in them: every combination of the lists, seeds outermost."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sdd_eval.batch.node import Node
+from sdd_eval.records import Recipe, decode
+from sdd_eval.training.recipes import checked, differing, method_of
+from sdd_eval.training.recipes import checkpoint_name as plain_name
+
+#: What a table of trainings may say: the fields of a recipe, but the seed in the plural.
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
+#: Fields that are lists themselves: of them a list of lists is a grid.
+LISTS = ("milestones",)
+#: Fields that are part of a checkpoint's plain name, or that change no number of it.
+_NAMED = ("dataset", "arch", "method", "sd_dropout", "seed")
+#: Fields that are worth words in a name; the rest of what differs becomes a key.
+_TOLD = ("drop", "temperature", "direction", "position", "hidden_layers")
+
+
+def combinations(node: Node, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The fields of every recipe that a table of trainings means, without seeds.
+
+    Raises:
+        InputError: a field is unknown, or a value not one of its kind; with the line.
+    """
+    own = {name: value for name, value in node.data.items() if name in FIELDS}
+    options = own.pop("method_options", {})
+    with node.at("method_options"):
+        options = decode(_Options, {"values": options}).values
+    values = {name: _choices(name, value) for name, value in own.items()}
+    grid = {name: _choices(name, value) for name, value in options.items()}
+    for name, choices in values.items():
+        for value in choices:
+            with node.at(name):
+                decode(Recipe, {name: value})
+    for chosen in _product(values):
+        for option in _product(grid):
+            merged = {**shared, **chosen}
+            if option:
+                merged["method_options"] = {**merged.get("method_options", {}), **option}
+            yield merged
+
+
+def recipe_of(node: Node, fields: Mapping[str, Any], seed: int) -> Recipe:
+    """The recipe of a combination, checked.
+
+    Raises:
+        InputError: a value is impossible, or the method does not have such a setting.
+    """
+    with node.at(*_blamed(node, fields)):
+        recipe = checked(decode(Recipe, {**fields, "seed": seed}))
+        method_of(recipe)
+        return recipe
+
+
+def varied(node: Node) -> tuple[str, ...]:
+    """Fields of which a table gives several values; λ counts if more than one is above zero."""
+    found = []
+    for name, value in node.data.items():
+        if name == "method_options":
+            found += [name] if any(isinstance(each, list) for each in value.values()) else []
+        elif name in FIELDS and len([each for each in _choices(name, value) if each]) > 1:
+            found.append(name)
+    return tuple(found)
+
+
+def checkpoint_name(recipe: Recipe) -> str:
+    """A name that no other recipe has: what is special in words, all other settings as a key.
+
+    >>> checkpoint_name(Recipe(sd_dropout=1.0, drop=0.3, seed=2))
+    'cifar100-resnet18-ce-sdd1-drop0.3-seed2'
+    """
+    from sdd_eval.store import key_of
+
+    usual = checked(Recipe(method=recipe.method))
+    pairs = {name: own for name, (own, _) in differing(recipe, usual).items() if name not in _NAMED}
+    told = [f"{name.replace('_', '')}{pairs.pop(name)}" for name in _TOLD if name in pairs]
+    options = recipe.method_options if "method_options" in pairs else {}
+    pairs.pop("method_options", None)
+    told += [
+        f"{name.replace('_', '')}{value}"
+        for name, value in options.items()
+        if value != usual.method_options.get(name)
+    ]
+    told += [key_of(pairs)[:6]] if pairs else []
+    begin, seed = plain_name(recipe).rsplit("-", 1)
+    return "-".join([begin, *told, seed])
+
+
+def _choices(name: str, value: Any) -> list[Any]:
+    """The values that a field is to have."""
+    if name in LISTS:
+        several = isinstance(value, list) and value and isinstance(value[0], list)
+        return list(value) if several else [value]
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _product(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for each in itertools.product(*values.values()):
+        yield dict(zip(values, each, strict=True))
+
+
+def _blamed(node: Node, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The key to point at where a whole recipe is wrong: the options, else the table."""
+    return ("method_options",) if "method_options" in node and "method_options" in fields else ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    values: Mapping[str, Any]

@@ -1,0 +1,115 @@
+"""Do one job, wherever: what is there already is not done again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sdd_eval import store
+from sdd_eval.batch.jobs import Job, Places
+from sdd_eval.batch.reading import check_settings
+from sdd_eval.batch.study import Evaluation, Training
+from sdd_eval.errors import InputError
+from sdd_eval.progress import Progress
+
+Result = Literal["done", "already there", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: where, in how many seconds, and why it failed if it did."""
+
+    key: str
+    label: str
+    result: Result
+    seconds: float = 0.0
+    reason: str = ""
+    trace: str = ""
+    worker: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether what the job makes is there."""
+        return self.result in ("done", "already there")
+
+
+def perform(job: Job, places: Places, progress: Progress) -> Outcome:
+    """Do a job; whatever it raises is its outcome's reason.
+
+    Raises:
+        Busy: another process is at it.
+    """
+    begun = time.perf_counter()
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    reason = trace = ""
+    result: Result
+    try:
+        result = "done" if _do(job.work, places, progress) else "already there"
+    except store.Busy:
+        raise
+    except InputError as error:
+        result, reason = "failed", " ".join(str(error).split())
+    except Exception as error:  # one job's fault, of whatever kind, must not end the others
+        result, trace = "failed", traceback.format_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    seconds = time.perf_counter() - begun
+    return Outcome(job.key, job.label, result, seconds, reason, trace, worker)
+
+
+def not_run(job: Job, because: Outcome) -> Outcome:
+    """The outcome of a job that lacks what another failed to make."""
+    return Outcome(job.key, job.label, "not run", reason=f"it needs {because.label!r}")
+
+
+def _do(work: Training | Evaluation, places: Places, progress: Progress) -> bool:
+    """Whether there was anything to do."""
+    if isinstance(work, Training):
+        return _train(work, places, progress)
+    return _evaluate(work, places, progress)
+
+
+def _train(work: Training, places: Places, progress: Progress) -> bool:
+    from sdd_eval.training.train import train
+
+    card = places.checkpoints / work.name / "card.json"
+    there = card.is_file()
+    train(
+        work.recipe,
+        places.checkpoints,
+        data_root=places.data_root,
+        name=work.name,
+        device=places.device,
+        threads=places.threads,
+        progress=progress,
+        trust_code=places.trust_code,
+    )
+    return not there
+
+
+def _evaluate(work: Evaluation, places: Places, progress: Progress) -> bool:
+    from sdd_eval.evaluation import evaluate_checkpoint
+
+    outcome: Any = evaluate_checkpoint(
+        places.checkpoints / work.checkpoint, request_of(work, places), progress
+    )
+    return bool(outcome.looked or outcome.scored)
+
+
+def request_of(work: Evaluation, places: Places) -> Any:
+    """What is asked of the checkpoint."""
+    from sdd_eval.evaluation import Request
+
+    return Request(
+        evaluator=check_settings(work.evaluator, work.settings),
+        study=places.study,
+        data_root=places.data_root,
+        dataset=work.dataset,
+        limit=places.limit if places.limit is not None else work.limit,
+        device=places.device,
+        command=places.command,
+        trust_code=places.trust_code,
+    )

@@ -1,0 +1,111 @@
+"""Before anything runs: what is there already, what is missing, and how long that should take."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sdd_eval import store
+from sdd_eval.batch.estimate import Estimates
+from sdd_eval.batch.jobs import Job, Places
+from sdd_eval.batch.perform import request_of
+from sdd_eval.batch.study import Evaluation, Training
+from sdd_eval.data import catalogue
+from sdd_eval.errors import InputError
+from sdd_eval.records import Card
+from sdd_eval.store import read_record
+from sdd_eval.training.recipes import differing
+
+State = Literal["there", "begun", "missing", "blocked"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job before it runs: its state, how long it should take, and what says so.
+
+    "blocked" is a job that will fail as things are; `note` says why.
+    """
+
+    job: Job
+    state: State
+    seconds: float = 0.0
+    source: str = ""
+    note: str = ""
+
+
+def plan(jobs: Sequence[Job], places: Places) -> list[Planned]:
+    """Every job with its state; nothing is written."""
+    estimates = Estimates(places)
+    found: dict[str, Planned] = {}
+    for job in jobs:
+        before = [found[key] for key in job.needs if key in found]
+        found[job.key] = _planned(job, places, estimates, before)
+    return list(found.values())
+
+
+def _planned(job: Job, places: Places, estimates: Estimates, before: Sequence[Planned]) -> Planned:
+    """One job, after those that it needs."""
+    blocked = next((each for each in before if each.state == "blocked"), None)
+    if blocked is not None:
+        return Planned(job, "blocked", note=f"it needs {blocked.job.label!r}")
+    if isinstance(job.work, Training):
+        return _training(job, job.work, places, estimates)
+    if any(each.state != "there" for each in before):
+        return _estimated(job, "missing", estimates)
+    return _evaluation(job, job.work, places, estimates)
+
+
+def _training(job: Job, work: Training, places: Places, estimates: Estimates) -> Planned:
+    folder = places.checkpoints / work.name
+    if (folder / "card.json").is_file():
+        with contextlib.suppress(InputError):
+            there = read_record(folder / "card.json", Card).recipe
+            if there is not None and not differing(there, work.recipe):
+                return Planned(job, "there")
+        return Planned(job, "blocked", note=f"{folder} holds another recipe")
+    absent = _absent(work.recipe.dataset, places)
+    if absent:
+        return Planned(job, "blocked", note=absent)
+    epochs = _epochs(folder / "history.csv")
+    state: State = "begun" if epochs else "missing"
+    return _estimated(job, state, estimates, 1 - epochs / work.recipe.epochs)
+
+
+def _absent(name: str, places: Places) -> str:
+    """Why a data set cannot be loaded, as far as a quick look tells."""
+    try:
+        status = catalogue.dataset(name, places.data_root).status(places.data_root)
+    except InputError as error:
+        return str(error)
+    return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
+
+
+def _epochs(history: object) -> int:
+    """How many epochs a training has behind it."""
+    from pathlib import Path
+
+    assert isinstance(history, Path)
+    try:
+        return max(0, len(history.read_text(encoding="utf-8").splitlines()) - 1)
+    except OSError:
+        return 0
+
+
+def _evaluation(job: Job, work: Evaluation, places: Places, estimates: Estimates) -> Planned:
+    from sdd_eval.evaluation import is_measured
+
+    try:
+        if is_measured(places.checkpoints / work.checkpoint, request_of(work, places)):
+            return Planned(job, "there")
+    except store.Busy:
+        pass
+    except InputError as error:
+        return Planned(job, "blocked", note=" ".join(str(error).split()))
+    return _estimated(job, "missing", estimates)
+
+
+def _estimated(job: Job, state: State, estimates: Estimates, share: float = 1.0) -> Planned:
+    estimate = estimates.of(job)
+    return Planned(job, state, estimate.seconds * share, estimate.source)

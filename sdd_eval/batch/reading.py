@@ -1,0 +1,213 @@
+"""A study file → a study; what is wrong in it is named with its line.
+
+name = "my-study"                   # the folder below reports
+seeds = [0, 1, 2]
+[recipe]                            # fields of a recipe, for every training
+epochs = 200
+[[train]]                           # lists are grids: every combination, every seed
+sd_dropout = [0.0, 1.0]
+[[evaluate]]                        # of every checkpoint; `of` = ["ID"] of those with that `id`
+evaluator = "fgsm"
+settings = { epsilon = 0.2 }
+[[compare]]                         # recipes told by values of their fields
+base = { sd_dropout = 0.0 }
+others = [{ sd_dropout = 1.0 }]
+[families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
+headline = ["accuracy", "calibration.ece"]
+[small]                             # what `--small` has in place of the above
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdd_eval import plugins
+from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of, varied
+from sdd_eval.batch.node import Node, read_tables
+from sdd_eval.batch.small import Small, small_of
+from sdd_eval.batch.study import HYPER_PARAMETERS, Comparison, Evaluation, Study, Training
+from sdd_eval.errors import unknown_name
+from sdd_eval.evaluators.settings import with_settings
+from sdd_eval.records import decode, encode
+from sdd_eval.store import plain_name
+
+TOP = (
+    *("name", "title", "tables", "figures", "notes", "seeds", "checkpoints", "recipe", "train"),
+    *("evaluate", "compare", "families", "small"),
+)
+TRAIN = (*FIELDS, "seeds", "id")
+EVALUATE = ("evaluator", "settings", "dataset", "limit", "of")
+
+
+def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None = None) -> Study:
+    """The study of a file, at full size or in small, with other seeds if asked for.
+
+    Raises:
+        InputError: one line with the file's line, the field, and what may have been meant.
+    """
+    top = read_tables(path).only(TOP, "key of a study")
+    size = small_of(top) if small else Small()
+    name = _name(top, path) + ("-small" if small else "")
+    trainings, ids = _trainings(top, size, seeds)
+    study = Study(
+        name=name,
+        title=top.get("title", str, ""),
+        tables=top.all("tables", int),
+        figures=top.all("figures", int),
+        notes=(*top.all("notes", str), *size.notes),
+        small=small,
+        names=size.names,
+        trainings=tuple(trainings.values()),
+        compare=tuple(_comparison(each) for each in top.tables("compare")),
+        families=_families(top.table("families")),
+        varied=_varied(top.tables("train")),
+    )
+    return dataclasses.replace(study, evaluations=_evaluations(top, size, study, ids))
+
+
+def _name(top: Node, path: Path) -> str:
+    with top.at("name"):
+        return plain_name("name", top.get("name", str, path.stem))
+
+
+def _varied(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Hyper-parameters of which a table tries several values."""
+    found = [name for node in nodes for name in varied(node) if name in HYPER_PARAMETERS]
+    return tuple(dict.fromkeys(found))
+
+
+def _trainings(
+    top: Node, size: Small, seeds: Sequence[int] | None
+) -> tuple[dict[str, Training], dict[str, set[str]]]:
+    """The trainings by checkpoint, seed by seed, and for each id its checkpoints."""
+    shared = top.table("recipe").only(FIELDS, "field of a recipe")
+    common = _common(shared)
+    usual = tuple(seeds or size.seeds or top.all("seeds", int, [0]))
+    planned: list[tuple[int, Training, str]] = []
+    for node in top.tables("train"):
+        node.only(TRAIN, "field of a training")
+        own = tuple(seeds or size.seeds or node.all("seeds", int, usual))
+        for fields in combinations(node, common):
+            for seed in own:
+                meant = recipe_of(node, fields, seed)
+                recipe = recipe_of(node, size.fields(fields), seed) if size else meant
+                training = Training(checkpoint_name(recipe), recipe, (meant,))
+                planned.append((own.index(seed), training, node.get("id", str, "")))
+    return _merged(sorted(planned, key=lambda each: each[0]))
+
+
+def _merged(
+    planned: Sequence[tuple[int, Training, str]],
+) -> tuple[dict[str, Training], dict[str, set[str]]]:
+    """Each checkpoint once, with all that it stands for; seeds in turn, so that halves compare."""
+    found: dict[str, Training] = {}
+    ids: dict[str, set[str]] = {}
+    for _, training, named in planned:
+        there = found.setdefault(training.name, training)
+        if training.meant[0] not in there.meant:
+            meant = (*there.meant, *training.meant)
+            found[training.name] = dataclasses.replace(there, meant=meant)
+        ids.setdefault(named, set()).add(training.name)
+    return found, ids
+
+
+def _common(shared: Node) -> dict[str, Any]:
+    """The fields that all trainings share, which can be no grid."""
+    found = list(combinations(shared, {}))
+    if len(found) != 1:
+        raise shared.wrong("[recipe] has a list of values; grids belong into [[train]]")
+    return found[0]
+
+
+def _evaluations(
+    top: Node, size: Small, study: Study, ids: Mapping[str, set[str]]
+) -> tuple[Evaluation, ...]:
+    """What is asked of each checkpoint, checkpoint by checkpoint."""
+    existing = top.all("checkpoints", str)
+    names = [*(each.name for each in study.trainings), *existing]
+    if not names:
+        raise top.wrong("there is nothing to measure: no [[train]] and no checkpoints")
+    asked = [each for node in top.tables("evaluate") for each in _asked(node, size, ids)]
+    found = [
+        dataclasses.replace(each, checkpoint=name)
+        for name in names
+        for each, of in asked
+        if of is None or name in of
+    ]
+    return tuple(found)
+
+
+def _asked(
+    node: Node, size: Small, ids: Mapping[str, set[str]]
+) -> list[tuple[Evaluation, set[str] | None]]:
+    """The evaluations of a table without their checkpoints, and of which ids' these are."""
+    node.only(EVALUATE, "field of an evaluation")
+    evaluators = node.all("evaluator", str)
+    if not evaluators:
+        raise node.wrong('which evaluator? evaluator = "NAME"')
+    of = _of(node, ids)
+    limit = node.get("limit", (int, type(None)), None)
+    found = []
+    for name in evaluators:
+        with node.at("evaluator"):
+            spelled = name.replace("-", "_")
+            if spelled not in plugins.names("evaluators"):
+                raise unknown_name("evaluator", name, plugins.names("evaluators"))
+        settings = size.settings(spelled, node.get("settings", dict, {}))
+        with node.at("settings"):
+            check_settings(spelled, settings)
+        for dataset in node.all("dataset", str) or (None,):
+            used = size.name(dataset) if dataset else None
+            found.append((Evaluation("", spelled, settings, used, limit), of))
+    return found
+
+
+def _of(node: Node, ids: Mapping[str, set[str]]) -> set[str] | None:
+    """The checkpoints of the trainings that a table is about; None for all."""
+    if "of" not in node:
+        return None
+    with node.at("of"):
+        found: set[str] = set()
+        for name in node.all("of", str):
+            if name not in ids:
+                raise unknown_name("id of a training", name, filter(None, ids))
+            found |= ids[name]
+        return found
+
+
+def check_settings(evaluator: str, settings: Mapping[str, Any]) -> Any:
+    """The evaluator with these settings.
+
+    Raises:
+        InputError: it has no such setting, or that is of another type.
+    """
+    kind = plugins.load("evaluators", evaluator)
+    with_settings(kind(), **dict.fromkeys(settings))
+    return decode(kind, encode(settings), f"settings of {evaluator}")
+
+
+def _comparison(node: Node) -> Comparison:
+    """What is compared: fields of recipes with values."""
+    node.only(("base", "others"), "key of a comparison")
+    base = node.table("base").only((*FIELDS, "seed"), "field of a recipe")
+    others = node.tables("others")
+    for each in others:
+        each.only((*FIELDS, "seed"), "field of a recipe")
+    if not others:
+        raise node.wrong("others is empty: with what is base compared?", "others")
+    return Comparison(base.data, tuple(each.data for each in others))
+
+
+def _families(node: Node) -> dict[str, tuple[str, ...]]:
+    """Families of hypotheses, each with the evaluators or metrics whose numbers it holds."""
+    found = {}
+    for name in node.data:
+        found[name] = node.all(name, str)
+        for each in found[name]:
+            with node.at(name):
+                if each.partition(".")[0] not in plugins.names("evaluators"):
+                    raise unknown_name("evaluator", each, plugins.names("evaluators"))
+    return found

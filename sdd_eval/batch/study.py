@@ -1,0 +1,120 @@
+"""What a study is once its file is read: every training, every evaluation, what is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdd_eval.records import Recipe
+
+#: The file of a study's folder that says what the study is: a `StudyRecord`.
+RECORD = "study.json"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A checkpoint to train; `meant` is the recipe that it stands for, itself at full size."""
+
+    name: str
+    recipe: Recipe
+    meant: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluator with settings over a checkpoint, by default on the set it was trained for."""
+
+    checkpoint: str
+    evaluator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Recipes of a kind against others of a kind, each told by values of its fields."""
+
+    base: Mapping[str, Any]
+    others: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, read; `names` is what stands for the paper's sets and networks in small."""
+
+    name: str
+    title: str = ""
+    tables: tuple[int, ...] = ()
+    figures: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    small: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    trainings: tuple[Training, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    compare: tuple[Comparison, ...] = ()
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    varied: tuple[str, ...] = ()
+    """Hyper-parameters of which several values are trained."""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What `study.json` beside the runs says: reports and comparisons read it, nothing runs it.
+
+    `stands_for` gives for each checkpoint the recipes that it stands for; `families` names the
+    families of hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC.
+    """
+
+    name: str
+    title: str
+    tables: tuple[int, ...]
+    figures: tuple[int, ...]
+    notes: tuple[str, ...]
+    small: bool
+    names: Mapping[str, str]
+    stands_for: Mapping[str, Any]
+    compare: tuple[Comparison, ...]
+    families: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+#: Fields of a recipe that somebody chooses by what comes out.
+HYPER_PARAMETERS = (
+    *("sd_dropout", "drop", "temperature", "epochs", "batch_size", "lr", "momentum"),
+    *("weight_decay", "method_options"),
+)
+
+
+def warnings(study: Study) -> tuple[str, ...]:
+    """What a reader of the study's numbers must know: stand-ins, and a choice on the test set."""
+    said = [*study.notes]
+    if study.names:
+        pairs = ", ".join(f"{used} stands for {name}" for name, used in study.names.items())
+        said.append(f"small: {pairs}; these numbers say that the machinery works, and no more")
+    held_out = [getattr(each.recipe, "validation", 0) for each in study.trainings]
+    if study.varied and not all(held_out):
+        fields = " and ".join(name.replace("_", " ") for name in study.varied)
+        said.append(
+            f"the values of {fields} are told apart by accuracy on the test images, without "
+            "a validation set: the best of them is chosen on the test set, and is no fair result"
+        )
+    return tuple(said)
+
+
+def record_of(study: Study) -> StudyRecord:
+    """What is written beside the study's runs."""
+    return StudyRecord(
+        name=study.name,
+        title=study.title,
+        tables=study.tables,
+        figures=study.figures,
+        notes=study.notes,
+        small=study.small,
+        names=study.names,
+        stands_for={each.name: each.meant for each in study.trainings},
+        compare=study.compare,
+        families=study.families,
+        warnings=warnings(study),
+    )
