@@ -59,9 +59,13 @@ class Recipe:
     arch: str = "resnet18"
     """Network: a built-in name, torchvision:NAME, timm:NAME, or file.py:factory."""
     standardisation: str = "authors"
-    """Mean and std of the first layer: authors (CIFAR-10's, as the paper ran it) or a data set."""
-    augmentation: Literal["crop_flip", "none"] = "crop_flip"
-    """Random crop with zero padding of an eighth of the side, and horizontal flip; or none."""
+    """Mean and std of the first layer: authors (as the paper ran it: ImageNet's for photographs,
+    else CIFAR-10's), imagenet, or a data set."""
+    image_size: int | None = None
+    """Side of the images in pixels, for photographs and folders; default: the data set's own."""
+    augmentation: Literal["auto", "crop_flip", "resized_crop_flip", "none"] = "auto"
+    """crop_flip: zeros of an eighth of the side come in; resized_crop_flip: of 8 to 100 % of the
+    area, scaled; both mirror. auto: resized_crop_flip for photographs, else crop_flip."""
     validation: int = 0
     """Training images held out for choices, balanced by class; 0 holds out none."""
     seed: int = 0

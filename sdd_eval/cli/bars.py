@@ -19,14 +19,19 @@ LINE_EVERY = 30.0
 
 
 class Bar:
-    """A bar that starts again for each piece of work. A context: leaving it closes the bar."""
+    """A bar that starts again for each piece of work. A context: leaving it closes the bar.
 
-    def __init__(self, prefix: str = "") -> None:
-        """The prefix stands before every label."""
-        self._prefix = prefix
+    It shows how much a second is done and the time that is left, both counted from the first
+    advance on: what an earlier run has done is told then, and is nobody's speed.
+    """
+
+    def __init__(self, prefix: str = "", unit: str = "") -> None:
+        """The prefix stands before every label; the unit is what is counted, e.g. images."""
+        self._prefix, self._unit = prefix, unit
         self._bar: tqdm[Never] | None = None
         self._label, self._done, self._total = "", 0, 0
         self._told = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __enter__(self) -> Bar:
         """The bar itself."""
@@ -43,35 +48,53 @@ class Bar:
 
     def start(self, label: str, total: int) -> None:
         """A new piece of work of `total` units begins."""
-        self.close()
         self._label, self._done, self._total = f"{self._prefix}{label}", 0, total
-        self._bar = tqdm(
-            total=total,
-            desc=self._label,
-            unit="",
-            unit_scale=True,
-            leave=False,
-            dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
-        )
+        self._first = None
+        self._open()
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """So many more units are done."""
-        if self._bar is not None:
+        self._done += units
+        if self._first is None:
+            self._first = time.monotonic(), self._done
+            self._open()
+        elif self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        self._done += units
         if not sys.stderr.isatty() and time.monotonic() - self._told > LINE_EVERY:
             self._told = time.monotonic()
-            line = f"{self._label}: {self._done:,} of {self._total:,} {note}".rstrip()
-            print(line, file=sys.stderr, flush=True)
+            print(self._line(note), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _open(self) -> None:
+        """A bar from what is done already on."""
+        self.close()
+        self._bar = tqdm(
+            total=self._total,
+            initial=self._done,
+            desc=self._label,
+            unit=f" {self._unit}" if self._unit else "",
+            unit_scale=True,
+            leave=False,
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def _line(self, note: str) -> str:
+        """How far it is, how fast, and how long it will take."""
+        line = f"{self._label}: {self._done:,} of {self._total:,}"
+        if self._first is not None and self._done > self._first[1]:
+            seconds = max(time.monotonic() - self._first[0], 1e-6)
+            rate = (self._done - self._first[1]) / seconds
+            left = tqdm.format_interval((self._total - self._done) / rate)
+            line += f", {rate:,.1f} {self._unit}".rstrip() + f"/s, {left} left"
+        return f"{line} {note}".rstrip()
 
 
 class Overall:

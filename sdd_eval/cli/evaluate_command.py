@@ -83,7 +83,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         cache=outputs_folder(common.cache),
     )
     for folder in folders:
-        with Bar(f"{name} {folder.name}: ") as bar:
+        with Bar(f"{name} {folder.name}: ", "images") as bar:
             outcome = evaluate_checkpoint(folder, request, bar)
         if common.json:
             print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))

@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     mean, std = _numbers(setting.spec.mean), _numbers(setting.spec.std)
     print(f"mean {mean}  std {std}  ({setting.constants})")
     place = flags.place.checkpoints / flags.name
-    with Bar(f"import {flags.name}: ") as bar:
+    with Bar(f"import {flags.name}: ", "images") as bar:
         card = import_weights(
             source,
             setting,

@@ -36,6 +36,14 @@ class Place:
     """Replace a checkpoint of this name that has another recipe."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How photographs are read."""
+
+    workers: int | None = None
+    """Processes that decode and augment photographs; default: as many as threads, none for one."""
+
+
 def run(arguments: Sequence[str]) -> int:
     """Train one checkpoint, or go on with one that was interrupted."""
     method = plugins.load("methods", _method_name(arguments))
@@ -45,13 +53,14 @@ def run(arguments: Sequence[str]) -> int:
 
     from sdd_eval.training.train import train
 
-    with Bar() as bar:
+    with Bar(unit="images") as bar:
         card = train(
             _recipe(flags),
             flags.place.checkpoints,
             name=flags.place.name,
             data_root=data_root(flags.work.data_root),
             device=device,
+            workers=flags.reading.workers,
             overwrite=flags.place.overwrite,
             progress=bar,
             trust_code=flags.work.trust_code,
@@ -71,7 +80,13 @@ def _method_name(arguments: Sequence[str]) -> str:
 
 
 def _flags(method: Any) -> type[Any]:
-    groups = {"recipe": RecipeFlags, "options": method, "place": Place, "work": Work}
+    groups = {
+        "recipe": RecipeFlags,
+        "options": method,
+        "place": Place,
+        "reading": Reading,
+        "work": Work,
+    }
     fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
     return dataclasses.make_dataclass("Flags", fields, frozen=True)
 

@@ -1,7 +1,8 @@
-"""The training set as one uint8 tensor on the device, whole batches augmented there.
+"""The training set, and an epoch of it as batches.
 
-The order and the augmentation of an epoch come from generators derived from (seed, purpose,
-epoch), so an epoch is the same whether or not training was interrupted before it.
+Small sets are one uint8 tensor on the device, whole batches augmented there; photographs are
+streamed (`streaming.py`). The order and the augmentation of an epoch come from generators derived
+from (seed, purpose, epoch), so an epoch is the same whether or not training was interrupted before.
 """
 
 from __future__ import annotations
@@ -13,23 +14,38 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import generator
 from sdd_eval.records import Recipe
+from sdd_eval.training.augmentation import cropped, flipped, pixels_of
 from sdd_eval.training.methods.method import Batch, Method
+from sdd_eval.training.streaming import Draws, streamed
+
+#: Decoded images of a folder that are more than these bytes are streamed, not kept on the device.
+RESIDENT_BYTES = 2 << 30
+
+#: How many images of a folder are decoded at a time on their way to the device.
+AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images (n, channels, side, side) uint8 and labels (n,), on a device."""
+    """Labels (n,) on a device, and images: on it, (n, channels, side, side) uint8, or streamed."""
 
-    images: Tensor
+    images: Tensor | ImageSet
     labels: Tensor
+    workers: int = 0
+    """Processes that decode and augment streamed images."""
 
     def __len__(self) -> int:
         """How many images there are."""
-        return len(self.images)
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self.labels.device
 
     @cached_property
     def by_class(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,31 +54,43 @@ class TrainingSet:
         return self.labels.argsort(stable=True), counts.cumsum(0) - counts, counts
 
 
-def training_set(images: ImageSet, device: torch.device) -> TrainingSet:
-    """All images and labels of a set, moved to the device once.
+def training_set(
+    images: ImageSet, device: torch.device, augmentation: str = "crop_flip", workers: int = 0
+) -> TrainingSet:
+    """The images of a set for training: all of them moved to the device once, or streamed.
+
+    Streamed is what is cut out of photographs, and what would fill more than 2 GiB.
 
     Raises:
-        InputError: the set has no labels, or no images.
+        InputError: the set has no labels, or no images, or there are less than no workers.
     """
     if images.labels is None or not len(images):
         raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
-    (pixels,) = images.batches(len(images), device=str(device))
-    return TrainingSet(pixels, torch.from_numpy(images.labels).to(device))
+    if workers < 0:
+        raise InputError(f"workers is {workers}; it must be 0 or more")
+    labels = torch.from_numpy(images.labels).to(device)
+    size = len(images) * images.channels * images.image_size**2
+    if augmentation == "resized_crop_flip":
+        return TrainingSet(images, labels, workers)
+    if isinstance(images, ArrayImages):
+        return TrainingSet(images.whole(str(device)), labels)
+    if size > RESIDENT_BYTES:
+        return TrainingSet(images, labels, workers)
+    return TrainingSet(_resident(images, device), labels)
 
 
 def epoch_batches(data: TrainingSet, recipe: Recipe, method: Method, epoch: int) -> Iterator[Batch]:
     """The batches of one epoch, each image once, the last one perhaps smaller."""
-    device = data.images.device
-    shuffle = generator(recipe.seed, "order", epoch)
-    augmentation = generator(recipe.seed, "augmentation", epoch, device.type)
-    order = torch.randperm(len(data), generator=shuffle).to(device)
-    for rows in torch.split(order, recipe.batch_size):
-        views = [_pixels(data, rows, recipe, augmentation) for _ in range(method.views)]
-        partners = None
-        if method.partners:
-            others = same_class(data, rows, augmentation)
-            partners = _pixels(data, others, recipe, augmentation)
-        yield Batch(tuple(views), data.labels[rows], partners)
+    order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
+    if isinstance(data.images, Tensor):
+        yield from _augmented(data, data.images, order, recipe, method, epoch)
+        return
+    partners = None
+    if method.partners:
+        random = generator(recipe.seed, "partners", epoch, data.device.type)
+        partners = same_class(data, order.to(data.device), random)
+    draws = Draws(data.images, recipe, epoch, method.views)
+    yield from streamed(draws, order, partners, data.labels, data.workers)
 
 
 def same_class(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
@@ -73,27 +101,33 @@ def same_class(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tens
     return members[starts[labels] + (uniform * counts[labels]).long()]
 
 
-def _pixels(data: TrainingSet, rows: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
-    """Float pixels in [0, 1] of the rows, augmented afresh."""
-    images = data.images[rows]
-    if recipe.augmentation == "crop_flip":
+def _resident(images: ImageSet, device: torch.device) -> Tensor:
+    """All images of a set that is on the disk, as one tensor on the device."""
+    side, done = images.image_size, 0
+    whole = torch.empty(
+        (len(images), images.channels, side, side), dtype=torch.uint8, device=device
+    )
+    for batch in images.batches(AT_A_TIME, device=str(device)):
+        whole[done : done + len(batch)] = batch
+        done += len(batch)
+    return whole
+
+
+def _augmented(
+    data: TrainingSet, images: Tensor, order: Tensor, recipe: Recipe, method: Method, epoch: int
+) -> Iterator[Batch]:
+    """The batches of images on the device, augmented there."""
+    random = generator(recipe.seed, "augmentation", epoch, data.device.type)
+    for rows in torch.split(order.to(data.device), recipe.batch_size):
+        views = [_pixels(images[rows], recipe, random) for _ in range(method.views)]
+        partners = None
+        if method.partners:
+            partners = _pixels(images[same_class(data, rows, random)], recipe, random)
+        yield Batch(tuple(views), data.labels[rows], partners)
+
+
+def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
+    """Float pixels in [0, 1], augmented afresh."""
+    if recipe.augmentation != "none":
         images = flipped(cropped(images, random), random)
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    return images.float().div_(255).contiguous(memory_format=layout)
-
-
-def cropped(images: Tensor, random: torch.Generator) -> Tensor:
-    """Each image shifted by up to an eighth of its side in both directions, zeros coming in."""
-    side = images.shape[-1]
-    padding = side // 8
-    padded = torch.nn.functional.pad(images, (padding,) * 4)
-    windows = padded.unfold(2, side, 1).unfold(3, side, 1)  # a view: (n, c, dy, dx, side, side)
-    shape, device = (2, len(images)), images.device
-    dy, dx = torch.randint(2 * padding + 1, shape, generator=random, device=device)
-    return windows[torch.arange(len(images), device=device), :, dy, dx]
-
-
-def flipped(images: Tensor, random: torch.Generator) -> Tensor:
-    """Each image mirrored left to right with probability one half."""
-    mirror = torch.rand(len(images), generator=random, device=images.device) < 0.5
-    return torch.where(mirror[:, None, None, None], images.flip(3), images)
+    return pixels_of(images, recipe.channels_last)

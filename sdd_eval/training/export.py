@@ -24,6 +24,9 @@ from sdd_eval.training import checkpoints
 from sdd_eval.training.material import Material
 from sdd_eval.training.state import State
 
+#: So many pixels of one channel are looked at together at most: 167 images of 224 × 224.
+PIXELS_AT_A_TIME = 1 << 23
+
 
 def export(
     place: Path, network: Network, state: State, material: Material, device: torch.device
@@ -67,7 +70,8 @@ def _logits(
     network.eval()
     found = []
     with torch.inference_mode():
-        for batch in images.batches(batch_size, device=str(device)):
+        fitting = max(1, min(batch_size, PIXELS_AT_A_TIME // images.image_size**2))
+        for batch in images.batches(fitting, device=str(device)):
             found.append(network(batch.float() / 255).float().cpu().numpy())
             progress.advance(len(batch))
     return np.concatenate(found)

@@ -48,14 +48,14 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch)
         seed_layers(recipe.seed, "layers", epoch)
-        draws = generator(recipe.seed, "masks", epoch, data.images.device.type)
+        draws = generator(recipe.seed, "masks", epoch, data.device.type)
         tally = Tally(epoch)
 
         objective.train()
         for batch in _finite(epoch_batches(data, recipe, objective.method, epoch), tally):
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(
-                data.images.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+                data.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
             ):
                 losses = objective(batch, draws)
             losses.total.backward()

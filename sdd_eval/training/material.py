@@ -65,7 +65,7 @@ def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
     from sdd_eval.data.catalogue import load_images, standardisation
 
     root = None if data_root is None else Path(data_root)
-    train = load_images(recipe.dataset, root, split="train")
+    train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
     test = load_images(recipe.dataset, root, split="test", image_size=side, channels=channels)
     mean, std = standardisation(

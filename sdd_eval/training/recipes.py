@@ -6,9 +6,11 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sdd_eval import plugins, records
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.originals import photographs
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
 from sdd_eval.training.bounds import (
@@ -20,6 +22,9 @@ from sdd_eval.training.bounds import (
     refuse_outside,
 )
 from sdd_eval.training.methods.method import Method
+
+#: An augmentation that the data set decides.
+AUTO = "auto"
 
 _BOUNDS = {
     "sd_dropout": FROM_0,
@@ -43,6 +48,8 @@ def checked(recipe: Recipe) -> Recipe:
         InputError: a value is impossible, or the method or one of its settings is unknown.
     """
     refuse_outside(recipe, _BOUNDS)
+    if recipe.image_size is not None and recipe.image_size < 1:
+        raise InputError(f"image_size is {recipe.image_size}; it must be 1 or more")
     given = recipe.milestones
     if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
         raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
@@ -55,11 +62,20 @@ def checked(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, method_options=settings_of(method_of(recipe)))
 
 
+def settled(recipe: Recipe, images: ImageSet) -> Recipe:
+    """The recipe with the augmentation that "auto" comes down to on these training images."""
+    if recipe.augmentation != AUTO:
+        return recipe
+    usual: Literal["resized_crop_flip", "crop_flip"]
+    usual = "resized_crop_flip" if photographs(images) else "crop_flip"
+    return dataclasses.replace(recipe, augmentation=usual)
+
+
 def _choices() -> dict[str, tuple[str, ...]]:
     """The fields of a recipe that take one of a few words."""
     return {
         "direction": ("both", "forward", "reverse"),
-        "augmentation": ("crop_flip", "none"),
+        "augmentation": (AUTO, "crop_flip", "resized_crop_flip", "none"),
         "precision": ("float32", "bf16"),
     }
 
@@ -110,9 +126,12 @@ def checkpoint_name(recipe: Recipe) -> str:
 
 
 def differing(one: Recipe, other: Recipe) -> Mapping[str, tuple[Any, Any]]:
-    """The fields in which two recipes differ, with both values."""
+    """The fields in which a recipe differs from another that is asked for, with both values.
+
+    What the other leaves to the data set does not differ.
+    """
     pairs = {
         field.name: (getattr(one, field.name), getattr(other, field.name))
         for field in dataclasses.fields(Recipe)
     }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

@@ -21,8 +21,9 @@ from sdd_eval.training.export import export
 from sdd_eval.training.loop import fit
 from sdd_eval.training.material import Material, read_material, refuse_too_few
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of
+from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of, settled
 from sdd_eval.training.state import FILE, State, read_state, write_state
+from sdd_eval.training.streaming import usual_workers
 from sdd_eval.training.surroundings import (
     described,
     explained,
@@ -40,6 +41,7 @@ def train(
     name: str | None = None,
     device: str = "auto",
     threads: int | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
     trust_code: bool = False,
@@ -56,6 +58,8 @@ def train(
         name: of the checkpoint; `DATASET-ARCH-METHOD[-sddλ]-seedN` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
         threads: for work on the CPU; torch's present number if None.
+        workers: processes that decode and augment photographs, which changes no number; if None as
+            many as threads, and none for one.
         progress: who is told, in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
         trust_code: run the code that the recipe's `arch` names, if it names a factory.
@@ -70,6 +74,7 @@ def train(
         Path(folder) / store.plain_name("--name", name or checkpoint_name(recipe)),
         device=device,
         threads=threads,
+        workers=workers,
         progress=progress,
         overwrite=overwrite,
         trust_code=trust_code,
@@ -83,6 +88,7 @@ def train_on(
     *,
     device: str = "auto",
     threads: int | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
     trust_code: bool = False,
@@ -97,7 +103,9 @@ def train_on(
         if finished is None:
             where = usable(device)
             parted = material().parted(recipe)
-            finished = _complete(place, recipe, parted, where, threads, progress or Silent())
+            finished = _complete(
+                place, recipe, parted, where, threads, workers, progress or Silent()
+            )
         (place / FILE).unlink(missing_ok=True)
         return finished
 
@@ -108,9 +116,11 @@ def _complete(
     material: Material,
     device: torch.device,
     threads: int | None,
+    workers: int | None,
     progress: Progress,
 ) -> Card:
     """Train the epochs that are missing, and export."""
+    recipe = settled(recipe, material.train)
     state = _state(place, recipe, material, threads).on(described(device))
     refuse_too_few(material.train, recipe, method_of(recipe))
 
@@ -121,7 +131,8 @@ def _complete(
     kernels = surroundings(device, state.threads, recipe.deterministic)
     with kernels, explained(recipe.batch_size):
         objective = _objective(recipe, material, device)
-        data = training_set(material.train, device)
+        readers = usual_workers(state.threads) if workers is None else workers
+        data = training_set(material.train, device, recipe.augmentation, readers)
         state = fit(objective, data, state, keep=keep, progress=progress)
         return export(place, objective.network, state, material, device)
 

@@ -48,6 +48,8 @@ SMALL = {
     "cifar100": "digits",
     "lsun_resize isun dtd svhn": "photo_patches dtd",
     "--audit": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
+    "--dataset cub200 --arch torchvision:resnet18 --batch-size 32": "--dataset cub200 --arch "
+    "small_cnn --batch-size 4 --image-size 128 --epochs 1",
     "~/pets": "pets.npz",
     "~/imagenet": "imagenet",
     "~/downloads/dtd-r1.0.1.tar.gz": "dtd.tar.gz",
@@ -72,11 +74,12 @@ def write_dtd(path: Path) -> None:
             archive.addfile(member, io.BytesIO(picture.getvalue()))
 
 
-def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd, write_imagenet):
+def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd, write_imagenet, write_cub):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     write_dtd(tmp_path / "dtd.tar.gz")
     write_imagenet(tmp_path, 6)
+    write_cub(tmp_path / "data")
     pets = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "pets.npz", images=pets, labels=np.arange(6) % 2)
     theirs = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))

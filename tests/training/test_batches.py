@@ -7,11 +7,10 @@ import torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
+from sdd_eval.training.augmentation import cropped, flipped
 from sdd_eval.training.batches import (
     TrainingSet,
-    cropped,
     epoch_batches,
-    flipped,
     same_class,
     training_set,
 )

@@ -1,0 +1,70 @@
+"""Random crops and flips: of whole batches on a device, or of one image by a worker."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Of `RandomResizedCrop`: from this share of an image's area up to all of it.
+SMALLEST = 0.08
+
+
+def augmented(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
+    """One image (channels, side, side) uint8, its random numbers those of the seed.
+
+    "resized_crop_flip" takes a picture of any size, an image of PIL or a tensor; the others a
+    tensor of that shape.
+    """
+    if augmentation == "resized_crop_flip":
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global state
+            torch.default_generator.manual_seed(seed)
+            found: Tensor = _resized_crop_flip(side)(image)
+        return found
+    if augmentation == "crop_flip":
+        random = torch.Generator().manual_seed(seed)
+        return flipped(cropped(image[None], random), random)[0]
+    pixels: Tensor = image
+    return pixels
+
+
+def pixels_of(images: Tensor, channels_last: bool) -> Tensor:
+    """uint8 images (n, channels, side, side) as float pixels in [0, 1]."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images.float().div_(255).contiguous(memory_format=layout)
+
+
+def cropped(images: Tensor, random: torch.Generator) -> Tensor:
+    """Each image shifted by up to an eighth of its side in both directions, zeros coming in."""
+    side = images.shape[-1]
+    padding = side // 8
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    windows = padded.unfold(2, side, 1).unfold(3, side, 1)  # a view: (n, c, dy, dx, side, side)
+    shape, device = (2, len(images)), images.device
+    dy, dx = torch.randint(2 * padding + 1, shape, generator=random, device=device)
+    return windows[torch.arange(len(images), device=device), :, dy, dx]
+
+
+def flipped(images: Tensor, random: torch.Generator) -> Tensor:
+    """Each image mirrored left to right with probability one half."""
+    mirror = torch.rand(len(images), generator=random, device=images.device) < 0.5
+    return torch.where(mirror[:, None, None, None], images.flip(3), images)
+
+
+@functools.cache
+def _resized_crop_flip(side: int) -> Callable[[Any], Tensor]:
+    """The paper's transform of photographs: a crop of any size and shape, scaled, and mirrored."""
+    from torchvision.transforms import v2
+
+    bilinear = v2.InterpolationMode.BILINEAR
+    transform: Callable[[Any], Tensor] = v2.Compose(
+        [
+            v2.RandomResizedCrop(side, (SMALLEST, 1.0), interpolation=bilinear, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.PILToTensor(),
+        ]
+    )
+    return transform

@@ -1,0 +1,68 @@
+"""What the bar tells: how far, how fast, how long still."""
+
+import io
+import sys
+
+import pytest
+
+from sdd_eval.cli import bars
+from sdd_eval.cli.bars import Bar
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(bars.time, "monotonic", clock)
+    return clock
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lines_tell_how_fast_it_goes_and_the_time_left(clock, capsys):
+    with Bar(unit="images") as bar:
+        bar.start("ce on birds", 1000)
+        bar.advance(400)  # an earlier run's
+        clock.now += 40
+        bar.advance(100, "epoch 1/2")
+        clock.now += 5
+        bar.advance(10)
+    assert capsys.readouterr().err == (
+        "ce on birds: 500 of 1,000, 2.5 images/s, 03:20 left epoch 1/2\n"
+    )
+
+
+def test_of_a_first_advance_no_speed_is_told(clock, capsys):
+    with Bar() as bar:
+        bar.start("a", 10)
+        clock.now += 40
+        bar.advance(3)
+        clock.now += 40
+        bar.advance(4)
+    assert capsys.readouterr().err == "a: 3 of 10\na: 7 of 10, 0.1/s, 00:30 left\n"
+
+
+def test_a_bar_does_not_count_an_earlier_run_into_its_speed(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar(unit="images") as bar:
+        bar.start("ce on birds", 2_000_000)
+        bar.advance(1_000_000)
+        for _ in range(3):
+            bar._bar.last_print_t -= 1  # as if a second had passed
+            bar._bar.start_t -= 1
+            bar.advance(10)
+    shown = [text for text in screen.getvalue().split("\r") if "50%" in text][-1]
+    assert "images/s" in shown
+    assert "k images/s" not in shown
