@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -120,6 +122,21 @@ class ArrayImages:
             yield images[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device)]
 
 
+def map_array(path: Path) -> NDArray[Any]:
+    """A `.npy` file mapped into memory; only its header is read.
+
+    Raises:
+        InputError: it is not there, not such a file, or cut short.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not there") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is no whole .npy file: {error}") from error
+    return array
+
+
 @dataclass(frozen=True)
 class MappedImages:
     """Rows `start` to `stop` of a `.npy` file (rows, side, side, channels) uint8, read lazily."""
@@ -146,7 +163,7 @@ class MappedImages:
         import torch
 
         # Mapped anew for each pass: its pages leave memory with it.
-        mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)[self.start : self.stop]
+        mapped = map_array(self.path)[self.start : self.stop]
         for rows in chunks(len(self), size, indices):
             # A copy even where the layout would not need one: mapped rows cannot be written to.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")

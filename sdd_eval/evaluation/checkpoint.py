@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.inputs import Inputs, inputs_of
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.evaluation.running import Examined, run
-from sdd_eval.evaluators.settings import of_stage
+from sdd_eval.evaluators.settings import alone, of_stage
 from sdd_eval.progress import Progress
 from sdd_eval.records import Card, Measurement, Run, encode
 
@@ -40,19 +41,36 @@ def evaluate_checkpoint(
     from sdd_eval.training import checkpoints
 
     request, card, inputs = _asked(checkpoint, request)
+    inputs = inputs.with_runs(_scored_against(request, card, inputs, progress))
     path = _run_path(request, card, inputs)
     stored = _whole(path)
-    if stored and _settings(stored, inputs.evaluator) == stored.settings:
+    if stored and _is_scored(stored, inputs):
         return Outcome(stored, path, looked=False, scored=False)
     with store.locked(path, "writing"):
         stored = _whole(path)  # the process that held the lock a moment ago may have finished it
         if stored:
-            return _scored_again(stored, path, inputs.evaluator)
+            return _scored_again(stored, path, inputs)
         model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
         examined = Examined(model, card.model, card.name, card.weights_sha256, card)
         found = run(examined, inputs, request, progress)
         store.write_run(path, found)
     return Outcome(found, path, looked=True, scored=True)
+
+
+def _scored_against(
+    request: Request, card: Card, inputs: Inputs, progress: Progress | None
+) -> dict[str, Run]:
+    """The run of each checkpoint that this one is scored against, made where it is not there.
+
+    A run that is there is taken as it is, however it was scored: only its arrays are needed.
+    """
+    dataset = request.dataset or card.dataset
+    plain = dataclasses.replace(request, evaluator=alone(inputs.evaluator), dataset=dataset)
+    found = {}
+    for name, other in inputs.against.items():
+        stored = _whole(_run_path(*_asked(other.folder, plain)))
+        found[name] = stored or evaluate_checkpoint(other.folder, plain, progress).run
+    return found
 
 
 def is_measured(checkpoint: Path, request: Request) -> bool:
@@ -117,16 +135,31 @@ def _settings(run: Run, evaluator: Any) -> dict[str, Any]:
     return {**run.settings, **encode(of_stage(evaluator, "score"))}
 
 
-def _scored_again(run: Run, path: Path, evaluator: Any) -> Outcome:
+def _is_scored(run: Run, inputs: Inputs) -> bool:
+    """Whether a run is scored by these settings, against these very checkpoints."""
+    known = run.provenance.get("scored_against", {})
+    return _settings(run, inputs.evaluator) == run.settings and inputs.scored_against == {
+        name: known.get(name) for name in inputs.runs
+    }
+
+
+def _scored_again(run: Run, path: Path, inputs: Inputs) -> Outcome:
     """A stored run with what other settings of scoring make of its arrays."""
-    measurements = _merged(run.measurements, evaluator.score(run.arrays))
-    settings = _settings(run, evaluator)
-    run = dataclasses.replace(run, settings=settings, measurements=measurements)
+    known, now = run.provenance.get("scored_against", {}), inputs.scored_against
+    # What another checkpoint of the same name led to must not stand beside what this one does.
+    replaced = any(name in known and known[name] != each for name, each in now.items())
+    measurements = _merged(() if replaced else run.measurements, inputs.score(run.arrays))
+    run = dataclasses.replace(
+        run,
+        settings=_settings(run, inputs.evaluator),
+        measurements=measurements,
+        provenance={**run.provenance, "scored_against": now if replaced else {**known, **now}},
+    )
     store.write_record(path, run)
     return Outcome(run, path, looked=False, scored=True)
 
 
-def _merged(old: tuple[Measurement, ...], new: list[Measurement]) -> tuple[Measurement, ...]:
+def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """New measurements beside old ones: the same metric at the same place is replaced."""
     place = {(m.metric, repr(sorted(m.at.items()))): m for m in (*old, *new)}
     return tuple(place.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,28 @@ from sdd_eval.data.outliers import without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluation.trained_on import has_validation, means_validation, parts_of
-from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
-from sdd_eval.records import Card, ModelSpec, encode
+from sdd_eval.evaluators.settings import (
+    loaded_names,
+    settings_that_load,
+    training_key,
+    with_arrays_of,
+)
+from sdd_eval.records import Card, Measurement, ModelSpec, Run, encode
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """An evaluator with its settings resolved, and the data sets that they name."""
+    """An evaluator with its settings resolved, and what they name."""
 
     evaluator: Any
     data: ImageSet
     sets: Mapping[str, Any]
     networks: Mapping[str, Any]
+    """Checkpoints that `collect` looks at as well."""
+    against: Mapping[str, Any] = field(default_factory=dict)
+    """Checkpoints that `score` compares with."""
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    """Their finished runs of the same evaluator on the same images."""
 
     @property
     def dataset(self) -> str:
@@ -61,6 +71,30 @@ class Inputs:
             name: {"weights": network.weights_sha256, "model": encode(network.spec)}
             for name, network in self.networks.items()
         }
+
+    @property
+    def scored_against(self) -> dict[str, Any]:
+        """What each checkpoint is whose run is scored against, as `compared`."""
+        return {
+            name: {"weights": run.weights_sha256, "model": run.provenance["model"]}
+            for name, run in self.runs.items()
+        }
+
+    def score(self, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
+        """What the evaluator makes of a run's arrays, with those of other runs beside them."""
+        others = {name: run.arrays for name, run in self.runs.items()}
+        return tuple(self.evaluator.score(with_arrays_of(arrays, others) if others else arrays))
+
+    def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
+        """The same with the runs that it is scored against.
+
+        Raises:
+            InputError: one of them is of other images.
+        """
+        for name, run in runs.items():
+            if run.data_fingerprint != self.fingerprint:
+                raise InputError(f"{name} was measured on other images than {self.data.name}")
+        return dataclasses.replace(self, runs=runs)
 
 
 def inputs_of(request: Request, card: Card, beside: Path) -> Inputs:
@@ -100,11 +134,13 @@ def with_sets(
     asking = _Asking(request, images, spec, beside, trained, card)
     sets: dict[str, Any] = {}
     networks: dict[str, Any] = {}
+    against: dict[str, Any] = {}
+    places = {"checkpoint": networks, "run": against}
     for setting, kind in kinds.items():
         value, found = LOADERS[kind](asking, getattr(evaluator, setting))
         evaluator = dataclasses.replace(evaluator, **{setting: value})
-        (networks if kind == "checkpoint" else sets).update(found)
-    return Inputs(evaluator, images, sets, networks)
+        places.get(kind, sets).update(found)
+    return Inputs(evaluator, images, sets, networks, against)
 
 
 @dataclass(frozen=True)
@@ -185,12 +221,22 @@ def _checkpoint(asking: _Asking, asked: str) -> _Found:
     return found.name, {found.name: found}
 
 
+def _scored_against(asking: _Asking, asked: tuple[str, ...]) -> _Found:
+    """Checkpoints whose runs this one's is scored against, each once."""
+    found = [_checkpoint(asking, name) for name in asked if name]
+    called = tuple(name for name, _ in found)
+    if len(set(called)) < len(called):
+        raise InputError(f"a checkpoint is named twice: {', '.join(called)}")
+    return called, {name: each[name] for name, each in found}
+
+
 LOADERS: Mapping[str, Callable[[_Asking, Any], _Found]] = {
     "images": _outliers,
     "corruptions": _corrupted,
     "training": _training,
     "validation": _validation,
     "checkpoint": _checkpoint,
+    "run": _scored_against,
 }
 
 

@@ -16,9 +16,10 @@ from sdd_eval.data.arrays import from_arrays
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.inputs import with_sets
+from sdd_eval.evaluation.inputs import Inputs, with_sets
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.evaluation.running import Examined, run
+from sdd_eval.evaluators.settings import alone
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Run
 
@@ -90,8 +91,31 @@ def evaluate(
         spec = spec or _own_spec(model) or _found_spec(model, images, device)
         inputs = with_sets(request, images, spec)
         request = replace(request, limit=inputs.limit(request.limit))
+        inputs = inputs.with_runs(_runs_against(inputs, request, progress))
         examined = Examined(model, spec, type(model).__name__, _weights_sha256(model))
         return run(examined, inputs, request, progress)
+
+
+def _runs_against(inputs: Inputs, request: Request, progress: Progress | None) -> dict[str, Run]:
+    """What each checkpoint that the model is scored against makes of the same images."""
+    return {
+        name: evaluate(
+            other.network(request.device),
+            alone(inputs.evaluator),
+            data=inputs.data,
+            spec=other.spec,
+            limit=request.limit,
+            seed=request.seed,
+            device=request.device,
+            batch_size=request.batch_size,
+            root=request.data_root,
+            fold=request.fold,
+            tf32=request.tf32,
+            cache=request.cache,
+            progress=progress,
+        )
+        for name, other in inputs.against.items()
+    }
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def run(
         model, folding = _folded(examined.model, inputs.data, request)
         subject = _subject(examined, model, folding, inputs, request, progress)
         arrays = evaluator.collect(subject)
-    measurements = tuple(evaluator.score(arrays))
+    measurements = inputs.score(arrays)
     return Run(
         checkpoint=examined.name,
         weights_sha256=examined.weights_sha256,
@@ -71,6 +71,7 @@ def run(
             **_looked_at(examined, subject, inputs),
             "folding": {"asked": request.fold, **encode(folding)},
             **({"recalled": list(subject.memory.recalled)} if subject.memory else {}),
+            "scored_against": inputs.scored_against,
             "versions": versions(),
             "machine": f"{platform.system()} {platform.machine()}",
             **device_and_threads(subject.device),

@@ -1,8 +1,12 @@
-"""How much accuracy is left when the images are corrupted? Per cell, per corruption, and mCA."""
+"""How much accuracy and calibration is left when the images are corrupted?
+
+Per cell, a corruption at a severity, per corruption, and in means over the benchmark's sets: mCA,
+ECE, and mCE against a baseline that is named.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,11 +15,11 @@ from numpy.typing import NDArray
 
 from sdd_eval.corruptions import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluators.settings import collects
-from sdd_eval.metrics.corruption import (
-    mean_corruption_accuracy,
-    mean_per_corruption,
-)
+from sdd_eval.evaluators.corruption_baseline import baseline_rows
+from sdd_eval.evaluators.corruption_cells import CLEAN, CONFIDENCE, CORRECT, MISSING, cells_of
+from sdd_eval.evaluators.corruption_rows import NAMES, Source, rows
+from sdd_eval.evaluators.settings import arrays_of, collects, scores
+from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -23,91 +27,132 @@ if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Arrays, Subject
 
-FLAGS = "correct_"
-#: What a mean over the 15 or the 19 is called, by where its frost is from: never one name for two.
-NAMES = {
-    "official": ("mca", "mca_19"),
-    "synthetic": ("mca_15_synthetic_frost", "mca_19_synthetic_frost"),
-    "photographs": ("mca_15_photographed_frost", "mca_19_photographed_frost"),
-    "unknown": ("mca_15_unknown_frost", "mca_19_unknown_frost"),
-}
+    #: Confidences (n, 5) float32, what is right (n, 5) bool, and (5,) why a cell is missing.
+    Seen = tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """Accuracy under common corruptions at severities 1 to 5, and the mean corruption accuracy."""
+    """Accuracy and ECE under common corruptions at severities 1 to 5, mCA, and mCE."""
 
     name: ClassVar[str] = "corruption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     corrupted: str = collects("", loads="corruptions")
     """Corrupted rendering of the test set; default: the one of its name."""
     corruptions: tuple[str, ...] = collects(())
-    """Corruptions to look at; default: all that are there. A mean needs all of its set."""
+    """Corruptions to look at; default: the 15 and what else is there. A mean needs all of its
+    set."""
+    bins: int = scores(10)
+    """Number M of bins of confidence, of equal widths."""
+    baseline: tuple[str, ...] = scores((), loads="run", optional=True)
+    """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
+    Their own run of this evaluator is used, and made first where it is not there."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """`correct_NAME` (n, 5) bool for each corruption, by severity; `frost`, `origin` (n,).
+        """`correct_NAME` (n, 5) bool and `confidence_NAME` (n, 5) float32, by severity.
 
-        The last two say, image by image, where the set's frost and the set itself are from.
+        The confidence is the largest softmax probability at T = 1. Where something of a corruption
+        could not be looked at, `missing_NAME` (n, 5) says why, and its confidence is NaN.
+        `correct_clean` and `confidence_clean` (n,) are of the images as they are; `frost` and
+        `origin` (n,) say where the set's frost and the set itself are from.
 
         Raises:
-            InputError: a corruption is not there, or the set does not fit the test set.
+            InputError: no corruption can be looked at, NaN or infinite logits, or fewer than one
+                bin.
         """
+        if self.bins < 1:
+            raise InputError(f"--bins is {self.bins}; at least 1 is needed")
         rendering = subject.corrupted(self.corrupted)
         labels, names = subject.labels(), self._chosen(rendering)
+        confidence, correct = confidence_and_correct(subject.logits(), labels)
+        arrays: Arrays = {CORRECT + CLEAN: correct, CONFIDENCE + CLEAN: confidence.astype("f4")}
         subject.progress.start(rendering.name, len(names) * len(SEVERITIES) * len(labels))
-        arrays: Arrays = {
-            f"{FLAGS}{name}": np.stack(
-                [
-                    _correct(subject, rendering.cell(name, severity), labels, f"{name} {severity}")
-                    for severity in SEVERITIES
-                ],
-                axis=1,
-            )
-            for name in names
-        }
+        reasons = []
+        for name in names:
+            confidences, rights, missing = _seen(subject, rendering, name, labels)
+            arrays[CONFIDENCE + name], arrays[CORRECT + name] = confidences, rights
+            if any(missing):
+                arrays[MISSING + name] = np.tile(missing, (len(labels), 1))
+            reasons += missing
+        if all(reasons):
+            raise InputError(f"no cell of {rendering.name} could be looked at: {reasons[0]}")
         arrays["frost"] = np.full(len(labels), rendering.frost)
         arrays["origin"] = np.full(len(labels), rendering.origin)
         return arrays
 
     def _chosen(self, rendering: CorruptedSet) -> tuple[str, ...]:
-        """The corruptions to look at."""
+        """The corruptions to look at: what is not there, or broken, is among them."""
         if rendering.frost not in NAMES:
             raise unknown_name("kind of frost", rendering.frost, NAMES)
         for name in self.corruptions:
-            if name not in rendering.corruptions:
+            if name not in (*rendering.corruptions, *NINETEEN):
                 raise unknown_name(f"corruption of {rendering.name}", name, rendering.corruptions)
-        chosen = self.corruptions or rendering.corruptions
-        if not chosen:
+        if not rendering.corruptions:
             raise InputError(f"{rendering.name} has no corruption; `sdd-eval data check` says more")
-        return tuple(dict.fromkeys(chosen))
+        broken = [name for name in getattr(rendering, "broken", {}) if name in NINETEEN]
+        expected = (*FIFTEEN, *rendering.corruptions, *broken)
+        return tuple(dict.fromkeys(self.corruptions or expected))
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """`accuracy` per cell and per corruption; a mean only over a complete set."""
-        frost, origin = str(arrays["frost"][0]), str(arrays["origin"][0])
-        cells = {
-            (name.removeprefix(FLAGS), severity): float(arrays[name][:, index].mean())
-            for name in arrays
-            if name.startswith(FLAGS)
-            for index, severity in enumerate(SEVERITIES)
-        }
-        return list(_measurements(cells, frost, f"{origin} corruptions"))
+        """`accuracy` and `ece` per cell and per corruption, and means over complete sets.
+
+        Where a corruption has `missing` severities, so has every mean that it would be in. Against
+        a baseline also the rows of `corruption_baseline`.
+        """
+        source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]))
+        cells = cells_of(arrays)
+        found = list(rows(cells, source, self.bins))
+        if self.baseline:
+            theirs = {name: cells_of(arrays_of(name, arrays)) for name in self.baseline}
+            found += baseline_rows(cells, theirs, source)
+        return found
 
 
-def _correct(
-    subject: Subject, cell: ImageSet, labels: NDArray[np.int64], note: str
-) -> NDArray[np.bool_]:
-    """Whether each image of one cell is recognised: the clean set's images and labels are meant."""
+def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[np.int64]) -> Seen:
+    """A corruption at its severities; what cannot be read costs its own cell only."""
+    confidences = np.full((len(labels), len(SEVERITIES)), np.nan, dtype=np.float32)
+    rights = np.zeros(confidences.shape, dtype=bool)
+    reasons = [""] * len(SEVERITIES)
+    for index, severity in enumerate(SEVERITIES):
+        note = f"{name} {severity}"
+        try:
+            cell = rendering.cell(name, severity)
+            _check_fit(cell, subject.data, note)
+            confidence, predicted = _looked_at(subject, cell, note)
+        except InputError as error:
+            reasons[index] = str(error)
+            continue
+        strange = int(np.isnan(confidence).sum())
+        if strange:
+            raise InputError(
+                f"{note}: the logits of {strange} of {len(labels)} images are NaN or infinite; "
+                "every one must be finite"
+            )
+        confidences[:, index], rights[:, index] = confidence, predicted == labels
+    return confidences, rights, reasons
+
+
+def _looked_at(
+    subject: Subject, cell: ImageSet, note: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Confidence (n,) and predicted class (n,) of the images of a cell: those of the clean set.
+
+    All stays on the device until the cell is through. NaN where a logit is NaN or infinite.
+    """
     import torch
 
-    _check_fit(cell, subject.data, note)
-    found = []
+    sure, classes = [], []
     with torch.inference_mode():
         for batch in subject.pixels(cell, subject.indices()):
-            found.append(subject.model(batch).argmax(dim=1).cpu().numpy())
+            logits = subject.model(batch).double()
+            largest = logits.max(dim=1)
+            confidence = 1 / (logits - largest.values[:, None]).exp_().sum(dim=1)
+            finite = logits.isfinite().all(dim=1)
+            sure.append(torch.where(finite, confidence, torch.nan))
+            classes.append(largest.indices)
             subject.progress.advance(len(batch), note)
-    correct: NDArray[np.bool_] = np.concatenate(found) == labels
-    return correct
+    return torch.cat(sure).float().cpu().numpy(), torch.cat(classes).cpu().numpy()
 
 
 def _check_fit(cell: ImageSet, clean: ImageSet, note: str) -> None:
@@ -118,30 +163,3 @@ def _check_fit(cell: ImageSet, clean: ImageSet, note: str) -> None:
         )
     if cell.labels is not None and not np.array_equal(cell.labels, clean.labels):  # type: ignore[arg-type]
         raise InputError(f"the labels of {cell.name} are not those of {clean.name}")
-
-
-def _measurements(
-    cells: Mapping[tuple[str, int], float], frost: str, source: str
-) -> Iterator[Measurement]:
-    """The cells, the means of each corruption, and the means over those sets that are complete."""
-    for (corruption, severity), value in cells.items():
-        at = {"corruption": corruption, "severity": severity}
-        protocol = f"top-1 accuracy, {_kind(corruption, frost, source)}"
-        yield Measurement("accuracy", value, "fraction", at, protocol)
-    means = mean_per_corruption(cells)
-    for corruption, value in means.items():
-        protocol = f"top-1 accuracy, mean of severities 1–5, {_kind(corruption, frost, source)}"
-        yield Measurement("accuracy", value, "fraction", {"corruption": corruption}, protocol)
-    for metric, over in zip(NAMES[frost], (FIFTEEN, NINETEEN), strict=True):
-        mean = mean_corruption_accuracy(means, over)
-        if mean is not None:
-            protocol = (
-                f"mean top-1 accuracy over {len(over)} corruptions × 5 severities, "
-                f"{_kind('frost', frost, source)}"
-            )
-            yield Measurement(metric, mean, "fraction", {}, protocol)
-
-
-def _kind(corruption: str, frost: str, source: str) -> str:
-    """Where the images are from, and for frost what it was made of."""
-    return f"{source}, {frost} frost" if corruption == "frost" else source

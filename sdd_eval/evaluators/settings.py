@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from sdd_eval.errors import unknown_name
@@ -15,7 +16,7 @@ Value = TypeVar("Value")
 
 
 #: What a setting may have loaded.
-Kind = Literal["images", "corruptions", "checkpoint", "training", "validation"]
+Kind = Literal["images", "corruptions", "checkpoint", "training", "validation", "run"]
 
 
 def collects(default: Value, *, loads: Kind | None = None, optional: bool = False) -> Value:
@@ -40,10 +41,47 @@ def training_key(name: str) -> str:
     return f"{name} training"
 
 
-def scores(default: Value) -> Value:
-    """A setting that only `score` depends on; it must show in `at` of what it changes."""
-    field: Value = dataclasses.field(default=default, metadata={"stage": "score"})
+def scores(default: Value, *, loads: Literal["run"] | None = None, optional: bool = False) -> Value:
+    """A setting that only `score` depends on; it must show in `at` of what it changes.
+
+    With `loads="run"` it holds names of checkpoints. Their finished runs of the same evaluator on
+    the same images, made where they are not there, are what this network is scored against: the
+    arrays of NAME are among those given to `score`, and `arrays_of` takes them out.
+    """
+    metadata = {"stage": "score", "loads": loads, "optional": optional}
+    field: Value = dataclasses.field(default=default, metadata=metadata)
     return field
+
+
+def with_arrays_of(
+    arrays: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A run's arrays, and beside them those of other checkpoints' runs, by checkpoint.
+
+    >>> with_arrays_of({"logits": 1}, {"base": {"logits": 2}})
+    {'logits': 1, 'base/logits': 2}
+    """
+    beside = {
+        f"{name}/{key}": array for name, each in others.items() for key, array in each.items()
+    }
+    return {**arrays, **beside}
+
+
+def arrays_of(checkpoint: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of another checkpoint's run among those given to `score`.
+
+    >>> arrays_of("base", {"logits": 1, "base/logits": 2})
+    {'logits': 2}
+    """
+    prefix = f"{checkpoint}/"
+    return {k.removeprefix(prefix): each for k, each in arrays.items() if k.startswith(prefix)}
+
+
+def alone(evaluator: Any) -> Any:
+    """The evaluator without the checkpoints that it scores against."""
+    kinds = settings_that_load(evaluator)
+    against = {name: () for name, kind in kinds.items() if kind == "run"}
+    return dataclasses.replace(evaluator, **against)
 
 
 def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) 
     rows = rows[rows["corruption"].notna() & rows["severity"].notna()]
     if rows.empty:
         return None
-    names, severities = in_order(rows["corruption"]), numbers(rows, "severity")
+    missing = where(results, evaluator="corruption", metric="missing", of=None)
+    names = in_order([*rows["corruption"], *missing["corruption"]])
+    severities = numbers(rows, "severity")
     cells = {group: table(rows, group, names, severities) for group in group_names(rows)}
     panels = [(plain(group, 30), values, False) for group, values in cells.items()]
     for group, baseline in baselines(rows).items():

@@ -32,6 +32,7 @@ def cautions(collection: Collection, results: pandas.DataFrame, failed: Sequence
         *_data(collection),
         *_flattering(results),
         *_limited(results),
+        *_missing(results),
         *_left_out(results),
         *(f"A file is not a run and was skipped: {line}" for line in collection.broken),
         *failed,
@@ -71,6 +72,15 @@ def _limited(results: pandas.DataFrame) -> Iterator[str]:
             f"{len(hidden)} limited rows are in results.csv but not on this page: "
             "full runs of the same are there."
         )
+
+
+def _missing(results: pandas.DataFrame) -> Iterator[str]:
+    """What could not be measured, so that means are missing too."""
+    keys = ["study", "checkpoint", "evaluator", "protocol"]
+    for study, checkpoint, evaluator, why in results.loc[
+        results["metric"] == "missing", keys
+    ].itertuples(index=False):
+        yield f"Missing in {evaluator} of {checkpoint} (study {study}): {why}."
 
 
 def _left_out(results: pandas.DataFrame) -> Iterator[str]:

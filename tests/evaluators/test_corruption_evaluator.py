@@ -1,15 +1,18 @@
-"""Accuracy under corruption: cells, means, and what a mean is called."""
+"""Accuracy and ECE under corruption: cells, means, what a mean is called, and what is missing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 
 from sdd_eval.corruptions import FIFTEEN, NINETEEN
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.statistics.wilson import wilson
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,14 @@ class Darkened:
     origin: str = "official"
     name: str = "noise_c"
     fingerprint: str = "made"
+    unreadable: tuple[tuple[str, int], ...] = ()
+    broken: dict[str, str] = field(default_factory=dict)
 
     def cell(self, corruption, severity):
+        if corruption not in self.corruptions:
+            raise InputError(self.broken.get(corruption, f"{corruption}.npy is not there"))
+        if (corruption, severity) in self.unreadable:
+            raise InputError(f"row {severity} of {corruption}.npy cannot be read")
         strength = severity * (1 + NINETEEN.index(corruption)) // 2
         darker = np.maximum(self.clean.images.astype(int) - 4 * strength, 0).astype(np.uint8)
         return replace(self.clean, images=darker, _on_device={}, name=f"{corruption}{severity}")
@@ -46,7 +55,13 @@ def measured(subject, **settings):
 
 
 def names(measurements):
-    return {each.metric for each in measurements} - {"accuracy"}
+    return {each.metric for each in measurements} - {"accuracy", "ece", "missing"}
+
+
+def missing(measurements):
+    """Why severities of a corruption are missing, and how many."""
+    found = [each for each in measurements if each.metric == "missing"]
+    return {each.at["corruption"]: (each.value, each.protocol) for each in found}
 
 
 def test_a_cell_has_the_accuracy_of_the_network_on_its_images(subject, subject_of, value_of):
@@ -60,16 +75,63 @@ def test_a_cell_has_the_accuracy_of_the_network_on_its_images(subject, subject_o
 
 def test_the_means_are_those_of_the_cells(subject, value_of):
     found = measured(subject())
-    cells = {
-        (each.at["corruption"], each.at["severity"]): each.value
-        for each in found
-        if "severity" in each.at
-    }
-    assert len(cells) == 75
-    assert len(set(cells.values())) > 5
-    (of_fog,) = [each.value for each in found if dict(each.at) == {"corruption": "fog"}]
-    assert of_fog == pytest.approx(np.mean([cells["fog", s] for s in (1, 2, 3, 4, 5)]))
-    assert value_of(found, "mca") == pytest.approx(np.mean(list(cells.values())))
+    for metric, bins in (("accuracy", {}), ("ece", {"bins": 10})):
+        cells = {
+            (each.at["corruption"], each.at["severity"]): each.value
+            for each in found
+            if each.metric == metric and each.at.get("corruption") in FIFTEEN
+            if "severity" in each.at
+        }
+        assert len(cells) == 75
+        assert len(set(cells.values())) > 5
+        (of_fog,) = [m.value for m in found if dict(m.at) == {"corruption": "fog", **bins}]
+        assert of_fog == pytest.approx(np.mean([cells["fog", s] for s in (1, 2, 3, 4, 5)]))
+        if metric == "accuracy":
+            assert value_of(found, "mca") == pytest.approx(np.mean(list(cells.values())))
+            continue
+        means = {
+            m.at.get("severity"): m.value for m in found if "mean" in m.at.get("corruption", "")
+        }
+        assert means.pop(None) == pytest.approx(np.mean(list(cells.values())))
+        for severity in (1, 2, 3, 4, 5):
+            over = [cells[name, severity] for name in FIFTEEN]
+            assert means.pop(severity) == pytest.approx(np.mean(over))
+        assert not means
+
+
+def test_a_cell_has_the_calibration_error_of_the_network_on_its_images(
+    subject, subject_of, value_of
+):
+    whole = subject()
+    found = measured(whole, bins=7)
+    cell = whole.corrupted("noise_c").cell("fog", 4)
+    plain = Calibration(bins=7)
+    expected = value_of(plain.score(plain.collect(subject_of(whole.model, cell)))[:12], "ece")
+    ours = value_of(found, "ece", corruption="fog", severity=4, bins=7)
+    assert ours == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_renderings(subject):
+    whole = subject()
+    arrays = Corruption("noise_c").collect(whole)
+    found = Corruption("noise_c").score(arrays)
+    by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in found}
+    cell = by_place["accuracy", "fog", 2]
+    of_fog = arrays["correct_fog"]
+    expected = wilson(int(of_fog[:, 1].sum()), 40)
+    assert (cell.low, cell.high, cell.level) == (expected.low, expected.high, 0.95)
+    assert "Wilson" in cell.protocol
+    # The standard error of a mean over renderings of 40 images, of which some share their fate.
+    for place, table in (
+        (("accuracy", "fog", None), of_fog),
+        (("mca", None, None), np.concatenate([arrays[f"correct_{n}"] for n in FIFTEEN], axis=1)),
+    ):
+        mean = by_place[place]
+        half = 1.96 * table.mean(axis=1).std() / np.sqrt(40)
+        assert mean.high - mean.low == pytest.approx(2 * half, rel=0.1)
+        assert mean.low < mean.value < mean.high
+        assert "same networks, new images" in mean.protocol
+        assert "all its renderings" in mean.protocol
 
 
 @pytest.mark.parametrize(
@@ -89,26 +151,97 @@ def test_a_mean_is_named_by_its_frost_and_over_nineteen_only_where_there_are_nin
 
 
 def test_without_one_corruption_the_rest_is_measured_and_no_mean(subject):
+    whole = measured(subject())
     found = measured(subject(corruptions=FIFTEEN[:-1]))
     assert names(found) == set()
-    assert len({each.at["corruption"] for each in found}) == 14
+    lost = FIFTEEN[-1]
+    expected = [m for m in whole if m.at.get("corruption") in FIFTEEN[:-1]]
+    assert [each for each in found if each.metric != "missing"] == expected
+    assert missing(found).keys() == {lost}
+    count, why = missing(found)[lost]
+    assert count == 5
+    assert f"{lost}.npy is not there" in why
+    assert "no mean over 15 corruptions or 19 corruptions" in why
+
+
+def test_a_cell_that_cannot_be_read_costs_only_the_means_that_it_would_be_in(subject):
+    found = measured(subject(unreadable=(("fog", 2), ("fog", 4)), corruptions=NINETEEN))
+    assert names(found) == set()
+    assert missing(found).keys() == {"fog"}
+    count, why = missing(found)["fog"]
+    assert count == 2
+    assert "2, 4; row 2 of fog.npy cannot be read; row 4" in why
+    for metric in ("accuracy", "ece"):
+        of_fog = [m for m in found if m.metric == metric and m.at["corruption"] == "fog"]
+        assert [m.at.get("severity") for m in of_fog] == [1, 3, 5]
+    means = [m for m in found if m.at["corruption"] == "mean of 15"]
+    assert [m.at.get("severity") for m in means] == [1, 3, 5]
+
+
+def test_a_broken_one_of_the_extra_four_is_named_and_costs_the_mean_over_nineteen(subject):
+    kept = tuple(name for name in NINETEEN if name != "spatter")
+    broken = {"spatter": "spatter.npy is cut short", "labels": "labels.npy is not there"}
+    found = measured(subject(corruptions=kept, broken=broken))
+    assert names(found) == {"mca"}
+    assert missing(found).keys() == {"spatter"}
+    assert "cut short; so there is no mean over 19" in missing(found)["spatter"][1]
+
+
+def test_a_cell_of_other_images_or_labels_is_missing_and_where_all_are_the_set_is_refused(
+    subject, subject_of, images_of, network
+):
+    @dataclass(frozen=True)
+    class OneIsOfOthers(Darkened):
+        def cell(self, corruption, severity):
+            found = super().cell(corruption, severity)
+            if corruption == "fog":
+                return replace(found, labels=(found.labels + 1) % 4, _on_device={})
+            return found
+
+    clean = images_of(40)
+    whole = subject_of(network(), clean, sets={"noise_c": OneIsOfOthers(clean)})
+    found = measured(whole)
+    assert missing(found).keys() == {"fog"}
+    assert "the labels of fog1 are not those of noise" in missing(found)["fog"][1]
+
+
+def test_a_network_that_gives_no_numbers_is_not_a_missing_cell(subject, network):
+    class Broken(torch.nn.Module):
+        """A network that fails on dark images."""
+
+        def __init__(self, inner, value):
+            super().__init__()
+            self.inner, self.value = inner, value
+
+        def forward(self, pixels):
+            dark = pixels.flatten(1).mean(dim=1, keepdim=True) < 0.3
+            wrong = torch.tensor([self.value, 0, 0, 0])
+            return torch.where(dark, wrong, self.inner(pixels))
+
+    for value in (float("nan"), float("-inf")):
+        whole = subject()
+        broken = replace(whole, model=Broken(whole.model, value))
+        with pytest.raises(InputError, match=r"the logits of \d+ of 40 images are NaN or infinite"):
+            measured(broken)
 
 
 def test_only_the_corruptions_that_are_asked_for_are_looked_at(subject, listener):
     found = measured(subject(progress=listener), corruptions=("snow", "fog"))
     assert {each.at["corruption"] for each in found} == {"snow", "fog"}
-    assert listener.pieces == [["noise_c", 400, 400]]
+    assert listener.pieces == [["noise", 40, 40], ["noise_c", 400, 400]]
 
 
 def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
     arrays = Corruption("noise_c").collect(subject(frost="synthetic", origin="regenerated"))
     assert arrays["correct_fog"].shape == (40, 5)
     assert arrays["correct_fog"].dtype == bool
+    assert arrays["confidence_fog"].shape == (40, 5)
+    assert arrays["confidence_fog"].dtype == np.float32
     assert {len(array) for array in arrays.values()} == {40}
     found = Corruption("noise_c").score(arrays)
     assert all("regenerated" in each.protocol for each in found)
     for each in found:
-        about_frost = each.at.get("corruption", "frost") == "frost"
+        about_frost = each.at.get("corruption", "frost") in ("frost", "mean of 15, synthetic frost")
         assert ("synthetic frost" in each.protocol) == about_frost
 
 
@@ -128,6 +261,8 @@ def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_o
         measured(subject(corruptions=()))
     with pytest.raises(InputError, match="kind of frost 'none'"):
         measured(subject(frost="none"))
+    with pytest.raises(InputError, match="--bins is 0"):
+        measured(subject(), bins=0)
     other = {"noise_c": Darkened(images_of(30))}
     with pytest.raises(InputError, match="has 30 images, noise has 40"):
         measured(subject_of(network(), images_of(40), sets=other))
@@ -135,3 +270,36 @@ def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_o
     shifted = replace(relabelled, labels=(relabelled.labels + 1) % 4, _on_device={})
     with pytest.raises(InputError, match="labels of gaussian_noise1 are not those of noise"):
         measured(subject_of(network(), images_of(40), sets={"noise_c": Darkened(shifted)}))
+
+
+def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
+    subject, subject_of, images_of, network, tmp_path
+):
+    from sdd_eval.data.readers.corrupted_folder import open_folder
+
+    clean = images_of(40)
+    made = Darkened(clean)
+    for name in FIFTEEN:
+        rows = [made.cell(name, severity).images.transpose(0, 2, 3, 1) for severity in range(1, 6)]
+        np.save(tmp_path / f"{name}.npy", np.concatenate(rows))
+    np.save(tmp_path / "labels.npy", np.tile(clean.labels, 5))
+    model = network()
+
+    def of_folder():
+        sets = {"noise_c": open_folder("noise_c", tmp_path)}
+        return measured(subject_of(model, clean, sets=sets))
+
+    whole = of_folder()
+    assert names(whole) == {"mca"}
+    (tmp_path / "snow.npy").unlink()
+    (tmp_path / "fog.npy").write_bytes((tmp_path / "fog.npy").read_bytes()[:-1])
+    np.save(tmp_path / "frost.npy", np.zeros((200, 5, 5, 3), np.uint8))
+    (tmp_path / "labels.npy").unlink()
+    found = of_folder()
+    lost = {"snow": "is not there", "fog": "no whole .npy file", "frost": "has the shape (200, 5,"}
+    assert missing(found).keys() == lost.keys()
+    for name, why in lost.items():
+        assert why in missing(found)[name][1]
+    rest = [m for m in whole if m.at.get("corruption") in set(FIFTEEN) - lost.keys()]
+    assert [m for m in found if m.metric != "missing"] == rest
+    assert len(rest) == 12 * 2 * 6

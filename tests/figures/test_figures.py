@@ -253,6 +253,20 @@ def test_a_cell_that_was_not_measured_stays_open(whole: tuple[Any, Any]) -> None
     assert written[1.5, row + 0.5] == "–"
 
 
+def test_a_corruption_whose_file_is_missing_is_a_row_of_open_cells(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    results = results[(results["sd_dropout"] == 0) & (results["evaluator"] == "corruption")]
+    rows = results[results["corruption"] != "fog"].copy()
+    last = rows.index[-1]
+    rows.loc[last, ["metric", "corruption", "severity", "value"]] = ["missing", "fog", None, 5]
+    drawn = corruption_heatmap(rows)
+    assert drawn is not None
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert len(labels) == 15
+    row = labels.index("fog") + 0.5
+    assert {t.get_text() for t in drawn.axes[0].texts if t.get_position()[1] == row} == {"–"}
+
+
 def test_the_bars_are_the_means_of_the_corruptions(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = corruption_bars(results)

@@ -224,8 +224,13 @@ def test_left_out_rows_subsets_and_origins_are_said(synthetic: ModuleType, tmp_p
     folder = synthetic.run_of(
         net, "stranger", [Measurement("x", 1.0, "")], data={"mine": {"origin": "user's folder"}}
     )
-    page = write_report(small(synthetic, tmp_path / "study", contradiction, limited, folder))
+    lost = Measurement("missing", 5.0, "count", {"corruption": "fog"}, "fog.npy is cut short")
+    cut = synthetic.run_of(net, "corruption", [lost])
+    page = write_report(small(synthetic, tmp_path / "study", contradiction, limited, folder, cut))
     words = " ".join(Elements(page.read_text()).words)
+    assert (
+        f"Missing in corruption of {net.checkpoint} (study study): fog.npy is cut short." in words
+    )
     assert "enter no mean: runs disagree under the same key" in words
     assert "limited rows are in results.csv but not on this page" in words
     assert "mine (user's folder) is a folder of the user's, not a published set." in words

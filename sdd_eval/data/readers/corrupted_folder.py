@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdd_eval.corruptions import NINETEEN, SEVERITIES
 from sdd_eval.data.fingerprints import Digests, of_file, of_parts
-from sdd_eval.data.images import Labels, MappedImages
+from sdd_eval.data.images import Labels, MappedImages, map_array
 from sdd_eval.data.origin import REGENERATED
 from sdd_eval.errors import InputError, unknown_name
 
@@ -168,21 +167,6 @@ def read_regenerated(folder: Path) -> dict[str, Any]:
     return {"regenerated": True, **(found if isinstance(found, dict) else {})}
 
 
-def mapped(path: Path) -> NDArray[Any]:
-    """A `.npy` file mapped into memory; only its header is read.
-
-    Raises:
-        InputError: it is not such a file, or cut short.
-    """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is not there") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is no whole .npy file: {error}") from error
-    return array
-
-
 def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
     """The shape of most files, and what is wrong with each that has another or cannot be read."""
     shapes: dict[str, Shape] = {}
@@ -203,7 +187,7 @@ def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, di
 
 
 def _shape(path: Path) -> Shape:
-    array = mapped(path)
+    array = map_array(path)
     if array.dtype != np.uint8:
         raise InputError(f"{path} holds {array.dtype}, not uint8")
     square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] in (1, 3)
@@ -218,7 +202,7 @@ def _shape(path: Path) -> Shape:
 def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
     """The labels of one severity; None, and noted in `broken`, where they cannot be read."""
     try:
-        stored = mapped(path)
+        stored = map_array(path)
     except InputError as error:
         broken["labels"] = str(error)
         return None

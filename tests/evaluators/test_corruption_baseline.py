@@ -1,0 +1,232 @@
+"""Corruption errors in percent of a baseline's: closed forms, and the baseline's stored runs."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval import store
+from sdd_eval.cli import exit_code
+from sdd_eval.corruptions import FIFTEEN
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
+from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.settings import with_arrays_of
+from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
+from sdd_eval.models.build import build
+from sdd_eval.records import Card, ModelSpec
+from sdd_eval.training.checkpoints import write_weights
+
+N = 200
+SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
+
+
+def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official"):
+    """Arrays of a network with these errors (5 severities) in every corruption; exact shares."""
+    random = np.random.default_rng(seed)
+
+    def right(error):
+        return random.permutation(N) >= round(error * N)
+
+    found = {"correct_clean": right(clean), "confidence_clean": np.full(N, 0.9, "f4")}
+    for name in corruptions:
+        found[f"correct_{name}"] = np.stack([right(error) for error in errors], axis=1)
+        found[f"confidence_{name}"] = np.full((N, 5), 0.9, dtype=np.float32)
+    return {**found, "frost": np.full(N, frost), "origin": np.full(N, "official")}
+
+
+def scored(own, **baseline):
+    found = Corruption("c", baseline=tuple(baseline)).score(with_arrays_of(own, baseline))
+    return [each for each in found if "baseline" in each.at]
+
+
+def one(found, metric, **at):
+    (row,) = [m for m in found if m.metric == metric and m.at.get("corruption") == at.get("c")]
+    return row
+
+
+OWN = arrays((0.2, 0.2, 0.3, 0.4, 0.4))
+BASE = arrays((0.2, 0.4, 0.5, 0.6, 0.8), clean=0.2, seed=1)
+
+
+def test_the_error_of_a_corruption_is_a_ratio_of_sums_in_percent():
+    found = scored(OWN, base=BASE)
+    assert len([m for m in found if m.metric == "corruption_error"]) == 15
+    fog = one(found, "corruption_error", c="fog")
+    assert fog.value == pytest.approx(100 * 1.5 / 2.5)
+    mean_of_ratios = 100 * np.mean([0.2 / 0.2, 0.2 / 0.4, 0.3 / 0.5, 0.4 / 0.6, 0.4 / 0.8])
+    assert abs(fog.value - mean_of_ratios) > 1
+    relative = one(found, "relative_corruption_error", c="fog")
+    assert relative.value == pytest.approx(100 * (1.5 - 0.5) / (2.5 - 1.0))
+
+
+def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
+    varied = {**OWN, "correct_snow": np.zeros((N, 5), bool)}
+    found = scored(varied, base=BASE)
+    mean = one(found, "mean_corruption_error")
+    assert mean.value == pytest.approx((14 * 60 + 100 * 5 / 2.5) / 15)
+    assert dict(mean.at) == {"baseline": "base"}
+    relative = one(found, "relative_mean_corruption_error")
+    assert relative.value == pytest.approx(100 * (14 * 1.0 + 4.5) / 1.5 / 15)
+    for row in found:
+        assert row.unit == "percent of baseline"
+        assert "baseline base;" in row.protocol
+        assert "same networks, new images" in row.protocol
+        assert row.low < row.value < row.high
+        assert row.level == 0.95
+
+
+def test_errors_of_several_networks_of_a_baseline_are_averaged_not_their_ratios():
+    two = arrays((0.4,) * 5, clean=0.2, seed=2), arrays((0.8,) * 5, clean=0.1, seed=3)
+    found = scored(OWN, first=two[0], second=two[1])
+    fog = one(found, "corruption_error", c="fog")
+    assert fog.value == pytest.approx(100 * 0.3 / 0.6)
+    assert fog.at["baseline"] == "first + second"
+    assert "(mean over 2 networks: first, second)" in fog.protocol
+    relative = one(found, "relative_corruption_error", c="fog")
+    assert relative.value == pytest.approx(100 * 0.2 / 0.45)
+
+
+def test_both_networks_are_resampled_together():
+    """Of a network against itself nothing is left to chance; apart it would be some percent."""
+    for row in scored(OWN, itself=OWN):
+        assert row.value == pytest.approx(100)
+        assert row.low == pytest.approx(100)
+        assert row.high == pytest.approx(100)
+
+
+def test_what_a_baseline_hardly_loses_is_nothing_to_divide_by():
+    close = arrays((0.105,) * 5, clean=0.1, seed=1)
+    found = scored(OWN, base={**BASE, "correct_fog": close["correct_fog"],
+                              "correct_clean": close["correct_clean"]})  # fmt: skip
+    metrics = [(m.metric, m.at.get("corruption")) for m in found]
+    assert ("relative_corruption_error", "fog") not in metrics
+    assert ("relative_corruption_error", "snow") in metrics
+    assert ("relative_mean_corruption_error", None) not in metrics
+    assert ("mean_corruption_error", None) in metrics
+    lost = one(found, "missing", c="fog")
+    assert lost.at["of"] == "relative_corruption_error"
+    assert "missing where the baseline's is below 0.01 per severity" in lost.protocol
+
+
+def test_a_baseline_without_errors_gives_no_ratio():
+    perfect = arrays((0.0,) * 5, clean=0.0)
+    metrics = {m.metric for m in scored(OWN, base=perfect)}
+    assert metrics == {"missing"}
+
+
+def test_there_is_no_mean_over_an_incomplete_set_and_synthetic_frost_has_its_own():
+    found = scored(arrays((0.3,) * 5, corruptions=FIFTEEN[1:]), base=BASE)
+    assert {m.metric for m in found} == {"corruption_error", "relative_corruption_error"}
+    frosty = arrays((0.3,) * 5, frost="synthetic")
+    names = {m.metric for m in scored(frosty, base=BASE) if "mean" in m.metric}
+    assert names == {
+        "mean_corruption_error_synthetic_frost",
+        "relative_mean_corruption_error_synthetic_frost",
+    }
+
+
+def test_the_metrics_take_any_number_of_leading_axes():
+    random = np.random.default_rng(0)
+    own, base = random.random((2, 7, 15))
+    clean, base_clean = random.random((2, 7)) / 9
+    whole = corruption_errors(own, base)
+    relative = relative_corruption_errors(own, clean, base, base_clean)
+    for row in range(7):
+        np.testing.assert_allclose(whole[row], 100 * own[row] / base[row])
+        alone = relative_corruption_errors(own[row], clean[row], base[row], base_clean[row])
+        np.testing.assert_array_equal(relative[row], alone)
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A request for mCE of a few digits against `base`, and the folder of both checkpoints."""
+    for seed, name in enumerate(("own", "base")):
+        torch.manual_seed(seed)
+        weights = write_weights(tmp_path / name, build(SPEC))
+        card = Card(name, SPEC, None, {}, weights, {"dataset": "digits"})
+        store.write_record(tmp_path / name / "card.json", card)
+    evaluator = Corruption(baseline=("base",))
+    return Request(evaluator, tmp_path / "study", tmp_path, limit=30), tmp_path
+
+
+def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
+    request, place = asked
+    first = evaluate_checkpoint(place / "own", request)
+    assert first.looked
+    (base,) = (request.study / "runs" / "base").glob("corruption-*.json")
+    assert store.read_run(base).settings["baseline"] == []
+    errors = {m.at["corruption"]: m.value for m in first.run.measurements
+              if m.metric == "corruption_error"}  # fmt: skip
+    theirs, ours = store.read_run(base).arrays, first.run.arrays
+    expected = 100 * (~ours["correct_fog"]).sum() / (~theirs["correct_fog"]).sum()
+    assert errors["fog"] == pytest.approx(expected)
+    assert not any("/" in name for name in ours)
+
+    def refuse(*_):
+        raise AssertionError("it looked again")
+
+    monkeypatch.setattr(Corruption, "collect", refuse)
+    again = evaluate_checkpoint(place / "own", request)
+    assert not again.looked
+    assert not again.scored
+    assert again.run == first.run
+    plain = dataclasses.replace(request, evaluator=Corruption())
+    assert not evaluate_checkpoint(place / "own", plain).looked
+    both = dataclasses.replace(request, evaluator=Corruption(baseline=("base", "own")))
+    against_both = evaluate_checkpoint(place / "own", both)
+    assert against_both.scored
+    assert not against_both.looked
+    named = {m.at["baseline"] for m in against_both.run.measurements if "baseline" in m.at}
+    assert named == {"base", "base + own"}
+
+
+def test_another_baseline_under_the_same_name_is_scored_against_anew(asked):
+    request, place = asked
+    first = evaluate_checkpoint(place / "own", request)
+    card = place / "base" / "card.json"
+    content = json.loads(card.read_text())
+    content["model"]["mean"] = [0.9]  # the same weights, another network
+    card.write_text(json.dumps(content))
+    second = evaluate_checkpoint(place / "own", request)
+    assert second.scored
+    assert not second.looked
+    run = second.run
+    assert [m for m in run.measurements if m.metric == "corruption_error"]
+    fresh = dataclasses.replace(request, study=place / "fresh")
+    assert run.measurements == evaluate_checkpoint(place / "own", fresh).run.measurements
+    assert run.measurements != first.run.measurements
+    assert not evaluate_checkpoint(place / "own", request).scored
+
+
+def test_a_baseline_that_is_not_there_or_named_twice_is_refused(asked):
+    request, place = asked
+    for names, said in (
+        (("nobody",), "no checkpoint 'nobody' to compare with"),
+        (("base", str(place / "base")), "named twice: base, base"),
+    ):
+        wrong = dataclasses.replace(request, evaluator=Corruption(baseline=names))
+        with pytest.raises(InputError, match=said):
+            evaluate_checkpoint(place / "own", wrong)
+
+
+def test_the_flag_of_the_command_line_names_the_baseline(asked, capsys):
+    _, place = asked
+    where = ["--checkpoints", str(place), "--reports", str(place), "--data-root", str(place)]
+    command = ["corruption", "own", "base", "--limit", "30", "--baseline", "base", *where]
+    assert exit_code(command) == 0
+    out = capsys.readouterr().out
+    assert "mean_corruption_error_synthetic_frost  baseline=base" in out
+    assert "100.0000" in out  # base against itself
+
+
+def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(asked):
+    from sdd_eval.training.checkpoints import load
+
+    request, place = asked
+    on_disk = evaluate_checkpoint(place / "own", request).run
+    evaluator = Corruption(baseline=(str(place / "base"),))
+    run = evaluate(load(place / "own"), evaluator, data="digits", limit=30, root=place)
+    assert run.measurements == on_disk.measurements
