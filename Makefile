@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint paper-small clean
 
 demo: $(VENV)/.installed  ## train, measure and report on images that ship with scikit-learn
 	$(BIN)/sdd-eval quickstart
@@ -15,6 +15,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+paper-small: $(VENV)/.installed  ## every study of the paper's, in small; an empty cell fails
+	$(BIN)/python tests/paper_small.py
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdd_eval import store
 from sdd_eval.batch.perform import Outcome
-from sdd_eval.batch.study import RECORD, Study, StudyRecord, record_of
+from sdd_eval.batch.study import RECORD, Study, record_of
 
 FAILURES = "failures.txt"
 
@@ -15,16 +15,6 @@ FAILURES = "failures.txt"
 def write_study(folder: Path, study: Study) -> None:
     """Write `study.json`."""
     store.write_record(folder / RECORD, record_of(study))
-
-
-def read_study_record(folder: Path) -> StudyRecord | None:
-    """What `study.json` says; None for a study that no file describes.
-
-    Raises:
-        InputError: the file is not such a record.
-    """
-    path = folder / RECORD
-    return store.read_record(path, StudyRecord) if path.is_file() else None
 
 
 def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:

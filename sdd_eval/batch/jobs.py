@@ -20,6 +20,8 @@ class Places:
     threads: int | None = None
     limit: int | None = None
     command: str = ""
+    cache: Path | None = None
+    """Where logits and features are kept between evaluations; None keeps nothing."""
     trust_code: bool = False
 
 

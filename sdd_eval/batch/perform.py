@@ -111,5 +111,6 @@ def request_of(work: Evaluation, places: Places) -> Any:
         limit=places.limit if places.limit is not None else work.limit,
         device=places.device,
         command=places.command,
+        cache=places.cache,
         trust_code=places.trust_code,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sdd_eval import store
 from sdd_eval.records import Recipe
 
 #: The file of a study's folder that says what the study is: a `StudyRecord`.
@@ -118,3 +120,13 @@ def record_of(study: Study) -> StudyRecord:
         families=study.families,
         warnings=warnings(study),
     )
+
+
+def read_study_record(folder: Path) -> StudyRecord | None:
+    """What `study.json` says; None for a study that no file describes.
+
+    Raises:
+        InputError: the file is not such a record.
+    """
+    path = folder / RECORD
+    return store.read_record(path, StudyRecord) if path.is_file() else None

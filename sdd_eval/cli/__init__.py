@@ -21,6 +21,7 @@ COMMANDS = {
     "data": "list, get, add, corrupt and check data sets",
     "batch": "all trainings and evaluations of a study file, and what is missing of them only",
     "report": "one page, CSV and figures from the runs of a study",
+    "paper": "measured numbers beside the paper's tables, and what its text claims",
     "show": "what is known of a checkpoint",
     "plugins": "what is installed, and what of it does not import",
 }

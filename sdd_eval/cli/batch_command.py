@@ -43,6 +43,9 @@ class Flags:
     """Folder of checkpoints."""
     reports: Path = Path("reports")
     """Where studies lie."""
+    cache: str | None = None
+    """Folder where logits and features are kept between evaluations, or off; by default
+    $SDD_EVAL_CACHE, else in the user's cache folder."""
     work: Work = field(default_factory=Work)
 
 
@@ -84,6 +87,7 @@ def _shipped() -> str:
 
 def _places(flags: Flags, study: Study) -> Places:
     from sdd_eval.batch.jobs import Places
+    from sdd_eval.evaluation.outputs import outputs_folder
 
     if flags.limit is not None and flags.limit < 1:
         raise InputError(f"--limit is {flags.limit}, not a positive number of images")
@@ -95,6 +99,7 @@ def _places(flags: Flags, study: Study) -> Places:
         threads=flags.work.threads,
         limit=flags.limit,
         command=command_line(),
+        cache=outputs_folder(flags.cache),
         trust_code=flags.work.trust_code,
     )
 

@@ -120,6 +120,8 @@ sys.exit(exit_code(sys.argv[2:]))
         "plugins",
         "data list",
         "report --help",
+        "batch",
+        "paper --tables 7",
         "data --help",
         "data cache --cache here",
         "calibration --help",
