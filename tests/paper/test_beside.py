@@ -86,6 +86,7 @@ def test_nothing_measured_is_said():
     [
         (Recipe(epochs=15), {}, "epochs 15, not 200"),
         (Recipe(weight_decay=5e-4), {}, "weight decay 0.0005, not 0.0001"),
+        (Recipe(augmentation="none"), {}, "augmentation none, not crop_flip"),
         (Recipe(), {"limited": True, "n": 500}, "only 500 images"),
         (Recipe(), {"data": "cifar100: partial: 12 of 10,000"}, "cifar100: partial: 12 of 10,000"),
     ],
@@ -97,6 +98,11 @@ def test_another_protocol_is_never_called_reproduced(recipe, fields, said):
 
 def test_arithmetic_and_memory_layout_leave_a_recipe_the_paper_s():
     recipe = Recipe(precision="bf16", channels_last=True, compile=True, milestones=(100, 150))
+    assert beside(*seeds([0.748] * 3, recipe), number=CE).judged.verdict == "reproduced"
+
+
+def test_what_auto_came_down_to_is_the_paper_s_own():
+    recipe = Recipe(augmentation="crop_flip")  # as a card has it
     assert beside(*seeds([0.748] * 3, recipe), number=CE).judged.verdict == "reproduced"
 
 
