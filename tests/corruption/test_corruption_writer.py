@@ -25,6 +25,23 @@ def images_of(count=30, name="little", seed=0):
     return ArrayImages(name, pixels, labels, hashlib.sha256(pixels).hexdigest(), "made here")
 
 
+def labels_file(folder, labels):
+    """What `labels.npy` is for so many images with these labels."""
+    pixels = np.zeros((len(labels), 1, 2, 2), np.uint8)
+    images = ArrayImages("labelled", pixels, np.asarray(labels), "f" * 64, "made here")
+    write_corrupted(images, folder, corruptions=CHOSEN[:1])
+    return np.load(folder / "labels.npy")
+
+
+def test_labels_are_bytes_as_the_publisher_s_unless_there_are_more_classes(tmp_path):
+    few = labels_file(tmp_path / "few", [255, 0, 7])
+    assert few.dtype == np.uint8
+    assert few.tolist() == [255, 0, 7] * 5
+    many = labels_file(tmp_path / "many", [256, 0, 7])
+    assert many.dtype == np.int64
+    assert many.tolist() == [256, 0, 7] * 5
+
+
 class Counting:
     """A listener that counts, and may do something at some count."""
 

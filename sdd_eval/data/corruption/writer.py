@@ -12,8 +12,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.data.corruption import frost
@@ -21,7 +23,7 @@ from sdd_eval.data.corruption.marker import MARKER, Regenerated, claim, note_of,
 from sdd_eval.data.corruption.pixels import blocks
 from sdd_eval.data.corruption.recipe import check
 from sdd_eval.data.corruption.rendering import Job, Render, renderer
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.store import locked, write_atomically
@@ -57,7 +59,7 @@ def write_corrupted(
     progress = progress or Silent()
     with locked(folder / MARKER, "writing"), renderer(workers, photos) as render:
         note = claim(folder, note_of(images, seed, photos))
-        labels = np.tile(images.labels, len(SEVERITIES))
+        labels = np.tile(_in_bytes(images.labels), len(SEVERITIES))
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
@@ -66,6 +68,14 @@ def write_corrupted(
             if note.files.get(target.final.name) != sha256:
                 note = noted(folder, note, target.final.name, sha256)
     return note
+
+
+def _in_bytes(labels: Labels) -> NDArray[np.integer[Any]]:
+    """Labels as the publisher stores them, one byte each, unless there are more than 256 classes.
+
+    The file of CIFAR-100's is then the published one to the last bit.
+    """
+    return labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels
 
 
 @dataclass(frozen=True)
