@@ -90,6 +90,10 @@ class Recipe:
     """Compile the network with torch.compile."""
     deterministic: bool = False
     """On a GPU: the same weights bit for bit, more slowly. A CPU always gives them."""
+    probe_epochs: tuple[int, ...] = ()
+    """Epochs after which the gradients of forward and reverse KL are compared; 0 is before all."""
+    probe_images: int = 128
+    """Training images of that comparison, always the same."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "one page, CSV and figures from the runs of a study",
     "paper": "measured numbers beside the paper's tables, and what its text claims",
     "show": "what is known of a checkpoint",
+    "proposition": "the paper's Lemma 1 and Proposition 1, checked in numbers",
     "plugins": "what is installed, and what of it does not import",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdd_eval import store
 from sdd_eval.errors import InputError
+from sdd_eval.evaluation.history import bring_history
 from sdd_eval.evaluation.inputs import Inputs, inputs_of
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.evaluation.running import Examined, run
@@ -93,6 +94,7 @@ def _asked(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
     checkpoints.verify(checkpoint, card)
     # Its folder is what it is called by: a copy must not pass for the original.
     card = dataclasses.replace(card, name=checkpoint.resolve().name)
+    bring_history(checkpoint, card, request.study)
     inputs = inputs_of(request, card, checkpoint.absolute().parent)
     return dataclasses.replace(request, limit=inputs.limit(request.limit)), card, inputs
 

@@ -27,6 +27,7 @@ HEADINGS = {
     "corruption": "Robustness to corruption",
     "odin": "Out-of-distribution detection: ODIN",
     "ood": "Out-of-distribution detection",
+    "history": "Gradients during training",
 }
 
 

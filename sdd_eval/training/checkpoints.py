@@ -124,9 +124,10 @@ def _content(network: Network) -> bytes:
 
 
 def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch as CSV, atomically."""
+    """Write one row an epoch as CSV, atomically; what a row does not have is left empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    named = dict.fromkeys(name for row in (*rows[-1:], *rows) for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(named), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     store.write_text(folder / HISTORY, text.getvalue())

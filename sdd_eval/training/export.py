@@ -21,6 +21,7 @@ from sdd_eval.models.network import Network
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card
 from sdd_eval.training import checkpoints
+from sdd_eval.training.history import MEANINGS, metric_of
 from sdd_eval.training.material import Material
 from sdd_eval.training.state import State
 
@@ -81,8 +82,9 @@ def _metrics(
     network: Network, state: State, material: Material, device: torch.device
 ) -> dict[str, float]:
     """The last epoch's losses and training accuracy, and what the further images say."""
-    other = {"epoch", "lr", "seconds", "images_per_second"}
-    metrics = {name: value for name, value in state.history[-1].items() if name not in other}
+    other = {"epoch", "lr", "seconds", "images_per_second", *MEANINGS}
+    last = state.history[-1].items()
+    metrics = {name: value for name, value in last if metric_of(name)[0] not in other}
     test, held = material.test, material.validation
     if held is not None:
         metrics |= _validation(_logits(network, held, device), held.labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -27,8 +27,11 @@ def fit(
     *,
     keep: Callable[[State], None],
     progress: Progress,
+    probe: Callable[[int], Mapping[str, float]] = lambda epoch: {},
 ) -> State:
     """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+
+    What `probe` says after so many epochs, 0 before the first, goes into the history.
 
     Raises:
         InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
@@ -42,6 +45,8 @@ def fit(
         optimiser.load_state_dict(dict(state.optimiser))
     progress.start(f"{recipe.method} on {recipe.dataset}", recipe.epochs * len(data))
     progress.advance(state.epoch * len(data))
+    if state.epoch == 0 and (before := probe(0)):
+        state = replace(state, history=({"epoch": 0, **before},))
 
     for epoch in range(state.epoch, recipe.epochs):
         started = time.perf_counter()
@@ -66,7 +71,7 @@ def fit(
         _refuse_broken_weights(objective, epoch)
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1, "lr": learning_rate(recipe, epoch), **tally.means()}
-        row |= {"images_per_second": len(data) / seconds, "seconds": seconds}
+        row |= {"images_per_second": len(data) / seconds, "seconds": seconds, **probe(epoch + 1)}
         state = replace(
             state,
             epoch=epoch + 1,

@@ -21,6 +21,7 @@ from sdd_eval.training.export import export
 from sdd_eval.training.loop import fit
 from sdd_eval.training.material import Material, read_material, refuse_too_few
 from sdd_eval.training.objective import Objective
+from sdd_eval.training.probe import probe_of
 from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of, settled
 from sdd_eval.training.state import FILE, State, read_state, write_state
 from sdd_eval.training.streaming import usual_workers
@@ -133,7 +134,8 @@ def _complete(
         objective = _objective(recipe, material, device)
         readers = usual_workers(state.threads) if workers is None else workers
         data = training_set(material.train, device, recipe.augmentation, readers)
-        state = fit(objective, data, state, keep=keep, progress=progress)
+        probe = probe_of(objective.network, material.train, recipe, device)
+        state = fit(objective, data, state, keep=keep, progress=progress, probe=probe)
         return export(place, objective.network, state, material, device)
 
 

@@ -1,0 +1,62 @@
+"""What `history.csv` says of the gradients of forward and reverse KL, as measurements."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdd_eval.errors import InputError
+from sdd_eval.records import Measurement
+
+_CLASSES = "of classes × probe images; gradients by the weights of the last linear layer, L2 norm"
+_WHOLE = "gradient of the SD-Dropout term, T² in front, probe images' mean, by all parameters of"
+
+#: The columns of the gradient study: the unit of each, and by which convention.
+MEANINGS = {
+    "p_assumption_1": ("fraction", f"{_CLASSES}: the larger of p and q has the larger gradient"),
+    "assumption_2_r": ("nats", f"mean |log(p/q)| {_CLASSES}"),
+    "assumption_2_r1": ("nats", f"mean log(ρ log(ρ + e − 1)) {_CLASSES}, ρ larger over smaller"),
+    "assumption_2": ("fraction", f"{_CLASSES}: |log(p/q)| is at most its r₁"),
+    "proposition_1": ("fraction", f"{_CLASSES}: D > 0, reverse larger than forward"),
+    "kl_cosine": ("number", f"cosine of forward and reverse KL's {_WHOLE} the layer"),
+    "kl_forward_l1": ("number", f"L1 norm, forward KL's {_WHOLE} the layer"),
+    "kl_forward_l2": ("number", f"L2 norm, forward KL's {_WHOLE} the layer"),
+    "kl_reverse_l1": ("number", f"L1 norm, reverse KL's {_WHOLE} the layer"),
+    "kl_reverse_l2": ("number", f"L2 norm, reverse KL's {_WHOLE} the layer"),
+}
+
+
+def metric_of(column: str) -> tuple[str, str]:
+    """A column's metric and layer; the layer is empty where it has none.
+
+    >>> metric_of("kl_cosine@layer1"), metric_of("loss")
+    (('kl_cosine', 'layer1'), ('loss', ''))
+    """
+    metric, _, layer = column.partition("@")
+    return metric, layer
+
+
+def gradient_study(history: Path) -> list[Measurement]:
+    """The gradient study in a `history.csv`, at `epoch` and `layer`; empty where there is none.
+
+    Raises:
+        InputError: the file has something else than numbers there.
+    """
+    try:
+        with history.open(newline="", encoding="utf-8") as file:
+            return [found for row in csv.DictReader(file) for found in _of_row(row)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"cannot read {history}: {error}") from error
+
+
+def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
+    """The measurements of one epoch."""
+    for column, text in row.items():
+        metric, layer = metric_of(str(column))
+        if metric in MEANINGS and text:
+            unit, protocol = MEANINGS[metric]
+            at = {"epoch": int(row["epoch"]), **({"layer": layer} if layer else {})}
+            yield Measurement(metric, float(text), unit, at, protocol)

@@ -1,0 +1,51 @@
+"""The figure of the gradient study, from rows of a table."""
+
+import numpy as np
+import pandas
+import pytest
+
+from sdd_eval.figures.gradient_curves import gradient_curves
+from sdd_eval.figures.proposition import k_curves
+
+
+@pytest.fixture
+def rows():
+    metrics = {"kl_cosine": 0.9, "kl_forward_l1": 2.0, "kl_reverse_l1": 3.0}
+    return pandas.DataFrame(
+        {
+            "evaluator": "history", "layer": "all", "metric": metric, "group": group,
+            "method": "ce", "sd_dropout": weight, "setting": "", "seed": seed, "epoch": epoch,
+            "value": value + epoch / 100 + seed / 50,
+        }
+        for metric, value in metrics.items()
+        for group, weight in (("CE", 0.0), ("CE + SDD", 1.0))
+        for seed in (0, 1)
+        for epoch in (0, 10, 20)
+    )  # fmt: skip
+
+
+def test_each_group_has_its_line_of_means_over_seeds(rows):
+    cosine, norms = gradient_curves(rows).axes
+    assert len(cosine.containers) == 2
+    assert len(norms.containers) == 4
+    assert list(cosine.containers[0][0].get_xdata()) == [0, 10, 20]
+    means = cosine.containers[0][0].get_ydata().astype(float)
+    np.testing.assert_allclose(means, [0.91, 1.01, 1.11])
+    labels = norms.get_legend_handles_labels()[1]
+    assert labels[0] == "CE, reverse"
+    assert labels[2] == "CE, forward"
+    assert norms.get_ylim()[0] == 0
+
+
+def test_other_layers_are_not_mixed_in(rows):
+    other = rows.assign(layer="layer1", value=99.0)
+    cosine, _ = gradient_curves(pandas.concat([rows, other])).axes
+    assert max(cosine.containers[0][0].get_ydata()) < 2
+
+
+def test_every_line_of_k_is_in_units_of_what_it_is_at_r_1():
+    axes = k_curves().axes[0]
+    curves = [line for line in axes.lines if len(line.get_xdata()) > 2]
+    assert len(curves) == 5
+    for curve in curves:
+        assert np.interp(1, curve.get_xdata(), curve.get_ydata()) == pytest.approx(1, abs=1e-3)

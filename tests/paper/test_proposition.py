@@ -1,0 +1,57 @@
+"""Section 3.3 of the paper in numbers."""
+
+import numpy as np
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.paper.proposition import check_proposition, k_of, l_of, l_slope, r_1
+
+
+def test_k_near_zero_is_its_series_and_not_rounding():
+    # (ρ − 1) r²/2 − (ρ + 1) r³/6 of ρ = 1 + 1e-8, r = 1e-9: the terms themselves are 1e-9
+    assert float(k_of(1e-9, 1 + 1e-8)) == pytest.approx(0.5e-26 - 2e-27 / 6, rel=1e-6)
+    assert float(k_of(0.0, 7.0)) == 0.0
+
+
+@pytest.mark.parametrize("rho", [1.3, 2.0, 50.0])
+def test_k_does_not_jump_where_the_series_ends(rho):
+    below, above = k_of(0.05 - 1e-12, rho), k_of(0.05 + 1e-12, rho)
+    assert float(above) == pytest.approx(float(below), rel=1e-9)
+
+
+def test_r_1_and_l_are_the_papers_formulas():
+    rho = np.array([1.5, 2.0, 10.0])
+    log = np.log(rho + np.e - 1)
+    np.testing.assert_allclose(r_1(rho), np.log(rho) + np.log(log), rtol=1e-12)
+    printed = (rho + 1) * np.log(rho * log) - rho * log - rho + 1 / log + 1
+    np.testing.assert_allclose(l_of(rho), printed, rtol=1e-9)
+
+
+def test_l_starts_at_zero_with_slope_zero():
+    assert float(l_of(1.0)) == 0.0
+    assert abs(float(l_slope(1.0))) < 1e-15
+
+
+def test_the_proposition_holds_on_the_grid_and_the_slope_is_that_of_l():
+    checked = check_proposition(ratios=60, distances=40)
+    assert checked.holds
+    assert checked.rho[0] == pytest.approx(1 + 1e-8)
+    assert checked.rho[-1] == pytest.approx(1e9)
+    assert checked.slope_error < 1e-6
+
+
+def test_beyond_r_1_the_excess_becomes_negative():
+    assert float(k_of(3 * r_1(1.5), 1.5)) < 0
+
+
+def test_the_command_writes_page_figure_and_grid(tmp_path, capsys):
+    assert exit_code(["proposition", "--reports", str(tmp_path)]) == 0
+    folder = tmp_path / "proposition"
+    page = (folder / "index.html").read_text()
+    assert "the proposition holds there" in page
+    assert "not the derivative of (24)" in page
+    assert page.count("<svg") == 1
+    assert (folder / "k.pdf").read_bytes().startswith(b"%PDF")
+    grid = np.genfromtxt(folder / "grid.csv", delimiter=",", names=True)
+    assert (grid["least_k_over_r_squared"] > 0).all()
+    assert str(folder / "index.html") in capsys.readouterr().out
