@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     title = "Lemma 1 and Proposition 1 of the paper's section 3.3, checked in numbers."
     flags = parse(Flags, arguments, "proposition", title)
     from sdd_eval.paper.proposition import check_proposition
-    from sdd_eval.paper.proposition_page import write_proposition
+    from sdd_eval.report.proposition import write_proposition
     from sdd_eval.training.lemma import check_lemma_1
 
     checked, lemma = check_proposition(), check_lemma_1()

@@ -73,6 +73,18 @@ def l_of(rho: ArrayLike) -> Floats:
     return k_of(r_1(rho), rho)
 
 
+def k_in_units_of_r_1(rho: float, beyond: float = 1.15) -> tuple[Floats, Floats]:
+    """Points (r/r₁, k(r)/k(r₁)) of one ρ for a drawing, from 0 to `beyond`.
+
+    >>> shares, values = k_in_units_of_r_1(2.0, beyond=1.0)
+    >>> float(shares[-1]), float(values[-1])
+    (1.0, 1.0)
+    """
+    bound = r_1(rho)
+    share = np.linspace(0, beyond, 201)
+    return share, k_of(share * bound, rho) / k_of(bound, rho)
+
+
 def l_slope(rho: ArrayLike) -> Floats:
     """l′(ρ), which the paper's equation (25) is not.
 

@@ -43,9 +43,8 @@ def test_other_layers_are_not_mixed_in(rows):
     assert max(cosine.containers[0][0].get_ydata()) < 2
 
 
-def test_every_line_of_k_is_in_units_of_what_it_is_at_r_1():
-    axes = k_curves().axes[0]
-    curves = [line for line in axes.lines if len(line.get_xdata()) > 2]
-    assert len(curves) == 5
-    for curve in curves:
-        assert np.interp(1, curve.get_xdata(), curve.get_ydata()) == pytest.approx(1, abs=1e-3)
+def test_every_ratio_has_its_line_of_k():
+    axes = k_curves({2.0: ([0, 1], [0, 1]), 3.0: ([0, 0.5, 1], [0, 2, 1])}).axes[0]
+    curves = {line.get_label(): line for line in axes.lines if line.get_label()[0] == "ρ"}
+    assert list(curves) == ["ρ = 2", "ρ = 3"]
+    assert list(curves["ρ = 3"].get_ydata()) == [0, 2, 1]

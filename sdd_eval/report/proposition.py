@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
-from sdd_eval.paper.proposition import Checked, l_of, l_slope, r_1
+from sdd_eval.paper.proposition import Checked, k_in_units_of_r_1, l_of, l_slope, r_1
+
+#: Ratios ρ of the two gradients' norms that are drawn.
+RATIOS = (1.2, 1.5, 2.0, 3.0, 5.0)
 
 
 def write_proposition(folder: Path, checked: Checked, lemma: Mapping[str, float]) -> Path:
@@ -23,7 +26,7 @@ def write_proposition(folder: Path, checked: Checked, lemma: Mapping[str, float]
     from sdd_eval.figures.style import house_style
 
     with house_style():
-        drawn = k_curves()
+        drawn = k_curves({rho: k_in_units_of_r_1(rho) for rho in RATIOS})
         files = {f"k.{kind}": figure_bytes(drawn, kind) for kind in ("pdf", "svg")}
     for name, content in files.items():
         store.write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
@@ -38,7 +41,7 @@ def _page(checked: Checked, lemma: Mapping[str, float], figure: str) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sdd_eval", "paper"),
+        loader=jinja2.PackageLoader("sdd_eval", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
