@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint paper-small clean
+.PHONY: demo test parity lint paper-small clean
 
 demo: $(VENV)/.installed  ## train, measure and report on images that ship with scikit-learn
 	$(BIN)/sdd-eval quickstart
 
 test: $(VENV)/.installed-test  ## the whole test suite
 	$(BIN)/pytest -n 2 --dist loadfile
+
+parity: $(VENV)/.installed-parity  ## the numbers of other libraries, computed anew and compared
+	$(BIN)/pytest tests/parity -m "not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -26,6 +29,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.installed-parity: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[parity]'
 	touch $@
 
 clean:

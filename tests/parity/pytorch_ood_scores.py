@@ -1,9 +1,13 @@
-"""Write the scores that pytorch-ood gives for the inputs of its parity test.
+"""The scores that pytorch-ood gives for the inputs of its parity test.
 
-    pip install pytorch-ood && python tests/parity/pytorch_ood_scores.py
+    make parity                                  # compare them with those written down
+    python tests/parity/pytorch_ood_scores.py    # write them down anew
 
 Its scores rise with outlierness, ours fall, so they are negated; its Mahalanobis distance is half
 of one whose scatter is not divided by N, so it is multiplied by 2 N (its ridge of 1e-6 stays).
+Its ODIN forms the softmax in the network's own precision, where at T = 1000 in float32 many scores
+become one: it is given the network in float64. (Before 0.4 it also took `nll_loss` of raw logits
+and dropped the temperature from the score; the loss is named here, and the score is its own.)
 """
 
 from __future__ import annotations
@@ -15,7 +19,15 @@ from pathlib import Path
 import numpy as np
 
 REFERENCE = Path(__file__).with_name("pytorch_ood_scores.json")
+PACKAGES = ("pytorch-ood", "torch", "scikit-learn")
 IMAGES, WIDTH, CLASSES = 24, 16, 5
+#: Temperature, step ε, and what the logits are scaled by: by 30 the softmax is saturated.
+ODIN = {
+    "odin": (1000.0, 0.0028, 1.0),
+    "odin at T = 1": (1.0, 0.01, 1.0),
+    "odin without a step": (1000.0, 0.0, 1.0),
+    "odin, saturated": (1000.0, 0.0028, 30.0),
+}
 
 
 def inputs():
@@ -30,10 +42,35 @@ def inputs():
     return (labels, *(each.astype(np.float32) for each in arrays))
 
 
-def main():
-    """Score, and write down with which versions."""
+def pixels_and_weights():
+    """Images (n, 3, 4, 4) in [0, 1] and the weights of two layers with a tanh between; float32."""
+    random = np.random.default_rng(2018)
+    pixels = random.integers(0, 256, (IMAGES, 3, 4, 4)) / 255
+    first, last = random.normal(0, 0.3, (32, 48)), random.normal(0, 1, (CLASSES, 32))
+    return tuple(each.astype(np.float32) for each in (pixels, first, last))
+
+
+def network(scale):
+    """The network of those weights, frozen, its logits scaled."""
+    import torch
+
+    _, first, last = pixels_and_weights()
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(48, 32, bias=False),
+        torch.nn.Tanh(),
+        torch.nn.Linear(32, CLASSES, bias=False),
+    )
+    model[1].weight.data = torch.from_numpy(first)
+    model[3].weight.data = scale * torch.from_numpy(last)
+    return model.eval().requires_grad_(False)
+
+
+def computed():
+    """Every score by name, in the order of the images; higher = more in-distribution."""
     import torch
     from pytorch_ood.detector import KNN, EnergyBased, Entropy, Mahalanobis, MaxLogit, ViM
+    from pytorch_ood.detector import ODIN as Odin
 
     labels, *arrays = inputs()
     training, found, weight, bias = map(torch.from_numpy, arrays)
@@ -49,10 +86,17 @@ def main():
     scores["mahalanobis"] *= 2 * len(training)
     for name, kind in (("energy", EnergyBased), ("entropy", Entropy), ("max_logit", MaxLogit)):
         scores[name] = -kind(None).predict_logits(logits)
-    told = {
-        "versions": {name: version(name) for name in ("pytorch-ood", "torch", "scikit-learn")},
-        "scores": {name: each.double().tolist() for name, each in scores.items()},
-    }
+    pixels = torch.from_numpy(pixels_and_weights()[0]).double()
+    for name, (temperature, epsilon, scale) in ODIN.items():
+        loss = torch.nn.functional.cross_entropy
+        theirs = Odin(network(scale).double(), loss, epsilon, temperature)
+        scores[name] = -theirs.predict(pixels)
+    return {name: each.double().tolist() for name, each in scores.items()}
+
+
+def main():
+    """Write them down, with the versions that gave them."""
+    told = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
     REFERENCE.write_text(json.dumps(told, indent=1) + "\n")
 
 

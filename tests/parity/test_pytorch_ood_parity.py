@@ -1,8 +1,4 @@
-"""Scores on the same features as pytorch-ood's, whose numbers and version are written down."""
-
-import json
-import runpy
-from pathlib import Path
+"""Scores on the same features and images as pytorch-ood's, whose numbers are written down."""
 
 import numpy as np
 import pytest
@@ -14,16 +10,23 @@ from sdd_eval.evaluators.detectors.entropy import Entropy
 from sdd_eval.evaluators.detectors.knn import Knn
 from sdd_eval.evaluators.detectors.mahalanobis import Mahalanobis
 from sdd_eval.evaluators.detectors.max_logit import MaxLogit
+from sdd_eval.evaluators.detectors.odin import Odin
 from sdd_eval.evaluators.detectors.training import Training
 from sdd_eval.evaluators.detectors.vim import Vim
 
-REFERENCE = runpy.run_path(str(Path(__file__).with_name("pytorch_ood_scores.py")))
+OF_FEATURES = ["knn 50", "knn 200", "vim", "mahalanobis", "energy", "entropy", "max_logit"]
+OF_IMAGES = ["odin", "odin at T = 1", "odin without a step", "odin, saturated"]
 
 
 @pytest.fixture(scope="module")
-def scores():
+def reference(script):
+    return script("pytorch_ood_scores")
+
+
+@pytest.fixture(scope="module")
+def scores(reference):
     """Our scores for the same inputs, by the names of the reference."""
-    labels, *arrays = REFERENCE["inputs"]()
+    labels, *arrays = reference["inputs"]()
     features, found, weight, bias = map(torch.from_numpy, arrays)
     last = torch.nn.Linear(weight.shape[1], weight.shape[0])
     last.weight.data, last.bias.data = weight, bias
@@ -43,13 +46,25 @@ def scores():
     return {name: each.numpy() for name, each in found.items()}
 
 
-@pytest.mark.parametrize(
-    "name", ["knn 50", "knn 200", "vim", "mahalanobis", "energy", "entropy", "max_logit"]
-)
-def test_a_detector_scores_as_pytorch_ood_does(name, scores):
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_a_detector_scores_as_pytorch_ood_does(name, scores, written_down):
     """Theirs are float32 and differences of larger terms: hence the tolerances."""
-    told = json.loads(REFERENCE["REFERENCE"].read_text())
-    assert told["versions"]["pytorch-ood"]
-    theirs = np.array(told["scores"][name])
+    theirs = np.array(written_down("pytorch_ood_scores")[name])
     np.testing.assert_allclose(scores[name], theirs, rtol=2e-5, atol=2e-6 * np.abs(theirs).max())
     assert np.array_equal(np.argsort(scores[name]), np.argsort(theirs))
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_odin_scores_as_pytorch_oods_does_in_float64(name, reference, written_down):
+    """Ours looks through a float32 network: compared with how far the scores are spread."""
+    temperature, epsilon, scale = reference["ODIN"][name]
+    pixels = torch.from_numpy(reference["pixels_and_weights"]()[0])
+    batch = Batch(reference["network"](scale), pixels)
+    ours = Odin(temperature, epsilon).scores(batch).numpy()
+    theirs = np.array(written_down("pytorch_ood_scores")[name])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * theirs.std())
+    assert len(np.unique(ours)) == len(ours)
+
+
+def test_no_score_is_left_without_a_comparison(written_down):
+    assert written_down("pytorch_ood_scores").keys() == {*OF_FEATURES, *OF_IMAGES}

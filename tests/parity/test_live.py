@@ -1,0 +1,15 @@
+"""The numbers that are written down are still what the libraries give: `make parity`."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.parity
+
+
+@pytest.mark.parametrize("name", ["pytorch_ood_scores", "torchmetrics_errors"])
+def test_the_libraries_give_the_numbers_that_are_written_down(name, script, written_down):
+    live, then = script(name)["computed"](), written_down(name)
+    assert live.keys() == then.keys()
+    for key, values in live.items():
+        scale = np.abs(then[key]).max()
+        np.testing.assert_allclose(values, then[key], rtol=1e-5, atol=1e-6 * scale, err_msg=key)

@@ -1,0 +1,77 @@
+"""Calibration errors as torchmetrics', away from its bug, and as a plain float64 loop's."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+
+NAMES = ["random", "tied", "saturated", "tiny: one", "tiny: two", "tiny: three alike"]
+WITH_ONES = ["confidence one", "confidence one in many"]
+BINS = (10, 15)
+
+
+@pytest.fixture(scope="module")
+def cases(script):
+    return script("torchmetrics_errors")["inputs"]()
+
+
+def place(confidence, bins):
+    """The number of the bin, from 1: edges are exact fractions."""
+    return max(1, math.ceil(Fraction(confidence) * bins))
+
+
+def place_in_torchmetrics(confidence, bins):
+    """The same, but for a confidence of 1.0."""
+    return bins + 1 if confidence == 1 else place(confidence, bins)
+
+
+def brute_force(sure, right, bins, place=place):
+    """ECE and maximum error, sums without rounding."""
+    held = {}
+    for confidence, flag in zip(sure.astype(np.float64).tolist(), right.tolist(), strict=True):
+        held.setdefault(place(confidence, bins), []).append(flag - confidence)
+    gaps = [abs(math.fsum(residuals)) for residuals in held.values()]
+    means = [gap / len(images) for gap, images in zip(gaps, held.values(), strict=True)]
+    return math.fsum(gaps) / len(sure), max(means)
+
+
+@pytest.mark.parametrize("bins", BINS)
+@pytest.mark.parametrize("name", [*NAMES, *WITH_ONES])
+def test_errors_are_those_of_a_plain_float64_loop(name, bins, cases):
+    sure, right = cases[name]
+    error, largest = brute_force(sure, right, bins)
+    assert ece(sure, right, bins) == pytest.approx(error, abs=1e-14)
+    assert maximum_calibration_error(sure, right, bins) == pytest.approx(largest, abs=1e-12)
+
+
+@pytest.mark.parametrize("bins", BINS)
+@pytest.mark.parametrize("name", NAMES)
+def test_errors_are_torchmetrics(name, bins, cases, written_down):
+    """Theirs are sums in float32."""
+    sure, right = cases[name]
+    theirs = written_down("torchmetrics_errors")
+    assert ece(sure, right, bins) == pytest.approx(theirs[f"{name}, {bins} bins, l1"], abs=2e-5)
+    largest = maximum_calibration_error(sure, right, bins)
+    assert largest == pytest.approx(theirs[f"{name}, {bins} bins, max"], abs=2e-5)
+
+
+def test_a_confidence_of_one_has_a_bin_of_its_own_in_torchmetrics_and_not_here(cases, written_down):
+    """1.0, wrong, and .95, right, lie in one bin: |1 − 1.95| / 2; apart: (|0 − 1| + .05) / 2."""
+    theirs = written_down("torchmetrics_errors")
+    assert ece(*cases["confidence one"]) == pytest.approx(0.475)
+    assert theirs["confidence one, 10 bins, l1"] == pytest.approx(0.525)
+    for name in WITH_ONES:
+        for bins in BINS:
+            sure, right = cases[name]
+            split, _ = brute_force(sure, right, bins, place_in_torchmetrics)
+            assert theirs[f"{name}, {bins} bins, l1"] == pytest.approx(split, abs=2e-5)
+            assert split > ece(sure, right, bins) + 0.03
+
+
+def test_no_error_is_left_without_a_comparison(cases, written_down):
+    named = {key.rsplit(", ", 2)[0] for key in written_down("torchmetrics_errors")}
+    assert named == cases.keys() == {*NAMES, *WITH_ONES}
