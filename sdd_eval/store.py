@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -123,10 +124,9 @@ def plain_name(kind: str, name: str) -> str:
 
 def write_run(path: Path, run: Run) -> None:
     """Write a run: its arrays first, so that a run that is there has them."""
-    write_atomically(
-        path.with_suffix(".npz"),
-        lambda file: np.savez_compressed(file, **dict(run.arrays)),
-    )
+    buffer = io.BytesIO()  # a zip that a full disk cuts short complains once more when it is freed
+    np.savez_compressed(buffer, **dict(run.arrays))
+    write_atomically(path.with_suffix(".npz"), lambda file: file.write(buffer.getbuffer()))
     write_record(path, run)
 
 
