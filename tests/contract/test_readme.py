@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import sdd_eval
+from sdd_eval import plugins
 from sdd_eval.cli import COMMANDS, exit_code
 from sdd_eval.data import catalogue
 from sdd_eval.models.build import build
@@ -101,6 +102,11 @@ def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd, write_im
 def test_every_command_that_there_is_stands_in_the_readme():
     named = {shlex.split(command)[1] for command in commands()}
     assert set(COMMANDS) <= named
+
+
+def test_every_method_that_there_is_stands_in_the_readme():
+    rows = re.findall(r"^\| `(\w+)` \|", README.read_text(), flags=re.MULTILINE)
+    assert set(plugins.names("methods")) <= set(rows)
 
 
 @pytest.fixture

@@ -172,3 +172,15 @@ def test_its_settings_are_called_like_no_other_flag_of_train(name):
 
     taken = {f.name for kind in (Recipe, Place, Work) for f in dataclasses.fields(kind)}
     assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_in_bf16_its_losses_are_float32_and_close_to_those_in_float32(name, batch):
+    objective = objective_of(name, sd_dropout=0.1).eval()
+    exact = step(objective, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = step(objective, batch)
+    rounded.total.backward()
+    for term, value in rounded.terms.items():
+        assert value.dtype == torch.float32, term
+        torch.testing.assert_close(value, exact.terms[term], rtol=0.1, atol=5e-3)

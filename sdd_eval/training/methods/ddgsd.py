@@ -21,7 +21,7 @@ class DistortionGuided:
 
     CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)], teachers without gradient
     + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one pass, so
-    batch norm sees them together.
+    batch norm sees them together. Without augmentation the views are the same and only CE is left.
     """
 
     name: ClassVar[str] = "ddgsd"
