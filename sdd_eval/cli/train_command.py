@@ -82,7 +82,7 @@ def _method_name(arguments: Sequence[str]) -> str:
 def _flags(method: Any) -> type[Any]:
     groups = {
         "recipe": RecipeFlags,
-        "options": method,
+        "method": method,
         "place": Place,
         "reading": Reading,
         "work": Work,
@@ -95,7 +95,7 @@ def _recipe(flags: Any) -> Recipe:
     """The recipe with its method's name as plugins have it, and the method's own settings."""
     values = {f.name: getattr(flags.recipe, f.name) for f in dataclasses.fields(Recipe)}
     values["method"] = flags.recipe.method.replace("-", "_")
-    values["method_options"] = dataclasses.asdict(flags.options)
+    values["method_options"] = dataclasses.asdict(flags.method)
     return Recipe(**values)
 
 
