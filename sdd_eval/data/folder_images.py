@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.images import Labels, Pixels, chunks
+from sdd_eval.data.images import Labels, Pixels, chunks, on_device
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class FolderImages:
                 while waiting:
                     pixels = np.stack([each.result() for each in waiting])
                     waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
-                    yield torch.from_numpy(pixels).to(device)
+                    yield on_device(pixels, device)
             finally:
                 pool.shutdown(cancel_futures=True)
 

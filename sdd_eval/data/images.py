@@ -69,8 +69,18 @@ class ImageSet(Protocol):
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
 
 
-def chunks(total: int, size: int, indices: NDArray[np.int64] | None) -> Iterator[Any]:
-    """Slices or index arrays that cover the whole set, or `indices`, in steps of `size`."""
+def on_device(array: NDArray[Any], device: str) -> torch.Tensor:
+    """An array as a tensor there; on its way to a GPU nothing waits."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if device.startswith("cuda"):
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def chunks(total: int, size: int, indices: Any) -> Iterator[Any]:
+    """Slices that cover the whole set, or parts of `indices` (array or tensor), `size` a step."""
     if indices is None:
         yield from (slice(start, start + size) for start in range(0, total, size))
     else:
@@ -115,11 +125,10 @@ class ArrayImages:
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        import torch
-
         images = self.whole(device)
-        for rows in chunks(len(self), size, indices):
-            yield images[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device)]
+        order = None if indices is None else on_device(indices, device)
+        for rows in chunks(len(self), size, order):
+            yield images[rows]
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -160,11 +169,9 @@ class MappedImages:
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        import torch
-
         # Mapped anew for each pass: its pages leave memory with it.
         mapped = map_array(self.path)[self.start : self.stop]
         for rows in chunks(len(self), size, indices):
             # A copy even where the layout would not need one: mapped rows cannot be written to.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
-            yield torch.from_numpy(pixels).to(device)
+            yield on_device(pixels, device)

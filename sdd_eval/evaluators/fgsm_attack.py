@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.data.images import on_device
 from sdd_eval.evaluators.fgsm_images import Space, StableFgsm
 from sdd_eval.evaluators.gradients import (
     Loss,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.fgsm import Variant
     from sdd_eval.evaluators.subject import Subject
 
-Columns = Iterator[tuple[str, NDArray[Any]]]
+Columns = Iterator[tuple[str, torch.Tensor]]
 Plan = Mapping["Variant", Sequence[float]]
 LOSSES: Mapping[str, Loss] = {"stable": stable_loss, "float32": plain_loss}
 
@@ -36,19 +37,20 @@ def predictions_under_attack(
     one. Random signs come one after the other, whatever the size of a batch.
     """
     attacker = Attacker(subject, plan, space, {"one": 1.0, "fitted": fitted})
-    # Filled in place: small arrays kept from each batch would pin the memory of large ones.
-    columns: dict[str, NDArray[Any]] = {}
+    # Filled in place, on the device: nothing waits for a copy before the last batch is through.
+    columns: dict[str, torch.Tensor] = {}
     subject.progress.start("attacked images", len(labels))
-    done = 0
+    truths, done = on_device(labels, subject.device), 0
     for pixels in subject.pixels():
-        truth = torch.from_numpy(labels[done : done + len(pixels)]).to(pixels.device)
-        for name, values in attacker.columns(pixels, truth):
+        rows = slice(done, done + len(pixels))
+        for name, values in attacker.columns(pixels, truths[rows]):
             if name not in columns:
-                columns[name] = np.empty((len(labels), *values.shape[1:]), values.dtype)
-            columns[name][done : done + len(values)] = values
-        done += len(pixels)
+                columns[name] = values.new_empty(len(labels), *values.shape[1:])
+            columns[name][rows] = values
+        done = rows.stop
         subject.progress.advance(len(pixels))
-    return columns
+    space.refuse_outside()
+    return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
 class Attacker:
@@ -68,7 +70,7 @@ class Attacker:
         for variant, moved, no_gradient in self._attacks(pixels, labels):
             self.space.check(variant.reading, pixels, moved, self.plan[variant])
             yield f"predicted_{variant.column}", self._predicted(moved)
-            yield f"zero_gradient_{variant.column}", no_gradient.cpu().numpy()
+            yield f"zero_gradient_{variant.column}", no_gradient
         yield from self._random_controls(pixels)
 
     def _attacks(
@@ -96,14 +98,12 @@ class Attacker:
     def _random_controls(self, pixels: torch.Tensor) -> Columns:
         """The same steps along random signs, at each reading's first size."""
         coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
-        signs = coins.to(pixels) * 2 - 1
+        signs = on_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
         for reading, epsilon in {v.reading: sizes[0] for v, sizes in self.plan.items()}.items():
             moved = self.space.moved(reading, pixels, signs, [epsilon])
             yield f"predicted_{reading}_random", self._predicted(moved)[:, 0]
 
-    def _predicted(self, moved: torch.Tensor) -> NDArray[np.int64]:
+    def _predicted(self, moved: torch.Tensor) -> torch.Tensor:
         """Classes (n, sizes) of moved images (sizes, n, …)."""
         with torch.inference_mode():
-            classes = torch.stack([self.model(images).argmax(dim=1) for images in moved], dim=1)
-        found: NDArray[np.int64] = classes.cpu().numpy()
-        return found
+            return torch.stack([self.model(images).argmax(dim=1) for images in moved], dim=1)

@@ -259,11 +259,22 @@ def test_a_network_that_gives_nan_is_refused(network, subject_of, images_of):
 def test_an_attack_that_leaves_its_ball_or_box_is_an_error(reading, pixels, space):
     honest = space.moved(reading, pixels, torch.ones_like(pixels), [0.2])
     space.check(reading, pixels, honest, [0.2])
+    space.refuse_outside()
     beyond = pixels + 1.1 * space.sizes(reading, [0.2])
-    with pytest.raises(RuntimeError, match=f"the {reading} attack left its box or ball"):
-        space.check(reading, pixels, beyond, [0.2])
-    with pytest.raises(RuntimeError, match="left its box or ball"):
-        space.check(reading, pixels, honest * torch.nan, [0.2])
+    for moved in (beyond, honest * torch.nan):
+        fresh = Space(MEAN, STD, "cpu")
+        fresh.check(reading, pixels, moved, [0.2])
+        fresh.check(reading, pixels, honest, [0.2])
+        with pytest.raises(RuntimeError, match=f"the {reading} attack left its box or ball"):
+            fresh.refuse_outside()
+
+
+def test_an_evaluation_refuses_an_attack_that_has_left_its_ball(
+    network, images_of, subject_of, monkeypatch
+):
+    monkeypatch.setattr(Space, "moved", lambda self, reading, pixels, *_: (pixels + 2)[None])
+    with pytest.raises(RuntimeError, match="the authors attack left its box or ball"):
+        Fgsm().collect(subject_of(network(), images_of(10)))
 
 
 def test_progress_tells_of_the_clean_and_of_the_attacked_images(

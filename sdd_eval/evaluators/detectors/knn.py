@@ -67,11 +67,10 @@ class Neighbours:
 
         found = batch.features
         found = found * _inverse(found.norm(dim=1, keepdim=True))
-        wanted = torch.tensor(self.k, device=found.device) - 1
-        which = self._nearest(found)[:, wanted]
+        nearest = self._nearest(found)
         # The product formula ranks well but loses the digits of small distances: take them anew.
         return torch.stack(
-            [-(found - self._normalised(column)).norm(dim=1) for column in which.T], dim=1
+            [-(found - self._normalised(nearest[:, k - 1])).norm(dim=1) for k in self.k], dim=1
         )
 
     def _nearest(self, found: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,61 @@
+"""On a GPU nothing may wait for the device batch by batch: what waits does so once a set."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+
+from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood import Ood
+
+WAITING = {"cpu", "item", "tolist", "nonzero", "equal", "__bool__", "__float__", "__int__"}
+
+
+class Waits(TorchFunctionMode):
+    """Counts what would wait for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in WAITING:
+            self.found[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_counter_counts():
+    with Waits() as waits:
+        one = torch.ones(1)
+        found = (float(one), int(one), bool(one), one.item(), one.cpu(), torch.equal(one, one))
+    assert len(found) == 6
+    assert waits.found.keys() >= {"__float__", "__int__", "__bool__", "item", "cpu", "equal"}
+
+
+@pytest.mark.parametrize(
+    "evaluator",
+    [
+        Accuracy(),
+        Fgsm(),
+        Odin(outliers=("far",), grid=True),
+        Ood(("odin", "msp", "energy", "entropy", "max_logit"), ("far",)),
+        Ood(("mahalanobis", "knn", "vim", "react"), ("far",), training="noise"),
+    ],
+    ids=["accuracy", "fgsm", "odin", "scores", "fitted"],
+)
+def test_what_waits_does_not_grow_with_the_number_of_batches(
+    evaluator, network, images_of, subject_of
+):
+    sets = {"far": images_of(60, seed=3), "noise training": images_of(240, seed=4)}
+    counts = []
+    for size in (60, 12):
+        subject = subject_of(network(), images_of(60), sets=sets, batch_size=size)
+        with Waits() as waits:
+            evaluator.collect(subject)
+        counts.append(waits.found)
+    assert counts[0] == counts[1]
+    assert counts[0]["cpu"] > 0
