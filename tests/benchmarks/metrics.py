@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
+from pairs import seconds, where
 
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
@@ -20,12 +19,6 @@ from sdd_eval.metrics.detection import ood_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 
 ROWS = 1310
-
-
-def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def softmax_pass(logits: np.ndarray) -> None:
@@ -38,6 +31,7 @@ def softmax_pass(logits: np.ndarray) -> None:
 
 
 def main() -> None:
+    where()
     random = np.random.default_rng(0)
     for size in (10_000, 1_000_000):
         inliers, outliers = random.normal(1, 1, size), random.normal(0, 1, size)

@@ -21,6 +21,7 @@ from sdd_eval.data.subsets import subset
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluation.outputs import Outputs, entries, outputs_folder, trim
+from sdd_eval.evaluators.odin import Odin
 from sdd_eval.evaluators.ood import Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.models.build import build
@@ -112,6 +113,11 @@ def test_detectors_share_the_pass_and_bring_their_own(counting, looked, images_o
     value = {(m.metric, tuple(m.at.items())): m.value for m in plain.measurements}
     for found in (run, again):
         assert {(m.metric, tuple(m.at.items())): m.value for m in found.measurements} == value
+
+
+def test_odin_costs_two_forward_passes_and_no_third(counting, looked, images_of):
+    _, seen = looked(counting, Odin(outliers=("uniform",)), images_of(50), limit=40)
+    assert seen == 2 * (40 + 40)
 
 
 def test_pixels_are_read_only_where_a_detector_asks_for_them(counting, looked, images_of):

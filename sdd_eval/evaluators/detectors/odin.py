@@ -97,9 +97,10 @@ def cells_of(batch: Batch, cells: Sequence[Cell]) -> torch.Tensor:
     signs = {t: torch.where(g >= 0, 1.0, -1.0) for t, g in zip(stepping, gradients, strict=True)}
     found = []
     for temperature, epsilon in cells:
-        logits = batch.logits
         if epsilon:
             logits = batch.logits_of(batch.pixels - epsilon * signs[temperature])
+        else:
+            logits = batch.logits
         # In float32, scores of thousands of images collapse into one number.
         found.append((logits / temperature).softmax(dim=1).amax(dim=1))
     return torch.stack(found, dim=1)

@@ -1,0 +1,33 @@
+"""Networks with weights as a training leaves them: frozen, in eval mode, norms that have seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sdd_eval.models.build import build
+from sdd_eval.models.folding import fold
+from sdd_eval.records import ModelSpec
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+
+def network(arch: str, device: str, *, folded: bool = False, classes: int = 100) -> nn.Module:
+    """A network for 32-pixel images, folded as evaluations fold it where that is asked for."""
+    torch.manual_seed(0)
+    model: nn.Module = build(ModelSpec(arch, classes, MEAN, STD, 32))
+    for each in model.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            nn.init.uniform_(each.running_var, 0.5, 2)
+            nn.init.normal_(each.running_mean, 0, 0.3)
+    model = model.eval().requires_grad_(False).to(device)
+    if not folded:
+        return model
+    found, how = fold(model, pixels(16, device))
+    print(f"{arch}: {how.folded} of {how.batch_norms} batch norms folded, {how.difference:.1e} off")
+    return found
+
+
+def pixels(count: int, device: str) -> torch.Tensor:
+    """Random images in [0, 1]."""
+    return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(device)
