@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import of_parts
+from sdd_eval.data.images import on_device
 from sdd_eval.data.origin import MADE_HERE, require_split
 from sdd_eval.randomness import derived_seed
 
@@ -82,12 +83,10 @@ class NoiseImages:
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        import torch
-
         wanted = np.arange(self.count) if indices is None else indices
         for start in range(0, len(wanted), size):
             drawn = [self._draw(int(index)) for index in wanted[start : start + size]]
-            yield torch.from_numpy(np.stack(drawn)).to(device)
+            yield on_device(np.stack(drawn), device)
 
     def _draw(self, index: int) -> NDArray[np.uint8]:
         """One image (channels, side, side)."""
