@@ -59,13 +59,17 @@ class FolderImages:
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`.
 
-        Torch's threads decode the next batch while the present one is looked at.
+        Where torch has several threads, as many decode the next batch meanwhile.
         """
         import torch
 
         wanted = np.arange(len(self)) if indices is None else indices
-        following = chunks(len(self), size, wanted)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        following, threads = chunks(len(self), size, wanted), torch.get_num_threads()
+        if threads == 1:
+            for rows in following:
+                yield torch.from_numpy(np.stack([*map(self._pixels, rows)])).to(device)
+            return
+        with ThreadPoolExecutor(threads) as pool:
             waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
             try:
                 while waiting:

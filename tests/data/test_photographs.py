@@ -243,6 +243,13 @@ def test_photographs_are_scaled_beyond_the_side_and_small_images_to_it(root, wri
     assert (small.resize, small.photographs) == (32, False)
 
 
+def test_a_folder_of_photographs_is_looked_at_at_224_pixels_by_default(root, write_images):
+    write_images(root / "pets", ["train/cat/a.png", "train/dog/b.png", "val/cat/c.png"], (400, 300))
+    pets = catalogue.load_images("pets", root, "train")
+    assert (pets.image_size, pets.resize, pets.photographs) == (224, 256, True)
+    assert catalogue.load_images("pets", root, image_size=96).resize == 96
+
+
 def test_threads_change_nothing_and_leaving_early_is_no_harm(root, write_cub):
     write_cub(root)
     images = CUB200.load(root, "train")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -94,6 +95,13 @@ def test_an_epoch_depends_on_seed_and_epoch_and_on_nothing_before_it(birds):
     assert not torch.equal(again[0].pixels, other[0].pixels)
     reseeded = epoch_of(birds, dataclasses.replace(RECIPE, seed=1), epoch=3)
     assert not torch.equal(again[0].pixels, reseeded[0].pixels)
+
+
+def test_what_workers_make_can_be_sent_to_them(birds):
+    draws = streaming.Draws(birds, RECIPE, 0, 2)
+    sent = pickle.loads(pickle.dumps(draws))
+    assert torch.equal(sent[3, 5], draws[3, 5])
+    assert draws[3, 5].shape == (3, 3, 128, 128)
 
 
 def test_an_image_is_augmented_alike_wherever_it_comes_in_an_epoch(birds):
