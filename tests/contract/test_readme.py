@@ -45,6 +45,7 @@ SMALL = {
     "--weights theirs.pt --dataset digits",
     "--dataset cifar100 --arch resnet18": "--dataset digits --arch small_cnn --epochs 1 "
     "--standardisation digits --augmentation none",
+    "--probe-epochs 0 100 200": "--probe-epochs 0 1 --seed 1",
     "cifar100-resnet18": "digits-small_cnn",
     "cifar100": "digits",
     "lsun_resize isun dtd svhn": "photo_patches dtd",
