@@ -1,0 +1,75 @@
+"""How often the intervals of means over renderings of the same images hold the truth.
+
+The mean of many ECEs varies less than each, and what chance adds to it does not average out: its
+interval holds what it promises from about four times the floor that chance leaves on.
+"""
+
+import numpy as np
+import pytest
+
+from sdd_eval.corruptions import FIFTEEN
+from sdd_eval.evaluators.corruption_baseline import baseline_rows
+from sdd_eval.evaluators.corruption_cells import UNCORRUPTED, Cells
+from sdd_eval.evaluators.corruption_rows import Source, rows
+from sdd_eval.metrics.calibration import ece
+
+SEVERITIES = (1, 2, 3, 4, 5)
+METRICS = (
+    "mca",
+    "mean_corruption_error",
+    "relative_mean_corruption_error",
+    "ece",
+)
+
+
+def population(random, n, gain=0.0):
+    """What two networks make of n images: renderings share an image's difficulty, networks too.
+
+    Confidence exceeds the chance of being right, by more the stronger the corruption.
+    """
+    hard = random.normal(0, 1, n)
+    found = []
+    for lead in (gain, 0.0):
+        correct, confidence = {}, {}
+        for index, name in enumerate((UNCORRUPTED, *FIFTEEN)):
+            for severity in SEVERITIES if index else (0,):
+                cell = (name, severity) if index else UNCORRUPTED
+                loss = severity * (0.15 + 0.02 * index)
+                sure = 1 / (1 + np.exp(-(1.5 - loss - hard + random.normal(0, 0.5, n))))
+                chance = np.clip(sure - 0.08 - 0.06 * severity + lead, 0, 1)
+                correct[cell] = random.random(n) < chance
+                confidence[cell] = sure.astype(np.float32)
+        found.append(Cells(correct, confidence, {}))
+    return found
+
+
+def measured(own, base):
+    """The means over the 15, each with its interval."""
+    source = Source("official", "official")
+    every = [*rows(own, source, 10), *baseline_rows(own, {"base": base}, source)]
+    means = [m for m in every if m.at.get("corruption") in (None, "mean of 15")]
+    return {m.metric: m for m in means if "severity" not in m.at}
+
+
+@pytest.mark.slow
+def test_the_intervals_of_means_over_cells_hold_the_truth_as_often_as_they_say():
+    random = np.random.default_rng(1903)
+    truth = {name: m.value for name, m in measured(*population(random, 100_000, 0.02)).items()}
+    trials, held = 200, dict.fromkeys(METRICS, 0)
+    for _ in range(trials):
+        for name, found in measured(*population(random, 500, 0.02)).items():
+            held[name] += found.low <= truth[name] <= found.high
+    assert {name: 0.90 <= hits / trials <= 0.98 for name, hits in held.items()} == dict.fromkeys(
+        METRICS, True
+    ), held
+
+
+def test_the_simulated_truth_is_four_times_what_chance_leaves():
+    random = np.random.default_rng(0)
+    own, _ = population(random, 500, 0.02)
+    errors, floor = [], []
+    for cell in own.corrupted:
+        sure = own.confidence[cell]
+        errors.append(ece(sure, own.correct[cell]))
+        floor += [ece(sure, random.random(500) < sure) for _ in range(5)]
+    assert np.mean(errors) > 4 * np.mean(floor)
