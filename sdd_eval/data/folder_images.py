@@ -67,7 +67,7 @@ class FolderImages:
         following, threads = chunks(len(self), size, wanted), torch.get_num_threads()
         if threads == 1:
             for rows in following:
-                yield torch.from_numpy(np.stack([*map(self._pixels, rows)])).to(device)
+                yield on_device(np.stack([*map(self._pixels, rows)]), device)
             return
         with ThreadPoolExecutor(threads) as pool:
             waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
