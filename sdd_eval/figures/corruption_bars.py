@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,10 @@ from sdd_eval.figures.rows import group_names, in_order, spreads, where, with_sd
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import Look
 
 
 @figure(
@@ -25,7 +29,7 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     """Bars: corruption × group."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE, INK, looks, plain
+    from sdd_eval.figures.style import looks, room
 
     rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
     rows = rows[rows["corruption"].notna()]
@@ -33,17 +37,34 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
         return None
     names, groups = in_order(rows["corruption"]), group_names(rows)
     style = looks(group_names(results), with_sd_dropout(results))
-    drawn = Figure(figsize=(DOUBLE, 2.9), layout="constrained")
-    axes = drawn.subplots()
+    lines = min(room(2)[2], len(names))  # in one column of a paper in two lines
+    drawn = Figure(figsize=(room(1)[0], 0.6 + 2.3 * lines), layout="constrained")
+    share = math.ceil(len(names) / lines)
+    for line, axes in enumerate(drawn.subplots(lines, 1, squeeze=False)[:, 0]):
+        _bars(axes, rows, names[line * share : (line + 1) * share], share, style)
+    handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(
+        handles, labels, loc="outside upper center", ncols=room(len(groups))[1], frameon=False
+    )
+    return drawn
+
+
+def _bars(
+    axes: Axes, rows: pandas.DataFrame, names: list[str], places: int, style: dict[str, Look]
+) -> None:
+    """Bars of some corruptions in a line that has so many places."""
+    from sdd_eval.figures.style import INK, percent, plain
+
+    groups = group_names(rows)
     width = 0.8 / len(groups)
     for index, group in enumerate(groups):
         found = spreads(where(rows, group=group), "corruption")
-        places = [place for place, name in enumerate(names) if name in found]
+        known = [place for place, name in enumerate(names) if name in found]
         axes.bar(
-            np.array(places) + (index - (len(groups) - 1) / 2) * width,
-            [found[names[place]].mean for place in places],
+            np.array(known) + (index - (len(groups) - 1) / 2) * width,
+            [found[names[place]].mean for place in known],
             width,
-            yerr=[np.nan_to_num(found[names[place]].std) for place in places],
+            yerr=[np.nan_to_num(found[names[place]].std) for place in known],
             error_kw={"elinewidth": 0.7, "capsize": 1.2 if len(groups) < 5 else 0, "ecolor": INK},
             color=style[group].colour,
             edgecolor=INK,
@@ -58,8 +79,6 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
         ha="right",
         rotation_mode="anchor",
     )
-    axes.set(ylim=(0, 1), ylabel="Accuracy", xlim=(-0.6, len(names) - 0.4))
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.set(ylim=(0, 1), ylabel="Accuracy", xlim=(-0.6, places - 0.4))
+    percent(axes)
     axes.grid(False, axis="x")
-    drawn.legend(loc="outside upper center", ncols=min(3, len(groups)), frameon=False)
-    return drawn

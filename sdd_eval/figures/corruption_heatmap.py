@@ -9,15 +9,13 @@ import numpy as np
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.rows import baselines, group_names, in_order, numbers, spreads, where
+from sdd_eval.figures.values import tell
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-#: How many panels stand side by side.
-COLUMNS = 3
 
 
 @figure(
@@ -32,7 +30,7 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) 
     """Corruption × severity, a panel a group and one a difference."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE, SINGLE, plain
+    from sdd_eval.figures.style import plain, room
 
     rows = where(results, evaluator="corruption", metric="accuracy")
     rows = rows[rows["corruption"].notna() & rows["severity"].notna()]
@@ -46,21 +44,20 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) 
     for group, baseline in baselines(rows).items():
         title = f"Δ {plain(group, 30)}" if len(cells) > 2 else "Δ with SD-Dropout"
         panels.append((title, cells[group] - cells[baseline], True))
-    columns = min(COLUMNS, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    width = SINGLE if columns == 1 else DOUBLE
-    drawn = Figure(figsize=(width, (0.19 * len(names) + 0.65) * lines), layout="constrained")
+    width, columns, lines = room(len(panels), narrow=2)
+    narrow = width / columns < 2
+    drawn = Figure(figsize=(width, (0.19 * len(names) + 0.75) * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
     limit = max([5.0, *(float(np.nanmax(np.abs(v))) for _, v, d in panels if d)])
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (title, values, difference) in zip(grid.flat, panels, strict=False):
-        _panel(axes, values, limit if difference else None)
-        axes.set_title(title)
+        _panel(axes, values, limit if difference else None, 0 if narrow or limit >= 10 else 1)
+        axes.set_title(title.replace(" + ", "\n+ ") if narrow else title)
         axes.set_xticks(np.arange(len(severities)) + 0.5, [f"{each:g}" for each in severities])
         labels = [plain(name.replace("_", " "), 22) for name in names]
         axes.set_yticks(np.arange(len(names)) + 0.5, labels)
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
         axes.set_xlabel("Severity")
     return drawn
 
@@ -77,7 +74,7 @@ def table(
     return values
 
 
-def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None) -> None:
+def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None, digits: int) -> None:
     """One table in colours, its numbers written into the cells; `limit` makes it a difference."""
     span = {"vmin": 0, "vmax": 100} if limit is None else {"vmin": -limit, "vmax": limit}
     mesh = axes.pcolormesh(
@@ -88,11 +85,12 @@ def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None) -> None
         snap=True,
         **span,
     )
+    tell(mesh, _percent if limit is None else _points)
     mesh.set_array(np.ma.masked_invalid(values))
     mesh.update_scalarmappable()
     shades = np.asarray(mesh.get_facecolor(), dtype=float).reshape(*values.shape, 4)[..., :3]
     for (line, column), value in np.ndenumerate(values):
-        text = "–" if math.isnan(value) else _shown(value, limit)
+        text = "–" if math.isnan(value) else _shown(value, None if limit is None else digits)
         dark = float(shades[line, column] @ (0.299, 0.587, 0.114)) < 0.5
         colour = "#fefefe" if dark and text != "–" else "#010101"
         axes.text(column + 0.5, line + 0.5, text, ha="center", va="center", fontsize=7, c=colour)
@@ -102,9 +100,16 @@ def _panel(axes: Axes, values: NDArray[np.float64], limit: float | None) -> None
     axes.spines[:].set_visible(False)
 
 
-def _shown(value: float, limit: float | None) -> str:
+def _percent(value: float) -> str:
+    return f"{value:.1f} %"
+
+
+def _points(value: float) -> str:
+    return f"{value:+.1f} points".replace("-", "−")
+
+
+def _shown(value: float, digits: int | None) -> str:
     """A whole percent; a difference with its sign, and a decimal where all are small."""
-    if limit is None:
+    if digits is None:
         return f"{value:.0f}"
-    digits = 1 if limit < 10 else 0
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else "0"

@@ -37,7 +37,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
     """Accuracy against ε (Goodfellow et al. 2015), with and without SD-Dropout."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE, SINGLE, looks, plain
+    from sdd_eval.figures.style import looks, percent, plain, room
 
     rows = where(results, evaluator="fgsm", temperature=1.0)
     rows = _one_space(rows)
@@ -46,19 +46,23 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
         return None
     rest = sorted(set(attacked["reading"]) - set(READINGS))
     readings = [name for name in READINGS if name in set(attacked["reading"])] + rest
-    width = SINGLE if len(readings) == 1 else DOUBLE
+    width, columns, lines = room(len(readings))
     groups = len(group_names(attacked))
-    entries = 2 if readings[1:] else 1
-    height = 2.4 + 0.17 * math.ceil((groups + 1) / entries)
+    entries = room(2)[1]
+    height = 0.4 + 2.0 * lines + 0.17 * math.ceil((groups + 1) / entries)
     drawn = Figure(figsize=(width, height), layout="constrained")
-    panels = drawn.subplots(1, len(readings), squeeze=False, sharey=True)[0]
+    grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
+    panels = grid.flat[: len(readings)]
+    for axes in grid.flat[len(readings) :]:
+        axes.set_axis_off()
     style = looks(group_names(results), with_sd_dropout(results))
     for axes, reading in zip(panels, readings, strict=True):
         _panel(axes, rows, attacked, reading, style)
         title, unit = READINGS.get(reading, (plain(reading, 24), "ε"))
         axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    panels[0].set_ylabel("Accuracy")
+        percent(axes)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Accuracy")
     handles, labels = _legend(panels)
     drawn.legend(handles, labels, loc="outside lower center", ncols=entries, frameon=False)
     return drawn

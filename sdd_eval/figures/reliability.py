@@ -12,10 +12,10 @@ from sdd_eval.figures.rows import (
     group_names,
     mean_and_std,
     numbers,
-    spreads,
     where,
     with_sd_dropout,
 )
+from sdd_eval.statistics.seeds import spread
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +37,8 @@ BAND = "bin_accuracy_calibrated"
     "consistency band: where chance leaves the accuracy of a calibrated network with the same "
     "confidences in 95 % of cases, each bin by itself, of one network also where bins are pooled. "
     "Below: the share of images in each bin. Bins are pooled over seeds; ECE is the mean over "
-    "seeds, before temperature scaling.",
+    "seeds, or one network's with its 95 % interval (same network, new images), before temperature "
+    "scaling.",
     evaluator="calibration",
     metrics=("ece", "ece_calibrated", "bin_count", "bin_confidence", "bin_accuracy"),
 )
@@ -45,7 +46,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     """A reliability diagram a group (DeGroot and Fienberg 1983; Guo et al. 2017)."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE, SINGLE, looks
+    from sdd_eval.figures.style import looks, room
 
     counts = where(results, metric="bin_count")
     if counts.empty:
@@ -53,10 +54,10 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     bins = BINS if BINS in numbers(counts, "bins") else int(numbers(counts, "bins")[0])
     rows = where(results, bins=bins)
     groups = group_names(where(rows, metric="bin_count"))
-    columns = min(len(groups), 3)
-    lines = math.ceil(len(groups) / columns)
-    width = SINGLE if columns == 1 else DOUBLE
-    drawn = Figure(figsize=(width, 3.4 * lines + 0.3), layout="constrained")
+    width, columns, lines = room(len(groups), narrow=min(2, len(groups)))
+    drawn = Figure(
+        figsize=(width, (1.2 + min(2.6, width / columns)) * lines + 0.3), layout="constrained"
+    )
     grid = drawn.subplots(
         2 * lines, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * lines
     )
@@ -64,7 +65,8 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     for index, group in enumerate(groups):
         line, column = divmod(index, columns)
         upper, lower = grid[2 * line, column], grid[2 * line + 1, column]
-        _panel(upper, lower, where(rows, group=group), bins, group, style[group])
+        longest = round(15 * width / columns)
+        _panel(upper, lower, where(rows, group=group), bins, group, style[group], longest)
         if column:
             upper.tick_params(labelleft=False)
             lower.tick_params(labelleft=False)
@@ -76,8 +78,13 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
         grid[2 * line, column].set_axis_off()
         grid[2 * line + 1, column].set_axis_off()
     handles, labels = _legend(not where(rows, metric=BAND).empty)
-    columns = 2 if columns == 1 else 4
-    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    drawn.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=room(4, wide=4, narrow=2)[1],
+        frameon=False,
+    )
     return drawn
 
 
@@ -105,7 +112,7 @@ def _legend(with_band: bool) -> tuple[list[Any], list[str]]:
 
 
 def _panel(
-    upper: Axes, lower: Axes, rows: pandas.DataFrame, bins: int, group: str, look: Any
+    upper: Axes, lower: Axes, rows: pandas.DataFrame, bins: int, group: str, look: Any, longest: int
 ) -> None:
     """The diagram of one group and its histogram."""
     from sdd_eval.figures.style import INK, plain
@@ -114,7 +121,7 @@ def _panel(
     edges = np.linspace(0, 1, bins + 1)
     middles, filled = (edges[:-1] + edges[1:]) / 2, counts > 0
     upper.plot([0, 1], [0, 1], color=INK, linestyle=(0, (4, 3)), linewidth=0.8, zorder=4)
-    upper.bar(
+    bars = upper.bar(
         middles[filled],
         accuracy[filled],
         width=1 / bins,
@@ -135,16 +142,28 @@ def _panel(
         alpha=0.6,
         zorder=3,
     )
+    for bar, right, sure, images in zip(
+        bars, accuracy[filled], confidence[filled], counts[filled], strict=True
+    ):
+        told = f"accuracy {right:.3f} at mean confidence {sure:.3f}, {images:,.0f} images"
+        bar.set_label(f"{plain(group)}: {told}")
     _band(upper, rows, bins)
-    ece = spreads(where(rows, metric="ece", temperature=None), "group").get(group)
-    text = "ECE not scored" if ece is None else f"ECE {mean_and_std(ece)}{_seeds(ece.n)}"
-    upper.set(title=f"{plain(group, 36)}\n{text}", xlim=(0, 1), ylim=(0, 1))
+    upper.set(title=f"{plain(group, longest)}\n{_ece(rows)}", xlim=(0, 1), ylim=(0, 1))
     upper.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     share = counts / counts.sum()
-    lower.bar(middles, share, width=1 / bins, color=look.colour, edgecolor=INK, linewidth=0.5)
+    lower.bar(
+        middles,
+        share,
+        width=1 / bins,
+        color=look.colour,
+        edgecolor=INK,
+        linewidth=0.5,
+        label="share of images",
+    )
+    lower.fmt_ydata = lambda value: f"{100 * value:.1f} %"
     lower.set(xlabel="Confidence", ylim=(0, 1))
     lower.tick_params(labelbottom=True)
-    lower.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    lower.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     lower.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
 
 
@@ -181,8 +200,17 @@ def pooled_band(
     return place, low, high
 
 
-def _seeds(count: int) -> str:
-    return f" ({count} seeds)" if count > 1 else ""
+def _ece(rows: pandas.DataFrame) -> str:
+    """ECE: mean and standard deviation over seeds, or one network's with its interval."""
+    found = where(rows, metric="ece", temperature=None)
+    if found.empty:
+        return "ECE not scored"
+    value = spread(found["value"])
+    if value.n > 1:
+        return f"ECE {mean_and_std(value)}, n {value.n}"
+    low, high = (float(found[end].iloc[0]) for end in ("low", "high"))
+    interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    return f"ECE {value.mean:.3f}{interval}"
 
 
 def pooled_bins(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: How many panels stand side by side, and how many bars are in each.
-COLUMNS, BARS = 6, 30
+#: How many bars are in a panel.
+BARS = 30
 
 
 @figure(
@@ -33,16 +33,14 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     """A row a group, a column an outlier set."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE, SINGLE, looks, plain
+    from sdd_eval.figures.style import looks, plain, room
 
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
         return None
     sets, groups = outlier_sets(rows), group_names(rows)
     style = looks(group_names(results), with_sd_dropout(results))
-    columns = min(COLUMNS, len(sets))
-    blocks = math.ceil(len(sets) / columns)
-    width = SINGLE if columns == 1 else DOUBLE
+    width, columns, blocks = room(len(sets), wide=6, narrow=2)
     height = 1.45 * len(groups) * blocks + 0.65
     drawn = Figure(figsize=(width, height), layout="constrained")
     grid = drawn.subplots(len(groups) * blocks, columns, squeeze=False)
@@ -56,13 +54,15 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
                 where(network, outliers=outliers),
                 arrays,
                 style[group].colour,
-                crowded=columns > 3,
+                crowded=width / columns < 1.6,
             )
             if blocks > 1 or line == 0:
-                axes.set_title(plain(outliers, 22), pad=3)
+                axes.set_title(plain(outliers, round(14 * width / columns)), pad=3)
         grid[line][0].set_ylabel(plain(group, 40).replace(" + ", "\n+ "), fontsize=7)
     handles, labels = _legend()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    drawn.legend(
+        handles, labels, loc="outside upper center", ncols=room(3, narrow=2)[1], frameon=False
+    )
     drawn.supxlabel(f"Score ({setting(rows)})", fontsize=8)
     return drawn
 
@@ -100,12 +100,16 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str, crow
     if low == high:
         low, high = low - 1, high + 1
     looks: tuple[dict[str, Any], ...] = (
-        {"histtype": "stepfilled", "color": colour, "alpha": 0.5},
-        {"histtype": "step", "color": INK, "linewidth": 1.1},
+        {"label": "test images", "fill": True, "color": colour, "alpha": 0.5},
+        {"label": "outliers", "color": INK, "linewidth": 1.1},
     )
     for scores, look in zip((inside, outside), looks, strict=True):
-        share = np.full(len(scores), 1 / len(scores))
-        axes.hist(np.clip(scores, low, high), BARS, range=(low, high), weights=share, **look)
+        counts, edges = np.histogram(np.clip(scores, low, high), BARS, range=(low, high))
+        axes.stairs(counts / len(scores), edges, **look)
+    axes.set_ylim(bottom=0)
+    axes.fmt_ydata = lambda share: f"{100 * share:.1f} %"
+    digits = max(0, 2 - math.floor(math.log10(high - low)))
+    axes.fmt_xdata = lambda score: f"{score:.{digits}f}"
     threshold = np.sort(inside)[len(inside) - math.ceil(0.95 * len(inside))]
     axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=0.8)
     _few_ticks(axes, low, high, crowded)

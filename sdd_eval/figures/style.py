@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Widths in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
@@ -35,6 +39,8 @@ _RC: dict[Any, Any] = {
     "legend.fontsize": SMALL,
     "figure.titlesize": 8,
     "figure.dpi": 200,
+    "savefig.dpi": 300,
+    "figure.figsize": (DOUBLE, 3.0),
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
@@ -88,10 +94,11 @@ def looks(groups: list[str], with_sd_dropout: dict[str, bool]) -> dict[str, Look
 
 
 @contextlib.contextmanager
-def house_style(style: Path | None = None) -> Iterator[None]:
+def house_style(style: Path | None = None, width: float | None = None) -> Iterator[None]:
     """matplotlib's settings for a while, then the user's style file on top of them.
 
-    Inside another `house_style` nothing changes, so that the outer one's style file holds.
+    Inside another `house_style` nothing changes but the width, so that the outer one's style file
+    holds. `width` is that of the figures, in inches; DOUBLE by default.
 
     Raises:
         InputError: the style file is not there or not one.
@@ -99,13 +106,34 @@ def house_style(style: Path | None = None) -> Iterator[None]:
     import matplotlib
     import matplotlib.style
 
-    if style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT:
-        yield
-        return
-    with matplotlib.rc_context(_RC):
+    inside = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
+    with matplotlib.rc_context({} if inside else _RC):
         if style is not None:
             _use(style)
+        if width is not None:
+            matplotlib.rcParams["figure.figsize"] = (width, 0.45 * width)
         yield
+
+
+def room(panels: int, wide: int = 3, narrow: int = 1) -> tuple[float, int, int]:
+    """The width in inches that a figure has now, and the columns and lines of its panels.
+
+    A figure is as wide as matplotlib's setting `figure.figsize` says: `wide` panels at most stand
+    side by side in two columns of a paper, `narrow` in one.
+    """
+    import matplotlib
+
+    width = float(matplotlib.rcParams["figure.figsize"][0])
+    columns = min(panels, wide if width > (SINGLE + DOUBLE) / 2 else narrow)
+    return width, columns, math.ceil(panels / columns)
+
+
+def percent(axes: Axes, which: str = "y") -> None:
+    """Ticks from 0 to 100 % on an axis of fractions; values under the cursor with a decimal."""
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_ticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    setattr(axes, f"fmt_{which}data", lambda value: f"{100 * value:.1f} %")
 
 
 def _use(style: Path) -> None:

@@ -12,15 +12,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 
 from sdd_eval import plugins
+from sdd_eval.figures.attack_curves import attack_curves
+from sdd_eval.figures.audit_curves import audit_curves
 from sdd_eval.figures.corruption_bars import corruption_bars
+from sdd_eval.figures.corruption_differences import corruption_differences, differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
 from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.outlier_curves import PLACES, mean_curve
+from sdd_eval.figures.pr_curves import pr_at, pr_curves
 from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
-from sdd_eval.figures.roc_curves import mean_curve, roc_curves
+from sdd_eval.figures.risk_coverage import risk_coverage
+from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.score_histograms import score_histograms
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style
+from sdd_eval.figures.values import values_of
 
 BUILT_IN = {
     "reliability": reliability,
@@ -29,7 +36,13 @@ BUILT_IN = {
     "corruption_bars": corruption_bars,
     "score_histograms": score_histograms,
     "roc_curves": roc_curves,
+    "pr_curves": pr_curves,
+    "risk_coverage": risk_coverage,
+    "corruption_differences": corruption_differences,
+    "attack_curves": attack_curves,
+    "audit_curves": audit_curves,
 }
+WIDTHS = (SINGLE, DOUBLE)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +51,21 @@ def whole(synthetic: ModuleType) -> tuple[Any, Any]:
     return synthetic.table(synthetic.whole(seeds=2))  # type: ignore[no-any-return]
 
 
+def at_width(name: str, width: float, table: tuple[Any, Any]) -> Any:
+    """A figure at one of the widths of a paper."""
+    with house_style(width=width):
+        return BUILT_IN[name](*table)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_figure_is_a_plugin_of_print_width_with_readable_text(
-    name: str, whole: tuple[Any, Any]
+    name: str, width: float, whole: tuple[Any, Any]
 ) -> None:
-    plot = plugins.load("figures", name)
-    assert plot is BUILT_IN[name]
-    drawn = plot(*whole)
-    assert drawn.get_figwidth() in (SINGLE, DOUBLE)
+    assert plugins.load("figures", name) is BUILT_IN[name]
+    drawn = at_width(name, width, whole)
+    assert drawn.get_figwidth() == width
+    assert drawn.get_figheight() < 9.2, "it fits a page"
     drawn.draw_without_rendering()
     shown = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text()]
     assert min(text.get_fontsize() for text in shown) >= SMALL
@@ -61,12 +81,12 @@ def beyond_the_limits(axes: Any) -> list[Text]:
     return found
 
 
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_no_text_leaves_the_figure_and_tick_labels_do_not_overlap(
-    name: str, whole: tuple[Any, Any]
+def test_no_text_leaves_the_figure_and_labels_do_not_overlap(
+    name: str, width: float, whole: tuple[Any, Any]
 ) -> None:
-    drawn = BUILT_IN[name](*whole)
-    assert drawn is not None
+    drawn = at_width(name, width, whole)
     drawn.draw_without_rendering()
     width, height = drawn.bbox.size
     unseen = {id(label) for axes in drawn.axes for label in beyond_the_limits(axes)}
@@ -83,6 +103,9 @@ def test_no_text_leaves_the_figure_and_tick_labels_do_not_overlap(
             boxes = [label.get_window_extent() for label in level if label.get_visible()]
             for first, second in itertools.pairwise(boxes):
                 assert not first.overlaps(second), name
+    titles = [axes.title.get_window_extent() for axes in drawn.axes if axes.get_title()]
+    for first, second in itertools.combinations(titles, 2):
+        assert not first.overlaps(second), name
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -119,7 +142,7 @@ def test_reliability_draws_the_pooled_bins_and_the_mean_ece(whole: tuple[Any, An
     assert heights == pytest.approx(accuracy[counts > 0].tolist())
     assert counts.sum() == 2 * 360
     values = where(results, group="CE", metric="ece", temperature=None)["value"]
-    expected = f"ECE {values.mean():.3f} ± {values.std():.3f} (2 seeds)"
+    expected = f"ECE {values.mean():.3f} ± {values.std():.3f}, n 2"
     assert upper[0].get_title().splitlines()[1] == expected
     assert upper[0].get_xlim() == upper[0].get_ylim() == (0, 1)
 
@@ -313,7 +336,7 @@ def test_the_roc_curve_has_the_area_that_stands_in_its_legend(synthetic: ModuleT
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     results, arrays = synthetic.table([run])
     rows = where(results, metric="auroc", outliers="uniform")
-    curve = mean_curve(rows, arrays)
+    curve = mean_curve(rows, arrays, roc_at)
     inside, outside = run.arrays["scores"], run.arrays["scores_uniform"]
     pairs = (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
     assert ((curve[1:] + curve[:-1]) / 2).mean() == pytest.approx(pairs, abs=0.005)
@@ -368,3 +391,173 @@ def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleTyp
         drawn.draw_without_rendering()
         shown = " ".join(text.get_text() for text in drawn.findobj(Text))
         assert "frac{1}" in shown
+
+
+def test_the_precision_recall_curve_has_the_average_precision_below_it(
+    synthetic: ModuleType,
+) -> None:
+    from sdd_eval.metrics.detection import ood_metrics
+    from sdd_eval.statistics.curves import precision_recall
+
+    run = synthetic.odin_run(synthetic.network(0.0, 0))
+    inside, outside = run.arrays["scores"].round(5), run.arrays["scores_gaussian"].round(5)
+    recall, precision = precision_recall(inside, outside)
+    area = float(np.diff(recall, prepend=0) @ precision)
+    assert area == pytest.approx(ood_metrics(inside, outside)["aupr_in"])
+    assert pr_at(inside, outside)[1:].mean() == pytest.approx(area, abs=0.01)
+    drawn = pr_curves(*synthetic.table([run]))
+    assert drawn is not None
+    line = next(each for each in drawn.axes[2].get_lines() if each.get_label() == "CE")
+    heights = pr_at(run.arrays["scores"], run.arrays["scores_gaussian"])
+    assert line.get_ydata() == pytest.approx(heights)
+    chance = drawn.axes[0].get_lines()[0].get_ydata()[0]
+    assert chance == pytest.approx(360 / 660)
+
+
+def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: ModuleType) -> None:
+    runs = [synthetic.selective_run(synthetic.network(0.0, seed)) for seed in (0, 1)]
+    results, arrays = synthetic.table(runs)
+    drawn = risk_coverage(results, arrays)
+    assert drawn is not None
+    line = drawn.axes[1].get_lines()[0]
+    errors = [1 - run.arrays["correct"].mean() for run in runs]
+    assert line.get_ydata()[-1] == pytest.approx(np.mean(errors))
+    aurc = where(results, metric="aurc", detector="max_logit")["value"]
+    assert line.get_ydata().mean() == pytest.approx(aurc.mean(), abs=0.005)
+    legend = drawn.axes[1].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == f"{1000 * aurc.mean():.1f} ± {1000 * aurc.std():.1f}"
+
+
+def test_equal_scores_are_accepted_in_no_order_of_their_own() -> None:
+    from sdd_eval.metrics.selective import selective_metrics
+    from sdd_eval.statistics.curves import risk_coverage as curve
+
+    correct = np.array([0, 1, 1, 1, 0, 1])
+    _, risk = curve(np.zeros(6), correct)
+    assert risk == pytest.approx([1 / 3] * 6)
+    scores = np.array([3, 2, 2, 2, 1, 0])
+    aurc = selective_metrics(scores, correct)["aurc"]
+    assert curve(scores, correct)[1].mean() == pytest.approx(aurc)
+
+
+def test_a_change_is_marked_with_its_interval_and_filled_only_where_that_excludes_zero(
+    synthetic: ModuleType,
+) -> None:
+    nets = synthetic.pair(0.02)
+    results, _ = synthetic.table([synthetic.corruption_run(net) for net in nets])
+    drawn = corruption_differences(results)
+    assert drawn is not None
+    changes = differences(where(results, severity=None), "CE", "CE + SD-Dropout λ 0.1")
+    axes = drawn.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    for container in axes.containers:
+        line, _, (bars,) = container.lines
+        ((x, y),) = line.get_xydata()
+        change = changes[labels[round(y)].replace(" ", "_")]
+        assert x == pytest.approx(change.value)
+        assert bars.get_segments()[0][:, 0] == pytest.approx([change.low, change.high])
+        assert (line.get_markerfacecolor() != "white") == change.excludes_zero
+    assert len(axes.containers) == 15
+    assert corruption_differences(where(results, sd_dropout=0.0)) is None
+
+
+def test_attacks_of_other_settings_are_other_panels(synthetic: ModuleType) -> None:
+    net = synthetic.network(0.0, 0)
+    run = synthetic.attack_run(net)
+    other = tuple(
+        dataclasses.replace(each, at={**each.at, "steps": 50}, value=0.1)
+        for each in run.measurements
+    )
+    results, _ = synthetic.table([run, dataclasses.replace(run, measurements=other)])
+    drawn = attack_curves(results)
+    assert drawn is not None
+    assert [axes.get_title() for axes in drawn.axes][:2] == ["PGD, 10 steps", "PGD, 50 steps"]
+    line = drawn.axes[0].containers[0].lines[0]
+    assert line.get_xdata() == pytest.approx([0, 1, 4, 8])
+    assert line.get_ydata() == pytest.approx([0.95, *(0.95 * np.exp(-np.array([1, 4, 8]) / 4))])
+
+
+def test_the_audit_shows_each_attack_the_worst_case_and_raised_flags(
+    synthetic: ModuleType,
+) -> None:
+    runs = [
+        synthetic.audit_run(synthetic.network(0.0, 0)),
+        synthetic.audit_run(synthetic.network(0.1, 0, 0.02), ("zero_gradients",)),
+    ]
+    drawn = audit_curves(synthetic.table(runs)[0])
+    assert drawn is not None
+    titles = [axes.get_title().splitlines()[1] for axes in drawn.axes if axes.get_title()]
+    assert titles == ["no flag raised", "zero gradients"]
+    lines = {line.get_label(): line for line in drawn.axes[1].get_lines()}
+    worst = 0.9 * np.exp(-np.array([0.25, 0.5, 1, 2, 4, 8]) / 3) + 0.02
+    assert lines["worst case"].get_ydata() == pytest.approx(worst)
+    assert len(lines) == 6
+
+
+def told(drawn: Any) -> list[str]:
+    drawn.draw_without_rendering()
+    return [value.text for value in values_of(drawn)]
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_every_figure_tells_its_values_inside_of_itself(name: str, whole: tuple[Any, Any]) -> None:
+    drawn = BUILT_IN[name](*whole)
+    assert drawn is not None
+    drawn.draw_without_rendering()
+    values = values_of(drawn)
+    assert len(values) >= 8
+    for value in values:
+        assert value.width > 0
+        assert value.height >= 0
+        assert -5 < value.x < 72 * drawn.get_figwidth()
+        assert -5 < value.y < 72 * drawn.get_figheight()
+        assert re.search(r"\d", value.text)
+
+
+def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
+    results, arrays = whole
+    fog = where(results, group="CE", corruption="fog", severity=None)["value"]
+    bars, cells = corruption_bars(results), corruption_heatmap(results)
+    curve = fgsm_curve(results)
+    assert f"CE, fog: {100 * fog.mean():.1f} % ± {100 * fog.std():.1f} %" in told(bars)
+    third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
+    assert f"CE, fog, Severity 3: {100 * third:.1f} %" in told(cells)
+    attacked = where(
+        results,
+        group="CE",
+        metric="fgsm_accuracy",
+        reading="pixel",
+        epsilon=0.05,
+        gradient="stable",
+        temperature=1.0,
+    )["value"].mean()
+    assert any(
+        text.startswith(f"Pixel space, CE, ε 0.05: {100 * attacked:.1f} %") for text in told(curve)
+    )
+    counts = where(results, group="CE", metric="bin_count", bin=10)["value"].sum()
+    assert any(text.endswith(f", {counts:,.0f} images") for text in told(reliability(results)))
+    hist = told(score_histograms(results, arrays))
+    assert any("test images" in text and "outliers" in text for text in hist)
+
+
+def test_a_strangers_plot_tells_its_values_too() -> None:
+    from matplotlib.figure import Figure
+
+    drawn = Figure()
+    axes = drawn.subplots()
+    axes.plot([1, 2], [3.5, 4.25], "o", label="mine")
+    axes.set_xlabel("Depth")
+    assert told(drawn) == ["mine, Depth 1: 3.5", "mine, Depth 2: 4.25"]
+
+
+@pytest.mark.parametrize("name", ["risk_coverage", "attack_curves"])
+def test_png_is_made_for_print_and_the_same_each_time(name: str, whole: tuple[Any, Any]) -> None:
+    first, second = (figure_bytes(at_width(name, SINGLE, whole), "png") for _ in range(2))
+    assert first == second
+    assert int.from_bytes(first[16:20], "big") == round(300 * SINGLE)
+    assert b"Software" not in first
+
+
+def test_places_reach_from_none_to_all() -> None:
+    assert (PLACES[0], PLACES[-1]) == (0, 1)

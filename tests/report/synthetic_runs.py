@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
+from sdd_eval.report.robustness import FLAGS
 from sdd_eval.store import write_run
 
 FIFTEEN = [
@@ -245,12 +247,61 @@ def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
     return run_of(net, "odin", found, data=data, arrays=arrays, settings={"temperature": 1000.0})
 
 
+def selective_run(net: Network) -> Run:
+    random = net.random
+    correct = random.random(360) < 0.9 + net.gain
+    scores = np.where(correct[:, None], 0.9, 0.6) + 0.2 * random.random((360, 4))
+    found = []
+    for column, detector in enumerate(("msp", "max_logit", "energy", "entropy")):
+        values = selective_metrics(scores[:, column], correct)
+        at = {"detector": detector}
+        found += [
+            Measurement(m, v, "fraction", at, f"surest first, {m}") for m, v in values.items()
+        ]
+    return run_of(net, "selective", found, arrays={"correct": correct, "scores": scores})
+
+
+def attack_run(net: Network, sizes: tuple[float, ...] = (1.0, 4.0, 8.0)) -> Run:
+    at: dict[str, Any] = {"attack": "PGD", "norm": "Linf", "steps": 10, "restarts": 1}
+    right = 0.95 + net.gain
+    before = {**at, "epsilon": sizes[0] / 255}
+    found = [Measurement("attack_right_before", right, "fraction", before, "clean images")]
+    for size in sizes:
+        here = {**at, "epsilon": size / 255, "temperature": 1.0}
+        value = right * float(np.exp(-size / 4))
+        found.append(
+            Measurement("attack_accuracy", value, "fraction", here, "right before and after")
+        )
+    return run_of(net, "attack", found, settings={"algorithm": "PGD"})
+
+
+def audit_run(net: Network, raised: tuple[str, ...] = ()) -> Run:
+    found = [
+        Measurement("audit_flag", float(flag in raised), "count", {"flag": flag}, "a sign")
+        for flag in FLAGS
+    ]
+    for temperature in (1.0, "fitted"):
+        for size in (0.25, 0.5, 1, 2, 4, 8):
+            at = {"norm": "Linf", "temperature": temperature, "epsilon": size / 255}
+            for place, attack in enumerate(("fgsm", "pgd_ce", "pgd_margin", "square", "transfer")):
+                value = 0.9 * float(np.exp(-size / (4 + place))) + net.gain
+                here = {**at, "attack": attack}
+                found.append(Measurement("audit_accuracy", value, "fraction", here, attack))
+            worst = 0.9 * float(np.exp(-size / 3)) + net.gain
+            for metric in ("audit_worst_case", "audit_worst_case_both_right"):
+                found.append(Measurement(metric, worst, "fraction", at, "image by image"))
+    return run_of(net, "attack", found, settings={"audit": True}, n=100)
+
+
 MAKERS: dict[str, Callable[[Network], Run]] = {
     "accuracy": accuracy_run,
     "calibration": calibration_run,
     "fgsm": fgsm_run,
     "corruption": corruption_run,
     "odin": odin_run,
+    "selective": selective_run,
+    "attack": attack_run,
+    "audit": audit_run,
 }
 
 

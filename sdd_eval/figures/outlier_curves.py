@@ -1,0 +1,123 @@
+"""Curves of a detector against outliers: one panel an outlier set, one line a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdd_eval.figures import Arrays
+from sdd_eval.figures.outlier_scores import detection_rows, outlier_sets, scores_of, setting
+from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+#: Scores of test images and of outliers → heights of the curve at `PLACES`.
+Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
+
+#: Where the curves of several seeds are averaged.
+PLACES = np.linspace(0, 1, 201)
+
+
+def outlier_curves(
+    results: pandas.DataFrame,
+    arrays: Arrays | None,
+    curve: Curve,
+    area: tuple[str, str],
+    labels: tuple[str, str],
+    backdrop: Callable[[Axes, pandas.DataFrame], None],
+) -> Figure | None:
+    """Curves averaged over seeds; None where there are no scores.
+
+    `area` is the metric in each panel's legend and its name there, `labels` name the axes, and
+    `backdrop` draws what stands behind a panel's curves.
+    """
+    from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import looks, plain, room
+
+    rows = detection_rows(results, arrays)
+    if rows.empty or arrays is None:
+        return None
+    sets = outlier_sets(rows)
+    width, columns, lines = room(len(sets), narrow=2)
+    drawn = Figure(figsize=(width, (width / columns + 0.15) * lines + 0.45), layout="constrained")
+    grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    style = looks(group_names(results), with_sd_dropout(results))
+    for axes in grid.flat[len(sets) :]:
+        axes.set_axis_off()
+    for axes, outliers in zip(grid.flat, sets, strict=False):
+        backdrop(axes, where(rows, outliers=outliers))
+        _panel(axes, where(rows, outliers=outliers), arrays, style, curve)
+        _areas(axes, where(results, outliers=outliers, metric=area[0]), rows, style, area[1])
+        axes.set_title(plain(outliers, round(12 * width / columns)))
+    for axes in grid.flat[max(0, len(sets) - columns) : len(sets)]:
+        axes.tick_params(labelbottom=True)  # nothing is drawn below it
+    for axes in grid[:, 0]:
+        axes.set_ylabel(labels[1])
+    drawn.supxlabel(f"{labels[0]} ({setting(rows)})", fontsize=8)
+    groups = group_names(rows)
+    drawn.legend(
+        [_handle(style[group]) for group in groups],
+        [plain(group) for group in groups],
+        loc="outside upper center",
+        ncols=room(len(groups))[1],
+        frameon=False,
+    )
+    return drawn
+
+
+def _handle(look: Any) -> Any:
+    """A line for the legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=look.colour, linestyle=look.line)
+
+
+def _panel(
+    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, style: dict[str, Any], curve: Curve
+) -> None:
+    """The curves against one outlier set."""
+    from sdd_eval.figures.style import plain
+
+    for group in group_names(rows):
+        look = style[group]
+        heights = mean_curve(where(rows, group=group), arrays, curve)
+        axes.plot(PLACES, heights, color=look.colour, linestyle=look.line, label=plain(group))
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axes.set(xlim=(0, 1), ylim=(0, 1.01))
+    axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
+    axes.set_yticks(ticks, ["0", "0.25", "0.5", "0.75", "1"])
+    axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{value:.3f}"
+
+
+def _areas(
+    axes: Axes, areas: pandas.DataFrame, drawn: pandas.DataFrame, style: dict[str, Any], name: str
+) -> None:
+    """The legend of a panel: the area below each curve, mean and deviation over seeds."""
+    own = areas[areas["run"].isin(set(drawn["run"]))]
+    for axis in ("detector", "temperature", "epsilon"):
+        own = own[own[axis].isin(drawn[axis]) | own[axis].isna()]
+    found = spreads(own, "group")
+    groups = [group for group in group_names(drawn) if group in found]
+    if groups:
+        axes.legend(
+            [_handle(style[group]) for group in groups],
+            [mean_and_std(found[group]) for group in groups],
+            title=name,
+            title_fontsize=7,
+            loc="lower right" if name == "AUROC" else "lower left",
+            handlelength=1.6,
+        )
+
+
+def mean_curve(rows: pandas.DataFrame, arrays: Arrays, curve: Curve) -> NDArray[np.float64]:
+    """The mean height at `PLACES` over the networks of the rows."""
+    curves = [curve(*scores_of(row, arrays)) for row in rows.to_dict("records")]
+    mean: NDArray[np.float64] = np.mean(curves, axis=0)
+    return mean
