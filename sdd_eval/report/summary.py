@@ -61,11 +61,11 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
 def usable(results: pandas.DataFrame) -> pandas.DataFrame:
     """The rows that figures and headline numbers are made of.
 
-    Rows with a note are out; so are limited rows of an evaluator and group that has full ones.
+    Rows with a note are out; so are limited rows of a metric and group that has full ones.
     Protocols are those of the group, not of one network.
     """
     kept = results[results["note"] == ""]
-    keys = ["study", "test_set", "group", "arch", "evaluator"]
+    keys = ["study", "test_set", "group", "arch", "evaluator", "metric"]
     has_full = kept.groupby(keys, dropna=False)["limited"].transform("min") == 0
     return _with_kinds(kept[~(kept["limited"] & has_full)])
 
