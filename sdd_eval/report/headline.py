@@ -19,7 +19,7 @@ from sdd_eval.statistics.seeds import Spread, difference, spread
 if TYPE_CHECKING:
     import pandas
 
-Mark = Literal["", "better", "within noise", "tie"]
+Mark = Literal["", "best", "tie"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Cell:
     data: str = ""
     protocol: str = ""
     fingerprints: tuple[str, ...] = ()
+    intervals: tuple[tuple[float, float], ...] = ()
 
     @property
     def spread(self) -> Spread:
@@ -173,6 +174,7 @@ def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group:
         data=str(first["data"]),
         protocol=str(first["protocol"]),
         fingerprints=tuple(sorted(set(rows["fingerprint"]))),
+        intervals=tuple(zip(rows["low"], rows["high"], strict=True)),
     )
 
 
@@ -187,11 +189,11 @@ def _reason(column: Column, of_metric: pandas.DataFrame, comparison: Comparison,
 
 
 def mark(cells: Sequence[Cell], higher: bool) -> list[Cell]:
-    """Mark the best mean; where seeds may have made its lead, say that instead.
+    """Mark the best mean where it can be told from all others, otherwise all that tie with it.
 
-    Only cells on the same images by the same protocol are compared. A lead is more than seed noise
-    where Welch's 95 % interval of the difference excludes zero, against every other cell; where
-    one side has a single network only the means count.
+    Only cells on the same images by the same protocol are compared. Two can be told apart where
+    Welch's 95 % interval of their difference over seeds excludes zero; where one side has a single
+    network there is no such interval, so they tie.
     """
     known = [cell for cell in cells if cell.values]
     alike = {(c.images, c.limited, c.data, c.protocol, c.fingerprints) for c in known}
@@ -199,29 +201,22 @@ def mark(cells: Sequence[Cell], higher: bool) -> list[Cell]:
         return list(cells)
     sign = 1 if higher else -1
     best = max(known, key=lambda cell: sign * cell.spread.mean)
-    others = [cell for cell in known if cell is not best]
+    tied = [cell for cell in known if cell is best or not _apart(cell, best)]
+    chosen: Mark = "best" if len(tied) == 1 else "tie"
     return [
-        dataclasses.replace(cell, mark=_mark(cell, best, others)) if cell.values else cell
+        dataclasses.replace(cell, mark=chosen) if any(cell is each for each in tied) else cell
         for cell in cells
     ]
 
 
-def _mark(cell: Cell, best: Cell, others: Sequence[Cell]) -> Mark:
-    """The mark of one cell, where `best` has the best mean of all."""
-    if cell is not best:
-        return "tie" if cell.spread.mean == best.spread.mean else ""
-    for other in others:
-        lead = abs(best.spread.mean - other.spread.mean)
-        if lead == 0:
-            return "tie"
-        change = difference(other.values, best.values)
-        if not math.isnan(change.low) and not change.excludes_zero:
-            return "within noise"
-    return "better"
+def _apart(cell: Cell, best: Cell) -> bool:
+    """Whether seed noise does not explain the difference of two cells."""
+    change = difference(cell.values, best.values)
+    return not math.isnan(change.low) and change.value != 0 and change.excludes_zero
 
 
 #: What the marks look like in plain text.
-SIGNS: Mapping[Mark, str] = {"": " ", "better": "*", "within noise": "~", "tie": "="}
+SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "tie": "~"}
 
 
 def headline_text(*studies: Path) -> str:
@@ -272,12 +267,10 @@ def _legend(table: Headline) -> list[str]:
     """What stands below the table: marks that occur, settings of columns, subsets."""
     marks = {cell.mark for row in table.rows for cell in row.cells}
     lines = ["mean ± standard deviation over n seeds; all but ECE in %"]
-    if "better" in marks:
-        lines.append("* better mean; its 95 % interval over seeds excludes no change (where n > 1)")
-    if "within noise" in marks:
-        lines.append("~ better mean, but the 95 % interval over seeds includes no change")
+    if "best" in marks:
+        lines.append("* best: the 95 % interval over seeds of its lead excludes no change")
     if "tie" in marks:
-        lines.append("= equal")
+        lines.append("~ best mean, or within seed noise of it (or a single network a side)")
     settings = [f"{column.title}: {where_it_holds(column)}" for column in table.columns]
     lines += [line for line in settings if not line.endswith(": ")]
     images = {cell.images for row in table.rows for cell in row.cells if cell.limited}

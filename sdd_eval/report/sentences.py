@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdd_eval.figures.rows import baselines
+from sdd_eval.report.audits import audit_sentences
 from sdd_eval.report.headline import Cell, Column, Headline, Row
 from sdd_eval.report.numbers import shown, signed
-from sdd_eval.statistics.seeds import Difference, difference
-
-#: With fewer seeds a side nothing is said of a method, only of these networks.
-SEEDS = 3
+from sdd_eval.statistics.seeds import Difference, difference, smallest_detectable
+from sdd_eval.statistics.seeds_and_images import SEEDS
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,10 @@ def findings(table: Headline) -> list[Finding]:
     """The findings of each pair of with and without SD-Dropout."""
     found = []
     for without, with_it in pairs(table):
-        sentences = tuple(_of_pair(table.columns, without, with_it))
+        sentences = (
+            *_of_pair(table.columns, without, with_it),
+            *audit_sentences(with_it.comparison.results, without.group, with_it.group),
+        )
         if sentences:
             found.append(Finding(_opening(without, with_it), sentences))
     return found
@@ -68,44 +70,69 @@ def _alike(cell: Cell) -> tuple[object, ...]:
 
 def sentence(column: Column, base: Cell, other: Cell) -> str:
     """How one number changes with SD-Dropout, and whether that could be seed noise."""
+    if min(len(base.values), len(other.values)) < SEEDS:
+        return _of_networks(column, base, other)
     change = difference(base.values, other.values)
     unit = " %" if column.percent else ""
-    numbers = (
-        f"from {shown(base.spread, column.percent)}{unit} to "
-        f"{shown(other.spread, column.percent)}{unit} ({_difference(column, change)})"
+    text = (
+        f"Over {_seeds(base, other)} SD-Dropout changes {column.title} from "
+        f"{shown(base.spread, column.percent)}{unit} to "
+        f"{shown(other.spread, column.percent)}{unit}, by {_difference(column, change)}"
     )
-    seeds = min(len(base.values), len(other.values))
-    if seeds < SEEDS:
-        return (
-            f"Between these {_networks(base, other)} networks {column.title} changes {numbers}; "
-            f"with fewer than {SEEDS} seeds a side that says nothing of the method."
-        )
+    if change.value == 0:
+        return f"{text}: no change."
+    if change.excludes_zero:
+        return f"{text}: {_direction(column, change)}."
+    smallest = smallest_detectable(base.values, other.values)
     return (
-        f"Over {seeds} seeds a side SD-Dropout changes {column.title} {numbers}: "
-        f"{_verdict(column, change)}."
+        f"{text}, which is within seed noise; a difference of {_amount(column, smallest)} could "
+        "have been detected (with a chance of 80 %)."
     )
 
 
-def _networks(base: Cell, other: Cell) -> str:
-    count = len(base.values) + len(other.values)
-    return {2: "two", 3: "three", 4: "four"}.get(count, str(count))
+def _seeds(base: Cell, other: Cell) -> str:
+    """How many seeds are behind a sentence."""
+    counts = len(base.values), len(other.values)
+    if counts[0] == counts[1]:
+        return f"{counts[0]} seeds a side"
+    return f"{counts[0]} seeds without and {counts[1]} with it"
 
 
 def _difference(column: Column, change: Difference) -> str:
-    """The change, with its interval where there is one."""
-    unit = " points" if column.percent else ""
-    text = f"{signed(change.value, column.percent)}{unit}"
-    if math.isnan(change.low):
-        return text
+    """The change and its interval."""
     low, high = signed(change.low, column.percent), signed(change.high, column.percent)
-    return f"{text}; {100 * change.level:g} % interval over seeds {low} to {high}"
+    unit = " points" if column.percent else ""
+    level = f"{100 * change.level:g} % interval over seeds"
+    return f"{signed(change.value, column.percent)}{unit} [{level} {low} to {high}]"
 
 
-def _verdict(column: Column, change: Difference) -> str:
-    """Better or worse only where the interval excludes zero."""
-    if change.value == 0:
-        return "no change"
-    better = "better" if (change.value > 0) == column.higher else "worse"
-    if change.excludes_zero:
-        return better
-    return f"{better} on average, but the interval includes no change"
+def _amount(column: Column, value: float) -> str:
+    return signed(value, column.percent)[1:] + (" points" if column.percent else "")
+
+
+def _direction(column: Column, change: Difference) -> str:
+    return "better" if (change.value > 0) == column.higher else "worse"
+
+
+def _of_networks(column: Column, base: Cell, other: Cell) -> str:
+    """The numbers of single networks: nothing is said of the method."""
+    unit = " %" if column.percent else ""
+    count = len(base.values) + len(other.values)
+    words = {2: "two", 3: "three", 4: "four"}.get(count, str(count))
+    sides = " and ".join(
+        f"{shown(cell.spread, column.percent)}{unit}{_images(column, cell)} {which} SD-Dropout"
+        for cell, which in ((base, "without"), (other, "with"))
+    )
+    return (
+        f"Between these {words} networks: {column.title} is {sides}; with fewer than {SEEDS} seeds "
+        "a side that says nothing of the method."
+    )
+
+
+def _images(column: Column, cell: Cell) -> str:
+    """The interval of a single network's number over images, named as what it is."""
+    if len(cell.values) != 1 or math.isnan(cell.intervals[0][0]):
+        return ""
+    factor, digits = (100, 1) if column.percent else (1, 3)
+    low, high = (f"{factor * end:.{digits}f}" for end in cell.intervals[0])
+    return f" [95 % interval, same networks, new images: {low} to {high}]"
