@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "threshold that reaches the recall, so that the area below is the average precision (AUPR-in) "
     "in the legend. The thin line is what chance alone gives.",
     evaluator="odin",
-    metrics=("aupr_in", "aupr_out"),
+    metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """A panel an outlier set, a line a group (Davis and Goadrich 2006)."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "averaged over seeds at each false positive rate. The thin horizontal line is 95 % of the test "
     "images; the legend gives the AUROC, mean and standard deviation over seeds.",
     evaluator="odin",
-    metrics=("auroc", "fpr_at_95_tpr"),
+    metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """A panel an outlier set, a line a group."""

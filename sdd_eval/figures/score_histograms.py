@@ -27,7 +27,7 @@ BARS = 30
     "the threshold that 95 % of the test images reach; outliers to its right are taken for test "
     "images. The outermost half percent on either side is drawn in the outermost bars.",
     evaluator="odin",
-    metrics=("fpr_at_95_tpr", "detection_error", "auroc"),
+    metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """A row a group, a column an outlier set."""

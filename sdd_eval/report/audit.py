@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.records import FORMAT
+
 if TYPE_CHECKING:
     import pandas
 
@@ -17,13 +19,16 @@ def audited(
     created: Mapping[str, str],
     weights: Mapping[str, str],
     versions: Mapping[str, int],
+    formats: Mapping[str, int],
 ) -> pandas.DataFrame:
     """The table with a `note` on each row that enters no mean.
 
-    `created`, `weights` and `versions` give each run's time, weights and evaluator's version.
+    `created`, `weights`, `versions` and `formats` give each run's time, weights, evaluator's
+    version and format of its file.
     """
     table = table.copy()
     for mark in (
+        lambda t: _other_formats(t, formats),
         lambda t: _old_weights(t, created, weights),
         lambda t: _old_versions(t, versions),
         _not_numbers,
@@ -34,6 +39,15 @@ def audited(
         if notes:
             table.loc[list(notes), "note"] = list(notes.values())
     return table
+
+
+def _other_formats(table: pandas.DataFrame, formats: Mapping[str, int]) -> dict[Any, str]:
+    """Rows of files that this version would write otherwise: what they mean is not sure."""
+    return {
+        index: f"format {formats[run]} of the file; this version writes {FORMAT}"
+        for index, run in table["run"].items()
+        if formats[run] != FORMAT
+    }
 
 
 def _old_weights(

@@ -76,7 +76,8 @@ def _sizes(sizes: list[float]) -> str:
 
 def _excludes_no_change(sides: list[pandas.DataFrame], size: float) -> bool:
     at = {"metric": "audit_worst_case", "epsilon": size, "temperature": 1.0}
-    return difference(*(where(side, **at)["value"] for side in sides)).low > 0
+    base, other = (where(side, **at)["value"].astype(float).tolist() for side in sides)
+    return difference(base, other).low > 0
 
 
 def _pairs(

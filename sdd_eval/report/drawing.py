@@ -1,10 +1,10 @@
-"""Every figure plugin over every comparison: PDF and SVG bytes, and what went wrong."""
+"""Every figure plugin over every comparison, at both widths of a paper, and what went wrong."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,28 +14,36 @@ from sdd_eval.errors import InputError
 from sdd_eval.figures import Arrays, Plot, as_plot
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
-from sdd_eval.figures.style import house_style
+from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
+from sdd_eval.figures.values import Value, values_of
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.comparisons import Comparison, names_apart
+from sdd_eval.report.drawn_before import Drawn, DrawnBefore, key_of_figure
 from sdd_eval.report.summary import usable
 
 if TYPE_CHECKING:
     import pandas
 
 #: The kinds of files of a figure.
-KINDS = ("pdf", "svg")
+KINDS = ("pdf", "svg", "png")
+#: What the widths add to the name of a figure's files, and the widths.
+WIDTHS = {"": DOUBLE, "-single": SINGLE}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure of one comparison, drawn; `name` is its file's without the ending."""
+    """One figure of one comparison, drawn; `name` is its files' without width and ending."""
 
     name: str
     plot: Plot
     comparison: Comparison
     results: pandas.DataFrame
-    pdf: bytes
-    svg: bytes
+    drawn: Drawn
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """File name → content."""
+        return {f"{self.name}{ending}": content for ending, content in self.drawn.files.items()}
 
 
 def draw_all(
@@ -43,8 +51,11 @@ def draw_all(
     arrays: Arrays,
     style: Path | None = None,
     progress: Progress | None = None,
+    before: DrawnBefore | None = None,
 ) -> tuple[list[Drawing], list[str]]:
     """Draw what there is to draw; a plugin that fails is named and disturbs no other.
+
+    What `before` holds of figures that have not changed is taken from there.
 
     Raises:
         InputError: the style file is not one.
@@ -52,6 +63,7 @@ def draw_all(
     progress = progress or Silent()
     names = _in_order(plugins.names("figures"))
     progress.start("drawing figures", len(names) * len(compared))
+    pages = [_Page(each, usable(each.results), arrays, style) for each in compared]
     drawn: list[Drawing] = []
     failed: list[str] = []
     with house_style(style):
@@ -62,8 +74,8 @@ def draw_all(
                 failed.append(str(error))
                 progress.advance(len(compared), name)
                 continue
-            for words, comparison in zip(names_apart(compared), compared, strict=True):
-                drawn += _drawn((name, *words), plot, comparison, arrays, failed)
+            for words, page in zip(names_apart(compared), pages, strict=True):
+                drawn += page.figures((name, *words), plot, before or DrawnBefore(), failed)
                 progress.advance(1, name)
     return _apart(drawn), failed
 
@@ -82,11 +94,16 @@ def _apart(drawn: Sequence[Drawing]) -> list[Drawing]:
 #: The order in which the page shows the figures of this package; strangers' follow by name.
 _ORDER = (
     "reliability",
+    "risk_coverage",
     "fgsm_curve",
+    "attack_curves",
+    "audit_curves",
     "corruption_heatmap",
+    "corruption_differences",
     "corruption_bars",
     "score_histograms",
     "roc_curves",
+    "pr_curves",
 )
 
 
@@ -95,32 +112,59 @@ def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def _drawn(
-    words: Sequence[str],
-    plot: Plot,
-    comparison: Comparison,
-    arrays: Arrays,
-    failed: list[str],
-) -> Iterator[Drawing]:
-    """The figures of a plugin for a comparison: one a rendering of the test set."""
-    for part, rows in _parts(plot, usable(comparison.results)):
+@dataclass(frozen=True)
+class _Page:
+    """A comparison with its usable rows, and the style in force."""
+
+    comparison: Comparison
+    rows: pandas.DataFrame
+    arrays: Arrays
+    style: Path | None
+
+    def figures(
+        self, words: Sequence[str], plot: Plot, before: DrawnBefore, failed: list[str]
+    ) -> Iterator[Drawing]:
+        """The figures of a plugin: one a rendering of the test set."""
+        for part, rows in _parts(plot, self.rows):
+            key = key_of_figure(plot, rows, self.arrays, self.style)
+            drawn = before.found(key)
+            if drawn is None:
+                drawn = self._drawn(words[0], plot, rows, failed)
+            if drawn is not None and drawn.files:
+                kept = dataclasses.replace(drawn, key=key)
+                yield Drawing(file_name(*words, part), plot, self.comparison, rows, kept)
+
+    def _drawn(
+        self, name: str, plot: Plot, rows: pandas.DataFrame, failed: list[str]
+    ) -> Drawn | None:
+        """A figure in both widths; None where there is nothing to draw, or it fails."""
         try:
-            figure = plot(rows, arrays)
-            if figure is None:
-                continue
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # what is laid out once need not be for every file
-            pdf, svg = (figure_bytes(figure, kind) for kind in KINDS)
+            return drawn_in_widths(plot, rows, self.arrays)
         except Exception as error:  # a stranger's figure may raise anything
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            failed.append(f"figure {words[0]!r} of {comparison.title} could not be drawn: {cause}")
-            continue
-        yield Drawing(file_name(*words, part), plot, comparison, rows, pdf, svg)
+            failed.append(f"figure {name!r} of {self.comparison.title} could not be drawn: {cause}")
+            return None
+
+
+def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn | None:
+    """The files of a figure in both widths, and the values that it shows in each."""
+    files: dict[str, bytes] = {}
+    values: dict[str, tuple[Value, ...]] = {}
+    for mark, width in WIDTHS.items():
+        with house_style(width=width):
+            figure = plot(rows, arrays)
+            if figure is None:
+                return None
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # what is laid out once need not be for every file
+            values[mark] = tuple(values_of(figure))
+            files |= {f"{mark}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
+    return Drawn("", files, values)
 
 
 def _parts(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
     """The rows, once for each data set that the figure's evaluator used, which must not mix."""
-    own = where(rows, evaluator=plot.evaluator)
+    own = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows.head(0)
     sets = list(dict.fromkeys(own["dataset"]))
     if len(sets) < 2:
         yield "", rows

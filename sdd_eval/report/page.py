@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
+import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.rows import where
+from sdd_eval.figures.values import Value
 from sdd_eval.report import provenance
+from sdd_eval.report.beside import TITLES, Set
 from sdd_eval.report.cautions import cautions
 from sdd_eval.report.collect import Collection
 from sdd_eval.report.comparisons import Comparison
-from sdd_eval.report.drawing import Drawing
-from sdd_eval.report.headline import headline, seeds_of, where_it_holds
+from sdd_eval.report.csvfile import to_csv
+from sdd_eval.report.drawing import WIDTHS, Drawing
+from sdd_eval.report.drawn_before import Drawn
+from sdd_eval.report.headline import Headline, seeds_of, where_it_holds
+from sdd_eval.report.latex import headline_tex
 from sdd_eval.report.numbers import shown
 from sdd_eval.report.protocols import Protocols
 from sdd_eval.report.sections import (
@@ -25,23 +34,35 @@ from sdd_eval.report.sections import (
     sections,
 )
 from sdd_eval.report.sentences import findings
-from sdd_eval.report.svg import inline, width_of
+from sdd_eval.report.svg import Shared, inline, width_of
 
 if TYPE_CHECKING:
     import pandas
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """A figure at one of its widths; which is shown depends on the screen's."""
+
+    kind: str
+    svg: str
+    width: float
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A figure on the page, with the table of the numbers behind it."""
+    """A figure on the page, with the table of the numbers behind it.
+
+    `like` is the name of an earlier figure with the same table, which is not shown twice.
+    """
 
     title: str
     caption: str
     name: str
-    svg: str
-    width: float
+    sheets: tuple[Sheet, ...]
     grid: Grid
     comparison: Comparison
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,14 +81,18 @@ def page(
     compared: Sequence[Comparison],
     drawings: Sequence[Drawing],
     failed: Sequence[str],
+    table: Headline,
+    set_beside: Sequence[Set],
 ) -> str:
     """The page's HTML."""
     from sdd_eval import __version__
 
     names = evaluators(results)
     protocols = Protocols(results, names)
-    table = headline(results)
-    pictures = [_picture(*numbered, protocols) for numbered in enumerate(drawings)]
+    shared, script = Shared(), _script()
+    pictures = _each_table_once(
+        [_picture(*numbered, protocols, shared) for numbered in enumerate(drawings)]
+    )
     own: dict[str, list[Picture]] = {name: [] for name in names}
     further: list[Picture] = []
     for drawing, picture in zip(drawings, pictures, strict=True):
@@ -84,14 +109,16 @@ def page(
         cautions=cautions(collection, results, failed),
         findings=findings(table),
         headline=table,
+        copies={"CSV": to_csv(headline_frame(table)), "LaTeX": headline_tex(table)},
+        beside=set_beside,
+        beside_titles=TITLES,
+        sprite=shared.sprite(),
+        looks=shared.sheet(),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         several_comparisons=len(compared) > 1,
         several_studies=len(studies) > 1,
-        chapters=[
-            Chapter(
-                name, heading(name), tuple(own[name]), tuple(sections(compared, name, protocols))
-            )
-            for name in names
-        ],
+        chapters=[_chapter(name, own[name], drawings, compared, protocols) for name in names],
         further=further,
         protocols=protocols,
         measured=[provenance.measured(collection.runs, name) for name in names],
@@ -110,21 +137,91 @@ def page(
     return text
 
 
-def _picture(number: int, drawing: Drawing, protocols: Protocols) -> Picture:
+def _chapter(
+    name: str,
+    pictures: Sequence[Picture],
+    drawings: Sequence[Drawing],
+    compared: Sequence[Comparison],
+    protocols: Protocols,
+) -> Chapter:
+    """The figures of an evaluator, then a table of the metrics that are not behind any of them."""
+    behind = {
+        index: {
+            metric
+            for drawing in drawings
+            if drawing.comparison is comparison and drawing.plot.evaluator == name
+            for metric in drawing.plot.metrics
+        }
+        for index, comparison in enumerate(compared)
+    }
+    tables = sections(compared, name, protocols, behind)
+    return Chapter(name, heading(name), tuple(pictures), tuple(tables))
+
+
+def _picture(number: int, drawing: Drawing, protocols: Protocols, shared: Shared) -> Picture:
     """A drawing for the page; a figure that names no metrics has no table of its own."""
-    plot, svg = drawing.plot, drawing.svg.decode()
-    rows = where(drawing.results, evaluator=plot.evaluator)
+    plot = drawing.plot
+    rows = where(drawing.results, evaluator=plot.evaluator) if plot.evaluator else drawing.results
     behind = grid(rows, protocols, plot.metrics) if plot.metrics else Grid((), (), ())
     label = f"{plot.title}: {drawing.comparison.title}. {plot.caption}"
+    sheets = []
+    for mark in WIDTHS:
+        svg, values = drawing.drawn.files[f"{mark}.svg"].decode(), _values(drawing.drawn, mark)
+        kind = mark.strip("-") or "double"
+        prefix = f"f{number}{kind[0]}"
+        sheets.append(Sheet(kind, inline(svg, prefix, label, values, shared), width_of(svg)))
     return Picture(
         title=plot.title,
         caption=plot.caption,
         name=drawing.name,
-        svg=inline(svg, f"f{number}", label),
-        width=width_of(svg),
+        sheets=tuple(sheets),
         grid=behind,
         comparison=drawing.comparison,
     )
+
+
+def _values(drawn: Drawn, mark: str) -> tuple[Value, ...]:
+    """The values of a sheet; without words where they are those of the first sheet, in order."""
+    first, own = drawn.values[next(iter(WIDTHS))], drawn.values[mark]
+    if own is first or [each.text for each in own] != [each.text for each in first]:
+        return own
+    return tuple(dataclasses.replace(each, text="") for each in own)
+
+
+def _each_table_once(pictures: Sequence[Picture]) -> list[Picture]:
+    """The pictures; of those with the same table only the first shows it."""
+    first: dict[Grid, str] = {}
+    found = []
+    for picture in pictures:
+        name = first.setdefault(picture.grid, picture.name)
+        same = name != picture.name and bool(picture.grid.lines)
+        found.append(dataclasses.replace(picture, like=name if same else ""))
+    return found
+
+
+def headline_frame(table: Headline) -> pandas.DataFrame:
+    """The headline table as plain numbers: mean, standard deviation and n of each column."""
+    import pandas
+
+    rows: list[dict[str, Any]] = []
+    for row in table.rows:
+        told: dict[str, Any] = {
+            "study": row.comparison.study,
+            "test_set": row.comparison.test_set,
+            "arch": row.comparison.arch,
+            "group": row.group,
+        }
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            for name in ("mean", "std", "n"):
+                told[f"{column.title} {name}"] = getattr(cell.spread, name) if cell.values else None
+        rows.append(told)
+    frame: pandas.DataFrame = pandas.DataFrame(rows, dtype=object)
+    return frame
+
+
+def _script() -> str:
+    """The page's script."""
+    return (importlib.resources.files("sdd_eval.report") / "page.js").read_text(encoding="utf-8")
 
 
 def _template() -> Any:

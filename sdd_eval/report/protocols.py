@@ -40,3 +40,8 @@ class Protocols:
         """The number of a protocol, e.g. "P3"; empty where there is none."""
         kind = kind_of(protocol)
         return f"P{self.number[kind]}" if kind and kind in self.number else ""
+
+    def first(self, protocol: str, evaluator: str) -> bool:
+        """Whether an evaluator is the first that measures by a protocol."""
+        owners = (name for name, texts in self.of_evaluator.items() if protocol in texts)
+        return next(owners, None) == evaluator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ HEADINGS = {
     "calibration": "Calibration",
     "selective": "Selective prediction",
     "fgsm": "Adversarial robustness: FGSM",
+    "attack": "Adversarial robustness: attacks and their audit",
     "corruption": "Robustness to corruption",
     "odin": "Out-of-distribution detection: ODIN",
     "ood": "Out-of-distribution detection",
@@ -157,11 +158,20 @@ class Section:
     grid: Grid
 
 
-def sections(compared: Sequence[Comparison], evaluator: str, protocols: Protocols) -> list[Section]:
-    """The tables of an evaluator, one a comparison that has rows of it."""
+def sections(
+    compared: Sequence[Comparison],
+    evaluator: str,
+    protocols: Protocols,
+    without: Mapping[int, Collection[str]] | None = None,
+) -> list[Section]:
+    """The tables of an evaluator, one a comparison that has rows of it.
+
+    `without` names, by the place of a comparison, metrics that are shown elsewhere.
+    """
     found = []
-    for comparison in compared:
+    for index, comparison in enumerate(compared):
         rows = where(comparison.results, evaluator=evaluator)
+        shown = rows["metric"].isin((without or {}).get(index, ()))
         if not rows.empty:
-            found.append(Section(comparison, grid(rows, protocols)))
+            found.append(Section(comparison, grid(rows[~shown], protocols)))
     return found

@@ -81,7 +81,8 @@ def tidy(runs: Sequence[Found]) -> pandas.DataFrame:
     created = {found.name: str(found.run.provenance.get("created", "")) for found in runs}
     weights = {found.name: _identity(found.run) for found in runs}
     versions = {found.name: found.run.evaluator_version for found in runs}
-    return audited(table, created, weights, versions)
+    formats = {found.name: found.run.format for found in runs}
+    return audited(table, created, weights, versions, formats)
 
 
 def _identity(run: Run) -> str:

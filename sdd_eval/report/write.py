@@ -1,19 +1,24 @@
-"""A study's report on disk: CSV and figures first, the page last and whole."""
+"""A study's report on disk: CSV, tables, figures and page, all of them new or all of them old."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from sdd_eval import __version__, plugins, store
 from sdd_eval.progress import Progress, Silent
+from sdd_eval.report.beside import TITLES, Set, beside
 from sdd_eval.report.collect import collect
-from sdd_eval.report.comparisons import comparisons
+from sdd_eval.report.comparisons import Comparison, comparisons, names_apart
 from sdd_eval.report.csvfile import to_csv
-from sdd_eval.report.drawing import KINDS, Drawing, draw_all
+from sdd_eval.report.drawing import KINDS, Drawing, draw_all, file_name
+from sdd_eval.report.drawn_before import RECORD, drawn_before, record_of
+from sdd_eval.report.headline import headline
+from sdd_eval.report.latex import escaped, grid_tex, headline_tex, tabular
 from sdd_eval.report.page import page
+from sdd_eval.report.protocols import Protocols
+from sdd_eval.report.publish import publish, recover
+from sdd_eval.report.sections import evaluators, sections
 from sdd_eval.report.summary import summarise
 from sdd_eval.report.table import tidy
 
@@ -25,7 +30,9 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `results.csv`, `summary.csv`, `figures/` and `index.html`; the page's path.
+    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`; the page's path.
+
+    Figures that have not changed since the last report are taken from it.
 
     Args:
         studies: one study folder, or several for one report over all of them.
@@ -35,21 +42,67 @@ def write_report(
 
     Raises:
         InputError: a folder is missing or has no readable run, or the report cannot be written;
-            then the page is the old one.
+            then all its files are the old ones.
     """
     progress = progress or Silent()
     folders = [studies] if isinstance(studies, Path) else list(studies)
     folder = folders[0] if into is None else into
     collection = collect(folders, progress)
+    recover(folder)
     results = tidy(collection.runs)
     compared = comparisons(results)
-    drawings, failed = draw_all(compared, collection.arrays, style, progress)
-    text = page(collection, results, compared, drawings, failed)
-    store.write_text(folder / "results.csv", to_csv(results))
-    store.write_text(folder / "summary.csv", to_csv(summarise(results)))
-    _write_figures(folder / "figures", drawings)
-    store.write_text(folder / "index.html", text)
+    before = drawn_before(folder / "figures")
+    drawings, failed = draw_all(compared, collection.arrays, style, progress, before)
+    table, set_beside = headline(results), beside(results, collection.runs)
+    files = {
+        "results.csv": to_csv(results),
+        "summary.csv": to_csv(summarise(results)),
+        "tables/headline.tex": headline_tex(table),
+        **({"tables/paper.tex": _paper_tex(set_beside)} if set_beside else {}),
+        **{f"tables/{name}.tex": text for name, text in _tables(compared)},
+        f"figures/{RECORD}": record_of((each.name, each.drawn) for each in drawings),
+        "index.html": page(collection, results, compared, drawings, failed, table, set_beside),
+    }
+    written = {name: text.encode() for name, text in files.items()} | _figures(drawings)
+    publish(folder, written, _obsolete(folder, written))
     return folder / "index.html"
+
+
+def _figures(drawings: Sequence[Drawing]) -> dict[str, bytes]:
+    return {f"figures/{name}": content for each in drawings for name, content in each.files.items()}
+
+
+def _tables(compared: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
+    """A table an evaluator and comparison, by the name of its file."""
+    for words, comparison in zip(names_apart(compared), compared, strict=True):
+        names = evaluators(comparison.results)
+        protocols = Protocols(comparison.results, names)
+        for name in names:
+            for section in sections([comparison], name, protocols):
+                if section.grid.lines:
+                    caption = f"{name}, {comparison.title}: mean ± standard deviation (seeds)."
+                    label = file_name(name, *words)
+                    yield label, grid_tex(section.grid, caption, label)
+
+
+def _paper_tex(set_beside: Sequence[Set]) -> str:
+    """The table beside the paper."""
+    lines = [[escaped(cell) for cell in each.cells] for each in set_beside]
+    caption = "Numbers of the paper and measured ones, mean ± standard deviation over n seeds."
+    return tabular([escaped(title) for title in TITLES], lines, caption, "paper", 4)
+
+
+def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
+    """Figures and tables of an earlier report that are no longer made; a user's own files stay."""
+    found = []
+    for name in plugins.names("figures"):
+        for path in (*folder.glob(f"figures/{name}.*"), *folder.glob(f"figures/{name}-*.*")):
+            if path.suffix[1:] in KINDS:
+                found.append(f"figures/{path.name}")
+    for name in (*plugins.names("evaluators"), "paper"):
+        for path in (*folder.glob(f"tables/{name}.tex"), *folder.glob(f"tables/{name}-*.tex")):
+            found.append(f"tables/{path.name}")
+    return [name for name in dict.fromkeys(found) if name not in written]
 
 
 def current_report(study: Path) -> Path | None:
@@ -62,21 +115,3 @@ def current_report(study: Path) -> Path | None:
     except (OSError, UnicodeDecodeError):
         return None
     return page if ours and runs and max(runs) < written else None
-
-
-def _write_figures(folder: Path, drawings: Sequence[Drawing]) -> None:
-    """Write the figures, then remove those of an earlier report that are no longer drawn."""
-    written = set()
-    for drawing in drawings:
-        for kind, content in zip(KINDS, (drawing.pdf, drawing.svg), strict=True):
-            path = folder / f"{drawing.name}.{kind}"
-            store.write_atomically(path, functools.partial(_pour, content))
-            written.add(path.name)
-    for name in plugins.names("figures"):
-        for path in (*folder.glob(f"{name}.*"), *folder.glob(f"{name}-*.*")):
-            if path.suffix[1:] in KINDS and path.name not in written:
-                path.unlink(missing_ok=True)
-
-
-def _pour(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import html.parser
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +19,8 @@ import pytest
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
+from sdd_eval.report import drawing
+from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.write import write_report
 
 
@@ -55,14 +62,23 @@ def test_everything_is_written_beside_the_page(written: Path) -> None:
     assert {"results.csv", "summary.csv", "index.html"} <= {each.name for each in folder.iterdir()}
     figures = {path.name for path in (folder / "figures").iterdir()}
     names = plugins.names("figures")
-    assert figures >= {f"{name}.{kind}" for name in names[:6] for kind in ("pdf", "svg")}
+    expected = {
+        f"{name}{width}.{kind}"
+        for name in names
+        for width in ("", "-single")
+        for kind in ("pdf", "svg", "png")
+    }
+    assert figures == {*expected, "drawn.json"}
+    tables = {path.name for path in (folder / "tables").iterdir()}
+    assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}
+    assert not (folder / ".report").exists()
     assert not list(folder.rglob("*.part"))
 
 
 def test_the_page_asks_nothing_of_the_network(written: Path) -> None:
     text = written.read_text()
     for tag, attributes in Elements(text).tags:
-        assert tag not in ("script", "iframe", "object", "link", "base"), tag
+        assert tag not in ("iframe", "object", "link", "base"), tag
         for name in ("src", "href", "action", "xlink:href", "srcset"):
             value = attributes.get(name) or ""
             assert not re.match(r"(?:[a-z]+:)?//|data:|javascript:", value), (tag, value)
@@ -70,6 +86,10 @@ def test_the_page_asks_nothing_of_the_network(written: Path) -> None:
     policy = next(a["content"] for t, a in Elements(text).tags if "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none';")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy, "only the page's own script may run"
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|WebSocket|\seval\(", script)
 
 
 def test_every_link_leads_to_something(written: Path) -> None:
@@ -86,16 +106,29 @@ def test_every_link_leads_to_something(written: Path) -> None:
             assert used in ids
 
 
-def test_each_figure_has_a_name_for_screen_readers_and_its_numbers_behind_it(
+def test_each_figure_has_a_name_for_screen_readers_its_values_and_its_numbers(
     written: Path,
 ) -> None:
     text = written.read_text()
     drawn = re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL)
-    assert len(drawn) >= 6
+    assert len(drawn) == len(plugins.names("figures"))
     for each in drawn:
-        assert re.search(r'<svg role="img" aria-label="[^"]{20,}"', each)
-        assert "<details><summary>The numbers behind" in each
-        assert each.count("<tr>") > 2
+        assert len(re.findall(r'<svg role="group" aria-label="[^"]{20,}"', each)) == 2
+        for sheet in each.split('<div class="drawing')[1:]:
+            assert sheet.count("<rect") > 7
+        assert each.count("<title>") > 7
+        own = "<details" in each and each.count("<tr>") > 2
+        (above,) = re.findall(r'href="#([a-z_]+-numbers)"', each) or [""]
+        assert own or f'<details id="{above}"' in text
+
+
+def test_what_was_found_comes_first_and_the_paper_before_how_it_was_measured(
+    written: Path,
+) -> None:
+    parts = re.findall(r'<h2 id="([a-z]+)', written.read_text())
+    assert parts[:2] == ["found", "headline"]
+    assert parts[-2:] == ["paper", "how"]
+    assert set(parts[2:-2]) == {"chapter"}
 
 
 def test_the_page_holds_the_numbers_their_protocols_and_their_provenance(written: Path) -> None:
@@ -128,14 +161,11 @@ def store_summary(written: Path) -> dict[str, str]:
 def test_the_same_runs_give_the_same_bytes(
     synthetic: ModuleType, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def contents() -> dict[str, bytes]:
-        paths = [each for each in written.parent.rglob("*") if each.is_file()]
-        return {str(path): path.read_bytes() for path in paths}
-
-    before = contents()
+    before = contents(written.parent)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    (written.parent / "figures" / "drawn.json").unlink()
     write_report(written.parent)
-    assert contents() == before
+    assert contents(written.parent) == before
 
 
 def test_hostile_names_come_out_as_text(synthetic: ModuleType, tmp_path: Path) -> None:
@@ -145,10 +175,10 @@ def test_hostile_names_come_out_as_text(synthetic: ModuleType, tmp_path: Path) -
     found = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
     runs.append(synthetic.run_of(net, "stranger", found, command=nasty, data={nasty: {}}))
     page = write_report(synthetic.write_study(tmp_path / "a <b> & 'c'", runs)).read_text()
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
     assert "could not be drawn" not in page
-    assert not [t for t, _ in Elements(page).tags if t == "script"]
+    assert len([t for t, _ in Elements(page).tags if t == "script"]) == 1
 
 
 def test_a_strangers_evaluator_has_a_section_rows_and_protocol(
@@ -264,25 +294,115 @@ def test_figures_that_are_no_longer_drawn_are_removed_and_others_stay(
         (study / "figures" / name).write_text("old")
     write_report(study)
     left = {path.name for path in (study / "figures").iterdir()}
-    assert left == {"mine.pdf", "roc_curves.txt"}
+    assert left == {"mine.pdf", "roc_curves.txt", "drawn.json"}
 
 
-def test_a_failing_disk_leaves_the_old_page(
-    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that a report has written, by name."""
+    paths = [each for each in folder.rglob("*") if each.is_file() and "runs" not in each.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("broken", ["index.html", "results.csv", "headline.tex"])
+def test_a_failing_disk_leaves_the_old_report_whole(
+    broken: str, synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = small(synthetic, tmp_path / "study")
-    (study / "index.html").write_text("the old page")
+    write_report(study)
+    before = contents(study)
+    third = synthetic.accuracy_run(synthetic.network(0.0, 7))
+    store.write_run(study / "runs" / third.checkpoint / "accuracy-digits-0.json", third)
     real = os.replace
 
     def failing(source: Any, target: Any) -> None:
-        if str(target).endswith("index.html"):
+        if str(target) == str(next(study.glob(f"**/{broken}"), study)):
             raise OSError(28, "No space left on device")
         real(source, target)
 
     monkeypatch.setattr(os, "replace", failing)
-    with pytest.raises(InputError, match=r"cannot write .*index\.html: No space left"):
+    with pytest.raises(InputError, match=rf"cannot write .*{broken}: No space left"):
         write_report(study)
-    assert (study / "index.html").read_text() == "the old page"
+    assert contents(study) == before
+    monkeypatch.setattr(os, "replace", real)
+    write_report(study)
+    assert contents(study) != before
+
+
+def test_a_process_killed_while_it_moves_files_is_finished_by_the_next(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    publish(folder, {"a.txt": b"old", "b/c.txt": b"old"})
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from sdd_eval.report.publish import publish\n"
+        "real = os.replace\n"
+        "def kill(source, target):\n"
+        "    if str(target).endswith('b/c.txt') and '.report' not in str(target):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    real(source, target)\n"
+        "os.replace = kill\n"
+        "publish(pathlib.Path(sys.argv[1]), {'a.txt': b'new', 'b/c.txt': b'new'})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (folder / "b/c.txt").read_bytes() == b"old"
+    recover(folder)
+    assert contents(folder) == {"a.txt": b"new", "b/c.txt": b"new"}
+
+
+def test_figures_that_did_not_change_are_not_drawn_again(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = synthetic.pair(seeds=1)
+    runs = [make(net) for net in nets for make in (synthetic.selective_run, synthetic.attack_run)]
+    study = small(synthetic, tmp_path / "study", *runs)
+    write_report(study)
+    before = contents(study)
+    drawn: list[str] = []
+    real = drawing.drawn_in_widths
+
+    def counted(plot: Any, *others: Any) -> Any:
+        found = real(plot, *others)
+        drawn.extend([plot.title] if found is not None else [])
+        return found
+
+    monkeypatch.setattr(drawing, "drawn_in_widths", counted)
+    write_report(study)
+    assert drawn == []
+    assert contents(study) == before
+    other = synthetic.attack_run(nets[0], (2.0,))
+    store.write_run(study / "runs" / other.checkpoint / "attack-digits-9.json", other)
+    write_report(study)
+    assert drawn == ["Accuracy under attack"]
+    (study / "figures" / "risk_coverage.svg").write_text("changed by hand")
+    write_report(study)
+    assert drawn[1:] == ["Risk and coverage"]
+    assert contents(study)["figures/risk_coverage.svg"] == before["figures/risk_coverage.svg"]
+
+
+def test_a_run_of_another_format_is_said_and_enters_no_mean(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    old = dataclasses.replace(synthetic.accuracy_run(synthetic.network(0.0, 5)), format=0)
+    page = write_report(small(synthetic, tmp_path / "study", old))
+    words = " ".join(Elements(page.read_text()).words)
+    assert "enter no mean: format 0 of the file; this version writes 1" in words
+
+
+@pytest.mark.slow
+def test_a_study_of_twenty_checkpoints_makes_a_page_that_can_be_mailed(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    nets = [
+        synthetic.network(weight, seed, method=method)
+        for method in ("ce", "ls", "byot")
+        for weight in (0.0, 0.1)
+        for seed in range(3)
+    ]
+    runs = [make(net) for net in nets for make in synthetic.MAKERS.values()]
+    page = write_report(synthetic.write_study(tmp_path / "study", runs))
+    assert page.stat().st_size < 2_000_000
 
 
 def test_a_missing_or_empty_study_says_what_is_missing(tmp_path: Path) -> None:

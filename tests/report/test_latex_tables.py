@@ -1,0 +1,62 @@
+"""Tables for print: what stands in them, and that LaTeX takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sdd_eval.report.headline import headline
+from sdd_eval.report.latex import escaped, headline_tex
+from sdd_eval.report.write import write_report
+
+TEX = next((name for name in ("tectonic", "pdflatex", "lualatex") if shutil.which(name)), None)
+
+
+def test_the_headline_has_the_numbers_and_bold_type_of_the_page(synthetic: ModuleType) -> None:
+    table = headline(synthetic.table(synthetic.whole())[0])
+    lines = headline_tex(table).splitlines()
+    ce, with_it = (line.split(" & ") for line in lines if line.startswith("CE"))
+    assert ce[1] == "3"
+    cell = table.rows[1].cells[0]
+    shown = rf"{100 * cell.spread.mean:.1f} $\pm$ {100 * cell.spread.std:.1f}"
+    assert with_it[0] == r"CE + SD-Dropout $\lambda$ 0.1"
+    assert with_it[2] == (rf"\textbf{{{shown}}}" if cell.mark else shown)
+    assert sum("textbf" in each for each in ce) < sum("textbf" in each for each in with_it)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert lines.count(rule) == 1
+    assert "l" + "r" * (len(ce) - 1) in "\n".join(lines)
+
+
+def test_an_empty_cell_is_a_dash(synthetic: ModuleType) -> None:
+    runs = [synthetic.accuracy_run(synthetic.network(0.0, 0))]
+    assert " & --- & " in headline_tex(headline(synthetic.table(runs)[0]))
+
+
+def test_whatever_stands_in_a_name_is_text() -> None:
+    assert escaped(r"\input{x} & 5 % $^_#~") == (
+        r"\textbackslash{}input\{x\} \& 5 \% \$\textasciicircum{}\_\#\textasciitilde{}"
+    )
+    assert escaped("two\nlines\u202e文") == "two lines??"
+
+
+@pytest.mark.skipif(TEX is None, reason="no TeX is installed")
+def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
+    nasty = "\\input{/etc/passwd} <script> $\\frac \u202e & %_^~#{}"
+    nets = [*synthetic.pair(), dataclasses.replace(synthetic.network(0, 0, method=nasty), name="n")]
+    runs = [make(net) for net in nets for make in synthetic.MAKERS.values()]
+    folder = write_report(synthetic.write_study(tmp_path / "study", runs)).parent
+    tables = sorted((folder / "tables").glob("*.tex"))
+    assert len(tables) > 7
+    inputs = "\n".join(rf"\input{{tables/{path.stem}}}\clearpage" for path in tables)
+    packages = r"\usepackage{booktabs}\usepackage{graphicx}\usepackage[T1]{fontenc}"
+    (folder / "all.tex").write_text(
+        rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
+    )
+    command = [TEX, "all.tex"] if TEX == "tectonic" else [TEX, "-interaction=nonstopmode", "all"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # type: ignore[arg-type]
+    assert done.returncode == 0, done.stdout[-2000:]
