@@ -34,13 +34,14 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     """Cosine and L1 norms against the epoch, a line a group."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import DOUBLE
+    from sdd_eval.figures.style import room
 
     rows = where(results, evaluator="history", layer=WHOLE)
     if rows.empty:
         return None
-    drawn = Figure(figsize=(DOUBLE, 2.7), layout="constrained")
-    cosine, norms = drawn.subplots(1, 2)
+    width, columns, lines = room(2)
+    drawn = Figure(figsize=(width, 0.5 + 2.2 * lines), layout="constrained")
+    cosine, norms = drawn.subplots(lines, columns, squeeze=False).flat
     _lines(cosine, rows, "kl_cosine", results, hollow=False)
     _lines(norms, rows, "kl_reverse_l1", results, hollow=False, label=", reverse")
     _lines(norms, rows, "kl_forward_l1", results, hollow=True, label=", forward")
@@ -48,7 +49,7 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
         axes.set(title=title, xlabel="Epoch")
     norms.set_ylim(bottom=0)
     handles, labels = norms.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     return drawn
 
 

@@ -44,6 +44,8 @@ class Shared:
             return ""
 
         def look(found: re.Match[str]) -> str:
+            if "url(" in found[1]:  # a hatch, which is the figure's own
+                return f' style="{_themed(found[1])}"'
             return f' class="{self.looks.setdefault(found[1], f"s{len(self.looks)}")}"'
 
         def word(found: re.Match[str]) -> str:
