@@ -8,7 +8,6 @@ import numpy as np
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
-from sdd_eval.metrics.confidence_scores import SCORES
 from sdd_eval.statistics.curves import risk_coverage as curve
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 #: The coverages at which the curves of several seeds are averaged.
 PLACES = np.linspace(0, 1, 201)[1:]
 
+#: The scores of confidence in the order of their columns, and what a panel calls them.
 NAMES = {"msp": "Softmax", "max_logit": "Largest logit", "energy": "Energy", "entropy": "Entropy"}
 
 
@@ -43,7 +43,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     )
     if rows.empty or arrays is None:
         return None
-    detectors = [name for name in SCORES if name in set(rows["detector"])]
+    detectors = [name for name in NAMES if name in set(rows["detector"])]
     width, columns, lines = room(len(detectors), wide=4, narrow=2)
     drawn = Figure(figsize=(width, 2.15 * lines + 0.45), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
@@ -51,7 +51,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     for axes in grid.flat[len(detectors) :]:
         axes.set_axis_off()
     for axes, detector in zip(grid.flat, detectors, strict=False):
-        _panel(axes, where(rows, detector=detector), arrays, SCORES.index(detector), style)
+        _panel(axes, where(rows, detector=detector), arrays, list(NAMES).index(detector), style)
         axes.set(title=NAMES[detector], xlabel="Coverage")
         axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axes.label_outer()

@@ -21,7 +21,7 @@ from sdd_eval.figures.fgsm_curve import fgsm_curve
 from sdd_eval.figures.outlier_curves import PLACES, mean_curve
 from sdd_eval.figures.pr_curves import pr_at, pr_curves
 from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
-from sdd_eval.figures.risk_coverage import risk_coverage
+from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
@@ -561,3 +561,9 @@ def test_png_is_made_for_print_and_the_same_each_time(name: str, whole: tuple[An
 
 def test_places_reach_from_none_to_all() -> None:
     assert (PLACES[0], PLACES[-1]) == (0, 1)
+
+
+def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
+    from sdd_eval.metrics.confidence_scores import SCORES
+
+    assert tuple(NAMES) == tuple(SCORES)
