@@ -119,7 +119,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number, where it holds (`at`), by which convention (`protocol`), and its interval."""
+    """One number, where it holds (`at`), by which convention (`protocol`), and its interval.
+
+    `interval` says in words how `low` and `high` were made. It stands apart from the protocol: the
+    same number with another interval is still the same number.
+    """
 
     metric: str
     value: float
@@ -129,6 +133,7 @@ class Measurement:
     low: float | None = None
     high: float | None = None
     level: float | None = None
+    interval: str = ""
 
 
 @dataclass(frozen=True)

@@ -137,11 +137,12 @@ def _told(outcome: Any) -> str:
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
     origins = {name: each["origin"] for name, each in run.provenance["data"].items()}
     told = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
-    rows = [(m.metric, _place(m), shown(m)) for m in measured]
+    rows = [(m.metric, _place(m), shown(m), interval(m)) for m in measured]
     left = len(run.measurements) - len(rows)
     more = f"\n… and {left} more in the run" if left else ""
     title = f"{run.checkpoint} · {run.evaluator} on {images} ({told}), {how}"
-    return f"{title}\n{table(rows, ('metric', 'at', 'value'))}{more}\n{outcome.path}\n"
+    numbers = table(rows, ("metric", "at", "value", _levels(measured)))
+    return f"{title}\n{numbers}{more}\n{outcome.path}\n"
 
 
 def _headline(measured: list[Measurement]) -> list[Measurement]:
@@ -164,10 +165,36 @@ def _place(measurement: Measurement) -> str:
     return " ".join(f"{axis}={value}" for axis, value in measurement.at.items())
 
 
+def _levels(measured: list[Measurement]) -> str:
+    """The heading of the intervals: what they hold with, if that is one level."""
+    levels = {m.level for m in measured if m.level is not None}
+    return f"{100 * levels.pop():g} % interval" if len(levels) == 1 else "interval"
+
+
+def interval(measurement: Measurement) -> str:
+    """An interval as people read it, in the unit of its value; empty where there is none.
+
+    >>> interval(Measurement("accuracy", 0.5, "fraction", {}, "", 0.4, 0.6, 0.95))
+    '[40.00, 60.00]'
+    """
+    low, high = measurement.low, measurement.high
+    if low is None or high is None:
+        return ""
+    return f"[{_number(measurement, low)}, {_number(measurement, high)}]"
+
+
 def shown(measurement: Measurement) -> str:
     """A value as people read it: fractions that are rates in percent, the rest as they are."""
-    if measurement.unit == "fraction" and not measurement.metric.startswith(("ece", "mce")):
-        return f"{100 * measurement.value:.2f} %"
-    if measurement.unit in ("images", "count"):
-        return f"{measurement.value:,.0f}"
-    return f"{measurement.value:.4f}"
+    text = _number(measurement, measurement.value)
+    return f"{text} %" if _is_rate(measurement) else text
+
+
+def _is_rate(measurement: Measurement) -> bool:
+    return measurement.unit == "fraction" and not measurement.metric.startswith(("ece", "mce"))
+
+
+def _number(measurement: Measurement, value: float) -> str:
+    """A number in the unit in which people read the measurement."""
+    if _is_rate(measurement):
+        return f"{100 * value:.2f}"
+    return f"{value:,.0f}" if measurement.unit in ("images", "count") else f"{value:.4f}"

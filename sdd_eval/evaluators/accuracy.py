@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside, share
+from sdd_eval.evaluators.settings import scores
 from sdd_eval.metrics import classification
 from sdd_eval.records import Measurement
 
@@ -24,6 +26,9 @@ class Accuracy:
     name: ClassVar[str] = "accuracy"
     version: ClassVar[int] = 1
 
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
+
     def collect(self, subject: Subject) -> Arrays:
         """`logits` (n, classes) float32 and `labels` (n,)."""
         labels = subject.labels()
@@ -32,29 +37,16 @@ class Accuracy:
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """`accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
         logits, labels = arrays["logits"], arrays["labels"]
-        found = [
-            Measurement(
-                metric="accuracy",
-                value=classification.accuracy(logits, labels),
-                unit="fraction",
-                protocol="largest logit against the label; of equal logits the first class counts",
-            )
-        ]
+        told = "largest logit against the label; of equal logits the first class counts"
+        shares = {1: ("accuracy", told)}
         if logits.shape[1] > TOP:
-            found.append(
-                Measurement(
-                    metric="accuracy_top5",
-                    value=classification.top_k_accuracy(logits, labels, TOP),
-                    unit="fraction",
-                    protocol="label among the 5 largest logits; equal logits ranked by class index",
-                )
-            )
-        found.append(
-            Measurement(
-                metric="nll",
-                value=classification.nll(logits, labels),
-                unit="nats",
-                protocol="mean of −log softmax of the label, float64, T = 1",
-            )
-        )
-        return found
+            told = "label among the 5 largest logits; equal logits ranked by class index"
+            shares[TOP] = ("accuracy_top5", told)
+        found = []
+        for k, (metric, protocol) in shares.items():
+            right = classification.among_top_k(logits, labels, k)
+            found.append(share(metric, right, {}, protocol, self.intervals))
+        values = classification.nll_of_images(logits, labels)
+        protocol = "mean of −log softmax of the label, float64, T = 1"
+        nll = Measurement("nll", float(values.mean()), "nats", {}, protocol)
+        return [*found, beside(nll, self.intervals.mean(values))]

@@ -25,7 +25,8 @@ from sdd_eval.evaluators.attack_threat import (
 )
 from sdd_eval.evaluators.attack_words import TEMPERATURES, WITHOUT_SATURATION, checks, divided
 from sdd_eval.evaluators.audit import IMAGES, Audit, audit_of
-from sdd_eval.evaluators.settings import collects
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Attack:
     --parameters n_queries=N make it smaller."""
     transfer_from: str = collects("", loads="checkpoint")
     """Checkpoint whose adversarial images the audit also tries: its folder, or its name."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     @property
     def usual_limit(self) -> int | None:
@@ -112,30 +115,32 @@ class Attack:
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """`attack_right_before`, and per temperature `attack_accuracy` and its checks."""
         if self.audit:
-            return self._audit().score(arrays)
+            return self._audit().score(arrays, self.intervals)
         threat = from_text(bytes(arrays["threat"][0]))
-        before = float(arrays["right"].mean())
         text = "clean images, accuracy against the true labels"
-        found = [Measurement("attack_right_before", before, "fraction", threat.at, text)]
+        right = arrays["right"]
+        found = [share("attack_right_before", right, threat.at, text, self.intervals)]
         for name in TEMPERATURES:
             if f"survives_{name}" in arrays:
-                found.extend(_rows(threat, name, arrays))
+                found.extend(_rows(threat, name, arrays, self.intervals))
         return found
 
 
-def _rows(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
+def _rows(
+    threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]], intervals: Intervals
+) -> Iterator[Measurement]:
     """What is measured at one temperature."""
     at = {**threat.at, "temperature": TEMPERATURES[name]}
     text = protocol(threat, name, arrays)
     survives = arrays[f"survives_{name}"]
-    yield Measurement("attack_accuracy", float(survives.mean()), "fraction", at, text)
+    yield share("attack_accuracy", survives, at, text, intervals)
     if threat.attack == AUTOATTACK:
         broken_by = arrays[f"broken_by_{name}"]
         for number, part in enumerate(PARTS, start=1):
             left = survives | (broken_by > number)
             told = f"right after the parts up to {part}; {text}"
             here = {**at, "part": part}
-            yield Measurement("attack_accuracy_after", float(left.mean()), "fraction", here, told)
+            yield share("attack_accuracy_after", left, here, told, intervals)
     change = float(arrays[f"change_{name}"].max())
     told = f"largest change of a pixel value in any image, of the range [0, 1]; {text}"
     yield Measurement("attack_largest_change", change, "fraction", at, told)

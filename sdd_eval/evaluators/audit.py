@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.attack_words import TEMPERATURES, WITHOUT_SATURATION, checks, divided
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -75,22 +76,25 @@ class Audit:
             _check_comparable(subject, other)
         return audited(subject, self, other)
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
+    def score(
+        self, arrays: Mapping[str, NDArray[Any]], intervals: Intervals = INTERVALS
+    ) -> list[Measurement]:
         """Accuracies per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
-        before = float(arrays["right"].mean())
         text = "clean images, accuracy against the true labels"
-        found = [Measurement("audit_right_before", before, "fraction", {}, text)]
+        found = [share("audit_right_before", arrays["right"], {}, text, intervals)]
         for name in TEMPERATURES:
             tables = self._tables(name, arrays)
             told = f"{self._how()}; {divided(name, arrays)}"
             at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
             for attack, table in tables.items():
-                found += _accuracies("audit_accuracy", table, {**at, "attack": attack}, told)
+                found += _accuracies(
+                    "audit_accuracy", table, {**at, "attack": attack}, told, intervals
+                )
             worst = np.logical_and.reduce(list(tables.values()))
             text = f"right before and after every attack, image by image; {told}"
-            found += _accuracies("audit_worst_case", worst, at, text)
+            found += _accuracies("audit_worst_case", worst, at, text, intervals)
             if "right_compared" in arrays:
-                found += self._of_both(worst, at, text, arrays)
+                found += self._of_both(worst, at, text, arrays, intervals)
             found += checks("audit", at, name, arrays)
         return [*found, *self._flags(arrays)]
 
@@ -118,7 +122,12 @@ class Audit:
         )
 
     def _of_both(
-        self, worst: Table, at: Mapping[str, Any], text: str, arrays: Mapping[str, NDArray[Any]]
+        self,
+        worst: Table,
+        at: Mapping[str, Any],
+        text: str,
+        arrays: Mapping[str, NDArray[Any]],
+        intervals: Intervals,
     ) -> Iterator[Measurement]:
         """The worst case on the images that both networks classify rightly."""
         both = arrays["right"] & arrays["right_compared"]
@@ -127,7 +136,9 @@ class Audit:
         yield Measurement("audit_both_right", float(both.sum()), "images", here, told)
         if both.any():
             text = f"of the {both.sum()} {told}: {text}"
-            yield from _accuracies("audit_worst_case_both_right", worst[both], here, text)
+            yield from _accuracies(
+                "audit_worst_case_both_right", worst[both], here, text, intervals
+            )
 
     def _flags(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
         """Each flag once, 1 where it is raised at any size or temperature; those that are first."""
@@ -195,10 +206,10 @@ def _raised(tables: Mapping[str, Table]) -> dict[str, list[float]]:
 
 
 def _accuracies(
-    metric: str, table: Table, at: Mapping[str, Any], text: str
+    metric: str, table: Table, at: Mapping[str, Any], text: str, intervals: Intervals
 ) -> Iterator[Measurement]:
     """The share that is right at each size."""
-    for size, value in zip(EPSILONS, table.mean(axis=0), strict=True):
+    for size, flags in zip(EPSILONS, table.T, strict=True):
         here = {**at, "epsilon": size}
         told = f"ε = {size * 255:g}/255; {text}"
-        yield Measurement(metric, float(value), "fraction", here, told)
+        yield share(metric, flags, here, told, intervals)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct
@@ -24,6 +25,7 @@ from sdd_eval.metrics.temperature import (
     fit_temperature,
 )
 from sdd_eval.records import Measurement
+from sdd_eval.statistics.wilson import wilson
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -45,6 +47,8 @@ class Calibration:
     """What T is fitted on: the checkpoint's validation images if it has any; none: crosswise."""
     bins: int = scores(10)
     """Number M of bins of confidence, of equal widths or (ece_adaptive) of equally many images."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     def collect(self, subject: Subject) -> Arrays:
         """`logits` (n, classes) float32 and `labels` (n,); with validation images `temperature`.
@@ -76,16 +80,18 @@ class Calibration:
             InputError: NaN or infinity among the logits.
         """
         logits, labels = arrays["logits"], arrays["labels"]
-        found = list(calibration_errors(logits, labels, self.bins, "T = 1", {}))
+        bins, intervals = self.bins, self.intervals
+        found = list(calibration_errors(logits, labels, bins, "T = 1", {}, intervals))
         found += self._bins(logits, labels)
         if "temperature" in arrays:
             scaled, how = logits / arrays["temperature"][:, None], _validated(arrays["temperature"])
-            found += calibration_errors(scaled, labels, self.bins, how, VALIDATED)
+            found += calibration_errors(scaled, labels, bins, how, VALIDATED, intervals)
             found.append(_measured_temperature(arrays["temperature"]))
         elif len(labels) > 1:
             scaling = cross_fitted(logits, labels)
             how = _how(scaling)
-            found += calibration_errors(scaling.logits, labels, self.bins, how, CROSS_FITTED)
+            scaled = scaling.logits
+            found += calibration_errors(scaled, labels, bins, how, CROSS_FITTED, intervals)
             found += _temperatures(scaling)
         return found
 
@@ -94,10 +100,12 @@ class Calibration:
         confidence, correct = confidence_and_correct(logits, labels)
         found = reliability_bins(confidence, correct, self.bins)
         chance = calibrated_ece(confidence, self.bins, level=LEVEL)
-        return _of_bins(found, chance, equal_width(self.bins, "T = 1"))
+        return _of_bins(found, chance, equal_width(self.bins, "T = 1"), self.intervals.level)
 
 
-def _of_bins(found: ReliabilityBins, chance: CalibratedEce, protocol: str) -> Iterator[Measurement]:
+def _of_bins(
+    found: ReliabilityBins, chance: CalibratedEce, protocol: str, level: float
+) -> Iterator[Measurement]:
     """What is measured of each bin; of an empty one only that it is empty."""
     bins = len(found.count)
     simulated = (
@@ -112,7 +120,8 @@ def _of_bins(found: ReliabilityBins, chance: CalibratedEce, protocol: str) -> It
         if count:
             confidence, accuracy = float(found.confidence[index]), float(found.accuracy[index])
             yield Measurement("bin_confidence", confidence, "fraction", at, protocol)
-            yield Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
+            number = Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
+            yield beside(number, wilson(round(accuracy * count), count, level))
             yield Measurement(
                 metric="bin_accuracy_calibrated",
                 value=confidence,

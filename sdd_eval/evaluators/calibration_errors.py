@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.evaluators.intervals import Intervals, beside
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.brier import brier
+from sdd_eval.metrics.brier import brier_of_images
 from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.classification import confidence_and_correct, nll
+from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
 from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
 from sdd_eval.metrics.maximum_ce import maximum_calibration_error
-from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.metrics.smooth_ece import BISECTIONS, smooth_ece
+from sdd_eval.metrics.weighted_calibration import (
+    CELLS,
+    equal_width_errors,
+    weighted_adaptive_ece,
+    weighted_classwise_ece,
+    weighted_smooth_ece,
+)
 from sdd_eval.records import Measurement
+from sdd_eval.statistics.bootstrap import Floats
 
 #: Of the intervals that say where chance leaves a calibrated model.
 LEVEL = 0.95
@@ -36,7 +46,14 @@ OVER_EQUAL_WIDTHS = {
         "at least 0; bins of one image contribute nothing",
     ),
 }
-
+ADAPTIVE = (
+    "{bins} bins of equally many images; confidence = largest softmax probability at {scaling}, "
+    "float64; equal confidences share what is right among them"
+)
+#: What the smooth error looks at in a resample.
+SMOOTH_COST = CELLS * BISECTIONS
+#: By how much a value in a matrix product is cheaper than one that is looked at by itself.
+IN_A_PRODUCT = 64
 
 SMOOTH = (
     "no bins: reflected Gaussian kernel, the smallest width σ with error ≤ σ (Błasiok, Nakkiran "
@@ -59,50 +76,86 @@ def calibration_errors(
     bins: int,
     scaling: str,
     at: Mapping[str, Any],
+    intervals: Intervals,
 ) -> Iterator[Measurement]:
     """`ece`, `mce`, `ece_debiased`, `ece_debiased_l2`, `ece_adaptive`, `ece_classwise`,
     `ece_calibrated`, `ece_smooth`, `nll` and `brier` of logits (n, classes).
 
     `ece_calibrated` is the mean ECE of a calibrated model with the same confidences, and its `low`
     and `high` the central 95 %. All with `at`, those over bins also at their number; `scaling` says
-    in words what the logits were divided by.
+    in words what the logits were divided by; intervals hold for logits so divided.
 
     Raises:
         InputError: NaN or infinity among the logits.
     """
     confidence, correct = confidence_and_correct(logits, labels)
     of_bins = {**at, "bins": bins}
-    yield from _over_bins(logits, labels, bins, scaling, of_bins)
+    yield from _of_confidence(confidence, correct, bins, scaling, of_bins, intervals)
+    yield _classwise(logits, labels, bins, scaling, of_bins, intervals)
     yield _of_chance(calibrated_ece(confidence, bins, level=LEVEL), bins, scaling, of_bins)
-    smooth = smooth_ece(confidence, correct)
-    yield Measurement("ece_smooth", smooth, "fraction", at, SMOOTH.format(scaling=scaling))
+    values = nll_of_images(logits, labels)
     protocol = f"mean of −log softmax of the label, float64, {scaling}"
-    yield Measurement("nll", nll(logits, labels), "nats", at, protocol)
+    number = Measurement("nll", float(values.mean()), "nats", at, protocol)
+    yield beside(number, intervals.mean(values))
+    values = brier_of_images(logits, labels)
     protocol = f"squared distance to the label, summed over classes (0 to 2), float64, {scaling}"
-    yield Measurement("brier", brier(logits, labels), "number", at, protocol)
+    number = Measurement("brier", float(values.mean()), "number", at, protocol)
+    yield beside(number, intervals.mean(values, highest=2.0))
 
 
-def _over_bins(
-    logits: NDArray[Any], labels: NDArray[Any], bins: int, scaling: str, at: Mapping[str, Any]
+def _of_confidence(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    intervals: Intervals,
 ) -> Iterator[Measurement]:
-    """The errors over equal-width bins, over equally full ones, and class by class."""
-    confidence, correct = confidence_and_correct(logits, labels)
-    widths = equal_width(bins, scaling)
-    for metric, (error, note) in OVER_EQUAL_WIDTHS.items():
-        value = error(confidence, correct, bins)
-        yield Measurement(metric, value, "fraction", at, f"{widths}{note}")
-    protocol = (
-        f"{bins} bins of equally many images; confidence = largest softmax probability at "
-        f"{scaling}, float64; equal confidences share what is right among them"
+    """The errors over equal-width bins, over equally full ones, and without bins."""
+    makers = (
+        equal_width_errors(confidence, correct, bins),
+        weighted_adaptive_ece(confidence, correct, bins),
+        weighted_smooth_ece(confidence, correct),
     )
-    value = adaptive_ece(confidence, correct, bins)
-    yield Measurement("ece_adaptive", value, "fraction", at, protocol)
+
+    def errors(weights: Any) -> Floats:
+        return np.column_stack([make(weights) for make in makers])
+
+    images = len(confidence)
+    found = intervals.replicates(errors, images, 4 * images + SMOOTH_COST)
+    told = [
+        (metric, error(confidence, correct, bins), at, equal_width(bins, scaling) + note)
+        for metric, (error, note) in OVER_EQUAL_WIDTHS.items()
+    ]
+    adaptive = adaptive_ece(confidence, correct, bins)
+    told.append(("ece_adaptive", adaptive, at, ADAPTIVE.format(bins=bins, scaling=scaling)))
+    without = {axis: value for axis, value in at.items() if axis != "bins"}
+    smooth = smooth_ece(confidence, correct)
+    told.append(("ece_smooth", smooth, without, SMOOTH.format(scaling=scaling)))
+    for (metric, value, here, protocol), column in zip(told, found.T, strict=True):
+        number = Measurement(metric, value, "fraction", here, protocol)
+        yield beside(number, intervals.basic(value, column))
+
+
+def _classwise(
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    intervals: Intervals,
+) -> Measurement:
+    """The error of every class's probability."""
     protocol = (
         f"mean over all classes of the error of the class's softmax probability at {scaling} over "
         f"{bins} equal-width bins, each over all images"
     )
     value = classwise_ece(logits, labels, bins)
-    yield Measurement("ece_classwise", value, "fraction", at, protocol)
+    errors = weighted_classwise_ece(logits, labels, bins)
+    cost = logits.size * bins / IN_A_PRODUCT
+    found = intervals.replicates(errors, len(labels), cost)
+    number = Measurement("ece_classwise", value, "fraction", at, protocol)
+    return beside(number, intervals.basic(value, found))
 
 
 def _of_chance(

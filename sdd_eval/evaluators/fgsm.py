@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.catalogue import paper_constants
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluators.settings import collects
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.temperature import HIGHEST, LOWEST, fit_temperature
 from sdd_eval.records import Measurement, ModelSpec
 
@@ -73,6 +74,8 @@ class Fgsm:
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation that readings authors and standardised are in: the paper's or the network's.
     Networks of other than three channels always have their own."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:
@@ -155,15 +158,14 @@ class Fgsm:
     def _controls(self, reading: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
         """What is right before a reading's attack, and after a step along random signs."""
         labels, at = arrays["labels"], {**self._at(reading, arrays), "temperature": 1.0}
-        before = float((arrays["predicted"] == labels).mean())
         text = "clean images, accuracy against the true labels"
-        yield Measurement("fgsm_right_before", before, "fraction", at, text)
-        after = float((arrays[f"predicted_{reading}_random"] == labels).mean())
+        yield share("fgsm_right_before", arrays["predicted"] == labels, at, text, self.intervals)
+        after = arrays[f"predicted_{reading}_random"] == labels
         text = (
             f"{self._step(reading, self.epsilon, arrays)}; signs random instead of the gradient's"
         )
         at = {**at, "epsilon": self.epsilon}
-        yield Measurement("fgsm_random_sign_accuracy", after, "fraction", at, text)
+        yield share("fgsm_random_sign_accuracy", after, at, text, self.intervals)
 
     def _of_variant(
         self, variant: Variant, arrays: Mapping[str, NDArray[Any]]
@@ -178,12 +180,11 @@ class Fgsm:
         for index, epsilon in enumerate(self.sizes(variant)):
             text = f"{self._step(variant.reading, epsilon, arrays)}; {how}"
             here = {**at, "epsilon": epsilon}
-            value = float(right[:, index].mean())
-            yield Measurement("fgsm_accuracy", value, "fraction", here, text)
+            yield share("fgsm_accuracy", right[:, index], here, text, self.intervals)
             if index == 0:
-                flipped = float((right[:, 0] & (arrays["predicted"] != labels)).mean())
+                flipped = right[:, 0] & (arrays["predicted"] != labels)
                 text = f"share of all images that are wrong before and right after; {text}"
-                yield Measurement("fgsm_flipped_to_right", flipped, "fraction", here, text)
+                yield share("fgsm_flipped_to_right", flipped, here, text, self.intervals)
         zeros = float(arrays[f"zero_gradient_{variant.column}"].sum())
         text = f"images whose gradient is zero in every pixel; {how}"
         yield Measurement("fgsm_zero_gradients", zeros, "images", at, text)

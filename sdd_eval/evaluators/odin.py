@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from sdd_eval.evaluators.detectors import odin as detectors
 from sdd_eval.evaluators.detectors.detector import Named
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.outlier_rows import grid_rows, rows
 from sdd_eval.evaluators.outlier_scores import score_sets
-from sdd_eval.evaluators.settings import collects
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Odin:
     """Measure also T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
     training: str = collects("", loads="training")
     """Set that the network was trained on, whose groups of outliers are averaged; default: its."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     def collect(self, subject: Subject) -> Arrays:
         """`scores` (n,) of the test set, and `scores_NAME` of each set of outliers, float64.
@@ -63,10 +66,12 @@ class Odin:
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """The metrics of every set of outliers, and their averages; of the grid's cells a few."""
-        scores, grid = (_of(arrays, ARRAYS[name]) for name in ARRAYS)
-        found = rows(self._detector(), arrays["scores"], scores, self.training)
+        outside, grid = (_of(arrays, ARRAYS[name]) for name in ARRAYS)
+        found = rows(self._detector(), arrays["scores"], outside, self.training, self.intervals)
         if grid:
-            found += grid_rows(detectors.OdinGrid(), arrays["grid"], grid, self.training)
+            found += grid_rows(
+                detectors.OdinGrid(), arrays["grid"], grid, self.training, self.intervals
+            )
         return found
 
     def _detector(self) -> detectors.Odin:

@@ -16,9 +16,10 @@ from sdd_eval import plugins
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.detectors import odin
 from sdd_eval.evaluators.detectors.detector import fits
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.outlier_rows import grid_rows, rows
 from sdd_eval.evaluators.outlier_scores import score_sets
-from sdd_eval.evaluators.settings import collects
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Ood:
     """Measure ODIN also at T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
     training: str = collects("", loads="training")
     """Set that the network was trained on: detectors are fitted on it; default: the card's."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     @property
     def fits(self) -> bool:
@@ -69,11 +72,11 @@ class Ood:
         asked = [self._detector(name) for name in names]
         found = score_sets(subject, asked, self.outliers, self.training)
         arrays: Arrays = {}
-        for name, scores in found.inside.items():
-            arrays[name] = scores
+        for name, own in found.inside.items():
+            arrays[name] = own
             arrays |= {f"{name}:{sets}": each for sets, each in found.outside[name].items()}
             for what, count in found.counts[name].items():
-                arrays[f"{name}.{what}"] = np.full(len(scores), count)
+                arrays[f"{name}.{what}"] = np.full(len(own), count)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
@@ -83,7 +86,7 @@ class Ood:
             detector = self._detector(name)
             outside = {k.split(":", 1)[1]: arrays[k] for k in arrays if k.startswith(f"{name}:")}
             make = grid_rows if name == odin.OdinGrid.name else rows
-            found += make(detector, arrays[name], outside, self.training)
+            found += make(detector, arrays[name], outside, self.training, self.intervals)
             for key in (k for k in arrays if k.startswith(f"{name}.") and ":" not in k):
                 at, value = {"detector": name}, float(arrays[key][0])
                 what = key.removeprefix(f"{name}.")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sdd_eval.data.outliers import averages, resizing_note
 from sdd_eval.evaluators.detectors.detector import Named, places
 from sdd_eval.evaluators.detectors.odin import OdinGrid
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.evaluators.intervals import Intervals, beside
+from sdd_eval.evaluators.outlier_metrics import OfSets, Scores, detector_metrics
 from sdd_eval.records import Measurement
 
 #: What each metric means, to stand beside its number.
@@ -37,12 +35,13 @@ HOW_CHOSEN = (
     "and so no fair result"
 )
 
-Scores = NDArray[np.float64]
-Values = Mapping[str, float]
-
 
 def rows(
-    detector: Named, inside: Scores, outside: Mapping[str, Scores], dataset: str
+    detector: Named,
+    inside: Scores,
+    outside: Mapping[str, Scores],
+    dataset: str,
+    intervals: Intervals,
 ) -> list[Measurement]:
     """All metrics of a detector: for each of its places, over each set and their averages.
 
@@ -51,31 +50,47 @@ def rows(
     found: list[Measurement] = []
     for column, place in enumerate(places(detector)):
         at = {"detector": detector.name, "outliers": "", **place}
-        of_sets = _metrics(inside, outside, column)
-        found += _rows(CONVENTIONS, at, detector.protocol, of_sets, dataset)
+        columns = dict.fromkeys(outside, column)
+        told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
+        found += _rows(at, detector.protocol, told, dataset, intervals)
     return found
 
 
 def grid_rows(
-    grid: OdinGrid, inside: Scores, outside: Mapping[str, Scores], dataset: str
+    grid: OdinGrid,
+    inside: Scores,
+    outside: Mapping[str, Scores],
+    dataset: str,
+    intervals: Intervals,
 ) -> list[Measurement]:
     """A few metrics of each cell of ODIN's grid, and all of the best cell for each set."""
-    cells = [_metrics(inside, outside, column) for column in range(len(grid.cells))]
+    numbers = range(len(grid.cells))
+    cells = [
+        detector_metrics(
+            inside, outside, dict.fromkeys(outside, cell), OF_A_CELL, intervals, len(numbers)
+        )
+        for cell in numbers
+    ]
     found: list[Measurement] = []
-    for place, of_sets in zip(grid.places, cells, strict=True):
+    for place, told in zip(grid.places, cells, strict=True):
         at = {"detector": "odin", "outliers": "", **place}
-        found += _rows(OF_A_CELL, at, grid.protocol, of_sets, dataset)
-    best = {name: min(range(len(cells)), key=_badness(cells, name)) for name in outside}
+        found += _rows(at, grid.protocol, told, dataset, intervals)
+    best = {name: min(numbers, key=_badness(cells, name)) for name in outside}
     protocols = {name: _of_best(grid, cell) for name, cell in best.items()}
-    chosen = {name: cells[cell][name] for name, cell in best.items()}
+    chosen = detector_metrics(inside, outside, best, CONVENTIONS, intervals)
     at = {"detector": "odin", "outliers": "", "grid": BEST}
     shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
-    return [*found, *_rows(CONVENTIONS, at, shared, chosen, dataset, protocols)]
+    return [*found, *_rows(at, shared, chosen, dataset, intervals, protocols)]
 
 
-def _badness(cells: list[dict[str, Values]], name: str) -> Any:
+def _badness(cells: Sequence[OfSets], name: str) -> Any:
     """What the best cell for a set of outliers has least of; of equal ones the first is taken."""
-    return lambda cell: (cells[cell][name]["fpr_at_95_tpr"], -cells[cell][name]["auroc"])
+
+    def badness(cell: int) -> tuple[float, float]:
+        values = cells[cell].values[name]
+        return values["fpr_at_95_tpr"], -values["auroc"]
+
+    return badness
 
 
 def _of_best(grid: OdinGrid, cell: int) -> str:
@@ -86,47 +101,34 @@ def _of_best(grid: OdinGrid, cell: int) -> str:
     )
 
 
-def _metrics(inside: Scores, outside: Mapping[str, Scores], column: int) -> dict[str, Values]:
-    """The metrics of one column of scores over each set of outliers, and how many scores a side."""
-    own = _column(inside, column)
-    return {
-        name: ood_metrics(own, _column(scores, column))
-        | {"inside": float(len(inside)), "outside": float(len(scores))}
-        for name, scores in outside.items()
-    }
-
-
-def _column(scores: Scores, column: int) -> Scores:
-    return scores if scores.ndim == 1 else scores[:, column]
-
-
 def _rows(
-    metrics: Any,
     at: Mapping[str, Any],
     protocol: str,
-    of_sets: Mapping[str, Values],
+    told: OfSets,
     dataset: str,
+    intervals: Intervals,
     protocols: Mapping[str, str] | None = None,
 ) -> Iterator[Measurement]:
     """Rows of each set, each with its convention, then of the averages that may be formed."""
-    for name, values in of_sets.items():
-        score, sizes = (protocols or {}).get(name, protocol), _sizes(values)
-        note = "; ".join(filter(None, [sizes, resizing_note([name])]))
-        yield from _of_place(metrics, {**at, "outliers": name}, score, values, note)
-    for label, members in averages(of_sets, dataset).items():
-        mean = {m: float(np.mean([of_sets[name][m] for name in members])) for m in CONVENTIONS}
+    for name in told.values:
+        score = (protocols or {}).get(name, protocol)
+        note = "; ".join(filter(None, [told.sizes(name), resizing_note([name])]))
+        yield from _of_place({**at, "outliers": name}, score, told, [name], note, intervals)
+    for label, members in averages(told.values, dataset).items():
         note = "; ".join(filter(None, [f"mean over {', '.join(members)}", resizing_note(members)]))
-        yield from _of_place(metrics, {**at, "outliers": label}, protocol, mean, note)
-
-
-def _sizes(values: Values) -> str:
-    """How many images stand on either side: AUPR by counts depends on it."""
-    return f"{values['inside']:,.0f} against {values['outside']:,.0f} images"
+        yield from _of_place({**at, "outliers": label}, protocol, told, members, note, intervals)
 
 
 def _of_place(
-    metrics: Any, at: Mapping[str, Any], protocol: str, values: Values, note: str
+    at: Mapping[str, Any],
+    protocol: str,
+    told: OfSets,
+    members: Sequence[str],
+    note: str,
+    intervals: Intervals,
 ) -> Iterator[Measurement]:
-    for metric in metrics:
-        told = "; ".join(filter(None, [protocol, CONVENTIONS[metric], note]))
-        yield Measurement(metric, values[metric], "fraction", at, told)
+    """The metrics over a set, or their means over several, each with its interval."""
+    for metric in told.metrics:
+        text = "; ".join(filter(None, [protocol, CONVENTIONS[metric], note]))
+        number = Measurement(metric, told.mean(metric, members), "fraction", at, text)
+        yield beside(number, intervals.basic(number.value, told.resampled(metric, members)))

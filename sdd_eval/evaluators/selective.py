@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.settings import collects
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
-from sdd_eval.metrics.selective import selective_metrics
+from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.records import Measurement
+from sdd_eval.statistics.bootstrap import Floats, Weights
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -50,6 +52,8 @@ class Selective:
 
     corrupted: str = collects("", loads="corruptions", optional=True)
     """Corrupted rendering of the test set to measure as well; default: none."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     def collect(self, subject: Subject) -> Arrays:
         """`correct` (n,) bool and `scores` (n, 4) float64, a column each for `SCORES`.
@@ -87,16 +91,17 @@ class Selective:
         """
         found: list[Measurement] = []
         for column, detector in enumerate(SCORES):
-            clean = selective_metrics(arrays["scores"][:, column], arrays["correct"])
-            found += _rows(clean, {"detector": detector})
+            clean = _Told({"": (arrays["scores"][:, column], arrays["correct"])}, self.intervals)
+            found += clean.rows([""], {"detector": detector})
             cells = _cells(arrays, column)
             if cells:
                 source = f" ({arrays['origin'][0]})"
-                found += _means(cells, detector, source)
+                found += _means(_Told(cells, self.intervals), detector, source)
         return found
 
 
-Cells = Mapping[tuple[str, int], Mapping[str, float]]
+#: By cell the scores (n,) and what is right (n,); the clean images are a cell of their own.
+Cells = Mapping[Any, tuple[NDArray[Any], NDArray[Any]]]
 
 
 def _looked_at(
@@ -114,10 +119,11 @@ def _looked_at(
 
 
 def _cells(arrays: Mapping[str, NDArray[Any]], column: int) -> Cells:
-    """The metrics of each corruption at each severity."""
+    """The scores and what is right, of each corruption at each severity."""
     return {
-        (name.removeprefix(f"scores{CELL}"), severity): selective_metrics(
-            arrays[name][:, index, column], arrays[name.replace("scores", "correct", 1)][:, index]
+        (name.removeprefix(f"scores{CELL}"), severity): (
+            arrays[name][:, index, column],
+            arrays[name.replace("scores", "correct", 1)][:, index],
         )
         for name in arrays
         if name.startswith(f"scores{CELL}")
@@ -125,37 +131,50 @@ def _cells(arrays: Mapping[str, NDArray[Any]], column: int) -> Cells:
     }
 
 
-def _means(cells: Cells, detector: str, source: str) -> Iterator[Measurement]:
+class _Told:
+    """The metrics of one score in every cell, on these images and on resampled ones.
+
+    An image is drawn with all its renderings, as they are right and wrong together.
+    """
+
+    def __init__(self, cells: Cells, intervals: Intervals) -> None:
+        self.values = {cell: selective_metrics(*pair) for cell, pair in cells.items()}
+        self.intervals = intervals
+        makers = [weighted_selective_metrics(*pair) for pair in cells.values()]
+
+        def quantity(weights: Weights) -> Floats:
+            found = [make(weights) for make in makers]
+            return np.stack([np.stack([f[m] for m in CONVENTIONS], axis=-1) for f in found], axis=1)
+
+        images = len(next(iter(cells.values()))[1])
+        self.found = intervals.replicates(quantity, images, images * len(cells))
+
+    def rows(
+        self, members: Sequence[Any], at: Mapping[str, Any], note: str = ""
+    ) -> Iterator[Measurement]:
+        """Means over some cells of each metric that every one of them has."""
+        score, places = MEANINGS[at["detector"]], [list(self.values).index(m) for m in members]
+        for index, (metric, convention) in enumerate(CONVENTIONS.items()):
+            values = [self.values[m][metric] for m in members if metric in self.values[m]]
+            if len(values) == len(members):
+                protocol = f"surest first by {score}; {convention}{note}"
+                number = Measurement(metric, float(np.mean(values)), "fraction", at, protocol)
+                found = self.found[:, places, index].mean(axis=1)
+                yield beside(number, self.intervals.basic(number.value, found))
+
+
+def _means(told: _Told, detector: str, source: str) -> Iterator[Measurement]:
     """Means over the severities of a corruption, over the 15 at a severity, and over all."""
-    names = dict.fromkeys(name for name, _ in cells)
+    names = dict.fromkeys(name for name, _ in told.values)
     for name in names:
-        mean = _mean([cells[name, severity] for severity in SEVERITIES])
         at = {"detector": detector, "corruption": name}
-        yield from _rows(mean, at, f"; mean of severities 1–5{source}")
+        of_name = [(name, severity) for severity in SEVERITIES]
+        yield from told.rows(of_name, at, f"; mean of severities 1–5{source}")
     if set(FIFTEEN) <= set(names):
-        for severity in SEVERITIES:
-            mean = _mean([cells[name, severity] for name in FIFTEEN])
-            at_severity = {"detector": detector, "corruption": "mean of 15", "severity": severity}
-            yield from _rows(mean, at_severity, f"; mean over 15 corruptions{source}")
-        mean = _mean([cells[name, severity] for name in FIFTEEN for severity in SEVERITIES])
         at = {"detector": detector, "corruption": "mean of 15"}
-        yield from _rows(mean, at, f"; mean over 15 corruptions × 5 severities{source}")
-
-
-def _mean(found: list[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric that every one has."""
-    return {
-        metric: float(np.mean([each[metric] for each in found]))
-        for metric in CONVENTIONS
-        if all(metric in each for each in found)
-    }
-
-
-def _rows(
-    values: Mapping[str, float], at: Mapping[str, Any], note: str = ""
-) -> Iterator[Measurement]:
-    """Measurements of one score at one place, each with its convention."""
-    score = MEANINGS[at["detector"]]
-    for metric, value in values.items():
-        protocol = f"surest first by {score}; {CONVENTIONS[metric]}{note}"
-        yield Measurement(metric, value, "fraction", at, protocol)
+        for severity in SEVERITIES:
+            of_severity = [(name, severity) for name in FIFTEEN]
+            here = {**at, "severity": severity}
+            yield from told.rows(of_severity, here, f"; mean over 15 corruptions{source}")
+        every = [(name, severity) for name in FIFTEEN for severity in SEVERITIES]
+        yield from told.rows(every, at, f"; mean over 15 corruptions × 5 severities{source}")

@@ -44,6 +44,8 @@ def training_key(name: str) -> str:
 def scores(default: Value, *, loads: Literal["run"] | None = None, optional: bool = False) -> Value:
     """A setting that only `score` depends on; it must show in `at` of what it changes.
 
+    An interval's settings show in its own words instead: the number beside it stays the same.
+
     With `loads="run"` it holds names of checkpoints. Their finished runs of the same evaluator on
     the same images, made where they are not there, are what this network is scored against: the
     arrays of NAME are among those given to `score`, and `arrays_of` takes them out.

@@ -36,9 +36,18 @@ def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     order = np.argsort(sure, kind="stable")
     ranked, rights = sure[order], shared_among_ties(sure[order], right[order])
     gaps = np.concatenate([[0.0], np.cumsum(rights - ranked)])
-    size, larger = divmod(len(sure), bins)
-    cuts = np.cumsum([0] + [size + (index < larger) for index in range(bins)])
+    cuts = np.cumsum([0, *sizes_of(len(sure), bins)])
     return float(np.abs(np.diff(gaps[cuts])).sum() / len(sure))
+
+
+def sizes_of(images: int, bins: int) -> list[int]:
+    """How many images each bin has: sizes that differ by at most one, the larger first.
+
+    >>> sizes_of(8, 3)
+    [3, 3, 2]
+    """
+    size, larger = divmod(images, bins)
+    return [size + (index < larger) for index in range(bins)]
 
 
 def shared_among_ties(ranked: Numbers, values: Numbers) -> Numbers:

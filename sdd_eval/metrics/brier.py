@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.metrics.arrays import class_indices
+from sdd_eval.metrics.arrays import Numbers, class_indices
 from sdd_eval.metrics.logits import blocks, logit_matrix
 
 
@@ -27,13 +27,22 @@ def brier(logits: Any, labels: Any) -> float:
     >>> brier([[1000.0, 0.0]], [1])
     2.0
     """
+    return float(brier_of_images(logits, labels).mean())
+
+
+def brier_of_images(logits: Any, labels: Any) -> Numbers:
+    """The Brier score of each image (n,), from 0 to 2.
+
+    >>> brier_of_images([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
+    array([0.5, 2. ])
+    """
     values = logit_matrix(logits)
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
-    total = 0.0
+    scores = np.empty(len(values))
     for rows, block in blocks(values):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         block /= block.sum(axis=1, keepdims=True)
         block[np.arange(len(block)), truth[rows]] -= 1
-        total += float(np.square(block, out=block).sum())
-    return total / len(values)
+        scores[rows] = np.square(block, out=block).sum(axis=1)
+    return scores

@@ -6,6 +6,7 @@ binning", in the form of Guo et al. (2017), "On calibration of modern neural net
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,32 @@ class ReliabilityBins:
     accuracy: Numbers
 
 
+@dataclass(frozen=True)
+class BinSums:
+    """What M bins hold, arrays (…, M): images, the sum of their confidences, how many are right.
+
+    Images may count with weights; leading axes are of several weightings.
+    """
+
+    count: Numbers
+    confidence: Numbers
+    right: Numbers
+
+    @property
+    def share(self) -> Numbers:
+        """Of each bin, its share of all images."""
+        return np.asarray(self.count / self.count.sum(axis=-1, keepdims=True))
+
+    def mean(self, sums: Numbers) -> Numbers:
+        """Sums per image of their bin; 0 in an empty one."""
+        return np.divide(sums, self.count, out=np.zeros(sums.shape), where=self.count > 0)
+
+    @property
+    def gap(self) -> Numbers:
+        """Accuracy less mean confidence of each bin; 0 in an empty one."""
+        return self.mean(self.right - self.confidence)
+
+
 def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     """Expected calibration error, a fraction: Σ count/n · |accuracy − mean confidence|.
 
@@ -43,8 +70,17 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     >>> round(ece([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # (.1 + |1.55 − 1| + .3) / 4
     0.2375
     """
-    count, confidences, rights = _sums(confidence, correct, bins)
-    return float(np.abs(rights - confidences).sum() / count.sum())
+    return float(expected_gap(bin_sums(confidence, correct, bins)))
+
+
+def expected_gap(sums: BinSums) -> Numbers:
+    """ECE (…) of bins: Σ |right − confidence| over all images.
+
+    >>> float(expected_gap(bin_sums([1.0, 1.0], [False, True])))
+    0.5
+    """
+    total = sums.count.sum(axis=-1)
+    return np.asarray(np.abs(sums.right - sums.confidence).sum(axis=-1) / total)
 
 
 def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> ReliabilityBins:
@@ -60,9 +96,11 @@ def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> Reliabili
     >>> reliability_bins([0.2, 0.4, 1.0], [0, 1, 1], bins=2).count
     array([2, 1])
     """
-    count, confidences, rights = _sums(confidence, correct, bins)
+    sums = bin_sums(confidence, correct, bins)
     with np.errstate(invalid="ignore"):
-        return ReliabilityBins(count, confidences / count, rights / count)
+        return ReliabilityBins(
+            sums.count.astype(np.int64), sums.confidence / sums.count, sums.right / sums.count
+        )
 
 
 def bin_index(confidence: Numbers, bins: int) -> NDArray[np.int64]:
@@ -110,12 +148,43 @@ def at_least_one(bins: int) -> int:
     return bins
 
 
-def _sums(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Numbers, Numbers]:
-    """Per bin: how many images, the sum of their confidences, and how many are right."""
+def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> BinSums:
+    """What each of `bins` equal-width bins holds (M,).
+
+    Raises:
+        InputError: see `reliability_bins`.
+
+    >>> bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2).right
+    array([1., 1.])
+    """
+    index, values = _binned(confidence, correct, bins)
+    count, sure, right = (np.bincount(index, column, minlength=bins) for column in values.T)
+    return BinSums(*(np.asarray(each, dtype=np.float64) for each in (count, sure, right)))
+
+
+def weighted_bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Callable[[Any], BinSums]:
+    """From weights (k, n) of the images to what bins hold (k, M), as if each were there so often.
+
+    Raises:
+        InputError: see `reliability_bins`.
+
+    >>> weighted_bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2)(np.array([[0, 3, 1]])).right
+    array([[3., 1.]])
+    """
+    index, values = _binned(confidence, correct, bins)
+    columns = np.zeros((len(index), bins, 3))
+    columns[np.arange(len(index)), index] = values
+    flat = columns.reshape(len(index), -1)
+
+    def sums(weights: Any) -> BinSums:
+        found = (weights @ flat).reshape(-1, bins, 3)
+        return BinSums(found[..., 0], found[..., 1], found[..., 2])
+
+    return sums
+
+
+def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Numbers]:
+    """Each image's bin (n,), and what it brings there (n, 3): itself, its confidence, rightness."""
     at_least_one(bins)
     sure, right = confidences_and_flags(confidence, correct)
-    index = bin_index(sure, bins)
-    count: NDArray[np.int64] = np.bincount(index, minlength=bins)
-    per_bin = [np.bincount(index, weights, minlength=bins) for weights in (sure, right)]
-    confidences, rights = np.asarray(per_bin, dtype=np.float64)
-    return count, confidences, rights
+    return bin_index(sure, bins), np.stack([np.ones(len(sure)), sure, right], axis=1)

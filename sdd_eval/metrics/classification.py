@@ -78,12 +78,22 @@ def top_k_accuracy(logits: Any, labels: Any, k: int = 5) -> float:
     >>> top_k_accuracy([[3.0, 2.0, 1.0]], [1], k=2)
     1.0
     """
+    return float(among_top_k(logits, labels, k).mean())
+
+
+def among_top_k(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
+    """Of each image (n,), whether fewer than k classes come before the label's.
+
+    >>> among_top_k([[3.0, 2.0, 1.0]] * 2, [1, 2], k=2)
+    array([ True, False])
+    """
     values = finite(logit_matrix(logits))
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
     own = values[np.arange(len(values)), truth][:, None]
     earlier = np.arange(values.shape[1]) < truth[:, None]
     before = ((values > own) | ((values == own) & earlier)).sum(axis=1)
-    return float((before < k).mean())
+    found: NDArray[np.bool_] = before < k
+    return found
 
 
 def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
@@ -92,10 +102,19 @@ def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
     >>> round(nll([[0.0, 0.0]], [1]), 6)
     0.693147
     """
+    return float(nll_of_images(logits, labels, temperature).mean())
+
+
+def nll_of_images(logits: Any, labels: Any, temperature: float = 1.0) -> Numbers:
+    """Negative log-likelihood of the label of each image (n,), in nats.
+
+    >>> nll_of_images([[0.0, 0.0], [1000.0, 0.0]], [1, 1]).round(6)
+    array([6.93147e-01, 1.00000e+03])
+    """
     values = logit_matrix(logits)
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
-    total = 0.0
+    found = np.empty(len(values))
     for rows, block in blocks(values):
         logarithms = log_softmax(block, temperature)
-        total -= float(np.take_along_axis(logarithms, truth[rows, None], axis=1).sum())
-    return total / len(values)
+        found[rows] = -np.take_along_axis(logarithms, truth[rows, None], axis=1)[:, 0]
+    return found

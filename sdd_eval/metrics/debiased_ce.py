@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sdd_eval.metrics.arrays import Numbers
-from sdd_eval.metrics.calibration import reliability_bins
+from sdd_eval.metrics.calibration import BinSums, bin_sums
 
 
 def debiased_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
@@ -30,9 +30,19 @@ def debiased_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     >>> round(debiased_ece([0.75] * 100, [1] * 80 + [0] * 20), 4)  # less than .05
     0.046
     """
-    gap, variance, share = _gaps(confidence, correct, bins, unbiased=False)
-    corrected = 2 * np.abs(gap) - _folded_normal_mean(gap, np.sqrt(variance))
-    return max(0.0, float((share * corrected).sum()))
+    return float(debiased_gap(bin_sums(confidence, correct, bins)))
+
+
+def debiased_gap(sums: BinSums) -> Numbers:
+    """`debiased_ece` (…) of bins.
+
+    >>> round(float(debiased_gap(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    0.046
+    """
+    accuracy = sums.mean(sums.right)
+    deviation = np.sqrt(sums.mean(accuracy * (1 - accuracy)))
+    corrected = 2 * np.abs(sums.gap) - _folded_normal_mean(sums.gap, deviation)
+    return np.asarray(np.maximum(0, (sums.share * corrected).sum(axis=-1)))
 
 
 def debiased_l2_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
@@ -47,20 +57,19 @@ def debiased_l2_calibration_error(confidence: Any, correct: Any, bins: int = 10)
     >>> round(debiased_l2_calibration_error([0.75] * 100, [1] * 80 + [0] * 20), 4)
     0.0297
     """
-    gap, variance, share = _gaps(confidence, correct, bins, unbiased=True)
-    return float(np.sqrt(max(0.0, (share * (gap**2 - variance)).sum())))
+    return float(debiased_root_square(bin_sums(confidence, correct, bins)))
 
 
-def _gaps(
-    confidence: Any, correct: Any, bins: int, *, unbiased: bool
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Gap, variance of the accuracy and share of the images, of each bin that says something."""
-    found = reliability_bins(confidence, correct, bins)
-    total = found.count.sum()
-    kept = found.count > (1 if unbiased else 0)
-    count, accuracy = found.count[kept], found.accuracy[kept]
-    variance = accuracy * (1 - accuracy) / (count - unbiased)
-    return accuracy - found.confidence[kept], variance, count / total
+def debiased_root_square(sums: BinSums) -> Numbers:
+    """`debiased_l2_calibration_error` (…) of bins.
+
+    >>> round(float(debiased_root_square(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    0.0297
+    """
+    accuracy, several = sums.mean(sums.right), sums.count > 1
+    square = sums.gap**2 - accuracy * (1 - accuracy) / np.where(several, sums.count - 1, 1)
+    total = (sums.share * np.where(several, square, 0)).sum(axis=-1)
+    return np.asarray(np.sqrt(np.maximum(0, total)))
 
 
 def _folded_normal_mean(mean: Numbers, deviation: Numbers) -> Numbers:

@@ -5,6 +5,7 @@ Everything is counted at the distinct scores, after one sort, in integers; ties 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,23 +14,33 @@ from numpy.typing import NDArray
 
 from sdd_eval.metrics.arrays import Numbers, numbers
 
-Counts = NDArray[np.int64]
+#: Whole numbers, as int64 or, of weighted images, as float64.
+Counts = NDArray[Any]
+#: Values that a block of weighted images may have: one MiB of float64 stays in a core's cache.
+BLOCK = 2**17
 
 
 @dataclass(frozen=True)
 class Operating:
-    """How many inliers and outliers score at least each threshold, thresholds falling.
+    """How many inliers and outliers (…, T) score at least each of T thresholds, thresholds falling.
 
-    The first threshold is +∞, which nothing reaches; at the last, the lowest score, all do.
+    The first threshold is +∞, which nothing reaches; at the last, the lowest score, all do. Leading
+    axes are of several weightings of the images.
     """
 
     inliers: Counts
     outliers: Counts
 
     @property
-    def totals(self) -> tuple[int, int]:
-        """How many inliers and outliers there are."""
-        return int(self.inliers[-1]), int(self.outliers[-1])
+    def totals(self) -> tuple[Counts, Counts]:
+        """How many inliers and outliers there are (…)."""
+        return self.inliers[..., -1], self.outliers[..., -1]
+
+    @property
+    def turned(self) -> Operating:
+        """The same with outliers in the place of inliers: how many score at most each threshold."""
+        n, m = (total[..., None] for total in self.totals)
+        return Operating((m - self.outliers)[..., ::-1], (n - self.inliers)[..., ::-1])
 
 
 def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
@@ -59,21 +70,70 @@ def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
     at = operating_points(
         numbers(in_scores, "in-distribution scores"), numbers(out_scores, "outlier scores")
     )
-    n, m = at.totals
-    missed, accepted = n - at.inliers, at.outliers
-    # With outliers positive, thresholds rise: the curve is walked from its other end.
-    rejected, lost = (m - at.outliers)[::-1], (n - at.inliers)[::-1]
-    return {
-        "fpr_at_95_tpr": float(at.outliers[np.argmax(20 * at.inliers >= 19 * n)] / m),
-        "fpr_at_95_tpr_out": float(lost[np.argmax(20 * rejected >= 19 * m)] / n),
-        "detection_error": float((m * missed + n * accepted).min() / (2 * n * m)),
-        "detection_error_by_counts": float((missed + accepted).min() / (n + m)),
-        "auroc": _area(at),
-        "aupr_in": _average_precision(at.inliers, at.outliers),
-        "aupr_out": _average_precision(rejected, lost),
-        "aupr_in_prevalence_free": _average_precision(m * at.inliers, n * at.outliers),
-        "aupr_out_prevalence_free": _average_precision(n * rejected, m * lost),
-    }
+    return {name: float(value) for name, value in measured(at).items()}
+
+
+def measured(at: Operating, metrics: Iterable[str] | None = None) -> dict[str, Numbers]:
+    """The metrics of `ood_metrics`, or some of them, each (…).
+
+    >>> float(measured(operating_points(np.array([1.0]), np.array([0.0])), ["auroc"])["auroc"])
+    1.0
+    """
+    return {name: METRICS[name](at) for name in (METRICS if metrics is None else metrics)}
+
+
+def weighted_metrics(
+    scores: Any, positive: Any, metrics: Iterable[str] | None = None
+) -> Callable[[Any], dict[str, Numbers]]:
+    """From weights (k, n) of images to the metrics, each (k,), as if each were there so often.
+
+    `scores` (n,) are of all images, `positive` (n,) says which are inliers. NaN where the weights
+    leave nothing on one side.
+
+    Raises:
+        InputError: no scores, or NaN.
+
+    >>> found = weighted_metrics([3, 2, 1], [1, 1, 0], ["auroc"])(np.array([[1, 0, 2], [0, 1, 1]]))
+    >>> found["auroc"].tolist()
+    [1.0, 1.0]
+    """
+    points = weighted_operating_points(scores, positive)
+    names = tuple(METRICS if metrics is None else metrics)
+    rows = max(1, BLOCK // len(np.asarray(scores)))
+
+    def found(weights: Any) -> dict[str, Numbers]:
+        blocks = (weights[start : start + rows] for start in range(0, len(weights), rows))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts = [measured(points(block), names) for block in blocks]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    return found
+
+
+def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], Operating]:
+    """From weights (k, n) of images to what is accepted at every distinct score, as float64.
+
+    >>> weighted_operating_points([2, 2, 1], [1, 0, 1])(np.array([[1, 4, 3]])).inliers.tolist()
+    [[0.0, 1.0, 4.0]]
+    """
+    ranks = numbers(scores, "scores")
+    order = np.argsort(-ranks, kind="stable")
+    ends = np.flatnonzero(np.append(ranks[order][1:] != ranks[order][:-1], True))
+    inside = np.asarray(positive, dtype=np.float64)[order]
+
+    def points(weights: Any) -> Operating:
+        ranked = np.asarray(weights)[:, order].astype(np.float64)
+        reached = _reached(ranked, ends)
+        inliers = _reached(np.multiply(ranked, inside, out=ranked), ends)
+        return Operating(inliers, reached - inliers)
+
+    return points
+
+
+def _reached(ranked: Numbers, ends: Counts) -> Numbers:
+    """Cumulative weights (k, T) at the last of each tie, after a leading zero."""
+    sums = np.cumsum(ranked, axis=1)[:, ends]
+    return np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)
 
 
 def operating_points(in_scores: Numbers, out_scores: Numbers) -> Operating:
@@ -90,14 +150,58 @@ def operating_points(in_scores: Numbers, out_scores: Numbers) -> Operating:
     )
 
 
-def _area(at: Operating) -> float:
+def _rate_at_95(at: Operating) -> Numbers:
+    """Share of outliers at the highest threshold that at least 95 % of the inliers reach."""
+    n, m = at.totals
+    enough = (20 * at.inliers >= 19 * n[..., None]).argmax(axis=-1)
+    accepted = np.take_along_axis(at.outliers, enough[..., None], axis=-1)[..., 0]
+    return np.asarray(accepted / m)
+
+
+def _detection_error(at: Operating) -> Numbers:
+    """Minimum of ½ (1 − TPR) + ½ FPR."""
+    n, m = at.totals
+    wrong = m[..., None] * (n[..., None] - at.inliers) + n[..., None] * at.outliers
+    return np.asarray(wrong.min(axis=-1) / (2 * n * m))
+
+
+def _detection_error_by_counts(at: Operating) -> Numbers:
+    """Minimum of (misses + false alarms) / all."""
+    n, m = at.totals
+    return np.asarray((n[..., None] - at.inliers + at.outliers).min(axis=-1) / (n + m))
+
+
+def _area(at: Operating) -> Numbers:
     """Area under the ROC curve; its trapezoids count ties half."""
     n, m = at.totals
-    twice = (np.diff(at.outliers) * (at.inliers[1:] + at.inliers[:-1])).sum()
-    return float(twice / (2 * n * m))
+    steps = np.diff(at.outliers, axis=-1) * (at.inliers[..., 1:] + at.inliers[..., :-1])
+    return np.asarray(steps.sum(axis=-1) / (2 * n * m))
 
 
-def _average_precision(positives: Counts, negatives: Counts) -> float:
-    """Σ precision · gain in recall, of cumulative counts that start with 0."""
-    precision = positives[1:] / (positives[1:] + negatives[1:])
-    return float((precision * np.diff(positives)).sum() / positives[-1])
+def _average_precision(at: Operating) -> Numbers:
+    """Σ precision · gain in recall."""
+    positives = at.inliers[..., 1:]
+    # Where nothing is accepted there is no precision, and no gain either.
+    precision = positives / np.maximum(positives + at.outliers[..., 1:], 1)
+    gained = (precision * np.diff(at.inliers, axis=-1)).sum(axis=-1)
+    return np.asarray(gained / at.inliers[..., -1])
+
+
+def _prevalence_free(at: Operating) -> Operating:
+    """The same with as many outliers as inliers, whatever their numbers."""
+    n, m = (total[..., None] for total in at.totals)
+    return Operating(m * at.inliers, n * at.outliers)
+
+
+#: Every metric, by its key.
+METRICS: Mapping[str, Callable[[Operating], Numbers]] = {
+    "fpr_at_95_tpr": _rate_at_95,
+    "fpr_at_95_tpr_out": lambda at: _rate_at_95(at.turned),
+    "detection_error": _detection_error,
+    "detection_error_by_counts": _detection_error_by_counts,
+    "auroc": _area,
+    "aupr_in": _average_precision,
+    "aupr_out": lambda at: _average_precision(at.turned),
+    "aupr_in_prevalence_free": lambda at: _average_precision(_prevalence_free(at)),
+    "aupr_out_prevalence_free": lambda at: _average_precision(_prevalence_free(at.turned)),
+}

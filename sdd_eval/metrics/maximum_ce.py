@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.metrics.calibration import reliability_bins
+from sdd_eval.metrics.arrays import Numbers
+from sdd_eval.metrics.calibration import BinSums, bin_sums
 
 
 def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
@@ -25,5 +26,13 @@ def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> 
     >>> round(maximum_calibration_error([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # .3, .275, .1
     0.3
     """
-    found = reliability_bins(confidence, correct, bins)
-    return float(np.nanmax(np.abs(found.accuracy - found.confidence)))
+    return float(largest_gap(bin_sums(confidence, correct, bins)))
+
+
+def largest_gap(sums: BinSums) -> Numbers:
+    """Maximum calibration error (…) of bins.
+
+    >>> float(largest_gap(bin_sums([1.0, 0.5, 0.5], [1, 1, 1])))
+    0.5
+    """
+    return np.asarray(np.abs(sums.gap).max(axis=-1))

@@ -8,13 +8,19 @@ of selective classification systems" (AUGRC); Hendrycks, Gimpel (2017) (AUROC of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Numbers, numbers
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.metrics.detection import (
+    BLOCK,
+    Operating,
+    measured,
+    weighted_operating_points,
+)
 
 #: The risks at which coverage is measured, and what that is called.
 COVERAGES = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_risk": 0.05}
@@ -44,46 +50,94 @@ def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
     >>> {name: round(value, 4) for name, value in found.items() if name.startswith("a")}
     {'aurc': 0.1458, 'aurc_excess': 0.0833, 'augrc': 0.0938}
     """
-    ranked, right = _ranked(scores, correct)
-    images = len(right)
-    at_end = np.append(ranked[1:] != ranked[:-1], True)
-    wrong = _expected_wrong(1 - right, at_end)
-    accepted = np.arange(1, images + 1)
-    ideal = np.maximum(0, accepted - right.sum())
-    risk = wrong / accepted
-    aurc = risk.mean()
-    found = {
-        "aurc": float(aurc),
-        "aurc_excess": max(0.0, float(aurc - (ideal / accepted).mean())),
-        "augrc": float((wrong.sum() - wrong[-1] / 2) / images**2),
-    }
-    for metric, most in COVERAGES.items():
-        # As counts, so that 1 wrong of 100 is no more than 1 %, whatever .01 is in binary.
-        allowed = accepted[at_end & (wrong <= np.round(accepted * most, 9))]
-        found[metric] = float(allowed.max(initial=0) / images)
-    if 0 < right.sum() < images:
-        apart = ood_metrics(ranked[right == 1], ranked[right == 0])
-        found["misclassification_auroc"] = apart["auroc"]
-        found["misclassification_fpr_at_95_tpr"] = apart["fpr_at_95_tpr"]
+    sure, right = _checked(scores, correct)
+    once = np.ones((1, len(sure)))
+    found = weighted_selective_metrics(sure, right)(once)
+    return {name: float(value[0]) for name, value in found.items() if not np.isnan(value[0])}
+
+
+def weighted_selective_metrics(scores: Any, correct: Any) -> Callable[[Any], dict[str, Numbers]]:
+    """From weights (k, n) of images to `selective_metrics`, each (k,), as if each came so often.
+
+    Where the weights leave only right or only wrong images, AUROC and FPR are NaN. Weights are
+    whole numbers.
+
+    Raises:
+        InputError: see `selective_metrics`.
+
+    >>> found = weighted_selective_metrics([2.0, 1.0], [1, 0])(np.array([[1, 1], [0, 2]]))
+    >>> found["aurc"].tolist()
+    [0.25, 1.0]
+    """
+    sure, right = _checked(scores, correct)
+    points = weighted_operating_points(sure, right)
+    rows = max(1, BLOCK // len(sure))
+
+    def found(weights: Any) -> dict[str, Numbers]:
+        blocks = (weights[start : start + rows] for start in range(0, len(weights), rows))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts = [_measured(points(block)) for block in blocks]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     return found
 
 
-def _ranked(scores: Any, correct: Any) -> tuple[Numbers, Numbers]:
-    """Scores and right ones (1.0 or 0.0), the highest score first."""
+def _measured(at: Operating) -> dict[str, Numbers]:
+    """All metrics of right and wrong images accepted (k, T), thresholds falling."""
+    right, wrong = at.totals
+    images = right + wrong
+    accepted = at.inliers + at.outliers
+    risks = _summed_risks(accepted, at.outliers)
+    # In the best order the risk is 0 among the right ones and then (k − right) / k.
+    harmonic = _harmonic(int(images.max()))
+    best = wrong - right * (_at(harmonic, images) - _at(harmonic, right))
+    sizes, new = np.diff(accepted, axis=-1), np.diff(at.outliers, axis=-1)
+    summed = (at.outliers[:, :-1] * sizes + new * (sizes + 1) / 2).sum(axis=-1)
+    found = {
+        "aurc": risks / images,
+        "aurc_excess": np.maximum(0, (risks - best) / images),
+        "augrc": (summed - wrong / 2) / images**2,
+    }
+    for metric, most in COVERAGES.items():
+        # As counts, so that 1 wrong of 100 is no more than 1 %, whatever .01 is in binary.
+        allowed = at.outliers <= np.round(accepted * most, 9)
+        found[metric] = np.where(allowed, accepted, 0).max(axis=-1) / images
+    apart = measured(at, ("auroc", "fpr_at_95_tpr"))
+    defined = (right > 0) & (wrong > 0)
+    found |= {f"misclassification_{m}": np.where(defined, v, np.nan) for m, v in apart.items()}
+    return found
+
+
+def _summed_risks(accepted: Numbers, wrong: Numbers) -> Numbers:
+    """Σ over k = 1 … n of the expected risk (k,) among the k first, of counts at ends of ties.
+
+    Among equal scores wrong ones come evenly: after N images with A wrong, the j-th of a tie with a
+    share r of wrong ones has the risk (A + j r) / (N + j), whose sum is of harmonic numbers H:
+    r W + (A − r N) (H(N + W) − H(N)) over the W images of the tie.
+    """
+    before, reached = accepted[:, :-1], accepted[:, 1:]
+    sizes = reached - before
+    share = np.divide(np.diff(wrong, axis=-1), sizes, out=np.zeros(sizes.shape), where=sizes > 0)
+    harmonic = _harmonic(int(accepted[:, -1].max()))
+    spread = _at(harmonic, reached) - _at(harmonic, before)
+    return np.asarray((share * sizes + (wrong[:, :-1] - share * before) * spread).sum(axis=-1))
+
+
+def _harmonic(n: int) -> Numbers:
+    """Harmonic numbers H(0) … H(n)."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
+
+
+def _at(table: Numbers, places: Numbers) -> Numbers:
+    found: Numbers = table[places.astype(np.int64)]
+    return found
+
+
+def _checked(scores: Any, correct: Any) -> tuple[Numbers, Numbers]:
+    """Scores, and right ones (1.0 or 0.0)."""
     sure, right = numbers(scores, "scores"), numbers(correct, "correct flags")
     if len(sure) != len(right):
         raise InputError(f"there are {len(sure)} scores and {len(right)} correct flags")
     if ((right != 0) & (right != 1)).any():
         raise InputError("correct flags are 0 or 1 (False or True), and some are neither")
-    order = np.argsort(-sure, kind="stable")
-    return sure[order], right[order]
-
-
-def _expected_wrong(wrong: Numbers, at_end: Any) -> Numbers:
-    """Wrong ones among the k first, k = 1 … n, on average over all orders of equal scores."""
-    ends = np.flatnonzero(at_end)
-    reached = np.cumsum(wrong)[ends]
-    positions = np.concatenate([[0], ends + 1])
-    counts = np.concatenate([[0.0], reached])
-    expected: Numbers = np.interp(np.arange(1, len(wrong) + 1), positions, counts)
-    return expected
+    return sure, right

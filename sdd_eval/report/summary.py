@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     import pandas
 
 #: What may differ between the rows of one mean.
-_OVER = ("checkpoint", "seed", "value", "low", "high", "run", "note", "fingerprint")
+_OVER = (
+    "checkpoint",
+    "seed",
+    "value",
+    "low",
+    "high",
+    "level",
+    "interval",
+    "run",
+    "note",
+    "fingerprint",
+)
 
 #: The columns of `summary.csv` before the axes; `n` counts networks, `images` the images of each.
 SUMMARY = (

@@ -10,6 +10,7 @@ Columns, in this order:
 - group, setting: the checkpoints over whose seeds means are taken, and what sets the group apart
   besides its method. test_set: the clean set behind `dataset`. fingerprint: of the data's content.
 - run: the file of the run, below the reports' folder's `runs`. note: why a row is in no mean.
+- level, interval: of low and high, and how they were made; empty where there are none.
 - then the axes, where the number holds: corruption severity epsilon reading outliers detector
   temperature bins, and whatever others there are, by name.
 """
@@ -52,6 +53,8 @@ COLUMNS = (
     "fingerprint",
     "run",
     "note",
+    "level",
+    "interval",
 )
 AXES = (
     "corruption",
@@ -64,7 +67,7 @@ AXES = (
     "bins",
 )
 
-_NUMBERS = ("sd_dropout", "value", "low", "high")
+_NUMBERS = ("sd_dropout", "value", "low", "high", "level")
 
 
 def tidy(runs: Sequence[Found]) -> pandas.DataFrame:
@@ -135,6 +138,8 @@ def _measured(found: Found, measurement: Measurement) -> dict[str, Any]:
         "unit": measurement.unit,
         "low": measurement.low,
         "high": measurement.high,
+        "level": measurement.level,
+        "interval": measurement.interval,
         "protocol": measurement.protocol,
         "data": origins(found, measurement.at.get("outliers")),
         **at,

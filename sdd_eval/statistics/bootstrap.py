@@ -128,7 +128,7 @@ def basic(
     """
     drawn = np.asarray(replicates, dtype=np.float64)
     drawn = drawn[~np.isnan(drawn)]
-    how = f"basic bootstrap, {len(drawn):,} resamples of the images"
+    how = f"basic bootstrap, {len(drawn):,} seeded resamples of the images"
     if not len(drawn):
         return Interval(math.nan, math.nan, level, how)
     lower, upper = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])

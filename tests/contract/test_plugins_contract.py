@@ -16,6 +16,7 @@ from sdd_eval.data.dataset import Status
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.settings import of_stage
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe
@@ -97,8 +98,25 @@ def test_scoring_needs_nothing_but_the_stored_arrays(name, runs, tmp_path):
 def test_a_setting_of_scoring_shows_at_what_it_changes(name, runs):
     evaluator = plugins.load("evaluators", name)()
     for setting, value in of_stage(evaluator, "score").items():
+        if isinstance(value, Intervals):
+            levels = {m.level for m in runs[name].measurements if m.interval}
+            assert levels == {value.level}
+            continue
         shown = [m.at[setting] for m in runs[name].measurements if setting in m.at]
         assert not shown if value == () else value in shown, setting
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_an_interval_lies_about_its_number_and_says_how_it_was_made(name, runs):
+    told = [m for m in runs[name].measurements if m.interval]
+    for measured in told:
+        assert 0 < measured.level < 1
+        assert measured.interval.endswith("same network, new images")
+        assert measured.low <= measured.high, measured
+        if measured.interval.startswith("Wilson"):
+            assert measured.low <= measured.value <= measured.high, measured
+        if measured.unit == "fraction":
+            assert 0 <= measured.low <= measured.high <= 1, measured
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

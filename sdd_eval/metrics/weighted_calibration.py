@@ -1,0 +1,160 @@
+"""Calibration errors of images that count with weights: what an error is in many resamples at once.
+
+Each function takes what its namesake takes and returns a function from weights (k, n), how often
+each of the n images counts, to the k errors of `np.repeat`ed images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.metrics.adaptive_ece import sizes_of
+from sdd_eval.metrics.arrays import Numbers, class_indices
+from sdd_eval.metrics.calibration import (
+    at_least_one,
+    bin_index,
+    confidences_and_flags,
+    expected_gap,
+    weighted_bin_sums,
+)
+from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
+from sdd_eval.metrics.logits import Matrix, blocks, logit_matrix
+from sdd_eval.metrics.maximum_ce import largest_gap
+from sdd_eval.metrics.smooth_ece import smooth_ece_of_waves, waves_of
+
+Errors = Callable[[Any], Numbers]
+
+#: The errors that `equal_width_errors` gives, in the order of its columns.
+EQUAL_WIDTH = ("ece", "mce", "ece_debiased", "ece_debiased_l2")
+#: Cells of the smooth error's grid here: its kernel is wider than several of them.
+CELLS = 512
+#: Values of a part of the classes' bins that are held at once: 64 MiB of float32.
+HELD = 1 << 24
+
+
+def equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
+    """ECE, MCE and the two debiased errors, (k, 4).
+
+    >>> equal_width_errors([0.75, 0.75], [1, 0], 2)(np.array([[1, 1], [2, 0]]))[:, 0].tolist()
+    [0.25, 0.25]
+    """
+    sums = weighted_bin_sums(confidence, correct, bins)
+
+    def errors(weights: Any) -> Numbers:
+        found = sums(weights)
+        makers = (expected_gap, largest_gap, debiased_gap, debiased_root_square)
+        return np.stack([make(found) for make in makers], axis=-1)
+
+    return errors
+
+
+def weighted_ece(confidence: Any, correct: Any, bins: int = 10) -> Errors:
+    """`calibration.ece`, (k,).
+
+    >>> weighted_ece([0.75, 0.75], [1, 0], 2)(np.array([[1, 1], [2, 0]])).tolist()
+    [0.25, 0.25]
+    """
+    sums = weighted_bin_sums(confidence, correct, bins)
+    return lambda weights: expected_gap(sums(weights))
+
+
+def weighted_adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> Errors:
+    """`adaptive_ece`, (k,). Weights are whole numbers.
+
+    >>> weighted_adaptive_ece([0.9, 0.8], [1, 0], 2)(np.array([[1, 1], [2, 0]])).round(6).tolist()
+    [0.45, 0.1]
+    """
+    at_least_one(bins)
+    sure, right = confidences_and_flags(confidence, correct)
+    order = np.argsort(sure, kind="stable")
+    # Equal confidences share what is right: only what is known at their last counts.
+    last = np.flatnonzero(np.append(sure[order][1:] != sure[order][:-1], True))
+    residual = (right - sure)[order]
+
+    def errors(weights: Any) -> Numbers:
+        ranked = np.asarray(weights)[:, order]
+        reached = _from_zero(np.cumsum(ranked, axis=1, dtype=np.float64)[:, last])
+        gaps = _from_zero(np.cumsum(ranked * residual, axis=1)[:, last])
+        found = np.empty(len(ranked))
+        for row, (counts, gap) in enumerate(zip(reached, gaps, strict=True)):
+            cuts = np.cumsum([0, *sizes_of(round(counts[-1]), bins)])
+            found[row] = np.abs(np.diff(np.interp(cuts, counts, gap))).sum() / counts[-1]
+        return found
+
+    return errors
+
+
+def _from_zero(sums: Numbers) -> Numbers:
+    """Cumulative sums (k, n) after a leading zero."""
+    return np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)
+
+
+def weighted_classwise_ece(logits: Any, labels: Any, bins: int = 10) -> Errors:
+    """`classwise_ece`, (k,), in float32: a matrix product over images.
+
+    >>> errors = weighted_classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 1])
+    >>> errors(np.array([[1, 1], [2, 0]])).tolist()
+    [0.0, 0.5]
+    """
+    at_least_one(bins)
+    values = logit_matrix(logits)
+    images, classes = values.shape
+    truth = class_indices(labels, images=images, classes=classes)
+    probabilities = _probabilities(values)
+    step = max(1, HELD // (images * bins))
+
+    def parts() -> Iterator[NDArray[np.float32]]:
+        for start in range(0, classes, step):
+            own = probabilities[:, start : start + step]
+            yield _residuals(own, truth - start, bins)
+
+    kept = list(parts()) if step >= classes else None
+
+    def errors(weights: Any) -> Numbers:
+        counts = np.asarray(weights, dtype=np.float32)
+        total = np.zeros(len(counts))
+        for part in kept if kept is not None else parts():
+            total += np.abs(counts @ part).sum(axis=1, dtype=np.float64)
+        return np.asarray(total / (counts.sum(axis=1, dtype=np.float64) * classes))
+
+    return errors
+
+
+def _probabilities(values: Matrix) -> NDArray[np.float32]:
+    """Softmax (n, classes) at T = 1."""
+    found = np.empty(values.shape, dtype=np.float32)
+    for rows, block in blocks(values):
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        found[rows] = block / block.sum(axis=1, keepdims=True)
+    return found
+
+
+def _residuals(
+    probabilities: NDArray[np.float32], truth: NDArray[np.int64], bins: int
+) -> NDArray[np.float32]:
+    """What each image adds to each bin of each class (n, filled bins): probability − [label]."""
+    images, classes = probabilities.shape
+    index = bin_index(probabilities.astype(np.float64), bins)
+    residual = probabilities.copy()
+    here = np.flatnonzero((truth >= 0) & (truth < classes))
+    residual[here, truth[here]] -= 1
+    columns = np.zeros((images, classes, bins), dtype=np.float32)
+    np.put_along_axis(columns, index[:, :, None], residual[:, :, None], axis=2)
+    filled = np.bincount((np.arange(classes) * bins + index).ravel(), minlength=classes * bins) > 0
+    return np.ascontiguousarray(columns.reshape(images, -1)[:, filled])
+
+
+def weighted_smooth_ece(confidence: Any, correct: Any) -> Errors:
+    """`smooth_ece`, (k,), on a coarser grid that changes it by less than 1 % of itself.
+
+    >>> weighted_smooth_ece([0.5, 0.5], [1, 1])(np.array([[1, 1], [2, 0]])).round(4).tolist()
+    [0.5, 0.5]
+    """
+    sure, right = confidences_and_flags(confidence, correct)
+    waves = waves_of(sure, right - sure, CELLS)
+    return lambda weights: smooth_ece_of_waves(waves(np.asarray(weights)))

@@ -1,0 +1,102 @@
+"""A metric under weights is the metric of images that are there so often."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classwise_ece import classwise_ece
+from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
+from sdd_eval.metrics.detection import ood_metrics, weighted_metrics
+from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
+from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.metrics.weighted_calibration import (
+    equal_width_errors,
+    weighted_adaptive_ece,
+    weighted_classwise_ece,
+    weighted_ece,
+    weighted_smooth_ece,
+)
+
+#: Scores with many ties, a flag and a count of each image; some images are not there at all.
+images = st.lists(
+    st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 4)), min_size=2, max_size=40
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(images)
+def test_detection_is_exact_under_ties_and_weights(drawn):
+    scores, inside, counts = map(np.array, zip(*drawn, strict=True))
+    repeated, flags = np.repeat(scores, counts), np.repeat(inside, counts)
+    found = weighted_metrics(scores, inside)(counts[None].astype(np.float32))
+    if 0 < flags.sum() < len(flags):
+        expected = ood_metrics(repeated[flags], repeated[~flags])
+        assert {k: v[0] for k, v in found.items()} == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=150)
+@given(images)
+def test_selective_prediction_is_exact_under_ties_and_weights(drawn):
+    scores, right, counts = map(np.array, zip(*drawn, strict=True))
+    if counts.sum() == 0:
+        return
+    found = weighted_selective_metrics(scores, right)(counts[None].astype(np.float32))
+    expected = selective_metrics(np.repeat(scores, counts), np.repeat(right, counts))
+    defined = {k: v[0] for k, v in found.items() if not np.isnan(v[0])}
+    assert defined == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.fixture
+def weighted():
+    """Confidences with ties and saturation, what is right, and counts of five resamples."""
+    random = np.random.default_rng(0)
+    confidence = np.concatenate([random.uniform(0.1, 1, 150).round(2), [1.0] * 10])
+    correct = random.random(160) < confidence**2
+    counts = random.integers(0, 3, (5, 160))
+    return confidence, correct, counts.astype(np.float32)
+
+
+def repeated(confidence, correct, counts):
+    times = counts.astype(int)
+    return np.repeat(confidence, times), np.repeat(correct, times)
+
+
+@pytest.mark.parametrize("bins", [1, 7, 10])
+def test_calibration_errors_are_those_of_repeated_images(weighted, bins):
+    confidence, correct, counts = weighted
+    metrics = (ece, maximum_calibration_error, debiased_ece, debiased_l2_calibration_error)
+    found = equal_width_errors(confidence, correct, bins)(counts)
+    adaptive = weighted_adaptive_ece(confidence, correct, bins)(counts)
+    for row, times in enumerate(counts):
+        again = repeated(confidence, correct, times)
+        assert found[row] == pytest.approx([metric(*again, bins) for metric in metrics])
+        assert adaptive[row] == pytest.approx(adaptive_ece(*again, bins))
+    assert weighted_ece(confidence, correct, bins)(counts) == pytest.approx(found[:, 0])
+
+
+def test_the_smooth_error_on_a_coarse_grid_is_within_one_percent(weighted):
+    confidence, correct, counts = weighted
+    found = weighted_smooth_ece(confidence, correct)(counts)
+    for row, times in enumerate(counts):
+        expected = smooth_ece(*repeated(confidence, correct, times))
+        assert found[row] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("held", [1 << 24, 500])
+def test_the_classwise_error_is_that_of_repeated_images_also_in_parts(monkeypatch, held):
+    from sdd_eval.metrics import weighted_calibration
+
+    monkeypatch.setattr(weighted_calibration, "HELD", held)
+    random = np.random.default_rng(1)
+    logits, labels = random.normal(0, 3, (80, 6)), random.integers(0, 6, 80)
+    counts = random.integers(0, 3, (4, 80))
+    found = weighted_classwise_ece(logits, labels, 8)(counts)
+    for row, times in enumerate(counts):
+        expected = classwise_ece(np.repeat(logits, times, axis=0), np.repeat(labels, times), 8)
+        assert found[row] == pytest.approx(expected, rel=1e-4)
