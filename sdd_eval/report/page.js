@@ -82,12 +82,15 @@
       box.setAttribute("aria-label", box.textContent);
       box.replaceChildren(); // the browser's own tip would cover this one
     }
+    // Listeners sit on the HTML around it: an SVG element that has any becomes a stop of Tab.
+    const drawing = group.closest(".drawing");
     const isBox = (event) => event.target.parentNode === group;
-    group.addEventListener("pointerover", (event) => isBox(event) && show(event.target));
-    group.addEventListener("pointerout", hide);
-    group.addEventListener("focusin", (event) => show(event.target));
-    group.addEventListener("focusout", hide);
-    group.addEventListener("keydown", (event) => {
+    drawing.addEventListener("pointerover", (event) => isBox(event) && show(event.target));
+    drawing.addEventListener("pointerout", hide);
+    drawing.addEventListener("focusin", (event) => isBox(event) && show(event.target));
+    drawing.addEventListener("focusout", hide);
+    drawing.addEventListener("keydown", (event) => {
+      if (!isBox(event)) return;
       const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
       const at = boxes.indexOf(event.target);
       let next = at + (steps[event.key] ?? 0);

@@ -1,0 +1,87 @@
+"""A synthetic report opened in Debian's Chromium, if that and Playwright are installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+#: Nothing that Chromium does by itself: no updates, no first-run pages, no sandbox for root.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The module that makes runs in the real format."""
+    name, place = "synthetic_runs", Path(__file__).parents[1] / "report" / "synthetic_runs.py"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, place)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; without it, or without Playwright, the tests are skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of three methods with all evaluators, one name hostile, one number missing."""
+    from sdd_eval.report.write import write_report
+
+    nasty = "<script>alert('x')</script> \u202eabc"
+    odd = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="odd")
+    nets = [*synthetic.pair(), odd]
+    runs = [make(net) for net in nets[:-1] for make in synthetic.MAKERS.values()]
+    runs.append(synthetic.accuracy_run(nets[-1]))
+    return write_report(synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs))
+
+
+class Opened:
+    """A page, what it asked for, and what it said on the console."""
+
+    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
+        """Open the page."""
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(path.as_uri())
+
+
+@pytest.fixture
+def opened(browser: Any, report: Path) -> Iterator[Opened]:
+    """The report at the width of a desk."""
+    found = Opened(browser, report, viewport={"width": 1280, "height": 900})
+    yield found
+    found.context.close()

@@ -1,0 +1,220 @@
+"""The report as people use it: read, sorted, filtered, hovered over, by keyboard, on paper."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCREENS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
+
+
+def column(page: Any, index: int) -> list[str]:
+    """The values of a column of the headline table, from top to bottom."""
+    found: list[str] = page.eval_on_selector_all(
+        "#headline-table tbody tr",
+        f"rows => rows.filter(r => !r.hidden).map(r => r.children[{index}].dataset.value)",
+    )
+    return found
+
+
+def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(opened: Any, report: Path) -> None:
+    opened.page.wait_for_load_state("networkidle")
+    opened.page.locator("summary").first.click()
+    assert opened.asked == [report.as_uri()]
+    assert opened.said == []
+
+
+def test_a_script_that_is_not_the_pages_own_does_not_run(opened: Any) -> None:
+    opened.page.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.bad = 1';"
+        " document.body.append(s); }"
+    )
+    assert opened.page.evaluate("() => window.bad") is None
+    assert any("Content Security Policy" in text for text in opened.said)
+
+
+def test_a_click_on_a_title_sorts_by_its_numbers_and_missing_ones_come_last(opened: Any) -> None:
+    page = opened.page
+    title = page.get_by_role("button", name=re.compile("^ECE"))
+    head = page.locator("th", has=title)
+    index = page.eval_on_selector_all(
+        "#headline-table thead th", "heads => heads.map(h => h.innerText)"
+    )
+    place = next(i for i, text in enumerate(index) if text.startswith("ECE"))
+    for direction, sign in (("ascending", 1), ("descending", -1)):
+        title.click()
+        assert head.get_attribute("aria-sort") == direction
+        values = column(page, place)
+        known = [sign * float(value) for value in values if value]
+        assert known == sorted(known)
+        assert len(known) == 2
+        assert values[-1] == ""
+
+
+def test_words_sort_by_the_alphabet(opened: Any) -> None:
+    opened.page.get_by_role("button", name="method").click()
+    names = column(opened.page, 0)
+    assert len(names) == 3
+    assert [name for name in names if "script" not in name] == ["CE", "CE + SD-Dropout λ 0.1"]
+
+
+def test_the_filter_keeps_the_rows_with_its_words(opened: Any) -> None:
+    opened.page.get_by_role("searchbox").fill("dropout ce")
+    assert column(opened.page, 0) == ["CE + SD-Dropout λ 0.1"]
+    assert opened.page.locator("#headline-count").inner_text() == "1 of 3 rows"
+    opened.page.get_by_role("searchbox").fill("")
+    assert len(column(opened.page, 0)) == 3
+
+
+@pytest.mark.parametrize(("name", "word"), [("CSV", "Accuracy mean"), ("LaTeX", r"\toprule")])
+def test_the_table_is_copied(opened: Any, name: str, word: str) -> None:
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened.page.get_by_text("Copy this table as CSV or LaTeX").click()
+    opened.page.get_by_role("button", name=f"Copy as {name}").click()
+    opened.page.get_by_text("Copied.").wait_for()
+    assert word in opened.page.evaluate("() => navigator.clipboard.readText()")
+
+
+def test_a_value_shows_on_hover_and_goes(opened: Any) -> None:
+    page = opened.page
+    box = page.locator("figure:has(#corruption_heatmap) .double g.values rect").nth(7)
+    box.scroll_into_view_if_needed()
+    box.hover()
+    told = page.locator("#tip").inner_text()
+    assert re.fullmatch(r"CE, shot noise, Severity 3: \d\d\.\d %", told)
+    page.mouse.move(1, 1)
+    assert page.locator("#tip").is_hidden()
+
+
+def test_the_box_of_a_value_lies_on_what_it_is_of(opened: Any) -> None:
+    """The first cell of the heat map is hit in its middle, where its number is written."""
+    page = opened.page
+    first = page.locator("figure:has(#corruption_heatmap) .double g.values rect").first
+    cell = page.locator("figure:has(#corruption_heatmap) .double g[aria-hidden] g path").first
+    assert first.count() == cell.count() == 1
+    values, figure = first.bounding_box(), page.locator(".double svg").first.bounding_box()
+    assert values["width"] > 20
+    assert values["x"] > figure["x"]
+
+
+def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(opened: Any) -> None:
+    page = opened.page
+    figures = page.locator("figure").count()
+    assert page.locator('.double g.values [tabindex="0"]').count() == figures == 11
+    group = page.locator("figure:has(#fgsm_curve) .double g.values rect")
+    group.first.focus()
+    words = [page.locator("#tip").inner_text()]
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "End", "Home"):
+        page.keyboard.press(key)
+        words.append(page.locator("#tip").inner_text())
+    assert words[0] == words[5] != words[1]
+    assert words[1] == words[3] != words[2]
+    assert words[0].startswith("As the authors ran it, CE, ε 0")
+    assert words[4].startswith("Pixel space")
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+
+
+@pytest.mark.slow
+def test_the_keyboard_reaches_everything_that_a_mouse_does(opened: Any) -> None:
+    page = opened.page
+    page.locator("summary", has_text="Copy this table").click()
+    page.evaluate("() => document.activeElement.blur()")
+    wanted = page.evaluate(
+        "() => { const all = [...document.querySelectorAll('a[href], button, input, summary, "
+        'pre, .scroll, .double g.values [tabindex="0"]\')];'
+        " const seen = all.filter(e => e.checkVisibility()); seen.forEach((e, i) => {"
+        " e.dataset.stop = i; }); return seen.length; }"
+    )
+    page.evaluate(
+        "() => { window.reached = new Set(); addEventListener('focusin', e => {"
+        " if (e.target.dataset.stop) reached.add(Number(e.target.dataset.stop)); }); }"
+    )
+    for _ in range(2 * wanted):
+        page.keyboard.press("Tab")
+    reached = set(page.evaluate("() => [...reached]"))
+    assert set(range(wanted)) == reached
+    assert wanted > 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("screen", "scheme"), [("phone", "dark"), ("desk", "light")])
+def test_axe_finds_no_serious_fault(browser: Any, report: Path, screen: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    context = browser.new_context(
+        viewport=SCREENS[screen], color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = axe.Axe().run(page).response["violations"]
+    context.close()
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in serious]
+
+
+@pytest.mark.parametrize(("screen", "scheme"), [("phone", "dark"), ("desk", "light")])
+def test_the_page_fits_the_screen(
+    browser: Any, report: Path, tmp_path: Path, screen: str, scheme: str
+) -> None:
+    context = browser.new_context(viewport=SCREENS[screen], color_scheme=scheme)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.evaluate("() => document.documentElement.scrollWidth") == SCREENS[screen]["width"]
+    shown, hidden = ("single", "double") if screen == "phone" else ("double", "single")
+    assert page.locator(f".drawing.{shown} svg").first.is_visible()
+    assert page.locator(f".drawing.{hidden} svg").first.is_hidden()
+    width = page.locator(f".drawing.{shown} svg").first.bounding_box()["width"]
+    assert width > 0.8 * min(SCREENS[screen]["width"], 795)
+    paper = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(18, 19, 20)") == (scheme == "dark")
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert (tmp_path / "page.png").stat().st_size > 100_000
+    context.close()
+
+
+def test_on_a_phone_the_values_have_the_words_of_the_wide_drawing(
+    browser: Any, report: Path
+) -> None:
+    context = browser.new_context(viewport=SCREENS["phone"], has_touch=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    box = page.locator("figure:has(#corruption_bars) .single g.values rect").first
+    box.scroll_into_view_if_needed()
+    box.tap()
+    assert page.locator("#tip").inner_text().startswith("CE, gaussian noise: ")
+    assert not page.locator('g.values rect:not([aria-label]), g.values rect[aria-label=""]').count()
+    context.close()
+
+
+def test_without_scripts_everything_can_be_read(browser: Any, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("#headline-table tbody tr").count() == 3
+    assert page.locator(".tools").is_hidden()
+    first = page.locator("figure:has(#corruption_heatmap) .double g.values title").first
+    assert "gaussian noise" in str(first.text_content())
+    context.close()
+
+
+def test_print_has_all_figures_and_cuts_none(opened: Any, tmp_path: Path) -> None:
+    page = opened.page
+    page.emulate_media(media="print")
+    assert page.locator(".drawing.double svg").count() == 11
+    high = page.eval_on_selector_all(
+        ".drawing.double svg", "all => Math.max(...all.map(e => e.getBoundingClientRect().height))"
+    )
+    assert high < 269 / 25.4 * 96, "a figure fits on a page of A4 within its margins"
+    assert page.locator(".drawing.single svg").first.is_hidden()
+    assert page.locator("button.copy").first.is_hidden()
+    breaks = page.eval_on_selector_all(
+        "figure", "all => all.map(e => getComputedStyle(e).breakInside)"
+    )
+    assert set(breaks) == {"avoid"}
+    content = page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 5
