@@ -44,8 +44,15 @@ class Part:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print each table and write it as CSV and LaTeX."""
-    title = "Measured numbers beside the paper's, table by table."
+    """Print each table and write it as CSV and LaTeX; `claims` has flags of its own."""
+    if arguments and arguments[0] == "claims":
+        from sdd_eval.cli.paper_claims import run_claims
+
+        return run_claims(arguments[1:])
+    title = (
+        "Measured numbers beside the paper's, table by table. `sdd-eval paper claims` measures "
+        "what the text claims and no table shows."
+    )
     flags = parse(Flags, arguments, "paper", title)
     empty = [cell for part in _parts(flags) for cell in _shown(part)]
     if flags.complete and empty:

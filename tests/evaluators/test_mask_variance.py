@@ -1,0 +1,74 @@
+"""The variance of logits over dropout masks against masks that are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.mask_variance import MaskVariance
+from sdd_eval.models.features import logits_and_features
+from sdd_eval.training.methods.sd_dropout import dropped
+
+
+@pytest.fixture
+def subject(network, subject_of, images_of):
+    def make(model=None):
+        sets = {"far": images_of(30, classes=0, seed=5, name="far")}
+        return subject_of(model or network(), images_of(20), sets=sets)
+
+    return make
+
+
+def told(evaluator, arrays):
+    return {(m.metric, m.at.get("outliers")): m for m in evaluator.score(arrays)}
+
+
+@pytest.mark.parametrize("drop", [0.5, 0.2])
+def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
+    model = network()
+    here = subject(model)
+    evaluator = MaskVariance(outliers=("far",), drop=drop)
+    rows = told(evaluator, evaluator.collect(here))
+    for images, name in ((here.data, None), (here.sets["far"], "far")):
+        pixels = next(images.batches(len(images))).float() / 255
+        logits, features = logits_and_features(model, pixels)
+        last = model.body[-1]
+        draws = torch.Generator().manual_seed(1)
+        drawn = torch.stack([last(dropped(features, drop, draws)) for _ in range(3000)])
+        variance = drawn.var(dim=0).mean(dim=1)
+        assert rows["mask_variance", name].value == pytest.approx(float(variance.mean()), rel=0.05)
+        relative = (variance / logits.var(dim=1, unbiased=False)).mean()
+        found = rows["mask_variance_relative", name]
+        assert found.value == pytest.approx(float(relative), rel=0.05)
+        assert found.low < found.value < found.high
+    ratio = rows["mask_variance", "far"].value / rows["mask_variance", None].value
+    assert rows["mask_variance_ratio", "far"].value == pytest.approx(ratio)
+
+
+def test_the_rate_is_another_scoring_and_no_other_pass(subject):
+    arrays = MaskVariance(outliers=("far",)).collect(subject())
+    half, fifth = (told(MaskVariance(drop=d), arrays)["mask_variance", None] for d in (0.5, 0.2))
+    assert fifth.value == pytest.approx(half.value * 0.25)
+    assert told(MaskVariance(drop=0.0), arrays)["mask_variance", None].value == 0.0
+
+
+def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, network):
+    small, large = (
+        told(each, each.collect(subject(network(scale=scale))))
+        for scale in (1.0, 3.0)
+        for each in [MaskVariance(outliers=("far",))]
+    )
+    plain, relative = ("mask_variance", None), ("mask_variance_relative", None)
+    assert large[plain].value == pytest.approx(9 * small[plain].value, rel=1e-4)
+    assert large[relative].value == pytest.approx(small[relative].value, rel=1e-4)
+
+
+def test_what_cannot_be_is_refused(subject):
+    with pytest.raises(InputError, match="--outliers is empty"):
+        MaskVariance().collect(subject())
+    with pytest.raises(InputError, match="no linear layer"):
+        MaskVariance(outliers=("far",)).collect(subject(torch.nn.Flatten()))
+    with pytest.raises(InputError, match="--drop is 1"):
+        MaskVariance(drop=1.0).score({"squares": np.ones(2), "spread": np.ones(2)})

@@ -1,0 +1,69 @@
+"""`sdd-eval paper claims`: what stands in no table of the paper's."""
+
+from __future__ import annotations
+
+import pandas
+import pytest
+
+from sdd_eval.cli import exit_code
+
+STUDY = """
+[recipe]
+dataset = "digits"
+arch = "small_cnn"
+standardisation = "digits"
+augmentation = "none"
+epochs = 1
+[[train]]
+sd_dropout = [0.0, 0.1]
+[[evaluate]]
+evaluator = "mask_variance"
+[[evaluate]]
+evaluator = "corruption"
+settings = { corruptions = ["snow", "fog"] }
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
+    flags = ["--arch", "resnet8", "--batch-size", "4", "--steps", "1"]
+    assert exit_code(["paper", "claims", *flags]) == 0
+    written = pandas.read_csv(here / "reports/paper/claims-cost.csv").set_index("method")
+    assert written.loc["ce", "× CE"] == 1
+    assert {"ce + sdd", "dml", "byot + sdd", "r_drop"} <= set(written.index)
+    assert written.loc["dml", "× CE "] == pytest.approx(2, abs=0.1)
+    assert "Cost of training beside cross-entropy" in capsys.readouterr().out
+
+
+def test_a_study_tells_of_masks_and_corruptions(here, capsys):
+    (here / "masks.toml").write_text(STUDY)
+    assert exit_code(["batch", "masks.toml", "--limit", "40"]) == 0
+    capsys.readouterr()
+    assert exit_code(["paper", "claims", "masks", "--no-cost"]) == 0
+    said = capsys.readouterr().out
+    folder = here / "reports/masks/paper"
+    variance = pandas.read_csv(folder / "claims-variance.csv")
+    assert list(variance["images"]) == ["digits", "photo_patches", "uniform", "gaussian"] * 2
+    assert (variance["relative variance"] > 0).all()
+    corruptions = pandas.read_csv(folder / "claims-corruptions.csv")
+    assert list(corruptions["corruption"]) == ["snow", "fog", "of 2"]
+    assert "1 against 1 networks" in said
+    assert not (folder / "claims-cost.csv").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_without_such_runs_says_how_to_make_them(capsys):
+    assert exit_code(["paper", "claims", "nowhere", "--no-cost"]) == 2
+    assert "there is no study nowhere" in capsys.readouterr().err
+    assert exit_code(["batch", "paper/table-13", "--small", "--limit", "20"]) == 0
+    capsys.readouterr()
+    assert exit_code(["paper", "claims", "paper-table-13-small", "--no-cost"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing measured: sdd-eval mask-variance CHECKPOINT" in said
+    assert "nothing measured: sdd-eval corruption CHECKPOINT" in said
