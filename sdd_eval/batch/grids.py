@@ -9,13 +9,13 @@ from typing import Any
 
 from sdd_eval.batch.node import Node
 from sdd_eval.records import Recipe, decode
-from sdd_eval.training.recipes import checked, differing, method_of
+from sdd_eval.training.recipes import checked, method_of
 from sdd_eval.training.recipes import checkpoint_name as plain_name
 
 #: What a table of trainings may say: the fields of a recipe, but the seed in the plural.
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 #: Fields that are lists themselves: of them a list of lists is a grid.
-LISTS = ("milestones",)
+LISTS = ("milestones", "probe_epochs")
 #: Fields that are part of a checkpoint's plain name, or that change no number of it.
 _NAMED = ("dataset", "arch", "method", "sd_dropout", "seed")
 #: Fields that are worth words in a name; the rest of what differs becomes a key.
@@ -78,7 +78,8 @@ def checkpoint_name(recipe: Recipe) -> str:
     from sdd_eval.store import key_of
 
     usual = checked(Recipe(method=recipe.method))
-    pairs = {name: own for name, (own, _) in differing(recipe, usual).items() if name not in _NAMED}
+    fields = [name for name in FIELDS if getattr(recipe, name) != getattr(usual, name)]
+    pairs = {name: getattr(recipe, name) for name in fields if name not in _NAMED}
     told = [f"{name.replace('_', '')}{pairs.pop(name)}" for name in _TOLD if name in pairs]
     options = recipe.method_options if "method_options" in pairs else {}
     pairs.pop("method_options", None)

@@ -42,6 +42,7 @@ def evaluate_checkpoint(
     from sdd_eval.training import checkpoints
 
     request, card, inputs = _asked(checkpoint, request)
+    bring_history(checkpoint, card, request.study)
     inputs = inputs.with_runs(_scored_against(request, card, inputs, progress))
     path = _run_path(request, card, inputs)
     stored = _whole(path)
@@ -94,7 +95,6 @@ def _asked(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
     checkpoints.verify(checkpoint, card)
     # Its folder is what it is called by: a copy must not pass for the original.
     card = dataclasses.replace(card, name=checkpoint.resolve().name)
-    bring_history(checkpoint, card, request.study)
     inputs = inputs_of(request, card, checkpoint.absolute().parent)
     return dataclasses.replace(request, limit=inputs.limit(request.limit)), card, inputs
 

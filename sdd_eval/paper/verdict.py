@@ -22,6 +22,7 @@ SEEDS = 3
 _FREE = frozenset(
     {
         *("seed", "precision", "channels_last", "compile", "deterministic"),
+        *("probe_epochs", "probe_images"),
         *("dataset", "arch", "method", "method_options", "position", "direction", "hidden_layers"),
     }
 )

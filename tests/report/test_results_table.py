@@ -179,3 +179,15 @@ def test_rows_are_found_again_in_a_table_read_from_csv(synthetic: ModuleType) ->
         {"corruption": "fog", "severity": None},
     ):
         assert len(where(read, **place)) == len(where(results, **place)) > 0
+
+
+def test_a_recipe_of_before_a_field_was_there_is_the_same_group(synthetic):
+    import dataclasses
+
+    new = synthetic.accuracy_run(synthetic.network(0.0, 0))
+    old = synthetic.accuracy_run(synthetic.network(0.0, 1))
+    card = {k: v for k, v in old.provenance["card"].items() if not k.startswith("probe")}
+    assert len(card) < len(new.provenance["card"])
+    old = dataclasses.replace(old, provenance={**old.provenance, "card": card})
+    table, _ = synthetic.table([new, old])
+    assert set(table["group"]) == {"CE"}
