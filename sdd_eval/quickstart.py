@@ -65,6 +65,7 @@ class Places:
 def jobs(places: Places, *, limit: int | None = None, command: str = "") -> Iterator[Job]:
     """Train six networks, then ask each all questions; what is done already takes no time."""
     from sdd_eval.evaluation import Request
+    from sdd_eval.evaluation.outputs import outputs_folder
 
     recipes = [replace(RECIPE, sd_dropout=w, seed=s) for s in SEEDS for w in WEIGHTS]
     for recipe in recipes:
@@ -78,6 +79,7 @@ def jobs(places: Places, *, limit: int | None = None, command: str = "") -> Iter
                 limit=limit,
                 device=places.device,
                 command=command,
+                cache=outputs_folder(),
             )
             yield _evaluation(recipe, request, seconds, places)
 

@@ -90,13 +90,17 @@ def data_sets(runs: Iterable[Found]) -> list[DataSet]:
 
 
 def surroundings(runs: Iterable[Found]) -> list[tuple[str, str]]:
-    """Versions of packages, devices, threads and machines; all values where runs differ."""
+    """Versions of packages, machines and arithmetic; all values where runs differ."""
     values: dict[str, list[str]] = {}
     for each in runs:
         told = each.run.provenance
         versions = told.get("versions")
         facts = dict(versions) if isinstance(versions, Mapping) else {}
-        facts |= {name: told.get(name) for name in ("machine", "device", "threads")}
+        facts |= {name: told.get(name) for name in ("machine", "device", "threads", "tf32")}
+        folding = told.get("folding")
+        if isinstance(folding, Mapping):
+            folded, norms = folding.get("folded"), folding.get("batch_norms")
+            facts["batch norms folded"] = f"{folded} of {norms}"
         for name, value in facts.items():
             values.setdefault(str(name), []).append(setting(value))
     return [(name, ", ".join(_distinct(found))) for name, found in values.items()]
