@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sdd_eval import store
@@ -82,11 +83,8 @@ def _absent(name: str, places: Places) -> str:
     return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
 
 
-def _epochs(history: object) -> int:
+def _epochs(history: Path) -> int:
     """How many epochs a training has behind it."""
-    from pathlib import Path
-
-    assert isinstance(history, Path)
     try:
         return max(0, len(history.read_text(encoding="utf-8").splitlines()) - 1)
     except OSError:

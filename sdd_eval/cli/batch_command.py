@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         print(_plan_told(planned))
         return 0
     outcomes = _run(flags, study, planned, places)
-    print(_told(outcomes, places))
+    print(_told(outcomes, places, _choices(study, places)))
     return 0 if all(each.good for each in outcomes) else 1
 
 
@@ -181,13 +181,21 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} d"
 
 
-def _told(outcomes: Sequence[Outcome], places: Places) -> str:
+def _choices(study: Study, places: Places) -> list[str]:
+    """What the study chooses, a line each."""
+    from sdd_eval.batch.choice import choices, told
+
+    return [told(each) for each in choices(study, places.checkpoints)] if study.varied else []
+
+
+def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) -> str:
     """The end: the numbers if there are any, what was done, and what failed and why."""
     from sdd_eval.batch.folder import FAILURES
     from sdd_eval.report.headline import headline_text
     from sdd_eval.store import run_paths
 
     lines = [headline_text(places.study), ""] if run_paths(places.study) else []
+    lines += chosen
     count: dict[str, int] = {}
     for each in outcomes:
         count[each.result] = count.get(each.result, 0) + 1

@@ -44,14 +44,18 @@ class Part:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print each table and write it as CSV and LaTeX; `claims` has flags of its own."""
+    """Print each table and write it as CSV and LaTeX; two words have flags of their own."""
     if arguments and arguments[0] == "claims":
         from sdd_eval.cli.paper_claims import run_claims
 
         return run_claims(arguments[1:])
+    if arguments and arguments[0] == "figure-1":
+        from sdd_eval.cli.paper_figure import run_figure
+
+        return run_figure(arguments[1:])
     title = (
         "Measured numbers beside the paper's, table by table. `sdd-eval paper claims` measures "
-        "what the text claims and no table shows."
+        "what the text claims and no table shows, `sdd-eval paper figure-1` draws the methods."
     )
     flags = parse(Flags, arguments, "paper", title)
     empty = [cell for part in _parts(flags) for cell in _shown(part)]

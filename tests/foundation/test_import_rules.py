@@ -67,7 +67,7 @@ ALLOWED = {
     },
     "batch": {
         "data", "errors", "evaluation", "evaluators", "models", "plugins", "progress", "records",
-        "store", "training",
+        "statistics", "store", "training",
     },
     "paper": {"errors", "plugins", "records", "statistics", "store"},
     "figures": {"corruptions", "errors", "statistics"},
