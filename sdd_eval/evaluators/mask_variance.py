@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import basic, resampled_means
-from sdd_eval.statistics.interval import LEVEL
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -41,6 +40,8 @@ class MaskVariance:
     """Sets of outliers, or groups of them (near, far, paper); default: the usual for the test."""
     drop: float = scores(0.5)
     """Probability β with which a mask drops a feature; the rest is scaled by 1 / (1 − β)."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals beside the numbers are made."""
 
     def collect(self, subject: Subject) -> Arrays:
         """`squares` (n,): mean over classes of Σ_j (W_cj f_j)²; `spread` (n,): the variance of the
@@ -101,10 +102,8 @@ class MaskVariance:
     def _mean(
         self, metric: str, values: NDArray[Any], unit: str, at: dict[str, Any], more: str
     ) -> Measurement:
-        mean = float(values.mean())
-        interval = basic(mean, resampled_means(values), lowest=0.0)
-        protocol = self._protocol() + more
-        return Measurement(metric, mean, unit, at, protocol, interval.low, interval.high, LEVEL)
+        number = Measurement(metric, float(values.mean()), unit, at, self._protocol() + more)
+        return beside(number, self.intervals.mean(values))
 
 
 def _looked_at(subject: Subject, images: ImageSet) -> Arrays:
