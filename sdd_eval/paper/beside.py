@@ -15,6 +15,9 @@ from sdd_eval.store import key_of
 if TYPE_CHECKING:
     import pandas
 
+#: The column of a tidy table with which its axes begin.
+FIRST_AXIS = "corruption"
+
 Recipe = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -77,7 +80,7 @@ def set_beside(
 def _by_metric(results: pandas.DataFrame) -> dict[tuple[str, str], list[Row]]:
     """The usable rows as plain mappings, axes that a row has not left out."""
     columns = [str(name) for name in results.columns]
-    axes = columns[columns.index("note") + 1 :]
+    axes = columns[columns.index(FIRST_AXIS) :]
     known = {metric for number in paper_numbers() for metric in wanted(number).metrics}
     kept = results[(results["note"] == "") & results["metric"].isin(known)]
     found: dict[tuple[str, str], list[Row]] = {}

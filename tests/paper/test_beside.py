@@ -20,6 +20,7 @@ def row(recipe, value, *, evaluator="accuracy", metric="accuracy", at=(), **fiel
         **{"checkpoint": f"c{recipe.seed}", "seed": recipe.seed, "evaluator": evaluator},
         **{"metric": metric, "value": value, "n": 10_000, "limited": False, "note": ""},
         **{"dataset": "cifar100", "test_set": "cifar100", "data": "cifar100: official"},
+        **{"level": 0.95, "interval": "Wilson"},  # columns behind the note that are no axes
     }
     return recipe, {**shared, **fields, **dict.fromkeys(AXES), **dict(at)}
 
@@ -29,8 +30,6 @@ def beside(*rows, number, **more):
     named = [{**found, "run": f"run{index}"} for index, (_, found) in enumerate(rows)]
     recipes = {f"run{index}": encode(recipe) for index, (recipe, _) in enumerate(rows)}
     columns = [*dict.fromkeys(n for each in named for n in each if n not in AXES), *AXES]
-    columns.remove("note")
-    columns.insert(columns.index(AXES[0]), "note")
     (found,) = set_beside(
         pandas.DataFrame(named, columns=columns), recipes, numbers=[number], **more
     )

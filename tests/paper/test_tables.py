@@ -12,7 +12,7 @@ from sdd_eval.paper.leaders import leaders, wrongly_bold
 from sdd_eval.paper.rows import lines, place, shown
 
 NUMBERS = paper_numbers()
-COLUMNS = ["checkpoint", "evaluator", "metric", "note", "bins"]
+COLUMNS = ["checkpoint", "evaluator", "metric", "note", "interval", "corruption", "bins"]
 
 
 def unmeasured(table):
