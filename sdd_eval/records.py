@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -186,9 +187,15 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
         required = f.default is f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise InputError(f"{place}{kind.__name__} lacks the field {name!r}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     values = {name: _value(hints[name], item, f"{place}{name}") for name, item in data.items()}
     return kind(**values)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a record's fields; making them anew for each of many records takes seconds."""
+    return typing.get_type_hints(kind)
 
 
 def _value(hint: Any, item: Any, where: str) -> Any:

@@ -64,14 +64,19 @@ def group_labels(runs: Sequence[Found]) -> dict[str, tuple[str, str]]:
         beside.setdefault((found.study, arch_of(found)), []).append(found)
     labels: dict[str, tuple[str, str]] = {}
     for alike in beside.values():
-        recipes = [recipe for found in alike if (recipe := recipe_of(found)) is not None]
+        kinds = {found.name: _but_seed(recipe_of(found)) for found in alike}
+        recipes = {kind: json.loads(kind) for kind in dict.fromkeys(kinds.values()) if kind}
+        known = {kind: _label(recipe, list(recipes.values())) for kind, recipe in recipes.items()}
         for found in alike:
-            recipe = recipe_of(found)
-            if recipe is None:
-                labels[found.name] = (found.run.checkpoint, "")
-            else:
-                labels[found.name] = _label(recipe, recipes)
+            labels[found.name] = known.get(kinds[found.name], (found.run.checkpoint, ""))
     return labels
+
+
+def _but_seed(recipe: Mapping[str, Any] | None) -> str:
+    """What seeds of one recipe share, as JSON; empty for an imported network."""
+    if recipe is None:
+        return ""
+    return json.dumps({name: value for name, value in recipe.items() if name != "seed"})
 
 
 def _label(recipe: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
