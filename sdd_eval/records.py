@@ -187,13 +187,13 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
         required = f.default is f.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise InputError(f"{place}{kind.__name__} lacks the field {name!r}")
-    hints = _hints(kind)
+    hints = _hints(typing.cast(typing.Hashable, kind))
     values = {name: _value(hints[name], item, f"{place}{name}") for name, item in data.items()}
     return kind(**values)
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """The types of a record's fields; making them anew for each of many records takes seconds."""
     return typing.get_type_hints(kind)
 
