@@ -87,16 +87,16 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, doing: str) -> Iterator[None]:
+def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
     """Hold `path` against other processes; the lock goes with the process, however it ends.
 
     Raises:
-        Busy: another process holds it.
+        Busy: another process holds it, and this one is not to wait.
     """
     lock_path = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(lock_path, timeout=0)
+        lock = filelock.FileLock(lock_path, timeout=-1 if wait else 0)
         lock.acquire()
     except filelock.Timeout as error:
         raise Busy(f"another process is {doing} {path}; wait for it or stop it") from error

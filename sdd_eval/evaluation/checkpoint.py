@@ -12,6 +12,7 @@ from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.history import bring_history
 from sdd_eval.evaluation.inputs import Inputs, inputs_of
+from sdd_eval.evaluation.pieces import Pieces, forget
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.evaluation.running import Examined, run
 from sdd_eval.evaluators.settings import alone, of_stage
@@ -30,11 +31,13 @@ class Outcome:
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, request: Request, progress: Progress | None = None
+    checkpoint: Path, request: Request, progress: Progress | None = None, *, wait: bool = False
 ) -> Outcome:
     """Evaluate one checkpoint folder, unless the run is there already.
 
-    A run that differs only in settings of scoring is scored again from its stored arrays.
+    A run that differs only in settings of scoring is scored again from its stored arrays, and one
+    that was interrupted goes on from the pieces that it left. `wait` until a process that is at the
+    same run has finished it.
 
     Raises:
         InputError: the checkpoint, the data or a setting is wrong, or another process is at it.
@@ -48,14 +51,15 @@ def evaluate_checkpoint(
     stored = _whole(path)
     if stored and _is_scored(stored, inputs):
         return Outcome(stored, path, looked=False, scored=False)
-    with store.locked(path, "writing"):
+    with store.locked(path, "writing", wait=wait):
         stored = _whole(path)  # the process that held the lock a moment ago may have finished it
         if stored:
             return _scored_again(stored, path, inputs)
         model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
         examined = Examined(model, card.model, card.name, card.weights_sha256, card)
-        found = run(examined, inputs, request, progress)
+        found = run(examined, inputs, request, progress, Pieces(path, request))
         store.write_run(path, found)
+        forget(path)
     return Outcome(found, path, looked=True, scored=True)
 
 
@@ -64,14 +68,15 @@ def _scored_against(
 ) -> dict[str, Run]:
     """The run of each checkpoint that this one is scored against, made where it is not there.
 
-    A run that is there is taken as it is, however it was scored: only its arrays are needed.
+    A run that is there is taken as it is, however it was scored: only its arrays are needed. One
+    that another process is making, which may want it for the same reason, is waited for.
     """
     dataset = request.dataset or card.dataset
     plain = dataclasses.replace(request, evaluator=alone(inputs.evaluator), dataset=dataset)
     found = {}
     for name, other in inputs.against.items():
         stored = _whole(_run_path(*_asked(other.folder, plain)))
-        found[name] = stored or evaluate_checkpoint(other.folder, plain, progress).run
+        found[name] = stored or evaluate_checkpoint(other.folder, plain, progress, wait=True).run
     return found
 
 

@@ -16,6 +16,7 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.machine import device_and_threads, versions
 from sdd_eval.evaluation.outputs import Outputs, network_parts
+from sdd_eval.evaluation.pieces import Pieces
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.progress import Progress, Silent
@@ -42,9 +43,16 @@ class Examined:
 
 
 def run(
-    examined: Examined, inputs: Inputs, request: Request, progress: Progress | None = None
+    examined: Examined,
+    inputs: Inputs,
+    request: Request,
+    progress: Progress | None = None,
+    pieces: Pieces | None = None,
 ) -> Run:
-    """Fold, collect, score, and write down how."""
+    """Fold, collect, score, and write down how; with the pieces of an interrupted run, from there.
+
+    Its seconds are then those of all that led to it.
+    """
     from sdd_eval.evaluators.gradients import arithmetic
 
     evaluator = inputs.evaluator
@@ -52,6 +60,7 @@ def run(
     with arithmetic(tf32=request.tf32):
         model, folding = _folded(examined.model, inputs.data, request)
         subject = _subject(examined, model, folding, inputs, request, progress)
+        subject = dataclasses.replace(subject, pieces=pieces)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
     return Run(
@@ -78,7 +87,8 @@ def run(
             "tf32": request.tf32,
             "batch_size": subject.batch_size,
             "seed": subject.seed,
-            "seconds": round(time.perf_counter() - begun, 3),
+            "seconds": round(time.perf_counter() - begun + (pieces.seconds if pieces else 0), 3),
+            **({"resumed": pieces.resumed} if pieces and pieces.resumed else {}),
             "command": request.command,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         },

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,37 +56,60 @@ def under_attack(
     `zero_gradient_float32_…` and `path_differs_…`; and `cross_entropy` (n,), whether that is the
     attack's loss. An attack that asks for no gradient has no fitted twin. `found` is of `clean`.
     """
-    loss = LossGradient()
-    one, asked = _at_temperature(subject, threat, found, "one", loss, budget)
-    if asked:
-        fitted, _ = _at_temperature(subject, threat, found, "fitted", loss, budget)
+    one, noted = _at_temperature(subject, threat, found, "one", budget)
+    if noted.asked:
+        fitted, _ = _at_temperature(subject, threat, found, "fitted", budget)
         one |= fitted
-    return one | {"cross_entropy": np.full(len(found["right"]), loss.used)}
+    return one | {"cross_entropy": np.full(len(found["right"]), noted.by_cross_entropy)}
+
+
+class _Noted:
+    """What parts found, and with it whether they asked for gradients, and for cross-entropy's."""
+
+    def __init__(self, subject: Subject, network: AttackedNetwork, loss: LossGradient) -> None:
+        self.subject, self.network, self.loss = subject, network, loss
+        self.asked = self.by_cross_entropy = False
+
+    def at(
+        self, place: str, part: str, compute: Callable[[], Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """What a part of an attack finds somewhere."""
+
+        def noting() -> Mapping[str, Any]:
+            self.network.gradients, self.loss.used = 0, False
+            found = compute()
+            asked, used = self.network.gradients > 0, self.loss.used
+            return {**found, "asked": asked, "by_cross_entropy": used}
+
+        found = self.subject.kept(f"{place} {part}", noting)
+        self.asked |= bool(found["asked"])
+        self.by_cross_entropy |= bool(found["by_cross_entropy"])
+        return found
 
 
 def _at_temperature(
-    subject: Subject, threat: Threat, found: Arrays, name: str, loss: LossGradient, budget: Budget
-) -> tuple[Columns, bool]:
-    """The columns of one temperature, and whether the attack asked for gradients."""
+    subject: Subject, threat: Threat, found: Arrays, name: str, budget: Budget
+) -> tuple[Columns, _Noted]:
+    """The columns of one temperature, and what the attack asked for."""
     temperature = 1.0 if name == "one" else float(found["temperature"][0])
     network = AttackedNetwork(subject.model, subject.device, temperature)
     subject.progress.start(f"{threat.attack} at T = {temperature:.3g}", len(found["right"]))
+    loss = LossGradient()
+    noted = _Noted(subject, network, loss)
     columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
-    asked = 0
     for index, (pixels, labels, rows) in enumerate(batches(subject)):
         for key, values in path_columns(network, pixels, labels, found["logits"][rows]).items():
             columns[key].append(values)
-        network.gradients = 0
         draw = Draw(subject.seed, index, subject.device)
         parts = parts_of(threat, network, subject.spec.classes, draw, loss, budget)
         right = torch.from_numpy(found["right"][rows]).to(pixels.device)
-        outcome = worst_case(subject.model, parts, pixels, labels, right)
+        kept = partial(noted.at, f"batch {index} at T {name}")
+        outcome = worst_case(subject.model, parts, pixels, labels, right, kept)
         columns["survives"].append(outcome.survives.cpu().numpy())
         columns["broken_by"].append(outcome.broken_by.cpu().numpy().astype(np.uint8))
         columns["change"].append(outcome.change.cpu().numpy())
-        asked += network.gradients
         subject.progress.advance(len(pixels))
-    return {f"{key}_{name}": np.concatenate(parts) for key, parts in columns.items()}, asked > 0
+    return {f"{key}_{name}": np.concatenate(parts) for key, parts in columns.items()}, noted
 
 
 def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice]]:

@@ -21,7 +21,7 @@ from sdd_eval.evaluators.attacked_network import (
 )
 from sdd_eval.evaluators.audit import BY_CROSS_ENTROPY, EPSILONS, Audit
 from sdd_eval.evaluators.gradients import full_float32, logit_gradient
-from sdd_eval.evaluators.worst_case import Part, worst_case
+from sdd_eval.evaluators.worst_case import Kept, Part, worst_case
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
@@ -87,11 +87,16 @@ class _Battery:
             for name, parts in self._attacks(epsilon).items():
                 # FGSM is one step of this size, whatever a smaller one has done.
                 to_attack = right if name.startswith("fgsm") else left.get(name, right)
-                outcome = worst_case(self.subject.model, parts, pixels, labels, to_attack)
+                kept = self._kept(f"{name} {epsilon}")
+                outcome = worst_case(self.subject.model, parts, pixels, labels, to_attack, kept)
                 left[name] = outcome.survives
                 columns[name].append(outcome.survives)
             self.subject.progress.advance(len(pixels), f"ε = {epsilon * 255:g}/255")
         return {name: torch.stack(each, dim=1).cpu().numpy() for name, each in columns.items()}
+
+    def _kept(self, of: str) -> Kept:
+        """Where the parts of one attack at one size are kept."""
+        return lambda part, run: self.subject.kept(f"batch {self.draw.batch} {of} {part}", run)
 
     def _attacks(self, epsilon: float) -> dict[str, list[Part]]:
         """The parts of each attack and temperature at one size."""

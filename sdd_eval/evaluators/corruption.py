@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -119,10 +120,11 @@ def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[
         try:
             cell = rendering.cell(name, severity)
             _check_fit(cell, subject.data, note)
-            confidence, predicted = _looked_at(subject, cell, note)
+            found = subject.kept(note, partial(_looked_at, subject, cell, note))
         except InputError as error:
             reasons[index] = str(error)
             continue
+        confidence, predicted = found["confidence"], found["predicted"]
         strange = int(np.isnan(confidence).sum())
         if strange:
             raise InputError(
@@ -133,10 +135,8 @@ def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[
     return confidences, rights, reasons
 
 
-def _looked_at(
-    subject: Subject, cell: ImageSet, note: str
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Confidence (n,) and predicted class (n,) of the images of a cell: those of the clean set.
+def _looked_at(subject: Subject, cell: ImageSet, note: str) -> Arrays:
+    """`confidence` (n,) float32 and `predicted` class (n,), of the same images as the clean set's.
 
     All stays on the device until the cell is through. NaN where a logit is NaN or infinite.
     """
@@ -152,7 +152,10 @@ def _looked_at(
             sure.append(torch.where(finite, confidence, torch.nan))
             classes.append(largest.indices)
             subject.progress.advance(len(batch), note)
-    return torch.cat(sure).float().cpu().numpy(), torch.cat(classes).cpu().numpy()
+    return {
+        "confidence": torch.cat(sure).float().cpu().numpy(),
+        "predicted": torch.cat(classes).cpu().numpy(),
+    }
 
 
 def _check_fit(cell: ImageSet, clean: ImageSet, note: str) -> None:

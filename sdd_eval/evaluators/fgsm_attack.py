@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,14 +44,28 @@ def predictions_under_attack(
     truths, done = on_device(labels, subject.device), 0
     for pixels in subject.pixels():
         rows = slice(done, done + len(pixels))
-        for name, values in attacker.columns(pixels, truths[rows]):
+        attack = partial(attacker.columns, pixels, truths[rows], attacker.random_signs(pixels))
+        for name, values in subject.kept(f"images from {done}", attack).items():
+            found = torch.as_tensor(values, device=pixels.device)
             if name not in columns:
-                columns[name] = values.new_empty(len(labels), *values.shape[1:])
-            columns[name][rows] = values
+                columns[name] = found.new_empty(len(labels), *found.shape[1:])
+            columns[name][rows] = found
         done = rows.stop
         subject.progress.advance(len(pixels))
-    space.refuse_outside()
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    arrays = {name: values.cpu().numpy() for name, values in columns.items()}
+    for variant in plan:
+        refuse_outside(variant.reading, arrays.pop(f"outside_{variant.column}"))
+    return arrays
+
+
+def refuse_outside(reading: str, outside: NDArray[np.int64]) -> None:
+    """Say whether an attack left its box or ball, by so many values of each image (n,).
+
+    Raises:
+        RuntimeError: a value was outside.
+    """
+    if outside.any():
+        raise RuntimeError(f"{outside.sum()} values of the {reading} attack left its box or ball")
 
 
 class Attacker:
@@ -65,13 +80,24 @@ class Attacker:
         self.stable_fgsm = StableFgsm(subject.model, subject.device)
         self.generator = subject.generator("fgsm random signs")
 
-    def columns(self, pixels: torch.Tensor, labels: torch.Tensor) -> Columns:
-        """The arrays of one batch, by name."""
+    def random_signs(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The next signs, +1 or −1 for each value of some pixels."""
+        coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
+        return on_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
+
+    def columns(
+        self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The arrays of one batch, by name; `signs` are those of the controls."""
+        return dict(self._columns(pixels, labels, signs))
+
+    def _columns(self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor) -> Columns:
         for variant, moved, no_gradient in self._attacks(pixels, labels):
-            self.space.check(variant.reading, pixels, moved, self.plan[variant])
+            outside = self.space.outside(variant.reading, pixels, moved, self.plan[variant])
+            yield f"outside_{variant.column}", outside
             yield f"predicted_{variant.column}", self._predicted(moved)
             yield f"zero_gradient_{variant.column}", no_gradient
-        yield from self._random_controls(pixels)
+        yield from self._random_controls(pixels, signs)
 
     def _attacks(
         self, pixels: torch.Tensor, labels: torch.Tensor
@@ -95,10 +121,8 @@ class Attacker:
             moved = self.space.moved("authors", pixels, gradient, self.plan[variant])
             yield variant, moved, is_zero(gradient)
 
-    def _random_controls(self, pixels: torch.Tensor) -> Columns:
+    def _random_controls(self, pixels: torch.Tensor, signs: torch.Tensor) -> Columns:
         """The same steps along random signs, at each reading's first size."""
-        coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
-        signs = on_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
         for reading, epsilon in {v.reading: sizes[0] for v, sizes in self.plan.items()}.items():
             moved = self.space.moved(reading, pixels, signs, [epsilon])
             yield f"predicted_{reading}_random", self._predicted(moved)[:, 0]

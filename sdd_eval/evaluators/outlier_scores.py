@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,10 +49,11 @@ def score_sets(
     if subject.spec.classes < 2:
         raise InputError("the network has one class; detectors need two or more")
     scorers = _fitted(subject, detectors, training)
-    inside = _scores(subject, subject.data, scorers)
+    inside = subject.kept("test set", partial(_scores, subject, subject.data, scorers))
     outside: dict[str, dict[str, Array]] = {name: {} for name in scorers}
     for name in outliers:
-        for detector, scores in _scores(subject, subject.sets[name], scorers).items():
+        score = partial(_scores, subject, subject.sets[name], scorers)
+        for detector, scores in subject.kept(f"outliers {name}", score).items():
             outside[detector][name] = scores
     return Found(inside, outside, {name: counts(each) for name, each in scorers.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +63,13 @@ class ComparedNetwork(Protocol):
         """Its network on a device, in eval mode, its parameters frozen."""
 
 
+class Pieces(Protocol):
+    """Where parts of a run that is not finished are kept."""
+
+    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What `compute` gives, or gave before an interruption."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A network in eval mode with frozen parameters, pixels in [0, 1] → logits, and its images."""
@@ -82,6 +89,8 @@ class Subject:
     progress: Progress = field(default_factory=Silent)
     memory: Memory | None = None
     """Where logits and features are kept between evaluations; None keeps nothing."""
+    pieces: Pieces | None = None
+    """Where parts of this evaluation are kept until it is finished; None keeps nothing."""
 
     def indices(self, images: ImageSet | None = None) -> NDArray[np.int64]:
         """Which images are looked at: all, or a seeded subset of `limit`, balanced by class."""
@@ -162,6 +171,15 @@ class Subject:
         logits = seen(self, images, chosen, features=images is self.data).logits
         found: NDArray[np.float32] = logits.cpu().numpy()
         return found
+
+    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Named arrays or tensors that `compute` gives; arrays, if an interrupted run had them.
+
+        `name` tells this part of the evaluation from all others. What is found may depend on the
+        run and the size of its batches, but on no other state, such as how often a generator was
+        asked before: it is not computed where it is there.
+        """
+        return self.pieces.kept(name, compute) if self.pieces else compute()
 
     def generator(self, purpose: str, index: int = 0) -> torch.Generator:
         """Random numbers on the CPU, derived from (seed, purpose, index)."""

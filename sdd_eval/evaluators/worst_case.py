@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -13,6 +15,8 @@ from sdd_eval.evaluators.gradients import full_float32
 ROUNDING = 1e-6
 #: Pixels (n, …) in [0, 1] and labels (n,) → attacked pixels.
 Run = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+#: What a piece of work finds is computed, or taken from an interrupted run.
+Kept = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,18 @@ class Outcome:
     change: torch.Tensor
 
 
+def compute(name: str, piece: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Keep nothing."""
+    return piece()
+
+
 def worst_case(
     model: torch.nn.Module,
     parts: Sequence[Part],
     pixels: torch.Tensor,
     labels: torch.Tensor,
     right: torch.Tensor,
+    kept: Kept = compute,
 ) -> Outcome:
     """Run the parts in order, each on the images that are still right.
 
@@ -52,6 +62,7 @@ def worst_case(
         pixels: (n, channels, side, side) in [0, 1].
         labels: true classes (n,).
         right: which images to attack (n,); the others do not survive.
+        kept: where what each part finds is kept.
 
     Raises:
         RuntimeError: an attack left its ball or the box [0, 1].
@@ -63,13 +74,25 @@ def worst_case(
         left = survives.nonzero().flatten()
         if not len(left):
             break
-        moved = _inside(part, pixels[left], part.run(pixels[left], labels[left]).detach())
-        with torch.inference_mode(), full_float32():
-            broken = model(moved).argmax(dim=1) != labels[left]
-        change[left] = (moved - pixels[left]).abs().flatten(1).amax(dim=1)
+        run = partial(_tried, model, part, pixels[left], labels[left])
+        found = kept(f"part {number} {part.name}", run)
+        broken, changed = (
+            torch.as_tensor(found[name], device=pixels.device) for name in ("broken", "change")
+        )
+        change[left] = changed
         survives[left[broken]] = False
         broken_by[left[broken]] = number
     return Outcome(survives, broken_by, change)
+
+
+def _tried(
+    model: torch.nn.Module, part: Part, pixels: torch.Tensor, labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Which images one attack breaks (n,), and the largest change of a pixel in each (n,)."""
+    moved = _inside(part, pixels, part.run(pixels, labels).detach())
+    with torch.inference_mode(), full_float32():
+        broken = model(moved).argmax(dim=1) != labels
+    return {"broken": broken, "change": (moved - pixels).abs().flatten(1).amax(dim=1)}
 
 
 def _inside(part: Part, pixels: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:

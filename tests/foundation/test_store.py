@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock(tmp_path):
     with store.locked(path, "writing"):
         assert python(code, path).stdout.startswith(f"another process is writing {path}")
     assert python(code, path).stdout == "mine\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_can_be_waited_for(tmp_path):
+    path, order = tmp_path / "run.json", []
+
+    def second():
+        with store.locked(path, "writing", wait=True):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with store.locked(path, "writing"):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
     assert os.listdir(tmp_path) == []
 
 

@@ -1,0 +1,197 @@
+"""An evaluation that is interrupted goes on where it was, and ends in the same bits."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from sdd_eval.corruptions import FIFTEEN
+from sdd_eval.evaluation import Request, evaluate_checkpoint, pieces
+from sdd_eval.evaluation.pieces import Pieces, forget
+from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood import Ood
+from sdd_eval.models.build import build
+from sdd_eval.progress import Silent
+from sdd_eval.records import Card, ModelSpec
+from sdd_eval.store import write_record
+from sdd_eval.training.checkpoints import write_weights
+
+
+class Stop(BaseException):
+    """The interruption."""
+
+
+class StopAt(Silent):
+    """Interrupts after so many steps, and counts them."""
+
+    def __init__(self, steps=None):
+        self.left, self.done = steps, 0
+
+    def advance(self, units=1, note=""):
+        self.done += 1
+        if self.done == self.left:
+            raise Stop
+
+
+@dataclass(frozen=True)
+class Darkened:
+    """A corrupted set whose every corruption takes light away, more with each severity."""
+
+    clean: object
+    corruptions: tuple = FIFTEEN
+    frost: str = "official"
+    origin: str = "official"
+    name: str = "noise_c"
+    fingerprint: str = "made"
+
+    def cell(self, corruption, severity):
+        darker = self.clean.images // (1 + severity + FIFTEEN.index(corruption))
+        return replace(self.clean, images=darker, _on_device={}, name=f"{corruption}{severity}")
+
+
+EVALUATORS = {
+    "corruption": Corruption("noise_c"),
+    "pgd": Attack("PGD", "1/255", steps=2, restarts=2),
+    "pixle": Attack("Pixle", parameters=("max_iterations=2",)),
+    "audit": Attack(audit=True, steps=2, restarts=2, parameters=("n_queries=5",)),
+    "fgsm": Fgsm(0.05, (0.01, 0.1)),
+    "odin": Odin(outliers=("far", "near"), grid=True),
+    "ood": Ood(("odin", "msp", "mahalanobis"), ("far", "near"), training="noise"),
+}
+
+
+@pytest.fixture
+def subject(network, images_of, subject_of):
+    clean = images_of(40)
+    sets = {
+        "noise_c": Darkened(clean),
+        "far": images_of(30, seed=3, name="far"),
+        "near": images_of(30, seed=4, name="near"),
+        "noise training": images_of(240, seed=5),
+    }
+    return subject_of(network(), clean, sets=sets, batch_size=16)
+
+
+@pytest.fixture
+def request_of(tmp_path):
+    def make(batch_size=16):
+        return Request(None, tmp_path, tmp_path, batch_size=batch_size)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(pieces, "SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS.values(), ids=list(EVALUATORS))
+def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
+    evaluator, subject, tmp_path, request_of
+):
+    whole = StopAt()
+    expected = evaluator.collect(replace(subject, progress=whole))
+    path, found = tmp_path / "run.json", None
+    for stop in (whole.done // 2, whole.done - 1, None):
+        left = Pieces(path, request_of())
+        progress = StopAt(stop)
+        try:
+            found = evaluator.collect(replace(subject, progress=progress, pieces=left))
+        except Stop:
+            continue
+    assert left.resumed > 1
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype, name
+        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
+
+
+def test_what_is_there_is_not_computed_again(tmp_path, request_of):
+    path = tmp_path / "run.json"
+    Pieces(path, request_of()).kept("a / b", lambda: {"x.y": np.arange(3)})
+    left = Pieces(path, request_of())
+    found = left.kept("a / b", lambda: pytest.fail("it was there"))
+    assert found["x.y"].tolist() == [0, 1, 2]
+    assert (left.resumed, left.seconds > 0) == (1, True)
+    with pytest.raises(ValueError, match="two pieces named 'a / b'"):
+        left.kept("a / b", dict)
+
+
+def test_pieces_of_other_batches_are_not_taken(tmp_path, request_of):
+    path = tmp_path / "run.json"
+    Pieces(path, request_of()).kept("part", lambda: {"x": np.zeros(1)})
+    found = Pieces(path, request_of(8)).kept("part", lambda: {"x": np.ones(1)})
+    assert found["x"].tolist() == [1]
+
+
+def test_a_damaged_file_of_pieces_is_made_again(tmp_path, request_of):
+    path = tmp_path / "run.json"
+    Pieces(path, request_of()).kept("part", lambda: {"x": np.zeros(100)})
+    (file,) = tmp_path.glob(".run.pieces/*.npz")
+    file.write_bytes(file.read_bytes()[:-90])
+    found = Pieces(path, request_of()).kept("part", lambda: {"x": np.ones(1)})
+    assert found["x"].tolist() == [1]
+    forget(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_quick_work_writes_nothing(tmp_path, request_of, monkeypatch):
+    monkeypatch.setattr(pieces, "SECONDS", 60.0)
+    Pieces(tmp_path / "run.json", request_of()).kept("part", dict)
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+    import os, pathlib, signal, sys
+    from sdd_eval.evaluation import Request, evaluate_checkpoint, pieces
+    from sdd_eval.evaluators.attack import Attack
+    from sdd_eval.progress import Silent
+
+    class Killing(Silent):
+        done = 0
+
+        def advance(self, units=1, note=""):
+            self.done += 1
+            if self.done == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    pieces.SECONDS = 0.0
+    root = pathlib.Path(sys.argv[1])
+    asked = Request(Attack(steps=2), root / "study", root, limit=60, batch_size=16)
+    evaluate_checkpoint(root / "tiny", asked, Killing())
+"""
+
+
+def test_kill_9_in_the_middle_of_an_attack_loses_no_finished_part(tmp_path):
+    torch.manual_seed(0)
+    spec = ModelSpec("small_cnn", 10, (0.5,), (0.25,), 8)
+    weights = write_weights(tmp_path / "tiny", build(spec))
+    card = Card("tiny", spec, None, {}, weights, {"dataset": "digits"})
+    write_record(tmp_path / "tiny" / "card.json", card)
+    script = textwrap.dedent(KILLED)
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path), "8"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (folder,) = tmp_path.glob("study/runs/tiny/.*.pieces")
+    assert re.fullmatch(r"\.attack-digits-\w{12}\.pieces", folder.name)
+    asked = Request(Attack(steps=2), tmp_path / "study", tmp_path, limit=60, batch_size=16)
+    resumed = evaluate_checkpoint(tmp_path / "tiny", asked)
+    assert resumed.run.provenance["resumed"] >= 1
+    assert not folder.exists()
+    assert sorted(os.listdir(folder.parent)) == [
+        resumed.path.with_suffix(s).name for s in (".json", ".npz")
+    ]
+    anew = evaluate_checkpoint(tmp_path / "tiny", replace(asked, study=tmp_path / "other"))
+    assert "resumed" not in anew.run.provenance
+    assert resumed.run.measurements == anew.run.measurements
+    for name, values in anew.run.arrays.items():
+        assert np.array_equal(values, resumed.run.arrays[name])
