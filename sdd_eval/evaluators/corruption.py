@@ -19,6 +19,7 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.corruption_baseline import baseline_rows
 from sdd_eval.evaluators.corruption_cells import CLEAN, CONFIDENCE, CORRECT, MISSING, cells_of
 from sdd_eval.evaluators.corruption_rows import NAMES, Source, rows
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import arrays_of, collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.records import Measurement
@@ -49,6 +50,8 @@ class Corruption:
     baseline: tuple[str, ...] = scores((), loads="run", optional=True)
     """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
     Their own run of this evaluator is used, and made first where it is not there."""
+    intervals: Intervals = scores(INTERVALS)
+    """How the intervals are made."""
 
     def collect(self, subject: Subject) -> Arrays:
         """`correct_NAME` (n, 5) bool and `confidence_NAME` (n, 5) float32, by severity.
@@ -103,10 +106,10 @@ class Corruption:
         """
         source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]))
         cells = cells_of(arrays)
-        found = list(rows(cells, source, self.bins))
+        found = list(rows(cells, source, self.bins, self.intervals))
         if self.baseline:
             theirs = {name: cells_of(arrays_of(name, arrays)) for name in self.baseline}
-            found += baseline_rows(cells, theirs, source)
+            found += baseline_rows(cells, theirs, source, self.intervals)
         return found
 
 

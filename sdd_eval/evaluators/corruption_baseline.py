@@ -20,14 +20,15 @@ from sdd_eval.evaluators.corruption_cells import (
     Resampled,
     resampled_accuracy,
 )
-from sdd_eval.evaluators.corruption_rows import SETS, TOGETHER, Source, measured
+from sdd_eval.evaluators.corruption_rows import SETS, Source, measured
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.corruption import (
     LEAST_LOSS,
     corruption_errors,
     relative_corruption_errors,
 )
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import Floats, basic
+from sdd_eval.statistics.bootstrap import Floats
 
 UNIT = "percent of baseline"
 #: What a mean over the 15 has after its name, by where its frost is from.
@@ -47,6 +48,7 @@ class _Ratios:
     names: Sequence[str]
     values: Floats
     drawn: Floats
+    intervals: Intervals
 
     def over(self, names: Sequence[str]) -> tuple[float, Floats] | None:
         """The mean over some corruptions, and (resamples,); None where one is not defined."""
@@ -58,7 +60,7 @@ class _Ratios:
 
 
 def baseline_rows(
-    cells: Cells, baseline: Mapping[str, Cells], source: Source
+    cells: Cells, baseline: Mapping[str, Cells], source: Source, intervals: Intervals
 ) -> Iterator[Measurement]:
     """`corruption_error` and `relative_corruption_error` per corruption, and means over the 15.
 
@@ -71,7 +73,8 @@ def baseline_rows(
     names = _whole([cells, *baseline.values()])
     if not names:
         return
-    own, other = _errors(names, [cells]), _errors(names, list(baseline.values()))
+    sides: list[list[Cells]] = [[cells], list(baseline.values())]
+    own, other = (_errors(names, side, intervals) for side in sides)
     at = {"baseline": " + ".join(baseline)}
     told = f"those of the baseline {_called(baseline)}; 100 × a ratio of sums"
     plain = f"top-1 errors summed over severities 1–5, in percent of {told}"
@@ -102,12 +105,13 @@ def _whole(sides: Sequence[Cells]) -> list[str]:
     ]
 
 
-def _errors(names: Sequence[str], networks: Sequence[Cells]) -> Resampled:
+def _errors(names: Sequence[str], networks: Sequence[Cells], intervals: Intervals) -> Resampled:
     """The accuracy of each corruption over its severities, and of the images as they are."""
     places = [UNCORRUPTED, *((name, severity) for name in names for severity in SEVERITIES)]
-    return resampled_accuracy(
-        {place: np.mean([each.correct[place] for each in networks], axis=0) for place in places}
-    )
+    shares = {
+        place: np.mean([each.correct[place] for each in networks], axis=0) for place in places
+    }
+    return resampled_accuracy(shares, intervals)
 
 
 def _of_corruptions(names: Sequence[str], side: Resampled) -> tuple[Floats, Floats]:
@@ -121,7 +125,10 @@ def _plain(names: Sequence[str], own: Resampled, other: Resampled) -> _Ratios:
     """CE of each corruption."""
     (ours, our_draws), (theirs, their_draws) = (_of_corruptions(names, x) for x in (own, other))
     return _Ratios(
-        names, corruption_errors(ours, theirs), corruption_errors(our_draws, their_draws)
+        names,
+        corruption_errors(ours, theirs),
+        corruption_errors(our_draws, their_draws),
+        own.intervals,
     )
 
 
@@ -136,6 +143,7 @@ def _relative(names: Sequence[str], own: Resampled, other: Resampled) -> _Ratios
         relative_corruption_errors(
             our_draws, drawn_clean, their_draws, their_drawn_clean, least=1e-9
         ),
+        own.intervals,
     )
 
 
@@ -155,7 +163,7 @@ def _rows(
     for (called, name), (over, where) in means.items():
         ratio = found.over(over)
         if ratio is not None:
-            interval = basic(ratio[0], ratio[1], lowest=lowest)
+            interval = found.intervals.basic(ratio[0], ratio[1], lowest, np.inf)
             place = {"corruption": name, **at} if name else at
             text = f"{told}, {where}" if name else f"mean over {SETS[FIFTEEN]} of {told}, {where}"
-            yield measured(called, ratio[0], interval, place, text, TOGETHER, UNIT)
+            yield measured(Measurement(called, ratio[0], UNIT, place, text), interval)

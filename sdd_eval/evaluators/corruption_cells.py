@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.corruptions import SEVERITIES
-from sdd_eval.metrics.calibration import bin_index, ece
-from sdd_eval.statistics.binned import binned_errors_of
-from sdd_eval.statistics.bootstrap import Floats, basic, replicates, resampled_means
+from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.statistics.bootstrap import Floats, resampled_means
 from sdd_eval.statistics.interval import Interval
 
 CORRECT, CONFIDENCE, MISSING = "correct_", "confidence_", "missing_"
@@ -71,34 +70,28 @@ class Resampled:
 
     values: Mapping[Cell, float]
     drawn: Mapping[Cell, Floats]
+    intervals: Intervals
 
     def mean(self, over: Sequence[Cell]) -> tuple[float, Interval] | None:
         """The mean over some cells, all from 0 to 1; None where one of them is missing."""
         if any(cell not in self.values for cell in over):
             return None
         value = float(np.mean([self.values[cell] for cell in over]))
-        drawn = np.mean([self.drawn[cell] for cell in over], axis=0)
-        return value, basic(value, drawn, lowest=0, highest=1)
+        return value, self.intervals.basic(value, over_cells(self.drawn, over))
 
 
-def resampled_accuracy(correct: Mapping[Cell, NDArray[Any]]) -> Resampled:
+def resampled_accuracy(correct: Mapping[Cell, NDArray[Any]], intervals: Intervals) -> Resampled:
     """The accuracy of each cell from what is right, bool or shares of several networks, (n,)."""
     table = np.stack(list(correct.values()), axis=1)
-    means = resampled_means(table)
+    means = resampled_means(table, intervals.resamples)
     return Resampled(
         {cell: float(values.mean()) for cell, values in correct.items()},
         dict(zip(correct, means.T, strict=True)),
+        intervals,
     )
 
 
-def resampled_ece(cells: Cells, bins: int) -> Resampled:
-    """The ECE with equal-width bins of each cell."""
-    places = cells.corrupted
-    sure = np.stack([cells.confidence[cell] for cell in places], axis=1).astype(np.float64)
-    right = np.stack([cells.correct[cell] for cell in places], axis=1)
-    index = bin_index(sure.ravel(), bins).reshape(sure.shape)
-    drawn = replicates(binned_errors_of(right - sure, index, bins), cells.images)
-    return Resampled(
-        {cell: ece(cells.confidence[cell], cells.correct[cell], bins) for cell in places},
-        dict(zip(places, drawn.T, strict=True)),
-    )
+def over_cells(drawn: Mapping[Cell, Floats], over: Sequence[Cell]) -> Floats:
+    """The mean over some cells in each resample (resamples,)."""
+    found: Floats = np.mean([drawn[cell] for cell in over], axis=0)
+    return found

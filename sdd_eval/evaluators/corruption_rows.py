@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,11 @@ from sdd_eval.evaluators.corruption_cells import (
     Cells,
     Resampled,
     resampled_accuracy,
-    resampled_ece,
 )
+from sdd_eval.evaluators.corruption_ece import ResampledEce, resampled_ece
+from sdd_eval.evaluators.intervals import Intervals, beside, share
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.interval import Interval
-from sdd_eval.statistics.wilson import wilson
 
 #: What a mean over the 15 or the 19 is called, by where its frost is from: never one name for two.
 NAMES = {
@@ -26,8 +27,8 @@ NAMES = {
     "unknown": ("mca_15_unknown_frost", "mca_19_unknown_frost"),
 }
 SETS = {FIFTEEN: "15 corruptions", NINETEEN: "19 corruptions"}
-#: What an interval of a mean over cells is.
-TOGETHER = "an image drawn with all its renderings; same networks, new images"
+#: How images are drawn for the interval of a mean over cells.
+TOGETHER = "an image drawn with all its renderings"
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Source:
         return "mean of 15" + ("" if self.frost == "official" else f", {self.frost} frost")
 
 
-def rows(cells: Cells, source: Source, bins: int) -> Iterator[Measurement]:
+def rows(cells: Cells, source: Source, bins: int, intervals: Intervals) -> Iterator[Measurement]:
     """All measurements that need no baseline."""
-    accuracy = resampled_accuracy({cell: cells.correct[cell] for cell in cells.corrupted})
+    right = {cell: cells.correct[cell] for cell in cells.corrupted}
+    accuracy = resampled_accuracy(right, intervals)
     yield from _missing(cells)
-    yield from _accuracy_of_cells(cells, source)
+    yield from _accuracy_of_cells(cells, source, intervals)
     for name in _names(cells):
         told = f"top-1 accuracy, mean of severities 1–5, {source.of(name)}"
         yield from _mean("accuracy", accuracy, _severities(name), {"corruption": name}, told)
@@ -64,22 +66,21 @@ def rows(cells: Cells, source: Source, bins: int) -> Iterator[Measurement]:
         told = f"mean top-1 accuracy over {SETS[over]} × 5 severities, {source.with_frost}"
         places = [cell for name in over for cell in _severities(name)]
         yield from _mean(metric, accuracy, places, {}, told)
-    yield from _calibration(cells, source, bins)
+    yield from _calibration(resampled_ece(cells, bins, intervals), cells, source, bins)
 
 
-def _accuracy_of_cells(cells: Cells, source: Source) -> Iterator[Measurement]:
+def _accuracy_of_cells(cells: Cells, source: Source, intervals: Intervals) -> Iterator[Measurement]:
     """The accuracy of each cell, whose images are distinct."""
     for name, severity in cells.corrupted:
-        right = cells.correct[name, severity]
-        found = wilson(int(right.sum()), len(right))
         told = f"top-1 accuracy, {source.of(name)}"
         at = {"corruption": name, "severity": severity}
-        yield measured("accuracy", float(right.mean()), found, at, told, "same network, new images")
+        yield share("accuracy", cells.correct[name, severity], at, told, intervals)
 
 
-def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Measurement]:
+def _calibration(
+    found: ResampledEce, cells: Cells, source: Source, bins: int
+) -> Iterator[Measurement]:
     """ECE of each cell, and means of it over severities, over the 15 corruptions, over both."""
-    found = resampled_ece(cells, bins)
     cell_told = f"ECE, {bins} equal-width bins, T = 1"
     for name, severity in cells.corrupted:
         at = {"corruption": name, "severity": severity, "bins": bins}
@@ -113,26 +114,21 @@ def _missing(cells: Cells) -> Iterator[Measurement]:
 
 
 def _mean(
-    metric: str, found: Resampled, over: Sequence[Cell], at: Mapping[str, Any], told: str
+    metric: str,
+    found: Resampled | ResampledEce,
+    over: Sequence[Cell],
+    at: Mapping[str, Any],
+    told: str,
 ) -> Iterator[Measurement]:
     """A mean over cells with its interval, if all of them are there."""
     mean = found.mean(over)
     if mean is not None:
-        yield measured(metric, mean[0], mean[1], at, told, TOGETHER)
+        yield measured(Measurement(metric, mean[0], "fraction", at, told), mean[1])
 
 
-def measured(
-    metric: str,
-    value: float,
-    found: Interval,
-    at: Mapping[str, Any],
-    told: str,
-    means: str,
-    unit: str = "fraction",
-) -> Measurement:
-    """A measurement with its interval, and what that is said beside the convention."""
-    protocol = f"{told}; {found.how}, {means}"
-    return Measurement(metric, value, unit, at, protocol, found.low, found.high, found.level)
+def measured(number: Measurement, found: Interval) -> Measurement:
+    """A number of several cells with its interval."""
+    return beside(number, dataclasses.replace(found, how=f"{found.how}, {TOGETHER}"))
 
 
 def _names(cells: Cells) -> list[str]:

@@ -73,7 +73,7 @@ def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
     for row in found:
         assert row.unit == "percent of baseline"
         assert "baseline base;" in row.protocol
-        assert "same networks, new images" in row.protocol
+        assert "same network, new images" in row.interval
         assert row.low < row.value < row.high
         assert row.level == 0.95
 

@@ -120,7 +120,7 @@ def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_re
     of_fog = arrays["correct_fog"]
     expected = wilson(int(of_fog[:, 1].sum()), 40)
     assert (cell.low, cell.high, cell.level) == (expected.low, expected.high, 0.95)
-    assert "Wilson" in cell.protocol
+    assert "Wilson" in cell.interval
     # The standard error of a mean over renderings of 40 images, of which some share their fate.
     for place, table in (
         (("accuracy", "fog", None), of_fog),
@@ -130,8 +130,8 @@ def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_re
         half = 1.96 * table.mean(axis=1).std() / np.sqrt(40)
         assert mean.high - mean.low == pytest.approx(2 * half, rel=0.1)
         assert mean.low < mean.value < mean.high
-        assert "same networks, new images" in mean.protocol
-        assert "all its renderings" in mean.protocol
+        assert "same network, new images" in mean.interval
+        assert "all its renderings" in mean.interval
 
 
 @pytest.mark.parametrize(
