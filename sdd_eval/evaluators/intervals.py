@@ -16,7 +16,15 @@ import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import Floats, Quantity, basic, replicates, resampled_means
+from sdd_eval.statistics.bootstrap import (
+    Floats,
+    Quantity,
+    basic,
+    basic_of_log_odds,
+    percentile,
+    replicates,
+    resampled_means,
+)
 from sdd_eval.statistics.interval import LEVEL, Interval
 from sdd_eval.statistics.wilson import wilson
 
@@ -62,6 +70,12 @@ class Intervals:
     ) -> Interval:
         """Of a number that is `found` (resamples,) in resamples of the images."""
         return basic(estimate, found, level=self.level, lowest=lowest, highest=highest)
+
+    def of_ranking(self, metric: str, value: float, found: Any) -> Interval:
+        """Of a metric of ranked images: percentiles of a rate at a threshold, else log-odds."""
+        if "fpr" in metric:
+            return percentile(found, level=self.level)
+        return basic_of_log_odds(value, found, level=self.level)
 
     def replicates(self, quantity: Quantity, images: Any, cost: float) -> Floats:
         """What a quantity is in resamples of the images; one looks at `cost` values."""

@@ -131,4 +131,6 @@ def _of_place(
     for metric in told.metrics:
         text = "; ".join(filter(None, [protocol, CONVENTIONS[metric], note]))
         number = Measurement(metric, told.mean(metric, members), "fraction", at, text)
-        yield beside(number, intervals.basic(number.value, told.resampled(metric, members)))
+        yield beside(
+            number, intervals.of_ranking(metric, number.value, told.resampled(metric, members))
+        )

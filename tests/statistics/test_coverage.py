@@ -1,0 +1,214 @@
+"""Simulated: how often does each 95 % interval hold the truth? Run with `pytest -m slow`.
+
+A trial draws images from a population whose numbers are known, from a sample of it so large that
+its own chance is nothing beside an interval. The truths are at least twice what chance alone would
+leave, as no interval of an error that cannot go below 0 covers evenly close to it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.outlier_metrics import detector_metrics
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.brier import brier_of_images
+from sdd_eval.metrics.calibration import bin_sums, expected_gap
+from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images, softmax
+from sdd_eval.metrics.classwise_ece import classwise_ece
+from sdd_eval.metrics.consistency import calibrated_ece
+from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
+from sdd_eval.metrics.detection import METRICS, ood_metrics
+from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
+from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.metrics.weighted_calibration import (
+    EQUAL_WIDTH,
+    equal_width_errors,
+    weighted_adaptive_ece,
+    weighted_classwise_ece,
+    weighted_ece,
+    weighted_smooth_ece,
+)
+from sdd_eval.statistics.bootstrap import basic, mean_of, resampled_means
+from sdd_eval.statistics.paired import pair_of, paired_replicates
+from sdd_eval.statistics.wilson import wilson
+
+pytestmark = pytest.mark.slow
+
+TRIALS, RESAMPLES, IMAGES, BINS = 300, 300, 1000, 10
+INTERVALS = Intervals(resamples=RESAMPLES)
+LARGE = 400_000
+
+
+def holds(interval, truth: float) -> bool:
+    return bool(interval.low <= truth <= interval.high)
+
+
+def check(inside) -> None:
+    """Each kind of interval, by name, held the truth in 90 to 98 % of the trials."""
+    shares = {name: float(np.mean(each)) for name, each in inside.items()}
+    print({name: round(share, 3) for name, share in shares.items()})
+    assert all(0.90 <= share <= 0.98 for share in shares.values()), shares
+
+
+def overconfident(random, n: int, sharpness: float = 2.2):
+    """Logits (n, 4) of a network that is surer than it is right, and labels."""
+    truthful = random.normal(0, 1.5, (n, 4))
+    chances = softmax(truthful).cumsum(axis=1)
+    labels = (random.random((n, 1)) > chances).sum(axis=1).clip(0, 3)
+    return sharpness * truthful, labels
+
+
+def calibration_numbers(logits, labels):
+    confidence, correct = confidence_and_correct(logits, labels)
+    sums = bin_sums(confidence, correct, BINS)
+    return {
+        "ece": float(expected_gap(sums)),
+        "ece_debiased": float(debiased_gap(sums)),
+        "ece_debiased_l2": float(debiased_root_square(sums)),
+        "ece_adaptive": adaptive_ece(confidence, correct, BINS),
+        "ece_classwise": classwise_ece(logits, labels, BINS),
+        "ece_smooth": smooth_ece(confidence, correct),
+        "nll": float(nll_of_images(logits, labels).mean()),
+        "brier": float(brier_of_images(logits, labels).mean()),
+    }
+
+
+def calibration_replicates(logits, labels):
+    confidence, correct = confidence_and_correct(logits, labels)
+    of = {
+        "ece_adaptive": weighted_adaptive_ece(confidence, correct, BINS),
+        "ece_classwise": weighted_classwise_ece(logits, labels, BINS),
+        "ece_smooth": weighted_smooth_ece(confidence, correct),
+        "nll": mean_of(nll_of_images(logits, labels)),
+        "brier": mean_of(brier_of_images(logits, labels)),
+    }
+    widths = INTERVALS.replicates(equal_width_errors(confidence, correct, BINS), len(labels), 1)
+    found = dict(zip(EQUAL_WIDTH, widths.T, strict=True))
+    return found | {name: INTERVALS.replicates(make, len(labels), 1) for name, make in of.items()}
+
+
+def test_intervals_of_calibration() -> None:
+    truth = calibration_numbers(*overconfident(np.random.default_rng(0), LARGE))
+    random = np.random.default_rng(1)
+    inside = {name: [] for name in truth}
+    for _ in range(TRIALS):
+        logits, labels = overconfident(random, IMAGES)
+        numbers, found = calibration_numbers(logits, labels), calibration_replicates(logits, labels)
+        for name, value in numbers.items():
+            interval = basic(value, found[name], lowest=0)
+            inside[name].append(holds(interval, truth[name]))
+    confidence, _ = confidence_and_correct(logits, labels)
+    assert truth["ece"] > 2 * calibrated_ece(confidence, BINS).mean
+    check(inside)
+
+
+def test_wilson_intervals_of_accuracy() -> None:
+    random = np.random.default_rng(2)
+    for share in (0.5, 0.9, 0.98):
+        hits = random.binomial(500, share, 2000)
+        check({f"accuracy {share}": [holds(wilson(int(k), 500), share) for k in hits]})
+
+
+def scores_of(random, sizes):
+    """Scores of the test set and of a nearer and a farther set of outliers."""
+    inside, near, far = sizes
+    outside = {"near": random.normal(0, 1.2, near), "far": random.normal(-0.7, 0.8, far)}
+    return random.normal(1, 1, inside), outside
+
+
+def test_intervals_of_detection_and_of_averages_over_sets() -> None:
+    """Set sizes stay in proportion: AUPR by counts depends on it."""
+    random, sizes = np.random.default_rng(3), (300, 200, 240)
+    inside, outside = scores_of(random, [1000 * size for size in sizes])
+    truths = {name: ood_metrics(inside, scores) for name, scores in outside.items()}
+    held = {f"{metric} {where}": [] for metric in METRICS for where in ("near", "far", "average")}
+    for _ in range(TRIALS):
+        inside, outside = scores_of(random, sizes)
+        told = detector_metrics(inside, outside, dict.fromkeys(outside, 0), METRICS, INTERVALS)
+        for metric in METRICS:
+            for where, members in (("near", ["near"]), ("far", ["far"]), ("average", [*outside])):
+                truth = float(np.mean([truths[name][metric] for name in members]))
+                value, found = told.mean(metric, members), told.resampled(metric, members)
+                interval = INTERVALS.of_ranking(metric, value, found)
+                held[f"{metric} {where}"].append(holds(interval, truth))
+    check(held)
+
+
+def selective_sample(random, n: int):
+    sure = random.normal(0, 1, n)
+    return sure, random.random(n) < 1 / (1 + np.exp(-1.5 * sure - 1.2))
+
+
+SELECTIVE = ("aurc", "augrc", "misclassification_auroc", "misclassification_fpr_at_95_tpr")
+
+
+def test_intervals_of_selective_prediction() -> None:
+    random = np.random.default_rng(4)
+    truth = selective_metrics(*selective_sample(random, LARGE))
+    held = {name: [] for name in (*SELECTIVE, "aurc_excess")}
+    for _ in range(TRIALS):
+        sample = selective_sample(random, IMAGES)
+        value = selective_metrics(*sample)
+        quantity = weighted_selective_metrics(*sample)
+
+        def columns(weights, quantity=quantity):
+            of = quantity(weights)
+            return np.stack([of[name] for name in held], axis=1)
+
+        found = INTERVALS.replicates(columns, IMAGES, 1)
+        for column, name in enumerate(held):
+            interval = INTERVALS.of_ranking(name, value[name], found[:, column])
+            held[name].append(holds(interval, truth[name]))
+    check(held)
+
+
+def test_intervals_over_renderings_of_the_same_images() -> None:
+    """Mean accuracy over 75 renderings that are right and wrong together (mCA)."""
+    random = np.random.default_rng(5)
+    severity = np.linspace(-1, 2, 75)
+
+    def flags(n):
+        ease = random.normal(1, 1.5, (n, 1))
+        return random.random((n, 75)) < 1 / (1 + np.exp(severity - ease))
+
+    truth, held = float(flags(200_000).mean()), {"mca": []}
+    for _ in range(TRIALS):
+        means = flags(300).mean(axis=1)
+        held["mca"].append(holds(basic(means.mean(), resampled_means(means, RESAMPLES)), truth))
+    check(held)
+
+
+def test_intervals_of_paired_differences() -> None:
+    """Two networks on the same images, the second less overconfident and otherwise alike."""
+    random = np.random.default_rng(6)
+
+    def both(n):
+        logits, labels = overconfident(random, n)
+        return logits, logits / 1.6 + random.normal(0, 0.3, logits.shape), labels
+
+    def difference(make, first, second, labels):
+        return make(second, labels) - make(first, labels)
+
+    large = both(LARGE)
+    makers = {
+        "ece": lambda *of: calibration_numbers(*of)["ece"],
+        "nll": lambda *of: float(nll_of_images(*of).mean()),
+        "accuracy": lambda *of: float(confidence_and_correct(*of)[1].mean()),
+    }
+    truth = {name: difference(make, *large) for name, make in makers.items()}
+    held = {name: [] for name in makers}
+    for _ in range(TRIALS):
+        first, second, labels = both(IMAGES)
+        sides = [confidence_and_correct(side, labels) for side in (first, second)]
+        losses = [[nll_of_images(side, labels)] for side in (first, second)]
+        pairs = {
+            "ece": pair_of(lambda c, r: weighted_ece(c, r, BINS), *sides),
+            "nll": pair_of(mean_of, *losses),
+            "accuracy": pair_of(mean_of, *[[right] for _, right in sides]),
+        }
+        for name, pair in pairs.items():
+            interval = basic(float(pair.difference), paired_replicates(pair, RESAMPLES))
+            held[name].append(holds(interval, truth[name]))
+    check(held)
