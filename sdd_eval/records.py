@@ -17,6 +17,9 @@ Record = TypeVar("Record")
 #: The version of the files that this package writes.
 FORMAT = 1
 
+#: Before the arch of its backbone: the arch of an object detector, which is no classifier.
+DETECTOR = "fasterrcnn_fpn:"
+
 
 @dataclass(frozen=True)
 class ModelSpec:

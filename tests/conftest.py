@@ -1,6 +1,6 @@
 """Every test process works with one thread, and keeps nothing outside its own folders.
 
-And small sets of photographs, laid out as their publishers do.
+And small sets of photographs, laid out as their publishers do, and a backbone of a detector.
 """
 
 import os
@@ -100,6 +100,106 @@ def write_imagenet():
             split = "val" if number % 3 == 2 else "train"
             wnid = ("n01440764", "n01443537")[number % 2]
             photograph(place / split / wnid / f"{wnid}_{number}.JPEG", number, format="JPEG")
+        return place
+
+    return write
+
+
+#: Ids of categories, not in a row, as COCO's are not; and the colour of each one's objects.
+CATEGORIES = {3: "kite", 7: "boat"}
+COLOURS = {3: (230, 40, 30), 7: (40, 80, 240)}
+
+#: What is in each image: (category, left, top, width, height). The third has a box of one pixel,
+#: the fourth nothing, the fifth a crowd beside an object.
+OBJECTS: tuple = (
+    [(3, 8, 10, 24, 20)],
+    [(7, 30, 6, 20, 40), (3, 4, 40, 18, 16)],
+    [(7, 20, 22, 1, 1), (3, 30, 28, 28, 30)],
+    [],
+    [(7, 6, 8, 30, 22)],
+    [(3, 2, 2, 40, 16), (7, 22, 30, 36, 28)],
+)
+CROWDED = 4
+CROWD = (7, 38, 34, 22, 24)
+
+
+def annotated(objects):
+    """The annotations of such images, in COCO's format."""
+    images = [
+        {"id": 100 + n, "file_name": f"{n:012}.png", "height": 64, "width": 64}
+        for n in range(len(objects))
+    ]
+    boxes = [(n, each, 0) for n, of_image in enumerate(objects) for each in of_image]
+    boxes.append((CROWDED, CROWD, 1))
+    return {
+        "images": images,
+        "categories": [{"id": number, "name": name} for number, name in CATEGORIES.items()],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": 100 + n,
+                "category_id": category,
+                "bbox": list(box),
+                "area": box[2] * box[3],
+                "iscrowd": crowd,
+            }
+            for number, (n, (category, *box), crowd) in enumerate(boxes)
+        ],
+    }
+
+
+def draw(path, objects, number):
+    """A noisy grey image with coloured rectangles."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(number).integers(90, 130, (64, 64, 3), dtype=np.uint8)
+    for category, left, top, width, height in objects:
+        pixels[top : top + height, left : left + width] = COLOURS[category]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def write_coco():
+    """Write `NAME/` in COCO's layout; training and validation images are the same."""
+    import json
+
+    def write(root, name="shapes", objects=OBJECTS):
+        content = annotated(objects)
+        for split in ("train2017", "val2017"):
+            for number, of_image in enumerate(objects):
+                shown = [*of_image, CROWD] if number == CROWDED else of_image
+                draw(root / name / split / f"{number:012}.png", shown, number)
+            path = root / name / "annotations" / f"instances_{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content))
+        return root / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_backbone():
+    """Write the checkpoint of a classifier that has seen noise and learned nothing."""
+    import torch
+
+    from sdd_eval import store
+    from sdd_eval.models.build import build
+    from sdd_eval.records import Card, ModelSpec, Recipe
+    from sdd_eval.training import checkpoints
+
+    def write(place, arch="torchvision:resnet18", seed=3, **options):
+        torch.manual_seed(0)
+        spec = ModelSpec(arch, 2, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25), 64, options)
+        network = build(spec)
+        with torch.no_grad():  # so that its batch norms, which are frozen then, standardise
+            for _ in range(20):
+                network(torch.rand(8, 3, 64, 64))
+        place.mkdir(parents=True)
+        recipe = Recipe(dataset="cub200", arch=arch, sd_dropout=0.1, seed=seed)
+        sha256 = checkpoints.write_weights(place, network)
+        store.write_record(place / "card.json", Card(place.name, spec, recipe, {}, sha256))
         return place
 
     return write

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from sdd_eval import __version__, plugins
 from sdd_eval.errors import InputError, unknown_name
 
-#: Each command's module in this package has `run(arguments) -> exit code`.
+#: Each command's module in this package, NAME_command, has `run(arguments) -> exit code`.
 COMMANDS = {
     "quickstart": "everything, on images that ship with scikit-learn: no download, no GPU",
     "train": "train a checkpoint, with or without SD-Dropout",
+    "train-detector": "fine-tune a Faster R-CNN on the backbone of a checkpoint",
+    "detection": "mAP and mAP@0.5 of object detectors",
     "import": "make a checkpoint of weights from elsewhere, and measure its accuracy",
     "data": "list, get, add, corrupt and check data sets",
     "batch": "all trainings and evaluations of a study file, and what is missing of them only",
@@ -57,7 +59,7 @@ def dispatch(arguments: list[str]) -> int:
         print(f"sdd-eval {__version__}")
         return 0
     name = arguments[0].replace("-", "_")
-    if name in COMMANDS:
+    if name.replace("_", "-") in COMMANDS:
         command = importlib.import_module(f"sdd_eval.cli.{name}_command")
         return int(command.run(arguments[1:]))
     evaluators = plugins.names("evaluators")

@@ -88,7 +88,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if common.json:
             print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
         else:
-            print(_told(outcome))
+            print(told(outcome))
     return 0
 
 
@@ -125,22 +125,22 @@ def _flags(evaluator: Any) -> type[Any]:
     )
 
 
-def _told(outcome: Any) -> str:
+def told(outcome: Any) -> str:
     """A finished run as a person reads it."""
     run = outcome.run
     measured = list(run.measurements)
     if len(measured) > ROWS:
-        told = plugins.load("evaluators", run.evaluator)
-        wanted = getattr(told, "headline", ()) or {m.metric for m in measured}
+        evaluator = plugins.load("evaluators", run.evaluator)
+        wanted = getattr(evaluator, "headline", ()) or {m.metric for m in measured}
         measured = _headline([m for m in measured if m.metric in wanted])
     how = "measured" if outcome.looked else "scored again" if outcome.scored else "already there"
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
     origins = {name: each["origin"] for name, each in run.provenance["data"].items()}
-    told = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
+    data = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
     rows = [(m.metric, _place(m), shown(m), interval(m)) for m in measured]
     left = len(run.measurements) - len(rows)
     more = f"\n… and {left} more in the run" if left else ""
-    title = f"{run.checkpoint} · {run.evaluator} on {images} ({told}), {how}"
+    title = f"{run.checkpoint} · {run.evaluator} on {images} ({data}), {how}"
     numbers = table(rows, ("metric", "at", "value", _levels(measured)))
     return f"{title}\n{numbers}{more}\n{outcome.path}\n"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.paper.numbers import PaperNumber
+from sdd_eval.records import DETECTOR, Recipe, encode
 
 #: Names that the paper writes shorter.
 SPELLED = {"lsun": "lsun_resize"}
@@ -77,6 +78,27 @@ _PROTOCOLS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "stanford_dogs": {**_OF_LARGE, "milestones": (None, (100, 150))},
     "imagenet": {**_OF_LARGE, "batch_size": (32, 256), "epochs": (90,), "milestones": ((30, 60),)},
 }
+#: Before the names of those fields of a detector's recipe that its backbone was trained by.
+_BACKBONE = "backbone_"
+#: torchvision's reference on Detectron's schedules; the paper says no more than their lengths.
+_DETECTOR: Mapping[str, tuple[Any, ...]] = {
+    "batch_size": (16,),
+    "lr": (0.02,),
+    "milestones": ((8, 11), (5, 6)),
+    "min_size": (800,),
+    "max_size": (1333,),
+    "trainable_layers": (3,),
+    "channels": (256,),
+    "regions": (512,),
+}
+#: Fields of a backbone's recipe that leave its numbers the paper's.
+_FREE_OF_BACKBONE: Mapping[str, tuple[Any, ...]] = {
+    "dataset": ("imagenet",),
+    "precision": ("float32", "bf16"),
+    "channels_last": (False, True),
+    "compile": (False, True),
+    "deterministic": (False, True),
+}
 
 
 def wanted(number: PaperNumber) -> Wanted:
@@ -115,7 +137,7 @@ def _identity(number: PaperNumber, trained_on: str) -> dict[str, Any]:
     at = number.at
     found = {
         "dataset": trained_on,
-        "arch": f"torchvision:{number.model}" if trained_on in LARGE else number.model,
+        "arch": _arch(number.model, trained_on),
         "method": number.method,
         "position": f"layer{at.get('position', 4)}",
         "direction": at.get("direction", "both"),
@@ -123,9 +145,18 @@ def _identity(number: PaperNumber, trained_on: str) -> dict[str, Any]:
     }
     if "lambda" in at:
         found |= {"sd_dropout": at["lambda"], "drop": at["drop"]}
+    if "epochs" in at:
+        found["epochs"] = at["epochs"]
     if "variant" in at:
         found["method_options"] = {"variant": at["variant"]}
     return found
+
+
+def _arch(model: str, trained_on: str) -> str:
+    """The paper's name of a network as this package has it."""
+    if model.startswith("faster_rcnn_"):
+        return f"{DETECTOR}torchvision:{model.removeprefix('faster_rcnn_')}"
+    return f"torchvision:{model}" if trained_on in LARGE else model
 
 
 def _protocol(number: PaperNumber, trained_on: str) -> dict[str, tuple[Any, ...]]:
@@ -133,20 +164,27 @@ def _protocol(number: PaperNumber, trained_on: str) -> dict[str, tuple[Any, ...]
 
     λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
     """
-    found = dict(_PROTOCOLS.get(trained_on, {}))
+    found = dict(_detector_protocol() if trained_on == "coco" else _PROTOCOLS.get(trained_on, {}))
     if not number.sd_dropout:
         found["sd_dropout"] = (0.0,)
-    elif trained_on == "imagenet":
+    elif trained_on in ("imagenet", "coco"):
         found["sd_dropout"] = (0.1, 1.0)
     else:
         found["sd_dropout"] = (1.0,) if number.method == "ce" else (0.1,)
     return found
 
 
+def _detector_protocol() -> dict[str, tuple[Any, ...]]:
+    """How the paper trains a detector, and its backbone before."""
+    usual = {name: (value,) for name, value in encode(Recipe()).items()}
+    backbone = {**usual, **_PROTOCOLS["imagenet"], **_FREE_OF_BACKBONE}
+    return {**_DETECTOR, **{f"{_BACKBONE}{name}": each for name, each in backbone.items()}}
+
+
 def _axes(number: PaperNumber, evaluator: str) -> dict[str, tuple[Any, ...]]:
     """Where a row must hold: the evaluator's own axes, then those that the paper prints."""
     found = dict(_AT.get(evaluator, {}))
-    for name in ("bins", "epsilon", "corruption", "epoch", "epochs"):
+    for name in ("bins", "epsilon", "corruption", "epoch"):
         if name in number.at:
             found[name] = (number.at[name],)
     if "outliers" in number.at:

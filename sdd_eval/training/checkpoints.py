@@ -14,14 +14,14 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
 from sdd_eval.models.foreign import refuse_code, source_sha256
 from sdd_eval.models.network import Network
-from sdd_eval.records import FORMAT, Card
+from sdd_eval.records import DETECTOR, FORMAT, Card
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
@@ -46,7 +46,7 @@ def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = Fals
     folder = Path(checkpoint)
     card = read_card(folder)
     require_trust(card, trust_code)
-    tensors = _tensors(folder / WEIGHTS, card.weights_sha256)
+    tensors = read_weights(folder, card)
     with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
         network = build(card.model, trust_code=trust_code)
     fit_weights(network, tensors, str(folder))
@@ -72,8 +72,13 @@ def require_trust(card: Card, trust_code: bool) -> None:
     """Refuse a card whose network is made by code that comes with it, unless that is trusted.
 
     Raises:
-        InputError: it is not, or the code's file is not the one that the card was made with.
+        InputError: it is not, or the code's file is not the one that the card was made with; or
+            the card is a detector's, which is no classifier.
     """
+    if card.model.arch.startswith(DETECTOR):
+        raise InputError(
+            f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"
+        )
     refuse_code(card.model.arch, trust_code)
     noted = card.provenance.get(CODE)
     if noted is not None and source_sha256(card.model.arch) != noted:
@@ -98,7 +103,7 @@ def verify(checkpoint: str | Path, card: Card) -> None:
     _verified(Path(checkpoint) / WEIGHTS, card.weights_sha256)
 
 
-def write_weights(folder: Path, network: Network) -> str:
+def write_weights(folder: Path, network: nn.Module) -> str:
     """Write the network's weights atomically.
 
     Returns:
@@ -109,18 +114,31 @@ def write_weights(folder: Path, network: Network) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def weights_sha256(network: Network) -> str:
+def weights_sha256(network: nn.Module) -> str:
     """What `write_weights` would return."""
     return hashlib.sha256(_content(network)).hexdigest()
 
 
-def _content(network: Network) -> bytes:
+def _content(network: nn.Module) -> bytes:
     """The network's state as a file of weights."""
     # Cloned: a stranger's network may use one tensor under two names, which the format refuses.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
     content: bytes = safetensors.torch.save(tensors)
     return content
+
+
+def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
+    """The tensors of a checkpoint's weights.
+
+    Raises:
+        InputError: they are missing, truncated or changed.
+    """
+    path = folder / WEIGHTS
+    try:
+        return dict(safetensors.torch.load(_verified(path, card.weights_sha256)))
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file: {error}") from error
 
 
 def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -133,7 +151,7 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     store.write_text(folder / HISTORY, text.getvalue())
 
 
-def fit_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> None:
+def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Pour tensors into a network.
 
     Raises:
@@ -169,11 +187,3 @@ def _verified(path: Path, sha256: str) -> bytes:
             f"the card says {sha256[:12]}…; restore the file, or train again with --overwrite"
         )
     return content
-
-
-def _tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a file of weights."""
-    try:
-        return dict(safetensors.torch.load(_verified(path, sha256)))
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file: {error}") from error

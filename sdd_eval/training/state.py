@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +16,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 
 FILE = "state.pt"
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,7 @@ class State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write the state atomically: the last epoch's stays until this one's is whole."""
-    content = {field.name: getattr(state, field.name) for field in fields(State)}
-    content["recipe"] = records.encode(state.recipe)
-    buffer = io.BytesIO()  # torch's writer hides why a disk refused it
-    torch.save(content, buffer)
-    store.write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
+    write_content(folder, state)
 
 
 def read_state(folder: Path) -> State | None:
@@ -56,11 +54,28 @@ def read_state(folder: Path) -> State | None:
     Raises:
         InputError: the file is not such a state.
     """
+    return read_content(folder, State, Recipe)
+
+
+def write_content(folder: Path, state: Any) -> None:
+    """Write a state of any kind atomically; its field `recipe` is a record."""
+    content = {field.name: getattr(state, field.name) for field in fields(state)}
+    content["recipe"] = records.encode(state.recipe)
+    buffer = io.BytesIO()  # torch's writer hides why a disk refused it
+    torch.save(content, buffer)
+    store.write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
+
+
+def read_content(folder: Path, kind: Callable[..., Kept], recipe: type[Any]) -> Kept | None:
+    """The state of a kind in a checkpoint's folder, its `recipe` of a kind too; or None.
+
+    Raises:
+        InputError: the file is not such a state.
+    """
     path = folder / FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = records.decode(Recipe, content.pop("recipe"), str(path))
-        return State(recipe=recipe, **content)
+        return kind(recipe=records.decode(recipe, content.pop("recipe"), str(path)), **content)
     except FileNotFoundError:
         return None
     except InputError:

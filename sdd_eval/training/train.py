@@ -203,7 +203,7 @@ def _blocked(place: Path, recipe: Recipe) -> bool:
 def _refuse_other(place: Path, there: Recipe | None, recipe: Recipe) -> None:
     """Refuse to go on in the folder of another recipe."""
     if there is None:
-        raise InputError(f"{place} holds an imported network; choose another --name")
+        raise InputError(f"{place} holds no training of a classifier; choose another --name")
     pairs = differing(there, recipe)
     if pairs:
         said = "; ".join(

@@ -50,6 +50,10 @@ SMALL = {
     "cifar100": "digits",
     "lsun_resize isun dtd svhn": "photo_patches dtd",
     "--audit": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
+    "--from imagenet-torchvision_resnet152-ce-seed0 --schedule half": "--from backbone --dataset "
+    "shapes --epochs 1 --min-size 32 --max-size 64 --channels 8 --regions 8",
+    "coco-fasterrcnn-7epochs-imagenet-torchvision_resnet152-ce-seed0": "shapes-fasterrcnn-1epochs-"
+    "backbone",
     "--dataset cub200 --arch torchvision:resnet18 --batch-size 32": "--dataset cub200 --arch "
     "small_cnn --batch-size 4 --image-size 128 --epochs 1",
     "paper claims": "paper claims --arch resnet8 --batch-size 4 --steps 1",
@@ -77,12 +81,16 @@ def write_dtd(path: Path) -> None:
             archive.addfile(member, io.BytesIO(picture.getvalue()))
 
 
-def test_every_command_of_the_readme_runs(tmp_path, monkeypatch, capfd, write_imagenet, write_cub):
+def test_every_command_of_the_readme_runs(
+    tmp_path, monkeypatch, capfd, write_imagenet, write_cub, write_coco, write_backbone
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     write_dtd(tmp_path / "dtd.tar.gz")
     write_imagenet(tmp_path, 6)
     write_cub(tmp_path / "data")
+    write_coco(tmp_path / "data")
+    write_backbone(tmp_path / "checkpoints" / "backbone", "resnet18w16")
     pets = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "pets.npz", images=pets, labels=np.arange(6) % 2)
     theirs = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))

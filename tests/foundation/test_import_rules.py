@@ -69,6 +69,10 @@ ALLOWED = {
         "data", "errors", "evaluation", "evaluators", "models", "plugins", "progress", "records",
         "statistics", "store", "training",
     },
+    "detection": {
+        "data", "errors", "evaluation", "models", "progress", "randomness", "records", "store",
+        "training",
+    },
     "paper": {"errors", "plugins", "records", "statistics", "store"},
     "figures": {"corruptions", "errors", "statistics"},
     "report": {
@@ -126,6 +130,8 @@ sys.exit(exit_code(sys.argv[2:]))
         "data cache --cache here",
         "calibration --help",
         "ood --help",
+        "detection --help",
+        "train-detector --help",
     ],
 )
 def test_quick_commands_never_import_torch(command, tmp_path):

@@ -1,0 +1,99 @@
+"""`sdd-eval train-detector --from CHECKPOINT`: a Faster R-CNN on a classifier's backbone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from sdd_eval.cli.bars import Bar
+from sdd_eval.cli.evaluate_command import found_checkpoint
+from sdd_eval.cli.flags import Work, parse, prepared
+from sdd_eval.cli.train_command import Reading
+from sdd_eval.data.root import data_root
+from sdd_eval.detection.recipe import SCHEDULES, DetectorRecipe
+from sdd_eval.errors import InputError
+
+
+@dataclass(frozen=True)
+class RecipeFlags(DetectorRecipe):
+    """How to fine-tune; the defaults are torchvision's reference on Detectron's 1× schedule."""
+
+    backbone: Annotated[str, tyro.conf.arg(name="from", metavar="CHECKPOINT")] = ""
+    """The classifier's checkpoint that it starts from: its folder, or its name."""
+    backbone_sha256: tyro.conf.Suppress[str] = ""
+    schedule: Literal["half", "full"] | None = None
+    """half: 0.5×, 7 epochs; full: 1×, 12; in place of --epochs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the checkpoint goes."""
+
+    name: str | None = None
+    """Name of the checkpoint; by default DATASET-fasterrcnn-Nepochs-BACKBONE."""
+    checkpoints: Path = Path("checkpoints")
+    """Folder of checkpoints."""
+    overwrite: bool = False
+    """Replace a detector of this name that has another recipe."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Everything that can be said of the training of a detector."""
+
+    recipe: RecipeFlags = field(default_factory=RecipeFlags)
+    place: Place = field(default_factory=Place)
+    reading: Reading = field(default_factory=Reading)
+    work: Work = field(default_factory=Work)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train one detector, or go on with one that was interrupted."""
+    program = "Fine-tune a Faster R-CNN on the backbone of a checkpoint, on COCO or in its format."
+    flags = parse(Flags, arguments, "train-detector", program)
+    if not flags.recipe.backbone:
+        raise InputError("from which checkpoint? sdd-eval train-detector --from CHECKPOINT")
+    recipe = _recipe(flags.recipe)
+    backbone = found_checkpoint(flags.recipe.backbone, flags.place.checkpoints)
+    device = prepared(flags.work)
+
+    from sdd_eval.detection.train import train_detector
+
+    with Bar(unit="images") as bar:
+        card = train_detector(
+            backbone,
+            recipe,
+            flags.place.checkpoints,
+            name=flags.place.name,
+            data_root=data_root(flags.work.data_root),
+            device=device,
+            workers=flags.reading.workers,
+            overwrite=flags.place.overwrite,
+            progress=bar,
+            trust_code=flags.work.trust_code,
+        )
+    numbers = "  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items())
+    print(f"{flags.place.checkpoints / card.name}\n{numbers}")
+    return 0
+
+
+def _recipe(flags: RecipeFlags) -> DetectorRecipe:
+    """The recipe with its schedule as a number of epochs.
+
+    Raises:
+        InputError: schedule and epochs are both said, and differ.
+    """
+    values = {f.name: getattr(flags, f.name) for f in dataclasses.fields(DetectorRecipe)}
+    if flags.schedule is not None:
+        epochs = SCHEDULES[flags.schedule]
+        if flags.epochs not in (DetectorRecipe.epochs, epochs):
+            raise InputError(
+                f"--schedule {flags.schedule} is {epochs} epochs, --epochs says {flags.epochs}"
+            )
+        values["epochs"] = epochs
+    return DetectorRecipe(**values)

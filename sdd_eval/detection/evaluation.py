@@ -1,0 +1,153 @@
+"""Detector × set of COCO's format → run on the disk, doing only what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import platform
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdd_eval import store
+from sdd_eval.data.subsets import subset
+from sdd_eval.detection.coco import CocoSet, provenance, read_coco
+from sdd_eval.detection.evaluator import Looked
+from sdd_eval.detection.model import build_detector
+from sdd_eval.detection.recipe import told_recipe
+from sdd_eval.detection.scoring import require_pycocotools
+from sdd_eval.errors import InputError
+from sdd_eval.evaluation.checkpoint import Outcome
+from sdd_eval.evaluation.machine import device_and_threads, versions
+from sdd_eval.evaluation.request import Request, checked
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.records import DETECTOR, Card, Run, encode
+from sdd_eval.training import checkpoints
+from sdd_eval.training.streaming import usual_workers
+
+
+def evaluate_detector(
+    checkpoint: Path, request: Request, progress: Progress | None = None
+) -> Outcome:
+    """Measure one detector's checkpoint, unless the run is there already.
+
+    Raises:
+        InputError: the checkpoint is no detector's, the data are wrong or have other categories,
+            or pycocotools is not installed.
+    """
+    require_pycocotools()
+    request = checked(request)
+    card = dataclasses.replace(checkpoints.read_card(checkpoint), name=checkpoint.resolve().name)
+    _require_detector(card)
+    checkpoints.verify(checkpoint, card)
+    data = read_coco(request.dataset or str(card.dataset), request.data_root, "val")
+    _require_categories(card, data)
+    if request.limit is not None and request.limit >= len(data):
+        request = dataclasses.replace(request, limit=None)
+    path = _run_path(request, card, data)
+    with store.locked(path, "writing"):
+        if path.is_file():
+            return Outcome(store.read_run(path), path, looked=False, scored=False)
+        found = _run(checkpoint, card, data, request, progress or Silent())
+        store.write_run(path, found)
+    return Outcome(found, path, looked=True, scored=True)
+
+
+def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> torch.nn.Module:
+    """A checkpoint's detector, images in [0, 1] → boxes, labels and scores; parameters frozen."""
+    with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
+        detector: torch.nn.Module = build_detector(card.model, trust_code=trust_code)
+    checkpoints.fit_weights(detector, checkpoints.read_weights(checkpoint, card), str(checkpoint))
+    return detector.eval().requires_grad_(False)
+
+
+def _run(checkpoint: Path, card: Card, data: CocoSet, request: Request, progress: Progress) -> Run:
+    """Look, score, and write down how."""
+    begun = time.perf_counter()
+    evaluator = request.evaluator
+    detector = load_detector(checkpoint, card, trust_code=request.trust_code)
+    subject = Looked(
+        detector=detector.to(request.device),
+        data=data,
+        channels=card.model.channels,
+        device=torch.device(request.device),
+        batch_size=request.batch_size,
+        limit=request.limit,
+        seed=request.seed,
+        workers=usual_workers(torch.get_num_threads()),
+        progress=progress,
+    )
+    arrays = evaluator.collect(subject)
+    return Run(
+        checkpoint=card.name,
+        weights_sha256=card.weights_sha256,
+        dataset=data.name,
+        data_fingerprint=data.fingerprint,
+        evaluator=evaluator.name,
+        evaluator_version=evaluator.version,
+        settings=encode(evaluator),
+        limit=request.limit,
+        n=len(subset(len(data), request.limit, seed=request.seed)),
+        measurements=tuple(evaluator.score(arrays)),
+        provenance={
+            **_told(card, data),
+            "versions": versions(),
+            "machine": f"{platform.system()} {platform.machine()}",
+            **device_and_threads(request.device),
+            "batch_size": request.batch_size,
+            "seed": request.seed,
+            "seconds": round(time.perf_counter() - begun, 3),
+            "command": request.command,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        },
+        arrays=arrays,
+    )
+
+
+def _told(card: Card, data: CocoSet) -> dict[str, Any]:
+    """How the detector was trained and what it is, and which data it saw."""
+    return {
+        "card": told_recipe(card),
+        "model": encode(card.model),
+        "backbone": card.provenance["backbone"],
+        "data": {data.name: provenance(data)},
+    }
+
+
+def _run_path(request: Request, card: Card, data: CocoSet) -> Path:
+    """reports/STUDY/runs/CHECKPOINT/detection-DATASET-KEY.json."""
+    evaluator = request.evaluator
+    key = store.key_of(
+        {
+            "evaluator": evaluator.name,
+            "version": evaluator.version,
+            "weights": card.weights_sha256,
+            "model": card.model,
+            "data": data.fingerprint,
+            "limit": request.limit,
+            "seed": request.seed if request.limit else 0,
+        }
+    )
+    return request.study / "runs" / card.name / f"{evaluator.name}-{data.name}-{key}.json"
+
+
+def _require_detector(card: Card) -> None:
+    if not card.model.arch.startswith(DETECTOR):
+        raise InputError(
+            f"{card.name} is a classifier, not an object detector; sdd-eval train-detector --from "
+            f"{card.name} makes one of it"
+        )
+
+
+def _require_categories(card: Card, data: CocoSet) -> None:
+    """Refuse a set of other categories than the detector's."""
+    known, there = list(card.model.options["class_names"]), list(data.annotations.class_names)
+    for number, (ours, theirs) in enumerate(itertools.zip_longest(known, there), start=1):
+        if ours != theirs:
+            raise InputError(
+                f"{card.name} was trained on other categories than {data.name} has: number "
+                f"{number} is {ours!r}, there {theirs!r}"
+            )
