@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Scores of test images and of outliers → heights of the curve at `PLACES`.
 Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
 
+#: A panel has no room for a legend of more groups; their areas are in the table of numbers.
+ENTRIES = 6
+
 #: Where the curves of several seeds are averaged.
 PLACES = np.linspace(0, 1, 201)
 
@@ -105,7 +108,7 @@ def _areas(
         own = own[own[axis].isin(drawn[axis]) | own[axis].isna()]
     found = spreads(own, "group")
     groups = [group for group in group_names(drawn) if group in found]
-    if groups:
+    if 0 < len(groups) <= ENTRIES:
         axes.legend(
             [_handle(style[group]) for group in groups],
             [mean_and_std(found[group]) for group in groups],

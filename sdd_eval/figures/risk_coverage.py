@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.outlier_curves import ENTRIES
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
 from sdd_eval.statistics.curves import risk_coverage as curve
 
@@ -94,9 +95,10 @@ def _panel(
         lines += axes.plot(PLACES, risk, color=look.colour, linestyle=look.line, label=plain(group))
         texts.append(mean_and_std(areas[group], 1, 1000))
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{100 * value:.2f} %"
-    axes.legend(
-        lines, texts, title="AURC · 10³", title_fontsize=7, loc="upper left", handlelength=1.6
-    )
+    if len(lines) <= ENTRIES:
+        axes.legend(
+            lines, texts, title="AURC · 10³", title_fontsize=7, loc="upper left", handlelength=1.6
+        )
 
 
 def mean_curve(rows: pandas.DataFrame, arrays: Arrays, column: int) -> NDArray[np.float64]:

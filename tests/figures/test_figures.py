@@ -567,3 +567,15 @@ def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
     from sdd_eval.metrics.confidence_scores import SCORES
 
     assert tuple(NAMES) == tuple(SCORES)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["roc_curves", "pr_curves", "risk_coverage"])
+def test_ten_groups_leave_room_for_the_curves(name: str, synthetic: ModuleType) -> None:
+    methods = ["ce", "ls", "byot", "dml", "ddgsd"]
+    nets = [synthetic.network(weight, 0, method=each) for each in methods for weight in (0.0, 0.1)]
+    make = synthetic.selective_run if name == "risk_coverage" else synthetic.odin_run
+    drawn = at_width(name, SINGLE, synthetic.table([make(net) for net in nets]))
+    drawn.draw_without_rendering()
+    assert drawn.axes[0].get_legend() is None
+    assert drawn.axes[0].get_position().height > 0.15
