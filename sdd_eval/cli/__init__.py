@@ -7,11 +7,12 @@ The first word is matched against names; only then is that command's module impo
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from sdd_eval import __version__, plugins
-from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.errors import InputError, SaidElsewhere, unknown_name
 
 #: Each command's module in this package, NAME_command, has `run(arguments) -> exit code`.
 COMMANDS = {
@@ -39,6 +40,8 @@ def exit_code(arguments: Sequence[str]) -> int:
     """Run a command line; the user's mistakes become one line on standard error."""
     try:
         return dispatch(list(arguments))
+    except SaidElsewhere:
+        return 2
     except InputError as error:
         print(f"sdd-eval: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -59,6 +62,7 @@ def dispatch(arguments: list[str]) -> int:
         print(f"sdd-eval {__version__}")
         return 0
     name = arguments[0].replace("-", "_")
+    _refuse_several(name)
     if name.replace("_", "-") in COMMANDS:
         command = importlib.import_module(f"sdd_eval.cli.{name}_command")
         return int(command.run(arguments[1:]))
@@ -68,6 +72,16 @@ def dispatch(arguments: list[str]) -> int:
 
         return evaluate_command.run(name, arguments[1:])
     raise unknown_name("command", arguments[0], [*COMMANDS, *evaluators])
+
+
+def _refuse_several(name: str) -> None:
+    """Refuse to do what one process does in each of those that torchrun started."""
+    several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
+    if name == "train" or not several:
+        return
+    if os.environ.get("RANK") != "0":
+        raise SaidElsewhere("the first process says it")
+    raise InputError(f"torchrun is for train; {name.replace('_', '-')} runs in one process")
 
 
 def usage() -> str:

@@ -51,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     flags: Any = parse(_flags(method), arguments, "train", program)
     device = prepared(flags.work)
 
+    from sdd_eval.training.processes import is_first
     from sdd_eval.training.train import train
 
     with Bar(unit="images") as bar:
@@ -65,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
             progress=bar,
             trust_code=flags.work.trust_code,
         )
-    print(_told(card, flags.place.checkpoints / card.name))
+    if is_first():
+        print(_told(card, flags.place.checkpoints / card.name))
     return 0
 
 

@@ -20,6 +20,7 @@ from sdd_eval.randomness import generator
 from sdd_eval.records import Recipe
 from sdd_eval.training.augmentation import cropped, flipped, pixels_of
 from sdd_eval.training.methods.method import Batch, Method
+from sdd_eval.training.rows import RowsOf, all_rows
 from sdd_eval.training.streaming import Draws, streamed
 
 #: Decoded images of a folder that are more than these bytes are streamed, not kept on the device.
@@ -79,18 +80,27 @@ def training_set(
     return TrainingSet(_resident(images, device), labels)
 
 
-def epoch_batches(data: TrainingSet, recipe: Recipe, method: Method, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch, each image once, the last one perhaps smaller."""
+def epoch_batches(
+    data: TrainingSet,
+    recipe: Recipe,
+    method: Method,
+    epoch: int,
+    rows_of: RowsOf = all_rows,
+) -> Iterator[Batch]:
+    """The batches of one epoch, each image once, the last one perhaps smaller.
+
+    `rows_of` says which rows of a batch of so many images are wanted, if not all.
+    """
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
     if isinstance(data.images, Tensor):
-        yield from _augmented(data, data.images, order, recipe, method, epoch)
+        yield from _augmented(data, data.images, order, recipe, method, epoch, rows_of)
         return
     partners = None
     if method.partners:
         random = generator(recipe.seed, "partners", epoch, data.device.type)
         partners = same_class(data, order.to(data.device), random)
     draws = Draws(data.images, recipe, epoch, method.views)
-    yield from streamed(draws, order, partners, data.labels, data.workers)
+    yield from streamed(draws, order, partners, data.labels, data.workers, rows_of)
 
 
 def same_class(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
@@ -114,20 +124,31 @@ def _resident(images: ImageSet, device: torch.device) -> Tensor:
 
 
 def _augmented(
-    data: TrainingSet, images: Tensor, order: Tensor, recipe: Recipe, method: Method, epoch: int
+    data: TrainingSet,
+    images: Tensor,
+    order: Tensor,
+    recipe: Recipe,
+    method: Method,
+    epoch: int,
+    rows_of: RowsOf,
 ) -> Iterator[Batch]:
-    """The batches of images on the device, augmented there."""
+    """The batches of images on the device, augmented there.
+
+    All of a batch is augmented, which is cheap, and then cut: so each process draws the same.
+    """
     random = generator(recipe.seed, "augmentation", epoch, data.device.type)
     for rows in torch.split(order.to(data.device), recipe.batch_size):
-        views = [_pixels(images[rows], recipe, random) for _ in range(method.views)]
+        wanted = rows_of(len(rows))
+        own = slice(None) if wanted is None else wanted.own
+        views = [_pixels(images[rows], recipe, random, own) for _ in range(method.views)]
         partners = None
         if method.partners:
-            partners = _pixels(images[same_class(data, rows, random)], recipe, random)
-        yield Batch(tuple(views), data.labels[rows], partners)
+            partners = _pixels(images[same_class(data, rows, random)], recipe, random, own)
+        yield Batch(tuple(views), data.labels[rows[own]], partners, wanted)
 
 
-def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
-    """Float pixels in [0, 1], augmented afresh."""
+def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
+    """Float pixels in [0, 1] of some rows of images, all of them augmented afresh."""
     if recipe.augmentation != "none":
         images = flipped(cropped(images, random), random)
-    return pixels_of(images, recipe.channels_last)
+    return pixels_of(images[own], recipe.channels_last)

@@ -114,6 +114,7 @@ def _provenance(state: State, material: Material) -> Mapping[str, Any]:
         "machine": platform.machine(),
         "devices": list(state.devices),
         "threads": state.threads,
+        "processes": list(state.processes),
         "precision": state.recipe.precision,
         "seconds": round(state.seconds, 3),
         "images_per_second": round(images / state.seconds, 1),
@@ -131,7 +132,7 @@ def _provenance(state: State, material: Material) -> Mapping[str, Any]:
 
 def _reproducible(state: State) -> str:
     """How far the same command gives the same weights again, interrupted or not."""
-    one_device = len(state.devices) == 1
+    one_device = len(state.devices) == 1 and state.processes in ((), (1,))
     if one_device and (state.devices == ("cpu",) or state.recipe.deterministic):
         return "bit for bit, on such a device with as many threads"
     return "to seed noise"

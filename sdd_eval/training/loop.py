@@ -15,6 +15,8 @@ from sdd_eval.randomness import generator
 from sdd_eval.training.batches import TrainingSet, epoch_batches
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
+from sdd_eval.training.processes import Processes
+from sdd_eval.training.rows import Rows
 from sdd_eval.training.schedule import learning_rate
 from sdd_eval.training.state import State
 from sdd_eval.training.surroundings import seed_layers
@@ -28,21 +30,25 @@ def fit(
     keep: Callable[[State], None],
     progress: Progress,
     probe: Callable[[int], Mapping[str, float]] = lambda epoch: {},
+    processes: Processes | None = None,
 ) -> State:
     """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
 
-    What `probe` says after so many epochs, 0 before the first, goes into the history.
+    What `probe` says after so many epochs, 0 before the first, goes into the history. Of several
+    processes all do the same, each on its rows of every batch.
 
     Raises:
         InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
     """
-    recipe = state.recipe
+    recipe, device = state.recipe, data.device
+    processes = processes or Processes(str(device))
     optimiser = torch.optim.SGD(
         objective.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
     )
     if state.objective is not None and state.optimiser is not None:
         objective.load_state_dict(dict(state.objective))
         optimiser.load_state_dict(dict(state.optimiser))
+    step = processes.step(objective)
     progress.start(f"{recipe.method} on {recipe.dataset}", recipe.epochs * len(data))
     progress.advance(state.epoch * len(data))
     if state.epoch == 0 and (before := probe(0)):
@@ -52,21 +58,20 @@ def fit(
         started = time.perf_counter()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch)
-        seed_layers(recipe.seed, "layers", epoch)
-        draws = generator(recipe.seed, "masks", epoch, data.device.type)
-        tally = Tally(epoch)
+        seed_layers(recipe.seed, processes.purpose("layers"), epoch)
+        draws = generator(recipe.seed, "masks", epoch, device.type)
+        tally = Tally(epoch, processes)
 
-        objective.train()
-        for batch in _finite(epoch_batches(data, recipe, objective.method, epoch), tally):
+        step.train()
+        batches = epoch_batches(data, recipe, objective.method, epoch, processes.rows)
+        for batch in _finite(batches, tally):
             optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(
-                data.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
-            ):
-                losses = objective(batch, draws)
-            losses.total.backward()
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                loss, losses = step(batch, draws)
+            loss.backward()
             optimiser.step()
             tally.add(losses, batch)
-            progress.advance(len(batch.labels))
+            progress.advance(batch.total)
 
         _refuse_broken_weights(objective, epoch)
         seconds = time.perf_counter() - started
@@ -90,6 +95,7 @@ class Tally:
     """The losses of one epoch, left on the device so that no step waits for them."""
 
     epoch: int
+    processes: Processes
     names: tuple[str, ...] = ()
     rows: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -98,16 +104,22 @@ class Tally:
     def add(self, losses: Losses, batch: Batch) -> None:
         """Note the terms of one step and how many images were classified rightly."""
         right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
-        row = {**losses.terms, "loss": losses.total, "train_accuracy": right}
-        self.names = tuple(row)
-        self.rows.append(torch.stack([value.detach().float() for value in row.values()]))
-        self.sizes.append(len(batch.labels))
+        named = {**losses.terms, "loss": losses.total, "train_accuracy": right}
+        self.names = tuple(named)
+        row = torch.stack([value.detach().float() for value in named.values()])
+        self.rows.append(row if batch.rows is None else _shared(row, batch.rows))
+        self.sizes.append(batch.total)
 
     def check(self) -> None:
-        """Refuse a term that is not finite, naming the first."""
+        """Refuse a term that is not finite, naming the first; from here on rows are all images'.
+
+        Every process finds the same, and so refuses the same.
+        """
         if self.checked == len(self.rows):
             return
-        broken = ~torch.stack(self.rows[self.checked :]).isfinite().cpu()
+        rows = self.processes.summed(torch.stack(self.rows[self.checked :]))
+        self.rows[self.checked :] = rows
+        broken = ~rows.isfinite().cpu()
         if broken.any():
             step, term = broken.nonzero()[0].tolist()
             raise InputError(
@@ -127,16 +139,24 @@ class Tally:
 def _finite(batches: Iterator[Batch], tally: Tally) -> Iterator[Batch]:
     """The batches; looks at the losses now and then, as each look waits for the device."""
     for step, batch in enumerate(batches):
-        if step % 50 == 0 or batch.labels.device.type == "cpu":
+        alone_on_cpu = batch.rows is None and batch.labels.device.type == "cpu"
+        if step % 50 == 0 or alone_on_cpu:
             tally.check()
         yield batch
     tally.check()
 
 
+def _shared(row: Tensor, rows: Rows) -> Tensor:
+    """What means over some rows of a batch add to the means over all; nothing where none are."""
+    return row * rows.share if len(rows) else torch.zeros_like(row)
+
+
 def _refuse_broken_weights(objective: Objective, epoch: int) -> None:
     """Refuse weights that are not finite, before they are kept."""
-    for name, tensor in objective.named_parameters():
-        if not tensor.isfinite().all():
+    named = dict(objective.named_parameters())
+    finite = torch.stack([tensor.isfinite().all() for tensor in named.values()]).tolist()
+    for name, whole in zip(named, finite, strict=True):
+        if not whole:
             raise InputError(
                 f"the weights {name!r} are not finite after epoch {epoch + 1}; the epoch before "
                 "is kept: try a lower lr"

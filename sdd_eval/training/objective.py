@@ -47,6 +47,7 @@ class Objective(nn.Module):
             direction=self.recipe.direction,
             generator=generator,
             others=None if losses.others is None else losses.others[self.stage],
+            rows=batch.rows,
         )
         return dataclasses.replace(
             losses,

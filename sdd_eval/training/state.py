@@ -37,10 +37,16 @@ class State:
     objective: Mapping[str, Any] | None = None
     """The `state_dict` of network and parts; None before the first epoch."""
     optimiser: Mapping[str, Any] | None = None
+    processes: tuple[int, ...] = ()
+    """By how many processes the epochs were trained, in order, without repetition."""
 
-    def on(self, device: str) -> State:
-        """The state, going on on a device."""
-        return replace(self, devices=tuple(dict.fromkeys((*self.devices, device))))
+    def on(self, device: str, processes: int = 1) -> State:
+        """The state, going on on a device, by so many processes."""
+        return replace(
+            self,
+            devices=tuple(dict.fromkeys((*self.devices, device))),
+            processes=tuple(dict.fromkeys((*self.processes, processes))),
+        )
 
 
 def write_state(folder: Path, state: State) -> None:

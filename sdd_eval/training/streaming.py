@@ -6,6 +6,7 @@ epoch is the same however many workers there are and whether or not training was
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from sdd_eval.randomness import derived_seed
 from sdd_eval.records import Recipe
 from sdd_eval.training.augmentation import augmented, pixels_of
 from sdd_eval.training.methods.method import Batch
+from sdd_eval.training.rows import Rows, RowsOf, all_rows
 
 #: Workers more than these seldom help.
 MOST_WORKERS = 16
@@ -66,9 +68,14 @@ class Draws:
 
 
 def streamed(
-    draws: Draws, order: Tensor, partners: Tensor | None, labels: Tensor, workers: int
+    draws: Draws,
+    order: Tensor,
+    partners: Tensor | None,
+    labels: Tensor,
+    workers: int,
+    rows_of: RowsOf = all_rows,
 ) -> Iterator[Batch]:
-    """The batches of an epoch in an order (n,), on the labels' device.
+    """The batches of an epoch in an order (n,), on the labels' device; of each only some rows.
 
     Raises:
         InputError: an image cannot be read (it is named), or a worker died.
@@ -76,25 +83,40 @@ def streamed(
     device, recipe = labels.device, draws.recipe
     others = [None] * len(order) if partners is None else partners.tolist()
     pairs = list(zip(order.tolist(), others, strict=True))
-    size = recipe.batch_size
-    wanted = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    parts = list(_parts(len(pairs), recipe.batch_size, rows_of))
     loader: DataLoader[Any] = DataLoader(
         draws,  # type: ignore[arg-type]  # what indexes it are pairs
-        batch_sampler=wanted,
+        batch_sampler=[pairs[part] for part, _ in parts],
         num_workers=workers,
-        collate_fn=_stacked,
+        collate_fn=functools.partial(_stacked, draws, partners is not None),
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # or it would draw from the global state
     )
-    for rows, drawn in zip(torch.split(order, size), _received(loader, workers), strict=True):
+    there = order.to(device)
+    for (part, rows), drawn in zip(parts, _received(loader, workers), strict=True):
         images = drawn.to(device, non_blocking=True)
         views = tuple(pixels_of(view, recipe.channels_last) for view in images)
         apart = None if partners is None else views[-1]
-        yield Batch(views[: draws.views], labels[rows.to(device)], apart)
+        yield Batch(views[: draws.views], labels[there[part]], apart, rows)
 
 
-def _stacked(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
+def _parts(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:
+    """Where in an epoch's order the images of each batch are, and which rows of it they are."""
+    for start in range(0, count, size):
+        total = min(size, count - start)
+        rows = rows_of(total)
+        own = slice(0, total) if rows is None else rows.own
+        yield slice(start + own.start, start + own.stop), rows
+
+
+def _stacked(
+    draws: Draws, partnered: bool, items: Sequence[Tensor | InputError]
+) -> Tensor | InputError:
     """(views, b, channels, side, side) of a batch, or the first error in it."""
+    if not items:  # the last batch of an epoch may not go round all processes
+        images, side = draws.images, draws.images.image_size
+        shape = (draws.views + partnered, 0, images.channels, side, side)
+        return torch.empty(shape, dtype=torch.uint8)
     tensors = []
     for item in items:
         if isinstance(item, InputError):

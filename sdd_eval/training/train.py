@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from sdd_eval.training.loop import fit
 from sdd_eval.training.material import Material, read_material, refuse_too_few
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.probe import probe_of
+from sdd_eval.training.processes import Processes, joined
 from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of, settled
 from sdd_eval.training.state import FILE, State, read_state, write_state
 from sdd_eval.training.streaming import usual_workers
@@ -50,7 +52,8 @@ def train(
     """Train a recipe into `folder/NAME`, going on from the last finished epoch; return its card.
 
     A checkpoint that is finished costs no work. On a CPU an interrupted training ends in exactly
-    the weights of an uninterrupted one, with the thread count that it began with.
+    the weights of an uninterrupted one, with the thread count that it began with. Started by
+    torchrun all processes train one network: their losses are those of one process to rounding.
 
     Args:
         recipe: how to train; its data set is the catalogue's.
@@ -58,9 +61,9 @@ def train(
         data_root: where data sets lie; the catalogue's default if None.
         name: of the checkpoint; `DATASET-ARCH-METHOD[-sddλ]-seedN` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: for work on the CPU; torch's present number if None.
-        workers: processes that decode and augment photographs, which changes no number; if None as
-            many as threads, and none for one.
+        threads: of each process, for work on the CPU; torch's present number if None.
+        workers: of each process, further processes that decode and augment photographs, which
+            changes no number; if None as many as threads, and none for one.
         progress: who is told, in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
         trust_code: run the code that the recipe's `arch` names, if it names a factory.
@@ -97,37 +100,55 @@ def train_on(
     """`train` with images of your own, in a folder of your own; `material` is read if needed."""
     recipe = checked(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    with store.locked(place, "training"):
-        if overwrite and _blocked(place, recipe):
-            shutil.rmtree(place)
-        finished = _finished(place, recipe)
+    with joined(device) as processes, _held(place, processes):
+        finished = processes.first_finds(lambda: _left(place, recipe, overwrite))
         if finished is None:
-            where = usable(device)
+            processes = replace(processes, device=str(usable(processes.device)))
             parted = material().parted(recipe)
-            finished = _complete(
-                place, recipe, parted, where, threads, workers, progress or Silent()
-            )
-        (place / FILE).unlink(missing_ok=True)
+            heard = progress if progress is not None and processes.first else Silent()
+            finished = _complete(place, recipe, parted, processes, threads, workers, heard)
+        if processes.first:
+            (place / FILE).unlink(missing_ok=True)
         return finished
+
+
+@contextlib.contextmanager
+def _held(place: Path, processes: Processes) -> Iterator[None]:
+    """The lock of a checkpoint's folder, which the first process holds for all."""
+    if processes.first:
+        with store.locked(place, "training"):
+            yield
+    else:
+        yield
+
+
+def _left(place: Path, recipe: Recipe, overwrite: bool) -> Card | None:
+    """The card of what is finished already, after removing what is to be replaced."""
+    if overwrite and _blocked(place, recipe):
+        shutil.rmtree(place)
+    return _finished(place, recipe)
 
 
 def _complete(
     place: Path,
     recipe: Recipe,
     material: Material,
-    device: torch.device,
+    processes: Processes,
     threads: int | None,
     workers: int | None,
     progress: Progress,
 ) -> Card:
     """Train the epochs that are missing, and export."""
-    recipe = settled(recipe, material.train)
-    state = _state(place, recipe, material, threads).on(described(device))
+    recipe, device = settled(recipe, material.train), torch.device(processes.device)
+    state = processes.first_finds(lambda: _state(place, recipe, material, threads))
+    state = state.on(described(device), processes.count)
     refuse_too_few(material.train, recipe, method_of(recipe))
+    processes.refuse_too_many(recipe)
 
     def keep(state: State) -> None:
-        write_state(place, state)
-        checkpoints.write_history(place, state.history)
+        if processes.first:
+            write_state(place, state)
+            checkpoints.write_history(place, state.history)
 
     kernels = surroundings(device, state.threads, recipe.deterministic)
     with kernels, explained(recipe.batch_size):
@@ -135,8 +156,12 @@ def _complete(
         readers = usual_workers(state.threads) if workers is None else workers
         data = training_set(material.train, device, recipe.augmentation, readers)
         probe = probe_of(objective.network, material.train, recipe, device)
-        state = fit(objective, data, state, keep=keep, progress=progress, probe=probe)
-        return export(place, objective.network, state, material, device)
+        state = fit(
+            objective, data, state,
+            keep=keep, progress=progress, probe=probe, processes=processes,
+        )  # fmt: skip
+        network = objective.network
+        return processes.first_finds(lambda: export(place, network, state, material, device))
 
 
 def _objective(recipe: Recipe, material: Material, device: torch.device) -> Objective:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
 from sdd_eval.training.methods.method import Losses, Step
 from sdd_eval.training.methods.passes import distilled, forward, precise
+from sdd_eval.training.rows import batch_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,7 +51,8 @@ class DistortionGuided:
         one, two = logits.chunk(2)
         first, second = _parted(activations)
         ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
-        means = [precise(seen["features"]).mean(dim=0) for seen in (first, second)]
+        rows = step.batch.rows
+        means = [batch_mean(precise(seen["features"]), rows) for seen in (first, second)]
         terms = {
             "ce": ces[0] + ces[1],
             "kd": distilled(one, two, self.kd_temperature)

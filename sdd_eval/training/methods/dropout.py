@@ -47,7 +47,8 @@ class Dropout:
 
         labels = step.batch.labels
         clean, activations = forward(step.network, step.batch.pixels)
-        feature = dropped(activations["features"], self.rate, step.generator)
+        clean_feature, rows = activations["features"], step.batch.rows
+        feature = dropped(clean_feature, self.rate, step.generator, rows)
         logits = precise(step.network.classify(feature))
         terms = {"dropped_ce": functional.cross_entropy(logits, labels)}
         if self.variant == "standard":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sdd_eval.models.network import Network
+    from sdd_eval.training.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,18 @@ class Batch:
     """Class indices (b,)."""
     partners: Tensor | None = None
     """For each image another of its class, drawn with replacement, augmented; if wanted."""
+    rows: Rows | None = None
+    """Which rows of the step's whole batch these are, where several processes train together."""
 
     @property
     def pixels(self) -> Tensor:
         """The first view."""
         return self.views[0]
+
+    @property
+    def total(self) -> int:
+        """How many images the step's whole batch has."""
+        return len(self.labels) if self.rows is None else self.rows.total
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,11 @@ class Step:
     """What `Method.parts` built: trained with the network, not exported."""
     batch: Batch
     generator: torch.Generator
-    """Random numbers on the batch's device; after a resume they are the same."""
+    """Random numbers on the batch's device; after a resume they are the same.
+
+    Drawn by `rows.uniform` they are also the same however many processes train. What is no mean
+    over images must be made of `rows.batch_mean`, as the loss of each process is averaged.
+    """
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class RDrop:
 
         activations = step.network.activations(step.batch.pixels)
         feature = activations["features"]
-        passes = [dropped(feature, self.rate, step.generator) for _ in range(2)]
+        rows = step.batch.rows
+        passes = [dropped(feature, self.rate, step.generator, rows) for _ in range(2)]
         one, two = precise(step.network.classify(torch.cat(passes))).chunk(2)
         ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
         log_one, log_two = log_softmax(one), log_softmax(two)

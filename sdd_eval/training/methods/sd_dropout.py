@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from sdd_eval.training.methods.passes import kl, log_softmax
+from sdd_eval.training.rows import Rows, uniform
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ def sd_dropout_loss(
     direction: Direction = "both",
     generator: torch.Generator | None = None,
     others: Tensor | None = None,
+    rows: Rows | None = None,
 ) -> Tensor:
     """T² · [KL(p_u‖p_v) + KL(p_v‖p_u)], batch mean, of the logits under two dropout masks u, v.
 
@@ -39,21 +41,25 @@ def sd_dropout_loss(
         drop: probability β of a zero; what is left is scaled by 1 / (1 − β).
         temperature: T of both softmaxes.
         generator: of the masks, on the features' device.
+        rows: which rows of the whole batch these are, where other processes have the others.
     """
-    u = dropped(features, drop, generator)
-    v = dropped(features if others is None else others, drop, generator)
+    u = dropped(features, drop, generator, rows)
+    v = dropped(features if others is None else others, drop, generator, rows)
     log_u, log_v = (log_softmax(logits, temperature) for logits in _both(classifier, u, v))
     divergence = _directed_kl(log_u, log_v, direction) + _directed_kl(log_v, log_u, direction)
     return temperature**2 * divergence
 
 
-def dropped(features: Tensor, drop: float, generator: torch.Generator | None = None) -> Tensor:
+def dropped(
+    features: Tensor,
+    drop: float,
+    generator: torch.Generator | None = None,
+    rows: Rows | None = None,
+) -> Tensor:
     """Features (n, width), or maps whose channels fall as one, under a fresh inverted mask."""
-    import torch
-
     shape = features.shape[:2] + (1,) * (features.ndim - 2)
-    uniform = torch.rand(shape, generator=generator, device=features.device)
-    return features * ((uniform >= drop).to(features.dtype) / (1 - drop))
+    drawn = uniform(shape, features.device, generator, rows)
+    return features * ((drawn >= drop).to(features.dtype) / (1 - drop))
 
 
 def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,291 @@
+"""Trainings by torchrun on the CPU: what one process finds, several find together."""
+
+import csv
+import dataclasses
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from sdd_eval import store
+from sdd_eval.cli import exit_code
+from sdd_eval.records import Card, Recipe
+from sdd_eval.training.batches import epoch_batches, training_set
+from sdd_eval.training.methods.ddgsd import DistortionGuided
+from sdd_eval.training.methods.sd_dropout import dropped
+from sdd_eval.training.processes import Processes
+from sdd_eval.training.rows import even_rows
+from sdd_eval.training.summing import synchronise
+
+#: Several command lines in one process, and what is to happen in a process at a moment.
+CHILD = """
+import json, os, signal, sys
+from sdd_eval.cli import exit_code
+from sdd_eval.errors import InputError
+from sdd_eval.training import loop, train
+
+lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
+write, read, check = train.write_state, train.read_material, loop._refuse_broken_weights
+
+def killing_write(place, state):
+    write(place, state)
+    if moment == "after epoch 1" and state.epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def failing_read(recipe, root):
+    if moment == "reading" and rank == 1:
+        raise InputError("this process cannot read")
+    return read(recipe, root)
+
+def failing_check(objective, epoch):
+    if moment == "training" and rank == 1:
+        raise InputError("this process cannot go on")
+    check(objective, epoch)
+
+train.write_state, train.read_material = killing_write, failing_read
+loop._refuse_broken_weights = failing_check
+sys.exit(max(exit_code(line) for line in lines))
+"""
+
+#: 1,000 images in batches of 127 leave one of 111: neither goes evenly into two.
+SHARED = (
+    "train --dataset digits --arch small_cnn --standardisation digits --augmentation crop_flip "
+    "--batch-size 127 --lr 0.01 --epochs 1 --device cpu --threads 1"
+)
+PLAIN = f"{SHARED} --name ce"
+#: 999 images in batches of 111, and one image by itself: the second process has none of it.
+WITH_TERM = f"{SHARED} --name term --sd-dropout 0.5 --batch-size 111"
+OTHERS = {
+    "cs_kd": f"{SHARED} --name cs_kd --method cs-kd --sd-dropout 0.1",
+    "ddgsd": f"{SHARED} --name ddgsd --method ddgsd --mmd-weight 50 --sd-dropout 0.1",
+    "byot": f"{SHARED} --name byot --method byot --sd-dropout 0.1 --position layer2",
+    "dml": f"{SHARED} --name dml --method dml --sd-dropout 0.1",
+    "r_drop": f"{SHARED} --name r_drop --method r-drop --probe-epochs 0 1",
+}
+
+
+def torchrun(processes, lines, folder, moment="never"):
+    """Run command lines one after the other in so many processes; checkpoints go into a folder."""
+    folder.mkdir(exist_ok=True)
+    arguments = [[*line.split(), "--checkpoints", str(folder)] for line in lines]
+    (folder / "child.py").write_text(CHILD)
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    start += ["--standalone"]  # a free port of this machine
+    return subprocess.run(
+        [*start, str(folder / "child.py"), json.dumps(arguments), moment],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def by_hand(processes, line, folder):
+    """The same without torchrun, whose start takes as long as a training; return what is said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", "sdd_eval", *line.split(), "--checkpoints", str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **group, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(processes)
+    ]
+    said = [child.communicate(timeout=120)[0] for child in children]
+    assert [child.returncode for child in children] == [0] * processes
+    return "".join(said)
+
+
+def alone(line, folder):
+    assert exit_code([*line.split(), "--checkpoints", str(folder)]) == 0
+
+
+def history(place):
+    with (place / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    told = {"seconds", "images_per_second"}
+    return [{k: float(v) for k, v in row.items() if k not in told and v} for row in rows]
+
+
+def card(place):
+    return store.read_record(place / "card.json", Card)
+
+
+def assert_equal(one, other):
+    """The losses of two trainings to rounding, and nearly their weights."""
+    for mine, theirs in zip(history(one), history(other), strict=True):
+        assert mine == pytest.approx(theirs, rel=2e-4, abs=1e-6)
+    assert card(one).model == card(other).model
+    weights = load_file(other / "weights.safetensors")
+    for name, tensor in load_file(one / "weights.safetensors").items():
+        torch.testing.assert_close(tensor, weights.pop(name), rtol=5e-3, atol=5e-4)
+    assert not weights
+
+
+def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_image(tmp_path):
+    assert by_hand(2, WITH_TERM, tmp_path / "two").count("accuracy") == 2  # told once
+    alone(WITH_TERM, tmp_path / "one")
+    assert_equal(tmp_path / "one/term", tmp_path / "two/term")
+    told = card(tmp_path / "two/term").provenance
+    assert (told["processes"], told["threads"]) == ([2], 1)
+    assert told["reproducible"] == "to seed noise"
+    assert sorted(path.name for path in (tmp_path / "two/term").iterdir()) == sorted(
+        path.name for path in (tmp_path / "one/term").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_losses_of_one_with_every_kind_of_batch_and_part(tmp_path):
+    lines = [PLAIN, *OTHERS.values()]
+    done = torchrun(2, lines, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    for name, line in zip(["ce", *OTHERS], lines, strict=True):
+        alone(line, tmp_path / "one")
+        assert_equal(tmp_path / "one" / name, tmp_path / "two" / name)
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_with_another_number_of_processes(tmp_path):
+    line = f"{WITH_TERM} --epochs 3"
+    assert torchrun(2, [line], tmp_path / "two", "after epoch 1").returncode == 1
+    state = torch.load(tmp_path / "two/term/state.pt", weights_only=True)
+    assert (state["epoch"], state["processes"]) == (1, (2,))
+    (tmp_path / "two/term/state.pt").rename(tmp_path / "kept.pt")
+    state["epoch"], state["processes"] = 1, (2,)
+    torch.save(state, tmp_path / "two/term/state.pt")
+    alone(line, tmp_path / "two")
+    alone(line, tmp_path / "one")
+    assert_equal(tmp_path / "one/term", tmp_path / "two/term")
+    assert card(tmp_path / "two/term").provenance["processes"] == [2, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [("reading", "this process cannot read"), ("training", "this process cannot go on")],
+)
+def test_where_one_process_fails_all_end_and_one_line_says_why(moment, said, tmp_path):
+    done = torchrun(2, [f"{PLAIN} --epochs 2"], tmp_path / "two", moment)
+    assert re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE) == [said]
+    assert done.returncode == 1  # torchrun's own
+    assert "exitcode  : 2" in done.stderr
+    assert not (tmp_path / "two/ce/card.json").exists()
+
+
+@pytest.mark.slow
+def test_a_mistake_that_all_processes_find_is_told_once(tmp_path):
+    done = torchrun(2, [f"{PLAIN} --lr 1e30"], tmp_path / "two")
+    (line,) = re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE)
+    assert "is not finite" in line
+
+
+def test_what_is_no_training_is_refused_under_torchrun(monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, said in (("0", "sdd-eval: torchrun is for train; data runs in one process\n"),
+                       ("1", "")):  # fmt: skip
+        monkeypatch.setenv("RANK", rank)
+        assert exit_code(["data", "list"]) == 2
+        assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("rank", "count"), [(None, "2"), ("2", "2"), ("x", "2")])
+def test_an_environment_without_a_rank_is_one_line(rank, count, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", count)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert exit_code([*PLAIN.split(), "--checkpoints", str(tmp_path)]) == 2
+    assert "started by torchrun --nproc-per-node" in capsys.readouterr().err
+
+
+def test_a_batch_of_fewer_images_than_processes_is_refused():
+    from sdd_eval.errors import InputError
+
+    with pytest.raises(InputError, match="batch_size is 3, but 4 processes train"):
+        Processes("cpu", 1, 4).refuse_too_many(Recipe(batch_size=3))
+
+
+def test_shares_of_a_batch_are_the_batch(material):
+    """Views and masks of two processes, one below the other, are those of one."""
+    method, recipe = DistortionGuided(), Recipe(batch_size=21, augmentation="crop_flip")
+    data = training_set(material.train, torch.device("cpu"))
+    whole = list(epoch_batches(data, recipe, method, 0))
+    parts = [
+        list(epoch_batches(data, recipe, method, 0, Processes("cpu", rank, 2).rows))
+        for rank in range(2)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert [share.total for share in shares] == [len(batch.labels)] * 2
+        for view in range(2):
+            stacked = torch.cat([share.views[view] for share in shares])
+            assert torch.equal(stacked, batch.views[view])
+        assert torch.equal(torch.cat([share.labels for share in shares]), batch.labels)
+        ones = torch.ones(len(batch.labels), 7)
+        masks = [
+            dropped(ones[: len(share.labels)], 0.5, torch.Generator().manual_seed(3), share.rows)
+            for share in shares
+        ]
+        expected = dropped(ones, 0.5, torch.Generator().manual_seed(3))
+        assert torch.equal(torch.cat(masks), expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("total", [1, 2, 7, 8, 128])
+def test_rows_of_all_processes_are_the_batch_and_as_even_as_can_be(count, total):
+    rows = [even_rows(rank, count, total) for rank in range(count)]
+    assert [row for each in rows for row in range(total)[each.own]] == list(range(total))
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+    assert sum(each.share for each in rows) == pytest.approx(1)
+
+
+@pytest.fixture
+def group(tmp_path):
+    """A group of this process alone."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group")
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_synchronised_norm_is_torchs_norm_value_gradient_and_statistics(momentum):
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm2d(3, momentum=momentum).double() for _ in range(2)]
+    nn.init.normal_(norms[0].weight)
+    norms[1].load_state_dict(norms[0].state_dict())
+    both = [nn.Sequential(norm) for norm in norms]
+    synchronise(both[1])
+    images = [torch.randn(4, 3, 5, 5).double().add(50).requires_grad_() for _ in range(1)]
+    images.append(images[0].detach().clone().requires_grad_())
+    for net, pixels in zip(both, images, strict=True):
+        net(pixels).pow(3).sum().backward()
+        net(pixels)
+    torch.testing.assert_close(images[1].grad, images[0].grad)
+    torch.testing.assert_close(norms[1].weight.grad, norms[0].weight.grad)
+    torch.testing.assert_close(dict(both[1].state_dict()), dict(both[0].state_dict()))
+    for net in both:
+        net.eval()
+    torch.testing.assert_close(both[1](images[0]), both[0](images[0]))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        both[1].train()(torch.ones(1, 3, 1, 1).double())
+
+
+def test_a_stranger_finds_the_weight_of_its_rows_in_the_batch():
+    rows = even_rows(0, 3, 8)
+    assert dataclasses.asdict(rows) == {"start": 0, "stop": 3, "total": 8}
+    assert np.isclose(rows.share, 3 / 8)
