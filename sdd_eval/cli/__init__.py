@@ -24,6 +24,7 @@ COMMANDS = {
     "data": "list, get, add, corrupt and check data sets",
     "batch": "all trainings and evaluations of a study file, and what is missing of them only",
     "report": "one page, CSV and figures from the runs of a study",
+    "compare": "networks on the same images: paired differences, intervals and tests",
     "paper": "measured numbers beside the paper's tables, and what its text claims",
     "show": "what is known of a checkpoint",
     "proposition": "the paper's Lemma 1 and Proposition 1, checked in numbers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdd_eval.report.protocols import kind_of
+from sdd_eval.comparison.protocols import kind_of
 from sdd_eval.report.table import COLUMNS, axes_of
 from sdd_eval.statistics.seeds import spread
 

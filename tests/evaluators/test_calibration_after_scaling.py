@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sdd_eval.comparison.protocols import kind_of
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.brier import brier
@@ -14,7 +15,6 @@ from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_e
 from sdd_eval.metrics.maximum_ce import maximum_calibration_error
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import cross_fitted, fit_temperature
-from sdd_eval.report.protocols import kind_of
 
 SCALED = {"temperature": "cross-fitted"}
 

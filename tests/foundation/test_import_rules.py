@@ -75,8 +75,12 @@ ALLOWED = {
     },
     "paper": {"errors", "plugins", "records", "statistics", "store"},
     "figures": {"corruptions", "errors", "statistics"},
+    "comparison": {
+        "corruptions", "data", "errors", "evaluators", "metrics", "plugins", "progress", "records",
+        "statistics", "store",
+    },
     "report": {
-        "corruptions",
+        "comparison", "corruptions",
         "errors", "figures", "paper", "plugins", "progress", "records", "statistics", "store",
     },
 }  # fmt: skip
@@ -124,6 +128,7 @@ sys.exit(exit_code(sys.argv[2:]))
         "plugins",
         "data list",
         "report --help",
+        "compare --help",
         "batch",
         "paper --tables 7",
         "data --help",

@@ -1,0 +1,130 @@
+"""Two groups of networks, the seeds of one recipe each: what would new seeds show?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sdd_eval.comparison.families import Families, adjusted, family_of
+from sdd_eval.comparison.joining import Evaluated, joined
+from sdd_eval.comparison.makers import key_in, parts_of
+from sdd_eval.comparison.numbers import Key
+from sdd_eval.comparison.pairs import RESAMPLES, draft, same_protocol
+from sdd_eval.comparison.record import Compared, Row
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.records import Measurement, Run
+from sdd_eval.statistics.bootstrap import Floats, replicates
+from sdd_eval.statistics.seeds import difference, smallest_detectable
+from sdd_eval.statistics.seeds_and_images import seeds_and_images
+
+Runs = Sequence[Evaluated]
+
+
+def grouped(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
+    """Names of checkpoints, those that differ in nothing but the seed of their recipe together."""
+    found: dict[str, list[str]] = {}
+    for name, runs in networks.items():
+        recipe = runs[0].run.provenance.get("card")
+        alike = name
+        if isinstance(recipe, Mapping):
+            fields = {field: value for field, value in recipe.items() if field != "seed"}
+            alike = json.dumps(fields, sort_keys=True)
+        found.setdefault(alike, []).append(name)
+    return [tuple(names) for names in found.values()]
+
+
+def compare_groups(
+    base: Sequence[Runs],
+    other: Sequence[Runs],
+    families: Families,
+    *,
+    progress: Progress | None = None,
+) -> Compared:
+    """All numbers that every network of both groups has: Welch's test over seeds.
+
+    Beside it the interval under new seeds and new images at once, where images add up to the
+    number, and the smallest difference that so many seeds would have found.
+    """
+    progress = progress or Silent()
+    progress.start("comparing", len(base[0]))
+    rows: list[Row] = []
+    apart: list[str] = []
+    for one in base[0]:
+        sides = [[_partner(one, runs, apart) for runs in side] for side in (base, other)]
+        first, second = ([each for each in side if each is not None] for side in sides)
+        if len(first) == len(base) and len(second) == len(other):
+            rows += _rows(first, second, families)
+        progress.advance(1, one.run.evaluator)
+    names, others = (tuple(runs[0].run.checkpoint for runs in side) for side in (base, other))
+    meaning = f"{len(base)} and {len(other)} seeds, new seeds"
+    found = tuple(adjusted(rows))
+    return Compared(names, others, meaning, found, tuple(dict.fromkeys(apart)), dict(families))
+
+
+def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Run | None:
+    """The run of another network that may be joined with this one."""
+    pairs, reasons = joined([one], [r for r in runs if r.run.evaluator == one.run.evaluator])
+    if pairs:
+        return pairs[0][1].run
+    apart += [f"{runs[0].run.checkpoint}, {reason}" for reason in reasons]
+    return None
+
+
+def _rows(first: Sequence[Run], second: Sequence[Run], families: Families) -> list[Row]:
+    """The rows of an evaluator."""
+    drawn = [[_replicates(run) for run in side] for side in (first, second)]
+    found = []
+    for number in first[0].measurements:
+        values = [[_value(number, run) for run in side] for side in (first, second)]
+        if all(v is not None for side in values for v in side):
+            one, two = ([float(v or 0.0) for v in side] for side in values)
+            run = first[0]
+            family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
+            row = draft(run, number, (float(np.mean(one)), float(np.mean(two))), family)
+            found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_in(run, number)))
+    return found
+
+
+def _value(number: Measurement, run: Run) -> float | None:
+    """The same number of another network, by the same protocol."""
+    for each in run.measurements:
+        if each.metric == number.metric and dict(each.at) == dict(number.at):
+            return each.value if same_protocol(each, number) else None
+    return None
+
+
+def _over_seeds(row: Row, one: Sequence[float], two: Sequence[float]) -> Row:
+    """The row with Welch's interval and test, and what would have been found."""
+    found, least = difference(one, two), smallest_detectable(one, two)
+    if math.isnan(found.p):
+        return dataclasses.replace(row, test="no test: a number is not defined for some seed")
+    return dataclasses.replace(
+        row, low=found.low, high=found.high, p=found.p, test="Welch, over seeds", detectable=least
+    )
+
+
+def _both(
+    row: Row,
+    values: tuple[Sequence[float], Sequence[float]],
+    drawn: Sequence[Sequence[Mapping[Key, Floats]]],
+    name: Key,
+) -> Row:
+    """The row with the interval under new seeds and new images, where all networks have it."""
+    if row.p is None or not all(name in each for side in drawn for each in side):
+        return row
+    one, two = (np.stack([each[name] for each in side], axis=1) for side in drawn)
+    interval = seeds_and_images(values[0], one, values[1], two)
+    return dataclasses.replace(row, both_low=interval.low, both_high=interval.high)
+
+
+def _replicates(run: Run) -> dict[Key, Floats]:
+    """What each number of a run is over the same resamples of the images."""
+    found: dict[Key, Floats] = {}
+    for part in parts_of(run):
+        drawn = replicates(part.sums, part.sums.images, RESAMPLES)
+        found |= dict(zip(part.keys, drawn.T, strict=True))
+    return found

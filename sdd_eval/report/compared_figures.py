@@ -1,0 +1,40 @@
+"""The figures of compared checkpoints: the paper's Figures 2, 3 and 4 of them alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from sdd_eval import plugins, store
+from sdd_eval.figures import as_plot
+from sdd_eval.report.collect import Collection, collect
+from sdd_eval.report.comparisons import comparisons, names_apart
+from sdd_eval.report.drawing import drawn_in_widths, file_name
+from sdd_eval.report.summary import usable
+from sdd_eval.report.table import tidy
+
+#: Figure 2, lines with and without; Figure 3, bars; Figure 4, gradients during training.
+FIGURES = ("confidence_lines", "fgsm_bars", "gradient_curves")
+
+
+def draw_compared(study: Path, checkpoints: Sequence[str], folder: Path) -> Iterator[Path]:
+    """Write each figure that there is something to draw for, in both widths; the PDFs' paths."""
+    collection = collect([study])
+    own = tuple(each for each in collection.runs if each.run.checkpoint in checkpoints)
+    arrays = Collection(own).arrays
+    compared = comparisons(tidy(own))
+    for name in FIGURES:
+        plot = as_plot(name, plugins.load("figures", name))
+        for words, each in zip(names_apart(compared), compared, strict=True):
+            drawn = drawn_in_widths(plot, usable(each.results), arrays)
+            for ending, content in (drawn.files if drawn else {}).items():
+                path = folder / f"{file_name(name, *words)}{ending}"
+                store.write_atomically(path, functools.partial(_pour, content))
+                if ending == ".pdf":
+                    yield path
+
+
+def _pour(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)

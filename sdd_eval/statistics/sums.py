@@ -1,0 +1,130 @@
+"""Numbers that follow from sums over images: tested and resampled by one matrix product.
+
+Accuracies, means, calibration errors and all that ranks decide are such numbers. Swapping images
+between two networks then only moves their difference from one side to the other, so a permutation
+costs one product where a quantity of any kind is computed twice anew.
+
+Sources: `statistics.paired`; Besag, Clifford (1991), "Sequential Monte Carlo p-values".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.errors import InputError
+from sdd_eval.statistics.bootstrap import HELD, RESAMPLES, Floats, Weights, replicates
+
+#: A row is done where so many permutations are no less extreme: p is then known to 1 part in 7.
+ENOUGH = 50
+#: What float32 sums may differ by, as a share of the number and in itself.
+RELATIVE, ABSOLUTE = 1e-5, 1e-7
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Numbers (rows,) of one network: `finish` makes them of the sums of its images' `columns`.
+
+    `columns` (n, m) are a dense array or a scipy sparse one; `finish` maps sums (k, m) to numbers
+    (k, rows). `images` are n, or the sizes of several sets that stand one after the other. It is a
+    quantity: weights (k, n) of the images → numbers (k, rows).
+    """
+
+    columns: Any
+    finish: Callable[[Floats], Floats]
+    images: int | tuple[int, ...]
+
+    def __call__(self, weights: Weights) -> Floats:
+        """The numbers (k, rows) where images count so often."""
+        return self.finish(_times(weights, self.columns))
+
+    @property
+    def values(self) -> Floats:
+        """The numbers on the images as they are."""
+        found: Floats = self(np.ones((1, self.columns.shape[0]), dtype=np.float32))[0]
+        return found
+
+
+def permuted_p(
+    first: Sums,
+    second: Sums,
+    permutations: int,
+    *,
+    enough: int = ENOUGH,
+    seed: int = 0,
+    told: Callable[[int], object] = lambda count: None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Two-sided p-values (rows,) of the paired permutation test, and how many each took.
+
+    As `permutation_p`: (b + 1) / (B + 1) after B permutations. A row that reaches `enough` of them
+    no less extreme than the real difference is done there, at the l-th, with p = enough / l, which
+    is valid too; a test that B was made large for goes on to the end. `told` hears of progress.
+
+    Raises:
+        InputError: the sides are not of the same images, or there are no permutations.
+
+    >>> same = Sums(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
+    >>> permuted_p(same, same, 99)[0].tolist()
+    [1.0, 1.0]
+    """
+    if first.images != second.images or first.columns.shape != second.columns.shape:
+        raise InputError(f"sides of {first.images} and {second.images} images are not the same")
+    if permutations < 1:
+        raise InputError(f"{permutations} permutations; at least 1 is needed")
+    change, total, real = _moved(first, second)
+    least = real * (1 - RELATIVE) - ABSOLUTE
+    hits = np.zeros(real.shape, dtype=np.int64)
+    ended = np.zeros(real.shape, dtype=np.int64)
+    done = 0
+    for swapped in coins(first.columns.shape[0], permutations, seed):
+        moved = total[0] + _times(swapped, change)
+        # NaN, where a number is not defined, is no less extreme than anything
+        extreme = ~(np.abs(second.finish(moved) - first.finish(total[1] - moved)) < least)
+        reached = hits + np.cumsum(extreme, axis=0)
+        ends = (reached >= enough) & (ended == 0)
+        ended = np.where(ends.any(axis=0), done + ends.argmax(axis=0) + 1, ended)
+        hits, done = reached[-1], done + len(swapped)
+        told(len(swapped))
+        if (ended > 0).all():
+            break
+    p = np.where(ended > 0, np.maximum(enough, 1) / np.maximum(ended, 1), (hits + 1) / (done + 1))
+    return np.minimum(p, 1.0), np.where(ended > 0, ended, done)
+
+
+def _moved(first: Sums, second: Sums) -> tuple[Any, tuple[Floats, Floats], Floats]:
+    """What an image brings more to the first side than to the second, the second's sums and both
+    sides' together, and the size of the real difference."""
+    once = np.ones((1, first.columns.shape[0]), dtype=np.float32)
+    one, other = _times(once, first.columns), _times(once, second.columns)
+    real = np.abs(second.finish(other) - first.finish(one))[0]
+    return first.columns - second.columns, (other, one + other), real
+
+
+def paired_difference(
+    first: Sums, second: Sums, resamples: int = RESAMPLES, seed: int = 0
+) -> Floats:
+    """Second minus first (resamples, rows), both over the same resamples of the images."""
+    return replicates(lambda counts: second(counts) - first(counts), first.images, resamples, seed)
+
+
+def coins(n: int, rows: int, seed: int = 0) -> Iterator[Weights]:
+    """`rows` fair coins for each of n images, as blocks (k, n) of 0 and 1.
+
+    >>> [block.shape for block in coins(3, 5)]
+    [(5, 3)]
+    """
+    generator = np.random.default_rng(seed)
+    most, octets = max(1, HELD // n), -(-n // 8)
+    for begin in range(0, rows, most):
+        size = min(most, rows - begin)
+        drawn = np.frombuffer(generator.bytes(size * octets), dtype=np.uint8)
+        yield np.unpackbits(drawn.reshape(size, octets), axis=1, count=n).astype(np.float32)
+
+
+def _times(weights: Weights, columns: Any) -> Floats:
+    """Weighted sums (k, m)."""
+    return np.asarray(weights @ columns, dtype=np.float64)

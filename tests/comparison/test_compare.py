@@ -1,0 +1,235 @@
+"""Networks against each other: what is joined, tested, corrected and said."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.comparison.compare import compare
+from sdd_eval.comparison.joining import differs
+from sdd_eval.comparison.keeping import comparisons_of
+from sdd_eval.comparison.ranks import GRAIN, ranks
+from sdd_eval.comparison.record import Row
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.records import Recipe, Run, encode
+from sdd_eval.statistics.mcnemar import mcnemar
+from sdd_eval.statistics.paired import Pair, permutation_p, permutations_for
+from sdd_eval.statistics.sums import Sums, permuted_p
+from sdd_eval.store import write_run
+
+LABELS = np.arange(200) % 10
+
+
+def accuracy_run(name: str, right: float, seed: int, recipe: Recipe | None = None) -> Run:
+    """A run of `accuracy` of a made-up network that is right so often."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(200, 10)).astype(np.float32)
+    sure = generator.random(200) < right
+    logits[np.arange(200), LABELS] += np.where(sure, 8, 0).astype(np.float32)
+    return run_of(name, Accuracy(), {"logits": logits, "labels": LABELS}, recipe)
+
+
+def run_of(name, evaluator, arrays, recipe=None) -> Run:
+    return Run(
+        checkpoint=name,
+        weights_sha256=name.encode().hex()[:64].ljust(64, "0"),
+        dataset="digits",
+        data_fingerprint="f" * 64,
+        evaluator=evaluator.name,
+        evaluator_version=evaluator.version,
+        settings=encode(
+            {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
+        ),
+        limit=None,
+        n=200,
+        measurements=tuple(evaluator.score(arrays)),
+        provenance={
+            "card": encode(recipe) if recipe else None,
+            "model": {"arch": "small_cnn", "mean": [0.3], "std": [0.4]},
+            "data": {"digits": {"origin": "official", "fingerprint": "d"}},
+            "created": "2026-01-02",
+        },
+        arrays=arrays,
+    )
+
+
+def study_of(folder: Path, *runs: Run) -> Path:
+    for number, run in enumerate(runs):
+        write_run(folder / "s/runs" / run.checkpoint / f"{run.evaluator}-digits-{number}.json", run)
+    return folder / "s"
+
+
+def found_row(rows, metric: str) -> Row:
+    return next(row for row in rows if row.metric == metric)
+
+
+def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
+    one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    row = found_row(found.rows, "accuracy")
+    flags = [run.arrays["logits"].argmax(axis=1) == LABELS for run in (one, two)]
+    assert row.p == mcnemar(*flags).mid_p
+    assert row.difference == flags[1].mean() - flags[0].mean()
+    assert row.low < row.difference < row.high
+    assert row.verdict == "higher"
+    (exact,) = compare(tmp_path / "s", ["one", "two"], test="exact")
+    assert found_row(exact.rows, "accuracy").p == mcnemar(*flags).exact
+
+
+def test_a_permutation_of_sums_is_that_of_every_swap(tmp_path):
+    """Of 8 images all 256 swaps are tried by hand."""
+    generator = np.random.default_rng(0)
+    first, second = generator.random((2, 8)).astype(np.float32)
+    means = [Sums(each[:, None], lambda sums: sums / 8, 8) for each in (first, second)]
+    real = abs(float((second - first).mean()))
+    swaps = [np.array(signs) for signs in itertools.product((1, -1), repeat=8)]
+    share = np.mean([abs(float(((second - first) * s).mean())) >= real - 1e-7 for s in swaps])
+    p, _ = permuted_p(*means, 20_000, enough=20_000)
+    assert p[0] == pytest.approx(share, abs=0.012)
+
+
+def test_sums_and_whole_quantities_have_the_same_p():
+    generator = np.random.default_rng(3)
+    first, second = generator.random((2, 60, 1)).astype(np.float32)
+    second += 0.08
+    one, two = (Sums(each, lambda sums: sums / 60, 60) for each in (first, second))
+    both = Sums(np.concatenate([first, second]), lambda sums: sums / 60, 120)
+    slow = permutation_p(Pair(one, two, both, 60), 4000)[0]
+    assert permuted_p(one, two, 4000, enough=4000)[0][0] == pytest.approx(slow, abs=0.03)
+
+
+def test_a_difference_of_nothing_is_done_after_few_permutations():
+    same = Sums(np.ones((20, 1), dtype=np.float32), lambda sums: sums / 20, 20)
+    p, took = permuted_p(same, same, 100_000)
+    assert p[0] == 1
+    assert took[0] == 50
+
+
+def test_two_networks_that_differ_by_chance_are_hardly_ever_told_apart():
+    """Family-wise: of 100 pairs of equal networks about 5 may have any p below 5 %."""
+    generator = np.random.default_rng(5)
+    wrong = 0
+    for seed in range(100):
+        sides = generator.random((2, 80, 4)).astype(np.float32)
+        one, two = (Sums(each, lambda sums: sums / 80, 80) for each in sides)
+        wrong += permuted_p(one, two, permutations_for(4), seed=seed)[0].min() <= 0.05 / 4
+    assert wrong <= 12  # P(more) < 0.3 % at a true 5 %
+
+
+def test_ranks_above_the_grain_hold_equally_many_images():
+    found = ranks(np.random.default_rng(0).normal(size=8 * GRAIN))
+    assert np.unique(np.bincount(found, minlength=GRAIN)).tolist() == [8]
+
+
+def test_outliers_are_compared_set_by_set(tmp_path):
+    runs = []
+    for seed, name, shift in ((1, "one", 0.2), (2, "two", 1.5)):
+        generator = np.random.default_rng(seed)
+        arrays = {
+            "scores": generator.normal(shift, 1, 200),
+            "scores_svhn": generator.normal(0, 1, 150),
+            "scores_dtd": generator.normal(0, 1, 100),
+        }
+        runs.append(run_of(name, Odin(training="digits"), arrays))
+    (found,) = compare(study_of(tmp_path, *runs), ["one", "two"])
+    rows = [row for row in found.rows if row.metric == "auroc"]
+    assert {row.at["outliers"]: row.family for row in rows} == {
+        "svhn": "cells",
+        "dtd": "cells",
+        "average": "headline",
+    }
+    assert all(row.verdict == "higher" for row in rows)
+    assert {row.size for row in rows if row.family == "cells"} == {4}  # AUROC and FPR, two sets
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"evaluator_version": 9}, "evaluator version"),
+        ({"data_fingerprint": "0" * 64}, "data"),
+        ({"n": 100, "limit": 100}, "images"),
+        ({"settings": {"epsilon": 0.1}}, "epsilon"),
+        ({"provenance": {"model": {"mean": [0.5], "std": [0.4]}}}, "standardisation, mean"),
+    ],
+)
+def test_runs_under_other_conditions_are_said_to_differ(change, said):
+    run = accuracy_run("one", 0.5, 1)
+    assert differs(run, run) == []
+    assert any(said in reason for reason in differs(run, dataclasses.replace(run, **change)))
+
+
+def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
+    one = accuracy_run("one", 0.5, 1)
+    two = dataclasses.replace(accuracy_run("two", 0.9, 2), data_fingerprint="0" * 64)
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    assert found.rows == ()
+    assert found.apart[0].startswith("accuracy on digits: differ: data ffff")
+
+
+def test_a_number_under_another_protocol_is_said_to_differ(tmp_path):
+    one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
+    other = [dataclasses.replace(m, protocol="another") for m in two.measurements[:1]]
+    two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    assert found.apart == ("accuracy, accuracy: differ: protocols",)
+    assert "accuracy" not in {row.metric for row in found.rows}
+
+
+def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
+    runs = [
+        accuracy_run(
+            f"{weight}-{seed}",
+            right,
+            10 * seed + round(weight),
+            Recipe(sd_dropout=weight, seed=seed),
+        )
+        for weight, right in ((0.0, 0.5), (1.0, 0.8))
+        for seed in range(3)
+    ]
+    (found,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs])
+    assert (len(found.base), len(found.others)) == (3, 3)
+    row = found_row(found.rows, "accuracy")
+    assert row.test == "Welch, over seeds"
+    assert row.detectable > 0
+    assert row.both_low < row.difference < row.both_high
+
+
+def test_it_is_computed_once_and_again_when_a_run_changes(tmp_path):
+    study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
+    compare(study, ["one", "two"])
+    (path,) = (study / "comparisons").glob("*.json")
+    before = path.stat().st_mtime_ns
+    compare(study, ["one", "two"])
+    assert path.stat().st_mtime_ns == before
+    study_of(tmp_path, accuracy_run("one", 0.6, 1))
+    compare(study, ["one", "two"])
+    assert len(comparisons_of(study)) == 2
+
+
+def test_the_command_tells_the_family_whatever_is_shown(tmp_path, capsys):
+    study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run('=cmd(),"x', 0.9, 2))
+    command = ["compare", "one", '=cmd(),"x', "--study", "s", "--reports", str(tmp_path)]
+    assert exit_code([*command, "--no-figures"]) == 0
+    assert "family headline, 1 tests" in capsys.readouterr().out
+    assert exit_code([*command, "--no-figures", "--metrics", "nothing"]) == 0
+    said = capsys.readouterr().out
+    assert "family headline, 1 tests" in said
+    assert "not distinguishable" not in said
+    (csv,) = (tmp_path / "s/comparisons").glob("*.csv")
+    assert "\n=cmd" not in csv.read_text()
+    assert "'=cmd" in csv.read_text()
+    assert r"\toprule" in csv.with_suffix(".tex").read_text()
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "one"], ["one", "tow"], ["../one", "two"]])
+def test_wrong_names_are_one_line(tmp_path, names):
+    study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
+    with pytest.raises(InputError):
+        compare(study, names)
