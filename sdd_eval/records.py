@@ -86,8 +86,9 @@ class Recipe:
     """Weight decay, on every parameter."""
     milestones: tuple[int, ...] | None = None
     """Epochs after which the learning rate falls to a tenth; default: 1/2 and 3/4 of all."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """Arithmetic of the network; bf16 is autocast, weights stay float32."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Arithmetic of the network; tf32: a GPU rounds factors to 10 bits; bf16: autocast, weights
+    stay float32."""
     channels_last: bool = False
     """Keep images channels-last in memory."""
     compile: bool = False

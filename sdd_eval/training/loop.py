@@ -43,7 +43,11 @@ def fit(
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))
     optimiser = torch.optim.SGD(
-        objective.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+        objective.parameters(),
+        recipe.lr,
+        recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        fused=True if device.type == "cuda" else None,
     )
     if state.objective is not None and state.optimiser is not None:
         objective.load_state_dict(dict(state.objective))

@@ -76,7 +76,7 @@ def _choices() -> dict[str, tuple[str, ...]]:
     return {
         "direction": ("both", "forward", "reverse"),
         "augmentation": (AUTO, "crop_flip", "resized_crop_flip", "none"),
-        "precision": ("float32", "bf16"),
+        "precision": ("float32", "tf32", "bf16"),
     }
 
 

@@ -34,17 +34,24 @@ def described(device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def surroundings(device: torch.device, threads: int, deterministic: bool) -> Iterator[None]:
-    """Train with so many threads and such kernels; the caller's settings come back after it."""
+def surroundings(
+    device: torch.device, threads: int, deterministic: bool, tf32: bool = False
+) -> Iterator[None]:
+    """Train with so many threads and such kernels; the caller's settings come back after it.
+
+    A GPU computes in float32, and not in TF32 as torch lets convolutions, unless that is asked for.
+    """
     if threads < 1:
         raise InputError(f"threads is {threads}; it must be 1 or more")
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
-    benchmark = torch.backends.cudnn.benchmark
+    products, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    convolutions, benchmark = cudnn.allow_tf32, cudnn.benchmark
     torch.set_num_threads(threads)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
         torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = not deterministic
+        cudnn.benchmark, cudnn.allow_tf32 = not deterministic, tf32
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
     gpus = [device.index or 0] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=gpus):
@@ -52,7 +59,8 @@ def surroundings(device: torch.device, threads: int, deterministic: bool) -> Ite
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        torch.backends.cudnn.benchmark = benchmark
+        cudnn.benchmark, cudnn.allow_tf32 = benchmark, convolutions
+        torch.set_float32_matmul_precision(products)
 
 
 @contextlib.contextmanager

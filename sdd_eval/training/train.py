@@ -150,7 +150,7 @@ def _complete(
             write_state(place, state)
             checkpoints.write_history(place, state.history)
 
-    kernels = surroundings(device, state.threads, recipe.deterministic)
+    kernels = surroundings(device, state.threads, recipe.deterministic, recipe.precision == "tf32")
     with kernels, explained(recipe.batch_size):
         objective = _objective(recipe, material, device)
         readers = usual_workers(state.threads) if workers is None else workers
