@@ -9,6 +9,7 @@ import contextlib
 import io
 import pickle
 import re
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ NESTS = (
 #: What a pickle of tensors is made of.
 _TENSORS = re.compile(
     r"collections\.OrderedDict"
-    r"|torch\.(\w+Storage|Size|device|u?int\d+|b?float\d*|double|half|bool|storage\.\w+)"
+    r"|torch\.(\w+Storage|Size|device|u?int\d+|b?float\d*|double|half|bool|storage\.\w*Storage)"
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild\w+|torch\.nn\.parameter\.Parameter"
 )
 
@@ -78,7 +79,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _unpickled(path: Path) -> Any:
     """What torch reads of a file without running anything."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of a pickle's protocol, which is read or refused
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file may raise anything
         wanted = _wanted(path)
         if wanted:

@@ -131,3 +131,24 @@ def test_an_absent_set_is_not_an_empty_one(root):
     assert DTD.status(root).origin == "absent"
     with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
         DTD.load(root)
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_class_may_have_the_name_of_a_split(root, write_images, name):
+    place = write_images(root / "vehicles", ["bus/0.png", f"{name}/1.png", "tram/2.png"])
+    images = load_images("vehicles", root)
+    assert images.class_names == tuple(sorted(("bus", name, "tram")))
+    assert len(images) == 3
+    for split in ("train", "test"):  # as soon as it is laid out by splits, they are splits
+        write_images(root / "laid_out" / split, ["bus/0.png", "train/1.png"])
+    assert load_images("laid_out", root, "train").class_names == ("bus", "train")
+    (place / "bus").rename(root / "laid_out" / "more")
+    assert len(load_images("laid_out", root)) == 2
+
+
+def test_one_split_of_unsorted_images_stays_one_beside_a_folder_without_images(root, write_images):
+    place = write_images(root / "scenes", ["test/0.png", "test/1.png"])
+    (place / "annotations").mkdir()
+    (place / "annotations" / "boxes.json").write_text("{}")
+    images = load_images("scenes", root)
+    assert (len(images), images.labels) == (2, None)

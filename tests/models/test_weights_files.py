@@ -261,6 +261,12 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_says_what(tmp_path, how)
     assert "\n" not in str(caught.value)
 
 
+def test_tensors_of_a_plain_pickle_are_refused_by_what_would_unpickle_them_again(tmp_path):
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"fc.weight": torch.zeros(3)}))
+    with pytest.raises(InputError, match=r"wants to run torch\.storage\._load_from_bytes;"):
+        read_weights(tmp_path / "plain.pkl")
+
+
 def test_a_whole_module_is_refused_and_its_class_named(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
     with pytest.raises(InputError, match=r"wants to run torch\.nn\.modules\.linear\.Linear"):

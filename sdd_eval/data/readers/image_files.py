@@ -49,13 +49,16 @@ def unwrapped(folder: Path) -> Path:
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each split, where the folder is laid out as `train/` and `test/`."""
+    """The folder of each split, where the folder is laid out as `train/` and `test/`.
+
+    One such folder of images among other folders of images is a class: CIFAR-100 has `train/`.
+    """
     found = {}
     for split, names in SPLITS.items():
         there = [folder / name for name in names if (folder / name).is_dir()]
         if there:
             found[split] = there[0]
-    return found
+    return {} if len(found) == 1 and _is_class(*found.values()) else found
 
 
 def class_names_of(files: Sequence[str]) -> tuple[str, ...]:
@@ -82,6 +85,19 @@ def labels_of(folder: Path, files: Sequence[str], class_names: Sequence[str]) ->
     if strangers:
         raise InputError(f"{folder} has the class {strangers[0]!r}, which its train/ lacks")
     return np.array([index[name.split("/", 1)[0]] for name in files], dtype=np.int64)
+
+
+def _is_class(folder: Path) -> bool:
+    """Whether images lie in a folder itself, and in another one beside it of no split's name."""
+    others = (place for place in folder.parent.iterdir() if place.name not in _SPLIT_NAMES)
+    seen = (place for place in others if not place.name.startswith("."))
+    return _holds_images(folder) and any(map(_holds_images, seen))
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether images lie in a folder itself; none do in a file, or where it cannot be read."""
+    _, _, files = next(os.walk(folder), ("", [], []))
+    return any(map(_is_image, files))
 
 
 def _is_image(name: str) -> bool:
