@@ -18,6 +18,7 @@ from tyro.conf import arg
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.attack_threat import (
     AUTOATTACK,
+    ENSEMBLE,
     Threat,
     described,
     from_text,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: AutoAttack's parts, as the papers call them.
 PARTS = ("APGD-CE", "APGD-T", "FAB-T", "Square")
+#: The attack where none is named.
+USUAL = "PGD"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Attack:
     name: ClassVar[str] = "attack"
     version: ClassVar[int] = 1
 
-    algorithm: Annotated[str, arg(name="name")] = collects("PGD")
+    algorithm: Annotated[str, arg(name="name")] = collects(USUAL)
     """Attack: a name in torchattacks, AutoAttack (the standard version of Croce and Hein), or
     torchattacks-autoattack (their own, weaker ensemble)."""
     eps: str | float | None = collects(None)
@@ -97,6 +100,8 @@ class Attack:
 
     def _audit(self) -> Audit:
         """The audit that the settings stand for."""
+        if self.algorithm != USUAL:
+            raise InputError(f"--name is {self.algorithm}, but --audit has its own attacks")
         for flag, value in (("--eps", self.eps), ("--alpha", self.alpha)):
             if value is not None:
                 raise InputError(f"{flag} is {value}, but --audit has its own sizes; leave it out")
@@ -152,17 +157,24 @@ def protocol(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> s
     gradient = "the attack's own loss, float32"
     if arrays["cross_entropy"][0]:
         gradient = f"cross-entropy's {WITHOUT_SATURATION}"
-    standard = ""
-    if threat.attack == AUTOATTACK:
-        targets = min(9, int(arrays["classes"][0]) - 1)
-        fewer = "" if targets == 9 else ", all that the network has"
-        standard = (
-            f"; standard version: APGD-CE and APGD-T 100 steps, FAB-T 100 steps, {targets} targets"
-            f"{fewer}, Square 5,000 queries, one start each, worst case per image"
-        )
     return (
         f"right before and after, of all images; {described(threat, int(arrays['channels'][0]))}"
-        f"{standard}; true labels, untargeted, clipped to [0, 1]; {gradient}; "
+        f"{_ensemble(threat, int(arrays['classes'][0]))}; true labels, untargeted, "
+        f"clipped to [0, 1]; {gradient}; "
         f"{divided(name, arrays)}; seeds derived from the run's seed, attack, restart "
         "and batch"
+    )
+
+
+def _ensemble(threat: Threat, classes: int) -> str:
+    """How hard the parts of an ensemble try; empty for a single attack."""
+    if threat.attack == ENSEMBLE:
+        return "; torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100"
+    if threat.attack != AUTOATTACK:
+        return ""
+    targets = min(9, classes - 1)
+    fewer = "" if targets == 9 else ", all that the network has"
+    return (
+        f"; standard version: APGD-CE and APGD-T 100 steps, FAB-T 100 steps, {targets} targets"
+        f"{fewer}, Square 5,000 queries, one start each, worst case per image"
     )

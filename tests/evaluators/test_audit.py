@@ -251,6 +251,7 @@ def test_the_worst_case_is_over_attacks_image_by_image():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"algorithm": "CW"}, "--name is CW, but --audit has its own attacks"),
         ({"eps": "8/255"}, "--eps is 8/255, but --audit has its own sizes"),
         ({"alpha": 0.1}, "--alpha is 0.1, but --audit"),
         ({"steps": 0}, "steps is 0; at least 1"),

@@ -119,4 +119,14 @@ def test_torchattacks_ensemble_has_its_own_name_and_its_own_numbers(network):
     threat = threat_of("torchattacks-autoattack", {"eps": "8/255"}, classes=100)
     assert threat.at["attack"] == "torchattacks-autoattack"
     ensemble = torchattacks.AutoAttack(network(), **threat.parameters, seed=0)
-    assert ensemble._autoattack.attacks[0].steps == 10
+    steps = [getattr(part, "steps", None) for part in ensemble._autoattack.attacks]
+    assert steps == [10, 10, 10, None]
+
+
+def test_the_rows_of_torchattacks_ensemble_say_that_it_is_not_autoattack(
+    network, subject_of, images_of
+):
+    evaluator = Attack("torchattacks-autoattack", eps=0, parameters=("version=rand",))
+    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
+    (text, *_) = [each.protocol for each in found if each.metric == "attack_accuracy"]
+    assert "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100" in text
