@@ -137,11 +137,14 @@ def told(outcome: Any) -> str:
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
     origins = {name: each["origin"] for name, each in run.provenance["data"].items()}
     data = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
-    rows = [(m.metric, _place(m), shown(m), interval(m)) for m in measured]
+    levels = {m.level for m in measured if m.level is not None}
+    intervals = [interval(m) + _level(m, levels) for m in measured]
+    rows = [(m.metric, _place(m), shown(m), i) for m, i in zip(measured, intervals, strict=True)]
     left = len(run.measurements) - len(rows)
     more = f"\n… and {left} more in the run" if left else ""
     title = f"{run.checkpoint} · {run.evaluator} on {images} ({data}), {how}"
-    numbers = table(rows, ("metric", "at", "value", _levels(measured)))
+    heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
+    numbers = table(rows, ("metric", "at", "value", heading))
     return f"{title}\n{numbers}{more}\n{outcome.path}\n"
 
 
@@ -165,10 +168,15 @@ def _place(measurement: Measurement) -> str:
     return " ".join(f"{axis}={value}" for axis, value in measurement.at.items())
 
 
-def _levels(measured: list[Measurement]) -> str:
-    """The heading of the intervals: what they hold with, if that is one level."""
-    levels = {m.level for m in measured if m.level is not None}
-    return f"{100 * levels.pop():g} % interval" if len(levels) == 1 else "interval"
+def _level(measurement: Measurement, levels: set[float]) -> str:
+    """At what level an interval holds, where the heading cannot say it for all.
+
+    >>> _level(Measurement("accuracy", 0.5, "fraction", {}, "", 0.4, 0.6, 0.95), {0.9, 0.95})
+    ' at 95 %'
+    """
+    if len(levels) < 2 or measurement.level is None:
+        return ""
+    return f" at {100 * measurement.level:g} %"
 
 
 def interval(measurement: Measurement) -> str:
