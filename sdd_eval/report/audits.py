@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: What must be the same for two audits to be of the same images.
 _IMAGES = ("dataset", "n", "limited", "fingerprint")
 
+#: The name of the network that transferred images were made for, in an audit's protocol.
+_TRANSFERRED = re.compile(r"(?<=one start each, on )[^;]*(?=\);)")
+
 
 def audit_sentences(results: pandas.DataFrame, base: str, other: str) -> Iterator[str]:
     """One sentence on the audits of two groups; none where not both have any.
@@ -31,7 +35,10 @@ def audit_sentences(results: pandas.DataFrame, base: str, other: str) -> Iterato
         return
     pairs = _pairs(*sides)
     if not pairs:
-        yield "The audits are not of the same images on both sides, so nothing is said of them."
+        yield (
+            "The audits are not of the same images with the same effort on both sides, so nothing "
+            "is said of them."
+        )
         return
     sizes = numbers(sides[0], "epsilon")
     verdicts = {size: [may_say_robust(*pair, size) for pair in pairs] for size in sizes}
@@ -83,18 +90,25 @@ def _excludes_no_change(sides: list[pandas.DataFrame], size: float) -> bool:
 def _pairs(
     base: pandas.DataFrame, other: pandas.DataFrame
 ) -> list[tuple[list[Measurement], list[Measurement]]]:
-    """The audits of equal seeds on equal images, as measurements."""
+    """The audits of equal seeds, on equal images and with equal effort, as measurements."""
     sides = [dict(list(side.groupby("seed", dropna=False))) for side in (base, other)]
     found = []
     for seed in sorted(sides[0].keys() & sides[1].keys(), key=str):
         rows = [side[seed] for side in sides]
-        if len({_images(each) for each in rows}) == 1 and all(_one_run(each) for each in rows):
+        alike = len({(_images(each), _effort(each)) for each in rows}) == 1
+        if alike and all(_one_run(each) for each in rows):
             found.append((_measurements(rows[0]), _measurements(rows[1])))
     return found
 
 
 def _images(rows: pandas.DataFrame) -> Any:
     return tuple(rows[list(_IMAGES)].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _effort(rows: pandas.DataFrame) -> tuple[str, ...]:
+    """The attacks that were tried, in words, whichever network the transferred images are of."""
+    worst = where(rows, metric="audit_worst_case", temperature=1.0)
+    return tuple(sorted({_TRANSFERRED.sub("", str(each)) for each in worst["protocol"]}))
 
 
 def _one_run(rows: pandas.DataFrame) -> bool:

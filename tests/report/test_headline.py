@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import Measurement
+from sdd_eval.evaluators.audit import Audit
+from sdd_eval.records import Measurement, Run
 from sdd_eval.report.headline import Headline, as_text, headline, headline_text
 from sdd_eval.report.sentences import findings
 
@@ -200,6 +201,28 @@ def test_robust_is_said_only_where_every_audit_and_the_seeds_allow_it(
     flagged = audited(synthetic, 3, 0.05, "zero_gradients")
     assert flagged.startswith("No gain here may be called robust: zero_gradients is raised for")
     assert audited(synthetic, 3, -0.05).startswith("No gain here may be called robust: the worst")
+
+
+@pytest.mark.parametrize(
+    ("steps", "source", "same"), [(50, "another", True), (3, "a network", False)]
+)
+def test_audits_of_other_effort_are_not_compared(
+    synthetic: ModuleType, steps: int, source: str, same: bool
+) -> None:
+    """Only the network that transferred images were made for may differ."""
+
+    def run(weight: float, gain: float, effort: Audit) -> Run:
+        found = synthetic.audit_run(synthetic.network(weight, 0, gain))
+        told = [dataclasses.replace(m, protocol=effort._how()) for m in found.measurements]
+        return dataclasses.replace(found, measurements=tuple(told))
+
+    runs = [
+        run(0.0, 0.0, Audit(transfer_from="a network")),
+        run(0.1, 0.05, Audit(steps=steps, transfer_from=source)),
+    ]
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    assert ("shows a gain in the worst case" in found.sentences[0]) is same
+    assert ("not of the same images with the same effort" in found.sentences[0]) is not same
 
 
 def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) -> None:
