@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdd_eval.batch.kinds import key_of_kind, told_kind, value_of
 from sdd_eval.batch.study import Study
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, Recipe, encode
+from sdd_eval.records import Card, encode
 from sdd_eval.statistics.seeds import Spread, spread
 from sdd_eval.store import read_record
 
@@ -21,7 +22,7 @@ VALIDATION, TEST = "validation_accuracy", "accuracy"
 
 @dataclass(frozen=True)
 class Choice:
-    """The best values of what a study varies, of one method on one network and set."""
+    """The best values of what a study varies, of one kind of network."""
 
     kind: str
     values: Mapping[str, Any]
@@ -36,18 +37,22 @@ class Choice:
 
 
 def choices(study: Study, checkpoints: Path) -> tuple[Choice, ...]:
-    """One choice for each method, network and set of which several values are trained.
+    """One choice for each kind of network of which several values are trained.
 
     By the mean accuracy over seeds: on the validation images where every network has held some
     out, else on the test images. Checkpoints that are not there yet have no part in it.
     """
     kinds: dict[str, dict[str, list[Card]]] = {}
+    words: dict[str, str] = {}
     for training in study.trainings:
         with contextlib.suppress(InputError):
             card = read_record(checkpoints / training.name / "card.json", Card)
-            kind, values = _parted(training.recipe, study.varied)
-            kinds.setdefault(kind, {}).setdefault(values, []).append(card)
-    found = [_choice(kind, cards) for kind, cards in kinds.items() if len(cards) > 1]
+            kind = key_of_kind(training.recipe)
+            words[kind] = told_kind(training.recipe)
+            values = {name: value_of(training.recipe, name) for name in study.varied}
+            of_kind = kinds.setdefault(kind, {})
+            of_kind.setdefault(json.dumps(encode(values)), []).append(card)
+    found = [_choice(words[kind], cards) for kind, cards in kinds.items() if len(cards) > 1]
     return tuple(each for each in found if each is not None)
 
 
@@ -63,14 +68,6 @@ def told(choice: Choice) -> str:
     )
 
 
-def _parted(recipe: Recipe, varied: Sequence[str]) -> tuple[str, str]:
-    """The kind of network that a choice is for, and the values that are chosen, as JSON."""
-    term = " with SD-Dropout" if recipe.sd_dropout else ""
-    values = {name: encode(getattr(recipe, name)) for name in varied}
-    kind = f"{recipe.method}{term} of {recipe.arch} on {recipe.dataset}"
-    return kind, json.dumps(values, sort_keys=True)
-
-
 def _choice(kind: str, cards: Mapping[str, Sequence[Card]]) -> Choice | None:
     """The values with the best mean; None where no card says an accuracy."""
     every = [card for group in cards.values() for card in group]
@@ -79,4 +76,10 @@ def _choice(kind: str, cards: Mapping[str, Sequence[Card]]) -> Choice | None:
         return None
     means = {v: spread(card.metrics[by] for card in group) for v, group in cards.items()}
     best = max(means, key=lambda values: means[values].mean)
-    return Choice(kind, json.loads(best), by, means[best], len(means))
+    tried = [json.loads(values) for values in means]
+    chosen = {
+        name: value
+        for name, value in json.loads(best).items()
+        if any(each[name] != value for each in tried)
+    }
+    return Choice(kind, chosen, by, means[best], len(means))

@@ -58,17 +58,6 @@ def recipe_of(node: Node, fields: Mapping[str, Any], seed: int) -> Recipe:
         return recipe
 
 
-def varied(node: Node) -> tuple[str, ...]:
-    """Fields of which a table gives several values; λ counts if more than one is above zero."""
-    found = []
-    for name, value in node.data.items():
-        if name == "method_options":
-            found += [name] if any(isinstance(each, list) for each in value.values()) else []
-        elif name in FIELDS and len([each for each in _choices(name, value) if each]) > 1:
-            found.append(name)
-    return tuple(found)
-
-
 def checkpoint_name(recipe: Recipe) -> str:
     """A name that no other recipe has: what is special in words, all other settings as a key.
 

@@ -11,9 +11,9 @@ from typing import Literal
 from sdd_eval import store
 from sdd_eval.batch.estimate import Estimates
 from sdd_eval.batch.jobs import Job, Places
+from sdd_eval.batch.needed import absent_for, absent_set
 from sdd_eval.batch.perform import request_of
 from sdd_eval.batch.study import Evaluation, Training
-from sdd_eval.data import catalogue
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card
 from sdd_eval.store import read_record
@@ -26,7 +26,8 @@ State = Literal["there", "begun", "missing", "blocked"]
 class Planned:
     """A job before it runs: its state, how long it should take, and what says so.
 
-    "blocked" is a job that will fail as things are; `note` says why.
+    "blocked" is a job that will fail as things are; `note` says why, and `follows` whether that is
+    another job's failure.
     """
 
     job: Job
@@ -34,6 +35,7 @@ class Planned:
     seconds: float = 0.0
     source: str = ""
     note: str = ""
+    follows: bool = False
 
 
 def plan(jobs: Sequence[Job], places: Places) -> list[Planned]:
@@ -50,12 +52,22 @@ def _planned(job: Job, places: Places, estimates: Estimates, before: Sequence[Pl
     """One job, after those that it needs."""
     blocked = next((each for each in before if each.state == "blocked"), None)
     if blocked is not None:
-        return Planned(job, "blocked", note=f"it needs {blocked.job.label!r}")
+        return Planned(job, "blocked", note=f"it needs {blocked.job.label!r}", follows=True)
     if isinstance(job.work, Training):
         return _training(job, job.work, places, estimates)
     if any(each.state != "there" for each in before):
+        absent = _absent_before(job.work, before, places)
+        if absent:
+            return Planned(job, "blocked", note=absent)
         return _estimated(job, "missing", estimates)
     return _evaluation(job, job.work, places, estimates)
+
+
+def _absent_before(work: Evaluation, before: Sequence[Planned], places: Places) -> str:
+    """Which images an evaluation will miss once its network is trained; empty where none."""
+    made = [each.job.work for each in before if each.job.checkpoint == work.checkpoint]
+    trained_on = [each.recipe.dataset for each in made if isinstance(each, Training)]
+    return absent_for(work, trained_on[0], places.data_root) if trained_on else ""
 
 
 def _training(job: Job, work: Training, places: Places, estimates: Estimates) -> Planned:
@@ -66,21 +78,12 @@ def _training(job: Job, work: Training, places: Places, estimates: Estimates) ->
             if there is not None and not differing(there, work.recipe):
                 return Planned(job, "there")
         return Planned(job, "blocked", note=f"{folder} holds another recipe")
-    absent = _absent(work.recipe.dataset, places)
+    absent = absent_set(work.recipe.dataset, places.data_root)
     if absent:
         return Planned(job, "blocked", note=absent)
     epochs = _epochs(folder / "history.csv")
     state: State = "begun" if epochs else "missing"
     return _estimated(job, state, estimates, 1 - epochs / work.recipe.epochs)
-
-
-def _absent(name: str, places: Places) -> str:
-    """Why a data set cannot be loaded, as far as a quick look tells."""
-    try:
-        status = catalogue.dataset(name, places.data_root).status(places.data_root)
-    except InputError as error:
-        return str(error)
-    return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
 
 
 def _epochs(history: Path) -> int:

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins
-from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of, varied
+from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
+from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
 from sdd_eval.batch.small import Small, small_of
-from sdd_eval.batch.study import HYPER_PARAMETERS, Comparison, Evaluation, Study, Training
+from sdd_eval.batch.study import Comparison, Evaluation, Study, Training
 from sdd_eval.errors import unknown_name
 from sdd_eval.evaluators.settings import with_settings
 from sdd_eval.records import decode, encode
@@ -63,7 +64,7 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         trainings=tuple(trainings.values()),
         compare=tuple(_comparison(each) for each in top.tables("compare")),
         families=_families(top.table("families")),
-        varied=_varied(top.tables("train")),
+        varied=varied(meant for each in trainings.values() for meant in each.meant),
     )
     return dataclasses.replace(study, evaluations=_evaluations(top, size, study, ids))
 
@@ -71,12 +72,6 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
 def _name(top: Node, path: Path) -> str:
     with top.at("name"):
         return plain_name("name", top.get("name", str, path.stem))
-
-
-def _varied(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """Hyper-parameters of which a table tries several values."""
-    found = [name for node in nodes for name in varied(node) if name in HYPER_PARAMETERS]
-    return tuple(dict.fromkeys(found))
 
 
 def _trainings(

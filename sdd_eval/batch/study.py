@@ -58,7 +58,7 @@ class Study:
     compare: tuple[Comparison, ...] = ()
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     varied: tuple[str, ...] = ()
-    """Hyper-parameters of which several values are trained."""
+    """Hyper-parameters of which several values are trained of one kind of network."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,6 @@ class StudyRecord:
     compare: tuple[Comparison, ...]
     families: Mapping[str, Any]
     warnings: tuple[str, ...]
-
-
-#: Fields of a recipe that somebody chooses by what comes out.
-HYPER_PARAMETERS = (
-    *("sd_dropout", "drop", "temperature", "epochs", "batch_size", "lr", "momentum"),
-    *("weight_decay", "method_options"),
-)
 
 
 def warnings(study: Study) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     if flags.dry_run:
         print(_plan_told(planned))
         return 0
+    for why, count in _blocked(planned).items():
+        print(f"note: {count} job{'s' if count > 1 else ''} will fail: {why}")
     outcomes = _run(flags, study, planned, places)
     print(_told(outcomes, places, _choices(study, places)))
     return 0 if all(each.good for each in outcomes) else 1
@@ -166,6 +168,12 @@ _STATES = ("there", "begun", "missing", "blocked")
 
 def _why(each: Planned) -> str:
     return each.note or each.source
+
+
+def _blocked(planned: Sequence[Planned]) -> dict[str, int]:
+    """Why jobs will fail as things are, and how many; not those that fail because others do."""
+    reasons = [each.note for each in planned if each.state == "blocked" and not each.follows]
+    return {why: reasons.count(why) for why in dict.fromkeys(reasons)}
 
 
 def _duration(seconds: float) -> str:

@@ -75,6 +75,39 @@ evaluator = "accuracy"
     assert "it needs 'train cifar100-small_cnn-ce-" in lines[-1]
 
 
+def test_images_that_an_evaluation_will_miss_are_told_before_any_training(
+    study_file, recipe, capsys
+):
+    study_file(f"""
+name = "missing"
+{recipe}
+validation = 100
+[[train]]
+[[evaluate]]
+evaluator = "odin"
+settings = {{ outliers = ["uniform", "isun"] }}
+[[evaluate]]
+evaluator = "corruption"
+settings = {{ corrupted = "cifar100_c", corruptions = ["fog"] }}
+[[evaluate]]
+evaluator = ["corruption", "calibration"]
+dataset = "digits_validation"
+[[evaluate]]
+evaluator = "accuracy"
+dataset = "nowhere"
+""")
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "6 jobs: 3 missing, 3 blocked" in lines[-1]
+    assert sum("isun is not there (sdd-eval data get isun)" in line for line in lines) == 1
+    assert sum("cifar100_c is not there" in line for line in lines) == 1
+    assert sum("unknown data set 'nowhere'" in line for line in lines) == 1
+    assert exit_code(["batch", "study.toml", "--limit", "5"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "note: 1 job will fail: isun is not there (sdd-eval data get isun)" in said
+    assert "3 done, 3 failed" in said
+
+
 @pytest.mark.usefixtures("tiny")
 def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, capsys):
     do = performing._do

@@ -1,0 +1,49 @@
+"""Which sets of images a job looks at, and whether they are there: told before days of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdd_eval.batch.reading import check_settings
+from sdd_eval.batch.study import Evaluation
+from sdd_eval.data import catalogue
+from sdd_eval.data.held_out import validation_name
+from sdd_eval.data.outliers import without_groups
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.settings import settings_that_load
+
+
+def absent_set(name: str, root: Path) -> str:
+    """Why a data set cannot be loaded, as far as a quick look tells; empty where it can."""
+    try:
+        status = catalogue.dataset(name, root).status(root)
+    except InputError as error:
+        return str(error)
+    return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
+
+
+def absent_for(work: Evaluation, trained_on: str, root: Path) -> str:
+    """Why an evaluation of a network that is not trained yet will find no images, if so."""
+    try:
+        return next(
+            filter(None, (absent_set(n, root) for n in _needed(work, trained_on, root))), ""
+        )
+    except InputError as error:  # no rendering of the test set is there
+        return str(error)
+
+
+def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
+    """The test set, and what the settings name beside it, or what is usual."""
+    test = catalogue.plugin_name(work.dataset or trained_on)
+    held_out = test == catalogue.plugin_name(validation_name(trained_on))
+    yield trained_on if held_out else work.dataset or trained_on
+    evaluator = check_settings(work.evaluator, work.settings)
+    for setting, kind in settings_that_load(evaluator).items():
+        value = getattr(evaluator, setting)
+        if kind == "images":
+            yield from without_groups(value, trained_on) or catalogue.usual_outliers(test)
+        if kind == "corruptions":
+            corrupted = value or catalogue.usual_corrupted(test, root)
+            if not corrupted.endswith("_c_regenerated"):  # what is not on the disk is made
+                yield corrupted
