@@ -113,7 +113,8 @@ def _settings(base: Run, other: Run) -> Iterator[str]:
     scored = scoring(base.evaluator)
     for name in sorted({*base.settings, *other.settings} - scored):
         one, two = base.settings.get(name), other.settings.get(name)
-        if one != two:
+        empty = one in (None, "") and two in (None, "")  # a run of before the setting was there
+        if one != two and not empty:
             yield f"{name.replace('_', ' ')} {_short(one)} and {_short(two)}"
 
 
@@ -139,10 +140,13 @@ def _contents(base: Run, other: Run) -> Iterator[str]:
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
+    """Of each set; those of the network's own training images differ from seed to seed."""
     data = run.provenance.get("data")
     sets = data if isinstance(data, Mapping) else {}
     return {
-        str(name): told.get("fingerprint") for name, told in sets.items() if isinstance(told, dict)
+        str(name): told.get("fingerprint")
+        for name, told in sets.items()
+        if isinstance(told, dict) and not told.get("own")
     }
 
 

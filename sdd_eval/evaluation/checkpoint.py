@@ -114,7 +114,7 @@ def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
             "settings": of_stage(evaluator, "collect"),
             "weights": card.weights_sha256,
             "model": card.model,
-            "data": inputs.fingerprint,
+            "data": inputs.content,
             "limit": request.limit,
             "seed": request.seed,
             "folding": request.fold,

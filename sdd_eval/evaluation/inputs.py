@@ -11,6 +11,7 @@ from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue
+from sdd_eval.data.held_out import PartImages
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.later import forgetful
 from sdd_eval.data.outliers import without_groups
@@ -57,12 +58,18 @@ class Inputs:
         return asked if asked is not None and asked < largest else None
 
     @property
+    def content(self) -> str:
+        """The content of all images: the test set's own, or one over it and the further sets'."""
+        return _content(self.data, *self.sets.values())
+
+    @property
     def fingerprint(self) -> str:
-        """The test set's own, or one over it and the further sets'."""
-        if not self.sets:
-            return self.data.fingerprint
-        parts = [self.data.fingerprint, *(each.fingerprint for each in self.sets.values())]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        """The content of what the network is judged by, which other seeds may share.
+
+        Not of the parts of its own training images that its seed told off.
+        """
+        judging = (each for each in self.sets.values() if not isinstance(each, PartImages))
+        return _content(self.data, *judging)
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -95,6 +102,13 @@ class Inputs:
             if run.data_fingerprint != self.fingerprint:
                 raise InputError(f"{name} was measured on other images than {self.data.name}")
         return dataclasses.replace(self, runs=runs)
+
+
+def _content(images: ImageSet, *further: Any) -> str:
+    if not further:
+        return images.fingerprint
+    parts = [images.fingerprint, *(each.fingerprint for each in further)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def inputs_of(request: Request, card: Card, beside: Path) -> Inputs:
@@ -202,7 +216,8 @@ def _validation(asking: _Asking, asked: str) -> _Found:
     """
     if asked not in ("", "none"):
         raise InputError(f"held-out images are {asked!r}; leave them away, or say none")
-    if asked == "none" or asking.card is None or not has_validation(asking.card):
+    wanted = asked != "none" and getattr(asking.request.evaluator, "chooses", True)
+    if not wanted or asking.card is None or not has_validation(asking.card):
         return "", {}
     _, held = parts_of(asking.card, asking.request.data_root)
     if held.name == asking.images.name:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdd_eval.data.held_out import PartImages
 from sdd_eval.data.images import ImageSet
 from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.machine import device_and_threads, versions
@@ -150,10 +151,15 @@ def _looked_at(examined: Examined, subject: Subject, inputs: Inputs) -> dict[str
 
 
 def _data_provenance(data: ImageSet, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """Every data set of a run: how far it is the publisher's, how many images, its content."""
-    found = {}
+    """Every data set of a run: how far it is the publisher's, how many images, its content.
+
+    `own` are parts of the training images that the network's seed told off.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for name, images in {data.name: data, **sets}.items():
         found[name] = {"origin": images.origin, "fingerprint": images.fingerprint}
+        if isinstance(images, PartImages):
+            found[name]["own"] = True
         if isinstance(images, ImageSet):
             found[name]["images"] = len(images)
         else:

@@ -19,9 +19,9 @@ from sdd_eval.evaluators.attacked_network import (
     different,
     path_of_batch,
 )
+from sdd_eval.evaluators.fitting import temperature_of
 from sdd_eval.evaluators.gradients import full_float32
 from sdd_eval.evaluators.worst_case import worst_case
-from sdd_eval.metrics.temperature import fit_temperature
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 
-def clean(subject: Subject) -> Arrays:
+def clean(subject: Subject, held_out: str = "") -> Arrays:
     """`right` (n,), `temperature` (n,) as fitted, `channels` (n,) and `logits` (n, classes).
+
+    The temperature is fitted on the held-out set, if one is named; then there is `held_out` (n,).
 
     Raises:
         InputError: no labels, or a network that gives NaN.
@@ -38,8 +40,9 @@ def clean(subject: Subject) -> Arrays:
     labels = subject.labels()
     with full_float32():
         logits = subject.logits(label="clean images")
-    fitted = fit_temperature(logits, labels).value
+    fitted = temperature_of(subject, held_out, logits, labels)
     return {
+        **({"held_out": np.full(len(labels), True)} if held_out else {}),
         "logits": logits,
         "right": logits.argmax(axis=1) == labels,
         "temperature": np.full(len(labels), fitted),

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.temperature import HIGHEST, LOWEST
+from sdd_eval.evaluators.fitting import fitted_words
 from sdd_eval.records import Measurement
 
 #: What logits are divided by: as arrays end, and as `at` says it.
@@ -46,6 +46,5 @@ def divided(name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
     """The temperature in words."""
     if name == "one":
         return "logits divided by T = 1"
-    fitted = float(arrays["temperature"][0])
-    bound = ", a bound of the range" if fitted in (LOWEST, HIGHEST) else ""
-    return f"logits divided by T = {fitted:.4g}{bound}, fitted by NLL to these images' clean logits"
+    words = fitted_words(float(arrays["temperature"][0]), "held_out" in arrays)
+    return f"logits divided by {words}"

@@ -58,12 +58,13 @@ class Audit:
         """The attacks that are tried."""
         return ATTACKS if self.transfer_from else ATTACKS[:-1]
 
-    def collect(self, subject: Subject) -> Arrays:
+    def collect(self, subject: Subject, held_out: str = "") -> Arrays:
         """Which images each attack leaves right, and what was checked.
 
         `right` (n,) before; `survives_ATTACK_TEMPERATURE` (n, sizes) bool; the checks of
-        `attack_run.path_columns` (n,) at each temperature; `temperature` (n,) as fitted; and with
-        transfer `right_compared` (n,), whether the other network is right.
+        `attack_run.path_columns` (n,) at each temperature; `temperature` (n,) as fitted, on the
+        set that `held_out` names, if any; and with transfer `right_compared` (n,), whether the
+        other network is right.
 
         Raises:
             InputError: the other checkpoint is this one, or takes other images or classes.
@@ -74,7 +75,7 @@ class Audit:
         other = subject.networks[self.transfer_from] if self.transfer_from else None
         if other is not None:
             _check_comparable(subject, other)
-        return audited(subject, self, other)
+        return audited(subject, self, other, held_out)
 
     def score(
         self, arrays: Mapping[str, NDArray[Any]], intervals: Intervals = INTERVALS

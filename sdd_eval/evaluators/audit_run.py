@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gradient}
 
 
-def audited(subject: Subject, audit: Audit, other: ComparedNetwork | None) -> Arrays:
+def audited(subject: Subject, audit: Audit, other: ComparedNetwork | None, held_out: str) -> Arrays:
     """The arrays of `Audit.collect`."""
-    found = clean(subject)
+    found = clean(subject, held_out)
     temperatures = {"one": 1.0, "fitted": float(found["temperature"][0])}
     paths = {
         name: AttackedNetwork(subject.model, subject.device, temperature)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
+from sdd_eval.evaluators.fitting import on_validation
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
@@ -22,13 +23,11 @@ from sdd_eval.metrics.temperature import (
     CrossFitted,
     FittedTemperature,
     cross_fitted,
-    fit_temperature,
 )
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.wilson import wilson
 
 if TYPE_CHECKING:
-    from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Arrays, Subject
 
 #: What stands in `at` of a number after temperature scaling; before it there is nothing.
@@ -63,8 +62,8 @@ class Calibration:
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.held_out:
-            temperature = _on_validation(subject, subject.sets[self.held_out])
-            arrays["temperature"] = np.full(len(labels), temperature.value)
+            temperature = on_validation(subject, self.held_out).value
+            arrays["temperature"] = np.full(len(labels), temperature)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
@@ -132,12 +131,6 @@ def _of_bins(
                 high=float(chance.bin_high[index]),
                 level=LEVEL,
             )
-
-
-def _on_validation(subject: Subject, images: ImageSet) -> FittedTemperature:
-    """The temperature that fits all validation images best, whatever the limit."""
-    logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
-    return fit_temperature(logits, images.labels)
 
 
 def _validated(temperature: NDArray[Any]) -> str:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.catalogue import paper_constants
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.evaluators.fitting import fitted_words, temperature_of
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.metrics.temperature import HIGHEST, LOWEST, fit_temperature
 from sdd_eval.records import Measurement, ModelSpec
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Fgsm:
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation that readings authors and standardised are in: the paper's or the network's.
     Networks of other than three channels always have their own."""
+    held_out: str = collects("", loads="validation")
+    """What T is fitted on: the checkpoint's validation images if it has any; none: the test's."""
     intervals: Intervals = scores(INTERVALS)
     """How the intervals are made."""
 
@@ -111,7 +113,7 @@ class Fgsm:
 
         labels = subject.labels()
         logits = subject.logits(label="clean images")
-        temperature = fit_temperature(logits, labels).value
+        temperature = temperature_of(subject, self.held_out, logits, labels)
         mean, std = self._constants(subject.spec)
         plan = {variant: self.sizes(variant) for variant in self.variants()}
         space = Space(mean, std, subject.device)
@@ -176,7 +178,7 @@ class Fgsm:
         at |= {"gradient": variant.gradient, "temperature": temperature}
         labels, predicted = arrays["labels"], arrays[f"predicted_{variant.column}"]
         right = predicted == labels[:, None]
-        how = _how(variant, float(arrays["temperature"][0]))
+        how = _how(variant, float(arrays["temperature"][0]), bool(self.held_out))
         for index, epsilon in enumerate(self.sizes(variant)):
             text = f"{self._step(variant.reading, epsilon, arrays)}; {how}"
             here = {**at, "epsilon": epsilon}
@@ -218,12 +220,11 @@ def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDA
     }
 
 
-def _how(variant: Variant, fitted: float) -> str:
+def _how(variant: Variant, fitted: float, held_out: bool) -> str:
     """The gradient in words: labels, precision, temperature."""
     temperature = "T = 1"
     if variant.temperature == "fitted":
-        bound = ", a bound of the range" if fitted in (LOWEST, HIGHEST) else ""
-        temperature = f"T = {fitted:.4g}{bound}, fitted by NLL to these images' clean logits"
+        temperature = fitted_words(fitted, held_out)
     return (
         f"{LABELS[variant.reading]}; {GRADIENTS[variant.gradient]}; logits divided by {temperature}"
     )

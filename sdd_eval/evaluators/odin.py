@@ -16,13 +16,15 @@ from sdd_eval.evaluators.detectors import odin as detectors
 from sdd_eval.evaluators.detectors.detector import Named
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.outlier_rows import grid_rows, rows
-from sdd_eval.evaluators.outlier_scores import score_sets
+from sdd_eval.evaluators.outlier_scores import held_out_scores, score_sets
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
 
+#: Scores of validation images, where ε is chosen by them.
+HELD_OUT = "held_out"
 #: What the arrays of each detector are called; those of outliers have "_NAME" after it.
 ARRAYS = {detectors.Odin.name: "scores", detectors.OdinGrid.name: "grid"}
 
@@ -42,15 +44,24 @@ class Odin:
     """Sets of outliers, or groups of them (near, far, paper); default: the usual for the test."""
     grid: bool = collects(False)
     """Measure also T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
+    held_out: str = collects("", loads="validation")
+    """What chooses ε of the grid: the checkpoint's validation images if it has any; none: nothing
+    but the outliers under test."""
     training: str = collects("", loads="training")
     """Set that the network was trained on, whose groups of outliers are averaged; default: its."""
     intervals: Intervals = scores(INTERVALS)
     """How the intervals are made."""
 
+    @property
+    def chooses(self) -> bool:
+        """Whether validation images are looked at, if there are any."""
+        return self.grid
+
     def collect(self, subject: Subject) -> Arrays:
         """`scores` (n,) of the test set, and `scores_NAME` of each set of outliers, float64.
 
-        With the grid also `grid` (n, cells) and `grid_NAME`.
+        With the grid also `grid` (n, cells) and `grid_NAME`, and where images were held out of
+        training their `held_out` (m, steps), by which ε is chosen.
 
         Raises:
             InputError: T ≤ 0, ε < 0, no outliers, an empty set, or a network that gives NaN.
@@ -62,6 +73,8 @@ class Odin:
         arrays: Arrays = {ARRAYS[name]: scores for name, scores in found.inside.items()}
         for name, sets in found.outside.items():
             arrays |= {f"{ARRAYS[name]}_{outliers}": each for outliers, each in sets.items()}
+        if self.held_out:
+            arrays[HELD_OUT] = held_out_scores(subject, detectors.STEPS, self.held_out)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
@@ -70,12 +83,25 @@ class Odin:
         found = rows(self._detector(), arrays["scores"], outside, self.training, self.intervals)
         if grid:
             found += grid_rows(
-                detectors.OdinGrid(), arrays["grid"], grid, self.training, self.intervals
+                detectors.OdinGrid(),
+                arrays["grid"],
+                grid,
+                self.training,
+                self.intervals,
+                _validated(arrays),
             )
         return found
 
     def _detector(self) -> detectors.Odin:
         return detectors.Odin(self.temperature, self.epsilon)
+
+
+def _validated(arrays: Mapping[str, NDArray[Any]]) -> int | None:
+    """The cell of the grid whose step validation images choose; None without such images."""
+    if HELD_OUT not in arrays:
+        return None
+    best = int(arrays[HELD_OUT].mean(axis=0).argmax())
+    return detectors.OdinGrid().cells.index(detectors.STEPS.cells[best])
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[Any]]:

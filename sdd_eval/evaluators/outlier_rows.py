@@ -34,6 +34,11 @@ HOW_CHOSEN = (
     "the cell of lowest FPR at 95 % TPR, then highest AUROC, chosen on the outliers under test "
     "and so no fair result"
 )
+VALIDATED = "validation"
+HOW_VALIDATED = (
+    "the step whose mean score of the validation images, held out of training, is highest, "
+    "without a look at any outlier (Hsu et al. 2020, Generalized ODIN)"
+)
 
 
 def rows(
@@ -62,8 +67,12 @@ def grid_rows(
     outside: Mapping[str, Scores],
     dataset: str,
     intervals: Intervals,
+    validated: int | None = None,
 ) -> list[Measurement]:
-    """A few metrics of each cell of ODIN's grid, and all of the best cell for each set."""
+    """A few metrics of each cell of ODIN's grid, and all of the best cell for each set.
+
+    And all of the cell that validation images chose, for all sets the same, if there is one.
+    """
     numbers = range(len(grid.cells))
     cells = [
         detector_metrics(
@@ -76,11 +85,17 @@ def grid_rows(
         at = {"detector": "odin", "outliers": "", **place}
         found += _rows(at, grid.protocol, told, dataset, intervals)
     best = {name: min(numbers, key=_badness(cells, name)) for name in outside}
-    protocols = {name: _of_best(grid, cell) for name, cell in best.items()}
+    protocols = {name: _of_chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
     chosen = detector_metrics(inside, outside, best, CONVENTIONS, intervals)
     at = {"detector": "odin", "outliers": "", "grid": BEST}
     shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
-    return [*found, *_rows(at, shared, chosen, dataset, intervals, protocols)]
+    found += _rows(at, shared, chosen, dataset, intervals, protocols)
+    if validated is not None:
+        columns = dict.fromkeys(outside, validated)
+        told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
+        how = _of_chosen(grid, validated, HOW_VALIDATED)
+        found += _rows({**at, "grid": VALIDATED}, how, told, dataset, intervals)
+    return found
 
 
 def _badness(cells: Sequence[OfSets], name: str) -> Any:
@@ -93,12 +108,10 @@ def _badness(cells: Sequence[OfSets], name: str) -> Any:
     return badness
 
 
-def _of_best(grid: OdinGrid, cell: int) -> str:
-    """The protocol of the best cell; its T and ε are marked as fitted, so that seeds share it."""
+def _of_chosen(grid: OdinGrid, cell: int, how: str) -> str:
+    """The protocol of a chosen cell; its T and ε are marked as fitted, so that seeds share it."""
     temperature, epsilon = grid.cells[cell]
-    return (
-        f"{grid.protocol}; T = {temperature:g}, fitted, and ε = {epsilon:g}, fitted: {HOW_CHOSEN}"
-    )
+    return f"{grid.protocol}; T = {temperature:g}, fitted, and ε = {epsilon:g}, fitted: {how}"
 
 
 def _rows(

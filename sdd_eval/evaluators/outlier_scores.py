@@ -58,6 +58,13 @@ def score_sets(
     return Found(inside, outside, {name: counts(each) for name, each in scorers.items()})
 
 
+def held_out_scores(subject: Subject, detector: Any, held_out: str) -> Array:
+    """Scores (n,) or (n, columns), by a detector that is not fitted, of the held-out images."""
+    scores = partial(_scores, subject, subject.sets[held_out], {detector.name: detector})
+    found: Array = subject.kept(f"held out {held_out}", scores)[detector.name]
+    return found
+
+
 def _fitted(subject: Subject, detectors: Sequence[Named], training: str) -> dict[str, Scores]:
     """What scores images, by detector; the training images are looked at once, if at all."""
     seen = None

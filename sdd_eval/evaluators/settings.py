@@ -29,7 +29,8 @@ def collects(default: Value, *, loads: Kind | None = None, optional: bool = Fals
 
     "training" is the set that the network was trained on; its training images are loaded, under
     `training_key` of its name, if the evaluator has `fits` and it is true. "validation" are the
-    images that were held out of the checkpoint's training; without any the setting is empty.
+    images that were held out of the checkpoint's training; the setting is empty without any, or
+    where the evaluator's `chooses` is false.
     """
     metadata = {"stage": "collect", "loads": loads, "optional": optional}
     field: Value = dataclasses.field(default=default, metadata=metadata)
@@ -87,11 +88,17 @@ def alone(evaluator: Any) -> Any:
 
 
 def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:
-    """The settings of an evaluator that belong to a stage, by name; unmarked ones are "collect"."""
+    """The settings of an evaluator that belong to a stage, by name; unmarked ones are "collect".
+
+    Without held-out images where there are none, so that evaluators that learn to use such images
+    find the runs that they made before.
+    """
     found = {}
     for field in dataclasses.fields(evaluator):
-        if field.metadata.get("stage", "collect") == stage:
-            found[field.name] = getattr(evaluator, field.name)
+        value = getattr(evaluator, field.name)
+        empty = field.metadata.get("loads") == "validation" and not value
+        if field.metadata.get("stage", "collect") == stage and not empty:
+            found[field.name] = value
     return found
 
 

@@ -37,6 +37,7 @@ def halves(module: nn.Module, classes: int, images: Tensor, called: str) -> Halv
             logits do not come straight out of a linear layer.
     """
     training = module.training
+    module.register_forward_hook(_main_output)
     module.eval()
     logits, layers = _watched(module, images, called)
     if logits.shape != (len(images), classes):
@@ -87,6 +88,11 @@ def _watched(
     if not isinstance(logits, Tensor):
         raise InputError(f"arch {called!r} gives a {type(logits).__name__}, not logits")
     return logits, layers
+
+
+def _main_output(module: nn.Module, taken: tuple[Tensor, ...], given: object) -> object:
+    """In training some networks (Inception's) give the logits of further heads after their own."""
+    return given[0] if isinstance(given, tuple) else given
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:

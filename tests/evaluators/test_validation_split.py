@@ -5,12 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from sdd_eval.comparison.joining import differs
 from sdd_eval.data import catalogue
 from sdd_eval.data.held_out import held_out
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.attack import Attack
 from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.detectors.odin import OdinGrid
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.odin import Odin
 from sdd_eval.evaluators.ood import Ood
 from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.records import Recipe
@@ -146,3 +151,58 @@ def test_more_validation_than_training_images_are_refused(tmp_path):
     recipe = dataclasses.replace(RECIPE, validation=1000)
     with pytest.raises(InputError, match="validation is 1000, but digits has 1000 training images"):
         train(recipe, tmp_path, data_root=tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "metric"),
+    [
+        (Fgsm(readings=("pixel",), curve=()), "fgsm_accuracy"),
+        (Attack(algorithm="FGSM", eps="2/255"), "attack_accuracy"),
+        (Attack(audit=True, steps=1, restarts=1, parameters=("n_queries=1",)), "audit_worst_case"),
+    ],
+)
+def test_an_attack_s_temperature_is_fitted_on_them_too(evaluator, metric, ask):
+    expected = values(ask(Calibration()), "temperature_fitted")
+    run = ask(evaluator, limit=20)
+    assert set(run.arrays["temperature"]) == set(expected)
+    told = [
+        m.protocol
+        for m in run.measurements
+        if m.metric == metric and m.at["temperature"] == "fitted"
+    ]
+    assert told
+    assert all("on validation images held out of training" in each for each in told)
+    plain = ask(dataclasses.replace(evaluator, held_out="none"), limit=20)
+    assert set(plain.arrays["temperature"]) != set(expected)
+    assert plain.data_fingerprint == run.data_fingerprint
+
+
+def test_odins_step_is_chosen_by_the_mean_score_of_the_held_out_images(ask):
+    run = ask(Odin(outliers=("uniform", "gaussian"), grid=True), limit=60)
+    on_held = ask(Odin(outliers=("uniform",), grid=True), dataset="digits_validation", limit=60)
+    at_1000 = [i for i, (t, _) in enumerate(OdinGrid().cells) if t == 1000]
+    means = on_held.arrays["grid"][:, at_1000].mean(axis=0)
+    np.testing.assert_allclose(run.arrays["held_out"].mean(axis=0), means)
+    _, epsilon = OdinGrid().cells[at_1000[int(means.argmax())]]
+    for outliers in ("uniform", "gaussian", "average"):
+        (found,) = values(run, "auroc", grid="validation", outliers=outliers)
+        at = {"grid": "cell", "temperature": 1000.0, "epsilon": epsilon, "outliers": outliers}
+        assert values(run, "auroc", **at) == [found]
+    (told,) = [
+        m.protocol
+        for m in run.measurements
+        if (m.metric, m.at.get("grid"), m.at["outliers"]) == ("auroc", "validation", "uniform")
+    ]
+    assert f"ε = {epsilon:g}, fitted: the step whose mean score of the validation images" in told
+    assert not values(on_held, "auroc", grid="validation")  # they would judge what they choose
+    assert not values(ask(Odin(outliers=("uniform",)), limit=60), "auroc", grid="validation")
+
+
+def test_seeds_that_held_other_images_out_are_judged_by_the_same(trained, ask):
+    folder, _ = trained
+    train(dataclasses.replace(RECIPE, seed=1), folder, name="other", data_root=folder, device="cpu")
+    for evaluator in (Calibration(), Ood(("mahalanobis",), ("uniform",))):
+        one, other = ask(evaluator), ask(evaluator, "other")
+        assert one.provenance["data"] != other.provenance["data"]
+        assert one.data_fingerprint == other.data_fingerprint
+        assert differs(one, other) == []

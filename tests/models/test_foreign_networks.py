@@ -124,6 +124,17 @@ def test_torchvisions_networks_give_features_and_the_same_logits(name, head):
     assert_parted(network, torch.rand(2, 3, 32, 32), whole)
 
 
+def test_a_network_with_further_heads_trains_by_its_own():
+    network, _ = same_weights(spec("torchvision:googlenet", classes=7, size=32))
+    images = torch.rand(4, 3, 32, 32)
+    seen = network.activations(images)  # in training torchvision's gives three kinds of logits
+    logits = network.classify(seen["features"])
+    assert logits.shape == (4, 7)
+    logits.sum().backward()
+    first = next(network.backbone.parameters())
+    assert first.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     # torchvision's own counts for 1,000 classes

@@ -84,6 +84,10 @@ class OdinGrid:
         return cells_of(batch, self.cells)
 
 
+#: The steps between which validation images choose; mean scores compare at one temperature only.
+STEPS = OdinGrid(tuple((TEMPERATURES[-1], epsilon) for epsilon in EPSILONS))
+
+
 def cells_of(batch: Batch, cells: Sequence[Cell]) -> torch.Tensor:
     """ODIN's scores (n, cells): one gradient a temperature, one forward pass a step."""
     import torch
