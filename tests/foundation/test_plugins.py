@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -26,3 +28,25 @@ def test_a_plugin_that_does_not_import_says_why(monkeypatch):
     monkeypatch.setattr(plugins, "points", lambda group: {"broken": broken})
     with pytest.raises(InputError, match=r"'broken' \(no_such_module:Thing\) does not import: Mod"):
         plugins.load("evaluators", "broken")
+
+
+def test_what_is_installed_or_removed_meanwhile_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "guess" not in plugins.names("evaluators")
+    info = tmp_path / "guesser-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: guesser\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sdd_eval.evaluators]\nguess = guesser:Guess\n")
+    os.utime(tmp_path, (1e9, 1e9))  # a clock as coarse as some file systems' would miss it
+    assert plugins.points("evaluators")["guess"].value == "guesser:Guess"
+    shutil.rmtree(info)
+    assert "guess" not in plugins.names("evaluators")
+
+
+def test_what_is_installed_is_read_once_however_often_it_is_asked(monkeypatch):
+    plugins.names("models")
+    monkeypatch.setattr(plugins, "entry_points", lambda: pytest.fail("read again"))
+    assert "resnet18" in plugins.names("models")
+    assert plugins.names("datasets")
+    plugins.points("models").clear()  # what is handed out is the asker's own
+    assert "resnet18" in plugins.names("models")
