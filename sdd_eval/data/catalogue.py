@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from sdd_eval import plugins
-from sdd_eval.data.dataset import CorruptedSet, Dataset
+from sdd_eval.data.coco_images import is_coco
+from sdd_eval.data.dataset import CorruptedSet, Dataset, DetectionSet
 from sdd_eval.data.folder_images import LARGE_SIDE
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.outliers import PAPER
@@ -90,6 +92,35 @@ def load_images(
     root = data_root(root)
     found = dataset(name, root)
     return found.load(root, split, image_size=image_size, channels=channels)
+
+
+def load_objects(name: str, root: Path | None = None, split: str = "test") -> DetectionSet:
+    """The images of a split with the objects in them: a plugin's, or a folder in COCO's layout.
+
+    Raises:
+        InputError: the name is unknown, or the set absent, broken or without objects.
+    """
+    root = data_root(root)
+    try:
+        found: Any = dataset(name, root)
+    except InputError as error:
+        raise unknown_name("set with boxes of objects", name, _with_objects(root)) from error
+    if not hasattr(found, "load_objects"):
+        raise InputError(
+            f"{found.name} has no boxes of objects: it is not laid out as COCO, with annotations/"
+            f"instances_*.json. Sets that have them: {', '.join(_with_objects(root))}"
+        )
+    objects: DetectionSet = found.load_objects(root, split)
+    return objects
+
+
+def _with_objects(root: Path) -> list[str]:
+    """The names of sets with boxes of objects."""
+    found = {name for name in folder_names(root) if is_coco(root / name)}
+    for name in plugins.names("datasets"):
+        with contextlib.suppress(InputError):  # one that does not import is none
+            found |= {name} if hasattr(plugins.load("datasets", name), "load_objects") else set()
+    return sorted(found)
 
 
 def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:

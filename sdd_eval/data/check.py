@@ -46,6 +46,7 @@ def check(name: str, root: Path, progress: Progress | None = None) -> tuple[Find
     findings = list(_checksums(found, root, progress))
     try:
         findings += _content(found, root)
+        findings += _annotated(found, root)
         findings += _unreadable(found, root, progress)
         status: Status = recognised(found, root)
     except InputError as error:
@@ -104,6 +105,20 @@ def _content(found: Any, root: Path) -> Iterator[Finding]:
     known = vouched(root, content)
     detail = "as in the publisher's archive" if known else "the publisher gives no checksums of it"
     yield Finding("content", "ok" if known else "unknown", detail)
+
+
+def _annotated(found: Any, root: Path) -> Iterator[Finding]:
+    """Of a set with boxes of objects, the annotations of each split."""
+    for split in ("train", "test") if hasattr(found, "load_objects") else ():
+        try:
+            objects = found.load_objects(root, split)
+        except InputError as error:
+            yield Finding(f"{split} annotations", "wrong", str(error))
+            continue
+        boxes = f"{len(objects):,} images, {len(objects.annotations.boxes):,} objects"
+        partial = objects.origin.startswith("partial")
+        detail = f"{boxes}, {objects.origin}"
+        yield Finding(f"{split} annotations", "wrong" if partial else "ok", detail)
 
 
 def _unreadable(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.annotations import Annotations
+from sdd_eval.data.images import ImageSet, Pixels
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,36 @@ class Dataset(Protocol):
         Raises:
             InputError: the set is absent (the message names the command that gets it), broken, or
                 of another shape.
+        """
+
+
+class DetectionSet(Protocol):
+    """Images of any size with the objects in them: what a plugin's `load_objects` gives."""
+
+    @property
+    def name(self) -> str:
+        """The catalogue's name, or the folder's."""
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is in which image, and where."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of pixels and annotations, in hex."""
+
+    @property
+    def origin(self) -> str:
+        """As in `ImageSet`."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def pixels(self, index: int, channels: int = 3) -> Pixels:
+        """An image, uint8 (channels, height, width), grey or in colour as asked for.
+
+        Raises:
+            InputError: it cannot be read, or is of another size than is annotated.
         """
 
 

@@ -17,7 +17,8 @@ def recognised(dataset: Dataset, root: Path) -> Status:
     """
     if not dataset.status(root).present:
         raise missing(dataset.name, root, bool(dataset.archives))
-    load = getattr(dataset, "load_corrupted", dataset.load)
+    kinds = ("load_corrupted", "load_objects")
+    load = next((getattr(dataset, k) for k in kinds if hasattr(dataset, k)), dataset.load)
     broken = getattr(load(root), "broken", {})
     if broken:  # an evaluation goes on without such files; a set that is being added does not
         raise InputError("; ".join(broken.values()))

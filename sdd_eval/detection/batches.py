@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sdd_eval.detection.coco import CocoSet
+from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.detection.recipe import DetectorRecipe
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import generator
+from sdd_eval.training.streaming import received
 
 Target = dict[str, Tensor]
 
@@ -36,7 +37,7 @@ class Batch:
 class _Drawn:
     """What workers make: an image, mirrored or not, and its target."""
 
-    data: CocoSet
+    data: DetectionSet
     channels: int
 
     def __getitem__(self, drawn: tuple[int, bool]) -> tuple[Tensor, Target] | InputError:
@@ -59,7 +60,7 @@ class _Drawn:
 
 
 def epoch_batches(
-    data: CocoSet,
+    data: DetectionSet,
     recipe: DetectorRecipe,
     epoch: int,
     channels: int,
@@ -83,7 +84,12 @@ def epoch_batches(
 
 
 def image_batches(
-    data: CocoSet, rows: Sequence[int], size: int, channels: int, device: torch.device, workers: int
+    data: DetectionSet,
+    rows: Sequence[int],
+    size: int,
+    channels: int,
+    device: torch.device,
+    workers: int,
 ) -> Iterator[list[Tensor]]:
     """Images in the order of the rows, as they are, without targets.
 
@@ -97,24 +103,24 @@ def image_batches(
 def _read(
     drawn: _Drawn, wanted: Sequence[tuple[int, bool]], size: int, workers: int
 ) -> Iterator[list[tuple[Tensor, Target]]]:
-    """What the workers send, batch by batch; raises what they found wrong."""
+    """What the workers read, batch by batch."""
     loader: DataLoader[Any] = DataLoader(
         drawn,  # type: ignore[arg-type]  # what indexes it are pairs
         batch_sampler=[list(wanted[start : start + size]) for start in range(0, len(wanted), size)],
         num_workers=workers,
-        collate_fn=list,
+        collate_fn=_together,
         generator=torch.Generator(),  # or it would draw from the global state
     )
-    try:
-        for items in loader:
-            for item in items:
-                if isinstance(item, InputError):
-                    raise item
-            yield items
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise InputError(
-            f"one of {workers} workers that read images was killed, perhaps for want of memory; "
-            f"try --workers {workers // 2}"
-        ) from error
+    return received(loader, workers)
+
+
+def _together(
+    items: Sequence[tuple[Tensor, Target] | InputError],
+) -> list[tuple[Tensor, Target]] | InputError:
+    """The images of a batch, or the first error among them."""
+    found = []
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+        found.append(item)
+    return found

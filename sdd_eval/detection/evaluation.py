@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import platform
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import torch
 
 from sdd_eval import store
+from sdd_eval.data.catalogue import load_objects
+from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.subsets import subset
-from sdd_eval.detection.coco import CocoSet, provenance, read_coco
 from sdd_eval.detection.evaluator import Looked
 from sdd_eval.detection.model import build_detector
 from sdd_eval.detection.recipe import told_recipe
@@ -29,6 +31,17 @@ from sdd_eval.training import checkpoints
 from sdd_eval.training.streaming import usual_workers
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of which detector, on which images, and where the run goes."""
+
+    checkpoint: Path
+    card: Card
+    data: DetectionSet
+    request: Request
+    path: Path
+
+
 def evaluate_detector(
     checkpoint: Path, request: Request, progress: Progress | None = None
 ) -> Outcome:
@@ -36,24 +49,39 @@ def evaluate_detector(
 
     Raises:
         InputError: the checkpoint is no detector's, the data are wrong or have other categories,
-            or pycocotools is not installed.
+            pycocotools is not installed, or another process is at it.
     """
+    asked = _asked(checkpoint, request)
+    path = asked.path
+    with store.locked(path, "writing"):
+        if path.is_file():
+            return Outcome(store.read_run(path), path, looked=False, scored=False)
+        found = _run(asked, progress or Silent())
+        store.write_run(path, found)
+    return Outcome(found, path, looked=True, scored=True)
+
+
+def is_detected(checkpoint: Path, request: Request) -> bool:
+    """Whether the run is there, so that `evaluate_detector` would look at no image.
+
+    Raises:
+        InputError: as `evaluate_detector`.
+    """
+    return _asked(checkpoint, request).path.is_file()
+
+
+def _asked(checkpoint: Path, request: Request) -> Asked:
+    """What is asked, with everything that it names loaded and the limit settled."""
     require_pycocotools()
     request = checked(request)
     card = dataclasses.replace(checkpoints.read_card(checkpoint), name=checkpoint.resolve().name)
     _require_detector(card)
     checkpoints.verify(checkpoint, card)
-    data = read_coco(request.dataset or str(card.dataset), request.data_root, "val")
+    data = load_objects(request.dataset or str(card.dataset), request.data_root)
     _require_categories(card, data)
     if request.limit is not None and request.limit >= len(data):
         request = dataclasses.replace(request, limit=None)
-    path = _run_path(request, card, data)
-    with store.locked(path, "writing"):
-        if path.is_file():
-            return Outcome(store.read_run(path), path, looked=False, scored=False)
-        found = _run(checkpoint, card, data, request, progress or Silent())
-        store.write_run(path, found)
-    return Outcome(found, path, looked=True, scored=True)
+    return Asked(checkpoint, card, data, request, _run_path(request, card, data))
 
 
 def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> torch.nn.Module:
@@ -64,11 +92,12 @@ def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> 
     return detector.eval().requires_grad_(False)
 
 
-def _run(checkpoint: Path, card: Card, data: CocoSet, request: Request, progress: Progress) -> Run:
+def _run(asked: Asked, progress: Progress) -> Run:
     """Look, score, and write down how."""
     begun = time.perf_counter()
+    card, data, request = asked.card, asked.data, asked.request
     evaluator = request.evaluator
-    detector = load_detector(checkpoint, card, trust_code=request.trust_code)
+    detector = load_detector(asked.checkpoint, card, trust_code=request.trust_code)
     subject = Looked(
         detector=detector.to(request.device),
         data=data,
@@ -107,17 +136,23 @@ def _run(checkpoint: Path, card: Card, data: CocoSet, request: Request, progress
     )
 
 
-def _told(card: Card, data: CocoSet) -> dict[str, Any]:
+def _told(card: Card, data: DetectionSet) -> dict[str, Any]:
     """How the detector was trained and what it is, and which data it saw."""
     return {
         "card": told_recipe(card),
         "model": encode(card.model),
         "backbone": card.provenance["backbone"],
-        "data": {data.name: provenance(data)},
+        "data": {
+            data.name: {
+                "origin": data.origin,
+                "fingerprint": data.fingerprint,
+                "images": len(data),
+            }
+        },
     }
 
 
-def _run_path(request: Request, card: Card, data: CocoSet) -> Path:
+def _run_path(request: Request, card: Card, data: DetectionSet) -> Path:
     """reports/STUDY/runs/CHECKPOINT/detection-DATASET-KEY.json."""
     evaluator = request.evaluator
     key = store.key_of(
@@ -142,7 +177,7 @@ def _require_detector(card: Card) -> None:
         )
 
 
-def _require_categories(card: Card, data: CocoSet) -> None:
+def _require_categories(card: Card, data: DetectionSet) -> None:
     """Refuse a set of other categories than the detector's."""
     known, there = list(card.model.options["class_names"]), list(data.annotations.class_names)
     for number, (ours, theirs) in enumerate(itertools.zip_longest(known, there), start=1):

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.subsets import subset
 from sdd_eval.detection.batches import image_batches
-from sdd_eval.detection.coco import CocoSet
 from sdd_eval.detection.scoring import Arrays, average_precision
 from sdd_eval.progress import Progress
 from sdd_eval.records import Measurement
@@ -32,7 +32,7 @@ class Looked:
     """All that the evaluator may touch."""
 
     detector: nn.Module
-    data: CocoSet
+    data: DetectionSet
     channels: int
     device: torch.device
     batch_size: int
@@ -109,7 +109,7 @@ def _found(
     return boxes.numpy(), output["scores"].float().numpy(), output["labels"].numpy() - 1
 
 
-def _objects(data: CocoSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+def _objects(data: DetectionSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
     """What is annotated in these images, which are numbered anew."""
     found = data.annotations
     kept = np.isin(found.image, rows)

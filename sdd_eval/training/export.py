@@ -1,49 +1,50 @@
-"""A trained network → the files of its checkpoint, the card last."""
+"""A trained network → the files of its checkpoint, with what it says of test images."""
 
 from __future__ import annotations
 
-import datetime
-import platform
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import sdd_eval
-from sdd_eval import store
 from sdd_eval.data.images import ImageSet
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.network import Network
 from sdd_eval.progress import Progress, Silent
-from sdd_eval.records import Card
+from sdd_eval.records import Card, Recipe
 from sdd_eval.training import checkpoints
-from sdd_eval.training.history import MEANINGS, metric_of
 from sdd_eval.training.material import Material
 from sdd_eval.training.state import State
+from sdd_eval.training.written import Images, write_checkpoint
 
 #: So many pixels of one channel are looked at together at most: 167 images of 224 × 224.
 PIXELS_AT_A_TIME = 1 << 23
 
 
 def export(
-    place: Path, network: Network, state: State, material: Material, device: torch.device
+    place: Path, network: Network, state: State[Recipe], material: Material, device: torch.device
 ) -> Card:
     """Write weights, history and card; the method's training-only parts stay behind."""
-    card = Card(
-        name=place.name,
+    recipe, train = state.recipe, material.train
+    held, test = material.validation, material.test
+    return write_checkpoint(
+        place,
+        network,
+        state,
+        Images(len(train), train.origin),
         model=network.spec,
-        recipe=state.recipe,
-        metrics=_metrics(network, state, material, device),
-        weights_sha256=checkpoints.write_weights(place, network),
-        provenance=_provenance(state, material),
+        recipe=recipe,
+        metrics=_metrics(network, material, device),
+        provenance={
+            "precision": recipe.precision,
+            "standardisation": recipe.standardisation,
+            "validation_images": 0 if held is None else len(held),
+            "test_images": 0 if test is None else len(test),
+            **checkpoints.code_of(recipe.arch),
+        },
     )
-    checkpoints.write_history(place, state.history)
-    store.write_record(place / checkpoints.CARD, card)
-    return card
 
 
 def accuracy(
@@ -78,13 +79,9 @@ def _logits(
     return np.concatenate(found)
 
 
-def _metrics(
-    network: Network, state: State, material: Material, device: torch.device
-) -> dict[str, float]:
-    """The last epoch's losses and training accuracy, and what the further images say."""
-    other = {"epoch", "lr", "seconds", "images_per_second", *MEANINGS}
-    last = state.history[-1].items()
-    metrics = {name: value for name, value in last if metric_of(name)[0] not in other}
+def _metrics(network: Network, material: Material, device: torch.device) -> dict[str, float]:
+    """What the further images say."""
+    metrics: dict[str, float] = {}
     test, held = material.test, material.validation
     if held is not None:
         metrics |= _validation(_logits(network, held, device), held.labels)
@@ -101,38 +98,3 @@ def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -
         "validation_ece": ece(confidence, correct),
         "validation_nll": nll(logits, labels),
     }
-
-
-def _provenance(state: State, material: Material) -> Mapping[str, Any]:
-    """By what, on what, from what and how fast the weights were made."""
-    images = state.epoch * len(material.train)
-    return {
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "sdd_eval": sdd_eval.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "devices": list(state.devices),
-        "threads": state.threads,
-        "processes": list(state.processes),
-        "precision": state.recipe.precision,
-        "seconds": round(state.seconds, 3),
-        "images_per_second": round(images / state.seconds, 1),
-        "reproducible": _reproducible(state),
-        "standardisation": state.recipe.standardisation,
-        "dataset": state.recipe.dataset,
-        "data_origin": material.train.origin,
-        "data_fingerprint": state.fingerprint,
-        "training_images": len(material.train),
-        "validation_images": 0 if material.validation is None else len(material.validation),
-        "test_images": 0 if material.test is None else len(material.test),
-        **checkpoints.code_of(state.recipe.arch),
-    }
-
-
-def _reproducible(state: State) -> str:
-    """How far the same command gives the same weights again, interrupted or not."""
-    one_device = len(state.devices) == 1 and state.processes in ((), (1,))
-    if one_device and (state.devices == ("cpu",) or state.recipe.deterministic):
-        return "bit for bit, on such a device with as many threads"
-    return "to seed noise"

@@ -125,13 +125,10 @@ def checkpoint_name(recipe: Recipe) -> str:
     return re.sub(r"[^\w.+-]+", "_", name)
 
 
-def differing(one: Recipe, other: Recipe) -> Mapping[str, tuple[Any, Any]]:
+def differing(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
     """The fields in which a recipe differs from another that is asked for, with both values.
 
-    What the other leaves to the data set does not differ.
+    Both are of one kind. What the other leaves to the data set does not differ.
     """
-    pairs = {
-        field.name: (getattr(one, field.name), getattr(other, field.name))
-        for field in dataclasses.fields(Recipe)
-    }
+    pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

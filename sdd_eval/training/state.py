@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from sdd_eval import records, store
 from sdd_eval.errors import InputError
-from sdd_eval.records import Recipe
 
 FILE = "state.pt"
 
-Kept = TypeVar("Kept")
+
+class AnyRecipe(Protocol):
+    """What every recipe says, a classifier's or a detector's: a frozen dataclass."""
+
+    @property
+    def dataset(self) -> str:
+        """What is trained on."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training images."""
+
+
+Kind = TypeVar("Kind", bound=AnyRecipe)
 
 
 @dataclass(frozen=True)
-class State:
-    """A training after some of its epochs."""
+class State(Generic[Kind]):
+    """A training after some of its epochs, by a recipe of some kind."""
 
-    recipe: Recipe
+    recipe: Kind
     fingerprint: str
     """Of the training images."""
     threads: int
@@ -35,12 +47,12 @@ class State:
     seconds: float = 0.0
     history: tuple[Mapping[str, float], ...] = ()
     objective: Mapping[str, Any] | None = None
-    """The `state_dict` of network and parts; None before the first epoch."""
+    """The `state_dict` of what is trained; None before the first epoch."""
     optimiser: Mapping[str, Any] | None = None
     processes: tuple[int, ...] = ()
     """By how many processes the epochs were trained, in order, without repetition."""
 
-    def on(self, device: str, processes: int = 1) -> State:
+    def on(self, device: str, processes: int = 1) -> State[Kind]:
         """The state, going on on a device, by so many processes."""
         return replace(
             self,
@@ -49,22 +61,8 @@ class State:
         )
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: State[Any]) -> None:
     """Write the state atomically: the last epoch's stays until this one's is whole."""
-    write_content(folder, state)
-
-
-def read_state(folder: Path) -> State | None:
-    """The state in a checkpoint's folder, or None.
-
-    Raises:
-        InputError: the file is not such a state.
-    """
-    return read_content(folder, State, Recipe)
-
-
-def write_content(folder: Path, state: Any) -> None:
-    """Write a state of any kind atomically; its field `recipe` is a record."""
     content = {field.name: getattr(state, field.name) for field in fields(state)}
     content["recipe"] = records.encode(state.recipe)
     buffer = io.BytesIO()  # torch's writer hides why a disk refused it
@@ -72,8 +70,8 @@ def write_content(folder: Path, state: Any) -> None:
     store.write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
 
 
-def read_content(folder: Path, kind: Callable[..., Kept], recipe: type[Any]) -> Kept | None:
-    """The state of a kind in a checkpoint's folder, its `recipe` of a kind too; or None.
+def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
+    """The state in a checkpoint's folder, its recipe of a kind; None where there is none.
 
     Raises:
         InputError: the file is not such a state.
@@ -81,7 +79,7 @@ def read_content(folder: Path, kind: Callable[..., Kept], recipe: type[Any]) -> 
     path = folder / FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return kind(recipe=records.decode(recipe, content.pop("recipe"), str(path)), **content)
+        return State(recipe=records.decode(kind, content.pop("recipe"), str(path)), **content)
     except FileNotFoundError:
         return None
     except InputError:

@@ -93,7 +93,7 @@ def streamed(
         generator=torch.Generator(),  # or it would draw from the global state
     )
     there = order.to(device)
-    for (part, rows), drawn in zip(parts, _received(loader, workers), strict=True):
+    for (part, rows), drawn in zip(parts, received(loader, workers), strict=True):
         images = drawn.to(device, non_blocking=True)
         views = tuple(pixels_of(view, recipe.channels_last) for view in images)
         apart = None if partners is None else views[-1]
@@ -125,8 +125,12 @@ def _stacked(
     return torch.stack(tensors, dim=1)
 
 
-def _received(loader: DataLoader[Any], workers: int) -> Iterator[Tensor]:
-    """What the workers send; raises what they found wrong."""
+def received(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
+    """What the workers send, batch by batch.
+
+    Raises:
+        InputError: one that came in place of a batch, or a worker died.
+    """
     try:
         for drawn in loader:
             if isinstance(drawn, InputError):

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from sdd_eval.data.catalogue import load_objects
 from sdd_eval.detection.batches import epoch_batches
-from sdd_eval.detection.coco import read_coco
 from sdd_eval.errors import InputError
 
 
@@ -19,7 +19,7 @@ def rewritten(root, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    return lambda: read_coco("shapes", root, "train")
+    return lambda: load_objects("shapes", root, "train")
 
 
 def test_categories_count_from_0_in_the_order_of_their_ids(root):
@@ -33,7 +33,7 @@ def test_categories_count_from_0_in_the_order_of_their_ids(root):
 
 
 def test_a_box_is_where_its_colour_is(root):
-    data = read_coco("shapes", root, "train")
+    data = load_objects("shapes", root, "train")
     (box,), (label,) = data.annotations.trained_on(0)
     left, top, right, bottom = box.astype(int)
     inside = data.pixels(0)[:, top:bottom, left:right]
@@ -73,8 +73,8 @@ def test_a_box_that_reaches_over_the_edge_is_cut_off_for_learning_only(root):
 
 
 def test_the_fingerprint_is_of_pixels_and_annotations(root):
-    before = read_coco("shapes", root, "train").fingerprint
-    assert read_coco("shapes", root, "train").fingerprint == before
+    before = load_objects("shapes", root, "train").fingerprint
+    assert load_objects("shapes", root, "train").fingerprint == before
 
     def moved(content):
         content["annotations"][0]["bbox"][0] += 1
@@ -82,13 +82,13 @@ def test_the_fingerprint_is_of_pixels_and_annotations(root):
     annotated = rewritten(root, moved)().fingerprint
     image = root / "shapes" / "train2017" / f"{0:012}.png"
     image.write_bytes(image.read_bytes() + b"\0")
-    assert len({before, annotated, read_coco("shapes", root, "train").fingerprint}) == 3
+    assert len({before, annotated, load_objects("shapes", root, "train").fingerprint}) == 3
 
 
 def test_a_mirrored_image_has_its_boxes_mirrored(root, quick):
     import torch
 
-    data = read_coco("shapes", root, "train")
+    data = load_objects("shapes", root, "train")
     seen = set()
     for epoch in range(4):
         for batch in epoch_batches(data, settled(quick), epoch, 3, torch.device("cpu"), 0):
@@ -110,7 +110,7 @@ def settled(recipe):
 def test_workers_change_no_batch(root, quick):
     import torch
 
-    data = read_coco("shapes", root, "train")
+    data = load_objects("shapes", root, "train")
     alone, helped = (
         list(epoch_batches(data, settled(quick), 1, 3, torch.device("cpu"), workers))
         for workers in (0, 2)
@@ -152,13 +152,13 @@ def test_what_is_wrong_with_annotations_is_named(said, root):
 def test_annotations_that_are_no_json_are_refused(root):
     (root / "shapes/annotations/instances_train2017.json").write_text('{"images": [')
     with pytest.raises(InputError, match=r"instances_train2017.json is not JSON"):
-        read_coco("shapes", root, "train")
+        load_objects("shapes", root, "train")
 
 
 def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
     from PIL import Image
 
-    data = read_coco("shapes", root, "train")
+    data = load_objects("shapes", root, "train")
     (data.folder / data.annotations.files[0]).write_bytes(b"no image")
     Image.new("RGB", (64, 32)).save(data.folder / data.annotations.files[1])
     with pytest.raises(InputError, match=r"000000000000.png as an image"):
@@ -169,10 +169,12 @@ def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
 
 def test_an_unknown_set_is_told_those_that_there_are(root):
     with pytest.raises(InputError, match="did you mean 'shapes'"):
-        read_coco("shape", root, "train")
+        load_objects("shape", root, "train")
     (root / "photos").mkdir()
-    with pytest.raises(InputError, match="photos is not laid out as COCO"):
-        read_coco("photos", root, "train")
+    with pytest.raises(
+        InputError, match="photos has no boxes of objects: it is not laid out as COCO"
+    ):
+        load_objects("photos", root, "train")
 
 
 def test_of_two_years_2017_is_read(root):
@@ -180,10 +182,10 @@ def test_of_two_years_2017_is_read(root):
     other = copy.deepcopy(json.loads((folder / "instances_train2017.json").read_text()))
     other["images"] = other["images"][:1]
     (folder / "instances_train2014.json").write_text(json.dumps(other))
-    assert len(read_coco("shapes", root, "train")) == 6
+    assert len(load_objects("shapes", root, "train")) == 6
     (folder / "instances_train2017.json").rename(folder / "instances_train2018.json")
     with pytest.raises(InputError, match=r"must have one file instances_train\*.json"):
-        read_coco("shapes", root, "train")
+        load_objects("shapes", root, "train")
 
 
 def test_boxes_are_kept_to_the_last_bit(root):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -102,10 +103,14 @@ def test_another_recipe_in_the_folder_is_refused_and_may_overwrite(made, quick, 
     assert card.provenance["detector"]["seed"] == 4
 
 
-def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick):
+def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick, tmp_path):
     place = made / "checkpoints"
-    with pytest.raises(InputError, match="backbone holds a classifier"):
-        train_detector(place / "backbone", quick, place, data_root=made / "data", name="backbone")
+    shutil.copytree(place / "backbone", tmp_path / "again")
+    with pytest.raises(InputError, match="again holds no training of an object detector"):
+        trained(made, tmp_path, quick)
+    with pytest.raises(InputError, match="backbone is the backbone itself"):
+        train_detector(place / "backbone", quick, place, name="backbone", overwrite=True)
+    assert (place / "backbone" / checkpoints.CARD).exists()
 
 
 def test_a_detector_is_no_classifier(made):
@@ -150,7 +155,10 @@ def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
         ({"lr": -1.0}, "lr is -1.0"),
         ({"max_size": 20}, "max_size is 20, less than min_size 32"),
         ({"milestones": (3, 2)}, "must be epochs from 1, ascending"),
-        ({"dataset": "nothing"}, "unknown set of COCO's format"),
+        (
+            {"dataset": "nothing"},
+            "unknown set with boxes of objects 'nothing'. Known: coco, digit_scenes, shapes",
+        ),
     ],
 )
 def test_an_impossible_recipe_is_refused(change, said, made, quick, tmp_path):

@@ -30,10 +30,10 @@ CHILD = """
 import json, os, signal, sys
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.training import loop, train
+from sdd_eval.training import epochs, making, train
 
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
-write, read, check = train.write_state, train.read_material, loop._refuse_broken_weights
+write, read, check = making.write_state, train.read_material, epochs._refuse_broken_weights
 
 def killing_write(place, state):
     write(place, state)
@@ -50,8 +50,8 @@ def failing_check(objective, epoch):
         raise InputError("this process cannot go on")
     check(objective, epoch)
 
-train.write_state, train.read_material = killing_write, failing_read
-loop._refuse_broken_weights = failing_check
+making.write_state, train.read_material = killing_write, failing_read
+epochs._refuse_broken_weights = failing_check
 sys.exit(max(exit_code(line) for line in lines))
 """
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdd_eval.data.coco_images import is_coco
 from sdd_eval.data.dataset import Archive, Dataset, Status
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.origin import ABSENT, USERS_FOLDER, missing
+from sdd_eval.data.readers.coco import CocoFolder
 from sdd_eval.data.readers.corrupted_folder import CorruptedFolder, counted, open_folder, present
 from sdd_eval.data.readers.folders import FolderSet
 from sdd_eval.data.readers.npz import NpzSet, npz_files
@@ -68,4 +70,6 @@ def users_set(path: Path, name: str | None = None) -> Dataset:
         return NpzSet(called, "arrays of images", str(path))
     if present(path) and (path / "labels.npy").is_file():
         return CorruptedUsers(called, "a test set in corruptions", str(path))
+    if is_coco(path):
+        return CocoFolder(called, "images with the boxes of objects", str(path))
     return FolderSet(called, "folder of images", str(path))

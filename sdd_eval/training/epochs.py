@@ -1,0 +1,87 @@
+"""The epochs of a training, whatever is trained: from the last that was kept to the last of all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from sdd_eval.errors import InputError
+from sdd_eval.progress import Progress
+from sdd_eval.training.state import Kind, State
+
+#: What is measured after so many epochs, 0 before the first, for the history.
+Probe = Callable[[int], Mapping[str, float]]
+
+
+def through_epochs(
+    state: State[Kind],
+    trained: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    train_epoch: Callable[[int], Mapping[str, float]],
+    *,
+    label: str,
+    images: int,
+    keep: Callable[[State[Kind]], None],
+    progress: Progress,
+    probe: Probe = lambda epoch: {},
+) -> State[Kind]:
+    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+
+    Args:
+        state: where to go on; its tensors are loaded into `trained` and `optimiser`.
+        trained: whose tensors the state holds.
+        optimiser: of these.
+        train_epoch: trains one, counted from 0; gives its `lr` and its mean losses, `loss` among
+            them.
+        label: what is trained, for the progress.
+        images: of an epoch.
+        keep: takes the state after each epoch.
+        progress: who is told, in images; `train_epoch` tells of those inside an epoch.
+        probe: what else the history says.
+
+    Raises:
+        InputError: a weight is no longer finite; what was kept is the epoch before.
+    """
+    epochs = state.recipe.epochs
+    if state.objective is not None and state.optimiser is not None:
+        trained.load_state_dict(dict(state.objective))
+        optimiser.load_state_dict(dict(state.optimiser))
+    progress.start(label, epochs * images)
+    progress.advance(state.epoch * images)
+    if state.epoch == 0 and (before := probe(0)):
+        state = replace(state, history=({"epoch": 0, **before},))
+
+    for epoch in range(state.epoch, epochs):
+        started = time.perf_counter()
+        losses = train_epoch(epoch)
+        _refuse_broken_weights(trained, epoch)
+        seconds = time.perf_counter() - started
+        row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
+        row |= {"seconds": seconds, **probe(epoch + 1)}
+        state = replace(
+            state,
+            epoch=epoch + 1,
+            seconds=state.seconds + seconds,
+            history=(*state.history, row),
+            objective=trained.state_dict(),
+            optimiser=optimiser.state_dict(),
+        )
+        keep(state)
+        progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
+    return state
+
+
+def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
+    """Refuse weights that are not finite, before they are kept."""
+    named = dict(trained.named_parameters())
+    finite = torch.stack([tensor.isfinite().all() for tensor in named.values()]).tolist()
+    for name, whole in zip(named, finite, strict=True):
+        if not whole:
+            raise InputError(
+                f"the weights {name!r} are not finite after epoch {epoch + 1}; the epoch before "
+                "is kept: try a lower lr"
+            )
