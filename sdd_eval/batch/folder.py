@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdd_eval import store
+from sdd_eval.batch.pairing import pairings_of
 from sdd_eval.batch.perform import Outcome
-from sdd_eval.batch.study import RECORD, Study, record_of
+from sdd_eval.batch.study import RECORD, Study, StudyRecord, warnings
 
 FAILURES = "failures.txt"
 
@@ -27,3 +28,21 @@ def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
     parts = [f"{each.label}: {each.result}: {each.reason}\n{each.trace}" for each in failed]
     store.write_text(path, "\n".join(parts))
     return path
+
+
+def record_of(study: Study) -> StudyRecord:
+    """What is written beside the study's runs."""
+    return StudyRecord(
+        name=study.name,
+        title=study.title,
+        tables=study.tables,
+        figures=study.figures,
+        notes=study.notes,
+        small=study.small,
+        names=study.names,
+        stands_for={each.name: each.meant for each in study.trainings},
+        compare=study.compare,
+        families=study.families,
+        warnings=warnings(study),
+        pairs=pairings_of(study.compare, study.trainings),
+    )

@@ -28,6 +28,7 @@ from sdd_eval import plugins
 from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
 from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
+from sdd_eval.batch.pairing import answered
 from sdd_eval.batch.small import Small, small_of
 from sdd_eval.batch.study import Comparison, Evaluation, Study, Training
 from sdd_eval.errors import unknown_name
@@ -66,6 +67,7 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         families=_families(top.table("families")),
         varied=varied(meant for each in trainings.values() for meant in each.meant),
     )
+    _check_comparisons(top, study)
     return dataclasses.replace(study, evaluations=_evaluations(top, size, study, ids))
 
 
@@ -194,6 +196,20 @@ def _comparison(node: Node) -> Comparison:
     if not others:
         raise node.wrong("others is empty: with what is base compared?", "others")
     return Comparison(base.data, tuple(each.data for each in others))
+
+
+def _check_comparisons(top: Node, study: Study) -> None:
+    """Refuse a comparison of which no training of the study is a side."""
+    for node, comparison in zip(top.tables("compare"), study.compare, strict=True):
+        found = answered(comparison, study.trainings)
+        for values, known in zip(comparison.others, found, strict=True):
+            if not known:
+                told = ", ".join(f"{name} = {value!r}" for name, value in values.items())
+                raise node.wrong(
+                    f"no training with {told} stands beside one of the base's, alike in all that "
+                    "neither names",
+                    "others",
+                )
 
 
 def _families(node: Node) -> dict[str, tuple[str, ...]]:

@@ -43,6 +43,14 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Pairing:
+    """Checkpoints of one recipe, seed by seed, against those of another."""
+
+    base: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """A study file, read; `names` is what stands for the paper's sets and networks in small."""
 
@@ -66,7 +74,8 @@ class StudyRecord:
     """What `study.json` beside the runs says: reports and comparisons read it, nothing runs it.
 
     `stands_for` gives for each checkpoint the recipes that it stands for; `families` names the
-    families of hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC.
+    families of hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `pairs` are the
+    checkpoints that `compare` comes down to.
     """
 
     name: str
@@ -80,6 +89,7 @@ class StudyRecord:
     compare: tuple[Comparison, ...]
     families: Mapping[str, Any]
     warnings: tuple[str, ...]
+    pairs: tuple[Pairing, ...] = ()
 
 
 def warnings(study: Study) -> tuple[str, ...]:
@@ -96,23 +106,6 @@ def warnings(study: Study) -> tuple[str, ...]:
             "a validation set: the best of them is chosen on the test set, and is no fair result"
         )
     return tuple(said)
-
-
-def record_of(study: Study) -> StudyRecord:
-    """What is written beside the study's runs."""
-    return StudyRecord(
-        name=study.name,
-        title=study.title,
-        tables=study.tables,
-        figures=study.figures,
-        notes=study.notes,
-        small=study.small,
-        names=study.names,
-        stands_for={each.name: each.meant for each in study.trainings},
-        compare=study.compare,
-        families=study.families,
-        warnings=warnings(study),
-    )
 
 
 def read_study_record(folder: Path) -> StudyRecord | None:

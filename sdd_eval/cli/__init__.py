@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def exit_code(arguments: Sequence[str]) -> int:
     """Run a command line; the user's mistakes become one line on standard error."""
     try:
-        return dispatch(list(arguments))
+        code = dispatch(list(arguments))
+        sys.stdout.flush()  # a reader that is gone is noticed here, and not as Python ends
+        return code
     except SaidElsewhere:
         return 2
     except InputError as error:
@@ -49,8 +51,8 @@ def exit_code(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("sdd-eval: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `sdd-eval … | head` has read enough
-        sys.stderr.close()
+    except BrokenPipeError:  # `sdd-eval … | head` has read enough: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sdd_eval.batch.perform import Outcome
     from sdd_eval.batch.plan import Planned
     from sdd_eval.batch.study import Study
+    from sdd_eval.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,17 @@ def _places(flags: Flags, study: Study) -> Places:
 
 
 def _run(flags: Flags, study: Study, planned: Sequence[Planned], places: Places) -> list[Outcome]:
-    """Do the jobs, then write the report of what there is."""
+    """Do the jobs, then compare what the file names, and write the report of what there is."""
     from sdd_eval.batch.folder import write_failures, write_study
 
     write_study(places.study, study)
     jobs = [each.job for each in planned]
     seconds = {each.job.key: each.seconds for each in planned}
-    with Overall(sum(seconds.values()) + 1.0, len(jobs) + 1) as bar:
+    with Overall(sum(seconds.values()) + 2.0, len(jobs) + 2) as bar:
         outcomes = _engine(flags, jobs, places, seconds, bar)
         write_failures(places.study, outcomes)
+        with bar.job("compare", 1.0):
+            _compare(places.study, bar)
         with bar.job("report", 1.0):
             _report(places.study)
     return outcomes
@@ -135,6 +138,18 @@ def _engine(
     from sdd_eval.batch.local import run_here
 
     return run_here(jobs, places, seconds, bar)
+
+
+def _compare(study: Path, progress: Progress) -> None:
+    """The pairs of the study's file of which both sides have runs, unless nothing has changed."""
+    from sdd_eval.cli.compare_command import write_compared
+    from sdd_eval.comparison.compare import compare_planned, planned_is_current, planned_sides
+    from sdd_eval.comparison.families import families_of
+
+    sides, _ = planned_sides(study)
+    if sides and not planned_is_current(study):
+        found = compare_planned(study, progress=progress)
+        list(write_compared(study, found, tuple(families_of(study)), figures=True))
 
 
 def _report(study: Path) -> None:
@@ -199,6 +214,7 @@ def _choices(study: Study, places: Places) -> list[str]:
 def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) -> str:
     """The end: the numbers if there are any, what was done, and what failed and why."""
     from sdd_eval.batch.folder import FAILURES
+    from sdd_eval.comparison.keeping import FOLDER, PLANNED
     from sdd_eval.report.headline import headline_text
     from sdd_eval.store import run_paths
 
@@ -208,8 +224,8 @@ def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) ->
     for each in outcomes:
         count[each.result] = count.get(each.result, 0) + 1
     lines.append(", ".join(f"{number} {result}" for result, number in count.items()))
-    page = places.study / "index.html"
-    lines += [_relative(page)] if page.is_file() else []
+    for path in (places.study / FOLDER / f"{PLANNED}.csv", places.study / "index.html"):
+        lines += [_relative(path)] if path.is_file() else []
     failed: list[Any] = [each for each in outcomes if not each.good]
     if failed:
         lines.append(f"{len(failed)} of {len(outcomes)} jobs failed or could not run:")

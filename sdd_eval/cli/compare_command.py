@@ -1,8 +1,7 @@
-"""`sdd-eval compare BASE OTHER…`: what differs between networks, and whether it is chance."""
+"""`sdd-eval compare [BASE OTHER…]`: what differs between networks, and whether it is chance."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
 if TYPE_CHECKING:
+    from sdd_eval.comparison.keeping import Kept
     from sdd_eval.comparison.record import Compared
 
 TITLE = (
@@ -32,7 +32,8 @@ class Flags:
     checkpoint: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="BASE OTHER…")
     ] = ()
-    """Checkpoints; seeds of one recipe form a group, and the first one's is the base."""
+    """Checkpoints; seeds of one recipe form a group, and the first one's is the base. Without any:
+    the pairs that the study's file names under [[compare]]."""
     study: str = "default"
     """The study whose runs are compared."""
     test: Literal["mid-p", "exact"] = "mid-p"
@@ -48,9 +49,9 @@ class Flags:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Compare, print what was found, and write it beside the study's runs."""
+    """Compare, write what was found beside the study's runs, then print it."""
     flags = parse(Flags, arguments, "compare", TITLE)
-    from sdd_eval.comparison.compare import compare
+    from sdd_eval.comparison.compare import compare, compare_planned
     from sdd_eval.comparison.families import families_of
 
     study = flags.reports / plain_name("study", flags.study)
@@ -61,16 +62,20 @@ def run(arguments: Sequence[str]) -> int:
         known = ", ".join(families_of(study))
         raise InputError(f"--family is {unknown[0]}; families of this study: {known}")
     with Bar() as bar:
-        found = compare(study, flags.checkpoint, test=flags.test, progress=bar)
-    for each in found:
+        if flags.checkpoint:
+            found = compare(study, flags.checkpoint, test=flags.test, progress=bar)
+        else:
+            found = compare_planned(study, test=flags.test, progress=bar)
+    written = list(write_compared(study, found, flags.family, figures=flags.figures))
+    for each in found.pairs:
         print("\n".join(_told(each, flags)))
-    for path in _written(study, found, flags):
-        print(path)
+    print("\n".join([*(f"not compared: {line}" for line in found.without), *map(str, written)]))
     return 0
 
 
 def _told(found: Compared, flags: Flags) -> Iterator[str]:
     """A comparison for a terminal."""
+    from sdd_eval.comparison.untested import untested
     from sdd_eval.report.compared import lines_of, shown_rows, sizes_of, title_of, titles_of
 
     yield f"\n{title_of(found)}"
@@ -80,32 +85,28 @@ def _told(found: Compared, flags: Flags) -> Iterator[str]:
         rows = shown_rows(found, family, flags.metrics)
         if rows:
             yield table(lines_of(found, rows), titles_of(found))
-    for line in found.apart:
-        yield f"not joined: {line}"
+    yield from (f"not joined: {line}" for line in found.apart)
+    rows = [row for row in found.rows if not flags.metrics or row.metric in flags.metrics]
+    yield from (f"not tested: {line}" for line in untested(rows))
 
 
-def _written(study: Path, found: Sequence[Compared], flags: Flags) -> Iterator[Path]:
-    """The CSV, LaTeX and figures of a comparison; their paths."""
+def write_compared(
+    study: Path, found: Kept, families: Sequence[str], *, figures: bool
+) -> Iterator[Path]:
+    """Write the CSV, LaTeX and figures of a comparison; their paths."""
     from sdd_eval.comparison.keeping import FOLDER
     from sdd_eval.report.compared import compared_frame, compared_tex
     from sdd_eval.report.csvfile import to_csv
     from sdd_eval.store import write_text
 
-    name = _name(flags.checkpoint)
-    folder = study / FOLDER
-    write_text(folder / f"{name}.csv", to_csv(compared_frame(found)))
-    yield folder / f"{name}.csv"
-    tables = [compared_tex(each, family) for each in found for family in flags.family]
-    write_text(folder / f"{name}.tex", "\n".join(tables))
-    yield folder / f"{name}.tex"
-    if flags.figures:
+    path = study / FOLDER / f"{found.name}.csv"
+    write_text(path, to_csv(compared_frame(found.pairs)))
+    yield path
+    path = path.with_suffix(".tex")
+    tables = [compared_tex(each, family) for each in found.pairs for family in families]
+    write_text(path, "\n".join(tables))
+    yield path
+    if figures:
         from sdd_eval.report.compared_figures import draw_compared
 
-        yield from draw_compared(study, flags.checkpoint, folder / name)
-
-
-def _name(checkpoints: Sequence[str]) -> str:
-    """A file name for so many checkpoints; a digest stands for those after the second."""
-    more = hashlib.sha256(" ".join(checkpoints).encode()).hexdigest()[:8]
-    rest = f"--{more}" if len(checkpoints) > 2 else ""
-    return f"{checkpoints[0][:90]}--{checkpoints[1][:90]}{rest}"
+        yield from draw_compared(study, found.checkpoints, study / FOLDER / found.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sdd_eval.comparison.baselines import of_baseline
 from sdd_eval.comparison.numbers import Arrays, Key, Part, calibration_errors, key, means, shares
 from sdd_eval.corruptions import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.evaluators.corruption_cells import Cell, cells_of
@@ -32,6 +33,7 @@ def of_corruption(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]
     whole = _whole(groups, places)
     yield means(list(whole), [right[:, members].mean(axis=1) for members in whole.values()])
     yield _calibration(places, sure, right, frost, int(settings["bins"]))
+    yield from of_baseline(cells, arrays, settings)
 
 
 def _calibration(places: Sequence[Cell], sure: Any, right: Any, frost: str, bins: int) -> Part:
@@ -46,7 +48,7 @@ def _calibration(places: Sequence[Cell], sure: Any, right: Any, frost: str, bins
     averaging = np.zeros((len(places), len(whole)))
     for column, members in enumerate(whole.values()):
         averaging[members, column] = 1 / len(members)
-    of_cells = calibration_errors([], sure, right, bins).sums
+    of_cells = calibration_errors(sure, right, bins)
 
     def finish(sums: Floats) -> Floats:
         found: Floats = of_cells.finish(sums) @ averaging

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from sdd_eval.comparison.families import adjusted, families_of
-from sdd_eval.comparison.joining import Evaluated, runs_of
-from sdd_eval.comparison.keeping import kept
+from sdd_eval.comparison.families import families_of
+from sdd_eval.comparison.joining import Evaluated, has_runs, runs_of
+from sdd_eval.comparison.keeping import PLANNED, Kept, comparisons_of, file_name, keep, pair_file
 from sdd_eval.comparison.pairs import McNemars, compare_networks
-from sdd_eval.comparison.record import Compared
 from sdd_eval.comparison.seeds import compare_groups, grouped
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 
-Runs = tuple[Evaluated, ...]
+#: Names of checkpoints on either side.
+Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def compare(
@@ -25,7 +25,7 @@ def compare(
     *,
     test: McNemars = "mid-p",
     progress: Progress | None = None,
-) -> list[Compared]:
+) -> Kept:
     """The first checkpoint, with its other seeds among those named, against all others.
 
     Checkpoints that are seeds of one recipe are one group. Two groups of at least two seeds are
@@ -37,40 +37,94 @@ def compare(
     """
     if len(checkpoints) < 2 or len(set(checkpoints)) < len(checkpoints):
         raise InputError("name a base and at least one other checkpoint, each once")
-    networks = {name: runs_of(study, name) for name in checkpoints}
-    base, *others = grouped(networks)
+    base, *others = grouped({name: runs_of(study, name) for name in checkpoints})
     if not others:  # seeds of one recipe: network against network
         base, others = base[:1], [(name,) for name in base[1:]]
-    families = families_of(study)
     sides = [pair for other in others for pair in _sides(base, other)]
-    found = []
-    for first, second in sides:
-        runs = [networks[name] for name in first], [networks[name] for name in second]
-        work = (
-            partial(compare_groups, *runs, families, progress=progress)
-            if len(first) > 1
-            else partial(
-                compare_networks,
-                *(runs[0][0], runs[1][0], families),
-                pairs=len(sides),
-                test=test,
-                progress=progress,
-            )
+    return _compared(study, file_name(checkpoints), sides, (), test, progress)
+
+
+def compare_planned(
+    study: Path, *, test: McNemars = "mid-p", progress: Progress | None = None
+) -> Kept:
+    """All pairs that the study's file names, Holm's adjustment over all of them together.
+
+    What has no run yet, as where a training failed, is left out and said to be.
+
+    Raises:
+        InputError: the study's file names no pair, or none of them has runs.
+    """
+    sides, without = planned_sides(study)
+    if not sides and not without:
+        raise InputError(
+            f"{study.name} has no pairs to compare: name checkpoints, or put [[compare]] into its "
+            "file and run `sdd-eval batch FILE`"
         )
-        found.append(kept(study, runs, (families, len(sides), test), work))
-    return _together(found)
+    if not sides:
+        raise InputError(f"no pair of {study.name} has runs on both sides; evaluate them first")
+    return _compared(study, PLANNED, sides, without, test, progress)
 
 
-def _sides(
-    base: tuple[str, ...], other: tuple[str, ...]
-) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+def planned_sides(study: Path) -> tuple[list[Sides], list[str]]:
+    """What the study's file has compared of what has runs, and a line for each that has none."""
+    pairs = _planned_pairs(study)
+    names = dict.fromkeys(name for pair in pairs for side in pair for name in side)
+    missing = [name for name in names if not has_runs(study, name)]
+    there = [[tuple(n for n in side if n not in missing) for side in pair] for pair in pairs]
+    sides = [each for base, other in there if base and other for each in _sides(base, other)]
+    return sides, [f"{name} has no run" for name in missing]
+
+
+def planned_is_current(study: Path) -> bool:
+    """Whether what the study's file has compared lies there, made of the runs as they are."""
+    sides, without = planned_sides(study)
+    found, _ = comparisons_of(study)
+    return any(
+        each.planned
+        and not each.outdated
+        and list(each.without) == without
+        and [(pair.base, pair.others) for pair in each.pairs] == sides
+        for each in found
+    )
+
+
+def _planned_pairs(study: Path) -> list[Sides]:
+    """The pairs that the study's file came down to; none where nothing says so."""
+    try:
+        said = json.loads((study / "study.json").read_text(encoding="utf-8"))["pairs"]
+        return [(tuple(map(str, each["base"])), tuple(map(str, each["other"]))) for each in said]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _compared(
+    study: Path,
+    name: str,
+    sides: Sequence[Sides],
+    without: Sequence[str],
+    test: McNemars,
+    progress: Progress | None,
+) -> Kept:
+    """Each pair as it lies in the study, or made now; then all of them together."""
+    families = families_of(study)
+    networks: dict[str, tuple[Evaluated, ...]] = {}
+    files = []
+    for pair in sides:
+        for each in (*pair[0], *pair[1]):
+            networks[each] = networks.get(each) or runs_of(study, each)
+        base, other = ([networks[each] for each in side] for side in pair)
+        one_each = partial(compare_networks, base[0], other[0], families, pairs=len(sides))
+        work = (
+            partial(compare_groups, base, other, families, progress=progress)
+            if len(base) > 1
+            else partial(one_each, test=test, progress=progress)
+        )
+        files.append(pair_file(study, (base, other), (families, len(sides), test), work))
+    return keep(study, name, files, without)
+
+
+def _sides(base: tuple[str, ...], other: tuple[str, ...]) -> list[Sides]:
     """What is compared of two groups: both whole, or each network of one with each of the other."""
     if min(len(base), len(other)) > 1:
         return [(base, other)]
     return [((one,), (two,)) for one in base for two in other]
-
-
-def _together(found: Sequence[Compared]) -> list[Compared]:
-    """The comparisons with p-values adjusted over all of them."""
-    rows = iter(adjusted([row for each in found for row in each.rows]))
-    return [dataclasses.replace(each, rows=tuple(next(rows) for _ in each.rows)) for each in found]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.comparison.cells import MEAN
-from sdd_eval.comparison.record import Row
+from sdd_eval.comparison.record import Compared, Row
 from sdd_eval.statistics.holm import holm
 
 Families = Mapping[str, tuple[str, ...]]
@@ -73,8 +73,12 @@ def family_of(
     """The family that a number belongs to; empty where it belongs to none.
 
     A selector is EVALUATOR or EVALUATOR.METRIC. What sums a network up is of the headline family
-    and no other; cells, single corruptions and sets of outliers are of the others.
+    and no other; cells, single corruptions and sets of outliers are of the others. A grid tries one
+    detector many times: its cells are of no family, or the setting that was fixed beforehand would
+    pay for them.
     """
+    if "grid" in at:
+        return ""
     summary = sums_up(at, settings)
     for name, selectors in within.items():
         if (name == HEADLINE) == summary and any(_selects(s, evaluator, metric) for s in selectors):
@@ -111,3 +115,9 @@ def adjusted(rows: Sequence[Row]) -> list[Row]:
         for i, value in zip(members, values, strict=True):
             found[i] = dataclasses.replace(rows[i], adjusted=float(value), size=size)
     return found
+
+
+def together(found: Sequence[Compared]) -> list[Compared]:
+    """The comparisons with p-values adjusted over all of them."""
+    rows = iter(adjusted([row for each in found for row in each.rows]))
+    return [dataclasses.replace(each, rows=tuple(next(rows) for _ in each.rows)) for each in found]

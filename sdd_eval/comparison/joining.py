@@ -13,6 +13,8 @@ from sdd_eval.records import Run
 
 #: Runs that nothing was evaluated in: what was seen in training is no test of a network.
 NOT_TESTED = ("history",)
+#: What stands behind in what two audits differ.
+AUDITS = "audits that did not try equally hard say nothing of the networks"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Evaluated:
 def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
     """The runs of a checkpoint as it is now: those of its newest weights, in order of their names.
 
+    A run on a part of the images is left out where one on all of them is there.
+
     Raises:
         InputError: the study has no run of it.
     """
@@ -38,7 +42,20 @@ def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
             raise InputError(f"{study} has no finished run; evaluate checkpoints first")
         raise unknown_name(f"checkpoint in {study}", checkpoint, there)
     newest = max(found, key=_created).run.weights_sha256
-    return tuple(each for each in found if each.run.weights_sha256 == newest)
+    found = [each for each in found if each.run.weights_sha256 == newest]
+    whole = [_question(each.run) for each in found if each.run.limit is None]
+    return tuple(e for e in found if e.run.limit is None or _question(e.run) not in whole)
+
+
+def _question(run: Run) -> tuple[str, str, str]:
+    """What was asked of which set, whatever the number of images."""
+    return run.evaluator, run.dataset, repr(sorted(run.settings.items()))
+
+
+def has_runs(study: Path, checkpoint: str) -> bool:
+    """Whether a checkpoint was evaluated in a study; what was seen in training does not count."""
+    names = [path.name for path in (study / "runs" / checkpoint).glob("*.json")]
+    return any(not name.startswith(NOT_TESTED) for name in names)
 
 
 def _created(found: Evaluated) -> str:
@@ -59,8 +76,12 @@ def joined(
         if partners:
             pairs.append((one, max(partners, key=_created)))
         elif alike:
-            reasons = differs(one.run, max(alike, key=_created).run)
-            apart.append(f"{_told(one.run)}: differ: {'; '.join(reasons)}")
+            reasons = min((differs(one.run, each.run) for each in alike), key=len)
+            audits = one.run.settings.get("audit") and any(
+                e.run.settings.get("audit") for e in alike
+            )
+            note = f" ({AUDITS})" if audits else ""
+            apart.append(f"{_told(one.run)}: differ: {'; '.join(reasons)}{note}")
         else:
             apart.append(f"{_told(one.run)}: differ: only the first was measured")
     places = {_place(each.run) for each in base}

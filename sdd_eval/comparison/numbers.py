@@ -1,12 +1,12 @@
 """The numbers of a run that images add up to, made anew from what it kept image by image.
 
 Each built-in evaluator has a function from its arrays to parts: numbers of one kind, computed
-together. A number that no part has, of a stranger's evaluator too, is compared without a test.
+together. A number that no part has, of a stranger's evaluator too, has no test (`untested`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,6 @@ from sdd_eval.statistics.sums import Sums
 Arrays = Mapping[str, NDArray[Any]]
 #: A metric and the axes that tell one of its numbers from the others, as text.
 Key = tuple[str, tuple[tuple[str, str], ...]]
-
-#: The readings, gradients and temperatures of FGSM's arrays are three words at the end of a name.
-_FGSM = "predicted_"
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,14 @@ def shares(keys: list[Key], flags: list[NDArray[Any]]) -> Part:
     return Part(tuple(keys), _means(table), table)
 
 
-def means(keys: list[Key], values: list[ArrayLike]) -> Part:
+def counts(keys: list[Key], flags: list[NDArray[Any]]) -> Part:
+    """How many images are flagged (n,), a key each."""
+    table = np.stack(flags, axis=1).astype(bool)
+    sums = Sums(table.astype(np.float32), lambda sums: sums, len(table))
+    return Part(tuple(keys), sums, table)
+
+
+def means(keys: list[Key], values: Sequence[ArrayLike]) -> Part:
     """Means of per-image values (n,), a key each."""
     return Part(tuple(keys), _means(np.stack([np.asarray(each) for each in values], axis=1)))
 
@@ -64,10 +68,8 @@ def _means(table: NDArray[Any]) -> Sums:
     return Sums(table.astype(np.float32), lambda sums: sums / n, n)
 
 
-def calibration_errors(
-    keys: list[Key], confidence: NDArray[Any], correct: NDArray[Any], bins: int
-) -> Part:
-    """The ECE of each column (n, columns), a key each: bins hold sums of correct − confidence."""
+def calibration_errors(confidence: NDArray[Any], correct: NDArray[Any], bins: int) -> Sums:
+    """The ECE of each column (n, columns): bins hold sums of correct − confidence."""
     sure = np.asarray(confidence, dtype=np.float64)
     n, columns = sure.shape
     index = bin_index(sure.ravel(), bins).reshape(sure.shape)
@@ -79,7 +81,7 @@ def calibration_errors(
         found: Floats = np.abs(sums.reshape(len(sums), columns, bins)).sum(axis=2) / n
         return found
 
-    return Part(tuple(keys), Sums(apart.reshape(n, -1), finish, n))
+    return Sums(apart.reshape(n, -1), finish, n)
 
 
 def of_accuracy(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
@@ -92,55 +94,6 @@ def of_accuracy(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
         flags.append(among_top_k(logits, labels, 5))
     yield shares(keys, flags)
     yield means([key("nll")], [nll_of_images(logits, labels)])
-
-
-def of_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
-    """ECE, NLL and Brier score of the network as it is."""
-    from sdd_eval.metrics.brier import brier_of_images
-
-    logits, labels = arrays["logits"], arrays["labels"]
-    confidence, correct = confidence_and_correct(logits, labels)
-    bins = int(settings["bins"])
-    yield calibration_errors([key("ece")], confidence[:, None], correct[:, None], bins)
-    values: list[ArrayLike] = [nll_of_images(logits, labels), brier_of_images(logits, labels)]
-    yield means([key("nll"), key("brier")], values)
-
-
-def of_fgsm(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
-    """Accuracy under each attack at each size, and under random signs."""
-    labels, keys, flags = arrays["labels"], list[Key](), list[NDArray[Any]]()
-    sizes = tuple(dict.fromkeys((settings["epsilon"], *settings["curve"])))
-    for name in arrays:
-        words = name.removeprefix(_FGSM).split("_")
-        if not name.startswith(_FGSM) or len(words) not in (2, 3):
-            continue
-        if words[1:] == ["random"]:
-            at = {"reading": words[0], "temperature": 1, "epsilon": sizes[0]}
-            keys.append(key("fgsm_random_sign_accuracy", **at))
-            flags.append(arrays[name] == labels)
-        elif len(words) == 3:
-            reading, gradient, scaled = words
-            temperature = 1 if scaled == "one" else scaled
-            for size, found in zip(sizes, arrays[name].T, strict=False):
-                at = {"gradient": gradient, "temperature": temperature, "epsilon": size}
-                keys.append(key("fgsm_accuracy", reading=reading, **at))
-                flags.append(found == labels)
-    if keys:
-        yield shares(keys, flags)
-
-
-def of_attack(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
-    """What is right before and after an attack, at each temperature."""
-    keys, flags = [], []
-    if "right" in arrays:
-        keys.append(key("attack_right_before"))
-        flags.append(arrays["right"])
-    for name, temperature in (("one", 1), ("fitted", "fitted")):
-        if f"survives_{name}" in arrays:
-            keys.append(key("attack_accuracy", temperature=temperature))
-            flags.append(arrays[f"survives_{name}"])
-    if keys:
-        yield shares(keys, flags)
 
 
 Maker = Callable[[Arrays, Mapping[str, Any]], Iterator[Part]]

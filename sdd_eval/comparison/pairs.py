@@ -12,10 +12,11 @@ import numpy as np
 
 from sdd_eval.comparison.families import Families, adjusted, family_of
 from sdd_eval.comparison.joining import Evaluated, joined
-from sdd_eval.comparison.makers import MAKERS, key_in, parts_of
+from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.numbers import Key, Part
 from sdd_eval.comparison.protocols import kind_of
 from sdd_eval.comparison.record import Compared, Row
+from sdd_eval.comparison.untested import OWN_PROTOCOL, why_untested
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import basic
@@ -70,7 +71,7 @@ def compare_networks(
     for one, two in matched:
         drafted, protocols = _drafted(one.run, two.run, families)
         apart += protocols
-        sides = Side(one.run, parts_of(one.run)), Side(two.run, parts_of(two.run))
+        sides = Side(one.run, parts_of(one)), Side(two.run, parts_of(two))
         numbered = [(len(rows) + i, row, name) for i, (row, name) in enumerate(drafted)]
         rows += [row for row, _ in drafted]
         tasks.append((*sides, numbered))
@@ -87,10 +88,10 @@ def compare_networks(
 
 def _drafted(base: Run, other: Run, families: Families) -> tuple[list[tuple[Row, Key]], list[str]]:
     """Rows without a test of all numbers that both have by the same protocol; the rest in lines."""
-    theirs = {_place(each): each for each in other.measurements}
+    theirs = {place_of(each): each for each in other.measurements}
     found, apart = [], []
     for one in base.measurements:
-        two = theirs.get(_place(one))
+        two = theirs.get(place_of(one))
         if two is None:
             continue
         if not same_protocol(one, two):
@@ -102,15 +103,12 @@ def _drafted(base: Run, other: Run, families: Families) -> tuple[list[tuple[Row,
 
 
 def same_protocol(one: Measurement, two: Measurement) -> bool:
-    """Whether two numbers follow one protocol, values fitted to a network aside."""
-    return kind_of(one.protocol) == kind_of(two.protocol)
+    """Whether two numbers follow one protocol, what was fitted or found of a network aside."""
+    return one.metric in OWN_PROTOCOL or kind_of(one.protocol) == kind_of(two.protocol)
 
 
 def draft(run: Run, number: Measurement, values: tuple[float, float], family: str) -> Row:
     """The row of a number of both sides, not yet tested."""
-    why = "no test: images do not add up to it, or were not kept"
-    if run.evaluator not in MAKERS:
-        why = f"no test: how images add up to numbers of {run.evaluator} is not known here"
     return Row(
         evaluator=run.evaluator,
         dataset=run.dataset,
@@ -122,12 +120,13 @@ def draft(run: Run, number: Measurement, values: tuple[float, float], family: st
         base=values[0],
         other=values[1],
         difference=values[1] - values[0],
-        test=why,
+        test=why_untested(run, number),
         family=family,
     )
 
 
-def _place(number: Measurement) -> tuple[str, str]:
+def place_of(number: Measurement) -> tuple[str, str]:
+    """What tells a number from the others of its run."""
     return number.metric, repr(sorted((name, repr(value)) for name, value in number.at.items()))
 
 

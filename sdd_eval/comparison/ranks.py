@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from sdd_eval.comparison.numbers import Arrays, Part, key
 from sdd_eval.data.outliers import averages
 from sdd_eval.evaluators.detectors.detector import places
+from sdd_eval.evaluators.detectors.odin import OdinGrid
+from sdd_eval.evaluators.outlier_rows import OF_A_CELL
 from sdd_eval.metrics.confidence_scores import SCORES
 from sdd_eval.metrics.detection import METRICS, Operating, measured
 from sdd_eval.metrics.selective import weighted_selective_metrics
@@ -28,6 +30,7 @@ GRAIN = 1024
 
 #: The metrics that studies mostly ask for; they are tested apart, for the others take longer.
 USUAL = ("auroc", "fpr_at_95_tpr")
+OTHER = tuple(name for name in METRICS if name not in USUAL)
 
 Scores = NDArray[np.float64]
 
@@ -52,20 +55,33 @@ def of_odin(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
     (place,) = _variants("odin", settings)
     at = {"detector": "odin", **place}
     yield from _of_detector(at, arrays["scores"], outside, dataset)
+    if "grid" in arrays:
+        grid = {n.removeprefix("grid_"): arrays[n] for n in arrays if n.startswith("grid_")}
+        yield from _of_grid(arrays["grid"], grid, dataset)
 
 
 def of_ood(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
     """All metrics of each detector, of each of its variants."""
     dataset = str(settings.get("training", ""))
-    for name in (each for each in arrays if each in names("detectors")):
+    for name in (each for each in arrays if each in (*names("detectors"), OdinGrid.name)):
+        outside = {
+            each.split(":", 1)[1]: arrays[each] for each in arrays if each.startswith(f"{name}:")
+        }
+        if name == OdinGrid.name:
+            yield from _of_grid(arrays[name], outside, dataset)
+            continue
         for column, place in enumerate(_variants(name, settings)):
-            outside = {
-                each.split(":", 1)[1]: _column(arrays[each], column)
-                for each in arrays
-                if each.startswith(f"{name}:")
-            }
+            own = {each: _column(scores, column) for each, scores in outside.items()}
             inside = _column(arrays[name], column)
-            yield from _of_detector({"detector": name, **place}, inside, outside, dataset)
+            yield from _of_detector({"detector": name, **place}, inside, own, dataset)
+
+
+def _of_grid(inside: Scores, outside: Mapping[str, Scores], dataset: str) -> Iterator[Part]:
+    """The metrics that are told of each cell of ODIN's grid."""
+    for column, place in enumerate(OdinGrid().places):
+        own = {each: _column(scores, column) for each, scores in outside.items()}
+        at = {"detector": "odin", **place}
+        yield from _of_detector(at, _column(inside, column), own, dataset, [OF_A_CELL])
 
 
 def _variants(detector: str, settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -81,16 +97,20 @@ def _column(scores: Scores, column: int) -> Scores:
 
 
 def _of_detector(
-    at: Mapping[str, Any], inside: Scores, outside: Mapping[str, Scores], dataset: str
+    at: Mapping[str, Any],
+    inside: Scores,
+    outside: Mapping[str, Scores],
+    dataset: str,
+    apart: Sequence[Sequence[str]] = (USUAL, OTHER),
 ) -> Iterator[Part]:
-    """A detector's metrics, the usual ones by themselves: images are counted by set and rank."""
+    """A detector's metrics, in parts that are tested apart: images are counted by set and rank."""
     sets = list(outside)
     sizes = (len(inside), *map(len, outside.values()))
     index = ranks(np.concatenate([inside, *outside.values()]))
     columns = _one_hot(index + GRAIN * np.repeat(np.arange(len(sizes)), sizes), GRAIN * len(sizes))
     groups = {**{name: (name,) for name in sets}, **averages(sets, dataset)}
     members = [[sets.index(name) for name in names] for names in groups.values()]
-    for metrics in (USUAL, tuple(name for name in METRICS if name not in USUAL)):
+    for metrics in apart:
         keys = [key(metric, **at, outliers=label) for label in groups for metric in metrics]
         yield Part(tuple(keys), Sums(columns, _averaged(metrics, len(sizes), members), sizes))
 

@@ -13,7 +13,7 @@ from sdd_eval.comparison.families import Families, adjusted, family_of
 from sdd_eval.comparison.joining import Evaluated, joined
 from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.numbers import Key
-from sdd_eval.comparison.pairs import RESAMPLES, draft, same_protocol
+from sdd_eval.comparison.pairs import RESAMPLES, draft, place_of, same_protocol
 from sdd_eval.comparison.record import Compared, Row
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
@@ -65,36 +65,38 @@ def compare_groups(
     return Compared(names, others, meaning, found, tuple(dict.fromkeys(apart)), dict(families))
 
 
-def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Run | None:
+def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Evaluated | None:
     """The run of another network that may be joined with this one."""
     pairs, reasons = joined([one], [r for r in runs if r.run.evaluator == one.run.evaluator])
     if pairs:
-        return pairs[0][1].run
+        return pairs[0][1]
     apart += [f"{runs[0].run.checkpoint}, {reason}" for reason in reasons]
     return None
 
 
-def _rows(first: Sequence[Run], second: Sequence[Run], families: Families) -> list[Row]:
+def _rows(first: Sequence[Evaluated], second: Sequence[Evaluated], families: Families) -> list[Row]:
     """The rows of an evaluator."""
-    drawn = [[_replicates(run) for run in side] for side in (first, second)]
-    found = []
-    for number in first[0].measurements:
-        values = [[_value(number, run) for run in side] for side in (first, second)]
+    drawn = [[_replicates(each) for each in side] for side in (first, second)]
+    known = [[_by_place(each.run) for each in side] for side in (first, second)]
+    found, run = [], first[0].run
+    for number in run.measurements:
+        values = [[_value(number, each) for each in side] for side in known]
         if all(v is not None for side in values for v in side):
             one, two = ([float(v or 0.0) for v in side] for side in values)
-            run = first[0]
             family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
             row = draft(run, number, (float(np.mean(one)), float(np.mean(two))), family)
             found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_in(run, number)))
     return found
 
 
-def _value(number: Measurement, run: Run) -> float | None:
+def _by_place(run: Run) -> dict[tuple[str, str], Measurement]:
+    return {place_of(each): each for each in run.measurements}
+
+
+def _value(number: Measurement, known: Mapping[tuple[str, str], Measurement]) -> float | None:
     """The same number of another network, by the same protocol."""
-    for each in run.measurements:
-        if each.metric == number.metric and dict(each.at) == dict(number.at):
-            return each.value if same_protocol(each, number) else None
-    return None
+    there = known.get(place_of(number))
+    return there.value if there is not None and same_protocol(there, number) else None
 
 
 def _over_seeds(row: Row, one: Sequence[float], two: Sequence[float]) -> Row:
@@ -121,10 +123,10 @@ def _both(
     return dataclasses.replace(row, both_low=interval.low, both_high=interval.high)
 
 
-def _replicates(run: Run) -> dict[Key, Floats]:
+def _replicates(of: Evaluated) -> dict[Key, Floats]:
     """What each number of a run is over the same resamples of the images."""
     found: dict[Key, Floats] = {}
-    for part in parts_of(run):
+    for part in parts_of(of):
         drawn = replicates(part.sums, part.sums.images, RESAMPLES)
         found |= dict(zip(part.keys, drawn.T, strict=True))
     return found

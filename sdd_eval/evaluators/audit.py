@@ -84,7 +84,7 @@ class Audit:
         text = "clean images, accuracy against the true labels"
         found = [share("audit_right_before", arrays["right"], {}, text, intervals)]
         for name in TEMPERATURES:
-            tables = self._tables(name, arrays)
+            tables = self.tables(name, arrays)
             told = f"{self._how()}; {divided(name, arrays)}"
             at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
             for attack, table in tables.items():
@@ -99,7 +99,7 @@ class Audit:
             found += checks("audit", at, name, arrays)
         return [*found, *self._flags(arrays)]
 
-    def _tables(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Table]:
+    def tables(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Table]:
         """What each attack leaves right (n, sizes) at a temperature."""
         ends = {a: name if a in BY_CROSS_ENTROPY else "one" for a in self.attacks}
         return {attack: arrays[f"survives_{attack}_{end}"] for attack, end in ends.items()}
@@ -145,7 +145,7 @@ class Audit:
         """Each flag once, 1 where it is raised at any size or temperature; those that are first."""
         raised: dict[str, list[str]] = {flag: [] for flag in FLAGS}
         for name in TEMPERATURES:
-            for flag, sizes in _raised(self._tables(name, arrays)).items():
+            for flag, sizes in _raised(self.tables(name, arrays)).items():
                 raised[flag] += [f"ε = {size * 255:g}/255 at T {name}" for size in sizes]
             zeros = int((arrays[f"zero_gradient_{name}"] & arrays["right"]).sum())
             raised["zero_gradients"] += [f"{zeros} images at T {name}"] if zeros else []

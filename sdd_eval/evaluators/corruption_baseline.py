@@ -70,7 +70,7 @@ def baseline_rows(
     Raises:
         InputError: the baseline was measured on another number of images.
     """
-    names = _whole([cells, *baseline.values()])
+    names = whole_corruptions([cells, *baseline.values()])
     if not names:
         return
     sides: list[list[Cells]] = [[cells], list(baseline.values())]
@@ -92,7 +92,7 @@ def _called(baseline: Mapping[str, Cells]) -> str:
     return names if len(baseline) == 1 else f"(mean over {len(baseline)} networks: {names})"
 
 
-def _whole(sides: Sequence[Cells]) -> list[str]:
+def whole_corruptions(sides: Sequence[Cells]) -> list[str]:
     """The corruptions of which every side has every severity."""
     counts = sorted({side.images for side in sides})
     if len(counts) > 1:

@@ -50,24 +50,45 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     return min(width, 1.0)
 
 
-def waves_of(confidence: Numbers, residual: Numbers, cells: int) -> Callable[[Numbers], Numbers]:
-    """From weights (k, n) of the images to the cosine transforms (k, cells) of their residuals."""
-    from scipy.fft import dct
+def residuals_on_grid(confidence: Numbers, residual: Numbers, cells: int) -> Any:
+    """Each image's residual in the two cells that it is between, sparse (n, cells)."""
     from scipy.sparse import csr_matrix
 
     left, right, upper_share = _places(confidence, cells)
-    values = np.concatenate([residual * (1 - upper_share), residual * upper_share])
-    images = np.tile(np.arange(len(confidence)), 2)
-    shares = csr_matrix(
-        (values, (np.concatenate([left, right]), images)), shape=(cells, len(confidence))
-    )
+    values = np.stack([residual * (1 - upper_share), residual * upper_share], axis=1)
+    images = np.repeat(np.arange(len(confidence)), 2)
+    places = np.stack([left, right], axis=1)
+    shape = (len(confidence), cells)
+    return csr_matrix((values.ravel(), (images, places.ravel())), shape=shape)
+
+
+def waves_of(confidence: Numbers, residual: Numbers, cells: int) -> Callable[[Numbers], Numbers]:
+    """From weights (k, n) of the images to the cosine transforms (k, cells) of their residuals."""
+    shares = residuals_on_grid(confidence, residual, cells).T.tocsr()
 
     def waves(weights: Numbers) -> Numbers:
         grid = (shares @ weights.T.astype(np.float64)).T / weights.sum(axis=1, keepdims=True)
-        found: Numbers = dct(np.ascontiguousarray(grid, dtype=np.float64), norm="ortho", axis=1)
-        return found
+        return _waves(grid)
 
     return waves
+
+
+def _waves(grid: Numbers) -> Numbers:
+    """The cosine transforms (k, cells) of mean residuals on a grid."""
+    from scipy.fft import dct
+
+    found: Numbers = dct(np.ascontiguousarray(grid, dtype=np.float64), norm="ortho", axis=1)
+    return found
+
+
+def smooth_ece_of_grid(grid: Numbers) -> Numbers:
+    """Smooth ECE (k,) of mean residuals on a grid (k, cells), as `residuals_on_grid` gives them.
+
+    >>> shares = residuals_on_grid(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 512)
+    >>> smooth_ece_of_grid(np.asarray(shares.mean(axis=0))).round(4).tolist()
+    [0.5]
+    """
+    return smooth_ece_of_waves(_waves(grid))
 
 
 def smooth_ece_of_waves(waves: Numbers) -> Numbers:

@@ -124,6 +124,27 @@ def weighted_classwise_ece(logits: Any, labels: Any, bins: int = 10) -> Errors:
     return errors
 
 
+def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
+    """Probability less [label] of each class in its bin, sparse float32 (n, classes · bins).
+
+    The classwise error is the mean over images and classes of the absolute sums of these columns.
+
+    >>> classwise_residuals([[0.0, 0.0]], [1], bins=2).toarray().tolist()
+    [[0.5, 0.0, -0.5, 0.0]]
+    """
+    from scipy.sparse import csr_matrix
+
+    at_least_one(bins)
+    values = logit_matrix(logits)
+    images, classes = values.shape
+    truth = class_indices(labels, images=images, classes=classes)
+    residual = _probabilities(values)
+    places = np.arange(classes) * bins + bin_index(residual.astype(np.float64), bins)
+    residual[np.arange(images), truth] -= 1
+    ends = np.arange(0, residual.size + 1, classes)
+    return csr_matrix((residual.ravel(), places.ravel(), ends), shape=(images, classes * bins))
+
+
 def _probabilities(values: Matrix) -> NDArray[np.float32]:
     """Softmax (n, classes) at T = 1."""
     found = np.empty(values.shape, dtype=np.float32)

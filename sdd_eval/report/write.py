@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdd_eval import __version__, plugins, store
+from sdd_eval.comparison.keeping import FOLDER
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.beside import TITLES, Set, beside
 from sdd_eval.report.collect import collect
@@ -106,11 +107,12 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 
 
 def current_report(study: Path) -> Path | None:
-    """The page of a study if this version wrote it after the last of the runs, else None."""
+    """The page of a study if this version wrote it after its runs and comparisons, else None."""
     page = study / "index.html"
     try:
         written = page.stat().st_mtime_ns
-        runs = [path.stat().st_mtime_ns for path in store.run_paths(study)]
+        paths = [*store.run_paths(study), *(study / FOLDER).glob("*.json")]
+        runs = [path.stat().st_mtime_ns for path in paths]
         ours = f"sdd_eval {__version__}" in page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sdd_eval.batch.folder import record_of
 from sdd_eval.batch.grids import checkpoint_name
 from sdd_eval.batch.lines import key_lines
 from sdd_eval.batch.reading import read_study
-from sdd_eval.batch.study import record_of, warnings
+from sdd_eval.batch.study import warnings
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe

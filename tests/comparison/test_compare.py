@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +75,14 @@ def found_row(rows, metric: str) -> Row:
 
 def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
     row = found_row(found.rows, "accuracy")
     flags = [run.arrays["logits"].argmax(axis=1) == LABELS for run in (one, two)]
     assert row.p == mcnemar(*flags).mid_p
     assert row.difference == flags[1].mean() - flags[0].mean()
     assert row.low < row.difference < row.high
     assert row.verdict == "higher"
-    (exact,) = compare(tmp_path / "s", ["one", "two"], test="exact")
+    (exact,) = compare(tmp_path / "s", ["one", "two"], test="exact").pairs
     assert found_row(exact.rows, "accuracy").p == mcnemar(*flags).exact
 
 
@@ -138,7 +141,7 @@ def test_outliers_are_compared_set_by_set(tmp_path):
             "scores_dtd": generator.normal(0, 1, 100),
         }
         runs.append(run_of(name, Odin(training="digits"), arrays))
-    (found,) = compare(study_of(tmp_path, *runs), ["one", "two"])
+    (found,) = compare(study_of(tmp_path, *runs), ["one", "two"]).pairs
     rows = [row for row in found.rows if row.metric == "auroc"]
     assert {row.at["outliers"]: row.family for row in rows} == {
         "svhn": "cells",
@@ -168,7 +171,7 @@ def test_runs_under_other_conditions_are_said_to_differ(change, said):
 def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
     one = accuracy_run("one", 0.5, 1)
     two = dataclasses.replace(accuracy_run("two", 0.9, 2), data_fingerprint="0" * 64)
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
     assert found.rows == ()
     assert found.apart[0].startswith("accuracy on digits: differ: data ffff")
 
@@ -177,7 +180,7 @@ def test_a_number_under_another_protocol_is_said_to_differ(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
     other = [dataclasses.replace(m, protocol="another") for m in two.measurements[:1]]
     two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"])
+    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
     assert found.apart == ("accuracy, accuracy: differ: protocols",)
     assert "accuracy" not in {row.metric for row in found.rows}
 
@@ -193,7 +196,7 @@ def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
         for weight, right in ((0.0, 0.5), (1.0, 0.8))
         for seed in range(3)
     ]
-    (found,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs])
+    (found,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs]).pairs
     assert (len(found.base), len(found.others)) == (3, 3)
     row = found_row(found.rows, "accuracy")
     assert row.test == "Welch, over seeds"
@@ -204,13 +207,15 @@ def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
 def test_it_is_computed_once_and_again_when_a_run_changes(tmp_path):
     study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
     compare(study, ["one", "two"])
-    (path,) = (study / "comparisons").glob("*.json")
+    (path,) = (study / "comparisons/pairs").glob("*.json")
     before = path.stat().st_mtime_ns
     compare(study, ["one", "two"])
     assert path.stat().st_mtime_ns == before
     study_of(tmp_path, accuracy_run("one", 0.6, 1))
     compare(study, ["one", "two"])
-    assert len(comparisons_of(study)) == 2
+    assert len(list((study / "comparisons/pairs").glob("*.json"))) == 2
+    ((found,), broken) = comparisons_of(study)
+    assert (found.outdated, broken) == ("", [])
 
 
 def test_the_command_tells_the_family_whatever_is_shown(tmp_path, capsys):
@@ -233,3 +238,23 @@ def test_wrong_names_are_one_line(tmp_path, names):
     study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
     with pytest.raises(InputError):
         compare(study, names)
+
+
+def test_a_reader_that_has_read_enough_ends_it_after_the_files_are_written(tmp_path):
+    study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
+    command = [sys.executable, "-m", "sdd_eval", "compare", "one", "two", "--no-figures"]
+    command += ["--study", "s", "--reports", str(tmp_path)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (study / "comparisons/one--two.csv").is_file()
+    assert (study / "comparisons/one--two.tex").is_file()
+
+
+def test_a_part_of_the_images_is_left_out_where_all_were_looked_at(tmp_path):
+    runs = [accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)]
+    part = [dataclasses.replace(run, limit=50, n=50) for run in runs]
+    (found,) = compare(study_of(tmp_path, *runs, *part), ["one", "two"]).pairs
+    assert [row.n for row in found.rows if row.metric == "accuracy"] == [200]

@@ -1,0 +1,100 @@
+"""Which trainings of a study its `[[compare]]` tables set against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sdd_eval.batch.study import Comparison, Pairing, Training
+from sdd_eval.records import encode
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Fields of a recipe but its seed, and the checkpoint of each seed."""
+
+    fields: Mapping[str, Any]
+    seeds: Mapping[int, str]
+
+    def names(self, seed: int | None) -> tuple[str, ...]:
+        """The checkpoints, or that of one seed."""
+        return tuple(name for each, name in self.seeds.items() if seed in (None, each))
+
+
+def pairings_of(
+    comparisons: Iterable[Comparison], trainings: Iterable[Training]
+) -> tuple[Pairing, ...]:
+    """All pairs of groups, each once; a group is the seeds of one recipe."""
+    kinds = _kinds(trainings)
+    found = dict.fromkeys(
+        Pairing(base.names(_seed(comparison.base)), partner.names(_seed(other)))
+        for comparison in comparisons
+        for other in comparison.others
+        for base, partner in partners(comparison.base, other, kinds)
+    )
+    return tuple(each for each in found if _is_pair(each))
+
+
+def answered(comparison: Comparison, trainings: Iterable[Training]) -> list[bool]:
+    """Of each of the others, whether any training answers to it beside one of the base's."""
+    kinds = _kinds(trainings)
+    return [any(True for _ in partners(comparison.base, o, kinds)) for o in comparison.others]
+
+
+def _is_pair(found: Pairing) -> bool:
+    """Whether both sides have checkpoints, and none in common, as in small they may."""
+    return bool(found.base and found.other) and not set(found.base) & set(found.other)
+
+
+def _kinds(trainings: Iterable[Training]) -> list[Kind]:
+    """The recipes that trainings stand for, seeds of one together."""
+    found: dict[str, tuple[Mapping[str, Any], dict[int, str]]] = {}
+    for training in trainings:
+        for recipe in training.meant:
+            fields = {name: each for name, each in encode(recipe).items() if name != "seed"}
+            _, seeds = found.setdefault(json.dumps(fields, sort_keys=True), (fields, {}))
+            seeds[recipe.seed] = training.name
+    return [Kind(fields, dict(sorted(seeds.items()))) for fields, seeds in found.values()]
+
+
+def partners(
+    base: Mapping[str, Any], other: Mapping[str, Any], kinds: Sequence[Kind]
+) -> Iterator[tuple[Kind, Kind]]:
+    """Each recipe with the base's values, and those with the other's that it is compared with.
+
+    These are alike in all fields that neither side names, a method's own settings aside where
+    methods are named; of several those that keep most of the base's values.
+    """
+    named = {*base, *other, *(["method_options"] if "method" in {*base, *other} else [])}
+    for one in (kind for kind in kinds if _answers(kind, base)):
+        alike = [two for two in kinds if two is not one and _answers(two, other)]
+        alike = [two for two in alike if _differing(one, two, set(one.fields) - named) == 0]
+        differing = [_differing(one, two, set(base) - {*other, "seed"}) for two in alike]
+        for two, count in zip(alike, differing, strict=True):
+            if count == min(differing):
+                yield one, two
+
+
+def _answers(kind: Kind, fields: Mapping[str, Any]) -> bool:
+    """Whether a recipe has these values; of a method's settings only those that are named count."""
+    return all(_same(kind.fields.get(name), v) for name, v in fields.items() if name != "seed")
+
+
+def _same(there: Any, value: Any) -> bool:
+    if isinstance(value, Mapping) and isinstance(there, Mapping):
+        return all(_same(there.get(name), each) for name, each in value.items())
+    if isinstance(value, str) and isinstance(there, str):
+        return there.replace("-", "_") == value.replace("-", "_")
+    return bool(there == value)
+
+
+def _differing(one: Kind, two: Kind, names: Iterable[str]) -> int:
+    """In how many of some fields two recipes differ."""
+    return sum(one.fields.get(name) != two.fields.get(name) for name in names)
+
+
+def _seed(fields: Mapping[str, Any]) -> int | None:
+    seed: int | None = fields.get("seed")
+    return seed

@@ -1,0 +1,109 @@
+"""Errors under corruption in percent of a baseline's, where that baseline's images are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdd_eval.comparison.joining import Evaluated, differs
+from sdd_eval.comparison.numbers import Arrays, Part, key
+from sdd_eval.corruptions import FIFTEEN, SEVERITIES
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.corruption_baseline import CE, RELATIVE, SUFFIXES, whole_corruptions
+from sdd_eval.evaluators.corruption_cells import UNCORRUPTED, Cells, cells_of
+from sdd_eval.evaluators.settings import arrays_of, with_arrays_of
+from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
+from sdd_eval.statistics.bootstrap import Floats
+from sdd_eval.statistics.sums import Sums
+from sdd_eval.store import read_run
+
+#: A resample has a ratio wherever its baseline loses anything.
+LEAST = 1e-9
+
+
+def with_baseline(found: Evaluated) -> Arrays:
+    """A run's arrays, and beside them those of the baseline that it was scored against.
+
+    Without the run of a network of it in the study's folder there are none of the baseline.
+    """
+    names = tuple(map(str, found.run.settings.get("baseline") or ()))
+    others = {name: _run_of(found, name) for name in names}
+    if not all(others.values()):
+        return dict(found.run.arrays)
+    return with_arrays_of(
+        dict(found.run.arrays), {name: dict(each.arrays) for name, each in others.items() if each}
+    )
+
+
+def _run_of(found: Evaluated, checkpoint: str) -> Any:
+    """The newest run of a network on the same images in the same way; None where there is none."""
+    alike = []
+    for path in _runs(found.path.parent.parent / checkpoint, found.run.evaluator):
+        try:
+            run = read_run(path)
+        except InputError:
+            continue
+        if run.dataset == found.run.dataset and not _otherwise(found, run):
+            alike.append(run)
+    return max(alike, key=lambda run: str(run.provenance.get("created", "")), default=None)
+
+
+def _runs(folder: Path, evaluator: str) -> list[Path]:
+    return sorted(folder.glob(f"{evaluator}-*.json"))
+
+
+def _otherwise(found: Evaluated, run: Any) -> list[str]:
+    """In what a baseline's run differs, but for its standardisation, which is its own."""
+    return [each for each in differs(found.run, run) if not each.startswith("standardisation")]
+
+
+def of_baseline(cells: Cells, arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+    """CE, relative CE and their means over the 15; the baseline is the same on both sides."""
+    names = tuple(map(str, settings.get("baseline") or ()))
+    theirs = [arrays_of(name, arrays) for name in names]
+    if not theirs or not all(theirs):
+        return
+    baseline = [cells_of(each) for each in theirs]
+    whole = whole_corruptions([cells, *baseline])
+    if whole:
+        frost = SUFFIXES[str(arrays["frost"][0])]
+        columns = np.concatenate([_errors([cells], whole), _errors(baseline, whole)], axis=1)
+        yield _ratios(columns.astype(np.float32), whole, frost)
+
+
+def _errors(networks: Sequence[Cells], names: Sequence[str]) -> Floats:
+    """What each image adds to the clean error and to each corruption's mean error (n, 1 + C)."""
+    right = [
+        [
+            each.correct[UNCORRUPTED],
+            *(np.mean([each.correct[name, s] for s in SEVERITIES], axis=0) for name in names),
+        ]
+        for each in networks
+    ]
+    errors: Floats = 1 - np.mean(np.asarray(right, dtype=np.float64), axis=0).T
+    return errors
+
+
+def _ratios(columns: Any, names: Sequence[str], frost: str) -> Part:
+    """The ratios of every corruption, then their means where all 15 are there."""
+    n = len(columns)
+    keys = [key(metric, corruption=name) for metric in (CE, RELATIVE) for name in names]
+    fifteen = [names.index(name) for name in FIFTEEN] if set(FIFTEEN) <= set(names) else []
+    if fifteen:
+        keys += [
+            key(each.replace("corruption", "mean_corruption") + frost) for each in (CE, RELATIVE)
+        ]
+
+    def finish(sums: Floats) -> Floats:
+        own, theirs = np.split(sums / n, 2, axis=1)
+        plain = corruption_errors(own[:, 1:], theirs[:, 1:])
+        relative = relative_corruption_errors(
+            own[:, 1:], own[:, 0], theirs[:, 1:], theirs[:, 0], least=LEAST
+        )
+        means = [each[:, fifteen].mean(axis=1, keepdims=True) for each in (plain, relative)]
+        return np.concatenate([plain, relative, *(means if fifteen else [])], axis=1)
+
+    return Part(tuple(keys), Sums(columns, finish, n))

@@ -1,0 +1,293 @@
+"""What images add up to is what the runs say, and swapping the sums is swapping the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdd_eval.comparison.compare import compare
+from sdd_eval.comparison.joining import Evaluated
+from sdd_eval.comparison.makers import key_in, kind_of_run, parts_of
+from sdd_eval.comparison.untested import REASONS, untested
+from sdd_eval.corruptions import FIFTEEN
+from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.audit import EPSILONS
+from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.detectors.odin import OdinGrid
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.mask_variance import MaskVariance
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.settings import with_arrays_of
+from sdd_eval.records import Run, encode
+from sdd_eval.store import write_run
+
+N = 240
+LABELS = np.arange(N) % 6
+FEW = Intervals(resamples=20)
+
+
+def calibration_arrays(random, temperature=False):
+    logits = random.normal(0, 2, (N, 6)).astype(np.float32)
+    logits[np.arange(N), LABELS] += 2 * (random.random(N) < 0.7)
+    arrays = {"logits": logits, "labels": LABELS}
+    return {**arrays, "temperature": np.full(N, 1 + random.random())} if temperature else arrays
+
+
+def flags(random, *shape):
+    return random.random((N, *shape)) < random.uniform(0.2, 0.8)
+
+
+def fgsm_arrays(random):
+    evaluator = Fgsm()
+    found = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
+    for reading in evaluator.readings:
+        found[f"predicted_{reading}_random"] = random.integers(0, 6, N)
+    for variant in evaluator.variants():
+        sizes = len(evaluator.sizes(variant))
+        found[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))
+        found[f"zero_gradient_{variant.column}"] = random.random(N) < 0.1
+    constants = np.tile(np.array([[[0.5] * 3, [0.2] * 3]]), (N, 1, 1))
+    return found | {"temperature": np.full(N, 1.3), "constants": constants}
+
+
+def checks(random):
+    return {
+        f"{name}_{end}": random.random(N) < 0.1
+        for name in ("zero_gradient", "zero_gradient_float32", "path_differs")
+        for end in ("one", "fitted")
+    } | {"temperature": np.full(N, 1.3)}
+
+
+def audit_arrays(random):
+    found = {"right": flags(random), "right_compared": flags(random)} | checks(random)
+    for name in ("fgsm_one", "fgsm_fitted", "pgd_ce_one", "pgd_ce_fitted", "pgd_margin_one"):
+        found[f"survives_{name}"] = flags(random, len(EPSILONS))
+    for name in ("square_one", "transfer_one"):
+        found[f"survives_{name}"] = flags(random, len(EPSILONS))
+    return found
+
+
+def attack_arrays(random):
+    threat = Attack(algorithm="AutoAttack", eps="8/255").threat(6)
+    found = {"right": flags(random), "classes": np.full(N, 6), "channels": np.full(N, 3)}
+    found |= checks(random)
+    for end in ("one", "fitted"):
+        found |= {
+            f"survives_{end}": flags(random),
+            f"broken_by_{end}": random.integers(0, 5, N),
+            f"change_{end}": random.random(N) * 0.03,
+        }
+    found["cross_entropy"] = np.zeros(N, dtype=bool)
+    return found | {"threat": np.full(N, threat.as_text().encode())}
+
+
+def mask_arrays(random):
+    return {
+        f"{name}{end}": random.gamma(2.0, size=size)
+        for name in ("squares", "spread")
+        for end, size in (("", N), ("_svhn", 100), ("_dtd", 60))
+    }
+
+
+def odin_arrays(random):
+    cells = len(OdinGrid().cells)
+    sizes = {"": N, "_svhn": 100, "_dtd": 60}
+    shifts = {"": 0.3, "_svhn": 0.0, "_dtd": 0.0}
+    inside = {f"scores{e}": random.normal(shifts[e], 1, size) for e, size in sizes.items()}
+    return inside | {
+        f"grid{e}": random.normal(shifts[e], 1, (size, cells)) for e, size in sizes.items()
+    }
+
+
+def ood_arrays(random):
+    found = odin_arrays(random)
+    names = {"scores": "msp", "grid": "odin_grid"}
+    return {
+        names[k.split("_")[0]] + (f":{k.split('_')[1]}" if "_" in k else ""): v
+        for k, v in found.items()
+    }
+
+
+def corruption_arrays(random, base=0.25):
+    found = {}
+    for number, name in enumerate(["clean", *FIFTEEN]):
+        shape = (N,) if name == "clean" else (N, 5)
+        hard = 0.05 if name == "clean" else base + number / 60
+        found[f"correct_{name}"] = random.random(shape) > hard
+        found[f"confidence_{name}"] = random.random(shape).astype("f4")
+    return found | {"frost": np.full(N, "official"), "origin": np.full(N, "official")}
+
+
+KINDS = {
+    "calibration": (Calibration(intervals=FEW), calibration_arrays),
+    "validated": (
+        Calibration(held_out="x", intervals=FEW),
+        lambda random: calibration_arrays(random, temperature=True),
+    ),
+    "fgsm": (Fgsm(intervals=FEW), fgsm_arrays),
+    "attack": (Attack(algorithm="AutoAttack", eps="8/255", intervals=FEW), attack_arrays),
+    "audit": (Attack(audit=True, transfer_from="third", intervals=FEW), audit_arrays),
+    "mask_variance": (MaskVariance(outliers=("svhn", "dtd"), intervals=FEW), mask_arrays),
+    "odin": (Odin(grid=True, training="digits", intervals=FEW), odin_arrays),
+    "ood": (Ood(detectors=("msp",), grid=True, training="digits", intervals=FEW), ood_arrays),
+    "corruption": (Corruption(baseline=("base",), intervals=FEW), corruption_arrays),
+}
+#: What of each kind has no test; grids only their best cell, chosen on the outliers.
+WITHOUT = {
+    "calibration": {"ece_calibrated", "temperature_fitted"},
+    "attack": {"attack_largest_change"},
+    "audit": {"audit_flag", "audit_worst_case_both_right"},
+}
+
+
+def run_of(name, kind, arrays, beside=None) -> Run:
+    evaluator, _ = KINDS[kind]
+    return Run(
+        checkpoint=name,
+        weights_sha256=name.encode().hex().ljust(64, "0"),
+        dataset="digits",
+        data_fingerprint="f" * 64,
+        evaluator=evaluator.name,
+        evaluator_version=evaluator.version,
+        settings=encode(
+            {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
+        ),
+        limit=None,
+        n=N,
+        measurements=tuple(evaluator.score(with_arrays_of(arrays, beside or {}))),
+        provenance={"created": "2026-01-02", "model": {"mean": [0.3], "std": [0.4]}},
+        arrays=arrays,
+    )
+
+
+def runs_of_kind(kind, *names) -> list[Run]:
+    """A network a name; of corruption the baseline beside them."""
+    make = KINDS[kind][1]
+    arrays = {name: make(np.random.default_rng(s)) for s, name in enumerate(("base", *names))}
+    beside = {"base": arrays["base"]} if kind == "corruption" else None
+    return [run_of(name, kind, arrays[name], beside) for name in (names if not beside else arrays)]
+
+
+def evaluated(folder: Path, runs) -> list[Evaluated]:
+    found = []
+    for run in runs:
+        path = folder / "s/runs" / run.checkpoint / f"{run.evaluator}-digits-0.json"
+        write_run(path, run)
+        found.append(Evaluated(path, run))
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sums_of_images_are_what_a_run_says(kind, tmp_path):
+    (*_, found) = evaluated(tmp_path, runs_of_kind(kind, "one"))
+    known = {}
+    for part in parts_of(found):
+        known |= dict(zip(part.keys, part.sums.values.tolist(), strict=True))
+    untested_here = set()
+    for number in found.run.measurements:
+        value = known.get(key_in(found.run, number))
+        if value is None:
+            untested_here.add((number.metric, number.at.get("grid")))
+            continue
+        near = {"rel": 0.01} if number.metric in ("ece_smooth",) else {"abs": 1e-4, "rel": 1e-4}
+        assert value == pytest.approx(number.value, **near), (number.metric, number.at)
+    metrics = {metric for metric, grid in untested_here if grid != "best"}
+    metrics -= {metric for metric in metrics if metric.startswith("bin_")}
+    expected = WITHOUT.get(kind_of_run(found.run), set()) & {
+        m.metric for m in found.run.measurements
+    }
+    assert metrics == expected
+    assert metrics <= set(REASONS)
+
+
+@pytest.mark.parametrize("kind", set(KINDS) - {"calibration"})  # crosswise, T is fitted anew
+def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
+    """What each image brings is moved from one network to the other, by a coin an image."""
+    *_, one, two = evaluated(tmp_path, runs_of_kind(kind, "one", "two"))
+    random = np.random.default_rng(9)
+    coins: dict[int, np.ndarray] = {}
+
+    def mixed(name):
+        first, second = one.run.arrays[name], two.run.arrays[name]
+        size = len(first)
+        coin = coins.setdefault(size, random.random(size) < 0.5)
+        return np.where(coin.reshape(-1, *[1] * (first.ndim - 1)), first, second)
+
+    swapped = dataclasses.replace(two.run, arrays={name: mixed(name) for name in two.run.arrays})
+    parts = [parts_of(each) for each in (one, two, Evaluated(two.path, swapped))]
+    assert parts[0]
+    for first, second, by_hand in zip(*parts, strict=True):
+        sizes = second.sums.images
+        sizes = (sizes,) if isinstance(sizes, int) else sizes
+        coin = np.concatenate([coins[size] for size in sizes]).astype(np.float32)[None]
+        ones = np.ones_like(coin)
+        moved = ones @ second.sums.columns + coin @ (first.sums.columns - second.sums.columns)
+        found = second.sums.finish(np.asarray(moved, dtype=np.float64))[0]
+        if kind in ("odin", "ood"):  # scores are ranked within a network: mixed, they rank anew
+            continue
+        np.testing.assert_allclose(found, by_hand.sums.values, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_is_tested_or_says_why_not(kind, tmp_path):
+    evaluated(tmp_path, runs_of_kind(kind, "one", "two"))
+    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    assert found.apart == ()
+    for row in found.rows:
+        reason = row.test.startswith("no test: ")
+        assert (row.p is None) == reason
+        assert "not what the runs say" not in row.test, row
+        assert reason or row.low <= row.difference <= row.high or "fpr" in row.metric
+    lines = untested(found.rows)
+    assert sum(row.p is None for row in found.rows) == sum(
+        int(line.split("(")[1].split(")")[0]) for line in lines
+    )
+
+
+def test_without_its_baseline_a_ratio_has_no_test_and_says_so(tmp_path):
+    for found in evaluated(tmp_path, runs_of_kind("corruption", "one", "two"))[:1]:
+        found.path.unlink()
+    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    rows = [row for row in found.rows if "corruption_error" in row.metric]
+    assert rows
+    assert all("the baseline's own run is not in this study" in row.test for row in rows)
+
+
+def test_audits_that_tried_otherwise_are_not_joined(tmp_path):
+    one, two = evaluated(tmp_path, runs_of_kind("audit", "one", "two"))
+    other = dataclasses.replace(two.run, settings={**two.run.settings, "transfer_from": "one"})
+    write_run(two.path, other)
+    (found,) = compare(tmp_path / "s", [one.run.checkpoint, "two"]).pairs
+    assert found.rows == ()
+    assert "transfer from third and one (audits that did not try equally hard" in found.apart[0]
+
+
+def test_cells_of_a_grid_are_of_no_family(tmp_path):
+    evaluated(tmp_path, runs_of_kind("odin", "one", "two"))
+    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    grid = [row for row in found.rows if row.at.get("grid") == "cell"]
+    assert len(grid) > 100
+    assert {row.family for row in grid} == {""}
+    assert all(row.p is not None and row.verdict == "" for row in grid)
+    assert {row.size for row in found.rows if row.family == "cells"} == {4}
+
+
+def test_a_network_that_is_calibrated_otherwise_is_told_by_every_error(tmp_path):
+    """The same decisions, three times as sure: errors differ, accuracy does not."""
+    one = runs_of_kind("calibration", "one")[0]
+    logits = one.arrays["logits"]
+    surer = run_of("two", "calibration", {"logits": 3 * logits, "labels": LABELS})
+    evaluated(tmp_path, [one, surer])
+    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    errors = ("ece", "ece_adaptive", "ece_classwise", "ece_smooth", "ece_debiased", "nll")
+    for row, metric in itertools.product(found.rows, errors):
+        if row.metric == metric and "temperature" not in row.at:
+            assert row.p < 0.01, row
+            assert row.low > 0
