@@ -67,9 +67,10 @@ class Recipe:
     else CIFAR-10's), imagenet, or a data set."""
     image_size: int | None = None
     """Side of the images in pixels, for photographs and folders; default: the data set's own."""
-    augmentation: Literal["auto", "crop_flip", "resized_crop_flip", "none"] = "auto"
-    """crop_flip: zeros of an eighth of the side come in; resized_crop_flip: of 8 to 100 % of the
-    area, scaled; both mirror. auto: resized_crop_flip for photographs, else crop_flip."""
+    augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"
+    """crop: zeros of up to an eighth of the side come in; crop_flip: and it mirrors;
+    resized_crop_flip: 8 to 100 % of the area, scaled, mirrored. auto: resized_crop_flip for
+    photographs, else crop_flip."""
     validation: int = 0
     """Training images held out for choices, balanced by class; 0 holds out none."""
     seed: int = 0

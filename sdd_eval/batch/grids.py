@@ -9,17 +9,15 @@ from typing import Any
 
 from sdd_eval.batch.node import Node
 from sdd_eval.records import Recipe, decode
-from sdd_eval.training.recipes import checked, method_of
+from sdd_eval.training.recipes import TOLD, checked, method_of
 from sdd_eval.training.recipes import checkpoint_name as plain_name
 
 #: What a table of trainings may say: the fields of a recipe, but the seed in the plural.
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 #: Fields that are lists themselves: of them a list of lists is a grid.
 LISTS = ("milestones", "probe_epochs")
-#: Fields that are part of a checkpoint's plain name, or that change no number of it.
-_NAMED = ("dataset", "arch", "method", "sd_dropout", "seed")
-#: Fields that are worth words in a name; the rest of what differs becomes a key.
-_TOLD = ("drop", "temperature", "direction", "position", "hidden_layers")
+#: Fields that a checkpoint's plain name tells; the rest of what is unusual becomes a key.
+_NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *TOLD)
 
 
 def combinations(node: Node, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -66,20 +64,12 @@ def checkpoint_name(recipe: Recipe) -> str:
     """
     from sdd_eval.store import key_of
 
-    usual = checked(Recipe(method=recipe.method))
-    fields = [name for name in FIELDS if getattr(recipe, name) != getattr(usual, name)]
-    pairs = {name: getattr(recipe, name) for name in fields if name not in _NAMED}
-    told = [f"{name.replace('_', '')}{pairs.pop(name)}" for name in _TOLD if name in pairs]
-    options = recipe.method_options if "method_options" in pairs else {}
-    pairs.pop("method_options", None)
-    told += [
-        f"{name.replace('_', '')}{value}"
-        for name, value in options.items()
-        if value != usual.method_options.get(name)
-    ]
-    told += [key_of(pairs)[:6]] if pairs else []
+    usual = Recipe()
+    others = [name for name in FIELDS if name not in _NAMED]
+    pairs = {name: getattr(recipe, name) for name in others}
+    pairs = {name: value for name, value in pairs.items() if value != getattr(usual, name)}
     begin, seed = plain_name(recipe).rsplit("-", 1)
-    return "-".join([begin, *told, seed])
+    return "-".join([begin, *([key_of(pairs)[:6]] if pairs else []), seed])
 
 
 def _choices(name: str, value: Any) -> list[Any]:

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sdd_eval import plugins
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
 
@@ -53,13 +52,13 @@ def images_of(dataset: str) -> Images:
 
 
 def passes(recipe: Recipe) -> float:
-    """Forward passes an image and step: views, partners, further networks, masked maps."""
+    """The cost of a step in that of cross-entropy's: its passes, and those behind masked maps."""
+    from sdd_eval.training.declared import passes_of
+
     try:
-        method = plugins.load("methods", recipe.method)
+        count = passes_of(recipe.method).relative
     except InputError:
         return 1.0
-    count = float(method.views + method.partners)
-    count *= 2.0 if recipe.method == "dml" else 1.0
     if recipe.sd_dropout and recipe.position in ("layer1", "layer2", "layer3"):
         count += 2 * {"layer1": 0.75, "layer2": 0.5, "layer3": 0.25}[recipe.position]
     return count

@@ -57,6 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     if not flags.study:
         print(_shipped())
         return 0
+    device = prepared(flags.work)
     from sdd_eval.batch.jobs import jobs_of
     from sdd_eval.batch.plan import plan
     from sdd_eval.batch.reading import read_study
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     from sdd_eval.batch.study import warnings
 
     study = read_study(study_file(flags.study), small=flags.small, seeds=flags.seeds)
-    places = _places(flags, study)
+    places = _places(flags, study, device)
     planned = plan(jobs_of(study), places)
     print(f"{study.name}: {study.title}")
     for line in warnings(study):
@@ -88,7 +89,7 @@ def _shipped() -> str:
     return "sdd-eval batch STUDY, where STUDY is a file or one of:\n" + table(rows, ("study", ""))
 
 
-def _places(flags: Flags, study: Study) -> Places:
+def _places(flags: Flags, study: Study, device: str) -> Places:
     from sdd_eval.batch.jobs import Places
     from sdd_eval.evaluation.outputs import outputs_folder
 
@@ -98,7 +99,7 @@ def _places(flags: Flags, study: Study) -> Places:
         checkpoints=flags.checkpoints.absolute(),
         study=(flags.reports / study.name).absolute(),
         data_root=data_root(flags.work.data_root),
-        device=prepared(flags.work),
+        device=device,
         threads=flags.work.threads,
         limit=flags.limit,
         command=command_line(),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from sdd_eval.cli.bars import Bar
-from sdd_eval.cli.flags import parse, table
+from sdd_eval.cli.flags import Threads, limit, parse, table
 from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
@@ -46,11 +46,13 @@ class Flags:
     """Draw the figures of these checkpoints as PDF, SVG and PNG."""
     reports: Path = Path("reports")
     """Where studies lie."""
+    work: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Compare, write what was found beside the study's runs, then print it."""
     flags = parse(Flags, arguments, "compare", TITLE)
+    limit(flags.work)
     from sdd_eval.comparison.compare import compare, compare_planned
     from sdd_eval.comparison.families import families_of
 

@@ -19,13 +19,20 @@ Flags = TypeVar("Flags")
 
 
 @dataclass(frozen=True)
-class Work:
+class Threads:
+    """With how many threads to work."""
+
+    threads: int | None = None
+    """Threads of a CPU; by default the libraries' own choice. Give 1 to each of several processes,
+    and where another one is busy: two threads that wait for it are slower than one."""
+
+
+@dataclass(frozen=True)
+class Work(Threads):
     """Where to work, and with what."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    threads: int | None = None
-    """Threads of a CPU; by default torch's own choice. Give 1 to each of several processes."""
     data_root: Path | None = None
     """Where data sets lie; by default $SDD_EVAL_DATA, else the user's cache folder."""
     trust_code: bool = False
@@ -65,6 +72,26 @@ def _one_line(box: str, program: str) -> str:
     return f"{text} (see sdd-eval {program} --help)"
 
 
+def limit(work: Threads) -> None:
+    """Let NumPy, and torch where a command has imported it, work with so many threads.
+
+    Raises:
+        InputError: the number of threads is not positive.
+    """
+    if work.threads is None:
+        return
+    if work.threads < 1:
+        raise InputError(f"--threads is {work.threads}, not a positive number")
+    import numpy  # noqa: F401  # its library must be loaded to be limited
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(work.threads)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(work.threads)
+
+
 def prepared(work: Work) -> str:
     """Set the threads and resolve the device; returns it as torch names it.
 
@@ -73,10 +100,7 @@ def prepared(work: Work) -> str:
     """
     import torch
 
-    if work.threads is not None:
-        if work.threads < 1:
-            raise InputError(f"--threads is {work.threads}, not a positive number")
-        torch.set_num_threads(work.threads)
+    limit(work)
     if work.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

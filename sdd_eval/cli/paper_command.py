@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from sdd_eval.cli.flags import parse, table
+from sdd_eval.cli.flags import Threads, limit, parse, table
 from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
@@ -31,6 +31,7 @@ class Flags:
     """Exit with 1 where a cell of these tables is empty."""
     reports: Path = Path("reports")
     """Where studies lie."""
+    work: Threads = field(default_factory=Threads)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         "what the text claims and no table shows, `sdd-eval paper figure-1` draws the methods."
     )
     flags = parse(Flags, arguments, "paper", title)
+    limit(flags.work)
     empty = [cell for part in _parts(flags) for cell in _shown(part)]
     if flags.complete and empty:
         print(f"{len(empty)} cells are empty: {', '.join(dict.fromkeys(empty))}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdd_eval import plugins
-from sdd_eval.cli.flags import parse
+from sdd_eval.cli.flags import Threads, limit, parse
 
 #: Methods of the paper, in its order; what else is installed comes after.
 _FIRST = ("ce", "ls", "dropout", "cs_kd", "ddgsd", "byot", "dml")
@@ -21,6 +21,7 @@ class Flags:
     """Also draw cross-entropy with the SD-Dropout term, the paper's own method."""
     reports: Path = Path("reports")
     """Where studies lie; the drawing is `paper/figure-1.pdf` and `.svg` there."""
+    work: Threads = field(default_factory=Threads)
 
 
 def run_figure(arguments: Sequence[str]) -> int:
@@ -33,6 +34,7 @@ def run_figure(arguments: Sequence[str]) -> int:
     from sdd_eval.store import write_atomically
     from sdd_eval.training.declared import declared
 
+    limit(flags.work)
     installed = plugins.names("methods")
     names = [*(n for n in _FIRST if n in installed), *(n for n in installed if n not in _FIRST)]
     panels = {METHODS.get(name, name.replace("_", " ")): declared(name) for name in names}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdd_eval.cli.flags import parse
+from sdd_eval.cli.flags import Threads, limit, parse
 
 #: How far autograd may be from Lemma 1's closed form, in float64.
 TOLERANCE = 1e-10
@@ -18,6 +18,7 @@ class Flags:
 
     reports: Path = Path("reports")
     """Where studies lie; the page is `proposition/index.html` there."""
+    work: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -28,6 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     from sdd_eval.report.proposition import write_proposition
     from sdd_eval.training.lemma import check_lemma_1
 
+    limit(flags.work)
     checked, lemma = check_proposition(), check_lemma_1()
     page = write_proposition(flags.reports / "proposition", checked, lemma)
     exact = max(lemma.values()) < TOLERANCE

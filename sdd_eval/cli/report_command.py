@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from sdd_eval.cli.bars import Bar
-from sdd_eval.cli.flags import parse
+from sdd_eval.cli.flags import Threads, limit, parse
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Flags:
     """Where studies lie."""
     style: Path | None = None
     """A matplotlib style file for the figures."""
+    work: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Write each study's report and print where it is."""
     flags = parse(Flags, arguments, "report", "One page, CSV and figures from the runs of a study.")
+    limit(flags.work)
     from sdd_eval.report.write import write_report
 
     for study in flags.study or ("default",):

@@ -14,6 +14,7 @@ from sdd_eval import plugins
 from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Work, parse, prepared
 from sdd_eval.data.root import data_root
+from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Recipe
 
 
@@ -29,7 +30,8 @@ class Place:
     """Where the checkpoint goes."""
 
     name: str | None = None
-    """Name of the checkpoint; by default DATASET-ARCH-METHOD[-sddλ]-seedN."""
+    """Name of the checkpoint; by default DATASET-ARCH-METHOD[-sddλ]-seedN, and before the seed what
+    is unusual in the method, e.g. -drop0.3 or -validation5000."""
     checkpoints: Path = Path("checkpoints")
     """Folder of checkpoints."""
     overwrite: bool = False
@@ -46,7 +48,9 @@ class Reading:
 
 def run(arguments: Sequence[str]) -> int:
     """Train one checkpoint, or go on with one that was interrupted."""
-    method = plugins.load("methods", _method_name(arguments))
+    name = _method_name(arguments)
+    method = plugins.load("methods", name)
+    _refuse_others(name, arguments)
     program = "Train a checkpoint; the same command goes on with one that was interrupted."
     flags: Any = parse(_flags(method), arguments, "train", program)
     device = prepared(flags.work)
@@ -79,6 +83,32 @@ def _method_name(arguments: Sequence[str]) -> str:
         if here.startswith("--method="):
             return here.removeprefix("--method=").replace("-", "_")
     return Recipe.method
+
+
+def _refuse_others(name: str, arguments: Sequence[str]) -> None:
+    """Refuse an option that only other methods have.
+
+    Raises:
+        InputError: naming the option, whose it is, and those that this method has.
+    """
+    own = _options(name)
+    for argument in arguments:
+        option = argument.partition("=")[0].replace("_", "-")
+        others = [each for each in plugins.names("methods") if option in _options(each)]
+        if others and option not in own:
+            raise InputError(
+                f"{option} is an option of method {' and '.join(others)}, not of {name}, whose "
+                f"options are: {', '.join(own) or 'none'}"
+            )
+
+
+def _options(name: str) -> list[str]:
+    """The flags of a method's settings; none of a plugin that does not import."""
+    try:
+        kind = plugins.load("methods", name)
+    except InputError:
+        return []
+    return [f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(kind)]
 
 
 def _flags(method: Any) -> type[Any]:

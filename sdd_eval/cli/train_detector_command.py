@@ -58,9 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "train-detector", program)
     if not flags.recipe.backbone:
         raise InputError("from which checkpoint? sdd-eval train-detector --from CHECKPOINT")
+    device = prepared(flags.work)
     recipe = _recipe(flags.recipe)
     backbone = found_checkpoint(flags.recipe.backbone, flags.place.checkpoints)
-    device = prepared(flags.work)
 
     from sdd_eval.detection.train import train_detector
 

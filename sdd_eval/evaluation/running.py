@@ -53,12 +53,16 @@ def run(
     """Fold, collect, score, and write down how; with the pieces of an interrupted run, from there.
 
     Its seconds are then those of all that led to it.
+
+    Raises:
+        InputError: the device has too little memory for the batch size.
     """
     from sdd_eval.evaluators.gradients import arithmetic
+    from sdd_eval.training.surroundings import explained
 
     evaluator = inputs.evaluator
     begun = time.perf_counter()
-    with arithmetic(tf32=request.tf32):
+    with arithmetic(tf32=request.tf32), explained(request.batch_size):
         model, folding = _folded(examined.model, inputs.data, request)
         subject = _subject(examined, model, folding, inputs, request, progress)
         subject = dataclasses.replace(subject, pieces=pieces)

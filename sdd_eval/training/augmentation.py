@@ -24,11 +24,15 @@ def augmented(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
             torch.default_generator.manual_seed(seed)
             found: Tensor = _resized_crop_flip(side)(image)
         return found
-    if augmentation == "crop_flip":
-        random = torch.Generator().manual_seed(seed)
-        return flipped(cropped(image[None], random), random)[0]
     pixels: Tensor = image
-    return pixels
+    return moved(pixels[None], augmentation, torch.Generator().manual_seed(seed))[0]
+
+
+def moved(images: Tensor, augmentation: str, random: torch.Generator) -> Tensor:
+    """Images (n, channels, side, side) shifted by "crop", mirrored too by "crop_flip"."""
+    if augmentation in ("crop", "crop_flip"):
+        images = cropped(images, random)
+    return flipped(images, random) if augmentation == "crop_flip" else images
 
 
 def pixels_of(images: Tensor, channels_last: bool) -> Tensor:

@@ -18,7 +18,7 @@ from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.augmentation import cropped, flipped, pixels_of
+from sdd_eval.training.augmentation import moved, pixels_of
 from sdd_eval.training.methods.method import Batch, Method
 from sdd_eval.training.rows import RowsOf, all_rows
 from sdd_eval.training.streaming import Draws, streamed
@@ -149,6 +149,5 @@ def _augmented(
 
 def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
     """Float pixels in [0, 1] of some rows of images, all of them augmented afresh."""
-    if recipe.augmentation != "none":
-        images = flipped(cropped(images, random), random)
+    images = moved(images, recipe.augmentation, random)
     return pixels_of(images[own], recipe.channels_last)

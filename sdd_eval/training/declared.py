@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 
 from sdd_eval.models.build import build
+from sdd_eval.models.network import Network
 from sdd_eval.randomness import generator
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
@@ -35,10 +37,7 @@ def declared(method: str, sd_dropout: float = 0.0) -> Declared:
     Raises:
         InputError: there is no such method.
     """
-    recipe = checked(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
-    with torch.random.fork_rng(devices=[]):
-        seed_layers(0, "declared")
-        objective = Objective(build(_SPEC), method_of(recipe), recipe).train()
+    objective = _objective(method, sd_dropout)
     kind = objective.method
     images = [torch.rand(8, 3, 32, 32, generator=generator(0, "declared", i)) for i in range(3)]
     labels = torch.arange(8) // 2
@@ -46,9 +45,45 @@ def declared(method: str, sd_dropout: float = 0.0) -> Declared:
     losses = objective(batch, generator(0, "declared masks"))
     views = [f"view {i + 1}" for i in range(kind.views)] if kind.views > 1 else ["image"]
     return Declared(
-        method=recipe.method,
+        method=objective.recipe.method,
         sd_dropout=sd_dropout > 0,
         inputs=(*views, *(["same-class partner"] if kind.partners else [])),
         parts=tuple(objective.parts),
         terms=tuple(losses.terms),
     )
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What a step cannot do without, in passes of a batch's images through a network.
+
+    `learned` are forward and backward, `watched` forward only: partners teach, and learn nothing.
+    """
+
+    learned: int
+    watched: int
+
+    @property
+    def relative(self) -> float:
+        """Their cost in that of cross-entropy's one pass; a backward pass costs two forward."""
+        return self.learned + self.watched / 3
+
+
+@functools.cache
+def passes_of(method: str) -> Passes:
+    """The passes that follow from views, partners, and the networks among a method's parts.
+
+    Raises:
+        InputError: there is no such method.
+    """
+    objective = _objective(method)
+    networks = 1 + sum(isinstance(part, Network) for part in objective.parts.values())
+    return Passes(objective.method.views * networks, int(objective.method.partners))
+
+
+def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
+    """The method on a small network, in train mode."""
+    recipe = checked(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
+    with torch.random.fork_rng(devices=[]):
+        seed_layers(0, "declared")
+        return Objective(build(_SPEC), method_of(recipe), recipe).train()

@@ -11,7 +11,9 @@ from torch import nn
 
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
+from sdd_eval.training.keeping import keeping
 from sdd_eval.training.state import Kind, State
+from sdd_eval.training.tally import advice
 
 #: What is measured after so many epochs, 0 before the first, for the history.
 Probe = Callable[[int], Mapping[str, float]]
@@ -31,6 +33,8 @@ def through_epochs(
 ) -> State[Kind]:
     """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
 
+    Where that would take too much of the time it is called more seldom (`keeping`).
+
     Args:
         state: where to go on; its tensors are loaded into `trained` and `optimiser`.
         trained: whose tensors the state holds.
@@ -39,7 +43,7 @@ def through_epochs(
             them.
         label: what is trained, for the progress.
         images: of an epoch.
-        keep: takes the state after each epoch.
+        keep: takes a state; the last finished epoch's at the latest when this fails.
         progress: who is told, in images; `train_epoch` tells of those inside an epoch.
         probe: what else the history says.
 
@@ -55,23 +59,24 @@ def through_epochs(
     if state.epoch == 0 and (before := probe(0)):
         state = replace(state, history=({"epoch": 0, **before},))
 
-    for epoch in range(state.epoch, epochs):
-        started = time.perf_counter()
-        losses = train_epoch(epoch)
-        _refuse_broken_weights(trained, epoch)
-        seconds = time.perf_counter() - started
-        row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
-        row |= {"seconds": seconds, **probe(epoch + 1)}
-        state = replace(
-            state,
-            epoch=epoch + 1,
-            seconds=state.seconds + seconds,
-            history=(*state.history, row),
-            objective=trained.state_dict(),
-            optimiser=optimiser.state_dict(),
-        )
-        keep(state)
-        progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
+    with keeping(keep) as after_epoch:
+        for epoch in range(state.epoch, epochs):
+            started = time.perf_counter()
+            losses = train_epoch(epoch)
+            _refuse_broken_weights(trained, epoch)
+            seconds = time.perf_counter() - started
+            row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
+            row |= {"seconds": seconds, **probe(epoch + 1)}
+            state = replace(
+                state,
+                epoch=epoch + 1,
+                seconds=state.seconds + seconds,
+                history=(*state.history, row),
+                objective=trained.state_dict(),
+                optimiser=optimiser.state_dict(),
+            )
+            after_epoch(state)
+            progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
     return state
 
 
@@ -82,6 +87,5 @@ def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
     for name, whole in zip(named, finite, strict=True):
         if not whole:
             raise InputError(
-                f"the weights {name!r} are not finite after epoch {epoch + 1}; the epoch before "
-                "is kept: try a lower lr"
+                f"the weights {name!r} are not finite after epoch {epoch + 1}; {advice(epoch)}"
             )

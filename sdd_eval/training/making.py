@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -52,8 +52,7 @@ class Making(Generic[Kind]):
             InputError: the folder holds something else, or another process is at it.
         """
         processes = processes or Processes("cpu")
-        held = store.locked(self.place, "training") if processes.first else contextlib.nullcontext()
-        with held:
+        with self._held() if processes.first else contextlib.nullcontext():
             finished = processes.first_finds(lambda: self._left(overwrite))
             if finished is None:
                 finished = complete()
@@ -82,6 +81,16 @@ class Making(Generic[Kind]):
         """Write down what there is after an epoch."""
         write_state(self.place, state)
         checkpoints.write_history(self.place, state.history)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """The folder, held against other trainings; gone if nothing came of it."""
+        with store.locked(self.place, "training"):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    self.place.rmdir()
 
     def _left(self, overwrite: bool) -> Card | None:
         """The card of what is finished already, after removing what is to be replaced."""

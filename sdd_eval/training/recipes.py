@@ -26,6 +26,9 @@ from sdd_eval.training.methods.method import Method
 #: An augmentation that the data set decides.
 AUTO = "auto"
 
+#: Fields that a default name tells where they are unusual: they make another method of it.
+TOLD = ("drop", "temperature", "direction", "position", "hidden_layers", "validation")
+
 _BOUNDS = {
     "sd_dropout": FROM_0,
     "drop": BELOW_1,
@@ -59,7 +62,13 @@ def checked(recipe: Recipe) -> Recipe:
     recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
     if recipe.method not in plugins.names("methods"):
         raise unknown_name("method", recipe.method, plugins.names("methods"))
-    return dataclasses.replace(recipe, method_options=settings_of(method_of(recipe)))
+    method = method_of(recipe)
+    if method.views > 1 and recipe.augmentation == "none":
+        raise InputError(
+            f"method {recipe.method} compares {method.views} augmented views of each image, but "
+            "augmentation is 'none', which leaves them equal; choose crop or crop_flip"
+        )
+    return dataclasses.replace(recipe, method_options=settings_of(method))
 
 
 def settled(recipe: Recipe, images: ImageSet) -> Recipe:
@@ -75,7 +84,7 @@ def _choices() -> dict[str, tuple[str, ...]]:
     """The fields of a recipe that take one of a few words."""
     return {
         "direction": ("both", "forward", "reverse"),
-        "augmentation": (AUTO, "crop_flip", "resized_crop_flip", "none"),
+        "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
         "precision": ("float32", "tf32", "bf16"),
     }
 
@@ -114,15 +123,32 @@ def parsed(value: Any) -> Any:
 
 
 def checkpoint_name(recipe: Recipe) -> str:
-    """`DATASET-ARCH-METHOD[-sddλ]-seedN`.
+    """`DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`: the words tell what is unusual in the method.
+
+    For how long and how fast is trained has no word: who trains otherwise gives a name.
+
+    Raises:
+        InputError: the method is unknown, or one of its settings.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
+    >>> checkpoint_name(Recipe(method="ls", method_options={"smoothing": 0.2}, validation=5000))
+    'cifar100-resnet18-ls-validation5000-smoothing0.2-seed0'
     """
     term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
     method = recipe.method.replace("-", "_")
-    name = f"{recipe.dataset}-{recipe.arch}-{method}{term}-seed{recipe.seed}"
+    words = "".join(f"-{name.replace('_', '')}{value}" for name, value in _unusual(recipe).items())
+    name = f"{recipe.dataset}-{recipe.arch}-{method}{term}{words}-seed{recipe.seed}"
     return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _unusual(recipe: Recipe) -> dict[str, Any]:
+    """The fields in `TOLD`, and the settings of the method, that have not their default."""
+    fields = {name: getattr(recipe, name) for name in TOLD}
+    method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
+    usual = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
+    given = {**fields, **settings_of(method)}
+    return {name: value for name, value in given.items() if value != usual[name]}
 
 
 def differing(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""What a training needs to go on after an interruption: `state.pt`, rewritten after each epoch."""
+"""What a training needs to go on after an interruption: `state.pt`, rewritten as it goes on."""
 
 from __future__ import annotations
 

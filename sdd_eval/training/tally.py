@@ -48,7 +48,7 @@ class Tally:
             step, term = broken.nonzero()[0].tolist()
             raise InputError(
                 f"{self.names[term]} is not finite at step {self.checked + step + 1} of epoch "
-                f"{self.epoch + 1}; the epoch before is kept: try a lower lr"
+                f"{self.epoch + 1}; {advice(self.epoch)}"
             )
         self.checked = len(self.values)
 
@@ -58,6 +58,11 @@ class Tally:
         values = torch.stack(self.values).double().cpu()
         means = (values * sizes[:, None]).sum(dim=0) / sizes.sum()
         return dict(zip(self.names, means.tolist(), strict=True))
+
+
+def advice(epoch: int) -> str:
+    """What is left of a training that broke in an epoch, and what to try."""
+    return "the epoch before is kept: try a lower lr" if epoch else "try a lower lr"
 
 
 def _shared(means: Tensor, rows: Rows) -> Tensor:

@@ -48,14 +48,16 @@ def train(
     """Train a recipe into `folder/NAME`, going on from the last finished epoch; return its card.
 
     A checkpoint that is finished costs no work. On a CPU an interrupted training ends in exactly
-    the weights of an uninterrupted one, with the thread count that it began with. Started by
-    torchrun all processes train one network: their losses are those of one process to rounding.
+    the weights of an uninterrupted one, with the thread count that it began with. A process that
+    is killed loses its epoch, and earlier ones where they are short beside a write (`keeping`).
+    Started by torchrun all processes train one network: their losses are those of one process to
+    rounding.
 
     Args:
         recipe: how to train; its data set is the catalogue's.
         folder: where checkpoints lie.
         data_root: where data sets lie; the catalogue's default if None.
-        name: of the checkpoint; `DATASET-ARCH-METHOD[-sddλ]-seedN` if None.
+        name: of the checkpoint; `recipes.checkpoint_name` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
         threads: of each process, for work on the CPU; torch's present number if None.
         workers: of each process, further processes that decode and augment photographs, which

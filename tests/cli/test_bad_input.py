@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sdd_eval import store
 from sdd_eval.cli import exit_code
+from sdd_eval.models.network import Network
 from sdd_eval.records import Run, decode
 
 NAME = "digits-small_cnn-ce-seed0"
+TRAIN = "train --dataset digits --arch small_cnn --standardisation digits --name refused"
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,14 @@ def runs(folder: Path) -> list[Path]:
         ("train --dataset digits --temperature 0", "temperature"),
         ("train --dataset digits --epochs 0", "epochs"),
         ("train --dataset digits --smoothing 0.2", "--smoothing"),
+        (
+            "train --dataset digits --method cs-kd --smoothing=0.1",
+            "--smoothing is an option of method ls, not of cs_kd, whose options are: --kd-weight,",
+        ),
+        ("train --dataset digits --kd-weight 1", "not of ce, whose options are: none"),
+        ("train --dataset digits --method ddgsd --augmentation none", "which leaves them equal"),
+        (f"{TRAIN} --batch-size 5000", "batch_size is 5000, but digits has only 1000 training"),
+        (f"{TRAIN} --lr 1e30 --epochs 1", "of epoch 1; try a lower lr"),
         ("train --dataset digits --method ls --smoothing 1", "method ls: smoothing is 1.0"),
         ("train --dataset digits --method cs-kd --kd-weight -1", "kd_weight is -1.0; it must be 0"),
         (
@@ -130,6 +141,21 @@ def runs(folder: Path) -> list[Path]:
 )
 def test_a_mistake_is_one_line_that_names_it(command, said, refused):
     assert said in refused(command)
+
+
+def test_what_is_refused_leaves_no_folder(here, refused):
+    refused(f"{TRAIN} --batch-size 5000")
+    assert [path.name for path in (here / "checkpoints").iterdir()] == [NAME]
+
+
+def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, monkeypatch):
+    def exhausted(self, pixels):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Network, "features", exhausted)
+    said = refused(f"accuracy {NAME} --batch-size 64")
+    assert "too little memory for batch_size 64; try 32" in said
+    assert runs(here) == []
 
 
 def test_weights_that_were_cut_are_refused(here, refused):

@@ -7,7 +7,7 @@ import torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.training.augmentation import cropped, flipped
+from sdd_eval.training.augmentation import augmented, cropped, flipped
 from sdd_eval.training.batches import (
     TrainingSet,
     epoch_batches,
@@ -54,7 +54,7 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_and_on_nothing_else():
         batch = batches(recipe, epoch)[0]
         return batch.labels, batch.pixels
 
-    recipe = Recipe(batch_size=16)
+    recipe = Recipe(batch_size=16, augmentation="crop_flip")
     other_seed = dataclasses.replace(recipe, seed=1)
     torch.manual_seed(7)
     once = first(recipe, 3)
@@ -102,6 +102,21 @@ def test_partners_are_of_the_same_class_and_uniform_over_it():
     counts = torch.bincount(found, minlength=50)
     assert counts.min() > 300
     assert counts.max() < 500
+
+
+@pytest.mark.parametrize("augmentation", ["none", "crop", "crop_flip"])
+def test_a_crop_alone_mirrors_nothing(augmentation):
+    ramp = torch.arange(0, 160, 10, dtype=torch.uint8).expand(50, 3, 16, 16).contiguous()
+    data = TrainingSet(ramp, torch.arange(50) % 5)
+    recipe = Recipe(batch_size=50, augmentation=augmentation)
+    (batch,) = epoch_batches(data, recipe, CrossEntropy(), 0)
+    one_by_one = [augmented(image, augmentation, 16, seed) / 255 for seed, image in enumerate(ramp)]
+    for pixels in (batch.pixels, torch.stack(one_by_one)):
+        middle = pixels[:, 0, 8]
+        rising = middle[:, 9] > middle[:, 6]
+        assert rising.all() == (augmentation != "crop_flip")
+        assert rising.any()
+        assert torch.equal(middle[:, 8], middle[:1, 8].expand(50)) == (augmentation == "none")
 
 
 def test_a_method_gets_the_views_and_partners_that_it_asks_for():

@@ -66,6 +66,15 @@ def test_milestones_can_be_given():
         (Recipe(sd_dropout=1.0, seed=3), "cifar100-resnet18-ce-sdd1-seed3"),
         (Recipe(method="cs-kd", sd_dropout=0.1), "cifar100-resnet18-cs_kd-sdd0.1-seed0"),
         (Recipe(arch="nets/mine.py:net"), "cifar100-nets_mine.py_net-ce-seed0"),
+        (Recipe(epochs=15, batch_size=64, augmentation="none"), "cifar100-resnet18-ce-seed0"),
+        (
+            Recipe(method="dml", sd_dropout=0.1, method_options={"sdd": "plain"}, seed=1),
+            "cifar100-resnet18-dml-sdd0.1-sddplain-seed1",
+        ),
+        (
+            Recipe(drop=0.3, direction="forward", hidden_layers=1, validation=5000),
+            "cifar100-resnet18-ce-drop0.3-directionforward-hiddenlayers1-validation5000-seed0",
+        ),
     ],
 )
 def test_a_checkpoint_is_named_after_its_recipe(recipe, name):
@@ -102,6 +111,13 @@ def test_an_impossible_setting_of_a_method_is_refused(method, option, value, mes
     with pytest.raises(InputError) as caught:
         checked(Recipe(method=method, method_options={option: value}))
     assert message in str(caught.value)
+
+
+def test_several_views_want_an_augmentation():
+    with pytest.raises(InputError, match=r"method ddgsd .* 2 augmented views .* choose crop or"):
+        checked(Recipe(method="ddgsd", augmentation="none"))
+    assert checked(Recipe(method="ddgsd", augmentation="crop"))
+    assert checked(Recipe(method="byot", augmentation="none"))
 
 
 def test_the_fields_in_which_recipes_differ_are_named():

@@ -18,6 +18,7 @@ from torch import nn
 from sdd_eval import store
 from sdd_eval.cli import exit_code
 from sdd_eval.records import Card, Recipe
+from sdd_eval.training import making
 from sdd_eval.training.batches import epoch_batches, training_set
 from sdd_eval.training.methods.ddgsd import DistortionGuided
 from sdd_eval.training.methods.sd_dropout import dropped
@@ -145,6 +146,38 @@ def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_imag
     assert sorted(path.name for path in (tmp_path / "two/term").iterdir()) == sorted(
         path.name for path in (tmp_path / "one/term").iterdir()
     )
+
+
+def test_a_training_begun_by_one_process_goes_on_in_two(tmp_path, monkeypatch, capsys):
+    line = f"{WITH_TERM} --epochs 2"
+    write = making.write_state
+
+    def interrupting(place, state):
+        write(place, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "write_state", interrupting)
+        assert exit_code([*line.split(), "--checkpoints", str(tmp_path / "two")]) == 130
+    assert torch.load(tmp_path / "two/term/state.pt", weights_only=True)["processes"] == (1,)
+    by_hand(2, line, tmp_path / "two")
+    alone(line, tmp_path / "one")
+    assert_equal(tmp_path / "one/term", tmp_path / "two/term")
+    assert card(tmp_path / "two/term").provenance["processes"] == [1, 2]
+
+
+def test_two_processes_find_the_losses_of_one_on_photographs_that_stream(tmp_path, write_imagenet):
+    """12 photographs in batches of 5: three rows and two of each, and one of each at the end."""
+    write_imagenet(tmp_path / "data", 18)
+    line = (
+        "train --dataset imagenet --image-size 32 --augmentation resized_crop_flip --method cs-kd "
+        "--sd-dropout 0.1 --arch small_cnn --batch-size 5 --lr 0.01 --epochs 2 --device cpu "
+        f"--threads 1 --name photographs --data-root {tmp_path / 'data'}"
+    )
+    by_hand(2, line, tmp_path / "two")
+    alone(line, tmp_path / "one")
+    assert_equal(tmp_path / "one/photographs", tmp_path / "two/photographs")
+    assert card(tmp_path / "two/photographs").recipe.augmentation == "resized_crop_flip"
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from sdd_eval.training.augmentation import augmented
 from sdd_eval.training.batches import epoch_batches, training_set
 from sdd_eval.training.checkpoints import read_card
 from sdd_eval.training.methods.ce import CrossEntropy
+from sdd_eval.training.processes import Processes
 from sdd_eval.training.recipes import settled
 from sdd_eval.training.train import train
 
@@ -135,6 +136,26 @@ def test_images_without_files_are_cut_and_scaled_too():
     found = epoch_of(images)
     assert found[0].pixels.shape == (5, 3, 16, 16)
     assert not torch.equal(*found[0].views)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_shares_of_a_streamed_batch_are_the_batch_with_its_views_and_partners(birds, count):
+    """16 birds in batches of 5: of the last batch, one image, only the first process has a row."""
+    data = training_set(birds, CPU, RECIPE.augmentation)
+    parts = [
+        list(epoch_batches(data, RECIPE, Greedy(), 1, Processes("cpu", rank, count).rows))
+        for rank in range(count)
+    ]
+    assert [len(share.labels) for share in (part[-1] for part in parts)] == [1] + [0] * (count - 1)
+    for batch, *shares in zip(epoch_of(birds, epoch=1), *parts, strict=True):
+        stacked = [torch.cat(each) for each in zip(*(tensors([s]) for s in shares), strict=True)]
+        for whole, own in zip(tensors([batch]), stacked, strict=True):
+            assert torch.equal(own, whole)
+        for share in shares:
+            assert [len(tensor) for tensor in tensors([share])] == [len(share.rows)] * 4
+            assert torch.equal(kinds(share.partners), share.labels)
+            assert torch.equal(kinds(share.views[1]), share.labels)
+            assert share.total == len(batch.labels)
 
 
 def test_images_that_are_held_out_are_not_streamed(birds):

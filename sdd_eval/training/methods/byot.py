@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.training.bounds import ABOVE_0, BELOW_1, FROM_0, setting
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import distilled, forward, precise
+from sdd_eval.training.methods.passes import forward, kl, log_softmax, precise
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,13 +53,15 @@ class OwnTeacher:
         labels = step.batch.labels
         logits, activations = forward(step.network, step.batch.pixels)
         end = precise(activations["features"]).detach()
+        reference = log_softmax(logits.detach(), self.kd_temperature)
         ces: list[Tensor] = []
         kds: list[Tensor] = []
         distances: list[Tensor] = []
         for layer, branch in step.parts.items():
             feature, guess = map(precise, branch(activations[layer]))
             ces.append(functional.cross_entropy(guess, labels))
-            kds.append(distilled(logits, guess, self.kd_temperature))
+            learned = kl(reference, log_softmax(guess, self.kd_temperature))
+            kds.append(self.kd_temperature**2 * learned)
             distances.append(functional.mse_loss(feature, end))
         terms = {
             "ce": functional.cross_entropy(logits, labels),

@@ -41,7 +41,7 @@ class ConfidencePenalty:
         logits, activations = forward(step.network, step.batch.pixels)
         logs = log_softmax(logits)
         terms = {
-            "ce": functional.cross_entropy(logits, step.batch.labels),
+            "ce": functional.nll_loss(logs, step.batch.labels),
             "negative_entropy": (logs.exp() * logs).sum(dim=1).mean(),
         }
         return Losses(terms, logits, activations, weights={"negative_entropy": self.penalty_weight})

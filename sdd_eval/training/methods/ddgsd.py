@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import distilled, forward, precise
+from sdd_eval.training.methods.passes import forward, mutual, precise
 from sdd_eval.training.rows import batch_mean
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class DistortionGuided:
 
     CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)], teachers without gradient
     + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one pass, so
-    batch norm sees them together. Without augmentation the views are the same and only CE is left.
+    batch norm sees them together.
     """
 
     name: ClassVar[str] = "ddgsd"
@@ -55,8 +55,7 @@ class DistortionGuided:
         means = [batch_mean(precise(seen["features"]), rows) for seen in (first, second)]
         terms = {
             "ce": ces[0] + ces[1],
-            "kd": distilled(one, two, self.kd_temperature)
-            + distilled(two, one, self.kd_temperature),
+            "kd": mutual(one, two, self.kd_temperature),
             "mmd": (means[0] - means[1]).square().sum(),
         }
         weights = {"kd": self.kd_weight, "mmd": self.mmd_weight}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import distilled, forward
+from sdd_eval.training.methods.passes import forward, mutual
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,8 +52,7 @@ class MutualLearning:
         terms = {
             "ce": functional.cross_entropy(one, step.batch.labels),
             "peer_ce": functional.cross_entropy(two, step.batch.labels),
-            "kd": distilled(one, two, self.kd_temperature)
-            + distilled(two, one, self.kd_temperature),
+            "kd": mutual(one, two, self.kd_temperature),
         }
         weights = {"ce": 0.5, "peer_ce": 0.5, "kd": self.kd_weight}
         others = second if self.sdd == "authors" else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sdd_eval.training.bounds import BELOW_1, FROM_0, setting
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import forward, precise
+from sdd_eval.training.methods.passes import precise
 from sdd_eval.training.methods.sd_dropout import dropped
 
 if TYPE_CHECKING:
@@ -46,12 +46,13 @@ class Dropout:
         from torch.nn import functional
 
         labels = step.batch.labels
-        clean, activations = forward(step.network, step.batch.pixels)
-        clean_feature, rows = activations["features"], step.batch.rows
-        feature = dropped(clean_feature, self.rate, step.generator, rows)
-        logits = precise(step.network.classify(feature))
+        activations = step.network.activations(step.batch.pixels)
+        feature = activations["features"]
+        masked = dropped(feature, self.rate, step.generator, step.batch.rows)
+        logits = precise(step.network.classify(masked))
         terms = {"dropped_ce": functional.cross_entropy(logits, labels)}
         if self.variant == "standard":
             return Losses(terms, logits, activations)
+        clean = precise(step.network.classify(feature))
         terms = {"ce": functional.cross_entropy(clean, labels), **terms}
         return Losses(terms, clean, activations, weights={"dropped_ce": self.dropped_weight})

@@ -35,3 +35,9 @@ def distilled(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     """T² · KL(teacher‖student), batch mean, of logits at T; the teacher's gradient is cut."""
     reference = log_softmax(teacher.detach(), temperature)
     return temperature**2 * kl(reference, log_softmax(student, temperature))
+
+
+def mutual(one: Tensor, two: Tensor, temperature: float) -> Tensor:
+    """T² · [KL(one‖two) + KL(two‖one)], batch mean, of logits at T; each teacher's gradient cut."""
+    first, second = log_softmax(one, temperature), log_softmax(two, temperature)
+    return temperature**2 * (kl(first.detach(), second) + kl(second.detach(), first))

@@ -49,8 +49,8 @@ class RDrop:
         rows = step.batch.rows
         passes = [dropped(feature, self.rate, step.generator, rows) for _ in range(2)]
         one, two = precise(step.network.classify(torch.cat(passes))).chunk(2)
-        ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
         log_one, log_two = log_softmax(one), log_softmax(two)
+        ces = [functional.nll_loss(each, step.batch.labels) for each in (log_one, log_two)]
         terms = {
             "dropped_ce": ces[0] + ces[1],
             "consistency": (kl(log_one, log_two) + kl(log_two, log_one)) / 2,
