@@ -44,6 +44,18 @@ _TENSORS = re.compile(
 )
 
 
+#: How files begin that are taken for weights, and what they are.
+SIGNS = {
+    b"version https://git-lfs": "it is a pointer of Git LFS; `git lfs pull` fetches the file",
+    b"<": "it is a page of HTML or XML, as a download that failed leaves",
+    b"{": "it is JSON",
+    b"\x89HDF": "it is HDF5, as Keras writes",
+    b"\x93NUMPY": "it is an array of NumPy",
+    b"\x1f\x8b": "it is packed by gzip; unpack it first",
+    b"BZh": "it is packed by bzip2; unpack it first",
+}
+
+
 @dataclass(frozen=True)
 class Weights:
     """Tensors by name, as the file has them, and the keys below which they lay."""
@@ -89,10 +101,30 @@ def _unpickled(path: Path) -> Any:
                 f"{path} is refused: it wants to run {', '.join(wanted)}; only tensors are read. "
                 "Where it was made, save them alone: torch.save(model.state_dict(), FILE)"
             ) from error
-        cause = str(error).split("\n")[0]
         raise InputError(
-            f"{path} is neither safetensors nor a whole file of torch.save: {cause}"
+            f"{path} is neither safetensors nor a whole file of torch.save: {_cause(path, error)}"
         ) from error
+
+
+def _cause(path: Path, error: Exception) -> str:
+    """What a file seems to be, else what is wrong with it.
+
+    Of torch's words only those of its own readers are kept: a broken pickle has it advise to read
+    the file with all its code.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    for sign, what in SIGNS.items():
+        if start.lstrip().startswith(sign):
+            return what
+    if not start.strip():
+        return "it is empty"
+    if start[257:262] == b"ustar":
+        return "it is a tar archive; unpack it first"
+    said = str(error).split("\n")[0].split(". ")[0]
+    if isinstance(error, RuntimeError) and "weights_only" not in said:
+        return f"it is damaged or cut short ({said})"
+    return "it ends too soon" if isinstance(error, EOFError) else "it is no pickle of tensors"
 
 
 def _unnested(content: Any, path: Path, below: tuple[str, ...]) -> Weights:

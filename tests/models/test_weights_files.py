@@ -1,9 +1,13 @@
 """Weights of other people's: what is read, under which names, and what is refused."""
 
+import gzip
+import io
 import os
 import pickle
 import re
+import zipfile
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -273,12 +277,62 @@ def test_a_whole_module_is_refused_and_its_class_named(tmp_path):
         read_weights(tmp_path / "whole.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}", b"PK\x03\x04 cut"])
-def test_a_file_of_something_else_is_named(tmp_path, content):
+def garbage(seed: int) -> bytes:
+    return np.random.default_rng(seed).bytes(3000)
+
+
+def saved(**options) -> bytes:
+    file = io.BytesIO()
+    torch.save({"fc.weight": torch.arange(600.0)}, file, **options)
+    return file.getvalue()
+
+
+BROKEN = {
+    "nothing": (b"", "it is empty"),
+    "a blank": (b"\n", "it is empty"),
+    "text": (b"no weights", "no pickle of tensors"),
+    "the text that torch takes for a pickle's line": (
+        b"epoch: 3\nloss: 1.0\n",
+        "no pickle of tensors",
+    ),
+    "a page": (b"<!DOCTYPE html><html>404</html>", "a page of HTML"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+    "json": (b'{"fc.weight": [1, 2]}', "JSON"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(90), "HDF5"),
+    "a tar archive": (bytes(257) + b"ustar" + bytes(250), "tar archive"),
+    "an array": (b"\x93NUMPY\x01\x00" + bytes(90), "array of NumPy"),
+    "packed": (gzip.compress(b"weights"), "gzip"),
+    "an open pickle": (b"\x80\x02}", "it ends too soon"),
+    "the start of a zip": (b"PK\x03\x04 cut", "damaged or cut short"),
+    "half a zip": (saved()[: len(saved()) // 2], "damaged or cut short"),
+    "an old file, cut": (
+        saved(_use_new_zipfile_serialization=False)[:-700],
+        "damaged or cut short",
+    ),
+    "zeros": (bytes(4096), "no pickle of tensors"),
+    "noise": (garbage(0), "no pickle of tensors"),
+    "other noise": (garbage(1), "no pickle of tensors"),
+    "letters": (b"e" * 500, "no pickle of tensors"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_file_of_something_else_is_named_in_a_sentence(tmp_path, what):
+    content, expected = BROKEN[what]
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(InputError, match="neither safetensors nor a whole file of torch") as caught:
         read_weights(tmp_path / "file")
     assert "\n" not in str(caught.value)
+    cause = str(caught.value).split("torch.save: ")[1]
+    assert expected in cause
+    assert "weights_only" not in cause
+
+
+def test_a_zip_of_something_else_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
+        archive.writestr("photo.txt", "no weights")
+    with pytest.raises(InputError, match="neither safetensors nor a whole file of torch"):
+        read_weights(tmp_path / "file.pt")
 
 
 def test_a_file_cut_short_or_absent_is_named(tmp_path):
