@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,17 @@ class Operating:
         """How many inliers and outliers there are (…)."""
         return self.inliers[..., -1], self.outliers[..., -1]
 
-    @property
+    @cached_property
     def turned(self) -> Operating:
         """The same with outliers in the place of inliers: how many score at most each threshold."""
         n, m = (total[..., None] for total in self.totals)
         return Operating((m - self.outliers)[..., ::-1], (n - self.inliers)[..., ::-1])
+
+    @cached_property
+    def even(self) -> Operating:
+        """The same with as many outliers as inliers, whatever their numbers."""
+        n, m = (total[..., None] for total in self.totals)
+        return Operating(m * self.inliers, n * self.outliers)
 
 
 def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
@@ -122,7 +129,7 @@ def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], Ope
     inside = np.asarray(positive, dtype=np.float64)[order]
 
     def points(weights: Any) -> Operating:
-        ranked = np.asarray(weights)[:, order].astype(np.float64)
+        ranked = np.asarray(weights).take(order, axis=1).astype(np.float64)
         reached = _reached(ranked, ends)
         inliers = _reached(np.multiply(ranked, inside, out=ranked), ends)
         return Operating(inliers, reached - inliers)
@@ -132,8 +139,11 @@ def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], Ope
 
 def _reached(ranked: Numbers, ends: Counts) -> Numbers:
     """Cumulative weights (k, T) at the last of each tie, after a leading zero."""
-    sums = np.cumsum(ranked, axis=1)[:, ends]
-    return np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)
+    sums = np.zeros((len(ranked), 1 + ranked.shape[1]))
+    np.cumsum(ranked, axis=1, out=sums[:, 1:])
+    if len(ends) == ranked.shape[1]:
+        return sums  # no ties
+    return sums.take(np.append(0, 1 + ends), axis=1)
 
 
 def operating_points(in_scores: Numbers, out_scores: Numbers) -> Operating:
@@ -161,14 +171,14 @@ def _rate_at_95(at: Operating) -> Numbers:
 def _detection_error(at: Operating) -> Numbers:
     """Minimum of ½ (1 − TPR) + ½ FPR."""
     n, m = at.totals
-    wrong = m[..., None] * (n[..., None] - at.inliers) + n[..., None] * at.outliers
-    return np.asarray(wrong.min(axis=-1) / (2 * n * m))
+    told_apart = (at.even.inliers - at.even.outliers).max(axis=-1)
+    return np.asarray((n * m - told_apart) / (2 * n * m))
 
 
 def _detection_error_by_counts(at: Operating) -> Numbers:
     """Minimum of (misses + false alarms) / all."""
     n, m = at.totals
-    return np.asarray((n[..., None] - at.inliers + at.outliers).min(axis=-1) / (n + m))
+    return np.asarray((n - (at.inliers - at.outliers).max(axis=-1)) / (n + m))
 
 
 def _area(at: Operating) -> Numbers:
@@ -187,12 +197,6 @@ def _average_precision(at: Operating) -> Numbers:
     return np.asarray(gained / at.inliers[..., -1])
 
 
-def _prevalence_free(at: Operating) -> Operating:
-    """The same with as many outliers as inliers, whatever their numbers."""
-    n, m = (total[..., None] for total in at.totals)
-    return Operating(m * at.inliers, n * at.outliers)
-
-
 #: Every metric, by its key.
 METRICS: Mapping[str, Callable[[Operating], Numbers]] = {
     "fpr_at_95_tpr": _rate_at_95,
@@ -202,6 +206,6 @@ METRICS: Mapping[str, Callable[[Operating], Numbers]] = {
     "auroc": _area,
     "aupr_in": _average_precision,
     "aupr_out": lambda at: _average_precision(at.turned),
-    "aupr_in_prevalence_free": lambda at: _average_precision(_prevalence_free(at)),
-    "aupr_out_prevalence_free": lambda at: _average_precision(_prevalence_free(at.turned)),
+    "aupr_in_prevalence_free": lambda at: _average_precision(at.even),
+    "aupr_out_prevalence_free": lambda at: _average_precision(at.even.turned),
 }
