@@ -32,6 +32,8 @@ from sdd_eval.store import StoredArrays, key_of, write_atomically
 VERSION = 1
 #: What the folder may hold, in GB, where $SDD_EVAL_CACHE_GB does not say otherwise.
 USUAL_GB = 8.0
+#: Of the folder, what one evaluation of many sets may take.
+SHARE_OF_ONE = 1 / 8
 #: A file that is being written for longer than this was left by a process that is gone (seconds).
 ABANDONED = 86_400
 
@@ -115,6 +117,10 @@ class Outputs:
         with contextlib.suppress(InputError):  # a folder that cannot be written costs time only
             write_atomically(path, lambda file: np.savez(file, **arrays))
             trim(self.folder, most_bytes(), path)
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes of one evaluation leave enough for all others."""
+        return size <= most_bytes() * SHARE_OF_ONE
 
     def _key(self, images: ImageSet) -> str:
         """Of all that determines the numbers but the choice of rows."""

@@ -71,10 +71,11 @@ class Corruption:
         labels, names = subject.labels(), self._chosen(rendering)
         confidence, correct = confidence_and_correct(subject.logits(), labels)
         arrays: Arrays = {CORRECT + CLEAN: correct, CONFIDENCE + CLEAN: confidence.astype("f4")}
-        subject.progress.start(rendering.name, len(names) * len(SEVERITIES) * len(labels))
+        cells = len(names) * len(SEVERITIES)
+        subject.progress.start(rendering.name, cells * len(labels))
         reasons = []
         for name in names:
-            confidences, rights, missing = _seen(subject, rendering, name, labels)
+            confidences, rights, missing = _seen(subject, rendering, name, labels, cells)
             arrays[CONFIDENCE + name], arrays[CORRECT + name] = confidences, rights
             if any(missing):
                 arrays[MISSING + name] = np.tile(missing, (len(labels), 1))
@@ -113,8 +114,10 @@ class Corruption:
         return found
 
 
-def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[np.int64]) -> Seen:
-    """A corruption at its severities; what cannot be read costs its own cell only."""
+def _seen(
+    subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[np.int64], cells: int
+) -> Seen:
+    """A corruption, one of so many cells, at its severities; a broken one costs itself only."""
     confidences = np.full((len(labels), len(SEVERITIES)), np.nan, dtype=np.float32)
     rights = np.zeros(confidences.shape, dtype=bool)
     reasons = [""] * len(SEVERITIES)
@@ -123,7 +126,7 @@ def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[
         try:
             cell = rendering.cell(name, severity)
             _check_fit(cell, subject.data, note)
-            found = subject.kept(note, partial(_looked_at, subject, cell, note))
+            found = subject.kept(note, partial(_looked_at, subject, cell, note, cells))
         except InputError as error:
             reasons[index] = str(error)
             continue
@@ -138,23 +141,25 @@ def _seen(subject: Subject, rendering: CorruptedSet, name: str, labels: NDArray[
     return confidences, rights, reasons
 
 
-def _looked_at(subject: Subject, cell: ImageSet, note: str) -> Arrays:
+def _looked_at(subject: Subject, cell: ImageSet, note: str, cells: int) -> Arrays:
     """`confidence` (n,) float32 and `predicted` class (n,), of the same images as the clean set's.
 
     All stays on the device until the cell is through. NaN where a logit is NaN or infinite.
     """
     import torch
 
+    from sdd_eval.evaluators.looking import cell_logits
+
     sure, classes = [], []
-    with torch.inference_mode():
-        for batch in subject.pixels(cell, subject.indices()):
-            logits = subject.model(batch).double()
+    with torch.no_grad():
+        found = cell_logits(subject, cell, note, cells)
+        for start in range(0, len(found), subject.batch_size):
+            logits = found[start : start + subject.batch_size].double()
             largest = logits.max(dim=1)
             confidence = 1 / (logits - largest.values[:, None]).exp_().sum(dim=1)
             finite = logits.isfinite().all(dim=1)
             sure.append(torch.where(finite, confidence, torch.nan))
             classes.append(largest.indices)
-            subject.progress.advance(len(batch), note)
     return {
         "confidence": torch.cat(sure).float().cpu().numpy(),
         "predicted": torch.cat(classes).cpu().numpy(),

@@ -40,6 +40,9 @@ class Memory(Protocol):
     ) -> None:
         """Remember what a network made of some rows, so many a batch."""
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes of one evaluation leave enough for all others."""
+
     @property
     def recalled(self) -> Sequence[Mapping[str, Any]]:
         """What was recalled so far: which images, and when, on what and how it was computed."""
@@ -69,25 +72,46 @@ def batches(
 
 
 def seen(
-    subject: Subject, images: ImageSet, rows: Rows, *, features: bool, needed: bool = False
+    subject: Subject,
+    images: ImageSet,
+    rows: Rows,
+    *,
+    features: bool,
+    needed: bool = False,
+    keep: bool = True,
+    note: str = "",
 ) -> Seen:
     """Logits of some rows of a set, on the device; their features too, if they are asked for.
 
-    `needed`: features must be there, if the network has any; else they are only kept.
+    `needed`: features must be there, if the network has any; else they are only kept. `keep`: what
+    is computed now is remembered. `note` is for the progress.
     """
     if not len(rows):
         raise InputError(f"{images.name} has no images")
     known = _recalled(subject, images, rows, needed)
     if known:
-        subject.progress.advance(len(rows))
+        subject.progress.advance(len(rows), note)
         return known
     collected, start = _Collected(len(rows), features), 0
     for pixels in subject.pixels(images, rows):
         collected.add(slice(start, start + len(pixels)), Batch(subject.model, pixels).computed)
         start += len(pixels)
-        subject.progress.advance(len(pixels))
-    _keep(subject, images, rows, collected)
+        subject.progress.advance(len(pixels), note)
+    if keep:
+        _keep(subject, images, rows, collected)
     return collected.seen()
+
+
+def cell_logits(subject: Subject, cell: ImageSet, note: str, cells: int) -> torch.Tensor:
+    """Logits (n, classes) on the device of one of so many renderings of the test set.
+
+    They are shared as all others are, but only kept where those of all renderings together have
+    room: 75 of CIFAR-100's are 300 MB, and of ImageNet's they would drive out all else.
+    """
+    rows = subject.indices()
+    size = 4 * cells * len(rows) * subject.spec.classes
+    keep = subject.memory is not None and subject.memory.has_room(size)
+    return seen(subject, cell, rows, features=False, keep=keep, note=note).logits
 
 
 def _part(known: Callable[[], Seen | None], rows: slice) -> Seen | None:

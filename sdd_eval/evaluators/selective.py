@@ -23,7 +23,7 @@ from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats, Weights
 
 if TYPE_CHECKING:
-    from sdd_eval.data.images import ImageSet
+    from sdd_eval.data.dataset import CorruptedSet
     from sdd_eval.evaluators.subject import Arrays, Subject
 
 #: What each score is, to stand beside the numbers that it gave.
@@ -70,15 +70,13 @@ class Selective:
                 no rendering of the test set.
         """
         labels = subject.labels()
-        correct, scores = _looked_at(subject, subject.data, labels, subject.data.name)
+        correct, scores = _scored(subject.logits(), labels)
         arrays: Arrays = {"correct": correct, "scores": scores}
         if self.corrupted:
             rendering = subject.corrupted(self.corrupted)
             for name in rendering.corruptions:
                 cells = [
-                    _looked_at(
-                        subject, rendering.cell(name, severity), labels, f"{name} {severity}"
-                    )
+                    _scored(_logits_of(subject, rendering, name, severity), labels)
                     for severity in SEVERITIES
                 ]
                 arrays[f"correct{CELL}{name}"] = np.stack([right for right, _ in cells], axis=1)
@@ -108,16 +106,27 @@ class Selective:
 Cells = Mapping[Any, tuple[NDArray[Any], NDArray[Any]]]
 
 
-def _looked_at(
-    subject: Subject, images: ImageSet, labels: NDArray[np.int64], note: str
+def _logits_of(
+    subject: Subject, rendering: CorruptedSet, name: str, severity: int
+) -> NDArray[np.float32]:
+    """Logits (n, classes) of one rendering of the test set."""
+    from sdd_eval.evaluators.looking import cell_logits
+
+    cell, clean, note = rendering.cell(name, severity), subject.data, f"{name} {severity}"
+    if len(cell) != len(clean):
+        raise InputError(f"{note} has {len(cell)} images, {clean.name} has {len(clean)}")
+    if cell.labels is not None and not np.array_equal(cell.labels, clean.labels):  # type: ignore[arg-type]
+        raise InputError(f"the labels of {cell.name} are not those of {clean.name}")
+    subject.progress.start(note, len(subject.indices()))
+    cells = len(rendering.corruptions) * len(SEVERITIES)
+    logits: NDArray[np.float32] = cell_logits(subject, cell, note, cells).cpu().numpy()
+    return logits
+
+
+def _scored(
+    logits: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """What is right (n,), and the scores (n, 4), of the test set or one rendering of it."""
-    clean = subject.data
-    if len(images) != len(clean):
-        raise InputError(f"{note} has {len(images)} images, {clean.name} has {len(clean)}")
-    if images.labels is not None and not np.array_equal(images.labels, clean.labels):  # type: ignore[arg-type]
-        raise InputError(f"the labels of {images.name} are not those of {clean.name}")
-    logits = subject.logits(images, note, subject.indices())
+    """What is right (n,), and the scores (n, 4), of logits (n, classes)."""
     correct: NDArray[np.bool_] = logits.argmax(axis=1) == labels
     return correct, confidence_scores(logits)
 

@@ -21,6 +21,7 @@ from sdd_eval.data.subsets import subset
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluation.outputs import Outputs, entries, outputs_folder, trim
+from sdd_eval.evaluators.corruption import Corruption
 from sdd_eval.evaluators.odin import Odin
 from sdd_eval.evaluators.ood import Ood
 from sdd_eval.evaluators.selective import Selective
@@ -411,3 +412,44 @@ def test_no_images_are_one_line(counting, images_of):
     subject = Subject(counting, SPEC, images_of(5))
     with pytest.raises(InputError, match="noise has no images"):
         seen(subject, subject.data, np.arange(0), features=True)
+
+
+@pytest.fixture
+def corrupted(images_of):
+    """A corrupted rendering of 50 images whose cells are told apart by their content."""
+    clean = images_of(50)
+
+    class Shifted:
+        name, fingerprint, origin, frost = "noise_c", "made", "made here", "synthetic"
+        corruptions = ("fog", "snow")
+
+        def cell(self, corruption, severity):
+            moved = np.roll(clean.images, severity + 10 * (corruption == "fog"), axis=0)
+            content = f"{corruption} {severity}"
+            return replace(clean, images=moved, fingerprint=content, name=content, _on_device={})
+
+    return clean, Shifted()
+
+
+def test_corrupted_images_are_looked_at_once_for_all_evaluators(
+    counting, looked, corrupted, monkeypatch
+):
+    clean, rendering = corrupted
+    monkeypatch.setattr("sdd_eval.data.catalogue.load_corrupted", lambda *_, **__: rendering)
+    evaluators = Corruption("noise_c", ("fog", "snow")), Selective("noise_c")
+    plain = [looked(counting, each, clean, cache=None) for each in evaluators]
+    assert [seen for _, seen in plain] == [11 * 50, 11 * 50]
+    kept = [looked(counting, each, clean) for each in evaluators]
+    assert [seen for _, seen in kept] == [11 * 50, 11 * PROBE]
+    for (run, _), (without, _) in zip(kept, plain, strict=True):
+        assert run.measurements == without.measurements
+
+
+def test_renderings_that_would_drive_out_all_else_are_not_kept(
+    counting, looked, corrupted, monkeypatch, tmp_path
+):
+    clean, rendering = corrupted
+    monkeypatch.setattr("sdd_eval.data.catalogue.load_corrupted", lambda *_, **__: rendering)
+    monkeypatch.setenv("SDD_EVAL_CACHE_GB", "6e-5")  # ten cells of 50 × 4 logits are 8 kB of 60
+    looked(counting, Corruption("noise_c", ("fog", "snow")), clean)
+    assert [each.images for each in entries(tmp_path / "kept")] == ["noise"]
