@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sdd_eval.data.held_out import PartImages
 from sdd_eval.data.images import ImageSet
+from sdd_eval.evaluation.folded import FoldedNetwork, folded, in_provenance, networks_of
 from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.machine import device_and_threads, versions
 from sdd_eval.evaluation.outputs import Outputs, network_parts
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from sdd_eval.models.folding import Folding
-
-#: How many images, spread over the test set, folding is tried on.
-TRIED = 16
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,10 @@ def run(
     evaluator = inputs.evaluator
     begun = time.perf_counter()
     with arithmetic(tf32=request.tf32), explained(request.batch_size):
-        model, folding = _folded(examined.model, inputs.data, request)
+        model, folding = folded(examined.model, inputs.data, request)
         subject = _subject(examined, model, folding, inputs, request, progress)
-        subject = dataclasses.replace(subject, pieces=pieces)
+        networks = networks_of(inputs.networks, inputs.data, request)
+        subject = dataclasses.replace(subject, pieces=pieces, networks=networks)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
     return Run(
@@ -82,8 +79,8 @@ def run(
         n=len(subject.indices()),
         measurements=measurements,
         provenance={
-            **_looked_at(examined, subject, inputs),
-            "folding": {"asked": request.fold, **encode(folding)},
+            **_looked_at(examined, subject, inputs, networks),
+            "folding": in_provenance(folding, request),
             **({"recalled": list(subject.memory.recalled)} if subject.memory else {}),
             "scored_against": inputs.scored_against,
             "versions": versions(),
@@ -99,19 +96,6 @@ def run(
         },
         arrays=arrays,
     )
-
-
-def _folded(
-    model: torch.nn.Module, images: ImageSet, request: Request
-) -> tuple[torch.nn.Module, Folding]:
-    """The network with its batch norms folded, if that is asked for and changes nothing."""
-    from sdd_eval.models.folding import Folding, fold
-
-    if not request.fold:
-        return model, Folding()
-    rows = np.unique(np.linspace(0, len(images) - 1, TRIED).astype(np.int64))
-    pixels = next(iter(images.batches(TRIED, rows, request.device))).float().div_(255)
-    return fold(model, pixels)
 
 
 def _subject(
@@ -132,7 +116,6 @@ def _subject(
         spec=examined.spec,
         data=inputs.data,
         sets=inputs.sets,
-        networks=inputs.networks,
         card=examined.card,
         device=request.device,
         batch_size=request.batch_size,
@@ -143,14 +126,18 @@ def _subject(
     )
 
 
-def _looked_at(examined: Examined, subject: Subject, inputs: Inputs) -> dict[str, Any]:
+def _looked_at(
+    examined: Examined, subject: Subject, inputs: Inputs, networks: Mapping[str, FoldedNetwork]
+) -> dict[str, Any]:
     """How the network was trained and what it is, which data it saw, and what beside it."""
     card = examined.card
+    told = inputs.compared.items()
+    beside = {name: {**each, "folding": networks[name].found} for name, each in told}
     return {
         "card": encode(card.recipe) if card and card.recipe else None,
         "model": encode(examined.spec),
         "data": _data_provenance(subject.data, inputs.sets),
-        **({"networks": inputs.compared} if inputs.networks else {}),
+        **({"networks": beside} if beside else {}),
     }
 
 

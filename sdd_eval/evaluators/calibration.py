@@ -11,20 +11,16 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
-from sdd_eval.evaluators.fitting import on_validation
+from sdd_eval.evaluators.fitting import interval_of, on_validation
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
-from sdd_eval.metrics.temperature import (
-    HIGHEST,
-    LOWEST,
-    CrossFitted,
-    FittedTemperature,
-    cross_fitted,
-)
+from sdd_eval.metrics.temperature import HIGHEST, LOWEST, CrossFitted, cross_fitted
+from sdd_eval.metrics.weighted_calibration import weighted_bin_confidence
 from sdd_eval.records import Measurement
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.wilson import wilson
 
 if TYPE_CHECKING:
@@ -33,6 +29,8 @@ if TYPE_CHECKING:
 #: What stands in `at` of a number after temperature scaling; before it there is nothing.
 CROSS_FITTED = {"temperature": "cross-fitted"}
 VALIDATED = {"temperature": "validation"}
+#: Resamples of fewer images vary too little for an interval of a bin's mean confidence.
+FEWEST_IN_A_BIN = 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Calibration:
     """Calibration errors, NLL and Brier score, as the network is and after temperature scaling."""
 
     name: ClassVar[str] = "calibration"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     held_out: str = collects("", loads="validation")
     """What T is fitted on: the checkpoint's validation images if it has any; none: crosswise."""
@@ -52,7 +50,8 @@ class Calibration:
     def collect(self, subject: Subject) -> Arrays:
         """`logits` (n, classes) float32 and `labels` (n,); with validation images `temperature`.
 
-        That is the T, one for all images (n,), that fits the validation images best.
+        That is the T, one for all images (n,), that fits the validation images best, and
+        `temperature_error` (n,) the standard error of its logarithm.
 
         Raises:
             InputError: fewer than one bin.
@@ -62,15 +61,17 @@ class Calibration:
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.held_out:
-            temperature = on_validation(subject, self.held_out).value
-            arrays["temperature"] = np.full(len(labels), temperature)
+            fitted = on_validation(subject, self.held_out)
+            arrays["temperature"] = np.full(len(labels), fitted.value)
+            arrays["temperature_error"] = np.full(len(labels), fitted.error)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """The rows of `calibration_errors`, the bins, and the same errors after scaling.
 
-        Of every bin, from 1 to M: `bin_count`, `bin_confidence`, `bin_accuracy`, and
-        `bin_accuracy_calibrated` with the interval in which chance leaves a calibrated model's.
+        Of every bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
+        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval in which
+        chance leaves a calibrated model's.
         After scaling the errors again, and `temperature_fitted`: `at` temperature "validation", or
         without validation images "cross-fitted" (from two images on), with the T of each half.
         Bins are those of the network as it is.
@@ -85,13 +86,13 @@ class Calibration:
         if "temperature" in arrays:
             scaled, how = logits / arrays["temperature"][:, None], _validated(arrays["temperature"])
             found += calibration_errors(scaled, labels, bins, how, VALIDATED, intervals)
-            found.append(_measured_temperature(arrays["temperature"]))
+            found.append(_measured_temperature(arrays, intervals.level))
         elif len(labels) > 1:
             scaling = cross_fitted(logits, labels)
             how = _how(scaling)
             scaled = scaling.logits
             found += calibration_errors(scaled, labels, bins, how, CROSS_FITTED, intervals)
-            found += _temperatures(scaling)
+            found += _temperatures(scaling, intervals.level)
         return found
 
     def _bins(self, logits: NDArray[Any], labels: NDArray[Any]) -> Iterator[Measurement]:
@@ -99,14 +100,25 @@ class Calibration:
         confidence, correct = confidence_and_correct(logits, labels)
         found = reliability_bins(confidence, correct, self.bins)
         chance = calibrated_ece(confidence, self.bins, level=LEVEL)
-        return _of_bins(found, chance, equal_width(self.bins, "T = 1"), self.intervals.level)
+        sure = self.intervals.replicates(
+            weighted_bin_confidence(confidence, self.bins), len(confidence), confidence.size
+        )
+        protocol = equal_width(self.bins, "T = 1")
+        return _of_bins(found, chance, sure, protocol, self.intervals)
 
 
 def _of_bins(
-    found: ReliabilityBins, chance: CalibratedEce, protocol: str, level: float
+    found: ReliabilityBins,
+    chance: CalibratedEce,
+    sure: Floats,
+    protocol: str,
+    intervals: Intervals,
 ) -> Iterator[Measurement]:
-    """What is measured of each bin; of an empty one only that it is empty."""
-    bins = len(found.count)
+    """What is measured of each bin; of an empty one only that it is empty.
+
+    `sure` (resamples, bins) are mean confidences in resamples of the images.
+    """
+    bins, mean = len(found.count), f"{protocol}; with an interval from {FEWEST_IN_A_BIN} images on"
     simulated = (
         f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
         f"with these confidences lies in {100 * LEVEL:g} % of {DRAWS:,} simulations, seed 0, "
@@ -118,9 +130,12 @@ def _of_bins(
         yield Measurement("bin_count", float(count), "images", at, protocol)
         if count:
             confidence, accuracy = float(found.confidence[index]), float(found.accuracy[index])
-            yield Measurement("bin_confidence", confidence, "fraction", at, protocol)
+            number = Measurement("bin_confidence", confidence, "fraction", at, mean)
+            if count >= FEWEST_IN_A_BIN:
+                number = beside(number, intervals.basic(confidence, sure[:, index]))
+            yield number
             number = Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
-            yield beside(number, wilson(round(accuracy * count), count, level))
+            yield beside(number, wilson(round(accuracy * count), count, intervals.level))
             yield Measurement(
                 metric="bin_accuracy_calibrated",
                 value=confidence,
@@ -135,32 +150,33 @@ def _of_bins(
 
 def _validated(temperature: NDArray[Any]) -> str:
     """Temperature scaling by validation images in words."""
-    value = float(temperature[0])
-    fitted = FittedTemperature(value, at_bound=value in (LOWEST, HIGHEST))
-    return f"{_fit(fitted)}, on validation images held out of training"
+    return f"{_fit(float(temperature[0]))}, on validation images held out of training"
 
 
-def _measured_temperature(temperature: NDArray[Any]) -> Measurement:
+def _measured_temperature(arrays: Mapping[str, NDArray[Any]], level: float) -> Measurement:
     """The temperature that the validation images gave."""
-    how = _validated(temperature)
-    return Measurement("temperature_fitted", float(temperature[0]), "number", VALIDATED, how)
+    value, error = (float(arrays[name][0]) for name in ("temperature", "temperature_error"))
+    how = _validated(arrays["temperature"])
+    number = Measurement("temperature_fitted", value, "number", VALIDATED, how)
+    return beside(number, interval_of(value, error, level))
 
 
 def _how(scaling: CrossFitted) -> str:
     """Temperature scaling in words; the report strips the fitted values from these."""
     return (
         "T cross-fitted: of two seeded halves of the images each is scaled with the other's, "
-        f"the first's {_fit(scaling.first)}, the second's {_fit(scaling.second)}"
+        f"the first's {_fit(scaling.first.value)}, the second's {_fit(scaling.second.value)}"
     )
 
 
-def _fit(fitted: FittedTemperature) -> str:
-    bound = ", a bound of the range" if fitted.at_bound else ""
-    return f"T = {fitted.value:.4g}{bound}, fitted by NLL within [{LOWEST:g}, {HIGHEST:g}]"
+def _fit(value: float) -> str:
+    bound = ", a bound of the range" if value in (LOWEST, HIGHEST) else ""
+    return f"T = {value:.4g}{bound}, fitted by NLL within [{LOWEST:g}, {HIGHEST:g}]"
 
 
-def _temperatures(scaling: CrossFitted) -> Iterator[Measurement]:
+def _temperatures(scaling: CrossFitted, level: float) -> Iterator[Measurement]:
     """The temperature of each half, by which the other half's logits are divided."""
     for half, fitted in (("first", scaling.first), ("second", scaling.second)):
-        protocol = f"{_fit(fitted)}, on one seeded half of the images to scale the other"
-        yield Measurement("temperature_fitted", fitted.value, "number", {"half": half}, protocol)
+        protocol = f"{_fit(fitted.value)}, on one seeded half of the images to scale the other"
+        number = Measurement("temperature_fitted", fitted.value, "number", {"half": half}, protocol)
+        yield beside(number, interval_of(fitted.value, fitted.error, level))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.metrics.temperature import HIGHEST, LOWEST, FittedTemperature, fit_temperature
+from sdd_eval.statistics.interval import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,3 +41,18 @@ def fitted_words(temperature: float, held_out: bool) -> str:
     of_test = "to these images' clean logits"
     where = "on validation images held out of training" if held_out else of_test
     return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
+
+
+def interval_of(temperature: float, error: float, level: float) -> Interval:
+    """The interval of a temperature with a standard error of log T; NaN where there is none.
+
+    >>> found = interval_of(2.0, 0.1, 0.95)
+    >>> round(found.low, 3), round(found.high, 3)
+    (1.644, 2.433)
+    """
+    from scipy.special import ndtri
+
+    with np.errstate(over="ignore"):
+        far = np.exp(ndtri(0.5 + level / 2) * error)
+    low, high = np.clip([temperature / far, temperature * far], LOWEST, HIGHEST).tolist()
+    return Interval(low, high, level, "normal interval of log T, sandwich standard error")

@@ -5,24 +5,31 @@ Source: Guo et al. (2017), "On calibration of modern neural networks".
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Numbers, class_indices
-from sdd_eval.metrics.logits import blocks, logit_matrix
+from sdd_eval.metrics.logits import Matrix, blocks, logit_matrix
 
 LOWEST, HIGHEST = 0.05, 20.0
 
 
 @dataclass(frozen=True)
 class FittedTemperature:
-    """A temperature, and whether it is a bound of the range rather than a minimum within."""
+    """A temperature, and whether it is a bound of the range rather than a minimum within.
+
+    `error` is the standard error of log T over new images, NaN where there is no minimum.
+    """
 
     value: float
     at_bound: bool
+    error: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,8 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
 
     def slope(inverse: float) -> float:
-        total = 0.0
-        for rows, block in blocks(values):
-            block -= block.max(axis=1, keepdims=True)
-            weight = np.exp(block * inverse)
-            own = np.take_along_axis(block, truth[rows, None], axis=1)[:, 0]
-            expected = (weight * block).sum(axis=1) / weight.sum(axis=1)
-            total += float((expected - own).sum())
-        return total / len(values)
+        slopes = (each for each, _, _ in _slopes(values, truth, inverse))
+        return sum(float(each.sum()) for each in slopes) / len(values)
 
     at_highest, at_lowest = slope(1 / HIGHEST), slope(1 / LOWEST)
     if at_highest == at_lowest == 0:
@@ -73,7 +74,35 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
         return FittedTemperature(HIGHEST, at_bound=True)
     if at_lowest <= 0:
         return FittedTemperature(LOWEST, at_bound=True)
-    return FittedTemperature(1 / brentq(slope, 1 / HIGHEST, 1 / LOWEST, xtol=1e-10), False)
+    inverse = brentq(slope, 1 / HIGHEST, 1 / LOWEST, xtol=1e-10)
+    return FittedTemperature(1 / inverse, False, _error_of_log(values, truth, inverse))
+
+
+def _slopes(
+    values: Matrix, truth: NDArray[np.int64], inverse: float
+) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+    """Block by block each loss's slope by 1/T, Σ p_j z_j − z_y, with p before its sum, and z."""
+    for rows, block in blocks(values):
+        block -= block.max(axis=1, keepdims=True)
+        weight = np.exp(block * inverse)
+        own = np.take_along_axis(block, truth[rows, None], axis=1)[:, 0]
+        expected = (weight * block).sum(axis=1) / weight.sum(axis=1)
+        yield expected - own, weight, block
+
+
+def _error_of_log(values: Matrix, truth: NDArray[np.int64], inverse: float) -> float:
+    """Standard error of log T at the minimum, however far from calibrated the network stays.
+
+    It is that of 1/T over 1/T: the root of the slopes' squares, over the curvature Σ Var_p(z), the
+    sandwich of White (1982), "Maximum likelihood estimation of misspecified models".
+    """
+    squares = curvature = 0.0
+    for slopes, weight, block in _slopes(values, truth, inverse):
+        chance = weight / weight.sum(axis=1, keepdims=True)
+        apart = block - (chance * block).sum(axis=1, keepdims=True)
+        curvature += float((chance * apart**2).sum())
+        squares += float((slopes**2).sum())
+    return math.sqrt(squares) / (curvature * inverse) if curvature else math.nan
 
 
 def cross_fitted(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:

@@ -62,6 +62,22 @@ def weighted_ece(confidence: Any, correct: Any, bins: int = 10) -> Errors:
     return lambda weights: expected_gap(sums(weights))
 
 
+def weighted_bin_confidence(confidence: Any, bins: int = 10) -> Errors:
+    """Mean confidence of each bin of `reliability_bins` (k, M), NaN where it is empty.
+
+    >>> weighted_bin_confidence([0.75, 0.95], 2)(np.array([[1, 1], [2, 0]])).round(2).tolist()
+    [[nan, 0.85], [nan, 0.75]]
+    """
+    sums = weighted_bin_sums(confidence, np.zeros(len(confidence)), bins)
+
+    def means(weights: Any) -> Numbers:
+        found = sums(weights)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(found.confidence / found.count)
+
+    return means
+
+
 def weighted_adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> Errors:
     """`adaptive_ece`, (k,). Weights are whole numbers.
 

@@ -162,7 +162,14 @@ def origins(found: Found, outliers: Any = None) -> str:
         return "unknown"
     own = test_set_of(found)
     named = [name for name in data if outliers not in data or name in (own, outliers)]
+    # A network that held images out is measured on the same ones as one that did not.
+    aside = [n for n in named if n != own and n.endswith("_validation") and _is_own(data[n])]
+    named = [name for name in named if name not in aside]
     return "; ".join(f"{name}: {_origin(data[name])}" for name in named)
+
+
+def _is_own(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and bool(entry.get("own"))
 
 
 def _origin(entry: Any) -> str:

@@ -117,3 +117,39 @@ def test_one_class_in_the_labels_and_huge_logits_are_scored():
     logits = 1e4 * np.random.default_rng(0).choice([-1, 1], (40, 3)).astype(np.float32)
     for each in Calibration().score({"logits": logits, "labels": np.zeros(40, int)}):
         assert np.isfinite(each.value)
+
+
+def test_a_fitted_temperature_has_an_interval_that_tightens_with_more_images(arrays):
+    def widths(n):
+        part = {name: values[:n] for name, values in arrays.items()}
+        found = [m for m in Calibration().score(part) if m.metric == "temperature_fitted"]
+        assert all(m.low < m.value < m.high and "new images" in m.interval for m in found)
+        return np.mean([m.high - m.low for m in found])
+
+    assert widths(3000) == pytest.approx(widths(300) / np.sqrt(10), rel=0.25)
+    sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
+    at_bound = [m for m in Calibration().score(sure) if m.metric == "temperature_fitted"]
+    assert [m.low for m in at_bound] == [None, None]
+
+
+def test_the_error_of_a_temperature_is_what_resampling_shows(arrays):
+    random, logits, labels = (
+        np.random.default_rng(0),
+        arrays["logits"][:400],
+        arrays["labels"][:400],
+    )
+    drawn = [random.integers(400, size=400) for _ in range(200)]
+    again = [np.log(fit_temperature(logits[rows], labels[rows]).value) for rows in drawn]
+    assert fit_temperature(logits, labels).error == pytest.approx(np.std(again), rel=0.15)
+
+
+def test_a_bins_mean_confidence_has_an_interval_where_there_are_enough_images(arrays):
+    found = Calibration().score(arrays)
+    count = {m.at["bin"]: m.value for m in found if m.metric == "bin_count"}
+    sure = [m for m in found if m.metric == "bin_confidence"]
+    enough = [m for m in sure if count[m.at["bin"]] >= 20]
+    assert 1 < len(enough) < len(sure)
+    for m in enough:
+        assert (m.at["bin"] - 1) / 10 <= m.low < m.value < m.high <= m.at["bin"] / 10
+        assert m.high - m.low < 0.1 * 4 / np.sqrt(12 * count[m.at["bin"]]) * 1.5
+    assert all(m.low is None for m in sure if m not in enough)
