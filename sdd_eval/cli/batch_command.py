@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     study = read_study(study_file(flags.study), small=flags.small, seeds=flags.seeds)
     places = _places(flags, study, device)
     planned = plan(jobs_of(study), places)
-    print(f"{study.name}: {study.title}")
+    print(": ".join(filter(None, (study.name, study.title))))
     for line in warnings(study):
         print(f"note: {line}")
     if flags.dry_run:

@@ -19,6 +19,9 @@ from sdd_eval.store import plain_name
 if TYPE_CHECKING:
     import pandas
 
+#: A row of a CSV file: plain numbers, differences as fractions.
+Row = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -52,10 +55,12 @@ def run_claims(arguments: Sequence[str]) -> int:
     found = dict(_of_studies(folders)) if folders else {}
     if flags.cost:
         found = {"cost": _costs(flags), **found}
+    for line in _warnings(folders):
+        print(f"note: {line}")
     into = (folders[0] if len(folders) == 1 else flags.reports) / "paper"
     for name, rows in found.items():
         print(f"\n{TITLES[name]}")
-        print(_printed(rows) if rows else f"nothing measured: {MISSING[name]}")
+        print(_printed(name, rows) if rows else f"nothing measured: {MISSING[name]}")
         _write(into / f"claims-{name}.csv", rows)
     print(f"\n{into}: each as CSV")
     return 0
@@ -72,11 +77,25 @@ MISSING = {
 }
 
 
-def _printed(rows: Sequence[Mapping[str, Any]]) -> str:
-    return table([list(row.values()) for row in rows], list(rows[0]))
+def _warnings(folders: Sequence[Path]) -> list[str]:
+    """What a reader of the studies' numbers must know, such as what stands for the paper's sets."""
+    from sdd_eval.batch.study import read_study_record
+
+    records = [read_study_record(folder) for folder in folders]
+    return list(dict.fromkeys(line for each in records if each for line in each.warnings))
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _printed(name: str, rows: Sequence[Row]) -> str:
+    """The rows as a terminal shows them."""
+    shown = {"cost": _cost_shown, "variance": _variance_shown, "corruptions": _corruption_shown}
+    told = [shown[name](row) for row in rows]
+    lines = [table([list(each.values()) for each in told], list(told[0]))]
+    if name == "corruptions":
+        lines += _won_and_lost(rows)
+    return "\n".join(lines)
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
     import pandas
 
     from sdd_eval.report.csvfile import to_csv
@@ -85,7 +104,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, to_csv(pandas.DataFrame(rows)))
 
 
-def _costs(flags: Flags) -> list[dict[str, Any]]:
+def _costs(flags: Flags) -> list[Row]:
     """Every method, alone and with the SD-Dropout term."""
     device = prepared(flags.work)
     from sdd_eval.records import ModelSpec, decode
@@ -105,19 +124,33 @@ def _costs(flags: Flags) -> list[dict[str, Any]]:
     base = found[0]
     return [
         {
-            "method": each.recipe.method + (" + sdd" if each.recipe.sd_dropout else ""),
-            "images/s": f"{each.images_per_second:.1f}",
-            "× CE": f"{each.images_per_second / base.images_per_second:.2f}",
-            f"MiB {each.memory_is}": f"{each.memory / 2**20:.1f}",
-            "× CE ": f"{each.memory / base.memory:.2f}",
-            "parameters trained": f"{each.trained_parameters:,}",
-            "exported": f"{each.exported_parameters:,}",
+            "method": each.recipe.method,
+            "sd_dropout": each.recipe.sd_dropout,
+            "images_per_second": each.images_per_second,
+            "images_per_second_over_ce": each.images_per_second / base.images_per_second,
+            "memory_bytes": each.memory,
+            "memory_is": each.memory_is,
+            "memory_over_ce": each.memory / base.memory,
+            "trained_parameters": each.trained_parameters,
+            "exported_parameters": each.exported_parameters,
         }
         for each in found
     ]
 
 
-def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _cost_shown(row: Row) -> dict[str, str]:
+    return {
+        "method": row["method"] + (" + sdd" if row["sd_dropout"] else ""),
+        "images/s": f"{row['images_per_second']:.1f}",
+        "× CE": f"{row['images_per_second_over_ce']:.2f}",
+        f"MiB {row['memory_is']}": f"{row['memory_bytes'] / 2**20:.1f}",
+        "× CE ": f"{row['memory_over_ce']:.2f}",
+        "parameters trained": f"{row['trained_parameters']:,}",
+        "exported": f"{row['exported_parameters']:,}",
+    }
+
+
+def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[Row]]]:
     """What the runs of studies say of the variance over masks, and of corruptions."""
     from sdd_eval.report.collect import collect
     from sdd_eval.report.comparisons import comparisons
@@ -132,9 +165,8 @@ def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[dict[str, A
     yield "corruptions", corruptions
 
 
-def _variance(results: pandas.DataFrame) -> Iterator[dict[str, Any]]:
+def _variance(results: pandas.DataFrame) -> Iterator[Row]:
     """A row a group and set of images."""
-    from sdd_eval.report.numbers import exact
     from sdd_eval.report.summary import summarise
 
     rows = summarise(results[results["evaluator"] == "mask_variance"])
@@ -143,19 +175,33 @@ def _variance(results: pandas.DataFrame) -> Iterator[dict[str, Any]]:
     for row in relative.to_dict("records"):
         inside = row["outliers"] is None or row["outliers"] != row["outliers"]
         place = ratios[(ratios["group"] == row["group"]) & (ratios["outliers"] == row["outliers"])]
-        ratio = math.nan if inside or place.empty else float(place["mean"].iloc[0])
+        known = not inside and not place.empty
         yield {
             "images": row["test_set"] if inside else row["outliers"],
             "method": row["group"],
-            "relative variance": exact(row["mean"], row["std"], row["n"]),
-            "absolute, × test set": "" if inside else f"{ratio:.2f}",
+            "relative_variance": row["mean"],
+            "std": row["std"],
+            "networks": row["n"],
+            "variance_over_test_set": float(place["mean"].iloc[0]) if known else math.nan,
         }
+
+
+def _variance_shown(row: Row) -> dict[str, str]:
+    from sdd_eval.report.numbers import exact
+
+    ratio = row["variance_over_test_set"]
+    return {
+        "images": row["images"],
+        "method": row["method"],
+        "relative variance": exact(row["relative_variance"], row["std"], row["networks"]),
+        "absolute, × test set": "" if math.isnan(ratio) else f"{ratio:.2f}",
+    }
 
 
 def _corruptions(
     results: pandas.DataFrame, arrays: Mapping[str, Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """A row a corruption and group, against plain cross-entropy; then how many are won and lost."""
+) -> Iterator[Row]:
+    """A row a corruption and group, against plain cross-entropy."""
     from sdd_eval.paper.wins import corruptions_won
 
     rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
@@ -165,20 +211,36 @@ def _corruptions(
         return
     for group, own in rows[~rows["group"].isin(set(plain["group"]))].groupby("group", sort=False):
         other = [arrays[name] for name in dict.fromkeys(own["run"])]
-        found = corruptions_won(base, other)
-        for each in found:
+        for each in corruptions_won(base, other):
             yield {
                 "method": group,
                 "corruption": each.corruption,
-                "difference": f"{100 * each.difference:+.2f}".replace("-", "−"),
-                "95 %": f"{100 * each.interval.low:.2f} … {100 * each.interval.high:.2f}",
-                "": each.result,
+                "difference": each.difference,
+                "low": each.interval.low,
+                "high": each.interval.high,
+                "result": each.result,
+                "networks_base": len(base),
+                "networks": len(other),
             }
-        count = {word: sum(each.result == word for each in found) for word in ("won", "lost")}
-        yield {
-            "method": group,
-            "corruption": f"of {len(found)}",
-            "difference": "",
-            "95 %": f"{len(base)} against {len(other)} networks",
-            "": f"{count['won']} won, {count['lost']} lost",
-        }
+
+
+def _corruption_shown(row: Row) -> dict[str, str]:
+    low, high = (f"{100 * row[end]:.2f}".replace("-", "−") for end in ("low", "high"))
+    return {
+        "method": row["method"],
+        "corruption": row["corruption"],
+        "difference": f"{100 * row['difference']:+.2f}".replace("-", "−"),
+        "95 %": f"{low} … {high}",
+        "": row["result"],
+    }
+
+
+def _won_and_lost(rows: Sequence[Row]) -> Iterator[str]:
+    """A line a group: how many corruptions it wins and loses, and of how many networks that is."""
+    for group in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == group]
+        won, lost = (sum(row["result"] == word for row in own) for word in ("won", "lost"))
+        yield (
+            f"{group}: of {len(own)} corruptions {won} won, {lost} lost "
+            f"({own[0]['networks']} networks against {own[0]['networks_base']})"
+        )

@@ -34,11 +34,17 @@ def here(tmp_path, monkeypatch):
 def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
     flags = ["--arch", "resnet8", "--batch-size", "4", "--steps", "1"]
     assert exit_code(["paper", "claims", *flags]) == 0
-    written = pandas.read_csv(here / "reports/paper/claims-cost.csv").set_index("method")
-    assert written.loc["ce", "× CE"] == 1
-    assert {"ce + sdd", "dml", "byot + sdd", "r_drop"} <= set(written.index)
-    assert written.loc["dml", "× CE "] == pytest.approx(2, abs=0.1)
-    assert "Cost of training beside cross-entropy" in capsys.readouterr().out
+    written = pandas.read_csv(here / "reports/paper/claims-cost.csv")
+    plain = written[written["sd_dropout"] == 0].set_index("method")
+    assert plain.loc["ce", "images_per_second_over_ce"] == 1
+    assert {"dml", "byot", "r_drop"} <= set(plain.index)
+    assert set(written[written["sd_dropout"] > 0]["method"]) == set(plain.index)
+    assert plain.loc["dml", "memory_over_ce"] == pytest.approx(2, abs=0.1)
+    assert plain.loc["dml", "trained_parameters"] == 2 * plain.loc["ce", "trained_parameters"]
+    assert plain["exported_parameters"].nunique() == 1
+    said = capsys.readouterr().out
+    assert "Cost of training beside cross-entropy" in said
+    assert "byot + sdd" in said
 
 
 def test_a_study_tells_of_masks_and_corruptions(here, capsys):
@@ -50,10 +56,14 @@ def test_a_study_tells_of_masks_and_corruptions(here, capsys):
     folder = here / "reports/masks/paper"
     variance = pandas.read_csv(folder / "claims-variance.csv")
     assert list(variance["images"]) == ["digits", "photo_patches", "uniform", "gaussian"] * 2
-    assert (variance["relative variance"] > 0).all()
+    assert (variance["relative_variance"] > 0).all()
     corruptions = pandas.read_csv(folder / "claims-corruptions.csv")
-    assert list(corruptions["corruption"]) == ["snow", "fog", "of 2"]
-    assert "1 against 1 networks" in said
+    assert list(corruptions["corruption"]) == ["snow", "fog"]
+    assert (corruptions["low"] <= corruptions["difference"]).all()
+    assert (corruptions["difference"] <= corruptions["high"]).all()
+    won = (corruptions["result"] == "won").sum()
+    assert f"of 2 corruptions {won} won" in said
+    assert "(1 networks against 1)" in said
     assert not (folder / "claims-cost.csv").exists()
 
 
@@ -65,5 +75,6 @@ def test_a_study_without_such_runs_says_how_to_make_them(capsys):
     capsys.readouterr()
     assert exit_code(["paper", "claims", "paper-table-13-small", "--no-cost"]) == 0
     said = capsys.readouterr().out
+    assert "note: small: digits stands for cifar100" in said
     assert "nothing measured: sdd-eval mask-variance CHECKPOINT" in said
     assert "nothing measured: sdd-eval corruption CHECKPOINT" in said
