@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sdd-eval` and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun ends the others so where one fails
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as of a cluster's scheduler
     sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 

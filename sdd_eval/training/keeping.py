@@ -3,7 +3,7 @@
 The state of a ResNet-18 takes a third of a second to reach a disk, and an epoch of CIFAR on a fast
 GPU three quarters of one. So the next write waits until training has taken `SHARE`⁻¹ times as long
 as the last write took. Meanwhile the last finished epoch is held as a copy, which any ordinary end
-(an error, Ctrl-C) writes; what a killed process loses is the time since the last write.
+(an error, Ctrl-C, SIGTERM) writes; what `kill -9` loses is the time since the last write.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each method costs beside its passes: python tests/benchmarks/methods.py [pairs] [steps]
+"""What methods cost beside their passes: tests/benchmarks/methods.py [pairs] [steps] [method…]
 
 An epoch by `fit` of every installed method, alone and with SD-Dropout, against the passes that it
 cannot do without, in turn: forward and backward of all its views through the network and through
@@ -88,10 +88,10 @@ def bare(recipe: Recipe, steps: int, device: torch.device) -> Work:
 def passes(objective: Objective, batch: Batch) -> Tensor:
     """Cross-entropy of all logits: the network's, its parts', and those of two masked features."""
     network, images = objective.network, torch.cat(batch.views)
+    seen = network.activations(images)
     if batch.partners is not None:
         with torch.no_grad():
             network(batch.partners)
-    seen = network.activations(images)
     logits = [network.classify(seen[FEATURES])]
     for name, part in objective.parts.items():
         found = part(images) if isinstance(part, Network) else part(seen[name])
@@ -102,7 +102,7 @@ def passes(objective: Objective, batch: Batch) -> Tensor:
     return torch.stack([cross_entropy(each, labels) for each in logits]).sum()
 
 
-def main(pairs: int, steps: int) -> None:
+def main(pairs: int, steps: int, *names: str) -> None:
     device = torch.device(where())
     gpu = device.type == "cuda"
     shared = Recipe(
@@ -114,7 +114,7 @@ def main(pairs: int, steps: int) -> None:
         channels_last=gpu,
     )
     above = []
-    for name in plugins.names("methods"):
+    for name in names or plugins.names("methods"):
         needed = passes_of(name)
         for weight in (0.0, 0.1):
             recipe = checked(dataclasses.replace(shared, method=name, sd_dropout=weight))
@@ -128,4 +128,4 @@ def main(pairs: int, steps: int) -> None:
 
 if __name__ == "__main__":
     given = [int(each) for each in sys.argv[1:3]]
-    main(*(given + [5, 4][len(given) :]))
+    main(*(given + [5, 4][len(given) :]), *sys.argv[3:])

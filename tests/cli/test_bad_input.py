@@ -350,10 +350,15 @@ def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_giv
     assert len(runs(here)) == 1
 
 
-def test_ctrl_c_exits_with_130_and_one_line(here):
-    interrupted = """
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_and_a_scheduler_s_end_exit_with_130_and_one_line(here, name):
+    interrupted = f"""
+        import os, signal, time
         import sdd_eval.evaluation
-        def interrupt(*_): raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+        def interrupt(*_):
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(9)
         sdd_eval.evaluation.evaluate_checkpoint = interrupt
         """
     done = sdd_eval(interrupted, here, "accuracy", NAME)
