@@ -157,8 +157,13 @@ def _told(of_table: Sequence[Line]) -> str:
 
 
 def _legend(of_table: Sequence[Line]) -> Iterable[str]:
-    """Units, the best, wrong bold type, and why numbers are not comparable."""
+    """Units, the best, how it is read, wrong bold type, why numbers are not comparable."""
+    from sdd_eval.paper.rows import READ_AS
+
     yield "rates in %; * the real best of those compared; n seeds; Δ measured less paper"
+    for table_number in dict.fromkeys(line.beside.number.table for line in of_table):
+        if table_number in READ_AS:
+            yield f"read as: {READ_AS[table_number]}"
     wrong = [line.beside.number for line in of_table if line.wrongly_bold]
     if wrong:
         cells = ", ".join(f"{each.at['outliers']} {each.metric}" for each in wrong)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sdd_eval.paper.beside import Beside
 from sdd_eval.paper.numbers import PaperNumber
-from sdd_eval.paper.rows import TITLES, Line, lines, shown
+from sdd_eval.paper.rows import READ_AS, TITLES, Line, lines, shown
 
 _LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "λ": r"$\lambda$", "ε": r"$\epsilon$"}
 _SIGNS = {"−": "$-$", "±": r"$\pm$", "—": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
@@ -43,6 +43,7 @@ def latex(table: int, besides: Sequence[Beside]) -> str:
     return "\n".join(
         [
             f"% Table {table}: {TITLES[table]}. Paper | measured here; best in bold.",
+            *([f"% Read as: {READ_AS[table]}"] if table in READ_AS else []),
             rf"\begin{{tabular}}{{l{'rr' * len(columns)}}}",
             r"\toprule",
             rf"{header} \\",

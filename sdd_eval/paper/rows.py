@@ -32,6 +32,23 @@ TITLES = {
     14: "Weight λ × drop rate",
 }
 
+#: What a table leaves open, and how it is read here.
+READ_AS = {
+    2: "ten bins of equal width, at T = 1",
+    3: "λ 0.1 as the paper says, or 1 as its code does",
+    4: "torchvision's reference of Faster R-CNN; .5x is 7 epochs, 1x is 12",
+    5: "FGSM as the authors ran it: a step of 0.2 on standardised pixels against the network's own "
+    "predictions, clipped to [0, 1] there, gradient in float32",
+    7: "ODIN at T = 1000, ε = .0028 in pixels; detection error at the best threshold; AUPR by "
+    "counts; lsun is LSUN-resize, svhn the first 1,000 of each class",
+    8: "gradients by the weights of the last linear layer, their Euclidean norm",
+    11: "the row with a dagger (equal_steps) equalises the training steps and does not say how; "
+    "here it is CE(clean) + λ CE(dropped), the one candidate in the authors' code",
+    12: "after layer1 to layer3 whole channels fall, and each masked map runs on by itself",
+    13: "ReLU after the 512 units; masks fall on the feature before them",
+    14: "drop rate and λ are chosen on the test images",
+}
+
 
 @dataclass(frozen=True)
 class Line:

@@ -106,6 +106,15 @@ def test_a_small_study_fills_its_table_and_reproduces_nothing(here, capsys):
 
 
 @pytest.mark.usefixtures("here")
+def test_a_table_says_how_what_it_leaves_open_is_read(capsys):
+    assert exit_code(["paper", "--tables", "10", "11"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("read as: ")]
+    assert len(told) == 1
+    assert "here it is CE(clean) + λ CE(dropped)" in told[0]
+    assert "% Read as: the row with a dagger" in latex(11, unmeasured(11))
+
+
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["nowhere"], "there is no study nowhere in reports"), (["--tables", "15"], "has 15")],
