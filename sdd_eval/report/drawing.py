@@ -23,6 +23,7 @@ from sdd_eval.report.summary import usable
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 #: The kinds of files of a figure.
 KINDS = ("pdf", "svg", "png")
@@ -156,10 +157,22 @@ def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn
             if figure is None:
                 return None
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # what is laid out once need not be for every file
+            _keep_the_layout(figure)
             values[mark] = tuple(values_of(figure))
             files |= {f"{mark}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
     return Drawn("", files, values)
+
+
+def _keep_the_layout(figure: Figure) -> None:
+    """What is laid out once is not laid out for every file.
+
+    Nor is it drawn once more before each, as a figure is that has any engine, also one of none.
+    """
+    import matplotlib
+
+    off = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+    with matplotlib.rc_context(off):
+        figure.set_layout_engine(None)
 
 
 def _parts(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
