@@ -9,7 +9,7 @@ demo: $(VENV)/.installed  ## train, measure and report on images that ship with 
 	$(BIN)/sdd-eval quickstart
 
 test: $(VENV)/.installed-test  ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 parity: $(VENV)/.installed-parity  ## the numbers of other libraries, computed anew and compared
 	$(BIN)/pytest tests/parity -m "not slow"

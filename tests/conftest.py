@@ -28,6 +28,17 @@ def photograph(path, number, classes=2, mode="RGB", **options):
     return width, height
 
 
+@pytest.fixture
+def only_svg(monkeypatch):
+    """Figures of a report in the one format that its page shows, for tests that see no other.
+
+    To draw and write all of them takes twice as long; tests/report looks at every format.
+    """
+    from sdd_eval.report import drawing
+
+    monkeypatch.setattr(drawing, "KINDS", ("svg",))
+
+
 @pytest.fixture(scope="session")
 def write_cub():
     """Write `CUB_200_2011/`: so many images, of two kinds in turn, every third one for testing."""

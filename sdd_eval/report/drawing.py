@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError
@@ -170,7 +170,7 @@ def _keep_the_layout(figure: Figure) -> None:
     """
     import matplotlib
 
-    off = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+    off: dict[Any, Any] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
     with matplotlib.rc_context(off):
         figure.set_layout_engine(None)
 

@@ -25,6 +25,7 @@ def written(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_it_trains_measures_reports_and_then_does_nothing_that_is_done(here, capfd):
     assert exit_code(["quickstart", "--limit", "8"]) == 0
     first = capfd.readouterr()

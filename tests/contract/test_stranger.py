@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import textwrap
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from sdd_eval.cli import exit_code
 
 PROJECT = """
     [build-system]
@@ -175,18 +179,19 @@ def sdd_eval(site, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "sdd_eval", *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.syspath_prepend(site)
+            patch.chdir(folder)
+            try:
+                code = exit_code(arguments)
+            except SystemExit as ended:  # --help
+                code = ended.code or 0
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     run.folder = folder
-    return run
+    yield run
+    sys.modules.pop("stranger", None)
 
 
 def done(process: subprocess.CompletedProcess[str]) -> str:
@@ -200,11 +205,18 @@ def trained(sdd_eval) -> str:
     recipe = "--method squared --scale 2 --sd-dropout 0.1 --dataset stripes --arch small_cnn"
     rest = "--standardisation stripes --augmentation none --epochs 3 --batch-size 16"
     done(sdd_eval("train", *recipe.split(), *rest.split()))
-    return "stripes-small_cnn-squared-sdd0.1-seed0"
+    return "stripes-small_cnn-squared-sdd0.1-scale2.0-seed0"
 
 
-def test_a_plugin_that_does_not_import_is_listed_and_disturbs_no_other(sdd_eval):
-    listed = sdd_eval("plugins")
+def test_a_plugin_that_does_not_import_is_listed_and_disturbs_no_other(site):
+    listed = subprocess.run(
+        [sys.executable, "-m", "sdd_eval", "plugins"],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert listed.returncode == 1
     lines = {line.split()[1]: line for line in listed.stdout.splitlines()[1:]}
     assert "No module named 'stranger_that_is_not_there'" in lines["broken"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -57,16 +59,28 @@ def at_width(name: str, width: float, table: tuple[Any, Any]) -> Any:
         return BUILT_IN[name](*table)
 
 
+@pytest.fixture(scope="module")
+def laid_out(whole: tuple[Any, Any]) -> Callable[[str, float], Any]:
+    """A figure of the whole table, drawn and laid out once for all who only look at it."""
+
+    @functools.cache
+    def draw(name: str, width: float) -> Any:
+        drawn = at_width(name, width, whole)
+        drawn.draw_without_rendering()
+        return drawn
+
+    return draw
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_figure_is_a_plugin_of_print_width_with_readable_text(
-    name: str, width: float, whole: tuple[Any, Any]
+    name: str, width: float, laid_out: Callable[[str, float], Any]
 ) -> None:
     assert plugins.load("figures", name) is BUILT_IN[name]
-    drawn = at_width(name, width, whole)
+    drawn = laid_out(name, width)
     assert drawn.get_figwidth() == width
     assert drawn.get_figheight() < 9.2, "it fits a page"
-    drawn.draw_without_rendering()
     shown = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text()]
     assert min(text.get_fontsize() for text in shown) >= SMALL
 
@@ -84,10 +98,9 @@ def beyond_the_limits(axes: Any) -> list[Text]:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_no_text_leaves_the_figure_and_labels_do_not_overlap(
-    name: str, width: float, whole: tuple[Any, Any]
+    name: str, width: float, laid_out: Callable[[str, float], Any]
 ) -> None:
-    drawn = at_width(name, width, whole)
-    drawn.draw_without_rendering()
+    drawn = laid_out(name, width)
     width, height = drawn.bbox.size
     unseen = {id(label) for axes in drawn.axes for label in beyond_the_limits(axes)}
     for text in drawn.findobj(Text):

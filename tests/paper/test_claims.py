@@ -47,6 +47,7 @@ def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
     assert "byot + sdd" in said
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_a_study_tells_of_masks_and_corruptions(here, capsys):
     (here / "masks.toml").write_text(STUDY)
     assert exit_code(["batch", "masks.toml", "--limit", "40"]) == 0
@@ -67,7 +68,7 @@ def test_a_study_tells_of_masks_and_corruptions(here, capsys):
     assert not (folder / "claims-cost.csv").exists()
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("here", "only_svg")
 def test_a_study_without_such_runs_says_how_to_make_them(capsys):
     assert exit_code(["paper", "claims", "nowhere", "--no-cost"]) == 2
     assert "there is no study nowhere" in capsys.readouterr().err
