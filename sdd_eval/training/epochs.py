@@ -33,7 +33,7 @@ def through_epochs(
 ) -> State[Kind]:
     """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
 
-    Where that would take too much of the time it is called more seldom (`keeping`).
+    On a GPU a thread calls it, with a copy, while the next epoch runs (`keeping`).
 
     Args:
         state: where to go on; its tensors are loaded into `trained` and `optimiser`.
@@ -43,7 +43,7 @@ def through_epochs(
             them.
         label: what is trained, for the progress.
         images: of an epoch.
-        keep: takes a state; the last finished epoch's at the latest when this fails.
+        keep: takes the state of each finished epoch, also when this fails thereafter.
         progress: who is told, in images; `train_epoch` tells of those inside an epoch.
         probe: what else the history says.
 
@@ -59,7 +59,8 @@ def through_epochs(
     if state.epoch == 0 and (before := probe(0)):
         state = replace(state, history=({"epoch": 0, **before},))
 
-    with keeping(keep) as after_epoch:
+    aside = any(weights.is_cuda for weights in trained.parameters())
+    with keeping(keep, aside=aside) as after_epoch:
         for epoch in range(state.epoch, epochs):
             started = time.perf_counter()
             losses = train_epoch(epoch)

@@ -1,9 +1,9 @@
-"""How often a training writes its state: after each epoch, if that costs next to nothing.
+"""When the state of a training is written: after each epoch, on a GPU while the next one runs.
 
 The state of a ResNet-18 takes a third of a second to reach a disk, and an epoch of CIFAR on a fast
-GPU three quarters of one. So the next write waits until training has taken `SHARE`⁻¹ times as long
-as the last write took. Meanwhile the last finished epoch is held as a copy, which any ordinary end
-(an error, Ctrl-C, SIGTERM) writes; what `kill -9` loses is the time since the last write.
+GPU three quarters of one, so no GPU waits for the disk: a copy of the state is written aside. A
+process that is killed in that moment loses one more epoch than the one that it was at; any other
+end waits until the write is done. A processor has nothing else to do meanwhile, so it writes first.
 """
 
 from __future__ import annotations
@@ -11,64 +11,64 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import Generic
 
 import torch
 
 from sdd_eval.training.state import Kind, State
 
-#: How much of the time writing may take.
-SHARE = 0.02
-
 
 @contextlib.contextmanager
-def keeping(write: Callable[[State[Kind]], None]) -> Iterator[Callable[[State[Kind]], None]]:
-    """What to call after each epoch; where the block fails, its last finished epoch is written."""
-    keeper = Keeper(write)
-    try:
-        yield keeper.after_epoch
-    except BaseException:
-        keeper.catch_up()
-        raise
+def keeping(
+    write: Callable[[State[Kind]], None], *, aside: bool
+) -> Iterator[Callable[[State[Kind]], None]]:
+    """What to call after each epoch; all is written when the block is left, however it ends.
+
+    Args:
+        write: writes a state, the one before staying whole until this one is.
+        aside: in a thread, while the caller goes on in the tensors of the state.
+    """
+    if not aside:
+        yield write
+        return
+    with ThreadPoolExecutor(1, "state") as thread:
+        keeper = Keeper(write, thread)
+        try:
+            yield keeper.after_epoch
+        finally:
+            keeper.wait()
 
 
 @dataclass
 class Keeper(Generic[Kind]):
-    """Writes the first epoch, the last one, and between them those that fall due."""
+    """Writes copies of states in a thread, one at a time."""
 
     write: Callable[[State[Kind]], None]
-    took: float = 0.0
-    """Seconds of the last write."""
-    since: float = 0.0
-    """Seconds of training before it."""
-    held: State[Kind] | None = None
-    """The last finished epoch, where it is not written."""
+    thread: ThreadPoolExecutor
+    writing: Future[None] | None = None
 
     def after_epoch(self, state: State[Kind]) -> None:
-        """Write the state, or copy it: training goes on in its tensors."""
-        last = state.epoch == state.recipe.epochs
-        due = last or self.took <= SHARE * (state.seconds - self.since)
-        if due or not self._hold(state):
-            self._write(state)
+        """Have a copy of the state written, once the one before is; what failed there is raised."""
+        self.wait()
+        copied = _copy(state)
+        if copied is None:
+            self.write(state)
+        else:
+            self.writing = self.thread.submit(self.write, copied)
 
-    def catch_up(self) -> None:
-        """Write the last finished epoch if it is not yet."""
-        if self.held is not None:
-            self._write(self.held)
+    def wait(self) -> None:
+        """Until nothing is being written."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
 
-    def _hold(self, state: State[Kind]) -> bool:
-        """Whether the device has room for a copy."""
-        try:
-            objective, optimiser = copy.deepcopy((state.objective, state.optimiser))
-        except torch.OutOfMemoryError:
-            return False
-        self.held = replace(state, objective=objective, optimiser=optimiser)
-        return True
 
-    def _write(self, state: State[Kind]) -> None:
-        self.held = None
-        begun = perf_counter()
-        self.write(state)
-        self.took, self.since = perf_counter() - begun, state.seconds
+def _copy(state: State[Kind]) -> State[Kind] | None:
+    """The state in tensors of its own; None where the device has no room for them."""
+    try:
+        objective, optimiser = copy.deepcopy((state.objective, state.optimiser))
+    except torch.OutOfMemoryError:
+        return None
+    return replace(state, objective=objective, optimiser=optimiser)

@@ -48,10 +48,8 @@ def train(
     """Train a recipe into `folder/NAME`, going on from the last finished epoch; return its card.
 
     A checkpoint that is finished costs no work. On a CPU an interrupted training ends in exactly
-    the weights of an uninterrupted one, with the thread count that it began with. A process that
-    is killed loses its epoch, and earlier ones where they are short beside a write (`keeping`).
-    Started by torchrun all processes train one network: their losses are those of one process to
-    rounding.
+    the weights of an uninterrupted one, with the thread count that it began with. Started by
+    torchrun all processes train one network: their losses are those of one process to rounding.
 
     Args:
         recipe: how to train; its data set is the catalogue's.
