@@ -15,7 +15,7 @@ from sdd_eval.comparison.joining import Evaluated, joined
 from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.numbers import Key, Part
 from sdd_eval.comparison.protocols import kind_of
-from sdd_eval.comparison.record import Compared, Row
+from sdd_eval.comparison.record import MAXIMA, Compared, Row
 from sdd_eval.comparison.untested import OWN_PROTOCOL, why_untested
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
@@ -198,6 +198,8 @@ def _of_part(
             continue
         interval = basic(row.difference, drawn[:, column] - estimate[column] + row.difference)
         found = dataclasses.replace(row, low=interval.low, high=interval.high)
+        if row.metric in MAXIMA:
+            found = row
         if part.flags is not None and twin.flags is not None:
             flags = mcnemar(part.flags[:, column], twin.flags[:, column])
             p = flags.exact if test == "exact" else flags.mid_p

@@ -8,6 +8,8 @@ from typing import Any
 
 #: Where an adjusted p-value lies at most, a difference is told.
 LEVEL = 0.05
+#: Maxima: no resampling of the images gives them an interval that holds the truth.
+MAXIMA = ("mce",)
 
 
 @dataclass(frozen=True)

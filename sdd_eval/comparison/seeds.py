@@ -14,7 +14,7 @@ from sdd_eval.comparison.joining import Evaluated, joined
 from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.numbers import Key
 from sdd_eval.comparison.pairs import RESAMPLES, draft, place_of, same_protocol
-from sdd_eval.comparison.record import Compared, Row
+from sdd_eval.comparison.record import MAXIMA, Compared, Row
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats, replicates
@@ -116,7 +116,11 @@ def _both(
     name: Key,
 ) -> Row:
     """The row with the interval under new seeds and new images, where all networks have it."""
-    if row.p is None or not all(name in each for side in drawn for each in side):
+    if (
+        row.p is None
+        or row.metric in MAXIMA
+        or not all(name in each for side in drawn for each in side)
+    ):
         return row
     one, two = (np.stack([each[name] for each in side], axis=1) for side in drawn)
     interval = seeds_and_images(values[0], one, values[1], two)

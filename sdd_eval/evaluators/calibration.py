@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -155,7 +156,8 @@ def _validated(temperature: NDArray[Any]) -> str:
 
 def _measured_temperature(arrays: Mapping[str, NDArray[Any]], level: float) -> Measurement:
     """The temperature that the validation images gave."""
-    value, error = (float(arrays[name][0]) for name in ("temperature", "temperature_error"))
+    value = float(arrays["temperature"][0])
+    error = float(arrays.get("temperature_error", [math.nan])[0])
     how = _validated(arrays["temperature"])
     number = Measurement("temperature_fitted", value, "number", VALIDATED, how)
     return beside(number, interval_of(value, error, level))

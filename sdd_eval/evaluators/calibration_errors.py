@@ -34,7 +34,6 @@ LEVEL = 0.95
 #: Errors over equal-width bins of the confidence, each with what it adds to the bins' convention.
 OVER_EQUAL_WIDTHS = {
     "ece": (ece, ""),
-    "mce": (maximum_calibration_error, "; the largest gap of a bin, however few its images"),
     "ece_debiased": (
         debiased_ece,
         "; less what chance adds in expectation by the normal approximation of Kumar et al. "
@@ -46,6 +45,9 @@ OVER_EQUAL_WIDTHS = {
         "at least 0; bins of one image contribute nothing",
     ),
 }
+MAXIMUM = (
+    "; the largest gap of a bin, however few its images; no interval: no bootstrap covers a maximum"
+)
 ADAPTIVE = (
     "{bins} bins of equally many images; confidence = largest softmax probability at {scaling}, "
     "float64; equal confidences share what is right among them"
@@ -132,6 +134,8 @@ def _of_confidence(
     without = {axis: value for axis, value in at.items() if axis != "bins"}
     smooth = smooth_ece(confidence, correct)
     told.append(("ece_smooth", smooth, without, SMOOTH.format(scaling=scaling)))
+    largest = maximum_calibration_error(confidence, correct, bins)
+    yield Measurement("mce", largest, "fraction", at, equal_width(bins, scaling) + MAXIMUM)
     for (metric, value, here, protocol), column in zip(told, found.T, strict=True):
         number = Measurement(metric, value, "fraction", here, protocol)
         yield beside(number, intervals.basic(value, column))

@@ -14,12 +14,14 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
+from sdd_eval.metrics.detection import operating_points
 from sdd_eval.metrics.selective import (
     COVERAGES,
     selective_metrics,
     weighted_selective_metrics,
 )
 from sdd_eval.records import Measurement
+from sdd_eval.statistics.accepted import coverage_interval
 from sdd_eval.statistics.bootstrap import Floats, Weights
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Selective:
     """Risk and coverage, and right against wrong, by four scores of confidence."""
 
     name: ClassVar[str] = "selective"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     corrupted: str = collects("", loads="corruptions", optional=True)
     """Corrupted rendering of the test set to measure as well; default: none."""
@@ -152,7 +154,7 @@ class _Told:
 
     def __init__(self, cells: Cells, intervals: Intervals) -> None:
         self.values = {cell: selective_metrics(*pair) for cell, pair in cells.items()}
-        self.intervals = intervals
+        self.cells, self.intervals = cells, intervals
         makers = [weighted_selective_metrics(*pair) for pair in cells.values()]
 
         def quantity(weights: Weights) -> Floats:
@@ -167,8 +169,7 @@ class _Told:
     ) -> Iterator[Measurement]:
         """Means over some cells of each metric that every one of them has.
 
-        Coverage at a small risk hangs on single images and has no interval: of six bootstraps none
-        covered more than 90 % of simulated truths, and most far fewer.
+        A mean of coverages at a risk has no interval: see `coverage_interval`.
         """
         score, places = MEANINGS[at["detector"]], [list(self.values).index(m) for m in members]
         for index, (metric, convention) in enumerate(CONVENTIONS.items()):
@@ -177,10 +178,20 @@ class _Told:
                 protocol = f"surest first by {score}; {convention}{note}"
                 number = Measurement(metric, float(np.mean(values)), "fraction", at, protocol)
                 if metric in COVERAGES:
-                    yield number
+                    yield self._of_coverage(number, members)
                     continue
                 found = self.found[:, places, index].mean(axis=1)
                 yield beside(number, self.intervals.of_ranking(metric, number.value, found))
+
+    def _of_coverage(self, number: Measurement, members: Sequence[Any]) -> Measurement:
+        """A coverage at a risk, with its interval where it is of one cell."""
+        if len(members) > 1:
+            return number
+        scores, correct = self.cells[members[0]]
+        at = operating_points(scores[correct], scores[~correct])
+        accepted, risk = at.inliers + at.outliers, COVERAGES[number.metric]
+        found = coverage_interval(accepted, at.outliers, risk, len(scores), self.intervals.level)
+        return beside(number, found)
 
 
 def _means(told: _Told, detector: str, source: str) -> Iterator[Measurement]:

@@ -18,7 +18,8 @@ def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> 
     """Maximum calibration error, a fraction: max over bins of |accuracy − mean confidence|.
 
     Arguments and bins are those of `calibration.ece`; empty bins do not count. A bin of one image
-    counts like any other, so the number is noisy where bins are small.
+    counts like any other, so the number is noisy where bins are small. It has no interval:
+    in simulations a bootstrap's of 95 % held the truth in 46 to 70 % of samples.
 
     Raises:
         InputError: see `calibration.ece`.

@@ -23,13 +23,12 @@ from sdd_eval.metrics.calibration import (
 )
 from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
 from sdd_eval.metrics.logits import Matrix, blocks, logit_matrix
-from sdd_eval.metrics.maximum_ce import largest_gap
 from sdd_eval.metrics.smooth_ece import smooth_ece_of_waves, waves_of
 
 Errors = Callable[[Any], Numbers]
 
 #: The errors that `equal_width_errors` gives, in the order of its columns.
-EQUAL_WIDTH = ("ece", "mce", "ece_debiased", "ece_debiased_l2")
+EQUAL_WIDTH = ("ece", "ece_debiased", "ece_debiased_l2")
 #: Cells of the smooth error's grid here: its kernel is wider than several of them.
 CELLS = 512
 #: Values of a part of the classes' bins that are held at once: 64 MiB of float32.
@@ -37,7 +36,7 @@ HELD = 1 << 24
 
 
 def equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
-    """ECE, MCE and the two debiased errors, (k, 4).
+    """ECE and the two debiased errors, (k, 3); a maximum cannot be told from resamples.
 
     >>> equal_width_errors([0.75, 0.75], [1, 0], 2)(np.array([[1, 1], [2, 0]]))[:, 0].tolist()
     [0.25, 0.25]
@@ -46,7 +45,7 @@ def equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
 
     def errors(weights: Any) -> Numbers:
         found = sums(weights)
-        makers = (expected_gap, largest_gap, debiased_gap, debiased_root_square)
+        makers = (expected_gap, debiased_gap, debiased_root_square)
         return np.stack([make(found) for make in makers], axis=-1)
 
     return errors

@@ -153,3 +153,10 @@ def test_a_bins_mean_confidence_has_an_interval_where_there_are_enough_images(ar
         assert (m.at["bin"] - 1) / 10 <= m.low < m.value < m.high <= m.at["bin"] / 10
         assert m.high - m.low < 0.1 * 4 / np.sqrt(12 * count[m.at["bin"]]) * 1.5
     assert all(m.low is None for m in sure if m not in enough)
+
+
+def test_what_no_bootstrap_covers_has_no_interval_and_all_other_errors_have_one(arrays):
+    found = [m for m in Calibration().score(arrays) if m.unit != "images"]
+    bare = {m.metric for m in found if m.low is None}
+    assert bare == {"mce", "bin_confidence"}
+    assert all("no bootstrap covers a maximum" in m.protocol for m in found if m.metric == "mce")

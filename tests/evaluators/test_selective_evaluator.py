@@ -14,6 +14,7 @@ from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
 from sdd_eval.metrics.selective import selective_metrics
+from sdd_eval.statistics.wilson import wilson
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,27 @@ def test_a_set_that_is_no_rendering_of_the_test_set_is_refused(subject, images_o
     other = replace(whole, sets={"noise_c": Darkened(images_of(7))})
     with pytest.raises(InputError, match="has 7 images, noise has 60"):
         Selective("noise_c").collect(other)
+
+
+def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_and_around_it():
+    random = np.random.default_rng(0)
+    sure = random.normal(0, 1, 2000).round(2)  # with ties
+    correct = random.random(2000) < 1 / (1 + np.exp(-2.5 * sure - 2))
+    arrays = {"scores": np.tile(sure[:, None], 4), "correct": correct}
+    found = [m for m in Selective().score(arrays) if m.metric == "coverage_at_5_percent_risk"]
+    told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
+    around = {k: wilson(int(w), int(k)) for k, w in told}
+    surely = max(k for k, interval in around.items() if interval.high <= 0.05)
+    perhaps = max(k for k, interval in around.items() if interval.low <= 0.05)
+    for row in found:
+        assert (row.low, row.high) == (surely / 2000, perhaps / 2000)
+        assert 0 < row.low < row.value < row.high < 1
+        assert "same network, new images" in row.interval
+
+
+def test_a_mean_of_coverages_has_no_interval(subject):
+    evaluator = Selective("noise_c")
+    found = evaluator.score(evaluator.collect(subject()))
+    rows = [m for m in found if m.metric.startswith("coverage_at")]
+    assert all((m.low is None) == ("corruption" in m.at) for m in rows)
+    assert len({m.at.get("corruption") for m in rows}) > 2

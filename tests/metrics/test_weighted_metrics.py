@@ -12,7 +12,6 @@ from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
 from sdd_eval.metrics.detection import ood_metrics, weighted_metrics
-from sdd_eval.metrics.maximum_ce import maximum_calibration_error
 from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.weighted_calibration import (
@@ -70,7 +69,7 @@ def repeated(confidence, correct, counts):
 @pytest.mark.parametrize("bins", [1, 7, 10])
 def test_calibration_errors_are_those_of_repeated_images(weighted, bins):
     confidence, correct, counts = weighted
-    metrics = (ece, maximum_calibration_error, debiased_ece, debiased_l2_calibration_error)
+    metrics = (ece, debiased_ece, debiased_l2_calibration_error)
     found = equal_width_errors(confidence, correct, bins)(counts)
     adaptive = weighted_adaptive_ece(confidence, correct, bins)(counts)
     for row, times in enumerate(counts):

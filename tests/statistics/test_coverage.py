@@ -10,26 +10,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
+from sdd_eval.evaluators.fitting import interval_of
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.outlier_metrics import detector_metrics
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.brier import brier_of_images
-from sdd_eval.metrics.calibration import bin_sums, expected_gap
+from sdd_eval.metrics.calibration import bin_sums, expected_gap, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images, softmax
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.consistency import calibrated_ece
 from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
-from sdd_eval.metrics.detection import METRICS, ood_metrics
-from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
+from sdd_eval.metrics.detection import METRICS, ood_metrics, operating_points
+from sdd_eval.metrics.selective import COVERAGES, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
+from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.metrics.weighted_calibration import (
     EQUAL_WIDTH,
     equal_width_errors,
     weighted_adaptive_ece,
+    weighted_bin_confidence,
     weighted_classwise_ece,
     weighted_ece,
     weighted_smooth_ece,
 )
+from sdd_eval.statistics.accepted import coverage_interval
 from sdd_eval.statistics.bootstrap import basic, mean_of, resampled_means
 from sdd_eval.statistics.paired import pair_of, paired_replicates
 from sdd_eval.statistics.wilson import wilson
@@ -136,9 +141,9 @@ def test_intervals_of_detection_and_of_averages_over_sets() -> None:
     check(held)
 
 
-def selective_sample(random, n: int):
+def selective_sample(random, n: int, slope: float = 1.5, easy: float = 1.2):
     sure = random.normal(0, 1, n)
-    return sure, random.random(n) < 1 / (1 + np.exp(-1.5 * sure - 1.2))
+    return sure, random.random(n) < 1 / (1 + np.exp(-slope * sure - easy))
 
 
 SELECTIVE = ("aurc", "augrc", "misclassification_auroc", "misclassification_fpr_at_95_tpr")
@@ -161,6 +166,46 @@ def test_intervals_of_selective_prediction() -> None:
         for column, name in enumerate(held):
             interval = INTERVALS.of_ranking(name, value[name], found[:, column])
             held[name].append(holds(interval, truth[name]))
+    check(held)
+
+
+@pytest.mark.parametrize("images", [1000, 4000])
+def test_intervals_of_coverages_at_a_risk(images) -> None:
+    """Where some wrong images are among those accepted; with less than one it is 98 %."""
+    random = np.random.default_rng(7)
+    truth = selective_metrics(*selective_sample(random, 4 * LARGE, 2.5, 2.0))
+    held = {name: [] for name in COVERAGES}
+    for _ in range(4 * TRIALS):
+        sure, right = selective_sample(random, images, 2.5, 2.0)
+        at = operating_points(sure[right], sure[~right])
+        for name, risk in COVERAGES.items():
+            interval = coverage_interval(at.inliers + at.outliers, at.outliers, risk, images)
+            held[name].append(holds(interval, truth[name]))
+    check(held)
+
+
+def test_intervals_of_fitted_temperatures() -> None:
+    truth = fit_temperature(*overconfident(np.random.default_rng(0), LARGE)).value
+    random, held = np.random.default_rng(8), {}
+    for images in (100, IMAGES):
+        fitted = [fit_temperature(*overconfident(random, images)) for _ in range(TRIALS)]
+        intervals = [interval_of(each.value, each.error, 0.95) for each in fitted]
+        held[f"T {images}"] = [holds(interval, truth) for interval in intervals]
+    check(held)
+
+
+def test_intervals_of_a_bins_mean_confidence() -> None:
+    """From twenty images on; no bin is left out of the intervals for being small on average."""
+    confidence, correct = confidence_and_correct(*overconfident(np.random.default_rng(0), LARGE))
+    truth = reliability_bins(confidence, correct, BINS)
+    random, held = np.random.default_rng(9), {f"bin {i}": [] for i in range(3, BINS)}
+    for _ in range(TRIALS):
+        confidence, correct = confidence_and_correct(*overconfident(random, IMAGES))
+        own = reliability_bins(confidence, correct, BINS)
+        found = INTERVALS.replicates(weighted_bin_confidence(confidence, BINS), IMAGES, 1)
+        for i in np.flatnonzero(own.count >= FEWEST_IN_A_BIN):
+            interval = basic(own.confidence[i], found[:, i])
+            held[f"bin {i}"].append(holds(interval, truth.confidence[i]))
     check(held)
 
 
