@@ -191,10 +191,12 @@ def _area(at: Operating) -> Numbers:
 def _average_precision(at: Operating) -> Numbers:
     """Σ precision · gain in recall."""
     positives = at.inliers[..., 1:]
+    gained = np.add(positives, at.outliers[..., 1:], dtype=np.float64)
     # Where nothing is accepted there is no precision, and no gain either.
-    precision = positives / np.maximum(positives + at.outliers[..., 1:], 1)
-    gained = (precision * np.diff(at.inliers, axis=-1)).sum(axis=-1)
-    return np.asarray(gained / at.inliers[..., -1])
+    np.maximum(gained, 1, out=gained)
+    np.divide(positives, gained, out=gained)
+    gained *= np.diff(at.inliers, axis=-1)
+    return np.asarray(gained.sum(axis=-1) / at.inliers[..., -1])
 
 
 #: Every metric, by its key.
