@@ -49,7 +49,9 @@ def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
 
 def _question(run: Run) -> tuple[str, str, str]:
     """What was asked of which set, whatever the number of images."""
-    return run.evaluator, run.dataset, repr(sorted(run.settings.items()))
+    scored = scoring(run.evaluator)
+    settings = {name: value for name, value in run.settings.items() if name not in scored}
+    return run.evaluator, run.dataset, repr(sorted(settings.items()))
 
 
 def has_runs(study: Path, checkpoint: str) -> bool:

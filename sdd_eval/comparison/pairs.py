@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -19,10 +20,10 @@ from sdd_eval.comparison.record import MAXIMA, Compared, Row
 from sdd_eval.comparison.untested import OWN_PROTOCOL, why_untested
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
-from sdd_eval.statistics.bootstrap import basic
+from sdd_eval.statistics.bootstrap import Floats, basic
 from sdd_eval.statistics.mcnemar import mcnemar
 from sdd_eval.statistics.paired import permutations_for
-from sdd_eval.statistics.sums import ENOUGH, paired_difference, permuted_p
+from sdd_eval.statistics.sums import ENOUGH, paired_differences, permuted_p
 
 #: What two networks' numbers are about.
 NETWORKS = "these two networks, new images"
@@ -43,10 +44,15 @@ class Side:
 
     def place(self, name: Key) -> tuple[int, int] | None:
         """The part that has a number, and its row there."""
-        for index, part in enumerate(self.parts):
-            if name in part.keys:
-                return index, part.keys.index(name)
-        return None
+        return self._places.get(name)
+
+    @cached_property
+    def _places(self) -> dict[Key, tuple[int, int]]:
+        return {
+            name: (index, column)
+            for index, part in reversed(list(enumerate(self.parts)))
+            for column, name in enumerate(part.keys)
+        }
 
 
 def compare_networks(
@@ -150,10 +156,16 @@ def _permutations(
 def room_for(size: int) -> int:
     """How many permutations no less extreme a p at the threshold of a family rests on.
 
-    >>> room_for(5), room_for(40), room_for(200)
-    (50, 25, 10)
+    With fewer than 3 a p near the threshold would be chance; more cost a large family minutes.
+
+    >>> room_for(5), room_for(40), room_for(400)
+    (50, 25, 3)
     """
-    return max(10, min(ENOUGH, 1000 // size))
+    return max(3, min(ENOUGH, 1000 // size))
+
+
+#: A part of each side, and the rows that are of it: their number, themselves, their column.
+Twins = tuple[Part, Part, list[tuple[int, Row, int]]]
 
 
 def _tested(
@@ -165,29 +177,40 @@ def _tested(
     progress: Progress,
 ) -> Iterator[tuple[int, Row]]:
     """The rows of a pair of runs with their tests, part by part."""
+    twins = _twins(first, second, numbered)
+    for images in dict.fromkeys(part.sums.images for part, _, _ in twins):
+        alike = [each for each in twins if each[0].sums.images == images]
+        drawn = paired_differences([(p.sums, twin.sums) for p, twin, _ in alike], RESAMPLES)
+        for (part, twin, here), differences in zip(alike, drawn, strict=True):
+            yield from _of_part(part, twin, here, differences, needed, test)
+            progress.advance(1, first.run.evaluator)
+    progress.advance(len(first.parts) - len(twins), first.run.evaluator)
+
+
+def _twins(first: Side, second: Side, numbered: Sequence[tuple[int, Row, Key]]) -> list[Twins]:
+    """The parts that both sides have of the same images, with the rows that are of them."""
+    found: list[Twins] = []
     for index, part in enumerate(first.parts):
-        twin = next((each for each in second.parts if each.keys == part.keys), None)
-        here = [
-            (i, row, at[1])
-            for i, row, name in numbered
-            if (at := first.place(name)) and at[0] == index
-        ]
+        alike = (each for each in second.parts if each.keys == part.keys)
+        twin = next((e for e in alike if e.sums.images == part.sums.images), None)
+        places = [(i, row, first.place(name)) for i, row, name in numbered]
+        here = [(i, row, at[1]) for i, row, at in places if at is not None and at[0] == index]
         if twin is not None and here:
-            yield from _of_part(part, twin, here, needed, test)
-        progress.advance(1, first.run.evaluator)
+            found.append((part, twin, here))
+    return found
 
 
 def _of_part(
     part: Part,
     twin: Part,
     here: Sequence[tuple[int, Row, int]],
+    drawn: Floats,
     needed: Mapping[str, int],
     test: McNemars,
 ) -> Iterator[tuple[int, Row]]:
-    """The rows of a part: intervals of all together, then McNemar's test or permutations."""
+    """The rows of a part with their intervals, and McNemar's test or permutations."""
     values = part.sums.values, twin.sums.values
     estimate = values[1] - values[0]
-    drawn = paired_difference(part.sums, twin.sums, RESAMPLES)
     most = max(needed[row.family] for _, row, _ in here)
     permuted = None if part.flags is not None else permuted_p(part.sums, twin.sums, most)
     for index, row, column in here:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: A value that an evaluator fits to each network, as its protocol names it.
-_FITTED = re.compile(r" = [0-9.eE+-]+(?=(?:, a bound of the range)?, fitted\b)")
+_FITTED = re.compile(r" = [0-9.eE+-]+(?:, a bound of the range)?(?=, fitted\b)")
 
 
 def kind_of(protocol: str) -> str:

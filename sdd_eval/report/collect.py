@@ -61,7 +61,7 @@ def collect(studies: Sequence[Path], progress: Progress | None = None) -> Collec
         InputError: a folder is not there, or there is no readable run at all.
     """
     progress = progress or Silent()
-    paths = [(name, path) for name, study in _named(studies) for path in _runs_of(study)]
+    paths = [(name, path) for name, study in named_studies(studies) for path in _runs_of(study)]
     progress.start("reading runs", len(paths))
     runs, broken = [], []
     for study, path in paths:
@@ -95,7 +95,7 @@ def _nothing(studies: Sequence[Path], broken: Sequence[str]) -> str:
     return f"no finished run below {folders}; {_how(studies[0])}"
 
 
-def _named(studies: Sequence[Path]) -> list[tuple[str, Path]]:
+def named_studies(studies: Sequence[Path]) -> list[tuple[str, Path]]:
     """Each study folder once, by its own name; with its parents' where two are alike."""
     folders = list(dict.fromkeys(study.resolve() for study in studies))
     depth = 1

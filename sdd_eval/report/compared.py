@@ -86,14 +86,19 @@ def lines_of(found: Compared, rows: Iterable[Row]) -> list[tuple[str, ...]]:
 
 
 def place_of(row: Row) -> str:
-    """The metric and where it holds, in words."""
+    """The metric and where it holds, in words; the evaluator where these do not say it."""
+    named = row.metric.startswith(row.evaluator) or row.evaluator in (*row.at, *row.at.values())
+    return ", ".join([row.metric if named else f"{row.evaluator} {row.metric}", *places_of(row)])
+
+
+def places_of(row: Row) -> list[str]:
+    """Where a number holds, in words, without what hardly anybody asks for."""
     hidden = ("bins", "constants", "gradient")
-    places = [
+    return [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in row.at.items()
         if name not in hidden and (name, value) != ("temperature", 1.0)
     ]
-    return ", ".join([f"{row.evaluator} {row.metric}", *places])
 
 
 def p_value(p: float | None) -> str:

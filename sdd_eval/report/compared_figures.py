@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from sdd_eval import plugins, store
-from sdd_eval.figures import as_plot
+from sdd_eval.figures import Arrays, as_plot
 from sdd_eval.report.collect import Collection, collect
-from sdd_eval.report.comparisons import comparisons, names_apart
-from sdd_eval.report.drawing import drawn_in_widths, file_name
+from sdd_eval.report.compared_page import Shown
+from sdd_eval.report.comparisons import Comparison, comparisons, names_apart
+from sdd_eval.report.drawing import Drawing, draw, drawn_in_widths, file_name
+from sdd_eval.report.drawn_before import DrawnBefore
 from sdd_eval.report.summary import usable
 from sdd_eval.report.table import tidy
 
@@ -34,6 +38,40 @@ def draw_compared(study: Path, checkpoints: Sequence[str], folder: Path) -> Iter
                 store.write_atomically(path, functools.partial(_pour, content))
                 if ending == ".pdf":
                     yield path
+
+
+def draw_asked(
+    asked: Shown,
+    compared: Sequence[Comparison],
+    arrays: Arrays,
+    style: Path | None,
+    before: DrawnBefore,
+    failed: list[str],
+) -> list[Drawing]:
+    """The figures of a comparison's networks, for the page, where it has others beside them."""
+    if asked.kept.outdated:
+        return []
+    own = [_of_asked(asked, each) for each in compared if each.study == asked.study]
+    digest = hashlib.sha256(f"{asked.study} {asked.kept.name}".encode()).hexdigest()[:8]
+    found, wrong = draw(
+        FIGURES,
+        [each for each in own if each is not None],
+        arrays,
+        style,
+        before=before,
+        mark=f"compared-{digest}",
+    )
+    failed += wrong
+    return found
+
+
+def _of_asked(asked: Shown, comparison: Comparison) -> Comparison | None:
+    """A comparison's rows of the networks that were asked for; None if these are all or none."""
+    rows = comparison.results
+    kept = rows["checkpoint"].isin(asked.kept.checkpoints)
+    if kept.all() or not kept.any():
+        return None
+    return dataclasses.replace(comparison, results=rows[kept])
 
 
 def _pour(content: bytes, file: IO[bytes]) -> None:

@@ -61,8 +61,21 @@ def draw_all(
     Raises:
         InputError: the style file is not one.
     """
+    return draw(plugins.names("figures"), compared, arrays, style, progress, before)
+
+
+def draw(
+    figures: Sequence[str],
+    compared: Sequence[Comparison],
+    arrays: Arrays,
+    style: Path | None = None,
+    progress: Progress | None = None,
+    before: DrawnBefore | None = None,
+    mark: str = "",
+) -> tuple[list[Drawing], list[str]]:
+    """`draw_all` of some figures; `mark` sets their files apart from those of all networks."""
     progress = progress or Silent()
-    names = _in_order(plugins.names("figures"))
+    names = _in_order(figures)
     progress.start("drawing figures", len(names) * len(compared))
     pages = [_Page(each, usable(each.results), arrays, style) for each in compared]
     drawn: list[Drawing] = []
@@ -76,7 +89,7 @@ def draw_all(
                 progress.advance(len(compared), name)
                 continue
             for words, page in zip(names_apart(compared), pages, strict=True):
-                drawn += page.figures((name, *words), plot, before or DrawnBefore(), failed)
+                drawn += page.figures((name, *words, mark), plot, before or DrawnBefore(), failed)
                 progress.advance(1, name)
     return _apart(drawn), failed
 

@@ -16,6 +16,9 @@ from sdd_eval.report import provenance
 from sdd_eval.report.beside import TITLES, Set
 from sdd_eval.report.cautions import cautions
 from sdd_eval.report.collect import Collection
+from sdd_eval.report.compared_figures import FIGURES
+from sdd_eval.report.compared_page import Shown
+from sdd_eval.report.compared_sentences import compared_findings
 from sdd_eval.report.comparisons import Comparison
 from sdd_eval.report.csvfile import to_csv
 from sdd_eval.report.drawing import WIDTHS, Drawing
@@ -83,8 +86,9 @@ def page(
     failed: Sequence[str],
     table: Headline,
     set_beside: Sequence[Set],
+    asked: Sequence[tuple[Shown, Sequence[Drawing]]] = (),
 ) -> str:
-    """The page's HTML."""
+    """The page's HTML; `asked` are the comparisons of the studies with their own figures."""
     from sdd_eval import __version__
 
     names = evaluators(results)
@@ -93,6 +97,12 @@ def page(
     pictures = _each_table_once(
         [_picture(*numbered, protocols, shared) for numbered in enumerate(drawings)]
     )
+    begin = len(drawings)
+    of_asked = []
+    for each, own_drawings in asked:
+        numbered = enumerate(own_drawings, start=begin)
+        of_asked.append((each, [_picture(*pair, protocols, shared) for pair in numbered]))
+        begin += len(own_drawings)
     own: dict[str, list[Picture]] = {name: [] for name in names}
     further: list[Picture] = []
     for drawing, picture in zip(drawings, pictures, strict=True):
@@ -107,7 +117,7 @@ def page(
         runs=len(collection.runs),
         latest=max(measured_at, default="")[:10],
         cautions=cautions(collection, results, failed),
-        findings=findings(table),
+        findings=[*findings(table), *compared_findings([shown for shown, _ in asked])],
         headline=table,
         copies={"CSV": to_csv(headline_frame(table)), "LaTeX": headline_tex(table)},
         beside=set_beside,
@@ -120,6 +130,8 @@ def page(
         several_studies=len(studies) > 1,
         chapters=[_chapter(name, own[name], drawings, compared, protocols) for name in names],
         further=further,
+        asked=of_asked,
+        shared_figures=[each for each in pictures if each.name.split("-")[0] in FIGURES],
         protocols=protocols,
         measured=[provenance.measured(collection.runs, name) for name in names],
         data_sets=provenance.data_sets(collection.runs),

@@ -10,6 +10,8 @@ from sdd_eval.comparison.keeping import FOLDER
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.beside import TITLES, Set, beside
 from sdd_eval.report.collect import collect
+from sdd_eval.report.compared_figures import draw_asked
+from sdd_eval.report.compared_page import compared_of
 from sdd_eval.report.comparisons import Comparison, comparisons, names_apart
 from sdd_eval.report.csvfile import to_csv
 from sdd_eval.report.drawing import KINDS, Drawing, draw_all, file_name
@@ -55,16 +57,24 @@ def write_report(
     before = drawn_before(folder / "figures")
     drawings, failed = draw_all(compared, collection.arrays, style, progress, before)
     table, set_beside = headline(results), beside(results, collection.runs)
+    asked, said = compared_of(folders, results, folder)
+    of_asked = [
+        draw_asked(each, compared, collection.arrays, style, before, failed) for each in asked
+    ]
+    pictured = list(zip(asked, of_asked, strict=True))
+    every = [*drawings, *(drawing for each in of_asked for drawing in each)]
     files = {
         "results.csv": to_csv(results),
         "summary.csv": to_csv(summarise(results)),
         "tables/headline.tex": headline_tex(table),
         **({"tables/paper.tex": _paper_tex(set_beside)} if set_beside else {}),
         **{f"tables/{name}.tex": text for name, text in _tables(compared)},
-        f"figures/{RECORD}": record_of((each.name, each.drawn) for each in drawings),
-        "index.html": page(collection, results, compared, drawings, failed, table, set_beside),
+        f"figures/{RECORD}": record_of((each.name, each.drawn) for each in every),
+        "index.html": page(
+            collection, results, compared, drawings, [*said, *failed], table, set_beside, pictured
+        ),
     }
-    written = {name: text.encode() for name, text in files.items()} | _figures(drawings)
+    written = {name: text.encode() for name, text in files.items()} | _figures(every)
     publish(folder, written, _obsolete(folder, written))
     return folder / "index.html"
 

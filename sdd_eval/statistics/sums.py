@@ -9,7 +9,7 @@ Sources: `statistics.paired`; Besag, Clifford (1991), "Sequential Monte Carlo p-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.bootstrap import HELD, RESAMPLES, Floats, Weights, replicates
+from sdd_eval.statistics.bootstrap import HELD, RESAMPLES, Floats, Weights, resampled
 
 #: A row is done where so many permutations are no less extreme: p is then known to 1 part in 7.
 ENOUGH = 50
@@ -104,25 +104,41 @@ def _moved(first: Sums, second: Sums) -> tuple[Any, tuple[Floats, Floats], Float
     return first.columns - second.columns, (other, one + other), real
 
 
-def paired_difference(
-    first: Sums, second: Sums, resamples: int = RESAMPLES, seed: int = 0
-) -> Floats:
-    """Second minus first (resamples, rows), both over the same resamples of the images."""
-    return replicates(lambda counts: second(counts) - first(counts), first.images, resamples, seed)
+def paired_differences(
+    pairs: Sequence[tuple[Sums, Sums]], resamples: int = RESAMPLES, seed: int = 0
+) -> list[Floats]:
+    """Second minus first (resamples, rows) of each pair, all over the same resamples of images.
+
+    To draw these takes longer than most pairs do with them, so it is done once for all.
+
+    Raises:
+        InputError: the pairs are not all of the same images.
+    """
+    images = {sums.images for pair in pairs for sums in pair}
+    if len(images) != 1:
+        raise InputError(f"pairs of {sorted(map(str, images))} images are not of the same")
+    found: list[list[Floats]] = [[] for _ in pairs]
+    for block in resampled(images.pop(), resamples, seed):
+        counts = np.asfortranarray(block)
+        for (first, second), own in zip(pairs, found, strict=True):
+            own.append(second(counts) - first(counts))
+    return [np.concatenate(own) for own in found]
 
 
 def coins(n: int, rows: int, seed: int = 0) -> Iterator[Weights]:
     """`rows` fair coins for each of n images, as blocks (k, n) of 0 and 1.
 
+    Those of one image lie side by side, as products with sparse columns want them.
+
     >>> [block.shape for block in coins(3, 5)]
     [(5, 3)]
     """
     generator = np.random.default_rng(seed)
-    most, octets = max(1, HELD // n), -(-n // 8)
+    most = max(1, HELD // n)
     for begin in range(0, rows, most):
         size = min(most, rows - begin)
-        drawn = np.frombuffer(generator.bytes(size * octets), dtype=np.uint8)
-        yield np.unpackbits(drawn.reshape(size, octets), axis=1, count=n).astype(np.float32)
+        drawn = np.frombuffer(generator.bytes(n * -(-size // 8)), dtype=np.uint8)
+        yield np.unpackbits(drawn.reshape(n, -1), axis=1, count=size).astype(np.float32).T
 
 
 def _times(weights: Weights, columns: Any) -> Floats:

@@ -95,7 +95,9 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     (pair,) = kept.pairs
     assert (len(pair.base), len(pair.others)) == (1, 1)
     assert "sdd0.1" in pair.others[0]
-    assert pair.others[0] in (study / "index.html").read_text()
+    page = (study / "index.html").read_text()
+    assert "As the study&#39;s file asks" in page
+    assert f"{pair.others[0]} less {pair.base[0]}." in page
     files = [study / "comparisons/planned.json", study / "index.html"]
     before = [path.stat().st_mtime_ns for path in files]
     assert exit_code(["batch", "study.toml"]) == 0

@@ -24,7 +24,7 @@ from sdd_eval.evaluators.odin import Odin
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.statistics.mcnemar import mcnemar
 from sdd_eval.statistics.paired import Pair, permutation_p, permutations_for
-from sdd_eval.statistics.sums import Sums, permuted_p
+from sdd_eval.statistics.sums import Sums, coins, permuted_p
 from sdd_eval.store import write_run
 
 LABELS = np.arange(200) % 10
@@ -106,6 +106,15 @@ def test_sums_and_whole_quantities_have_the_same_p():
     both = Sums(np.concatenate([first, second]), lambda sums: sums / 60, 120)
     slow = permutation_p(Pair(one, two, both, 60), 4000)[0]
     assert permuted_p(one, two, 4000, enough=4000)[0][0] == pytest.approx(slow, abs=0.03)
+
+
+def test_coins_are_fair_and_all_differ():
+    thrown = np.concatenate(list(coins(1000, 700)))
+    assert thrown.shape == (700, 1000)
+    assert set(np.unique(thrown)) == {0, 1}
+    assert thrown.mean() == pytest.approx(0.5, abs=0.004)  # 6 standard errors
+    assert len(np.unique(thrown, axis=0)) == 700
+    assert np.abs(np.corrcoef(thrown[:50]) - np.eye(50)).max() < 0.2
 
 
 def test_a_difference_of_nothing_is_done_after_few_permutations():

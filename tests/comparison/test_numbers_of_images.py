@@ -38,7 +38,10 @@ def calibration_arrays(random, temperature=False):
     logits = random.normal(0, 2, (N, 6)).astype(np.float32)
     logits[np.arange(N), LABELS] += 2 * (random.random(N) < 0.7)
     arrays = {"logits": logits, "labels": LABELS}
-    return {**arrays, "temperature": np.full(N, 1 + random.random())} if temperature else arrays
+    if not temperature:
+        return arrays
+    fitted = np.full(N, 1 + random.random())
+    return {**arrays, "temperature": fitted, "temperature_error": np.full(N, 0.1)}
 
 
 def flags(random, *shape):

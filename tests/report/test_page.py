@@ -130,8 +130,8 @@ def test_what_was_found_comes_first_and_the_paper_before_how_it_was_measured(
 ) -> None:
     parts = re.findall(r'<h2 id="([a-z]+)', written.read_text())
     assert parts[:2] == ["found", "headline"]
-    assert parts[-2:] == ["paper", "how"]
-    assert set(parts[2:-2]) == {"chapter"}
+    assert parts[-3:] == ["compared", "paper", "how"]
+    assert set(parts[2:-3]) == {"chapter"}
 
 
 def test_the_page_holds_the_numbers_their_protocols_and_their_provenance(written: Path) -> None:
