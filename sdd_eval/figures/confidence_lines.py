@@ -10,6 +10,9 @@ from sdd_eval.figures.rows import group_names, numbers, where, with_sd_dropout
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from sdd_eval.figures.style import Look
 
 #: The number of bins that is drawn where several were scored: the paper's.
 BINS = 10
@@ -61,9 +64,17 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     axes.set_box_aspect(0.75)
     percent(axes)
     percent(axes, "x")
-    handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    handles = [_sample(style[group], plain(group)) for group in groups]
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     return drawn
+
+
+def _sample(look: Look, label: str) -> Line2D:
+    """A line of the legend, with its marker."""
+    from matplotlib.lines import Line2D
+
+    shown = {"color": look.colour, "linestyle": look.line, "marker": look.marker}
+    return Line2D([], [], label=label, **shown)  # type: ignore[arg-type]
 
 
 def _pooled(rows: pandas.DataFrame) -> list[tuple[float, float, float]]:

@@ -84,13 +84,29 @@ class Look:
 
 
 def looks(groups: list[str], with_sd_dropout: dict[str, bool]) -> dict[str, Look]:
-    """A look a group: solid lines with SD-Dropout and dashed ones without it."""
+    """A look a group: solid lines with SD-Dropout and dashed ones without it.
+
+    No two of up to 36 share colour, marker and line. Where groups are more than colours, a method
+    has one colour with SD-Dropout and without it, if that tells all apart.
+    """
     found = {}
+    colours = _colours(groups, with_sd_dropout)
     for index, group in enumerate(groups):
-        turn = index % len(COLOURS)
+        turn = (index + index // len(COLOURS)) % len(COLOURS)
         line = "-" if with_sd_dropout.get(group) else "--"
-        found[group] = Look(COLOURS[turn], MARKERS[turn], line, HATCHES[turn])
+        found[group] = Look(colours[index], MARKERS[turn], line, HATCHES[turn])
     return found
+
+
+def _colours(groups: list[str], with_sd_dropout: dict[str, bool]) -> list[str]:
+    """A colour a group; by its method, the first word of its label, where colours are too few."""
+    in_turn = [COLOURS[index % len(COLOURS)] for index in range(len(groups))]
+    methods = [group.partition(" + ")[0] for group in groups]
+    kinds = {(m, bool(with_sd_dropout.get(g))) for m, g in zip(methods, groups, strict=True)}
+    distinct = list(dict.fromkeys(methods))
+    if len(groups) <= len(COLOURS) or len(kinds) < len(groups) or len(distinct) > len(COLOURS):
+        return in_turn
+    return [COLOURS[distinct.index(method)] for method in methods]
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.score_histograms import score_histograms
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style, looks
 from sdd_eval.figures.values import values_of
 
 BUILT_IN = {
@@ -592,3 +592,18 @@ def test_ten_groups_leave_room_for_the_curves(name: str, synthetic: ModuleType) 
     drawn.draw_without_rendering()
     assert drawn.axes[0].get_legend() is None
     assert drawn.axes[0].get_position().height > 0.15
+
+
+def test_twelve_methods_look_different_and_one_has_one_colour() -> None:
+    methods = ["CE", "LS", "CS-KD", "DDGSD", "BYOT", "DML"]
+    groups = [f"{name}{end}" for name in methods for end in ("", " + SD-Dropout λ 0.1")]
+    found = looks(groups, {group: "SD-Dropout" in group for group in groups})
+    assert len({(look.colour, look.marker, look.line) for look in found.values()}) == 12
+    assert len({(look.colour, look.hatch) for look in found.values()}) == 12
+    for name in methods:
+        assert found[name].colour == found[f"{name} + SD-Dropout λ 0.1"].colour
+    grid = [f"CE + SD-Dropout λ {weight}" for weight in range(20)]
+    weights = looks(grid, dict.fromkeys(grid, True))
+    assert len({(look.colour, look.marker) for look in weights.values()}) == 20
+    few = looks(groups[:6], {})
+    assert len({look.colour for look in few.values()}) == 6
