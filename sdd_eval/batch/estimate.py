@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.batch.jobs import Job, Places
-from sdd_eval.batch.study import Evaluation, Training
-from sdd_eval.batch.work import EVALUATION_PASSES, RATES, images_of, operations, passes
+from sdd_eval.batch.study import DetectorTraining, Evaluation, Training
+from sdd_eval.batch.work import (
+    EVALUATION_PASSES,
+    RATES,
+    images_of,
+    operations,
+    operations_detecting,
+    passes,
+)
+from sdd_eval.detection.recipe import DetectorRecipe, recipe_of
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, Recipe
+from sdd_eval.records import DETECTOR, Card, Recipe
 from sdd_eval.store import read_record
 
 #: Of an evaluator's earlier runs only so many are read, the newest.
@@ -37,6 +45,7 @@ class Estimates:
         self.kind = "gpu" if places.device.startswith("cuda") else "cpu"
         self.cards = [card for card in _cards(places.checkpoints) if self._of_kind(card)]
         self.recipes = {card.name: card.recipe for card in self.cards if card.recipe}
+        self.detectors: dict[str, DetectorTraining] = {}
         self.seconds_an_image: dict[tuple[str, str | None], float | None] = {}
 
     def of(self, job: Job) -> Estimate:
@@ -44,6 +53,9 @@ class Estimates:
         if isinstance(job.work, Training):
             self.recipes[job.work.name] = job.work.recipe
             return self._training(job.work.recipe)
+        if isinstance(job.work, DetectorTraining):
+            self.detectors[job.work.name] = job.work
+            return self._detector(job.work)
         return self._evaluation(job.work)
 
     def _training(self, recipe: Recipe) -> Estimate:
@@ -59,12 +71,44 @@ class Estimates:
         cost = 3 * operations(recipe.arch, recipe.dataset) * passes(recipe)
         return Estimate(self._rough(images, cost), "rough: from operations alone")
 
+    def _detector(self, work: DetectorTraining) -> Estimate:
+        """From the speed of another detector on such a network and set."""
+        recipe, arch = work.recipe, self._detector_arch(work)
+        images = images_of(recipe.dataset).training * recipe.epochs
+        for card in self.cards:
+            told = recipe_of(card)
+            if told is not None and card.model.arch == arch and _scaled_alike(told, recipe):
+                speed = float(card.provenance["images_per_second"])
+                return Estimate(images / speed, f"as fast as {card.name}")
+        cost = 3 * operations_detecting(arch, recipe.min_size)
+        return Estimate(self._rough(images, cost), "rough: from operations alone")
+
+    def _detector_arch(self, work: DetectorTraining) -> str:
+        backbone = self.recipes.get(work.backbone) or Recipe()
+        return DETECTOR + backbone.arch
+
+    def _detection(self, work: Evaluation, detector: DetectorTraining) -> Estimate:
+        """From the seconds an image of earlier runs over such a detector."""
+        arch = self._detector_arch(detector)
+        images = self._looked_at(work, detector.recipe.dataset)
+        each = self._measured(work.evaluator, arch)
+        if each is not None:
+            return Estimate(each * images, f"as earlier runs of {work.evaluator} on {arch}")
+        cost = operations_detecting(arch, detector.recipe.min_size)
+        return Estimate(self._rough(images, cost), "rough: from operations alone")
+
+    def _looked_at(self, work: Evaluation, trained_on: str) -> int:
+        """How many images an evaluation looks at."""
+        images = images_of(work.dataset or trained_on).test
+        limit = self.places.limit if self.places.limit is not None else work.limit
+        return min(images, limit or images)
+
     def _evaluation(self, work: Evaluation) -> Estimate:
         """From the seconds an image of the evaluator's earlier runs over this network."""
+        if work.checkpoint in self.detectors:
+            return self._detection(work, self.detectors[work.checkpoint])
         recipe = self.recipes.get(work.checkpoint) or Recipe()
-        images = images_of(work.dataset or recipe.dataset).test
-        limit = self.places.limit if self.places.limit is not None else work.limit
-        images = min(images, limit or images)
+        images = self._looked_at(work, recipe.dataset)
         each = self._measured(work.evaluator, recipe.arch)
         if each is not None:
             return Estimate(each * images, f"as earlier runs of {work.evaluator} on {recipe.arch}")
@@ -112,6 +156,12 @@ def _cards(folder: Path) -> Iterator[Card]:
 def _alike(there: Recipe, recipe: Recipe) -> bool:
     """Whether two trainings differ only in what `passes` knows."""
     fields = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
+    return all(getattr(there, name) == getattr(recipe, name) for name in fields)
+
+
+def _scaled_alike(there: DetectorRecipe, recipe: DetectorRecipe) -> bool:
+    """Whether two detectors take as long for an image."""
+    fields = ("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers")
     return all(getattr(there, name) == getattr(recipe, name) for name in fields)
 
 

@@ -40,7 +40,10 @@ def record_of(study: Study) -> StudyRecord:
         notes=study.notes,
         small=study.small,
         names=study.names,
-        stands_for={each.name: each.meant for each in study.trainings},
+        stands_for={
+            **{each.name: each.meant for each in study.trainings},
+            **{each.name: each.meant for each in study.detectors if each.meant},
+        },
         compare=study.compare,
         families=study.families,
         warnings=warnings(study),

@@ -20,13 +20,16 @@ LISTS = ("milestones", "probe_epochs")
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *TOLD)
 
 
-def combinations(node: Node, shared: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The fields of every recipe that a table of trainings means, without seeds.
+def combinations(
+    node: Node, shared: Mapping[str, Any], kind: type[Any] = Recipe
+) -> Iterator[dict[str, Any]]:
+    """The fields of every recipe of a kind that a table of trainings means, without seeds.
 
     Raises:
         InputError: a field is unknown, or a value not one of its kind; with the line.
     """
-    own = {name: value for name, value in node.data.items() if name in FIELDS}
+    fields = [field.name for field in dataclasses.fields(kind) if field.name != "seed"]
+    own = {name: value for name, value in node.data.items() if name in fields}
     options = own.pop("method_options", {})
     with node.at("method_options"):
         options = decode(_Options, {"values": options}).values
@@ -35,7 +38,7 @@ def combinations(node: Node, shared: Mapping[str, Any]) -> Iterator[dict[str, An
     for name, choices in values.items():
         for value in choices:
             with node.at(name):
-                decode(Recipe, {name: value})
+                decode(kind, {name: value})
     for chosen in _product(values):
         for option in _product(grid):
             merged = {**shared, **chosen}

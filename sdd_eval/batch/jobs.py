@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdd_eval.batch.study import Evaluation, Study, Training
+from sdd_eval.batch.study import DetectorTraining, Evaluation, Study, Training
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,54 @@ class Job:
 
     key: str
     label: str
-    work: Training | Evaluation
+    work: Training | DetectorTraining | Evaluation
     needs: tuple[str, ...] = ()
 
     @property
     def checkpoint(self) -> str:
         """The checkpoint that it makes or looks at."""
-        return self.work.name if isinstance(self.work, Training) else self.work.checkpoint
+        work = self.work
+        return work.checkpoint if isinstance(work, Evaluation) else work.name
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
     """All jobs: each training, then what is asked of its checkpoint as soon as that can be asked.
 
-    An evaluation needs the training of its checkpoint, and of any that its settings name.
+    A detector comes after its backbone. An evaluation needs the training of its checkpoint, and of
+    any that its settings name.
     """
-    made = {each.name for each in study.trainings}
-    trainings = {each.name: _training(each) for each in study.trainings}
+    makers = _makers(study)
+    made = {job.checkpoint for job in makers}
     evaluations = [_evaluation(each, made, n) for n, each in enumerate(study.evaluations)]
     ordered: list[Job] = []
     done: set[str] = set()
-    for name in [*trainings, ""]:
-        if name:
-            ordered.append(trainings[name])
-            done.add(trainings[name].key)
+    for maker in [*makers, None]:
+        if maker is not None:
+            ordered.append(maker)
+            done.add(maker.key)
         ready = [job for job in evaluations if job not in ordered and set(job.needs) <= done]
-        ordered += [job for job in ready if job.needs or not name]
+        ordered += [job for job in ready if job.needs or maker is None]
     return tuple(ordered)
 
 
-def _training(training: Training) -> Job:
-    return Job(f"train {training.name}", f"train {training.name}", training)
+def _makers(study: Study) -> list[Job]:
+    """The trainings, the detectors on a checkpoint behind its own."""
+    trained = {each.name for each in study.trainings}
+    found = []
+    for training in study.trainings:
+        found.append(_maker(training))
+        found += [
+            _maker(each, trained) for each in study.detectors if each.backbone == training.name
+        ]
+    others = [each for each in study.detectors if each.backbone not in trained]
+    return found + [_maker(each) for each in others]
+
+
+def _maker(work: Training | DetectorTraining, trained: Container[str] = ()) -> Job:
+    """A training, which needs that of its backbone where it has one and that is trained here."""
+    backbone = getattr(work, "backbone", None)
+    needs = (f"train {backbone}",) if backbone in trained else ()
+    return Job(f"train {work.name}", f"train {work.name}", work, needs)
 
 
 def _evaluation(evaluation: Evaluation, made: set[str], number: int) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sdd_eval.batch.reading import check_settings
+from sdd_eval.batch.asking import check_settings
 from sdd_eval.batch.study import Evaluation
 from sdd_eval.data import catalogue
 from sdd_eval.data.held_out import validation_name

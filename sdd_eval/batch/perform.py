@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sdd_eval import store
+from sdd_eval.batch.asking import DETECTION, check_settings
 from sdd_eval.batch.jobs import Job, Places
-from sdd_eval.batch.reading import check_settings
-from sdd_eval.batch.study import Evaluation, Training
+from sdd_eval.batch.study import DetectorTraining, Evaluation, Training
+from sdd_eval.detection.recipe import LOOKED_AT
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 
@@ -65,18 +66,21 @@ def not_run(job: Job, because: Outcome) -> Outcome:
     return Outcome(job.key, job.label, "not run", reason=f"it needs {because.label!r}")
 
 
-def _do(work: Training | Evaluation, places: Places, progress: Progress) -> bool:
+def _do(work: Training | DetectorTraining | Evaluation, places: Places, progress: Progress) -> bool:
     """Whether there was anything to do."""
+    if isinstance(work, Evaluation):
+        return _evaluate(work, places, progress)
+    there = (places.checkpoints / work.name / "card.json").is_file()
     if isinstance(work, Training):
-        return _train(work, places, progress)
-    return _evaluate(work, places, progress)
+        _train(work, places, progress)
+    else:
+        _train_detector(work, places, progress)
+    return not there
 
 
-def _train(work: Training, places: Places, progress: Progress) -> bool:
+def _train(work: Training, places: Places, progress: Progress) -> None:
     from sdd_eval.training.train import train
 
-    card = places.checkpoints / work.name / "card.json"
-    there = card.is_file()
     train(
         work.recipe,
         places.checkpoints,
@@ -87,13 +91,30 @@ def _train(work: Training, places: Places, progress: Progress) -> bool:
         progress=progress,
         trust_code=places.trust_code,
     )
-    return not there
+
+
+def _train_detector(work: DetectorTraining, places: Places, progress: Progress) -> None:
+    from sdd_eval.detection.train import train_detector
+
+    train_detector(
+        places.checkpoints / work.backbone,
+        work.recipe,
+        places.checkpoints,
+        data_root=places.data_root,
+        name=work.name,
+        device=places.device,
+        threads=places.threads,
+        progress=progress,
+        trust_code=places.trust_code,
+    )
 
 
 def _evaluate(work: Evaluation, places: Places, progress: Progress) -> bool:
+    from sdd_eval.detection.evaluation import evaluate_detector
     from sdd_eval.evaluation import evaluate_checkpoint
 
-    outcome: Any = evaluate_checkpoint(
+    evaluate = evaluate_detector if work.evaluator == DETECTION else evaluate_checkpoint
+    outcome: Any = evaluate(
         places.checkpoints / work.checkpoint, request_of(work, places), progress
     )
     return bool(outcome.looked or outcome.scored)
@@ -112,5 +133,6 @@ def request_of(work: Evaluation, places: Places) -> Any:
         device=places.device,
         command=places.command,
         cache=places.cache,
+        batch_size=LOOKED_AT if work.evaluator == DETECTION else Request.batch_size,
         trust_code=places.trust_code,
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from sdd_eval import store
+from sdd_eval.batch.asking import DETECTION
 from sdd_eval.batch.estimate import Estimates
 from sdd_eval.batch.jobs import Job, Places
 from sdd_eval.batch.needed import absent_for, absent_set
 from sdd_eval.batch.perform import request_of
-from sdd_eval.batch.study import Evaluation, Training
+from sdd_eval.batch.study import DetectorTraining, Evaluation, Training
+from sdd_eval.detection.recipe import recipe_of, settled
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card
 from sdd_eval.store import read_record
@@ -53,7 +55,7 @@ def _planned(job: Job, places: Places, estimates: Estimates, before: Sequence[Pl
     blocked = next((each for each in before if each.state == "blocked"), None)
     if blocked is not None:
         return Planned(job, "blocked", note=f"it needs {blocked.job.label!r}", follows=True)
-    if isinstance(job.work, Training):
+    if not isinstance(job.work, Evaluation):
         return _training(job, job.work, places, estimates)
     if any(each.state != "there" for each in before):
         absent = _absent_before(job.work, before, places)
@@ -66,16 +68,17 @@ def _planned(job: Job, places: Places, estimates: Estimates, before: Sequence[Pl
 def _absent_before(work: Evaluation, before: Sequence[Planned], places: Places) -> str:
     """Which images an evaluation will miss once its network is trained; empty where none."""
     made = [each.job.work for each in before if each.job.checkpoint == work.checkpoint]
-    trained_on = [each.recipe.dataset for each in made if isinstance(each, Training)]
+    trained_on = [each.recipe.dataset for each in made if not isinstance(each, Evaluation)]
     return absent_for(work, trained_on[0], places.data_root) if trained_on else ""
 
 
-def _training(job: Job, work: Training, places: Places, estimates: Estimates) -> Planned:
+def _training(
+    job: Job, work: Training | DetectorTraining, places: Places, estimates: Estimates
+) -> Planned:
     folder = places.checkpoints / work.name
     if (folder / "card.json").is_file():
         with contextlib.suppress(InputError):
-            there = read_record(folder / "card.json", Card).recipe
-            if there is not None and not differing(there, work.recipe):
+            if _is_of(read_record(folder / "card.json", Card), work, places):
                 return Planned(job, "there")
         return Planned(job, "blocked", note=f"{folder} holds another recipe")
     absent = absent_set(work.recipe.dataset, places.data_root)
@@ -84,6 +87,21 @@ def _training(job: Job, work: Training, places: Places, estimates: Estimates) ->
     epochs = _epochs(folder / "history.csv")
     state: State = "begun" if epochs else "missing"
     return _estimated(job, state, estimates, 1 - epochs / work.recipe.epochs)
+
+
+def _is_of(card: Card, work: Training | DetectorTraining, places: Places) -> bool:
+    """Whether a card is that of the checkpoint that a training would make.
+
+    Raises:
+        InputError: it cannot be told, e.g. because the backbone is not there.
+    """
+    if isinstance(work, Training):
+        return card.recipe is not None and not differing(card.recipe, work.recipe)
+    backbone = replace(
+        read_record(places.checkpoints / work.backbone / "card.json", Card), name=work.backbone
+    )
+    there = recipe_of(card)
+    return there is not None and not differing(there, settled(work.recipe, backbone))
 
 
 def _epochs(history: Path) -> int:
@@ -95,10 +113,12 @@ def _epochs(history: Path) -> int:
 
 
 def _evaluation(job: Job, work: Evaluation, places: Places, estimates: Estimates) -> Planned:
+    from sdd_eval.detection.evaluation import is_detected
     from sdd_eval.evaluation import is_measured
 
+    is_there = is_detected if work.evaluator == DETECTION else is_measured
     try:
-        if is_measured(places.checkpoints / work.checkpoint, request_of(work, places)):
+        if is_there(places.checkpoints / work.checkpoint, request_of(work, places)):
             return Planned(job, "there")
     except store.Busy:
         pass

@@ -6,9 +6,14 @@ seeds = [0, 1, 2]
 epochs = 200
 [[train]]                           # lists are grids: every combination, every seed
 sd_dropout = [0.0, 1.0]
+[[train-detector]]                  # on the backbone of every checkpoint, with its seed
+dataset = "coco"
+epochs = [7, 12]
 [[evaluate]]                        # of every checkpoint; `of` = ["ID"] of those with that `id`
 evaluator = "fgsm"
 settings = { epsilon = 0.2 }
+[[evaluate]]                        # detection is of detectors, all other questions of classifiers
+evaluator = "detection"
 [[compare]]                         # recipes told by values of their fields
 base = { sd_dropout = 0.0 }
 others = [{ sd_dropout = 1.0 }]
@@ -20,28 +25,26 @@ headline = ["accuracy", "calibration.ece"]
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import plugins
+from sdd_eval.batch.asking import evaluations_of, evaluators
+from sdd_eval.batch.detectors import detectors_of
 from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
 from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
 from sdd_eval.batch.pairing import answered
 from sdd_eval.batch.small import Small, small_of
-from sdd_eval.batch.study import Comparison, Evaluation, Study, Training
+from sdd_eval.batch.study import Comparison, Study, Training
 from sdd_eval.errors import unknown_name
-from sdd_eval.evaluators.settings import with_settings
-from sdd_eval.records import decode, encode
 from sdd_eval.store import plain_name
 
 TOP = (
     *("name", "title", "tables", "figures", "notes", "seeds", "checkpoints", "recipe", "train"),
-    *("evaluate", "compare", "families", "small"),
+    *("train-detector", "detectors", "evaluate", "compare", "families", "small"),
 )
 TRAIN = (*FIELDS, "seeds", "id")
-EVALUATE = ("evaluator", "settings", "dataset", "limit", "of")
 
 
 def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None = None) -> Study:
@@ -54,6 +57,7 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
     size = small_of(top) if small else Small()
     name = _name(top, path) + ("-small" if small else "")
     trainings, ids = _trainings(top, size, seeds)
+    detectors, ids = detectors_of(top, size, trainings, ids)
     study = Study(
         name=name,
         title=top.get("title", str, ""),
@@ -63,12 +67,13 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         small=small,
         names=size.names,
         trainings=tuple(trainings.values()),
+        detectors=detectors,
         compare=tuple(_comparison(each) for each in top.tables("compare")),
         families=_families(top.table("families")),
         varied=varied(meant for each in trainings.values() for meant in each.meant),
     )
     _check_comparisons(top, study)
-    return dataclasses.replace(study, evaluations=_evaluations(top, size, study, ids))
+    return dataclasses.replace(study, evaluations=evaluations_of(top, size, study, ids))
 
 
 def _name(top: Node, path: Path) -> str:
@@ -119,73 +124,6 @@ def _common(shared: Node) -> dict[str, Any]:
     return found[0]
 
 
-def _evaluations(
-    top: Node, size: Small, study: Study, ids: Mapping[str, set[str]]
-) -> tuple[Evaluation, ...]:
-    """What is asked of each checkpoint, checkpoint by checkpoint."""
-    existing = top.all("checkpoints", str)
-    names = [*(each.name for each in study.trainings), *existing]
-    if not names:
-        raise top.wrong("there is nothing to measure: no [[train]] and no checkpoints")
-    asked = [each for node in top.tables("evaluate") for each in _asked(node, size, ids)]
-    found = [
-        dataclasses.replace(each, checkpoint=name)
-        for name in names
-        for each, of in asked
-        if of is None or name in of
-    ]
-    return tuple(found)
-
-
-def _asked(
-    node: Node, size: Small, ids: Mapping[str, set[str]]
-) -> list[tuple[Evaluation, set[str] | None]]:
-    """The evaluations of a table without their checkpoints, and of which ids' these are."""
-    node.only(EVALUATE, "field of an evaluation")
-    evaluators = node.all("evaluator", str)
-    if not evaluators:
-        raise node.wrong('which evaluator? evaluator = "NAME"')
-    of = _of(node, ids)
-    limit = node.get("limit", (int, type(None)), None)
-    found = []
-    for name in evaluators:
-        with node.at("evaluator"):
-            spelled = name.replace("-", "_")
-            if spelled not in plugins.names("evaluators"):
-                raise unknown_name("evaluator", name, plugins.names("evaluators"))
-        settings = size.settings(spelled, node.get("settings", dict, {}))
-        with node.at("settings"):
-            check_settings(spelled, settings)
-        for dataset in node.all("dataset", str) or (None,):
-            used = size.name(dataset) if dataset else None
-            found.append((Evaluation("", spelled, settings, used, limit), of))
-    return found
-
-
-def _of(node: Node, ids: Mapping[str, set[str]]) -> set[str] | None:
-    """The checkpoints of the trainings that a table is about; None for all."""
-    if "of" not in node:
-        return None
-    with node.at("of"):
-        found: set[str] = set()
-        for name in node.all("of", str):
-            if name not in ids:
-                raise unknown_name("id of a training", name, filter(None, ids))
-            found |= ids[name]
-        return found
-
-
-def check_settings(evaluator: str, settings: Mapping[str, Any]) -> Any:
-    """The evaluator with these settings.
-
-    Raises:
-        InputError: it has no such setting, or that is of another type.
-    """
-    kind = plugins.load("evaluators", evaluator)
-    with_settings(kind(), **dict.fromkeys(settings))
-    return decode(kind, encode(settings), f"settings of {evaluator}")
-
-
 def _comparison(node: Node) -> Comparison:
     """What is compared: fields of recipes with values."""
     node.only(("base", "others"), "key of a comparison")
@@ -219,6 +157,6 @@ def _families(node: Node) -> dict[str, tuple[str, ...]]:
         found[name] = node.all(name, str)
         for each in found[name]:
             with node.at(name):
-                if each.partition(".")[0] not in plugins.names("evaluators"):
-                    raise unknown_name("evaluator", each, plugins.names("evaluators"))
+                if each.partition(".")[0] not in evaluators():
+                    raise unknown_name("evaluator", each, evaluators())
     return found

@@ -8,8 +8,13 @@ from typing import Any
 
 from sdd_eval.batch.grids import FIELDS
 from sdd_eval.batch.node import Node
+from sdd_eval.detection.recipe import DetectorRecipe
 
-SMALL = ("seeds", "notes", "names", "recipe", "settings")
+SMALL = ("seeds", "notes", "names", "recipe", "detector", "settings")
+#: What a table of detectors may say: seed and backbone are those of the checkpoint it stands on.
+DETECTOR_FIELDS = tuple(
+    name for name in vars(DetectorRecipe()) if name not in ("seed", "backbone", "backbone_sha256")
+)
 
 
 @dataclass(frozen=True)
@@ -20,11 +25,12 @@ class Small:
     notes: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    detector: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything is otherwise."""
-        return bool(self.names or self.recipe)
+        return bool(self.names or self.recipe or self.detector)
 
     def name(self, name: str) -> str:
         """What stands for a data set or a network."""
@@ -37,6 +43,11 @@ class Small:
         usual = {"dataset": Recipe.dataset, "arch": Recipe.arch, **fields}
         named = {name: self.name(usual[name]) for name in ("dataset", "arch")}
         return {**fields, **named, **self.recipe}
+
+    def detector_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a detector's recipe, in small."""
+        dataset = self.name(fields.get("dataset", DetectorRecipe.dataset))
+        return {**fields, "dataset": dataset, **self.detector}
 
     def settings(self, evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """An evaluator's settings, in small; of names that fall together one stays."""
@@ -66,5 +77,6 @@ def small_of(top: Node) -> Small:
         notes=node.all("notes", str),
         names={name: names.get(name, str, "") for name in names.data},
         recipe=node.table("recipe").only(FIELDS, "field of a recipe").data,
+        detector=node.table("detector").only(DETECTOR_FIELDS, "field of a detector's recipe").data,
         given={n: node.table("settings").get(n, dict, {}) for n in node.table("settings").data},
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
+from sdd_eval.detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe
 
 #: The file of a study's folder that says what the study is: a `StudyRecord`.
@@ -21,6 +22,19 @@ class Training:
     name: str
     recipe: Recipe
     meant: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """A detector to train on a backbone, a checkpoint's name.
+
+    `meant` is what runs would tell of the detectors that it stands for, itself at full size.
+    """
+
+    name: str
+    backbone: str
+    recipe: DetectorRecipe
+    meant: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class Study:
     small: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
+    detectors: tuple[DetectorTraining, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     compare: tuple[Comparison, ...] = ()
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

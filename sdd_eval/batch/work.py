@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.records import DETECTOR, ModelSpec, Recipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ _KNOWN: Mapping[str, Images] = {
     "cub200": Images(5_994, 5_794, 224, 200),
     "stanford_dogs": Images(12_000, 8_580, 224, 120),
     "imagenet": Images(1_281_167, 50_000, 224, 1_000),
+    "coco": Images(118_287, 5_000),
+    "digit_scenes": Images(64, 32, 64, 10, 1),
 }
 #: Operations a second that such networks reach, of one thread and of a large GPU.
 RATES = {"cpu": 4e10, "gpu": 6e13}
@@ -84,3 +86,15 @@ def operations(arch: str, dataset: str) -> float:
     except Exception:  # a network of somebody else's may need anything
         return _USUAL
     return float(counter.get_total_flops()) or _USUAL
+
+
+def operations_detecting(arch: str, side: int) -> float:
+    """Floating-point operations of one pass of a detector over an image with this shorter side.
+
+    Those of its backbone at that size, a photograph's longer side being 4/3 of it, twice: pyramid
+    and heads cost about as much again.
+    """
+    backbone = arch.removeprefix(DETECTOR)
+    dataset = "imagenet" if backbone.startswith("torchvision:") else "cifar100"
+    scale = side * side * 4 / 3 / images_of(dataset).side ** 2
+    return 2 * scale * operations(backbone, dataset)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import tyro
 
 from sdd_eval import plugins
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Work, parse, prepared
-from sdd_eval.data.root import data_root
+from sdd_eval.cli.training import Place, Reading, told, trained
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, Recipe
+from sdd_eval.records import Recipe
 
 
 @dataclass(frozen=True)
@@ -23,27 +22,6 @@ class RecipeFlags(Recipe):
     """How to train; the defaults are the paper's on CIFAR-100."""
 
     method_options: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the checkpoint goes."""
-
-    name: str | None = None
-    """Name of the checkpoint; by default DATASET-ARCH-METHOD[-sddλ]-seedN, and before the seed what
-    is unusual in the method, e.g. -drop0.3 or -validation5000."""
-    checkpoints: Path = Path("checkpoints")
-    """Folder of checkpoints."""
-    overwrite: bool = False
-    """Replace a checkpoint of this name that has another recipe."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How photographs are read."""
-
-    workers: int | None = None
-    """Processes that decode and augment photographs; default: as many as threads, none for one."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -58,20 +36,10 @@ def run(arguments: Sequence[str]) -> int:
     from sdd_eval.training.processes import is_first
     from sdd_eval.training.train import train
 
-    with Bar(unit="images") as bar:
-        card = train(
-            _recipe(flags),
-            flags.place.checkpoints,
-            name=flags.place.name,
-            data_root=data_root(flags.work.data_root),
-            device=device,
-            workers=flags.reading.workers,
-            overwrite=flags.place.overwrite,
-            progress=bar,
-            trust_code=flags.work.trust_code,
-        )
+    make = functools.partial(train, _recipe(flags))
+    card = trained(make, device, flags.place, flags.reading, flags.work)
     if is_first():
-        print(_told(card, flags.place.checkpoints / card.name))
+        print(told(card, flags.place))
     return 0
 
 
@@ -129,8 +97,3 @@ def _recipe(flags: Any) -> Recipe:
     values["method"] = flags.recipe.method.replace("-", "_")
     values["method_options"] = dataclasses.asdict(flags.method)
     return Recipe(**values)
-
-
-def _told(card: Card, folder: Path) -> str:
-    numbers = "  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items())
-    return f"{folder}\n{numbers}"

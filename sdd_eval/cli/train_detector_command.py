@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from sdd_eval.cli.bars import Bar
-from sdd_eval.cli.evaluate_command import found_checkpoint
 from sdd_eval.cli.flags import Work, parse, prepared
-from sdd_eval.cli.train_command import Reading
-from sdd_eval.data.root import data_root
+from sdd_eval.cli.measuring import found_checkpoint
+from sdd_eval.cli.training import Place, Reading, told, trained
 from sdd_eval.detection.recipe import SCHEDULES, DetectorRecipe
 from sdd_eval.errors import InputError
 
@@ -28,18 +26,6 @@ class RecipeFlags(DetectorRecipe):
     backbone_sha256: tyro.conf.Suppress[str] = ""
     schedule: Literal["half", "full"] | None = None
     """half: 0.5×, 7 epochs; full: 1×, 12; in place of --epochs."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the checkpoint goes."""
-
-    name: str | None = None
-    """Name of the checkpoint; by default DATASET-fasterrcnn-Nepochs-BACKBONE."""
-    checkpoints: Path = Path("checkpoints")
-    """Folder of checkpoints."""
-    overwrite: bool = False
-    """Replace a detector of this name that has another recipe."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +50,9 @@ def run(arguments: Sequence[str]) -> int:
 
     from sdd_eval.detection.train import train_detector
 
-    with Bar(unit="images") as bar:
-        card = train_detector(
-            backbone,
-            recipe,
-            flags.place.checkpoints,
-            name=flags.place.name,
-            data_root=data_root(flags.work.data_root),
-            device=device,
-            workers=flags.reading.workers,
-            overwrite=flags.place.overwrite,
-            progress=bar,
-            trust_code=flags.work.trust_code,
-        )
-    numbers = "  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items())
-    print(f"{flags.place.checkpoints / card.name}\n{numbers}")
+    make = functools.partial(train_detector, backbone, recipe)
+    card = trained(make, device, flags.place, flags.reading, flags.work)
+    print(told(card, flags.place))
     return 0
 
 

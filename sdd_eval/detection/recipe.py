@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, encode
+from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode
 from sdd_eval.training.bounds import ABOVE_0, BELOW_1, FROM_0, FROM_1, refuse_outside
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
 SCHEDULES = {"half": 7, "full": 12}
 #: Images a step for which the learning rate is .02.
 USUAL_BATCH, USUAL_LR = 16, 0.02
+#: Images that are looked at together unless told: whole photographs, not crops of 32 pixels.
+LOOKED_AT = 8
 
 _BOUNDS = {
     "epochs": FROM_1,
@@ -84,18 +86,28 @@ def settled(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
     Raises:
         InputError: a value is impossible.
     """
+    on_it = dataclasses.replace(
+        recipe, backbone=backbone.name, backbone_sha256=backbone.weights_sha256
+    )
+    return completed(on_it, backbone.recipe)
+
+
+def completed(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
+    """The recipe with rate, milestones and seed, on a backbone of a recipe (None: imported).
+
+    Raises:
+        InputError: a value is impossible.
+    """
     given = recipe.milestones
     if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
         raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
-    usual_seed = backbone.recipe.seed if backbone.recipe else 0
+    usual_seed = backbone.seed if backbone else 0
     usual_lr = USUAL_LR * recipe.batch_size / USUAL_BATCH
     found = dataclasses.replace(
         recipe,
         lr=usual_lr if recipe.lr is None else recipe.lr,
         seed=usual_seed if recipe.seed is None else recipe.seed,
         milestones=_milestones(recipe.epochs) if given is None else tuple(given),
-        backbone=backbone.name,
-        backbone_sha256=backbone.weights_sha256,
     )
     refuse_outside(found, _BOUNDS)
     if found.max_size < found.min_size:
@@ -128,18 +140,38 @@ def detector_name(recipe: DetectorRecipe) -> str:
     return re.sub(r"[^\w.+-]+", "_", f"{name}-{recipe.backbone}")
 
 
+def recipe_of(card: Card) -> DetectorRecipe | None:
+    """How a detector was trained; None where the card is no detector's.
+
+    Raises:
+        InputError: the card does not say it.
+    """
+    if not card.model.arch.startswith(DETECTOR):
+        return None
+    return decode(DetectorRecipe, card.provenance.get("detector"), card.name)
+
+
 def told_recipe(card: Card) -> Mapping[str, Any]:
+    """A detector's recipe as a run tells it."""
+    recipe = recipe_of(card)
+    assert recipe is not None
+    theirs = card.provenance["backbone"]["recipe"]
+    backbone = None if theirs is None else decode(Recipe, theirs, card.name)
+    return told(recipe, backbone, card.model.arch)
+
+
+def told(recipe: DetectorRecipe, backbone: Recipe | None, arch: str) -> Mapping[str, Any]:
     """A detector's recipe as a run tells it: its own fields, and by which method its backbone was
     trained; everything else of the backbone's recipe has `backbone_` before its name.
     """
-    own = dict(card.provenance["detector"])
+    own = encode(recipe)
     own.pop("backbone")  # or each seed would be a kind of its own
     own.pop("backbone_sha256")
-    theirs = encode(card.provenance["backbone"]["recipe"]) or {}
+    theirs = encode(backbone) or {}
     method = {name: theirs[name] for name in METHOD if name in theirs}
     further = {
         f"backbone_{name}": value
         for name, value in theirs.items()
         if name not in (*METHOD, "arch", "seed")
     }
-    return {**method, **own, "arch": card.model.arch, **further}
+    return {**method, **own, "arch": arch, **further}

@@ -16,10 +16,10 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.detection.batches import epoch_batches
 from sdd_eval.detection.loop import fit
 from sdd_eval.detection.model import detector_on, detector_spec
-from sdd_eval.detection.recipe import DetectorRecipe, detector_name, settled
+from sdd_eval.detection.recipe import DetectorRecipe, detector_name, recipe_of, settled
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
-from sdd_eval.records import DETECTOR, Card, encode
+from sdd_eval.records import Card, encode
 from sdd_eval.training import checkpoints
 from sdd_eval.training.making import Making
 from sdd_eval.training.streaming import usual_workers
@@ -93,13 +93,6 @@ def train_detector(
         return _complete(making, start, data, own, threads, workers, progress or Silent())
 
     return making.made(complete, overwrite=overwrite)
-
-
-def recipe_of(card: Card) -> DetectorRecipe | None:
-    """How a detector was trained; None where the card is no detector's."""
-    if not card.model.arch.startswith(DETECTOR):
-        return None
-    return records.decode(DetectorRecipe, card.provenance.get("detector"), card.name)
 
 
 def _complete(

@@ -23,6 +23,7 @@ README = Path(sdd_eval.__file__).parent.parent / "README.md"
 def test_a_table_s_study_trains_every_cell_by_the_paper_s_protocol(name):
     study = read_study(study_file(name))
     recipes = {t.name: encode(t.recipe) for t in study.trainings}
+    recipes |= {d.name: encode(d.meant[0]) for d in study.detectors}
     measured = {(e.checkpoint, e.evaluator) for e in study.evaluations}
     for number in paper_numbers():
         if number.table not in study.tables:
@@ -45,6 +46,9 @@ def test_every_study_has_a_small_size_on_what_ships_with_the_package(name):
     full = read_study(study_file(name))
     meant = {encode_once(r) for t in study.trainings for r in t.meant}
     assert meant == {encode_once(t.recipe) for t in full.trainings if t.recipe.seed == 0}
+    assert {d.recipe.dataset for d in study.detectors} <= {"digit_scenes"}
+    meant = {encode_once(r) for d in study.detectors for r in d.meant}
+    assert meant == {encode_once(r) for d in full.detectors for r in d.meant if r["seed"] == 0}
 
 
 def encode_once(recipe):

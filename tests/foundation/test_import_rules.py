@@ -66,8 +66,8 @@ ALLOWED = {
         "records", "statistics",
     },
     "batch": {
-        "data", "errors", "evaluation", "evaluators", "models", "plugins", "progress", "records",
-        "statistics", "store", "training",
+        "data", "detection", "errors", "evaluation", "evaluators", "models", "plugins", "progress",
+        "records", "statistics", "store", "training",
     },
     "detection": {
         "data", "errors", "evaluation", "models", "progress", "randomness", "records", "store",

@@ -168,7 +168,7 @@ def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
 @pytest.mark.parametrize("name", METHODS)
 def test_its_settings_are_called_like_no_other_flag_of_train(name):
     from sdd_eval.cli.flags import Work
-    from sdd_eval.cli.train_command import Place
+    from sdd_eval.cli.training import Place
 
     taken = {f.name for kind in (Recipe, Place, Work) for f in dataclasses.fields(kind)}
     assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}

@@ -17,12 +17,12 @@ from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.randomness import derived_seed
 
 #: How many scenes each split has.
-COUNTS = {"train": 96, "test": 48}
+COUNTS = {"train": 64, "test": 32}
 SIDE = 64
 #: A scene has so many fields a side; in each lies a digit or none.
 FIELDS = 2
 #: How often a field has a digit, and how many times its 8 pixels that can be wide.
-FILLED, SCALES = 0.6, (2, 3)
+FILLED, SCALES = 0.5, (2, 3)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class DigitScenes:
     """
 
     name: str = "digit_scenes"
-    summary: str = "48 test, 96 training scenes of scikit-learn's digits with their boxes, 64×64"
+    summary: str = "32 test, 64 training scenes of scikit-learn's digits with their boxes, 64×64"
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:

@@ -1,0 +1,179 @@
+"""Detectors are jobs of a study like any other: after their backbones, and only what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdd_eval import store
+from sdd_eval.batch.folder import record_of
+from sdd_eval.batch.jobs import jobs_of
+from sdd_eval.batch.reading import read_study
+from sdd_eval.cli import exit_code
+from sdd_eval.detection.train import train_detector
+from sdd_eval.errors import InputError
+from sdd_eval.records import DETECTOR
+from sdd_eval.training import checkpoints, epochs
+
+GRID = """
+name = "grid"
+seeds = [0, 1]
+[recipe]
+arch = "resnet18"
+[[train]]
+id = "plain"
+[[train]]
+sd_dropout = 1.0
+[[train-detector]]
+id = "detectors"
+of = "plain"
+epochs = [7, 12]
+milestones = [4]
+"""
+
+#: On a backbone that is there, three steps an epoch.
+STUDY = """
+name = "shapes"
+checkpoints = ["backbone"]
+[[train-detector]]
+dataset = "shapes"
+epochs = 2
+batch_size = 2
+lr = 0.01
+min_size = 32
+max_size = 64
+channels = 8
+regions = 8
+[[evaluate]]
+evaluator = "detection"
+"""
+
+
+@pytest.fixture
+def backbone(here, write_coco, write_backbone):
+    """A folder with `data` of COCO's format and a `backbone` among its checkpoints."""
+    write_coco(here / "data")
+    return write_backbone(here / "checkpoints" / "backbone", "resnet18w16")
+
+
+def batch(capsys, *further):
+    code = exit_code(["batch", "study.toml", "--threads", "1", *further])
+    return code, capsys.readouterr().out
+
+
+def test_a_grid_of_detectors_stands_on_each_seed_of_its_backbones(study_file):
+    study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = "detection"\n'))
+    plain = [t.name for t in study.trainings if not t.recipe.sd_dropout]
+    told = [(d.backbone, d.recipe.epochs) for d in study.detectors]
+    assert told == [(plain[0], 7), (plain[0], 12), (plain[1], 7), (plain[1], 12)]
+    assert len({d.name for d in study.detectors}) == 4
+    assert all(d.name.endswith(d.backbone) for d in study.detectors)
+    assert [e.checkpoint for e in study.evaluations] == [d.name for d in study.detectors]
+    (meant,) = study.detectors[2].meant
+    assert (meant["seed"], meant["arch"]) == (1, f"{DETECTOR}resnet18")
+    assert record_of(study).stands_for[study.detectors[2].name] == (meant,)
+
+
+def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_file):
+    study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = ["accuracy", "detection"]\n'))
+    jobs = jobs_of(study)
+    place = {job.key: number for number, job in enumerate(jobs)}
+    assert len(jobs) == 4 + 4 + 4 + 4
+    for number, job in enumerate(jobs):
+        assert all(place[key] < number for key in job.needs), job.key
+    detectors = {d.name: d.backbone for d in study.detectors}
+    for name, under in detectors.items():
+        (job,) = [job for job in jobs if job.key == f"train {name}"]
+        assert job.needs == (f"train {under}",)
+    asked = {
+        job.work.evaluator for job in jobs if job.checkpoint in detectors and job.key[0] != "t"
+    }
+    assert asked == {"detection"}, "detectors are no classifiers"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[evaluate]]\nevaluator = "accuracy"\nof = "detectors"\n',
+         "line 17: accuracy measures classifiers, and there are none here"),
+        ('[[evaluate]]\nevaluator = "detection"\nof = "plain"\n',
+         r"line 17: detection measures detectors, made by \[\[train-detector\]\], and there are"),
+        ("[[train-detector]]\nepoch = 3\n",
+         "line 16: unknown field of a detector's training 'epoch'; did you mean 'epochs'"),
+        ("[[train-detector]]\nseed = 3\n", "line 16: unknown field of a detector's training"),
+        ("[[train-detector]]\nepochs = 0\n", "line 15: epochs is 0; it must be 1 or more"),
+        ('[[train-detector]]\nof = "plane"\n', "line 16: unknown id of a training 'plane'; did"),
+        ('[[train-detector]]\nlr = ["fast"]\n', "line 16: lr is 'fast', not float"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_detectors_is_said_with_its_line(text, said, study_file):
+    with pytest.raises(InputError, match=said):
+        read_study(study_file(GRID + text))
+
+
+def test_detectors_without_a_backbone_are_refused(study_file):
+    with pytest.raises(InputError, match=r"line 1: there is no backbone: no \[\[train\]\]"):
+        read_study(study_file("[[train-detector]]\nepochs = 7\n"))
+
+
+@pytest.mark.usefixtures("backbone")
+def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, study_file, capsys):
+    study_file(STUDY)
+    code, said = batch(capsys, "--dry-run")
+    assert code == 0
+    assert "2 jobs: 2 missing" in said
+    code, said = batch(capsys)
+    assert (code, "2 done" in said) == (0, True), said
+    (path,) = store.run_paths(here / "reports" / "shapes")
+    assert store.read_run(path).evaluator == "detection"
+    code, said = batch(capsys, "--dry-run")
+    assert "2 jobs: 2 there" in said
+    code, said = batch(capsys)
+    assert (code, "2 already there" in said) == (0, True), said
+
+
+def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
+    backbone, here, study_file, capsys, monkeypatch
+):
+    (work,) = read_study(study_file(STUDY)).detectors
+    whole = train_detector(
+        backbone, work.recipe, here, data_root=here / "data", name="whole", threads=1
+    )
+    broken = epochs._refuse_broken_weights
+
+    def interrupted(trained, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        broken(trained, epoch)
+
+    monkeypatch.setattr(epochs, "_refuse_broken_weights", interrupted)
+    assert batch(capsys)[0] == 130
+    monkeypatch.setattr(epochs, "_refuse_broken_weights", broken)
+    assert "1 begun, 1 missing" in batch(capsys, "--dry-run")[1].replace("1 missing, 1 begun", "")
+    assert batch(capsys)[0] == 0
+    card = checkpoints.read_card(here / "checkpoints" / work.name)
+    assert card.weights_sha256 == whole.weights_sha256
+
+
+@pytest.mark.usefixtures("backbone")
+def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file, capsys):
+    study_file(STUDY.replace('dataset = "shapes"', 'dataset = ["coco", "shapes"]'))
+    code, said = batch(capsys, "--dry-run")
+    assert "coco is not there (sdd-eval data get coco)" in said
+    assert "2 missing, 2 blocked" in said
+    code, said = batch(capsys)
+    assert code == 1
+    assert "1 failed, 1 not run, 2 done" in said
+    assert "coco is not there" in said.splitlines()[-2]
+
+
+def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
+    backbone, here, study_file, capsys
+):
+    study_file(STUDY)
+    assert batch(capsys)[0] == 0
+    card = backbone / "card.json"
+    card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
+    assert "holds another recipe" in batch(capsys, "--dry-run")[1]
+    code, said = batch(capsys)
+    assert code == 1
+    assert "backbone_sha256 is" in said

@@ -1,0 +1,117 @@
+"""COCO and its like in the catalogue: what is there of it, and scenes that need no download."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.data import catalogue
+from sdd_eval.data.add import add
+from sdd_eval.data.check import check
+from sdd_eval.data.listing import rows
+from sdd_eval.data.origin import vouch
+from sdd_eval.data.readers.coco import COCO
+from sdd_eval.data.readers.digit_scenes import DIGIT_SCENES
+from sdd_eval.data.readers.digits import DIGITS
+from sdd_eval.errors import InputError
+
+#: COCO as it would be if it had the images of the tests' small sets.
+TINY = replace(COCO, published={"train": 6, "test": 6})
+
+
+def test_a_part_of_coco_is_called_that_in_both_splits(root, write_coco):
+    write_coco(root, "coco")
+    assert COCO.status(root).origin == "partial: 6 of 5,000"
+    assert COCO.load_objects(root, "train").origin == "partial: 6 of 118,287"
+    images = COCO.load(root, "train")
+    assert (len(images), images.labels, images.image_size) == (6, None, 224)
+
+
+def test_all_of_it_is_unverified_until_the_publishers_archives_vouch_for_it(root, write_coco):
+    place = write_coco(root, "coco")
+    assert TINY.status(root).origin == TINY.load(root).origin == "unverified"
+    vouch(root, "coco", TINY.content(root), "md5")
+    for split in ("train", "test"):
+        assert TINY.load_objects(root, split).origin == "official"
+    assert TINY.status(root).origin == "official"
+    image = next((place / "train2017").iterdir())
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert TINY.status(root).origin == "unverified"
+
+
+def test_what_the_publisher_ships_is_known_by_name_size_and_checksum():
+    told = {each.filename: each for each in COCO.archives}
+    assert set(told) == {"train2017.zip", "val2017.zip", "annotations_trainval2017.zip"}
+    assert all(
+        len(each.md5) == 32 and each.size and each.folder == "coco" for each in COCO.archives
+    )
+
+
+def test_a_folder_of_the_users_is_linked_as_coco_and_checked(root, tmp_path, write_coco, capsys):
+    place = write_coco(tmp_path / "mine", "coco2017")
+    assert add("coco", place, root).images == 6
+    assert (root / "coco").is_symlink()
+    assert exit_code(["data", "check", "coco", "--data-root", str(root)]) == 1
+    said = capsys.readouterr().out
+    assert "test annotations   wrong    6 images, 9 objects, partial: 6 of 5,000" in said
+    with pytest.raises(InputError, match="does not look like coco"):
+        add("coco", place / "train2017", tmp_path / "elsewhere")
+
+
+def test_a_folder_in_its_layout_is_a_set_of_its_own_and_no_classes(root, tmp_path, write_coco):
+    add("boats", write_coco(tmp_path, "somewhere"), root)
+    (row,) = [row for row in rows(root) if row.name == "boats"]
+    assert (row.images, row.origin) == (6, "user's folder")
+    assert catalogue.load_images("boats", root).class_names == ()
+    assert catalogue.load_objects("boats", root).annotations.class_names == ("kite", "boat")
+    assert {f.verdict for f in check("boats", root)} == {"ok"}
+
+
+def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
+    place = write_coco(root, "boats")
+    image = sorted((place / "train2017").iterdir())[2]
+    image.write_bytes(b"no image")
+    path = place / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["image_id"] = 7
+    path.write_text(json.dumps(content))
+    wrong = {f.item: f.detail for f in check("boats", root) if f.verdict == "wrong"}
+    assert "annotation 0 is of image 7" in wrong["test annotations"]
+    assert image.name in wrong
+
+
+def test_a_set_without_boxes_and_an_absent_one_say_what_to_do(root):
+    with pytest.raises(InputError, match=r"digits has no boxes of objects.*coco, digit_scenes"):
+        catalogue.load_objects("digits", root)
+    with pytest.raises(InputError, match="`sdd-eval data get coco` downloads it"):
+        catalogue.load_objects("coco", root)
+    with pytest.raises(InputError, match="did you mean 'digit_scenes'"):
+        catalogue.load_objects("digit_scene", root)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_in_every_box_of_a_scene_lies_its_digit(split, root):
+    scenes, digits = DIGIT_SCENES.load_objects(root, split), DIGITS.load(root, split)
+    told = scenes.annotations
+    assert {len(told.boxes[told.of_image(n)]) for n in range(len(scenes))} == {0, 1, 2, 3, 4}
+    for number in range(len(scenes)):
+        pixels = scenes.pixels(number, 1)[0]
+        rows = told.of_image(number)
+        for box, label in zip(told.boxes[rows].astype(int), told.labels[rows], strict=True):
+            left, top, side, _ = box.tolist()
+            scale = side // 8
+            small = pixels[top : top + side : scale, left : left + side : scale].astype(int)
+            alike = digits.images[digits.labels == label][:, 0].astype(int)
+            # bright pixels are the digit's; where it is black the noise below 48 shows
+            assert (np.abs(np.maximum(alike, 48) - np.maximum(small, 48)).max((1, 2)) == 0).any()
+
+
+def test_scenes_are_always_the_same_grey_or_in_colour(root):
+    one, other = (DIGIT_SCENES.load_objects(root) for _ in range(2))
+    assert one.fingerprint == other.fingerprint
+    assert np.array_equal(one.pixels(3, 3), np.repeat(other.pixels(3, 1), 3, axis=0))
+    assert one.fingerprint != DIGIT_SCENES.load_objects(root, "train").fingerprint
