@@ -84,7 +84,7 @@ def train_detector(
     place = Path(folder) / store.plain_name("--name", name or detector_name(recipe))
     if place.resolve() == backbone.resolve():
         raise InputError(f"{place} is the backbone itself; choose another --name")
-    making = Making(place, recipe, recipe_of, "an object detector")
+    making = Making(place, recipe, recipe_of, "an object detector", overwrite)
     start = Start(backbone, card, trust_code)
 
     def complete() -> Card:
@@ -92,7 +92,7 @@ def train_detector(
         data = load_objects(recipe.dataset, data_root, "train")
         return _complete(making, start, data, own, threads, workers, progress or Silent())
 
-    return making.made(complete, overwrite=overwrite)
+    return making.made(complete)
 
 
 def _complete(

@@ -30,14 +30,10 @@ class Making(Generic[Kind]):
     """The recipe that a card tells; None where it is the card of something else."""
     what: str
     """What it is to become, in words."""
+    overwrite: bool = False
+    """Replace a checkpoint of another recipe, one of other images, or a damaged one."""
 
-    def made(
-        self,
-        complete: Callable[[], Card],
-        *,
-        overwrite: bool = False,
-        processes: Processes | None = None,
-    ) -> Card:
+    def made(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
         """The card of the finished checkpoint; `complete` makes what is missing of it.
 
         Other trainings are kept out of the folder meanwhile. Of several processes of one training
@@ -45,7 +41,6 @@ class Making(Generic[Kind]):
 
         Args:
             complete: trains from `begun` on, and writes weights, history and card.
-            overwrite: replace a checkpoint of another recipe, or a damaged one.
             processes: those that train; this one alone if None.
 
         Raises:
@@ -53,7 +48,7 @@ class Making(Generic[Kind]):
         """
         processes = processes or Processes("cpu")
         with self._held() if processes.first else contextlib.nullcontext():
-            finished = processes.first_finds(lambda: self._left(overwrite))
+            finished = processes.first_finds(self._left)
             if finished is None:
                 finished = complete()
             if processes.first:
@@ -67,10 +62,11 @@ class Making(Generic[Kind]):
             InputError: it was begun on other images than those of the fingerprint.
         """
         state = read_state(self.place, type(self.recipe))
-        if state is None:
+        other = state is not None and state.fingerprint != fingerprint
+        if state is None or (other and self.overwrite):
             started = torch.get_num_threads() if threads is None else threads
             return State(self.recipe, fingerprint, started, devices=())
-        if state.fingerprint != fingerprint:
+        if other:
             raise InputError(
                 f"{self.place} was begun on other images of {self.recipe.dataset} than are there "
                 "now; --overwrite starts anew"
@@ -92,9 +88,9 @@ class Making(Generic[Kind]):
                 with contextlib.suppress(OSError):
                     self.place.rmdir()
 
-    def _left(self, overwrite: bool) -> Card | None:
+    def _left(self) -> Card | None:
         """The card of what is finished already, after removing what is to be replaced."""
-        if overwrite and self._blocked():
+        if self.overwrite and self._blocked():
             shutil.rmtree(self.place)
         return self._finished()
 

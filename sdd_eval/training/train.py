@@ -96,7 +96,7 @@ def train_on(
     """`train` with images of your own, in a folder of your own; `material` is read if needed."""
     recipe = checked(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    making = Making(place, recipe, lambda card: card.recipe, "a classifier")
+    making = Making(place, recipe, lambda card: card.recipe, "a classifier", overwrite)
     with joined(device) as processes:
 
         def complete() -> Card:
@@ -105,7 +105,7 @@ def train_on(
             heard = progress if progress is not None and processes.first else Silent()
             return _complete(making, parted, own, processes, threads, workers, heard)
 
-        return making.made(complete, overwrite=overwrite, processes=processes)
+        return making.made(complete, processes)
 
 
 def _complete(

@@ -190,6 +190,9 @@ def test_a_training_is_not_continued_with_another_recipe_or_on_other_images(
     other = dataclasses.replace(material, train=material.test)
     with pytest.raises(InputError, match="begun on other images of tiny"):
         train_on(lambda: other, recipe, place, device="cpu")
+    card = train_on(lambda: other, recipe, place, device="cpu", overwrite=True)
+    assert card.provenance["data_fingerprint"] == other.train.fingerprint
+    assert len((place / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
 
 
 def test_a_damaged_state_is_refused_and_overwrite_starts_anew(reference, material, tmp_path):
