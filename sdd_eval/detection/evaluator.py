@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.subsets import subset
-from sdd_eval.detection.batches import image_batches
 from sdd_eval.detection.scoring import Arrays, average_precision
 from sdd_eval.progress import Progress
 from sdd_eval.records import Measurement
+
+if TYPE_CHECKING:  # a study is read, and flags are told, without torch
+    import torch
+    from torch import nn
 
 PROTOCOLS = {
     "map": "COCO: mean over IoU .50:.05:.95 and categories, 101 recalls, 100 detections an image",
@@ -83,6 +84,10 @@ class Detection:
 
 def _outputs(subject: Looked, rows: list[int]) -> list[dict[str, torch.Tensor]]:
     """What the detector says of each image."""
+    import torch
+
+    from sdd_eval.detection.batches import image_batches
+
     subject.progress.start(subject.data.name, len(rows))
     outputs: list[dict[str, torch.Tensor]] = []
     with torch.inference_mode():
@@ -104,6 +109,8 @@ def _found(
     output: dict[str, torch.Tensor],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Boxes (left, top, width, height), scores and labels from 0 of one image."""
+    import torch
+
     corners = output["boxes"].float()
     boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1)
     return boxes.numpy(), output["scores"].float().numpy(), output["labels"].numpy() - 1

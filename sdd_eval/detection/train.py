@@ -22,6 +22,7 @@ from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card, encode
 from sdd_eval.training import checkpoints
 from sdd_eval.training.making import Making
+from sdd_eval.training.material import refuse_larger_batch
 from sdd_eval.training.streaming import usual_workers
 from sdd_eval.training.surroundings import (
     described,
@@ -90,6 +91,7 @@ def train_detector(
     def complete() -> Card:
         own = usable(device)
         data = load_objects(recipe.dataset, data_root, "train")
+        refuse_larger_batch(recipe, len(data))
         return _complete(making, start, data, own, threads, workers, progress or Silent())
 
     return making.made(complete)

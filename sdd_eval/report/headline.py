@@ -70,6 +70,8 @@ COLUMNS = (
     Column("mCA, unknown frost", "corruption", "mca_15_unknown_frost", True, optional=True),
     Column("ODIN AUROC", "odin", "auroc", True, _ODIN, _ODIN_DEFAULT),
     Column("ODIN FPR95", "odin", "fpr_at_95_tpr", False, _ODIN, _ODIN_DEFAULT),
+    Column("mAP", "detection", "map", True, optional=True),
+    Column("mAP@0.5", "detection", "map50", True, optional=True),
 )
 
 

@@ -12,6 +12,7 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Method
+from sdd_eval.training.state import AnyRecipe
 
 
 @dataclass(frozen=True)
@@ -90,17 +91,26 @@ def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
         )
 
 
+def refuse_larger_batch(recipe: AnyRecipe, images: int) -> None:
+    """Refuse a batch of more than all training images.
+
+    Raises:
+        InputError: it is.
+    """
+    if recipe.batch_size > images:
+        raise InputError(
+            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only {images} training "
+            "images"
+        )
+
+
 def refuse_too_few(train: ImageSet, recipe: Recipe, method: Method) -> None:
     """Refuse a batch larger than the set, and a class whose images have no partner to draw.
 
     Raises:
         InputError: naming the first such class.
     """
-    if recipe.batch_size > len(train):
-        raise InputError(
-            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only "
-            f"{len(train)} training images"
-        )
+    refuse_larger_batch(recipe, len(train))
     if not method.partners or train.labels is None:
         return
     alone = np.flatnonzero(np.bincount(train.labels) == 1)

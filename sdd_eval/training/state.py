@@ -28,6 +28,10 @@ class AnyRecipe(Protocol):
     def epochs(self) -> int:
         """Passes over the training images."""
 
+    @property
+    def batch_size(self) -> int:
+        """Images a step."""
+
 
 Kind = TypeVar("Kind", bound=AnyRecipe)
 

@@ -61,6 +61,7 @@ SMALL = {
     "paper claims": "paper claims --arch resnet8 --batch-size 4 --steps 1",
     "~/pets": "pets.npz",
     "~/imagenet": "imagenet",
+    "~/coco": "coco",
     "~/downloads/dtd-r1.0.1.tar.gz": "dtd.tar.gz",
 }
 
@@ -92,6 +93,7 @@ def test_every_command_of_the_readme_runs(
     write_imagenet(tmp_path, 6)
     write_cub(tmp_path / "data")
     write_coco(tmp_path / "data")
+    write_coco(tmp_path, "coco")
     write_backbone(tmp_path / "checkpoints" / "backbone", "resnet18w16")
     pets = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "pets.npz", images=pets, labels=np.arange(6) % 2)

@@ -71,6 +71,20 @@ def test_a_folder_in_its_layout_is_a_set_of_its_own_and_no_classes(root, tmp_pat
     assert {f.verdict for f in check("boats", root)} == {"ok"}
 
 
+def test_a_path_from_here_and_a_data_root_from_here_are_found(
+    tmp_path, write_coco, write_images, monkeypatch
+):
+    from pathlib import Path
+
+    write_coco(tmp_path, "boats")
+    write_images(tmp_path / "root" / "photos", ["a/1.png", "b/2.png"])
+    monkeypatch.chdir(tmp_path)
+    assert len(catalogue.load_objects("./boats", Path("root"))) == 6
+    assert len(catalogue.load_objects("boats", Path("."))) == 6
+    assert len(catalogue.load_images("photos", Path("root"))) == 2
+    assert len(catalogue.load_images("root/photos", Path("elsewhere"))) == 2
+
+
 def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
     place = write_coco(root, "boats")
     image = sorted((place / "train2017").iterdir())[2]

@@ -153,6 +153,7 @@ def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"lr": -1.0}, "lr is -1.0"),
+        ({"batch_size": 7}, "batch_size is 7, but shapes has only 6 training images"),
         ({"max_size": 20}, "max_size is 20, less than min_size 32"),
         ({"milestones": (3, 2)}, "must be epochs from 1, ascending"),
         (

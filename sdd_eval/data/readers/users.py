@@ -65,6 +65,7 @@ class CorruptedUsers:
 
 def users_set(path: Path, name: str | None = None) -> Dataset:
     """Any folder of the user's, or `.npz` file, as a set under its own name."""
+    path = path.absolute()  # or it would be looked for below the data root
     called = name or (path.stem if path.is_file() else path.resolve().name)
     if npz_files(path):
         return NpzSet(called, "arrays of images", str(path))
