@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdd_eval.figures.rows import group_names, where
+from sdd_eval.records import DETECTOR
 from sdd_eval.report.comparisons import Comparison, comparisons
 from sdd_eval.report.numbers import shown
 from sdd_eval.report.summary import usable
@@ -187,6 +188,8 @@ def _reason(column: Column, of_metric: pandas.DataFrame, comparison: Comparison,
         return "measured only with other settings; see its section"
     if len(every):
         return f"left out: {every['note'].iloc[0]}"
+    if (column.evaluator == "detection") != comparison.arch.startswith(DETECTOR):
+        return "measured of the other kind of networks only"
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 

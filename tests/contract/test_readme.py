@@ -53,7 +53,7 @@ SMALL = {
     "lsun_resize isun dtd svhn": "photo_patches dtd",
     "--audit": "--audit --steps 2 --restarts 1 --parameters n_queries=5",
     "--from imagenet-torchvision_resnet152-ce-seed0 --schedule half": "--from backbone --dataset "
-    "shapes --epochs 1 --min-size 32 --max-size 64 --channels 8 --regions 8",
+    "shapes --epochs 1 --batch-size 2 --min-size 32 --max-size 64 --channels 8 --regions 8",
     "coco-fasterrcnn-7epochs-imagenet-torchvision_resnet152-ce-seed0": "shapes-fasterrcnn-1epochs-"
     "backbone",
     "--dataset cub200 --arch torchvision:resnet18 --batch-size 32": "--dataset cub200 --arch "

@@ -38,7 +38,9 @@ def test_half_a_schedule_is_seven_epochs_named_after_the_backbone(capsys, monkey
         raise KeyboardInterrupt(given)
 
     monkeypatch.setattr(train, "fit", stopped)
-    code, _, _ = said(capsys, f"train-detector --from backbone --schedule half {SMALL}")
+    code, _, _ = said(
+        capsys, f"train-detector --from backbone --schedule half --batch-size 2 {SMALL}"
+    )
     assert code == 130
     code, _, error = said(
         capsys, f"train-detector --from backbone --schedule half --epochs 3 {SMALL}"
