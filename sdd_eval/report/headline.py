@@ -189,7 +189,7 @@ def _reason(column: Column, of_metric: pandas.DataFrame, comparison: Comparison,
     if len(every):
         return f"left out: {every['note'].iloc[0]}"
     if (column.evaluator == "detection") != comparison.arch.startswith(DETECTOR):
-        return "measured of the other kind of networks only"
+        return f"of {'detectors' if column.evaluator == 'detection' else 'classifiers'} only"
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 
