@@ -262,3 +262,21 @@ def test_report_and_figures_leave_torch_unloaded() -> None:
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_detector_is_not_told_to_measure_its_accuracy(synthetic: ModuleType) -> None:
+    detector = synthetic.network(0.0, 0, arch="fasterrcnn_fpn:resnet18")
+    found = [Measurement("map", 0.3, "fraction", protocol="COCO")]
+    classifier = synthetic.accuracy_run(synthetic.network(0.0, 1))
+    table = headline(
+        synthetic.table([classifier, synthetic.run_of(detector, "detection", found)])[0]
+    )
+    titles = [column.title for column in table.columns]
+    reasons = {
+        row.comparison.arch: dict(zip(titles, (cell.reason for cell in row.cells), strict=True))
+        for row in table.rows
+    }
+    assert reasons["fasterrcnn_fpn:resnet18"]["Accuracy"] == "of classifiers only"
+    assert reasons["fasterrcnn_fpn:resnet18"]["mAP"] == ""
+    assert reasons["small_cnn"]["mAP"] == "of detectors only"
+    assert reasons["small_cnn"]["ECE"] == "not measured (sdd-eval calibration CHECKPOINT)"
