@@ -9,8 +9,10 @@ import torch
 import sdd_eval
 from sdd_eval import plugins
 from sdd_eval.models.build import build
+from sdd_eval.models.network import Network
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training import train
+from sdd_eval.training.declared import passes_of
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 from sdd_eval.training.objective import Objective
@@ -93,6 +95,33 @@ def test_dml_as_the_authors_ran_it_sends_both_features_through_the_first_network
     term.backward()
     assert peer.classifier.weight.grad is None
     assert peer.backbone.layer1[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("sd_dropout", [0.0, 0.1])
+@pytest.mark.parametrize("name", METHODS)
+def test_it_makes_no_pass_but_those_that_follow_from_what_it_declares(name, sd_dropout, batch):
+    objective = objective_of(name, sd_dropout=sd_dropout)
+    images = {True: 0, False: 0}
+
+    def count(module, inputs):
+        images[torch.is_grad_enabled()] += len(inputs[0])
+
+    for part in (objective.network, *objective.parts.values()):
+        if isinstance(part, Network):
+            part.standardise.register_forward_pre_hook(count)
+    step(objective, dataclasses.replace(batch, views=batch.views[: objective.method.views]))
+    needed = passes_of(name)
+    assert images == {True: 6 * needed.learned, False: 6 * needed.watched}
+
+
+def test_what_a_method_needs_is_its_views_partners_and_networks():
+    found = {name: (passes_of(name).learned, passes_of(name).watched) for name in METHODS}
+    assert {k: v for k, v in found.items() if v != (1, 0)} == {
+        "cs_kd": (1, 1),
+        "ddgsd": (2, 0),
+        "dml": (2, 0),
+    }
+    assert passes_of("cs_kd").relative == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize("name", METHODS)
