@@ -66,6 +66,7 @@ def fit(
             loss.backward()
             optimiser.step()
             tally.add(_noted(losses, batch), batch.total, batch.rows)
+            del loss, losses  # or the next step finds this one's activations in memory
             progress.advance(batch.total)
         return {"lr": learning_rate(recipe, epoch), **tally.means()}
 
