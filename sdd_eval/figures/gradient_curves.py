@@ -33,6 +33,7 @@ PANELS = {
 def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Cosine and L1 norms against the epoch, a line a group."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from sdd_eval.figures.style import room
 
@@ -47,6 +48,7 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     _lines(norms, rows, "kl_forward_l1", results, hollow=True, label=", forward")
     for axes, title in zip((cosine, norms), PANELS.values(), strict=True):
         axes.set(title=title, xlabel="Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     norms.set_ylim(bottom=0)
     handles, labels = norms.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)

@@ -37,6 +37,12 @@ def test_each_group_has_its_line_of_means_over_seeds(rows):
     assert norms.get_ylim()[0] == 0
 
 
+def test_few_epochs_have_whole_ticks(rows):
+    few = rows.assign(epoch=rows["epoch"] / 10)
+    for axes in gradient_curves(few).axes:
+        assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
 def test_other_layers_are_not_mixed_in(rows):
     other = rows.assign(layer="layer1", value=99.0)
     cosine, _ = gradient_curves(pandas.concat([rows, other])).axes
