@@ -1,14 +1,39 @@
 """Every test process works with one thread, and keeps nothing outside its own folders.
 
-And small sets of photographs, laid out as their publishers do, and a backbone of a detector.
+And made-up runs in the real format, small sets of photographs, laid out as their publishers do, and
+a backbone of a detector.
 """
 
+import importlib
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; several must not share cores
 os.environ["SDD_EVAL_CACHE"] = "off"  # no test leaves anything in the user's folders
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """The module that makes runs in the real format."""
+    return of_reports("synthetic_runs")
+
+
+@pytest.fixture(scope="session")
+def whole_battery():
+    """The module that makes runs of the real size: what all evaluators say of a network."""
+    return of_reports("battery_runs")
+
+
+def of_reports(name):
+    """A module beside the tests of reports, which others use too."""
+    place = str(Path(__file__).parent / "report")
+    if place not in sys.path:
+        sys.path.append(place)
+    return importlib.import_module(name)
+
 
 #: Sizes of the photographs, in turn: wide, tall and square.
 SIZES = ((90, 60), (50, 80), (64, 64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         return None
     panels = list(dict.fromkeys(zip(*(_column(rows, name) for name in _SETTING), strict=True)))
     width, columns, lines = room(len(panels))
-    groups = group_names(rows)
-    drawn = Figure(figsize=(width, 2.3 * lines + 0.25 + 0.17 * len(groups)), layout="constrained")
+    drawn = Figure(figsize=(width, 2.3 * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
     style = looks(group_names(results), with_sd_dropout(results))
     for axes in grid.flat[len(panels) :]:
@@ -50,7 +50,7 @@ def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     for axes in grid[:, 0]:
         axes.set_ylabel("Accuracy")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=room(2)[1], frameon=False)
+    legend(drawn, handles, labels)
     return drawn
 
 
@@ -101,5 +101,5 @@ def _panel(
             elinewidth=0.8,
             label=plain(group),
         )
-    axes.set(xlabel=f"ε · 255 ({rows['norm'].iloc[0]})", xlim=(0, None))
+    axes.set(xlabel=f"ε · 255 ({rows['norm'].iloc[0].replace('Linf', 'L∞')})", xlim=(0, None))
     axes.margins(x=0.06)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
     """A panel a group, a line an attack."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import percent, room
+    from sdd_eval.figures.style import PAGE, percent, room
 
     rows = where(results, evaluator="attack", temperature=1.0)
     rows = rows[rows["metric"].isin(("audit_accuracy", "audit_worst_case"))]
@@ -35,14 +36,15 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
         return None
     groups = group_names(rows)
     attacks = list(dict.fromkeys(where(rows, metric="audit_accuracy")["attack"]))
-    width, columns, lines = room(len(groups))
-    drawn = Figure(figsize=(width, 2.4 * lines + 0.55), layout="constrained")
+    width, columns, lines = room(len(groups), narrow=1 if len(groups) <= 3 else 2)
+    height = min(2.4 * lines, PAGE - 0.6)
+    drawn = Figure(figsize=(width, height), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()
     for axes, group in zip(grid.flat, groups, strict=False):
         _panel(axes, where(rows, group=group), attacks)
-        axes.set_title(_title(results, group, round(13 * width / columns)))
+        axes.set_title(_title(results, group, round(11 * width / columns)))
     sizes = numbers(rows, "epsilon")
     grid[0, 0].set(xscale="log", ylim=(-0.02, 1.03))
     grid[0, 0].set_xticks(sizes, [f"{255 * size:g}" for size in sizes], minor=False)
@@ -55,7 +57,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
     for axes in grid[:, 0]:
         axes.set_ylabel("Accuracy")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=room(3)[1], frameon=False)
+    legend(drawn, handles, labels)
     return drawn
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     rows = where(results, evaluator="calibration", bins=BINS if BINS in sizes else sizes[0])
     groups = group_names(where(rows, metric="bin_count"))
     style = looks(group_names(results), with_sd_dropout(results))
-    width, columns, lines = room(len(groups), wide=2)
-    drawn = Figure(figsize=(width, 2.9 + 0.17 * lines), layout="constrained")
+    drawn = Figure(figsize=(room(1)[0], 2.9), layout="constrained")
     axes = drawn.subplots()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
     for group in groups:
@@ -65,7 +65,7 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     percent(axes)
     percent(axes, "x")
     handles = [_sample(style[group], plain(group)) for group in groups]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+    legend(drawn, handles, [plain(group) for group in groups])
     return drawn
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, in_order, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -35,17 +36,15 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     rows = rows[rows["corruption"].notna()]
     if rows.empty:
         return None
-    names, groups = in_order(rows["corruption"]), group_names(rows)
+    names = in_order(rows["corruption"])
     style = looks(group_names(results), with_sd_dropout(results))
     lines = min(room(2)[2], len(names))  # in one column of a paper in two lines
-    drawn = Figure(figsize=(room(1)[0], 0.6 + 2.3 * lines), layout="constrained")
+    drawn = Figure(figsize=(room(1)[0], 0.3 + 2.3 * lines), layout="constrained")
     share = math.ceil(len(names) / lines)
     for line, axes in enumerate(drawn.subplots(lines, 1, squeeze=False)[:, 0]):
         _bars(axes, rows, names[line * share : (line + 1) * share], share, style)
     handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(
-        handles, labels, loc="outside upper center", ncols=room(len(groups))[1], frameon=False
-    )
+    legend(drawn, handles, labels, "upper")
     return drawn
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import (
     baselines,
     group_names,
@@ -51,8 +52,7 @@ def corruption_differences(
     names = in_order(rows["corruption"])
     style = looks(group_names(results), with_sd_dropout(results))
     line = 0.17 + 0.05 * (len(pairs) - 1)
-    height = line * len(names) + 0.55 + 0.17 * math.ceil(len(pairs) / room(2)[1])
-    drawn = Figure(figsize=(room(1)[0], height), layout="constrained")
+    drawn = Figure(figsize=(room(1)[0], line * len(names) + 0.55), layout="constrained")
     axes = drawn.subplots()
     axes.set_yticks(range(len(names)), [plain(name.replace("_", " "), 22) for name in names])
     for index, (group, base) in enumerate(pairs.items()):
@@ -63,15 +63,13 @@ def corruption_differences(
             [changes.get(name) for name in names],
             shift,
             style[group],
-            plain(f"{group} against {base}", 60),
+            f"{plain(group, 26)} against {plain(base, 20)}",
         )
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
     axes.set(xlabel="Change of accuracy (points)", ylim=(len(names) - 0.4, -0.6))
     axes.margins(x=0.05)
     handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(
-        handles, labels, loc="outside upper center", ncols=room(len(pairs), 2)[1], frameon=False
-    )
+    legend(drawn, handles, labels, "upper")
     return drawn
 
 

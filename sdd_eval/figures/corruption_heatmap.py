@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,20 +18,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    #: Accuracies or differences in percent, corruption × severity.
+    Cells = NDArray[np.float64]
+
 
 @figure(
     "Accuracy under corruption, cell by cell",
     caption="Accuracy in percent, mean over seeds; the panels marked Δ show the change, in "
     "percentage points, against the same method without SD-Dropout (positive: SD-Dropout is "
-    "better).",
+    "better). Where the groups are too many for a page, a column is a group and each cell the mean "
+    "over its severities.",
     evaluator="corruption",
     metrics=("accuracy",),
 )
 def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Corruption × severity, a panel a group and one a difference."""
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import plain, room
+    from sdd_eval.figures.style import PAGE, room
 
     rows = where(results, evaluator="corruption", metric="accuracy")
     rows = rows[rows["corruption"].notna() & rows["severity"].notna()]
@@ -40,26 +43,88 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) 
     names = in_order([*rows["corruption"], *missing["corruption"]])
     severities = numbers(rows, "severity")
     cells = {group: table(rows, group, names, severities) for group in group_names(rows)}
+    against = {group: cells[group] - cells[base] for group, base in baselines(rows).items()}
+    columns = room(len(cells) + len(against), narrow=2)[1]
+    height = PAGE / math.ceil((len(cells) + len(against)) / columns) - EDGES
+    if height < LINES[0] * len(names):
+        return _of_groups(cells, against, names)
+    return _of_severities(cells, against, names, severities, min(LINES[1], height / len(names)))
+
+
+#: How high a line of a table may be, in inches, and what a table's title and ticks take.
+LINES, EDGES = (0.14, 0.19), 0.72
+
+
+def _of_severities(
+    cells: Mapping[str, Cells],
+    against: Mapping[str, Cells],
+    names: list[str],
+    severities: list[float],
+    line: float,
+) -> Figure:
+    """Corruption × severity, a panel a group and one a difference."""
+    from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import plain, room
+
     panels = [(plain(group, 30), values, False) for group, values in cells.items()]
-    for group, baseline in baselines(rows).items():
+    for group, values in against.items():
         title = f"Δ {plain(group, 30)}" if len(cells) > 2 else "Δ with SD-Dropout"
-        panels.append((title, cells[group] - cells[baseline], True))
+        panels.append((title, values, True))
     width, columns, lines = room(len(panels), narrow=2)
     narrow = width / columns < 2
-    drawn = Figure(figsize=(width, (0.19 * len(names) + 0.75) * lines), layout="constrained")
+    drawn = Figure(figsize=(width, (line * len(names) + EDGES) * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
-    limit = max([5.0, *(float(np.nanmax(np.abs(v))) for _, v, d in panels if d)])
+    limit = _limit(against)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (title, values, difference) in zip(grid.flat, panels, strict=False):
         _panel(axes, values, limit if difference else None, 0 if narrow or limit >= 10 else 1)
         axes.set_title(title.replace(" + ", "\n+ ") if narrow else title)
         axes.set_xticks(np.arange(len(severities)) + 0.5, [f"{each:g}" for each in severities])
-        labels = [plain(name.replace("_", " "), 22) for name in names]
-        axes.set_yticks(np.arange(len(names)) + 0.5, labels)
+        _name_lines(axes, names)
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
         axes.set_xlabel("Severity")
     return drawn
+
+
+def _of_groups(
+    cells: Mapping[str, Cells], against: Mapping[str, Cells], names: list[str]
+) -> Figure:
+    """Corruption × group, means over severities; and the differences, beside it or below."""
+    from matplotlib.figure import Figure
+
+    from sdd_eval.figures.style import plain, room
+
+    tables = [("Mean over severities", cells), ("Δ with SD-Dropout", against)]
+    tables = [(title, table) for title, table in tables if table]
+    width, columns, lines = room(len(tables))
+    drawn = Figure(figsize=(width, 4.2 * lines), layout="constrained")
+    shares = [len(table) + 1 for _, table in tables] if columns > 1 else [1]
+    grid = drawn.subplots(lines, columns, squeeze=False, width_ratios=shares)
+    for axes, (title, table) in zip(grid.flat, tables, strict=True):
+        values = np.stack([each.mean(axis=1) for each in table.values()], axis=1)
+        _panel(axes, values, _limit(against) if table is against else None, 0)
+        axes.set_title(title)
+        labels = [plain(group, 28) for group in table]
+        axes.set_xticks(np.arange(len(table)) + 0.5, labels, rotation=90)
+        _name_lines(axes, names)
+    for axes in grid[:, 1:].flat:
+        axes.tick_params(labelleft=False)
+    return drawn
+
+
+def _limit(against: Mapping[str, Cells]) -> float:
+    """The difference that has the strongest colour."""
+    return max([5.0, *(float(np.nanmax(np.abs(each))) for each in against.values())])
+
+
+def _name_lines(axes: Axes, names: list[str]) -> None:
+    """The corruptions beside the lines of a table."""
+    from sdd_eval.figures.style import plain
+
+    labels = [plain(name.replace("_", " "), 22) for name in names]
+    axes.set_yticks(np.arange(len(names)) + 0.5, labels)
 
 
 def table(

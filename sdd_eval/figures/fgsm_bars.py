@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
     readings = [*(name for name in READINGS if name in found), *sorted(found - set(READINGS))]
     before = where(rows, metric="fgsm_right_before", reading=readings[0])
     groups = group_names(attacked)
-    width, columns, lines = room(len(groups))
-    drawn = Figure(figsize=(width, 2.2 + 0.17 * lines), layout="constrained")
+    drawn = Figure(figsize=(room(1)[0], 2.2), layout="constrained")
     axes = drawn.subplots()
     style = looks(group_names(results), with_sd_dropout(results))
     for index, group in enumerate(groups):
@@ -68,7 +68,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
     percent(axes)
     axes.grid(False, axis="x")
     handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    legend(drawn, handles, labels)
     return drawn
 
 

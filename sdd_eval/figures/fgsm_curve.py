@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
     rest = sorted(set(attacked["reading"]) - set(READINGS))
     readings = [name for name in READINGS if name in set(attacked["reading"])] + rest
     width, columns, lines = room(len(readings))
-    groups = len(group_names(attacked))
-    entries = room(2)[1]
-    height = 0.4 + 2.0 * lines + 0.17 * math.ceil((groups + 1) / entries)
-    drawn = Figure(figsize=(width, height), layout="constrained")
+    drawn = Figure(figsize=(width, 0.2 + 2.0 * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
     panels = grid.flat[: len(readings)]
     for axes in grid.flat[len(readings) :]:
@@ -64,7 +61,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
     for axes in grid[:, 0]:
         axes.set_ylabel("Accuracy")
     handles, labels = _legend(panels)
-    drawn.legend(handles, labels, loc="outside lower center", ncols=entries, frameon=False)
+    legend(drawn, handles, labels)
     return drawn
 
 

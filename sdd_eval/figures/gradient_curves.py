@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ PANELS = {
 @figure(
     "Gradients of forward and reverse KL during training",
     caption="Of the SD-Dropout term on a fixed batch under fixed masks, by all parameters (the "
-    "paper's Figure 4). Left: cosine of the gradient of forward KL and that of reverse KL. Right: "
-    "their L1 norms, reverse filled and forward hollow. Whiskers: one standard deviation over "
-    "seeds.",
+    "paper's Figure 4). First their directions: cosine of the gradient of forward KL and that of "
+    "reverse KL. Then their lengths: L1 norms, reverse filled and forward hollow. Whiskers: one "
+    "standard deviation over seeds.",
     evaluator="history",
     metrics=("kl_cosine", "kl_forward_l1", "kl_reverse_l1", "p_assumption_1"),
 )
@@ -41,7 +42,7 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     if rows.empty:
         return None
     width, columns, lines = room(2)
-    drawn = Figure(figsize=(width, 0.5 + 2.2 * lines), layout="constrained")
+    drawn = Figure(figsize=(width, 0.2 + 2.2 * lines), layout="constrained")
     cosine, norms = drawn.subplots(lines, columns, squeeze=False).flat
     _lines(cosine, rows, "kl_cosine", results, hollow=False)
     _lines(norms, rows, "kl_reverse_l1", results, hollow=False, label=", reverse")
@@ -50,9 +51,21 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
         axes.set(title=title, xlabel="Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     norms.set_ylim(bottom=0)
-    handles, labels = norms.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    handles, labels = cosine.get_legend_handles_labels()
+    legend(drawn, [*handles, *_directions()], [*labels, "reverse KL", "forward KL"])
     return drawn
+
+
+def _directions() -> list[Any]:
+    """What is filled and what is hollow, in no group's colour."""
+    from matplotlib.lines import Line2D
+
+    from sdd_eval.figures.style import MUTED
+
+    return [
+        Line2D([], [], color=MUTED, marker="o"),
+        Line2D([], [], color=MUTED, marker="o", markerfacecolor="none", linestyle=":"),
+    ]
 
 
 def _lines(

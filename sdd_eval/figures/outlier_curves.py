@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.outlier_scores import detection_rows, outlier_sets, scores_of, setting
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
 
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
 #: Scores of test images and of outliers → heights of the curve at `PLACES`.
 Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
 
-#: A panel has no room for a legend of more groups; their areas are in the table of numbers.
-ENTRIES = 6
+#: A panel of so many inches or less has no room for the areas of more groups than the first; other
+#: panels for no more than the second. They are in the table of numbers.
+SMALL_PANEL, FEW, SOME = 2.0, 3, 6
+
+
+def has_room(groups: int, panel: float) -> bool:
+    """Whether a panel of so many inches has room for the areas of so many groups."""
+    return 0 < groups <= (FEW if panel <= SMALL_PANEL else SOME)
+
 
 #: Where the curves of several seeds are averaged.
 PLACES = np.linspace(0, 1, 201)
@@ -49,7 +57,7 @@ def outlier_curves(
         return None
     sets = outlier_sets(rows)
     width, columns, lines = room(len(sets), narrow=2)
-    drawn = Figure(figsize=(width, (width / columns + 0.15) * lines + 0.45), layout="constrained")
+    drawn = Figure(figsize=(width, (width / columns + 0.15) * lines + 0.25), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     style = looks(group_names(results), with_sd_dropout(results))
     for axes in grid.flat[len(sets) :]:
@@ -57,7 +65,8 @@ def outlier_curves(
     for axes, outliers in zip(grid.flat, sets, strict=False):
         backdrop(axes, where(rows, outliers=outliers))
         _panel(axes, where(rows, outliers=outliers), arrays, style, curve)
-        _areas(axes, where(results, outliers=outliers, metric=area[0]), rows, style, area[1])
+        areas = where(results, outliers=outliers, metric=area[0])
+        _areas(axes, areas, rows, style, area[1], width / columns)
         axes.set_title(plain(outliers, round(12 * width / columns)))
     for axes in grid.flat[max(0, len(sets) - columns) : len(sets)]:
         axes.tick_params(labelbottom=True)  # nothing is drawn below it
@@ -65,13 +74,8 @@ def outlier_curves(
         axes.set_ylabel(labels[1])
     drawn.supxlabel(f"{labels[0]} ({setting(rows)})", fontsize=8)
     groups = group_names(rows)
-    drawn.legend(
-        [_handle(style[group]) for group in groups],
-        [plain(group) for group in groups],
-        loc="outside upper center",
-        ncols=room(len(groups))[1],
-        frameon=False,
-    )
+    handles = [_handle(style[group]) for group in groups]
+    legend(drawn, handles, [plain(group) for group in groups], "upper")
     return drawn
 
 
@@ -100,7 +104,12 @@ def _panel(
 
 
 def _areas(
-    axes: Axes, areas: pandas.DataFrame, drawn: pandas.DataFrame, style: dict[str, Any], name: str
+    axes: Axes,
+    areas: pandas.DataFrame,
+    drawn: pandas.DataFrame,
+    style: dict[str, Any],
+    name: str,
+    panel: float,
 ) -> None:
     """The legend of a panel: the area below each curve, mean and deviation over seeds."""
     own = areas[areas["run"].isin(set(drawn["run"]))]
@@ -108,7 +117,7 @@ def _areas(
         own = own[own[axis].isin(drawn[axis]) | own[axis].isna()]
     found = spreads(own, "group")
     groups = [group for group in group_names(drawn) if group in found]
-    if 0 < len(groups) <= ENTRIES:
+    if has_room(len(groups), panel):
         axes.legend(
             [_handle(style[group]) for group in groups],
             [mean_and_std(found[group]) for group in groups],

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     caption="Share of test images among all images kept (precision) against the share of test "
     "images kept (recall), averaged over seeds at each recall; test images are positive and counts "
     "are those of the sets. No line is drawn between two thresholds: precision is that of the next "
-    "threshold that reaches the recall, so that the area below is the average precision (AUPR-in) "
-    "in the legend. The thin line is what chance alone gives.",
+    "threshold that reaches the recall, so that the area below is the average precision (AUPR-in), "
+    "which of few groups each panel gives. The thin line is what chance alone gives.",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import (
     group_names,
     mean_and_std,
@@ -46,7 +47,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     """A reliability diagram a group (DeGroot and Fienberg 1983; Guo et al. 2017)."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import looks, room
+    from sdd_eval.figures.style import PAGE, looks, room
 
     counts = where(results, metric="bin_count")
     if counts.empty:
@@ -54,10 +55,10 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     bins = BINS if BINS in numbers(counts, "bins") else int(numbers(counts, "bins")[0])
     rows = where(results, bins=bins)
     groups = group_names(where(rows, metric="bin_count"))
-    width, columns, lines = room(len(groups), narrow=min(2, len(groups)))
-    drawn = Figure(
-        figsize=(width, (1.2 + min(2.6, width / columns)) * lines + 0.3), layout="constrained"
-    )
+    few = len(groups) <= 6
+    width, columns, lines = room(len(groups), wide=3 if few else 4, narrow=2 if few else 3)
+    height = (1.2 + min(2.6, width / columns)) * lines
+    drawn = Figure(figsize=(width, min(height, PAGE - 0.8)), layout="constrained")
     grid = drawn.subplots(
         2 * lines, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * lines
     )
@@ -65,7 +66,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     for index, group in enumerate(groups):
         line, column = divmod(index, columns)
         upper, lower = grid[2 * line, column], grid[2 * line + 1, column]
-        longest = round(15 * width / columns)
+        longest = round((15 if few else 13) * width / columns)
         _panel(upper, lower, where(rows, group=group), bins, group, style[group], longest)
         if column:
             upper.tick_params(labelleft=False)
@@ -78,13 +79,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
         grid[2 * line, column].set_axis_off()
         grid[2 * line + 1, column].set_axis_off()
     handles, labels = _legend(not where(rows, metric=BAND).empty)
-    drawn.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=room(4, wide=4, narrow=2)[1],
-        frameon=False,
-    )
+    legend(drawn, handles, labels)
     return drawn
 
 
@@ -148,7 +143,7 @@ def _panel(
         told = f"accuracy {right:.3f} at mean confidence {sure:.3f}, {images:,.0f} images"
         bar.set_label(f"{plain(group)}: {told}")
     _band(upper, rows, bins)
-    upper.set(title=f"{plain(group, longest)}\n{_ece(rows)}", xlim=(0, 1), ylim=(0, 1))
+    upper.set(title=f"{plain(group, longest)}\n{_ece(rows, longest)}", xlim=(0, 1), ylim=(0, 1))
     upper.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     share = counts / counts.sum()
     lower.bar(
@@ -200,17 +195,21 @@ def pooled_band(
     return place, low, high
 
 
-def _ece(rows: pandas.DataFrame) -> str:
-    """ECE: mean and standard deviation over seeds, or one network's with its interval."""
+def _ece(rows: pandas.DataFrame, longest: int) -> str:
+    """ECE: mean and standard deviation over seeds, or one network's with its interval.
+
+    The mean alone where that is too long.
+    """
     found = where(rows, metric="ece", temperature=None)
     if found.empty:
         return "ECE not scored"
     value = spread(found["value"])
-    if value.n > 1:
-        return f"ECE {mean_and_std(value)}, n {value.n}"
     low, high = (float(found[end].iloc[0]) for end in ("low", "high"))
     interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    return f"ECE {value.mean:.3f}{interval}"
+    text = f"{value.mean:.3f}{interval}"
+    if value.n > 1:
+        text = f"{mean_and_std(value)}, n {value.n}"
+    return f"ECE {text if len(text) < longest + 4 else f'{value.mean:.3f}'}"
 
 
 def pooled_bins(

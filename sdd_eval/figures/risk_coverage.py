@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.outlier_curves import ENTRIES
+from sdd_eval.figures.legends import legend
+from sdd_eval.figures.outlier_curves import SOME
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
 from sdd_eval.statistics.curves import risk_coverage as curve
 
@@ -28,8 +29,8 @@ NAMES = {"msp": "Softmax", "max_logit": "Largest logit", "energy": "Energy", "en
     "Risk and coverage",
     caption="Share of wrong answers (risk) among the surest images, against the share of images "
     "that are answered (coverage), averaged over seeds at each coverage; a panel a score of "
-    "confidence, and equal scores in random order. The legend gives the area below (AURC, in "
-    "thousandths), mean and standard deviation over seeds: less is better.",
+    "confidence, and equal scores in random order. Of few groups each panel gives the area "
+    "below (AURC, in thousandths), mean and standard deviation over seeds: less is better.",
     evaluator="selective",
     metrics=("aurc", "aurc_excess", "coverage_at_1_percent_risk", "coverage_at_5_percent_risk"),
 )
@@ -37,7 +38,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     """A panel a score, a line a group (Geifman and El-Yaniv 2017)."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import looks, plain, room
+    from sdd_eval.figures.style import looks, room
 
     rows = _with_arrays(
         where(results, evaluator="selective", metric="aurc", corruption=None), arrays
@@ -46,7 +47,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         return None
     detectors = [name for name in NAMES if name in set(rows["detector"])]
     width, columns, lines = room(len(detectors), wide=4, narrow=2)
-    drawn = Figure(figsize=(width, 2.15 * lines + 0.45), layout="constrained")
+    drawn = Figure(figsize=(width, 2.15 * lines + 0.2), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     style = looks(group_names(results), with_sd_dropout(results))
     for axes in grid.flat[len(detectors) :]:
@@ -61,13 +62,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     for axes in grid[:, 0]:
         axes.set_ylabel("Risk")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    drawn.legend(
-        handles,
-        [plain(label) for label in labels],
-        loc="outside upper center",
-        ncols=room(len(labels))[1],
-        frameon=False,
-    )
+    legend(drawn, handles, labels, "upper")
     return drawn
 
 
@@ -95,7 +90,7 @@ def _panel(
         lines += axes.plot(PLACES, risk, color=look.colour, linestyle=look.line, label=plain(group))
         texts.append(mean_and_std(areas[group], 1, 1000))
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{100 * value:.2f} %"
-    if len(lines) <= ENTRIES:
+    if len(lines) <= SOME:  # the curves rise on the other side
         axes.legend(
             lines, texts, title="AURC · 10³", title_fontsize=7, loc="upper left", handlelength=1.6
         )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     "ROC curves against outliers",
     caption="True positive rate (test images kept) against false positive rate (outliers kept), "
     "averaged over seeds at each false positive rate. The thin horizontal line is 95 % of the test "
-    "images; the legend gives the AUROC, mean and standard deviation over seeds.",
+    "images. Of few groups each panel gives the AUROC, mean and standard deviation over "
+    "seeds.",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )

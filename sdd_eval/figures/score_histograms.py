@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.legends import LETTER, legend
 from sdd_eval.figures.outlier_scores import detection_rows, outlier_sets, scores_of, setting
 from sdd_eval.figures.rows import group_names, where, with_sd_dropout
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How many bars are in a panel.
 BARS = 30
+#: How high a line of panels is, in inches: usually, and at least where there are many.
+HIGH, LOW = 1.45, 0.62
 
 
 @figure(
@@ -33,7 +36,7 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     """A row a group, a column an outlier set."""
     from matplotlib.figure import Figure
 
-    from sdd_eval.figures.style import looks, plain, room
+    from sdd_eval.figures.style import PAGE, looks, plain, room
 
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
@@ -41,28 +44,26 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     sets, groups = outlier_sets(rows), group_names(rows)
     style = looks(group_names(results), with_sd_dropout(results))
     width, columns, blocks = room(len(sets), wide=6, narrow=2)
-    height = 1.45 * len(groups) * blocks + 0.65
-    drawn = Figure(figsize=(width, height), layout="constrained")
+    dense = HIGH * len(groups) * blocks > PAGE - 1
+    if dense:  # the names of the groups stand above their lines, which are lower
+        width, columns, blocks = room(len(sets), wide=6, narrow=6)
+    high = min(HIGH, max(LOW, (PAGE - 1) / (len(groups) * blocks)))
+    drawn = Figure(figsize=(width, high * len(groups) * blocks + 0.45), layout="constrained")
     grid = drawn.subplots(len(groups) * blocks, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for line, (group, block) in enumerate((g, b) for g in groups for b in range(blocks)):
         network = _first_seed(where(rows, group=group))
         for axes, outliers in zip(grid[line], sets[block * columns :], strict=False):
-            _panel(
-                axes,
-                where(network, outliers=outliers),
-                arrays,
-                style[group].colour,
-                crowded=width / columns < 1.6,
-            )
-            if blocks > 1 or line == 0:
-                axes.set_title(plain(outliers, round(14 * width / columns)), pad=3)
-        grid[line][0].set_ylabel(plain(group, 40).replace(" + ", "\n+ "), fontsize=7)
+            _panel(axes, where(network, outliers=outliers), arrays, style[group].colour)
+            _few_ticks(axes, width / columns)
+            axes.set_label(f"{plain(group)}, {plain(outliers)}")
+            if line == 0 or (blocks > 1 and not dense):
+                name = plain(outliers, round(14 * width / columns))
+                axes.set_title(name, pad=11 if dense else 3)
+        _name(grid[line][0], plain(group, 40), dense)
     handles, labels = _legend()
-    drawn.legend(
-        handles, labels, loc="outside upper center", ncols=room(3, narrow=2)[1], frameon=False
-    )
+    legend(drawn, handles, labels, "upper")
     drawn.supxlabel(f"Score ({setting(rows)})", fontsize=8)
     return drawn
 
@@ -88,7 +89,20 @@ def _first_seed(rows: pandas.DataFrame) -> pandas.DataFrame:
     return where(rows, checkpoint=ordered["checkpoint"].iloc[0])
 
 
-def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str, crowded: bool) -> None:
+def _name(axes: Axes, group: str, dense: bool) -> None:
+    """The group beside its first panel; above it where that is too low for it."""
+    if not dense:
+        axes.set_ylabel(group.replace(" + ", "\n+ "), fontsize=7)
+        return
+    if not axes.get_title():
+        axes.set_title(" ", fontsize=7, pad=2)  # room for the name, which is wider than the panel
+    name = axes.annotate(
+        group, (0, 1), (0, 2), "axes fraction", textcoords="offset points", fontsize=7
+    )
+    name.set_in_layout(False)
+
+
+def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> None:
     """One network against one outlier set."""
     from sdd_eval.figures.style import INK, MUTED
 
@@ -112,20 +126,23 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str, crow
     axes.fmt_xdata = lambda score: f"{score:.{digits}f}"
     threshold = np.sort(inside)[len(inside) - math.ceil(0.95 * len(inside))]
     axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=0.8)
-    _few_ticks(axes, low, high, crowded)
+    axes.set_xlim(low, high)
     axes.set_yticks([])
     axes.grid(False)
 
 
-def _few_ticks(axes: Axes, low: float, high: float, crowded: bool) -> None:
-    """Up to three ticks with just enough digits: scores at T = 1000 differ in the fourth."""
+def _few_ticks(axes: Axes, width: float) -> None:
+    """Up to three ticks with just enough digits: scores at T = 1000 differ in the fourth.
+
+    None where a panel is so narrow, in inches, that not even two have room.
+    """
     from matplotlib.ticker import MaxNLocator
 
-    ticks = [
-        tick
-        for tick in MaxNLocator(2 if crowded else 3).tick_values(low, high)
-        if low <= tick <= high
-    ]
+    low, high = axes.get_xlim()
+    most = 0 if width < 1 else 2 if width < 1.6 else 3
+    ticks = MaxNLocator(most).tick_values(low, high) if most else []
     digits = max(0, 1 - math.floor(math.log10(high - low)))
-    axes.set_xlim(low, high)
-    axes.set_xticks(ticks, [f"{tick:.{digits}f}" for tick in ticks])
+    named = [(tick, f"{tick:.{digits}f}") for tick in ticks if low <= tick <= high]
+    wide = sum(LETTER * len(name) + 8 for _, name in named)
+    kept = named[:: 1 if wide < 72 * width else 2]
+    axes.set_xticks([tick for tick, _ in kept], [name for _, name in kept])

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 #: Widths in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
 
+#: The height in inches of what a page has room for, caption included.
+PAGE = 9.2
+
 #: Text, secondary text, lines behind the data, and background; the page gives each a dark twin.
 INK, MUTED, GRID, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#ffffff"
 
 #: Okabe and Ito (2008), without yellow and black, the darkest contrasts first.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+#: Of straight lines alone: dots and circles make a page's SVG several times as large.
+HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
 
 #: The smallest text of any figure, in points.
 SMALL = 7

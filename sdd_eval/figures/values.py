@@ -9,7 +9,7 @@ whose line has a `format_cursor_data` of its own by that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-#: Of a line without markers so many points are told.
-POINTS = 11
+#: Of a line without markers so many points are told, and where a panel has more than `MANY` lines.
+POINTS, FEWER, MANY = 11, 6, 6
+#: Of a histogram of more steps than these, two at once are told.
+STEPS = 20
 #: Half the side of the box around a point, in points of print.
 HALF = 4.0
 
@@ -50,7 +52,16 @@ def values_of(figure: Figure) -> list[Value]:
             for text, box in _told(axes):
                 place = tuple(round(float(each), 1) for each in _in_points(figure, axes, *box))
                 found.setdefault(place, []).append(text)
-    return [Value("; ".join(dict.fromkeys(texts)), *place) for place, texts in found.items()]
+    return [Value(_joined(dict.fromkeys(texts)), *place) for place, texts in found.items()]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """Texts about one place as one; what all of them begin with is said once."""
+    parted = [text.partition(": ") for text in texts]
+    first = parted[0]
+    if all(head == first[0] for head, _, _ in parted):
+        return "".join([*first[:2], "; ".join(value for _, _, value in parted)])
+    return "; ".join("".join(each) for each in parted)
 
 
 Box = tuple[float, float, float, float]
@@ -120,8 +131,8 @@ def _key(x: float, y: float) -> tuple[float, float]:
 
 
 def _words(axes: Axes, series: str, place: str, value: str) -> str:
-    """Panel, series, place and number."""
-    heads = (" ".join(axes.get_title().split()), series, place)
+    """Panel, series, place and number; a panel is called as its label says, or its title."""
+    heads = (" ".join(str(axes.get_label() or axes.get_title()).split()), series, place)
     return f"{', '.join(each for each in heads if each)}: {value}".replace(r"\$", "$")
 
 
@@ -144,7 +155,8 @@ def _points(axes: Axes, line: Any, series: str, spread: Spread) -> Iterator[tupl
     """The points of a line with markers; some of one without."""
     xs, ys = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
     marked = line.get_marker() not in ("None", "none", "", " ", None)
-    chosen = np.arange(len(xs)) if marked else np.linspace(0, len(xs) - 1, min(POINTS, len(xs)))
+    told = POINTS if len(axes.lines) <= MANY else FEWER
+    chosen = np.arange(len(xs)) if marked else np.linspace(0, len(xs) - 1, min(told, len(xs)))
     for index in np.unique(chosen.round().astype(int)):
         x, y = float(xs[index]), float(ys[index])
         if math.isfinite(x) and math.isfinite(y):
@@ -153,8 +165,10 @@ def _points(axes: Axes, line: Any, series: str, spread: Spread) -> Iterator[tupl
 
 
 def _steps(axes: Axes, patch: Any) -> Iterator[tuple[str, Box]]:
-    """The steps of a histogram, each as high as the panel."""
+    """The steps of a histogram, each as high as the panel; of many, two at once."""
     heights, edges, _ = patch.get_data()
+    if len(heights) > STEPS and len(heights) % 2 == 0:
+        heights, edges = heights[::2] + heights[1::2], edges[::2]
     low, high = axes.get_ylim()
     for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
         place = f"{_x(axes, left)} to {_number(axes.fmt_xdata, right)}"
@@ -204,11 +218,11 @@ def _number(form: Any, value: float) -> str:
 
 
 def _named(axes: Axes, place: float, axis: Any = None) -> str:
-    """The label of the tick at a place; empty where there is none."""
+    """The label of the tick at a place, in one line; empty where there is none."""
     axis = axes.xaxis if axis is None else axis
     for tick in axis.get_major_ticks():
         if math.isclose(tick.get_loc(), place, abs_tol=1e-9):
-            return str(tick.label1.get_text())
+            return str(tick.label1.get_text()).replace("-\n", "").replace("\n", " ")
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.records import FORMAT
@@ -28,59 +28,74 @@ def audited(
     """
     table = table.copy()
     for mark in (
-        lambda t: _other_formats(t, formats),
-        lambda t: _old_weights(t, created, weights),
-        lambda t: _old_versions(t, versions),
+        _of_runs(lambda runs: _other_formats(runs, formats)),
+        _of_runs(lambda runs: _old_weights(runs, created, weights)),
+        _of_runs(lambda runs: _old_versions(runs, versions)),
         _not_numbers,
         _twice,
-        lambda t: _same_network(t, weights),
+        _of_runs(lambda runs: _same_network(runs, weights)),
     ):
-        notes: dict[Any, str] = mark(table[table["note"] == ""])
+        noted = table["note"] != ""
+        notes: dict[Any, str] = mark(table[~noted] if noted.any() else table)
         if notes:
             table.loc[list(notes), "note"] = list(notes.values())
     return table
 
 
-def _other_formats(table: pandas.DataFrame, formats: Mapping[str, int]) -> dict[Any, str]:
-    """Rows of files that this version would write otherwise: what they mean is not sure."""
+Notes = dict[Any, str]
+
+
+def _of_runs(
+    mark: Callable[[pandas.DataFrame], Mapping[str, str]],
+) -> Callable[[pandas.DataFrame], Notes]:
+    """Notes of rows from a mark that looks at a row a run and gives notes by run."""
+
+    def of_rows(table: pandas.DataFrame) -> Notes:
+        notes = mark(table.drop_duplicates("run"))
+        if not notes:
+            return {}
+        return {index: notes[run] for index, run in table["run"].items() if run in notes}
+
+    return of_rows
+
+
+def _other_formats(runs: pandas.DataFrame, formats: Mapping[str, int]) -> dict[str, str]:
+    """Files that this version would write otherwise: what they mean is not sure."""
     return {
-        index: f"format {formats[run]} of the file; this version writes {FORMAT}"
-        for index, run in table["run"].items()
+        run: f"format {formats[run]} of the file; this version writes {FORMAT}"
+        for run in runs["run"]
         if formats[run] != FORMAT
     }
 
 
 def _old_weights(
-    table: pandas.DataFrame, created: Mapping[str, str], weights: Mapping[str, str]
-) -> dict[Any, str]:
-    """Rows of weights that a checkpoint no longer has: of two, those evaluated last are kept."""
+    runs: pandas.DataFrame, created: Mapping[str, str], weights: Mapping[str, str]
+) -> dict[str, str]:
+    """Runs of weights that a checkpoint no longer has: of two, those evaluated last are kept."""
     notes = {}
-    for _, rows in table.groupby(["study", "checkpoint"], sort=False):
-        runs = sorted(set(rows["run"]), key=lambda run: (created[run], run))
-        if not runs:
-            continue
-        newest = weights[runs[-1]]
-        for index, run in rows["run"].items():
+    for _, alike in runs.groupby(["study", "checkpoint"], sort=False)["run"]:
+        newest = weights[max(alike, key=lambda run: (created[run], run))]
+        for run in alike:
             if weights[run] != newest:
-                notes[index] = (
+                notes[run] = (
                     f"older weights {weights[run][:12]}; the checkpoint was evaluated later "
                     f"with {newest[:12]}"
                 )
     return notes
 
 
-def _old_versions(table: pandas.DataFrame, versions: Mapping[str, int]) -> dict[Any, str]:
-    """Rows of an evaluator's older version, where a newer one measured anything in the study."""
+def _old_versions(runs: pandas.DataFrame, versions: Mapping[str, int]) -> dict[str, str]:
+    """Runs of an evaluator's older version, where a newer one measured anything in the study."""
     notes = {}
-    for (_, evaluator), rows in table.groupby(["study", "evaluator"], sort=False):
-        newest = max(versions[run] for run in rows["run"])
-        for index, run in rows["run"].items():
+    for (_, evaluator), alike in runs.groupby(["study", "evaluator"], sort=False)["run"]:
+        newest = max(versions[run] for run in alike)
+        for run in alike:
             if versions[run] < newest:
-                notes[index] = f"{evaluator} version {versions[run]}; there is version {newest}"
+                notes[run] = f"{evaluator} version {versions[run]}; there is version {newest}"
     return notes
 
 
-def _not_numbers(table: pandas.DataFrame) -> dict[Any, str]:
+def _not_numbers(table: pandas.DataFrame) -> Notes:
     """Rows whose value is NaN or infinite."""
     import numpy as np
 
@@ -88,7 +103,7 @@ def _not_numbers(table: pandas.DataFrame) -> dict[Any, str]:
     return dict.fromkeys(bad, "not a finite number")
 
 
-def _twice(table: pandas.DataFrame) -> dict[Any, str]:
+def _twice(table: pandas.DataFrame) -> Notes:
     """The same number from two runs: one is kept if they agree, none if they disagree."""
     from sdd_eval.report.table import axes_of
 
@@ -105,13 +120,13 @@ def _twice(table: pandas.DataFrame) -> dict[Any, str]:
     return notes
 
 
-def _same_network(table: pandas.DataFrame, weights: Mapping[str, str]) -> dict[Any, str]:
-    """Rows of a second checkpoint with the same weights in the same group: not another seed."""
+def _same_network(runs: pandas.DataFrame, weights: Mapping[str, str]) -> dict[str, str]:
+    """Runs of a second checkpoint with the same weights in the same group: not another seed."""
     notes = {}
-    for _, rows in table.groupby(["study", "group", "arch"], dropna=False, sort=False):
+    for _, alike in runs.groupby(["study", "group", "arch"], dropna=False, sort=False):
         owner: dict[str, str] = {}
-        for index, run, checkpoint in zip(rows.index, rows["run"], rows["checkpoint"], strict=True):
+        for run, checkpoint in zip(alike["run"], alike["checkpoint"], strict=True):
             first = owner.setdefault(weights[run], checkpoint)
             if first != checkpoint:
-                notes[index] = f"the same weights as {first}"
+                notes[run] = f"the same weights as {first}"
     return notes

@@ -119,7 +119,7 @@ def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
     """The rows as they were measured, as far as a verdict looks at them."""
     axes = [name for name in ("temperature", "epsilon", "flag", "attack") if name in rows]
     found = []
-    for row in rows.to_dict("records"):
+    for row in rows[["metric", "value", "unit", *axes]].to_dict("records"):
         at = {name: row[name] for name in axes if row[name] is not None and row[name] == row[name]}
         found.append(Measurement(str(row["metric"]), float(row["value"]), str(row["unit"]), at))
     return found

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from sdd_eval.report.summary import summarise, usable
 
 if TYPE_CHECKING:
     import pandas
@@ -23,6 +26,11 @@ class Comparison:
     def title(self) -> str:
         """The test set and the architecture."""
         return f"{self.test_set}, {self.arch}"
+
+    @cached_property
+    def summary(self) -> pandas.DataFrame:
+        """The means over seeds of what may stand in a table or figure, made once."""
+        return summarise(usable(self.results))
 
 
 def comparisons(results: pandas.DataFrame) -> list[Comparison]:

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
 
 #: Characters with which a cell becomes a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def to_csv(table: pandas.DataFrame) -> str:
     """The table as CSV with `\\n` between lines; text that looks like a formula gets a `'`."""
-    safe = table.astype(object).map(harmless)
-    text: str = safe.to_csv(index=False, lineterminator="\n")
-    return text
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(harmless(name) for name in table.columns)
+    columns = [_cells(table.iloc[:, place]) for place in range(table.shape[1])]
+    writer.writerows(zip(*columns, strict=True))
+    return buffer.getvalue()
+
+
+def _cells(column: pandas.Series[Any]) -> list[Any]:
+    """The cells of a column, empty where nothing is known: each different text is looked at once.
+
+    pandas' own way takes seconds for a table of a hundred networks.
+    """
+    values = column.tolist()
+    texts = {value for value in values if isinstance(value, str)}
+    changed = {text: safe for text in texts if (safe := harmless(text)) != text}
+    cells = [None if value != value else value for value in values]
+    if not changed:
+        return cells
+    return [changed.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def harmless(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; numbers stay as they are.
+    """A cell that no spreadsheet takes for a formula, or for two lines; numbers stay as they are.
 
     >>> harmless("=1+1"), harmless(-0.5), harmless("ce")
     ("'=1+1", -0.5, 'ce')
     """
-    if isinstance(cell, str) and cell.lstrip(" \n").startswith(_FORMULA):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # a bare \r is not put between quotes
+    return f"'{text}" if text.lstrip(" \n").startswith(_FORMULA) else text

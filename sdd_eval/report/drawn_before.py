@@ -103,7 +103,7 @@ def _of_table(table: pandas.DataFrame) -> str:
     """A hash of a table's cells and columns."""
     from pandas.util import hash_pandas_object
 
-    hashes = hash_pandas_object(table.astype(str), index=False).to_numpy()
+    hashes = hash_pandas_object(table, index=False).to_numpy()
     return f"{list(table.columns)} {_digest(hashes.tobytes())}"
 
 
@@ -113,9 +113,18 @@ def _of_arrays(arrays: Arrays, run: str) -> str:
     stored = getattr(stored, "arrays", stored)
     if not isinstance(stored, StoredArrays):
         return ",".join(f"{n} {_digest(stored[n].tobytes())}" for n in sorted(stored or ()))
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(stored.path) as file:
+    try:
+        status = stored.path.stat()
+        return _checksums(stored.path, status.st_size, status.st_mtime_ns)
+    except (OSError, zipfile.BadZipFile):
+        return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _checksums(path: Path, size: int, changed: int) -> str:
+    """The names and checksums in a zip file of this size and time; several figures ask for them."""
+    with zipfile.ZipFile(path) as file:
         return ",".join(f"{each.filename} {each.CRC:08x}" for each in file.infolist())
-    return ""
 
 
 @functools.cache

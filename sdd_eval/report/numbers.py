@@ -19,15 +19,15 @@ def shown(value: Spread, percent: bool) -> str:
     return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"
 
 
-def exact(mean: float, std: float, n: int) -> str:
-    """Mean, spread and count for the tables behind figures, in the stored unit.
+def exact(mean: float, std: float, n: int | None = None) -> str:
+    """Mean, spread and, where it is given, count for the tables behind figures, as stored.
 
-    >>> exact(12.0, float("nan"), 1), exact(0.51239, 0.00042, 3)
-    ('12', '0.5124 ± 0.0004 (3)')
+    >>> exact(12.0, float("nan"), 1), exact(0.51239, 0.00042, 3), exact(0.51239, 0.00042)
+    ('12', '0.5124 ± 0.0004 (3)', '0.5124 ± 0.0004')
     """
-    if n == 1 or math.isnan(std):
+    if math.isnan(std):
         return _digits(mean)
-    return f"{_digits(mean)} ± {_digits(std)} ({n})"
+    return f"{_digits(mean)} ± {_digits(std)}" + ("" if n is None else f" ({n})")
 
 
 def _digits(value: float) -> str:

@@ -67,24 +67,28 @@
     tip.style.top = `${above > 4 ? above : place.bottom + 8}px`;
   };
   const hide = () => { tip.hidden = true; };
-  // The narrow drawing of a figure has no words where they are those of the wide one.
-  for (const group of all(".drawing.single g.values")) {
-    const words = all(".drawing.double g.values > *", group.closest("figure"));
-    [...group.children].forEach((box, index) => {
-      if (!box.textContent) box.textContent = words[index].textContent;
-    });
+  // The title of a box, after that of its group, is what it says. The narrow drawing of a figure
+  // has no words where the wide one has them, at the same place or at the one that is told.
+  const title = (element) => element.querySelector(":scope > title")?.textContent ?? "";
+  const words = (box) => [title(box.parentNode), title(box)].filter(Boolean).join(", ");
+  for (const figure of all("figure")) {
+    const wide = all(".drawing.double g.values path", figure).map(words);
+    for (const sheet of all(".drawing", figure)) {
+      for (const [index, box] of all("g.values path", sheet).entries()) {
+        box.setAttribute("aria-label", words(box) || wide[box.dataset.of ?? index]);
+      }
+    }
   }
   for (const group of all("g.values")) {
-    const boxes = [...group.children];
+    all("title", group).forEach((each) => each.remove()); // the browser's tip would cover this one
+    const boxes = all("path", group);
     for (const [index, box] of boxes.entries()) {
       box.setAttribute("role", "img");
       box.setAttribute("tabindex", index ? "-1" : "0");
-      box.setAttribute("aria-label", box.textContent);
-      box.replaceChildren(); // the browser's own tip would cover this one
     }
     // Listeners sit on the HTML around it: an SVG element that has any becomes a stop of Tab.
     const drawing = group.closest(".drawing");
-    const isBox = (event) => event.target.parentNode === group;
+    const isBox = (event) => boxes.includes(event.target);
     drawing.addEventListener("pointerover", (event) => isBox(event) && show(event.target));
     drawing.addEventListener("pointerout", hide);
     drawing.addEventListener("focusin", (event) => isBox(event) && show(event.target));

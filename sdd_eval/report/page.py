@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.rows import where
-from sdd_eval.figures.values import Value
 from sdd_eval.report import provenance
 from sdd_eval.report.beside import TITLES, Set
 from sdd_eval.report.cautions import cautions
@@ -22,7 +21,6 @@ from sdd_eval.report.compared_sentences import compared_findings
 from sdd_eval.report.comparisons import Comparison
 from sdd_eval.report.csvfile import to_csv
 from sdd_eval.report.drawing import WIDTHS, Drawing
-from sdd_eval.report.drawn_before import Drawn
 from sdd_eval.report.headline import Headline, seeds_of, where_it_holds
 from sdd_eval.report.latex import headline_tex
 from sdd_eval.report.numbers import shown
@@ -108,6 +106,9 @@ def page(
     for drawing, picture in zip(drawings, pictures, strict=True):
         own.get(drawing.plot.evaluator, further).append(picture)
     labels = dict(zip(results["run"], results["group"], strict=True))
+    trained = provenance.trained(
+        [found for found in collection.runs if found.name in labels], labels
+    )
     studies = list(dict.fromkeys(found.study for found in collection.runs))
     measured_at = [str(found.run.provenance.get("created", "")) for found in collection.runs]
     text: str = _template().render(
@@ -136,11 +137,10 @@ def page(
         measured=[provenance.measured(collection.runs, name) for name in names],
         data_sets=provenance.data_sets(collection.runs),
         surroundings=provenance.surroundings(collection.runs),
-        trained=provenance.trained(
-            [found for found in collection.runs if found.name in labels], labels
-        ),
+        trained=trained,
+        shared_recipe=provenance.in_common(trained),
         seconds=provenance.seconds(collection.runs),
-        commands=provenance.commands(collection.runs),
+        command_marks=provenance.commands(collection.runs),
         shown=shown,
         seeds_of=seeds_of,
         where_it_holds=where_it_holds,
@@ -173,31 +173,34 @@ def _chapter(
 def _picture(number: int, drawing: Drawing, protocols: Protocols, shared: Shared) -> Picture:
     """A drawing for the page; a figure that names no metrics has no table of its own."""
     plot = drawing.plot
-    rows = where(drawing.results, evaluator=plot.evaluator) if plot.evaluator else drawing.results
-    behind = grid(rows, protocols, plot.metrics) if plot.metrics else Grid((), (), ())
-    label = f"{plot.title}: {drawing.comparison.title}. {plot.caption}"
-    sheets = []
+    label = f"{plot.title}: {drawing.comparison.title}"
+    sheets: list[Sheet] = []
+    said: dict[str, int] = {}
     for mark in WIDTHS:
-        svg, values = drawing.drawn.files[f"{mark}.svg"].decode(), _values(drawing.drawn, mark)
+        svg, values = drawing.drawn.files[f"{mark}.svg"].decode(), drawing.drawn.values[mark]
         kind = mark.strip("-") or "double"
-        prefix = f"f{number}{kind[0]}"
-        sheets.append(Sheet(kind, inline(svg, prefix, label, values, shared), width_of(svg)))
+        body = inline(svg, f"f{number}{kind[0]}", label, values, shared, said)
+        sheets.append(Sheet(kind, body, width_of(svg)))
+        said = said or {each.text: place for place, each in enumerate(values)}
     return Picture(
         title=plot.title,
         caption=plot.caption,
         name=drawing.name,
         sheets=tuple(sheets),
-        grid=behind,
+        grid=_behind(drawing, protocols),
         comparison=drawing.comparison,
     )
 
 
-def _values(drawn: Drawn, mark: str) -> tuple[Value, ...]:
-    """The values of a sheet; without words where they are those of the first sheet, in order."""
-    first, own = drawn.values[next(iter(WIDTHS))], drawn.values[mark]
-    if own is first or [each.text for each in own] != [each.text for each in first]:
-        return own
-    return tuple(dataclasses.replace(each, text="") for each in own)
+def _behind(drawing: Drawing, protocols: Protocols) -> Grid:
+    """The table of the numbers that a figure is drawn from."""
+    plot, rows = drawing.plot, drawing.comparison.summary
+    if not plot.metrics:
+        return Grid((), (), ())
+    if plot.evaluator:
+        rows = where(rows, evaluator=plot.evaluator)
+        rows = rows[rows["dataset"].isin(drawing.results["dataset"].unique())]
+    return grid(rows[rows["metric"].isin(plot.metrics)], protocols)
 
 
 def _each_table_once(pictures: Sequence[Picture]) -> list[Picture]:

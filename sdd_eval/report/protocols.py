@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdd_eval.comparison.protocols import kind_of
 
 if TYPE_CHECKING:
     import pandas
+
+
+#: So many protocols of an evaluator are written out.
+FEW = 12
+
+
+def _letter(index: int) -> str:
+    """a to z, then aa, ab …
+
+    >>> _letter(1), _letter(26), _letter(53)
+    ('b', 'aa', 'bb')
+    """
+    before, last = divmod(index, 26)
+    return (_letter(before - 1) if before else "") + chr(ord("a") + last)
 
 
 class Protocols:
@@ -28,6 +44,22 @@ class Protocols:
         """The number of a protocol, e.g. "P3"; empty where there is none."""
         kind = kind_of(protocol)
         return f"P{self.number[kind]}" if kind and kind in self.number else ""
+
+    def parts(self, evaluator: str) -> dict[str, str]:
+        """The parts that several protocols of an evaluator have, each with a letter.
+
+        Nothing where there are few protocols, which are better read as they are.
+        """
+        texts = self.of_evaluator[evaluator]
+        if len(texts) <= FEW:
+            return {}
+        counted = Counter(part for text in texts for part in text.split("; "))
+        several = [part for part, count in counted.items() if count > 1]
+        return {part: _letter(index) for index, part in enumerate(several)}
+
+    def told(self, protocol: str, parts: Mapping[str, str]) -> str:
+        """A protocol with the letters of the parts that have one."""
+        return "; ".join(parts.get(part, part) for part in protocol.split("; "))
 
     def first(self, protocol: str, evaluator: str) -> bool:
         """Whether an evaluator is the first that measures by a protocol."""

@@ -118,19 +118,26 @@ def trained(runs: Iterable[Found], labels: Mapping[str, str]) -> list[Trained]:
     return list(found.values())
 
 
+def in_common(found: Sequence[Trained]) -> tuple[tuple[str, str], ...]:
+    """The facts that all recipes share; none where there is one recipe."""
+    recipes = [each.recipe for each in found if each.recipe]
+    if len(recipes) < 2:
+        return ()
+    shared = set(recipes[0]).intersection(*recipes[1:])
+    return tuple(fact for fact in recipes[0] if fact in shared)
+
+
 def seconds(runs: Iterable[Found]) -> float:
     """How long all measuring took."""
     told = [found.run.provenance.get("seconds") for found in runs]
     return sum(float(value) for value in told if isinstance(value, int | float))
 
 
-def commands(runs: Iterable[Found]) -> tuple[str, ...]:
-    """The distinct commands that made the runs."""
-    return _distinct(
-        str(found.run.provenance["command"])
-        for found in runs
-        if found.run.provenance.get("command")
-    )
+def commands(runs: Iterable[Found]) -> dict[str, str]:
+    """The distinct commands that made the runs, each with the mark that stands for it: C1, C2 …"""
+    told = [found.run.provenance.get("command") for found in runs]
+    distinct = _distinct(str(command) for command in told if command)
+    return {command: f"C{number}" for number, command in enumerate(distinct, start=1)}
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

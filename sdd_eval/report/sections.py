@@ -12,8 +12,7 @@ from sdd_eval.corruptions import NINETEEN
 from sdd_eval.figures.rows import group_names, where
 from sdd_eval.report.comparisons import Comparison
 from sdd_eval.report.numbers import exact, setting
-from sdd_eval.report.summary import summarise, usable
-from sdd_eval.report.table import axes_of
+from sdd_eval.report.summary import SUMMARY
 
 if TYPE_CHECKING:
     from sdd_eval.report.protocols import Protocols
@@ -48,11 +47,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: the axes that occur, the groups, and the lines."""
+    """A table: the axes that occur, the groups, and the lines.
+
+    `seeds` is the number of networks behind every cell, None where cells have their own.
+    """
 
     axes: tuple[str, ...]
     groups: tuple[str, ...]
     lines: tuple[Line, ...]
+    seeds: int | None = None
+
+    @property
+    def told(self) -> str:
+        """What the cells are, in words."""
+        if self.seeds == 1:
+            return "of one network each"
+        over = "(number of seeds)" if self.seeds is None else f"over {self.seeds} seeds"
+        return f"mean ± standard deviation {over}"
 
 
 def evaluators(results: pd.DataFrame) -> list[str]:
@@ -67,25 +78,28 @@ def heading(evaluator: str) -> str:
     return HEADINGS.get(evaluator, evaluator)
 
 
-def grid(results: pd.DataFrame, protocols: Protocols, metrics: Sequence[str] = ()) -> Grid:
-    """The table of some rows, means over seeds; of some metrics or of all."""
-    rows = usable(results)
-    if metrics:
-        rows = rows[rows["metric"].isin(metrics)]
-    if rows.empty:
+#: What a line shows of each mean, besides where it holds.
+_SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol"]
+
+
+def grid(summary: pd.DataFrame, protocols: Protocols) -> Grid:
+    """The table of some rows of a summary."""
+    if summary.empty:
         return Grid((), (), ())
-    summary = summarise(rows)
-    groups = group_names(rows)
-    axes = [name for name in axes_of(results) if summary[name].notna().any()]
+    groups = group_names(summary)
+    axes = [str(name) for name in summary.columns if name not in SUMMARY]
+    axes = [name for name in axes if summary[name].notna().any()]
     if summary["dataset"].nunique() > 1:
         axes = ["dataset", *axes]
     keys = ["metric", "unit", *axes]
+    counts = {int(n) for n in summary["n"]}
+    seeds = counts.pop() if len(counts) == 1 else None
     lines = [
-        _line(dict(zip(keys, key, strict=True)), alike, axes, groups, protocols)
-        for key, alike in _alike(summary, keys).items()
+        _line(dict(zip(keys, key, strict=True)), alike, axes, groups, protocols, seeds)
+        for key, alike in _alike(summary[[*keys, *_SHOWN]], keys).items()
     ]
     lines.sort(key=_corruption_order(axes))
-    return Grid(tuple(axes), tuple(groups), tuple(lines))
+    return Grid(tuple(axes), tuple(groups), tuple(lines), seeds)
 
 
 def _corruption_order(axes: Sequence[str]) -> Any:
@@ -114,12 +128,13 @@ def _line(
     axes: Sequence[str],
     groups: Sequence[str],
     protocols: Protocols,
+    seeds: int | None,
 ) -> Line:
     """One line: the cell of each group, several values where protocols or images differ."""
     cells = []
     for group in groups:
         own = [row for row in alike if row["group"] == group]
-        texts = [exact(row["mean"], row["std"], row["n"]) for row in own]
+        texts = [exact(row["mean"], row["std"], row["n"] if seeds is None else None) for row in own]
         cells.append(" | ".join(texts) or "—")
     images = sorted({_images(row) for row in alike})
     data = sorted({str(row["data"]) for row in alike})
@@ -170,8 +185,8 @@ def sections(
     """
     found = []
     for index, comparison in enumerate(compared):
-        rows = where(comparison.results, evaluator=evaluator)
-        shown = rows["metric"].isin((without or {}).get(index, ()))
-        if not rows.empty:
+        if (comparison.results["evaluator"] == evaluator).any():
+            rows = where(comparison.summary, evaluator=evaluator)
+            shown = rows["metric"].isin((without or {}).get(index, ()))
             found.append(Section(comparison, grid(rows[~shown], protocols)))
     return found

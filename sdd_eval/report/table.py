@@ -68,6 +68,8 @@ AXES = (
 )
 
 _NUMBERS = ("sd_dropout", "value", "low", "high", "level")
+#: What no axis may be called: columns of this table and of the summary.
+_TAKEN = frozenset((*COLUMNS, "mean", "std", "images"))
 
 
 def tidy(runs: Sequence[Found]) -> pandas.DataFrame:
@@ -131,7 +133,7 @@ def _rows(found: Found, labels: tuple[str, str]) -> list[dict[str, Any]]:
 
 def _measured(found: Found, measurement: Measurement) -> dict[str, Any]:
     """What differs from row to row of a run; an axis named as a column gets `at_` before it."""
-    at = {f"at_{name}" if name in COLUMNS else name: _cell(v) for name, v in measurement.at.items()}
+    at = {f"at_{name}" if name in _TAKEN else name: _cell(v) for name, v in measurement.at.items()}
     return {
         "metric": measurement.metric,
         "value": measurement.value,

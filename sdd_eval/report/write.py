@@ -91,7 +91,7 @@ def _tables(compared: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
         for name in names:
             for section in sections([comparison], name, protocols):
                 if section.grid.lines:
-                    caption = f"{name}, {comparison.title}: mean ± standard deviation (seeds)."
+                    caption = f"{name}, {comparison.title}: {section.grid.told}."
                     label = file_name(name, *words)
                     yield label, grid_tex(section.grid, caption, label)
 

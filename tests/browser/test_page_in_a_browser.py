@@ -80,7 +80,7 @@ def test_the_table_is_copied(opened: Any, name: str, word: str) -> None:
 
 def test_a_value_shows_on_hover_and_goes(opened: Any) -> None:
     page = opened.page
-    box = page.locator("figure:has(#corruption_heatmap) .double g.values rect").nth(7)
+    box = page.locator("figure:has(#corruption_heatmap) .double g.values path").nth(7)
     box.scroll_into_view_if_needed()
     box.hover()
     told = page.locator("#tip").inner_text()
@@ -92,8 +92,8 @@ def test_a_value_shows_on_hover_and_goes(opened: Any) -> None:
 def test_the_box_of_a_value_lies_on_what_it_is_of(opened: Any) -> None:
     """The first cell of the heat map is hit in its middle, where its number is written."""
     page = opened.page
-    first = page.locator("figure:has(#corruption_heatmap) .double g.values rect").first
-    cell = page.locator("figure:has(#corruption_heatmap) .double g[aria-hidden] g path").first
+    first = page.locator("figure:has(#corruption_heatmap) .double g.values path").first
+    cell = page.locator("figure:has(#corruption_heatmap) .double g[aria-hidden] path").first
     assert first.count() == cell.count() == 1
     values, figure = first.bounding_box(), page.locator(".double svg").first.bounding_box()
     assert values["width"] > 20
@@ -112,7 +112,7 @@ def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(
     figures = page.locator("figure").count()
     assert page.locator('.double g.values [tabindex="0"]').count() == figures
     assert figures == drawn(report) > 10
-    group = page.locator("figure:has(#fgsm_curve) .double g.values rect")
+    group = page.locator("figure:has(#fgsm_curve) .double g.values path")
     group.first.focus()
     words = [page.locator("#tip").inner_text()]
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "End", "Home"):
@@ -190,11 +190,11 @@ def test_on_a_phone_the_values_have_the_words_of_the_wide_drawing(
     context = browser.new_context(viewport=SCREENS["phone"], has_touch=True)
     page = context.new_page()
     page.goto(report.as_uri())
-    box = page.locator("figure:has(#corruption_bars) .single g.values rect").first
+    box = page.locator("figure:has(#corruption_bars) .single g.values path").first
     box.scroll_into_view_if_needed()
     box.tap()
     assert page.locator("#tip").inner_text().startswith("CE, gaussian noise: ")
-    assert not page.locator('g.values rect:not([aria-label]), g.values rect[aria-label=""]').count()
+    assert not page.locator('g.values path:not([aria-label]), g.values path[aria-label=""]').count()
     context.close()
 
 

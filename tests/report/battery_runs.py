@@ -1,0 +1,227 @@
+"""Studies with the whole battery, in the real format and of the real size, numbers made up.
+
+Each evaluator scores made-up arrays of its own once; the networks of a study have those rows with
+noise on their values. So there are as many rows as of real networks, with words as long.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from synthetic_runs import Network, run_of
+
+from sdd_eval.corruptions import FIFTEEN
+from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.attack_threat import Threat
+from sdd_eval.evaluators.audit import EPSILONS
+from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.mask_variance import MaskVariance
+from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.selective import Selective
+from sdd_eval.records import Measurement, Recipe, Run, encode
+
+Arrays = dict[str, Any]
+Random = np.random.Generator
+
+SETS = ("lsun_resize", "isun", "dtd", "svhn")
+DETECTORS = (
+    *("odin", "msp", "max_logit", "energy", "entropy"),
+    *("mahalanobis", "knn", "vim", "react"),
+)
+METHODS = ("ce", "ls", "byot", "cs_kd", "ddgsd")
+CLASSES = 100
+FITTED = 1.4
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """An evaluator with what it made of its arrays."""
+
+    evaluator: Any
+    measurements: tuple[Measurement, ...]
+    arrays: Arrays
+
+
+def logits(random: Random, n: int) -> Arrays:
+    labels = np.arange(n) % CLASSES
+    found = random.normal(size=(n, CLASSES)).astype(np.float32)
+    found[np.arange(n), labels] += random.normal(4, 2, n)
+    return {"logits": found, "labels": labels}
+
+
+def ranked(random: Random, n: int, gain: float = 0.0) -> Arrays:
+    """What `selective` looks at."""
+    correct = random.random(n) < 0.76 + gain
+    return {"correct": correct, "scores": random.normal(size=(n, 4)) + 1.5 * correct[:, None]}
+
+
+def predicted(random: Random, n: int) -> Arrays:
+    """What `fgsm` looks at."""
+    labels = np.arange(n) % CLASSES
+
+    def guesses(share: float) -> Any:
+        return np.where(random.random(n) < share, labels, (labels + 1) % CLASSES)
+
+    found: Arrays = {"labels": labels, "predicted": guesses(0.76)}
+    evaluator = Fgsm()
+    for variant in evaluator.variants():
+        columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(variant)]
+        found[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
+        found[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)
+    found |= {f"predicted_{reading}_random": guesses(0.7) for reading in evaluator.readings}
+    constants = np.array([[[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]]])
+    return {**found, **fitted(n), "constants": np.tile(constants, (n, 1, 1))}
+
+
+def fitted(n: int) -> Arrays:
+    return {"temperature": np.full(n, FITTED)}
+
+
+def checked(n: int) -> Arrays:
+    """The checks of every attack, at both temperatures."""
+    names = ("zero_gradient", "zero_gradient_float32", "path_differs")
+    return {f"{name}_{end}": np.zeros(n, bool) for name in names for end in ("one", "fitted")}
+
+
+def attacked(random: Random, n: int) -> Arrays:
+    values = {"eps": 8 / 255, "alpha": 2 / 255, "steps": 10, "random_start": True}
+    right = random.random(n) < 0.76
+    found = {
+        "right": right,
+        "channels": np.full(n, 3),
+        "classes": np.full(n, CLASSES),
+        "threat": np.full(n, Threat("PGD", "Linf", values).as_text().encode()),
+        "cross_entropy": np.ones(n, bool),
+    }
+    for end in ("one", "fitted"):
+        found[f"survives_{end}"] = right & (random.random(n) < 0.1)
+        found[f"change_{end}"] = np.full(n, 8 / 255)
+    return {**found, **fitted(n), **checked(n)}
+
+
+def audited(random: Random, n: int) -> Arrays:
+    right = random.random(n) < 0.76
+    found = {"right": right, "right_compared": random.random(n) < 0.76}
+    strength = random.random(n)[:, None]
+    sizes = np.array(EPSILONS) * 255
+    for attack in ("fgsm", "pgd_ce", "pgd_margin", "square", "transfer"):
+        for end in ("one", "fitted"):
+            found[f"survives_{attack}_{end}"] = right[:, None] & (strength > 1 - np.exp(-sizes / 4))
+    return {**found, **fitted(n), **checked(n)}
+
+
+def corrupted(random: Random, n: int) -> Arrays:
+    clean = {"correct_clean": random.random(n) < 0.76}
+    found = {**clean, "confidence_clean": random.random(n).astype(np.float32)}
+    for index, name in enumerate(FIFTEEN):
+        found[f"correct_{name}"] = random.random((n, 5)) < 0.7 - 0.02 * index
+        found[f"confidence_{name}"] = random.random((n, 5)).astype(np.float32)
+    return {**found, "origin": np.full(n, "official"), "frost": np.full(n, "official")}
+
+
+def scored(random: Random, n: int, gain: float = 0.0) -> Arrays:
+    """What `odin` looks at."""
+    found = {"scores": 0.01 + 1e-4 * random.beta(6, 2, n)}
+    for index, name in enumerate(SETS):
+        found[f"scores_{name}"] = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
+    return found
+
+
+def detected(random: Random, n: int) -> Arrays:
+    found: Arrays = {}
+    for name in DETECTORS:
+        shape = (n, 2) if name == "knn" else (n,)
+        found[name] = random.normal(1, 1, shape)
+        found |= {f"{name}:{outliers}": random.normal(0, 1, shape) for outliers in SETS}
+    return {**found, "mahalanobis.dropped": np.full(n, 3)}
+
+
+def masked(random: Random, n: int) -> Arrays:
+    ends = ("", *(f"_{name}" for name in SETS))
+    return {f"{what}{end}": random.random(n) + 1 for what in ("squares", "spread") for end in ends}
+
+
+#: Ten questions with what each looks at.
+BATTERY: tuple[tuple[Any, Callable[[Random, int], Arrays]], ...] = (
+    (Accuracy(), logits),
+    (Calibration(), logits),
+    (Selective(), ranked),
+    (Fgsm(), predicted),
+    (Attack(eps="8/255", steps=10), attacked),
+    (Attack(audit=True, transfer_from="another"), audited),
+    (Corruption(), corrupted),
+    (Odin(training="cifar100"), scored),
+    (Ood(DETECTORS, training="cifar100"), detected),
+    (MaskVariance(outliers=SETS), masked),
+)
+#: The arrays that figures are drawn from: each network has its own.
+DRAWN: Mapping[str, Callable[[Random, int, float], Arrays]] = {"selective": ranked, "odin": scored}
+
+
+def battery(images: int) -> list[Measured]:
+    """Each evaluator with its rows, scored from so many images."""
+    found = []
+    for seed, (evaluator, make) in enumerate(BATTERY):
+        arrays = make(np.random.default_rng(seed), images)
+        found.append(Measured(evaluator, tuple(evaluator.score(arrays)), arrays))
+    return found
+
+
+def networks(count: int) -> list[Network]:
+    """Five methods, with SD-Dropout and without it, in as many seeds as it takes."""
+    kinds = [(method, weight) for method in METHODS for weight in (0.0, 0.1)]
+    found = []
+    for index in range(count):
+        seed, kind = divmod(index, len(kinds))
+        method, weight = kinds[kind]
+        name = f"cifar100-resnet18-{method}{f'-sdd{weight:g}' if weight else ''}-seed{seed}"
+        recipe = Recipe(method=method, sd_dropout=weight, seed=seed)
+        found.append(Network(recipe, name, 0.02 * (weight > 0)))
+    return found
+
+
+def runs(count: int, images: int, drawn: int | None = None) -> Iterator[Run]:
+    """The runs of so many networks; what figures are drawn from is of `drawn` images."""
+    measured = battery(images)
+    for net in networks(count):
+        for each in measured:
+            yield _run(net, each, drawn or images)
+
+
+def _run(net: Network, measured: Measured, drawn: int) -> Run:
+    evaluator, random = measured.evaluator, net.random
+    own = DRAWN.get(evaluator.name)
+    origins = {"origin": "official", "images": 10_000, "fingerprint": "f" * 64}
+    sets = SETS if evaluator.name in ("odin", "ood", "mask_variance") else ()
+    corrupted_set = ("cifar100_c",) if evaluator.name == "corruption" else ()
+    names = {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
+    return run_of(
+        net,
+        evaluator.name,
+        [_of_network(each, net, random) for each in measured.measurements],
+        dataset=(*corrupted_set, "cifar100")[0],
+        data=dict.fromkeys(("cifar100", *sets, *corrupted_set), origins),
+        arrays=own(random, drawn, net.gain) if own else measured.arrays,
+        settings=encode(names),
+        n=10_000,
+        version=evaluator.version,
+    )
+
+
+def _of_network(measurement: Measurement, net: Network, random: Random) -> Measurement:
+    """A row as another network would have it: with noise, and the T that was fitted to it."""
+    if measurement.unit != "fraction":
+        return measurement
+    shift = net.gain + float(random.normal(0, 0.004))
+    ends = {name: getattr(measurement, name) for name in ("value", "low", "high")}
+    moved = {n: v if v is None else float(np.clip(v + shift, 0, 1)) for n, v in ends.items()}
+    own = f"T = {FITTED + shift:.4g}, fitted"
+    protocol = measurement.protocol.replace(f"T = {FITTED:.4g}, fitted", own)
+    return dataclasses.replace(measurement, protocol=protocol, **moved)
