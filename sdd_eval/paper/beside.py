@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sdd_eval.paper.numbers import PaperNumber, paper_numbers
 from sdd_eval.paper.verdict import Judged, departures, judged
@@ -20,6 +23,8 @@ FIRST_AXIS = "corruption"
 
 Recipe = Mapping[str, Any]
 Row = Mapping[str, Any]
+#: Where a row holds: its axes with their values.
+Place = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -77,23 +82,27 @@ def set_beside(
     return tuple(_beside(number, rows, recipes, ins) for number in asked)
 
 
-def _by_metric(results: pandas.DataFrame) -> dict[tuple[str, str], list[Row]]:
-    """The usable rows as plain mappings, axes that a row has not left out."""
+def _by_metric(results: pandas.DataFrame) -> dict[tuple[str, str], dict[Place, list[Row]]]:
+    """The usable rows by evaluator and metric, then by place; axes that a row has not left out."""
     columns = [str(name) for name in results.columns]
     axes = columns[columns.index(FIRST_AXIS) :]
-    known = {metric for number in paper_numbers() for metric in wanted(number).metrics}
-    kept = results[(results["note"] == "") & results["metric"].isin(known)]
-    found: dict[tuple[str, str], list[Row]] = {}
+    asked = [wanted(number) for number in paper_numbers()]
+    known = {(each.evaluator, metric) for each in asked for metric in each.metrics}
+    pairs = zip(results["evaluator"], results["metric"], strict=True)
+    asked_for = np.array([pair in known for pair in pairs], dtype=bool)
+    kept = results[asked_for & (results["note"] == "").to_numpy(dtype=bool)]
+    found: dict[tuple[str, str], dict[Place, list[Row]]] = {}
     for record in kept.to_dict("records"):
         at = {name: record.pop(name) for name in axes}
         record["at"] = {n: v for n, v in at.items() if v is not None and v == v}
-        found.setdefault((record["evaluator"], record["metric"]), []).append(record)
+        places = found.setdefault((record["evaluator"], record["metric"]), {})
+        places.setdefault(tuple(record["at"].items()), []).append(record)
     return found
 
 
 def _beside(
     number: PaperNumber,
-    rows: Mapping[tuple[str, str], Sequence[Row]],
+    rows: Mapping[tuple[str, str], Mapping[Place, Sequence[Row]]],
     recipes: Mapping[str, Recipe | None],
     ins: StandIns,
 ) -> Beside:
@@ -101,7 +110,9 @@ def _beside(
     asked = wanted(number)
     groups: dict[str, list[Row]] = {}
     for metric in asked.metrics:
-        for row in rows.get((asked.evaluator, metric), ()):
+        places = rows.get((asked.evaluator, metric), {})
+        alike = (own for at, own in places.items() if _holds(asked.at, dict(at), ins.names))
+        for row in itertools.chain.from_iterable(alike):
             recipe = recipes.get(row["run"])
             if recipe is not None and _answers(asked, row, recipe, ins):
                 groups.setdefault(_group(row, recipe), []).append(row)
@@ -120,11 +131,11 @@ def _beside(
 
 
 def _answers(asked: Wanted, row: Row, recipe: Recipe, ins: StandIns) -> bool:
-    """Whether a row is of the cell's kind of checkpoint, on its test set, at its place."""
+    """Whether a row is of the cell's kind of checkpoint, on its test set."""
     if row["test_set"] != ins.names.get(asked.recipe["dataset"], asked.recipe["dataset"]):
         return False
     meant = ins.recipes.get(row["checkpoint"], (recipe,))
-    return _holds(asked.at, row["at"], ins.names) and any(is_of(asked, each) for each in meant)
+    return any(is_of(asked, each) for each in meant)
 
 
 def _holds(wanted_at: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:

@@ -28,10 +28,12 @@ def _cells(column: pandas.Series[Any]) -> list[Any]:
 
     pandas' own way takes seconds for a table of a hundred networks.
     """
-    values = column.tolist()
-    texts = {value for value in values if isinstance(value, str)}
+    empty = column.isna().to_numpy()
+    cells: list[Any] = column.tolist()
+    if empty.any():
+        cells = [None if gone else cell for cell, gone in zip(cells, empty, strict=True)]
+    texts = {cell for cell in cells if isinstance(cell, str)} if column.dtype == object else set()
     changed = {text: safe for text in texts if (safe := harmless(text)) != text}
-    cells = [None if value != value else value for value in values]
     if not changed:
         return cells
     return [changed.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]

@@ -115,7 +115,8 @@ class Headline:
 
 def headline(results: pandas.DataFrame) -> Headline:
     """The headline table of a tidy table."""
-    kept = usable(results)
+    shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
+    kept = usable(shown)
     measured = set(zip(kept["evaluator"], kept["metric"], strict=True))
     columns = [c for c in COLUMNS if not c.optional or (c.evaluator, c.metric) in measured]
     if not any(column.evaluator == "corruption" for column in columns):
@@ -148,7 +149,8 @@ def _rows(columns: Sequence[Column], results: pandas.DataFrame) -> list[Row]:
     found = []
     for comparison in comparisons(results):
         groups = group_names(comparison.results)
-        kept = usable(comparison.results)
+        shown = comparison.results["metric"].isin({column.metric for column in columns})
+        kept = usable(comparison.results[shown])
         table = [
             [_cell(column, where(kept, group=group), comparison, group) for column in columns]
             for group in groups

@@ -17,9 +17,10 @@ Columns, in this order:
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.records import Measurement, Run
@@ -128,10 +129,11 @@ def _rows(found: Found, labels: tuple[str, str]) -> list[dict[str, Any]]:
         "run": found.name,
         "note": "",
     }
-    return [{**shared, **_measured(found, each)} for each in run.measurements]
+    data = functools.cache(functools.partial(origins, found))
+    return [{**shared, **_measured(each, data)} for each in run.measurements]
 
 
-def _measured(found: Found, measurement: Measurement) -> dict[str, Any]:
+def _measured(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
     """What differs from row to row of a run; an axis named as a column gets `at_` before it."""
     at = {f"at_{name}" if name in _TAKEN else name: _cell(v) for name, v in measurement.at.items()}
     return {
@@ -143,7 +145,7 @@ def _measured(found: Found, measurement: Measurement) -> dict[str, Any]:
         "level": measurement.level,
         "interval": measurement.interval,
         "protocol": measurement.protocol,
-        "data": origins(found, measurement.at.get("outliers")),
+        "data": data(measurement.at.get("outliers")),
         **at,
     }
 

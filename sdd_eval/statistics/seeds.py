@@ -43,7 +43,8 @@ def spread(values: Iterable[float]) -> Spread:
     >>> spread([1.0, 2.0, 3.0])
     Spread(mean=2.0, std=1.0, n=3)
     """
-    array = np.asarray(list(values), dtype=np.float64)
+    listed = values if isinstance(values, np.ndarray) else list(values)
+    array = np.asarray(listed, dtype=np.float64)
     if not len(array):
         return Spread(math.nan, math.nan, 0)
     std = float(array.std(ddof=1)) if len(array) > 1 else math.nan
