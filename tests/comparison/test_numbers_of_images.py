@@ -211,7 +211,8 @@ def test_the_sums_of_images_are_what_a_run_says(kind, tmp_path):
     assert metrics <= set(REASONS)
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"calibration"})  # crosswise, T is fitted anew
+# Not of "calibration": after a swap T would be fitted anew, crosswise.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "calibration"])
 def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
     """What each image brings is moved from one network to the other, by a coin an image."""
     *_, one, two = evaluated(tmp_path, runs_of_kind(kind, "one", "two"))
