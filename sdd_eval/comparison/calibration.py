@@ -33,8 +33,10 @@ EQUAL_WIDTH = {
     "ece_debiased_l2": debiased_root_square,
 }
 #: Cells by confidence, half of them by log2(1 − confidence) down to 2⁻³²: bins of equally many
-#: images are cut within a cell as among equal confidences, which moves the error by some 1e-4.
-RANKED = 2048
+#: images are cut within a cell as among equal confidences, which moves the error by some 1e-4 of
+#: many images. Up to `FEW`, an image is so large a share that hardly two may be in one cell.
+RANKED, FINE = 2048, 1 << 20
+FEW = 4096
 
 
 def of_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
@@ -89,28 +91,30 @@ def _adaptive(sure: Floats, right: NDArray[np.bool_], bins: int) -> Sums:
     from scipy.sparse import csr_matrix
 
     n = len(sure)
-    cell = _ranked(sure)
+    cells = RANKED if n > FEW else FINE
+    cell = _ranked(sure, cells)
     values = np.stack([np.ones(n), right - sure], axis=1).astype(np.float32)
-    places = np.stack([cell, cell + RANKED], axis=1)
+    places = np.stack([cell, cell + cells], axis=1)
     ends = np.arange(0, 2 * n + 1, 2)
-    columns = csr_matrix((values.ravel(), places.ravel(), ends), shape=(n, 2 * RANKED))
+    columns = csr_matrix((values.ravel(), places.ravel(), ends), shape=(n, 2 * cells))
     cuts = np.cumsum([0, *sizes_of(n, bins)])
 
     def finish(sums: Floats) -> Floats:
-        reached = np.zeros((len(sums), 2, RANKED + 1))
-        np.cumsum(sums.reshape(-1, 2, RANKED), axis=2, out=reached[:, :, 1:])
+        held = sums.reshape(len(sums), 2, -1)
+        reached = np.zeros((len(sums), 2, held.shape[2] + 1))
+        np.cumsum(held, axis=2, out=reached[:, :, 1:])
         at_cuts = np.stack([np.interp(cuts, counts, gaps) for counts, gaps in reached])
         found: Floats = np.abs(np.diff(at_cuts)).sum(axis=1)[:, None] / n
         return found
 
-    return Sums(columns, finish, n)
+    return Sums(columns, finish, n, packed=True)
 
 
-def _ranked(sure: Floats) -> NDArray[np.int64]:
+def _ranked(sure: Floats, cells: int) -> NDArray[np.int64]:
     """The cell of each confidence, rising with it.
 
-    >>> _ranked(np.array([0.0, 0.5, 1.0])).tolist()
+    >>> _ranked(np.array([0.0, 0.5, 1.0]), 2048).tolist()
     [0, 544, 2047]
     """
     depth = np.minimum(-np.log2(np.maximum(1 - sure, 2.0**-32)), 32) / 32
-    return np.minimum((sure + depth) / 2 * RANKED, RANKED - 1).astype(np.int64)
+    return np.minimum((sure + depth) / 2 * cells, cells - 1).astype(np.int64)

@@ -63,7 +63,7 @@ def _bars(
             np.array(known) + (index - (len(groups) - 1) / 2) * width,
             [found[names[place]].mean for place in known],
             width,
-            yerr=[np.nan_to_num(found[names[place]].std) for place in known],
+            yerr=[found[names[place]].std for place in known],
             error_kw={"elinewidth": 0.7, "capsize": 1.2 if len(groups) < 5 else 0, "ecolor": INK},
             color=style[group].colour,
             edgecolor=INK,

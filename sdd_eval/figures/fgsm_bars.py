@@ -83,7 +83,7 @@ def _bars(
         np.array([index for index, _ in shown]) + place,
         [each.mean for _, each in shown],
         width,
-        yerr=[np.nan_to_num(each.std) for _, each in shown],
+        yerr=[each.std for _, each in shown],
         error_kw={"elinewidth": 0.8, "capsize": 2, "ecolor": INK},
         color=look.colour,
         edgecolor=INK,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,22 +32,29 @@ class Sums:
 
     `columns` (n, m) are a dense array or a scipy sparse one; `finish` maps sums (k, m) to numbers
     (k, rows). `images` are n, or the sizes of several sets that stand one after the other. It is a
-    quantity: weights (k, n) of the images → numbers (k, rows).
+    quantity: weights (k, n) of the images → numbers (k, rows). Columns that are `packed`, sparse
+    ones of a fine grid, reach `finish` without those that hold no image, in their order.
     """
 
     columns: Any
     finish: Callable[[Floats], Floats]
     images: int | tuple[int, ...]
+    packed: bool = False
 
     def __call__(self, weights: Weights) -> Floats:
         """The numbers (k, rows) where images count so often."""
-        return self.finish(_times(weights, self.columns))
+        return self.finish(_times(weights, self._held))
 
     @property
     def values(self) -> Floats:
         """The numbers on the images as they are."""
         found: Floats = self(np.ones((1, self.columns.shape[0]), dtype=np.float32))[0]
         return found
+
+    @cached_property
+    def _held(self) -> Any:
+        """The columns that `finish` takes the sums of."""
+        return _held(self)[0]
 
 
 def permuted_p(
@@ -99,9 +107,19 @@ def _moved(first: Sums, second: Sums) -> tuple[Any, tuple[Floats, Floats], Float
     """What an image brings more to the first side than to the second, the second's sums and both
     sides' together, and the size of the real difference."""
     once = np.ones((1, first.columns.shape[0]), dtype=np.float32)
-    one, other = _times(once, first.columns), _times(once, second.columns)
+    columns, theirs = _held(first, second)
+    one, other = _times(once, columns), _times(once, theirs)
     real = np.abs(second.finish(other) - first.finish(one))[0]
-    return first.columns - second.columns, (other, one + other), real
+    return columns - theirs, (other, one + other), real
+
+
+def _held(*sides: Sums) -> list[Any]:
+    """The sides' columns; packed ones without those in which no side has an image."""
+    columns = [side.columns for side in sides]
+    if not any(side.packed for side in sides):
+        return columns
+    held = np.unique(np.concatenate([each.indices for each in columns]))
+    return [each[:, held] for each in columns]
 
 
 def paired_differences(

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.joining import Evaluated
 from sdd_eval.comparison.makers import key_in, kind_of_run, parts_of
+from sdd_eval.comparison.numbers import key
 from sdd_eval.comparison.record import MAXIMA
 from sdd_eval.comparison.untested import REASONS, untested
 from sdd_eval.corruptions import FIFTEEN
@@ -26,7 +28,10 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.odin import Odin
 from sdd_eval.evaluators.ood import Ood
 from sdd_eval.evaluators.settings import with_arrays_of
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.records import Run, encode
+from sdd_eval.statistics.sums import Sums
 from sdd_eval.store import write_run
 
 N = 240
@@ -238,6 +243,29 @@ def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
         if kind in ("odin", "ood"):  # scores are ranked within a network: mixed, they rank anew
             continue
         np.testing.assert_allclose(found, by_hand.sums.values, rtol=1e-4, atol=2e-5)
+
+
+def test_bins_of_equally_many_images_are_exact_where_images_are_few():
+    """150 sure images share a few thousandths of confidence: none may share a cell with another."""
+    random = np.random.default_rng(4)
+    logits = random.normal(0, 1, (2, 150, 10)).astype(np.float32)
+    labels = np.arange(150) % 10
+    logits[:, np.arange(150), labels] += 8.0
+    sides = [confidence_and_correct(each, labels) for each in logits]
+    one, two = ({"logits": each, "labels": labels} for each in logits)
+    first, second = (_adaptive_sums(each) for each in (one, two))
+    assert first.values == pytest.approx(adaptive_ece(*sides[0], bins=10), abs=1e-7)
+    coin = random.random(150) < 0.5
+    mixed = [np.where(coin, *values) for values in zip(*sides, strict=True)]
+    moved = _adaptive_sums({"logits": np.where(coin[:, None], *logits), "labels": labels})
+    assert moved.values == pytest.approx(adaptive_ece(*mixed, bins=10), abs=1e-7)
+    swapped = np.asarray(coin @ first.columns + ~coin @ second.columns, dtype=np.float64)[None]
+    assert second.finish(swapped)[0] == pytest.approx(moved.values, abs=1e-7)
+
+
+def _adaptive_sums(arrays) -> Sums:
+    parts = of_calibration(arrays, {"bins": 10})
+    return next(part.sums for part in parts if part.keys[0] == key("ece_adaptive"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

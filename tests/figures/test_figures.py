@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
 from sdd_eval import plugins
@@ -19,6 +20,7 @@ from sdd_eval.figures.audit_curves import audit_curves
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences, differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
+from sdd_eval.figures.fgsm_bars import fgsm_bars
 from sdd_eval.figures.fgsm_curve import fgsm_curve
 from sdd_eval.figures.outlier_curves import PLACES, mean_curve
 from sdd_eval.figures.pr_curves import pr_at, pr_curves
@@ -314,6 +316,21 @@ def test_the_bars_are_the_means_of_the_corruptions(whole: tuple[Any, Any]) -> No
     assert bars[labels.index("frost")].get_height() == pytest.approx(expected)
     hatches = {bar.get_hatch() for c in axes.containers if hasattr(c, "patches") for bar in c}
     assert len(hatches) == 2, "the groups can be told apart in grey"
+
+
+@pytest.mark.parametrize("draw", [corruption_bars, fgsm_bars])
+def test_a_single_network_has_no_whiskers(draw: Any, synthetic: ModuleType) -> None:
+    runs = [make(synthetic.network(0.0, 0)) for make in synthetic.MAKERS.values()]
+    drawn = draw(synthetic.table(runs)[0])
+    assert drawn is not None
+    drawn.draw_without_rendering()
+    bars = [c for c in drawn.axes[0].containers if isinstance(c, BarContainer)]
+    assert bars
+    for each in bars:
+        _, caps, (lines,) = each.errorbar.lines
+        assert not any(len(segment) for segment in lines.get_segments())
+        assert all(np.isnan(np.asarray(cap.get_ydata(), float)).all() for cap in caps)
+    assert not [text for text in told(drawn) if "±" in text]
 
 
 def test_nineteen_corruptions_fit(synthetic: ModuleType) -> None:
