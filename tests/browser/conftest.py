@@ -38,6 +38,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of three methods with all evaluators, one name hostile, one number missing."""
+    from sdd_eval.report import drawing
     from sdd_eval.report.write import write_report
 
     nasty = "<script>alert('x')</script> \u202eabc"
@@ -45,7 +46,10 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
     nets = [*synthetic.pair(), odd]
     runs = [make(net) for net in nets[:-1] for make in synthetic.MAKERS.values()]
     runs.append(synthetic.accuracy_run(nets[-1]))
-    return write_report(synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs))
+    study = synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "KINDS", ("svg",))  # what the page shows
+        return write_report(study)
 
 
 class Opened:

@@ -102,7 +102,7 @@ def test_the_box_of_a_value_lies_on_what_it_is_of(opened: Any) -> None:
 
 def drawn(report: Path) -> int:
     """How many figures lie beside the page, each counted once."""
-    return len([f for f in report.parent.glob("figures/*.pdf") if "-single" not in f.name])
+    return len([f for f in report.parent.glob("figures/*.svg") if "-single" not in f.name])
 
 
 def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(

@@ -228,7 +228,7 @@ def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_p
         dataset="digits",
         arch="small_cnn",
         standardisation="digits",
-        augmentation="none",
+        augmentation="crop",
         epochs=2,
     )
     card = train(recipe, tmp_path, data_root=tmp_path)

@@ -44,6 +44,7 @@ def test_whatever_stands_in_a_name_is_text() -> None:
     assert escaped("two\nlines\u202e文") == "two lines??"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(TEX is None, reason="no TeX is installed")
 def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
     nasty = "\\input{/etc/passwd} <script> $\\frac \u202e & %_^~#{}"

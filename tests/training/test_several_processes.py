@@ -136,6 +136,7 @@ def assert_equal(one, other):
     assert not weights
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_image(tmp_path):
     assert by_hand(2, WITH_TERM, tmp_path / "two").count("accuracy") == 2  # told once
     alone(WITH_TERM, tmp_path / "one")
@@ -148,6 +149,7 @@ def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_imag
     )
 
 
+@pytest.mark.slow
 def test_a_training_begun_by_one_process_goes_on_in_two(tmp_path, monkeypatch, capsys):
     line = f"{WITH_TERM} --epochs 2"
     write = making.write_state
