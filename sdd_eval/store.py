@@ -66,7 +66,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         InputError: the file is not there, not JSON, or not such a record.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes().decode())
     except FileNotFoundError as error:
         raise InputError(f"{path} is not there") from error
     except OSError as error:

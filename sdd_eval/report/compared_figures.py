@@ -33,7 +33,7 @@ def draw_compared(study: Path, checkpoints: Sequence[str], folder: Path) -> Iter
         plot = as_plot(name, plugins.load("figures", name))
         for words, each in zip(names_apart(compared), compared, strict=True):
             drawn = drawn_in_widths(plot, usable(each.results), arrays)
-            for ending, content in (drawn.files if drawn else {}).items():
+            for ending, content in drawn.files.items():
                 path = folder / f"{file_name(name, *words)}{ending}"
                 store.write_atomically(path, functools.partial(_pour, content))
                 if ending == ".pdf":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,28 +13,36 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 
 def to_csv(table: pandas.DataFrame) -> str:
     """The table as CSV with `\\n` between lines; text that looks like a formula gets a `'`."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(harmless(name) for name in table.columns)
     columns = [_cells(table.iloc[:, place]) for place in range(table.shape[1])]
-    writer.writerows(zip(*columns, strict=True))
-    return buffer.getvalue()
+    titles = ",".join(_quoted(str(harmless(name))) for name in table.columns)
+    return "\n".join([titles, *map(",".join, zip(*columns, strict=True)), ""])
 
 
-def _cells(column: pandas.Series[Any]) -> list[Any]:
-    """The cells of a column, empty where nothing is known: each different text is looked at once.
+def _cells(column: pandas.Series[Any]) -> list[str]:
+    """The cells of a column as they are written, empty where nothing is known.
 
-    pandas' own way takes seconds for a table of a hundred networks.
+    Each different text is looked at once. The csv module would look at every letter: of a hundred
+    networks these are 80 MB, nearly all of them protocols.
     """
-    empty = column.isna().to_numpy()
+    empty = column.isna().tolist()
     cells: list[Any] = column.tolist()
-    if empty.any():
-        cells = [None if gone else cell for cell, gone in zip(cells, empty, strict=True)]
-    texts = {cell for cell in cells if isinstance(cell, str)} if column.dtype == object else set()
-    changed = {text: safe for text in texts if (safe := harmless(text)) != text}
-    if not changed:
-        return cells
-    return [changed.get(cell, cell) if isinstance(cell, str) else cell for cell in cells]
+    texts = {cell for cell in cells if isinstance(cell, str)}
+    written = {text: _quoted(harmless(text)) for text in texts}
+    return [
+        written[cell] if isinstance(cell, str) else "" if gone else str(cell)
+        for cell, gone in zip(cells, empty, strict=True)
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Text between quotes where it holds what would end a cell (RFC 4180).
+
+    >>> _quoted("a, b"), _quoted("fog")
+    ('"a, b"', 'fog')
+    """
+    if any(mark in text for mark in ',"\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def harmless(cell: Any) -> Any:

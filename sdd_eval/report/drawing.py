@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,10 @@ WIDTHS = {"": DOUBLE, "-single": SINGLE}
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure of one comparison, drawn; `name` is its files' without width and ending."""
+    """One figure of one comparison, drawn; `name` is its files' without width and ending.
+
+    One that has nothing to show has no files; it is remembered, and not tried again.
+    """
 
     name: str
     plot: Plot
@@ -80,7 +84,8 @@ def draw(
     pages = [_Page(each, usable(each.results), arrays, style) for each in compared]
     drawn: list[Drawing] = []
     failed: list[str] = []
-    with house_style(style):
+    # matplotlib takes half a second to import, and is not where all is drawn already.
+    with contextlib.nullcontext() if style is None else house_style(style):
         for name in names:
             try:
                 plot = as_plot(name, plugins.load("figures", name))
@@ -144,14 +149,14 @@ class _Page:
             drawn = before.found(key)
             if drawn is None:
                 drawn = self._drawn(words[0], plot, rows, failed)
-            if drawn is not None and drawn.files:
+            if drawn is not None:
                 kept = dataclasses.replace(drawn, key=key)
                 yield Drawing(file_name(*words, part), plot, self.comparison, rows, kept)
 
     def _drawn(
         self, name: str, plot: Plot, rows: pandas.DataFrame, failed: list[str]
     ) -> Drawn | None:
-        """A figure in both widths; None where there is nothing to draw, or it fails."""
+        """A figure in both widths; None where it fails."""
         try:
             return drawn_in_widths(plot, rows, self.arrays)
         except Exception as error:  # a stranger's figure may raise anything
@@ -160,15 +165,15 @@ class _Page:
             return None
 
 
-def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn | None:
-    """The files of a figure in both widths, and the values that it shows in each."""
+def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn:
+    """The files of a figure in both widths, and the values in each; none if it shows nothing."""
     files: dict[str, bytes] = {}
     values: dict[str, tuple[Value, ...]] = {}
     for mark, width in WIDTHS.items():
         with house_style(width=width):
             figure = plot(rows, arrays)
             if figure is None:
-                return None
+                return Drawn("", {}, {})
             figure.draw_without_rendering()
             _keep_the_layout(figure)
             values[mark] = tuple(values_of(figure))

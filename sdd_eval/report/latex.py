@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from sdd_eval.report.headline import Cell, Headline, Row, seeds_of, where_it_holds
 from sdd_eval.report.numbers import shown
-from sdd_eval.report.sections import Grid, Line
+from sdd_eval.report.sections import Grid
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -42,6 +43,9 @@ _ESCAPES = {
     "³": "$^3$",
 }
 
+#: So many rows fit a page, below a caption.
+ROWS = 36
+
 
 def escaped(text: object) -> str:
     """Text as LaTeX prints it; letters that no common font has become "?".
@@ -49,12 +53,14 @@ def escaped(text: object) -> str:
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
     'CE + SD-Dropout $\\\\lambda$ 0.1, 50 \\\\% of a\\\\_b'
     """
-    return "".join(_ESCAPES.get(letter) or _plain(letter) for letter in " ".join(str(text).split()))
+    return "".join(map(_letter, " ".join(str(text).split())))
 
 
-def _plain(letter: str) -> str:
+@functools.cache
+def _letter(letter: str) -> str:
     """A letter of ASCII or Latin-1, which inputenc and T1 fonts know; others as "?"."""
-    return letter if " " <= letter < "\x7f" or "\xa1" <= letter <= "\xff" else "?"
+    plain = " " <= letter < "\x7f" or "\xa1" <= letter <= "\xff"
+    return _ESCAPES.get(letter) or (letter if plain else "?")
 
 
 def headline_tex(table: Headline) -> str:
@@ -93,45 +99,46 @@ def _cell(cell: Cell, percent: bool) -> str:
 
 
 def grid_tex(grid: Grid, caption: str, label: str) -> str:
-    """The table of an evaluator, without rows of single bins and severities."""
-    skipped = [index for index, axis in enumerate(grid.axes) if axis in ("bin", "severity")]
-    lines = [line for line in grid.lines if all(line.places[i] == "—" for i in skipped)]
-    used = [
-        index
-        for index in range(len(grid.axes))
-        if index not in skipped and any(line.places[index] != "—" for line in lines)
-    ]
-    titles = ["metric", *(grid.axes[index] for index in used), *grid.groups]
-    rows = [[escaped(each) for each in _places(line, used)] for line in lines]
-    return tabular([escaped(each) for each in titles], rows, caption, label, 1 + len(used))
-
-
-def _places(line: Line, used: Sequence[int]) -> list[str]:
-    return [line.metric, *(line.places[index] for index in used), *line.cells]
+    """The table of an evaluator."""
+    titles = ["metric", *grid.axes, *grid.groups]
+    rows = [[*map(escaped, (line.metric, *line.places, *line.cells))] for line in grid.lines]
+    return tabular([*map(escaped, titles)], rows, caption, label, 1 + len(grid.axes))
 
 
 def tabular(
     titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str, left: int
 ) -> str:
-    """A table of cells that are LaTeX already; `left` columns of words, the rest of numbers."""
+    """A table of cells that are LaTeX already; `left` columns of words, the rest of numbers.
+
+    What is longer than a page comes in parts, each of which floats: `longtable` can neither shrink
+    to a column nor stand in a paper of two.
+    """
+    parts = [lines[begin : begin + ROWS] for begin in range(0, len(lines), ROWS)] or [lines]
+    found = [r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"]
+    for number, part in enumerate(parts, start=1):
+        told = f"{caption} Part {number} of {len(parts)}." if len(parts) > 1 else caption
+        found += _float(titles, part, told, label if number == 1 else f"{label}-{number}", left)
+    return "\n".join([*found, ""])
+
+
+def _float(
+    titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str, left: int
+) -> list[str]:
+    """A table of a page at most, as lines."""
     columns = "l" * left + "r" * (len(titles) - left)
     body = [rf"{' & '.join(line)} \\" for line in lines]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escaped(caption)}}}",
-            rf"\label{{tab:{label}}}",
-            r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            rf"{' & '.join(titles)} \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    return [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\label{{tab:{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        rf"{' & '.join(titles)} \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table}",
+    ]

@@ -165,6 +165,13 @@ def flagged(data: str) -> list[str]:
     return [part for part in data.split("; ") if not part.endswith((": official", ": made here"))]
 
 
+def overall(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a summary that are not of a single bin or severity."""
+    single = [name for name in ("bin", "severity") if name in summary]
+    chosen: pd.DataFrame = summary[summary[single].isna().all(axis=1)]
+    return chosen
+
+
 @dataclass(frozen=True)
 class Section:
     """What the page says of one evaluator in one comparison."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -129,22 +130,25 @@ def _rows(found: Found, labels: tuple[str, str]) -> list[dict[str, Any]]:
         "run": found.name,
         "note": "",
     }
-    data = functools.cache(functools.partial(origins, found))
+    data = functools.cache(lambda outliers: sys.intern(origins(found, outliers)))
     return [{**shared, **_measured(each, data)} for each in run.measurements]
 
 
 def _measured(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
-    """What differs from row to row of a run; an axis named as a column gets `at_` before it."""
+    """What differs from row to row of a run; an axis named as a column gets `at_` before it.
+
+    Each different text is in memory once, and so is told from others without being read.
+    """
     at = {f"at_{name}" if name in _TAKEN else name: _cell(v) for name, v in measurement.at.items()}
     return {
-        "metric": measurement.metric,
+        "metric": sys.intern(measurement.metric),
         "value": measurement.value,
-        "unit": measurement.unit,
+        "unit": sys.intern(measurement.unit),
         "low": measurement.low,
         "high": measurement.high,
         "level": measurement.level,
-        "interval": measurement.interval,
-        "protocol": measurement.protocol,
+        "interval": sys.intern(measurement.interval),
+        "protocol": sys.intern(measurement.protocol),
         "data": data(measurement.at.get("outliers")),
         **at,
     }
@@ -152,7 +156,9 @@ def _measured(measurement: Measurement, data: Callable[[Any], str]) -> dict[str,
 
 def _cell(value: Any) -> Any:
     """A value of an axis as one cell: lists and objects become text."""
-    if value is None or isinstance(value, str | int | bool):
+    if isinstance(value, str):
+        return sys.intern(value)
+    if value is None or isinstance(value, int | bool):
         return value
     if isinstance(value, float):
         return None if math.isnan(value) else value

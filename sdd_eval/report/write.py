@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sdd_eval import __version__, plugins, store
 from sdd_eval.comparison.keeping import FOLDER
+from sdd_eval.figures.rows import where
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.beside import TITLES, Set, beside
 from sdd_eval.report.collect import collect
@@ -21,7 +22,7 @@ from sdd_eval.report.latex import escaped, grid_tex, headline_tex, tabular
 from sdd_eval.report.page import page
 from sdd_eval.report.protocols import Protocols
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.sections import evaluators, sections
+from sdd_eval.report.sections import evaluators, grid, overall
 from sdd_eval.report.summary import summarise
 from sdd_eval.report.table import tidy
 
@@ -55,14 +56,14 @@ def write_report(
     results = tidy(collection.runs)
     compared = comparisons(results)
     before = drawn_before(folder / "figures")
-    drawings, failed = draw_all(compared, collection.arrays, style, progress, before)
+    drawn, failed = draw_all(compared, collection.arrays, style, progress, before)
     table, set_beside = headline(results), beside(results, collection.runs)
     asked, said = compared_of(folders, results, folder)
     of_asked = [
         draw_asked(each, compared, collection.arrays, style, before, failed) for each in asked
     ]
-    pictured = list(zip(asked, of_asked, strict=True))
-    every = [*drawings, *(drawing for each in of_asked for drawing in each)]
+    pictured = [(each, _shown(own)) for each, own in zip(asked, of_asked, strict=True)]
+    every = [*drawn, *(drawing for each in of_asked for drawing in each)]
     files = {
         "results.csv": to_csv(results),
         "summary.csv": to_csv(summarise(results)),
@@ -71,12 +72,24 @@ def write_report(
         **{f"tables/{name}.tex": text for name, text in _tables(compared)},
         f"figures/{RECORD}": record_of((each.name, each.drawn) for each in every),
         "index.html": page(
-            collection, results, compared, drawings, [*said, *failed], table, set_beside, pictured
+            collection,
+            results,
+            compared,
+            _shown(drawn),
+            [*said, *failed],
+            table,
+            set_beside,
+            pictured,
         ),
     }
     written = {name: text.encode() for name, text in files.items()} | _figures(every)
     publish(folder, written, _obsolete(folder, written))
     return folder / "index.html"
+
+
+def _shown(drawings: Sequence[Drawing]) -> list[Drawing]:
+    """The drawings that show anything."""
+    return [each for each in drawings if each.files]
 
 
 def _figures(drawings: Sequence[Drawing]) -> dict[str, bytes]:
@@ -86,14 +99,13 @@ def _figures(drawings: Sequence[Drawing]) -> dict[str, bytes]:
 def _tables(compared: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
     """A table an evaluator and comparison, by the name of its file."""
     for words, comparison in zip(names_apart(compared), compared, strict=True):
-        names = evaluators(comparison.results)
-        protocols = Protocols(comparison.results, names)
+        summary = overall(comparison.summary)
+        names = evaluators(summary)
+        protocols = Protocols(summary, names)
         for name in names:
-            for section in sections([comparison], name, protocols):
-                if section.grid.lines:
-                    caption = f"{name}, {comparison.title}: {section.grid.told}."
-                    label = file_name(name, *words)
-                    yield label, grid_tex(section.grid, caption, label)
+            table = grid(where(summary, evaluator=name), protocols)
+            label = file_name(name, *words)
+            yield label, grid_tex(table, f"{name}, {comparison.title}: {table.told}.", label)
 
 
 def _paper_tex(set_beside: Sequence[Set]) -> str:

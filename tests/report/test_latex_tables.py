@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from sdd_eval.report.headline import headline
-from sdd_eval.report.latex import escaped, headline_tex
+from sdd_eval.report.latex import escaped, headline_tex, tabular
 from sdd_eval.report.write import write_report
 
 TEX = next((name for name in ("tectonic", "pdflatex", "lualatex") if shutil.which(name)), None)
@@ -44,6 +44,21 @@ def test_whatever_stands_in_a_name_is_text() -> None:
     assert escaped("two\nlines\u202e文") == "two lines??"
 
 
+def test_a_long_table_comes_in_parts_that_fit_a_page() -> None:
+    lines = [[f"metric {row}", f"{row}.5"] for row in range(100)]
+    text = tabular(["metric", "CE"], lines, "All.", "ood", 1)
+    floats = text.split(r"\begin{table}")[1:]
+    assert len(floats) > 2
+    assert max(each.count(r" \\") for each in floats) < 40
+    assert all(r"metric & CE \\" in each and r"\end{table}" in each for each in floats)
+    assert [row for row in text.splitlines() if row.startswith("metric ") and "CE" not in row] == [
+        rf"{' & '.join(line)} \\" for line in lines
+    ]
+    assert rf"All. Part 2 of {len(floats)}." in floats[1]
+    assert text.count(r"\label{tab:ood}") == text.count(r"\label{tab:ood-2}") == 1
+    assert "Part" not in tabular(["metric", "CE"], lines[:5], "All.", "ood", 1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(TEX is None, reason="no TeX is installed")
 def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
@@ -53,7 +68,10 @@ def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
     folder = write_report(synthetic.write_study(tmp_path / "study", runs)).parent
     tables = sorted((folder / "tables").glob("*.tex"))
     assert len(tables) > 7
-    inputs = "\n".join(rf"\input{{tables/{path.stem}}}\clearpage" for path in tables)
+    long = tabular(["metric", "CE"], [[f"{row}", "0.5"] for row in range(541)], "All.", "long", 1)
+    (folder / "tables" / "long.tex").write_text(long)
+    names = [*(path.stem for path in tables), "long"]
+    inputs = "\n".join(rf"\input{{tables/{name}}}\clearpage" for name in names)
     packages = r"\usepackage{booktabs}\usepackage{graphicx}\usepackage[T1]{fontenc}"
     (folder / "all.tex").write_text(
         rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
@@ -61,3 +79,4 @@ def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
     command = [TEX, "all.tex"] if TEX == "tectonic" else [TEX, "-interaction=nonstopmode", "all"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # type: ignore[arg-type]
     assert done.returncode == 0, done.stdout[-2000:]
+    assert b"Float too large" not in done.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from sdd_eval.figures.rows import where
 from sdd_eval.records import Measurement
-from sdd_eval.report.csvfile import to_csv
+from sdd_eval.report.csvfile import harmless, to_csv
 from sdd_eval.report.summary import summarise, usable
 from sdd_eval.report.table import AXES, COLUMNS
 
@@ -191,3 +191,22 @@ def test_a_recipe_of_before_a_field_was_there_is_the_same_group(synthetic):
     old = dataclasses.replace(old, provenance={**old.provenance, "card": card})
     table, _ = synthetic.table([new, old])
     assert set(table["group"]) == {"CE"}
+
+
+def test_csv_is_what_the_csv_module_writes_of_the_same_cells() -> None:
+    import pandas
+
+    odd = ["a,b", 'say "x"', "two\nlines", "\r", " led", "", "=1", "ε", "fog"]
+    columns = {
+        "text, quoted": odd,
+        "mixed": [1, 1.0, True, "1", None, float("nan"), 1e-05, -0.5, 10**20],
+        "numbers": [0.1, 1.0, float("nan"), float("inf"), -0.0, 1e300, 5e-324, 2.5, 3.0],
+        "counts": range(9),
+    }
+    table = pandas.DataFrame({name: pandas.Series(list(own)) for name, own in columns.items()})
+    expected = io.StringIO()
+    writer = csv.writer(expected, lineterminator="\n")
+    writer.writerow(columns)
+    for row in table.astype(object).itertuples(index=False):
+        writer.writerow(None if pandas.isna(cell) else harmless(cell) for cell in row)
+    assert to_csv(table) == expected.getvalue()
