@@ -69,7 +69,7 @@ def _title(results: pandas.DataFrame, group: str, longest: int) -> str:
     """The group, and what the audit found of its gradients."""
     from sdd_eval.figures.style import plain
 
-    flags = where(results, metric="audit_flag", group=group)
+    flags = where(results, evaluator="attack", metric="audit_flag", group=group)
     raised = dict.fromkeys(str(flag) for flag in flags[flags["value"] > 0]["flag"])
     words = ", ".join(raised).replace("_", " ") or "no flag raised"
     return f"{plain(group, longest)}\n{plain(words, longest)}"

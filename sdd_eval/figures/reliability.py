@@ -49,11 +49,12 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
 
     from sdd_eval.figures.style import PAGE, looks, room
 
-    counts = where(results, metric="bin_count")
+    own = where(results, evaluator="calibration")  # others score an ECE too, of corrupted images
+    counts = where(own, metric="bin_count")
     if counts.empty:
         return None
     bins = BINS if BINS in numbers(counts, "bins") else int(numbers(counts, "bins")[0])
-    rows = where(results, bins=bins)
+    rows = where(own, bins=bins)
     groups = group_names(where(rows, metric="bin_count"))
     few = len(groups) <= 6
     width, columns, lines = room(len(groups), wide=3 if few else 4, narrow=2 if few else 3)

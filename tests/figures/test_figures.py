@@ -145,6 +145,21 @@ def test_the_bytes_are_the_same_each_time_without_dates_and_with_truetype_fonts(
             assert b"/FontFile2" in content
 
 
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_figure_takes_no_number_of_another_evaluator_that_has_the_same_name(
+    name: str, whole: tuple[Any, Any]
+) -> None:
+    import pandas
+
+    results, arrays = whole
+    own = where(results, evaluator=BUILT_IN[name].evaluator)  # type: ignore[attr-defined]
+    assert len(own) > 0
+    other = own.assign(evaluator="stranger", run="stranger", value=0.123, low=0.12, high=0.13)
+    both = pandas.concat([own, other, other.assign(corruption="fog", severity=1)])
+    alone, beside = (BUILT_IN[name](rows, arrays) for rows in (own, both))
+    assert figure_bytes(beside, "svg") == figure_bytes(alone, "svg")  # type: ignore[arg-type]
+
+
 def test_reliability_draws_the_pooled_bins_and_the_mean_ece(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = reliability(results)
