@@ -16,6 +16,7 @@ from sdd_eval import store
 from sdd_eval.batch.jobs import Job, Places
 from sdd_eval.batch.perform import Outcome, not_run, perform
 from sdd_eval.errors import InputError
+from sdd_eval.freed_memory import keep_freed_memory
 from sdd_eval.progress import Silent
 
 #: How many nodes or workers may die under one job before it counts as failed.
@@ -89,6 +90,7 @@ def _work(job: Job, places: Places, *before: Outcome) -> Outcome:
     if failed:
         return not_run(job, failed[0])
     torch.set_num_threads(places.threads or 1)
+    keep_freed_memory()
     while True:
         try:
             return perform(job, places, Silent())

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tyro
 
 from sdd_eval.errors import InputError
+from sdd_eval.freed_memory import keep_freed_memory
 
 Flags = TypeVar("Flags")
 
@@ -93,7 +94,7 @@ def limit(work: Threads) -> None:
 
 
 def prepared(work: Work) -> str:
-    """Set the threads and resolve the device; returns it as torch names it.
+    """Set threads and memory, and resolve the device; returns it as torch names it.
 
     Raises:
         InputError: there is no such device, or the number of threads is not positive.
@@ -101,6 +102,7 @@ def prepared(work: Work) -> str:
     import torch
 
     limit(work)
+    keep_freed_memory()
     if work.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

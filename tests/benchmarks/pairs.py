@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import torch
 
+from sdd_eval.freed_memory import keep_freed_memory
+
 Work = Callable[[], object]
 clock = time.process_time if os.environ.get("CPU_TIME") == "1" else time.perf_counter
 
@@ -44,7 +46,8 @@ def compare(named: tuple[str, Work], against: tuple[str, Work], pairs: int) -> f
 
 
 def where() -> str:
-    """The device, and what is compared there."""
+    """The device, and what is compared there, with the memory's settings of a command."""
+    keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     how = f"{torch.get_num_threads()} threads, torch {torch.__version__}, {clock.__name__}"
     print(f"{device}, {how}")
