@@ -47,6 +47,7 @@ def own(path: Path) -> set[str]:
 #: room → the rooms that it may import from, itself aside.
 ALLOWED = {
     "errors": set(),
+    "freed_memory": set(),
     "plugins": {"errors"},
     "records": {"errors"},
     "corruptions": set(),
@@ -66,8 +67,8 @@ ALLOWED = {
         "records", "statistics",
     },
     "batch": {
-        "data", "detection", "errors", "evaluation", "evaluators", "models", "plugins", "progress",
-        "records", "statistics", "store", "training",
+        "data", "detection", "errors", "evaluation", "evaluators", "freed_memory", "models",
+        "plugins", "progress", "records", "statistics", "store", "training",
     },
     "detection": {
         "data", "errors", "evaluation", "models", "progress", "randomness", "records", "store",
