@@ -199,18 +199,23 @@ def pooled_band(
 def _ece(rows: pandas.DataFrame, longest: int) -> str:
     """ECE: mean and standard deviation over seeds, or one network's with its interval.
 
-    The mean alone where that is too long.
+    In two lines where one would reach into the next panel; the mean alone where that is too long.
     """
     found = where(rows, metric="ece", temperature=None)
     if found.empty:
         return "ECE not scored"
     value = spread(found["value"])
     low, high = (float(found[end].iloc[0]) for end in ("low", "high"))
-    interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    text = f"{value.mean:.3f}{interval}"
     if value.n > 1:
-        text = f"{mean_and_std(value)}, n {value.n}"
-    return f"ECE {text if len(text) < longest + 4 else f'{value.mean:.3f}'}"
+        parts = [f"ECE {mean_and_std(value)}", f"n {value.n}"]
+    elif math.isnan(low):
+        parts = [f"ECE {value.mean:.3f}"]
+    else:
+        parts = [f"ECE {value.mean:.3f}", f"[{low:.3f}, {high:.3f}]"]
+    joined = (", " if value.n > 1 else " ").join(parts)
+    if len(joined) < 0.85 * longest:
+        return joined
+    return "\n".join(parts) if max(map(len, parts)) < longest else f"ECE {value.mean:.3f}"
 
 
 def pooled_bins(

@@ -177,6 +177,22 @@ def test_reliability_draws_the_pooled_bins_and_the_mean_ece(whole: tuple[Any, An
     assert upper[0].get_xlim() == upper[0].get_ylim() == (0, 1)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_titles_of_neighbouring_reliability_diagrams_are_told_apart(
+    seeds: int, width: float, synthetic: ModuleType
+) -> None:
+    results, arrays = synthetic.table(synthetic.whole(seeds=seeds))
+    ece = results["metric"] == "ece"
+    results.loc[ece, "low"] = results.loc[ece, "high"] = results.loc[ece, "value"]
+    drawn = at_width("reliability", width, (results, arrays))
+    drawn.draw_without_rendering()
+    first, second = (each.title for each in drawn.axes if each.get_title())
+    assert "n 2" in first.get_text() if seeds == 2 else first.get_text().endswith("]")
+    gap = second.get_window_extent().x0 - first.get_window_extent().x1
+    assert gap > 0.6 * first.get_fontsize() * drawn.dpi / 72
+
+
 def test_each_bin_has_a_bracket_from_the_low_to_the_high_end_of_its_band(
     whole: tuple[Any, Any],
 ) -> None:
