@@ -13,17 +13,14 @@ from sdd_eval.figures.style import COLOURS, DOUBLE, INK, MUTED, PAPER, SMALL, ho
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 #: How many methods stand beside each other.
 ACROSS = 2
-#: Where the columns of boxes stand, in a panel of 11.3 × 6: the right edge of inputs, the middle of
-#: networks and of what hangs on their layers, the left edge of terms.
-_INPUTS, _NETWORKS, _BRANCHES, _TERMS = 3.1, 4.6, 6.9, 8.7
-#: Half the width of a network's box and of a branch's, and the room that a frame takes.
-_HALF, _BRANCH_HALF, _FRAME = 0.6, 1.0, 0.2
+#: Where the columns of boxes stand, in a panel of 12.4 × 5.4: the right edge of inputs, the middle
+#: of networks and of what hangs on their layers, the left edge of terms.
+_INPUTS, _NETWORKS, _BRANCHES, _TERMS = 3.1, 4.4, 7.1, 9.4
 _NETWORK, _MASKS = "network", "masks u, v"
-
-Place = tuple[float, float]
 
 
 class Method(Protocol):
@@ -38,8 +35,8 @@ class Method(Protocol):
         """What is trained beside the network and left behind; a layer's name is a branch of it."""
 
     @property
-    def terms(self) -> tuple[str, ...]:
-        """The terms of its loss."""
+    def terms(self) -> Mapping[str, tuple[str, ...]]:
+        """The terms of its loss, each with those that learn from it: "network", parts."""
 
 
 def draw_methods(methods: Mapping[str, Method]) -> Figure:
@@ -51,7 +48,7 @@ def draw_methods(methods: Mapping[str, Method]) -> Figure:
         drawn = Figure(figsize=(DOUBLE, 1.15 * down), layout="constrained")
         panels = drawn.subplots(down, ACROSS, squeeze=False).flatten()
         for axes in panels:
-            axes.set(xlim=(0, 11.3), ylim=(0, 6))
+            axes.set(xlim=(0, 12.4), ylim=(0.3, 5.7))
             axes.set_axis_off()
         for axes, (title, method) in zip(panels, methods.items(), strict=False):
             axes.set_title(title)
@@ -61,61 +58,68 @@ def draw_methods(methods: Mapping[str, Method]) -> Figure:
 
 def _panel(axes: Axes, method: Method) -> None:
     """One method: boxes, and arrows from what feeds what."""
-    branches = [name for name in method.parts if name.startswith("layer")]
+    branches = {name: f"branch {name}" for name in method.parts if name.startswith("layer")}
     others = [name for name in method.parts if name not in branches]
-    hanging = [f"branch {name}" for name in branches]
-    hanging += [_MASKS] if "sd_dropout" in method.terms else []
-    inputs, terms = _column(method.inputs, _INPUTS), _column(method.terms, _TERMS)
-    networks = _column([_NETWORK, *others], _NETWORKS)
-    middle = _column(["", *hanging], _BRANCHES) if hanging else {}
-    for name, place in inputs.items():
-        _box(axes, name, place, MUTED, align="right")
-        _arrow(axes, _right(place, 0), _left(networks[_NETWORK]))
+    masks = {_MASKS: _MASKS} if "sd_dropout" in method.terms else {}
+    below = len(branches) + len(masks)  # what hangs on the network leaves its own way free
+    inputs = _boxes(axes, _named(method.inputs), _INPUTS, MUTED, align="right", below=below)
+    names = _named([_NETWORK, *others])
+    networks = _boxes(axes, names, _NETWORKS, COLOURS[1], added=others, below=below)
+    hanging = _boxes(
+        axes, {**branches, **masks}, _BRANCHES, COLOURS[0], added=list(branches), above=1
+    )
+    terms = _boxes(axes, {t: t.replace("_", " ") for t in method.terms}, _TERMS, INK, align="left")
+    for box in inputs.values():
+        _arrow(axes, box, networks[_NETWORK])
     for name in others:
-        _arrow(axes, _right(inputs[method.inputs[0]], 0), _left(networks[name]))
-    for name, place in networks.items():
-        _box(axes, name, place, COLOURS[1 if name == _NETWORK else 4], dashed=name != _NETWORK)
-    for name in hanging:
-        _box(axes, name, middle[name], COLOURS[0 if name == _MASKS else 4], dashed=name != _MASKS)
-        _arrow(axes, _right(networks[_NETWORK]), _left(middle[name], _BRANCH_HALF))
-    for name, place in terms.items():
-        _box(axes, name.replace("_", " "), place, INK, align="left")
-        begin = _right(networks[_NETWORK])
-        if name == "sd_dropout":
-            begin = _right(middle[_MASKS], _BRANCH_HALF)
-        elif name.partition("_")[0] in others:  # a term that bears its part's name
-            begin = _right(networks[name.partition("_")[0]])
-        _arrow(axes, begin, (place[0] - _FRAME, place[1]))
+        _arrow(axes, inputs[method.inputs[0]], networks[name])
+    for box in hanging.values():
+        _arrow(axes, networks[_NETWORK], box)
+    for term, learners in method.terms.items():
+        for learner in [_MASKS] if term == "sd_dropout" else learners:
+            _arrow(axes, {**networks, **hanging}[learner], terms[term])
 
 
-def _right(place: Place, half: float = _HALF) -> Place:
-    """The right edge of a box."""
-    return place[0] + half + _FRAME, place[1]
+def _named(names: Sequence[str]) -> dict[str, str]:
+    """Boxes that bear their own names."""
+    return {name: name for name in names}
 
 
-def _left(place: Place, half: float = _HALF) -> Place:
-    """The left edge of a box."""
-    return place[0] - half - _FRAME, place[1]
+def _boxes(
+    axes: Axes,
+    words: Mapping[str, str],
+    x: float,
+    colour: str,
+    *,
+    added: Sequence[str] = (),
+    align: str = "center",
+    above: int = 0,
+    below: int = 0,
+) -> dict[str, Text]:
+    """Words in frames, one below the other; dashed is what training adds and leaves behind."""
+    boxes, step = {}, 5.2 / max(1, above + len(words) + below)
+    for index, (name, word) in enumerate(words.items(), start=above):
+        edge = {"edgecolor": COLOURS[4], "linestyle": "--"} if name in added else {}
+        frame = {
+            **{"boxstyle": "round,pad=0.25", "facecolor": PAPER, "edgecolor": colour},
+            **{"linewidth": 0.8, "linestyle": "-", **edge},
+        }
+        place = (x, 5.6 - step * (index + 0.5))
+        boxes[name] = axes.text(
+            *place, word, ha=align, va="center", fontsize=SMALL, color=INK, bbox=frame, zorder=3
+        )
+    return boxes
 
 
-def _column(names: Sequence[str], x: float) -> dict[str, Place]:
-    """Places one below the other, the first on top."""
-    step = 5.2 / max(1, len(names))
-    return {name: (x, 5.6 - step * (index + 0.5)) for index, name in enumerate(names)}
-
-
-def _box(
-    axes: Axes, text: str, place: Place, colour: str, dashed: bool = False, align: str = "center"
-) -> None:
-    """A word in a frame; dashed is what training leaves behind."""
-    frame = {
-        **{"boxstyle": "round,pad=0.25", "facecolor": PAPER, "edgecolor": colour},
-        **{"linewidth": 0.8, "linestyle": "--" if dashed else "-"},
-    }
-    axes.text(*place, text, ha=align, va="center", fontsize=SMALL, color=INK, bbox=frame, zorder=3)
-
-
-def _arrow(axes: Axes, begin: Place, end: Place) -> None:
-    """From the edge of one box to that of another."""
-    style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", xy=end, xytext=begin, arrowprops=style, zorder=1)
+def _arrow(axes: Axes, begin: Text, end: Text) -> None:
+    """From one box's right edge to another's left, wherever their words end."""
+    style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 0.6, "shrinkA": 2.5, "shrinkB": 2.5}
+    axes.annotate(
+        "",
+        xy=(0, 0.5),
+        xycoords=end,
+        xytext=(1, 0.5),
+        textcoords=begin,
+        arrowprops={**style, "mutation_scale": 7},
+        zorder=1,
+    )

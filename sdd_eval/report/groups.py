@@ -18,6 +18,8 @@ METHODS = {
     "byot": "BYOT",
     "dml": "DML",
     "dropout": "Dropout",
+    "r_drop": "R-Drop",
+    "confidence_penalty": "Confidence penalty",
 }
 
 #: Fields of a recipe that only say how SD-Dropout is done.

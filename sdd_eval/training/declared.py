@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
@@ -15,6 +17,9 @@ from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipes import checked, method_of
 from sdd_eval.training.surroundings import seed_layers
+
+#: The network itself, among those that learn.
+NETWORK = "network"
 
 #: A small network with all positions, on which a method is asked.
 _SPEC = ModelSpec("resnet18w16", 4, (0.5,) * 3, (0.25,) * 3, 32)
@@ -28,11 +33,12 @@ class Declared:
     sd_dropout: bool
     inputs: tuple[str, ...]
     parts: tuple[str, ...]
-    terms: tuple[str, ...]
+    terms: Mapping[str, tuple[str, ...]]
+    """Each with those whose logits, features or own weights learn from it: `NETWORK`, parts."""
 
 
 def declared(method: str, sd_dropout: float = 0.0) -> Declared:
-    """Ask a method for its parts, and one step of it for its terms.
+    """Ask a method for its parts, and one step of it for its terms and whom they teach.
 
     Raises:
         InputError: there is no such method.
@@ -49,8 +55,25 @@ def declared(method: str, sd_dropout: float = 0.0) -> Declared:
         sd_dropout=sd_dropout > 0,
         inputs=(*views, *(["same-class partner"] if kind.partners else [])),
         parts=tuple(objective.parts),
-        terms=tuple(losses.terms),
+        terms={name: _taught(objective, term) for name, term in losses.terms.items()},
     )
+
+
+def _taught(objective: Objective, term: Tensor) -> tuple[str, ...]:
+    """The parts that get a gradient from a term; the network where it does not come through them.
+
+    That is where its classifier gets one too, or no part does.
+    """
+    found = [name for name, part in objective.parts.items() if _reaches(term, part)]
+    direct = not found or _reaches(term, objective.network.classifier)
+    return (*([NETWORK] if direct else []), *found)
+
+
+def _reaches(term: Tensor, module: nn.Module) -> bool:
+    """Whether a term has a gradient at any weight of a module."""
+    weights = list(module.parameters())
+    grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+    return any(each is not None for each in grads)
 
 
 @dataclass(frozen=True)

@@ -21,22 +21,53 @@ def arrows(axes):
 
 
 def test_each_panel_has_the_inputs_parts_and_terms_of_its_method():
-    method = Declared("new", True, ("view 1", "view 2"), ("layer1", "peer"), ("ce", "sd_dropout"))
+    terms = {"ce": ("network",), "kd": ("network", "peer"), "sd_dropout": ("network", "peer")}
+    method = Declared("new", True, ("view 1", "view 2"), ("layer1", "peer"), terms)
     (axes, _) = draw_methods({"New": method}).axes
     assert axes.get_title() == "New"
     assert words(axes) == Counter(
-        ["view 1", "view 2", "network", "peer", "branch layer1", "masks u, v", "ce", "sd dropout"]
+        [
+            "view 1",
+            "view 2",
+            "network",
+            "peer",
+            "branch layer1",
+            "masks u, v",
+            "ce",
+            "kd",
+            "sd dropout",
+        ]
     )
-    assert arrows(axes) == 2 + 1 + 2 + 2  # inputs, peer, branch and masks, terms
+    assert arrows(axes) == 2 + 1 + 2 + 4  # inputs, peer, branch and masks, to the terms
 
 
 def test_what_a_method_declares_is_asked_of_the_method():
-    assert declared("ce") == Declared("ce", False, ("image",), (), ("ce",))
-    assert declared("ce", 1.0).terms == ("ce", "sd_dropout")
+    assert declared("ce") == Declared("ce", False, ("image",), (), {"ce": ("network",)})
+    assert list(declared("ce", 1.0).terms) == ["ce", "sd_dropout"]
     assert declared("cs_kd").inputs == ("image", "same-class partner")
     assert declared("ddgsd").inputs == ("view 1", "view 2")
     assert declared("byot").parts == ("layer1", "layer2", "layer3")
     assert declared("dml").parts == ("peer",)
+
+
+def test_whom_a_term_teaches_is_where_its_gradient_arrives():
+    branches = ("layer1", "layer2", "layer3")
+    assert declared("byot").terms == {
+        "ce": ("network",), "branch_ce": branches, "kd": branches, "features": branches,
+    }  # fmt: skip
+    assert declared("dml").terms == {
+        "ce": ("network",), "peer_ce": ("peer",), "kd": ("network", "peer"),
+    }  # fmt: skip
+    assert set(declared("ddgsd").terms.values()) == {("network",)}
+
+
+def test_arrows_lead_from_who_learns_to_what_it_learns_from():
+    (axes, _) = draw_methods({"DML": declared("dml")}).axes
+    arrows = [text for text in axes.texts if not text.get_text()]
+    assert {(each.anncoords.get_text(), each.xycoords.get_text()) for each in arrows} == {
+        *(("image", "network"), ("image", "peer"), ("network", "ce"), ("peer", "peer ce")),
+        *(("network", "kd"), ("peer", "kd")),
+    }
 
 
 def test_the_drawing_knows_no_method_by_name():
@@ -51,5 +82,5 @@ def test_the_command_writes_every_method(tmp_path, monkeypatch, capsys):
         *("reports/paper/figure-1.pdf", "reports/paper/figure-1.svg"),
     ]
     svg = (tmp_path / "reports/paper/figure-1.svg").read_text()
-    assert all(title in svg for title in ("SD-Dropout", "CS-KD", "BYOT", "DML", "r drop"))
+    assert all(title in svg for title in ("SD-Dropout", "CS-KD", "BYOT", "DML", "R-Drop"))
     assert (tmp_path / "reports/paper/figure-1.pdf").stat().st_size > 5000
