@@ -16,15 +16,13 @@ from sdd_eval.evaluators.detectors import odin as detectors
 from sdd_eval.evaluators.detectors.detector import Named
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.outlier_rows import grid_rows, rows
-from sdd_eval.evaluators.outlier_scores import held_out_scores, score_sets
+from sdd_eval.evaluators.outlier_scores import HELD_OUT, held_out_scores, score_sets
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
 
-#: Scores of validation images, where ε is chosen by them.
-HELD_OUT = "held_out"
 #: What the arrays of each detector are called; those of outliers have "_NAME" after it.
 ARRAYS = {detectors.Odin.name: "scores", detectors.OdinGrid.name: "grid"}
 
@@ -88,20 +86,12 @@ class Odin:
                 grid,
                 self.training,
                 self.intervals,
-                _validated(arrays),
+                arrays.get(HELD_OUT),
             )
         return found
 
     def _detector(self) -> detectors.Odin:
         return detectors.Odin(self.temperature, self.epsilon)
-
-
-def _validated(arrays: Mapping[str, NDArray[Any]]) -> int | None:
-    """The cell of the grid whose step validation images choose; None without such images."""
-    if HELD_OUT not in arrays:
-        return None
-    best = int(arrays[HELD_OUT].mean(axis=0).argmax())
-    return detectors.OdinGrid().cells.index(detectors.STEPS.cells[best])
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from sdd_eval.evaluators.detectors import odin
 from sdd_eval.evaluators.detectors.detector import fits
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.outlier_rows import grid_rows, rows
-from sdd_eval.evaluators.outlier_scores import score_sets
+from sdd_eval.evaluators.outlier_scores import HELD_OUT, held_out_scores, score_sets
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
@@ -45,6 +46,9 @@ class Ood:
     """ODIN's size ε of the step, in pixels of [0, 1]; never tune it on the outliers of the test."""
     grid: bool = collects(False)
     """Measure ODIN also at T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
+    held_out: str = collects("", loads="validation")
+    """What chooses ε of the grid: the checkpoint's validation images if it has any; none: nothing
+    but the outliers under test."""
     training: str = collects("", loads="training")
     """Set that the network was trained on: detectors are fitted on it; default: the card's."""
     intervals: Intervals = scores(INTERVALS)
@@ -55,11 +59,17 @@ class Ood:
         """Whether a detector looks at training images, so that they are loaded."""
         return any(fits(self._detector(name)) for name in self.detectors)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether validation images are looked at, if there are any."""
+        return self.grid
+
     def collect(self, subject: Subject) -> Arrays:
         """`DETECTOR` of the test set and `DETECTOR:NAME` of each set of outliers, float64.
 
         Each is (n,), or (n, columns) of a detector with variants. `DETECTOR.COUNT` (n,) is what
-        fitting counted, the same for all images.
+        fitting counted, the same for all images. With the grid, and where images were held out of
+        training, also their `held_out` (m, steps), by which ε is chosen.
 
         Raises:
             InputError: an unknown detector or one named twice, or what a detector refuses.
@@ -77,15 +87,20 @@ class Ood:
             arrays |= {f"{name}:{sets}": each for sets, each in found.outside[name].items()}
             for what, count in found.counts[name].items():
                 arrays[f"{name}.{what}"] = np.full(len(own), count)
+        if self.held_out:
+            arrays[HELD_OUT] = held_out_scores(subject, odin.STEPS, self.held_out)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """The metrics of every detector on every set of outliers, their averages, and counts."""
         found: list[Measurement] = []
-        for name in (key for key in arrays if ":" not in key and "." not in key):
+        named = (key for key in arrays if ":" not in key and "." not in key and key != HELD_OUT)
+        for name in named:
             detector = self._detector(name)
             outside = {k.split(":", 1)[1]: arrays[k] for k in arrays if k.startswith(f"{name}:")}
-            make = grid_rows if name == odin.OdinGrid.name else rows
+            make = rows
+            if name == odin.OdinGrid.name:
+                make = partial(grid_rows, held_out=arrays.get(HELD_OUT))
             found += make(detector, arrays[name], outside, self.training, self.intervals)
             for key in (k for k in arrays if k.startswith(f"{name}.") and ":" not in k):
                 at, value = {"detector": name}, float(arrays[key][0])

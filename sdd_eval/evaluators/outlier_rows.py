@@ -7,7 +7,7 @@ from typing import Any
 
 from sdd_eval.data.outliers import averages, resizing_note
 from sdd_eval.evaluators.detectors.detector import Named, places
-from sdd_eval.evaluators.detectors.odin import OdinGrid
+from sdd_eval.evaluators.detectors.odin import OdinGrid, validated_cell
 from sdd_eval.evaluators.intervals import Intervals, beside
 from sdd_eval.evaluators.outlier_metrics import OfSets, Scores, detector_metrics
 from sdd_eval.records import Measurement
@@ -67,11 +67,12 @@ def grid_rows(
     outside: Mapping[str, Scores],
     dataset: str,
     intervals: Intervals,
-    validated: int | None = None,
+    held_out: Scores | None = None,
 ) -> list[Measurement]:
     """A few metrics of each cell of ODIN's grid, and all of the best cell for each set.
 
-    And all of the cell that validation images chose, for all sets the same, if there is one.
+    And all of the cell that validation images choose, for all sets the same, by their scores
+    `held_out` (m, steps), if there are any.
     """
     numbers = range(len(grid.cells))
     cells = [
@@ -90,7 +91,8 @@ def grid_rows(
     at = {"detector": "odin", "outliers": "", "grid": BEST}
     shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
     found += _rows(at, shared, chosen, dataset, intervals, protocols)
-    if validated is not None:
+    if held_out is not None:
+        validated = validated_cell(held_out)
         columns = dict.fromkeys(outside, validated)
         told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
         how = _of_chosen(grid, validated, HOW_VALIDATED)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+#: What scores of validation images are called among an evaluator's arrays.
+HELD_OUT = "held_out"
+
 
 @dataclass(frozen=True)
 class Found:

@@ -34,6 +34,28 @@ sd_dropout = [0.0, 0.1]
 evaluator = ["accuracy", "calibration"]
 """
 
+#: A backbone, a detector on it of three steps, and what is asked of it.
+DETECTORS = """
+name = "many"
+[recipe]
+dataset = "digits"
+arch = "resnet18w16"
+standardisation = "digits"
+augmentation = "none"
+epochs = 1
+[[train]]
+[[train-detector]]
+dataset = "shapes"
+epochs = 1
+batch_size = 2
+min_size = 32
+max_size = 64
+channels = 8
+regions = 8
+[[evaluate]]
+evaluator = "detection"
+"""
+
 
 def test_without_ray_the_engine_says_how_to_get_it(tiny, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -111,6 +133,27 @@ def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
     other = here / "elsewhere"
     run_here(jobs, places(other), {}, Quiet())
     assert content(other) == first
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_detector_comes_after_its_backbone_on_a_cluster_too(here, write_coco):
+    from sdd_eval.batch.cluster import run_on_ray
+
+    write_coco(here / "data")
+    (here / "study.toml").write_text(DETECTORS)
+    jobs = jobs_of(read_study(here / "study.toml"))
+    assert len(jobs) == 3
+    with cluster() as nodes:
+        nodes.add_node(num_cpus=2, object_store_memory=2**27)  # for two jobs at once
+        nodes.wait_for_nodes()
+        outcomes = run_on_ray(jobs, places(here), address=nodes.address)
+    assert [(each.key, each.result) for each in outcomes] == [(job.key, "done") for job in jobs], [
+        each.reason for each in outcomes
+    ]
+    assert len(content(here)) == len(jobs)
+    again = run_here(jobs, places(here), {}, Quiet())
+    assert {each.result for each in again} == {"already there"}
 
 
 class Quiet:

@@ -1,6 +1,7 @@
 """`--validation`: what is held out of training chooses, and is never trained on."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -177,8 +178,9 @@ def test_an_attack_s_temperature_is_fitted_on_them_too(evaluator, metric, ask):
     assert plain.data_fingerprint == run.data_fingerprint
 
 
-def test_odins_step_is_chosen_by_the_mean_score_of_the_held_out_images(ask):
-    run = ask(Odin(outliers=("uniform", "gaussian"), grid=True), limit=60)
+@pytest.mark.parametrize("kind", [Odin, partial(Ood, ("msp",))])
+def test_odins_step_is_chosen_by_the_mean_score_of_the_held_out_images(kind, ask):
+    run = ask(kind(outliers=("uniform", "gaussian"), grid=True), limit=60)
     on_held = ask(Odin(outliers=("uniform",), grid=True), dataset="digits_validation", limit=60)
     at_1000 = [i for i, (t, _) in enumerate(OdinGrid().cells) if t == 1000]
     means = on_held.arrays["grid"][:, at_1000].mean(axis=0)
@@ -195,7 +197,7 @@ def test_odins_step_is_chosen_by_the_mean_score_of_the_held_out_images(ask):
     ]
     assert f"ε = {epsilon:g}, fitted: the step whose mean score of the validation images" in told
     assert not values(on_held, "auroc", grid="validation")  # they would judge what they choose
-    assert not values(ask(Odin(outliers=("uniform",)), limit=60), "auroc", grid="validation")
+    assert not values(ask(kind(outliers=("uniform",)), limit=60), "auroc", grid="validation")
 
 
 def test_seeds_that_held_other_images_out_are_judged_by_the_same(trained, ask):

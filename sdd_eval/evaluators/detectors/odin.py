@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from sdd_eval.evaluators.detectors.batch import Batch
 
@@ -86,6 +88,15 @@ class OdinGrid:
 
 #: The steps between which validation images choose; mean scores compare at one temperature only.
 STEPS = OdinGrid(tuple((TEMPERATURES[-1], epsilon) for epsilon in EPSILONS))
+
+
+def validated_cell(held_out: NDArray[np.float64]) -> int:
+    """The grid's cell with the step that validation images choose, from their scores (m, steps).
+
+    Hsu et al. (2020), "Generalized ODIN": the mean score is highest, and no outlier is looked at.
+    """
+    step = STEPS.cells[int(held_out.mean(axis=0).argmax())]
+    return OdinGrid().cells.index(step)
 
 
 def cells_of(batch: Batch, cells: Sequence[Cell]) -> torch.Tensor:
