@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdd_eval import store
+from sdd_eval.batch.asking import DETECTION
+from sdd_eval.batch.jobs import Places
 from sdd_eval.batch.kinds import key_of_kind, told_kind, value_of
 from sdd_eval.batch.study import Study
+from sdd_eval.data.catalogue import plugin_name
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, encode
+from sdd_eval.records import Card, Run, encode
 from sdd_eval.statistics.seeds import Spread, spread
-from sdd_eval.store import read_record
 
-#: What the card of a checkpoint calls its accuracy on held-out and on test images.
-VALIDATION, TEST = "validation_accuracy", "accuracy"
+#: What the card of a checkpoint calls its accuracy on held-out and on test images, and what a
+#: detector's run calls its mAP; each in words. What stands first is asked first.
+VALIDATION = "validation_accuracy"
+WORDS = {
+    VALIDATION: "accuracy on the validation images",
+    "accuracy": "accuracy on the test images",
+    "map": "mAP on the test images",
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A network that is there: what was tried with it, and its numbers."""
+
+    fields: Mapping[str, Any]
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class Choice:
     kind: str
     values: Mapping[str, Any]
     by: str
-    accuracy: Spread
+    number: Spread
     among: int
 
     @property
@@ -36,45 +53,73 @@ class Choice:
         return self.by == VALIDATION
 
 
-def choices(study: Study, checkpoints: Path) -> tuple[Choice, ...]:
+def choices(study: Study, places: Places) -> tuple[Choice, ...]:
     """One choice for each kind of network of which several values are trained.
 
-    By the mean accuracy over seeds: on the validation images where every network has held some
-    out, else on the test images. Checkpoints that are not there yet have no part in it.
+    By the mean over seeds: of the accuracy on the validation images where every network has held
+    some out, else on the test images; of detectors by mAP, which is measured on the test images
+    only. Networks that are not there, or not measured, have no part in it.
     """
-    kinds: dict[str, dict[str, list[Card]]] = {}
-    words: dict[str, str] = {}
-    for training in study.trainings:
-        with contextlib.suppress(InputError):
-            card = read_record(checkpoints / training.name / "card.json", Card)
-            kind = key_of_kind(training.recipe)
-            words[kind] = told_kind(training.recipe)
-            values = {name: value_of(training.recipe, name) for name in study.varied}
-            of_kind = kinds.setdefault(kind, {})
-            of_kind.setdefault(json.dumps(encode(values)), []).append(card)
-    found = [_choice(words[kind], cards) for kind, cards in kinds.items() if len(cards) > 1]
-    return tuple(each for each in found if each is not None)
+    return (
+        *_choices(_classifiers(study, places.checkpoints), study.varied),
+        *_choices(_detectors(study, places.study), study.varied_of_detectors),
+    )
 
 
 def told(choice: Choice) -> str:
     """A choice in one line."""
     values = ", ".join(f"{name.replace('_', ' ')} {v}" for name, v in choice.values.items())
-    images = "validation" if choice.fair else "test"
     end = "" if choice.fair else ": chosen on the images that it is measured on, no fair result"
-    n = choice.accuracy.n
+    n = choice.number.n
     return (
-        f"{choice.kind}: best of {choice.among} by accuracy on the {images} images is {values} "
-        f"({100 * choice.accuracy.mean:.2f} %, {n} seed{'s' if n > 1 else ''}){end}"
+        f"{choice.kind}: best of {choice.among} by {WORDS[choice.by]} is {values} "
+        f"({100 * choice.number.mean:.2f} %, {n} seed{'s' if n > 1 else ''}){end}"
     )
 
 
-def _choice(kind: str, cards: Mapping[str, Sequence[Card]]) -> Choice | None:
-    """The values with the best mean; None where no card says an accuracy."""
-    every = [card for group in cards.values() for card in group]
-    by = VALIDATION if all(VALIDATION in card.metrics for card in every) else TEST
-    if not all(by in card.metrics for card in every):
-        return None
-    means = {v: spread(card.metrics[by] for card in group) for v, group in cards.items()}
+def _classifiers(study: Study, checkpoints: Path) -> Iterator[Tried]:
+    """The classifiers, with the numbers of their cards."""
+    for training in study.trainings:
+        with contextlib.suppress(InputError):
+            card = store.read_record(checkpoints / training.name / "card.json", Card)
+            yield Tried(encode(training.recipe), card.metrics)
+
+
+def _detectors(study: Study, folder: Path) -> Iterator[Tried]:
+    """The detectors, with the numbers of their newest runs on all test images of their own set."""
+    for detector in study.detectors:
+        paths = (folder / "runs" / detector.name).glob(f"{DETECTION}-*.json")
+        own = plugin_name(Path(detector.recipe.dataset).name)
+        runs = [run for run in _runs(paths) if plugin_name(run.dataset) == own and not run.limit]
+        if runs:
+            newest = max(runs, key=lambda run: str(run.provenance.get("created", "")))
+            yield Tried(detector.fields, {m.metric: m.value for m in newest.measurements})
+
+
+def _runs(paths: Iterable[Path]) -> Iterator[Run]:
+    """The runs that are whole."""
+    for path in paths:
+        with contextlib.suppress(InputError):
+            yield store.read_run(path)
+
+
+def _choices(networks: Iterable[Tried], varied: Sequence[str]) -> Iterator[Choice]:
+    """The choice of each kind, where several values were tried and all have a number."""
+    kinds: dict[str, dict[str, list[Tried]]] = {}
+    for each in networks:
+        values = {name: value_of(each.fields, name) for name in varied}
+        of_kind = kinds.setdefault(key_of_kind(each.fields), {})
+        of_kind.setdefault(json.dumps(encode(values)), []).append(each)
+    for alike in kinds.values():
+        every = [each for group in alike.values() for each in group]
+        by = next((name for name in WORDS if all(name in each.numbers for each in every)), None)
+        if len(alike) > 1 and by is not None:
+            yield _choice(told_kind(every[0].fields), alike, by)
+
+
+def _choice(kind: str, alike: Mapping[str, Sequence[Tried]], by: str) -> Choice:
+    """The values with the best mean."""
+    means = {v: spread(each.numbers[by] for each in group) for v, group in alike.items()}
     best = max(means, key=lambda values: means[values].mean)
     tried = [json.loads(values) for values in means]
     chosen = {

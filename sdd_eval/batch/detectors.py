@@ -54,7 +54,12 @@ def _training(
     with node.at():
         completed(recipe, trained.recipe if trained else None)
     meant = tuple(_meant(full, each) for each in trained.meant) if trained else ()
-    return DetectorTraining(_name(recipe, backbone), backbone, recipe, meant)
+    under = (
+        told(recipe, trained.recipe, DETECTOR + trained.recipe.arch)
+        if trained
+        else {**told(recipe, None, DETECTOR), "backbone": backbone}
+    )
+    return DetectorTraining(_name(recipe, backbone), backbone, recipe, meant, under)
 
 
 def _meant(recipe: DetectorRecipe, backbone: Recipe) -> Mapping[str, Any]:

@@ -47,5 +47,5 @@ def record_of(study: Study) -> StudyRecord:
         compare=study.compare,
         families=study.families,
         warnings=warnings(study),
-        pairs=pairings_of(study.compare, study.trainings),
+        pairs=pairings_of(study.compare, [*study.trainings, *study.detectors]),
     )

@@ -1,30 +1,37 @@
-"""Kinds of networks: recipes that differ only in hyper-parameters and seeds, to choose between."""
+"""Kinds of networks: recipes that differ only in hyper-parameters and seeds, to choose between.
+
+A recipe is a mapping from fields to values: a classifier's, or a detector's with its backbone's.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sdd_eval.records import Recipe, encode
+from sdd_eval.records import encode
 
+Fields = Mapping[str, Any]
+
+_OF_TRAINING = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "milestones")
 #: Fields of a recipe that somebody chooses by what comes out.
 HYPER_PARAMETERS = (
-    *("sd_dropout", "drop", "temperature", "direction", "position", "epochs", "batch_size", "lr"),
-    *("momentum", "weight_decay", "milestones", "method_options"),
+    *("sd_dropout", "drop", "temperature", "direction", "position", *_OF_TRAINING),
+    *("method_options", "min_size", "max_size", "trainable_layers", "channels", "regions"),
+    *(f"backbone_{name}" for name in _OF_TRAINING),
 )
 #: Of those the ones that mean nothing without the SD-Dropout term.
 _OF_THE_TERM = ("drop", "temperature", "direction", "position")
 
 
-def varied(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
     """The hyper-parameters of which one kind of network is trained with several values.
 
-    >>> varied([Recipe(), Recipe(sd_dropout=0.1), Recipe(sd_dropout=1.0), Recipe(method="ls")])
+    >>> ce = {"method": "ce", "sd_dropout": 0.0}
+    >>> varied([ce, {**ce, "sd_dropout": 0.1}, {**ce, "sd_dropout": 1.0}, {**ce, "method": "ls"}])
     ('sd_dropout',)
     """
-    kinds: dict[str, list[Recipe]] = {}
+    kinds: dict[str, list[Fields]] = {}
     for recipe in recipes:
         kinds.setdefault(key_of_kind(recipe), []).append(recipe)
     return tuple(
@@ -34,38 +41,43 @@ def varied(recipes: Iterable[Recipe]) -> tuple[str, ...]:
     )
 
 
-def key_of_kind(recipe: Recipe) -> str:
+def key_of_kind(recipe: Fields) -> str:
     """What a recipe shares with all others of its kind: whether it has the term, and what is no
     hyper-parameter, a method's variants among them.
     """
-    fields = [field.name for field in dataclasses.fields(Recipe)]
-    fixed = {n: getattr(recipe, n) for n in fields if n not in (*HYPER_PARAMETERS, "seed")}
-    variants = {n: v for n, v in recipe.method_options.items() if not _is_number(v)}
-    return _json({**fixed, "variants": variants, "term": bool(recipe.sd_dropout)})
+    fixed = {n: v for n, v in recipe.items() if n not in (*HYPER_PARAMETERS, "seed")}
+    return _json({**fixed, "variants": _variants(recipe), "term": bool(recipe.get("sd_dropout"))})
 
 
-def value_of(recipe: Recipe, name: str) -> Any:
+def value_of(recipe: Fields, name: str) -> Any:
     """The value of a hyper-parameter, of a method's options the numbers; None where it has none."""
-    if name in _OF_THE_TERM and not recipe.sd_dropout:
+    if name in _OF_THE_TERM and not recipe.get("sd_dropout"):
         return None
-    value = getattr(recipe, name)
+    value = recipe.get(name)
     if isinstance(value, Mapping):
         return {option: each for option, each in value.items() if _is_number(each)}
     return value
 
 
-def told_kind(recipe: Recipe) -> str:
-    """A kind in words.
+def told_kind(recipe: Fields) -> str:
+    """A kind in words; of a detector on somebody else's backbone, which that is.
 
-    >>> told_kind(Recipe(sd_dropout=0.1, hidden_layers=1))
+    >>> ce = {"method": "ce", "arch": "resnet18", "dataset": "cifar100"}
+    >>> told_kind({**ce, "sd_dropout": 0.1, "hidden_layers": 1})
     'ce with SD-Dropout of resnet18 with 1 hidden layer on cifar100'
     """
-    term = " with SD-Dropout" if recipe.sd_dropout else ""
-    variants = [str(v) for v in recipe.method_options.values() if not _is_number(v)]
-    method = " ".join([recipe.method, *variants])
-    hidden = recipe.hidden_layers
+    if "backbone" in recipe:
+        return f"{recipe['arch']}{recipe['backbone']} on {recipe['dataset']}"
+    term = " with SD-Dropout" if recipe.get("sd_dropout") else ""
+    method = " ".join([recipe["method"], *map(str, _variants(recipe).values())])
+    hidden = recipe.get("hidden_layers", 0)
     layers = f" with {hidden} hidden layer{'s' if hidden > 1 else ''}" if hidden else ""
-    return f"{method}{term} of {recipe.arch}{layers} on {recipe.dataset}"
+    return f"{method}{term} of {recipe['arch']}{layers} on {recipe['dataset']}"
+
+
+def _variants(recipe: Fields) -> Fields:
+    """A method's options that are no numbers."""
+    return {n: v for n, v in recipe.get("method_options", {}).items() if not _is_number(v)}
 
 
 def _is_number(value: Any) -> bool:

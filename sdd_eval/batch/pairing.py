@@ -1,4 +1,4 @@
-"""Which trainings of a study its `[[compare]]` tables set against each other."""
+"""Which networks of a study its `[[compare]]` tables set against each other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdd_eval.batch.study import Comparison, Pairing, Training
+from sdd_eval.batch.study import Comparison, DetectorTraining, Pairing, Training
 from sdd_eval.records import encode
+
+#: What a study trains and may compare; never a classifier with a detector.
+Network = Training | DetectorTraining
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Kind:
 
 
 def pairings_of(
-    comparisons: Iterable[Comparison], trainings: Iterable[Training]
+    comparisons: Iterable[Comparison], networks: Iterable[Network]
 ) -> tuple[Pairing, ...]:
     """All pairs of groups, each once; a group is the seeds of one recipe."""
-    kinds = _kinds(trainings)
+    kinds = _kinds(networks)
     found = dict.fromkeys(
         Pairing(base.names(_seed(comparison.base)), partner.names(_seed(other)))
         for comparison in comparisons
@@ -37,9 +40,9 @@ def pairings_of(
     return tuple(each for each in found if _is_pair(each))
 
 
-def answered(comparison: Comparison, trainings: Iterable[Training]) -> list[bool]:
-    """Of each of the others, whether any training answers to it beside one of the base's."""
-    kinds = _kinds(trainings)
+def answered(comparison: Comparison, networks: Iterable[Network]) -> list[bool]:
+    """Of each of the others, whether any network answers to it beside one of the base's."""
+    kinds = _kinds(networks)
     return [any(True for _ in partners(comparison.base, o, kinds)) for o in comparison.others]
 
 
@@ -48,15 +51,22 @@ def _is_pair(found: Pairing) -> bool:
     return bool(found.base and found.other) and not set(found.base) & set(found.other)
 
 
-def _kinds(trainings: Iterable[Training]) -> list[Kind]:
-    """The recipes that trainings stand for, seeds of one together."""
+def _kinds(networks: Iterable[Network]) -> list[Kind]:
+    """The recipes that networks stand for, seeds of one together."""
     found: dict[str, tuple[Mapping[str, Any], dict[int, str]]] = {}
-    for training in trainings:
-        for recipe in training.meant:
-            fields = {name: each for name, each in encode(recipe).items() if name != "seed"}
+    for network in networks:
+        for recipe in map(encode, _recipes(network)):
+            fields = {name: each for name, each in recipe.items() if name != "seed"}
             _, seeds = found.setdefault(json.dumps(fields, sort_keys=True), (fields, {}))
-            seeds[recipe.seed] = training.name
+            seeds[recipe["seed"] or 0] = network.name
     return [Kind(fields, dict(sorted(seeds.items()))) for fields, seeds in found.values()]
+
+
+def _recipes(network: Network) -> tuple[Any, ...]:
+    """What a network stands for; a detector on somebody else's backbone for itself."""
+    if isinstance(network, DetectorTraining) and not network.meant:
+        return (network.fields,)
+    return network.meant
 
 
 def partners(

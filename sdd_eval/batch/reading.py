@@ -14,7 +14,7 @@ evaluator = "fgsm"
 settings = { epsilon = 0.2 }
 [[evaluate]]                        # detection is of detectors, all other questions of classifiers
 evaluator = "detection"
-[[compare]]                         # recipes told by values of their fields
+[[compare]]                         # recipes told by values of their fields, of detectors too
 base = { sd_dropout = 0.0 }
 others = [{ sd_dropout = 1.0 }]
 [families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
@@ -30,14 +30,15 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.batch.asking import evaluations_of, evaluators
+from sdd_eval.batch.comparing import comparisons_of
 from sdd_eval.batch.detectors import detectors_of
 from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
 from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
-from sdd_eval.batch.pairing import answered
 from sdd_eval.batch.small import Small, small_of
-from sdd_eval.batch.study import Comparison, Study, Training
+from sdd_eval.batch.study import Study, Training
 from sdd_eval.errors import unknown_name
+from sdd_eval.records import encode
 from sdd_eval.store import plain_name
 
 TOP = (
@@ -68,11 +69,11 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         names=size.names,
         trainings=tuple(trainings.values()),
         detectors=detectors,
-        compare=tuple(_comparison(each) for each in top.tables("compare")),
+        compare=comparisons_of(top, [*trainings.values(), *detectors]),
         families=_families(top.table("families")),
-        varied=varied(meant for each in trainings.values() for meant in each.meant),
+        varied=varied(encode(meant) for each in trainings.values() for meant in each.meant),
+        varied_of_detectors=varied(each.fields for each in detectors),
     )
-    _check_comparisons(top, study)
     return dataclasses.replace(study, evaluations=evaluations_of(top, size, study, ids))
 
 
@@ -122,32 +123,6 @@ def _common(shared: Node) -> dict[str, Any]:
     if len(found) != 1:
         raise shared.wrong("[recipe] has a list of values; grids belong into [[train]]")
     return found[0]
-
-
-def _comparison(node: Node) -> Comparison:
-    """What is compared: fields of recipes with values."""
-    node.only(("base", "others"), "key of a comparison")
-    base = node.table("base").only((*FIELDS, "seed"), "field of a recipe")
-    others = node.tables("others")
-    for each in others:
-        each.only((*FIELDS, "seed"), "field of a recipe")
-    if not others:
-        raise node.wrong("others is empty: with what is base compared?", "others")
-    return Comparison(base.data, tuple(each.data for each in others))
-
-
-def _check_comparisons(top: Node, study: Study) -> None:
-    """Refuse a comparison of which no training of the study is a side."""
-    for node, comparison in zip(top.tables("compare"), study.compare, strict=True):
-        found = answered(comparison, study.trainings)
-        for values, known in zip(comparison.others, found, strict=True):
-            if not known:
-                told = ", ".join(f"{name} = {value!r}" for name, value in values.items())
-                raise node.wrong(
-                    f"no training with {told} stands beside one of the base's, alike in all that "
-                    "neither names",
-                    "others",
-                )
 
 
 def _families(node: Node) -> dict[str, tuple[str, ...]]:

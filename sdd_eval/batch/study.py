@@ -28,13 +28,16 @@ class Training:
 class DetectorTraining:
     """A detector to train on a backbone, a checkpoint's name.
 
-    `meant` is what runs would tell of the detectors that it stands for, itself at full size.
+    `meant` is what runs would tell of the detectors that it stands for, itself at full size; empty
+    where the backbone is not trained in the study. `fields` are what the study's file says of it:
+    of its own recipe, and of its backbone's or, where that is not trained in the study, its name.
     """
 
     name: str
     backbone: str
     recipe: DetectorRecipe
     meant: tuple[Mapping[str, Any], ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Recipes of a kind against others of a kind, each told by values of its fields."""
+    """Recipes of a kind against others of a kind, each told by values of its fields.
+
+    Of classifiers and of detectors; the fields of a detector are those that its runs tell.
+    """
 
     base: Mapping[str, Any]
     others: tuple[Mapping[str, Any], ...]
@@ -81,7 +87,9 @@ class Study:
     compare: tuple[Comparison, ...] = ()
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     varied: tuple[str, ...] = ()
-    """Hyper-parameters of which several values are trained of one kind of network."""
+    """Hyper-parameters of which several values are trained of one kind of classifier."""
+    varied_of_detectors: tuple[str, ...] = ()
+    """And of one kind of detector, its backbone's hyper-parameters among them."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +123,19 @@ def warnings(study: Study) -> tuple[str, ...]:
         said.append(f"small: {pairs}; these numbers say that the machinery works, and no more")
     held_out = [getattr(each.recipe, "validation", 0) for each in study.trainings]
     if study.varied and not all(held_out):
-        fields = " and ".join(name.replace("_", " ") for name in study.varied)
-        said.append(
-            f"the values of {fields} are told apart by accuracy on the test images, without "
-            "a validation set: the best of them is chosen on the test set, and is no fair result"
-        )
+        said.append(_chosen_on_test("", study.varied, "accuracy"))
+    if study.varied_of_detectors:
+        said.append(_chosen_on_test("detectors: ", study.varied_of_detectors, "mAP"))
     return tuple(said)
+
+
+def _chosen_on_test(of: str, varied: tuple[str, ...], number: str) -> str:
+    """That the best values are the best on the very images that they are measured on."""
+    fields = " and ".join(name.replace("_", " ") for name in varied)
+    return (
+        f"{of}the values of {fields} are told apart by {number} on the test images, without "
+        "a validation set: the best of them is chosen on the test set, and is no fair result"
+    )
 
 
 def read_study_record(folder: Path) -> StudyRecord | None:

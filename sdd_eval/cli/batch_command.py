@@ -209,7 +209,7 @@ def _choices(study: Study, places: Places) -> list[str]:
     """What the study chooses, a line each."""
     from sdd_eval.batch.choice import choices, told
 
-    return [told(each) for each in choices(study, places.checkpoints)] if study.varied else []
+    return [told(each) for each in choices(study, places)]
 
 
 def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ HEADLINE = "headline"
 DEFAULT: Families = {
     HEADLINE: (
         *("accuracy.accuracy", "calibration.ece", "fgsm.fgsm_accuracy", "corruption.mca"),
-        *("odin.auroc", "ood.auroc"),
+        *("odin.auroc", "ood.auroc", "detection.map"),
     ),
     "cells": (
         *("corruption.accuracy", "corruption.ece", "odin.auroc", "odin.fpr_at_95_tpr"),

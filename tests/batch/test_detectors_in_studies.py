@@ -8,7 +8,9 @@ from sdd_eval import store
 from sdd_eval.batch.folder import record_of
 from sdd_eval.batch.jobs import jobs_of
 from sdd_eval.batch.reading import read_study
+from sdd_eval.batch.study import warnings
 from sdd_eval.cli import exit_code
+from sdd_eval.comparison.keeping import comparisons_of
 from sdd_eval.detection.train import train_detector
 from sdd_eval.errors import InputError
 from sdd_eval.records import DETECTOR
@@ -46,6 +48,8 @@ regions = 8
 [[evaluate]]
 evaluator = "detection"
 """
+
+GRID_OF_LR = STUDY.replace("lr = 0.01", "lr = [0.01, 0.000001]").replace("epochs = 2", "epochs = 1")
 
 
 @pytest.fixture
@@ -113,6 +117,87 @@ def test_what_is_wrong_with_detectors_is_said_with_its_line(text, said, study_fi
 def test_detectors_without_a_backbone_are_refused(study_file):
     with pytest.raises(InputError, match=r"line 1: there is no backbone: no \[\[train\]\]"):
         read_study(study_file("[[train-detector]]\nepochs = 7\n"))
+
+
+DETECTION = '[[evaluate]]\nevaluator = "detection"\n'
+
+
+def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file):
+    study = read_study(study_file(GRID + DETECTION))
+    assert (study.varied, study.varied_of_detectors) == ((), ("epochs",))
+    (said,) = warnings(study)
+    assert "detectors: the values of epochs are told apart by mAP on the test images" in said
+    assert "chosen on the test set, and is no fair result" in said
+    weights = GRID.replace("sd_dropout = 1.0", "sd_dropout = [0.1, 1.0]\nvalidation = 500")
+    text = weights.replace('of = "plain"\nepochs = [7, 12]', "epochs = 7")
+    study = read_study(study_file(text + DETECTION))
+    assert study.varied == study.varied_of_detectors == ("sd_dropout",)
+    assert "by accuracy" in warnings(study)[0]
+    assert "detectors: the values of sd dropout" in warnings(study)[1]
+    one = GRID.replace("[7, 12]", "7") + DETECTION
+    assert warnings(read_study(study_file(one))) == ()
+
+
+def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(study_file):
+    text = GRID.replace('of = "plain"\n', "") + DETECTION
+    weights = "[[compare]]\nbase = { sd_dropout = 0.0 }\nothers = [{ sd_dropout = 1.0 }]\n"
+    study = read_study(study_file(text + weights))
+    every = [each.name for each in (*study.trainings, *study.detectors)]
+    pairs = record_of(study).pairs
+    assert len(pairs) == 1 + 2
+    assert sorted(name for pair in pairs for side in (pair.base, pair.other) for name in side) == (
+        sorted(every)
+    )
+    for pair in pairs:
+        without = [name.replace("-sdd1-", "-") for name in pair.other]
+        assert list(pair.base) == without, "alike in all but the weight"
+    schedules = "[[compare]]\nbase = { epochs = 7 }\nothers = [{ epochs = 12 }]\n"
+    pairs = record_of(read_study(study_file(text + schedules))).pairs
+    assert [[name[:23] for name in (pair.base[0], pair.other[0])] for pair in pairs] == [
+        ["coco-fasterrcnn-7epochs", "coco-fasterrcnn-12epoch"]
+    ] * 2
+    backbones = '[[compare]]\nbase = { backbone = "a" }\nothers = [{ backbone = "b" }]\n'
+    theirs = 'checkpoints = ["a", "b"]\n[[train-detector]]\n'
+    (pair,) = record_of(read_study(study_file(theirs + DETECTION + backbones))).pairs
+    assert (pair.base, pair.other) == (
+        ("coco-fasterrcnn-12epochs-a",),
+        ("coco-fasterrcnn-12epochs-b",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base = { epochs = 7 }\nothers = [{ epochs = 13 }]", "line 19: no training with epochs ="),
+        ('base = { min_sise = 7 }\nothers = []', "'min_sise'; did you mean 'min_size'"),
+        ('base = { arch = "resnet18" }\nothers = [{ arch = "fasterrcnn_fpn:resnet18" }]',
+         "no training with arch = 'fasterrcnn_fpn:resnet18' stands beside one of the base's"),
+    ],
+)  # fmt: skip
+def test_a_comparison_without_sides_is_refused_before_any_work(text, said, study_file, capsys):
+    study_file(GRID + DETECTION + "[[compare]]\n" + text)
+    for further in ((), ("--dry-run",)):
+        assert exit_code(["batch", "study.toml", *further]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("backbone")
+def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, study_file, capsys):
+    compared = "[[compare]]\nbase = { lr = 0.01 }\nothers = [{ lr = 0.000001 }]\n"
+    study_file(GRID_OF_LR + compared)
+    code, said = batch(capsys)
+    assert code == 0, said
+    assert said.count("no fair result") == 2
+    ((kept,), _) = comparisons_of(here / "reports/shapes")
+    (pair,) = kept.pairs
+    rows = {row.metric: row for row in pair.rows}
+    assert rows["map"].difference == pytest.approx(rows["map"].other - rows["map"].base)
+    assert rows["map"].family == "headline"
+    best = "0.01" if rows["map"].difference <= 0 else "1e-06"
+    chosen = "fasterrcnn_fpn:backbone on shapes: best of 2 by mAP on the test images is lr"
+    assert f"{chosen} {best} ({100 * max(rows['map'].base, rows['map'].other):.2f} %" in said
 
 
 @pytest.mark.usefixtures("backbone")
