@@ -28,6 +28,7 @@ from sdd_eval.report.protocols import Protocols
 from sdd_eval.report.sections import (
     Grid,
     Section,
+    by_origin,
     evaluators,
     flagged,
     grid,
@@ -145,6 +146,7 @@ def page(
         seeds_of=seeds_of,
         where_it_holds=where_it_holds,
         flagged=flagged,
+        by_origin=by_origin,
     )
     return text
 

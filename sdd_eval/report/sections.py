@@ -165,6 +165,19 @@ def flagged(data: str) -> list[str]:
     return [part for part in data.split("; ") if not part.endswith((": official", ": made here"))]
 
 
+def by_origin(parts: Sequence[str]) -> list[str]:
+    """The same parts, those of one origin together: "NAME, NAME: origin".
+
+    >>> by_origin(["a: user's folder", "b: regenerated", "c: user's folder"])
+    ["a, c: user's folder", 'b: regenerated']
+    """
+    named: dict[str, list[str]] = {}
+    for part in parts:
+        name, _, origin = part.partition(": ")
+        named.setdefault(origin, []).append(name)
+    return [f"{', '.join(names)}: {origin}" for origin, names in named.items()]
+
+
 def overall(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of a summary that are not of a single bin or severity."""
     single = [name for name in ("bin", "severity") if name in summary]

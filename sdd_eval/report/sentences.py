@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdd_eval.figures.rows import baselines
@@ -12,6 +11,12 @@ from sdd_eval.report.headline import Cell, Column, Headline, Row
 from sdd_eval.report.numbers import shown, signed
 from sdd_eval.statistics.seeds import Difference, difference, smallest_detectable
 from sdd_eval.statistics.seeds_and_images import SEEDS
+
+#: What goes before sentences about fewer seeds than a method can be judged by.
+FEW = (
+    f"With fewer than {SEEDS} seeds a side what follows says nothing of the method; 95 % intervals "
+    "in it are of the same networks on new images."
+)
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,21 @@ def _opening(without: Row, with_it: Row) -> str:
     return f"{with_it.group} against {without.group} ({with_it.comparison.title})"
 
 
-def _of_pair(columns: tuple[Column, ...], without: Row, with_it: Row) -> Iterator[str]:
-    """A sentence a column, where both sides were measured alike."""
+def _of_pair(columns: tuple[Column, ...], without: Row, with_it: Row) -> list[str]:
+    """A sentence a column, where both sides were measured alike; of few networks at the end."""
+    found: list[str] = []
+    few: list[str] = []
     for column, base, other in zip(columns, without.cells, with_it.cells, strict=True):
         if not (base.values and other.values):
             continue
         if _alike(base) != _alike(other):
-            yield (
+            found.append(
                 f"{column.title} was not measured alike on both sides "
                 "(images, data or protocol differ), so nothing is said of it."
             )
             continue
-        yield sentence(column, base, other)
+        (few if _are_few(base, other) else found).append(sentence(column, base, other))
+    return found + ([FEW, *few] if few else [])
 
 
 def _alike(cell: Cell) -> tuple[object, ...]:
@@ -70,7 +78,7 @@ def _alike(cell: Cell) -> tuple[object, ...]:
 
 def sentence(column: Column, base: Cell, other: Cell) -> str:
     """How one number changes with SD-Dropout, and whether that could be seed noise."""
-    if min(len(base.values), len(other.values)) < SEEDS:
+    if _are_few(base, other):
         return _of_networks(column, base, other)
     change = difference(base.values, other.values)
     unit = " %" if column.percent else ""
@@ -88,6 +96,11 @@ def sentence(column: Column, base: Cell, other: Cell) -> str:
         f"{text}, which is within seed noise; a difference of {_amount(column, smallest)} could "
         "have been detected (with a chance of 80 %)."
     )
+
+
+def _are_few(base: Cell, other: Cell) -> bool:
+    """Whether there are too few networks on a side to speak of the method."""
+    return min(len(base.values), len(other.values)) < SEEDS
 
 
 def _seeds(base: Cell, other: Cell) -> str:
@@ -120,19 +133,16 @@ def _of_networks(column: Column, base: Cell, other: Cell) -> str:
     count = len(base.values) + len(other.values)
     words = {2: "two", 3: "three", 4: "four"}.get(count, str(count))
     sides = " and ".join(
-        f"{shown(cell.spread, column.percent)}{unit}{_images(column, cell)} {which} SD-Dropout"
+        f"{shown(cell.spread, column.percent)}{unit}{_images(column, cell)} {which}"
         for cell, which in ((base, "without"), (other, "with"))
     )
-    return (
-        f"Between these {words} networks: {column.title} is {sides}; with fewer than {SEEDS} seeds "
-        "a side that says nothing of the method."
-    )
+    return f"Between these {words} networks: {column.title} is {sides} SD-Dropout."
 
 
 def _images(column: Column, cell: Cell) -> str:
-    """The interval of a single network's number over images, named as what it is."""
+    """The interval of a single network's number over images; `FEW` says what it is."""
     if len(cell.values) != 1 or math.isnan(cell.intervals[0][0]):
         return ""
     factor, digits = (100, 1) if column.percent else (1, 3)
     low, high = (f"{factor * end:.{digits}f}" for end in cell.intervals[0])
-    return f" [95 % interval, same networks, new images: {low} to {high}]"
+    return f" [{low} to {high}]"

@@ -1,0 +1,107 @@
+"""Put the report of a study beside this file as an example, with a picture for the README.
+
+Usage: python reports/examples/make_example.py STUDY NAME
+
+STUDY is a study's folder, as `reports/quickstart`, that `sdd-eval report` has written its page to.
+Its page and CSV files go to `reports/examples/NAME/`, a picture of its table and its reliability
+diagram to `NAME.png` there. Needs Chromium and `pip install '.[browser]'`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import html
+import io
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent
+#: Bytes of a page that mails well, of a table that a repository holds, of a README's picture.
+MOST_PAGE, MOST_TABLE, MOST_PICTURE = 2_000_000, 1_500_000, 300_000
+#: Folders of a study that are not copied: their links become plain words.
+LEFT_OUT = ("figures", "tables", "comparisons")
+#: A page so wide that no column of its table is cut off, and how many pixels one of its is.
+WIDTH, SCALE = 1200, 1
+COLOURS = 128
+#: What a path on somebody's machine begins with.
+PATH = re.compile(
+    r"(?:[A-Za-z]:\\|/(?:home|Users|root|tmp|mnt|work|media|data|opt|srv|var)/)[^\s<\"']*"
+)
+
+#: Of the page only its title, its table and the first reliability diagram.
+SHORTEN = """() => {
+  const kept = new Set([...document.querySelectorAll("header, #headline, #headline-table")]);
+  const title = [...document.querySelectorAll("figure h4")].find(h => /^reliability/.test(h.id));
+  if (title) kept.add(title.closest("figure"));
+  const inside = each => [...kept].some(one => one.contains(each) || each.contains(one));
+  for (const each of document.querySelectorAll("body *:not(script):not(style)"))
+    if (!each.closest("svg") && !inside(each)) each.style.display = "none";
+  for (const each of document.querySelectorAll("figure details")) each.style.display = "none";
+}"""
+
+
+def main(study: Path, name: str) -> None:
+    """Copy the study's files to the example and take its picture."""
+    folder = EXAMPLES / name
+    folder.mkdir(exist_ok=True)
+    page = without_links((study / "index.html").read_text(encoding="utf-8"), study)
+    checked("index.html", page.encode(), MOST_PAGE)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    for table in ("summary.csv", "results.csv"):
+        checked(table, (study / table).read_bytes(), MOST_TABLE)
+        shutil.copyfile(study / table, folder / table)
+    picture = picture_of(folder / "index.html")
+    checked(f"{name}.png", picture, MOST_PICTURE, text=False)
+    (EXAMPLES / f"{name}.png").write_bytes(picture)
+
+
+def without_links(page: str, study: Path) -> str:
+    """The page without links to files that are not copied, and without lists of nothing else."""
+    page = re.sub(r' <span class="files">For print.*?</span>', "", page, flags=re.DOTALL)
+    page = re.sub(r"Every number, each severity among them: .*?</p>", "</p>", page, flags=re.DOTALL)
+    page = re.sub(r" As a table for print: <a [^>]*>[^<]*</a>\.", "", page)
+    for link in re.findall(r'<a href="?([^"\s>]+)', page):
+        target = html.unescape(link)
+        if not target.startswith("#") and target not in ("results.csv", "summary.csv"):
+            sys.exit(f"the page of {study} links {target}, which is not in an example")
+    return page
+
+
+def checked(name: str, content: bytes, most: int, *, text: bool = True) -> None:
+    """End where a file is too large, or tells of the machine that it was made on."""
+    if len(content) > most:
+        sys.exit(f"{name} has {len(content):,} bytes; an example has at most {most:,}")
+    said = content.decode() if text else ""
+    names = {socket.gethostname(), getpass.getuser()} - {"root", "localhost"}
+    words = [each for each in names if re.search(rf"\b{re.escape(each)}\b", said)]
+    if found := [*PATH.findall(said), *words]:
+        sys.exit(f"{name} tells of a machine: {', '.join(dict.fromkeys(found))}")
+
+
+def picture_of(page: Path) -> bytes:
+    """A PNG of the page's title, its table and its reliability diagram, in a few colours."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        screen = {"width": WIDTH, "height": 600}
+        tab = browser.new_page(viewport=screen, device_scale_factor=SCALE, color_scheme="light")
+        tab.goto(page.resolve().as_uri())
+        tab.evaluate(SHORTEN)
+        shown = Image.open(io.BytesIO(tab.screenshot(full_page=True)))
+        browser.close()
+    few = shown.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    written = io.BytesIO()
+    few.save(written, format="PNG", optimize=True)
+    return written.getvalue()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2])

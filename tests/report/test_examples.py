@@ -1,0 +1,78 @@
+"""The reports that the repository shows are whole, small, and tell of no machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "reports/examples"
+FOLDERS = sorted(each.parent for each in EXAMPLES.glob("*/index.html"))
+#: An archive of the sources has the tests without the examples.
+needs_examples = pytest.mark.skipif(not FOLDERS, reason="the examples are in the repository only")
+
+
+@pytest.fixture(scope="module")
+def make_example() -> ModuleType:
+    """The script that makes them."""
+    spec = importlib.util.spec_from_file_location("make_example", EXAMPLES / "make_example.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@needs_examples
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
+def test_a_committed_example_keeps_the_rules_of_the_script(folder: Path, make_example: Any) -> None:
+    page = (folder / "index.html").read_bytes()
+    make_example.checked("index.html", page, make_example.MOST_PAGE)
+    for table in ("results.csv", "summary.csv"):
+        make_example.checked(table, (folder / table).read_bytes(), make_example.MOST_TABLE)
+    links = set(re.findall(r'<a href="?([^#"\s>][^"\s>]*)', page.decode()))
+    assert links == {"results.csv", "summary.csv"}
+    picture = EXAMPLES / f"{folder.name}.png"
+    assert picture.stat().st_size < make_example.MOST_PICTURE
+    readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"(reports/examples/{picture.name})](reports/examples/{folder.name}/index.html)" in readme
+    )
+
+
+@needs_examples
+def test_a_report_loses_its_links_to_what_is_not_copied(
+    tmp_path: Path, synthetic: ModuleType, make_example: Any
+) -> None:
+    from sdd_eval.cli import exit_code
+    from sdd_eval.report.write import write_report
+
+    runs = [make(net) for net in synthetic.pair(seeds=1) for make in synthetic.MAKERS.values()]
+    study = synthetic.write_study(tmp_path / "study", runs)
+    names = dict.fromkeys(run.checkpoint for run in runs)
+    assert exit_code(["compare", *names, "--study", "study", "--reports", str(tmp_path)]) == 0
+    page = write_report(study).read_text(encoding="utf-8")
+    assert 'href="figures/' in page
+    assert 'href="comparisons/' in page
+    short = make_example.without_links(page, study)
+    assert not re.search(r'href="?(figures|tables|comparisons)/', short)
+    assert short.count("<figure") == page.count("<figure")
+    with pytest.raises(SystemExit, match="elsewhere"):
+        make_example.without_links('<a href="elsewhere.pdf">', study)
+
+
+@needs_examples
+@pytest.mark.parametrize("path", ["/home/somebody/checkpoints", "/root/x", r"C:\Users\x"])
+def test_a_page_that_tells_of_a_machine_is_refused(path: str, make_example: Any) -> None:
+    with pytest.raises(SystemExit, match="tells of a machine"):
+        make_example.checked("index.html", f"<td>{path}</td>".encode(), 1000)
+
+
+@needs_examples
+def test_a_page_that_is_too_large_is_refused(make_example: Any) -> None:
+    with pytest.raises(SystemExit, match="at most 2"):
+        make_example.checked("index.html", b"abc", 2)
