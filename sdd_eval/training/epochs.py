@@ -51,16 +51,11 @@ def through_epochs(
         InputError: a weight is no longer finite; what was kept is the epoch before.
     """
     epochs = state.recipe.epochs
-    if state.objective is not None and state.optimiser is not None:
-        trained.load_state_dict(dict(state.objective))
-        optimiser.load_state_dict(dict(state.optimiser))
     progress.start(label, epochs * images)
     progress.advance(state.epoch * images)
-    if state.epoch == 0 and (before := probe(0)):
-        state = replace(state, history=({"epoch": 0, **before},))
-
+    state = _taken_up(state, trained, optimiser, probe)
     aside = any(weights.is_cuda for weights in trained.parameters())
-    with keeping(keep, aside=aside) as after_epoch:
+    with keeping(keep, aside=aside) as keep_aside:
         for epoch in range(state.epoch, epochs):
             started = time.perf_counter()
             losses = train_epoch(epoch)
@@ -68,17 +63,39 @@ def through_epochs(
             seconds = time.perf_counter() - started
             row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
             row |= {"seconds": seconds, **probe(epoch + 1)}
-            state = replace(
-                state,
-                epoch=epoch + 1,
-                seconds=state.seconds + seconds,
-                history=(*state.history, row),
-                objective=trained.state_dict(),
-                optimiser=optimiser.state_dict(),
-            )
-            after_epoch(state)
+            state = _after_epoch(state, trained, optimiser, row)
+            keep_aside(state)
             progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
     return state
+
+
+def _taken_up(
+    state: State[Kind], trained: nn.Module, optimiser: torch.optim.Optimizer, probe: Probe
+) -> State[Kind]:
+    """The state with its tensors loaded; before the first epoch, with what is measured there."""
+    if state.objective is not None and state.optimiser is not None:
+        trained.load_state_dict(dict(state.objective))
+        optimiser.load_state_dict(dict(state.optimiser))
+    if state.epoch == 0 and (before := probe(0)):
+        return replace(state, history=({"epoch": 0, **before},))
+    return state
+
+
+def _after_epoch(
+    state: State[Kind],
+    trained: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    row: Mapping[str, float],
+) -> State[Kind]:
+    """The state one epoch on, with the epoch's row of the history."""
+    return replace(
+        state,
+        epoch=state.epoch + 1,
+        seconds=state.seconds + row["seconds"],
+        history=(*state.history, row),
+        objective=trained.state_dict(),
+        optimiser=optimiser.state_dict(),
+    )
 
 
 def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
