@@ -31,10 +31,12 @@ CHILD = """
 import json, os, signal, sys
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.training import epochs, making, train
+from sdd_eval.training import epochs, loop, making, train
+from torch import distributed
 
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
 write, read, check = making.write_state, train.read_material, epochs._refuse_broken_weights
+rate = loop.learning_rate
 
 def killing_write(place, state):
     write(place, state)
@@ -51,7 +53,15 @@ def failing_check(objective, epoch):
         raise InputError("this process cannot go on")
     check(objective, epoch)
 
+def interrupting_rate(recipe, epoch):
+    if moment == "in epoch 2" and epoch == 1:
+        distributed.barrier()
+        distributed.destroy_process_group()  # for the next line's
+        raise KeyboardInterrupt
+    return rate(recipe, epoch)
+
 making.write_state, train.read_material = killing_write, failing_read
+loop.learning_rate = interrupting_rate
 epochs._refuse_broken_weights = failing_check
 sys.exit(max(exit_code(line) for line in lines))
 """
@@ -64,6 +74,7 @@ SHARED = (
 PLAIN = f"{SHARED} --name ce"
 #: 999 images in batches of 111, and one image by itself: the second process has none of it.
 WITH_TERM = f"{SHARED} --name term --sd-dropout 0.5 --batch-size 111"
+#: And every method that has another kind of batch, or further parts.
 OTHERS = {
     "cs_kd": f"{SHARED} --name cs_kd --method cs-kd --sd-dropout 0.1",
     "ddgsd": f"{SHARED} --name ddgsd --method ddgsd --mmd-weight 50 --sd-dropout 0.1",
@@ -110,8 +121,8 @@ def by_hand(processes, line, folder):
     return "".join(said)
 
 
-def alone(line, folder):
-    assert exit_code([*line.split(), "--checkpoints", str(folder)]) == 0
+def alone(line, folder, code=0):
+    assert exit_code([*line.split(), "--checkpoints", str(folder)]) == code
 
 
 def history(place):
@@ -149,25 +160,6 @@ def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_imag
     )
 
 
-@pytest.mark.slow
-def test_a_training_begun_by_one_process_goes_on_in_two(tmp_path, monkeypatch, capsys):
-    line = f"{WITH_TERM} --epochs 2"
-    write = making.write_state
-
-    def interrupting(place, state):
-        write(place, state)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(making, "write_state", interrupting)
-        assert exit_code([*line.split(), "--checkpoints", str(tmp_path / "two")]) == 130
-    assert torch.load(tmp_path / "two/term/state.pt", weights_only=True)["processes"] == (1,)
-    by_hand(2, line, tmp_path / "two")
-    alone(line, tmp_path / "one")
-    assert_equal(tmp_path / "one/term", tmp_path / "two/term")
-    assert card(tmp_path / "two/term").provenance["processes"] == [1, 2]
-
-
 def test_two_processes_find_the_losses_of_one_on_photographs_that_stream(tmp_path, write_imagenet):
     """12 photographs in batches of 5: three rows and two of each, and one of each at the end."""
     write_imagenet(tmp_path / "data", 18)
@@ -183,17 +175,40 @@ def test_two_processes_find_the_losses_of_one_on_photographs_that_stream(tmp_pat
 
 
 @pytest.mark.slow
-def test_two_processes_find_the_losses_of_one_with_every_kind_of_batch_and_part(tmp_path):
-    lines = [PLAIN, *OTHERS.values()]
-    done = torchrun(2, lines, tmp_path / "two")
+def test_two_one_and_two_processes_find_the_losses_of_one_with_every_kind_of_batch_and_part(
+    tmp_path, monkeypatch
+):
+    """The first epoch by two, the second by one, the third by two: each goes on from the other.
+
+    At a lower rate, or what rounding does to DDGSD's squared distance grows over three epochs.
+    """
+    every = {"ce": PLAIN, **OTHERS}
+    lines = {name: f"{line} --epochs 3 --lr 0.002" for name, line in every.items()}
+    folder = tmp_path / "both"
+    assert torchrun(2, list(lines.values()), folder, "in epoch 2").returncode == 1
+    write = making.write_state
+
+    def interrupting(place, state):
+        write(place, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "write_state", interrupting)
+        for name, line in lines.items():
+            alone(line, folder, code=130)
+            state = torch.load(folder / name / "state.pt", weights_only=True)
+            assert (state["epoch"], state["processes"]) == (2, (2, 1))
+    done = torchrun(2, list(lines.values()), folder)
     assert done.returncode == 0, done.stderr
-    for name, line in zip(["ce", *OTHERS], lines, strict=True):
+    for name, line in lines.items():
         alone(line, tmp_path / "one")
-        assert_equal(tmp_path / "one" / name, tmp_path / "two" / name)
+        assert_equal(tmp_path / "one" / name, folder / name)
+        assert len(history(folder / name)) == (4 if name == "r_drop" else 3)
+        assert card(folder / name).provenance["processes"] == [2, 1]
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_with_another_number_of_processes(tmp_path):
+def test_a_training_whose_processes_were_killed_goes_on_in_one(tmp_path):
     line = f"{WITH_TERM} --epochs 3"
     assert torchrun(2, [line], tmp_path / "two", "after epoch 1").returncode == 1
     state = torch.load(tmp_path / "two/term/state.pt", weights_only=True)
