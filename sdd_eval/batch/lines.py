@@ -32,10 +32,17 @@ def key_lines(text: str) -> dict[Way, int]:
 
 
 def line_of(way: Way, lines: dict[Way, int]) -> int:
-    """The line of a key, or of the nearest table or key above it that has one; else 1."""
+    """The line of a key, or of the nearest table or key above it that has one; else 1.
+
+    An array of tables has that of its first.
+
+    >>> line_of(("train",), {("seeds",): 1, ("train", 0): 2, ("train", 1): 5})
+    2
+    """
     for end in range(len(way), 0, -1):
-        if way[:end] in lines:
-            return lines[way[:end]]
+        for found in (way[:end], (*way[:end], 0)):
+            if found in lines:
+                return lines[found]
     return 1
 
 

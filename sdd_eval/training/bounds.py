@@ -44,5 +44,6 @@ def refuse_outside(values: Any, bounds: dict[str, Bound], where: str = "") -> No
     """
     for name, bound in bounds.items():
         value = getattr(values, name)
-        if not math.isfinite(value) or not bound.holds(value):
-            raise InputError(f"{where}{name} is {value}; it must be {bound.accepted}")
+        finite = "" if math.isfinite(value) else "finite and "
+        if finite or not bound.holds(value):
+            raise InputError(f"{where}{name} is {value}; it must be {finite}{bound.accepted}")
