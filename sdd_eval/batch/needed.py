@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sdd_eval.batch.asking import check_settings
+from sdd_eval.batch.asking import DETECTION, check_settings
 from sdd_eval.batch.study import Evaluation
 from sdd_eval.data import catalogue
 from sdd_eval.data.held_out import validation_name
@@ -14,10 +14,14 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.settings import settings_that_load
 
 
-def absent_set(name: str, root: Path) -> str:
-    """Why a data set cannot be loaded, as far as a quick look tells; empty where it can."""
+def absent_set(name: str, root: Path, *, objects: bool = False) -> str:
+    """Why a data set cannot be loaded, as far as a quick look tells; empty where it can.
+
+    With `objects`: why it cannot be loaded with boxes of objects in its images.
+    """
+    find = catalogue.set_of_objects if objects else catalogue.dataset
     try:
-        status = catalogue.dataset(name, root).status(root)
+        status = find(name, root).status(root)
     except InputError as error:
         return str(error)
     return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
@@ -25,10 +29,10 @@ def absent_set(name: str, root: Path) -> str:
 
 def absent_for(work: Evaluation, trained_on: str, root: Path) -> str:
     """Why an evaluation of a network that is not trained yet will find no images, if so."""
+    objects = work.evaluator == DETECTION
     try:
-        return next(
-            filter(None, (absent_set(n, root) for n in _needed(work, trained_on, root))), ""
-        )
+        absent = (absent_set(n, root, objects=objects) for n in _needed(work, trained_on, root))
+        return next(filter(None, absent), "")
     except InputError as error:  # no rendering of the test set is there
         return str(error)
 

@@ -81,7 +81,8 @@ def _training(
             if _is_of(read_record(folder / "card.json", Card), work, places):
                 return Planned(job, "there")
         return Planned(job, "blocked", note=f"{folder} holds another recipe")
-    absent = absent_set(work.recipe.dataset, places.data_root)
+    detector = isinstance(work, DetectorTraining)
+    absent = absent_set(work.recipe.dataset, places.data_root, objects=detector)
     if absent:
         return Planned(job, "blocked", note=absent)
     epochs = _epochs(folder / "history.csv")

@@ -101,8 +101,18 @@ def load_objects(name: str, root: Path | None = None, split: str = "test") -> De
         InputError: the name is unknown, or the set absent, broken or without objects.
     """
     root = data_root(root)
+    objects: DetectionSet = set_of_objects(name, root).load_objects(root, split)
+    return objects
+
+
+def set_of_objects(name: str, root: Path) -> Any:
+    """The data set of a name, which has boxes of objects; whether it is there is not looked at.
+
+    Raises:
+        InputError: the name is unknown, or the set has none.
+    """
     try:
-        found: Any = dataset(name, root)
+        found = dataset(name, root)
     except InputError as error:
         raise unknown_name("set with boxes of objects", name, _with_objects(root)) from error
     if not hasattr(found, "load_objects"):
@@ -110,8 +120,7 @@ def load_objects(name: str, root: Path | None = None, split: str = "test") -> De
             f"{found.name} has no boxes of objects: it is not laid out as COCO, with annotations/"
             f"instances_*.json. Sets that have them: {', '.join(_with_objects(root))}"
         )
-    objects: DetectionSet = found.load_objects(root, split)
-    return objects
+    return found
 
 
 def _with_objects(root: Path) -> list[str]:

@@ -251,6 +251,18 @@ def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file,
     assert "coco is not there" in said.splitlines()[-2]
 
 
+@pytest.mark.usefixtures("backbone")
+def test_images_without_boxes_are_told_before_any_training(study_file, capsys):
+    study_file(STUDY.replace('dataset = "shapes"', 'dataset = "digits"'))
+    said = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in said
+    assert "2 blocked" in said
+    study_file(STUDY + 'dataset = "digits"\n')
+    said = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in said
+    assert "1 missing, 1 blocked" in said
+
+
 def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
     backbone, here, study_file, capsys
 ):
