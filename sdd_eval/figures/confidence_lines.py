@@ -41,7 +41,8 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     rows = where(results, evaluator="calibration", bins=BINS if BINS in sizes else sizes[0])
     groups = group_names(where(rows, metric="bin_count"))
     style = looks(group_names(results), with_sd_dropout(results))
-    drawn = Figure(figsize=(room(1)[0], 2.9), layout="constrained")
+    width = room(1)[0]
+    drawn = Figure(figsize=(width, min(2.9, 0.7 * width)), layout="constrained")
     axes = drawn.subplots()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
     for group in groups:

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from sdd_eval import plugins
 from sdd_eval.figures.attack_curves import attack_curves
 from sdd_eval.figures.audit_curves import audit_curves
+from sdd_eval.figures.confidence_lines import confidence_lines
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences, differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
@@ -45,6 +46,8 @@ BUILT_IN = {
     "corruption_differences": corruption_differences,
     "attack_curves": attack_curves,
     "audit_curves": audit_curves,
+    "confidence_lines": confidence_lines,
+    "fgsm_bars": fgsm_bars,
 }
 WIDTHS = (SINGLE, DOUBLE)
 
@@ -214,6 +217,16 @@ def test_a_run_without_a_band_is_drawn_without_one(whole: tuple[Any, Any]) -> No
     assert drawn is not None
     (legend,) = drawn.legends
     assert len(legend.get_texts()) == 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_lines_of_confidence_leave_no_empty_strip_above_them(
+    width: float, laid_out: Callable[[str, float], Any]
+) -> None:
+    drawn = laid_out("confidence_lines", width)
+    (axes,) = drawn.axes
+    top = axes.get_window_extent().y1
+    assert drawn.bbox.height - top < 0.04 * drawn.bbox.height
 
 
 def test_bins_are_pooled_by_their_counts(synthetic: ModuleType) -> None:
