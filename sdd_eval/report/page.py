@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     import pandas
 
 
+#: Letters that turn the direction of the text behind them, also that of the page's own words: they
+#: are told by their numbers. Words of languages that are read from the right need none.
+_TURNING = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A figure at one of its widths; which is shown depends on the screen's."""
@@ -148,7 +153,7 @@ def page(
         flagged=flagged,
         by_origin=by_origin,
     )
-    return text
+    return text.translate(_TURNING)
 
 
 def _chapter(

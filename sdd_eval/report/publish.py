@@ -2,7 +2,8 @@
 
 All files are written aside and flushed to the disk first. Then a marker says that they are whole,
 and each is moved into place; where that fails, the old files are put back. A process that is
-killed in between leaves the marker, and the next command finishes the move.
+killed in between leaves the marker, and the next command finishes the move. Of two processes that
+write one report at once the second waits, so that it does not throw away what the first has aside.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sdd_eval import store
@@ -26,7 +28,12 @@ def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = 
     Raises:
         InputError: they cannot be written; then all files are as before.
     """
-    recover(folder)
+    with _alone(folder):
+        _recover(folder)
+        _publish(folder, files, obsolete)
+
+
+def _publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str]) -> None:
     aside = folder / ASIDE
     try:
         for name, content in files.items():
@@ -41,7 +48,21 @@ def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = 
 
 
 def recover(folder: Path) -> None:
-    """Finish what a killed process had begun to move, or throw away what it had not."""
+    """Finish what a killed process had begun to move, or throw away what it had not.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with _alone(folder):
+        _recover(folder)
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """While no other process writes the folder's report; waits for one that does."""
+    return store.locked(folder / "report", "writing", wait=True)
+
+
+def _recover(folder: Path) -> None:
     aside = folder / ASIDE
     if (aside / WHOLE).exists():
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
 import hashlib
 import html.parser
@@ -10,6 +11,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import xml.etree.ElementTree
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -185,16 +188,41 @@ def assert_bytes_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hostile_names_come_out_as_text(synthetic: ModuleType, tmp_path: Path) -> None:
-    nasty = "<script>alert('x')</script>\n\"quoted\" $\\frac$ \u202eabc =cmd()"
+    nasty = "=cmd()<script>alert('x')</script>\n\"quoted\", $\\frac$ \u202eabc" + 300 * "n"
     net = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="plain")
     runs = [make(net) for make in synthetic.MAKERS.values()]
     found = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
     runs.append(synthetic.run_of(net, "stranger", found, command=nasty, data={nasty: {}}))
-    page = write_report(synthetic.write_study(tmp_path / "a <b> & 'c'", runs)).read_text()
+    study = synthetic.write_study(tmp_path / "=a <b> & 'c'", runs)
+    page = write_report(study).read_text()
+    assert "\u202e" not in page, "it would turn the words behind the name, too"
+    assert "[U+202E]abc" in page
+    for table in ("results.csv", "summary.csv"):
+        head, *rows = csv.reader((study / table).read_text().splitlines(keepends=True))
+        assert {len(row) for row in rows} == {len(head)}
+        assert rows[0][0] == "'=a <b> & 'c'"
+        texts = [cell for row in (head, *rows) for cell in row if not _is_number(cell)]
+        assert not [text for text in texts if text.startswith(("=", "+", "-", "@"))]
+        assert any(text.startswith("'=cmd()<script>") for text in texts)
+    assert (
+        r"\textquotedbl{}quoted\textquotedbl{}, \$\textbackslash{}frac\$ ?abc"
+        in (study / "tables" / "headline.tex").read_text()
+    )
+    for path in (study / "figures").glob("*.svg"):
+        parsed = xml.etree.ElementTree.parse(path)
+        assert not [each.tag for each in parsed.iter() if "script" in str(each.tag)]
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
     assert "could not be drawn" not in page
     assert len([t for t, _ in Elements(page).tags if t == "script"]) == 1
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def test_a_strangers_evaluator_has_a_section_rows_and_protocol(
@@ -365,6 +393,37 @@ def test_a_process_killed_while_it_moves_files_is_finished_by_the_next(
     assert (folder / "b/c.txt").read_bytes() == b"old"
     recover(folder)
     assert contents(folder) == {"a.txt": b"new", "b/c.txt": b"new"}
+
+
+def test_of_two_reports_at_once_neither_throws_away_the_others_files(tmp_path: Path) -> None:
+    """The first stops in the midst of writing aside; the second, meanwhile, must not clear up."""
+    folder = tmp_path / "study"
+    publish(folder, {"a.txt": b"old", "b.txt": b"old"})
+    code = (
+        "import pathlib, sys\n"
+        "from sdd_eval.report import publish\n"
+        "real = publish._write\n"
+        "def slow(path, content):\n"
+        "    real(path, content)\n"
+        "    if path.name == 'a.txt':\n"
+        "        print('half', flush=True)\n"
+        "        sys.stdin.readline()\n"
+        "publish._write = slow\n"
+        "publish.publish(pathlib.Path(sys.argv[1]), {'a.txt': b'new', 'b.txt': b'new'})\n"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "half\n"
+        second = threading.Thread(target=recover, args=(folder,))
+        second.start()
+        second.join(timeout=0.5)
+        assert second.is_alive(), "it waits for the first"
+        assert contents(folder)[".report/new/a.txt"] == b"new"
+        first.communicate("go on\n")
+        second.join()
+    assert first.returncode == 0
+    assert contents(folder) == {"a.txt": b"new", "b.txt": b"new"}
 
 
 def test_figures_that_did_not_change_are_not_drawn_again(
