@@ -37,7 +37,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of three methods with all evaluators, one name hostile, one number missing."""
+    """The page of three methods with all evaluators, two compared, one hostile, one gap."""
+    from sdd_eval.comparison.compare import compare
     from sdd_eval.report import drawing
     from sdd_eval.report.write import write_report
 
@@ -47,6 +48,7 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
     runs = [make(net) for net in nets[:-1] for make in synthetic.MAKERS.values()]
     runs.append(synthetic.accuracy_run(nets[-1]))
     study = synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs)
+    compare(study, [net.checkpoint for net in nets[:-1]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "KINDS", ("svg",))  # what the page shows
         return write_report(study)
