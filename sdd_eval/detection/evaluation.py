@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import platform
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,7 +22,7 @@ from sdd_eval.detection.recipe import told_recipe
 from sdd_eval.detection.scoring import require_pycocotools
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.checkpoint import Outcome
-from sdd_eval.evaluation.machine import device_and_threads, versions
+from sdd_eval.evaluation.machine import device_and_threads, machine, versions
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import DETECTOR, Card, Run, encode
@@ -124,7 +123,7 @@ def _run(asked: Asked, progress: Progress) -> Run:
         provenance={
             **_told(card, data),
             "versions": versions(),
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": machine(),
             **device_and_threads(request.device),
             "batch_size": request.batch_size,
             "seed": request.seed,

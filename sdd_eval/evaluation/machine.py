@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 #: Whose versions a run records.
@@ -19,6 +23,27 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+@functools.cache
+def machine() -> str:
+    """The system, its processor by name where it is known, and how many cores it has.
+
+    >>> machine().split()[0] == platform.system()
+    True
+    """
+    parts = [f"{platform.system()} {platform.machine()}", _processor()]
+    return ", ".join([*filter(None, parts), f"{os.cpu_count()} cores"])
+
+
+def _processor() -> str:
+    """The processor's name: Linux tells it in a file, other systems by a call."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor()
 
 
 def device_and_threads(device: str) -> dict[str, Any]:

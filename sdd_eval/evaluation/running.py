@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from sdd_eval.data.held_out import PartImages
 from sdd_eval.data.images import ImageSet
 from sdd_eval.evaluation.folded import FoldedNetwork, folded, in_provenance, networks_of
 from sdd_eval.evaluation.inputs import Inputs
-from sdd_eval.evaluation.machine import device_and_threads, versions
+from sdd_eval.evaluation.machine import device_and_threads, machine, versions
 from sdd_eval.evaluation.outputs import Outputs, network_parts
 from sdd_eval.evaluation.pieces import Pieces
 from sdd_eval.evaluation.request import Request
@@ -84,7 +83,7 @@ def run(
             **({"recalled": list(subject.memory.recalled)} if subject.memory else {}),
             "scored_against": inputs.scored_against,
             "versions": versions(),
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": machine(),
             **device_and_threads(subject.device),
             "tf32": request.tf32,
             "batch_size": subject.batch_size,
