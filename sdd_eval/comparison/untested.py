@@ -25,6 +25,11 @@ REASONS = {
     "corruption_error": _RATIO,
     "relative_corruption_error": _RATIO,
 }
+#: Why no part is made of an evaluator's runs.
+_WHOLE = {
+    "detection": "mAP ranks what was found in all images together, so that none has a part of it; "
+    "two or more seeds on both sides are tested over seeds",
+}
 #: Numbers whose protocol tells also what was found of the network.
 OWN_PROTOCOL = ("audit_flag", "audit_worst_case_both_right")
 _BEST = "each network's best cell was chosen on these very outliers"
@@ -33,7 +38,8 @@ _BEST = "each network's best cell was chosen on these very outliers"
 def why_untested(run: Run, number: Measurement) -> str:
     """Why there is no test of a number that no part of a run has."""
     if kind_of_run(run) not in MAKERS:
-        return f"no test: how images add up to numbers of {run.evaluator} is not known here"
+        unknown = f"how images add up to numbers of {run.evaluator} is not known here"
+        return f"no test: {_WHOLE.get(run.evaluator, unknown)}"
     if number.at.get("grid") == "best":
         return f"no test: {_BEST}"
     metric = number.metric
