@@ -154,7 +154,7 @@ def _panel(
         color=look.colour,
         edgecolor=INK,
         linewidth=0.5,
-        label="share of images",
+        label=f"{plain(group)}, share of images",
     )
     lower.fmt_ydata = lambda value: f"{100 * value:.1f} %"
     lower.set(xlabel="Confidence", ylim=(0, 1))

@@ -9,6 +9,8 @@ from sdd_eval.corruptions import NINETEEN
 from sdd_eval.statistics.seeds import Spread, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import pandas
     from numpy.typing import NDArray
@@ -74,12 +76,18 @@ def baselines(results: pandas.DataFrame) -> dict[str, str]:
     plain = {}
     for row in first.to_dict("records"):
         if row["sd_dropout"] == 0:
-            plain[row["method"], row.get("setting") or ""] = row["group"]
+            plain[row["method"], _setting(row)] = row["group"]
     found = {}
     for row in first.to_dict("records"):
-        if row["sd_dropout"] > 0 and (row["method"], row.get("setting") or "") in plain:
-            found[row["group"]] = plain[row["method"], row.get("setting") or ""]
+        if row["sd_dropout"] > 0 and (row["method"], _setting(row)) in plain:
+            found[row["group"]] = plain[row["method"], _setting(row)]
     return found
+
+
+def _setting(row: Mapping[Any, Any]) -> str:
+    """What sets a group apart besides its method; a table read from CSV has NaN for nothing."""
+    value = row.get("setting")
+    return value if isinstance(value, str) else ""
 
 
 def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, Spread]:

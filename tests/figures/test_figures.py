@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import itertools
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
@@ -33,6 +35,7 @@ from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style, looks
 from sdd_eval.figures.values import values_of
+from sdd_eval.report.csvfile import to_csv
 
 BUILT_IN = {
     "reliability": reliability,
@@ -589,6 +592,17 @@ def test_every_figure_tells_its_values_inside_of_itself(name: str, whole: tuple[
         assert re.search(r"\d", value.text)
 
 
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_table_read_from_results_csv_makes_the_same_figure(
+    name: str, whole: tuple[Any, Any], laid_out: Callable[[str, float], Any]
+) -> None:
+    results, arrays = whole
+    read = pandas.read_csv(io.StringIO(to_csv(results)), low_memory=False)
+    drawn = at_width(name, DOUBLE, (read, arrays))
+    drawn.draw_without_rendering()
+    assert values_of(drawn) == values_of(laid_out(name, DOUBLE))
+
+
 def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
     results, arrays = whole
     fog = where(results, group="CE", corruption="fog", severity=None)["value"]
@@ -610,7 +624,10 @@ def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
         text.startswith(f"Pixel space, CE, ε 0.05: {100 * attacked:.1f} %") for text in told(curve)
     )
     counts = where(results, group="CE", metric="bin_count", bin=10)["value"].sum()
-    assert any(text.endswith(f", {counts:,.0f} images") for text in told(reliability(results)))
+    bins = told(reliability(results))
+    assert any(text.endswith(f", {counts:,.0f} images") for text in bins)
+    for group in ("CE", "CE + SD-Dropout λ 0.1"):
+        assert any(text.startswith(f"{group}, share of images, Confidence 0.95: ") for text in bins)
     hist = told(score_histograms(results, arrays))
     assert any("test images" in text and "outliers" in text for text in hist)
 
