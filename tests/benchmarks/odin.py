@@ -32,5 +32,6 @@ def main(pairs: int, images: int, archs: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    counts, archs = sys.argv[1:3], tuple(sys.argv[3:])
-    main(*map(int, counts or ("9", "64")), archs or ARCHS)
+    given = [int(each) for each in sys.argv[1:3]]
+    pairs, images = given + [9, 64][len(given) :]
+    main(pairs, images, tuple(sys.argv[3:]) or ARCHS)
