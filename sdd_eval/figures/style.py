@@ -164,7 +164,7 @@ def _use(style: Path) -> None:
         raise InputError(f"--style {style} is not a file; give a matplotlib style file")
     try:
         matplotlib.rcParams.update(
-            matplotlib.rc_params_from_file(style, use_default_template=False)
+            matplotlib.rc_params_from_file(style, fail_on_error=True, use_default_template=False)
         )
     except Exception as error:  # matplotlib raises several kinds
         raise InputError(f"--style {style} is not a matplotlib style file: {error}") from error

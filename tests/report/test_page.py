@@ -489,6 +489,9 @@ def test_a_style_file_changes_the_figures_and_a_wrong_one_is_named(
     assert (study / "figures" / "reliability.svg").read_bytes() != before
     with pytest.raises(InputError, match=r"nothing\.mplstyle is not a file"):
         write_report(study, style=tmp_path / "nothing.mplstyle")
+    style.write_text("font.size: big\n")
+    with pytest.raises(InputError, match=r"big\.mplstyle is not a matplotlib style file: .*big"):
+        write_report(study, style=style)
 
 
 def test_progress_is_told_to_the_end(synthetic: ModuleType, tmp_path: Path) -> None:
