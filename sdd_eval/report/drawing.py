@@ -123,6 +123,7 @@ _ORDER = (
     "score_histograms",
     "roc_curves",
     "pr_curves",
+    "detector_auroc",
 )
 
 

@@ -1,0 +1,96 @@
+"""What the figure of all detectors shows: who, against what, with which whiskers."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+from sdd_eval import plugins
+from sdd_eval.figures.detector_auroc import detector_auroc, lines_of
+from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
+from sdd_eval.figures.values import values_of
+from sdd_eval.records import Measurement
+
+SETS = ("textures", "scenes", "average")
+PLACES: tuple[dict[str, Any], ...] = (
+    {"detector": "msp"},
+    {"detector": "knn", "k": 50},
+    {"detector": "knn", "k": 200},
+)
+
+
+def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] = PLACES) -> Any:
+    """Runs of two methods: the AUROC is .6, .01 more a place and .02 more a seed."""
+    runs = []
+    for network in synthetic.pair(seeds=seeds):
+        found = []
+        for index, place in enumerate(places):
+            for outliers in SETS:
+                value = 0.6 + 0.01 * index + 0.02 * network.recipe.seed
+                at = {**place, "outliers": outliers}
+                found.append(
+                    Measurement("auroc", value, "fraction", at, "AUROC", value - 0.03, value + 0.01)
+                )
+        runs.append(synthetic.run_of(network, "ood", found))
+    return synthetic.table(runs)
+
+
+def marks(axes: Any) -> list[tuple[float, float, float]]:
+    """Of each mark in a panel its value and the ends of its whisker."""
+    found = []
+    for bars in axes.containers:
+        assert isinstance(bars, ErrorbarContainer)
+        (segment,) = bars.lines[2][0].get_segments()
+        found.append((bars.lines[0].get_xdata()[0], segment[0][0], segment[1][0]))
+    return found
+
+
+@pytest.mark.parametrize("width", [SINGLE, DOUBLE])
+def test_a_panel_a_set_and_a_line_a_detector_and_setting(
+    synthetic: ModuleType, width: float
+) -> None:
+    assert plugins.load("figures", "detector_auroc") is detector_auroc
+    with house_style(width=width):
+        drawn = detector_auroc(*table(synthetic, 1))
+    assert drawn is not None
+    assert drawn.get_figwidth() == width
+    panels = [axes for axes in drawn.axes if axes.axison]
+    assert [axes.get_title() for axes in panels] == list(SETS)
+    assert [each.get_text() for each in panels[0].get_yticklabels()] == [
+        "msp",
+        "knn k 50",
+        "knn k 200",
+    ]
+    assert panels[0].get_ylim()[0] > panels[0].get_ylim()[1], "the first detector is on top"
+    assert [len(axes.containers) for axes in panels] == [2 * 3] * 3
+
+
+def test_one_network_has_its_interval_and_seeds_have_their_deviation(
+    synthetic: ModuleType,
+) -> None:
+    one, three = (detector_auroc(*table(synthetic, seeds)) for seeds in (1, 3))
+    assert one is not None
+    assert three is not None
+    assert marks(one.axes[0])[0] == pytest.approx((0.6, 0.57, 0.61))
+    assert marks(three.axes[0])[0] == pytest.approx((0.62, 0.60, 0.64))
+
+
+def test_a_mark_says_its_group_detector_and_value(synthetic: ModuleType) -> None:
+    drawn = detector_auroc(*table(synthetic, 1))
+    assert drawn is not None
+    drawn.draw_without_rendering()
+    words = [value.text for value in values_of(drawn)]
+    assert any("CE, knn k 200: 0.620 [0.590, 0.630]" in each for each in words), words
+
+
+def test_of_a_grid_of_settings_the_first_three_are_drawn(synthetic: ModuleType) -> None:
+    grid = tuple({"detector": "odin", "epsilon": 0.001 * n} for n in range(5))
+    results, _ = table(synthetic, 1, (*PLACES, *grid))
+    assert [line[0] for line in lines_of(results)] == ["msp", "knn", "knn", "odin", "odin", "odin"]
+
+
+def test_what_has_no_other_detectors_has_no_such_figure(synthetic: ModuleType) -> None:
+    assert detector_auroc(*synthetic.table(synthetic.whole(seeds=1))) is None
