@@ -23,6 +23,7 @@ from sdd_eval.figures.confidence_lines import confidence_lines
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences, differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
+from sdd_eval.figures.detector_auroc import detector_auroc
 from sdd_eval.figures.fgsm_bars import fgsm_bars
 from sdd_eval.figures.fgsm_curve import fgsm_curve
 from sdd_eval.figures.outlier_curves import PLACES, mean_curve
@@ -46,6 +47,7 @@ BUILT_IN = {
     "roc_curves": roc_curves,
     "pr_curves": pr_curves,
     "risk_coverage": risk_coverage,
+    "detector_auroc": detector_auroc,
     "corruption_differences": corruption_differences,
     "attack_curves": attack_curves,
     "audit_curves": audit_curves,

@@ -247,6 +247,21 @@ def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
     return run_of(net, "odin", found, data=data, arrays=arrays, settings={"temperature": 1000.0})
 
 
+def ood_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
+    random, found = net.random, []
+    detectors: tuple[dict[str, Any], ...] = (
+        {"detector": "msp"}, {"detector": "knn", "k": 50}, {"detector": "knn", "k": 200},
+    )  # fmt: skip
+    for index, detector in enumerate(detectors):
+        for name in (*outliers, "average"):
+            value = 0.8 + 0.03 * index + net.gain + random.normal(0, 0.004)
+            at = {**detector, "outliers": name}
+            found.append(Measurement("auroc", value, "fraction", at, "higher is inside, auroc"))
+    made = {"origin": "made here", "images": 300}
+    data = {"digits": DIGITS, **{name: made for name in outliers}}
+    return run_of(net, "ood", found, data=data)
+
+
 def selective_run(net: Network) -> Run:
     random = net.random
     correct = random.random(360) < 0.9 + net.gain
@@ -299,6 +314,7 @@ MAKERS: dict[str, Callable[[Network], Run]] = {
     "fgsm": fgsm_run,
     "corruption": corruption_run,
     "odin": odin_run,
+    "ood": ood_run,
     "selective": selective_run,
     "attack": attack_run,
     "audit": audit_run,

@@ -20,7 +20,7 @@ def test_columns_are_the_documented_ones_then_axes_then_others_by_name(
     synthetic: ModuleType,
 ) -> None:
     results, _ = synthetic.table(synthetic.whole(seeds=1))
-    others = ["attack", "bin", "constants", "flag", "gradient", "norm", "restarts", "steps"]
+    others = ["attack", "bin", "constants", "flag", "gradient", "k", "norm", "restarts", "steps"]
     assert list(results.columns) == [*COLUMNS, *AXES, *others]
 
 
