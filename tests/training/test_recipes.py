@@ -101,7 +101,7 @@ def test_a_recipe_has_all_settings_of_its_method_written_out():
             "dml",
             "kd_temperature",
             float("nan"),
-            "method dml: kd_temperature is nan; it must be above 0",
+            "method dml: kd_temperature is nan; it must be finite and above 0",
         ),
         ("dropout", "variant", "dagger", "is 'dagger', not one of standard, equal_steps"),
         ("byot", "kd_weigth", 1.0, "'kd_weigth'; did you mean 'kd_weight'?"),
