@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
+from sdd_eval.figures.outlier_curves import SOME
 from sdd_eval.figures.outlier_scores import outlier_sets
 from sdd_eval.figures.rows import group_names, where, with_sd_dropout
 from sdd_eval.figures.values import tell
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
 
 #: What sets the lines of one detector apart, and how it is written.
 SETTINGS = {"k": "k", "temperature": "T", "epsilon": "ε"}
-#: Of a detector with more settings, as ODIN in a grid, only the first so many are drawn.
-MOST = 3
+#: Of a detector with more settings, as ODIN in a grid, only the first so many are drawn; of more
+#: sets of outliers only the means over sets, as each panel has a mark a detector and group.
+MOST, MOST_SETS = 3, 4
 
 #: A line: the detector, and the values of `SETTINGS`, None where it has none.
 Line = tuple[Any, ...]
@@ -33,21 +37,21 @@ Line = tuple[Any, ...]
     caption="Area under the ROC curve of each detector against each set of outliers; at the dotted "
     "line it guesses. Marks are means over seeds with one standard deviation, or one network's "
     "with its 95 % interval (same network, new images). Of a detector with more than three "
-    "settings the first three are drawn.",
+    "settings the first three are drawn, of more than four sets of outliers the means over sets.",
     evaluator="ood",
     metrics=("auroc",),
 )
 def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """A panel a set of outliers, a line a detector, a mark a group."""
+    """A panel a set of outliers, a line a detector, a mark a group; None of more than six."""
     from matplotlib.figure import Figure
 
     from sdd_eval.figures.style import PAGE, looks, plain, room
 
     rows = where(results, evaluator="ood", metric="auroc", grid=None)
     rows = rows[rows["outliers"].notna()]
-    if rows.empty:
+    sets, lines, groups = sets_of(rows), lines_of(rows), group_names(rows)
+    if not 0 < len(groups) <= SOME:  # the marks of more cannot be told apart on a line
         return None
-    sets, lines, groups = outlier_sets(rows), lines_of(rows), group_names(rows)
     style = looks(group_names(results), with_sd_dropout(results))
     width, columns, down = room(len(sets), narrow=2)
     height = (0.16 + 0.05 * (len(groups) - 1)) * len(lines) + 0.5
@@ -66,6 +70,13 @@ def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> F
     drawn.supxlabel("AUROC", fontsize=8)
     legend(drawn, [_handle(style[g]) for g in groups], [plain(g) for g in groups], "upper")
     return drawn
+
+
+def sets_of(rows: pandas.DataFrame) -> list[str]:
+    """The sets of outliers that have a panel: all of few, else their averages if there are any."""
+    sets = outlier_sets(rows)
+    means = [name for name in sets if name.startswith("average")]
+    return sets if len(sets) <= MOST_SETS else (means or sets)[:MOST_SETS]
 
 
 def lines_of(rows: pandas.DataFrame) -> list[Line]:
@@ -101,40 +112,61 @@ def _panel(
 
     axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
     groups = group_names(rows)
-    axis_names = [name for name in SETTINGS if name in rows]
     for index, group in enumerate(groups):
         shift = (index - (len(groups) - 1) / 2) * 0.7 / len(groups)
-        for place, line in enumerate(lines):
-            values = dict(zip(["detector", *axis_names], line, strict=True))
-            own = where(rows, group=group, **values)
-            if not own.empty:
-                told = f"{plain(group)}, {names[place]}"
-                _mark(axes, own, place + shift, style[group], told)
+        found = {place: mark_of(own) for place, own in _by_line(where(rows, group=group), lines)}
+        told = [f"{plain(group)}, {names[place]}: {mark.words}" for place, mark in found.items()]
+        _draw(axes, [place + shift for place in found], [*found.values()], style[group], told)
     axes.margins(x=0.08)
 
 
-def _mark(axes: Axes, rows: pandas.DataFrame, place: float, look: Look, told: str) -> None:
-    """A mark, with the deviation over seeds or one network's interval."""
+def _by_line(rows: pandas.DataFrame, lines: list[Line]) -> Iterator[tuple[int, pandas.DataFrame]]:
+    """The rows of each line that has some, by its place."""
+    axes = ["detector", *(name for name in SETTINGS if name in rows)]
+    for place, line in enumerate(lines):
+        own = where(rows, **dict(zip(axes, line, strict=True)))
+        if not own.empty:
+            yield place, own
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value with the ends of its whisker, NaN where they are not known, and in words."""
+
+    value: float
+    low: float
+    high: float
+    words: str
+
+
+def mark_of(rows: pandas.DataFrame) -> Mark:
+    """The mean of one group with the deviation over seeds, or one network's with its interval."""
     value = spread(rows["value"])
     if value.n > 1:
-        low, high, kind = value.mean - value.std, value.mean + value.std, f"± {value.std:.3f}"
-    else:
-        low, high = (float(rows[end].iloc[0]) for end in ("low", "high"))
-        kind = f"[{low:.3f}, {high:.3f}]"
-    known = not (math.isnan(low) or math.isnan(high))
+        ends = (value.mean - value.std, value.mean + value.std)
+        return Mark(value.mean, *ends, f"{value.mean:.3f} ± {value.std:.3f}")
+    low, high = (float(rows[end].iloc[0]) for end in ("low", "high"))
+    interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    return Mark(value.mean, low, high, f"{value.mean:.3f}{interval}")
+
+
+def _draw(axes: Axes, places: list[float], marks: list[Mark], look: Look, told: list[str]) -> None:
+    """All marks of a group in a panel at once: artists of their own are long in a page's SVG."""
+    if not marks:
+        return
+    ends = [(each.value - each.low, each.high - each.value) for each in marks]
+    whiskers = [(0.0, 0.0) if math.isnan(sum(end)) else end for end in ends]
     bars = axes.errorbar(
-        [value.mean],
-        [place],
-        xerr=[[value.mean - low], [high - value.mean]] if known else None,
+        [each.value for each in marks],
+        places,
+        xerr=list(zip(*whiskers, strict=True)),
         color=look.colour,
         marker=look.marker,
         linestyle="none",
         elinewidth=0.9,
         markersize=3.5,
-        label=f"_{told}",
     )
-    words = f"{told}: {value.mean:.3f}{f' {kind}' if known else ''}"
-    tell(bars.lines[0], lambda _: words)
+    tell(bars.lines[0], told.__getitem__)
 
 
 def _handle(look: Look) -> Any:

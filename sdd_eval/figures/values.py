@@ -101,8 +101,8 @@ def _told(axes: Axes) -> Iterator[tuple[str, Box]]:
 def _line(axes: Axes, line: Any, series: str, spread: Spread) -> Iterator[tuple[str, Box]]:
     """What a line tells: by itself, by its points, or nothing where it has no label."""
     if "format_cursor_data" in vars(line):
-        x, y = line.get_xydata()[0].tolist()
-        yield line.format_cursor_data(None).replace(r"\$", "$"), (x, y, x, y)
+        for index, (x, y) in enumerate(line.get_xydata().tolist()):
+            yield line.format_cursor_data(index).replace(r"\$", "$"), (x, y, x, y)
     elif not series.startswith("_"):
         yield from _points(axes, line, series, spread)
 

@@ -43,8 +43,10 @@ def marks(axes: Any) -> list[tuple[float, float, float]]:
     found = []
     for bars in axes.containers:
         assert isinstance(bars, ErrorbarContainer)
-        (segment,) = bars.lines[2][0].get_segments()
-        found.append((bars.lines[0].get_xdata()[0], segment[0][0], segment[1][0]))
+        for value, segment in zip(
+            bars.lines[0].get_xdata(), bars.lines[2][0].get_segments(), strict=True
+        ):
+            found.append((value, segment[0][0], segment[1][0]))
     return found
 
 
@@ -65,7 +67,7 @@ def test_a_panel_a_set_and_a_line_a_detector_and_setting(
         "knn k 200",
     ]
     assert panels[0].get_ylim()[0] > panels[0].get_ylim()[1], "the first detector is on top"
-    assert [len(axes.containers) for axes in panels] == [2 * 3] * 3
+    assert [len(marks(axes)) for axes in panels] == [2 * 3] * 3
 
 
 def test_one_network_has_its_interval_and_seeds_have_their_deviation(
@@ -90,6 +92,25 @@ def test_of_a_grid_of_settings_the_first_three_are_drawn(synthetic: ModuleType) 
     grid = tuple({"detector": "odin", "epsilon": 0.001 * n} for n in range(5))
     results, _ = table(synthetic, 1, (*PLACES, *grid))
     assert [line[0] for line in lines_of(results)] == ["msp", "knn", "knn", "odin", "odin", "odin"]
+
+
+def test_of_many_sets_the_means_over_them_are_drawn(synthetic: ModuleType) -> None:
+    import pandas
+
+    results, _ = table(synthetic, 1)
+    more = [results.assign(outliers=name) for name in ("lsun", "isun", "average:near")]
+    drawn = detector_auroc(pandas.concat([results, *more]))
+    assert drawn is not None
+    assert [axes.get_title() for axes in drawn.axes if axes.axison] == ["average", "average:near"]
+
+
+def test_more_groups_than_a_line_has_room_for_are_left_to_the_table(
+    synthetic: ModuleType,
+) -> None:
+    nets = [synthetic.network(weight / 10, 0) for weight in range(7)]
+    six, seven = (synthetic.table([synthetic.ood_run(net) for net in nets[:n]]) for n in (6, 7))
+    assert detector_auroc(*six) is not None
+    assert detector_auroc(*seven) is None
 
 
 def test_what_has_no_other_detectors_has_no_such_figure(synthetic: ModuleType) -> None:
