@@ -28,7 +28,7 @@ SETTINGS = {"k": "k", "temperature": "T", "epsilon": "ε"}
 #: sets of outliers only the means over sets, as each panel has a mark a detector and group.
 MOST, MOST_SETS = 3, 4
 
-#: A line: the detector, and the values of `SETTINGS`, None where it has none.
+#: A line: the detector, and the values of all `SETTINGS`, None where it has none.
 Line = tuple[Any, ...]
 
 
@@ -36,8 +36,9 @@ Line = tuple[Any, ...]
     "AUROC of each detector",
     caption="Area under the ROC curve of each detector against each set of outliers; at the dotted "
     "line it guesses. Marks are means over seeds with one standard deviation, or one network's "
-    "with its 95 % interval (same network, new images). Of a detector with more than three "
-    "settings the first three are drawn, of more than four sets of outliers the means over sets.",
+    "with its interval (same network, new images; 95 % unless --level says else). Of a detector "
+    "with more than three settings the first three are drawn, of more than four sets of outliers "
+    "the means over sets.",
     evaluator="ood",
     metrics=("auroc",),
 )
@@ -55,7 +56,7 @@ def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> F
     style = looks(group_names(results), with_sd_dropout(results))
     width, columns, down = room(len(sets), narrow=2)
     height = (0.16 + 0.05 * (len(groups) - 1)) * len(lines) + 0.5
-    drawn = Figure(figsize=(width, min(height * down + 0.2, PAGE - 1.0)), layout="constrained")
+    drawn = Figure(figsize=(width, min(height * down + 0.2, PAGE - 1.2)), layout="constrained")
     grid = drawn.subplots(down, columns, squeeze=False, sharex=True, sharey=True)
     names = [plain(_name(line, lines), 18) for line in lines]
     grid[0, 0].set_yticks(range(len(lines)), names)
@@ -81,9 +82,9 @@ def sets_of(rows: pandas.DataFrame) -> list[str]:
 
 def lines_of(rows: pandas.DataFrame) -> list[Line]:
     """The detectors with their settings, in the order of the runs."""
-    names = [name for name in SETTINGS if name in rows]
     found: dict[Any, list[Line]] = {}
-    for place in rows[["detector", *names]].drop_duplicates().itertuples(index=False, name=None):
+    places = rows.reindex(columns=["detector", *SETTINGS]).drop_duplicates()
+    for place in places.itertuples(index=False, name=None):
         line = (place[0], *(None if value != value else value for value in place[1:]))
         if line not in found.setdefault(place[0], []):
             found[place[0]].append(line)
@@ -94,8 +95,8 @@ def _name(line: Line, lines: list[Line]) -> str:
     """The detector, and where it has several lines what sets this one apart."""
     like = [each for each in lines if each[0] == line[0]]
     words = [str(line[0]).replace("_", " ")]
-    for index, sign in enumerate(list(SETTINGS.values())[: len(line) - 1], start=1):
-        if len({each[index] for each in like}) > 1:
+    for index, sign in enumerate(SETTINGS.values(), start=1):
+        if line[index] is not None and len({each[index] for each in like}) > 1:
             words.append(f"{sign} {line[index]:g}")
     return " ".join(words)
 
@@ -122,9 +123,8 @@ def _panel(
 
 def _by_line(rows: pandas.DataFrame, lines: list[Line]) -> Iterator[tuple[int, pandas.DataFrame]]:
     """The rows of each line that has some, by its place."""
-    axes = ["detector", *(name for name in SETTINGS if name in rows)]
     for place, line in enumerate(lines):
-        own = where(rows, **dict(zip(axes, line, strict=True)))
+        own = where(rows, **dict(zip(("detector", *SETTINGS), line, strict=True)))
         if not own.empty:
             yield place, own
 

@@ -38,8 +38,8 @@ BAND = "bin_accuracy_calibrated"
     "consistency band: where chance leaves the accuracy of a calibrated network with the same "
     "confidences in 95 % of cases, each bin by itself, of one network also where bins are pooled. "
     "Below: the share of images in each bin. Bins are pooled over seeds; ECE is the mean over "
-    "seeds, or one network's with its 95 % interval (same network, new images), before temperature "
-    "scaling.",
+    "seeds, or one network's with its interval (same network, new images; 95 % unless --level says "
+    "else), before temperature scaling.",
     evaluator="calibration",
     metrics=("ece", "ece_calibrated", "bin_count", "bin_confidence", "bin_accuracy"),
 )

@@ -88,7 +88,8 @@ class Cell:
     data: str = ""
     protocol: str = ""
     fingerprints: tuple[str, ...] = ()
-    intervals: tuple[tuple[float, float], ...] = ()
+    intervals: tuple[tuple[float, float, float], ...] = ()
+    """Low end, high end and level of each network's interval over images; NaN where it has none."""
 
     @property
     def spread(self) -> Spread:
@@ -179,7 +180,7 @@ def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group:
         data=str(first["data"]),
         protocol=str(first["protocol"]),
         fingerprints=tuple(sorted(set(rows["fingerprint"]))),
-        intervals=tuple(zip(rows["low"], rows["high"], strict=True)),
+        intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),
     )
 
 

@@ -14,8 +14,8 @@ from sdd_eval.statistics.seeds_and_images import SEEDS
 
 #: What goes before sentences about fewer seeds than a method can be judged by.
 FEW = (
-    f"With fewer than {SEEDS} seeds a side what follows says nothing of the method; 95 % intervals "
-    "in it are of the same networks on new images."
+    f"With fewer than {SEEDS} seeds a side what follows says nothing of the method; intervals are "
+    "of the same networks on new images."
 )
 
 
@@ -144,5 +144,6 @@ def _images(column: Column, cell: Cell) -> str:
     if len(cell.values) != 1 or math.isnan(cell.intervals[0][0]):
         return ""
     factor, digits = (100, 1) if column.percent else (1, 3)
-    low, high = (f"{factor * end:.{digits}f}" for end in cell.intervals[0])
-    return f" [{low} to {high}]"
+    *ends, level = cell.intervals[0]
+    low, high = (f"{factor * end:.{digits}f}" for end in ends)
+    return f" [{100 * level:g} %: {low} to {high}]"

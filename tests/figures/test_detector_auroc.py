@@ -94,6 +94,14 @@ def test_of_a_grid_of_settings_the_first_three_are_drawn(synthetic: ModuleType) 
     assert [line[0] for line in lines_of(results)] == ["msp", "knn", "knn", "odin", "odin", "odin"]
 
 
+def test_settings_are_told_by_their_own_signs(synthetic: ModuleType) -> None:
+    grid = tuple({"detector": "odin", "temperature": 1000.0, "epsilon": e} for e in (0.0, 0.002))
+    drawn = detector_auroc(*table(synthetic, 1, grid))
+    assert drawn is not None
+    labels = [each.get_text() for each in drawn.axes[0].get_yticklabels()]
+    assert labels == ["odin ε 0", "odin ε 0.002"]
+
+
 def test_of_many_sets_the_means_over_them_are_drawn(synthetic: ModuleType) -> None:
     import pandas
 
