@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sides: who they are, the headline's table, further ones, and what has none."""
+    """Two sides: who they are, the headline's table, further ones, and what has none.
+
+    `of` is their architecture, said where another pair's sides have the same names: a method's
+    classifiers and its detectors.
+    """
 
     base: str
     other: str
@@ -42,11 +47,12 @@ class Pair:
     headline: Table
     further: tuple[Table, ...]
     untested: tuple[str, ...]
+    of: str = ""
 
     @property
     def title(self) -> str:
         """Who is compared with whom."""
-        return f"{self.other} less {self.base}"
+        return f"{self.other} less {self.base}{self.of and f' ({self.of})'}"
 
     @property
     def networks(self) -> str:
@@ -84,8 +90,11 @@ def compared_of(
     for study, folder in named_studies(studies):
         kept, broken = comparisons_of(folder)
         of_study = results[results["study"] == study]
-        labels = dict(zip(of_study["checkpoint"], of_study["group"], strict=True))
-        found += [_shown(each, study, folder, labels, page) for each in kept if each.pairs]
+        labels, archs = (
+            dict(zip(of_study["checkpoint"], of_study[what], strict=True))
+            for what in ("group", "arch")
+        )
+        found += [_shown(each, study, folder, labels, archs, page) for each in kept if each.pairs]
         said += [f"A comparison cannot be read and was skipped: {line}" for line in broken]
     for each in found:
         if each.kept.outdated:
@@ -96,7 +105,14 @@ def compared_of(
     return found, said
 
 
-def _shown(kept: Kept, study: str, folder: Path, labels: Mapping[str, str], page: Path) -> Shown:
+def _shown(
+    kept: Kept,
+    study: str,
+    folder: Path,
+    labels: Mapping[str, str],
+    archs: Mapping[str, str],
+    page: Path,
+) -> Shown:
     sizes: dict[str, int] = {}
     for each in kept.pairs:
         sizes |= sizes_of(each)
@@ -106,7 +122,7 @@ def _shown(kept: Kept, study: str, folder: Path, labels: Mapping[str, str], page
         for kind, path in files.items()
         if path.is_file()
     )
-    pairs = tuple(_pair(each, labels) for each in kept.pairs)
+    pairs = _told_apart([_pair(each, labels) for each in kept.pairs], archs)
     return Shown(study, kept, dict(sorted(sizes.items(), key=_headline_first)), pairs, links)
 
 
@@ -128,10 +144,22 @@ def _pair(found: Compared, labels: Mapping[str, str]) -> Pair:
     )
 
 
+def _told_apart(pairs: Sequence[Pair], archs: Mapping[str, str]) -> tuple[Pair, ...]:
+    """The pairs; those with one title are told by their checkpoints, groups by architecture."""
+    counts = Counter(pair.title for pair in pairs)
+    return tuple(each if counts[each.title] == 1 else _spelled_out(each, archs) for each in pairs)
+
+
+def _spelled_out(pair: Pair, archs: Mapping[str, str]) -> Pair:
+    networks = (*pair.found.base, *pair.found.others)
+    if len(networks) == 2:
+        return replace(pair, base=networks[0], other=networks[1])
+    return replace(pair, of=_named(networks, archs))
+
+
 def _named(side: Sequence[str], labels: Mapping[str, str]) -> str:
-    """A side by its group; by its checkpoints where the report has none of it."""
-    groups = dict.fromkeys(labels.get(name, name) for name in side)
-    return ", ".join(groups)
+    """Networks by what they share; by their checkpoints where the report has none of them."""
+    return ", ".join(dict.fromkeys(labels.get(name, name) for name in side))
 
 
 def _table(found: Compared, heading: str, rows: Sequence[Row]) -> Table:

@@ -37,7 +37,8 @@ def compared_findings(found: Sequence[Shown]) -> list[Finding]:
 def _opening(pair: Pair) -> str:
     """Who is compared: groups over seeds, or networks by their names."""
     if len(pair.found.base) > 1:
-        return f"{pair.other} against {pair.base}, corrected for the number of tests"
+        of = f" ({pair.of})" if pair.of else ""
+        return f"{pair.other} against {pair.base}{of}, corrected for the number of tests"
     base, other = pair.found.base[0], pair.found.others[0]
     return f"The network {other} against {base}, corrected for the number of tests"
 

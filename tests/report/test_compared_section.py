@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from sdd_eval.comparison.compare import compare
+from sdd_eval.comparison.compare import compare, compare_planned
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.report.collect import collect
 from sdd_eval.report.compared_page import compared_of
 from sdd_eval.report.compared_sentences import compared_findings
 from sdd_eval.report.table import tidy
+from sdd_eval.report.write import write_report
 from sdd_eval.store import write_run
 
 LABELS = np.arange(360) % 10
@@ -71,6 +75,49 @@ def test_sentences_over_seeds_tell_what_holds_after_correction_and_how_much_does
     assert f"after Holm's correction over {size} tests" in sentences[0]
     assert not any("robust" in each for each in sentences)
     assert sentences[-1].startswith("Cell by cell (family cells, 90 tests): accuracy (corruption)")
+
+
+def test_groups_of_the_same_methods_are_told_apart_by_their_architectures(synthetic, tmp_path):
+    kinds = ("small_cnn", "wide_cnn")
+    nets = {
+        (kind, weight): [synthetic.network(weight, seed, arch=kind) for seed in range(2)]
+        for kind in kinds
+        for weight in (0.0, 0.1)
+    }
+    runs = [synthetic.accuracy_run(net) for side in nets.values() for net in side]
+    study = synthetic.write_study(tmp_path / "study", runs)
+    named = {of: [net.checkpoint for net in side] for of, side in nets.items()}
+    pairs = [{"base": named[kind, 0.0], "other": named[kind, 0.1]} for kind in kinds]
+    (study / "study.json").write_text(json.dumps({"pairs": pairs}))
+    compare_planned(study)
+    ((found,), _) = compared_of([study], tidy(collect([study]).runs), study)
+    assert [pair.title for pair in found.pairs] == [
+        f"CE + SD-Dropout λ 0.1 less CE ({kind})" for kind in kinds
+    ]
+    openings = [each.opening for each in compared_findings([found])]
+    assert [kind in opening for kind, opening in zip(kinds, openings, strict=True)] == [True, True]
+
+
+def test_single_networks_of_the_same_methods_are_told_apart_by_their_names(synthetic, tmp_path):
+    base, *others = nets = [synthetic.network(0.0, 0), *synthetic.pair(seeds=2)[2:]]
+    study = synthetic.write_study(tmp_path / "study", [synthetic.accuracy_run(net) for net in nets])
+    ((found,), _) = shown(study, [net.checkpoint for net in nets])
+    assert [pair.title for pair in found.pairs] == [
+        f"{other.checkpoint} less {base.checkpoint}" for other in others
+    ]
+
+
+def test_no_two_tables_of_the_page_bear_one_name(synthetic, over_seeds):
+    """Screen readers list them by name, also where comparisons repeat figures of the chapters."""
+    study, names = over_seeds
+    for asked in (names, names[:-1]):
+        compare(study, asked)
+    page = write_report(study).read_text()
+    labels = re.findall(r'role="region" aria-label="([^"]*)"', page)
+    repeated = [label for label, count in Counter(labels).items() if count > 1]
+    assert page.count("<h3>As sdd-eval compare was asked (") == 2
+    assert len(labels) > 12
+    assert not repeated
 
 
 def test_two_networks_say_nothing_of_the_method(synthetic, tmp_path):
