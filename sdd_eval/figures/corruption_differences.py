@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
+from sdd_eval.figures.marks import tell
 from sdd_eval.figures.rows import (
     baselines,
     group_names,
@@ -15,7 +16,6 @@ from sdd_eval.figures.rows import (
     where,
     with_sd_dropout,
 )
-from sdd_eval.figures.values import tell
 from sdd_eval.statistics.seeds import difference
 
 if TYPE_CHECKING:

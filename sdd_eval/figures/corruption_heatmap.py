@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.marks import tell
 from sdd_eval.figures.rows import baselines, group_names, in_order, numbers, spreads, where
-from sdd_eval.figures.values import tell
 
 if TYPE_CHECKING:
     import pandas

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
+from sdd_eval.figures.marks import tell
 from sdd_eval.figures.outlier_curves import SOME
 from sdd_eval.figures.outlier_scores import outlier_sets
 from sdd_eval.figures.rows import group_names, where, with_sd_dropout
-from sdd_eval.figures.values import tell
 from sdd_eval.statistics.seeds import spread
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _panel(
         shift = (index - (len(groups) - 1) / 2) * 0.7 / len(groups)
         found = {place: mark_of(own) for place, own in _by_line(where(rows, group=group), lines)}
         told = [f"{plain(group)}, {names[place]}: {mark.words}" for place, mark in found.items()]
-        _draw(axes, [place + shift for place in found], [*found.values()], style[group], told)
+        places, name = [place + shift for place in found], f"_{plain(group)}"
+        _draw(axes, places, [*found.values()], style[group], name, told)
     axes.margins(x=0.08)
 
 
@@ -150,7 +151,9 @@ def mark_of(rows: pandas.DataFrame) -> Mark:
     return Mark(value.mean, low, high, f"{value.mean:.3f}{interval}")
 
 
-def _draw(axes: Axes, places: list[float], marks: list[Mark], look: Look, told: list[str]) -> None:
+def _draw(
+    axes: Axes, places: list[float], marks: list[Mark], look: Look, name: str, told: list[str]
+) -> None:
     """All marks of a group in a panel at once: artists of their own are long in a page's SVG."""
     if not marks:
         return
@@ -165,6 +168,7 @@ def _draw(axes: Axes, places: list[float], marks: list[Mark], look: Look, told: 
         linestyle="none",
         elinewidth=0.9,
         markersize=3.5,
+        label=name,
     )
     tell(bars.lines[0], told.__getitem__)
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval import plugins
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Arrays, Plot, as_plot
+from sdd_eval.figures.points import points_of
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
 from sdd_eval.figures.values import Value, values_of
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.comparisons import Comparison, names_apart
+from sdd_eval.report.csvfile import to_csv
 from sdd_eval.report.drawn_before import Drawn, DrawnBefore, key_of_figure
 from sdd_eval.report.summary import usable
 
@@ -167,7 +169,7 @@ class _Page:
 
 
 def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn:
-    """The files of a figure in both widths, and the values in each; none if it shows nothing."""
+    """A figure's files in both widths, its points and the values in each; none if it is empty."""
     files: dict[str, bytes] = {}
     values: dict[str, tuple[Value, ...]] = {}
     for mark, width in WIDTHS.items():
@@ -179,6 +181,8 @@ def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn
             _keep_the_layout(figure)
             values[mark] = tuple(values_of(figure))
             files |= {f"{mark}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
+            if not mark:
+                files[".csv"] = to_csv(points_of(figure)).encode()
     return Drawn("", files, values)
 
 

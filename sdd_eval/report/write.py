@@ -120,7 +120,7 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
     found = []
     for name in plugins.names("figures"):
         for path in (*folder.glob(f"figures/{name}.*"), *folder.glob(f"figures/{name}-*.*")):
-            if path.suffix[1:] in KINDS:
+            if path.suffix[1:] in (*KINDS, "csv"):
                 found.append(f"figures/{path.name}")
     for name in (*plugins.names("evaluators"), "paper"):
         for path in (*folder.glob(f"tables/{name}.tex"), *folder.glob(f"tables/{name}-*.tex")):

@@ -74,7 +74,7 @@ def test_everything_is_written_beside_the_page(written: Path) -> None:
         for width in ("", "-single")
         for kind in ("pdf", "svg", "png")
     }
-    assert figures == {*expected, "drawn.json"}
+    assert figures == {*expected, *(f"{name}.csv" for name in names), "drawn.json"}
     tables = {path.name for path in (folder / "tables").iterdir()}
     assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}
     assert not (folder / ".report").exists()

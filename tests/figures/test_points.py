@@ -1,0 +1,113 @@
+"""The table of the points that a figure draws."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from sdd_eval.figures.corruption_bars import corruption_bars
+from sdd_eval.figures.corruption_differences import corruption_differences
+from sdd_eval.figures.corruption_heatmap import corruption_heatmap
+from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.points import COLUMNS, points_of
+from sdd_eval.figures.reliability import reliability
+from sdd_eval.figures.risk_coverage import risk_coverage
+from sdd_eval.figures.roc_curves import roc_at, roc_curves
+from sdd_eval.figures.rows import where
+from sdd_eval.figures.score_histograms import score_histograms
+
+
+@pytest.fixture(scope="module")
+def whole(synthetic: ModuleType) -> tuple[Any, Any]:
+    """Everything measured of two methods, three seeds each."""
+    nets = synthetic.pair()
+    return synthetic.table([make(net) for net in nets for make in synthetic.MAKERS.values()])  # type: ignore[no-any-return]
+
+
+def points(figure: Figure | None) -> Any:
+    assert figure is not None
+    figure.draw_without_rendering()
+    table = points_of(figure)
+    assert list(table.columns) == list(COLUMNS)
+    return table
+
+
+def test_a_curve_has_all_its_points_and_not_those_alone_that_are_told(
+    whole: tuple[Any, Any],
+) -> None:
+    results, arrays = whole
+    table = points(roc_curves(results, arrays))
+    own = table[(table["panel"] == "photo_patches") & (table["series"] == "CE")]
+    runs = where(results, group="CE", evaluator="odin", metric="auroc", outliers="photo_patches")
+    curves = [
+        roc_at(arrays[run]["scores"], arrays[run]["scores_photo_patches"]) for run in runs["run"]
+    ]
+    assert len(own) == len(curves[0]) > 100
+    assert own["y"].tolist() == pytest.approx(np.mean(curves, axis=0), rel=1e-5)
+    assert own["x"].iloc[[0, -1]].tolist() == [0.0, 1.0]
+
+
+def test_risk_is_there_at_every_coverage(whole: tuple[Any, Any]) -> None:
+    table = points(risk_coverage(*whole))
+    assert table.groupby(["panel", "series"]).size().unique().tolist() == [200]
+
+
+def test_bars_stand_at_the_names_of_their_ticks_with_the_ends_of_their_error_bars(
+    whole: tuple[Any, Any],
+) -> None:
+    results, _ = whole
+    fog = where(results, group="CE", corruption="fog", severity=None)["value"]
+    table = points(corruption_bars(results))
+    (row,) = table[(table["series"] == "CE") & (table["x"] == "fog")].itertuples()
+    assert row.y == pytest.approx(fog.mean(), rel=1e-5)
+    assert (row.low, row.high) == pytest.approx(
+        (fog.mean() - fog.std(), fog.mean() + fog.std()), rel=1e-5
+    )
+
+
+def test_cells_are_told_by_corruption_and_severity(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    table = points(corruption_heatmap(results))
+    third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
+    own = table[(table["panel"] == "CE") & (table["series"] == "fog")]
+    assert own["x"].tolist() == [1, 2, 3, 4, 5]
+    assert own["y"].iloc[2] == pytest.approx(100 * third, rel=1e-5)
+
+
+def test_places_in_a_row_are_the_numbers_that_their_ticks_tell(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    epsilons = set(where(results, metric="fgsm_accuracy", reading="pixel")["epsilon"].dropna())
+    table = points(fgsm_curve(results))
+    for _, own in table.groupby("panel"):
+        assert {*epsilons} <= set(own["x"])
+
+
+def test_steps_of_a_histogram_go_from_edge_to_edge_and_sum_to_one(whole: tuple[Any, Any]) -> None:
+    table = points(score_histograms(*whole))
+    for _, own in table.groupby(["panel", "series"]):
+        assert own["x_end"].tolist()[:-1] == own["x"].tolist()[1:]
+        assert own["y"].sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_words_of_a_figures_own_stand_beside_their_point(whole: tuple[Any, Any]) -> None:
+    results, _ = whole
+    table = points(corruption_differences(results))
+    fog = table[table["words"].str.contains("fog")]
+    assert fog["series"].tolist() == ["CE + SD-Dropout λ 0.1 against CE"]
+    assert "95 % interval" in fog["words"].iloc[0]
+    bins = points(reliability(*whole))
+    assert bins["words"].dropna().str.contains("images").all()
+
+
+def test_what_matplotlib_names_itself_has_no_name() -> None:
+    figure = Figure()
+    axes = figure.subplots()
+    (line,) = axes.plot([1, 2], [3, 4])
+    line.format_cursor_data = lambda index: f"point {index}"  # type: ignore[attr-defined]
+    axes.plot([0, 1], [0, 1])
+    table = points(figure)
+    assert table[["series", "words"]].to_numpy().tolist() == [["", "point 0"], ["", "point 1"]]
