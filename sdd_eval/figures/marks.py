@@ -1,8 +1,7 @@
 """What the artists of a figure show, each place with its numbers and words: bars, points, cells.
 
-The words are made of the artist's label, the axes' title, tick labels and matplotlib's own
-`fmt_xdata` and `fmt_ydata`; a bar that has a label of its own is told by it alone, a point whose
-line has a `format_cursor_data` of its own by that.
+A bar that has a label of its own is told by it alone, a point whose line has a `format_cursor_data`
+of its own by that; all others in words as `wording` makes them.
 """
 
 from __future__ import annotations
@@ -14,6 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from sdd_eval.figures.wording import (
+    clean,
+    formatted,
+    height_in_words,
+    is_number,
+    panel_of,
+    place_in_words,
+    sentence,
+    series_of,
+    tick_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +66,7 @@ class Mark:
     @property
     def panel(self) -> str:
         """What the panel is called, by its label, or its title."""
-        return _panel(self.axes)
+        return panel_of(self.axes)
 
 
 def tell(artist: Any, words: Callable[[Any], str]) -> None:
@@ -90,21 +101,14 @@ def _line(axes: Axes, line: Any, series: str, spread: Spread, every: bool) -> It
     """What a line tells: by itself, by its points, or nothing where it has no label."""
     if "format_cursor_data" in vars(line):
         for index, (x, y) in enumerate(line.get_xydata().tolist()):
-            words = functools.partial(_clean, line.format_cursor_data, index)
-            yield Mark(axes, _shown(series), (x, y, x, y), x, y, words, own=True)
+            words = functools.partial(_told, line, index)
+            yield Mark(axes, series_of(series), (x, y, x, y), x, y, words, own=True)
     elif not series.startswith("_"):
         yield from _points(axes, line, series, spread, every)
 
 
-def _shown(label: str) -> str:
-    """A label, also one that legends leave out; empty where matplotlib made it up."""
-    made_up = label.startswith(("_child", "_container", "_nolegend_"))
-    return "" if made_up else label.removeprefix("_").replace(r"\$", "$")
-
-
-def _clean(words: Callable[[Any], str], of: Any) -> str:
-    """An artist's own words, without what keeps matplotlib from reading them as mathematics."""
-    return words(of).replace(r"\$", "$")
+def _told(line: Any, index: int) -> str:
+    return clean(line.format_cursor_data(index))
 
 
 Spread = dict[tuple[float, float], float]
@@ -130,16 +134,6 @@ def _key(x: float, y: float) -> tuple[float, float]:
     return round(float(x), 9), round(float(y), 9)
 
 
-def _panel(axes: Axes) -> str:
-    return " ".join(str(axes.get_label() or axes.get_title()).split()).replace(r"\$", "$")
-
-
-def _words(axes: Axes, series: str, place: str, value: str) -> str:
-    """Panel, series, place and number."""
-    heads = (_panel(axes), series, place)
-    return f"{', '.join(each for each in heads if each)}: {value}".replace(r"\$", "$")
-
-
 def _bars(axes: Axes, container: Any, spread: Spread) -> Iterator[Mark]:
     """The bars of a container; one with a label of its own is told by it."""
     series = str(container.get_label())
@@ -148,8 +142,8 @@ def _bars(axes: Axes, container: Any, spread: Spread) -> Iterator[Mark]:
         box = (left, low, right, high)
         middle, end, own = (left + right) / 2, bar.get_y() + bar.get_height(), bar.get_label()
         if not str(own).startswith("_"):
-            words = functools.partial(_clean, str, own)
-            yield Mark(axes, _shown(series), box, middle, end, words, own=True)
+            words = functools.partial(clean, own)
+            yield Mark(axes, series_of(series), box, middle, end, words, own=True)
         elif not series.startswith("_"):
             length = spread.get(_key(middle, end))
             x = _tick_beside(axes, middle)
@@ -159,8 +153,8 @@ def _bars(axes: Axes, container: Any, spread: Spread) -> Iterator[Mark]:
 
 def _tick_beside(axes: Axes, middle: float) -> float:
     """Where a bar belongs: at the tick beside which it and others stand, if that has a name."""
-    whole = _named(axes, round(middle))
-    return middle if not whole or _is_number(whole) else round(middle)
+    whole = tick_name(axes, round(middle))
+    return middle if not whole or is_number(whole) else round(middle)
 
 
 def _points(axes: Axes, line: Any, series: str, spread: Spread, every: bool) -> Iterator[Mark]:
@@ -179,7 +173,7 @@ def _points(axes: Axes, line: Any, series: str, spread: Spread, every: bool) -> 
 
 
 def _of_point(axes: Axes, series: str, x: float, y: float, spread: float | None) -> str:
-    return _words(axes, series, _x(axes, x), _y(axes, y, spread))
+    return sentence(axes, series, place_in_words(axes, x), height_in_words(axes, y, spread))
 
 
 def _steps(axes: Axes, patch: Any, every: bool) -> Iterator[Mark]:
@@ -196,8 +190,8 @@ def _steps(axes: Axes, patch: Any, every: bool) -> Iterator[Mark]:
 
 
 def _of_step(axes: Axes, series: str, left: float, right: float, height: float) -> str:
-    place = f"{_x(axes, left)} to {_number(axes.fmt_xdata, right)}"
-    return _words(axes, "", place, f"{series} {_y(axes, height, None)}")
+    place = f"{place_in_words(axes, left)} to {formatted(axes.fmt_xdata, right)}"
+    return sentence(axes, "", place, f"{series} {height_in_words(axes, height, None)}")
 
 
 def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
@@ -212,67 +206,11 @@ def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
             corners[line + 1, column + 1].tolist(),
         )
         middle = (low + high) / 2
-        row = _named(axes, middle, axes.yaxis) or f"{middle:g}"
+        row = tick_name(axes, middle, axes.yaxis) or f"{middle:g}"
         x = (left + right) / 2
         words = functools.partial(_of_cell, axes, mesh, row, x, value)
         yield Mark(axes, row, (left, low, right, high), x, float(value), words)
 
 
 def _of_cell(axes: Axes, mesh: Any, row: str, x: float, value: float) -> str:
-    return _words(axes, row, _x(axes, x), mesh.format_cursor_data(value))
-
-
-def place_of(axes: Axes, x: float) -> str | float:
-    """A place on the horizontal axis: its tick's name or, in a row of them, number; else itself."""
-    named = _named(axes, x)
-    if named and not _is_number(named):
-        return named
-    return _as_number(named) if named and "%" not in named else x
-
-
-def _x(axes: Axes, x: float) -> str:
-    """A place on the horizontal axis in words: its tick's name, or a number after the axis's."""
-    named = _named(axes, x)
-    if named and not _is_number(named):
-        return named
-    name = axes.get_xlabel() or _shared_label(axes.figure)
-    if named and not math.isclose(_as_number(named), x):
-        return f"{name} {named}".strip()  # a place in a row that stands for a number
-    return f"{name.split(' (')[0].split(',')[0]} {_number(axes.fmt_xdata, x)}".strip()
-
-
-def _shared_label(figure: Any) -> str:
-    """The name of the horizontal axis where panels share one."""
-    names = (figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes))
-    return next((str(name) for name in names if name), "")
-
-
-def _y(axes: Axes, y: float, spread: float | None) -> str:
-    """A height, with its standard deviation where there is one."""
-    text = _number(axes.fmt_ydata, y)
-    return text if spread is None else f"{text} ± {_number(axes.fmt_ydata, spread)}"
-
-
-def _number(form: Any, value: float) -> str:
-    return str(form(value)) if form is not None else f"{value:.4g}"
-
-
-def _named(axes: Axes, place: float, axis: Any = None) -> str:
-    """The label of the tick at a place, in one line; empty where there is none."""
-    axis = axes.xaxis if axis is None else axis
-    for tick in axis.get_major_ticks():
-        if math.isclose(tick.get_loc(), place, abs_tol=1e-9):
-            return str(tick.label1.get_text()).replace("-\n", "").replace("\n", " ")
-    return ""
-
-
-def _as_number(text: str) -> float:
-    return float(text.rstrip(" %").replace("−", "-"))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        _as_number(text)
-    except ValueError:
-        return False
-    return True
+    return sentence(axes, row, place_in_words(axes, x), mesh.format_cursor_data(value))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.marks import marks_of, place_of
+from sdd_eval.figures.marks import marks_of
+from sdd_eval.figures.wording import place_of
 
 if TYPE_CHECKING:
     import pandas

@@ -1,6 +1,7 @@
 """The values that a figure shows, read from its artists: where each lies, and its words.
 
-So that a page can say them on hover and focus, whoever drew the figure: see `marks` for the words.
+So that a page can say them on hover and focus, whoever drew the figure: `marks` finds them,
+`wording` makes the words.
 """
 
 from __future__ import annotations
