@@ -34,8 +34,9 @@ PATH = re.compile(
 #: Of the page only its title, its table and the first reliability diagram.
 SHORTEN = """() => {
   const kept = new Set([...document.querySelectorAll("header, #headline, #headline-table")]);
-  const title = [...document.querySelectorAll("figure h4")].find(h => /^reliability/.test(h.id));
-  if (title) kept.add(title.closest("figure"));
+  const title = [...document.querySelectorAll("figure h3")].find(h => /^reliability/.test(h.id));
+  if (!title) throw new Error("the page has no reliability diagram");
+  kept.add(title.closest("figure"));
   const inside = each => [...kept].some(one => one.contains(each) || each.contains(one));
   for (const each of document.querySelectorAll("body *:not(script):not(style)"))
     if (!each.closest("svg") && !inside(each)) each.style.display = "none";

@@ -101,7 +101,7 @@ def _drafted(base: Run, other: Run, families: Families) -> tuple[list[tuple[Row,
         if two is None:
             continue
         if not same_protocol(one, two):
-            apart.append(f"{base.evaluator}, {_where(one)}: differ: protocols")
+            apart.append(f"{base.evaluator}, {where_of(one)}: differ: protocols")
             continue
         family = family_of(base.evaluator, one.metric, one.at, base.settings, families)
         found.append((draft(base, one, (one.value, two.value), family), key_in(base, one)))
@@ -136,7 +136,8 @@ def place_of(number: Measurement) -> tuple[str, str]:
     return number.metric, repr(sorted((name, repr(value)) for name, value in number.at.items()))
 
 
-def _where(number: Measurement) -> str:
+def where_of(number: Measurement) -> str:
+    """A metric and where it holds, in words."""
     places = [f"{name} {value}" for name, value in number.at.items()]
     return ", ".join([number.metric, *places])
 

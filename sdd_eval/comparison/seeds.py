@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sdd_eval.comparison.families import Families, adjusted, family_of
 from sdd_eval.comparison.joining import Evaluated, joined
 from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.numbers import Key
-from sdd_eval.comparison.pairs import RESAMPLES, draft, place_of, same_protocol
+from sdd_eval.comparison.pairs import RESAMPLES, draft, place_of, same_protocol, where_of
 from sdd_eval.comparison.record import MAXIMA, Compared, Row
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
@@ -57,12 +57,16 @@ def compare_groups(
         sides = [[_partner(one, runs, apart) for runs in side] for side in (base, other)]
         first, second = ([each for each in side if each is not None] for side in sides)
         if len(first) == len(base) and len(second) == len(other):
-            rows += _rows(first, second, families)
+            found, reasons = _rows(first, second, families)
+            rows += found
+            apart += reasons
         progress.advance(1, one.run.evaluator)
+    apart += _not_of_the_first([*base, *other])
     names, others = (tuple(runs[0].run.checkpoint for runs in side) for side in (base, other))
     meaning = f"{len(base)} and {len(other)} seeds, new seeds"
-    found = tuple(adjusted(rows))
-    return Compared(names, others, meaning, found, tuple(dict.fromkeys(apart)), dict(families))
+    return Compared(
+        names, others, meaning, tuple(adjusted(rows)), tuple(dict.fromkeys(apart)), dict(families)
+    )
 
 
 def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Evaluated | None:
@@ -74,36 +78,49 @@ def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Evaluated | None:
     return None
 
 
-def _rows(first: Sequence[Evaluated], second: Sequence[Evaluated], families: Families) -> list[Row]:
-    """The rows of an evaluator."""
+def _not_of_the_first(networks: Sequence[Runs]) -> Iterator[str]:
+    """A line for all that others were measured in and the first network was not."""
+    first, *rest = networks
+    known = {(each.run.evaluator, each.run.dataset) for each in first}
+    for each in (each for runs in rest for each in runs):
+        if (each.run.evaluator, each.run.dataset) not in known:
+            name = first[0].run.checkpoint
+            yield f"{each.run.evaluator} on {each.run.dataset}: differ: not measured on {name}"
+
+
+def _rows(
+    first: Sequence[Evaluated], second: Sequence[Evaluated], families: Families
+) -> tuple[list[Row], list[str]]:
+    """The rows of an evaluator, and a line for each number that follows several protocols."""
     drawn = [[_replicates(each) for each in side] for side in (first, second)]
     known = [[_by_place(each.run) for each in side] for side in (first, second)]
-    found, run = [], first[0].run
+    found, apart, run = [], [], first[0].run
     for number in run.measurements:
-        values = [[_value(number, each) for each in side] for side in known]
-        if all(v is not None for side in values for v in side):
-            one, two = ([float(v or 0.0) for v in side] for side in values)
-            family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
-            row = draft(run, number, (float(np.mean(one)), float(np.mean(two))), family)
-            found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_in(run, number)))
-    return found
+        there = [[each.get(place_of(number)) for each in side] for side in known]
+        every = [each for side in there for each in side if each is not None]
+        if len(every) < len(first) + len(second):
+            continue
+        if not all(same_protocol(number, each) for each in every):
+            apart.append(f"{run.evaluator}, {where_of(number)}: differ: protocols")
+            continue
+        one, two = ([each.value for each in side if each is not None] for side in there)
+        family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
+        row = draft(run, number, (float(np.mean(one)), float(np.mean(two))), family)
+        found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_in(run, number)))
+    return found, apart
 
 
 def _by_place(run: Run) -> dict[tuple[str, str], Measurement]:
     return {place_of(each): each for each in run.measurements}
 
 
-def _value(number: Measurement, known: Mapping[tuple[str, str], Measurement]) -> float | None:
-    """The same number of another network, by the same protocol."""
-    there = known.get(place_of(number))
-    return there.value if there is not None and same_protocol(there, number) else None
-
-
 def _over_seeds(row: Row, one: Sequence[float], two: Sequence[float]) -> Row:
     """The row with Welch's interval and test, and what would have been found."""
     found, least = difference(one, two), smallest_detectable(one, two)
-    if math.isnan(found.p):
+    if math.isnan(found.value):
         return dataclasses.replace(row, test="no test: a number is not defined for some seed")
+    if math.isnan(found.p):
+        return dataclasses.replace(row, test="no test: seeds of a side do not differ")
     return dataclasses.replace(
         row, low=found.low, high=found.high, p=found.p, test="Welch, over seeds", detectable=least
     )

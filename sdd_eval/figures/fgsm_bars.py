@@ -9,6 +9,7 @@ import numpy as np
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
+from sdd_eval.figures.spaces import one_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,8 @@ CLEAN = "no attack"
     "Accuracy under FGSM at one ε",
     caption="Accuracy on the images as they are and after one signed-gradient step of ε = 0.2 (the "
     "paper's Figure 3; else the smallest ε that was measured), in readings of ε that must not be "
-    "compared with each other. Whiskers: one standard deviation over seeds.",
+    "compared with each other; of several constants of standardisation the commonest. Whiskers: "
+    "one standard deviation over seeds.",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_right_before"),
 )
@@ -40,7 +42,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
 
     from sdd_eval.figures.style import looks, percent, plain, room
 
-    rows = where(results, evaluator="fgsm", temperature=1.0)
+    rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     if attacked.empty:
         return None

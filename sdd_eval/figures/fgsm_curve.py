@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
 from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
+from sdd_eval.figures.spaces import one_space
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +29,8 @@ CONTROL = "the same step, random signs"
     caption="Accuracy after one signed-gradient step of size ε, in three readings that must not be "
     "compared with each other: the authors' (predicted labels, values clipped in standardised "
     "space), the same step with true labels and valid images, and the step in pixels. The gradient "
-    "is the one that does not underflow, at temperature 1. Whiskers: one standard deviation over "
+    "is the one that does not underflow, at temperature 1; of several constants of standardisation "
+    "the commonest. Whiskers: one standard deviation over "
     "seeds. Hollow: the same step with random signs, the control.",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
@@ -39,8 +41,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
 
     from sdd_eval.figures.style import looks, percent, plain, room
 
-    rows = where(results, evaluator="fgsm", temperature=1.0)
-    rows = _one_space(rows)
+    rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     if attacked.empty:
         return None
@@ -63,20 +64,6 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
     handles, labels = _legend(panels)
     legend(drawn, handles, labels)
     return drawn
-
-
-def _one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Of each reading the rows with the commonest constants: two spaces do not mix in a line."""
-    import pandas
-
-    if "constants" not in rows or rows.empty:
-        return rows
-    chosen = []
-    for _, alike in rows.groupby("reading", sort=False):
-        named = alike["constants"].dropna()
-        common = None if named.empty else named.value_counts().index[0]
-        chosen.append(where(alike, constants=common))
-    return pandas.concat(chosen)
 
 
 def _panel(

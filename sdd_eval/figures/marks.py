@@ -85,12 +85,13 @@ def _of_panel(axes: Axes, every: bool) -> Iterator[Mark]:
     from matplotlib.collections import QuadMesh
     from matplotlib.patches import StepPatch
 
-    names, spread = _errorbars(axes)
+    whiskers = _errorbars(axes)
     for container in axes.containers:
         if hasattr(container, "patches"):
-            yield from _bars(axes, container, spread)
+            yield from _bars(axes, container)
     for line in axes.lines:
-        yield from _line(axes, line, names.get(id(line), str(line.get_label())), spread, every)
+        label, spread = whiskers.get(id(line), (str(line.get_label()), {}))
+        yield from _line(axes, line, label, spread, every)
     for patch in axes.patches:
         yield from _steps(axes, patch, every) if isinstance(patch, StepPatch) else ()
     for mesh in axes.collections:
@@ -114,29 +115,35 @@ def _told(line: Any, index: int) -> str:
 Spread = dict[tuple[float, float], float]
 
 
-def _errorbars(axes: Axes) -> tuple[dict[int, str], Spread]:
-    """The label of each line that has error bars; half the length of the bar about each point."""
-    names: dict[int, str] = {}
-    spread: Spread = {}
-    for container in axes.containers:
-        if len(getattr(container, "lines", ())) != 3:
-            continue
-        line, _, bars = container.lines  # type: ignore[attr-defined]
-        names[id(line)] = str(container.get_label())
-        for segment in (each for bar in bars for each in bar.get_segments() if len(each)):
-            (x, low), (_, high) = segment[0], segment[-1]
-            if high > low:
-                spread[_key(x, (low + high) / 2)] = float(high - low) / 2
-    return names, spread
+def _errorbars(axes: Axes) -> dict[int, tuple[str, Spread]]:
+    """Of each line that has error bars its label, and how long they are."""
+    from matplotlib.container import ErrorbarContainer
+
+    return {
+        id(each.lines[0]): (str(each.get_label()), _lengths(each))
+        for each in axes.containers
+        if isinstance(each, ErrorbarContainer)
+    }
+
+
+def _lengths(container: Any) -> Spread:
+    """Half the length of the error bar about each point of one series; none where there is none."""
+    found: Spread = {}
+    for segment in (each for bar in container.lines[2] for each in bar.get_segments() if len(each)):
+        (x, low), (_, high) = segment[0], segment[-1]
+        if high > low:
+            found[_key(x, (low + high) / 2)] = float(high - low) / 2
+    return found
 
 
 def _key(x: float, y: float) -> tuple[float, float]:
     return round(float(x), 9), round(float(y), 9)
 
 
-def _bars(axes: Axes, container: Any, spread: Spread) -> Iterator[Mark]:
+def _bars(axes: Axes, container: Any) -> Iterator[Mark]:
     """The bars of a container; one with a label of its own is told by it."""
     series = str(container.get_label())
+    spread = {} if container.errorbar is None else _lengths(container.errorbar)
     for bar in container.patches:
         left, low, right, high = map(float, bar.get_bbox().extents)
         box = (left, low, right, high)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: The coverages at which the curves of several seeds are averaged.
 PLACES = np.linspace(0, 1, 201)[1:]
 
+#: How high a panel is, as a multiple of the highest risk: above the curves stand their areas.
+ROOM = 1.3
+
 #: The scores of confidence in the order of their columns, and what a panel calls them.
 NAMES = {"msp": "Softmax", "max_logit": "Largest logit", "energy": "Energy", "entropy": "Entropy"}
 
@@ -57,7 +60,8 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         axes.set(title=NAMES[detector], xlabel="Coverage")
         axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axes.label_outer()
-    grid[0, 0].set(xlim=(0, 1), ylim=(0, None))
+    highest = max(float(np.max(line.get_ydata())) for axes in grid.flat for line in axes.lines)
+    grid[0, 0].set(xlim=(0, 1), ylim=(0, ROOM * highest or 1))
     grid[0, 0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     for axes in grid[:, 0]:
         axes.set_ylabel("Risk")
@@ -90,7 +94,7 @@ def _panel(
         lines += axes.plot(PLACES, risk, color=look.colour, linestyle=look.line, label=plain(group))
         texts.append(mean_and_std(areas[group], 1, 1000))
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{100 * value:.2f} %"
-    if len(lines) <= SOME:  # the curves rise on the other side
+    if len(lines) <= SOME:
         axes.legend(
             lines, texts, title="AURC · 10³", title_fontsize=7, loc="upper left", handlelength=1.6
         )

@@ -56,7 +56,7 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
         network = _first_seed(where(rows, group=group))
         for axes, outliers in zip(grid[line], sets[block * columns :], strict=False):
             _panel(axes, where(network, outliers=outliers), arrays, style[group].colour)
-            _few_ticks(axes, width / columns)
+            few_ticks(axes, width / columns)
             axes.set_label(f"{plain(group)}, {plain(outliers)}")
             if line == 0 or (blocks > 1 and not dense):
                 name = plain(outliers, round(14 * width / columns))
@@ -131,7 +131,7 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> N
     axes.grid(False)
 
 
-def _few_ticks(axes: Axes, width: float) -> None:
+def few_ticks(axes: Axes, width: float) -> None:
     """Up to three ticks with just enough digits: scores at T = 1000 differ in the fourth.
 
     None where a panel is so narrow, in inches, that not even two have room.
@@ -144,5 +144,21 @@ def _few_ticks(axes: Axes, width: float) -> None:
     digits = max(0, 1 - math.floor(math.log10(high - low)))
     named = [(tick, f"{tick:.{digits}f}") for tick in ticks if low <= tick <= high]
     wide = sum(LETTER * len(name) + 8 for _, name in named)
-    kept = named[:: 1 if wide < 72 * width else 2]
-    axes.set_xticks([tick for tick, _ in kept], [name for _, name in kept])
+    if wide < 72 * width:
+        axes.set_xticks([tick for tick, _ in named], [name for _, name in named])
+    elif most:
+        _ticks_at_the_ends(axes, digits)
+
+
+def _ticks_at_the_ends(axes: Axes, digits: int) -> None:
+    """One tick near either end, their names inside of the panel: long ones have room nowhere else.
+
+    A single tick would not say how wide the panel is.
+    """
+    low, high = axes.get_xlim()
+    unit = 10.0**-digits
+    ends = [math.ceil(low / unit) * unit, math.floor(high / unit) * unit]
+    axes.set_xticks(ends, [f"{end:.{digits}f}" for end in ends])
+    first, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")

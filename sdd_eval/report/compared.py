@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,6 @@ def compared_tex(found: Compared, family: str = HEADLINE) -> str:
         f"{title_of(found)}. Fractions; p adjusted by Holm's method within the family {family} of "
         f"{size} tests; a direction is told where it is at most .05 and the interval excludes 0."
     )
-    return tabular(
-        [escaped(each) for each in titles_of(found)], lines, caption, f"compared-{family}", 1
-    )
+    # A paper has several of these tables, and each has a label of its own.
+    label = f"compared-{family}-{hashlib.sha256(title_of(found).encode()).hexdigest()[:6]}"
+    return tabular([escaped(each) for each in titles_of(found)], lines, caption, label, 1)

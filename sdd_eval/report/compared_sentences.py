@@ -65,7 +65,8 @@ def _rest(pair: Pair, rows: int, told: int, size: int) -> str:
     text = (
         f"{_who(pair)} {which} headline number{'s' if rest > 1 else ''} cannot be told from chance "
     )
-    text = f"{text}(family of {size} tests)" if rest else f"That is all of {size} headline tests"
+    every = f"That is every headline number that both sides have: {rows}, of"
+    text = f"{text}(family of {size} tests)" if rest else f"{every} a family of {size} tests"
     return text + ("." if _of_a_method(pair) else "; all this says nothing of the method.")
 
 

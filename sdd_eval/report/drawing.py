@@ -22,7 +22,7 @@ from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.comparisons import Comparison, names_apart
 from sdd_eval.report.csvfile import to_csv
 from sdd_eval.report.drawn_before import Drawn, DrawnBefore, key_of_figure
-from sdd_eval.report.summary import usable
+from sdd_eval.report.summary import measured_alike, usable
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +38,8 @@ WIDTHS = {"": DOUBLE, "-single": SINGLE}
 class Drawing:
     """One figure of one comparison, drawn; `name` is its files' without width and ending.
 
-    One that has nothing to show has no files; it is remembered, and not tried again.
+    One that has nothing to show has no files; it is remembered, and not tried again. `left_out` are
+    networks of which it lacks numbers, because they were measured otherwise than most.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Drawing:
     comparison: Comparison
     results: pandas.DataFrame
     drawn: Drawn
+    left_out: tuple[str, ...] = ()
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -83,7 +85,7 @@ def draw(
     progress = progress or Silent()
     names = _in_order(figures)
     progress.start("drawing figures", len(names) * len(compared))
-    pages = [_Page(each, usable(each.results), arrays, style) for each in compared]
+    pages = [_page(each, arrays, style) for each in compared]
     drawn: list[Drawing] = []
     failed: list[str] = []
     # matplotlib takes half a second to import, and is not where all is drawn already.
@@ -134,12 +136,19 @@ def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
+def _page(comparison: Comparison, arrays: Arrays, style: Path | None) -> _Page:
+    rows = usable(comparison.results)
+    alike = measured_alike(rows)
+    return _Page(comparison, alike, rows.drop(alike.index), arrays, style)
+
+
 @dataclass(frozen=True)
 class _Page:
-    """A comparison with its usable rows, and the style in force."""
+    """A comparison with its usable rows, those measured otherwise apart, and the style in force."""
 
     comparison: Comparison
     rows: pandas.DataFrame
+    apart: pandas.DataFrame
     arrays: Arrays
     style: Path | None
 
@@ -154,7 +163,13 @@ class _Page:
                 drawn = self._drawn(words[0], plot, rows, failed)
             if drawn is not None:
                 kept = dataclasses.replace(drawn, key=key)
-                yield Drawing(file_name(*words, part), plot, self.comparison, rows, kept)
+                name, apart = file_name(*words, part), self._left_out(plot)
+                yield Drawing(name, plot, self.comparison, rows, kept, apart)
+
+    def _left_out(self, plot: Plot) -> tuple[str, ...]:
+        """The networks of which a figure lacks numbers, because they were measured otherwise."""
+        own = where(self.apart, evaluator=plot.evaluator)
+        return tuple(own.loc[own["metric"].isin(plot.metrics), "checkpoint"].unique())
 
     def _drawn(
         self, name: str, plot: Plot, rows: pandas.DataFrame, failed: list[str]

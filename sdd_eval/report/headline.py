@@ -13,7 +13,7 @@ from sdd_eval.figures.rows import group_names, where
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.comparisons import Comparison, comparisons
 from sdd_eval.report.numbers import shown
-from sdd_eval.report.summary import usable
+from sdd_eval.report.summary import WAYS, usable
 from sdd_eval.report.table import axes_of
 from sdd_eval.statistics.seeds import Spread, difference, spread
 
@@ -87,7 +87,7 @@ class Cell:
     limited: bool = False
     data: str = ""
     protocol: str = ""
-    fingerprints: tuple[str, ...] = ()
+    fingerprint: str = ""
     intervals: tuple[tuple[float, float, float], ...] = ()
     """Low end, high end and level of each network's interval over images; NaN where it has none."""
 
@@ -169,7 +169,7 @@ def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group:
     rows = where(of_metric, **exact)
     if rows.empty:
         return Cell(reason=_reason(column, of_metric, comparison, group))
-    kinds = rows.groupby(["dataset", "n", "limited", "data", "protocol"], sort=False).size()
+    kinds = rows.groupby(["dataset", *WAYS], sort=False).size()
     if len(kinds) > 1:
         return Cell(reason=f"measured in {len(kinds)} ways that do not mix; see its section")
     first = rows.iloc[0]
@@ -179,7 +179,7 @@ def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group:
         limited=bool(first["limited"]),
         data=str(first["data"]),
         protocol=str(first["protocol"]),
-        fingerprints=tuple(sorted(set(rows["fingerprint"]))),
+        fingerprint=str(first["fingerprint"]),
         intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),
     )
 
@@ -204,7 +204,7 @@ def mark(cells: Sequence[Cell], higher: bool) -> list[Cell]:
     network there is no such interval, so they tie.
     """
     known = [cell for cell in cells if cell.values]
-    alike = {(c.images, c.limited, c.data, c.protocol, c.fingerprints) for c in known}
+    alike = {(c.images, c.limited, c.data, c.protocol, c.fingerprint) for c in known}
     if len(known) < 2 or len(alike) > 1:
         return list(cells)
     sign = 1 if higher else -1

@@ -50,10 +50,14 @@ ROWS = 36
 def escaped(text: object) -> str:
     """Text as LaTeX prints it; letters that no common font has become "?".
 
+    What begins with a bracket or a star has `{}` before it: LaTeX would take it for an argument of
+    the `\\\\` or `\\midrule` before it.
+
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
     'CE + SD-Dropout $\\\\lambda$ 0.1, 50 \\\\% of a\\\\_b'
     """
-    return "".join(map(_letter, " ".join(str(text).split())))
+    plain = "".join(map(_letter, " ".join(str(text).split())))
+    return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 
 @functools.cache

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 #: Letters that turn the direction of the text behind them, also that of the page's own words: they
 #: are told by their numbers. Words of languages that are read from the right need none.
 _TURNING = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+#: So many networks are named in a caption.
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -191,11 +193,23 @@ def _picture(number: int, drawing: Drawing, protocols: Protocols, shared: Shared
         said = said or {each.text: place for place, each in enumerate(values)}
     return Picture(
         title=plot.title,
-        caption=plot.caption,
+        caption=" ".join(filter(None, (plot.caption, _left_out(drawing.left_out)))),
         name=drawing.name,
         sheets=tuple(sheets),
         grid=_behind(drawing, protocols),
         comparison=drawing.comparison,
+    )
+
+
+def _left_out(checkpoints: Sequence[str]) -> str:
+    """Of which networks a figure shows not all, having been measured otherwise than most."""
+    if not checkpoints:
+        return ""
+    named = ", ".join(checkpoints[:NAMED])
+    more = f" and {len(checkpoints) - NAMED} more" if len(checkpoints) > NAMED else ""
+    return (
+        f"Left out are numbers of {named}{more}: other images, data or protocols are behind them "
+        "than behind what is drawn."
     )
 
 

@@ -73,7 +73,7 @@ def _of_pair(columns: tuple[Column, ...], without: Row, with_it: Row) -> list[st
 
 
 def _alike(cell: Cell) -> tuple[object, ...]:
-    return cell.images, cell.limited, cell.data, cell.protocol, cell.fingerprints
+    return cell.images, cell.limited, cell.data, cell.protocol, cell.fingerprint
 
 
 def sentence(column: Column, base: Cell, other: Cell) -> str:
@@ -85,8 +85,11 @@ def sentence(column: Column, base: Cell, other: Cell) -> str:
     text = (
         f"Over {_seeds(base, other)} SD-Dropout changes {column.title} from "
         f"{shown(base.spread, column.percent)}{unit} to "
-        f"{shown(other.spread, column.percent)}{unit}, by {_difference(column, change)}"
+        f"{shown(other.spread, column.percent)}{unit}"
     )
+    if math.isnan(change.low):
+        return f"{text}: seeds of a side do not differ, so nothing says how far new ones would."
+    text += f", by {_difference(column, change)}"
     if change.value == 0:
         return f"{text}: no change."
     if change.excludes_zero:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.comparison.protocols import kind_of
+from sdd_eval.comparison.untested import OWN_PROTOCOL
 from sdd_eval.report.table import COLUMNS, axes_of
 from sdd_eval.statistics.seeds import Spread, spread
 
 if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
+
+#: How a number was measured: what differs in these is neither averaged nor set side by side.
+WAYS = ("n", "limited", "data", "protocol", "fingerprint")
 
 #: What may differ between the rows of one mean.
 _OVER = (
@@ -107,6 +111,26 @@ def usable(results: pandas.DataFrame) -> pandas.DataFrame:
         number = _group_numbers(kept, ("study", "test_set", "group", "arch", "evaluator", "metric"))
         kept = kept[~(limited & np.isin(number, number[~limited]))]
     return _with_kinds(kept)
+
+
+def measured_alike(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Of each number, wherever it holds, the rows of the way in which most networks were measured.
+
+    So that a figure sets nothing side by side that is not of the same images by one protocol. Of
+    ways that are equally common, one of all images, then the first.
+    """
+    place = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
+    own = rows["metric"].isin(OWN_PROTOCOL)
+    way = _group_numbers(rows.assign(protocol=rows["protocol"].mask(own, "")), WAYS)
+    pair = _group_numbers(rows.assign(place=place, way=way), ("place", "way"))
+    counts = np.bincount(pair)
+    first = np.full(len(counts), len(rows), dtype=np.intp)
+    np.minimum.at(first, pair, np.arange(len(rows)))
+    order = np.lexsort((first, rows["limited"].to_numpy(dtype=bool)[first], -counts, place[first]))
+    places = place[first[order]]
+    chosen = order[np.diff(places, prepend=-1) != 0]
+    kept: pandas.DataFrame = rows[np.isin(pair, chosen)]
+    return kept
 
 
 def _with_kinds(results: pandas.DataFrame) -> pandas.DataFrame:

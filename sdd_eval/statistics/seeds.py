@@ -22,7 +22,7 @@ class Spread:
 class Difference:
     """Second mean minus first, with Welch's interval at `level` and two-sided p-value.
 
-    Where a side has fewer than two values, bounds and p are NaN.
+    Where a side has fewer than two values, or neither any spread, bounds and p are NaN.
     """
 
     value: float
@@ -56,7 +56,8 @@ def spread(values: Iterable[float]) -> Spread:
 def difference(first: Iterable[float], second: Iterable[float], level: float = 0.95) -> Difference:
     """Mean of `second` minus mean of `first`, with Welch's t interval and test (Welch 1947).
 
-    Two sides without any spread have the interval of zero width that the formula gives.
+    Two sides without any spread have no interval: the formula's would have no width, and a few
+    equal values, as of a small test set, do not make a difference certain.
 
     >>> found = difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     >>> found.value, round(found.low, 3), round(found.high, 3), round(found.p, 4)
@@ -64,11 +65,9 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
     """
     a, b = spread(first), spread(second)
     value = b.mean - a.mean
-    if min(a.n, b.n) < 2:
-        return Difference(value, math.nan, math.nan, level)
-    error, freedom = welch(a, b)
+    error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
     if error == 0:
-        return Difference(value, value, value, level, float(value == 0))
+        return Difference(value, math.nan, math.nan, level)
     from scipy.special import stdtr  # scipy costs a second that a table does not need
 
     half = _t_quantile(0.5 + level / 2, freedom) * error
@@ -84,7 +83,8 @@ def smallest_detectable(
     δ = s · λ, s² = s₁²/n₁ + s₂²/n₂, with the λ for which a noncentral t of Welch's degrees of
     freedom ν and noncentrality λ exceeds the test's threshold t(ν) with probability `power`; the
     chance of a significant difference of the wrong sign, below 1e-5 there, is left out. Both sides'
-    spreads are taken for the true ones. NaN where a side has fewer than two values.
+    spreads are taken for the true ones. NaN where a side has fewer than two values, or neither any
+    spread.
 
     Source: Cohen (1988), "Statistical power analysis for the behavioral sciences", section 2.5; its
     σ and n − 2 degrees replaced by Welch's.
@@ -93,11 +93,9 @@ def smallest_detectable(
     3.071
     """
     a, b = spread(first), spread(second)
-    if min(a.n, b.n) < 2:
-        return math.nan
-    error, freedom = welch(a, b)
+    error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
     if error == 0:
-        return 0.0
+        return math.nan
     from scipy.special import nctdtrinc
 
     threshold = _t_quantile(0.5 + level / 2, freedom)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.odin import Odin
 from sdd_eval.records import Recipe, Run, encode
+from sdd_eval.report.compared import compared_tex
 from sdd_eval.statistics.mcnemar import mcnemar
 from sdd_eval.statistics.paired import Pair, permutation_p, permutations_for
 from sdd_eval.statistics.sums import Sums, coins, permuted_p
@@ -194,8 +196,9 @@ def test_a_number_under_another_protocol_is_said_to_differ(tmp_path):
     assert "accuracy" not in {row.metric for row in found.rows}
 
 
-def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
-    runs = [
+def over_seeds() -> list[Run]:
+    """Three seeds of two recipes."""
+    return [
         accuracy_run(
             f"{weight}-{seed}",
             right,
@@ -205,6 +208,30 @@ def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
         for weight, right in ((0.0, 0.5), (1.0, 0.8))
         for seed in range(3)
     ]
+
+
+def test_what_one_of_several_seeds_lacks_or_has_otherwise_is_said_to_differ(tmp_path):
+    runs = over_seeds()
+    other = [dataclasses.replace(m, protocol="another") for m in runs[4].measurements[:1]]
+    runs[4] = dataclasses.replace(runs[4], measurements=(*other, *runs[4].measurements[1:]))
+    more = dataclasses.replace(runs[5], dataset="digits_validation")
+    (found,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs
+    assert found.apart == (
+        "accuracy, accuracy: differ: protocols",
+        "accuracy on digits_validation: differ: not measured on 0.0-0",
+    )
+    assert "accuracy" not in {row.metric for row in found.rows}
+
+
+def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
+    runs = [accuracy_run(name, right, 1) for name, right in (("a", 0.5), ("b", 0.6), ("c", 0.7))]
+    pairs = compare(study_of(tmp_path, *runs), ["a", "b", "c"]).pairs
+    labels = [re.findall(r"\\label{(.*?)}", compared_tex(pair)) for pair in pairs]
+    assert len({label for (label,) in labels}) == len(pairs) == 2
+
+
+def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
+    runs = over_seeds()
     (found,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs]).pairs
     assert (len(found.base), len(found.others)) == (3, 3)
     row = found_row(found.rows, "accuracy")

@@ -14,6 +14,7 @@ import pandas
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sdd_eval import plugins
@@ -33,7 +34,7 @@ from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
-from sdd_eval.figures.score_histograms import score_histograms
+from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style, looks
 from sdd_eval.figures.values import values_of
 from sdd_eval.report.csvfile import to_csv
@@ -303,6 +304,22 @@ def test_fgsm_in_two_spaces_is_not_one_line(synthetic: ModuleType) -> None:
     assert min(drawn.axes[0].containers[0].lines[0].get_ydata()) > 0.4
 
 
+def test_bars_of_fgsm_are_of_one_space(synthetic: ModuleType) -> None:
+    own, paper = (synthetic.fgsm_run(synthetic.network(0.0, 0)) for _ in range(2))
+    moved = [
+        dataclasses.replace(each, value=each.value - 0.2, at={**each.at, "constants": "paper"})
+        for each in paper.measurements
+        if "constants" in each.at
+    ]
+    paper = dataclasses.replace(paper, measurements=tuple(moved), settings={"constants": "paper"})
+    alone, both = (fgsm_bars(synthetic.table(runs)[0]) for runs in ([own], [own, paper]))
+    heights = [
+        [bar.get_height() for bar in drawn.axes[0].patches][1:3] for drawn in (alone, both) if drawn
+    ]
+    assert heights[0] == pytest.approx(heights[1])
+    assert not any("±" in words for words in told(both))
+
+
 def test_the_heat_map_writes_every_cell_beside_its_own_label(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = corruption_heatmap(results)
@@ -403,6 +420,23 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
     assert (inside > threshold).mean() < 0.95
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert len(set(labels)) == len(labels) >= 2, "ticks have digits enough to differ"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.1000043), (0.01, 0.0101), (-31, 7)])
+def test_a_narrow_panel_of_scores_still_has_a_scale(low: float, high: float) -> None:
+    axes = Figure(figsize=(1, 1)).subplots()
+    axes.set_xlim(low, high)
+    few_ticks(axes, 1.1)
+    ticks = [float(each.get_text().replace("−", "-")) for each in axes.get_xticklabels()]
+    assert len(ticks) == 2
+    assert low <= ticks[0] < ticks[1] <= high
+
+
+def test_no_curve_of_risk_reaches_the_areas_above_it(whole: tuple[Any, Any]) -> None:
+    drawn = risk_coverage(*whole)
+    assert drawn is not None
+    highest = max(line.get_ydata().max() for axes in drawn.axes for line in axes.lines)
+    assert drawn.axes[0].get_ylim()[1] > 1.25 * highest
 
 
 def test_scores_that_are_all_equal_still_have_a_histogram(synthetic: ModuleType) -> None:

@@ -69,6 +69,17 @@ def test_bars_stand_at_the_names_of_their_ticks_with_the_ends_of_their_error_bar
     )
 
 
+def test_series_of_equal_means_keep_their_own_error_bars() -> None:
+    figure = Figure()
+    lines, bars = figure.subplots(1, 2)
+    for name, length in (("a", 0.1), ("b", 0.02)):
+        lines.errorbar([1], [0.5], yerr=[length], label=name)
+        bars.bar([1], [0.5], yerr=[length], label=name)
+    table = points(figure)
+    assert table["series"].tolist() == ["a", "b"] * 2
+    assert table["high"].tolist() == pytest.approx([0.6, 0.52] * 2)
+
+
 def test_cells_are_told_by_corruption_and_severity(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_heatmap(results))

@@ -120,6 +120,22 @@ def test_no_two_tables_of_the_page_bear_one_name(synthetic, over_seeds):
     assert not repeated
 
 
+def test_what_one_pair_found_is_counted_without_the_tests_of_others(synthetic, tmp_path):
+    nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1, 0.5)]
+    rates = zip(nets, (0.3, 0.9, 0.3), strict=True)
+    study = synthetic.write_study(tmp_path / "study", [certain(synthetic, *each) for each in rates])
+    ((found,), _) = shown(study, [net.checkpoint for net in nets])
+    first, second = compared_findings([found])
+    assert found.families["headline"] == 2
+    assert first.sentences[-1].startswith(
+        "That is every headline number that both sides have: 1, of a family of 2 tests"
+    )
+    assert (
+        "the one headline number cannot be told from chance (family of 2 tests)"
+        in (second.sentences[-1])
+    )
+
+
 def test_two_networks_say_nothing_of_the_method(synthetic, tmp_path):
     nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1)]
     runs = [certain(synthetic, net, right) for net, right in zip(nets, (0.5, 0.9), strict=True)]

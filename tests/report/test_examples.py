@@ -36,6 +36,10 @@ def test_a_committed_example_keeps_the_rules_of_the_script(folder: Path, make_ex
         make_example.checked(table, (folder / table).read_bytes(), make_example.MOST_TABLE)
     links = set(re.findall(r'<a href="?([^#"\s>][^"\s>]*)', page.decode()))
     assert links == {"results.csv", "summary.csv"}
+    selected = re.search(r'"(figure h\d)"', make_example.SHORTEN)
+    assert selected
+    tag = selected[1].split()[1]
+    assert f'<{tag} id="reliability' in page.decode(), "the picture is of this figure"
     picture = EXAMPLES / f"{folder.name}.png"
     assert picture.stat().st_size < make_example.MOST_PICTURE
     readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")

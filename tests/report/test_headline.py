@@ -145,6 +145,24 @@ def test_three_seeds_a_side_speak_of_the_method_with_an_interval(synthetic: Modu
     )
 
 
+def test_seeds_that_all_give_one_number_are_not_called_better(synthetic: ModuleType) -> None:
+    table = measured(synthetic, [0.99] * 3, [0.9925] * 3)
+    ((sentence,),) = [each.sentences for each in findings(table)]
+    assert marks(table) == ["tie", "tie"]
+    assert "better" not in sentence
+    assert "seeds of a side do not differ" in sentence
+
+
+def test_a_seed_that_was_measured_on_other_content_enters_no_mean(synthetic: ModuleType) -> None:
+    runs = [synthetic.accuracy_run(net) for net in synthetic.pair()]
+    for other in (1, 4):  # the second seed of either side
+        runs[other] = dataclasses.replace(runs[other], data_fingerprint="a" * 64)
+    table = headline(synthetic.table(runs)[0])
+    assert [row.cells[0].values for row in table.rows] == [(), ()]
+    assert "measured in 2 ways that do not mix" in table.rows[0].cells[0].reason
+    assert findings(table) == []
+
+
 def test_a_loss_is_called_a_loss(synthetic: ModuleType) -> None:
     (found,) = findings(measured(synthetic, [0.95, 0.96, 0.97], [0.90, 0.91, 0.92]))
     assert found.sentences[0].endswith("−2.7]: worse.")

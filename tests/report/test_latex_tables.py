@@ -44,6 +44,12 @@ def test_whatever_stands_in_a_name_is_text() -> None:
     assert escaped("two\nlines\u202e文") == "two lines??"
 
 
+@pytest.mark.parametrize("name", ["[best] net", "*star", "[1]"])
+def test_a_name_at_the_beginning_of_a_row_is_no_argument_of_the_one_before(name: str) -> None:
+    lines = tabular(["name", "n"], [[escaped(name), "1"]], "All.", "ood", 1).splitlines()
+    assert lines[lines.index(r"\midrule") + 1] == rf"{{}}{name} & 1 \\"
+
+
 def test_a_long_table_comes_in_parts_that_fit_a_page() -> None:
     lines = [[f"metric {row}", f"{row}.5"] for row in range(100)]
     text = tabular(["metric", "CE"], lines, "All.", "ood", 1)

@@ -24,6 +24,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
 from sdd_eval.report import drawing
 from sdd_eval.report.publish import publish, recover
+from sdd_eval.report.summary import measured_alike
 from sdd_eval.report.write import write_report
 
 #: All that the synthetic study has numbers for: it has no history of training.
@@ -308,6 +309,30 @@ def test_left_out_rows_subsets_and_origins_are_said(synthetic: ModuleType, tmp_p
     assert "enter no mean: runs disagree under the same key" in words
     assert "limited rows are in results.csv but not on this page" in words
     assert "mine (user's folder) is a folder of the user's, not a published set." in words
+
+
+def test_figures_set_nothing_beside_what_was_measured_otherwise_and_say_so(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    runs = [synthetic.corruption_run(net) for net in synthetic.pair()]
+    changed = [*runs[:3], *(dataclasses.replace(run, n=50, limit=50) for run in runs[3:])]
+    page = write_report(synthetic.write_study(tmp_path / "study", changed)).read_text()
+    assert 'id="corruption_heatmap"' in page
+    assert 'id="corruption_differences"' not in page, "one side alone has no difference"
+    left_out = [run.checkpoint for run in runs[3:]]
+    assert page.count(f"Left out are numbers of {', '.join(left_out)}: other images") == 2
+    alike = write_report(synthetic.write_study(tmp_path / "alike", runs)).read_text()
+    assert 'id="corruption_differences"' in alike
+    assert "Left out are" not in alike
+
+
+def test_most_networks_decide_which_way_of_measuring_is_drawn(synthetic: ModuleType) -> None:
+    runs = [synthetic.accuracy_run(net) for net in synthetic.pair()]
+    runs[0] = dataclasses.replace(runs[0], data_fingerprint="a" * 64)
+    table = synthetic.table(runs)[0]
+    kept = measured_alike(table)
+    assert set(table["checkpoint"]) - set(kept["checkpoint"]) == {runs[0].checkpoint}
+    assert len(measured_alike(table.head(0))) == 0
 
 
 def test_two_studies_make_one_report_and_stay_apart(synthetic: ModuleType, tmp_path: Path) -> None:
