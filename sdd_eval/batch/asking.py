@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdd_eval import plugins
+from sdd_eval.batch.evaluators import DETECTION, evaluators
 from sdd_eval.batch.node import Node
 from sdd_eval.batch.small import Small
 from sdd_eval.batch.study import Evaluation, Study
@@ -15,8 +16,6 @@ from sdd_eval.evaluators.settings import with_settings
 from sdd_eval.records import decode, encode
 
 EVALUATE = ("evaluator", "settings", "dataset", "limit", "of")
-#: The one evaluator that measures detectors; all others measure classifiers.
-DETECTION = "detection"
 
 
 def evaluations_of(
@@ -53,6 +52,8 @@ def _asked(
         raise node.wrong('which evaluator? evaluator = "NAME"')
     of = chosen(node, ids)
     limit = node.get("limit", (int, type(None)), None)
+    if limit is not None and limit < 1:
+        raise node.wrong(f"limit is {limit}, not a positive number of images", "limit")
     found = []
     for name in names:
         with node.at("evaluator"):
@@ -84,11 +85,6 @@ def _require_some(
             f"{evaluation.evaluator} measures {kind}, and there are none here",
             "of" if own else "evaluator",
         )
-
-
-def evaluators() -> tuple[str, ...]:
-    """The names of all that can be asked."""
-    return (*plugins.names("evaluators"), DETECTION)
 
 
 def chosen(node: Node, ids: Mapping[str, set[str]]) -> set[str] | None:

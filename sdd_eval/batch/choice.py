@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
-from sdd_eval.batch.asking import DETECTION
+from sdd_eval.batch.evaluators import DETECTION
 from sdd_eval.batch.jobs import Places
 from sdd_eval.batch.kinds import key_of_kind, told_kind, value_of
 from sdd_eval.batch.study import Study

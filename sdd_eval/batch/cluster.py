@@ -6,6 +6,7 @@ what was finished is found so. Locks on the files keep two workers from doing th
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -45,6 +46,7 @@ def run_on_ray(
     """
     ray = _connected(address)
     try:
+        places = dataclasses.replace(places, device=_device(ray, places.device))
         work = ray.remote(_work).options(**_resources(places), max_retries=DEATHS)
         handed: dict[str, Any] = {}
         for job in jobs:
@@ -74,6 +76,18 @@ def _connected(address: str | None) -> Any:
         cause = " ".join(str(error).split())
         raise InputError(f"no Ray cluster at {address or 'this machine'}: {cause}") from error
     return ray
+
+
+def _device(ray: Any, asked: str) -> str:
+    """Where the jobs compute: "auto" is on GPUs where the cluster has one.
+
+    Raises:
+        InputError: GPUs are asked for, and the cluster has none.
+    """
+    gpus = ray.cluster_resources().get("GPU", 0)
+    if asked == "cuda" and not gpus:
+        raise InputError("--device is cuda, but no node of the Ray cluster has a GPU; use cpu")
+    return ("cuda" if gpus else "cpu") if asked == "auto" else asked
 
 
 def _resources(places: Places) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sdd_eval import plugins
 from sdd_eval.batch.node import Node
-from sdd_eval.records import Recipe, decode
+from sdd_eval.errors import unknown_name
+from sdd_eval.records import ModelSpec, Recipe, decode
 from sdd_eval.training.recipes import TOLD, checked, method_of
 from sdd_eval.training.recipes import checkpoint_name as plain_name
 
@@ -56,7 +59,30 @@ def recipe_of(node: Node, fields: Mapping[str, Any], seed: int) -> Recipe:
     with node.at(*_blamed(node, fields)):
         recipe = checked(decode(Recipe, {**fields, "seed": seed}))
         method_of(recipe)
-        return recipe
+    with node.at(*(["arch"] if "arch" in node else [])):
+        _refuse_arch(recipe.arch)
+    with node.at(*(["position"] if "position" in node else [])):
+        _refuse_position(recipe.arch, recipe.position)
+    return recipe
+
+
+def _refuse_arch(arch: str) -> None:
+    """Refuse an unknown network now, and not after days of the trainings before it."""
+    if ":" not in arch and arch not in plugins.names("models"):
+        raise unknown_name("arch", arch, plugins.names("models"))
+
+
+@functools.cache
+def _refuse_position(arch: str, position: str) -> None:
+    """Refuse a place for the masks that a network of this package does not have."""
+    if position == Recipe.position or ":" in arch:
+        return
+    import torch  # takes seconds, and few studies are about positions
+
+    from sdd_eval.models.build import build
+
+    with torch.device("meta"):
+        build(ModelSpec(arch, 10, (0.5,) * 3, (0.5,) * 3, 32)).stage_of(position)
 
 
 def checkpoint_name(recipe: Recipe) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sdd_eval.batch.asking import DETECTION, check_settings
+from sdd_eval.batch.asking import check_settings
+from sdd_eval.batch.evaluators import DETECTION
 from sdd_eval.batch.study import Evaluation
 from sdd_eval.data import catalogue
 from sdd_eval.data.held_out import validation_name
@@ -25,6 +26,15 @@ def absent_set(name: str, root: Path, *, objects: bool = False) -> str:
     except InputError as error:
         return str(error)
     return "" if status.present else f"{name} is not there (sdd-eval data get {name})"
+
+
+def absent_constants(name: str, root: Path) -> str:
+    """Why constants of standardisation are not at hand; empty where they are."""
+    try:
+        catalogue.require_standardisation(name, root)
+    except InputError as error:
+        return str(error)
+    return "" if name in catalogue.CONSTANTS else absent_set(name, root)
 
 
 def absent_for(work: Evaluation, trained_on: str, root: Path) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sdd_eval import store
-from sdd_eval.batch.asking import DETECTION, check_settings
+from sdd_eval.batch.asking import check_settings
+from sdd_eval.batch.evaluators import DETECTION
 from sdd_eval.batch.jobs import Job, Places
 from sdd_eval.batch.study import DetectorTraining, Evaluation, Training
 from sdd_eval.detection.recipe import LOOKED_AT

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from sdd_eval import store
-from sdd_eval.batch.asking import DETECTION
 from sdd_eval.batch.estimate import Estimates
+from sdd_eval.batch.evaluators import DETECTION
 from sdd_eval.batch.jobs import Job, Places
-from sdd_eval.batch.needed import absent_for, absent_set
+from sdd_eval.batch.needed import absent_constants, absent_for, absent_set
 from sdd_eval.batch.perform import request_of
 from sdd_eval.batch.study import DetectorTraining, Evaluation, Training
 from sdd_eval.detection.recipe import recipe_of, settled
@@ -83,6 +83,8 @@ def _training(
         return Planned(job, "blocked", note=f"{folder} holds another recipe")
     detector = isinstance(work, DetectorTraining)
     absent = absent_set(work.recipe.dataset, places.data_root, objects=detector)
+    if isinstance(work, Training) and not absent:
+        absent = absent_constants(work.recipe.standardisation, places.data_root)
     if absent:
         return Planned(job, "blocked", note=absent)
     epochs = _epochs(folder / "history.csv")

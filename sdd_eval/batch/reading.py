@@ -29,9 +29,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.batch.asking import evaluations_of, evaluators
+from sdd_eval.batch.asking import evaluations_of
 from sdd_eval.batch.comparing import comparisons_of
 from sdd_eval.batch.detectors import detectors_of
+from sdd_eval.batch.evaluators import evaluators
 from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
 from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
@@ -45,6 +46,8 @@ TOP = (
     *("name", "title", "tables", "figures", "notes", "seeds", "checkpoints", "recipe", "train"),
     *("train-detector", "detectors", "evaluate", "compare", "families", "small"),
 )
+#: The numbers of the paper's last table and figure.
+TABLES, FIGURES = 14, 4
 TRAIN = (*FIELDS, "seeds", "id")
 
 
@@ -55,15 +58,18 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         InputError: one line with the file's line, the field, and what may have been meant.
     """
     top = read_tables(path).only(TOP, "key of a study")
-    size = small_of(top) if small else Small()
+    own = small_of(top)
+    if small and own is None:
+        raise top.wrong("the study has no [small], so no --small")
+    size = own if small and own is not None else Small()
     name = _name(top, path) + ("-small" if small else "")
     trainings, ids = _trainings(top, size, seeds)
     detectors, ids = detectors_of(top, size, trainings, ids)
     study = Study(
         name=name,
         title=top.get("title", str, ""),
-        tables=top.all("tables", int),
-        figures=top.all("figures", int),
+        tables=_of_paper(top, "tables", TABLES),
+        figures=_of_paper(top, "figures", FIGURES),
         notes=(*top.all("notes", str), *size.notes),
         small=small,
         names=size.names,
@@ -75,6 +81,15 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         varied_of_detectors=varied(each.fields for each in detectors),
     )
     return dataclasses.replace(study, evaluations=evaluations_of(top, size, study, ids))
+
+
+def _of_paper(top: Node, name: str, last: int) -> tuple[int, ...]:
+    """Numbers of the paper's tables or figures."""
+    found = top.all(name, int)
+    for each in found:
+        if not 1 <= each <= last:
+            raise top.wrong(f"{name} has {each}; the paper has {name} 1 to {last}", name)
+    return found
 
 
 def _name(top: Node, path: Path) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdd_eval.batch.evaluators import evaluators
 from sdd_eval.batch.grids import FIELDS
 from sdd_eval.batch.node import Node
 from sdd_eval.detection.recipe import DetectorRecipe
@@ -15,6 +16,28 @@ SMALL = ("seeds", "notes", "names", "recipe", "detector", "settings")
 DETECTOR_FIELDS = tuple(
     name for name in vars(DetectorRecipe()) if name not in ("seed", "backbone", "backbone_sha256")
 )
+
+
+def _used(top: Node) -> set[str]:
+    """All words of a study outside of `[small]`, and the names that it uses without saying so."""
+    from sdd_eval.records import Recipe
+
+    usual = {Recipe.dataset, Recipe.arch, DetectorRecipe.dataset}
+    return usual | {*_words({key: v for key, v in top.data.items() if key != "small"})}
+
+
+def _is_mean(name: str) -> bool:
+    """Whether a name is of the mean over a group of sets of outliers, which no study names."""
+    return name.startswith("average:")
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The words in a value, at whatever depth."""
+    if isinstance(value, str):
+        yield from [value] if " " not in value else []
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _words(each)
 
 
 @dataclass(frozen=True)
@@ -62,16 +85,18 @@ class Small:
         return self.name(value) if isinstance(value, str) else value
 
 
-def small_of(top: Node) -> Small:
-    """The table `[small]` of a study.
+def small_of(top: Node) -> Small | None:
+    """The table `[small]` of a study, if it has one.
 
     Raises:
-        InputError: the study has none, or one with an unknown key.
+        InputError: it has an unknown key, or a name that the study does not use.
     """
     if "small" not in top:
-        raise top.wrong("the study has no [small], so no --small")
+        return None
     node = top.table("small").only(SMALL, "key of [small]")
     names = node.table("names")
+    names.only(_used(top) | {name for name in names.data if _is_mean(name)}, "name in this study")
+    node.table("settings").only(evaluators(), "evaluator")
     return Small(
         seeds=node.all("seeds", int),
         notes=node.all("notes", str),

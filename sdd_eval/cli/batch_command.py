@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     if not flags.study:
         print(_shipped())
         return 0
-    device = prepared(flags.work)
+    device = _device(flags)
     from sdd_eval.batch.jobs import jobs_of
     from sdd_eval.batch.plan import plan
     from sdd_eval.batch.reading import read_study
@@ -78,6 +79,24 @@ def run(arguments: Sequence[str]) -> int:
     outcomes = _run(flags, study, planned, places)
     print(_told(outcomes, places, _choices(study, places)))
     return 0 if all(each.good for each in outcomes) else 1
+
+
+def _device(flags: Flags) -> str:
+    """Where jobs compute; a cluster's own machines tell whether they have GPUs.
+
+    Raises:
+        InputError: the device is none, or one GPU of this machine is named for a cluster's jobs, or
+            a cluster's address is given and no cluster asked for.
+    """
+    if flags.engine == "local":
+        if flags.address is not None:
+            raise InputError("--address is of a Ray cluster; it needs --engine ray")
+        return prepared(flags.work)
+    device = flags.work.device
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device is {device}; for a cluster's jobs it is auto, cpu or cuda")
+    prepared(dataclasses.replace(flags.work, device="cpu"))
+    return device
 
 
 def _shipped() -> str:

@@ -106,6 +106,8 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 
 def _costs(flags: Flags) -> list[Row]:
     """Every method, alone and with the SD-Dropout term."""
+    if flags.steps < 1:
+        raise InputError(f"--steps is {flags.steps}; at least 1 is needed")
     device = prepared(flags.work)
     from sdd_eval.records import ModelSpec, decode
     from sdd_eval.records import Recipe as Kind

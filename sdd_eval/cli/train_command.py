@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ import tyro
 from sdd_eval import plugins
 from sdd_eval.cli.flags import Work, parse, prepared
 from sdd_eval.cli.training import Place, Reading, told, trained
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, SaidElsewhere
 from sdd_eval.records import Recipe
 
 
@@ -26,21 +27,36 @@ class RecipeFlags(Recipe):
 
 def run(arguments: Sequence[str]) -> int:
     """Train one checkpoint, or go on with one that was interrupted."""
-    name = _method_name(arguments)
-    method = plugins.load("methods", name)
-    _refuse_others(name, arguments)
-    program = "Train a checkpoint; the same command goes on with one that was interrupted."
-    flags: Any = parse(_flags(method), arguments, "train", program)
-    device = prepared(flags.work)
+    with _told_once():
+        name = _method_name(arguments)
+        method = plugins.load("methods", name)
+        _refuse_others(name, arguments)
+        program = "Train a checkpoint; the same command goes on with one that was interrupted."
+        flags: Any = parse(_flags(method), arguments, "train", program)
+        device = prepared(flags.work)
 
-    from sdd_eval.training.processes import is_first
-    from sdd_eval.training.train import train
+        from sdd_eval.training.processes import is_first
+        from sdd_eval.training.recipes import checked
+        from sdd_eval.training.train import train
 
-    make = functools.partial(train, _recipe(flags))
+        make = functools.partial(train, checked(_recipe(flags)))
     card = trained(make, device, flags.place, flags.reading, flags.work)
     if is_first():
         print(told(card, flags.place))
     return 0
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """What is wrong with the command itself is wrong in all processes, and the first says so."""
+    try:
+        yield
+    except InputError as error:
+        from sdd_eval.training.processes import is_first
+
+        if is_first():
+            raise
+        raise SaidElsewhere("the first process says it") from error
 
 
 def _method_name(arguments: Sequence[str]) -> str:

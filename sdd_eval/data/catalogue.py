@@ -230,7 +230,7 @@ def standardisation(
         InputError: the constants are for colour and the images are grey, or the name is unknown.
     """
     if name not in CONSTANTS:
-        _require_statistics(name, data_root(root))
+        require_standardisation(name, data_root(root))
         side = image_size if name == dataset_name else None
         training = load_images(name, root, "train", image_size=side, channels=channels)
         return true_statistics(training)
@@ -250,8 +250,14 @@ def paper_constants(image_size: int | None) -> Statistics:
     return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
 
 
-def _require_statistics(name: str, root: Path) -> None:
-    """Refuse a name that is neither constants nor a data set, with both in what is known."""
+def require_standardisation(name: str, root: Path) -> None:
+    """Refuse a name that is neither constants nor a data set, with both in what is known.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if name in CONSTANTS:
+        return
     try:
         dataset(name, root)
     except InputError as error:

@@ -28,6 +28,7 @@ from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import DETECTOR, Card, Run, encode
 from sdd_eval.training import checkpoints
 from sdd_eval.training.streaming import usual_workers
+from sdd_eval.training.surroundings import explained
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> 
 
 
 def _run(asked: Asked, progress: Progress) -> Run:
-    """Look, score, and write down how."""
+    """Look, score, and write down how.
+
+    Raises:
+        InputError: the device has too little memory for the batch size.
+    """
     begun = time.perf_counter()
     card, data, request = asked.card, asked.data, asked.request
     evaluator = request.evaluator
@@ -108,7 +113,8 @@ def _run(asked: Asked, progress: Progress) -> Run:
         workers=usual_workers(torch.get_num_threads()),
         progress=progress,
     )
-    arrays = evaluator.collect(subject)
+    with explained(request.batch_size):
+        arrays = evaluator.collect(subject)
     return Run(
         checkpoint=card.name,
         weights_sha256=card.weights_sha256,

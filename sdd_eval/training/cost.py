@@ -20,7 +20,7 @@ from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipes import checked, method_of
-from sdd_eval.training.surroundings import seed_layers, usable
+from sdd_eval.training.surroundings import explained, seed_layers, usable
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,19 @@ def costs(
     """The cost of each recipe on random images in its batch size, in `turns` of `steps` steps.
 
     Raises:
-        InputError: a recipe or the spec is impossible, or there is no such device.
+        InputError: a recipe or the spec is impossible, there is no such device, or it has too
+            little memory.
     """
     where, progress = usable(device), progress or Silent()
-    subjects = [_Subject(checked(recipe), spec, where) for recipe in recipes]
-    memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
-    rates: list[list[float]] = [[] for _ in subjects]
-    progress.start("training steps", turns * len(subjects))
-    for _ in range(turns):
-        for subject, found in zip(subjects, rates, strict=True):
-            found.append(subject.rate(steps))
-            progress.advance()
+    rates: list[list[float]] = [[] for _ in recipes]
+    with explained(max((recipe.batch_size for recipe in recipes), default=1)):
+        subjects = [_Subject(checked(recipe), spec, where) for recipe in recipes]
+        memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
+        progress.start("training steps", turns * len(subjects))
+        for _ in range(turns):
+            for subject, found in zip(subjects, rates, strict=True):
+                found.append(subject.rate(steps))
+                progress.advance()
     measured = zip(subjects, rates, memory, strict=True)
     return tuple(
         Cost(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from sdd_eval.batch.cluster import _device
 from sdd_eval.batch.folder import record_of
 from sdd_eval.batch.grids import checkpoint_name
 from sdd_eval.batch.lines import key_lines
@@ -165,6 +168,26 @@ TYPOS = [
     ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),
     ("[[train]]\nsd_dropout = inf", "line 1: sd_dropout is inf; it must be finite and 0 or more"),
     ("title = 'nothing'", "there is nothing to measure"),
+    (
+        "[[train]]\n\narch = ['resnet8', 'resnet81']",
+        "line 3: unknown arch 'resnet81'; did you mean 'resnet8'?",
+    ),
+    (
+        "[recipe]\narch = 'resnet18w16'\n[[train]]\nposition = ['layer2', 'layr3']",
+        "line 4: unknown position 'layr3'; did you mean 'layer3'?",
+    ),
+    ("tables = [1, 99]", "line 1: tables has 99; the paper has tables 1 to 14"),
+    ("figures = 5", "line 1: figures has 5; the paper has figures 1 to 4"),
+    (
+        "[[train]]\ndataset = 'digits'\n[small.names]\ndigitz = 'cifar10'",
+        "line 4: unknown name in this study 'digitz'; did you mean 'digits'?",
+    ),
+    (
+        "[[train]]\n[small.settings]\nfgmm = { epsilon = 0.1 }",
+        "line 3: unknown evaluator 'fgmm'; did you mean 'fgsm'?",
+    ),
+    ("[[train]]\n[small]\nrecipe = { epoch = 1 }", "line 3: unknown field of a recipe 'epoch'"),
+    ("[[train]]\n[[evaluate]]\nevaluator = 'odin'\nlimit = 0", "line 4: limit is 0, not a pos"),
     ("[[train]\n", "is not TOML"),
 ]  # fmt: skip
 
@@ -182,6 +205,39 @@ def test_a_mistake_is_one_line_and_exit_code_two(study_file, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "study.toml, line 2" in said
+
+
+def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_file, recipe, capsys):
+    text = recipe.replace('standardisation = "digits"', 'standardisation = "digts"')
+    study_file(text + '[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown standardisation 'digts'; did you mean 'digits'?" in said
+    assert "2 blocked" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--address", "10.0.0.1:6379"], "--address is of a Ray cluster; it needs --engine ray"),
+        (["--engine", "ray", "--device", "cuda:1"], "for a cluster's jobs it is auto, cpu or cuda"),
+    ],
+)
+def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, said, study_file, capsys):
+    study_file('[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
+    assert exit_code(["batch", "study.toml", "--dry-run", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_jobs_compute_on_what_the_cluster_has_and_not_this_machine():
+    def cluster(**resources):
+        return SimpleNamespace(cluster_resources=lambda: resources)
+
+    assert _device(cluster(CPU=8.0, GPU=4.0), "auto") == "cuda"
+    assert _device(cluster(CPU=8.0), "auto") == "cpu"
+    assert _device(cluster(GPU=1.0), "cpu") == "cpu"
+    with pytest.raises(InputError, match="no node of the Ray cluster has a GPU"):
+        _device(cluster(CPU=8.0), "cuda")
 
 
 def test_an_unknown_study_is_answered_with_those_that_there_are(here, capsys):

@@ -161,6 +161,18 @@ def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, 
     assert runs(here) == []
 
 
+@pytest.mark.parametrize("mistake", ["--sd-dropout -1", "--method bytot", "--device tpu"])
+def test_of_several_processes_the_first_alone_says_what_is_wrong_with_the_command(
+    mistake, refused, monkeypatch, capsys
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert refused(f"{TRAIN} {mistake}")
+    monkeypatch.setenv("RANK", "1")
+    assert exit_code([*TRAIN.split(), *mistake.split()]) == 2
+    assert capsys.readouterr().err == ""
+
+
 def test_weights_that_were_cut_are_refused(here, refused):
     weights = here / "checkpoints" / NAME / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

@@ -6,9 +6,11 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from sdd_eval import store
 from sdd_eval.cli import exit_code
+from sdd_eval.detection.evaluator import Detection
 from sdd_eval.report.collect import collect
 from sdd_eval.report.table import tidy
 
@@ -60,6 +62,17 @@ def test_a_detector_is_trained_measured_and_not_measured_twice(here, capsys):
     (path,) = store.run_paths(here / "reports" / "default")
     assert path.name.startswith("detection-shapes-")
     assert store.read_run(path).n == 6
+
+
+def test_too_little_memory_for_detection_names_a_batch_size_to_try(here, capsys, monkeypatch):
+    def exhausted(self, subject):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Detection, "collect", exhausted)
+    code, _, error = said(capsys, "detection detector --batch-size 4 --threads 1")
+    assert code == 2
+    assert "too little memory for batch_size 4; try 2" in error
+    assert store.run_paths(here / "reports" / "default") == []
 
 
 def test_a_limited_run_says_so(here, capsys):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas
 import pytest
+import torch
 
 from sdd_eval.cli import exit_code
+from sdd_eval.models.network import Network
 
 STUDY = """
 [recipe]
@@ -45,6 +47,21 @@ def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
     said = capsys.readouterr().out
     assert "Cost of training beside cross-entropy" in said
     assert "byot + sdd" in said
+
+
+@pytest.mark.usefixtures("here")
+def test_no_step_is_too_few_and_too_little_memory_names_a_batch_size(capsys, monkeypatch):
+    assert exit_code(["paper", "claims", "--steps", "0"]) == 2
+    assert "--steps is 0; at least 1 is needed" in capsys.readouterr().err
+
+    def exhausted(self, pixels):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Network, "activations", exhausted)
+    monkeypatch.setattr(Network, "features", exhausted)
+    assert exit_code(["paper", "claims", "--arch", "resnet8", "--batch-size", "8"]) == 2
+    said = capsys.readouterr().err
+    assert "too little memory for batch_size 8; try 4" in said
 
 
 @pytest.mark.usefixtures("only_svg")
