@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
+from sdd_eval.figures.assumption_curves import assumption_curves
 from sdd_eval.figures.gradient_curves import gradient_curves
 from sdd_eval.figures.proposition import k_curves
 
@@ -47,6 +48,36 @@ def test_other_layers_are_not_mixed_in(rows):
     other = rows.assign(layer="layer1", value=99.0)
     cosine, _ = gradient_curves(pandas.concat([rows, other])).axes
     assert max(cosine.containers[0][0].get_ydata()) < 2
+
+
+def test_how_often_the_assumptions_hold_is_a_share_and_r_stands_beside_its_bound(rows):
+    shown = dict(
+        zip(
+            ("p_assumption_1", "assumption_2", "assumption_2_r", "assumption_2_r1"),
+            (0.7, 0.4, 1.5, 2.5),
+            strict=True,
+        )
+    )
+    first = rows[rows["metric"] == "kl_cosine"]
+    table = pandas.concat(
+        first.assign(metric=metric, layer=None, value=value + first["seed"] / 50)
+        for metric, value in shown.items()
+    )
+    drawn = assumption_curves(table)
+    shares, means = drawn.axes
+    assert [each.get_label() for each in shares.containers[:2]] == [
+        "CE, Assumption 1",
+        "CE + SDD, Assumption 1",
+    ]
+    first_of_each = [float(each[0].get_ydata()[0]) for each in (*shares.containers[::2],)]
+    np.testing.assert_allclose(first_of_each, [0.71, 0.41])
+    np.testing.assert_allclose(
+        [float(c[0].get_ydata()[0]) for c in means.containers[::2]], [1.51, 2.51]
+    )
+    assert shares.get_ylim() == (0, 1.02)
+    words = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert words == ["CE", "CE + SDD", "Assumption 1, r", "Assumption 2, r₁"]
+    assert assumption_curves(rows) is None, "a history of before has none of it"
 
 
 def test_every_ratio_has_its_line_of_k():

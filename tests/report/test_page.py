@@ -28,7 +28,12 @@ from sdd_eval.report.summary import measured_alike
 from sdd_eval.report.write import write_report
 
 #: All that the synthetic study has numbers for: it has no history of training.
-FIGURES = [name for name in plugins.names("figures") if name != "gradient_curves"]
+#: All but those of the gradient study, which is of trainings.
+FIGURES = [
+    name
+    for name in plugins.names("figures")
+    if name not in ("gradient_curves", "assumption_curves")
+]
 
 
 @pytest.fixture(scope="module")
