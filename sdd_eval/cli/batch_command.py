@@ -239,7 +239,7 @@ def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) ->
     from sdd_eval.store import run_paths
 
     lines = [headline_text(places.study), ""] if run_paths(places.study) else []
-    lines += chosen
+    lines += [*chosen, *(f"note: {line}" for line in _unanswered(places.study))]
     count: dict[str, int] = {}
     for each in outcomes:
         count[each.result] = count.get(each.result, 0) + 1
@@ -253,6 +253,15 @@ def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) ->
     if any(each.trace for each in failed):
         lines.append(f"traces: {_relative(places.study / FAILURES)}")
     return "\n".join(lines)
+
+
+def _unanswered(study: Path) -> list[str]:
+    """What the families of the study's file name and no pair that it compares has."""
+    from sdd_eval.comparison.families import unanswered
+    from sdd_eval.comparison.keeping import comparisons_of
+
+    planned = [each for each in comparisons_of(study)[0] if each.planned]
+    return [line for each in planned for line in unanswered(study, each.pairs)]
 
 
 def _relative(path: Path) -> str:

@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "compare", TITLE)
     limit(flags.work)
     from sdd_eval.comparison.compare import compare, compare_planned
-    from sdd_eval.comparison.families import families_of
+    from sdd_eval.comparison.families import families_of, unanswered
 
     study = flags.reports / plain_name("study", flags.study)
     if not study.is_dir():
@@ -71,7 +71,9 @@ def run(arguments: Sequence[str]) -> int:
     written = list(write_compared(study, found, flags.family, figures=flags.figures))
     for each in found.pairs:
         print("\n".join(_told(each, flags)))
-    print("\n".join([*(f"not compared: {line}" for line in found.without), *map(str, written)]))
+    notes = [f"note: {line}" for line in unanswered(study, found.pairs)]
+    notes += [f"not compared: {line}" for line in found.without]
+    print("\n".join([*notes, *map(str, written)]))
     return 0
 
 

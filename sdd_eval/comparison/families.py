@@ -42,12 +42,30 @@ _FITTED = ("fitted", "cross-fitted", "validation")
 
 def families_of(study: Path) -> dict[str, tuple[str, ...]]:
     """The families that the study's file fixed; those of `DEFAULT` where it does not say."""
+    return {**DEFAULT, **_fixed(study)}
+
+
+def _fixed(study: Path) -> dict[str, tuple[str, ...]]:
+    """The families that the study's file names."""
     try:
         said = json.loads((study / "study.json").read_text(encoding="utf-8"))["families"]
-        fixed = {str(name): tuple(map(str, each)) for name, each in said.items()}
+        return {str(name): tuple(map(str, each)) for name, each in said.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        fixed = {}
-    return {**DEFAULT, **fixed}
+        return {}
+
+
+def unanswered(study: Path, found: Sequence[Compared]) -> list[str]:
+    """A line for each selector of the study's file that selects no number of a comparison.
+
+    A metric that is spelt wrongly would leave its family without anybody's notice.
+    """
+    numbers = {(row.evaluator, row.metric) for each in found for row in each.rows}
+    return [
+        f"family {name}: no number that was compared is {selector}"
+        for name, selectors in _fixed(study).items()
+        for selector in selectors
+        if not any(_selects(selector, *number) for number in numbers)
+    ]
 
 
 def sums_up(at: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

@@ -111,6 +111,18 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     assert f"{pair.base[0]}/{run.name} came, went or changed" in kept.outdated
 
 
+@pytest.mark.usefixtures("only_svg")
+def test_a_family_of_numbers_that_nobody_compared_is_said(tiny, capsys):
+    families = '[families]\nheadline = ["accuracy.accuracy", "accuracy.acuracy"]\n'
+    tiny.write_text(tiny.read_text() + COMPARED + families)
+    said = "note: family headline: no number that was compared is accuracy.acuracy"
+    for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
+        assert exit_code(command) == 0
+        assert [
+            line for line in capsys.readouterr().out.splitlines() if "family headline:" in line
+        ] == [said]
+
+
 def test_a_study_without_pairs_says_how_to_get_some(tiny, here, capsys):
     folder = here / "reports/tiny"
     folder.mkdir(parents=True)
