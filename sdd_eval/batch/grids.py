@@ -61,9 +61,17 @@ def recipe_of(node: Node, fields: Mapping[str, Any], seed: int) -> Recipe:
         method_of(recipe)
     with node.at(*(["arch"] if "arch" in node else [])):
         _refuse_arch(recipe.arch)
+    return recipe
+
+
+def refuse_position(node: Node, recipe: Recipe) -> None:
+    """Refuse a place for SD-Dropout's masks that the recipe's network does not have.
+
+    Raises:
+        InputError: with the line, and the place that may have been meant.
+    """
     with node.at(*(["position"] if "position" in node else [])):
         _refuse_position(recipe.arch, recipe.position)
-    return recipe
 
 
 def _refuse_arch(arch: str) -> None:
@@ -74,10 +82,10 @@ def _refuse_arch(arch: str) -> None:
 
 @functools.cache
 def _refuse_position(arch: str, position: str) -> None:
-    """Refuse a place for the masks that a network of this package does not have."""
+    """Build the network, which takes torch, to see whether it has the place for the masks."""
     if position == Recipe.position or ":" in arch:
         return
-    import torch  # takes seconds, and few studies are about positions
+    import torch
 
     from sdd_eval.models.build import build
 

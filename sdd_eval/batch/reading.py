@@ -33,7 +33,13 @@ from sdd_eval.batch.asking import evaluations_of
 from sdd_eval.batch.comparing import comparisons_of
 from sdd_eval.batch.detectors import detectors_of
 from sdd_eval.batch.evaluators import evaluators
-from sdd_eval.batch.grids import FIELDS, checkpoint_name, combinations, recipe_of
+from sdd_eval.batch.grids import (
+    FIELDS,
+    checkpoint_name,
+    combinations,
+    recipe_of,
+    refuse_position,
+)
 from sdd_eval.batch.kinds import varied
 from sdd_eval.batch.node import Node, read_tables
 from sdd_eval.batch.small import Small, small_of
@@ -51,8 +57,17 @@ TABLES, FIGURES = 14, 4
 TRAIN = (*FIELDS, "seeds", "id")
 
 
-def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None = None) -> Study:
+def read_study(
+    path: Path,
+    *,
+    small: bool = False,
+    seeds: Sequence[int] | None = None,
+    networks: bool = False,
+) -> Study:
     """The study of a file, at full size or in small, with other seeds if asked for.
+
+    With `networks` those with masks elsewhere than on the feature are built, to see whether they
+    have that place.
 
     Raises:
         InputError: one line with the file's line, the field, and what may have been meant.
@@ -63,7 +78,7 @@ def read_study(path: Path, *, small: bool = False, seeds: Sequence[int] | None =
         raise top.wrong("the study has no [small], so no --small")
     size = own if small and own is not None else Small()
     name = _name(top, path) + ("-small" if small else "")
-    trainings, ids = _trainings(top, size, seeds)
+    trainings, ids = _trainings(top, size, seeds, networks)
     detectors, ids = detectors_of(top, size, trainings, ids)
     study = Study(
         name=name,
@@ -98,7 +113,7 @@ def _name(top: Node, path: Path) -> str:
 
 
 def _trainings(
-    top: Node, size: Small, seeds: Sequence[int] | None
+    top: Node, size: Small, seeds: Sequence[int] | None, networks: bool
 ) -> tuple[dict[str, Training], dict[str, set[str]]]:
     """The trainings by checkpoint, seed by seed, and for each id its checkpoints."""
     shared = top.table("recipe").only(FIELDS, "field of a recipe")
@@ -112,6 +127,8 @@ def _trainings(
             for seed in own:
                 meant = recipe_of(node, fields, seed)
                 recipe = recipe_of(node, size.fields(fields), seed) if size else meant
+                if networks:
+                    refuse_position(node, recipe)
                 training = Training(checkpoint_name(recipe), recipe, (meant,))
                 planned.append((own.index(seed), training, node.get("id", str, "")))
     return _merged(sorted(planned, key=lambda each: each[0]))

@@ -65,7 +65,8 @@ def run(arguments: Sequence[str]) -> int:
     from sdd_eval.batch.shipped import study_file
     from sdd_eval.batch.study import warnings
 
-    study = read_study(study_file(flags.study), small=flags.small, seeds=flags.seeds)
+    file = study_file(flags.study)
+    study = read_study(file, small=flags.small, seeds=flags.seeds, networks=True)
     places = _places(flags, study, device)
     planned = plan(jobs_of(study), places)
     print(": ".join(filter(None, (study.name, study.title))))

@@ -195,7 +195,7 @@ TYPOS = [
 @pytest.mark.parametrize(("text", "said"), TYPOS)
 def test_a_mistake_is_named_with_its_line_and_what_was_meant(text, said, study_file):
     with pytest.raises(InputError) as error:
-        read_study(study_file(text))
+        read_study(study_file(text), networks=True)
     assert said in str(error.value)
 
 
