@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import itertools
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ Found = TypeVar("Found")
 
 #: How long a process waits for another, which may be testing a network on many images.
 PATIENCE = datetime.timedelta(hours=6)
+
+#: Seconds that a group's threads have to let go of what they sent; they take microseconds.
+LETTING_GO = 0.2
 
 #: Numbers for the trainings of this process, which the others count alike: a group leaves its words
 #: in the store, and the next one must not read them.
@@ -148,6 +152,18 @@ def joined(device: str) -> Iterator[Processes]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     with _ending_together(store):
         yield Processes(own, rank, count)
+    _part()
+
+
+def _part() -> None:
+    """Leave the group, once its threads have let go of the tensors that came last.
+
+    They do so a moment after these have come, and need Python for it: where that is ending by then
+    the whole process aborts. Gloo cannot be asked whether they have, nor do its threads end while
+    DistributedDataParallel holds the group, so Python is left to them for a while.
+    """
+    dist.barrier()
+    time.sleep(LETTING_GO)
     dist.destroy_process_group()
 
 
