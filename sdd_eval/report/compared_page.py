@@ -90,10 +90,7 @@ def compared_of(
     for study, folder in named_studies(studies):
         kept, broken = comparisons_of(folder)
         of_study = results[results["study"] == study]
-        labels, archs = (
-            dict(zip(of_study["checkpoint"], of_study[what], strict=True))
-            for what in ("group", "arch")
-        )
+        labels, archs = (_told(of_study, what) for what in ("group", "arch"))
         found += [_shown(each, study, folder, labels, archs, page) for each in kept if each.pairs]
         said += [f"A comparison cannot be read and was skipped: {line}" for line in broken]
     for each in found:
@@ -142,6 +139,12 @@ def _pair(found: Compared, labels: Mapping[str, str]) -> Pair:
         further=tuple(_further(found)),
         untested=tuple(untested(found.rows)),
     )
+
+
+def _told(results: pandas.DataFrame, what: str) -> dict[str, str]:
+    """What a column says of each checkpoint; nothing of those of which it says nothing."""
+    known = results[results[what].notna()]
+    return dict(zip(known["checkpoint"], known[what], strict=True))
 
 
 def _told_apart(pairs: Sequence[Pair], archs: Mapping[str, str]) -> tuple[Pair, ...]:

@@ -152,17 +152,17 @@ def joined(device: str) -> Iterator[Processes]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     with _ending_together(store):
         yield Processes(own, rank, count)
-    _part()
+        dist.barrier()
+    _leave()
 
 
-def _part() -> None:
+def _leave() -> None:
     """Leave the group, once its threads have let go of the tensors that came last.
 
     They do so a moment after these have come, and need Python for it: where that is ending by then
     the whole process aborts. Gloo cannot be asked whether they have, nor do its threads end while
     DistributedDataParallel holds the group, so Python is left to them for a while.
     """
-    dist.barrier()
     time.sleep(LETTING_GO)
     dist.destroy_process_group()
 

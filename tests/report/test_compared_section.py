@@ -96,6 +96,11 @@ def test_groups_of_the_same_methods_are_told_apart_by_their_architectures(synthe
     ]
     openings = [each.opening for each in compared_findings([found])]
     assert [kind in opening for kind, opening in zip(kinds, openings, strict=True)] == [True, True]
+    unknown = tidy(collect([study]).runs).assign(arch=None)
+    ((found,), _) = compared_of([study], unknown, study)
+    first, second = (pair.title for pair in found.pairs)
+    assert named["small_cnn", 0.0][0] in first
+    assert named["wide_cnn", 0.0][0] in second
 
 
 def test_single_networks_of_the_same_methods_are_told_apart_by_their_names(synthetic, tmp_path):
