@@ -19,7 +19,7 @@ from sdd_eval.comparison.record import Compared
 from sdd_eval.errors import InputError
 
 #: Raised when the same runs would be compared in another way.
-VERSION = 2
+VERSION = 3
 FOLDER, PAIRS = "comparisons", "pairs"
 #: What the comparison that a study's file asks for is called.
 PLANNED = "planned"
