@@ -17,6 +17,10 @@ Record = TypeVar("Record")
 #: The version of the files that this package writes.
 FORMAT = 1
 
+#: Key of a field's metadata: the value of records written before the field existed, where that is
+#: not the field's default.
+FORMERLY = "formerly"
+
 #: Before the arch of its backbone: the arch of an object detector, which is no classifier.
 DETECTOR = "fasterrcnn_fpn:"
 
@@ -71,6 +75,12 @@ class Recipe:
     """crop: zeros of up to an eighth of the side come in; crop_flip: and it mirrors;
     resized_crop_flip: 8 to 100 % of the area, scaled, mirrored. auto: resized_crop_flip for
     photographs, else crop_flip."""
+    init: Literal["auto", "authors", "torch"] = field(default="auto", metadata={FORMERLY: "torch"})
+    """Initial weights: authors (Kaiming normal, fan-out, in the convolutions of built-in ResNets
+    and of BYOT's branches) or torch (PyTorch's defaults). auto: authors on the paper's data sets,
+    else torch."""
+    images_per_class: int | None = None
+    """Train on the first N images of each class, in the order of the files; default: all."""
     validation: int = 0
     """Training images held out for choices, balanced by class; 0 holds out none."""
     seed: int = 0
@@ -194,6 +204,18 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
     return kind(**{name: readers[name](item, place, name) for name, item in data.items()})
 
 
+def with_former_defaults(kind: Any, data: Any) -> Any:
+    """Return a record's stored values, completed for fields that are newer than it.
+
+    Values that are not a mapping are returned as they are, for `decode` to refuse.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    fields = dataclasses.fields(kind)
+    former = {f.name: f.metadata[FORMERLY] for f in fields if FORMERLY in f.metadata}
+    return {**former, **data}
+
+
 #: What reads a JSON value: from the value, the place that an error names, and the field's name.
 _Reader = Callable[[Any, str, str], Any]
 
@@ -218,7 +240,9 @@ def _reader(hint: Any) -> _Reader:
         return lambda item, place, name: None if item is None else some(item, place, name)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         record: Any = hint
-        return lambda item, place, name: decode(record, item, f"{place}{name}")
+        return lambda item, place, name: decode(
+            record, with_former_defaults(record, item), f"{place}{name}"
+        )
     if origin is tuple:
         return _list_reader(_reader(arguments[0]))
     return _plain_reader(hint, origin)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.images import ImageSet, Labels
-from sdd_eval.data.subsets import subset
+from sdd_eval.data.subsets import rank_within_class, subset
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed
+from sdd_eval.records import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +75,42 @@ class PartImages:
 def validation_name(dataset: str) -> str:
     """What the held-out part of a data set is called."""
     return f"{dataset}_validation"
+
+
+def training_split(images: ImageSet, recipe: Recipe) -> tuple[ImageSet, ImageSet | None]:
+    """Return the images that a recipe trains on and those that it holds out, or None.
+
+    Validation images are drawn from the whole set first, so that a recipe with `images_per_class`
+    trains on as many images with validation as without.
+
+    Raises:
+        InputError: too few images are left to train on.
+    """
+    kept, held = images, None
+    if recipe.validation:
+        kept, held = held_out(images, recipe.validation, recipe.seed)
+    if recipe.images_per_class is not None:
+        kept = first_of_each_class(kept, recipe.images_per_class)
+    return kept, held
+
+
+def first_of_each_class(images: ImageSet, count: int) -> PartImages:
+    """Return the first `count` images of each class, in the order of the set.
+
+    Raises:
+        InputError: the set has no labels, or a class has fewer images.
+    """
+    if images.labels is None:
+        raise InputError(f"images_per_class needs labels, and {images.name} has none")
+    rank = rank_within_class(images.labels)
+    present, counts = np.unique(images.labels, return_counts=True)
+    short = present[counts < count]
+    if len(short):
+        raise InputError(
+            f"images_per_class is {count}, but class {short[0]} of {images.name} has "
+            f"{counts[present == short[0]][0]} training images"
+        )
+    return PartImages(images.name, images, np.flatnonzero(rank < count))
 
 
 def held_out(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:

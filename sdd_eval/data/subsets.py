@@ -27,13 +27,13 @@ def subset(
     order = random.permutation(total)
     if labels is None:
         return np.sort(order[:limit])
-    rank = _rank_within_class(labels[order])
+    rank = rank_within_class(labels[order])
     class_order = random.permutation(int(labels.max()) + 1)[labels[order]]
     return np.sort(order[np.lexsort((class_order, rank))[:limit]])
 
 
-def _rank_within_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each label, how many equal ones stand before it."""
+def rank_within_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each label (n,) how many equal labels precede it."""
     by_class = np.argsort(labels, kind="stable")
     grouped = labels[by_class]
     starts = np.searchsorted(grouped, grouped)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode
+from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, with_former_defaults
 from sdd_eval.training.bounds import ABOVE_0, BELOW_1, FROM_0, FROM_1, refuse_outside
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
@@ -156,7 +156,9 @@ def told_recipe(card: Card) -> Mapping[str, Any]:
     recipe = recipe_of(card)
     assert recipe is not None
     theirs = card.provenance["backbone"]["recipe"]
-    backbone = None if theirs is None else decode(Recipe, theirs, card.name)
+    backbone = (
+        None if theirs is None else decode(Recipe, with_former_defaults(Recipe, theirs), card.name)
+    )
     return told(recipe, backbone, card.model.arch)
 
 

@@ -17,7 +17,13 @@ from sdd_eval.data.later import forgetful
 from sdd_eval.data.outliers import without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
-from sdd_eval.evaluation.trained_on import has_validation, means_validation, parts_of
+from sdd_eval.evaluation.trained_on import (
+    has_validation,
+    means_validation,
+    parts_of,
+    trains_on_part,
+    validation_images,
+)
 from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,
@@ -117,7 +123,7 @@ def inputs_of(request: Request, card: Card, beside: Path) -> Inputs:
     if name is None:
         raise InputError(f"{card.name} does not say which data it is for; name them: --dataset")
     if means_validation(name, card, request.data_root):
-        _, images = parts_of(card, request.data_root)
+        images = validation_images(card, request.data_root)
     else:
         shape: dict[str, Any] = {
             "image_size": card.model.image_size,
@@ -202,7 +208,7 @@ def _training(asking: _Asking, asked: str) -> _Found:
     if not getattr(asking.request.evaluator, "fits", False):
         return asking.trained, {}
     card, root = asking.card, asking.request.data_root
-    if card and has_validation(card) and asking.trained == _plain(card.dataset or ""):
+    if card and trains_on_part(card) and asking.trained == _plain(card.dataset or ""):
         images, _ = parts_of(card, root)
     else:
         images = _forgetful(asking, asking.trained, "train")
@@ -219,7 +225,7 @@ def _validation(asking: _Asking, asked: str) -> _Found:
     wanted = asked != "none" and getattr(asking.request.evaluator, "chooses", True)
     if not wanted or asking.card is None or not has_validation(asking.card):
         return "", {}
-    _, held = parts_of(asking.card, asking.request.data_root)
+    held = validation_images(asking.card, asking.request.data_root)
     if held.name == asking.images.name:
         return "", {}
     return held.name, {held.name: held}

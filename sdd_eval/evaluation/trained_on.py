@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.held_out import held_out, validation_name
+from sdd_eval.data.held_out import training_split, validation_name
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.later import forgetful
 from sdd_eval.data.root import data_root
@@ -34,8 +34,14 @@ def means_validation(name: str, card: Card, root: Path | None) -> bool:
     return has_validation(card)
 
 
-def parts_of(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet]:
-    """The images that a checkpoint was trained on, and those that were held out.
+def trains_on_part(card: Card) -> bool:
+    """Whether a checkpoint was trained on a part of its data set's training images."""
+    recipe = card.recipe
+    return recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
+
+
+def parts_of(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
+    """The images that a checkpoint was trained on, and those that were held out, if any.
 
     Raises:
         InputError: the training images are others than those of the training.
@@ -47,10 +53,21 @@ def parts_of(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet]:
         shape = {"image_size": card.model.image_size, "channels": card.model.channels}
         return catalogue.load_images(recipe.dataset, root, "train", **shape)
 
-    kept, held = held_out(forgetful(whole), recipe.validation, recipe.seed)
+    kept, held = training_split(forgetful(whole), recipe)
     if kept.fingerprint != card.provenance.get("data_fingerprint"):
         raise InputError(
             f"{card.name} was trained on other images of {recipe.dataset} than are there now, "
-            "so which were held out for validation is unknown"
+            "so which were left out of its training is unknown"
         )
     return kept, held
+
+
+def validation_images(card: Card, root: Path | None) -> ImageSet:
+    """Return the images held out of the training of a checkpoint that `has_validation`.
+
+    Raises:
+        InputError: the training images are others than those of the training.
+    """
+    _, held = parts_of(card, root)
+    assert held is not None
+    return held

@@ -1,7 +1,8 @@
 """Post-activation ResNets for small images (He et al., "Deep Residual Learning", CVPR 2016).
 
-Two families with a 3×3 stem of stride 1 and no max-pooling. Convolutions and linear layers keep
-PyTorch's default initialisation (Kaiming uniform, a = √5), batch norms start at weight 1, bias 0.
+Their stem is a 3×3 convolution without max-pooling. All layers have PyTorch's default
+initialisation; a training whose recipe says so replaces it by the authors'
+(`sdd_eval.training.initialisation`).
 """
 
 from __future__ import annotations
@@ -87,6 +88,15 @@ class ZeroPad(nn.Module):
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
 
 
+def doubling(width: int, stages: int) -> tuple[int, ...]:
+    """Return the widths of stages that double from `width`.
+
+    >>> doubling(64, 4)
+    (64, 128, 256, 512)
+    """
+    return tuple(width * 2**index for index in range(stages))
+
+
 def _projection(ins: int, outs: int, stride: int) -> nn.Module:
     """Shortcut of a 1×1 convolution and a batch norm (option B)."""
     return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
@@ -95,14 +105,22 @@ def _projection(ins: int, outs: int, stride: int) -> nn.Module:
 def resnet(
     channels: int,
     blocks: Sequence[int],
-    width: int,
+    widths: Sequence[int],
     shortcut: Literal["A", "B"],
     padding: Padding = "end",
     block: type[Block | Bottleneck] = Block,
+    stem_stride: int = 1,
 ) -> Stages:
-    """A backbone: stages `layer1` … of so many blocks each, widths doubling from `width`.
+    """Return a backbone of stages `layer1` …, each but the first of stride 2.
 
-    `width` is that of the stem and inside the first stage's blocks.
+    Args:
+        channels: of the images.
+        blocks: number of blocks of each stage.
+        widths: channels inside the blocks of each stage; the stem has those of the first.
+        shortcut: without parameters (A) or a 1×1 convolution (B) where the shape changes.
+        padding: where shortcuts of option A put their zeros.
+        block: kind of block.
+        stem_stride: stride of the stem's 3×3 convolution.
 
     Raises:
         InputError: there is no such padding.
@@ -121,13 +139,13 @@ def resnet(
         return nn.Sequential(first, *rest)
 
     stages: dict[str, nn.Module] = {
-        "conv1": nn.Conv2d(channels, width, 3, padding=1, bias=False),
-        "bn1": nn.BatchNorm2d(width),
+        "conv1": nn.Conv2d(channels, widths[0], 3, stem_stride, padding=1, bias=False),
+        "bn1": nn.BatchNorm2d(widths[0]),
         "relu": nn.ReLU(),
     }
-    ins = outs = width
-    for index, count in enumerate(blocks):
-        outs = width * 2**index * block.widening
+    ins = outs = widths[0]
+    for index, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+        outs = width * block.widening
         stages[f"layer{index + 1}"] = stage(ins, outs, 2 if index else 1, count)
         ins = outs
     stages["pool"] = nn.AdaptiveAvgPool2d(1)

@@ -68,12 +68,17 @@ LARGE = frozenset({"cub200", "stanford_dogs", "imagenet"})
 _OF_LARGE = {
     "batch_size": (32,),
     "image_size": (None, 224),
+    "init": ("authors", "auto"),
     "standardisation": ("imagenet", "authors"),
     "augmentation": ("resized_crop_flip", "auto"),
 }
 #: What differs from the defaults of a recipe where the paper trains on other sets.
 _PROTOCOLS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
-    "cifar100": {"milestones": (None, (100, 150)), "augmentation": ("crop_flip", "auto")},
+    "cifar100": {
+        "milestones": (None, (100, 150)),
+        "augmentation": ("crop_flip", "auto"),
+        "init": ("authors", "auto"),
+    },
     "cub200": {**_OF_LARGE, "milestones": (None, (100, 150))},
     "stanford_dogs": {**_OF_LARGE, "milestones": (None, (100, 150))},
     "imagenet": {**_OF_LARGE, "batch_size": (32, 256), "epochs": (90,), "milestones": ((30, 60),)},

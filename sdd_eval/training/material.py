@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.held_out import held_out
+from sdd_eval.data.held_out import training_split
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
@@ -26,14 +26,12 @@ class Material:
     validation: ImageSet | None = None
 
     def parted(self, recipe: Recipe) -> Material:
-        """The material with the recipe's validation images held out of the training images.
+        """The material with the training images that the recipe trains on and those it holds out.
 
         Raises:
             InputError: too few would be left.
         """
-        if not recipe.validation:
-            return self
-        kept, held = held_out(self.train, recipe.validation, recipe.seed)
+        kept, held = training_split(self.train, recipe)
         return replace(self, train=kept, validation=held)
 
     def spec(self, recipe: Recipe) -> ModelSpec:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sdd_eval import plugins, records
 from sdd_eval.data.images import ImageSet
@@ -24,10 +24,21 @@ from sdd_eval.training.bounds import (
 from sdd_eval.training.methods.method import Method
 
 #: An augmentation that the data set decides.
-AUTO = "auto"
+AUTO: Final = "auto"
 
 #: Fields that a default name tells where they are unusual: they make another method of it.
-TOLD = ("drop", "temperature", "direction", "position", "hidden_layers", "validation")
+TOLD = (
+    *("drop", "temperature", "direction", "position", "hidden_layers"),
+    *("init", "images_per_class", "validation"),
+)
+
+#: Data sets of the paper, on which "auto" means the authors' initial weights.
+PAPER_SETS = frozenset(
+    {
+        *("cifar10", "cifar100", "imagenet"),
+        *("cub200", "cub200_cropped", "stanford_dogs", "stanford_dogs_whole"),
+    }
+)
 
 _BOUNDS = {
     "sd_dropout": FROM_0,
@@ -51,15 +62,19 @@ def checked(recipe: Recipe) -> Recipe:
         InputError: a value is impossible, or the method or one of its settings is unknown.
     """
     refuse_outside(recipe, _BOUNDS)
-    if recipe.image_size is not None and recipe.image_size < 1:
-        raise InputError(f"image_size is {recipe.image_size}; it must be 1 or more")
+    for name in ("image_size", "images_per_class"):
+        value = getattr(recipe, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; it must be 1 or more")
     given = recipe.milestones
     if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
         raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
     for field, choices in _choices().items():
         if getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
-    recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
+    recipe = dataclasses.replace(
+        recipe, method=recipe.method.replace("-", "_"), init=initialisation(recipe)
+    )
     if recipe.method not in plugins.names("methods"):
         raise unknown_name("method", recipe.method, plugins.names("methods"))
     method = method_of(recipe)
@@ -80,10 +95,18 @@ def settled(recipe: Recipe, images: ImageSet) -> Recipe:
     return dataclasses.replace(recipe, augmentation=usual)
 
 
+def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
+    """Return the initial weights of a recipe: its own choice, or what "auto" means on its data."""
+    if recipe.init != AUTO:
+        return recipe.init
+    return "authors" if recipe.dataset in PAPER_SETS else "torch"
+
+
 def _choices() -> dict[str, tuple[str, ...]]:
     """The fields of a recipe that take one of a few words."""
     return {
         "direction": ("both", "forward", "reverse"),
+        "init": (AUTO, "authors", "torch"),
         "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
         "precision": ("float32", "tf32", "bf16"),
     }
@@ -144,9 +167,10 @@ def checkpoint_name(recipe: Recipe) -> str:
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
     """The fields in `TOLD`, and the settings of the method, that have not their default."""
-    fields = {name: getattr(recipe, name) for name in TOLD}
+    fields = {name: getattr(recipe, name) for name in TOLD} | {"init": initialisation(recipe)}
     method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
     usual = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
+    usual["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
     given = {**fields, **settings_of(method)}
     return {name: value for name, value in given.items() if value != usual[name]}
 

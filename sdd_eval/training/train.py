@@ -15,6 +15,7 @@ from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.batches import training_set
 from sdd_eval.training.export import export
+from sdd_eval.training.initialisation import initialise_as_authors
 from sdd_eval.training.loop import fit
 from sdd_eval.training.making import Making
 from sdd_eval.training.material import Material, read_material, refuse_too_few
@@ -144,7 +145,10 @@ def _objective(recipe: Recipe, material: Material, device: torch.device) -> Obje
     """The freshly initialised network with the method's parts, on the device."""
     seed_layers(recipe.seed, "weights")
     network = build(material.spec(recipe), trust_code=True)  # or `train_on` had refused it
-    objective = Objective(network, method_of(recipe), recipe).to(device)
+    objective = Objective(network, method_of(recipe), recipe)
+    if recipe.init == "authors":
+        initialise_as_authors(objective.network, *objective.parts.values())
+    objective = objective.to(device)
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
     if recipe.compile:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from sdd_eval.data.held_out import held_out
+from sdd_eval.data.held_out import first_of_each_class, held_out, training_split
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
+from sdd_eval.records import Recipe
 
 
 def numbered(count=60, classes=4):
@@ -64,3 +65,22 @@ def test_the_seed_says_which_and_the_fingerprint_knows():
 def test_a_split_that_leaves_too_little_to_train_on_is_refused(count, said):
     with pytest.raises(InputError, match=said):
         held_out(numbered(), count, seed=0)
+
+
+def test_the_first_images_of_each_class_are_taken_in_the_order_of_the_set():
+    part = first_of_each_class(numbered(), 3)
+    assert numbers(part) == list(range(12))
+    assert list(np.bincount(part.labels)) == [3, 3, 3, 3]
+    assert part.fingerprint != first_of_each_class(numbered(), 2).fingerprint
+
+
+def test_validation_images_do_not_reduce_the_images_of_a_class():
+    kept, held = training_split(numbered(), Recipe(images_per_class=5, validation=12))
+    assert list(np.bincount(kept.labels)) == [5, 5, 5, 5]
+    assert len(held) == 12
+    assert not set(numbers(kept)) & set(numbers(held))
+
+
+def test_a_class_with_too_few_images_is_named():
+    with pytest.raises(InputError, match=r"images_per_class is 16, but class 0 of tiny has 15"):
+        first_of_each_class(numbered(), 16)

@@ -144,7 +144,7 @@ def test_training_images_that_have_changed_since_are_refused(trained, ask, monke
         return dataclasses.replace(images, fingerprint="0" * 64) if split == "train" else images
 
     monkeypatch.setattr(catalogue, "load_images", changed)
-    with pytest.raises(InputError, match="which were held out for validation is unknown"):
+    with pytest.raises(InputError, match="which were left out of its training is unknown"):
         ask(Accuracy(), dataset="digits_validation")
 
 
