@@ -47,6 +47,7 @@ evaluator = "accuracy"
 @pytest.mark.parametrize("name", shipped.shipped_names())
 def test_of_the_paper_s_studies_those_choose_that_try_values(name):
     tried = {
+        "paper/miniature": ("direction", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
         "paper/table-14": ("sd_dropout", "drop"),
