@@ -1,0 +1,252 @@
+"""Measure the golden numbers through the command line; as a program, write them to `expected/`.
+
+    python tests/golden/make.py            # only after a change of behaviour that is intended
+
+Five networks of `checkpoints/` are measured on the digits: cross-entropy (`ce-0`, `ce-1`) and
+SD-Dropout with λ = 1 (`sdd-0`, `sdd-1`), two seeds each, and SD-Dropout with 300 validation images
+(`validated`). Numbers are keyed by what they are: checkpoint, metric and axes. No text is pinned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CHECKPOINTS, EXPECTED = HERE / "checkpoints", HERE / "expected"
+FOUR = ("ce-0", "ce-1", "sdd-0", "sdd-1")
+
+#: Public names that have changed since the golden files were made: old name → new name.
+#: Metrics and columns by name, axes as EVALUATOR.AXIS.
+RENAMED_METRICS: dict[str, str] = {}
+RENAMED_AXES: dict[str, str] = {}
+RENAMED_COLUMNS: dict[str, str] = {}
+
+SMALL = ("--limit", "20")
+#: Every evaluator on all four networks, in the study that is compared: command → flags.
+COMPARED = {
+    "accuracy": ("--limit", "60"),
+    "calibration": ("--limit", "60"),
+    "selective": SMALL,
+    "fgsm": (*SMALL, "--epsilon", "0.1", "--curve", "0.05"),
+    "attack": (*SMALL, "--steps", "5", "--eps", "0.1"),
+    "corruption": (*SMALL, "--baseline", "ce-0", "ce-1"),
+    "odin": (*SMALL, "--outliers", "uniform"),
+    "mask-variance": (*SMALL, "--outliers", "uniform"),
+}
+OUTLIERS = ("--outliers", "uniform", "photo_patches")
+DETECTORS = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
+#: The settings that need more time, and those that need validation images: name → command.
+MORE = {
+    "audit": (
+        *("attack", "sdd-0", "--limit", "10", "--audit", "--transfer-from", "ce-0"),
+        *("--steps", "3", "--restarts", "1", "--parameters", "n_queries=10"),
+    ),
+    "calibration-validated": ("calibration", "validated", "--limit", "60"),
+    "fgsm-validated": ("fgsm", "validated", *SMALL, "--epsilon", "0.1", "--curve", "0.05"),
+    "odin-grid": ("odin", "validated", *SMALL, "--grid", *OUTLIERS),
+    "ood": ("ood", "ce-0", "sdd-0", *SMALL, *OUTLIERS, "--detectors", *DETECTORS),
+    "selective-corrupted": (
+        *("selective", "validated", "--limit", "20", "--corrupted", "digits-C-regenerated"),
+    ),
+}
+#: What a report's tables are made of; these evaluators have no figures, which take long to draw.
+REPORTED = {
+    "accuracy": COMPARED["accuracy"],
+    "mask-variance": COMPARED["mask-variance"],
+}
+COMPARISONS = {"compared-networks": ("ce-0", "sdd-0"), "compared-seeds": FOUR}
+
+#: Columns that identify a row of the tables, and columns with its numbers. Prose is in neither.
+IDENTITY = {
+    "compared": ("base_checkpoints", "other_checkpoints", "evaluator", "dataset", "metric"),
+    "results": ("checkpoint", "evaluator", "dataset", "metric"),
+    "summary": ("method", "sd_dropout", "dataset", "arch", "evaluator", "metric"),
+}
+NUMBERS = {
+    "measured": ("value", "low", "high", "level", "n"),
+    "compared": (
+        *("base", "other", "difference", "low", "high", "p", "permutations", "family_size"),
+        *("p_adjusted", "smallest_detectable", "low_seeds_and_images", "high_seeds_and_images"),
+        "n",
+    ),
+    "results": ("value", "low", "high", "level", "n", "sd_dropout", "seed"),
+    "summary": ("mean", "std", "n", "images"),
+}
+#: Columns of the tables that are neither: all others are axes.
+OTHER = (
+    *("study", "method", "sd_dropout", "dataset", "arch", "seed", "unit", "limited", "protocol"),
+    *("data", "group", "setting", "test_set", "fingerprint", "run", "note", "interval"),
+    *("test", "family", "verdict", "meaning"),
+)
+
+#: A row's identity, then its numbers by column as text, empty where there is none.
+Table = dict[tuple[str, ...], dict[str, str]]
+
+
+def command_line(*arguments: str) -> str:
+    """Run a command of `sdd-eval` in this process and return what it prints."""
+    from sdd_eval.cli import main
+
+    said, handler = io.StringIO(), signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.redirect_stdout(said):
+            main(list(arguments))
+    except SystemExit as ended:
+        if ended.code != 0:
+            raise RuntimeError(f"sdd-eval {' '.join(arguments)} exits with {ended.code}") from ended
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    return said.getvalue()
+
+
+class Measured:
+    """The golden numbers as the installed package computes them, each table on first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reports = ("--reports", str(folder / "reports"), "--threads", "1")
+        self.data = ("--data-root", str(folder / "data"))
+
+    def corrupt(self) -> None:
+        """Render the corrupted digits that the corruption evaluator needs."""
+        command_line("data", "corrupt", "digits", "--threads", "1", *self.data)
+
+    def evaluated(self, study: str, command: str, *flags: str) -> Table:
+        """The measurements that an evaluator prints as JSON."""
+        said = command_line(
+            *(command, *flags, "--study", study, "--resamples", "100", "--json"),
+            *("--checkpoints", str(CHECKPOINTS), "--device", "cpu", "--cache", "off"),
+            *self.reports,
+            *self.data,
+        )
+        return _unique(_measurements(said))
+
+    def compared(self, *networks: str) -> Table:
+        """The rows of a comparison's CSV."""
+        said = command_line(
+            "compare", *networks, "--study", "compared", "--no-figures", *self.reports
+        )
+        path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+        return _unique(_rows(path, "compared"))
+
+    def report(self) -> dict[str, Table]:
+        """The tables `results` and `summary` of a report."""
+        for command, flags in REPORTED.items():
+            self.evaluated("reported", command, *FOUR, *flags)
+        page = Path(command_line("report", "reported", *self.reports).strip())
+        return {n: _unique(_rows(page.with_name(f"{n}.csv"), n)) for n in ("results", "summary")}
+
+    def tables(self) -> Iterator[tuple[str, Table]]:
+        """All tables by name, in the order in which they build on one another."""
+        self.corrupt()
+        for command, flags in COMPARED.items():
+            yield command, self.evaluated("compared", command, *FOUR, *flags)
+        for name, arguments in MORE.items():
+            yield name, self.evaluated("more", *arguments)
+        for name, networks in COMPARISONS.items():
+            yield name, self.compared(*networks)
+        yield from self.report().items()
+
+
+def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
+    """Rows as a table; an identity that two rows share would hide one of them."""
+    found: Table = {}
+    for key, numbers in rows:
+        assert key not in found, f"two rows are {key}"
+        found[key] = numbers
+    return found
+
+
+def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """The measurements of runs that were printed one after another."""
+    decoder = json.JSONDecoder()
+    while said.strip():
+        run, end = decoder.raw_decode(said.lstrip())
+        said = said.lstrip()[end:]
+        for each in run["measurements"]:
+            key = (run["checkpoint"], each["metric"], _at(each["at"].items()))
+            numbers = {"n": run["n"], **each}
+            yield key, {name: _text(numbers.get(name)) for name in NUMBERS["measured"]}
+
+
+def _rows(path: Path, kind: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """The rows of a CSV."""
+    identity, numbers = (_new(RENAMED_COLUMNS, each[kind]) for each in (IDENTITY, NUMBERS))
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            axes = {k: v for k, v in row.items() if v and k not in (*identity, *numbers, *OTHER)}
+            key = (*(_axis(row[name]) for name in identity), _at(axes.items()))
+            old = NUMBERS[kind]
+            yield key, {o: _text(row[new]) for o, new in zip(old, numbers, strict=True)}
+
+
+def _new(renamed: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(renamed.get(name, name) for name in names)
+
+
+def _at(axes: Iterable[tuple[str, object]]) -> str:
+    """Where a number holds, as one text: axes by name, numbers as short as they can be."""
+    return "; ".join(f"{name}={_axis(value)}" for name, value in sorted(axes))
+
+
+def _axis(value: object) -> str:
+    with contextlib.suppress(TypeError, ValueError):
+        return f"{float(value):g}"  # type: ignore[arg-type]
+    return str(value)
+
+
+def _text(value: object) -> str:
+    """A number with twelve digits; empty where there is none."""
+    return "" if value is None or value == "" else f"{float(value):.12g}"  # type: ignore[arg-type]
+
+
+def write(path: Path, table: Table) -> None:
+    """Write a table as CSV: the parts of the identity without a title, then the numbers."""
+    columns = list(next(iter(table.values())))
+    width = len(next(iter(table)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*[""] * width, *columns])
+        writer.writerows([*key, *numbers.values()] for key, numbers in table.items())
+
+
+def read(name: str) -> Table:
+    """A golden table, under the names that its metrics and axes have today."""
+    with (EXPECTED / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    width = header.count("")
+    return {
+        _renamed(name, tuple(row[:width])): dict(zip(header[width:], row[width:], strict=True))
+        for row in rows
+    }
+
+
+def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
+    """An identity, its last two parts metric and axes, under the names of today."""
+    *others, metric, at = key
+    named = [each for each in others if each.replace("_", "-") in COMPARED]
+    evaluator = named[0] if named else MORE.get(table, (table,))[0]
+    axes = (each.partition("=")[::2] for each in at.split("; ") if each)
+    today = [(RENAMED_AXES.get(f"{evaluator}.{name}", name), value) for name, value in axes]
+    return (*others, RENAMED_METRICS.get(metric, metric), _at(today))
+
+
+def main() -> None:
+    """Write every golden table anew."""
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+    EXPECTED.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, table in Measured(Path(folder)).tables():
+            write(EXPECTED / f"{name}.csv", table)
+
+
+if __name__ == "__main__":
+    main()
