@@ -13,10 +13,11 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -127,7 +128,7 @@ class Measured:
             *self.reports,
             *self.data,
         )
-        return _unique(_measurements(said))
+        return measurements(said)
 
     def compared(self, *networks: str) -> Table:
         """The rows of a comparison's CSV."""
@@ -135,14 +136,14 @@ class Measured:
             "compare", *networks, "--study", "compared", "--no-figures", *self.reports
         )
         path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
-        return _unique(_rows(path, "compared"))
+        return rows(path, "compared")
 
     def report(self) -> dict[str, Table]:
         """The tables `results` and `summary` of a report."""
         for command, flags in REPORTED.items():
             self.evaluated("reported", command, *FOUR, *flags)
         page = Path(command_line("report", "reported", *self.reports).strip())
-        return {n: _unique(_rows(page.with_name(f"{n}.csv"), n)) for n in ("results", "summary")}
+        return {n: rows(page.with_name(f"{n}.csv"), n) for n in ("results", "summary")}
 
     def tables(self) -> Iterator[tuple[str, Table]]:
         """All tables by name, in the order in which they build on one another."""
@@ -156,6 +157,16 @@ class Measured:
         yield from self.report().items()
 
 
+def measurements(said: str) -> Table:
+    """The measurements of runs that were printed as JSON, one after another."""
+    return _unique(_measurements(said))
+
+
+def rows(path: Path, kind: str) -> Table:
+    """The rows of a CSV: of a comparison (`compared`), or of a report's `results` or `summary`."""
+    return _unique(_rows(path, kind))
+
+
 def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
     """Rows as a table; an identity that two rows share would hide one of them."""
     found: Table = {}
@@ -166,7 +177,6 @@ def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
 
 
 def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    """The measurements of runs that were printed one after another."""
     decoder = json.JSONDecoder()
     while said.strip():
         run, end = decoder.raw_decode(said.lstrip())
@@ -178,7 +188,6 @@ def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]
 
 
 def _rows(path: Path, kind: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    """The rows of a CSV."""
     identity, numbers = (_new(RENAMED_COLUMNS, each[kind]) for each in (IDENTITY, NUMBERS))
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -218,9 +227,9 @@ def write(path: Path, table: Table) -> None:
         writer.writerows([*key, *numbers.values()] for key, numbers in table.items())
 
 
-def read(name: str) -> Table:
+def read(name: str, folder: Path = EXPECTED) -> Table:
     """A golden table, under the names that its metrics and axes have today."""
-    with (EXPECTED / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     width = header.count("")
     return {
@@ -233,10 +242,28 @@ def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
     """An identity, its last two parts metric and axes, under the names of today."""
     *others, metric, at = key
     named = [each for each in others if each.replace("_", "-") in COMPARED]
-    evaluator = named[0] if named else MORE.get(table, (table,))[0]
+    evaluator = named[0] if named else MORE.get(table, (table.partition("-")[0],))[0]
     axes = (each.partition("=")[::2] for each in at.split("; ") if each)
     today = [(RENAMED_AXES.get(f"{evaluator}.{name}", name), value) for name, value in axes]
     return (*others, RENAMED_METRICS.get(metric, metric), _at(today))
+
+
+def differences(found: Table, golden: Table, tolerance: Callable[[str], float]) -> Iterator[str]:
+    """A line for each number that is missing, new, or farther off than its metric's tolerance."""
+    yield from (f"{' '.join(key)} is missing" for key in golden if key not in found)
+    yield from (f"{' '.join(key)} is new" for key in found if key not in golden)
+    for key in (key for key in golden if key in found):
+        for column, expected in golden[key].items():
+            value = found[key][column]
+            if not _same(value, expected, tolerance(key[-2])):
+                yield f"{' '.join(key)}: {column} is {value or 'empty'}, not {expected or 'empty'}"
+
+
+def _same(value: str, expected: str, allowed: float) -> bool:
+    """Whether two numbers agree; where there is none there must be none."""
+    if "" in (value, expected):
+        return value == expected
+    return math.isclose(float(value), float(expected), rel_tol=allowed, abs_tol=allowed)
 
 
 def main() -> None:

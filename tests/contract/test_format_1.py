@@ -1,0 +1,185 @@
+"""Files that version 0.1 wrote (format 1) are read for ever, and the same numbers come out.
+
+`tests/fixtures/format_1/` was written by version 0.1 and is never written again; its README says
+how. Everything here goes through the command line. Numbers that stored arrays give must agree to
+1e-9 (relative and absolute), those of a training to what float32 leaves on another processor.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+FIXTURES = TESTS / "fixtures/format_1"
+STUDY = "format-1"
+PLAIN = "digits-small_cnn-ce-drop0.3-validation200-5f0761-seed0"
+SD = "digits-small_cnn-ce-sdd0.5-drop0.3-validation200-5f0761-seed0"
+#: The recipe of `SD`, with the flags of version 0.1.
+TRAIN = (
+    *("train", "--dataset", "digits", "--arch", "small_cnn", "--standardisation", "digits"),
+    *("--augmentation", "none", "--epochs", "2", "--batch-size", "64", "--lr", "0.05"),
+    *("--validation", "200", "--drop", "0.3", "--sd-dropout", "0.5"),
+)
+
+_SPEC = importlib.util.spec_from_file_location("golden_make", TESTS / "golden/make.py")
+make = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(make)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command in a copy of the files, on one thread, and return what it prints."""
+    shutil.copytree(FIXTURES, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "copy/data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return lambda *arguments: make.command_line(*arguments)
+
+
+def require_same(name, found):
+    """Fail with the first lines of what differs from `expected/`, to 1e-9."""
+    golden = make.read(name, FIXTURES / "expected")
+    lines = list(make.differences(short(found), golden, lambda metric: 1e-9))
+    assert not lines, "\n".join([f"{len(lines)} numbers differ", *lines[:40]])
+
+
+def short(table):
+    """A table with short names of the two checkpoints."""
+    names = {PLAIN: "plain", SD: "sd"}
+    return {tuple(names.get(part, part) for part in key): row for key, row in table.items()}
+
+
+def test_a_card_is_shown(run):
+    for name, loss in ((PLAIN, 0.6164899551868439), (SD, 0.7806196784973145)):
+        card = json.loads(run("show", name))
+        assert card["name"] == name
+        assert card["metrics"]["loss"] == pytest.approx(loss, rel=1e-9)
+        assert card["metrics"]["accuracy"] == pytest.approx(0.8820577164366374, rel=1e-9)
+        assert len(card["weights_sha256"]) == 64
+
+
+def test_weights_are_loaded_and_measured_on_a_set_of_arrays(run):
+    said = run(
+        *("accuracy", SD, "--dataset", "mini", "--study", "new", "--json"),
+        *("--device", "cpu", "--threads", "1", "--cache", "off"),
+    )
+    found = {key[1]: float(row["value"]) for key, row in make.measurements(said).items()}
+    assert found["accuracy"] == pytest.approx(26 / 30, rel=1e-9)
+    assert found["nll"] == pytest.approx(0.9512800568, rel=1e-6)
+
+
+def test_a_report_tabulates_the_numbers_of_stored_runs(run, only_svg):
+    page = Path(run("report", STUDY, "--threads", "1").strip())
+    require_same("results", make.rows(page.with_name("results.csv"), "results"))
+
+
+def test_a_report_shows_the_comparison_that_lies_beside_the_runs(run, only_svg):
+    (pair,) = Path(f"reports/{STUDY}/comparisons/pairs").glob("*.json")
+    record = json.loads(pair.read_text())
+    row = next(each for each in record["rows"] if each["metric"] == "accuracy")
+    row["difference"] = 0.43217  # which no run gives, so it can come from this file alone
+    pair.write_text(json.dumps(record))
+    keep_only("accuracy", "mask_variance")
+    page = Path(run("report", STUDY, "--threads", "1").strip())
+    assert "0.4322" in page.read_text()
+
+
+def keep_only(*evaluators):
+    """Delete the runs of all other evaluators, whose figures take long to draw."""
+    for path in Path(f"reports/{STUDY}/runs").glob("*/*"):
+        if not path.name.startswith(evaluators):
+            path.unlink()
+
+
+def test_the_planned_comparison_has_its_differences_intervals_and_p_values(run):
+    said = run("compare", "--study", STUDY, "--no-figures", "--threads", "1")
+    path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+    require_same("compared", make.rows(path, "compared"))
+
+
+def test_a_comparison_made_anew_of_stored_runs_has_the_same_numbers(run):
+    keep_only("accuracy", "calibration", "fgsm", "corruption")
+    shutil.rmtree(f"reports/{STUDY}/comparisons")
+    said = run("compare", PLAIN, SD, "--study", STUDY, "--no-figures", "--threads", "1")
+    path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+    require_same("compared-anew", make.rows(path, "compared"))
+
+
+def test_stored_arrays_are_scored_again_with_another_level(run):
+    said = run(
+        *("selective", SD, "--limit", "40", "--study", STUDY, "--level", "0.9", "--json"),
+        *("--device", "cpu", "--threads", "1", "--cache", "off"),
+    )
+    require_same("selective-90", make.measurements(said))
+
+
+def test_trainings_of_a_study_file_are_found_done(run):
+    jobs = dry_run(run)
+    assert [state for job, state in jobs if job.startswith("train ")] == ["there"] * 2
+
+
+def test_evaluations_of_a_study_file_are_found_done(run):
+    jobs = dry_run(run)
+    assert [state for job, state in jobs if not job.startswith("train ")] == ["there"] * 17
+
+
+def dry_run(run):
+    """What a study consists of: each job with its state."""
+    said = run("batch", "study.toml", "--dry-run", "--device", "cpu", "--threads", "1")
+    lines = [line for line in said.splitlines() if PLAIN in line or SD in line]
+    return [tuple(line.rsplit(maxsplit=1)) for line in lines]
+
+
+def test_the_small_size_of_a_study_file_is_read(run):
+    said = run("batch", "study.toml", "--small", "--dry-run", "--device", "cpu")
+    assert "drop0.2" in said
+    assert "seed3" in said
+
+
+def test_an_interrupted_training_is_resumed(run):
+    before = history("checkpoints/interrupted")
+    run(*TRAIN, "--name", "interrupted", "--device", "cpu", "--threads", "1")
+    after = history("checkpoints/interrupted")
+    assert after[0] == before[0]
+    assert len(before) == 1
+    assert len(after) == 2
+    resumed, whole = (
+        json.loads(Path(f"checkpoints/{name}/card.json").read_text())["metrics"]
+        for name in ("interrupted", SD)
+    )
+    assert resumed == pytest.approx(whole, rel=1e-4)
+
+
+def history(checkpoint):
+    """The rows of a checkpoint's history."""
+    with (Path(checkpoint) / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_finished_training_is_not_repeated(run):
+    weights = Path(f"checkpoints/{SD}/weights.safetensors")
+    before = weights.stat().st_mtime_ns
+    assert "accuracy 0.8821" in run(*TRAIN, "--name", SD, "--device", "cpu", "--threads", "1")
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_a_corrupted_set_is_known_as_regenerated_and_not_written_again(run):
+    folder = Path("data/mini-C-regenerated")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")}
+    marker = (folder / "regenerated.json").read_text()
+    run("data", "corrupt", "mini", "--corruptions", "fog", "contrast", "--threads", "1")
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")} == before
+    assert (folder / "regenerated.json").read_text() == marker
+    with pytest.raises(RuntimeError, match="exits with 2"):
+        run("data", "corrupt", "mini", "--corruptions", "fog", "--seed", "1", "--threads", "1")
+
+
+def test_a_kept_file_of_logits_is_listed(run):
+    (line,) = [line for line in run("data", "cache", "--cache", "cache").splitlines() if SD in line]
+    assert line.split()[1:3] == ["mini", "30"]
