@@ -13,25 +13,14 @@ from sdd_eval.metrics.arrays import Numbers, class_indices
 from sdd_eval.metrics.logits import blocks, logit_matrix
 
 
-def brier(logits: Any, labels: Any) -> float:
-    """Mean over images of Σ over classes of (p − [class is the label])², from 0 to 2.
+def brier_of_images(logits: Any, labels: Any) -> Numbers:
+    """Return the Brier score of each image (n,): Σ over classes of (p − [class is the label])².
 
-    `logits` are (n, classes), `labels` (n,). This is Brier's own sum over all classes; some
-    libraries give half of it for two classes, or its mean over classes.
+    `logits` are (n, classes), `labels` (n,). This is Brier's own sum over all classes, from 0 to 2;
+    some libraries give half of it for two classes, or its mean over classes.
 
     Raises:
         InputError: NaN or infinity among the logits, or labels that do not fit them.
-
-    >>> brier([[0.0, 0.0], [0.0, 0.0]], [0, 1])
-    0.5
-    >>> brier([[1000.0, 0.0]], [1])
-    2.0
-    """
-    return float(brier_of_images(logits, labels).mean())
-
-
-def brier_of_images(logits: Any, labels: Any) -> Numbers:
-    """The Brier score of each image (n,), from 0 to 2.
 
     >>> brier_of_images([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
     array([0.5, 2. ])

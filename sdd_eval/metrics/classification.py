@@ -1,4 +1,4 @@
-"""Accuracy, top-k accuracy and negative log-likelihood of logits, in float64."""
+"""Which images a classifier gets right, how sure it is, and the negative log-likelihood."""
 
 from __future__ import annotations
 
@@ -26,16 +26,6 @@ def log_softmax(logits: Any, temperature: float = 1.0) -> Numbers:
     return normalised
 
 
-def softmax(logits: Any, temperature: float = 1.0) -> Numbers:
-    """Probabilities (n, classes) of logits divided by a temperature.
-
-    >>> softmax([[0.0, 0.0]])
-    array([[0.5, 0.5]])
-    """
-    probabilities: Numbers = np.exp(log_softmax(logits, temperature))
-    return probabilities
-
-
 def confidence_and_correct(logits: Any, labels: Any) -> tuple[Numbers, NDArray[np.bool_]]:
     """The largest softmax probability of each image at T = 1, and whether it is the label's.
 
@@ -56,29 +46,6 @@ def confidence_and_correct(logits: Any, labels: Any) -> tuple[Numbers, NDArray[n
         block -= np.take_along_axis(block, predicted[rows, None], axis=1)
         confidence[rows] = 1 / np.exp(block, out=block).sum(axis=1)
     return confidence, predicted == truth
-
-
-def accuracy(logits: Any, labels: Any) -> float:
-    """Fraction of images whose largest logit is the label's; of equal ones the first counts.
-
-    Raises:
-        InputError: NaN or infinity among the logits, or labels that do not fit them.
-
-    >>> accuracy([[2.0, 1.0], [2.0, 1.0]], [0, 1])
-    0.5
-    """
-    values = finite(logit_matrix(logits))
-    truth = class_indices(labels, images=len(values), classes=values.shape[1])
-    return float((values.argmax(axis=1) == truth).mean())
-
-
-def top_k_accuracy(logits: Any, labels: Any, k: int = 5) -> float:
-    """Fraction of images with fewer than k classes before the label's; equal ones by index.
-
-    >>> top_k_accuracy([[3.0, 2.0, 1.0]], [1], k=2)
-    1.0
-    """
-    return float(among_top_k(logits, labels, k).mean())
 
 
 def among_top_k(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:

@@ -27,8 +27,6 @@ from sdd_eval.metrics.smooth_ece import smooth_ece_of_waves, waves_of
 
 Errors = Callable[[Any], Numbers]
 
-#: The errors that `equal_width_errors` gives, in the order of its columns.
-EQUAL_WIDTH = ("ece", "ece_debiased", "ece_debiased_l2")
 #: Cells of the smooth error's grid here: its kernel is wider than several of them.
 CELLS = 512
 #: Values of a part of the classes' bins that are held at once: 64 MiB of float32.
@@ -49,16 +47,6 @@ def equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
         return np.stack([make(found) for make in makers], axis=-1)
 
     return errors
-
-
-def weighted_ece(confidence: Any, correct: Any, bins: int = 10) -> Errors:
-    """`calibration.ece`, (k,).
-
-    >>> weighted_ece([0.75, 0.75], [1, 0], 2)(np.array([[1, 1], [2, 0]])).tolist()
-    [0.25, 0.25]
-    """
-    sums = weighted_bin_sums(confidence, correct, bins)
-    return lambda weights: expected_gap(sums(weights))
 
 
 def weighted_bin_confidence(confidence: Any, bins: int = 10) -> Errors:

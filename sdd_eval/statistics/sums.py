@@ -4,7 +4,13 @@ Accuracies, means, calibration errors and all that ranks decide are such numbers
 between two networks then only moves their difference from one side to the other, so a permutation
 costs one product where a quantity of any kind is computed twice anew.
 
-Sources: `statistics.paired`; Besag, Clifford (1991), "Sequential Monte Carlo p-values".
+Both the bootstrap and the permutation test keep what two networks have in common, the images: an
+image is drawn for both sides, or its two sides are swapped.
+
+Sources: Efron, Tibshirani (1993), "An introduction to the bootstrap"; Phipson, Smyth (2010),
+"Permutation p-values should never be zero"; Venkatraman, Begg (1996), "A distribution-free
+procedure for comparing receiver operating characteristic curves from a paired experiment"; Besag,
+Clifford (1991), "Sequential Monte Carlo p-values".
 """
 
 from __future__ import annotations
@@ -68,9 +74,12 @@ def permuted_p(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Two-sided p-values (rows,) of the paired permutation test, and how many each took.
 
-    As `permutation_p`: (b + 1) / (B + 1) after B permutations. A row that reaches `enough` of them
-    no less extreme than the real difference is done there, at the l-th, with p = enough / l, which
-    is valid too; a test that B was made large for goes on to the end. `told` hears of progress.
+    Where the networks do not differ it is chance which of an image's two values is whose. In each
+    of B permutations a coin per image swaps them; b counts differences no smaller than the real
+    one, those that are not defined among them. p = (b + 1) / (B + 1) is never 0, and valid with any
+    B. A row that reaches `enough` differences no smaller than the real one stops there, at the l-th
+    permutation, with p = enough / l, which is valid too; a test that B was made large for goes on
+    to the end. `told` hears of progress.
 
     Raises:
         InputError: the sides are not of the same images, or there are no permutations.

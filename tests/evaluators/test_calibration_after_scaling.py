@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from sdd_eval.comparison.protocols import kind_of
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.brier import brier
+from sdd_eval.metrics.brier import brier_of_images
 from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.classification import confidence_and_correct, nll, softmax
+from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.consistency import calibrated_ece
 from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
@@ -24,7 +25,7 @@ def arrays():
     """An over-confident network: calibrated logits times three."""
     random = np.random.default_rng(0)
     logits = random.normal(0, 1.5, (3000, 6))
-    labels = (softmax(logits).cumsum(axis=1) < random.random((3000, 1))).sum(axis=1)
+    labels = (softmax(logits, axis=1).cumsum(axis=1) < random.random((3000, 1))).sum(axis=1)
     return {"logits": (3 * logits).astype(np.float32), "labels": labels}
 
 
@@ -40,7 +41,7 @@ def expected(logits, labels, bins):
         "ece_calibrated": calibrated_ece(sure[0], bins).mean,
         "ece_smooth": smooth_ece(*sure),
         "nll": nll(logits, labels),
-        "brier": brier(logits, labels),
+        "brier": brier_of_images(logits, labels).mean(),
     }
 
 

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.classification import (
-    accuracy,
+    among_top_k,
     confidence_and_correct,
     log_softmax,
     nll,
-    softmax,
-    top_k_accuracy,
 )
 from sdd_eval.metrics.temperature import fit_temperature
 
@@ -32,7 +31,7 @@ def test_the_likelihood_is_torchs_in_float64(random_logits):
 
 def test_the_softmax_neither_overflows_nor_loses_small_probabilities():
     logits = np.array([[2000.0, 0.0], [-2000.0, -2000.0]])
-    assert softmax(logits).tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert np.exp(log_softmax(logits)).tolist() == [[1.0, 0.0], [0.5, 0.5]]
     assert log_softmax(logits)[0, 1] == -2000
 
 
@@ -41,12 +40,13 @@ def test_top_k_counts_the_classes_before_the_labels(random_logits):
     order = np.argsort(-logits, axis=1)
     for k in (1, 3, 5):
         expected = np.mean([label in row[:k] for label, row in zip(labels, order, strict=True)])
-        assert top_k_accuracy(logits, labels, k) == expected
+        assert among_top_k(logits, labels, k).mean() == expected
 
 
 def test_of_equal_logits_the_first_class_counts_in_both_accuracies():
     logits = np.zeros((2, 3))
-    assert accuracy(logits, [0, 1]) == top_k_accuracy(logits, [0, 1], k=1) == 0.5
+    _, correct = confidence_and_correct(logits, [0, 1])
+    assert correct.tolist() == among_top_k(logits, [0, 1], k=1).tolist() == [True, False]
 
 
 def test_the_confidence_is_the_largest_softmax_probability_in_float64():
@@ -58,17 +58,17 @@ def test_the_confidence_is_the_largest_softmax_probability_in_float64():
 
 def test_nan_and_labels_that_are_no_class_are_refused():
     with pytest.raises(InputError, match="1 of 4 logits are NaN"):
-        accuracy([[0.0, np.nan], [0.0, 1.0]], [0, 1])
+        confidence_and_correct([[0.0, np.nan], [0.0, 1.0]], [0, 1])
     with pytest.raises(InputError, match="label 2 is no class"):
-        accuracy([[0.0, 1.0]], [2])
+        confidence_and_correct([[0.0, 1.0]], [2])
     with pytest.raises(InputError, match="2 labels for 1 images"):
-        accuracy([[0.0, 1.0]], [0, 1])
+        confidence_and_correct([[0.0, 1.0]], [0, 1])
 
 
 def test_the_fitted_temperature_undoes_a_scaling_of_calibrated_logits():
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (20_000, 5))
-    labels = (softmax(logits).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
+    labels = (softmax(logits, axis=1).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
     base = fit_temperature(logits, labels)
     assert base.value == pytest.approx(1, abs=0.03)
     assert fit_temperature(logits * 4, labels).value == pytest.approx(4 * base.value, rel=1e-6)

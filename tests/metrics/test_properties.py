@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import softmax
 
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.brier import brier
+from sdd_eval.metrics.brier import brier_of_images
 from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.classification import accuracy, confidence_and_correct, nll, softmax
+from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.detection import ood_metrics
 from sdd_eval.metrics.maximum_ce import maximum_calibration_error
@@ -43,6 +44,10 @@ def columns(pairs):
     return np.array(sure), np.array(right)
 
 
+def mean_brier(logits, labels):
+    return brier_of_images(logits, labels).mean()
+
+
 @always
 @given(sides, sides, seeds)
 def test_the_order_of_scores_changes_no_metric_of_detection(inside, outside, seed):
@@ -71,7 +76,7 @@ def test_the_order_of_classes_changes_no_score_of_probabilities(pair, seed):
     logits, labels = pair
     order = np.random.default_rng(seed).permutation(logits.shape[1])
     renamed = np.argsort(order)[labels]
-    for score in (nll, brier, classwise_ece):
+    for score in (nll, mean_brier, classwise_ece):
         assert score(logits[:, order], renamed) == pytest.approx(score(logits, labels), abs=1e-9)
 
 
@@ -166,8 +171,8 @@ def test_augrc_is_what_accuracy_and_auroc_make_of_it(pairs):
 @given(logits_and_labels())
 def test_brier_and_nll_keep_their_bounds(pair):
     logits, labels = pair
-    score, likelihood = brier(logits, labels), nll(logits, labels)
-    own = softmax(logits)[np.arange(len(labels)), labels]
+    score, likelihood = brier_of_images(logits, labels).mean(), nll(logits, labels)
+    own = softmax(logits, axis=1)[np.arange(len(labels)), labels]
     assert 0 <= score <= 2
     # Of the squared distance the label's own part is (1 − p)², the others' at least a share of it.
     parts = (1 - own) ** 2
@@ -182,7 +187,7 @@ def test_brier_and_nll_keep_their_bounds(pair):
 def test_a_constant_added_to_all_logits_of_an_image_changes_no_score(pair, constant):
     logits, labels = pair
     moved = logits + constant
-    for score in (nll, brier):
+    for score in (nll, mean_brier):
         assert score(moved, labels) == pytest.approx(score(logits, labels), rel=1e-6, abs=1e-6)
 
 
@@ -194,7 +199,8 @@ def test_a_temperature_leaves_accuracy_and_takes_confidence_towards_chance(pair,
     ties = np.sort(logits, axis=1)[:, -2:]
     apart = (ties[:, 1] == ties[:, 0]) | (ties[:, 1] - ties[:, 0] > 1e-9)
     if apart.all():
-        assert accuracy(cooled, labels) == accuracy(logits, labels)
+        cooled_right, right = (confidence_and_correct(each, labels)[1] for each in (cooled, logits))
+        assert (cooled_right == right).all()
     sure, cooler = (
         confidence_and_correct(logits, labels)[0],
         confidence_and_correct(cooled, labels)[0],

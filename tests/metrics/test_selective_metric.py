@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.classification import softmax
 from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
 from sdd_eval.metrics.selective import selective_metrics
 
@@ -122,7 +122,7 @@ def test_what_is_no_score_is_refused():
 def test_the_scores_are_the_softmaxs_where_that_does_not_saturate():
     logits = np.random.default_rng(0).normal(0, 2, (300, 7)).astype(np.float32)
     found = dict(zip(SCORES, confidence_scores(logits).T, strict=True))
-    p = softmax(logits)
+    p = softmax(logits.astype(np.float64), axis=1)
     top = p.max(axis=1)
     assert found["msp"] == pytest.approx(np.log(top / (1 - top)), abs=1e-9)
     assert found["max_logit"] == pytest.approx(logits.max(axis=1))
@@ -134,7 +134,7 @@ def test_the_scores_are_the_softmaxs_where_that_does_not_saturate():
 def test_saturated_probabilities_still_rank():
     gaps = np.array([20.0, 40.0, 80.0, 400.0])
     scores = confidence_scores(np.stack([gaps, np.zeros(4), np.zeros(4)], axis=1))
-    assert softmax([[40.0, 0, 0]]).max() == softmax([[80.0, 0, 0]]).max() == 1.0
+    assert softmax([40.0, 0, 0]).max() == softmax([80.0, 0, 0]).max() == 1.0
     for column in range(4):
         assert (np.diff(scores[:, column]) > 0).all(), SCORES[column]
     assert confidence_scores([[1e4, -1e4]])[0, 0] == 2e4

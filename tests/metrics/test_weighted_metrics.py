@@ -18,7 +18,6 @@ from sdd_eval.metrics.weighted_calibration import (
     equal_width_errors,
     weighted_adaptive_ece,
     weighted_classwise_ece,
-    weighted_ece,
     weighted_smooth_ece,
 )
 
@@ -76,7 +75,6 @@ def test_calibration_errors_are_those_of_repeated_images(weighted, bins):
         again = repeated(confidence, correct, times)
         assert found[row] == pytest.approx([metric(*again, bins) for metric in metrics])
         assert adaptive[row] == pytest.approx(adaptive_ece(*again, bins))
-    assert weighted_ece(confidence, correct, bins)(counts) == pytest.approx(found[:, 0])
 
 
 def test_the_smooth_error_on_a_coarse_grid_is_within_one_percent(weighted):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
+from sdd_eval.comparison.numbers import calibration_errors
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.fitting import interval_of
 from sdd_eval.evaluators.intervals import Intervals
@@ -17,7 +19,7 @@ from sdd_eval.evaluators.outlier_metrics import detector_metrics
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.brier import brier_of_images
 from sdd_eval.metrics.calibration import bin_sums, expected_gap, reliability_bins
-from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images, softmax
+from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.consistency import calibrated_ece
 from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
@@ -26,17 +28,15 @@ from sdd_eval.metrics.selective import COVERAGES, selective_metrics, weighted_se
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.metrics.weighted_calibration import (
-    EQUAL_WIDTH,
     equal_width_errors,
     weighted_adaptive_ece,
     weighted_bin_confidence,
     weighted_classwise_ece,
-    weighted_ece,
     weighted_smooth_ece,
 )
 from sdd_eval.statistics.accepted import coverage_interval
 from sdd_eval.statistics.bootstrap import basic, mean_of, resampled_means
-from sdd_eval.statistics.paired import pair_of, paired_replicates
+from sdd_eval.statistics.sums import Sums, paired_differences
 from sdd_eval.statistics.wilson import wilson
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def check(inside) -> None:
 def overconfident(random, n: int, sharpness: float = 2.2):
     """Logits (n, 4) of a network that is surer than it is right, and labels."""
     truthful = random.normal(0, 1.5, (n, 4))
-    chances = softmax(truthful).cumsum(axis=1)
+    chances = softmax(truthful, axis=1).cumsum(axis=1)
     labels = (random.random((n, 1)) > chances).sum(axis=1).clip(0, 3)
     return sharpness * truthful, labels
 
@@ -90,7 +90,7 @@ def calibration_replicates(logits, labels):
         "brier": mean_of(brier_of_images(logits, labels)),
     }
     widths = INTERVALS.replicates(equal_width_errors(confidence, correct, BINS), len(labels), 1)
-    found = dict(zip(EQUAL_WIDTH, widths.T, strict=True))
+    found = dict(zip(("ece", "ece_debiased", "ece_debiased_l2"), widths.T, strict=True))
     return found | {name: INTERVALS.replicates(make, len(labels), 1) for name, make in of.items()}
 
 
@@ -225,6 +225,11 @@ def test_intervals_over_renderings_of_the_same_images() -> None:
     check(held)
 
 
+def mean_of_sums(values) -> Sums:
+    """The mean of per-image values as a number of their sum."""
+    return Sums(values[:, None].astype(np.float32), lambda sums: sums / len(values), len(values))
+
+
 def test_intervals_of_paired_differences() -> None:
     """Two networks on the same images, the second less overconfident and otherwise alike."""
     random = np.random.default_rng(6)
@@ -247,13 +252,13 @@ def test_intervals_of_paired_differences() -> None:
     for _ in range(TRIALS):
         first, second, labels = both(IMAGES)
         sides = [confidence_and_correct(side, labels) for side in (first, second)]
-        losses = [[nll_of_images(side, labels)] for side in (first, second)]
         pairs = {
-            "ece": pair_of(lambda c, r: weighted_ece(c, r, BINS), *sides),
-            "nll": pair_of(mean_of, *losses),
-            "accuracy": pair_of(mean_of, *[[right] for _, right in sides]),
+            "ece": [calibration_errors(c[:, None], r[:, None], BINS) for c, r in sides],
+            "nll": [mean_of_sums(nll_of_images(side, labels)) for side in (first, second)],
+            "accuracy": [mean_of_sums(right) for _, right in sides],
         }
-        for name, pair in pairs.items():
-            interval = basic(float(pair.difference), paired_replicates(pair, RESAMPLES))
+        found = paired_differences(list(pairs.values()), RESAMPLES)
+        for (name, (base, other)), each in zip(pairs.items(), found, strict=True):
+            interval = basic(float(other.values[0] - base.values[0]), each[:, 0])
             held[name].append(holds(interval, truth[name]))
     check(held)

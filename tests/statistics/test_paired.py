@@ -14,12 +14,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import basic, mean_of, replicates, resampled
 from sdd_eval.statistics.holm import holm
 from sdd_eval.statistics.mcnemar import mcnemar
-from sdd_eval.statistics.paired import (
-    pair_of,
-    paired_replicates,
-    permutation_p,
-    permutations_for,
-)
+from sdd_eval.statistics.paired import permutations_for
+from sdd_eval.statistics.sums import Sums, paired_differences, permuted_p
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
@@ -73,48 +69,46 @@ def test_holm_refuses_what_is_no_p_value() -> None:
     assert len(holm([])) == 0
 
 
-def test_the_permutation_test_comes_to_the_p_value_of_all_swaps() -> None:
-    random = np.random.default_rng(1)
-    first, second = random.normal(0, 1, 8), random.normal(0.8, 1, 8)
-    changes = second - first
-    means = [abs(np.dot(signs, changes)) for signs in itertools.product((-1, 1), repeat=8)]
-    exact = np.mean([mean >= abs(changes.sum()) - 1e-12 for mean in means])
-    found = permutation_p(pair_of(mean_of, [first], [second]), 20_000)
-    assert 0.01 < exact < 0.5
-    assert float(found) == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000))
+def means(values) -> Sums:
+    """Means of per-image values (n,) or (n, rows)."""
+    columns = np.asarray(values, dtype=np.float32).reshape(len(values), -1)
+    return Sums(columns, lambda sums: sums / len(columns), len(columns))
 
 
 def test_a_permutation_swaps_all_that_an_image_has() -> None:
-    """A quantity that is no mean: brute force over swaps, columns staying together."""
+    """A number that is no mean: brute force over swaps, columns staying together."""
 
-    def product_of_means(x, y):
-        means = mean_of(np.stack([x, y], axis=1))
-        return lambda weights: means(weights).prod(axis=1)
+    def product_of_means(values):
+        columns = np.asarray(values, dtype=np.float32)
+        return Sums(columns, lambda sums: (sums / 6).prod(axis=1, keepdims=True), 6)
 
     random = np.random.default_rng(2)
-    first, second = random.normal(1, 1, (2, 6)), random.normal(2, 1, (2, 6))
-    pair = pair_of(product_of_means, list(first), list(second))
+    first, second = random.normal(1, 1, (6, 2)), random.normal(2, 1, (6, 2))
     differences = []
     for swap in itertools.product((False, True), repeat=6):
-        one, other = np.where(swap, second, first), np.where(swap, first, second)
-        differences.append(other.mean(axis=1).prod() - one.mean(axis=1).prod())
-    assert float(pair.difference) == pytest.approx(differences[0])
-    exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
-    assert float(permutation_p(pair, 20_000)) == pytest.approx(exact, abs=0.015)
+        swapped = np.array(swap)[:, None]
+        one, other = np.where(swapped, second, first), np.where(swapped, first, second)
+        differences.append(other.mean(axis=0).prod() - one.mean(axis=0).prod())
+    exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-6)
+    sides = product_of_means(first), product_of_means(second)
+    assert sides[1].values - sides[0].values == pytest.approx(differences[0], rel=1e-5)
+    (found,), _ = permuted_p(*sides, 20_000, enough=20_000)
+    assert found == pytest.approx(exact, abs=0.015)
 
 
 def test_a_p_value_of_a_difference_that_no_swap_reaches_is_the_smallest_there_is() -> None:
-    assert float(permutation_p(pair_of(mean_of, [[0.0] * 40], [[1.0] * 40]), 999)) == 1 / 1000
+    (found,), _ = permuted_p(means([0.0] * 40), means([1.0] * 40), 999)
+    assert found == 1 / 1000
 
 
 def test_a_number_that_a_swap_leaves_undefined_counts_against_a_difference() -> None:
-    def undefined(values):
-        mean = mean_of(values)
-        return lambda weights: np.where(weights[:, 0] == 1, mean(weights), np.nan)
+    def only_unswapped(values):
+        """The mean of equal values, undefined where images of both sides are mixed."""
+        columns = np.asarray(values, dtype=np.float32)[:, None]
+        return Sums(columns, lambda sums: np.where(sums % 20 == 0, sums / 20, np.nan), 20)
 
-    pair = pair_of(undefined, [[0.0] * 20], [[1.0] * 20])
-    pair = pair.__class__(mean_of([0.0] * 20), mean_of([1.0] * 20), pair.both, 20)
-    assert float(permutation_p(pair, 99)) == 1.0
+    (found,), _ = permuted_p(only_unswapped([0.0] * 20), only_unswapped([1.0] * 20), 99, enough=99)
+    assert found == 1.0
 
 
 def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
@@ -122,7 +116,7 @@ def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
     found = []
     for seed in range(300):
         first, second = random.exponential(size=(2, 30, 2))
-        found.append(permutation_p(pair_of(mean_of, [first], [second]), 199, seed))
+        found.append(permuted_p(means(first), means(second), 199, enough=199, seed=seed)[0])
     rejected = (np.array(found) <= 0.05).mean()
     assert np.array(found).shape == (300, 2)
     assert 0.03 < rejected < 0.08
@@ -141,11 +135,10 @@ def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
     random = np.random.default_rng(4)
     images = random.normal(0, 10, 300)  # what both networks find hard
     first, second = images, images + random.normal(0.5, 1, 300)
-    pair = pair_of(mean_of, [first], [second])
-    found = paired_replicates(pair, 1000)
+    (found,) = paired_differences([(means(first), means(second))], 1000)
     by_hand = replicates(mean_of(second - first), 300, 1000)
-    assert found == pytest.approx(by_hand)
-    interval = basic(float(pair.difference), found)
+    assert found[:, 0] == pytest.approx(by_hand, abs=1e-5)
+    interval = basic(float((second - first).mean()), found[:, 0])
     half = 1.96 * (second - first).std() / np.sqrt(300)
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
@@ -159,9 +152,9 @@ def test_sets_of_images_are_resampled_apart_and_the_first_as_if_it_were_alone() 
 
 
 def test_sides_of_different_images_are_refused() -> None:
-    with pytest.raises(InputError, match="not of the same images"):
-        pair_of(mean_of, [[1, 2]], [[1]])
-    with pytest.raises(InputError, match="are not the 2 of each side"):
-        pair_of(mean_of, [[1, 2]], [[1, 3]], images=(1, 2))
+    with pytest.raises(InputError, match="are not the same"):
+        permuted_p(means([1, 2]), means([1]), 99)
+    with pytest.raises(InputError, match="are not of the same"):
+        paired_differences([(means([1, 2]), means([1]))])
     with pytest.raises(InputError, match="at least 1 of each"):
         list(resampled((3, 0)))
