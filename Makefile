@@ -18,6 +18,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 paper-small: $(VENV)/.installed  ## every study of the paper's, in small; an empty cell fails
 	$(BIN)/python tests/paper_small.py

@@ -1,25 +1,18 @@
-"""Robustness and calibration of image classifiers, and their training with SD-Dropout."""
+"""Train image classifiers with SD-Dropout and measure their calibration and robustness."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from sdd_eval.lazy import lazy_exports
+from sdd_eval.version import __version__
+
 __all__ = ["__version__", "evaluate", "load"]
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluation import evaluate
-    from sdd_eval.training.checkpoints import load
+    from sdd_eval.checkpoints.checkpoint import load
+    from sdd_eval.evaluation.in_memory import evaluate
 
-
-def __getattr__(name: str) -> Any:
-    """Import the two public functions on first use: `import sdd_eval` must not cost a torch."""
-    if name == "evaluate":
-        from sdd_eval.evaluation import evaluate
-
-        return evaluate
-    if name == "load":
-        from sdd_eval.training.checkpoints import load
-
-        return load
-    raise AttributeError(f"module 'sdd_eval' has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__, {"evaluate": "evaluation.in_memory", "load": "checkpoints.checkpoint"}
+)

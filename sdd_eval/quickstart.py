@@ -65,7 +65,7 @@ class Places:
 def jobs(places: Places, *, limit: int | None = None, command: str = "") -> Iterator[Job]:
     """Train six networks, then ask each all questions; what is done already takes no time."""
     from sdd_eval.evaluation import Request
-    from sdd_eval.evaluation.outputs import outputs_folder
+    from sdd_eval.evaluation.cache import outputs_folder
 
     recipes = [replace(RECIPE, sd_dropout=w, seed=s) for s in SEEDS for w in WEIGHTS]
     for recipe in recipes:
@@ -85,7 +85,7 @@ def jobs(places: Places, *, limit: int | None = None, command: str = "") -> Iter
 
 
 def _training(recipe: Recipe, places: Places) -> Job:
-    from sdd_eval.training.recipes import checkpoint_name
+    from sdd_eval.training.recipe import checkpoint_name
     from sdd_eval.training.train import train
 
     def run(progress: Progress) -> object:
@@ -102,7 +102,7 @@ def _training(recipe: Recipe, places: Places) -> Job:
 
 def _evaluation(recipe: Recipe, request: Request, seconds: float, places: Places) -> Job:
     from sdd_eval.evaluation import evaluate_checkpoint
-    from sdd_eval.training.recipes import checkpoint_name
+    from sdd_eval.training.recipe import checkpoint_name
 
     name = checkpoint_name(recipe)
 

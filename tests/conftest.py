@@ -59,9 +59,9 @@ def only_svg(monkeypatch):
 
     To draw and write all of them takes twice as long; tests/report looks at every format.
     """
-    from sdd_eval.report import drawing
+    from sdd_eval.report.drawing import draw
 
-    monkeypatch.setattr(drawing, "KINDS", ("svg",))
+    monkeypatch.setattr(draw, "KINDS", ("svg",))
 
 
 @pytest.fixture(scope="session")
@@ -221,9 +221,9 @@ def write_backbone():
     import torch
 
     from sdd_eval import store
+    from sdd_eval.checkpoints import checkpoint
     from sdd_eval.models.build import build
     from sdd_eval.records import Card, ModelSpec, Recipe
-    from sdd_eval.training import checkpoints
 
     def write(place, arch="torchvision:resnet18", seed=3, **options):
         torch.manual_seed(0)
@@ -234,7 +234,7 @@ def write_backbone():
                 network(torch.rand(8, 3, 64, 64))
         place.mkdir(parents=True)
         recipe = Recipe(dataset="cub200", arch=arch, sd_dropout=0.1, seed=seed)
-        sha256 = checkpoints.write_weights(place, network)
+        sha256 = checkpoint.write_weights(place, network)
         store.write_record(place / "card.json", Card(place.name, spec, recipe, {}, sha256))
         return place
 

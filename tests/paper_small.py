@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 import time
 
-from sdd_eval.batch.reading import read_study
-from sdd_eval.batch.shipped import shipped_names, study_file
 from sdd_eval.cli import exit_code
+from sdd_eval.studies.builtin import shipped_names, study_file
+from sdd_eval.studies.schema import read_study
 
 
 def main(names: tuple[str, ...]) -> int:

@@ -12,8 +12,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sdd_eval import __version__, plugins
+from sdd_eval import plugins
 from sdd_eval.errors import InputError, SaidElsewhere, unknown_name
+from sdd_eval.version import __version__
 
 #: Each command's module in this package, NAME_command, has `run(arguments) -> exit code`.
 COMMANDS = {

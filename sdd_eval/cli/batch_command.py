@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval.cli.bars import Overall
 from sdd_eval.cli.flags import Work, command_line, parse, prepared, table
+from sdd_eval.cli.progress_bar import Overall
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
-    from sdd_eval.batch.jobs import Job, Places
-    from sdd_eval.batch.perform import Outcome
-    from sdd_eval.batch.plan import Planned
-    from sdd_eval.batch.study import Study
     from sdd_eval.progress import Progress
+    from sdd_eval.studies.jobs import Job, Places
+    from sdd_eval.studies.plan import Planned
+    from sdd_eval.studies.run import Outcome
+    from sdd_eval.studies.study import Study
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def run(arguments: Sequence[str]) -> int:
         print(_shipped())
         return 0
     device = _device(flags)
-    from sdd_eval.batch.jobs import jobs_of
-    from sdd_eval.batch.plan import plan
-    from sdd_eval.batch.reading import read_study
-    from sdd_eval.batch.shipped import study_file
-    from sdd_eval.batch.study import warnings
+    from sdd_eval.studies.builtin import study_file
+    from sdd_eval.studies.jobs import jobs_of
+    from sdd_eval.studies.plan import plan
+    from sdd_eval.studies.schema import read_study
+    from sdd_eval.studies.study import warnings
 
     file = study_file(flags.study)
     study = read_study(file, small=flags.small, seeds=flags.seeds, networks=True)
@@ -102,16 +102,16 @@ def _device(flags: Flags) -> str:
 
 def _shipped() -> str:
     """The studies of the package, each with its title."""
-    from sdd_eval.batch.reading import read_study
-    from sdd_eval.batch.shipped import shipped_names, study_file
+    from sdd_eval.studies.builtin import shipped_names, study_file
+    from sdd_eval.studies.schema import read_study
 
     rows = [(name, read_study(study_file(name)).title) for name in shipped_names()]
     return "sdd-eval batch STUDY, where STUDY is a file or one of:\n" + table(rows, ("study", ""))
 
 
 def _places(flags: Flags, study: Study, device: str) -> Places:
-    from sdd_eval.batch.jobs import Places
-    from sdd_eval.evaluation.outputs import outputs_folder
+    from sdd_eval.evaluation.cache import outputs_folder
+    from sdd_eval.studies.jobs import Places
 
     if flags.limit is not None and flags.limit < 1:
         raise InputError(f"--limit is {flags.limit}, not a positive number of images")
@@ -130,7 +130,7 @@ def _places(flags: Flags, study: Study, device: str) -> Places:
 
 def _run(flags: Flags, study: Study, planned: Sequence[Planned], places: Places) -> list[Outcome]:
     """Do the jobs, then compare what the file names, and write the report of what there is."""
-    from sdd_eval.batch.folder import write_failures, write_study
+    from sdd_eval.studies.study_folder import write_failures, write_study
 
     write_study(places.study, study)
     jobs = [each.job for each in planned]
@@ -150,13 +150,13 @@ def _engine(
 ) -> list[Outcome]:
     """The outcomes of all jobs, on the engine that was asked for."""
     if flags.engine == "ray":
-        from sdd_eval.batch.cluster import run_on_ray
+        from sdd_eval.studies.ray_engine import run_on_ray
 
         def ended(outcome: Outcome) -> None:
             bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
 
         return run_on_ray(jobs, places, address=flags.address, ended=ended)
-    from sdd_eval.batch.local import run_here
+    from sdd_eval.studies.local_engine import run_here
 
     return run_here(jobs, places, seconds, bar)
 
@@ -227,17 +227,17 @@ def _duration(seconds: float) -> str:
 
 def _choices(study: Study, places: Places) -> list[str]:
     """What the study chooses, a line each."""
-    from sdd_eval.batch.choice import choices, told
+    from sdd_eval.studies.selection import choices, told
 
     return [told(each) for each in choices(study, places)]
 
 
 def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) -> str:
     """The end: the numbers if there are any, what was done, and what failed and why."""
-    from sdd_eval.batch.folder import FAILURES
-    from sdd_eval.comparison.keeping import FOLDER, PLANNED
-    from sdd_eval.report.headline import headline_text
+    from sdd_eval.comparison.store import FOLDER, PLANNED
+    from sdd_eval.report.tables.headline import headline_text
     from sdd_eval.store import run_paths
+    from sdd_eval.studies.study_folder import FAILURES
 
     lines = [headline_text(places.study), ""] if run_paths(places.study) else []
     lines += [*chosen, *(f"note: {line}" for line in _unanswered(places.study))]
@@ -259,7 +259,7 @@ def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) ->
 def _unanswered(study: Path) -> list[str]:
     """What the families of the study's file name and no pair that it compares has."""
     from sdd_eval.comparison.families import unanswered
-    from sdd_eval.comparison.keeping import comparisons_of
+    from sdd_eval.comparison.store import comparisons_of
 
     planned = [each for each in comparisons_of(study)[0] if each.planned]
     return [line for each in planned for line in unanswered(study, each.pairs)]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Threads, limit, parse, table
+from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
 if TYPE_CHECKING:
-    from sdd_eval.comparison.keeping import Kept
-    from sdd_eval.comparison.record import Compared
+    from sdd_eval.comparison.records import Compared
+    from sdd_eval.comparison.store import Kept
 
 TITLE = (
     "Paired differences of networks that were measured in one study, with intervals and tests: "
@@ -80,7 +80,13 @@ def run(arguments: Sequence[str]) -> int:
 def _told(found: Compared, flags: Flags) -> Iterator[str]:
     """A comparison for a terminal."""
     from sdd_eval.comparison.untested import untested
-    from sdd_eval.report.compared import lines_of, shown_rows, sizes_of, title_of, titles_of
+    from sdd_eval.report.tables.comparisons import (
+        lines_of,
+        shown_rows,
+        sizes_of,
+        title_of,
+        titles_of,
+    )
 
     yield f"\n{title_of(found)}"
     for family in flags.family:
@@ -98,9 +104,9 @@ def write_compared(
     study: Path, found: Kept, families: Sequence[str], *, figures: bool
 ) -> Iterator[Path]:
     """Write the CSV, LaTeX and figures of a comparison; their paths."""
-    from sdd_eval.comparison.keeping import FOLDER
-    from sdd_eval.report.compared import compared_frame, compared_tex
-    from sdd_eval.report.csvfile import to_csv
+    from sdd_eval.comparison.store import FOLDER
+    from sdd_eval.report.tables.comparisons import compared_frame, compared_tex
+    from sdd_eval.report.tables.csv_file import to_csv
     from sdd_eval.store import write_text
 
     path = study / FOLDER / f"{found.name}.csv"
@@ -111,6 +117,6 @@ def write_compared(
     write_text(path, "\n".join(tables))
     yield path
     if figures:
-        from sdd_eval.report.compared_figures import draw_compared
+        from sdd_eval.report.drawing.comparison_figures import draw_compared
 
         yield from draw_compared(study, found.checkpoints, study / FOLDER / found.name)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import parse, table
+from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 
@@ -112,7 +112,7 @@ def _get(arguments: Sequence[str]) -> int:
     flags = parse(Named, arguments, "data get", DESCRIPTION["get"])
     _require(flags.name, "data get NAME…")
     from sdd_eval.data.catalogue import dataset
-    from sdd_eval.data.download import get
+    from sdd_eval.data.install.download import get
 
     failed = []
     for name in flags.name:
@@ -131,7 +131,7 @@ def _add(arguments: Sequence[str]) -> int:
     flags = parse(Added, arguments, "data add", DESCRIPTION["add"])
     if not flags.name or flags.path == Path():
         raise InputError("which set, and what is it made of? sdd-eval data add NAME PATH")
-    from sdd_eval.data.add import add
+    from sdd_eval.data.install.add import add
 
     status = add(flags.name, flags.path, flags.folder)
     print(f"{flags.name}: {status.images:,} images, {status.origin} ({status.where})")
@@ -141,7 +141,7 @@ def _add(arguments: Sequence[str]) -> int:
 def _corrupt(arguments: Sequence[str]) -> int:
     flags = parse(Corrupted, arguments, "data corrupt", DESCRIPTION["corrupt"])
     _require((flags.name,) if flags.name else (), "data corrupt NAME")
-    from sdd_eval.corruptions import NINETEEN
+    from sdd_eval.metrics.corruption_names import NINETEEN
 
     if flags.threads < 1:
         raise InputError(f"--threads is {flags.threads}, not a positive number")
@@ -166,7 +166,7 @@ def _corrupt(arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     flags = parse(Named, arguments, "data check", DESCRIPTION["check"])
-    from sdd_eval.data.check import check
+    from sdd_eval.data.install.verify import check
     from sdd_eval.data.listing import rows
 
     on_disk = [row.name for row in rows(flags.folder) if row.where and row.origin != "absent"]
@@ -180,7 +180,7 @@ def _check(arguments: Sequence[str]) -> int:
 
 def _cache(arguments: Sequence[str]) -> int:
     flags = parse(Kept, arguments, "data cache", DESCRIPTION["cache"])
-    from sdd_eval.evaluation.outputs import entries, most_bytes, outputs_folder, trim
+    from sdd_eval.evaluation.cache import entries, most_bytes, outputs_folder, trim
 
     folder = outputs_folder(flags.cache)
     if folder is None:

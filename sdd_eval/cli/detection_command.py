@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sdd_eval.cli.evaluation_flags import (
+    Checkpoints,
+    Looking,
+    measure,
+    request_of,
+    require_checkpoints,
+)
 from sdd_eval.cli.flags import Work, parse
-from sdd_eval.cli.measuring import Checkpoints, Looking, measure, request_of, require_checkpoints
-from sdd_eval.detection.recipe import LOOKED_AT
+from sdd_eval.object_detection.recipe import LOOKED_AT
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "detection", program)
     require_checkpoints(flags.checkpoint, "detection")
 
-    from sdd_eval.detection.evaluation import evaluate_detector
-    from sdd_eval.detection.evaluator import Detection
+    from sdd_eval.object_detection.evaluation import evaluate_detector
+    from sdd_eval.object_detection.evaluator import Detection
 
     request = request_of(Detection(), flags.looking, flags.work)
     return measure(evaluate_detector, flags.checkpoint, request, flags.looking)

@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdd_eval import plugins
+from sdd_eval.cli.evaluation_flags import (
+    Checkpoints,
+    Looking,
+    measure,
+    request_of,
+    require_checkpoints,
+)
 from sdd_eval.cli.flags import Work, parse
-from sdd_eval.cli.measuring import Checkpoints, Looking, measure, request_of, require_checkpoints
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     request = request_of(flags.settings, flags.looking, flags.work)
 
     from sdd_eval.evaluation import evaluate_checkpoint
-    from sdd_eval.evaluation.outputs import outputs_folder
+    from sdd_eval.evaluation.cache import outputs_folder
 
     passes: Passes = flags.passes
     request = dataclasses.replace(

@@ -10,8 +10,8 @@ from typing import Any
 
 import tyro
 
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Work, parse, prepared
+from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
 
@@ -74,8 +74,8 @@ def run(arguments: Sequence[str]) -> int:
     _check(flags)
     device, root = prepared(flags.work), data_root(flags.work.data_root)
 
+    from sdd_eval.checkpoints.importing import Source, import_weights, setting_of
     from sdd_eval.models.foreign import is_factory
-    from sdd_eval.training.imported import Source, import_weights, setting_of
 
     source = Source(**vars(flags.network))
     if is_factory(source.arch):

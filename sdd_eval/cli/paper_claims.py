@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from sdd_eval import plugins
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Work, parse, prepared, table
+from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
@@ -79,7 +79,7 @@ MISSING = {
 
 def _warnings(folders: Sequence[Path]) -> list[str]:
     """What a reader of the studies' numbers must know, such as what stands for the paper's sets."""
-    from sdd_eval.batch.study import read_study_record
+    from sdd_eval.studies.study import read_study_record
 
     records = [read_study_record(folder) for folder in folders]
     return list(dict.fromkeys(line for each in records if each for line in each.warnings))
@@ -98,7 +98,7 @@ def _printed(name: str, rows: Sequence[Row]) -> str:
 def _write(path: Path, rows: Sequence[Row]) -> None:
     import pandas
 
-    from sdd_eval.report.csvfile import to_csv
+    from sdd_eval.report.tables.csv_file import to_csv
     from sdd_eval.store import write_text
 
     write_text(path, to_csv(pandas.DataFrame(rows)))
@@ -111,7 +111,7 @@ def _costs(flags: Flags) -> list[Row]:
     device = prepared(flags.work)
     from sdd_eval.records import ModelSpec, decode
     from sdd_eval.records import Recipe as Kind
-    from sdd_eval.training.cost import costs
+    from sdd_eval.training.analysis.cost import costs
 
     shared = {"batch_size": flags.batch_size, "arch": flags.arch, "precision": flags.precision}
     names = ["ce", *(name for name in plugins.names("methods") if name != "ce")]
@@ -154,9 +154,9 @@ def _cost_shown(row: Row) -> dict[str, str]:
 
 def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[Row]]]:
     """What the runs of studies say of the variance over masks, and of corruptions."""
-    from sdd_eval.report.collect import collect
-    from sdd_eval.report.comparisons import comparisons
-    from sdd_eval.report.table import tidy
+    from sdd_eval.report.runs import collect
+    from sdd_eval.report.tables.comparable import comparisons
+    from sdd_eval.report.tables.results import tidy
 
     collection = collect(folders)
     compared = comparisons(tidy(collection.runs))
@@ -169,7 +169,7 @@ def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[Row]]]:
 
 def _variance(results: pandas.DataFrame) -> Iterator[Row]:
     """A row a group and set of images."""
-    from sdd_eval.report.summary import summarise
+    from sdd_eval.report.tables.summary import summarise
 
     rows = summarise(results[results["evaluator"] == "mask_variance"])
     relative = rows[rows["metric"] == "mask_variance_relative"]
@@ -189,7 +189,7 @@ def _variance(results: pandas.DataFrame) -> Iterator[Row]:
 
 
 def _variance_shown(row: Row) -> dict[str, str]:
-    from sdd_eval.report.numbers import exact
+    from sdd_eval.report.formatting import exact
 
     ratio = row["variance_over_test_set"]
     return {

@@ -14,9 +14,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
 if TYPE_CHECKING:
-    from sdd_eval.batch.study import StudyRecord
-    from sdd_eval.paper.beside import Beside
+    from sdd_eval.paper.comparison import Beside
     from sdd_eval.paper.rows import Line
+    from sdd_eval.studies.study import StudyRecord
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _parts(flags: Flags) -> list[Part]:
     """The small studies each by itself, all others together."""
-    from sdd_eval.batch.study import read_study_record
+    from sdd_eval.studies.study import read_study_record
 
     wrong = [number for number in flags.tables if not 1 <= number <= 14]
     if wrong:
@@ -94,7 +94,7 @@ def _shown(part: Part) -> list[str]:
     """Print and write the tables of a part; the names of the tables of each empty cell."""
     from sdd_eval.paper.latex import latex
     from sdd_eval.paper.rows import TITLES, frame, lines
-    from sdd_eval.report.csvfile import to_csv
+    from sdd_eval.report.tables.csv_file import to_csv
     from sdd_eval.store import write_text
 
     besides = _besides(part)
@@ -114,11 +114,11 @@ def _shown(part: Part) -> list[str]:
 
 def _besides(part: Part) -> list[Beside]:
     """The numbers of the part's tables beside what its studies measured."""
-    from sdd_eval.paper.beside import StandIns, set_beside
-    from sdd_eval.paper.numbers import paper_numbers
-    from sdd_eval.report.collect import collect
-    from sdd_eval.report.groups import recipe_of
-    from sdd_eval.report.table import tidy
+    from sdd_eval.paper.comparison import StandIns, set_beside
+    from sdd_eval.paper.tables import paper_numbers
+    from sdd_eval.report.runs import collect
+    from sdd_eval.report.tables.groups import recipe_of
+    from sdd_eval.report.tables.results import tidy
     from sdd_eval.store import run_paths
 
     numbers = [each for each in paper_numbers() if each.table in part.tables]

@@ -30,9 +30,9 @@ def run_figure(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "paper figure-1", title)
     from sdd_eval.figures.method_drawing import draw_methods
     from sdd_eval.figures.saving import figure_bytes
-    from sdd_eval.report.groups import METHODS
+    from sdd_eval.report.tables.groups import METHODS
     from sdd_eval.store import write_atomically
-    from sdd_eval.training.declared import declared
+    from sdd_eval.training.analysis.method_summary import declared
 
     limit(flags.work)
     installed = plugins.names("methods")

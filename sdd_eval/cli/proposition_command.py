@@ -26,8 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     title = "Lemma 1 and Proposition 1 of the paper's section 3.3, checked in numbers."
     flags = parse(Flags, arguments, "proposition", title)
     from sdd_eval.paper.proposition import check_proposition
-    from sdd_eval.report.proposition import write_proposition
-    from sdd_eval.training.lemma import check_lemma_1
+    from sdd_eval.report.page.proposition import write_proposition
+    from sdd_eval.training.analysis.lemma import check_lemma_1
 
     limit(flags.work)
     checked, lemma = check_proposition(), check_lemma_1()

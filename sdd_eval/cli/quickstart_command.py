@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdd_eval.cli.bars import Overall
 from sdd_eval.cli.flags import Work, command_line, parse, prepared
+from sdd_eval.cli.progress_bar import Overall
 from sdd_eval.data.root import data_root
 
 
@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     device = prepared(flags.work)
 
     from sdd_eval import quickstart
-    from sdd_eval.report.headline import headline_text
+    from sdd_eval.report.tables.headline import headline_text
     from sdd_eval.report.write import current_report, write_report
 
     root = data_root(flags.work.data_root)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.bars import Bar
 from sdd_eval.cli.flags import Threads, limit, parse
+from sdd_eval.cli.progress_bar import Bar
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
+from sdd_eval.cli.evaluation_flags import found_checkpoint
 from sdd_eval.cli.flags import parse
-from sdd_eval.cli.measuring import found_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, encode
 from sdd_eval.store import read_record

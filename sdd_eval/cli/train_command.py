@@ -13,7 +13,7 @@ import tyro
 
 from sdd_eval import plugins
 from sdd_eval.cli.flags import Work, parse, prepared
-from sdd_eval.cli.training import Place, Reading, told, trained
+from sdd_eval.cli.training_flags import Place, Reading, told, trained
 from sdd_eval.errors import InputError, SaidElsewhere
 from sdd_eval.records import Recipe
 
@@ -35,8 +35,8 @@ def run(arguments: Sequence[str]) -> int:
         flags: Any = parse(_flags(method), arguments, "train", program)
         device = prepared(flags.work)
 
-        from sdd_eval.training.processes import is_first
-        from sdd_eval.training.recipes import checked
+        from sdd_eval.training.distributed.processes import is_first
+        from sdd_eval.training.recipe import checked
         from sdd_eval.training.train import train
 
         make = functools.partial(train, checked(_recipe(flags)))
@@ -52,7 +52,7 @@ def _told_once() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        from sdd_eval.training.processes import is_first
+        from sdd_eval.training.distributed.processes import is_first
 
         if is_first():
             raise

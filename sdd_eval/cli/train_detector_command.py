@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from sdd_eval.cli.evaluation_flags import found_checkpoint
 from sdd_eval.cli.flags import Work, parse, prepared
-from sdd_eval.cli.measuring import found_checkpoint
-from sdd_eval.cli.training import Place, Reading, told, trained
-from sdd_eval.detection.recipe import SCHEDULES, DetectorRecipe
+from sdd_eval.cli.training_flags import Place, Reading, told, trained
 from sdd_eval.errors import InputError
+from sdd_eval.object_detection.recipe import SCHEDULES, DetectorRecipe
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     recipe = _recipe(flags.recipe)
     backbone = found_checkpoint(flags.recipe.backbone, flags.place.checkpoints)
 
-    from sdd_eval.detection.train import train_detector
+    from sdd_eval.object_detection.train import train_detector
 
     make = functools.partial(train_detector, backbone, recipe)
     card = trained(make, device, flags.place, flags.reading, flags.work)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.comparison.numbers import Arrays, Key, Part, counts, key, shares
-from sdd_eval.evaluators.attack import PARTS
-from sdd_eval.evaluators.attack_words import GRADIENTS, TEMPERATURES
-from sdd_eval.evaluators.audit import EPSILONS, Audit
+from sdd_eval.evaluators.adversarial.attack import PARTS
+from sdd_eval.evaluators.adversarial.attack_protocol import GRADIENTS, TEMPERATURES
+from sdd_eval.evaluators.adversarial.audit import EPSILONS, Audit
 
 #: What the arrays of FGSM's attacks begin with; their readings, gradients and temperatures are
 #: three words at the end.

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.comparison.joining import Evaluated, differs
+from sdd_eval.comparison.matching import Evaluated, differs
 from sdd_eval.comparison.numbers import Arrays, Part, key
-from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.corruption_baseline import CE, RELATIVE, SUFFIXES, whole_corruptions
-from sdd_eval.evaluators.corruption_cells import UNCORRUPTED, Cells, cells_of
+from sdd_eval.evaluators.corruption.baseline import CE, RELATIVE, SUFFIXES, whole_corruptions
+from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells, cells_of
 from sdd_eval.evaluators.settings import arrays_of, with_arrays_of
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
+from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.sums import Sums
 from sdd_eval.store import read_run

@@ -9,9 +9,9 @@ import numpy as np
 
 from sdd_eval.comparison.baselines import of_baseline
 from sdd_eval.comparison.numbers import Arrays, Key, Part, calibration_errors, key, means, shares
-from sdd_eval.corruptions import FIFTEEN, NINETEEN, SEVERITIES
-from sdd_eval.evaluators.corruption_cells import Cell, cells_of
-from sdd_eval.evaluators.corruption_rows import NAMES
+from sdd_eval.evaluators.corruption.cell_metrics import NAMES
+from sdd_eval.evaluators.corruption.cells import Cell, cells_of
+from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.sums import Sums
 

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from sdd_eval.comparison.families import families_of
-from sdd_eval.comparison.joining import Evaluated, has_runs, runs_of
-from sdd_eval.comparison.keeping import PLANNED, Kept, comparisons_of, file_name, keep, pair_file
-from sdd_eval.comparison.pairs import McNemars, compare_networks
+from sdd_eval.comparison.matching import Evaluated, has_runs, runs_of
+from sdd_eval.comparison.paired import McNemars, compare_networks
 from sdd_eval.comparison.seeds import compare_groups, grouped
+from sdd_eval.comparison.store import PLANNED, Kept, comparisons_of, file_name, keep, pair_file
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.comparison.cells import MEAN
-from sdd_eval.comparison.record import Compared, Row
-from sdd_eval.statistics.holm import holm
+from sdd_eval.comparison.records import Compared, Row
+from sdd_eval.statistics.tests import holm
 
 Families = Mapping[str, tuple[str, ...]]
 

@@ -8,8 +8,8 @@ from sdd_eval.comparison.attacks import of_attack, of_audit, of_fgsm
 from sdd_eval.comparison.baselines import with_baseline
 from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.cells import of_corruption
-from sdd_eval.comparison.joining import Evaluated
 from sdd_eval.comparison.masks import of_mask_variance
+from sdd_eval.comparison.matching import Evaluated
 from sdd_eval.comparison.numbers import Key, Maker, Part, key, of_accuracy
 from sdd_eval.comparison.ranks import of_odin, of_ood, of_selective
 from sdd_eval.errors import InputError

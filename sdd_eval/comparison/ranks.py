@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.comparison.numbers import Arrays, Part, key
-from sdd_eval.data.outliers import averages
-from sdd_eval.evaluators.detectors.detector import places
-from sdd_eval.evaluators.detectors.odin import OdinGrid
-from sdd_eval.evaluators.outlier_rows import OF_A_CELL
-from sdd_eval.metrics.confidence_scores import SCORES
-from sdd_eval.metrics.detection import METRICS, Operating, measured
-from sdd_eval.metrics.selective import weighted_selective_metrics
+from sdd_eval.data.ood_sets import averages
+from sdd_eval.evaluators.ood.detectors.detector import places
+from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
+from sdd_eval.evaluators.ood.ranking import OF_A_CELL
+from sdd_eval.metrics.ranking import METRICS, Operating, measured
+from sdd_eval.metrics.selective import SCORES, weighted_selective_metrics
 from sdd_eval.plugins import load, names
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.sums import Sums

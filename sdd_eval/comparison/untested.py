@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sdd_eval.comparison.makers import MAKERS, kind_of_run
-from sdd_eval.comparison.record import Row
+from sdd_eval.comparison.records import Row
 from sdd_eval.records import Measurement, Run
 
 _BIN = "each network has other images in a bin"

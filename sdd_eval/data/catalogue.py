@@ -10,14 +10,14 @@ from typing import Any, cast
 import numpy as np
 
 from sdd_eval import plugins
-from sdd_eval.data.coco_images import is_coco
 from sdd_eval.data.dataset import CorruptedSet, Dataset, DetectionSet
-from sdd_eval.data.folder_images import LARGE_SIDE
+from sdd_eval.data.detection_images import is_coco
+from sdd_eval.data.image_folder import LARGE_SIDE
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.outliers import PAPER
+from sdd_eval.data.ood_sets import PAPER
 from sdd_eval.data.readers.corrupted_folder import open_folder, present, read_regenerated
+from sdd_eval.data.readers.custom import CorruptedUsers, users_set
 from sdd_eval.data.readers.npz import npz_files
-from sdd_eval.data.readers.users import CorruptedUsers, users_set
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 

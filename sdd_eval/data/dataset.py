@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.images import ImageSet, Pixels
+from sdd_eval.data.readers.coco_annotations import Annotations
 
 
 @dataclass(frozen=True)

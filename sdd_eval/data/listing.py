@@ -9,9 +9,9 @@ from typing import Any
 from sdd_eval import plugins
 from sdd_eval.data.catalogue import folder_names, regenerated_folder
 from sdd_eval.data.dataset import Status
-from sdd_eval.data.origin import ABSENT, REGENERATED
+from sdd_eval.data.provenance import ABSENT, REGENERATED
 from sdd_eval.data.readers.corrupted_folder import counted, present
-from sdd_eval.data.readers.users import users_set
+from sdd_eval.data.readers.custom import users_set
 from sdd_eval.errors import InputError
 
 

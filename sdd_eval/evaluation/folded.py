@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from sdd_eval.evaluators.subject import ComparedNetwork
-    from sdd_eval.models.folding import Folding
+    from sdd_eval.models.bn_folding import Folding
 
 #: How many images, spread over the test set, folding is tried on.
 TRIED = 16
@@ -26,7 +26,7 @@ def folded(
     model: torch.nn.Module, images: ImageSet, request: Request
 ) -> tuple[torch.nn.Module, Folding]:
     """The network with its batch norms folded, if that is asked for and changes nothing."""
-    from sdd_eval.models.folding import Folding, fold
+    from sdd_eval.models.bn_folding import Folding, fold
 
     if not request.fold:
         return model, Folding()

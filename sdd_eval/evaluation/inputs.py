@@ -11,13 +11,13 @@ from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue
-from sdd_eval.data.held_out import PartImages
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.later import forgetful
-from sdd_eval.data.outliers import without_groups
+from sdd_eval.data.lazy import forgetful
+from sdd_eval.data.ood_sets import without_groups
+from sdd_eval.data.splits import PartImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
-from sdd_eval.evaluation.trained_on import (
+from sdd_eval.evaluation.training_split import (
     has_validation,
     means_validation,
     parts_of,
@@ -235,7 +235,7 @@ def _checkpoint(asking: _Asking, asked: str) -> _Found:
     """A checkpoint to compare with, if one is named."""
     if not asked:
         return asked, {}
-    from sdd_eval.training.compared import compared_checkpoint
+    from sdd_eval.checkpoints.reference import compared_checkpoint
 
     trust_code = asking.request.trust_code
     found = compared_checkpoint(asked, asking.beside, trust_code=trust_code)

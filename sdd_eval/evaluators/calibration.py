@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
-from sdd_eval.evaluators.fitting import interval_of, on_validation
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
+from sdd_eval.evaluators.temperature import interval_of, on_validation
+from sdd_eval.metrics.calibrated_floor import DRAWS, CalibratedEce, calibrated_ece
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.consistency import DRAWS, CalibratedEce, calibrated_ece
 from sdd_eval.metrics.temperature import HIGHEST, LOWEST, CrossFitted, cross_fitted
 from sdd_eval.metrics.weighted_calibration import weighted_bin_confidence
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.wilson import wilson
+from sdd_eval.statistics.intervals import wilson
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject

@@ -25,8 +25,7 @@ from sdd_eval.statistics.bootstrap import (
     replicates,
     resampled_means,
 )
-from sdd_eval.statistics.interval import LEVEL, Interval
-from sdd_eval.statistics.wilson import wilson
+from sdd_eval.statistics.intervals import LEVEL, Interval, wilson
 
 #: What every interval of an evaluator is about.
 MEANING = "same network, new images"

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
-from sdd_eval.metrics.detection import operating_points
+from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
+from sdd_eval.metrics.ranking import operating_points
 from sdd_eval.metrics.selective import (
     COVERAGES,
+    SCORES,
+    confidence_scores,
     selective_metrics,
     weighted_selective_metrics,
 )
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.accepted import coverage_interval
 from sdd_eval.statistics.bootstrap import Floats, Weights
+from sdd_eval.statistics.intervals import coverage_interval
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
@@ -112,7 +113,7 @@ def _logits_of(
     subject: Subject, rendering: CorruptedSet, name: str, severity: int
 ) -> NDArray[np.float32]:
     """Logits (n, classes) of one rendering of the test set."""
-    from sdd_eval.evaluators.looking import cell_logits
+    from sdd_eval.evaluators.inference import cell_logits
 
     cell, clean, note = rendering.cell(name, severity), subject.data, f"{name} {severity}"
     if len(cell) != len(clean):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.subsets import subset
+from sdd_eval.data.splits import subset
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.randomness import generator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from sdd_eval.data.dataset import CorruptedSet
-    from sdd_eval.evaluators.detectors.batch import Batch
-    from sdd_eval.evaluators.looking import Memory
+    from sdd_eval.evaluators.inference import Memory
+    from sdd_eval.evaluators.ood.detectors.batch import Batch
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -148,7 +148,7 @@ class Subject:
 
         A network's logits and features cost one pass, or none where an earlier one is remembered.
         """
-        from sdd_eval.evaluators.looking import batches
+        from sdd_eval.evaluators.inference import batches
 
         images = self.data if images is None else images
         yield from batches(self, images, self.indices(images))
@@ -163,7 +163,7 @@ class Subject:
 
         Of an earlier pass, where one is remembered; of the test set the features are kept as well.
         """
-        from sdd_eval.evaluators.looking import seen
+        from sdd_eval.evaluators.inference import seen
 
         images = self.data if images is None else images
         chosen = self.indices(images) if indices is None else indices

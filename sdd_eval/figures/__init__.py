@@ -4,8 +4,8 @@ A figure is a plugin of the group `sdd_eval.figures`: a callable
 
     figure(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None
 
-`results` are rows of `results.csv` (see `sdd_eval.report.table`) about one test set and one
-architecture, full runs where there are any; `arrays` maps the values of their column `run` to the
+`results` are rows of `results.csv` (see `sdd_eval.report.tables.results`) about one test set
+and one architecture, full runs where there are any; `arrays` maps their column `run` to the
 per-image arrays of that run, read when they are asked for. None means that there is nothing to
 draw. A plain function will do; `figure` adds a title, a caption and what the report needs to put
 it into the right section with its numbers beneath. Modules of figures import matplotlib only inside

@@ -188,3 +188,28 @@ def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64]
     at_least_one(bins)
     sure, right = confidences_and_flags(confidence, correct)
     return bin_index(sure, bins), np.stack([np.ones(len(sure)), sure, right], axis=1)
+
+
+def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+    """Maximum calibration error, a fraction: max over bins of |accuracy − mean confidence|.
+
+    Arguments and bins are those of `calibration.ece`; empty bins do not count. A bin of one image
+    counts like any other, so the number is noisy where bins are small. It has no interval:
+    in simulations a bootstrap's of 95 % held the truth in 46 to 70 % of samples.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> round(maximum_calibration_error([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # .3, .275, .1
+    0.3
+    """
+    return float(largest_gap(bin_sums(confidence, correct, bins)))
+
+
+def largest_gap(sums: BinSums) -> Numbers:
+    """Maximum calibration error (…) of bins.
+
+    >>> float(largest_gap(bin_sums([1.0, 0.5, 0.5], [1, 1, 1])))
+    0.5
+    """
+    return np.asarray(np.abs(sums.gap).max(axis=-1))

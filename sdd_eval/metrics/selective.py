@@ -15,7 +15,8 @@ import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Numbers, numbers
-from sdd_eval.metrics.detection import (
+from sdd_eval.metrics.logits import blocks, logit_matrix
+from sdd_eval.metrics.ranking import (
     BLOCK,
     Operating,
     measured,
@@ -141,3 +142,48 @@ def _checked(scores: Any, correct: Any) -> tuple[Numbers, Numbers]:
     if ((right != 0) & (right != 1)).any():
         raise InputError("correct flags are 0 or 1 (False or True), and some are neither")
     return sure, right
+
+
+#: The scores, in the order of their columns.
+SCORES = ("msp", "max_logit", "energy", "entropy")
+
+
+def confidence_scores(logits: Any) -> Numbers:
+    """Scores (n, 4) float64 of logits (n, classes), a column for each of `SCORES`, T = 1.
+
+    - `msp`: log-odds of the largest softmax probability. They rank as the probability does, and
+      go on where it has become 1.0 in floating point.
+    - `max_logit`: the largest logit.
+    - `energy`: minus the energy, log Σ exp.
+    - `entropy`: minus the entropy of the softmax, in nats; kept from cancelling near 0.
+
+    Raises:
+        InputError: fewer than two classes, or NaN or infinity among the logits.
+
+    >>> confidence_scores([[0.0, 0.0], [100.0, 0.0]]).round(3).tolist()
+    [[0.0, 0.0, 0.693, -0.693], [100.0, 100.0, 100.0, -0.0]]
+    """
+    values = logit_matrix(logits)
+    if values.shape[1] < 2:
+        raise InputError("the logits have 1 class; to be sure of one needs 2 or more")
+    scores = np.empty((len(values), len(SCORES)))
+    for rows, block in blocks(values):
+        scores[rows] = _of_block(block)
+    return scores
+
+
+def _of_block(block: Numbers) -> Numbers:
+    """Scores of some rows. `others` is all the probability that is not the largest's, relative."""
+    top = block.argmax(axis=1)[:, None]
+    largest = np.take_along_axis(block, top, axis=1)
+    behind = largest - block
+    relative = np.exp(-behind)
+    np.put_along_axis(relative, top, 0.0, axis=1)
+    others = relative.sum(axis=1)
+    entropy = np.log1p(others) + (relative * behind).sum(axis=1) / (1 + others)
+    # −log Σ exp(−behind) over the others, exact where every one of them underflows to 0
+    np.put_along_axis(behind, top, np.inf, axis=1)
+    nearest = behind.min(axis=1)
+    log_odds = nearest - np.log(np.exp(nearest[:, None] - behind).sum(axis=1))
+    energy = largest[:, 0] + np.log1p(others)
+    return np.stack([log_odds, largest[:, 0], energy, -entropy], axis=1)

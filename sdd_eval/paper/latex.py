@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sdd_eval.paper.beside import Beside
-from sdd_eval.paper.numbers import PaperNumber
+from sdd_eval.paper.comparison import Beside
 from sdd_eval.paper.rows import READ_AS, TITLES, Line, lines, shown
+from sdd_eval.paper.tables import PaperNumber
 
 _LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "λ": r"$\lambda$", "ε": r"$\epsilon$"}
 _SIGNS = {"−": "$-$", "±": r"$\pm$", "—": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}

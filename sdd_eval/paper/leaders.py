@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from sdd_eval.paper.numbers import PaperNumber
+from sdd_eval.paper.tables import PaperNumber
 
 #: Axes that tell the rivals of a comparison apart; all others they share.
 _RIVAL_AXES = frozenset({"direction", "position", "variant", "lambda", "drop"})

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.paper.beside import Beside
+from sdd_eval.paper.comparison import Beside
 from sdd_eval.paper.leaders import leaders, wrongly_bold
-from sdd_eval.paper.numbers import PaperNumber, paper_numbers
+from sdd_eval.paper.tables import PaperNumber, paper_numbers
 
 if TYPE_CHECKING:
     import pandas

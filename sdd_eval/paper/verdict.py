@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError
-from sdd_eval.paper.numbers import PaperNumber
-from sdd_eval.paper.wanted import Wanted
+from sdd_eval.paper.cell_query import Wanted
+from sdd_eval.paper.tables import PaperNumber
 from sdd_eval.records import Recipe, encode, with_former_defaults
 from sdd_eval.statistics.seeds import Spread, prediction
 

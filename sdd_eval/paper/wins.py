@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import basic, resampled_means
-from sdd_eval.statistics.interval import Interval
-from sdd_eval.statistics.seeds_and_images import seeds_and_images
+from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.seeds import seeds_and_images
 
 #: What the arrays of `corruption` are called: "correct_NAME" (n, severities); "correct_clean" (n,)
 #: is of the images as they are, and where "missing_NAME" is there a severity could not be seen.

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sdd_eval import __version__, plugins, store
-from sdd_eval.comparison.keeping import FOLDER
+from sdd_eval import plugins, store
+from sdd_eval.comparison.store import FOLDER
 from sdd_eval.figures.rows import where
 from sdd_eval.progress import Progress, Silent
-from sdd_eval.report.beside import TITLES, Set, beside
-from sdd_eval.report.collect import collect
-from sdd_eval.report.compared_figures import draw_asked
-from sdd_eval.report.compared_page import compared_of
-from sdd_eval.report.comparisons import Comparison, comparisons, names_apart
-from sdd_eval.report.csvfile import to_csv
-from sdd_eval.report.drawing import KINDS, Drawing, draw_all, file_name
-from sdd_eval.report.drawn_before import RECORD, drawn_before, record_of
-from sdd_eval.report.headline import headline
-from sdd_eval.report.latex import escaped, grid_tex, headline_tex, tabular
-from sdd_eval.report.page import page
-from sdd_eval.report.protocols import Protocols
+from sdd_eval.report.drawing.cache import RECORD, drawn_before, record_of
+from sdd_eval.report.drawing.comparison_figures import draw_asked
+from sdd_eval.report.drawing.draw import KINDS, Drawing, draw_all, file_name
+from sdd_eval.report.page.comparison_section import compared_of
+from sdd_eval.report.page.page import page
+from sdd_eval.report.page.paper_comparison import TITLES, Set, beside
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.sections import evaluators, grid, overall
-from sdd_eval.report.summary import summarise
-from sdd_eval.report.table import tidy
+from sdd_eval.report.runs import collect
+from sdd_eval.report.tables.comparable import Comparison, comparisons, names_apart
+from sdd_eval.report.tables.csv_file import to_csv
+from sdd_eval.report.tables.headline import headline
+from sdd_eval.report.tables.latex import escaped, grid_tex, headline_tex, tabular
+from sdd_eval.report.tables.protocols import Protocols
+from sdd_eval.report.tables.results import tidy
+from sdd_eval.report.tables.sections import evaluators, grid, overall
+from sdd_eval.report.tables.summary import summarise
+from sdd_eval.version import __version__
 
 
 def write_report(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.statistics.bootstrap import Floats, Quantity, Weights
-from sdd_eval.statistics.many_means import without_noise
+from sdd_eval.statistics.empirical_bayes import without_noise
 
 #: Columns of so many bins altogether are summed by one matrix product: n times so many float32.
 TOGETHER = 64

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.interval import LEVEL, Interval
+from sdd_eval.statistics.intervals import LEVEL, Interval
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float32]

@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from sdd_eval.checkpoints.state import Kind, State
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
-from sdd_eval.training.keeping import keeping
-from sdd_eval.training.state import Kind, State
-from sdd_eval.training.tally import advice
+from sdd_eval.training.loss_average import advice
+from sdd_eval.training.state_saving import keeping
 
 #: What is measured after so many epochs, 0 before the first, for the history.
 Probe = Callable[[int], Mapping[str, float]]

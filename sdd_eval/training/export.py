@@ -8,19 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sdd_eval.data.images import ImageSet
+from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.accuracy import accuracy, logits_of
+from sdd_eval.checkpoints.export import Images, write_checkpoint
+from sdd_eval.checkpoints.state import State
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.network import Network
-from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card, Recipe
-from sdd_eval.training import checkpoints
-from sdd_eval.training.material import Material
-from sdd_eval.training.state import State
-from sdd_eval.training.written import Images, write_checkpoint
-
-#: So many pixels of one channel are looked at together at most: 167 images of 224 × 224.
-PIXELS_AT_A_TIME = 1 << 23
+from sdd_eval.training.data.training_data import Material
 
 
 def export(
@@ -42,41 +38,9 @@ def export(
             "standardisation": recipe.standardisation,
             "validation_images": 0 if held is None else len(held),
             "test_images": 0 if test is None else len(test),
-            **checkpoints.code_of(recipe.arch),
+            **checkpoint.code_of(recipe.arch),
         },
     )
-
-
-def accuracy(
-    network: Network,
-    images: ImageSet,
-    device: torch.device,
-    batch_size: int = 1024,
-    progress: Progress | None = None,
-) -> float:
-    """The fraction of labelled images that the network classifies rightly."""
-    found = _logits(network, images, device, batch_size, progress)
-    return float(np.mean(found.argmax(axis=1) == images.labels))
-
-
-def _logits(
-    network: Network,
-    images: ImageSet,
-    device: torch.device,
-    batch_size: int = 1024,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Logits (n, classes) of all images."""
-    progress = progress or Silent()
-    progress.start(images.name, len(images))
-    network.eval()
-    found = []
-    with torch.inference_mode():
-        fitting = max(1, min(batch_size, PIXELS_AT_A_TIME // images.image_size**2))
-        for batch in images.batches(fitting, device=str(device)):
-            found.append(network(batch.float() / 255).float().cpu().numpy())
-            progress.advance(len(batch))
-    return np.concatenate(found)
 
 
 def _metrics(network: Network, material: Material, device: torch.device) -> dict[str, float]:
@@ -84,7 +48,7 @@ def _metrics(network: Network, material: Material, device: torch.device) -> dict
     metrics: dict[str, float] = {}
     test, held = material.test, material.validation
     if held is not None:
-        metrics |= _validation(_logits(network, held, device), held.labels)
+        metrics |= _validation(logits_of(network, held, device), held.labels)
     if test is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(network, test, device)
     return metrics

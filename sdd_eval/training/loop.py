@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from sdd_eval.checkpoints.state import State
 from sdd_eval.progress import Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.batches import TrainingSet, epoch_batches
+from sdd_eval.training.data.batches import TrainingSet, epoch_batches
+from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.epochs import Probe, through_epochs
+from sdd_eval.training.loss_average import Tally
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.processes import Processes
 from sdd_eval.training.schedule import learning_rate
-from sdd_eval.training.state import State
 from sdd_eval.training.surroundings import seed_layers
-from sdd_eval.training.tally import Tally
 
 
 def fit(

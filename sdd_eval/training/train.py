@@ -13,17 +13,17 @@ from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.network import Network
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Card, Recipe
-from sdd_eval.training.batches import training_set
+from sdd_eval.training.analysis.probe import probe_of
+from sdd_eval.training.data.batches import training_set
+from sdd_eval.training.data.streaming import usual_workers
+from sdd_eval.training.data.training_data import Material, read_material, refuse_too_few
+from sdd_eval.training.distributed.processes import Processes, joined
 from sdd_eval.training.export import export
 from sdd_eval.training.initialisation import initialise_as_authors
 from sdd_eval.training.loop import fit
-from sdd_eval.training.making import Making
-from sdd_eval.training.material import Material, read_material, refuse_too_few
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.probe import probe_of
-from sdd_eval.training.processes import Processes, joined
-from sdd_eval.training.recipes import checked, checkpoint_name, method_of, settled
-from sdd_eval.training.streaming import usual_workers
+from sdd_eval.training.recipe import checked, checkpoint_name, method_of, settled
+from sdd_eval.training.resume import Making
 from sdd_eval.training.surroundings import (
     described,
     explained,

@@ -22,18 +22,18 @@ import torch
 from networks import MEAN, STD, network
 from pairs import seconds, where
 
-from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.later import forgetful
+from sdd_eval.data.lazy import forgetful
 from sdd_eval.data.readers.corrupted_folder import open_folder
 from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.request import Request
-from sdd_eval.evaluation.running import Examined, run
+from sdd_eval.evaluation.run import Examined, run
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.fgsm import Fgsm
-from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
 from sdd_eval.records import ModelSpec
 
 OUTLIERS = ("lsun", "isun", "dtd", "svhn")

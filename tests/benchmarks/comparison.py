@@ -17,16 +17,16 @@ import numpy as np
 from pairs import seconds, where
 
 from sdd_eval.comparison.compare import compare
-from sdd_eval.corruptions import NINETEEN
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.mask_variance import MaskVariance
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
+from sdd_eval.metrics.corruption_names import NINETEEN
 from sdd_eval.records import Run, encode
 from sdd_eval.store import write_run
 

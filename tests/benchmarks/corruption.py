@@ -18,7 +18,7 @@ from pairs import compare, where
 
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.data.readers.corrupted_folder import open_folder
-from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.records import ModelSpec
 

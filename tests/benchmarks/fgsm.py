@@ -14,7 +14,7 @@ import torchattacks
 from networks import network, pixels
 from pairs import compare, where
 
-from sdd_eval.evaluators.fgsm_images import StableFgsm
+from sdd_eval.evaluators.adversarial.fgsm_attack import StableFgsm
 
 
 def main(pairs: int = 15, images: int = 128) -> None:

@@ -19,18 +19,18 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sdd_eval import plugins
+from sdd_eval.checkpoints.state import State
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.models.build import build
 from sdd_eval.models.network import FEATURES, Network
 from sdd_eval.progress import Silent
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.batches import training_set
-from sdd_eval.training.declared import passes_of
+from sdd_eval.training.analysis.method_summary import passes_of
+from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipes import checked, method_of
-from sdd_eval.training.state import State
+from sdd_eval.training.recipe import checked, method_of
 
 #: More than so much of the passes' time is too much.
 MOST = 1.05

@@ -15,7 +15,7 @@ from pairs import seconds, where
 
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 
 ROWS = 1310

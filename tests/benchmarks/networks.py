@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build
-from sdd_eval.models.folding import fold
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

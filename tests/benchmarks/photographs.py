@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sdd_eval.data.folder_images import FolderImages
+from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.records import Recipe
-from sdd_eval.training.batches import epoch_batches, training_set
+from sdd_eval.training.data.batches import epoch_batches, training_set
 from sdd_eval.training.methods.ce import CrossEntropy
 
 RECIPE = Recipe(augmentation="resized_crop_flip", batch_size=32)

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from pairs import compare, where
 
+from sdd_eval.checkpoints.state import State
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.models.build import build
 from sdd_eval.progress import Silent
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.batches import training_set
+from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.ce import CrossEntropy
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.state import State
 
 
 def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:

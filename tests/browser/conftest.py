@@ -39,7 +39,7 @@ def browser() -> Iterator[Any]:
 def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of three methods with all evaluators, two compared, one hostile, one gap."""
     from sdd_eval.comparison.compare import compare
-    from sdd_eval.report import drawing
+    from sdd_eval.report.drawing import draw
     from sdd_eval.report.write import write_report
 
     nasty = "<script>alert('x')</script> \u202eabc"
@@ -50,7 +50,7 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
     study = synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs)
     compare(study, [net.checkpoint for net in nets[:-1]])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "KINDS", ("svg",))  # what the page shows
+        patch.setattr(draw, "KINDS", ("svg",))  # what the page shows
         return write_report(study)
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sdd_eval.cli import bars
-from sdd_eval.cli.bars import Bar
+from sdd_eval.cli import progress_bar
+from sdd_eval.cli.progress_bar import Bar
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(bars.time, "monotonic", clock)
+    monkeypatch.setattr(progress_bar.time, "monotonic", clock)
     return clock
 
 

@@ -13,11 +13,11 @@ from PIL import Image
 
 import sdd_eval
 from sdd_eval import plugins, store
+from sdd_eval.checkpoints.checkpoint import load, read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images, true_statistics
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
-from sdd_eval.training.checkpoints import load, read_card
 
 TRAINED = "digits-small_cnn-ce-seed0"
 

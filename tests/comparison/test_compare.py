@@ -15,18 +15,17 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
-from sdd_eval.comparison.joining import differs
-from sdd_eval.comparison.keeping import comparisons_of
+from sdd_eval.comparison.matching import differs
 from sdd_eval.comparison.ranks import GRAIN, ranks
-from sdd_eval.comparison.record import Row
+from sdd_eval.comparison.records import Row
+from sdd_eval.comparison.store import comparisons_of
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.evaluators.odin import Odin
+from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.records import Recipe, Run, encode
-from sdd_eval.report.compared import compared_tex
-from sdd_eval.statistics.mcnemar import mcnemar
-from sdd_eval.statistics.paired import permutations_for
+from sdd_eval.report.tables.comparisons import compared_tex
 from sdd_eval.statistics.sums import Sums, coins, permuted_p
+from sdd_eval.statistics.tests import mcnemar, permutations_for
 from sdd_eval.store import write_run
 
 LABELS = np.arange(200) % 10

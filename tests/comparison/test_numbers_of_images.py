@@ -11,25 +11,25 @@ import pytest
 
 from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.compare import compare
-from sdd_eval.comparison.joining import Evaluated
 from sdd_eval.comparison.makers import key_in, kind_of_run, parts_of
+from sdd_eval.comparison.matching import Evaluated
 from sdd_eval.comparison.numbers import key
-from sdd_eval.comparison.record import MAXIMA
+from sdd_eval.comparison.records import MAXIMA
 from sdd_eval.comparison.untested import REASONS, untested
-from sdd_eval.corruptions import FIFTEEN
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.audit import EPSILONS
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.audit import EPSILONS
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.detectors.odin import OdinGrid
-from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.mask_variance import MaskVariance
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.settings import with_arrays_of
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.metrics.corruption_names import FIFTEEN
 from sdd_eval.records import Run, encode
 from sdd_eval.statistics.sums import Sums
 from sdd_eval.store import write_run

@@ -159,8 +159,8 @@ def test_an_evaluator_runs_over_a_streamed_folder_of_large_images(name, large_im
 
 @pytest.mark.parametrize("name", plugins.names("detectors"))
 def test_a_detector_scores_every_image_and_says_how(name, digits_network, tmp_path):
-    from sdd_eval.evaluators.detectors.detector import places
-    from sdd_eval.evaluators.ood import Ood
+    from sdd_eval.evaluators.ood.detectors.detector import places
+    from sdd_eval.evaluators.ood.ood import Ood
 
     detector = plugins.load("detectors", name)()
     assert detector.__dataclass_params__.frozen
@@ -215,7 +215,7 @@ def test_a_network_maps_pixels_to_features_to_logits(name):
 
 @pytest.mark.parametrize("name", plugins.names("methods"))
 def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_path):
-    from sdd_eval.training.checkpoints import load
+    from sdd_eval.checkpoints.checkpoint import load
     from sdd_eval.training.train import train
 
     method = plugins.load("methods", name)
@@ -245,6 +245,6 @@ def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_p
 
 @pytest.mark.parametrize("name", plugins.names("figures"))
 def test_a_figure_of_nothing_is_none(name):
-    from sdd_eval.report.table import tidy
+    from sdd_eval.report.tables.results import tidy
 
     assert plugins.load("figures", name)(tidy([])) is None

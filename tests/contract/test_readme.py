@@ -21,7 +21,7 @@ from sdd_eval.cli import COMMANDS, exit_code
 from sdd_eval.data import catalogue
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
-from sdd_eval.report import drawing
+from sdd_eval.report.drawing import draw
 
 README = Path(sdd_eval.__file__).parent.parent / "README.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is not installed")
@@ -109,7 +109,7 @@ def test_every_command_of_the_readme_runs(
                 "batch",
                 "report",
             ):  # whatever format fails, their page only says it
-                patch.setattr(drawing, "KINDS", ("svg",))
+                patch.setattr(draw, "KINDS", ("svg",))
             code = exit_code(arguments)
         said = capfd.readouterr()
         assert code == 0, (command, said.err)
@@ -147,7 +147,7 @@ def test_the_readmes_python_loads_and_measures(capsys):
 def test_the_readmes_detector_is_a_detector():
     import torch
 
-    from sdd_eval.evaluators.detectors.batch import Batch
+    from sdd_eval.evaluators.ood.detectors.batch import Batch
 
     (code,) = [block for block in blocks("python") if "class Lead" in block]
     found: dict[str, object] = {}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sdd_eval.corruptions import EXTRA, FIFTEEN, NINETEEN
 from sdd_eval.data.corruption.definition import scaled, whole
 from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.corruption_names import EXTRA, FIFTEEN, NINETEEN
 
 RANDOM = {
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "glass_blur"),

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from sdd_eval.corruptions import NINETEEN
 from sdd_eval.data.corruption.frost import frost_definition
 from sdd_eval.data.corruption.recipe import _definition, corrupt
+from sdd_eval.metrics.corruption_names import NINETEEN
 from sdd_eval.randomness import derived_seed
 
 TABLE = {

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sdd_eval.corruptions import FIFTEEN
 from sdd_eval.data.corruption import generated
 from sdd_eval.data.corruption.generated import GeneratedCorruptions
 from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.corruption_names import FIFTEEN
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from sdd_eval.data.add import add
 from sdd_eval.data.catalogue import load_images
-from sdd_eval.data.check import check
+from sdd_eval.data.install.add import add
+from sdd_eval.data.install.verify import check
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.cifar_c import CIFAR100_C
 from sdd_eval.data.readers.folders import DTD, ISUN

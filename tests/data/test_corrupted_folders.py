@@ -128,7 +128,7 @@ def test_a_repaired_file_changes_the_fingerprint(root, write_corrupted):
 
 
 def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupted):
-    from sdd_eval.data.recognise import recognised
+    from sdd_eval.data.install.verify import recognised
 
     place = write_corrupted(root / "CIFAR-100-C")
     assert recognised(CIFAR100_C, root).images == 20

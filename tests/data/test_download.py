@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.download import get
+from sdd_eval.data.install.download import get
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.folders import ISUN
 from sdd_eval.data.readers.stanford_dogs import STANFORD_DOGS
@@ -353,7 +353,7 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.download import get
+from sdd_eval.data.install.download import get
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.errors import InputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
@@ -378,7 +378,7 @@ def test_a_move_that_fails_leaves_nothing_half_placed(root, cifar, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sdd_eval.data.placing.os.replace", full)
+        patched.setattr("sdd_eval.data.install.placement.os.replace", full)
         with pytest.raises(InputError, match=r"cannot write .*No space left"):
             fetch(cifar, root)
     assert not os.path.exists(root / "cifar-100-python")

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from sdd_eval.data.catalogue import load_images
-from sdd_eval.data.origin import vouch
+from sdd_eval.data.provenance import vouch
 from sdd_eval.data.readers.folders import DTD, IMAGENET_RESIZE, ISUN, LSUN_CROP, LSUN_RESIZE
 from sdd_eval.errors import InputError
 

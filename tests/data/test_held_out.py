@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sdd_eval.data.held_out import first_of_each_class, held_out, training_split
 from sdd_eval.data.images import ArrayImages, ImageSet
+from sdd_eval.data.splits import first_of_each_class, held_out, training_split
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdd_eval.data.folder_images import FolderImages
+from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.images import ArrayImages, ImageSet, MappedImages
 from sdd_eval.errors import InputError
 

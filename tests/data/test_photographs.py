@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.add import add
-from sdd_eval.data.check import check
-from sdd_eval.data.folder_images import FolderImages, fit
+from sdd_eval.data.image_folder import FolderImages, fit
+from sdd_eval.data.install.add import add
+from sdd_eval.data.install.verify import check
 from sdd_eval.data.listing import rows
-from sdd_eval.data.origin import vouch
+from sdd_eval.data.provenance import vouch
 from sdd_eval.data.readers.cub import CUB200, CUB200_CROPPED
 from sdd_eval.data.readers.folders import IMAGENET
 from sdd_eval.data.readers.stanford_dogs import STANFORD_DOGS, STANFORD_DOGS_WHOLE

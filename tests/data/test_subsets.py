@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdd_eval.data.subsets import subset
+from sdd_eval.data.splits import subset
 from sdd_eval.errors import InputError
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=80).map(np.array)

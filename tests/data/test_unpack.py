@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from sdd_eval.data.unpack import unpack
+from sdd_eval.data.install.unpack import unpack
 from sdd_eval.errors import InputError
 
 

@@ -7,18 +7,18 @@ import torchattacks
 
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.attack_parts import Draw, parts_of
-from sdd_eval.evaluators.attack_run import under_attack
-from sdd_eval.evaluators.attack_threat import Threat, names, threat_of
-from sdd_eval.evaluators.attacked_network import (
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.attack_run import under_attack
+from sdd_eval.evaluators.adversarial.attacked_network import (
     AttackedNetwork,
     LossGradient,
     different,
     margin_gradient,
     seeded,
 )
-from sdd_eval.evaluators.worst_case import Part, worst_case
+from sdd_eval.evaluators.adversarial.threat import Threat, names, threat_of
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Draw, parts_of
+from sdd_eval.evaluators.adversarial.worst_case import Part, worst_case
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from sdd_eval.cli import exit_code
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.attack_parts import Draw
-from sdd_eval.evaluators.attacked_network import AttackedNetwork
-from sdd_eval.evaluators.audit import ATTACKS, EPSILONS, FLAGS, Audit
-from sdd_eval.evaluators.audit_run import _Battery
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork
+from sdd_eval.evaluators.adversarial.audit import ATTACKS, EPSILONS, FLAGS, Audit
+from sdd_eval.evaluators.adversarial.audit_run import _Battery
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Draw
 from sdd_eval.records import ModelSpec
-from sdd_eval.report.robustness import may_say_robust
+from sdd_eval.report.text.robustness import may_say_robust
 from sdd_eval.store import read_run
 
 SMALL = Audit(steps=12, restarts=2, queries=30)

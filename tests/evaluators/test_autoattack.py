@@ -8,13 +8,13 @@ import torch
 import torchattacks
 
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.evaluators import attack_parts
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.attack_parts import Budget, Draw, parts_of
-from sdd_eval.evaluators.attack_run import clean, under_attack
-from sdd_eval.evaluators.attack_threat import threat_of
-from sdd_eval.evaluators.attacked_network import AttackedNetwork, LossGradient
-from sdd_eval.evaluators.worst_case import worst_case
+from sdd_eval.evaluators.adversarial import torchattacks_wrapper
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.attack_run import clean, under_attack
+from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient
+from sdd_eval.evaluators.adversarial.threat import threat_of
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Budget, Draw, parts_of
+from sdd_eval.evaluators.adversarial.worst_case import worst_case
 
 SMALL = Budget(steps=8, targets=3, queries=40)
 
@@ -28,7 +28,7 @@ def parts(model, eps=8 / 255, classes=4, budget=SMALL):
 @pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])
 def test_the_numbers_are_those_of_the_standard_version(classes, targets, network):
     made = {}
-    for part in parts(network(), classes=classes, budget=attack_parts.STANDARD):
+    for part in parts(network(), classes=classes, budget=torchattacks_wrapper.STANDARD):
         attack = getattr(torchattacks, part.threat.attack)(network(), **part.threat.parameters)
         made[part.threat.attack] = attack
     assert list(made) == ["APGD", "APGDT", "FAB", "Square"]
@@ -98,9 +98,9 @@ def test_on_a_linear_network_it_is_the_closed_form(linear_network, subject_of):
 def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
     network, subject_of, images_of, value_of, monkeypatch
 ):
-    defaults = attack_parts.parts_of.__defaults__
-    monkeypatch.setattr(attack_parts.parts_of, "__defaults__", (SMALL,))
-    assert defaults == (attack_parts.STANDARD,)
+    defaults = torchattacks_wrapper.parts_of.__defaults__
+    monkeypatch.setattr(torchattacks_wrapper.parts_of, "__defaults__", (SMALL,))
+    assert defaults == (torchattacks_wrapper.STANDARD,)
     monkeypatch.setattr(under_attack, "__defaults__", (SMALL,))
     evaluator = Attack("AutoAttack", eps="1/255")
     arrays = evaluator.collect(subject_of(network(), images_of(40)))

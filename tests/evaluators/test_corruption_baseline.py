@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from sdd_eval import store
+from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
-from sdd_eval.corruptions import FIFTEEN
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
-from sdd_eval.evaluators.corruption import Corruption
+from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.settings import with_arrays_of
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
+from sdd_eval.metrics.corruption_names import FIFTEEN
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
-from sdd_eval.training.checkpoints import write_weights
 
 N = 200
 SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
@@ -223,7 +223,7 @@ def test_the_flag_of_the_command_line_names_the_baseline(asked, capsys):
 
 
 def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(asked):
-    from sdd_eval.training.checkpoints import load
+    from sdd_eval.checkpoints.checkpoint import load
 
     request, place = asked
     on_disk = evaluate_checkpoint(place / "own", request).run

@@ -7,13 +7,13 @@ the truth is twice the floor that chance leaves, and the basic bootstrap would h
 import numpy as np
 import pytest
 
-from sdd_eval.corruptions import FIFTEEN
-from sdd_eval.evaluators.corruption_baseline import baseline_rows
-from sdd_eval.evaluators.corruption_cells import UNCORRUPTED, Cells
-from sdd_eval.evaluators.corruption_ece import resampled_ece
-from sdd_eval.evaluators.corruption_rows import Source, rows
+from sdd_eval.evaluators.corruption.baseline import baseline_rows
+from sdd_eval.evaluators.corruption.cell_ece import resampled_ece
+from sdd_eval.evaluators.corruption.cell_metrics import Source, rows
+from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.corruption_names import FIFTEEN
 
 SEVERITIES = (1, 2, 3, 4, 5)
 METRICS = (

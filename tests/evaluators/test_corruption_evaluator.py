@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.corruptions import FIFTEEN, NINETEEN
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.statistics.wilson import wilson
+from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN
+from sdd_eval.statistics.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.detectors import training as training_file
-from sdd_eval.evaluators.detectors.batch import Batch
-from sdd_eval.evaluators.detectors.energy import Energy
-from sdd_eval.evaluators.detectors.entropy import Entropy
-from sdd_eval.evaluators.detectors.knn import Knn
-from sdd_eval.evaluators.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.detectors.max_logit import MaxLogit
-from sdd_eval.evaluators.detectors.msp import Msp
-from sdd_eval.evaluators.detectors.odin import Odin, OdinGrid
-from sdd_eval.evaluators.detectors.react import React, threshold
-from sdd_eval.evaluators.detectors.training import look_at
-from sdd_eval.evaluators.detectors.vim import Vim
+from sdd_eval.evaluators.ood.detectors import training as training_file
+from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators.ood.detectors.energy import Energy
+from sdd_eval.evaluators.ood.detectors.entropy import Entropy
+from sdd_eval.evaluators.ood.detectors.knn import Knn
+from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
+from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
+from sdd_eval.evaluators.ood.detectors.msp import Msp
+from sdd_eval.evaluators.ood.detectors.odin import Odin, OdinGrid
+from sdd_eval.evaluators.ood.detectors.react import React, threshold
+from sdd_eval.evaluators.ood.detectors.training import look_at
+from sdd_eval.evaluators.ood.detectors.vim import Vim
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
 

@@ -6,9 +6,8 @@ import torch
 import torchattacks
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.fgsm import Fgsm
-from sdd_eval.evaluators.fgsm_attack import refuse_outside
-from sdd_eval.evaluators.fgsm_images import Space, StableFgsm
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
+from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, refuse_outside
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.corruptions import FIFTEEN
-from sdd_eval.evaluation import Request, evaluate_checkpoint, pieces
-from sdd_eval.evaluation.pieces import Pieces, forget
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.fgsm import Fgsm
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.checkpoints.checkpoint import write_weights
+from sdd_eval.evaluation import Request, evaluate_checkpoint, partial_results
+from sdd_eval.evaluation.partial_results import Pieces, forget
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
+from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.metrics.corruption_names import FIFTEEN
 from sdd_eval.models.build import build
 from sdd_eval.progress import Silent
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.store import write_record
-from sdd_eval.training.checkpoints import write_weights
 
 
 class Stop(BaseException):
@@ -92,7 +92,7 @@ def request_of(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(pieces, "SECONDS", 0.0)
+    monkeypatch.setattr(partial_results, "SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("evaluator", EVALUATORS.values(), ids=list(EVALUATORS))
@@ -146,15 +146,16 @@ def test_a_damaged_file_of_pieces_is_made_again(tmp_path, request_of):
 
 
 def test_quick_work_writes_nothing(tmp_path, request_of, monkeypatch):
-    monkeypatch.setattr(pieces, "SECONDS", 60.0)
+    monkeypatch.setattr(partial_results, "SECONDS", 60.0)
     Pieces(tmp_path / "run.json", request_of()).kept("part", dict)
     assert not list(tmp_path.iterdir())
 
 
 KILLED = """
     import os, pathlib, signal, sys
-    from sdd_eval.evaluation import Request, evaluate_checkpoint, pieces
-    from sdd_eval.evaluators.attack import Attack
+    from sdd_eval.evaluation import Request, evaluate_checkpoint
+    from sdd_eval.evaluation import partial_results
+    from sdd_eval.evaluators.adversarial.attack import Attack
     from sdd_eval.progress import Silent
 
     class Killing(Silent):

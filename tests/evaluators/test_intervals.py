@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from sdd_eval import store
+from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.intervals import Intervals
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.outlier_metrics import detector_metrics
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ranking import detector_metrics
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
-from sdd_eval.statistics.wilson import wilson
-from sdd_eval.training.checkpoints import write_weights
+from sdd_eval.statistics.intervals import wilson
 
 SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
 

@@ -16,19 +16,19 @@ from torch import nn
 
 import sdd_eval
 from sdd_eval import plugins
+from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
-from sdd_eval.data.subsets import subset
+from sdd_eval.data.splits import subset
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
-from sdd_eval.evaluation.outputs import Outputs, entries, outputs_folder, trim
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluation.cache import Outputs, entries, outputs_folder, trim
+from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.store import write_record
-from sdd_eval.training.checkpoints import write_weights
 
 LOOKS_ONLY = ("msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
 
@@ -283,7 +283,7 @@ def test_processes_that_write_and_read_the_same_at_once_do_not_break(tmp_path):
         import sys
         import numpy as np
         from sdd_eval.data.images import ArrayImages
-        from sdd_eval.evaluation.outputs import Outputs
+        from sdd_eval.evaluation.cache import Outputs
         from pathlib import Path
         kept = Outputs(Path(sys.argv[1]), "n", {"weights": "w"})
         images = ArrayImages("i", np.zeros((900, 1, 2, 2), np.uint8), None, "f", "made here")
@@ -406,7 +406,7 @@ def test_two_threads_that_compute_the_same_both_have_it(counting, images_of, tmp
 
 
 def test_no_images_are_one_line(counting, images_of):
-    from sdd_eval.evaluators.looking import seen
+    from sdd_eval.evaluators.inference import seen
     from sdd_eval.evaluators.subject import Subject
 
     subject = Subject(counting, SPEC, images_of(5))

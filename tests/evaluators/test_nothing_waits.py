@@ -7,9 +7,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.evaluators.fgsm import Fgsm
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 
 WAITING = {"cpu", "item", "tolist", "nonzero", "equal", "__bool__", "__float__", "__int__"}
 

@@ -6,9 +6,9 @@ import torch
 from scipy.stats import spearmanr
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.outlier_rows import CONVENTIONS
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ranking import CONVENTIONS
+from sdd_eval.metrics.ranking import ood_metrics
 
 
 @pytest.fixture

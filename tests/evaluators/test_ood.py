@@ -10,15 +10,15 @@ import pytest
 
 from sdd_eval.data import catalogue
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.later import LaterImages, forgetful
-from sdd_eval.data.outliers import GROUPS, PAPER, RESIZED, averages, without_groups
+from sdd_eval.data.lazy import LaterImages, forgetful
+from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
-from sdd_eval.evaluators.detectors.odin import OdinGrid
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
-from sdd_eval.evaluators.outlier_rows import BEST, CONVENTIONS
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ranking import BEST, CONVENTIONS
+from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.models.build import build
 from sdd_eval.plugins import names
 from sdd_eval.records import ModelSpec

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from sdd_eval.corruptions import FIFTEEN, NINETEEN
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
-from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
-from sdd_eval.metrics.selective import selective_metrics
-from sdd_eval.statistics.wilson import wilson
+from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN
+from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
+from sdd_eval.statistics.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ from functools import partial
 import numpy as np
 import pytest
 
-from sdd_eval.comparison.joining import differs
+from sdd_eval.checkpoints.checkpoint import load
+from sdd_eval.comparison.matching import differs
 from sdd_eval.data import catalogue
-from sdd_eval.data.held_out import held_out
+from sdd_eval.data.splits import held_out
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.evaluators.attack import Attack
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.detectors.odin import OdinGrid
-from sdd_eval.evaluators.fgsm import Fgsm
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.records import Recipe
-from sdd_eval.training.checkpoints import load
 from sdd_eval.training.train import train
 
 RECIPE = Recipe(

@@ -37,7 +37,7 @@ from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style, looks
 from sdd_eval.figures.values import values_of
-from sdd_eval.report.csvfile import to_csv
+from sdd_eval.report.tables.csv_file import to_csv
 
 BUILT_IN = {
     "reliability": reliability,
@@ -509,7 +509,7 @@ def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleTyp
 def test_the_precision_recall_curve_has_the_average_precision_below_it(
     synthetic: ModuleType,
 ) -> None:
-    from sdd_eval.metrics.detection import ood_metrics
+    from sdd_eval.metrics.ranking import ood_metrics
     from sdd_eval.statistics.curves import precision_recall
 
     run = synthetic.odin_run(synthetic.network(0.0, 0))
@@ -691,7 +691,7 @@ def test_places_reach_from_none_to_all() -> None:
 
 
 def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
-    from sdd_eval.metrics.confidence_scores import SCORES
+    from sdd_eval.metrics.selective import SCORES
 
     assert tuple(NAMES) == tuple(SCORES)
 

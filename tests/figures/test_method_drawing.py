@@ -9,7 +9,7 @@ from sdd_eval import plugins
 from sdd_eval.cli import exit_code
 from sdd_eval.figures import method_drawing
 from sdd_eval.figures.method_drawing import draw_methods
-from sdd_eval.training.declared import Declared, declared
+from sdd_eval.training.analysis.method_summary import Declared, declared
 
 
 def words(axes):

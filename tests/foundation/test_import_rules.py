@@ -35,67 +35,6 @@ def imported(path: Path, *, top_only: bool = False) -> set[str]:
     return found
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def own(path: Path) -> set[str]:
-    """The rooms of this package that a file imports from, at any depth of its functions."""
-    return {name.split(".")[1] for name in imported(path) if name.startswith("sdd_eval.")}
-
-
-#: room → the rooms that it may import from, itself aside.
-ALLOWED = {
-    "errors": set(),
-    "freed_memory": set(),
-    "plugins": {"errors"},
-    "records": {"errors"},
-    "corruptions": set(),
-    "progress": set(),
-    "randomness": set(),
-    "statistics": {"errors"},
-    "store": {"errors", "records"},
-    "metrics": {"corruptions", "errors"},
-    "data": {"corruptions", "errors", "plugins", "progress", "randomness", "records", "store"},
-    "models": {"errors", "plugins", "records", "randomness"},
-    "training": {
-        "data", "errors", "metrics", "models", "plugins", "progress", "randomness", "records",
-        "store",
-    },
-    "evaluators": {
-        "corruptions", "data", "errors", "metrics", "models", "plugins", "progress", "randomness",
-        "records", "statistics",
-    },
-    "batch": {
-        "data", "detection", "errors", "evaluation", "evaluators", "freed_memory", "models",
-        "plugins", "progress", "records", "statistics", "store", "training",
-    },
-    "detection": {
-        "data", "errors", "evaluation", "models", "progress", "randomness", "records", "store",
-        "training",
-    },
-    "paper": {"errors", "plugins", "records", "statistics", "store"},
-    "figures": {"corruptions", "errors", "statistics"},
-    "comparison": {
-        "corruptions", "data", "errors", "evaluators", "metrics", "plugins", "progress", "records",
-        "statistics", "store",
-    },
-    "report": {
-        "comparison", "corruptions",
-        "errors", "figures", "paper", "plugins", "progress", "records", "statistics", "store",
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_the_rooms_that_it_may(path):
-    here = room(path)
-    if here in ALLOWED:
-        assert own(path) - {here, "__version__"} <= ALLOWED[here]
-    if here != "cli" and path.name != "__main__.py":
-        assert "cli" not in own(path), "only __main__ may import the command line"
-
-
 @pytest.mark.parametrize("name", ["errors", "plugins", "records", "progress"])
 def test_the_ground_needs_only_the_standard_library(name):
     roots = {module.split(".")[0] for module in imported(PACKAGE / f"{name}.py")}

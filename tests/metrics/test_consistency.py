@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sdd_eval.metrics.calibrated_floor import calibrated_ece
 from sdd_eval.metrics.calibration import ece, reliability_bins
-from sdd_eval.metrics.consistency import calibrated_ece
 
 
 @pytest.fixture(scope="module")

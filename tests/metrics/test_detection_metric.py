@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.metrics.ranking import ood_metrics
 
 tied = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
 tiny = st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=40)

@@ -9,10 +9,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.brier import brier_of_images
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import (
     among_top_k,
+    brier_of_images,
     confidence_and_correct,
     nll,
 )

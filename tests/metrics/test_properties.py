@@ -8,12 +8,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.brier import brier_of_images
-from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.classification import confidence_and_correct, nll
+from sdd_eval.metrics.calibration import ece, maximum_calibration_error
+from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll
 from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.detection import ood_metrics
-from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature

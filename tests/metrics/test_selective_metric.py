@@ -10,8 +10,7 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.confidence_scores import SCORES, confidence_scores
-from sdd_eval.metrics.selective import selective_metrics
+from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
 
 tied = st.tuples(st.integers(-2, 2).map(float), st.booleans())
 any_score = st.tuples(st.floats(allow_nan=False, width=32), st.booleans())

@@ -11,7 +11,7 @@ from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
-from sdd_eval.metrics.detection import ood_metrics, weighted_metrics
+from sdd_eval.metrics.ranking import ood_metrics, weighted_metrics
 from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.weighted_calibration import (

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build
-from sdd_eval.models.folding import fold
 from sdd_eval.records import ModelSpec
 
 

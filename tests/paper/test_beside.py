@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from sdd_eval.paper import paper_numbers, set_beside
-from sdd_eval.paper.beside import StandIns
+from sdd_eval.paper.comparison import StandIns
 from sdd_eval.records import Recipe, encode
 
 AXES = ["corruption", "severity", "epsilon", "reading", "outliers", "detector", "temperature"]

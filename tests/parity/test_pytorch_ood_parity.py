@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.evaluators.detectors.batch import Batch
-from sdd_eval.evaluators.detectors.energy import Energy
-from sdd_eval.evaluators.detectors.entropy import Entropy
-from sdd_eval.evaluators.detectors.knn import Knn
-from sdd_eval.evaluators.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.detectors.max_logit import MaxLogit
-from sdd_eval.evaluators.detectors.odin import Odin
-from sdd_eval.evaluators.detectors.training import Training
-from sdd_eval.evaluators.detectors.vim import Vim
+from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators.ood.detectors.energy import Energy
+from sdd_eval.evaluators.ood.detectors.entropy import Entropy
+from sdd_eval.evaluators.ood.detectors.knn import Knn
+from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
+from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
+from sdd_eval.evaluators.ood.detectors.odin import Odin
+from sdd_eval.evaluators.ood.detectors.training import Training
+from sdd_eval.evaluators.ood.detectors.vim import Vim
 
 OF_FEATURES = ["knn 50", "knn 200", "vim", "mahalanobis", "energy", "entropy", "max_logit"]
 OF_IMAGES = ["odin", "odin at T = 1", "odin without a step", "odin, saturated"]

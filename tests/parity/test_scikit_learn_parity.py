@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sdd_eval.metrics.detection import ood_metrics
+from sdd_eval.metrics.ranking import ood_metrics
 
 RANDOM = np.random.default_rng(2006)
 #: Scores of inliers and of outliers.

@@ -5,11 +5,11 @@ import pytest
 import torch
 import torchattacks
 
-from sdd_eval.evaluators.attacked_network import AttackedNetwork, LossGradient, seeded
-from sdd_eval.evaluators.fgsm_images import Space, StableFgsm
-from sdd_eval.evaluators.gradients import own_prediction_gradients, plain_loss
+from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient, seeded
+from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm
+from sdd_eval.evaluators.adversarial.gradients import own_prediction_gradients, plain_loss
+from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build
-from sdd_eval.models.folding import fold
 from sdd_eval.records import ModelSpec
 
 N, BATCH, SIDE, CLASSES = 1024, 256, 12, 10

@@ -6,8 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.maximum_ce import maximum_calibration_error
+from sdd_eval.metrics.calibration import ece, maximum_calibration_error
 
 NAMES = ["random", "tied", "saturated", "tiny: one", "tiny: two", "tiny: three alike"]
 WITH_ONES = ["confidence one", "confidence one in many"]

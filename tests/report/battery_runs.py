@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from synthetic_runs import Network, run_of
 
-from sdd_eval.corruptions import FIFTEEN
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.evaluators.attack import Attack
-from sdd_eval.evaluators.attack_threat import Threat
-from sdd_eval.evaluators.audit import EPSILONS
+from sdd_eval.evaluators.adversarial.attack import Attack
+from sdd_eval.evaluators.adversarial.audit import EPSILONS
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm
+from sdd_eval.evaluators.adversarial.threat import Threat
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.corruption import Corruption
-from sdd_eval.evaluators.fgsm import Fgsm
+from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.mask_variance import MaskVariance
-from sdd_eval.evaluators.odin import Odin
-from sdd_eval.evaluators.ood import Ood
+from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
+from sdd_eval.metrics.corruption_names import FIFTEEN
 from sdd_eval.records import Measurement, Recipe, Run, encode
 
 Arrays = dict[str, Any]

@@ -11,7 +11,7 @@ import numpy as np
 
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
-from sdd_eval.report.robustness import FLAGS
+from sdd_eval.report.text.robustness import FLAGS
 from sdd_eval.store import write_run
 
 FIFTEEN = [
@@ -345,8 +345,8 @@ def whole(seeds: int = 3, gain: float = 0.02) -> list[Run]:
 
 def table(runs: list[Run]) -> tuple[Any, dict[str, Any]]:
     """The tidy table of runs in memory, and their arrays by run."""
-    from sdd_eval.report.collect import Found
-    from sdd_eval.report.table import tidy
+    from sdd_eval.report.runs import Found
+    from sdd_eval.report.tables.results import tidy
 
     found = [
         Found("study", f"study/{run.checkpoint}/{index}.json", run)

@@ -10,10 +10,10 @@ from types import ModuleType
 import pytest
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.audit import Audit
+from sdd_eval.evaluators.adversarial.audit import Audit
 from sdd_eval.records import Measurement, Run
-from sdd_eval.report.headline import Headline, as_text, headline, headline_text
-from sdd_eval.report.sentences import FEW, findings
+from sdd_eval.report.tables.headline import Headline, as_text, headline, headline_text
+from sdd_eval.report.text.findings import FEW, findings
 
 
 def measured(synthetic: ModuleType, plain: list[float], with_it: list[float]) -> Headline:
@@ -289,7 +289,7 @@ def test_report_and_figures_leave_torch_unloaded() -> None:
     code = (
         "import sys, importlib\n"
         "from sdd_eval import plugins\n"
-        "import sdd_eval.report.write, sdd_eval.report.headline, sdd_eval.statistics.seeds\n"
+        "import sdd_eval.report.write, sdd_eval.report.tables.headline, sdd_eval.statistics.seeds\n"
         "before = set(sys.modules)\n"
         "assert 'matplotlib' not in before, 'matplotlib'\n"
         "[plugins.load('figures', name) for name in plugins.names('figures')]\n"

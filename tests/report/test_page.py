@@ -22,9 +22,9 @@ import pytest
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
-from sdd_eval.report import drawing
+from sdd_eval.report.drawing import draw
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.summary import measured_alike
+from sdd_eval.report.tables.summary import measured_alike
 from sdd_eval.report.write import write_report
 
 #: All that the synthetic study has numbers for: it has no history of training.
@@ -465,13 +465,13 @@ def test_figures_that_did_not_change_are_not_drawn_again(
     write_report(study)
     before = contents(study)
     drawn: list[str] = []
-    real = drawing.drawn_in_widths
+    real = draw.drawn_in_widths
 
     def counted(plot: Any, *others: Any) -> Any:
         drawn.append(plot.title)  # also where there turns out to be nothing to draw
         return real(plot, *others)
 
-    monkeypatch.setattr(drawing, "drawn_in_widths", counted)
+    monkeypatch.setattr(draw, "drawn_in_widths", counted)
     write_report(study)
     assert drawn == []
     assert contents(study) == before

@@ -11,9 +11,9 @@ import pytest
 
 from sdd_eval.figures.rows import where
 from sdd_eval.records import Measurement
-from sdd_eval.report.csvfile import harmless, to_csv
-from sdd_eval.report.summary import summarise, usable
-from sdd_eval.report.table import AXES, COLUMNS
+from sdd_eval.report.tables.csv_file import harmless, to_csv
+from sdd_eval.report.tables.results import AXES, COLUMNS
+from sdd_eval.report.tables.summary import summarise, usable
 
 
 def test_columns_are_the_documented_ones_then_axes_then_others_by_name(

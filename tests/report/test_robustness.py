@@ -2,9 +2,9 @@
 
 import pytest
 
-from sdd_eval.evaluators import audit as audit_module
+from sdd_eval.evaluators.adversarial import audit as audit_module
 from sdd_eval.records import Measurement
-from sdd_eval.report.robustness import FLAGS, may_say_robust
+from sdd_eval.report.text.robustness import FLAGS, may_say_robust
 
 EPSILON = 2 / 255
 

@@ -16,9 +16,8 @@ from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.style import house_style
 from sdd_eval.figures.values import Value, values_of
 from sdd_eval.report import write
-from sdd_eval.report.svg import Shared, inline
-from sdd_eval.report.svg_axes import lines_joined
-from sdd_eval.report.svg_paths import TOLERANCE, short_path, thinned, within
+from sdd_eval.report.drawing.svg import Shared, inline
+from sdd_eval.report.drawing.svg_paths import TOLERANCE, lines_joined, short_path, thinned, within
 from sdd_eval.report.write import write_report
 
 Point = tuple[int, int]

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from sdd_eval.report.provenance import surroundings
+from sdd_eval.report.tables.provenance import surroundings
 
 
 def run(**provenance):

@@ -13,17 +13,16 @@ from scipy.special import softmax
 
 from sdd_eval.comparison.numbers import calibration_errors
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
-from sdd_eval.evaluators.fitting import interval_of
 from sdd_eval.evaluators.intervals import Intervals
-from sdd_eval.evaluators.outlier_metrics import detector_metrics
+from sdd_eval.evaluators.ood.ranking import detector_metrics
+from sdd_eval.evaluators.temperature import interval_of
 from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.brier import brier_of_images
+from sdd_eval.metrics.calibrated_floor import calibrated_ece
 from sdd_eval.metrics.calibration import bin_sums, expected_gap, reliability_bins
-from sdd_eval.metrics.classification import confidence_and_correct, nll_of_images
+from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
 from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.consistency import calibrated_ece
 from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
-from sdd_eval.metrics.detection import METRICS, ood_metrics, operating_points
+from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
 from sdd_eval.metrics.selective import COVERAGES, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
@@ -34,10 +33,9 @@ from sdd_eval.metrics.weighted_calibration import (
     weighted_classwise_ece,
     weighted_smooth_ece,
 )
-from sdd_eval.statistics.accepted import coverage_interval
 from sdd_eval.statistics.bootstrap import basic, mean_of, resampled_means
+from sdd_eval.statistics.intervals import coverage_interval, wilson
 from sdd_eval.statistics.sums import Sums, paired_differences
-from sdd_eval.statistics.wilson import wilson
 
 pytestmark = pytest.mark.slow
 

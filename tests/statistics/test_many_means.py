@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdd_eval.statistics.many_means import sum_of_absolute, without_noise
+from sdd_eval.statistics.empirical_bayes import sum_of_absolute, without_noise
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ from scipy import stats
 
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import basic, mean_of, replicates, resampled
-from sdd_eval.statistics.holm import holm
-from sdd_eval.statistics.mcnemar import mcnemar
-from sdd_eval.statistics.paired import permutations_for
 from sdd_eval.statistics.sums import Sums, paired_differences, permuted_p
+from sdd_eval.statistics.tests import holm, mcnemar, permutations_for
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

@@ -8,8 +8,7 @@ import pytest
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import basic, resampled
 from sdd_eval.statistics.curves import at_rates, roc
-from sdd_eval.statistics.seeds import difference, smallest_detectable, spread
-from sdd_eval.statistics.seeds_and_images import seeds_and_images
+from sdd_eval.statistics.seeds import difference, seeds_and_images, smallest_detectable, spread
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:

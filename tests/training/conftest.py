@@ -5,7 +5,7 @@ import pytest
 
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.records import Recipe
-from sdd_eval.training.material import Material
+from sdd_eval.training.data.training_data import Material
 
 
 def _images(count, seed):

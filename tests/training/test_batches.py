@@ -7,8 +7,8 @@ import torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.training.augmentation import augmented, cropped, flipped
-from sdd_eval.training.batches import (
+from sdd_eval.training.data.augmentation import augmented, cropped, flipped
+from sdd_eval.training.data.batches import (
     TrainingSet,
     epoch_batches,
     same_class,

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from sdd_eval import plugins, store
+from sdd_eval.checkpoints.checkpoint import code_of, load, read_card, write_weights
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
-from sdd_eval.training.checkpoints import code_of, load, read_card, write_weights
 
 SPEC = ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.cost import costs
+from sdd_eval.training.analysis.cost import costs
 
 SPEC = ModelSpec("resnet8", 10, (0.5,) * 3, (0.25,) * 3, 16)
 

@@ -12,11 +12,11 @@ from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training import train
-from sdd_eval.training.declared import passes_of
+from sdd_eval.training.analysis.method_summary import passes_of
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipes import checked, method_of
+from sdd_eval.training.recipe import checked, method_of
 from sdd_eval.training.train import train_on
 
 METHODS = plugins.names("methods")
@@ -197,7 +197,7 @@ def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
 @pytest.mark.parametrize("name", METHODS)
 def test_its_settings_are_called_like_no_other_flag_of_train(name):
     from sdd_eval.cli.flags import Work
-    from sdd_eval.cli.training import Place
+    from sdd_eval.cli.training_flags import Place
 
     taken = {f.name for kind in (Recipe, Place, Work) for f in dataclasses.fields(kind)}
     assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from sdd_eval.checkpoints.history import gradient_study
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.history import bring_history
+from sdd_eval.evaluation.gradient_history import bring_history
 from sdd_eval.models.build import build
 from sdd_eval.paper.proposition import r_1
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.store import read_run
-from sdd_eval.training.history import gradient_study
-from sdd_eval.training.kl_gradients import assumptions, kl_gradients
-from sdd_eval.training.lemma import check_lemma_1
+from sdd_eval.training.analysis.kl_gradients import assumptions, kl_gradients
+from sdd_eval.training.analysis.lemma import check_lemma_1
 from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
 from sdd_eval.training.train import train_on
 

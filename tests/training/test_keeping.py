@@ -6,12 +6,12 @@ import threading
 import pytest
 import torch
 
+from sdd_eval.checkpoints.state import State
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.training import epochs as loop
-from sdd_eval.training import keeping as module
-from sdd_eval.training.keeping import keeping
-from sdd_eval.training.state import State
+from sdd_eval.training import state_saving as module
+from sdd_eval.training.state_saving import keeping
 
 
 class Disk:

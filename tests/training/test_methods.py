@@ -187,6 +187,6 @@ def test_a_method_s_option_of_another_type_is_refused(everything, material, reci
 
 def test_methods_builders_and_recipes_are_listed_without_torch():
     modules = "sdd_eval.training.methods.ce, sdd_eval.training.methods.sd_dropout"
-    modules += ", sdd_eval.models.builders, sdd_eval.training.recipes"
+    modules += ", sdd_eval.models.builders, sdd_eval.training.recipe"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

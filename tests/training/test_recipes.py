@@ -4,7 +4,7 @@ import pytest
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.training.recipes import checked, checkpoint_name, differing, method_of
+from sdd_eval.training.recipe import checked, checkpoint_name, differing, method_of
 from sdd_eval.training.schedule import learning_rate
 
 

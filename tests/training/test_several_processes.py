@@ -18,20 +18,21 @@ from torch import nn
 from sdd_eval import store
 from sdd_eval.cli import exit_code
 from sdd_eval.records import Card, Recipe
-from sdd_eval.training import making
-from sdd_eval.training.batches import epoch_batches, training_set
+from sdd_eval.training import resume
+from sdd_eval.training.data.batches import epoch_batches, training_set
+from sdd_eval.training.distributed.processes import Processes
+from sdd_eval.training.distributed.shard import even_rows
+from sdd_eval.training.distributed.sync_batchnorm import synchronise
 from sdd_eval.training.methods.ddgsd import DistortionGuided
 from sdd_eval.training.methods.sd_dropout import dropped
-from sdd_eval.training.processes import Processes
-from sdd_eval.training.rows import even_rows
-from sdd_eval.training.summing import synchronise
 
 #: Several command lines in one process, and what is to happen in a process at a moment.
 CHILD = """
 import json, os, signal, sys
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.training import epochs, loop, making, train
+from sdd_eval.training import epochs, loop, train
+from sdd_eval.training import resume
 from torch import distributed
 
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
@@ -186,14 +187,14 @@ def test_two_one_and_two_processes_find_the_losses_of_one_with_every_kind_of_bat
     lines = {name: f"{line} --epochs 3 --lr 0.002" for name, line in every.items()}
     folder = tmp_path / "both"
     assert torchrun(2, list(lines.values()), folder, "in epoch 2").returncode == 1
-    write = making.write_state
+    write = resume.write_state
 
     def interrupting(place, state):
         write(place, state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(making, "write_state", interrupting)
+        patch.setattr(resume, "write_state", interrupting)
         for name, line in lines.items():
             alone(line, folder, code=130)
             state = torch.load(folder / name / "state.pt", weights_only=True)

@@ -10,22 +10,22 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from sdd_eval.checkpoints.checkpoint import read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images
-from sdd_eval.data.folder_images import FolderImages
-from sdd_eval.data.held_out import held_out
+from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.images import ArrayImages
+from sdd_eval.data.splits import held_out
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.records import Recipe
-from sdd_eval.training import batches, streaming
-from sdd_eval.training.augmentation import augmented
-from sdd_eval.training.batches import epoch_batches, training_set
-from sdd_eval.training.checkpoints import read_card
+from sdd_eval.training.data import batches, streaming
+from sdd_eval.training.data.augmentation import augmented
+from sdd_eval.training.data.batches import epoch_batches, training_set
+from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.methods.ce import CrossEntropy
-from sdd_eval.training.processes import Processes
-from sdd_eval.training.recipes import settled
+from sdd_eval.training.recipe import settled
 from sdd_eval.training.train import train
 
 CPU = torch.device("cpu")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.corruptions import FIFTEEN
 from sdd_eval.data.corruption.frost import Photo, Photograph, digest, photographs
 from sdd_eval.data.corruption.pixels import blocks
 from sdd_eval.data.corruption.recipe import VERSION, check, corrupt
 from sdd_eval.data.images import ImageSet, Labels, Pixels
+from sdd_eval.metrics.corruption_names import FIFTEEN
 
 if TYPE_CHECKING:
     import torch

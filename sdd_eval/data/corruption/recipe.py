@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.corruptions import NINETEEN, SEVERITIES
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.blur import BLUR
 from sdd_eval.data.corruption.definition import Definition, Draws, from_levels, luma, truncated
@@ -22,6 +21,7 @@ from sdd_eval.data.corruption.noise import NOISE
 from sdd_eval.data.corruption.spatter import SPATTER
 from sdd_eval.data.corruption.weather import WEATHER
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.metrics.corruption_names import NINETEEN, SEVERITIES
 from sdd_eval.randomness import derived_seed
 
 #: Rises whenever an image comes out differently.

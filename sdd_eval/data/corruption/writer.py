@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.corruptions import FIFTEEN, SEVERITIES
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.marker import MARKER, Regenerated, claim, note_of, noted
 from sdd_eval.data.corruption.pixels import blocks
@@ -25,6 +24,7 @@ from sdd_eval.data.corruption.recipe import check
 from sdd_eval.data.corruption.rendering import Job, Render, renderer
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.store import locked, write_atomically
 

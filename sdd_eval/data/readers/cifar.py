@@ -15,7 +15,7 @@ import numpy as np
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import Digests, known_file, of_arrays, of_file
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.origin import ABSENT, judged, missing, require_shape, require_split
+from sdd_eval.data.provenance import ABSENT, judged, missing, require_shape, require_split
 from sdd_eval.data.readers.pickles import read_pickle
 from sdd_eval.errors import InputError
 

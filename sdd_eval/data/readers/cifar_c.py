@@ -12,7 +12,7 @@ from pathlib import Path
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_file
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.origin import ABSENT, REGENERATED, judged, missing, vouched
+from sdd_eval.data.provenance import ABSENT, REGENERATED, judged, missing, vouched
 from sdd_eval.data.readers.corrupted_folder import (
     CorruptedFolder,
     Sums,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdd_eval.data.annotations import read_annotations
-from sdd_eval.data.coco_images import (
+from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.detection_images import (
     SPLITS,
     CocoImages,
     annotation_file,
@@ -19,10 +19,9 @@ from sdd_eval.data.coco_images import (
     is_coco,
     refuse_missing,
 )
-from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_folder, of_file, of_folder, of_parts
-from sdd_eval.data.folder_images import FolderImages, enlarged
-from sdd_eval.data.origin import (
+from sdd_eval.data.image_folder import FolderImages, enlarged
+from sdd_eval.data.provenance import (
     ABSENT,
     USERS_FOLDER,
     judged,
@@ -30,6 +29,7 @@ from sdd_eval.data.origin import (
     require_split,
     vouched,
 )
+from sdd_eval.data.readers.coco_annotations import read_annotations
 from sdd_eval.data.readers.image_files import image_files
 from sdd_eval.errors import InputError
 

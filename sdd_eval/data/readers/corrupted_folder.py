@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.corruptions import NINETEEN, SEVERITIES
 from sdd_eval.data.fingerprints import Digests, of_file, of_parts
 from sdd_eval.data.images import Labels, MappedImages, map_array
-from sdd_eval.data.origin import REGENERATED
+from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.metrics.corruption_names import NINETEEN, SEVERITIES
 
 #: Lies in a folder that this package wrote, and says how.
 REGENERATED_FILE = "regenerated.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.folder_images import Boxes
+from sdd_eval.data.image_folder import Boxes
 from sdd_eval.data.readers.photographs import Listing, PhotographSet, class_indices
 from sdd_eval.errors import InputError
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import of_arrays, of_parts
 from sdd_eval.data.images import ArrayImages, Pixels
-from sdd_eval.data.origin import MADE_HERE, require_shape, require_split
+from sdd_eval.data.provenance import MADE_HERE, require_shape, require_split
+from sdd_eval.data.readers.coco_annotations import Annotations
 from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.randomness import derived_seed
 

@@ -10,7 +10,7 @@ import numpy as np
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import of_arrays
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.origin import OFFICIAL, require_shape, require_split
+from sdd_eval.data.provenance import OFFICIAL, require_shape, require_split
 
 TRAIN, TEST = 1000, 797
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_folder, of_folder
-from sdd_eval.data.folder_images import FolderImages, enlarged
-from sdd_eval.data.origin import (
+from sdd_eval.data.image_folder import FolderImages, enlarged
+from sdd_eval.data.provenance import (
     ABSENT,
     USERS_FOLDER,
     judged,

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.folder_images import Boxes
+from sdd_eval.data.image_folder import Boxes
 from sdd_eval.data.readers.matlab import variables
 from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
 from sdd_eval.errors import InputError

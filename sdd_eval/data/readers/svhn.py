@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sdd_eval.data.dataset import Archive, Status
 from sdd_eval.data.fingerprints import known_file, of_arrays, of_file
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.origin import ABSENT, judged, missing, require_shape, require_split
+from sdd_eval.data.provenance import ABSENT, judged, missing, require_shape, require_split
 from sdd_eval.data.readers.matlab import variables
 from sdd_eval.errors import InputError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training.bounds import ABOVE_0, BELOW_1, FROM_0, setting
+from sdd_eval.training.methods.distillation_losses import forward, kl, log_softmax, precise
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import forward, kl, log_softmax, precise
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sdd_eval.training.methods.distillation_losses import forward
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import forward
 
 if TYPE_CHECKING:
     from torch import nn

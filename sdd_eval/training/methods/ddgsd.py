@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
+from sdd_eval.training.distributed.shard import batch_mean
+from sdd_eval.training.methods.distillation_losses import forward, mutual, precise
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import forward, mutual, precise
-from sdd_eval.training.rows import batch_mean
+from sdd_eval.validation import ABOVE_0, FROM_0, setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from sdd_eval.training.bounds import ABOVE_0, FROM_0, setting
+from sdd_eval.training.methods.distillation_losses import forward, mutual
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import forward, mutual
+from sdd_eval.validation import ABOVE_0, FROM_0, setting
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sdd_eval.models.network import Network
-    from sdd_eval.training.rows import Rows
+    from sdd_eval.training.distributed.shard import Rows
 
 
 @dataclass(frozen=True)

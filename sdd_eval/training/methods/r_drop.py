@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training.bounds import BELOW_1, FROM_0, setting
+from sdd_eval.training.methods.distillation_losses import kl, log_softmax, precise
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.training.methods.passes import kl, log_softmax, precise
 from sdd_eval.training.methods.sd_dropout import dropped
+from sdd_eval.validation import BELOW_1, FROM_0, setting
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from sdd_eval.training.methods.passes import kl, log_softmax
-from sdd_eval.training.rows import Rows, uniform
+from sdd_eval.training.distributed.shard import Rows, uniform
+from sdd_eval.training.methods.distillation_losses import kl, log_softmax
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""Checkpoint folders: read, write, import, resume."""

@@ -1,0 +1,1 @@
+"""Install data sets: download, unpack, verify, add the user's own."""

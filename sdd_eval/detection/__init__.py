@@ -1,1 +1,0 @@
-"""Object detectors on a backbone that was trained here: fine-tuned, and measured on COCO."""

@@ -1,0 +1,1 @@
+"""Evaluators of adversarial robustness: FGSM, attacks of torchattacks, the audit."""

@@ -1,0 +1,1 @@
+"""The evaluator of corruption robustness."""

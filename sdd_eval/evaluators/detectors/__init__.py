@@ -1,1 +1,0 @@
-"""Scores of how well an image fits what a network was trained on, one a file."""

@@ -1,0 +1,1 @@
+"""Evaluators of out-of-distribution detection."""

@@ -1,0 +1,58 @@
+"""The temperature of a network: fitted on images held out of its training, where there are some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdd_eval.metrics.temperature import HIGHEST, LOWEST, FittedTemperature, fit_temperature
+from sdd_eval.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sdd_eval.evaluators.subject import Subject
+
+
+def on_validation(subject: Subject, held_out: str) -> FittedTemperature:
+    """The temperature that fits all images of the held-out set best, whatever the limit."""
+    images = subject.sets[held_out]
+    logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
+    return fit_temperature(logits, images.labels)
+
+
+def temperature_of(
+    subject: Subject, held_out: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
+) -> float:
+    """The temperature of `on_validation`; without a held-out set the one that fits the logits."""
+    if held_out:
+        return on_validation(subject, held_out).value
+    return fit_temperature(logits, labels).value
+
+
+def fitted_words(temperature: float, held_out: bool) -> str:
+    """Such a temperature, and what it was fitted on, in words.
+
+    >>> fitted_words(1.25, held_out=False)
+    "T = 1.25, fitted by NLL to these images' clean logits"
+    """
+    bound = ", a bound of the range" if temperature in (LOWEST, HIGHEST) else ""
+    of_test = "to these images' clean logits"
+    where = "on validation images held out of training" if held_out else of_test
+    return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
+
+
+def interval_of(temperature: float, error: float, level: float) -> Interval:
+    """The interval of a temperature with a standard error of log T; NaN where there is none.
+
+    >>> found = interval_of(2.0, 0.1, 0.95)
+    >>> round(found.low, 3), round(found.high, 3)
+    (1.644, 2.433)
+    """
+    from scipy.special import ndtri
+
+    with np.errstate(over="ignore"):
+        far = np.exp(ndtri(0.5 + level / 2) * error)
+    low, high = np.clip([temperature / far, temperature * far], LOWEST, HIGHEST).tolist()
+    return Interval(low, high, level, "normal interval of log T, sandwich standard error")

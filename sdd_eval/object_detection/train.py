@@ -1,0 +1,159 @@
+"""Backbone and recipe → a detector's checkpoint, doing only what is missing of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from sdd_eval import records, store
+from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.export import Images, write_checkpoint
+from sdd_eval.data.catalogue import load_objects
+from sdd_eval.data.dataset import DetectionSet
+from sdd_eval.errors import InputError
+from sdd_eval.object_detection.batches import epoch_batches
+from sdd_eval.object_detection.loop import fit
+from sdd_eval.object_detection.model import detector_on, detector_spec
+from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, recipe_of, settled
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.records import Card, encode
+from sdd_eval.training.data.streaming import usual_workers
+from sdd_eval.training.data.training_data import refuse_larger_batch
+from sdd_eval.training.resume import Making
+from sdd_eval.training.surroundings import (
+    described,
+    explained,
+    seed_layers,
+    surroundings,
+    usable,
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """From what a detector starts: a classifier's checkpoint and its card."""
+
+    folder: Path
+    card: Card
+    trust_code: bool
+
+
+def train_detector(
+    backbone: Path,
+    recipe: DetectorRecipe,
+    folder: str | Path = "checkpoints",
+    *,
+    data_root: Path | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    trust_code: bool = False,
+) -> Card:
+    """Fine-tune a detector into `folder/NAME`, from the last finished epoch on; return its card.
+
+    A detector that is finished costs no work. On a CPU an interrupted training ends in exactly
+    the weights of an uninterrupted one.
+
+    Args:
+        backbone: the folder of the classifier's checkpoint that it starts from.
+        recipe: how to train; what it leaves open follows from the backbone.
+        folder: where checkpoints lie.
+        data_root: where data sets lie; the catalogue's default if None.
+        name: of the checkpoint; `DATASET-fasterrcnn-Nepochs-BACKBONE` if None.
+        device: "cpu", "cuda", "cuda:1" …, or "auto".
+        threads: for work on the CPU; torch's present number if None.
+        workers: processes that decode images, which changes no number; as many as threads if
+            None, and none for one.
+        progress: who is told, in images.
+        overwrite: replace a detector of another recipe, or a damaged one.
+        trust_code: run the code that the backbone's card names, if it names a factory.
+
+    Raises:
+        InputError: the recipe, the backbone, the data or the folder will not do.
+    """
+    card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
+    checkpoint.require_trust(card, trust_code)
+    recipe = settled(recipe, card)
+    place = Path(folder) / store.plain_name("--name", name or detector_name(recipe))
+    if place.resolve() == backbone.resolve():
+        raise InputError(f"{place} is the backbone itself; choose another --name")
+    making = Making(place, recipe, recipe_of, "an object detector", overwrite)
+    start = Start(backbone, card, trust_code)
+
+    def complete() -> Card:
+        own = usable(device)
+        data = load_objects(recipe.dataset, data_root, "train")
+        refuse_larger_batch(recipe, len(data))
+        return _complete(making, start, data, own, threads, workers, progress or Silent())
+
+    return making.made(complete)
+
+
+def _complete(
+    making: Making[DetectorRecipe],
+    start: Start,
+    data: DetectionSet,
+    device: torch.device,
+    threads: int | None,
+    workers: int | None,
+    progress: Progress,
+) -> Card:
+    """Train the epochs that are missing, and export."""
+    recipe, channels = making.recipe, start.card.model.channels
+    state = making.begun(data.fingerprint, threads).on(described(device))
+    readers = usual_workers(state.threads) if workers is None else workers
+    with surroundings(device, state.threads, False), explained(recipe.batch_size):
+        detector, spec = _detector(start, recipe, data)
+        detector.to(device)
+        state = fit(
+            detector,
+            lambda epoch: epoch_batches(data, recipe, epoch, channels, device, readers),
+            len(data),
+            state,
+            keep=making.keep,
+            progress=progress,
+        )
+        return write_checkpoint(
+            making.place,
+            detector,
+            state,
+            Images(len(data), data.origin),
+            model=spec,
+            recipe=None,
+            metrics={},
+            provenance=_told(recipe, start.card),
+        )
+
+
+def _detector(
+    start: Start, recipe: DetectorRecipe, data: DetectionSet
+) -> tuple[nn.Module, records.ModelSpec]:
+    """The backbone's weights with everything else freshly initialised."""
+    found = data.annotations
+    names = dict(zip(found.category_ids, found.class_names, strict=True))
+    spec = detector_spec(start.card.model, recipe, names)
+    assert recipe.seed is not None
+    network = checkpoint.load(start.folder, trust_code=start.trust_code)
+    seed_layers(recipe.seed, "weights")
+    return detector_on(network, spec), spec
+
+
+def _told(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
+    """How a detector was trained, and on what it stands."""
+    return {
+        "torchvision": torchvision.__version__,
+        "detector": encode(recipe),
+        "backbone": {
+            "name": backbone.name,
+            "weights_sha256": backbone.weights_sha256,
+            "recipe": encode(backbone.recipe),
+        },
+    }

@@ -1,0 +1,1 @@
+"""Tables of a report: results, summary over seeds, headline, LaTeX and CSV."""

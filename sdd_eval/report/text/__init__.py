@@ -1,0 +1,1 @@
+"""Sentences of a report: findings, warnings, what an audit allows to be said."""

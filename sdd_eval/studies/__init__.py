@@ -1,0 +1,1 @@
+"""Studies: TOML files resolved to trainings, evaluations and comparisons, and run."""

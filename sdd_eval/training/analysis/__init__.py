@@ -1,0 +1,1 @@
+"""Studies of training methods: gradients of the KL directions, cost, declared passes."""

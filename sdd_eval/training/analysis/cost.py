@@ -1,0 +1,153 @@
+"""What a method costs beside cross-entropy: images a second, memory, parameters; measured.
+
+Methods take turns, so that whatever else the machine does falls on all of them; each rate is the
+median of its turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from sdd_eval.models.build import build
+from sdd_eval.progress import Progress, Silent
+from sdd_eval.randomness import generator
+from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.training.methods.method import Batch
+from sdd_eval.training.objective import Objective
+from sdd_eval.training.recipe import checked, method_of
+from sdd_eval.training.surroundings import explained, seed_layers, usable
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one recipe. `memory` is in bytes; on a GPU the peak that torch allocated, on a CPU what a
+    step keeps: parameters, gradients, momentum, and all that is saved for the backward pass.
+    """
+
+    recipe: Recipe
+    images_per_second: float
+    memory: int
+    memory_is: str
+    trained_parameters: int
+    exported_parameters: int
+
+
+def costs(
+    recipes: Sequence[Recipe],
+    spec: ModelSpec,
+    *,
+    steps: int = 5,
+    turns: int = 3,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[Cost, ...]:
+    """The cost of each recipe on random images in its batch size, in `turns` of `steps` steps.
+
+    Raises:
+        InputError: a recipe or the spec is impossible, there is no such device, or it has too
+            little memory.
+    """
+    where, progress = usable(device), progress or Silent()
+    rates: list[list[float]] = [[] for _ in recipes]
+    with explained(max((recipe.batch_size for recipe in recipes), default=1)):
+        subjects = [_Subject(checked(recipe), spec, where) for recipe in recipes]
+        memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
+        progress.start("training steps", turns * len(subjects))
+        for _ in range(turns):
+            for subject, found in zip(subjects, rates, strict=True):
+                found.append(subject.rate(steps))
+                progress.advance()
+    measured = zip(subjects, rates, memory, strict=True)
+    return tuple(
+        Cost(
+            recipe=subject.recipe,
+            images_per_second=statistics.median(found),
+            memory=kept,
+            memory_is="peak allocated" if where.type == "cuda" else "kept by a step",
+            trained_parameters=_size(subject.objective.parameters()),
+            exported_parameters=_size(subject.objective.network.parameters()),
+        )
+        for subject, found, kept in measured
+    )
+
+
+class _Subject:
+    """A network in training on one random batch."""
+
+    def __init__(self, recipe: Recipe, spec: ModelSpec, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        with torch.random.fork_rng(devices=[]):
+            seed_layers(0, "cost")
+            objective = Objective(build(spec), method_of(recipe), recipe)
+        self.objective = objective.to(device).train()
+        self.optimiser = torch.optim.SGD(self.objective.parameters(), 1e-3, recipe.momentum)
+        self.batch = _batch(recipe, spec, self.objective, device)
+        self.draws = generator(0, "cost masks", device=device.type)
+
+    def step(self) -> None:
+        """One step of training."""
+        self.optimiser.zero_grad(set_to_none=True)
+        enabled = self.recipe.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            losses = self.objective(self.batch, self.draws)
+        losses.total.backward()
+        self.optimiser.step()
+
+    def rate(self, steps: int) -> float:
+        """Images a second over so many steps."""
+        self._wait()
+        begun = time.perf_counter()
+        for _ in range(steps):
+            self.step()
+        self._wait()
+        return steps * len(self.batch.labels) / (time.perf_counter() - begun)
+
+    def memory(self) -> int:
+        """Bytes, of a step."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.step()
+            return int(torch.cuda.max_memory_allocated(self.device))
+        saved: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            saved[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            losses = self.objective(self.batch, self.draws)
+        held = {p.untyped_storage().data_ptr() for p in self.objective.parameters()}
+        activations = sum(size for place, size in saved.items() if place not in held)
+        losses.total.backward()
+        self.optimiser.step()
+        weights = sum(p.numel() * p.element_size() for p in self.objective.parameters())
+        return activations + 3 * weights  # itself, its gradient, its momentum
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.device) -> Batch:
+    """Random images as the method wants them; two of every class, so that there are partners."""
+    draws = generator(0, "cost images")
+    shape = (recipe.batch_size, spec.channels, spec.image_size, spec.image_size)
+    method = objective.method
+
+    def images() -> torch.Tensor:
+        return torch.rand(shape, generator=draws).to(device)
+
+    labels = torch.arange(recipe.batch_size) // 2 % spec.classes
+    views = tuple(images() for _ in range(method.views))
+    return Batch(views, labels.to(device), images() if method.partners else None)
+
+
+def _size(parameters: object) -> int:
+    """How many numbers there are in parameters."""
+    return sum(each.numel() for each in parameters)  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Training images: splits, augmentation, batches in memory and streamed from disk."""

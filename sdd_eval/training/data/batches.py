@@ -1,0 +1,153 @@
+"""The training set, and an epoch of it as batches.
+
+Small sets are one uint8 tensor on the device, whole batches augmented there; photographs are
+streamed (`streaming.py`). The order and the augmentation of an epoch come from generators derived
+from (seed, purpose, epoch), so an epoch is the same whether or not training was interrupted before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sdd_eval.data.images import ArrayImages, ImageSet
+from sdd_eval.errors import InputError
+from sdd_eval.randomness import generator
+from sdd_eval.records import Recipe
+from sdd_eval.training.data.augmentation import moved, pixels_of
+from sdd_eval.training.data.streaming import Draws, streamed
+from sdd_eval.training.distributed.shard import RowsOf, all_rows
+from sdd_eval.training.methods.method import Batch, Method
+
+#: Decoded images of a folder that are more than these bytes are streamed, not kept on the device.
+RESIDENT_BYTES = 2 << 30
+
+#: How many images of a folder are decoded at a time on their way to the device.
+AT_A_TIME = 1024
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labels (n,) on a device, and images: on it, (n, channels, side, side) uint8, or streamed."""
+
+    images: Tensor | ImageSet
+    labels: Tensor
+    workers: int = 0
+    """Processes that decode and augment streamed images."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self.labels.device
+
+    @cached_property
+    def by_class(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices sorted by class; where each class starts among them, and how many it has."""
+        counts = torch.bincount(self.labels)
+        return self.labels.argsort(stable=True), counts.cumsum(0) - counts, counts
+
+
+def training_set(
+    images: ImageSet, device: torch.device, augmentation: str = "crop_flip", workers: int = 0
+) -> TrainingSet:
+    """The images of a set for training: all of them moved to the device once, or streamed.
+
+    Streamed is what is cut out of photographs, and what would fill more than 2 GiB.
+
+    Raises:
+        InputError: the set has no labels, or no images, or there are less than no workers.
+    """
+    if images.labels is None or not len(images):
+        raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
+    if workers < 0:
+        raise InputError(f"workers is {workers}; it must be 0 or more")
+    labels = torch.from_numpy(images.labels).to(device)
+    size = len(images) * images.channels * images.image_size**2
+    if augmentation == "resized_crop_flip":
+        return TrainingSet(images, labels, workers)
+    if isinstance(images, ArrayImages):
+        return TrainingSet(images.whole(str(device)), labels)
+    if size > RESIDENT_BYTES:
+        return TrainingSet(images, labels, workers)
+    return TrainingSet(_resident(images, device), labels)
+
+
+def epoch_batches(
+    data: TrainingSet,
+    recipe: Recipe,
+    method: Method,
+    epoch: int,
+    rows_of: RowsOf = all_rows,
+) -> Iterator[Batch]:
+    """The batches of one epoch, each image once, the last one perhaps smaller.
+
+    `rows_of` says which rows of a batch of so many images are wanted, if not all.
+    """
+    order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
+    if isinstance(data.images, Tensor):
+        yield from _augmented(data, data.images, order, recipe, method, epoch, rows_of)
+        return
+    partners = None
+    if method.partners:
+        random = generator(recipe.seed, "partners", epoch, data.device.type)
+        partners = same_class(data, order.to(data.device), random)
+    draws = Draws(data.images, recipe, epoch, method.views)
+    yield from streamed(draws, order, partners, data.labels, data.workers, rows_of)
+
+
+def same_class(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
+    """For each row an index of an image of its class, uniform, with replacement."""
+    members, starts, counts = data.by_class
+    labels = data.labels[rows]
+    uniform = torch.rand(len(rows), generator=random, device=rows.device, dtype=torch.float64)
+    return members[starts[labels] + (uniform * counts[labels]).long()]
+
+
+def _resident(images: ImageSet, device: torch.device) -> Tensor:
+    """All images of a set that is on the disk, as one tensor on the device."""
+    side, done = images.image_size, 0
+    whole = torch.empty(
+        (len(images), images.channels, side, side), dtype=torch.uint8, device=device
+    )
+    for batch in images.batches(AT_A_TIME, device=str(device)):
+        whole[done : done + len(batch)] = batch
+        done += len(batch)
+    return whole
+
+
+def _augmented(
+    data: TrainingSet,
+    images: Tensor,
+    order: Tensor,
+    recipe: Recipe,
+    method: Method,
+    epoch: int,
+    rows_of: RowsOf,
+) -> Iterator[Batch]:
+    """The batches of images on the device, augmented there.
+
+    All of a batch is augmented, which is cheap, and then cut: so each process draws the same.
+    """
+    random = generator(recipe.seed, "augmentation", epoch, data.device.type)
+    for rows in torch.split(order.to(data.device), recipe.batch_size):
+        wanted = rows_of(len(rows))
+        own = slice(None) if wanted is None else wanted.own
+        views = [_pixels(images[rows], recipe, random, own) for _ in range(method.views)]
+        partners = None
+        if method.partners:
+            partners = _pixels(images[same_class(data, rows, random)], recipe, random, own)
+        yield Batch(tuple(views), data.labels[rows[own]], partners, wanted)
+
+
+def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
+    """Float pixels in [0, 1] of some rows of images, all of them augmented afresh."""
+    images = moved(images, recipe.augmentation, random)
+    return pixels_of(images[own], recipe.channels_last)

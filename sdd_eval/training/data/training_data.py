@@ -1,0 +1,120 @@
+"""What a recipe is trained on: training images, test images, constants of standardisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sdd_eval.checkpoints.state import AnyRecipe
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.splits import training_split
+from sdd_eval.errors import InputError
+from sdd_eval.records import ModelSpec, Recipe
+from sdd_eval.training.methods.method import Method
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images and constants; where there are no test or no validation images they are None."""
+
+    train: ImageSet
+    test: ImageSet | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    validation: ImageSet | None = None
+
+    def parted(self, recipe: Recipe) -> Material:
+        """The material with the training images that the recipe trains on and those it holds out.
+
+        Raises:
+            InputError: too few would be left.
+        """
+        kept, held = training_split(self.train, recipe)
+        return replace(self, train=kept, validation=held)
+
+    def spec(self, recipe: Recipe) -> ModelSpec:
+        """The spec of the network that the recipe trains on these images.
+
+        Raises:
+            InputError: the sets do not fit each other, or there is nothing to classify.
+        """
+        labels = self.train.labels
+        if labels is None or not len(labels):
+            raise InputError(f"{self.train.name} has no labelled training images")
+        classes = max(len(self.train.class_names), int(labels.max()) + 1)
+        _refuse_unfit(self.train, self.test, classes)
+        return ModelSpec(
+            arch=recipe.arch,
+            classes=classes,
+            mean=self.mean,
+            std=self.std,
+            image_size=self.train.image_size,
+            options={"hidden_layers": recipe.hidden_layers} if recipe.hidden_layers else {},
+        )
+
+
+def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
+    """Both splits of the recipe's data set, and its standardisation, from the catalogue.
+
+    Raises:
+        InputError: the data set or the standardisation is unknown, absent or broken.
+    """
+    from sdd_eval.data.catalogue import load_images, standardisation
+
+    root = None if data_root is None else Path(data_root)
+    train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
+    side, channels = train.image_size, train.channels
+    test = load_images(recipe.dataset, root, split="test", image_size=side, channels=channels)
+    mean, std = standardisation(
+        recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
+    )
+    return Material(train, test, mean, std)
+
+
+def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
+    """Refuse test images of another shape or of further classes."""
+    if test is None:
+        return
+    if (test.channels, test.image_size) != (train.channels, train.image_size):
+        raise InputError(
+            f"{train.name}: test images are {test.channels} × {test.image_size} px, "
+            f"training images {train.channels} × {train.image_size} px"
+        )
+    if test.labels is not None and len(test.labels) and test.labels.max() >= classes:
+        raise InputError(
+            f"{train.name}: the test images have {int(test.labels.max()) + 1} classes, "
+            f"the training images {classes}"
+        )
+
+
+def refuse_larger_batch(recipe: AnyRecipe, images: int) -> None:
+    """Refuse a batch of more than all training images.
+
+    Raises:
+        InputError: it is.
+    """
+    if recipe.batch_size > images:
+        raise InputError(
+            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only {images} training "
+            "images"
+        )
+
+
+def refuse_too_few(train: ImageSet, recipe: Recipe, method: Method) -> None:
+    """Refuse a batch larger than the set, and a class whose images have no partner to draw.
+
+    Raises:
+        InputError: naming the first such class.
+    """
+    refuse_larger_batch(recipe, len(train))
+    if not method.partners or train.labels is None:
+        return
+    alone = np.flatnonzero(np.bincount(train.labels) == 1)
+    if len(alone):
+        names = dict(enumerate(train.class_names))
+        raise InputError(
+            f"method {recipe.method} pairs each image with another of its class, but class "
+            f"{names.get(alone[0], str(alone[0]))!r} of {recipe.dataset} has one training image"
+        )

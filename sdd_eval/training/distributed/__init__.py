@@ -1,0 +1,1 @@
+"""Data-parallel training: processes, shards of a batch, synchronised batch normalisation."""

@@ -1,0 +1,174 @@
+"""Recipes before anything is done with them: refused if impossible, named, compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from sdd_eval import plugins, records
+from sdd_eval.data.full_resolution import photographs
+from sdd_eval.data.images import ImageSet
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import Recipe
+from sdd_eval.training.methods.method import Method
+from sdd_eval.validation import (
+    ABOVE_0,
+    BELOW_1,
+    FROM_0,
+    FROM_1,
+    bounds_of,
+    parsed,
+    refuse_outside,
+)
+
+#: An augmentation that the data set decides.
+AUTO: Final = "auto"
+
+#: Fields that a default name tells where they are unusual: they make another method of it.
+TOLD = (
+    *("drop", "temperature", "direction", "position", "hidden_layers"),
+    *("init", "images_per_class", "validation"),
+)
+
+#: Data sets of the paper, on which "auto" means the authors' initial weights.
+PAPER_SETS = frozenset(
+    {
+        *("cifar10", "cifar100", "imagenet"),
+        *("cub200", "cub200_cropped", "stanford_dogs", "stanford_dogs_whole"),
+    }
+)
+
+_BOUNDS = {
+    "sd_dropout": FROM_0,
+    "drop": BELOW_1,
+    "temperature": ABOVE_0,
+    "hidden_layers": FROM_0,
+    "validation": FROM_0,
+    "seed": FROM_0,
+    "epochs": FROM_1,
+    "batch_size": FROM_1,
+    "lr": ABOVE_0,
+    "momentum": BELOW_1,
+    "weight_decay": FROM_0,
+}
+
+
+def checked(recipe: Recipe) -> Recipe:
+    """The recipe with its method's name spelt with underscores and its settings written out.
+
+    Raises:
+        InputError: a value is impossible, or the method or one of its settings is unknown.
+    """
+    refuse_outside(recipe, _BOUNDS)
+    for name in ("image_size", "images_per_class"):
+        value = getattr(recipe, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; it must be 1 or more")
+    given = recipe.milestones
+    if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
+        raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
+    for field, choices in _choices().items():
+        if getattr(recipe, field) not in choices:
+            raise unknown_name(field, str(getattr(recipe, field)), choices)
+    recipe = dataclasses.replace(
+        recipe, method=recipe.method.replace("-", "_"), init=initialisation(recipe)
+    )
+    if recipe.method not in plugins.names("methods"):
+        raise unknown_name("method", recipe.method, plugins.names("methods"))
+    method = method_of(recipe)
+    if method.views > 1 and recipe.augmentation == "none":
+        raise InputError(
+            f"method {recipe.method} compares {method.views} augmented views of each image, but "
+            "augmentation is 'none', which leaves them equal; choose crop or crop_flip"
+        )
+    return dataclasses.replace(recipe, method_options=settings_of(method))
+
+
+def settled(recipe: Recipe, images: ImageSet) -> Recipe:
+    """The recipe with the augmentation that "auto" comes down to on these training images."""
+    if recipe.augmentation != AUTO:
+        return recipe
+    usual: Literal["resized_crop_flip", "crop_flip"]
+    usual = "resized_crop_flip" if photographs(images) else "crop_flip"
+    return dataclasses.replace(recipe, augmentation=usual)
+
+
+def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
+    """Return the initial weights of a recipe: its own choice, or what "auto" means on its data."""
+    if recipe.init != AUTO:
+        return recipe.init
+    return "authors" if recipe.dataset in PAPER_SETS else "torch"
+
+
+def _choices() -> dict[str, tuple[str, ...]]:
+    """The fields of a recipe that take one of a few words."""
+    return {
+        "direction": ("both", "forward", "reverse"),
+        "init": (AUTO, "authors", "torch"),
+        "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
+        "precision": ("float32", "tf32", "bf16"),
+    }
+
+
+def method_of(recipe: Recipe) -> Method:
+    """The recipe's method with its settings, which may be text from a command line.
+
+    Raises:
+        InputError: the method does not have such a setting, or its value will not do.
+    """
+    kind = plugins.load("methods", recipe.method)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    for name in recipe.method_options:
+        if name not in fields:
+            raise unknown_name(f"option of method {recipe.method!r}", name, fields)
+    settings = {name: parsed(value) for name, value in recipe.method_options.items()}
+    where = f"method {recipe.method}: "
+    method: Method = records.decode(kind, settings, where.removesuffix(": "))
+    refuse_outside(method, bounds_of(kind), where)
+    return method
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """All settings of a method by name, the defaults among them."""
+    return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}  # type: ignore[arg-type]
+
+
+def checkpoint_name(recipe: Recipe) -> str:
+    """`DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`: the words tell what is unusual in the method.
+
+    For how long and how fast is trained has no word: who trains otherwise gives a name.
+
+    Raises:
+        InputError: the method is unknown, or one of its settings.
+
+    >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
+    'cifar100-resnet18-ce-sdd0.1-seed2'
+    >>> checkpoint_name(Recipe(method="ls", method_options={"smoothing": 0.2}, validation=5000))
+    'cifar100-resnet18-ls-validation5000-smoothing0.2-seed0'
+    """
+    term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
+    method = recipe.method.replace("-", "_")
+    words = "".join(f"-{name.replace('_', '')}{value}" for name, value in _unusual(recipe).items())
+    name = f"{recipe.dataset}-{recipe.arch}-{method}{term}{words}-seed{recipe.seed}"
+    return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _unusual(recipe: Recipe) -> dict[str, Any]:
+    """The fields in `TOLD`, and the settings of the method, that have not their default."""
+    fields = {name: getattr(recipe, name) for name in TOLD} | {"init": initialisation(recipe)}
+    method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
+    usual = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
+    usual["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
+    given = {**fields, **settings_of(method)}
+    return {name: value for name, value in given.items() if value != usual[name]}
+
+
+def differing(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
+    """The fields in which a recipe differs from another that is asked for, with both values.
+
+    Both are of one kind. What the other leaves to the data set does not differ.
+    """
+    pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

@@ -1,0 +1,60 @@
+"""What a number in a recipe may be, said beside the number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sdd_eval.errors import InputError
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is accepted, in words and as a test."""
+
+    accepted: str
+    holds: Callable[[float], bool]
+
+
+ABOVE_0 = Bound("above 0", lambda value: value > 0)
+FROM_0 = Bound("0 or more", lambda value: value >= 0)
+FROM_1 = Bound("1 or more", lambda value: value >= 1)
+BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
+
+
+def setting(default: float, bound: Bound) -> Any:
+    """A field of a method that is a number within a bound."""
+    return dataclasses.field(default=default, metadata={"bound": bound})
+
+
+def bounds_of(kind: Any) -> dict[str, Bound]:
+    """The bounds of a method's settings, by name."""
+    fields = dataclasses.fields(kind)
+    return {field.name: field.metadata["bound"] for field in fields if "bound" in field.metadata}
+
+
+def refuse_outside(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
+    """Refuse attributes of `values` outside their bounds.
+
+    Raises:
+        InputError: naming the first, `where` before it.
+    """
+    for name, bound in bounds.items():
+        value = getattr(values, name)
+        finite = "" if math.isfinite(value) else "finite and "
+        if finite or not bound.holds(value):
+            raise InputError(f"{where}{name} is {value}; it must be {finite}{bound.accepted}")
+
+
+def parsed(value: Any) -> Any:
+    """Return the number, boolean or list that a text spells as JSON; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,30 @@
+"""A data root with a small set in COCO's format, a backbone, and a detector of one epoch."""
+
+import pytest
+
+from sdd_eval.object_detection.recipe import DetectorRecipe
+from sdd_eval.object_detection.train import train_detector
+
+
+@pytest.fixture
+def root(tmp_path, write_coco):
+    write_coco(tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """A recipe of two epochs of three steps each, on small images with a small head."""
+    small = {"min_size": 32, "max_size": 64, "channels": 8, "regions": 8}
+    return DetectorRecipe(dataset="shapes", epochs=2, batch_size=2, lr=0.01, **small)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, write_coco, write_backbone, quick):
+    """A folder with `data`, and `checkpoints` with a `backbone` and a finished `detector`."""
+    place = tmp_path_factory.mktemp("made")
+    write_coco(place / "data")
+    backbone = write_backbone(place / "checkpoints" / "backbone", "resnet18w16")
+    folder = place / "checkpoints"
+    train_detector(backbone, quick, folder, data_root=place / "data", name="detector", threads=1)
+    return place

@@ -1,0 +1,134 @@
+"""The numbers are pycocotools' own, from arrays alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from sdd_eval.errors import InputError
+from sdd_eval.object_detection.evaluator import Detection
+from sdd_eval.object_detection.scoring import average_precision
+
+
+def arrays(seed=0, images=30, crowd=0.2):
+    """Objects of many sizes in three categories, most of them found about where they are."""
+    random = np.random.default_rng(seed)
+    count = 3 * images
+    corner = random.uniform(0, 300, (count, 2))
+    sides = random.choice([1, 8, 50, 150], (count, 1)) * random.uniform(1, 1.5, (count, 2))
+    box = np.hstack([corner, sides])
+    image = np.sort(random.integers(0, images, count))
+    label = random.integers(0, 3, count)
+    found = random.random(count) < 0.8
+    moved = box + random.normal(0, 0.05, box.shape) * sides.repeat(2, axis=1)
+    return {
+        "row": np.arange(images),
+        "object_image": image,
+        "object_box": box,
+        "object_label": label,
+        "object_crowd": random.random(count) < crowd,
+        "object_area": 0.7 * sides.prod(axis=1),
+        "image": image[found],
+        "box": moved[found].astype(np.float32),
+        "label": np.where(random.random(count) < 0.9, label, (label + 1) % 3)[found],
+        "score": random.random(count)[found].astype(np.float32),
+    }
+
+
+def by_files(found, folder):
+    """The same by pycocotools, as its own example does it: from files, with ids of their own."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    columns = ("image", "box", "label", "crowd", "area")
+    objects = zip(*(found[f"object_{name}"].tolist() for name in columns), strict=True)
+    truth = {
+        "images": [{"id": 40 + int(n)} for n in found["row"]],
+        "categories": [{"id": 11 * n} for n in (1, 2, 3)],
+        "annotations": [
+            {"id": 900 + n, "image_id": 40 + i, "bbox": b, "category_id": 11 * (c + 1)}
+            | {"iscrowd": int(crowd), "area": area}
+            for n, (i, b, c, crowd, area) in enumerate(objects)
+        ],
+    }
+    said = zip(*(found[name].tolist() for name in ("image", "box", "label", "score")), strict=True)
+    results = [
+        {"image_id": 40 + i, "bbox": b, "category_id": 11 * (c + 1), "score": s}
+        for i, b, c, s in said
+    ]
+    (folder / "truth.json").write_text(json.dumps(truth))
+    (folder / "results.json").write_text(json.dumps(results))
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(folder / "truth.json"))
+        theirs = COCOeval(coco, coco.loadRes(str(folder / "results.json")), "bbox")
+        theirs.evaluate()
+        theirs.accumulate()
+        theirs.summarize()
+    return theirs.stats[:6].tolist()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_arrays_give_what_files_give(seed, tmp_path):
+    found = arrays(seed)
+    ours = average_precision(found)
+    assert list(ours) == ["map", "map50", "map75", "map_small", "map_medium", "map_large"]
+    assert list(ours.values()) == pytest.approx(by_files(found, tmp_path), abs=1e-12)
+    assert 0.1 < ours["map"] < ours["map50"] < 0.9
+
+
+def test_a_detection_in_a_crowd_is_neither_right_nor_wrong():
+    found = arrays()
+    found["object_crowd"][:] = False
+    perfect = {
+        **found,
+        **{name: found[f"object_{name}"] for name in ("image", "box", "label")},
+        "score": np.linspace(0.5, 1, len(found["object_image"])),
+    }
+    assert average_precision(perfect)["map"] == pytest.approx(1)
+    perfect["object_crowd"][:20] = True
+    assert average_precision(perfect)["map"] == pytest.approx(1)
+
+
+def test_a_box_that_is_a_fifth_too_wide_counts_up_to_an_iou_of_five_sixths():
+    found = arrays(crowd=0)
+    wide = found["object_box"] * [1, 1, 1.2, 1]
+    wide = {**found, "image": found["object_image"], "box": wide, "label": found["object_label"]}
+    wide["score"] = np.linspace(0.5, 1, len(wide["image"]))
+    # .50, .55 … .80 are seven of ten thresholds.
+    assert average_precision(wide)["map"] == pytest.approx(0.7, abs=0.02)
+
+
+def test_a_detector_that_finds_nothing_has_no_precision():
+    found = arrays()
+    nothing = {name: found[name][:0] for name in ("image", "box", "label", "score")}
+    assert average_precision({**found, **nothing})["map"] == 0
+
+
+def test_sizes_of_which_there_is_no_object_have_no_number():
+    found = arrays()
+    found["object_area"][:] = 100
+    assert "map_large" not in average_precision(found)
+
+
+def test_every_number_says_what_it_is():
+    for measured in Detection().score(arrays()):
+        assert measured.protocol
+        assert measured.unit == "fraction"
+
+
+def test_images_without_any_object_give_no_number():
+    found = arrays()
+    found["object_crowd"][:] = True
+    with pytest.raises(InputError, match="none of the 30 images has an object"):
+        average_precision(found)
+
+
+def test_without_pycocotools_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
+    with pytest.raises(InputError, match=r"pip install 'sdd-eval\[detection\]'"):
+        average_precision(arrays())

@@ -1,0 +1,197 @@
+"""Sets in COCO's format: what is read, and what is wrong with them."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from sdd_eval.data.catalogue import load_objects
+from sdd_eval.errors import InputError
+from sdd_eval.object_detection.batches import epoch_batches
+
+
+def rewritten(root, change):
+    """The set with annotations of training images that `change` has altered."""
+    path = root / "shapes" / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return lambda: load_objects("shapes", root, "train")
+
+
+def test_categories_count_from_0_in_the_order_of_their_ids(root):
+    def backwards(content):
+        content["categories"].reverse()
+
+    found = rewritten(root, backwards)().annotations
+    assert found.category_ids == (3, 7)
+    assert found.class_names == ("kite", "boat")
+    assert found.labels[found.of_image(1)].tolist() == [1, 0]
+
+
+def test_a_box_is_where_its_colour_is(root):
+    data = load_objects("shapes", root, "train")
+    (box,), (label,) = data.annotations.trained_on(0)
+    left, top, right, bottom = box.astype(int)
+    inside = data.pixels(0)[:, top:bottom, left:right]
+    assert label == 0
+    assert (inside[0] == 230).all()
+    assert (data.pixels(0)[0] == 230).sum() == inside[0].size
+
+
+def test_objects_belong_to_their_images_in_whatever_order_they_are_annotated(root):
+    def backwards(content):
+        content["annotations"].reverse()
+
+    found = rewritten(root, backwards)().annotations
+    assert [found.boxes[found.of_image(n)].shape[0] for n in range(6)] == [1, 2, 2, 0, 2, 2]
+    assert sorted(found.boxes[found.of_image(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
+
+
+def test_crowds_and_boxes_without_an_area_are_not_learned_but_empty_images_are(root):
+    def flat(content):
+        content["annotations"][0]["bbox"] = [8, 10, 24, 0]
+
+    found = rewritten(root, flat)()
+    assert len(found) == 6
+    assert len(found.annotations.trained_on(0)[0]) == 0
+    assert len(found.annotations.trained_on(3)[0]) == 0
+    assert found.annotations.trained_on(4)[0].tolist() == [[6, 8, 36, 30]]
+    assert found.annotations.crowd.sum() == 1
+
+
+def test_a_box_that_reaches_over_the_edge_is_cut_off_for_learning_only(root):
+    def large(content):
+        content["annotations"][0]["bbox"] = [-4, 50, 200, 20]
+
+    found = rewritten(root, large)().annotations
+    assert found.trained_on(0)[0].tolist() == [[0, 50, 64, 64]]
+    assert found.boxes[0].tolist() == [-4, 50, 200, 20]
+
+
+def test_the_fingerprint_is_of_pixels_and_annotations(root):
+    before = load_objects("shapes", root, "train").fingerprint
+    assert load_objects("shapes", root, "train").fingerprint == before
+
+    def moved(content):
+        content["annotations"][0]["bbox"][0] += 1
+
+    annotated = rewritten(root, moved)().fingerprint
+    image = root / "shapes" / "train2017" / f"{0:012}.png"
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert len({before, annotated, load_objects("shapes", root, "train").fingerprint}) == 3
+
+
+def test_a_mirrored_image_has_its_boxes_mirrored(root, quick):
+    import torch
+
+    data = load_objects("shapes", root, "train")
+    seen = set()
+    for epoch in range(4):
+        for batch in epoch_batches(data, settled(quick), epoch, 3, torch.device("cpu"), 0):
+            for image, target in zip(batch.images, batch.targets, strict=True):
+                for box, label in zip(target["boxes"], target["labels"], strict=True):
+                    left, top, right, bottom = box.int().tolist()
+                    colour = {1: 230, 2: 40}[int(label)] / 255
+                    assert (image[0, top:bottom, left:right] == torch.tensor(colour)).all()
+                    seen.add(tuple(box.tolist()))
+    assert {(8, 10, 32, 30), (32, 10, 56, 30)} <= seen
+
+
+def settled(recipe):
+    import dataclasses
+
+    return dataclasses.replace(recipe, seed=0)
+
+
+def test_workers_change_no_batch(root, quick):
+    import torch
+
+    data = load_objects("shapes", root, "train")
+    alone, helped = (
+        list(epoch_batches(data, settled(quick), 1, 3, torch.device("cpu"), workers))
+        for workers in (0, 2)
+    )
+    for one, other in zip(alone, helped, strict=True):
+        torch.testing.assert_close(one.images, other.images)
+        torch.testing.assert_close(one.targets, other.targets)
+
+
+def box(value):
+    return lambda content: content["annotations"][1].update(bbox=value)
+
+
+WRONG = {
+    "two entries of 'images' have the id 100": lambda c: c["images"][1].update(id=100),
+    "annotation 1 is of image 5, which is none": lambda c: c["annotations"][1].update(image_id=5),
+    r"category 9, which is none of its own \(3, 7\)": lambda c: c["annotations"][1].update(
+        category_id=9
+    ),
+    "has a negative side": box([3, 3, -2, 4]),
+    "of annotation 1 lies outside its image": box([70, 3, 5, 5]),
+    "is not finite": box([float("nan"), 3, 5, 5]),
+    "has the box .* not four numbers": box([1, 2, 3]),
+    "has no 'bbox'": lambda c: c["annotations"][1].pop("bbox"),
+    "has no annotations": lambda c: c.update(annotations=[]),
+    "no list 'categories'": lambda c: c.pop("categories"),
+    r"000000000077.png is not there, but annotated": lambda c: c["images"][1].update(
+        file_name="000000000077.png"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_is_wrong_with_annotations_is_named(said, root):
+    with pytest.raises(InputError, match=said):
+        rewritten(root, WRONG[said])()
+
+
+def test_annotations_that_are_no_json_are_refused(root):
+    (root / "shapes/annotations/instances_train2017.json").write_text('{"images": [')
+    with pytest.raises(InputError, match=r"instances_train2017.json is not JSON"):
+        load_objects("shapes", root, "train")
+
+
+def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
+    from PIL import Image
+
+    data = load_objects("shapes", root, "train")
+    (data.folder / data.annotations.files[0]).write_bytes(b"no image")
+    Image.new("RGB", (64, 32)).save(data.folder / data.annotations.files[1])
+    with pytest.raises(InputError, match=r"000000000000.png as an image"):
+        data.pixels(0)
+    with pytest.raises(InputError, match="is 64 × 32 pixels, its annotations say 64 × 64"):
+        data.pixels(1)
+
+
+def test_an_unknown_set_is_told_those_that_there_are(root):
+    with pytest.raises(InputError, match="did you mean 'shapes'"):
+        load_objects("shape", root, "train")
+    (root / "photos").mkdir()
+    with pytest.raises(
+        InputError, match="photos has no boxes of objects: it is not laid out as COCO"
+    ):
+        load_objects("photos", root, "train")
+
+
+def test_of_two_years_2017_is_read(root):
+    folder = root / "shapes" / "annotations"
+    other = copy.deepcopy(json.loads((folder / "instances_train2017.json").read_text()))
+    other["images"] = other["images"][:1]
+    (folder / "instances_train2014.json").write_text(json.dumps(other))
+    assert len(load_objects("shapes", root, "train")) == 6
+    (folder / "instances_train2017.json").rename(folder / "instances_train2018.json")
+    with pytest.raises(InputError, match=r"must have one file instances_train\*.json"):
+        load_objects("shapes", root, "train")
+
+
+def test_boxes_are_kept_to_the_last_bit(root):
+    def fraction(content):
+        content["annotations"][0]["bbox"] = [8.1, 10.7, 24.3, 20.9]
+
+    found = rewritten(root, fraction)().annotations
+    assert found.boxes.dtype == np.float64
+    assert found.boxes[0].tolist() == [8.1, 10.7, 24.3, 20.9]

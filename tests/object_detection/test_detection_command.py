@@ -1,0 +1,123 @@
+"""`sdd-eval train-detector` and `sdd-eval detection`, and what becomes of their numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from sdd_eval import store
+from sdd_eval.cli import exit_code
+from sdd_eval.object_detection.evaluator import Detection
+from sdd_eval.report.runs import collect
+from sdd_eval.report.tables.results import tidy
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDD_EVAL_DATA", str(made / "data"))
+    shutil.copytree(made / "checkpoints", tmp_path / "checkpoints")
+    return tmp_path
+
+
+def said(capsys, command):
+    code = exit_code(command.split())
+    found = capsys.readouterr()
+    return code, found.out, found.err.strip().splitlines()[-1] if found.err.strip() else ""
+
+
+SMALL = "--dataset shapes --min-size 32 --max-size 64 --channels 8 --regions 8 --threads 1"
+
+
+@pytest.mark.usefixtures("here")
+def test_half_a_schedule_is_seven_epochs_named_after_the_backbone(capsys, monkeypatch):
+    from sdd_eval.object_detection import train
+
+    def stopped(*given, **_):
+        raise KeyboardInterrupt(given)
+
+    monkeypatch.setattr(train, "fit", stopped)
+    code, _, _ = said(
+        capsys, f"train-detector --from backbone --schedule half --batch-size 2 {SMALL}"
+    )
+    assert code == 130
+    code, _, error = said(
+        capsys, f"train-detector --from backbone --schedule half --epochs 3 {SMALL}"
+    )
+    assert (code, error) == (2, "sdd-eval: --schedule half is 7 epochs, --epochs says 3")
+
+
+def test_a_detector_is_trained_measured_and_not_measured_twice(here, capsys):
+    train = f"train-detector --from backbone --epochs 1 --batch-size 2 --name mine {SMALL}"
+    code, out, _ = said(capsys, train)
+    assert (code, out.splitlines()[0]) == (0, "checkpoints/mine")
+    code, out, _ = said(capsys, "detection mine --threads 1")
+    assert code == 0
+    assert "mine · detection on 6 images (shapes: user's folder), measured" in out
+    assert "map50" in out
+    assert "already there" in said(capsys, "detection mine --threads 1")[1]
+    (path,) = store.run_paths(here / "reports" / "default")
+    assert path.name.startswith("detection-shapes-")
+    assert store.read_run(path).n == 6
+
+
+def test_too_little_memory_for_detection_names_a_batch_size_to_try(here, capsys, monkeypatch):
+    def exhausted(self, subject):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Detection, "collect", exhausted)
+    code, _, error = said(capsys, "detection detector --batch-size 4 --threads 1")
+    assert code == 2
+    assert "too little memory for batch_size 4; try 2" in error
+    assert store.run_paths(here / "reports" / "default") == []
+
+
+def test_a_limited_run_says_so(here, capsys):
+    code, out, _ = said(capsys, "detection detector --limit 3 --json --threads 1")
+    run = json.loads(out)
+    assert (code, run["limit"], run["n"]) == (0, 3, 3)
+    assert len(store.read_run(store.run_paths(here / "reports/default")[0]).arrays["row"]) == 3
+
+
+@pytest.mark.usefixtures("here")
+def test_the_table_of_results_tells_method_and_lambda_of_the_backbone(capsys):
+    assert said(capsys, "detection detector --threads 1")[0] == 0
+    from pathlib import Path
+
+    table = tidy(collect([Path("reports/default")]).runs)
+    row = table[table["metric"] == "map"].iloc[0]
+    assert (row["method"], row["sd_dropout"], row["seed"]) == ("ce", 0.1, 3)
+    assert (row["dataset"], row["arch"]) == ("shapes", "fasterrcnn_fpn:resnet18w16")
+    assert exit_code(["report"]) == 0
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("detection backbone", "backbone is a classifier, not an object detector; sdd-eval "
+         "train-detector --from backbone makes one of it"),
+        ("accuracy detector", "detector is an object detector, not a classifier; sdd-eval "
+         "detection measures it"),
+        ("train-detector --from detector", "detector is an object detector, not a classifier; "
+         "sdd-eval detection measures it"),
+        ("train-detector", "from which checkpoint? sdd-eval train-detector --from CHECKPOINT"),
+        ("detection", "which checkpoint? sdd-eval detection CHECKPOINT… names at least one"),
+        ("detection detector --limit 0", "--limit is 0, not a positive number of images"),
+    ],
+)  # fmt: skip
+def test_the_wrong_checkpoint_is_one_line(command, error, capsys):
+    code, out, line = said(capsys, command)
+    assert (code, out, line) == (2, "", f"sdd-eval: {error}")
+
+
+def test_other_categories_than_the_detector_s_are_refused(here, capsys, write_coco):
+    place = write_coco(here / "others", "others")
+    path = place / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text().replace("boat", "ship"))
+    code, _, error = said(capsys, f"detection detector --dataset {place}")
+    assert code == 2
+    assert error.endswith("categories than others has: number 2 is 'boat', there 'ship'")

@@ -1,0 +1,51 @@
+"""A detector learns a small set by heart, with everything in it that real sets have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdd_eval.evaluation import Request
+from sdd_eval.object_detection.evaluation import evaluate_detector
+from sdd_eval.object_detection.evaluator import Detection
+from sdd_eval.object_detection.recipe import DetectorRecipe
+from sdd_eval.object_detection.train import train_detector
+
+
+def objects(images=12):
+    """Two rectangles an image; a pixel in the third, nothing in two, a crowd in the fifth."""
+    random = np.random.default_rng(5)
+    found = []
+    for number in range(images):
+        tops, sides = random.integers(2, 30, 2), random.integers(14, 26, (2, 2))
+        left, right = (
+            (category, 32 * half + 3, top, width, height)
+            for half, (category, top, (width, height)) in enumerate(
+                zip((3, 7) if number % 2 else (7, 3), tops.tolist(), sides.tolist(), strict=True)
+            )
+        )
+        found.append([left, right])
+    found[2].append((7, 60, 60, 1, 1))
+    found[3] = found[9] = []
+    found[4] = [(3, 4, 6, 24, 20)]
+    return found
+
+
+@pytest.mark.slow
+def test_it_overfits_with_a_box_of_one_pixel_empty_images_and_a_crowd(
+    tmp_path, write_coco, write_backbone
+):
+    write_coco(tmp_path, "shapes", objects())
+    small = {"min_size": 64, "max_size": 64, "channels": 32, "regions": 64}
+    recipe = DetectorRecipe(
+        "shapes", epochs=60, batch_size=3, lr=0.006, trainable_layers=4, **small
+    )
+    backbone = write_backbone(tmp_path / "backbone", "resnet18w16")
+    train_detector(backbone, recipe, tmp_path, data_root=tmp_path, name="detector", threads=1)
+    request = Request(Detection(), tmp_path / "study", tmp_path, batch_size=4)
+    run = evaluate_detector(tmp_path / "detector", request).run
+    found = {each.metric: each.value for each in run.measurements}
+    assert found["map"] > 0.9, found
+    assert found["map50"] >= found["map"]
+    confident = run.arrays["score"] > 0.9
+    assert not np.isin(run.arrays["image"][confident], (3, 9)).any(), "nothing is where nothing is"

@@ -1,0 +1,78 @@
+"""A detector by the paper's protocol answers to the cells of its Table 4, and no other does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sdd_eval.object_detection.model import detector_spec
+from sdd_eval.object_detection.recipe import DetectorRecipe, settled, told_recipe
+from sdd_eval.paper import paper_numbers
+from sdd_eval.paper.cell_query import is_of, wanted
+from sdd_eval.paper.verdict import departures
+from sdd_eval.records import Card, ModelSpec, Recipe, encode
+
+CELLS = [number for number in paper_numbers() if number.table == 4]
+IMAGENET = Recipe(
+    dataset="imagenet",
+    arch="torchvision:resnet152",
+    epochs=90,
+    milestones=(30, 60),
+    batch_size=32,
+    standardisation="imagenet",
+    augmentation="resized_crop_flip",
+)
+
+
+def told(epochs, weight, **changes):
+    """What a run tells of a detector on a backbone with this weight of SD-Dropout."""
+    backbone = dataclasses.replace(IMAGENET, sd_dropout=weight)
+    network = ModelSpec(backbone.arch, 1000, (0.485,) * 3, (0.229,) * 3, 224)
+    under = Card("backbone", network, backbone, {}, "0")
+    recipe = settled(DetectorRecipe(epochs=epochs, **changes), under)
+    made = {"name": "backbone", "recipe": encode(backbone)}
+    card = Card(
+        "detector",
+        detector_spec(network, recipe, {1: "person"}),
+        None,
+        {},
+        "1",
+        {"detector": encode(recipe), "backbone": made},
+    )
+    return encode(told_recipe(card))
+
+
+@pytest.mark.parametrize("number", CELLS, ids=lambda n: f"{n.metric}-{n.at['epochs']}")
+def test_every_cell_has_its_detector(number):
+    asked = wanted(number)
+    recipe = told(number.at["epochs"], 0.1 if number.sd_dropout else 0.0)
+    assert asked.evaluator == "detection"
+    assert is_of(asked, recipe)
+    assert departures(asked, recipe, ()) == ()
+
+
+def test_another_schedule_or_another_weight_is_another_cell_s():
+    seven = wanted(CELLS[0])
+    assert not is_of(seven, told(12, 0.0))
+    assert not is_of(seven, told(7, 0.1))
+
+
+def test_what_is_not_the_protocol_is_said():
+    said = departures(wanted(CELLS[0]), told(7, 0.0, min_size=400, lr=0.01), ())
+    assert said == ("lr 0.01, not 0.02", "min size 400, not 800")
+
+
+def test_a_backbone_that_was_trained_otherwise_is_said():
+    recipe = {**told(7, 0.0), "backbone_epochs": 10, "backbone_dataset": "cifar100"}
+    said = departures(wanted(CELLS[0]), recipe, ())
+    assert set(said) == {
+        "backbone dataset cifar100, not imagenet", "backbone epochs 10, not 90"
+    }  # fmt: skip
+
+
+def test_seeds_are_one_kind_whatever_their_backbones_are_called():
+    recipe = told(7, 0.0)
+    assert "backbone" not in recipe
+    assert recipe["seed"] == 0
+    assert {**recipe, "seed": 1} == told(7, 0.0, seed=1)

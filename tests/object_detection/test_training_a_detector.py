@@ -1,0 +1,175 @@
+"""A detector's checkpoint: what is in it, how it resumes, what it is refused for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sdd_eval import store
+from sdd_eval.checkpoints import checkpoint
+from sdd_eval.errors import InputError
+from sdd_eval.object_detection import loop
+from sdd_eval.object_detection.evaluation import load_detector
+from sdd_eval.object_detection.model import build_detector, detector_spec
+from sdd_eval.object_detection.recipe import DetectorRecipe, learning_rate, settled
+from sdd_eval.object_detection.train import train_detector
+from sdd_eval.records import Card, ModelSpec
+
+
+def trained(made, folder, recipe, **more):
+    backbone = made / "checkpoints" / "backbone"
+    return train_detector(
+        backbone, recipe, folder, data_root=made / "data", name="again", threads=1, **more
+    )
+
+
+def weights(place):
+    return load_file(place / checkpoint.WEIGHTS)
+
+
+def test_the_card_says_what_it_is_and_on_what_it_stands(made):
+    card = checkpoint.read_card(made / "checkpoints" / "detector")
+    assert card.model.arch == "fasterrcnn_fpn:resnet18w16"
+    assert card.model.classes == 2
+    assert card.model.options["class_names"] == ["kite", "boat"]
+    assert card.model.mean == (0.45, 0.45, 0.45)
+    assert card.dataset == "shapes"
+    assert card.provenance["backbone"]["recipe"]["sd_dropout"] == 0.1
+    assert card.provenance["detector"]["seed"] == 3, "the backbone's"
+    assert math.isfinite(card.metrics["loss"])
+    assert not (made / "checkpoints" / "detector" / "state.pt").exists()
+
+
+def test_it_starts_from_the_backbone_and_leaves_frozen_what_is(made):
+    ours = weights(made / "checkpoints" / "detector")
+    theirs = weights(made / "checkpoints" / "backbone")
+    for name in ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.bn1.weight"):
+        assert torch.equal(ours[f"backbone.body.{name}"], theirs[f"backbone.{name}"]), name
+    name = "layer4.1.bn2.running_var"
+    assert torch.equal(ours[f"backbone.body.{name}"], theirs[f"backbone.{name}"])
+    for name in ("layer2.0.conv1.weight", "layer4.1.conv2.weight"):
+        assert not torch.equal(ours[f"backbone.body.{name}"], theirs[f"backbone.{name}"]), name
+    assert not any("classifier" in name for name in ours)
+
+
+def test_a_finished_detector_costs_no_work(made, quick, monkeypatch):
+    monkeypatch.setattr(loop, "learning_rate", None)
+    place = made / "checkpoints"
+    card = train_detector(
+        place / "backbone", quick, place, data_root=made / "data", name="detector"
+    )
+    assert card == checkpoint.read_card(place / "detector")
+
+
+def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path, monkeypatch):
+    rate = loop.learning_rate
+
+    def interrupted(recipe, epoch, step, steps):
+        if (epoch, step) == (1, 1):
+            raise KeyboardInterrupt
+        return rate(recipe, epoch, step, steps)
+
+    monkeypatch.setattr(loop, "learning_rate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(made, tmp_path, quick)
+    assert not (tmp_path / "again" / checkpoint.CARD).exists()
+    monkeypatch.setattr(loop, "learning_rate", rate)
+    card = trained(made, tmp_path, quick)
+    whole = checkpoint.read_card(made / "checkpoints" / "detector")
+    assert card.weights_sha256 == whole.weights_sha256
+    assert card.metrics == whole.metrics
+
+
+def test_what_is_loaded_is_what_was_written(made):
+    place = made / "checkpoints" / "detector"
+    detector = load_detector(place, checkpoint.read_card(place))
+    state = detector.state_dict()
+    for name, tensor in weights(place).items():
+        assert torch.equal(tensor, state[name])
+    assert not any(each.requires_grad for each in detector.parameters())
+
+
+def test_another_recipe_in_the_folder_is_refused_and_may_overwrite(made, quick, tmp_path):
+    one = dataclasses.replace(quick, epochs=1)
+    trained(made, tmp_path, one)
+    with pytest.raises(InputError, match=r"seed is 3 there, 4 here.*--overwrite"):
+        trained(made, tmp_path, dataclasses.replace(one, seed=4))
+    card = trained(made, tmp_path, dataclasses.replace(one, seed=4), overwrite=True)
+    assert card.provenance["detector"]["seed"] == 4
+
+
+def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick, tmp_path):
+    place = made / "checkpoints"
+    shutil.copytree(place / "backbone", tmp_path / "again")
+    with pytest.raises(InputError, match="again holds no training of an object detector"):
+        trained(made, tmp_path, quick)
+    with pytest.raises(InputError, match="backbone is the backbone itself"):
+        train_detector(place / "backbone", quick, place, name="backbone", overwrite=True)
+    assert (place / "backbone" / checkpoint.CARD).exists()
+
+
+def test_a_detector_is_no_classifier(made):
+    with pytest.raises(InputError, match="detector is an object detector, not a classifier"):
+        checkpoint.load(made / "checkpoints" / "detector")
+
+
+def test_a_network_without_stages_has_no_pyramid(quick):
+    flat = ModelSpec("torchvision:mobilenet_v3_small", 2, (0.5,) * 3, (0.2,) * 3, 64)
+    with pytest.raises(InputError, match="mobilenet_v3_small' has no stages layer1"):
+        build_detector(detector_spec(flat, quick, {1: "kite"}))
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_itself(made, quick, tmp_path):
+    with pytest.raises(InputError, match=r"is not finite at step .* of epoch 1"):
+        trained(made, tmp_path, dataclasses.replace(quick, lr=1e20))
+
+
+@pytest.mark.parametrize(("epochs", "falls"), [(7, (5, 6)), (12, (8, 11)), (24, (16, 22))])
+def test_the_rate_falls_as_in_detectron_s_schedules(epochs, falls):
+    card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
+    recipe = settled(DetectorRecipe(epochs=epochs), card)
+    rates = [learning_rate(recipe, epoch, 1999, 2000) for epoch in range(epochs)]
+    changed = tuple(n for n in range(1, epochs) if rates[n] < rates[n - 1])
+    assert changed == falls
+    assert rates[0] == 0.02
+    assert rates[-1] == pytest.approx(0.0002)
+
+
+def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
+    card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
+    recipe = settled(DetectorRecipe(batch_size=4), card)
+    warm = [learning_rate(recipe, 0, step, 5000) for step in (0, 500, 1000)]
+    assert warm == pytest.approx([0.005 / 1000, 0.005 * 0.5005, 0.005])
+    assert learning_rate(recipe, 1, 0, 5000) == 0.005
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"lr": -1.0}, "lr is -1.0"),
+        ({"batch_size": 7}, "batch_size is 7, but shapes has only 6 training images"),
+        ({"max_size": 20}, "max_size is 20, less than min_size 32"),
+        ({"milestones": (3, 2)}, "must be epochs from 1, ascending"),
+        (
+            {"dataset": "nothing"},
+            "unknown set with boxes of objects 'nothing'. Known: coco, digit_scenes, shapes",
+        ),
+    ],
+)
+def test_an_impossible_recipe_is_refused(change, said, made, quick, tmp_path):
+    with pytest.raises(InputError, match=said):
+        trained(made, tmp_path, dataclasses.replace(quick, **change))
+
+
+def test_two_at_once_do_not_train_one_detector(made, quick, tmp_path):
+    with (
+        store.locked(tmp_path / "again", "training"),
+        pytest.raises(InputError, match="another process is training"),
+    ):
+        trained(made, tmp_path, quick)

@@ -1,0 +1,131 @@
+"""What a study file says under [[compare]]: which checkpoints, and what batch makes of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.comparison.store import comparisons_of
+from sdd_eval.errors import InputError
+from sdd_eval.records import Recipe
+from sdd_eval.studies.builtin import shipped_names, study_file
+from sdd_eval.studies.comparisons import pairings_of
+from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.study import Comparison, Training
+
+COMPARED = """
+[[compare]]
+base = { sd_dropout = 0.0 }
+others = [{ sd_dropout = 0.1 }]
+"""
+
+
+def training(name: str, **fields) -> Training:
+    recipe = Recipe(**fields)
+    return Training(name, recipe, (recipe,))
+
+
+def named(trainings, base, *others):
+    found = pairings_of([Comparison(base, others)], trainings)
+    return [("".join(pair.base), "".join(pair.other)) for pair in found]
+
+
+def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
+    trainings = [
+        training(f"{method[0]}{weight:g}{seed}", method=method, sd_dropout=weight, seed=seed)
+        for method in ("ce", "ls")
+        for weight in (0.0, 1.0)
+        for seed in (1, 0)
+    ]
+    assert named(trainings, {"sd_dropout": 0.0}, {"sd_dropout": 1.0}) == [
+        ("c00c01", "c10c11"),
+        ("l00l01", "l10l11"),
+    ]
+    assert named(trainings, {"sd_dropout": 0.0, "seed": 1}, {"sd_dropout": 1.0, "seed": 0}) == [
+        ("c01", "c10"),
+        ("l01", "l10"),
+    ]
+
+
+def test_what_only_the_base_names_is_kept_where_it_can_be():
+    plain = training("a", drop=0.5, sd_dropout=1.0)
+    trainings = [
+        plain,
+        training("b", drop=0.5, sd_dropout=2.0),
+        training("c", drop=0.3, sd_dropout=2.0),
+        training("d", drop=0.3, sd_dropout=5.0),
+    ]
+    base = {"sd_dropout": 1.0, "drop": 0.5}
+    assert named(trainings, base, {"sd_dropout": 2.0}) == [("a", "b")]
+    assert named(trainings, base, {"sd_dropout": 5.0}) == [("a", "d")]
+
+
+def test_a_method_brings_its_own_settings():
+    trainings = [
+        training("a"),
+        training("b", method="ls", method_options={"smoothing": 0.1}),
+        training("c", method="cs_kd", lr=0.2),
+    ]
+    assert named(trainings, {"method": "ce"}, {"method": "ls"}) == [("a", "b")]
+    assert named(trainings, {"method": "ce"}, {"method": "cs-kd"}) == []
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_every_comparison_of_a_shipped_study_has_its_pairs(small):
+    for name in shipped_names():
+        study = read_study(study_file(name), small=small)
+        assert bool(pairings_of(study.compare, study.trainings)) == bool(study.compare), name
+
+
+def test_others_that_no_training_answers_to_are_named_with_their_line(tiny):
+    tiny.write_text(tiny.read_text() + COMPARED.replace("0.1", "7.0"))
+    with pytest.raises(InputError, match=r"line \d+: no training with sd_dropout = 7.0"):
+        read_study(tiny)
+
+
+def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
+    tiny.write_text(tiny.read_text() + COMPARED)
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert "reports/tiny/comparisons/planned.csv" in capsys.readouterr().out
+    study = here / "reports/tiny"
+    ((kept,), broken) = comparisons_of(study)
+    assert (kept.planned, kept.outdated, broken) == (True, "", [])
+    (pair,) = kept.pairs
+    assert (len(pair.base), len(pair.others)) == (1, 1)
+    assert "sdd0.1" in pair.others[0]
+    page = (study / "index.html").read_text()
+    assert "As the study&#39;s file asks" in page
+    assert f"{pair.others[0]} less {pair.base[0]}." in page
+    files = [study / "comparisons/planned.json", study / "index.html"]
+    before = [path.stat().st_mtime_ns for path in files]
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert [path.stat().st_mtime_ns for path in files] == before
+    capsys.readouterr()
+    assert exit_code(["compare", "--study", "tiny", "--no-figures"]) == 0
+    assert "family headline, 1 tests" in capsys.readouterr().out
+    (run,) = study.glob(f"runs/{pair.base[0]}/accuracy-*.json")
+    run.unlink()
+    ((kept,), _) = comparisons_of(study)
+    assert f"{pair.base[0]}/{run.name} came, went or changed" in kept.outdated
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_a_family_of_numbers_that_nobody_compared_is_said(tiny, capsys):
+    families = '[families]\nheadline = ["accuracy.accuracy", "accuracy.acuracy"]\n'
+    tiny.write_text(tiny.read_text() + COMPARED + families)
+    said = "note: family headline: no number that was compared is accuracy.acuracy"
+    for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
+        assert exit_code(command) == 0
+        assert [
+            line for line in capsys.readouterr().out.splitlines() if "family headline:" in line
+        ] == [said]
+
+
+def test_a_study_without_pairs_says_how_to_get_some(tiny, here, capsys):
+    folder = here / "reports/tiny"
+    folder.mkdir(parents=True)
+    (folder / "study.json").write_text(json.dumps({"pairs": []}))
+    assert exit_code(["compare", "--study", "tiny"]) == 2
+    assert "put [[compare]] into its file" in capsys.readouterr().err

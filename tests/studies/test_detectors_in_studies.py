@@ -1,0 +1,278 @@
+"""Detectors are jobs of a study like any other: after their backbones, and only what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdd_eval import store
+from sdd_eval.checkpoints import checkpoint
+from sdd_eval.cli import exit_code
+from sdd_eval.comparison.store import comparisons_of
+from sdd_eval.errors import InputError
+from sdd_eval.object_detection.train import train_detector
+from sdd_eval.records import DETECTOR
+from sdd_eval.studies.jobs import jobs_of
+from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.study import warnings
+from sdd_eval.studies.study_folder import record_of
+from sdd_eval.training import epochs
+
+GRID = """
+name = "grid"
+seeds = [0, 1]
+[recipe]
+arch = "resnet18"
+[[train]]
+id = "plain"
+[[train]]
+sd_dropout = 1.0
+[[train-detector]]
+id = "detectors"
+of = "plain"
+epochs = [7, 12]
+milestones = [4]
+"""
+
+#: On a backbone that is there, three steps an epoch.
+STUDY = """
+name = "shapes"
+checkpoints = ["backbone"]
+[[train-detector]]
+dataset = "shapes"
+epochs = 2
+batch_size = 2
+lr = 0.01
+min_size = 32
+max_size = 64
+channels = 8
+regions = 8
+[[evaluate]]
+evaluator = "detection"
+"""
+
+GRID_OF_LR = STUDY.replace("lr = 0.01", "lr = [0.01, 0.000001]").replace("epochs = 2", "epochs = 1")
+
+
+@pytest.fixture
+def backbone(here, write_coco, write_backbone):
+    """A folder with `data` of COCO's format and a `backbone` among its checkpoints."""
+    write_coco(here / "data")
+    return write_backbone(here / "checkpoints" / "backbone", "resnet18w16")
+
+
+def batch(capsys, *further):
+    code = exit_code(["batch", "study.toml", "--threads", "1", *further])
+    return code, capsys.readouterr().out
+
+
+def test_a_grid_of_detectors_stands_on_each_seed_of_its_backbones(study_file):
+    study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = "detection"\n'))
+    plain = [t.name for t in study.trainings if not t.recipe.sd_dropout]
+    told = [(d.backbone, d.recipe.epochs) for d in study.detectors]
+    assert told == [(plain[0], 7), (plain[0], 12), (plain[1], 7), (plain[1], 12)]
+    assert len({d.name for d in study.detectors}) == 4
+    assert all(d.name.endswith(d.backbone) for d in study.detectors)
+    assert [e.checkpoint for e in study.evaluations] == [d.name for d in study.detectors]
+    (meant,) = study.detectors[2].meant
+    assert (meant["seed"], meant["arch"]) == (1, f"{DETECTOR}resnet18")
+    assert record_of(study).stands_for[study.detectors[2].name] == (meant,)
+
+
+def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_file):
+    study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = ["accuracy", "detection"]\n'))
+    jobs = jobs_of(study)
+    place = {job.key: number for number, job in enumerate(jobs)}
+    assert len(jobs) == 4 + 4 + 4 + 4
+    for number, job in enumerate(jobs):
+        assert all(place[key] < number for key in job.needs), job.key
+    detectors = {d.name: d.backbone for d in study.detectors}
+    for name, under in detectors.items():
+        (job,) = [job for job in jobs if job.key == f"train {name}"]
+        assert job.needs == (f"train {under}",)
+    asked = {
+        job.work.evaluator for job in jobs if job.checkpoint in detectors and job.key[0] != "t"
+    }
+    assert asked == {"detection"}, "detectors are no classifiers"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[evaluate]]\nevaluator = "accuracy"\nof = "detectors"\n',
+         "line 17: accuracy measures classifiers, and there are none here"),
+        ('[[evaluate]]\nevaluator = "detection"\nof = "plain"\n',
+         r"line 17: detection measures detectors, made by \[\[train-detector\]\], and there are"),
+        ("[[train-detector]]\nepoch = 3\n",
+         "line 16: unknown field of a detector's training 'epoch'; did you mean 'epochs'"),
+        ("[[train-detector]]\nseed = 3\n", "line 16: unknown field of a detector's training"),
+        ("[[train-detector]]\nepochs = 0\n", "line 15: epochs is 0; it must be 1 or more"),
+        ('[[train-detector]]\nof = "plane"\n', "line 16: unknown id of a training 'plane'; did"),
+        ('[[train-detector]]\nlr = ["fast"]\n', "line 16: lr is 'fast', not float"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_detectors_is_said_with_its_line(text, said, study_file):
+    with pytest.raises(InputError, match=said):
+        read_study(study_file(GRID + text))
+
+
+def test_detectors_without_a_backbone_are_refused(study_file):
+    with pytest.raises(InputError, match=r"line 1: there is no backbone: no \[\[train\]\]"):
+        read_study(study_file("[[train-detector]]\nepochs = 7\n"))
+
+
+DETECTION = '[[evaluate]]\nevaluator = "detection"\n'
+
+
+def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file):
+    study = read_study(study_file(GRID + DETECTION))
+    assert (study.varied, study.varied_of_detectors) == ((), ("epochs",))
+    (said,) = warnings(study)
+    assert "detectors: the values of epochs are told apart by mAP on the test images" in said
+    assert "chosen on the test set, and is no fair result" in said
+    weights = GRID.replace("sd_dropout = 1.0", "sd_dropout = [0.1, 1.0]\nvalidation = 500")
+    text = weights.replace('of = "plain"\nepochs = [7, 12]', "epochs = 7")
+    study = read_study(study_file(text + DETECTION))
+    assert study.varied == study.varied_of_detectors == ("sd_dropout",)
+    assert "by accuracy" in warnings(study)[0]
+    assert "detectors: the values of sd dropout" in warnings(study)[1]
+    one = GRID.replace("[7, 12]", "7") + DETECTION
+    assert warnings(read_study(study_file(one))) == ()
+
+
+def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(study_file):
+    text = GRID.replace('of = "plain"\n', "") + DETECTION
+    weights = "[[compare]]\nbase = { sd_dropout = 0.0 }\nothers = [{ sd_dropout = 1.0 }]\n"
+    study = read_study(study_file(text + weights))
+    every = [each.name for each in (*study.trainings, *study.detectors)]
+    pairs = record_of(study).pairs
+    assert len(pairs) == 1 + 2
+    assert sorted(name for pair in pairs for side in (pair.base, pair.other) for name in side) == (
+        sorted(every)
+    )
+    for pair in pairs:
+        without = [name.replace("-sdd1-", "-") for name in pair.other]
+        assert list(pair.base) == without, "alike in all but the weight"
+    schedules = "[[compare]]\nbase = { epochs = 7 }\nothers = [{ epochs = 12 }]\n"
+    pairs = record_of(read_study(study_file(text + schedules))).pairs
+    assert [[name[:23] for name in (pair.base[0], pair.other[0])] for pair in pairs] == [
+        ["coco-fasterrcnn-7epochs", "coco-fasterrcnn-12epoch"]
+    ] * 2
+    backbones = '[[compare]]\nbase = { backbone = "a" }\nothers = [{ backbone = "b" }]\n'
+    theirs = 'checkpoints = ["a", "b"]\n[[train-detector]]\n'
+    (pair,) = record_of(read_study(study_file(theirs + DETECTION + backbones))).pairs
+    assert (pair.base, pair.other) == (
+        ("coco-fasterrcnn-12epochs-a",),
+        ("coco-fasterrcnn-12epochs-b",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base = { epochs = 7 }\nothers = [{ epochs = 13 }]", "line 19: no training with epochs ="),
+        ('base = { min_sise = 7 }\nothers = []', "'min_sise'; did you mean 'min_size'"),
+        ('base = { arch = "resnet18" }\nothers = [{ arch = "fasterrcnn_fpn:resnet18" }]',
+         "no training with arch = 'fasterrcnn_fpn:resnet18' stands beside one of the base's"),
+    ],
+)  # fmt: skip
+def test_a_comparison_without_sides_is_refused_before_any_work(text, said, study_file, capsys):
+    study_file(GRID + DETECTION + "[[compare]]\n" + text)
+    for further in ((), ("--dry-run",)):
+        assert exit_code(["batch", "study.toml", *further]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("backbone")
+def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, study_file, capsys):
+    compared = "[[compare]]\nbase = { lr = 0.01 }\nothers = [{ lr = 0.000001 }]\n"
+    study_file(GRID_OF_LR + compared)
+    code, said = batch(capsys)
+    assert code == 0, said
+    assert said.count("no fair result") == 2
+    ((kept,), _) = comparisons_of(here / "reports/shapes")
+    (pair,) = kept.pairs
+    rows = {row.metric: row for row in pair.rows}
+    assert rows["map"].difference == pytest.approx(rows["map"].other - rows["map"].base)
+    assert rows["map"].family == "headline"
+    assert "mAP ranks what was found in all images together" in rows["map"].test
+    best = "0.01" if rows["map"].difference <= 0 else "1e-06"
+    chosen = "fasterrcnn_fpn:backbone on shapes: best of 2 by mAP on the test images is lr"
+    assert f"{chosen} {best} ({100 * max(rows['map'].base, rows['map'].other):.2f} %" in said
+
+
+@pytest.mark.usefixtures("backbone")
+def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, study_file, capsys):
+    study_file(STUDY)
+    code, said = batch(capsys, "--dry-run")
+    assert code == 0
+    assert "2 jobs: 2 missing" in said
+    code, said = batch(capsys)
+    assert (code, "2 done" in said) == (0, True), said
+    (path,) = store.run_paths(here / "reports" / "shapes")
+    assert store.read_run(path).evaluator == "detection"
+    code, said = batch(capsys, "--dry-run")
+    assert "2 jobs: 2 there" in said
+    code, said = batch(capsys)
+    assert (code, "2 already there" in said) == (0, True), said
+
+
+def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
+    backbone, here, study_file, capsys, monkeypatch
+):
+    (work,) = read_study(study_file(STUDY)).detectors
+    whole = train_detector(
+        backbone, work.recipe, here, data_root=here / "data", name="whole", threads=1
+    )
+    broken = epochs._refuse_broken_weights
+
+    def interrupted(trained, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        broken(trained, epoch)
+
+    monkeypatch.setattr(epochs, "_refuse_broken_weights", interrupted)
+    assert batch(capsys)[0] == 130
+    monkeypatch.setattr(epochs, "_refuse_broken_weights", broken)
+    assert "1 begun, 1 missing" in batch(capsys, "--dry-run")[1].replace("1 missing, 1 begun", "")
+    assert batch(capsys)[0] == 0
+    card = checkpoint.read_card(here / "checkpoints" / work.name)
+    assert card.weights_sha256 == whole.weights_sha256
+
+
+@pytest.mark.usefixtures("backbone")
+def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file, capsys):
+    study_file(STUDY.replace('dataset = "shapes"', 'dataset = ["coco", "shapes"]'))
+    code, said = batch(capsys, "--dry-run")
+    assert "coco is not there (sdd-eval data get coco)" in said
+    assert "2 missing, 2 blocked" in said
+    code, said = batch(capsys)
+    assert code == 1
+    assert "1 failed, 1 not run, 2 done" in said
+    assert "coco is not there" in said.splitlines()[-2]
+
+
+@pytest.mark.usefixtures("backbone")
+def test_images_without_boxes_are_told_before_any_training(study_file, capsys):
+    study_file(STUDY.replace('dataset = "shapes"', 'dataset = "digits"'))
+    said = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in said
+    assert "2 blocked" in said
+    study_file(STUDY + 'dataset = "digits"\n')
+    said = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in said
+    assert "1 missing, 1 blocked" in said
+
+
+def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
+    backbone, here, study_file, capsys
+):
+    study_file(STUDY)
+    assert batch(capsys)[0] == 0
+    card = backbone / "card.json"
+    card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
+    assert "holds another recipe" in batch(capsys, "--dry-run")[1]
+    code, said = batch(capsys)
+    assert code == 1
+    assert "backbone_sha256 is" in said

@@ -1,0 +1,168 @@
+"""The Ray engine on a cluster of two nodes on the loopback address, one of which is killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.studies.jobs import Places, jobs_of
+from sdd_eval.studies.local_engine import run_here
+from sdd_eval.studies.run import Outcome
+from sdd_eval.studies.schema import read_study
+
+STUDY = """
+name = "many"
+seeds = [0, 1, 2]
+[recipe]
+dataset = "digits"
+arch = "small_cnn"
+standardisation = "digits"
+augmentation = "none"
+epochs = 12
+[[train]]
+sd_dropout = [0.0, 0.1]
+[[evaluate]]
+evaluator = ["accuracy", "calibration"]
+"""
+
+#: A backbone, a detector on it of three steps, and what is asked of it.
+DETECTORS = """
+name = "many"
+[recipe]
+dataset = "digits"
+arch = "resnet18w16"
+standardisation = "digits"
+augmentation = "none"
+epochs = 1
+[[train]]
+[[train-detector]]
+dataset = "shapes"
+epochs = 1
+batch_size = 2
+min_size = 32
+max_size = 64
+channels = 8
+regions = 8
+[[evaluate]]
+evaluator = "detection"
+"""
+
+
+def test_without_ray_the_engine_says_how_to_get_it(tiny, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert exit_code(["batch", "study.toml", "--engine", "ray"]) == 2
+    assert "pip install 'sdd-eval[ray]'" in capsys.readouterr().err
+
+
+@contextmanager
+def cluster() -> Iterator[Any]:
+    """A head without cores, so that all work is on the nodes that are added."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'sdd-eval[ray]')")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray's 15 is a standstill beside a busy process.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 2**27},
+    )
+    try:
+        yield found
+    finally:
+        ray.shutdown()
+        found.shutdown()
+
+
+def places(folder: Path) -> Places:
+    reports = folder / "reports" / "many"
+    return Places(folder / "checkpoints", reports, folder / "data", threads=1)
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """What a study leaves, without times: weights, and the numbers of each run."""
+    weights = {p.parent.name: p.read_bytes() for p in folder.rglob("*.safetensors")}
+    runs = {
+        p.name: json.loads(p.read_text())["measurements"] for p in folder.rglob("runs/*/*.json")
+    }
+    return {**weights, **runs}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
+    (here / "study.toml").write_text(STUDY)
+    jobs = jobs_of(read_study(here / "study.toml"))
+    from sdd_eval.studies.ray_engine import run_on_ray
+
+    logging.disable(logging.WARNING)
+    with cluster() as nodes:
+        doomed = nodes.add_node(num_cpus=1, object_store_memory=2**27)
+        nodes.add_node(num_cpus=1, object_store_memory=2**27)
+        nodes.wait_for_nodes()
+        heard: list[Outcome] = []
+
+        def ended(outcome: Outcome) -> None:
+            heard.append(outcome)
+            if len(heard) == 5:  # both nodes are in the middle of something
+                nodes.remove_node(doomed, allow_graceful=False)
+
+        outcomes = run_on_ray(jobs, places(here), address=nodes.address, ended=ended)
+    logging.disable(logging.NOTSET)
+    assert [each.key for each in outcomes] == [job.key for job in jobs]
+    assert sorted(each.key for each in heard) == sorted(job.key for job in jobs)
+    assert all(each.good for each in outcomes), [o.reason for o in outcomes if not o.good]
+    assert len({each.worker for each in outcomes}) >= 2
+    for history in here.rglob("history.csv"):
+        epochs = [line.split(",")[0] for line in history.read_text().splitlines()[1:]]
+        assert epochs == [str(epoch) for epoch in range(1, 13)], history
+    first = content(here)
+    assert len(first) == len(jobs)
+
+    again = run_here(jobs, places(here), {}, Quiet())
+    assert {each.result for each in again} == {"already there"}
+    other = here / "elsewhere"
+    run_here(jobs, places(other), {}, Quiet())
+    assert content(other) == first
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_detector_comes_after_its_backbone_on_a_cluster_too(here, write_coco):
+    from sdd_eval.studies.ray_engine import run_on_ray
+
+    write_coco(here / "data")
+    (here / "study.toml").write_text(DETECTORS)
+    jobs = jobs_of(read_study(here / "study.toml"))
+    assert len(jobs) == 3
+    with cluster() as nodes:
+        nodes.add_node(num_cpus=2, object_store_memory=2**27)  # for two jobs at once
+        nodes.wait_for_nodes()
+        outcomes = run_on_ray(jobs, places(here), address=nodes.address)
+    assert [(each.key, each.result) for each in outcomes] == [(job.key, "done") for job in jobs], [
+        each.reason for each in outcomes
+    ]
+    assert len(content(here)) == len(jobs)
+    again = run_here(jobs, places(here), {}, Quiet())
+    assert {each.result for each in again} == {"already there"}
+
+
+class Quiet:
+    """Nobody listens."""
+
+    def start(self, label: str, total: int) -> None: ...
+
+    def advance(self, units: int = 1, note: str = "") -> None: ...
+
+    @contextmanager
+    def job(self, label: str, seconds: float, one_piece: bool = False) -> Iterator[None]:
+        yield

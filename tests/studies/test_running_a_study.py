@@ -1,0 +1,185 @@
+"""Running a study: only what is missing, whatever fails, with what it says at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.studies import run as performing
+
+
+def files(folder: Path) -> dict[str, int]:
+    """The runs and weights below a folder, with their times."""
+    kept = [*folder.rglob("runs/*/*.json"), *folder.rglob("*.safetensors")]
+    return {str(path): path.stat().st_mtime_ns for path in kept}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys):
+    assert exit_code(["batch", "study.toml"]) == 0
+    said = capsys.readouterr().out
+    assert "4 done" in said
+    assert "CE + SD-Dropout λ 0.1" in said
+    first = files(here)
+    assert len(first) == 4
+    record = json.loads((here / "reports/tiny/study.json").read_text())
+    assert sorted(record["stands_for"]) == sorted(p.name for p in (here / "checkpoints").iterdir())
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert "4 already there" in capsys.readouterr().out
+    assert files(here) == first
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_dry_run_lists_and_writes_nothing(here, capsys):
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "4 jobs: 4 missing; about" in said
+    assert "4 of 4 jobs are estimated roughly" in said
+    assert [path.name for path in here.iterdir()] == ["study.toml"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_estimates_come_from_earlier_work_where_there_is_some(capsys):
+    assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
+    capsys.readouterr()
+    assert exit_code(["batch", "study.toml", "--dry-run", "--seeds", "0", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    states = [line.split()[2] for line in lines if line.startswith(("train", "accuracy"))]
+    assert states == ["there", "missing"] * 2 + ["missing"] * 4
+    assert sum("as fast as digits-small_cnn-ce" in line for line in lines) == 2
+    assert sum("as earlier runs of accuracy on small_cnn" in line for line in lines) == 4
+
+
+def test_one_failing_job_stops_only_what_needs_it(study_file, recipe, capsys):
+    study_file(f"""
+name = "half"
+{recipe}
+[[train]]
+dataset = ["cifar100", "digits"]
+[[evaluate]]
+evaluator = "accuracy"
+""")
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    planned = capsys.readouterr().out
+    assert "cifar100 is not there" in planned
+    assert "2 missing, 2 blocked" in planned
+    assert exit_code(["batch", "study.toml"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 failed, 1 not run, 2 done" in lines
+    assert lines[-3] == "2 of 4 jobs failed or could not run:"
+    assert lines[-2].startswith("  train cifar100-small_cnn-ce-")
+    assert "cifar100 is not there" in lines[-2]
+    assert "it needs 'train cifar100-small_cnn-ce-" in lines[-1]
+
+
+def test_images_that_an_evaluation_will_miss_are_told_before_any_training(
+    study_file, recipe, capsys
+):
+    study_file(f"""
+name = "missing"
+{recipe}
+validation = 100
+[[train]]
+[[evaluate]]
+evaluator = "odin"
+settings = {{ outliers = ["uniform", "isun"] }}
+[[evaluate]]
+evaluator = "corruption"
+settings = {{ corrupted = "cifar100_c", corruptions = ["fog"] }}
+[[evaluate]]
+evaluator = ["corruption", "calibration"]
+dataset = "digits_validation"
+[[evaluate]]
+evaluator = "accuracy"
+dataset = "nowhere"
+""")
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "6 jobs: 3 missing, 3 blocked" in lines[-1]
+    assert sum("isun is not there (sdd-eval data get isun)" in line for line in lines) == 1
+    assert sum("cifar100_c is not there" in line for line in lines) == 1
+    assert sum("unknown data set 'nowhere'" in line for line in lines) == 1
+    assert exit_code(["batch", "study.toml", "--limit", "5"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "note: 1 job will fail: isun is not there (sdd-eval data get isun)" in said
+    assert "3 done, 3 failed" in said
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, capsys):
+    do = performing._do
+
+    def broken(work, places, progress):
+        if getattr(work, "evaluator", ""):
+            raise ZeroDivisionError("by\nzero")
+        return do(work, places, progress)
+
+    monkeypatch.setattr(performing, "_do", broken)
+    assert exit_code(["batch", "study.toml"]) == 1
+    said = capsys.readouterr().out
+    assert "2 done, 2 failed" in said.replace("1 done, 1 failed", "")
+    assert "ZeroDivisionError: by zero" in said
+    assert "Traceback" in (here / "reports/tiny/failures.txt").read_text()
+    monkeypatch.setattr(performing, "_do", do)
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert not (here / "reports/tiny/failures.txt").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_interrupted_study_goes_on_from_there(here, monkeypatch, capsys):
+    do = performing._do
+
+    def interrupted(work, places, progress):
+        if getattr(work, "evaluator", ""):
+            raise KeyboardInterrupt
+        return do(work, places, progress)
+
+    monkeypatch.setattr(performing, "_do", interrupted)
+    assert exit_code(["batch", "study.toml"]) == 130
+    first = files(here)
+    assert len(first) == 1
+    monkeypatch.setattr(performing, "_do", do)
+    capsys.readouterr()
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert "1 already there, 3 done" in capsys.readouterr().out
+    assert first.items() <= files(here).items()
+
+
+def test_a_checkpoint_of_another_recipe_is_not_touched(tiny, here, capsys):
+    assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
+    folder = here / "checkpoints"
+    (name,) = [path.name for path in folder.iterdir() if "sdd" not in path.name]
+    card = folder / name / "card.json"
+    card.write_text(card.read_text().replace('"lr": 0.1', '"lr": 0.2'))
+    capsys.readouterr()
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    assert "holds another recipe" in capsys.readouterr().out
+    assert exit_code(["batch", "study.toml"]) == 1
+    assert "lr is 0.2 there, 0.1 here" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_without_a_study_those_of_the_package_are_listed(capsys):
+    assert exit_code(["batch"]) == 0
+    assert "STUDY is a file or one of" in capsys.readouterr().out
+
+
+def test_a_job_that_another_process_is_at_comes_again_at_the_end(tiny, monkeypatch, capsys):
+    from sdd_eval import store
+    from sdd_eval.studies import local_engine
+
+    do, busy = performing._do, []
+
+    def at_first(work, places, progress):
+        if not getattr(work, "evaluator", "") and not busy:
+            busy.append(work.name)
+            raise store.Busy("another process is training it")
+        return do(work, places, progress)
+
+    monkeypatch.setattr(performing, "_do", at_first)
+    monkeypatch.setattr(local_engine, "WAIT", 0.01)
+    assert exit_code(["batch", "study.toml"]) == 0
+    assert "4 done" in capsys.readouterr().out

@@ -1,0 +1,255 @@
+"""Study files: what they mean, and what is said of one with a mistake in it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from sdd_eval.cli import exit_code
+from sdd_eval.errors import InputError
+from sdd_eval.records import Recipe
+from sdd_eval.studies.grid import checkpoint_name
+from sdd_eval.studies.ray_engine import _device
+from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.study import warnings
+from sdd_eval.studies.study_folder import record_of
+from sdd_eval.studies.toml import key_lines
+
+
+def test_lists_are_grids_over_every_seed_and_seeds_come_in_turn(study_file, recipe):
+    path = study_file(
+        f"""
+seeds = [0, 1]
+{recipe}
+[[train]]
+sd_dropout = [0.5, 2.0]
+drop = [0.1, 0.3, 0.7]
+"""
+        + '[[evaluate]]\nevaluator = "accuracy"\n'
+    )
+    study = read_study(path)
+    combined = [(t.recipe.seed, t.recipe.sd_dropout, t.recipe.drop) for t in study.trainings]
+    assert combined == [(s, w, d) for s in (0, 1) for w in (0.5, 2.0) for d in (0.1, 0.3, 0.7)]
+    assert len({t.name for t in study.trainings}) == 12
+    assert [e.checkpoint for e in study.evaluations] == [t.name for t in study.trainings]
+    assert study.varied == ("sd_dropout", "drop")
+
+
+def test_milestones_are_one_value_and_a_list_of_them_a_grid(study_file, recipe):
+    text = recipe + '[[train]]\nmilestones = {}\n[[evaluate]]\nevaluator = "accuracy"\n'
+    (one,) = read_study(study_file(text.format("[3, 5]"))).trainings
+    assert one.recipe.milestones == (3, 5)
+    two = read_study(study_file(text.format("[[3, 5], [4]]"))).trainings
+    assert [t.recipe.milestones for t in two] == [(3, 5), (4,)]
+
+
+def test_the_same_checkpoint_asked_for_twice_is_trained_once(study_file, recipe):
+    text = recipe + "[[train]]\n[[train]]\nsd_dropout = [0, 1.0]\n"
+    study = read_study(study_file(text + '[[evaluate]]\nevaluator = "accuracy"\n'))
+    assert len(study.trainings) == 2
+    assert len(study.evaluations) == 2
+
+
+def test_evaluations_may_be_of_some_trainings_only(study_file, recipe):
+    path = study_file(
+        recipe
+        + """
+[[train]]
+id = "plain"
+[[train]]
+sd_dropout = 1.0
+[[evaluate]]
+evaluator = ["accuracy", "calibration"]
+[[evaluate]]
+evaluator = "fgsm"
+of = "plain"
+settings = { epsilon = 0.1, readings = ["pixel"] }
+"""
+    )
+    study = read_study(path)
+    plain, other = (t.name for t in study.trainings)
+    asked = [(e.checkpoint, e.evaluator) for e in study.evaluations]
+    assert asked == [
+        *((plain, "accuracy"), (plain, "calibration"), (plain, "fgsm")),
+        *((other, "accuracy"), (other, "calibration")),
+    ]
+    assert study.evaluations[2].settings == {"epsilon": 0.1, "readings": ["pixel"]}
+
+
+def test_in_small_names_and_epochs_are_others_and_what_they_stand_for_is_kept(study_file):
+    path = study_file("""
+name = "t"
+seeds = [0, 1, 2]
+[[train]]
+dataset = ["cifar100", "cifar10"]
+sd_dropout = 1.0
+[[evaluate]]
+evaluator = "odin"
+settings = { outliers = ["lsun_resize", "isun", "svhn"] }
+[small]
+seeds = [0]
+recipe = { epochs = 1, standardisation = "digits" }
+settings = { odin = { epsilon = 0.0 } }
+[small.names]
+cifar100 = "digits"
+cifar10 = "digits"
+resnet18 = "small_cnn"
+lsun_resize = "uniform"
+isun = "uniform"
+svhn = "gaussian"
+""")
+    assert len(read_study(path).trainings) == 6
+    study = read_study(path, small=True)
+    (training,) = study.trainings
+    assert study.name == "t-small"
+    assert (training.recipe.dataset, training.recipe.arch, training.recipe.epochs) == (
+        *("digits", "small_cnn", 1),
+    )
+    assert [(m.dataset, m.arch, m.epochs) for m in training.meant] == [
+        *(("cifar100", "resnet18", 200), ("cifar10", "resnet18", 200)),
+    ]
+    assert study.evaluations[0].settings == {"outliers": ["uniform", "gaussian"], "epsilon": 0.0}
+    assert "digits stands for cifar100" in warnings(study)[0]
+    assert record_of(study).stands_for[training.name] == training.meant
+
+
+def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
+    assert checkpoint_name(Recipe()) == "cifar100-resnet18-ce-seed0"
+    special = Recipe(sd_dropout=1.0, direction="forward", hidden_layers=1, seed=3)
+    name = checkpoint_name(special)
+    assert name == "cifar100-resnet18-ce-sdd1-directionforward-hiddenlayers1-seed3"
+    assert checkpoint_name(Recipe(augmentation="none")) != checkpoint_name(Recipe())
+    short, long = checkpoint_name(Recipe(epochs=15)), checkpoint_name(Recipe(epochs=16))
+    assert len({short, long, checkpoint_name(Recipe())}) == 3
+
+
+def test_a_choice_on_the_test_set_is_called_that(study_file, recipe):
+    end = '[[evaluate]]\nevaluator = "accuracy"\n'
+    grid = study_file(recipe + "[[train]]\nsd_dropout = [0.1, 1.0]\n" + end)
+    (said,) = warnings(read_study(grid))
+    assert "chosen on the test set" in said
+    pair = study_file(recipe + "[[train]]\nsd_dropout = [0, 1.0]\n" + end)
+    assert warnings(read_study(pair)) == ()
+
+
+TYPOS = [
+    ("seedz = [0]", "line 1: unknown key of a study 'seedz'; did you mean 'seeds'?"),
+    ("[recipe]\nepoch = 3", "line 2: unknown field of a recipe 'epoch'; did you mean 'epochs'?"),
+    ("[[train]]\n\nsd_droput = 1", "line 3: unknown field of a training 'sd_droput'; did you mean"),
+    ("[[train]]\nmethod = 'cs'", "line 1: unknown method 'cs'"),
+    ("[[train]]\nseed = 1", "line 2: unknown field of a training 'seed'; did you mean 'seeds'?"),
+    ("[[train]]\ndrop = [0.1, '0.2']", "line 2: drop is '0.2', not float"),
+    ("[[train]]\ndrop = 1.5", "line 1: drop is 1.5; it must be 0 or more and below 1"),
+    ("[[train]]\ndirection = 'bth'", "line 2: direction is 'bth', not one of both, forward"),
+    (
+        "[[train]]\nmethod_options = { smoothin = 1 }",
+        "line 2: unknown option of method 'ce' 'smoothin'",
+    ),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'acuracy'",
+        "line 3: unknown evaluator 'acuracy'; did you mean 'accuracy'?",
+    ),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'fgsm'\nsettings = { epsilonn = 1 }",
+        "line 4: unknown setting of fgsm 'epsilonn'; did you mean 'epsilon'?",
+    ),
+    (
+        "[[train]]\n[[evaluate]]\nevaluator = 'fgsm'\n[evaluate.settings]\nepsilon = 'big'",
+        "line 4: settings of fgsm: epsilon is 'big', not float",
+    ),
+    ("[[train]]\nid = 'a'\n[[evaluate]]\nevaluator='odin'\nof = 'b'", "line 5: unknown id"),
+    ("seeds = 'one'", "line 1: seeds has 'one', not int"),
+    ("[recipe]\ndrop = [0.1, 0.2]\n[[train]]", "line 1: [recipe] has a list of values"),
+    ("[[compare]]\nbase = { sdd = 0 }\nothers = []", "line 2: unknown field of a recipe 'sdd'"),
+    ("[families]\na = ['accurac.x']\n[[train]]", "line 2: unknown evaluator 'accurac.x'"),
+    ("name = '../up'\n[[train]]", "line 1: name '../up' is no plain name"),
+    ("seeds = [0]\n[[trian]]\nsd_dropout = 1\n[[trian]]", "line 2: unknown key of a study 'trian'"),
+    ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),
+    ("[[train]]\nsd_dropout = inf", "line 1: sd_dropout is inf; it must be finite and 0 or more"),
+    ("title = 'nothing'", "there is nothing to measure"),
+    (
+        "[[train]]\n\narch = ['resnet8', 'resnet81']",
+        "line 3: unknown arch 'resnet81'; did you mean 'resnet8'?",
+    ),
+    (
+        "[recipe]\narch = 'resnet18w16'\n[[train]]\nposition = ['layer2', 'layr3']",
+        "line 4: unknown position 'layr3'; did you mean 'layer3'?",
+    ),
+    ("tables = [1, 99]", "line 1: tables has 99; the paper has tables 1 to 14"),
+    ("figures = 5", "line 1: figures has 5; the paper has figures 1 to 4"),
+    (
+        "[[train]]\ndataset = 'digits'\n[small.names]\ndigitz = 'cifar10'",
+        "line 4: unknown name in this study 'digitz'; did you mean 'digits'?",
+    ),
+    (
+        "[[train]]\n[small.settings]\nfgmm = { epsilon = 0.1 }",
+        "line 3: unknown evaluator 'fgmm'; did you mean 'fgsm'?",
+    ),
+    ("[[train]]\n[small]\nrecipe = { epoch = 1 }", "line 3: unknown field of a recipe 'epoch'"),
+    ("[[train]]\n[[evaluate]]\nevaluator = 'odin'\nlimit = 0", "line 4: limit is 0, not a pos"),
+    ("[[train]\n", "is not TOML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), TYPOS)
+def test_a_mistake_is_named_with_its_line_and_what_was_meant(text, said, study_file):
+    with pytest.raises(InputError) as error:
+        read_study(study_file(text), networks=True)
+    assert said in str(error.value)
+
+
+def test_a_mistake_is_one_line_and_exit_code_two(study_file, capsys):
+    study_file("[[train]]\nsd_droput = 1\n")
+    assert exit_code(["batch", "study.toml"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "study.toml, line 2" in said
+
+
+def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_file, recipe, capsys):
+    text = recipe.replace('standardisation = "digits"', 'standardisation = "digts"')
+    study_file(text + '[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
+    assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown standardisation 'digts'; did you mean 'digits'?" in said
+    assert "2 blocked" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--address", "10.0.0.1:6379"], "--address is of a Ray cluster; it needs --engine ray"),
+        (["--engine", "ray", "--device", "cuda:1"], "for a cluster's jobs it is auto, cpu or cuda"),
+    ],
+)
+def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, said, study_file, capsys):
+    study_file('[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
+    assert exit_code(["batch", "study.toml", "--dry-run", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_jobs_compute_on_what_the_cluster_has_and_not_this_machine():
+    def cluster(**resources):
+        return SimpleNamespace(cluster_resources=lambda: resources)
+
+    assert _device(cluster(CPU=8.0, GPU=4.0), "auto") == "cuda"
+    assert _device(cluster(CPU=8.0), "auto") == "cpu"
+    assert _device(cluster(GPU=1.0), "cpu") == "cpu"
+    with pytest.raises(InputError, match="no node of the Ray cluster has a GPU"):
+        _device(cluster(CPU=8.0), "cuda")
+
+
+def test_an_unknown_study_is_answered_with_those_that_there_are(here, capsys):
+    assert exit_code(["batch", "paper/table-99"]) == 2
+    assert "did you mean 'paper/table-" in capsys.readouterr().err
+
+
+def test_lines_are_found_through_arrays_texts_and_comments_of_several_lines():
+    text = (
+        'a = [\n 1, # ]\n 2,\n]\nb = """\nno = key\n[no]\n"""\n[[t]]\n[t.u]\nc = 1\n[[t]]\nc = 2\n'
+    )
+    assert key_lines(text) == {
+        **{("a",): 1, ("b",): 5, ("t", 0): 9, ("t", 0, "u"): 10, ("t", 0, "u", "c"): 11},
+        **{("t", 1): 12, ("t", 1, "c"): 13},
+    }
