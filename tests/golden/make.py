@@ -4,7 +4,8 @@
 
 Five networks of `checkpoints/` are measured on the digits: cross-entropy (`ce-0`, `ce-1`) and
 SD-Dropout with λ = 1 (`sdd-0`, `sdd-1`), two seeds each, and SD-Dropout with 300 validation images
-(`validated`). Numbers are keyed by what they are: checkpoint, metric and axes. No text is pinned.
+(`validated`). Corrupted digits are rendered on the fly; those of a set of thirty lie on disk.
+Numbers are keyed by what they are: checkpoint, metric and axes. No text is pinned.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CHECKPOINTS, EXPECTED = HERE / "checkpoints", HERE / "expected"
+MINI = HERE.parent / "fixtures/format_1/data/mini"
 FOUR = ("ce-0", "ce-1", "sdd-0", "sdd-1")
 
 #: Public names that have changed since the golden files were made: old name → new name.
@@ -51,11 +54,12 @@ MORE = {
         *("--steps", "3", "--restarts", "1", "--parameters", "n_queries=10"),
     ),
     "calibration-validated": ("calibration", "validated", "--limit", "60"),
+    "corruption-nineteen": ("corruption", "validated", "--dataset", "mini"),
     "fgsm-validated": ("fgsm", "validated", *SMALL, "--epsilon", "0.1", "--curve", "0.05"),
     "odin-grid": ("odin", "validated", *SMALL, "--grid", *OUTLIERS),
     "ood": ("ood", "ce-0", "sdd-0", *SMALL, *OUTLIERS, "--detectors", *DETECTORS),
     "selective-corrupted": (
-        *("selective", "validated", "--limit", "20", "--corrupted", "digits-C-regenerated"),
+        *("selective", "validated", "--limit", "20", "--corrupted", "digits_c_regenerated"),
     ),
 }
 #: What a report's tables are made of; these evaluators have no figures, which take long to draw.
@@ -117,8 +121,9 @@ class Measured:
         self.data = ("--data-root", str(folder / "data"))
 
     def corrupt(self) -> None:
-        """Render the corrupted digits that the corruption evaluator needs."""
-        command_line("data", "corrupt", "digits", "--threads", "1", *self.data)
+        """Write the corrupted set of thirty digits, in all nineteen corruptions."""
+        shutil.copytree(MINI, self.folder / "data/mini")
+        command_line("data", "corrupt", "mini", "--threads", "1", *self.data)
 
     def evaluated(self, study: str, command: str, *flags: str) -> Table:
         """The measurements that an evaluator prints as JSON."""

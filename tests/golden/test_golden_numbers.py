@@ -33,7 +33,7 @@ SMOOTH = (
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The package's numbers, with corrupted digits at hand and no cache of the user's."""
+    """The package's numbers, with a corrupted set on disk and no cache of the user's."""
     folder = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
