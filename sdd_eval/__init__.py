@@ -14,5 +14,5 @@ if TYPE_CHECKING:
     from sdd_eval.evaluation.in_memory import evaluate
 
 __getattr__ = lazy_exports(
-    __name__, {"evaluate": "evaluation.in_memory", "load": "checkpoints.checkpoint"}
+    __name__, {"evaluation.in_memory": ["evaluate"], "checkpoints.checkpoint": ["load"]}
 )

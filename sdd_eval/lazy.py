@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 
-def lazy_exports(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+class _LazyPackage(ModuleType):
+    """A package of which an exported name takes precedence over a submodule of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute, except where importing a submodule would hide an exported name."""
+        if not (isinstance(value, ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)
+
+
+def lazy_exports(package: str, exports: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """Return a module `__getattr__` that imports each name from its submodule on first use.
+
+    The package also lists the names in `__all__`, and imports them under `TYPE_CHECKING`.
 
     Args:
         package: `__name__` of the package.
-        names: submodule, relative to the package, of each exported name.
+        exports: names by submodule, which is relative to the package.
 
     Raises:
         AttributeError: on use, if the package exports no such name.
     """
+    sys.modules[package].__class__ = _LazyPackage
+    submodules = {name: submodule for submodule, names in exports.items() for name in names}
 
     def load(name: str) -> Any:
-        if name not in names:
+        if name not in submodules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+        return getattr(importlib.import_module(f"{package}.{submodules[name]}"), name)
 
     return load

@@ -1,1 +1,19 @@
-"""Names become images: catalogue, download and verification, readers, the corruption recipe."""
+"""Data sets: catalogue, download and verification, readers, splits and corruption."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = ["write_corrupted"]
+
+if TYPE_CHECKING:
+    from sdd_eval.data.corruption.writer import write_corrupted
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "corruption.writer": ["write_corrupted"],
+    },
+)

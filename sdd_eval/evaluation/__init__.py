@@ -1,7 +1,25 @@
-"""Network × evaluator → run: of checkpoints only what is missing, of modules in memory at once."""
+"""Evaluations of checkpoints, stored as runs, and of modules in memory."""
 
-from sdd_eval.evaluation.in_memory import evaluate
-from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
-from sdd_eval.evaluation.request import Request
+from __future__ import annotations
 
-__all__ = ["Outcome", "Request", "evaluate", "evaluate_checkpoint", "is_measured"]
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = ["Outcome", "Request", "evaluate", "evaluate_checkpoint", "is_measured", "outputs_folder"]
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluation.cache import outputs_folder
+    from sdd_eval.evaluation.in_memory import evaluate
+    from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
+    from sdd_eval.evaluation.request import Request
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "cache": ["outputs_folder"],
+        "in_memory": ["evaluate"],
+        "on_disk": ["Outcome", "evaluate_checkpoint", "is_measured"],
+        "request": ["Request"],
+    },
+)

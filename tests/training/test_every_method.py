@@ -1,6 +1,7 @@
 """What holds for every installed method: SD-Dropout beside it, what it leaves behind, resuming."""
 
 import dataclasses
+import importlib
 
 import pytest
 import safetensors.torch
@@ -11,7 +12,6 @@ from sdd_eval import plugins
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training import train
 from sdd_eval.training.analysis.method_summary import passes_of
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
@@ -146,6 +146,7 @@ def test_it_exports_the_network_that_it_trained_and_nothing_beside_it(
     name, sd_dropout, material, recipe, tmp_path, monkeypatch
 ):
     exported = []
+    train = importlib.import_module("sdd_eval.training.train")
     export = train.export
 
     def noting(place, network, *rest):

@@ -28,13 +28,14 @@ from sdd_eval.training.methods.sd_dropout import dropped
 
 #: Several command lines in one process, and what is to happen in a process at a moment.
 CHILD = """
-import json, os, signal, sys
+import importlib, json, os, signal, sys
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
-from sdd_eval.training import epochs, loop, train
+from sdd_eval.training import epochs, loop
 from sdd_eval.training import resume
 from torch import distributed
 
+train = importlib.import_module("sdd_eval.training.train")
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
 write, read, check = making.write_state, train.read_material, epochs._refuse_broken_weights
 rate = loop.learning_rate
