@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(found: Compared, flags: Flags) -> Iterator[str]:
     """A comparison for a terminal."""
-    from sdd_eval.comparison.untested import untested
+    from sdd_eval.comparison.run_statistics import untested
     from sdd_eval.report.tables.comparisons import (
         lines_of,
         shown_rows,

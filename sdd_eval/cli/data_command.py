@@ -141,7 +141,7 @@ def _add(arguments: Sequence[str]) -> int:
 def _corrupt(arguments: Sequence[str]) -> int:
     flags = parse(Corrupted, arguments, "data corrupt", DESCRIPTION["corrupt"])
     _require((flags.name,) if flags.name else (), "data corrupt NAME")
-    from sdd_eval.metrics.corruption_names import NINETEEN
+    from sdd_eval.metrics.corruption import NINETEEN
 
     if flags.threads < 1:
         raise InputError(f"--threads is {flags.threads}, not a positive number")

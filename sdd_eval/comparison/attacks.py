@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.numbers import Arrays, Key, Part, counts, key, shares
+from sdd_eval.comparison.statistic import Arrays, Key, Part, counts, key, shares
 from sdd_eval.evaluators.adversarial.attack import PARTS
 from sdd_eval.evaluators.adversarial.attack_protocol import GRADIENTS, TEMPERATURES
 from sdd_eval.evaluators.adversarial.audit import EPSILONS, Audit

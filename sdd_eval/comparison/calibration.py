@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.numbers import Arrays, Part, key, means
-from sdd_eval.metrics.adaptive_ece import sizes_of
-from sdd_eval.metrics.calibration import BinSums, bin_index, expected_gap, largest_gap
+from sdd_eval.comparison.statistic import Arrays, Part, key, means
+from sdd_eval.metrics.calibration import (
+    BinSums,
+    bin_index,
+    debiased_gap,
+    debiased_root_square,
+    expected_gap,
+    largest_gap,
+    sizes_of,
+)
 from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
-from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
 from sdd_eval.metrics.smooth_ece import residuals_on_grid, smooth_ece_of_grid
 from sdd_eval.metrics.temperature import cross_fitted
 from sdd_eval.metrics.weighted_calibration import CELLS, classwise_residuals

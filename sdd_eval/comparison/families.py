@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.comparison.cells import MEAN
+from sdd_eval.comparison.corruption import MEAN
 from sdd_eval.comparison.records import Compared, Row
 from sdd_eval.statistics.tests import holm
 

@@ -12,12 +12,10 @@ from typing import Literal
 import numpy as np
 
 from sdd_eval.comparison.families import Families, adjusted, family_of
-from sdd_eval.comparison.makers import key_in, parts_of
-from sdd_eval.comparison.matching import Evaluated, joined
-from sdd_eval.comparison.numbers import Key, Part
-from sdd_eval.comparison.protocols import kind_of
+from sdd_eval.comparison.matching import Evaluated, joined, kind_of
 from sdd_eval.comparison.records import MAXIMA, Compared, Row
-from sdd_eval.comparison.untested import OWN_PROTOCOL, why_untested
+from sdd_eval.comparison.run_statistics import OWN_PROTOCOL, key_in, parts_of, why_untested
+from sdd_eval.comparison.statistic import Key, Part
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats, basic

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from sdd_eval.comparison.families import Families, adjusted, family_of
-from sdd_eval.comparison.makers import key_in, parts_of
 from sdd_eval.comparison.matching import Evaluated, joined
-from sdd_eval.comparison.numbers import Key
 from sdd_eval.comparison.paired import RESAMPLES, draft, place_of, same_protocol, where_of
 from sdd_eval.comparison.records import MAXIMA, Compared, Row
+from sdd_eval.comparison.run_statistics import key_in, parts_of
+from sdd_eval.comparison.statistic import Key
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats, replicates

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.evaluators.intervals import Intervals, beside
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibrated_floor import DRAWS, CalibratedEce, calibrated_ece
-from sdd_eval.metrics.calibration import ece, maximum_calibration_error
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    classwise_ece,
+    debiased_ece,
+    debiased_l2_calibration_error,
+    ece,
+    maximum_calibration_error,
+)
 from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
-from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
 from sdd_eval.metrics.smooth_ece import BISECTIONS, smooth_ece
 from sdd_eval.metrics.weighted_calibration import (
     CELLS,

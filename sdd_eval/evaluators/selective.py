@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
+from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.metrics.ranking import operating_points
 from sdd_eval.metrics.selective import (
     COVERAGES,

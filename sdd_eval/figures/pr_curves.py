@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.outlier_curves import PLACES, outlier_curves
-from sdd_eval.statistics.curves import precision_at, precision_recall
+from sdd_eval.metrics.ranking import precision_at, precision_recall
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.legends import legend
 from sdd_eval.figures.outlier_curves import SOME
 from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
-from sdd_eval.statistics.curves import risk_coverage as curve
+from sdd_eval.metrics.ranking import risk_coverage as curve
 
 if TYPE_CHECKING:
     import pandas

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.metrics.corruption_names import NINETEEN
+from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.statistics.seeds import Spread, spread
 
 if TYPE_CHECKING:

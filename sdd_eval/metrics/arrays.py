@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,73 @@ def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64
             f"labels are 0 to {classes - 1}"
         )
     return found.astype(np.int64)
+
+
+Matrix = NDArray[np.float32] | NDArray[np.float64]
+
+#: Values of a block: one MiB of float64, which stays in the cache of a core.
+BLOCK = 2**17
+
+
+def logit_matrix(values: Any) -> Matrix:
+    """Logits (n, classes) as float32 if they are, else as float64; tensors may be anywhere.
+
+    Raises:
+        InputError: there are none, or they have another number of dimensions.
+
+    >>> logit_matrix([[1, 2]])
+    array([[1., 2.]])
+    """
+    if hasattr(values, "detach"):  # a tensor: NumPy knows neither bfloat16 nor other devices
+        values = values.detach().cpu()
+        values = values.numpy() if str(values.dtype) == "torch.float32" else values.double().numpy()
+    array = np.asarray(values)
+    matrix: Matrix = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    if matrix.ndim != 2:
+        raise InputError(f"the logits have {matrix.ndim} dimensions, not 2")
+    if matrix.size == 0:
+        raise InputError("there are no logits; at least one is needed")
+    return matrix
+
+
+def blocks(matrix: Matrix) -> Iterator[tuple[slice, Numbers]]:
+    """Rows of a matrix and what they hold, a float64 copy for the caller to write in.
+
+    Raises:
+        InputError: some are NaN or infinite; it says how many of all.
+
+    >>> [(rows.stop, float(block.sum())) for rows, block in blocks(np.ones((2, 3)))]
+    [(2, 6.0)]
+    """
+    step = max(1, BLOCK // matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        rows = slice(start, min(start + step, len(matrix)))
+        block = np.array(matrix[rows], dtype=np.float64)
+        if not np.isfinite(block).all():
+            raise InputError(_not_finite(matrix))
+        yield rows, block
+
+
+def finite(matrix: Matrix) -> Numbers:
+    """All of a matrix in float64, at once.
+
+    Raises:
+        InputError: some are NaN or infinite; it says how many.
+
+    >>> finite(np.array([[np.nan, np.inf, 0.0]]))
+    Traceback (most recent call last):
+    sdd_eval.errors.InputError: 1 of 3 logits are NaN and 1 infinite; every one must be finite
+    """
+    if not np.isfinite(matrix).all():
+        raise InputError(_not_finite(matrix))
+    return matrix.astype(np.float64, copy=False)
+
+
+def _not_finite(matrix: Matrix) -> str:
+    """How many logits are NaN, and how many infinite."""
+    missing, infinite = int(np.isnan(matrix).sum()), int(np.isinf(matrix).sum())
+    if missing and infinite:
+        what = f"NaN and {infinite} infinite"
+    else:
+        what = "NaN" if missing else "infinite"
+    return f"{missing or infinite} of {matrix.size} logits are {what}; every one must be finite"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Numbers, numbers
+from sdd_eval.metrics.arrays import Numbers, blocks, class_indices, logit_matrix, numbers
 
 # A confidence within 1e-7 of an edge lies in the lower bin. Half a step of float32 (below 1.0) is
 # added, so that a confidence which float32 has rounded away from there is still in the same bin.
@@ -213,3 +213,147 @@ def largest_gap(sums: BinSums) -> Numbers:
     0.5
     """
     return np.asarray(np.abs(sums.gap).max(axis=-1))
+
+
+def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
+    """Expected calibration error with equal-mass bins, a fraction.
+
+    `confidence` and `correct` are arrays or tensors (n,), as in `calibration.ece`. Images are
+    ranked by confidence and cut into `bins` runs whose sizes differ by at most one, the larger
+    first. Where a cut falls among equal confidences, each of these counts as the mean of them, so
+    that the order of the images decides nothing.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> round(adaptive_ece([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], bins=2), 4)  # (.05 + .15) / 2
+    0.1
+    >>> adaptive_ece([1.0, 1.0], [False, True], bins=2)
+    0.5
+    """
+    at_least_one(bins)
+    sure, right = confidences_and_flags(confidence, correct)
+    order = np.argsort(sure, kind="stable")
+    ranked, rights = sure[order], shared_among_ties(sure[order], right[order])
+    gaps = np.concatenate([[0.0], np.cumsum(rights - ranked)])
+    cuts = np.cumsum([0, *sizes_of(len(sure), bins)])
+    return float(np.abs(np.diff(gaps[cuts])).sum() / len(sure))
+
+
+def sizes_of(images: int, bins: int) -> list[int]:
+    """How many images each bin has: sizes that differ by at most one, the larger first.
+
+    >>> sizes_of(8, 3)
+    [3, 3, 2]
+    """
+    size, larger = divmod(images, bins)
+    return [size + (index < larger) for index in range(bins)]
+
+
+def shared_among_ties(ranked: Numbers, values: Numbers) -> Numbers:
+    """Values (n,) of which those with equal keys, `ranked` (n,), are replaced by their mean.
+
+    >>> shared_among_ties(np.array([0.1, 0.5, 0.5]), np.array([1.0, 0.0, 1.0]))
+    array([1. , 0.5, 0.5])
+    """
+    first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    sizes = np.diff(np.append(first, len(ranked)))
+    means: Numbers = np.add.reduceat(values, first) / sizes
+    return np.repeat(means, sizes)
+
+
+def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
+    """Classwise expected calibration error, a fraction: mean over classes of each class's ECE.
+
+    A class's ECE is over all n images: the probability that the softmax gives the class, against
+    whether the class is the label, in equal-width bins as in `calibration.ece`. Classes that no
+    label names count like the others. `logits` are (n, classes), `labels` (n,).
+
+    Raises:
+        InputError: fewer than one bin, NaN or infinity among the logits, or labels that do not
+            fit them.
+
+    >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
+    0.5
+    """
+    at_least_one(bins)
+    values = logit_matrix(logits)
+    images, classes = values.shape
+    truth = class_indices(labels, images=images, classes=classes)
+    gaps = np.zeros(classes * bins)
+    for rows, block in blocks(values):
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        block /= block.sum(axis=1, keepdims=True)
+        place = np.arange(classes) * bins + bin_index(block, bins)
+        own = truth[rows, None]
+        labelled = np.take_along_axis(place, own, axis=1)[:, 0]
+        gaps += np.bincount(place.ravel(), block.ravel(), minlength=len(gaps))
+        gaps -= np.bincount(labelled, minlength=len(gaps))
+    return float(np.abs(gaps).sum() / (images * classes))
+
+
+def debiased_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
+    """`calibration.ece`, debiased: Σ count/n · (2 |gap| − E|gap + noise|), at least 0.
+
+    Per bin, gap = accuracy − mean confidence, and the noise is normal with the variance
+    accuracy (1 − accuracy) / count that the accuracy has. A bin all right or all wrong has none.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> round(debiased_ece([0.75] * 100, [1] * 80 + [0] * 20), 4)  # less than .05
+    0.046
+    """
+    return float(debiased_gap(bin_sums(confidence, correct, bins)))
+
+
+def debiased_gap(sums: BinSums) -> Numbers:
+    """`debiased_ece` (…) of bins.
+
+    >>> round(float(debiased_gap(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    0.046
+    """
+    accuracy = sums.mean(sums.right)
+    deviation = np.sqrt(sums.mean(accuracy * (1 - accuracy)))
+    corrected = 2 * np.abs(sums.gap) - _folded_normal_mean(sums.gap, deviation)
+    return np.asarray(np.maximum(0, (sums.share * corrected).sum(axis=-1)))
+
+
+def debiased_l2_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+    """Root of Σ count/n · (gap² − accuracy (1 − accuracy) / (count − 1)), at least 0.
+
+    The sum before the root is an unbiased estimate of the squared error of the binned model. A bin
+    of one image says nothing of its variance and contributes 0.
+
+    Raises:
+        InputError: see `calibration.ece`.
+
+    >>> round(debiased_l2_calibration_error([0.75] * 100, [1] * 80 + [0] * 20), 4)
+    0.0297
+    """
+    return float(debiased_root_square(bin_sums(confidence, correct, bins)))
+
+
+def debiased_root_square(sums: BinSums) -> Numbers:
+    """`debiased_l2_calibration_error` (…) of bins.
+
+    >>> round(float(debiased_root_square(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    0.0297
+    """
+    accuracy, several = sums.mean(sums.right), sums.count > 1
+    square = sums.gap**2 - accuracy * (1 - accuracy) / np.where(several, sums.count - 1, 1)
+    total = (sums.share * np.where(several, square, 0)).sum(axis=-1)
+    return np.asarray(np.sqrt(np.maximum(0, total)))
+
+
+def _folded_normal_mean(mean: Numbers, deviation: Numbers) -> Numbers:
+    """E|X| of normal variables: σ √(2/π) exp(−μ²/2σ²) + μ erf(μ / σ√2)."""
+    from scipy.special import erf
+
+    folded = np.abs(mean)
+    noisy = deviation > 0
+    ratio = mean[noisy] / deviation[noisy]
+    spread = deviation[noisy] * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
+    folded[noisy] = spread + mean[noisy] * erf(ratio / np.sqrt(2))
+    return folded

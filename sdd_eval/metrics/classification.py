@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Numbers, class_indices
-from sdd_eval.metrics.logits import blocks, finite, logit_matrix
+from sdd_eval.metrics.arrays import Numbers, blocks, class_indices, finite, logit_matrix
 
 
 def log_softmax(logits: Any, temperature: float = 1.0) -> Numbers:

@@ -51,3 +51,19 @@ def _ratio(above: Numbers, below: Numbers, defined: Any) -> Numbers:
     """A quotient, NaN where it is not defined."""
     found: Numbers = np.full(np.broadcast(above, below).shape, np.nan)
     return np.divide(above, below, out=found, where=defined)
+
+
+#: Those of the benchmark's mean: noise, blur, weather, digital.
+FIFTEEN = (
+    *("gaussian_noise", "shot_noise", "impulse_noise"),
+    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness"),
+    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
+
+#: Those that lie beside them in the archives.
+EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+
+NINETEEN = (*FIFTEEN, *EXTRA)
+
+SEVERITIES = (1, 2, 3, 4, 5)

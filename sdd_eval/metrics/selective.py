@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Numbers, numbers
-from sdd_eval.metrics.logits import blocks, logit_matrix
+from sdd_eval.metrics.arrays import Numbers, blocks, logit_matrix, numbers
 from sdd_eval.metrics.ranking import (
     BLOCK,
     Operating,

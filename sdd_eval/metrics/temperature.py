@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Numbers, class_indices
-from sdd_eval.metrics.logits import Matrix, blocks, logit_matrix
+from sdd_eval.metrics.arrays import Matrix, Numbers, blocks, class_indices, logit_matrix
 
 LOWEST, HIGHEST = 0.05, 20.0
 

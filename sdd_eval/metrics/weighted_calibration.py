@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.adaptive_ece import sizes_of
-from sdd_eval.metrics.arrays import Numbers, class_indices
+from sdd_eval.metrics.arrays import Matrix, Numbers, blocks, class_indices, logit_matrix
 from sdd_eval.metrics.calibration import (
     at_least_one,
     bin_index,
     confidences_and_flags,
+    debiased_gap,
+    debiased_root_square,
     expected_gap,
+    sizes_of,
     weighted_bin_sums,
 )
-from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
-from sdd_eval.metrics.logits import Matrix, blocks, logit_matrix
 from sdd_eval.metrics.smooth_ece import smooth_ece_of_waves, waves_of
 
 Errors = Callable[[Any], Numbers]

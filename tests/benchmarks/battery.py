@@ -33,7 +33,7 @@ from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
+from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.records import ModelSpec
 
 OUTLIERS = ("lsun", "isun", "dtd", "svhn")

@@ -26,7 +26,7 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
-from sdd_eval.metrics.corruption_names import NINETEEN
+from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.records import Run, encode
 from sdd_eval.store import write_run
 

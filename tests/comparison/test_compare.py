@@ -16,7 +16,7 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import differs
-from sdd_eval.comparison.ranks import GRAIN, ranks
+from sdd_eval.comparison.ranking import GRAIN, ranks
 from sdd_eval.comparison.records import Row
 from sdd_eval.comparison.store import comparisons_of
 from sdd_eval.errors import InputError

@@ -11,11 +11,10 @@ import pytest
 
 from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.compare import compare
-from sdd_eval.comparison.makers import key_in, kind_of_run, parts_of
 from sdd_eval.comparison.matching import Evaluated
-from sdd_eval.comparison.numbers import key
 from sdd_eval.comparison.records import MAXIMA
-from sdd_eval.comparison.untested import REASONS, untested
+from sdd_eval.comparison.run_statistics import REASONS, key_in, kind_of_run, parts_of, untested
+from sdd_eval.comparison.statistic import key
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.audit import EPSILONS
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
@@ -27,9 +26,9 @@ from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.settings import with_arrays_of
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
+from sdd_eval.metrics.calibration import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Run, encode
 from sdd_eval.statistics.sums import Sums
 from sdd_eval.store import write_run

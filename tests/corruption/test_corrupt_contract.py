@@ -6,7 +6,7 @@ import pytest
 from sdd_eval.data.corruption.definition import scaled, whole
 from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.corruption_names import EXTRA, FIFTEEN, NINETEEN
+from sdd_eval.metrics.corruption import EXTRA, FIFTEEN, NINETEEN
 
 RANDOM = {
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "glass_blur"),

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from sdd_eval.data.corruption.frost import frost_definition
 from sdd_eval.data.corruption.recipe import _definition, corrupt
-from sdd_eval.metrics.corruption_names import NINETEEN
+from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.randomness import derived_seed
 
 TABLE = {

@@ -8,7 +8,7 @@ from sdd_eval.data.corruption.generated import GeneratedCorruptions
 from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 
 
 @pytest.fixture

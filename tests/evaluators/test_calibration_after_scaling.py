@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sdd_eval.comparison.protocols import kind_of
+from sdd_eval.comparison.matching import kind_of
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibrated_floor import calibrated_ece
-from sdd_eval.metrics.calibration import ece, maximum_calibration_error
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    classwise_ece,
+    debiased_ece,
+    debiased_l2_calibration_error,
+    ece,
+    maximum_calibration_error,
+)
 from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll
-from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import cross_fitted, fit_temperature
 

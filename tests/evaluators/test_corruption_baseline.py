@@ -14,8 +14,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.settings import with_arrays_of
-from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN, corruption_errors, relative_corruption_errors
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 

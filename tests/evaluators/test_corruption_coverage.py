@@ -13,7 +13,7 @@ from sdd_eval.evaluators.corruption.cell_metrics import Source, rows
 from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 
 SEVERITIES = (1, 2, 3, 4, 5)
 METRICS = (

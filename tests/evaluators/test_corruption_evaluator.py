@@ -11,7 +11,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN
+from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.statistics.intervals import wilson
 
 

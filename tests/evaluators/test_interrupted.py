@@ -20,7 +20,7 @@ from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.models.build import build
 from sdd_eval.progress import Silent
 from sdd_eval.records import Card, ModelSpec

@@ -11,7 +11,7 @@ from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
-from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN
+from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
 from sdd_eval.statistics.intervals import wilson
 

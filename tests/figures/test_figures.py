@@ -509,8 +509,7 @@ def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleTyp
 def test_the_precision_recall_curve_has_the_average_precision_below_it(
     synthetic: ModuleType,
 ) -> None:
-    from sdd_eval.metrics.ranking import ood_metrics
-    from sdd_eval.statistics.curves import precision_recall
+    from sdd_eval.metrics.ranking import ood_metrics, precision_recall
 
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     inside, outside = run.arrays["scores"].round(5), run.arrays["scores_gaussian"].round(5)
@@ -543,8 +542,8 @@ def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: Modu
 
 
 def test_equal_scores_are_accepted_in_no_order_of_their_own() -> None:
+    from sdd_eval.metrics.ranking import risk_coverage as curve
     from sdd_eval.metrics.selective import selective_metrics
-    from sdd_eval.statistics.curves import risk_coverage as curve
 
     correct = np.array([0, 1, 1, 1, 0, 1])
     _, risk = curve(np.zeros(6), correct)

@@ -7,11 +7,16 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.calibration import ece, maximum_calibration_error, reliability_bins
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    classwise_ece,
+    debiased_ece,
+    debiased_l2_calibration_error,
+    ece,
+    maximum_calibration_error,
+    reliability_bins,
+)
 from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct
-from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
 from sdd_eval.metrics.smooth_ece import smooth_ece
 
 confidences = st.one_of(

@@ -9,14 +9,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.calibration import classwise_ece, ece
 from sdd_eval.metrics.classification import (
     among_top_k,
     brier_of_images,
     confidence_and_correct,
     nll,
 )
-from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.temperature import fit_temperature
 
 OF_LOGITS = [

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
-from sdd_eval.metrics.calibration import ece
-from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.debiased_ce import debiased_ece, debiased_l2_calibration_error
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    classwise_ece,
+    debiased_ece,
+    debiased_l2_calibration_error,
+    ece,
+)
 from sdd_eval.metrics.ranking import ood_metrics, weighted_metrics
 from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece

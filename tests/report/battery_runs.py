@@ -24,7 +24,7 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Measurement, Recipe, Run, encode
 
 Arrays = dict[str, Any]

@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sdd_eval.comparison.numbers import calibration_errors
+from sdd_eval.comparison.statistic import calibration_errors
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.ranking import detector_metrics
 from sdd_eval.evaluators.temperature import interval_of
-from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibrated_floor import calibrated_ece
-from sdd_eval.metrics.calibration import bin_sums, expected_gap, reliability_bins
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    bin_sums,
+    classwise_ece,
+    debiased_gap,
+    debiased_root_square,
+    expected_gap,
+    reliability_bins,
+)
 from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
-from sdd_eval.metrics.classwise_ece import classwise_ece
-from sdd_eval.metrics.debiased_ce import debiased_gap, debiased_root_square
 from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
 from sdd_eval.metrics.selective import COVERAGES, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.ranking import at_rates, roc
 from sdd_eval.statistics.bootstrap import basic, resampled
-from sdd_eval.statistics.curves import at_rates, roc
 from sdd_eval.statistics.seeds import difference, seeds_and_images, smallest_detectable, spread
 
 

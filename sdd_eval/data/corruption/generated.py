@@ -16,7 +16,7 @@ from sdd_eval.data.corruption.frost import Photo, Photograph, digest, photograph
 from sdd_eval.data.corruption.pixels import blocks
 from sdd_eval.data.corruption.recipe import VERSION, check, corrupt
 from sdd_eval.data.images import ImageSet, Labels, Pixels
-from sdd_eval.metrics.corruption_names import FIFTEEN
+from sdd_eval.metrics.corruption import FIFTEEN
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ from sdd_eval.data.corruption.noise import NOISE
 from sdd_eval.data.corruption.spatter import SPATTER
 from sdd_eval.data.corruption.weather import WEATHER
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.metrics.corruption_names import NINETEEN, SEVERITIES
+from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 from sdd_eval.randomness import derived_seed
 
 #: Rises whenever an image comes out differently.

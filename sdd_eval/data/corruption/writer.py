@@ -24,7 +24,7 @@ from sdd_eval.data.corruption.recipe import check
 from sdd_eval.data.corruption.rendering import Job, Render, renderer
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
+from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.store import locked, write_atomically
 

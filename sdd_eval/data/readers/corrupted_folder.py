@@ -15,7 +15,7 @@ from sdd_eval.data.fingerprints import Digests, of_file, of_parts
 from sdd_eval.data.images import Labels, MappedImages, map_array
 from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.metrics.corruption_names import NINETEEN, SEVERITIES
+from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 
 #: Lies in a folder that this package wrote, and says how.
 REGENERATED_FILE = "regenerated.json"

@@ -22,11 +22,12 @@ from sdd_eval.evaluators.corruption.cells import (
 )
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.corruption import (
+    FIFTEEN,
     LEAST_LOSS,
+    SEVERITIES,
     corruption_errors,
     relative_corruption_errors,
 )
-from sdd_eval.metrics.corruption_names import FIFTEEN, SEVERITIES
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats
 

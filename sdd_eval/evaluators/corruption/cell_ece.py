@@ -18,9 +18,8 @@ import numpy as np
 from sdd_eval.evaluators.corruption.cells import Cell, Cells, over_cells
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import BinSums, bin_index, bin_sums, ece
-from sdd_eval.statistics.binned import binned_errors_of
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.empirical_bayes import sum_of_absolute
+from sdd_eval.statistics.empirical_bayes import binned_errors_of, sum_of_absolute
 from sdd_eval.statistics.intervals import Interval
 
 #: How the interval of a mean over cells is made.

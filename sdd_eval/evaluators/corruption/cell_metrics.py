@@ -15,7 +15,7 @@ from sdd_eval.evaluators.corruption.cells import (
     resampled_accuracy,
 )
 from sdd_eval.evaluators.intervals import Intervals, beside, share
-from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN, SEVERITIES
+from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.intervals import Interval
 

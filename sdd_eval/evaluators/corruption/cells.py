@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.evaluators.intervals import Intervals
-from sdd_eval.metrics.corruption_names import SEVERITIES
+from sdd_eval.metrics.corruption import SEVERITIES
 from sdd_eval.statistics.bootstrap import Floats, resampled_means
 from sdd_eval.statistics.intervals import Interval
 

@@ -21,7 +21,7 @@ from sdd_eval.evaluators.corruption.cells import CLEAN, CONFIDENCE, CORRECT, MIS
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import arrays_of, collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.corruption_names import FIFTEEN, NINETEEN, SEVERITIES
+from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import Compared, Row
+from sdd_eval.comparison.run_statistics import untested
 from sdd_eval.comparison.store import FOLDER, Kept, comparisons_of
-from sdd_eval.comparison.untested import untested
 from sdd_eval.figures.rows import in_order
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.comparisons import lines_of, shown_rows, sizes_of, titles_of

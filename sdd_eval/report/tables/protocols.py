@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdd_eval.comparison.protocols import kind_of
+from sdd_eval.comparison.matching import kind_of
 
 if TYPE_CHECKING:
     import pandas

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sdd_eval.figures.rows import group_names, where
-from sdd_eval.metrics.corruption_names import NINETEEN
+from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.report.formatting import exact, setting
 from sdd_eval.report.tables.comparable import Comparison
 from sdd_eval.report.tables.summary import SUMMARY

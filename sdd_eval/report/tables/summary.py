@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.comparison.protocols import kind_of
-from sdd_eval.comparison.untested import OWN_PROTOCOL
+from sdd_eval.comparison.matching import kind_of
+from sdd_eval.comparison.run_statistics import OWN_PROTOCOL
 from sdd_eval.report.tables.results import COLUMNS, axes_of
 from sdd_eval.statistics.seeds import Spread, spread
 

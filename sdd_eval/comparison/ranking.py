@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.numbers import Arrays, Part, key
+from sdd_eval.comparison.statistic import Arrays, Part, key
 from sdd_eval.data.ood_sets import averages
 from sdd_eval.evaluators.ood.detectors.detector import places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
