@@ -18,6 +18,7 @@ from sdd_eval.checkpoints.accuracy import accuracy
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import of_file
 from sdd_eval.data.images import ImageSet
+from sdd_eval.data.standardisation import Statistics, true_statistics
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.layouts import fitted
@@ -163,14 +164,14 @@ def _name(dataset: str, root: Path) -> str:
     return str(Path(dataset).expanduser().resolve())
 
 
-def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[catalogue.Statistics, str]:
+def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics, str]:
     """Mean and std over the training images; where there are none, over the test images."""
     shape = {"image_size": images.image_size, "channels": images.channels}
     try:
         training = catalogue.load_images(name, root, "train", **shape)
     except InputError:
-        return catalogue.true_statistics(images), f"true, of the test images of {images.name}"
-    return catalogue.true_statistics(training), f"true, of the training images of {images.name}"
+        return true_statistics(images), f"true, of the test images of {images.name}"
+    return true_statistics(training), f"true, of the training images of {images.name}"
 
 
 def _there(place: Path, overwrite: bool) -> Card | None:

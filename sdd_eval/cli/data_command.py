@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _list(arguments: Sequence[str]) -> int:
     flags = parse(Root, arguments, "data list", DESCRIPTION["list"])
-    from sdd_eval.data.listing import rows
+    from sdd_eval.data.catalogue import rows
 
     found = [
         (row.name, row.origin, f"{row.images:,}" if row.images else "", row.source or row.summary)
@@ -166,8 +166,8 @@ def _corrupt(arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     flags = parse(Named, arguments, "data check", DESCRIPTION["check"])
+    from sdd_eval.data.catalogue import rows
     from sdd_eval.data.install.verify import check
-    from sdd_eval.data.listing import rows
 
     on_disk = [row.name for row in rows(flags.folder) if row.where and row.origin != "absent"]
     found = []

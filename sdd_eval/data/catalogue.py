@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from sdd_eval import plugins
-from sdd_eval.data.dataset import CorruptedSet, Dataset, DetectionSet
-from sdd_eval.data.detection_images import is_coco
-from sdd_eval.data.image_folder import LARGE_SIDE
+from sdd_eval.data.dataset import CorruptedSet, Dataset, DetectionSet, Status
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.ood_sets import PAPER
-from sdd_eval.data.readers.corrupted_folder import open_folder, present, read_regenerated
-from sdd_eval.data.readers.custom import CorruptedUsers, users_set
-from sdd_eval.data.readers.npz import npz_files
+from sdd_eval.data.provenance import ABSENT, REGENERATED
+from sdd_eval.data.readers.cifar_c import (
+    CorruptedUsers,
+    counted,
+    open_folder,
+    present,
+    read_regenerated,
+)
+from sdd_eval.data.readers.coco import CocoFolder, is_coco
+from sdd_eval.data.readers.folders import FolderSet
+from sdd_eval.data.readers.npz import NpzSet, npz_files
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 
 ALIASES = {"lsun": "lsun_resize"}
 
-#: Mean and std that go by a name of their own (R, G, B); of "authors" those for small images.
-CONSTANTS = {
-    "authors": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
 
-OUTLIERS = {
-    "cifar10": PAPER,
-    "cifar100": PAPER,
-    "digits": ("photo_patches", "uniform", "gaussian"),
-}
 REGENERATED_FOLDERS = {"cifar10": "CIFAR-10-C-regenerated", "cifar100": "CIFAR-100-C-regenerated"}
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def plugin_name(name: str) -> str:
@@ -172,11 +166,6 @@ def regenerated_folder(name: str, root: Path) -> Path:
     return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
 
 
-def usual_outliers(dataset_name: str) -> tuple[str, ...]:
-    """The outlier sets for a test set: the paper's for CIFAR, what needs no download for others."""
-    return OUTLIERS.get(dataset_name, ("uniform", "gaussian"))
-
-
 def usual_corrupted(dataset_name: str, root: Path | None) -> str:
     """The corrupted rendering for a test set: the archive, else what was or can be regenerated.
 
@@ -200,70 +189,6 @@ def usual_corrupted(dataset_name: str, root: Path | None) -> str:
         f"no corrupted {dataset_name} is there; `sdd-eval data get {dataset_name}_c` downloads "
         f"the official one, `sdd-eval data corrupt {dataset_name}` makes one"
     )
-
-
-def true_statistics(images: ImageSet) -> Statistics:
-    """Mean and std of each channel over all pixels, in [0, 1]; exact, by integer histograms."""
-    counts = np.zeros((images.channels, 256), dtype=np.int64)
-    for batch in images.batches(1024):
-        pixels = batch.numpy()
-        for channel in range(images.channels):
-            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
-    moments = [_moments(histogram.tolist()) for histogram in counts]
-    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
-
-
-def standardisation(
-    name: str,
-    dataset_name: str,
-    root: Path | None = None,
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-) -> Statistics:
-    """Mean and std by name: "authors", "imagenet", or a data set's own over its training split.
-
-    `dataset_name` is the set that the network is for, and gives the number of channels, and the
-    size of the images, unless `channels` is given.
-
-    Raises:
-        InputError: the constants are for colour and the images are grey, or the name is unknown.
-    """
-    if name not in CONSTANTS:
-        require_standardisation(name, data_root(root))
-        side = image_size if name == dataset_name else None
-        training = load_images(name, root, "train", image_size=side, channels=channels)
-        return true_statistics(training)
-    if channels is None:
-        images = load_images(dataset_name, root, image_size=image_size)
-        channels, image_size = images.channels, images.image_size
-    if channels != 3:
-        raise InputError(
-            f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
-            f"channel; use --standardisation {dataset_name}"
-        )
-    return paper_constants(image_size) if name == "authors" else CONSTANTS[name]
-
-
-def paper_constants(image_size: int | None) -> Statistics:
-    """Mean and std as the paper's authors had them: ImageNet's for photographs, else CIFAR-10's."""
-    return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
-
-
-def require_standardisation(name: str, root: Path) -> None:
-    """Refuse a name that is neither constants nor a data set, with both in what is known.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if name in CONSTANTS:
-        return
-    try:
-        dataset(name, root)
-    except InputError as error:
-        raise unknown_name(
-            "standardisation", name, (*CONSTANTS, *plugins.names("datasets"))
-        ) from error
 
 
 def _archive(name: str) -> Any:
@@ -312,9 +237,88 @@ def _same_images(corrupted: Any, clean: ImageSet) -> CorruptedSet:
     return found
 
 
-def _moments(histogram: list[int]) -> tuple[float, float]:
-    """Mean and std of values 0 to 255, each divided by 255."""
-    count = sum(histogram)
-    total = sum(value * times for value, times in enumerate(histogram))
-    squares = sum(value * value * times for value, times in enumerate(histogram))
-    return total / count / 255, (count * squares - total * total) ** 0.5 / count / 255
+@dataclass(frozen=True)
+class Row:
+    """One set: what it is, what is on the disk of it, and how it gets there."""
+
+    name: str
+    origin: str
+    """As in `ImageSet`, "absent", or "broken: why"."""
+    images: int
+    where: str
+    source: str
+    """The address that `sdd-eval data get` downloads from; empty where there is none."""
+    summary: str
+
+
+def rows(root: Path) -> tuple[Row, ...]:
+    """Every plugin, then what is regenerated, then every other folder of images in the root."""
+    found, claimed = [], set()
+    for name in plugins.names("datasets"):
+        try:
+            plugin = plugins.load("datasets", name)
+        except InputError as error:
+            found.append(Row(name, f"broken: {error}", 0, "", "", ""))
+            continue
+        found.append(_entry(plugin, root))
+        claimed.add(str(getattr(plugin, "folder", "")).split("/")[0])
+    return (*found, *_regenerated_entries(root, claimed), *_folder_entries(root, claimed))
+
+
+def _entry(plugin: Any, root: Path) -> Row:
+    source = plugin.archives[0].url if plugin.archives else ""
+    status = _status(plugin, root)
+    return Row(plugin.name, status.origin, status.images, status.where, source, plugin.summary)
+
+
+def _status(plugin: Any, root: Path) -> Status:
+    """The status; a set that is broken is told so and disturbs no other."""
+    try:
+        status: Status = plugin.status(root)
+    except Exception as error:  # a stranger's plugin may raise anything
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Status(f"broken: {cause}", 0, str(root / getattr(plugin, "folder", "")))
+    return status
+
+
+def _regenerated_entries(root: Path, claimed: set[str]) -> list[Row]:
+    """The sets that `sdd-eval data corrupt` made; their folders are added to `claimed`."""
+    names = (*plugins.names("datasets"), *folder_names(root))
+    found = []
+    for name in dict.fromkeys(names):
+        place = regenerated_folder(name, root)
+        corruptions = present(place)
+        if not corruptions:
+            continue
+        claimed.add(place.name)
+        try:
+            (images, where), origin = counted(place, corruptions), REGENERATED
+        except InputError as error:
+            images, where, origin = 0, str(place), f"broken: {error}"
+        summary = f"the test images of {name}, corrupted by this package's recipe"
+        found.append(Row(f"{name}_c_regenerated", origin, images, where, "", summary))
+    return found
+
+
+def _folder_entries(root: Path, claimed: set[str]) -> list[Row]:
+    """The user's folders with at least one image."""
+    found = []
+    for name in folder_names(root):
+        if name not in claimed:
+            row = _entry(users_set(root / name, name), root)
+            if row.images and row.origin != ABSENT:
+                found.append(row)
+    return found
+
+
+def users_set(path: Path, name: str | None = None) -> Dataset:
+    """Any folder of the user's, or `.npz` file, as a set under its own name."""
+    path = path.absolute()  # or it would be looked for below the data root
+    called = name or (path.stem if path.is_file() else path.resolve().name)
+    if npz_files(path):
+        return NpzSet(called, "arrays of images", str(path))
+    if present(path) and (path / "labels.npy").is_file():
+        return CorruptedUsers(called, "a test set in corruptions", str(path))
+    if is_coco(path):
+        return CocoFolder(called, "images with the boxes of objects", str(path))
+    return FolderSet(called, "folder of images", str(path))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.images import ImageSet, Pixels
-from sdd_eval.data.readers.coco_annotations import Annotations
+from sdd_eval.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,34 @@ class CorruptedSet(Protocol):
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
         """The images of one corruption at one severity, 1 to 5."""
+
+
+def missing(name: str, where: Path, downloadable: bool) -> InputError:
+    """The error for a set that is not on the disk; it names the commands that mend it."""
+    get = f"`sdd-eval data get {name}` downloads it, " if downloadable else ""
+    add = f"`sdd-eval data add {name} PATH` places what you have"
+    return InputError(f"{name} is not there ({where}); {get}{add}")
+
+
+def require_split(name: str, split: str, *splits: str) -> None:
+    """Refuse a split that a set does not have.
+
+    Raises:
+        InputError: it is none of `splits`.
+    """
+    if split not in splits:
+        raise InputError(f"{name} has no {split!r} images, only {' and '.join(splits)}")
+
+
+def require_shape(images: ImageSet, image_size: int | None, channels: int | None) -> None:
+    """Refuse a set with a size of its own where the network takes another.
+
+    Raises:
+        InputError: side or channels differ from what is asked for.
+    """
+    wanted = (channels or images.channels, image_size or images.image_size)
+    if wanted != (images.channels, images.image_size):
+        raise InputError(
+            f"{images.name} has {images.channels}-channel images of {images.image_size} pixels, "
+            f"the network takes {wanted[0]} channels and {wanted[1]} pixels"
+        )

@@ -7,14 +7,18 @@ stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.data.fingerprints import of_arrays
+from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
@@ -175,3 +179,160 @@ class MappedImages:
             # A copy even where the layout would not need one: mapped rows cannot be written to.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
             yield on_device(pixels, device)
+
+
+@dataclass(frozen=True)
+class PartImages:
+    """Some images of another set, in the order of `rows`."""
+
+    name: str
+    whole: ImageSet
+    rows: NDArray[np.int64]
+
+    @property
+    def labels(self) -> Labels | None:
+        """Class indices (n,), or None where there are none."""
+        return None if self.whole.labels is None else self.whole.labels[self.rows]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes of the whole set."""
+        return self.whole.class_names
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels."""
+        return self.whole.image_size
+
+    @property
+    def channels(self) -> int:
+        """One for grey, three for colour."""
+        return self.whole.channels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the whole set's fingerprint and of which images these are."""
+        rows = self.rows.astype("<i8").tobytes()
+        return hashlib.sha256(self.whole.fingerprint.encode() + rows).hexdigest()
+
+    @property
+    def origin(self) -> str:
+        """How far the whole set is its publisher's."""
+        return self.whole.origin
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.rows)
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        rows = self.rows if indices is None else self.rows[indices]
+        yield from self.whole.batches(size, rows, device)
+
+
+@dataclass(frozen=True)
+class LaterImages:
+    """A set in memory of which only what describes it is kept; each pass loads the images anew."""
+
+    name: str
+    labels: Labels | None
+    class_names: tuple[str, ...]
+    image_size: int
+    channels: int
+    fingerprint: str
+    origin: str
+    total: int
+    load: Callable[[], ImageSet] = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return self.total
+
+    def batches(
+        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
+    ) -> Iterator[torch.Tensor]:
+        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        yield from self.load().batches(size, indices, device)
+
+
+def forgetful(load: Callable[[], ImageSet]) -> ImageSet:
+    """The set that `load` gives, so that many of them need no more memory than one.
+
+    Sets that are read from the disk as they are looked at stay as they are.
+    """
+    images = load()
+    if not isinstance(images, ArrayImages):
+        return images
+    return LaterImages(
+        name=images.name,
+        labels=images.labels,
+        class_names=images.class_names,
+        image_size=images.image_size,
+        channels=images.channels,
+        fingerprint=images.fingerprint,
+        origin=images.origin,
+        total=len(images),
+        load=load,
+    )
+
+
+def from_arrays(
+    images: Any,
+    labels: Any = None,
+    *,
+    name: str = "arrays",
+    class_names: Sequence[str] = (),
+    origin: str = MADE_HERE,
+) -> ArrayImages:
+    """A set of images out of arrays, or tensors on the CPU.
+
+    Args:
+        images: uint8, (n, side, side) grey, or with 1 or 3 channels last or, as torch has them,
+            first.
+        labels: class indices (n,); None where there are none.
+        name: what results are filed under.
+        class_names: in the order of the indices.
+        origin: how far the set is its publisher's.
+
+    Raises:
+        InputError: the arrays have another shape or type, or labels that are none.
+    """
+    pixels = _pixels(np.asarray(images), name)
+    indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)
+    found = tuple(map(str, class_names))
+    if indices is not None and found and indices.max() >= len(found):
+        raise InputError(f"{name} has the label {indices.max()} and {len(found)} class names")
+    return ArrayImages(name, pixels, indices, of_arrays(pixels, indices), origin, found)
+
+
+def _pixels(images: NDArray[Any], name: str) -> Pixels:
+    """(n, channels, side, side) uint8."""
+    if images.dtype != np.uint8:
+        raise InputError(f"the images of {name} are {images.dtype}, not uint8 of 0 to 255")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim == 4 and images.shape[3] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    square = images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3]
+    if not square or not images.size:
+        raise InputError(
+            f"the images of {name} are {images.shape}, not (n, side, side), (n, side, side, 1 or "
+            "3) or (n, 1 or 3, side, side)"
+        )
+    return np.ascontiguousarray(images)
+
+
+def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
+    """Class indices as int64."""
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"the labels of {name} are {labels.dtype} {labels.shape}, not {count:,} class indices"
+        )
+    found: Labels = labels.astype(np.int64)
+    if found.min() < 0:
+        raise InputError(f"the labels of {name} begin at {found.min()}, not at 0")
+    return found

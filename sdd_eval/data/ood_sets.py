@@ -64,3 +64,15 @@ def resizing_note(names: Iterable[str]) -> str:
     """A warning where sets are scaled down badly; empty where none is."""
     resized = [name for name in names if name in RESIZED]
     return f"{', '.join(resized)}: {RESIZED_NOTE}" if resized else ""
+
+
+OUTLIERS = {
+    "cifar10": PAPER,
+    "cifar100": PAPER,
+    "digits": ("photo_patches", "uniform", "gaussian"),
+}
+
+
+def usual_outliers(dataset_name: str) -> tuple[str, ...]:
+    """The outlier sets for a test set: the paper's for CIFAR, what needs no download for others."""
+    return OUTLIERS.get(dataset_name, ("uniform", "gaussian"))

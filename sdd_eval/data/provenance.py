@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from sdd_eval.data.images import ImageSet
-from sdd_eval.errors import InputError
 from sdd_eval.store import write_record
 
 OFFICIAL, UNVERIFIED, ABSENT = "official", "unverified", "absent"
@@ -24,37 +22,6 @@ def judged(found: int, published: int, verified: bool) -> str:
     if found != published:
         return f"partial: {found:,} of {published:,}"
     return OFFICIAL if verified else UNVERIFIED
-
-
-def missing(name: str, where: Path, downloadable: bool) -> InputError:
-    """The error for a set that is not on the disk; it names the commands that mend it."""
-    get = f"`sdd-eval data get {name}` downloads it, " if downloadable else ""
-    add = f"`sdd-eval data add {name} PATH` places what you have"
-    return InputError(f"{name} is not there ({where}); {get}{add}")
-
-
-def require_split(name: str, split: str, *splits: str) -> None:
-    """Refuse a split that a set does not have.
-
-    Raises:
-        InputError: it is none of `splits`.
-    """
-    if split not in splits:
-        raise InputError(f"{name} has no {split!r} images, only {' and '.join(splits)}")
-
-
-def require_shape(images: ImageSet, image_size: int | None, channels: int | None) -> None:
-    """Refuse a set with a size of its own where the network takes another.
-
-    Raises:
-        InputError: side or channels differ from what is asked for.
-    """
-    wanted = (channels or images.channels, image_size or images.image_size)
-    if wanted != (images.channels, images.image_size):
-        raise InputError(
-            f"{images.name} has {images.channels}-channel images of {images.image_size} pixels, "
-            f"the network takes {wanted[0]} channels and {wanted[1]} pixels"
-        )
 
 
 @runtime_checkable

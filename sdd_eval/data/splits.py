@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.images import ImageSet, Labels
+from sdd_eval.data.images import ImageSet, PartImages
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed
 from sdd_eval.records import Recipe
 
 if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True)
-class PartImages:
-    """Some images of another set, in the order of `rows`."""
-
-    name: str
-    whole: ImageSet
-    rows: NDArray[np.int64]
-
-    @property
-    def labels(self) -> Labels | None:
-        """Class indices (n,), or None where there are none."""
-        return None if self.whole.labels is None else self.whole.labels[self.rows]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes of the whole set."""
-        return self.whole.class_names
-
-    @property
-    def image_size(self) -> int:
-        """Side in pixels."""
-        return self.whole.image_size
-
-    @property
-    def channels(self) -> int:
-        """One for grey, three for colour."""
-        return self.whole.channels
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of the whole set's fingerprint and of which images these are."""
-        rows = self.rows.astype("<i8").tobytes()
-        return hashlib.sha256(self.whole.fingerprint.encode() + rows).hexdigest()
-
-    @property
-    def origin(self) -> str:
-        """How far the whole set is its publisher's."""
-        return self.whole.origin
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.rows)
-
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        rows = self.rows if indices is None else self.rows[indices]
-        yield from self.whole.batches(size, rows, device)
+    pass
 
 
 def validation_name(dataset: str) -> str:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue
-from sdd_eval.data.from_arrays import from_arrays
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.inputs import Inputs, with_sets

@@ -11,10 +11,8 @@ from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ImageSet
-from sdd_eval.data.lazy import forgetful
-from sdd_eval.data.ood_sets import without_groups
-from sdd_eval.data.splits import PartImages
+from sdd_eval.data.images import ImageSet, PartImages, forgetful
+from sdd_eval.data.ood_sets import usual_outliers, without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluation.training_split import (
@@ -181,7 +179,7 @@ _Found = tuple[Any, dict[str, Any]]
 
 def _outliers(asking: _Asking, asked: tuple[str, ...]) -> _Found:
     """Sets of images beside the test set, each once, groups of them spelled out."""
-    usual = catalogue.usual_outliers(asking.images.name)
+    usual = usual_outliers(asking.images.name)
     names = without_groups(asked, asking.trained) or usual
     found = [_forgetful(asking, name, "test") for name in names]
     called = tuple(each.name for each in found)

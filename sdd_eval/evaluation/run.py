@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.data.images import ImageSet
-from sdd_eval.data.splits import PartImages
+from sdd_eval.data.images import ImageSet, PartImages
 from sdd_eval.evaluation.cache import Outputs, network_parts
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.folded import FoldedNetwork, folded, in_provenance, networks_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ImageSet
-from sdd_eval.data.lazy import forgetful
+from sdd_eval.data.images import ImageSet, forgetful
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.ood_sets import without_groups
+from sdd_eval.data.ood_sets import usual_outliers, without_groups
 from sdd_eval.data.splits import validation_name
+from sdd_eval.data.standardisation import CONSTANTS, require_standardisation
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.studies.evaluations import check_settings
@@ -30,10 +31,10 @@ def absent_set(name: str, root: Path, *, objects: bool = False) -> str:
 def absent_constants(name: str, root: Path) -> str:
     """Why constants of standardisation are not at hand; empty where they are."""
     try:
-        catalogue.require_standardisation(name, root)
+        require_standardisation(name, root)
     except InputError as error:
         return str(error)
-    return "" if name in catalogue.CONSTANTS else absent_set(name, root)
+    return "" if name in CONSTANTS else absent_set(name, root)
 
 
 def absent_for(work: Evaluation, trained_on: str, root: Path) -> str:
@@ -55,7 +56,7 @@ def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
     for setting, kind in settings_that_load(evaluator).items():
         value = getattr(evaluator, setting)
         if kind == "images":
-            yield from without_groups(value, trained_on) or catalogue.usual_outliers(test)
+            yield from without_groups(value, trained_on) or usual_outliers(test)
         if kind == "corruptions":
             corrupted = value or catalogue.usual_corrupted(test, root)
             if not corrupted.endswith("_c_regenerated"):  # what is not on the disk is made

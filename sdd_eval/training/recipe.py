@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from sdd_eval import plugins, records
-from sdd_eval.data.full_resolution import photographs
+from sdd_eval.data.image_folder import photographs
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe

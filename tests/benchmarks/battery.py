@@ -22,9 +22,8 @@ import torch
 from networks import MEAN, STD, network
 from pairs import seconds, where
 
-from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.lazy import forgetful
-from sdd_eval.data.readers.corrupted_folder import open_folder
+from sdd_eval.data.images import ArrayImages, forgetful
+from sdd_eval.data.readers.cifar_c import open_folder
 from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluation.run import Examined, run

@@ -17,7 +17,7 @@ from networks import MEAN, STD, network, pixels
 from pairs import compare, where
 
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.readers.corrupted_folder import open_folder
+from sdd_eval.data.readers.cifar_c import open_folder
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.records import ModelSpec

@@ -15,7 +15,8 @@ import sdd_eval
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints.checkpoint import load, read_card
 from sdd_eval.cli import exit_code
-from sdd_eval.data.catalogue import load_images, true_statistics
+from sdd_eval.data.catalogue import load_images
+from sdd_eval.data.standardisation import true_statistics
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from sdd_eval import plugins
-from sdd_eval.data import catalogue
+from sdd_eval.data import catalogue, standardisation
+from sdd_eval.data.catalogue import rows
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.listing import rows
+from sdd_eval.data.ood_sets import usual_outliers
 from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.errors import InputError
 
@@ -34,12 +35,12 @@ def test_a_name_that_is_hardly_one_is_unknown(root, name):
 
 def test_the_usual_outliers_are_in_the_catalogue():
     for name in ("cifar10", "cifar100", "digits", "a folder"):
-        assert set(catalogue.usual_outliers(name)) <= set(plugins.names("datasets"))
+        assert set(usual_outliers(name)) <= set(plugins.names("datasets"))
 
 
 def test_true_statistics_are_those_of_all_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 5), dtype=np.uint8)
-    mean, std = catalogue.true_statistics(ArrayImages("set", pixels, None, "", ""))
+    mean, std = standardisation.true_statistics(ArrayImages("set", pixels, None, "", ""))
     assert mean == pytest.approx((pixels / 255).mean((0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((pixels / 255).std((0, 2, 3)), rel=1e-12)
 
@@ -47,24 +48,24 @@ def test_true_statistics_are_those_of_all_pixels():
 def test_true_statistics_of_one_value_have_no_spread():
     pixels = np.full((3, 1, 4, 4), 51, dtype=np.uint8)
     images = ArrayImages("set", pixels, None, "", "")
-    assert catalogue.true_statistics(images) == ((0.2,), (0.0,))
+    assert standardisation.true_statistics(images) == ((0.2,), (0.0,))
 
 
 def test_standardisation_goes_by_name(root):
-    authors = catalogue.standardisation("authors", "cifar100", root, channels=3)
+    authors = standardisation.standardisation("authors", "cifar100", root, channels=3)
     assert authors == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-    own = catalogue.standardisation("digits", "digits", root)
-    assert own == catalogue.true_statistics(DIGITS.load(root, "train"))
+    own = standardisation.standardisation("digits", "digits", root)
+    assert own == standardisation.true_statistics(DIGITS.load(root, "train"))
 
 
 def test_constants_for_colour_are_refused_for_grey(root):
     with pytest.raises(InputError, match="use --standardisation digits"):
-        catalogue.standardisation("authors", "digits", root)
+        standardisation.standardisation("authors", "digits", root)
 
 
 def test_an_unknown_standardisation_is_refused(root):
     with pytest.raises(InputError, match="'authros'; did you mean 'authors'"):
-        catalogue.standardisation("authros", "digits", root)
+        standardisation.standardisation("authros", "digits", root)
 
 
 def test_the_list_shows_plugins_regenerated_sets_and_folders(root, write_images, write_corrupted):
@@ -102,7 +103,7 @@ def test_a_plugin_that_does_not_import_is_listed_with_its_error(root, monkeypatc
 
 def test_listing_is_quick_and_loads_nothing_heavy(root):
     code = (
-        "import sys, pathlib; from sdd_eval.data.listing import rows;"
+        "import sys, pathlib; from sdd_eval.data.catalogue import rows;"
         f"rows(pathlib.Path({str(root)!r}));"
         "print([name for name in ('torch', 'sklearn', 'scipy', 'matplotlib', 'pandas')"
         " if name in sys.modules])"

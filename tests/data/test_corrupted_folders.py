@@ -6,8 +6,7 @@ import pytest
 
 from sdd_eval.data import catalogue
 from sdd_eval.data.readers.cifar import CIFAR100
-from sdd_eval.data.readers.cifar_c import CIFAR10_C, CIFAR100_C
-from sdd_eval.data.readers.corrupted_folder import open_folder
+from sdd_eval.data.readers.cifar_c import CIFAR10_C, CIFAR100_C, open_folder
 from sdd_eval.errors import InputError
 
 SMAPS = Path("/proc/self/smaps")

@@ -378,7 +378,7 @@ def test_a_move_that_fails_leaves_nothing_half_placed(root, cifar, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sdd_eval.data.install.placement.os.replace", full)
+        patched.setattr("sdd_eval.data.install.unpack.os.replace", full)
         with pytest.raises(InputError, match=r"cannot write .*No space left"):
             fetch(cifar, root)
     assert not os.path.exists(root / "cifar-100-python")

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sdd_eval.data import catalogue
+from sdd_eval.data import catalogue, standardisation
+from sdd_eval.data.catalogue import rows
 from sdd_eval.data.image_folder import FolderImages, fit
 from sdd_eval.data.install.add import add
 from sdd_eval.data.install.verify import check
-from sdd_eval.data.listing import rows
 from sdd_eval.data.provenance import vouch
 from sdd_eval.data.readers.cub import CUB200, CUB200_CROPPED
 from sdd_eval.data.readers.folders import IMAGENET
@@ -273,7 +273,7 @@ def test_a_checksum_of_every_archive_is_known():
 
 
 def test_the_constants_of_photographs_are_imagenets():
-    small = catalogue.standardisation("authors", "cub200", image_size=32, channels=3)
-    large = catalogue.standardisation("authors", "cub200", image_size=224, channels=3)
+    small = standardisation.standardisation("authors", "cub200", image_size=32, channels=3)
+    large = standardisation.standardisation("authors", "cub200", image_size=224, channels=3)
     assert small[0] == (0.4914, 0.4822, 0.4465)
-    assert large == catalogue.CONSTANTS["imagenet"]
+    assert large == standardisation.CONSTANTS["imagenet"]

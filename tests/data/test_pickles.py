@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sdd_eval.data.readers.pickles import read_pickle
+from sdd_eval.data.readers.foreign_formats import read_pickle
 from sdd_eval.errors import InputError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sdd_eval.data.install.placement import place, staging
+from sdd_eval.data.install.unpack import place, staging
 from sdd_eval.errors import InputError
 
 

@@ -10,13 +10,12 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.data import catalogue
+from sdd_eval.data.catalogue import rows
 from sdd_eval.data.install.add import add
 from sdd_eval.data.install.verify import check
-from sdd_eval.data.listing import rows
 from sdd_eval.data.provenance import vouch
 from sdd_eval.data.readers.coco import COCO
-from sdd_eval.data.readers.digit_scenes import DIGIT_SCENES
-from sdd_eval.data.readers.digits import DIGITS
+from sdd_eval.data.readers.digits import DIGIT_SCENES, DIGITS
 from sdd_eval.errors import InputError
 
 #: COCO as it would be if it had the images of the tests' small sets.

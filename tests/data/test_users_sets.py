@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.data.catalogue import load_corrupted, load_images, usual_corrupted
+from sdd_eval.data.catalogue import load_corrupted, load_images, rows, usual_corrupted
 from sdd_eval.data.install.add import add
 from sdd_eval.data.install.verify import check
-from sdd_eval.data.listing import rows
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.ood.odin import Odin

@@ -275,7 +275,7 @@ def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_o
 def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
     subject, subject_of, images_of, network, tmp_path
 ):
-    from sdd_eval.data.readers.corrupted_folder import open_folder
+    from sdd_eval.data.readers.cifar_c import open_folder
 
     clean = images_of(40)
     made = Darkened(clean)

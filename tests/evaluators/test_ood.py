@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.lazy import LaterImages, forgetful
+from sdd_eval.data.images import ArrayImages, LaterImages, forgetful
 from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, without_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate

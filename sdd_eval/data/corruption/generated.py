@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.corruption.frost import Photo, Photograph, digest, photographs
-from sdd_eval.data.corruption.pixels import blocks
 from sdd_eval.data.corruption.recipe import VERSION, check, corrupt
+from sdd_eval.data.corruption.rendering import blocks
 from sdd_eval.data.images import ImageSet, Labels, Pixels
 from sdd_eval.metrics.corruption import FIFTEEN
 

@@ -18,8 +18,7 @@ from sdd_eval.data.corruption.definition import Definition, Draws, from_levels, 
 from sdd_eval.data.corruption.digital import DIGITAL
 from sdd_eval.data.corruption.elastic import ELASTIC
 from sdd_eval.data.corruption.noise import NOISE
-from sdd_eval.data.corruption.spatter import SPATTER
-from sdd_eval.data.corruption.weather import WEATHER
+from sdd_eval.data.corruption.weather import SPATTER, WEATHER
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 from sdd_eval.randomness import derived_seed

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import corrupt
+from sdd_eval.data.images import ImageSet, Pixels
 
 Block = NDArray[np.uint8]
 Photographs = tuple[frost.Photograph, ...] | None
@@ -98,3 +99,9 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def blocks(images: ImageSet, size: int, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+    """Arrays (≤ size, side, side, channels) uint8 of these rows, in their order."""
+    for batch in images.batches(size, rows):
+        yield np.ascontiguousarray(batch.numpy().transpose(0, 2, 3, 1))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from sdd_eval.data.corruption import zoom
-from sdd_eval.data.corruption.blur import motion, motion_kernel
-from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, luma
+from sdd_eval.data.corruption import blur
+from sdd_eval.data.corruption.blur import gaussian, motion, motion_kernel
+from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, from_levels, luma
 
 Snow = tuple[float, float, float, float, float, float, float]
 
@@ -23,7 +26,7 @@ def snow_layer(layer: Floats, degrees: NDArray[np.float64], side: int, constants
     """Flakes (n, side, side, 1): the layer zoomed, low values cut off, blown by the wind."""
     loc, scale, factor, threshold, radius, sigma, _ = constants
     raw = loc + scale * layer
-    flakes = zoom.apply(zoom.zoom_operator(layer.shape[1], side, (factor,), False), raw)
+    flakes = blur.apply(blur.zoom_operator(layer.shape[1], side, (factor,), False), raw)
     flakes = np.where(flakes < threshold, 0, np.minimum(flakes, 1))
     return motion(flakes, motion_kernel(radius, sigma, side), degrees)
 
@@ -97,4 +100,136 @@ WEATHER = {
         draw_snow,
     ),
     "fog": Definition(((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)), fog, draw_fog),
+}
+
+
+Spatter = tuple[float, float, float, float, float, int]
+
+WATER = from_levels(np.array([175, 238, 238], dtype=np.uint8))
+MUD = from_levels(np.array([63, 42, 20], dtype=np.uint8))
+
+#: What turns the distance from an edge into light from one side and shade from the other.
+_RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
+
+
+def draw_liquid(random: np.random.Generator, image: Floats, constants: Spatter) -> Draws:
+    """A normal layer, as fine as the pixels but never finer than 32 to a side."""
+    grain = min(len(image), SIDE)
+    return (random.standard_normal((grain, grain, 1), dtype=np.float32),)
+
+
+def edges(levels: NDArray[np.uint8], low: int = 50, high: int = 150) -> NDArray[np.bool_]:
+    """Canny's edges of layers (n, side, side): 3 × 3 Sobel, |dx| + |dy|, thinned, hysteresis."""
+    smooth = levels.astype(np.int64)
+    # Scipy's filter smooths along every other axis, so it takes one image at a time.
+    across, down = (
+        np.stack([ndimage.sobel(plane, axis=axis, mode="nearest") for plane in smooth])
+        for axis in (1, 0)
+    )
+    strength = np.abs(across) + np.abs(down)
+    weak = (strength > low) & _crest(strength, across, down)
+    within = np.zeros((3, 3, 3), dtype=int)
+    within[1] = 1
+    parts, count = ndimage.label(weak, structure=within)
+    strong = np.zeros(count + 1, dtype=bool)
+    strong[parts[weak & (strength > high)]] = True
+    strong[0] = False
+    chosen: NDArray[np.bool_] = strong[parts]
+    return chosen
+
+
+def _crest(
+    strength: NDArray[np.int64], across: NDArray[np.int64], down: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Where the strength is largest along its own direction, of which there are four."""
+    side = strength.shape[1]
+    padded = np.pad(strength, ((0, 0), (1, 1), (1, 1)))
+
+    def beside(row: int, column: int) -> NDArray[np.int64]:
+        return padded[:, 1 + row : 1 + row + side, 1 + column : 1 + column + side]
+
+    flat = np.abs(down) < np.tan(np.pi / 8) * np.abs(across)
+    steep = np.abs(down) > np.tan(3 * np.pi / 8) * np.abs(across)
+    rising = (across < 0) != (down < 0)
+    horizontal = (strength > beside(0, -1)) & (strength >= beside(0, 1))
+    vertical = (strength > beside(-1, 0)) & (strength >= beside(1, 0))
+    up = (strength > beside(-1, 1)) & (strength > beside(1, -1))
+    fall = (strength > beside(-1, -1)) & (strength > beside(1, 1))
+    return np.select([flat, steep, rising], [horizontal, vertical, up], fall)
+
+
+def _distance(edge: NDArray[np.bool_]) -> Floats:
+    """How far each pixel is from an edge, at most 20."""
+    if not edge.any():
+        return np.full(edge.shape, 20, dtype=np.float32)
+    distance = ndimage.distance_transform_edt(~edge)
+    near: Floats = np.minimum(distance, 20).astype(np.float32)
+    return near
+
+
+def _box(layers: NDArray[Any]) -> NDArray[Any]:
+    """The mean over 3 × 3 pixels, mirrored at the edge pixels."""
+    mean: NDArray[Any] = ndimage.uniform_filter(layers, (1, 3, 3), mode="mirror")
+    return mean
+
+
+def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One layer with its histogram spread evenly over 0 … 255; a flat one as it is."""
+    histogram = np.bincount(levels.ravel(), minlength=256)
+    lowest = histogram[histogram > 0][0]
+    if lowest == levels.size:
+        return levels
+    table = (np.cumsum(histogram) - lowest) * 255 / (levels.size - lowest)
+    even: NDArray[np.uint8] = np.rint(table.clip(0, 255)).astype(np.uint8)[levels]
+    return even
+
+
+def _water(liquid: Floats, strength: float) -> Floats:
+    """How much water is seen at each pixel (n, side, side): the relief of drops."""
+    levels = np.clip(liquid * 255, 0, 255).astype(np.uint8)
+    distance = np.stack([_distance(edge) for edge in edges(levels)])
+    even = np.stack([equalised(layer) for layer in (_box(distance) + 5e-4).astype(np.uint8)])
+    relief = ndimage.correlate(even.astype(np.float64), _RELIEF[None], mode="mirror")
+    lit = np.rint(_box(np.clip(relief, 0, 255)))
+    seen = levels * lit
+    most = np.maximum(seen.max(axis=(1, 2), keepdims=True), 1)
+    water: Floats = (seen / most * strength).astype(np.float32)
+    return water
+
+
+def _mud(liquid: Floats, sigma: float) -> Floats:
+    """How much mud is seen at each pixel (n, side, side): the wet places, blurred and cut off."""
+    wet = gaussian((liquid > 0).astype(np.float32)[..., None], sigma)[..., 0]
+    return np.where(wet < 0.8, 0, wet)
+
+
+def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
+    """Add water, or replace the image by mud.
+
+    The liquid is made at 32 pixels to a side at most, and enlarged with the image.
+    """
+    loc, scale, sigma, threshold, strength, mud = constants
+    side, grain = images.shape[1], layer.shape[1]
+    liquid = gaussian(loc + scale * layer, sigma)[..., 0]
+    liquid = np.where(liquid < threshold, 0, liquid)
+    seen = (_mud if mud else _water)(liquid, strength)[..., None]
+    if side != grain:
+        seen = blur.apply(blur.zoom_operator(grain, side, (1.0,), False), seen)
+    spattered: Floats = images * (1 - seen) + MUD * seen if mud else images + WATER * seen
+    return spattered
+
+
+SPATTER = {
+    "spatter": Definition(
+        (
+            (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+            (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+            (0.65, 0.3, 1, 0.69, 0.5, 0),
+            (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+            (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+        ),
+        spatter,
+        draw_liquid,
+        colour=True,
+    )
 }

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins
-from sdd_eval.data.catalogue import dataset, plugin_name
+from sdd_eval.data.catalogue import dataset, plugin_name, users_set
 from sdd_eval.data.dataset import Status
 from sdd_eval.data.fingerprints import of_file
-from sdd_eval.data.install.placement import refuse_existing, staging
-from sdd_eval.data.install.unpack import unpack
+from sdd_eval.data.image_folder import unwrapped
+from sdd_eval.data.install.unpack import refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import recognised
 from sdd_eval.data.provenance import Vouched, vouch
-from sdd_eval.data.readers.custom import users_set
-from sdd_eval.data.readers.image_files import unwrapped
 from sdd_eval.data.readers.npz import npz_files
 from sdd_eval.errors import InputError
 

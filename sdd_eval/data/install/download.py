@@ -17,8 +17,7 @@ from typing import Any
 
 from sdd_eval.data.dataset import Archive, Dataset, Status
 from sdd_eval.data.fingerprints import of_file
-from sdd_eval.data.install.placement import place, refuse_existing, staging
-from sdd_eval.data.install.unpack import unpack
+from sdd_eval.data.install.unpack import place, refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import recognised
 from sdd_eval.data.provenance import OFFICIAL, Vouched, vouch
 from sdd_eval.errors import InputError

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdd_eval.data.catalogue import dataset, regenerated_folder
-from sdd_eval.data.dataset import Dataset, Status
+from sdd_eval.data.dataset import Dataset, Status, missing
 from sdd_eval.data.fingerprints import of_file
 from sdd_eval.data.image_folder import FolderImages
-from sdd_eval.data.provenance import Vouched, missing, vouched
-from sdd_eval.data.readers.corrupted_folder import read_regenerated
+from sdd_eval.data.provenance import Vouched, vouched
+from sdd_eval.data.readers.cifar_c import read_regenerated
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
 

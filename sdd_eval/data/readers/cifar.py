@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
 from sdd_eval.data.fingerprints import Digests, known_file, of_arrays, of_file
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.provenance import ABSENT, judged, missing, require_shape, require_split
-from sdd_eval.data.readers.pickles import read_pickle
+from sdd_eval.data.provenance import ABSENT, judged
+from sdd_eval.data.readers.foreign_formats import read_pickle
 from sdd_eval.errors import InputError
 
 SIDE = 32

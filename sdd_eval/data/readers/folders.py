@@ -7,24 +7,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, missing, require_split
 from sdd_eval.data.fingerprints import known_folder, of_folder
-from sdd_eval.data.image_folder import FolderImages, enlarged
-from sdd_eval.data.provenance import (
-    ABSENT,
-    USERS_FOLDER,
-    judged,
-    missing,
-    require_split,
-    vouched,
-)
-from sdd_eval.data.readers.image_files import (
+from sdd_eval.data.image_folder import (
+    FolderImages,
     class_names_of,
+    enlarged,
     image_files,
     labels_of,
     split_folders,
     unwrapped,
 )
+from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, judged, vouched
 from sdd_eval.errors import InputError
 
 #: The size at which a folder of photographs is looked at where none is asked for.

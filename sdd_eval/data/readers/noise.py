@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, require_split
 from sdd_eval.data.fingerprints import of_parts
 from sdd_eval.data.images import on_device
-from sdd_eval.data.provenance import MADE_HERE, require_split
+from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.randomness import derived_seed
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status
-from sdd_eval.data.from_arrays import from_arrays
-from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, missing, require_shape, require_split
+from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
+from sdd_eval.data.images import ArrayImages, from_arrays
+from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
 
 #: Names of the files that hold a split; a single file of any other name is the test images.

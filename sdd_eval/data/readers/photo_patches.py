@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, require_split
 from sdd_eval.data.fingerprints import of_arrays
 from sdd_eval.data.images import ArrayImages, Pixels
-from sdd_eval.data.provenance import MADE_HERE, require_split
+from sdd_eval.data.provenance import MADE_HERE
 
 #: Sides of the patches before they are scaled, in pixels of the photographs (427 × 640).
 SIDES = (32, 48, 72, 108, 162)

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, missing, require_split
 from sdd_eval.data.fingerprints import known_folder, of_arrays, of_folder, of_parts
-from sdd_eval.data.image_folder import Boxes, FolderImages, enlarged
+from sdd_eval.data.image_folder import Boxes, FolderImages, enlarged, image_files
 from sdd_eval.data.images import Labels
-from sdd_eval.data.provenance import ABSENT, judged, missing, require_split, vouched
-from sdd_eval.data.readers.image_files import image_files
+from sdd_eval.data.provenance import ABSENT, judged, vouched
 from sdd_eval.errors import InputError
 
 SIDE = 224

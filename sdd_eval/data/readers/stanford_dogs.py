@@ -15,7 +15,7 @@ import numpy as np
 
 from sdd_eval.data.dataset import Archive
 from sdd_eval.data.image_folder import Boxes
-from sdd_eval.data.readers.matlab import variables
+from sdd_eval.data.readers.foreign_formats import variables
 from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
 from sdd_eval.errors import InputError
 

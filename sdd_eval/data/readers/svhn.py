@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status
+from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
 from sdd_eval.data.fingerprints import known_file, of_arrays, of_file
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.provenance import ABSENT, judged, missing, require_shape, require_split
-from sdd_eval.data.readers.matlab import variables
+from sdd_eval.data.provenance import ABSENT, judged
+from sdd_eval.data.readers.foreign_formats import variables
 from sdd_eval.errors import InputError
 
 COUNTS = {"test": 26_032, "train": 73_257}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.catalogue import paper_constants
+from sdd_eval.data.standardisation import paper_constants
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores

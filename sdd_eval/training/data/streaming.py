@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sdd_eval.data.full_resolution import original, tested
+from sdd_eval.data.image_folder import original, tested
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed

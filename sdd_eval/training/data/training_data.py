@@ -61,7 +61,8 @@ def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
     Raises:
         InputError: the data set or the standardisation is unknown, absent or broken.
     """
-    from sdd_eval.data.catalogue import load_images, standardisation
+    from sdd_eval.data.catalogue import load_images
+    from sdd_eval.data.standardisation import standardisation
 
     root = None if data_root is None else Path(data_root)
     train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdd_eval.data.corruption import ice
+from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.errors import InputError
 
 
 def test_made_up_windows_are_bright_ice_on_dark_glass_at_every_size():
     for side in (8, 32, 48):
-        windows = ice.windows(side)
+        windows = frost.windows(side)
         assert len(windows) == 5
         for window in windows:
             assert window.shape == (5 * side, 5 * side, 3)

@@ -1,0 +1,95 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sdd_eval import plugins
+from sdd_eval.data.catalogue import dataset, load_images
+from sdd_eval.data.image_folder import LARGE_SIDE
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.root import data_root
+from sdd_eval.errors import InputError, unknown_name
+
+#: Mean and std that go by a name of their own (R, G, B); of "authors" those for small images.
+CONSTANTS = {
+    "authors": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def true_statistics(images: ImageSet) -> Statistics:
+    """Mean and std of each channel over all pixels, in [0, 1]; exact, by integer histograms."""
+    counts = np.zeros((images.channels, 256), dtype=np.int64)
+    for batch in images.batches(1024):
+        pixels = batch.numpy()
+        for channel in range(images.channels):
+            counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
+    moments = [_moments(histogram.tolist()) for histogram in counts]
+    return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
+
+
+def standardisation(
+    name: str,
+    dataset_name: str,
+    root: Path | None = None,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+) -> Statistics:
+    """Mean and std by name: "authors", "imagenet", or a data set's own over its training split.
+
+    `dataset_name` is the set that the network is for, and gives the number of channels, and the
+    size of the images, unless `channels` is given.
+
+    Raises:
+        InputError: the constants are for colour and the images are grey, or the name is unknown.
+    """
+    if name not in CONSTANTS:
+        require_standardisation(name, data_root(root))
+        side = image_size if name == dataset_name else None
+        training = load_images(name, root, "train", image_size=side, channels=channels)
+        return true_statistics(training)
+    if channels is None:
+        images = load_images(dataset_name, root, image_size=image_size)
+        channels, image_size = images.channels, images.image_size
+    if channels != 3:
+        raise InputError(
+            f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
+            f"channel; use --standardisation {dataset_name}"
+        )
+    return paper_constants(image_size) if name == "authors" else CONSTANTS[name]
+
+
+def paper_constants(image_size: int | None) -> Statistics:
+    """Mean and std as the paper's authors had them: ImageNet's for photographs, else CIFAR-10's."""
+    return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
+
+
+def require_standardisation(name: str, root: Path) -> None:
+    """Refuse a name that is neither constants nor a data set, with both in what is known.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if name in CONSTANTS:
+        return
+    try:
+        dataset(name, root)
+    except InputError as error:
+        raise unknown_name(
+            "standardisation", name, (*CONSTANTS, *plugins.names("datasets"))
+        ) from error
+
+
+def _moments(histogram: list[int]) -> tuple[float, float]:
+    """Mean and std of values 0 to 255, each divided by 255."""
+    count = sum(histogram)
+    total = sum(value * times for value, times in enumerate(histogram))
+    squares = sum(value * value * times for value, times in enumerate(histogram))
+    return total / count / 255, (count * squares - total * total) ** 0.5 / count / 255
