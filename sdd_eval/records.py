@@ -19,7 +19,10 @@ FORMAT = 1
 
 #: Key of a field's metadata: the value of records written before the field existed, where that is
 #: not the field's default.
-FORMERLY = "formerly"
+FORMER_DEFAULT = "former_default"
+
+#: Key of a field's metadata: the field's name in records of earlier versions.
+FORMER_NAME = "former_name"
 
 #: Before the arch of its backbone: the arch of an object detector, which is no classifier.
 DETECTOR = "fasterrcnn_fpn:"
@@ -52,7 +55,7 @@ class Recipe:
     """Settings of the method, as NAME VALUE pairs."""
     sd_dropout: float = 0.0
     """Weight λ of the SD-Dropout term; 0 trains without it."""
-    drop: float = 0.5
+    drop_rate: float = field(default=0.5, metadata={FORMER_NAME: "drop"})
     """Probability β with which SD-Dropout drops a feature."""
     temperature: float = 3.0
     """Temperature T of SD-Dropout's two softmaxes."""
@@ -75,7 +78,9 @@ class Recipe:
     """crop: zeros of up to an eighth of the side come in; crop_flip: and it mirrors;
     resized_crop_flip: 8 to 100 % of the area, scaled, mirrored. auto: resized_crop_flip for
     photographs, else crop_flip."""
-    init: Literal["auto", "authors", "torch"] = field(default="auto", metadata={FORMERLY: "torch"})
+    init: Literal["auto", "authors", "torch"] = field(
+        default="auto", metadata={FORMER_DEFAULT: "torch"}
+    )
     """Initial weights: authors (Kaiming normal, fan-out, in the convolutions of built-in ResNets
     and of BYOT's branches) or torch (PyTorch's defaults). auto: authors on the paper's data sets,
     else torch."""
@@ -204,16 +209,33 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
     return kind(**{name: readers[name](item, place, name) for name, item in data.items()})
 
 
-def with_former_defaults(kind: Any, data: Any) -> Any:
-    """Return a record's stored values, completed for fields that are newer than it.
+def former_names(kind: Any) -> dict[str, str]:
+    """Return the present name of each renamed field of a record, by its former name.
 
-    Values that are not a mapping are returned as they are, for `decode` to refuse.
+    >>> former_names(Recipe)
+    {'drop': 'drop_rate'}
+    """
+    fields = dataclasses.fields(kind)
+    return {f.metadata[FORMER_NAME]: f.name for f in fields if FORMER_NAME in f.metadata}
+
+
+def with_present_names(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored values of a record by the present names of its fields."""
+    present = former_names(kind)
+    return {present.get(name, name): value for name, value in data.items()}
+
+
+def upgraded(kind: Any, data: Any) -> Any:
+    """Return the stored values of a record of an earlier version as the present version has them.
+
+    Renamed fields get their present names, and fields that did not exist the value that was then in
+    use. Values that are not a mapping are returned unchanged, for `decode` to refuse.
     """
     if not isinstance(data, Mapping):
         return data
     fields = dataclasses.fields(kind)
-    former = {f.name: f.metadata[FORMERLY] for f in fields if FORMERLY in f.metadata}
-    return {**former, **data}
+    former = {f.name: f.metadata[FORMER_DEFAULT] for f in fields if FORMER_DEFAULT in f.metadata}
+    return {**former, **with_present_names(kind, data)}
 
 
 #: What reads a JSON value: from the value, the place that an error names, and the field's name.
@@ -240,9 +262,7 @@ def _reader(hint: Any) -> _Reader:
         return lambda item, place, name: None if item is None else some(item, place, name)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         record: Any = hint
-        return lambda item, place, name: decode(
-            record, with_former_defaults(record, item), f"{place}{name}"
-        )
+        return lambda item, place, name: decode(record, upgraded(record, item), f"{place}{name}")
     if origin is tuple:
         return _list_reader(_reader(arguments[0]))
     return _plain_reader(hint, origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ import filelock
 import numpy as np
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import Record, Run, decode, encode
+from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
 
 
 class Busy(InputError):
@@ -137,6 +138,9 @@ def read_run(path: Path) -> Run:
         InputError: the file is not a run.
     """
     run = read_record(path, Run)
+    if isinstance(recipe := run.provenance.get("card"), Mapping):
+        provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
+        run = dataclasses.replace(run, provenance=provenance)
     object.__setattr__(run, "arrays", StoredArrays(path.with_suffix(".npz")))
     return run
 

@@ -83,7 +83,7 @@ def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
     path = folder / FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = records.with_former_defaults(kind, content.pop("recipe"))
+        recipe = records.upgraded(kind, content.pop("recipe"))
         return State(recipe=records.decode(kind, recipe, str(path)), **content)
     except FileNotFoundError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,10 @@ from sdd_eval import plugins
 from sdd_eval.cli.flags import Work, parse, prepared
 from sdd_eval.cli.training_flags import Place, Reading, told, trained
 from sdd_eval.errors import InputError, SaidElsewhere
-from sdd_eval.records import Recipe
+from sdd_eval.records import Recipe, former_names
+
+#: Present names of renamed fields, by their former names.
+_RENAMED = former_names(Recipe)
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class RecipeFlags(Recipe):
 
 def run(arguments: Sequence[str]) -> int:
     """Train one checkpoint, or go on with one that was interrupted."""
+    arguments = _present_flags(arguments)
     with _told_once():
         name = _method_name(arguments)
         method = plugins.load("methods", name)
@@ -44,6 +49,27 @@ def run(arguments: Sequence[str]) -> int:
     if is_first():
         print(told(card, flags.place))
     return 0
+
+
+def _present_flags(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with renamed flags under their present names.
+
+    Warns:
+        DeprecationWarning: the arguments use the former name of a flag.
+    """
+    present = {f"--{_dashed(old)}": f"--{_dashed(new)}" for old, new in _RENAMED.items()}
+    renamed = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag in present:
+            message = f"{flag} is now called {present[flag]}; use that name"
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+        renamed.append(f"{present.get(flag, flag)}{equals}{value}")
+    return renamed
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, with_former_defaults
+from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, upgraded
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, refuse_outside
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
@@ -34,7 +34,15 @@ _BOUNDS = {
 }
 #: Fields of a classifier's recipe that say by which method its features were learned.
 METHOD = (
-    *("method", "method_options", "sd_dropout", "drop", "temperature", "direction", "position"),
+    *(
+        "method",
+        "method_options",
+        "sd_dropout",
+        "drop_rate",
+        "temperature",
+        "direction",
+        "position",
+    ),
     "hidden_layers",
 )
 
@@ -156,9 +164,7 @@ def told_recipe(card: Card) -> Mapping[str, Any]:
     recipe = recipe_of(card)
     assert recipe is not None
     theirs = card.provenance["backbone"]["recipe"]
-    backbone = (
-        None if theirs is None else decode(Recipe, with_former_defaults(Recipe, theirs), card.name)
-    )
+    backbone = None if theirs is None else decode(Recipe, upgraded(Recipe, theirs), card.name)
     return told(recipe, backbone, card.model.arch)
 
 

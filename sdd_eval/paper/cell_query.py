@@ -149,7 +149,7 @@ def _identity(number: PaperNumber, trained_on: str) -> dict[str, Any]:
         "hidden_layers": at.get("hidden_layers", 0),
     }
     if "lambda" in at:
-        found |= {"sd_dropout": at["lambda"], "drop": at["drop"]}
+        found |= {"sd_dropout": at["lambda"], "drop_rate": at["drop"]}
     if "epochs" in at:
         found["epochs"] = at["epochs"]
     if "variant" in at:

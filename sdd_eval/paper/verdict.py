@@ -12,7 +12,7 @@ from sdd_eval import plugins
 from sdd_eval.errors import InputError
 from sdd_eval.paper.cell_query import Wanted
 from sdd_eval.paper.tables import PaperNumber
-from sdd_eval.records import Recipe, encode, with_former_defaults
+from sdd_eval.records import Recipe, encode, upgraded
 from sdd_eval.statistics.seeds import Spread, prediction
 
 Verdict = Literal["reproduced", "not reproduced", "too few seeds", "not comparable", "not measured"]
@@ -75,10 +75,10 @@ def _of_recipe(found: Wanted, recipe: Mapping[str, Any]) -> list[str]:
         if name in ("dataset", "arch") and recipe.get(name) != accepted
     ]
     without = not recipe.get("sd_dropout")
-    completed = with_former_defaults(Recipe, recipe)
+    completed = upgraded(Recipe, recipe)
     known = {name: v for name, v in completed.items() if name in recipe or name in found.protocol}
     for name, value in known.items():
-        unused = without and name in ("drop", "temperature")
+        unused = without and name in ("drop_rate", "temperature")
         if name in _FREE or name in found.recipe or unused:
             continue
         accepted = found.protocol.get(name, (usual.get(name),))

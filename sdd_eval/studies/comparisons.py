@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.records import encode
-from sdd_eval.studies.grid import FIELDS
+from sdd_eval.studies.grid import FIELDS, with_present_keys
 from sdd_eval.studies.smoke import DETECTOR_FIELDS
 from sdd_eval.studies.study import Comparison, DetectorTraining, Pairing, Training
 from sdd_eval.studies.toml import Node
@@ -33,8 +33,8 @@ def comparisons_of(top: Node, networks: Sequence[Network]) -> tuple[Comparison, 
 def _comparison(node: Node, networks: Sequence[Network]) -> Comparison:
     """What is compared: fields of recipes with values, to each of which some network answers."""
     node.only(("base", "others"), "key of a comparison")
-    base = node.table("base").only(COMPARED, "field of a recipe")
-    others = node.tables("others")
+    base = with_present_keys(node.table("base")).only(COMPARED, "field of a recipe")
+    others = [with_present_keys(each) for each in node.tables("others")]
     if not others:
         raise node.wrong("others is empty: with what is base compared?", "others")
     for each in others:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
-from sdd_eval.records import ModelSpec, Recipe, decode
-from sdd_eval.studies.toml import Node
+from sdd_eval.records import ModelSpec, Recipe, decode, former_names, with_present_names
+from sdd_eval.studies.toml import Node, line_of
 from sdd_eval.training.recipe import TOLD, checked, method_of
 from sdd_eval.training.recipe import checkpoint_name as plain_name
 
@@ -21,6 +23,22 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name 
 LISTS = ("milestones", "probe_epochs")
 #: Fields that a checkpoint's plain name tells; the rest of what is unusual becomes a key.
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *TOLD)
+
+
+def with_present_keys(node: Node) -> Node:
+    """Return a table of recipe fields with renamed keys under their present names.
+
+    Warns:
+        DeprecationWarning: the table uses the former name of a field; with the line.
+    """
+    present = former_names(Recipe)
+    former = [name for name in node.data if name in present]
+    for name in former:
+        message = node.wrong(f"{name} is now called {present[name]}; rename it", name)
+        warnings.warn(str(message), DeprecationWarning, stacklevel=2)
+    lines = {(*node.way, present[n]): line_of((*node.way, n), node.lines) for n in former}
+    data = with_present_names(Recipe, node.data)
+    return replace(node, data=data, lines={**node.lines, **lines})
 
 
 def combinations(
@@ -96,7 +114,7 @@ def _refuse_position(arch: str, position: str) -> None:
 def checkpoint_name(recipe: Recipe) -> str:
     """A name that no other recipe has: what is special in words, all other settings as a key.
 
-    >>> checkpoint_name(Recipe(sd_dropout=1.0, drop=0.3, seed=2))
+    >>> checkpoint_name(Recipe(sd_dropout=1.0, drop_rate=0.3, seed=2))
     'cifar100-resnet18-ce-sdd1-drop0.3-seed2'
     """
     from sdd_eval.store import key_of

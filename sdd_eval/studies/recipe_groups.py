@@ -16,12 +16,12 @@ Fields = Mapping[str, Any]
 _OF_TRAINING = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "milestones")
 #: Fields of a recipe that somebody chooses by what comes out.
 HYPER_PARAMETERS = (
-    *("sd_dropout", "drop", "temperature", "direction", "position", *_OF_TRAINING),
+    *("sd_dropout", "drop_rate", "temperature", "direction", "position", *_OF_TRAINING),
     *("method_options", "min_size", "max_size", "trainable_layers", "channels", "regions"),
     *(f"backbone_{name}" for name in _OF_TRAINING),
 )
 #: Of those the ones that mean nothing without the SD-Dropout term.
-_OF_THE_TERM = ("drop", "temperature", "direction", "position")
+_OF_THE_TERM = ("drop_rate", "temperature", "direction", "position")
 
 
 def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ from sdd_eval.studies.grid import (
     combinations,
     recipe_of,
     refuse_position,
+    with_present_keys,
 )
 from sdd_eval.studies.recipe_groups import varied
 from sdd_eval.studies.smoke import Small, small_of
@@ -115,11 +116,11 @@ def _trainings(
     top: Node, size: Small, seeds: Sequence[int] | None, networks: bool
 ) -> tuple[dict[str, Training], dict[str, set[str]]]:
     """The trainings by checkpoint, seed by seed, and for each id its checkpoints."""
-    shared = top.table("recipe").only(FIELDS, "field of a recipe")
+    shared = with_present_keys(top.table("recipe")).only(FIELDS, "field of a recipe")
     common = _common(shared)
     usual = tuple(seeds or size.seeds or top.all("seeds", int, [0]))
     planned: list[tuple[int, Training, str]] = []
-    for node in top.tables("train"):
+    for node in map(with_present_keys, top.tables("train")):
         node.only(TRAIN, "field of a training")
         own = tuple(seeds or size.seeds or node.all("seeds", int, usual))
         for fields in combinations(node, common):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.studies.grid import FIELDS
+from sdd_eval.studies.grid import FIELDS, with_present_keys
 from sdd_eval.studies.study import evaluators
 from sdd_eval.studies.toml import Node
 
@@ -101,7 +101,7 @@ def small_of(top: Node) -> Small | None:
         seeds=node.all("seeds", int),
         notes=node.all("notes", str),
         names={name: names.get(name, str, "") for name in names.data},
-        recipe=node.table("recipe").only(FIELDS, "field of a recipe").data,
+        recipe=with_present_keys(node.table("recipe")).only(FIELDS, "field of a recipe").data,
         detector=node.table("detector").only(DETECTOR_FIELDS, "field of a detector's recipe").data,
         given={n: node.table("settings").get(n, dict, {}) for n in node.table("settings").data},
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins, store
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe
+from sdd_eval.records import Recipe, with_present_names
 
 #: The file of a study's folder that says what the study is: a `StudyRecord`.
 RECORD = "study.json"
@@ -145,7 +145,14 @@ def read_study_record(folder: Path) -> StudyRecord | None:
         InputError: the file is not such a record.
     """
     path = folder / RECORD
-    return store.read_record(path, StudyRecord) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record = store.read_record(path, StudyRecord)
+    present = {
+        name: [with_present_names(Recipe, recipe) for recipe in recipes]
+        for name, recipes in record.stands_for.items()
+    }
+    return replace(record, stands_for=present)
 
 
 #: The one evaluator that measures detectors; all others measure classifiers.

@@ -42,7 +42,7 @@ class Objective(nn.Module):
         term = sd_dropout_loss(
             losses.activations[self.stage],
             functools.partial(self.network.classify, stage=self.stage),
-            drop=self.recipe.drop,
+            drop_rate=self.recipe.drop_rate,
             temperature=self.recipe.temperature,
             direction=self.recipe.direction,
             generator=generator,

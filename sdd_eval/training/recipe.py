@@ -28,7 +28,7 @@ AUTO: Final = "auto"
 
 #: Fields that a default name tells where they are unusual: they make another method of it.
 TOLD = (
-    *("drop", "temperature", "direction", "position", "hidden_layers"),
+    *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
 )
 
@@ -42,7 +42,7 @@ PAPER_SETS = frozenset(
 
 _BOUNDS = {
     "sd_dropout": FROM_0,
-    "drop": BELOW_1,
+    "drop_rate": BELOW_1,
     "temperature": ABOVE_0,
     "hidden_layers": FROM_0,
     "validation": FROM_0,
@@ -145,14 +145,25 @@ def checkpoint_name(recipe: Recipe) -> str:
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
+    >>> checkpoint_name(Recipe(sd_dropout=1.0, drop_rate=0.3))
+    'cifar100-resnet18-ce-sdd1-drop0.3-seed0'
     >>> checkpoint_name(Recipe(method="ls", method_options={"smoothing": 0.2}, validation=5000))
     'cifar100-resnet18-ls-validation5000-smoothing0.2-seed0'
     """
     term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
     method = recipe.method.replace("-", "_")
-    words = "".join(f"-{name.replace('_', '')}{value}" for name, value in _unusual(recipe).items())
+    words = "".join(f"-{_word(name)}{value}" for name, value in _unusual(recipe).items())
     name = f"{recipe.dataset}-{recipe.arch}-{method}{term}{words}-seed{recipe.seed}"
     return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _word(name: str) -> str:
+    """Return a field as it is spelt in a checkpoint's name; renamed fields keep their former name.
+
+    A name given by an earlier version still names the same recipe.
+    """
+    former = {new: old for old, new in records.former_names(Recipe).items()}
+    return former.get(name, name).replace("_", "")
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def runs(folder: Path) -> list[Path]:
         ("train --dataset digits --method cee", "unknown method 'cee'; did you mean 'ce'?"),
         ("train --dataset digits --arch small_cnn --seed 7", "--standardisation digits"),
         ("train --dataset digits --sd-dropout -1", "sd_dropout"),
-        ("train --dataset digits --drop 1.0", "drop"),
+        ("train --dataset digits --drop-rate 1.0", "drop_rate"),
         ("train --dataset digits --temperature 0", "temperature"),
         ("train --dataset digits --epochs 0", "epochs"),
         ("train --dataset digits --smoothing 0.2", "--smoothing"),
@@ -159,6 +159,12 @@ def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, 
     said = refused(f"accuracy {NAME} --batch-size 64")
     assert "too little memory for batch_size 64; try 32" in said
     assert runs(here) == []
+
+
+def test_the_former_name_of_a_flag_is_accepted_with_a_warning(capsys):
+    with pytest.warns(DeprecationWarning, match="--drop is now called --drop-rate"):
+        assert exit_code(["train", "--dataset", "digits", "--drop", "1.0"]) == 2
+    assert "drop_rate is 1.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mistake", ["--sd-dropout -1", "--method bytot", "--device tpu"])

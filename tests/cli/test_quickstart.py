@@ -47,6 +47,6 @@ def test_it_trains_measures_reports_and_then_does_nothing_that_is_done(here, cap
 
 def test_its_recipe_is_the_one_that_it_tells_of():
     assert quickstart.RECIPE.dataset == "digits"
-    assert (quickstart.RECIPE.drop, quickstart.RECIPE.temperature) == (0.5, 3.0)
+    assert (quickstart.RECIPE.drop_rate, quickstart.RECIPE.temperature) == (0.5, 3.0)
     assert quickstart.WEIGHTS == (0.0, 0.1)
     assert len(quickstart.SEEDS) == 3

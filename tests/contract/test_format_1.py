@@ -27,6 +27,9 @@ TRAIN = (
     *("--validation", "200", "--drop", "0.3", "--sd-dropout", "0.5"),
 )
 
+#: The study file and the flags of version 0.1 have names that are now deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is now called:DeprecationWarning")
+
 _SPEC = importlib.util.spec_from_file_location("golden_make", TESTS / "golden/make.py")
 make = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(make)

@@ -59,3 +59,9 @@ def test_a_missing_field_is_named():
 def test_what_is_no_object_is_no_record():
     with pytest.raises(InputError, match="a Card is an object, not list"):
         decode(Card, [])
+
+
+def test_a_renamed_field_is_read_under_its_former_name():
+    stored = {**encode(Card("a", SPEC, Recipe(drop_rate=0.3), {}, "00")), "format": 1}
+    stored["recipe"]["drop"] = stored["recipe"].pop("drop_rate")
+    assert decode(Card, stored).recipe == Recipe(drop_rate=0.3, init="auto")

@@ -122,9 +122,9 @@ def test_the_weight_of_the_paper_is_one_alone_and_a_tenth_in_combination():
 
 def test_the_grid_takes_only_its_own_weight_and_rate():
     cell = number(14, at={"lambda": 0.5, "drop": 0.3})
-    near = seeds([0.5] * 3, Recipe(sd_dropout=0.5, drop=0.5))
+    near = seeds([0.5] * 3, Recipe(sd_dropout=0.5, drop_rate=0.5))
     assert beside(*near, number=cell).judged.verdict == "not measured"
-    own = seeds([0.7631] * 3, Recipe(sd_dropout=0.5, drop=0.3))
+    own = seeds([0.7631] * 3, Recipe(sd_dropout=0.5, drop_rate=0.3))
     assert beside(*near, *own, number=cell).judged.verdict == "reproduced"
 
 

@@ -50,14 +50,14 @@ def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
 
 
 def test_what_only_the_base_names_is_kept_where_it_can_be():
-    plain = training("a", drop=0.5, sd_dropout=1.0)
+    plain = training("a", drop_rate=0.5, sd_dropout=1.0)
     trainings = [
         plain,
-        training("b", drop=0.5, sd_dropout=2.0),
-        training("c", drop=0.3, sd_dropout=2.0),
-        training("d", drop=0.3, sd_dropout=5.0),
+        training("b", drop_rate=0.5, sd_dropout=2.0),
+        training("c", drop_rate=0.3, sd_dropout=2.0),
+        training("d", drop_rate=0.3, sd_dropout=5.0),
     ]
-    base = {"sd_dropout": 1.0, "drop": 0.5}
+    base = {"sd_dropout": 1.0, "drop_rate": 0.5}
     assert named(trainings, base, {"sd_dropout": 2.0}) == [("a", "b")]
     assert named(trainings, base, {"sd_dropout": 5.0}) == [("a", "d")]
 

@@ -50,7 +50,7 @@ def test_of_the_paper_s_studies_those_choose_that_try_values(name):
         "paper/miniature": ("direction", "weight_decay"),
         "paper/table-9": ("direction",),
         "paper/table-12": ("position",),
-        "paper/table-14": ("sd_dropout", "drop"),
+        "paper/table-14": ("sd_dropout", "drop_rate"),
     }
     study = read_study(builtin.study_file(name))
     assert study.varied == tried.get(name, ())

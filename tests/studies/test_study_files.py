@@ -24,16 +24,33 @@ seeds = [0, 1]
 {recipe}
 [[train]]
 sd_dropout = [0.5, 2.0]
-drop = [0.1, 0.3, 0.7]
+drop_rate = [0.1, 0.3, 0.7]
 """
         + '[[evaluate]]\nevaluator = "accuracy"\n'
     )
     study = read_study(path)
-    combined = [(t.recipe.seed, t.recipe.sd_dropout, t.recipe.drop) for t in study.trainings]
+    combined = [(t.recipe.seed, t.recipe.sd_dropout, t.recipe.drop_rate) for t in study.trainings]
     assert combined == [(s, w, d) for s in (0, 1) for w in (0.5, 2.0) for d in (0.1, 0.3, 0.7)]
     assert len({t.name for t in study.trainings}) == 12
     assert [e.checkpoint for e in study.evaluations] == [t.name for t in study.trainings]
-    assert study.varied == ("sd_dropout", "drop")
+    assert study.varied == ("sd_dropout", "drop_rate")
+
+
+@pytest.mark.parametrize("table", ["[[train]]", "[small.recipe]", "[[compare]]\n[compare.base]"])
+def test_a_renamed_field_is_read_under_its_former_name_with_a_warning(study_file, recipe, table):
+    text = (
+        f"{recipe}\n[[train]]\nsd_dropout = [0.0, 1.0]\n"
+        + {
+            "[[train]]": "drop = 0.3",
+            "[small.recipe]": "[small]\nrecipe = { drop = 0.3 }",
+            "[[compare]]\n[compare.base]": "drop_rate = 0.3\n[[compare]]\n"
+            "base = { drop = 0.3, sd_dropout = 0.0 }\nothers = [{ sd_dropout = 1.0 }]",
+        }[table]
+    )
+    path = study_file(text + '\n[[evaluate]]\nevaluator = "accuracy"\n')
+    with pytest.warns(DeprecationWarning, match=r"line \d+: drop is now called drop_rate"):
+        study = read_study(path, small=table.startswith("[small"))
+    assert {training.recipe.drop_rate for training in study.trainings} == {0.3}
 
 
 def test_milestones_are_one_value_and_a_list_of_them_a_grid(study_file, recipe):
@@ -139,8 +156,8 @@ TYPOS = [
     ("[[train]]\n\nsd_droput = 1", "line 3: unknown field of a training 'sd_droput'; did you mean"),
     ("[[train]]\nmethod = 'cs'", "line 1: unknown method 'cs'"),
     ("[[train]]\nseed = 1", "line 2: unknown field of a training 'seed'; did you mean 'seeds'?"),
-    ("[[train]]\ndrop = [0.1, '0.2']", "line 2: drop is '0.2', not float"),
-    ("[[train]]\ndrop = 1.5", "line 1: drop is 1.5; it must be 0 or more and below 1"),
+    ("[[train]]\ndrop_rate = [0.1, '0.2']", "line 2: drop_rate is '0.2', not float"),
+    ("[[train]]\ndrop_rate = 1.5", "line 1: drop_rate is 1.5; it must be 0 or more and below 1"),
     ("[[train]]\ndirection = 'bth'", "line 2: direction is 'bth', not one of both, forward"),
     (
         "[[train]]\nmethod_options = { smoothin = 1 }",
@@ -160,7 +177,7 @@ TYPOS = [
     ),
     ("[[train]]\nid = 'a'\n[[evaluate]]\nevaluator='odin'\nof = 'b'", "line 5: unknown id"),
     ("seeds = 'one'", "line 1: seeds has 'one', not int"),
-    ("[recipe]\ndrop = [0.1, 0.2]\n[[train]]", "line 1: [recipe] has a list of values"),
+    ("[recipe]\ndrop_rate = [0.1, 0.2]\n[[train]]", "line 1: [recipe] has a list of values"),
     ("[[compare]]\nbase = { sdd = 0 }\nothers = []", "line 2: unknown field of a recipe 'sdd'"),
     ("[families]\na = ['accurac.x']\n[[train]]", "line 2: unknown evaluator 'accurac.x'"),
     ("name = '../up'\n[[train]]", "line 1: name '../up' is no plain name"),

@@ -67,7 +67,7 @@ def test_sd_dropout_goes_with_it_in_every_position_and_reaches_the_first_layer(
 
 @pytest.mark.parametrize("name", METHODS)
 def test_without_a_drop_only_masks_on_two_different_features_differ(name, batch):
-    term = step(objective_of(name, sd_dropout=1.0, drop=0.0).eval(), batch).terms["sd_dropout"]
+    term = step(objective_of(name, sd_dropout=1.0, drop_rate=0.0).eval(), batch).terms["sd_dropout"]
     assert (term.item() > 1e-6) == (name in TWO_SIDED)
 
 
@@ -83,7 +83,7 @@ def test_plain_masks_fall_on_the_first_of_both(name, batch):
 
 
 def test_dml_as_the_authors_ran_it_sends_both_features_through_the_first_network(batch):
-    objective = objective_of("dml", sd_dropout=1.0, drop=0.0).eval()
+    objective = objective_of("dml", sd_dropout=1.0, drop_rate=0.0).eval()
     network, peer = objective.network, objective.parts["peer"]
     one, two = (
         network.classifier(each.features(batch.pixels)).div(3).log_softmax(1)

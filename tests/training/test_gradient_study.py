@@ -41,7 +41,7 @@ def gradient(network, pixels, direction, recipe):
     loss = sd_dropout_loss(
         features,
         network.classify,
-        drop=recipe.drop,
+        drop_rate=recipe.drop_rate,
         temperature=recipe.temperature,
         direction=direction,
         generator=masks(),
@@ -50,7 +50,7 @@ def gradient(network, pixels, direction, recipe):
 
 
 def test_norms_and_cosine_are_those_of_the_whole_gradients(network, pixels):
-    recipe = Recipe(drop=0.5, temperature=3.0)
+    recipe = Recipe(drop_rate=0.5, temperature=3.0)
     found = kl_gradients(network, pixels, recipe, masks())
     network.train()
     forward, reverse, both = (
@@ -76,7 +76,7 @@ def test_the_layers_squares_add_up_to_the_whole(network, pixels):
 def test_the_class_by_class_quantities_are_those_of_autograd(hidden):
     torch.manual_seed(3)
     spec = ModelSpec("small_cnn", 4, (0.4,), (0.3,), 8, {"hidden_layers": hidden})
-    network, recipe = build(spec).train(), Recipe(drop=0.3, temperature=2.0)
+    network, recipe = build(spec).train(), Recipe(drop_rate=0.3, temperature=2.0)
     pixels = torch.rand(3, 1, 8, 8)
     found = kl_gradients(network, pixels, recipe, masks())
 

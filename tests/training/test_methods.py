@@ -95,12 +95,12 @@ def test_cross_entropy_is_the_batch_mean_of_the_undropped_logits(batch):
 
 def test_sd_dropout_adds_its_weighted_term_to_the_same_cross_entropy(batch):
     plain = objective_of(CrossEntropy()).eval()(batch, torch.Generator())
-    objective = objective_of(CrossEntropy(), sd_dropout=0.3, drop=0.2, temperature=2.0).eval()
+    objective = objective_of(CrossEntropy(), sd_dropout=0.3, drop_rate=0.2, temperature=2.0).eval()
     losses = objective(batch, torch.Generator().manual_seed(4))
     term = sd_dropout_loss(
         objective.network.features(batch.pixels),
         objective.network.classifier,
-        drop=0.2,
+        drop_rate=0.2,
         temperature=2.0,
         generator=torch.Generator().manual_seed(4),
     )
@@ -131,7 +131,7 @@ def test_masks_after_an_inner_layer_run_through_the_layers_behind_it(batch):
 
 
 def test_the_second_mask_falls_on_what_the_method_says(batch):
-    objective = objective_of(Everything(), sd_dropout=1.0, drop=0.0).eval()
+    objective = objective_of(Everything(), sd_dropout=1.0, drop_rate=0.0).eval()
     losses = objective(batch, torch.Generator())
     one, two = (objective.network(view).div(3).log_softmax(1) for view in batch.views)
     expected = 9 * ((one.exp() - two.exp()) * (one - two)).sum(1).mean()

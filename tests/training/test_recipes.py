@@ -13,8 +13,8 @@ from sdd_eval.training.schedule import learning_rate
     [
         ("sd_dropout", -0.5, "sd_dropout is -0.5; it must be 0 or more"),
         ("sd_dropout", float("nan"), "sd_dropout is nan"),
-        ("drop", 1.0, "drop is 1.0; it must be 0 or more and below 1"),
-        ("drop", -0.1, "drop is -0.1"),
+        ("drop_rate", 1.0, "drop_rate is 1.0; it must be 0 or more and below 1"),
+        ("drop_rate", -0.1, "drop_rate is -0.1"),
         ("temperature", 0.0, "temperature is 0.0; it must be above 0"),
         ("epochs", 0, "epochs is 0; it must be 1 or more"),
         ("batch_size", 0, "batch_size is 0"),
@@ -72,7 +72,7 @@ def test_milestones_can_be_given():
             "cifar100-resnet18-dml-sdd0.1-sddplain-seed1",
         ),
         (
-            Recipe(drop=0.3, direction="forward", hidden_layers=1, validation=5000),
+            Recipe(drop_rate=0.3, direction="forward", hidden_layers=1, validation=5000),
             "cifar100-resnet18-ce-drop0.3-directionforward-hiddenlayers1-validation5000-seed0",
         ),
     ],

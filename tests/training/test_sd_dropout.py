@@ -34,7 +34,7 @@ def lemma(direction, batch=5):
     features = torch.randn(batch, 6, generator=seeded(1), dtype=torch.float64, requires_grad=True)
     classifier = Recorder()
     loss = sd_dropout_loss(
-        features, classifier, drop=0.5, temperature=T, direction=direction, generator=seeded(2)
+        features, classifier, drop_rate=0.5, temperature=T, direction=direction, generator=seeded(2)
     )
     loss.backward()
     logits, grad = classifier.logits.detach(), classifier.logits.grad
@@ -54,7 +54,11 @@ def test_the_loss_equals_a_case_worked_out_by_hand():
     found = {
         round(
             sd_dropout_loss(
-                torch.tensor([[2.0]]), classifier, drop=0.5, temperature=T, generator=seeded(seed)
+                torch.tensor([[2.0]]),
+                classifier,
+                drop_rate=0.5,
+                temperature=T,
+                generator=seeded(seed),
             ).item(),
             5,
         )
@@ -120,7 +124,7 @@ def test_the_two_masks_are_independent_and_differ_between_images():
         seen.append(features)
         return features
 
-    sd_dropout_loss(torch.ones(2, 20_000), classifier, drop=0.5, generator=seeded())
+    sd_dropout_loss(torch.ones(2, 20_000), classifier, drop_rate=0.5, generator=seeded())
     rows = seen[0].view(4, -1) / 2  # u and v of two images, in one call
     for one in range(4):
         for other in range(one):
@@ -130,7 +134,7 @@ def test_the_two_masks_are_independent_and_differ_between_images():
 def test_no_drop_means_no_loss():
     classifier = Recorder()
     features = torch.randn(3, 6, generator=seeded(), dtype=torch.float64)
-    assert sd_dropout_loss(features, classifier, drop=0.0).item() == 0
+    assert sd_dropout_loss(features, classifier, drop_rate=0.0).item() == 0
     assert classifier.calls == 1
 
 
@@ -142,7 +146,7 @@ def test_the_channels_of_a_map_fall_whole_and_each_map_runs_by_itself():
         return maps.mean((2, 3))
 
     maps = torch.rand(8, 16, 3, 3, generator=seeded()) + 0.1
-    sd_dropout_loss(maps, rest, drop=0.5, generator=seeded(1))
+    sd_dropout_loss(maps, rest, drop_rate=0.5, generator=seeded(1))
     assert [len(each) for each in seen] == [8, 8]
     for each in seen:
         whole = each == 2 * maps
@@ -158,13 +162,13 @@ def test_the_second_mask_can_fall_on_other_features():
         return features
 
     ones, twos = torch.ones(2, 3), torch.full((2, 3), 2.0)
-    sd_dropout_loss(ones, classifier, drop=0.0, others=twos)
+    sd_dropout_loss(ones, classifier, drop_rate=0.0, others=twos)
     assert torch.equal(seen[0], torch.cat([ones, twos]))
 
 
 def test_huge_logits_give_a_finite_loss_and_gradient():
     features = torch.full((2, 3), 1e4, requires_grad=True)
-    loss = sd_dropout_loss(features, lambda f: f, drop=0.5, generator=seeded())
+    loss = sd_dropout_loss(features, lambda f: f, drop_rate=0.5, generator=seeded())
     loss.backward()
     assert loss.isfinite()
     assert features.grad.isfinite().all()

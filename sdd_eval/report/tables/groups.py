@@ -23,7 +23,7 @@ METHODS = {
 }
 
 #: Fields of a recipe that only say how SD-Dropout is done.
-SD_DROPOUT = ("drop", "temperature", "direction", "position")
+SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
 
 #: Fields that have a column of their own, or that do not make two checkpoints different in kind.
 _KNOWN = ("method", "sd_dropout", "dataset", "arch", "seed")

@@ -56,7 +56,7 @@ def kl_gradients(
                 loss = sd_dropout_loss(
                     activation,
                     functools.partial(network.classify, stage=stage),
-                    drop=recipe.drop,
+                    drop_rate=recipe.drop_rate,
                     temperature=recipe.temperature,
                     direction=direction,
                     generator=generator,

@@ -39,7 +39,7 @@ def _by_autograd(
     loss = sd_dropout_loss(
         features,
         lambda taken: taken @ weights.T,
-        drop=0.5,
+        drop_rate=0.5,
         temperature=1.0,
         direction=direction,
         generator=masks,

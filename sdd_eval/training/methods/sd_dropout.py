@@ -23,7 +23,7 @@ def sd_dropout_loss(
     features: Tensor,
     classifier: Callable[[Tensor], Tensor],
     *,
-    drop: float = 0.5,
+    drop_rate: float = 0.5,
     temperature: float = 3.0,
     direction: Direction = "both",
     generator: torch.Generator | None = None,
@@ -38,13 +38,13 @@ def sd_dropout_loss(
     argument of each divergence (the reference), "reverse" the second, "both" neither.
 
     Args:
-        drop: probability β of a zero; what is left is scaled by 1 / (1 − β).
+        drop_rate: probability β of a zero; what is left is scaled by 1 / (1 − β).
         temperature: T of both softmaxes.
         generator: of the masks, on the features' device.
         rows: which rows of the whole batch these are, where other processes have the others.
     """
-    u = dropped(features, drop, generator, rows)
-    v = dropped(features if others is None else others, drop, generator, rows)
+    u = dropped(features, drop_rate, generator, rows)
+    v = dropped(features if others is None else others, drop_rate, generator, rows)
     log_u, log_v = (log_softmax(logits, temperature) for logits in _both(classifier, u, v))
     divergence = _directed_kl(log_u, log_v, direction) + _directed_kl(log_v, log_u, direction)
     return temperature**2 * divergence
@@ -52,14 +52,14 @@ def sd_dropout_loss(
 
 def dropped(
     features: Tensor,
-    drop: float,
+    drop_rate: float,
     generator: torch.Generator | None = None,
     rows: Rows | None = None,
 ) -> Tensor:
     """Features (n, width), or maps whose channels fall as one, under a fresh inverted mask."""
     shape = features.shape[:2] + (1,) * (features.ndim - 2)
     drawn = uniform(shape, features.device, generator, rows)
-    return features * ((drawn >= drop).to(features.dtype) / (1 - drop))
+    return features * ((drawn >= drop_rate).to(features.dtype) / (1 - drop_rate))
 
 
 def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
