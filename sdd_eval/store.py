@@ -19,6 +19,7 @@ import filelock
 import numpy as np
 
 from sdd_eval.errors import InputError
+from sdd_eval.former_names import current_run
 from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
 
 
@@ -137,7 +138,7 @@ def read_run(path: Path) -> Run:
     Raises:
         InputError: the file is not a run.
     """
-    run = read_record(path, Run)
+    run = current_run(read_record(path, Run))
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
         run = dataclasses.replace(run, provenance=provenance)

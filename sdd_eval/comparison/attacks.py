@@ -28,12 +28,12 @@ def of_fgsm(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
     for name in arrays:
         words = name.removeprefix(_PREDICTED).removeprefix(_ZERO).split("_")
         if name.startswith(_PREDICTED) and words[1:] == ["random"]:
-            at = {"reading": words[0], "temperature": 1}
+            at = {"variant": words[0], "temperature": 1}
             flags[key("fgsm_right_before", **at)] = ~wrong
             after = arrays[name] == labels
             flags[key("fgsm_random_sign_accuracy", **at, epsilon=sizes[0])] = after
         elif name.startswith((_PREDICTED, _ZERO)) and len(words) == 3:
-            at = {"reading": words[0], "gradient": words[1], "temperature": TEMPERATURES[words[2]]}
+            at = {"variant": words[0], "gradient": words[1], "temperature": TEMPERATURES[words[2]]}
             if name.startswith(_ZERO):
                 zeros[key("fgsm_zero_gradients", **at)] = arrays[name]
             else:
@@ -80,7 +80,7 @@ def of_audit(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
         worst = np.logical_and.reduce(list(tables.values()))
         flags |= _table("audit_worst_case", worst, at)
         if "right_compared" in arrays:
-            both[key("audit_both_right", **at)] = arrays["right"] & arrays["right_compared"]
+            both[key("n_both_correct", **at)] = arrays["right"] & arrays["right_compared"]
     yield from _parts(flags, both | _checks("audit", arrays))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdd_eval.comparison.corruption import MEAN
 from sdd_eval.comparison.records import Compared, Row
+from sdd_eval.former_names import current_selector
 from sdd_eval.statistics.tests import holm
 
 Families = Mapping[str, tuple[str, ...]]
@@ -33,6 +34,7 @@ _SUMMARY = {
     "outliers": ("average",),
     "gradient": ("stable",),
     "detector": ("odin", "msp"),
+    "score": ("msp",),
 }
 #: Axes that no number that sums a network up has.
 _PARTS = ("severity", "bin", "half", "grid", "part", "layer", "epoch")
@@ -49,7 +51,10 @@ def _fixed(study: Path) -> dict[str, tuple[str, ...]]:
     """The families that the study's file names."""
     try:
         said = json.loads((study / "study.json").read_text(encoding="utf-8"))["families"]
-        return {str(name): tuple(map(str, each)) for name, each in said.items()}
+        return {
+            str(name): tuple(current_selector(str(one)) for one in each)
+            for name, each in said.items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

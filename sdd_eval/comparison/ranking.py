@@ -144,14 +144,14 @@ def of_selective(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
     every = np.arange(GRAIN, dtype=np.float64)
     measure = weighted_selective_metrics(np.tile(every, 2), np.repeat([1, 0], GRAIN))
     metrics = list(measure(np.ones((1, 2 * GRAIN))))
-    for column, detector in enumerate(SCORES):
+    for column, score in enumerate(SCORES):
         columns = ranks(arrays["scores"][:, column]) + GRAIN * (1 - right)
 
         def finish(sums: Floats) -> Floats:
             found = measure(sums)
             return np.stack([found[name] for name in metrics], axis=1)
 
-        keys = [key(name, detector=detector) for name in metrics]
+        keys = [key(name, score=score) for name in metrics]
         yield Part(tuple(keys), Sums(_one_hot(columns, 2 * GRAIN), finish, n))
 
 

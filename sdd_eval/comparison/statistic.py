@@ -35,8 +35,8 @@ class Part:
 def key(metric: str, **at: Any) -> Key:
     """The key of a number; numbers among the axes are told as short as they can be.
 
-    >>> key("fgsm_accuracy", reading="pixel", epsilon=0.2)
-    ('fgsm_accuracy', (('epsilon', '0.2'), ('reading', 'pixel')))
+    >>> key("fgsm_accuracy", variant="pixel", epsilon=0.2)
+    ('fgsm_accuracy', (('epsilon', '0.2'), ('variant', 'pixel')))
     """
     return metric, tuple(sorted((name, _text(value)) for name, value in at.items()))
 

@@ -17,6 +17,7 @@ from sdd_eval.comparison.families import Families, families_of, together
 from sdd_eval.comparison.matching import Evaluated
 from sdd_eval.comparison.records import Compared
 from sdd_eval.errors import InputError
+from sdd_eval.former_names import current_row
 
 #: Raised when the same runs would be compared in another way.
 VERSION = 3
@@ -113,7 +114,13 @@ def comparisons_of(study: Path) -> tuple[list[Kept], list[str]]:
 
 def _pairs(study: Path, names: Iterable[str]) -> list[Compared]:
     """Pairs with p-values adjusted over all of them."""
-    return together([store.read_record(study / FOLDER / PAIRS / n, Compared) for n in names])
+    return together([_read_pair(study / FOLDER / PAIRS / name) for name in names])
+
+
+def _read_pair(path: Path) -> Compared:
+    """Read a pair; its rows have the present names of metrics and axes."""
+    pair = store.read_record(path, Compared)
+    return replace(pair, rows=tuple(current_row(row.evaluator, row) for row in pair.rows))
 
 
 def _outdated(study: Path, asked: Asked, kept: Kept) -> str:

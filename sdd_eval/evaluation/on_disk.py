@@ -16,6 +16,7 @@ from sdd_eval.evaluation.partial_results import Pieces, forget
 from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.evaluation.run import Examined, run
 from sdd_eval.evaluators.settings import alone, of_stage
+from sdd_eval.former_names import key_settings
 from sdd_eval.progress import Progress
 from sdd_eval.records import Card, Measurement, Run, encode
 
@@ -111,7 +112,7 @@ def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
         {
             "evaluator": evaluator.name,
             "version": evaluator.version,
-            "settings": of_stage(evaluator, "collect"),
+            "settings": key_settings(evaluator.name, of_stage(evaluator, "collect")),
             "weights": card.weights_sha256,
             "model": card.model,
             "data": inputs.content,

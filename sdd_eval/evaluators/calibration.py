@@ -41,7 +41,7 @@ class Calibration:
     name: ClassVar[str] = "calibration"
     version: ClassVar[int] = 4
 
-    held_out: str = collects("", loads="validation")
+    validation_set: str = collects("", loads="validation")
     """What T is fitted on: the checkpoint's validation images if it has any; none: crosswise."""
     bins: int = scores(10)
     """Number M of bins of confidence, of equal widths or (ece_adaptive) of equally many images."""
@@ -61,8 +61,8 @@ class Calibration:
             raise InputError(f"--bins is {self.bins}; at least 1 is needed")
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
-        if self.held_out:
-            fitted = on_validation(subject, self.held_out)
+        if self.validation_set:
+            fitted = on_validation(subject, self.validation_set)
             arrays["temperature"] = np.full(len(labels), fitted.value)
             arrays["temperature_error"] = np.full(len(labels), fitted.error)
         return arrays

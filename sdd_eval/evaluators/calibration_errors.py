@@ -83,9 +83,9 @@ def calibration_errors(
     intervals: Intervals,
 ) -> Iterator[Measurement]:
     """`ece`, `mce`, `ece_debiased`, `ece_debiased_l2`, `ece_adaptive`, `ece_classwise`,
-    `ece_calibrated`, `ece_smooth`, `nll` and `brier` of logits (n, classes).
+    `ece_floor`, `ece_smooth`, `nll` and `brier` of logits (n, classes).
 
-    `ece_calibrated` is the mean ECE of a calibrated model with the same confidences, and its `low`
+    `ece_floor` is the mean ECE of a calibrated model with the same confidences, and its `low`
     and `high` the central 95 %. All with `at`, those over bins also at their number; `scaling` says
     in words what the logits were divided by; intervals hold for logits so divided.
 
@@ -173,5 +173,5 @@ def _of_chance(
         f"low and high the central {100 * LEVEL:g} %, of {DRAWS:,} simulations, seed 0"
     )
     return Measurement(
-        "ece_calibrated", chance.mean, "fraction", at, protocol, chance.low, chance.high, LEVEL
+        "ece_floor", chance.mean, "fraction", at, protocol, chance.low, chance.high, LEVEL
     )

@@ -88,20 +88,20 @@ class Selective:
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """The metrics of each score (axis `detector`) on the test set, and on corrupted images.
+        """The metrics of each score (axis `score`) on the test set, and on corrupted images.
 
         Of corrupted images: means over the five severities of each corruption, and over the 15
         corruptions at each severity and in all, where all 15 are there. AUROC and FPR are missing
         where all images are right, or all wrong, and so is a mean that such a cell is in.
         """
         found: list[Measurement] = []
-        for column, detector in enumerate(SCORES):
+        for column, score in enumerate(SCORES):
             clean = _Told({"": (arrays["scores"][:, column], arrays["correct"])}, self.intervals)
-            found += clean.rows([""], {"detector": detector})
+            found += clean.rows([""], {"score": score})
             cells = _cells(arrays, column)
             if cells:
                 source = f" ({arrays['origin'][0]})"
-                found += _means(_Told(cells, self.intervals), detector, source)
+                found += _means(_Told(cells, self.intervals), score, source)
         return found
 
 
@@ -172,11 +172,11 @@ class _Told:
 
         A mean of coverages at a risk has no interval: see `coverage_interval`.
         """
-        score, places = MEANINGS[at["detector"]], [list(self.values).index(m) for m in members]
+        meaning, places = MEANINGS[at["score"]], [list(self.values).index(m) for m in members]
         for index, (metric, convention) in enumerate(CONVENTIONS.items()):
             values = [self.values[m][metric] for m in members if metric in self.values[m]]
             if len(values) == len(members):
-                protocol = f"surest first by {score}; {convention}{note}"
+                protocol = f"surest first by {meaning}; {convention}{note}"
                 number = Measurement(metric, float(np.mean(values)), "fraction", at, protocol)
                 if metric in COVERAGES:
                     yield self._of_coverage(number, members)
@@ -195,15 +195,15 @@ class _Told:
         return beside(number, found)
 
 
-def _means(told: _Told, detector: str, source: str) -> Iterator[Measurement]:
+def _means(told: _Told, score: str, source: str) -> Iterator[Measurement]:
     """Means over the severities of a corruption, over the 15 at a severity, and over all."""
     names = dict.fromkeys(name for name, _ in told.values)
     for name in names:
-        at = {"detector": detector, "corruption": name}
+        at = {"score": score, "corruption": name}
         of_name = [(name, severity) for severity in SEVERITIES]
         yield from told.rows(of_name, at, f"; mean of severities 1–5{source}")
     if set(FIFTEEN) <= set(names):
-        at = {"detector": detector, "corruption": "mean of 15"}
+        at = {"score": score, "corruption": "mean of 15"}
         for severity in SEVERITIES:
             of_severity = [(name, severity) for name in FIFTEEN]
             here = {**at, "severity": severity}

@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Subject
 
 
-def on_validation(subject: Subject, held_out: str) -> FittedTemperature:
+def on_validation(subject: Subject, validation_set: str) -> FittedTemperature:
     """The temperature that fits all images of the held-out set best, whatever the limit."""
-    images = subject.sets[held_out]
+    images = subject.sets[validation_set]
     logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
     return fit_temperature(logits, images.labels)
 
 
 def temperature_of(
-    subject: Subject, held_out: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
+    subject: Subject, validation_set: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
     """The temperature of `on_validation`; without a held-out set the one that fits the logits."""
-    if held_out:
-        return on_validation(subject, held_out).value
+    if validation_set:
+        return on_validation(subject, validation_set).value
     return fit_temperature(logits, labels).value
 
 
-def fitted_words(temperature: float, held_out: bool) -> str:
+def fitted_words(temperature: float, validation_set: bool) -> str:
     """Such a temperature, and what it was fitted on, in words.
 
-    >>> fitted_words(1.25, held_out=False)
+    >>> fitted_words(1.25, validation_set=False)
     "T = 1.25, fitted by NLL to these images' clean logits"
     """
     bound = ", a bound of the range" if temperature in (LOWEST, HIGHEST) else ""
     of_test = "to these images' clean logits"
-    where = "on validation images held out of training" if held_out else of_test
+    where = "on validation images held out of training" if validation_set else of_test
     return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
 
 

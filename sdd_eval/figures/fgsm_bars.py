@@ -49,15 +49,15 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
     sizes = numbers(attacked, "epsilon")
     epsilon = EPSILON if EPSILON in sizes else sizes[0]
     attacked = where(attacked, epsilon=epsilon)
-    found = set(attacked["reading"])
+    found = set(attacked["variant"])
     readings = [*(name for name in READINGS if name in found), *sorted(found - set(READINGS))]
-    before = where(rows, metric="fgsm_right_before", reading=readings[0])
+    before = where(rows, metric="fgsm_right_before", variant=readings[0])
     groups = group_names(attacked)
     drawn = Figure(figsize=(room(1)[0], 2.2), layout="constrained")
     axes = drawn.subplots()
     style = looks(group_names(results), with_sd_dropout(results))
     for index, group in enumerate(groups):
-        heights = spreads(where(attacked, group=group), "reading")
+        heights = spreads(where(attacked, group=group), "variant")
         clean = list(spreads(where(before, group=group), "group").values())
         shown = [*clean[:1], *(heights.get(name) for name in readings)]
         place = (index - (len(groups) - 1) / 2) * 0.8 / len(groups)

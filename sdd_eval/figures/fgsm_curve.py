@@ -45,8 +45,8 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     if attacked.empty:
         return None
-    rest = sorted(set(attacked["reading"]) - set(READINGS))
-    readings = [name for name in READINGS if name in set(attacked["reading"])] + rest
+    rest = sorted(set(attacked["variant"]) - set(READINGS))
+    readings = [name for name in READINGS if name in set(attacked["variant"])] + rest
     width, columns, lines = room(len(readings))
     drawn = Figure(figsize=(width, 0.2 + 2.0 * lines), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
@@ -78,8 +78,8 @@ def _panel(
 
     for group in group_names(attacked):
         look = style[group]
-        chosen = where(attacked, reading=reading, group=group)
-        xs, means, stds = _curve(chosen, where(rows, reading=reading, group=group))
+        chosen = where(attacked, variant=reading, group=group)
+        xs, means, stds = _curve(chosen, where(rows, variant=reading, group=group))
         axes.errorbar(
             xs,
             means,
@@ -92,7 +92,7 @@ def _panel(
             elinewidth=0.8,
             label=plain(group),
         )
-        control = where(rows, metric="fgsm_random_sign_accuracy", reading=reading, group=group)
+        control = where(rows, metric="fgsm_random_sign_accuracy", variant=reading, group=group)
         xs, means, _ = _curve(control, control.head(0))
         if xs:
             axes.plot(

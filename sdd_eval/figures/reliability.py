@@ -41,7 +41,7 @@ BAND = "bin_accuracy_calibrated"
     "seeds, or one network's with its interval (same network, new images; 95 % unless --level says "
     "else), before temperature scaling.",
     evaluator="calibration",
-    metrics=("ece", "ece_calibrated", "bin_count", "bin_confidence", "bin_accuracy"),
+    metrics=("ece", "ece_floor", "bin_count", "bin_confidence", "bin_accuracy"),
 )
 def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """A reliability diagram a group (DeGroot and Fienberg 1983; Guo et al. 2017)."""

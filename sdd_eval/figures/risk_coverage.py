@@ -48,16 +48,16 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     )
     if rows.empty or arrays is None:
         return None
-    detectors = [name for name in NAMES if name in set(rows["detector"])]
-    width, columns, lines = room(len(detectors), wide=4, narrow=2)
+    scores = [name for name in NAMES if name in set(rows["score"])]
+    width, columns, lines = room(len(scores), wide=4, narrow=2)
     drawn = Figure(figsize=(width, 2.15 * lines + 0.2), layout="constrained")
     grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     style = looks(group_names(results), with_sd_dropout(results))
-    for axes in grid.flat[len(detectors) :]:
+    for axes in grid.flat[len(scores) :]:
         axes.set_axis_off()
-    for axes, detector in zip(grid.flat, detectors, strict=False):
-        _panel(axes, where(rows, detector=detector), arrays, list(NAMES).index(detector), style)
-        axes.set(title=NAMES[detector], xlabel="Coverage")
+    for axes, score in zip(grid.flat, scores, strict=False):
+        _panel(axes, where(rows, score=score), arrays, list(NAMES).index(score), style)
+        axes.set(title=NAMES[score], xlabel="Coverage")
         axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         axes.label_outer()
     highest = max(float(np.max(line.get_ydata())) for axes in grid.flat for line in axes.lines)

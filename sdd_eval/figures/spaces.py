@@ -17,7 +17,7 @@ def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
     if "constants" not in rows or rows.empty:
         return rows
     chosen = []
-    for _, alike in rows.groupby("reading", sort=False):
+    for _, alike in rows.groupby("variant", sort=False):
         named = alike["constants"].dropna()
         common = None if named.empty else named.value_counts().index[0]
         chosen.append(where(alike, constants=common))

@@ -56,7 +56,7 @@ AKIN = {
 #: Of each evaluator the axes that the paper's numbers have, in this package's words.
 _AT: Mapping[str, Axes] = {
     "fgsm": {
-        "reading": ("authors",),
+        "variant": ("authors",),
         "gradient": ("float32",),
         "temperature": (1.0,),
         "constants": ("paper", "own"),

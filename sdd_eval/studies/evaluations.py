@@ -9,6 +9,7 @@ from typing import Any
 from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.evaluators.settings import with_settings
+from sdd_eval.former_names import current_settings
 from sdd_eval.records import decode, encode
 from sdd_eval.studies.smoke import Small
 from sdd_eval.studies.study import DETECTION, Evaluation, Study, evaluators
@@ -59,7 +60,8 @@ def _asked(
             spelled = name.replace("-", "_")
             if spelled not in evaluators():
                 raise unknown_name("evaluator", name, evaluators())
-        settings = size.settings(spelled, node.get("settings", dict, {}))
+        given = size.settings(spelled, node.get("settings", dict, {}))
+        settings = current_settings(spelled, given)
         with node.at("settings"):
             check_settings(spelled, settings)
         for dataset in node.all("dataset", str) or (None,):

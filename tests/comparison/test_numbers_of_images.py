@@ -136,7 +136,7 @@ def corruption_arrays(random, base=0.25):
 KINDS = {
     "calibration": (Calibration(intervals=FEW), calibration_arrays),
     "validated": (
-        Calibration(held_out="x", intervals=FEW),
+        Calibration(validation_set="x", intervals=FEW),
         lambda random: calibration_arrays(random, temperature=True),
     ),
     "fgsm": (Fgsm(intervals=FEW), fgsm_arrays),
@@ -149,7 +149,7 @@ KINDS = {
 }
 #: What of each kind has no test; grids only their best cell, chosen on the outliers.
 WITHOUT = {
-    "calibration": {"ece_calibrated", "temperature_fitted"},
+    "calibration": {"ece_floor", "temperature_fitted"},
     "attack": {"attack_largest_change"},
     "audit": {"audit_flag", "audit_worst_case_both_right"},
 }

@@ -99,7 +99,7 @@ def test_images_of_the_same_hyperplane_transfer_and_both_right_is_said(linear, s
     )
     found = audit.score(arrays)
     assert flags(found) == dict.fromkeys(FLAGS, 0.0)
-    assert rows_of("audit_both_right", found) == [80.0]
+    assert rows_of("n_both_correct", found) == [80.0]
     assert rows_of("audit_worst_case_both_right", found) == rows_of("audit_worst_case", found)
     assert not may_say_robust(found, found, EPSILONS[2]).robust  # no gain over itself
 
@@ -115,7 +115,7 @@ def test_images_made_against_another_hyperplane_are_the_other_networks(
     assert arrays["survives_transfer_one"].all()
     assert not arrays["right_compared"].any()
     found = audit.score(arrays)
-    assert rows_of("audit_both_right", found) == [0.0]
+    assert rows_of("n_both_correct", found) == [0.0]
     assert rows_of("audit_worst_case_both_right", found) == []
     assert not may_say_robust(found, found, EPSILONS[2]).robust
 
@@ -240,7 +240,7 @@ def test_the_worst_case_is_over_attacks_image_by_image():
     found = audit.score(arrays)
     assert rows_of("audit_worst_case", found) == [0.3] * 6
     assert rows_of("audit_worst_case", found, "fitted") == [0.2] * 6
-    assert rows_of("audit_both_right", found) == [6.0]
+    assert rows_of("n_both_correct", found) == [6.0]
     assert rows_of("audit_worst_case_both_right", found) == [3 / 6] * 6
     attacks = {each.at["attack"] for each in found if each.metric == "audit_accuracy"}
     assert attacks == set(ATTACKS)

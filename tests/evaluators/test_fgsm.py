@@ -120,7 +120,7 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
         evaluator = Fgsm(curve=())
         found = evaluator.score(evaluator.collect(subject_of(model, labelled)))
         for gradient in ("stable", "float32"):
-            at = {"reading": "authors", "gradient": gradient, "temperature": 1.0}
+            at = {"variant": "authors", "gradient": gradient, "temperature": 1.0}
             accuracies[gradient, scale] = value_of(found, "fgsm_accuracy", **at)
             zeros[gradient, scale] = value_of(found, "fgsm_zero_gradients", **at)
     assert zeros["stable", 1.0] == zeros["stable", 100.0] == 0
@@ -134,7 +134,7 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
     found = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
-    names = [(each.metric, each.at["reading"]) for each in found]
+    names = [(each.metric, each.at["variant"]) for each in found]
     for reading, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
         assert names.count(("fgsm_right_before", reading)) == 1
         assert names.count(("fgsm_random_sign_accuracy", reading)) == 1
@@ -145,7 +145,7 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
     fitted = [{**at, "temperature": 1.0} for at in accuracies if at["temperature"] == "fitted"]
     assert plain == fitted
     assert len(plain) == 2 + 1 + 2 + 2
-    assert found[0].at["reading"] == "authors"
+    assert found[0].at["variant"] == "authors"
 
 
 def test_right_before_and_flipped_to_right_add_up_to_right_after(
@@ -196,7 +196,7 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
     arrays = Fgsm().collect(subject)
     assert arrays["constants"][0].tolist() == [[0.5], [0.25]]
     for each in Fgsm().score(arrays):
-        if each.at["reading"] != "pixel":
+        if each.at["variant"] != "pixel":
             assert each.at["constants"] == "own"
             if "step" in each.protocol:
                 assert "constants: own" in each.protocol

@@ -52,15 +52,15 @@ def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
     correct = arrays["logits"].argmax(axis=1) == arrays["labels"]
     for detector, scores in zip(SCORES, confidence_scores(arrays["logits"]).T, strict=True):
         for metric, value in selective_metrics(scores, correct).items():
-            assert value_of(found, metric, detector=detector) == value
-    assert len({value_of(found, "aurc", detector=detector) for detector in SCORES}) > 1
+            assert value_of(found, metric, score=detector) == value
+    assert len({value_of(found, "aurc", score=detector) for detector in SCORES}) > 1
     assert not any("corruption" in each.at for each in found)
 
 
 def test_under_corruption_a_mean_is_that_of_its_cells(subject):
     whole, evaluator = subject(), Selective("noise_c")
     found = {
-        (m.metric, *(m.at.get(axis) for axis in ("detector", "corruption", "severity"))): m.value
+        (m.metric, *(m.at.get(axis) for axis in ("score", "corruption", "severity"))): m.value
         for m in evaluator.score(evaluator.collect(whole))
     }
     labels = whole.labels()

@@ -113,7 +113,7 @@ def test_a_limit_cuts_the_test_images_and_not_the_held_out_ones(ask):
     ("name", "evaluator", "dataset"),
     [
         ("plain", Calibration(), None),
-        ("held", Calibration(held_out="none"), None),
+        ("held", Calibration(validation_set="none"), None),
         ("held", Calibration(), "digits_validation"),  # they would judge what is fitted on them
     ],
 )
@@ -125,7 +125,7 @@ def test_else_the_temperature_is_fitted_crosswise(name, evaluator, dataset, ask)
 
 def test_other_held_out_images_cannot_be_named(ask):
     with pytest.raises(InputError, match="held-out images are 'svhn'; leave them away"):
-        ask(Calibration(held_out="svhn"))
+        ask(Calibration(validation_set="svhn"))
 
 
 def test_a_detector_is_fitted_on_what_was_trained_on(trained, ask):
@@ -173,7 +173,7 @@ def test_an_attack_s_temperature_is_fitted_on_them_too(evaluator, metric, ask):
     ]
     assert told
     assert all("on validation images held out of training" in each for each in told)
-    plain = ask(dataclasses.replace(evaluator, held_out="none"), limit=20)
+    plain = ask(dataclasses.replace(evaluator, validation_set="none"), limit=20)
     assert set(plain.arrays["temperature"]) != set(expected)
     assert plain.data_fingerprint == run.data_fingerprint
 

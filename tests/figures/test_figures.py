@@ -275,7 +275,7 @@ def test_the_fgsm_curve_keeps_the_three_readings_apart(whole: tuple[Any, Any]) -
             results,
             group="CE",
             metric="fgsm_accuracy",
-            reading=reading,
+            variant=reading,
             epsilon=0.2,
             gradient="stable",
             temperature=1.0,
@@ -294,7 +294,7 @@ def test_fgsm_in_two_spaces_is_not_one_line(synthetic: ModuleType) -> None:
     paper = tuple(
         dataclasses.replace(each, value=0.0, at={**each.at, "constants": "paper"})
         for each in run.measurements
-        if each.at["reading"] == "authors" and each.at.get("epsilon") == 0.2
+        if each.at["variant"] == "authors" and each.at.get("epsilon") == 0.2
     )
     results, _ = synthetic.table(
         [dataclasses.replace(run, measurements=(*run.measurements, *paper))]
@@ -534,7 +534,7 @@ def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: Modu
     line = drawn.axes[1].get_lines()[0]
     errors = [1 - run.arrays["correct"].mean() for run in runs]
     assert line.get_ydata()[-1] == pytest.approx(np.mean(errors))
-    aurc = where(results, metric="aurc", detector="max_logit")["value"]
+    aurc = where(results, metric="aurc", score="max_logit")["value"]
     assert line.get_ydata().mean() == pytest.approx(aurc.mean(), abs=0.005)
     legend = drawn.axes[1].get_legend()
     assert legend is not None
@@ -650,7 +650,7 @@ def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
         results,
         group="CE",
         metric="fgsm_accuracy",
-        reading="pixel",
+        variant="pixel",
         epsilon=0.05,
         gradient="stable",
         temperature=1.0,

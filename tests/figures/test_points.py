@@ -91,7 +91,7 @@ def test_cells_are_told_by_corruption_and_severity(whole: tuple[Any, Any]) -> No
 
 def test_places_in_a_row_are_the_numbers_that_their_ticks_tell(whole: tuple[Any, Any]) -> None:
     results, _ = whole
-    epsilons = set(where(results, metric="fgsm_accuracy", reading="pixel")["epsilon"].dropna())
+    epsilons = set(where(results, metric="fgsm_accuracy", variant="pixel")["epsilon"].dropna())
     table = points(fgsm_curve(results))
     for _, own in table.groupby("panel"):
         assert {*epsilons} <= set(own["x"])

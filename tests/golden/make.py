@@ -29,8 +29,14 @@ FOUR = ("ce-0", "ce-1", "sdd-0", "sdd-1")
 
 #: Public names that have changed since the golden files were made: old name → new name.
 #: Metrics and columns by name, axes as EVALUATOR.AXIS.
-RENAMED_METRICS: dict[str, str] = {}
-RENAMED_AXES: dict[str, str] = {}
+RENAMED_METRICS: dict[str, str] = {
+    "ece_calibrated": "ece_floor",
+    "audit_both_right": "n_both_correct",
+}
+RENAMED_AXES: dict[str, str] = {
+    "fgsm.reading": "variant",
+    "selective.detector": "score",
+}
 RENAMED_COLUMNS: dict[str, str] = {}
 
 SMALL = ("--limit", "20")

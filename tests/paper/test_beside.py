@@ -11,7 +11,7 @@ from sdd_eval.paper import paper_numbers, set_beside
 from sdd_eval.paper.comparison import StandIns
 from sdd_eval.records import Recipe, encode
 
-AXES = ["corruption", "severity", "epsilon", "reading", "outliers", "detector", "temperature"]
+AXES = ["corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"]
 AXES += ["bins", "gradient", "constants"]
 
 
@@ -187,7 +187,7 @@ def test_the_paper_s_lsun_is_lsun_resize():
 
 def test_fgsm_is_the_authors_step_in_plain_float32():
     cell = number(5, dataset="cifar100", sd_dropout=False)
-    at = {"reading": "authors", "constants": "paper", "temperature": 1.0, "epsilon": 0.2}
+    at = {"variant": "authors", "constants": "paper", "temperature": 1.0, "epsilon": 0.2}
     place = {"evaluator": "fgsm", "metric": "fgsm_accuracy"}
     stable = seeds([0.2] * 3, at={**at, "gradient": "stable"}, **place)
     plain = seeds([0.379] * 3, at={**at, "gradient": "float32"}, **place)

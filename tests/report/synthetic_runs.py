@@ -131,9 +131,7 @@ def calibration_run(net: Network, bins: int = 10) -> Run:
         Measurement(
             "ece", 0.04 - net.gain + random.normal(0, 0.002), "fraction", {"bins": bins}, protocol
         ),
-        Measurement(
-            "ece_calibrated", 0.015, "fraction", {"bins": bins}, protocol, 0.01, 0.02, 0.95
-        ),
+        Measurement("ece_floor", 0.015, "fraction", {"bins": bins}, protocol, 0.01, 0.02, 0.95),
         Measurement(
             "ece", 0.01, "fraction", {"temperature": "cross-fitted", "bins": bins}, "T cross-fitted"
         ),
@@ -172,7 +170,7 @@ def fgsm_run(net: Network) -> Run:
 def _fgsm(net: Network, reading: str) -> Iterator[Measurement]:
     fall = {"authors": 2.0, "standardised": 4.0, "pixel": 12.0}[reading]
     noise, fitted = net.random.normal(0, 0.004, 2)
-    space = {"reading": reading} | ({} if reading == "pixel" else {"constants": "own"})
+    space = {"variant": reading} | ({} if reading == "pixel" else {"constants": "own"})
     at: dict[str, Any] = {**space, "temperature": 1.0}
     yield Measurement("fgsm_right_before", 0.95 + net.gain, "fraction", at, "clean images")
     control = 0.95 * float(np.exp(-fall * 0.2 / 6)) + net.gain
@@ -267,9 +265,9 @@ def selective_run(net: Network) -> Run:
     correct = random.random(360) < 0.9 + net.gain
     scores = np.where(correct[:, None], 0.9, 0.6) + 0.2 * random.random((360, 4))
     found = []
-    for column, detector in enumerate(("msp", "max_logit", "energy", "entropy")):
+    for column, score in enumerate(("msp", "max_logit", "energy", "entropy")):
         values = selective_metrics(scores[:, column], correct)
-        at = {"detector": detector}
+        at = {"score": score}
         found += [
             Measurement(m, v, "fraction", at, f"surest first, {m}") for m, v in values.items()
         ]

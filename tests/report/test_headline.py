@@ -75,7 +75,7 @@ def test_the_headline_is_the_authors_reading_at_a_fifth_with_the_stable_gradient
     table = headline(synthetic.table([synthetic.fgsm_run(net)])[0])
     column = next(each for each in table.columns if each.title == "FGSM, authors'")
     assert column.at["epsilon"] == 0.2
-    assert (column.at["reading"], column.at["gradient"]) == ("authors", "stable")
+    assert (column.at["variant"], column.at["gradient"]) == ("authors", "stable")
     assert column.at["temperature"] == 1.0
     text = as_text(table)
     assert "FGSM, authors': ε 0.2, the authors' step" in text

@@ -20,7 +20,8 @@ def test_columns_are_the_documented_ones_then_axes_then_others_by_name(
     synthetic: ModuleType,
 ) -> None:
     results, _ = synthetic.table(synthetic.whole(seeds=1))
-    others = ["attack", "bin", "constants", "flag", "gradient", "k", "norm", "restarts", "steps"]
+    others = ["attack", "bin", "constants", "flag", "gradient", "k", "norm", "restarts", "score"]
+    others += ["steps"]
     assert list(results.columns) == [*COLUMNS, *AXES, *others]
 
 
@@ -175,7 +176,7 @@ def test_rows_are_found_again_in_a_table_read_from_csv(synthetic: ModuleType) ->
     results, _ = synthetic.table(synthetic.whole(seeds=1))
     read = pandas.read_csv(io.StringIO(to_csv(results)), low_memory=False)
     for place in (
-        {"metric": "fgsm_accuracy", "reading": "pixel", "epsilon": 0.2, "temperature": 1.0},
+        {"metric": "fgsm_accuracy", "variant": "pixel", "epsilon": 0.2, "temperature": 1.0},
         {"corruption": "fog", "severity": None},
     ):
         assert len(where(read, **place)) == len(where(results, **place)) > 0

@@ -70,7 +70,7 @@ class Attack:
     --parameters n_queries=N make it smaller."""
     transfer_from: str = collects("", loads="checkpoint")
     """Checkpoint whose adversarial images the audit also tries: its folder, or its name."""
-    held_out: str = collects("", loads="validation")
+    validation_set: str = collects("", loads="validation")
     """What T is fitted on: the checkpoint's validation images if it has any; none: the test's."""
     intervals: Intervals = scores(INTERVALS)
     """How the intervals are made."""
@@ -92,13 +92,13 @@ class Attack:
                 its ball or the box [0, 1].
         """
         if self.audit:
-            return self._audit().collect(subject, self.held_out)
+            return self._audit().collect(subject, self.validation_set)
         if self.transfer_from:
             raise InputError("--transfer-from goes with --audit")
         threat = self.threat(subject.spec.classes)
         from sdd_eval.evaluators.adversarial.attack_run import clean, under_attack
 
-        found = clean(subject, self.held_out)
+        found = clean(subject, self.validation_set)
         columns = under_attack(subject, threat, found)
         del found["logits"]
         text = np.full(len(found["right"]), threat.as_text().encode())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 
-def clean(subject: Subject, held_out: str = "") -> Arrays:
+def clean(subject: Subject, validation_set: str = "") -> Arrays:
     """`right` (n,), `temperature` (n,) as fitted, `channels` (n,) and `logits` (n, classes).
 
     The temperature is fitted on the held-out set, if one is named; then there is `held_out` (n,).
@@ -40,9 +40,9 @@ def clean(subject: Subject, held_out: str = "") -> Arrays:
     labels = subject.labels()
     with full_float32():
         logits = subject.logits(label="clean images")
-    fitted = temperature_of(subject, held_out, logits, labels)
+    fitted = temperature_of(subject, validation_set, logits, labels)
     return {
-        **({"held_out": np.full(len(labels), True)} if held_out else {}),
+        **({"held_out": np.full(len(labels), True)} if validation_set else {}),
         "logits": logits,
         "right": logits.argmax(axis=1) == labels,
         "temperature": np.full(len(labels), fitted),

@@ -63,7 +63,7 @@ class Audit:
         """The attacks that are tried."""
         return ATTACKS if self.transfer_from else ATTACKS[:-1]
 
-    def collect(self, subject: Subject, held_out: str = "") -> Arrays:
+    def collect(self, subject: Subject, validation_set: str = "") -> Arrays:
         """Which images each attack leaves right, and what was checked.
 
         `right` (n,) before; `survives_ATTACK_TEMPERATURE` (n, sizes) bool; the checks of
@@ -80,7 +80,7 @@ class Audit:
         other = subject.networks[self.transfer_from] if self.transfer_from else None
         if other is not None:
             _check_comparable(subject, other)
-        return audited(subject, self, other, held_out)
+        return audited(subject, self, other, validation_set)
 
     def score(
         self, arrays: Mapping[str, NDArray[Any]], intervals: Intervals = INTERVALS
@@ -139,7 +139,7 @@ class Audit:
         both = arrays["right"] & arrays["right_compared"]
         here = {**at, "transfer_from": self.transfer_from}
         told = f"images, before any attack, that {self.transfer_from} too classifies rightly"
-        yield Measurement("audit_both_right", float(both.sum()), "images", here, told)
+        yield Measurement("n_both_correct", float(both.sum()), "images", here, told)
         if both.any():
             text = f"of the {both.sum()} {told}: {text}"
             yield from _accuracies(

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gradient}
 
 
-def audited(subject: Subject, audit: Audit, other: ComparedNetwork | None, held_out: str) -> Arrays:
+def audited(
+    subject: Subject, audit: Audit, other: ComparedNetwork | None, validation_set: str
+) -> Arrays:
     """The arrays of `Audit.collect`."""
-    found = clean(subject, held_out)
+    found = clean(subject, validation_set)
     temperatures = {"one": 1.0, "fitted": float(found["temperature"][0])}
     paths = {
         name: AttackedNetwork(subject.model, subject.device, temperature)

@@ -74,7 +74,7 @@ class Fgsm:
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation that readings authors and standardised are in: the paper's or the network's.
     Networks of other than three channels always have their own."""
-    held_out: str = collects("", loads="validation")
+    validation_set: str = collects("", loads="validation")
     """What T is fitted on: the checkpoint's validation images if it has any; none: the test's."""
     intervals: Intervals = scores(INTERVALS)
     """How the intervals are made."""
@@ -112,7 +112,7 @@ class Fgsm:
 
         labels = subject.labels()
         logits = subject.logits(label="clean images")
-        temperature = temperature_of(subject, self.held_out, logits, labels)
+        temperature = temperature_of(subject, self.validation_set, logits, labels)
         mean, std = self._constants(subject.spec)
         plan = {variant: self.sizes(variant) for variant in self.variants()}
         space = Space(mean, std, subject.device)
@@ -133,7 +133,7 @@ class Fgsm:
             raise InputError(f"--readings is empty; known: {', '.join(get_args(Reading))}")
         for reading in self.readings:
             if reading not in get_args(Reading):
-                raise unknown_name("reading", reading, get_args(Reading))
+                raise unknown_name("variant", reading, get_args(Reading))
         if self.constants not in ("paper", "own"):
             raise unknown_name("constants", self.constants, ("paper", "own"))
         if spec.classes < 2:
@@ -177,7 +177,7 @@ class Fgsm:
         at |= {"gradient": variant.gradient, "temperature": temperature}
         labels, predicted = arrays["labels"], arrays[f"predicted_{variant.column}"]
         right = predicted == labels[:, None]
-        how = _how(variant, float(arrays["temperature"][0]), bool(self.held_out))
+        how = _how(variant, float(arrays["temperature"][0]), bool(self.validation_set))
         for index, epsilon in enumerate(self.sizes(variant)):
             text = f"{self._step(variant.reading, epsilon, arrays)}; {how}"
             here = {**at, "epsilon": epsilon}
@@ -193,8 +193,8 @@ class Fgsm:
     def _at(self, reading: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """The reading, and whose constants its space has."""
         if reading == "pixel":
-            return {"reading": reading}
-        return {"reading": reading, "constants": self._whose(arrays["constants"].shape[2])}
+            return {"variant": reading}
+        return {"variant": reading, "constants": self._whose(arrays["constants"].shape[2])}
 
     def _step(self, reading: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]) -> str:
         """The step in words: space, norm, ε in pixels, clip, labels."""
@@ -219,11 +219,11 @@ def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDA
     }
 
 
-def _how(variant: Variant, fitted: float, held_out: bool) -> str:
+def _how(variant: Variant, fitted: float, validation_set: bool) -> str:
     """The gradient in words: labels, precision, temperature."""
     temperature = "T = 1"
     if variant.temperature == "fitted":
-        temperature = fitted_words(fitted, held_out)
+        temperature = fitted_words(fitted, validation_set)
     return (
         f"{LABELS[variant.reading]}; {GRADIENTS[variant.gradient]}; logits divided by {temperature}"
     )

@@ -42,7 +42,7 @@ class Odin:
     """Sets of outliers, or groups of them (near, far, paper); default: the usual for the test."""
     grid: bool = collects(False)
     """Measure also T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
-    held_out: str = collects("", loads="validation")
+    validation_set: str = collects("", loads="validation")
     """What chooses ε of the grid: the checkpoint's validation images if it has any; none: nothing
     but the outliers under test."""
     training: str = collects("", loads="training")
@@ -71,8 +71,8 @@ class Odin:
         arrays: Arrays = {ARRAYS[name]: scores for name, scores in found.inside.items()}
         for name, sets in found.outside.items():
             arrays |= {f"{ARRAYS[name]}_{outliers}": each for outliers, each in sets.items()}
-        if self.held_out:
-            arrays[HELD_OUT] = held_out_scores(subject, detectors.STEPS, self.held_out)
+        if self.validation_set:
+            arrays[HELD_OUT] = held_out_scores(subject, detectors.STEPS, self.validation_set)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:

@@ -46,7 +46,7 @@ class Ood:
     """ODIN's size ε of the step, in pixels of [0, 1]; never tune it on the outliers of the test."""
     grid: bool = collects(False)
     """Measure ODIN also at T = 1, 10, 100, 1000 crossed with ε = 0, .0014, .002, .0024, .0028."""
-    held_out: str = collects("", loads="validation")
+    validation_set: str = collects("", loads="validation")
     """What chooses ε of the grid: the checkpoint's validation images if it has any; none: nothing
     but the outliers under test."""
     training: str = collects("", loads="training")
@@ -87,8 +87,8 @@ class Ood:
             arrays |= {f"{name}:{sets}": each for sets, each in found.outside[name].items()}
             for what, count in found.counts[name].items():
                 arrays[f"{name}.{what}"] = np.full(len(own), count)
-        if self.held_out:
-            arrays[HELD_OUT] = held_out_scores(subject, odin.STEPS, self.held_out)
+        if self.validation_set:
+            arrays[HELD_OUT] = held_out_scores(subject, odin.STEPS, self.validation_set)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
@@ -100,7 +100,7 @@ class Ood:
             outside = {k.split(":", 1)[1]: arrays[k] for k in arrays if k.startswith(f"{name}:")}
             make = rows
             if name == odin.OdinGrid.name:
-                make = partial(grid_rows, held_out=arrays.get(HELD_OUT))
+                make = partial(grid_rows, validation_set=arrays.get(HELD_OUT))
             found += make(detector, arrays[name], outside, self.training, self.intervals)
             for key in (k for k in arrays if k.startswith(f"{name}.") and ":" not in k):
                 at, value = {"detector": name}, float(arrays[key][0])

@@ -151,7 +151,7 @@ def grid_rows(
     outside: Mapping[str, Scores],
     dataset: str,
     intervals: Intervals,
-    held_out: Scores | None = None,
+    validation_set: Scores | None = None,
 ) -> list[Measurement]:
     """A few metrics of each cell of ODIN's grid, and all of the best cell for each set.
 
@@ -175,8 +175,8 @@ def grid_rows(
     at = {"detector": "odin", "outliers": "", "grid": BEST}
     shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
     found += _rows(at, shared, chosen, dataset, intervals, protocols)
-    if held_out is not None:
-        validated = validated_cell(held_out)
+    if validation_set is not None:
+        validated = validated_cell(validation_set)
         columns = dict.fromkeys(outside, validated)
         told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
         how = _of_chosen(grid, validated, HOW_VALIDATED)

@@ -61,10 +61,10 @@ def score_sets(
     return Found(inside, outside, {name: counts(each) for name, each in scorers.items()})
 
 
-def held_out_scores(subject: Subject, detector: Any, held_out: str) -> Array:
+def held_out_scores(subject: Subject, detector: Any, validation_set: str) -> Array:
     """Scores (n,) or (n, columns), by a detector that is not fitted, of the held-out images."""
-    scores = partial(_scores, subject, subject.sets[held_out], {detector.name: detector})
-    found: Array = subject.kept(f"held out {held_out}", scores)[detector.name]
+    scores = partial(_scores, subject, subject.sets[validation_set], {detector.name: detector})
+    found: Array = subject.kept(f"held out {validation_set}", scores)[detector.name]
     return found
 
 

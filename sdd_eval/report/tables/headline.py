@@ -45,9 +45,9 @@ class Column:
         return "↑" if self.higher else "↓"
 
 
-_FGSM = {"reading": "authors", "gradient": "stable", "temperature": 1.0}
+_FGSM = {"variant": "authors", "gradient": "stable", "temperature": 1.0}
 #: Beside the reading that flatters stands the one that the paper means.
-_FGSM_MEANT = {**_FGSM, "reading": "standardised"}
+_FGSM_MEANT = {**_FGSM, "variant": "standardised"}
 _ODIN = {"detector": "odin", "outliers": "average"}
 _ODIN_DEFAULT = {"temperature": 1000.0, "epsilon": 0.0028}
 
@@ -295,7 +295,7 @@ def where_it_holds(column: Column) -> str:
             continue
         if axis == "outliers" and value == "average":
             words.append("mean over the outlier sets")
-        elif axis == "reading":
+        elif axis == "variant":
             words.append("the authors' step" if value == "authors" else f"{value} step")
         elif axis != "detector":
             words.append(f"{_AXIS.get(axis, axis)} {_number(value)}")

@@ -11,7 +11,7 @@ Columns, in this order:
   besides its method. test_set: the clean set behind `dataset`. fingerprint: of the data's content.
 - run: the file of the run, below the reports' folder's `runs`. note: why a row is in no mean.
 - level, interval: of low and high, and how they were made; empty where there are none.
-- then the axes, where the number holds: corruption severity epsilon reading outliers detector
+- then the axes, where the number holds: corruption severity epsilon variant outliers detector
   temperature bins, and whatever others there are, by name.
 """
 
@@ -62,7 +62,7 @@ AXES = (
     "corruption",
     "severity",
     "epsilon",
-    "reading",
+    "variant",
     "outliers",
     "detector",
     "temperature",

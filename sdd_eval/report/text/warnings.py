@@ -51,7 +51,7 @@ def _data(collection: Collection) -> Iterator[str]:
 
 def _flattering(results: pandas.DataFrame) -> Iterator[str]:
     """What the authors' reading of FGSM does to a number."""
-    if "reading" in results and (results["reading"] == "authors").any():
+    if "variant" in results and (results["variant"] == "authors").any():
         yield (
             "FGSM as the paper's authors ran it is a weak attack: its labels are the network's own "
             "predictions and its clipping moves a third of the values against the gradient. "

@@ -90,12 +90,12 @@ class OdinGrid:
 STEPS = OdinGrid(tuple((TEMPERATURES[-1], epsilon) for epsilon in EPSILONS))
 
 
-def validated_cell(held_out: NDArray[np.float64]) -> int:
+def validated_cell(validation_set: NDArray[np.float64]) -> int:
     """The grid's cell with the step that validation images choose, from their scores (m, steps).
 
     Hsu et al. (2020), "Generalized ODIN": the mean score is highest, and no outlier is looked at.
     """
-    step = STEPS.cells[int(held_out.mean(axis=0).argmax())]
+    step = STEPS.cells[int(validation_set.mean(axis=0).argmax())]
     return OdinGrid().cells.index(step)
 
 

@@ -1,0 +1,94 @@
+"""Former names of metrics, axes and settings, accepted where stored files or study files use them.
+
+Runs and comparisons of version 0.1 are read under the present names. A run's key still holds the
+former name of a setting, so that a run made before the change is found and not repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdd_eval.records import Run
+
+
+@dataclass(frozen=True)
+class FormerNames:
+    """Former → present names of one evaluator's metrics, axes and settings."""
+
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+_VALIDATION = {"held_out": "validation_set"}
+#: By evaluator. The flags of settings change with them: --held-out is now --validation-set.
+FORMER_NAMES: Mapping[str, FormerNames] = {
+    "attack": FormerNames({"audit_both_right": "n_both_correct"}, settings=_VALIDATION),
+    "calibration": FormerNames({"ece_calibrated": "ece_floor"}, settings=_VALIDATION),
+    "fgsm": FormerNames(axes={"reading": "variant"}, settings=_VALIDATION),
+    "odin": FormerNames(settings=_VALIDATION),
+    "ood": FormerNames(settings=_VALIDATION),
+    "selective": FormerNames(axes={"detector": "score"}),
+}
+
+
+def current_run(run: Run) -> Run:
+    """Return a stored run under the present names.
+
+    >>> run = Run("c", "", "digits", "", "fgsm", 1, {"held_out": ""}, None, 1, ())
+    >>> current_run(run).settings
+    {'validation_set': ''}
+    """
+    former = FORMER_NAMES.get(run.evaluator)
+    if former is None:
+        return run
+    measurements = tuple(current_row(run.evaluator, each) for each in run.measurements)
+    settings = _renamed(run.settings, former.settings)
+    return dataclasses.replace(run, measurements=measurements, settings=settings)
+
+
+def current_row(evaluator: str, row: Any) -> Any:
+    """Return a measurement, or a row of a comparison, under the present names."""
+    former = FORMER_NAMES.get(evaluator)
+    if former is None or not (row.metric in former.metrics or row.at.keys() & former.axes.keys()):
+        return row
+    metric = former.metrics.get(row.metric, row.metric)
+    return dataclasses.replace(row, metric=metric, at=_renamed(row.at, former.axes))
+
+
+def current_selector(selector: str) -> str:
+    """Return a selector EVALUATOR or EVALUATOR.METRIC with the present name of the metric.
+
+    >>> current_selector("calibration.ece_calibrated")
+    'calibration.ece_floor'
+    """
+    evaluator, dot, metric = selector.partition(".")
+    metrics = FORMER_NAMES.get(evaluator, FormerNames()).metrics
+    return f"{evaluator}{dot}{metrics.get(metric, metric)}"
+
+
+def current_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluator's settings under the present names; a former name gives a warning."""
+    former = FORMER_NAMES.get(evaluator, FormerNames()).settings
+    for name in settings.keys() & former.keys():
+        message = f"the setting {name} of {evaluator} is now called {former[name]}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+    return _renamed(settings, former)
+
+
+def key_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluator's settings under the names that the keys of runs hold.
+
+    >>> key_settings("fgsm", {"validation_set": "none"})
+    {'held_out': 'none'}
+    """
+    former = FORMER_NAMES.get(evaluator, FormerNames()).settings
+    return _renamed(settings, {present: name for name, present in former.items()})
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in values.items()}

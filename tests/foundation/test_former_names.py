@@ -1,0 +1,57 @@
+"""Former names of metrics, axes and settings are read under the present ones."""
+
+import dataclasses
+import json
+
+import pytest
+
+from sdd_eval.former_names import FORMER_NAMES, current_settings
+from sdd_eval.plugins import load
+from sdd_eval.records import Measurement, Run, encode
+from sdd_eval.store import read_run, write_run
+
+
+def stored(tmp_path, evaluator, measurement, settings):
+    """The run as it is read from a file with these names."""
+    path = tmp_path / "run.json"
+    run = Run("c", "w", "digits", "f", evaluator, 1, settings, None, 1, (measurement,))
+    write_run(path, run)
+    assert json.loads(path.read_text())["measurements"] == [encode(measurement)]
+    return read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "former", "present"),
+    [
+        ("fgsm", ("fgsm_accuracy", {"reading": "pixel"}), ("fgsm_accuracy", {"variant": "pixel"})),
+        ("calibration", ("ece_calibrated", {"bins": 10}), ("ece_floor", {"bins": 10})),
+        ("attack", ("audit_both_right", {}), ("n_both_correct", {})),
+        ("selective", ("aurc", {"detector": "msp"}), ("aurc", {"score": "msp"})),
+        ("ood", ("auroc", {"detector": "msp"}), ("auroc", {"detector": "msp"})),
+        ("another", ("ece_calibrated", {"reading": 1}), ("ece_calibrated", {"reading": 1})),
+    ],
+)
+def test_a_stored_run_is_read_under_the_present_names(tmp_path, evaluator, former, present):
+    (metric, at), (new_metric, new_at) = former, present
+    run = stored(tmp_path, evaluator, Measurement(metric, 0.5, "fraction", at), {"bins": 3})
+    assert run.measurements == (Measurement(new_metric, 0.5, "fraction", new_at),)
+    assert run.settings == {"bins": 3}
+
+
+def test_a_stored_setting_is_read_under_its_present_name(tmp_path):
+    number = Measurement("fgsm_accuracy", 0.5, "fraction", {"variant": "pixel"})
+    run = stored(tmp_path, "fgsm", number, {"held_out": "none", "epsilon": 0.1})
+    assert run.settings == {"validation_set": "none", "epsilon": 0.1}
+
+
+@pytest.mark.parametrize("evaluator", FORMER_NAMES)
+def test_present_settings_exist_and_former_ones_do_not(evaluator):
+    fields = {field.name for field in dataclasses.fields(load("evaluators", evaluator))}
+    settings = FORMER_NAMES[evaluator].settings
+    assert fields >= set(settings.values())
+    assert not fields & set(settings)
+
+
+def test_a_former_setting_is_accepted_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="held_out of fgsm is now called validation_set"):
+        assert current_settings("fgsm", {"held_out": "none"}) == {"validation_set": "none"}
