@@ -117,6 +117,6 @@ def write_compared(
     write_text(path, "\n".join(tables))
     yield path
     if figures:
-        from sdd_eval.report.drawing.comparison_figures import draw_compared
+        from sdd_eval.report.drawing.draw import draw_compared
 
         yield from draw_compared(study, found.checkpoints, study / FOLDER / found.name)

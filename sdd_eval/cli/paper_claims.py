@@ -155,8 +155,8 @@ def _cost_shown(row: Row) -> dict[str, str]:
 def _of_studies(folders: Sequence[Path]) -> Iterator[tuple[str, list[Row]]]:
     """What the runs of studies say of the variance over masks, and of corruptions."""
     from sdd_eval.report.runs import collect
-    from sdd_eval.report.tables.comparable import comparisons
     from sdd_eval.report.tables.results import tidy
+    from sdd_eval.report.tables.summary import comparisons
 
     collection = collect(folders)
     compared = comparisons(tidy(collection.runs))

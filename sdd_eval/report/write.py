@@ -10,21 +10,18 @@ from sdd_eval.comparison.store import FOLDER
 from sdd_eval.figures.rows import where
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.drawing.cache import RECORD, drawn_before, record_of
-from sdd_eval.report.drawing.comparison_figures import draw_asked
-from sdd_eval.report.drawing.draw import KINDS, Drawing, draw_all, file_name
-from sdd_eval.report.page.comparison_section import compared_of
+from sdd_eval.report.drawing.draw import KINDS, Drawing, draw_all, draw_asked, file_name
 from sdd_eval.report.page.page import page
-from sdd_eval.report.page.paper_comparison import TITLES, Set, beside
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import collect
-from sdd_eval.report.tables.comparable import Comparison, comparisons, names_apart
+from sdd_eval.report.tables.comparisons import compared_of
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import escaped, grid_tex, headline_tex, tabular
-from sdd_eval.report.tables.protocols import Protocols
+from sdd_eval.report.tables.paper_comparison import TITLES, Set, beside
 from sdd_eval.report.tables.results import tidy
-from sdd_eval.report.tables.sections import evaluators, grid, overall
-from sdd_eval.report.tables.summary import summarise
+from sdd_eval.report.tables.sections import Protocols, evaluators, grid, overall
+from sdd_eval.report.tables.summary import Comparison, comparisons, names_apart, summarise
 from sdd_eval.version import __version__
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from sdd_eval.comparison.compare import compare, compare_planned
 from sdd_eval.evaluators.accuracy import Accuracy
-from sdd_eval.report.page.comparison_section import compared_of
 from sdd_eval.report.runs import collect
+from sdd_eval.report.tables.comparisons import compared_of
 from sdd_eval.report.tables.results import tidy
-from sdd_eval.report.text.comparison_findings import compared_findings
+from sdd_eval.report.text.findings import compared_findings
 from sdd_eval.report.write import write_report
 from sdd_eval.store import write_run
 

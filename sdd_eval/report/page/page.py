@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.rows import where
-from sdd_eval.report.drawing.comparison_figures import FIGURES
-from sdd_eval.report.drawing.draw import WIDTHS, Drawing
+from sdd_eval.report.drawing.draw import FIGURES, WIDTHS, Drawing
 from sdd_eval.report.drawing.svg import Shared, inline, width_of
 from sdd_eval.report.formatting import shown
-from sdd_eval.report.page.comparison_section import Shown
-from sdd_eval.report.page.paper_comparison import TITLES, Set
 from sdd_eval.report.runs import Collection
 from sdd_eval.report.tables import provenance
-from sdd_eval.report.tables.comparable import Comparison
+from sdd_eval.report.tables.comparisons import Shown
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import Headline, seeds_of, where_it_holds
 from sdd_eval.report.tables.latex import headline_tex
-from sdd_eval.report.tables.protocols import Protocols
+from sdd_eval.report.tables.paper_comparison import TITLES, Set
 from sdd_eval.report.tables.sections import (
     Grid,
+    Protocols,
     Section,
     by_origin,
     evaluators,
@@ -34,8 +32,8 @@ from sdd_eval.report.tables.sections import (
     heading,
     sections,
 )
-from sdd_eval.report.text.comparison_findings import compared_findings
-from sdd_eval.report.text.findings import findings
+from sdd_eval.report.tables.summary import Comparison
+from sdd_eval.report.text.findings import compared_findings, findings
 from sdd_eval.report.text.warnings import cautions
 
 if TYPE_CHECKING:

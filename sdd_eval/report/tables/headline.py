@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sdd_eval.figures.rows import group_names, where
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.formatting import shown
-from sdd_eval.report.tables.comparable import Comparison, comparisons
 from sdd_eval.report.tables.results import axes_of
-from sdd_eval.report.tables.summary import WAYS, usable
+from sdd_eval.report.tables.summary import WAYS, Comparison, comparisons, usable
 from sdd_eval.statistics.seeds import Spread, difference, spread
 
 if TYPE_CHECKING:
