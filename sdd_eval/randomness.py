@@ -10,13 +10,20 @@ if TYPE_CHECKING:
 
 
 def derived_seed(seed: int, purpose: str, index: int = 0) -> int:
-    """A seed of 63 bits from (seed, purpose, index)."""
+    """Return a 63-bit seed derived from (seed, purpose, index)."""
     text = f"{seed}/{purpose}/{index}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
 
 
 def generator(seed: int, purpose: str, index: int = 0, device: str = "cpu") -> torch.Generator:
-    """A generator of torch seeded from (seed, purpose, index)."""
+    """Return a torch generator seeded from (seed, purpose, index)."""
     import torch
 
     return torch.Generator(device).manual_seed(derived_seed(seed, purpose, index))
+
+
+def seed_global(seed: int, purpose: str, index: int = 0) -> None:
+    """Seed torch's global random state, from which layers draw and are initialised."""
+    import torch
+
+    torch.manual_seed(derived_seed(seed, purpose, index))

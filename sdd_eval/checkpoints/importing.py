@@ -14,7 +14,7 @@ import torch
 
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.accuracy import accuracy
+from sdd_eval.checkpoints.export import accuracy
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import of_file
 from sdd_eval.data.images import ImageSet

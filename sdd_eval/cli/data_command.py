@@ -144,7 +144,7 @@ def _corrupt(arguments: Sequence[str]) -> int:
     from sdd_eval.metrics.corruption import NINETEEN
 
     if flags.threads < 1:
-        raise InputError(f"--threads is {flags.threads}, not a positive number")
+        raise InputError(f"--threads is {flags.threads}; it must be 1 or more")
     from sdd_eval.data.catalogue import load_images, regenerated_folder
     from sdd_eval.data.corruption.writer import write_corrupted
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import tyro
 
+from sdd_eval.device import prepare_device, set_threads
 from sdd_eval.errors import InputError
-from sdd_eval.freed_memory import keep_freed_memory
 
 Flags = TypeVar("Flags")
 
@@ -74,44 +74,21 @@ def _one_line(box: str, program: str) -> str:
 
 
 def limit(work: Threads) -> None:
-    """Let NumPy, and torch where a command has imported it, work with so many threads.
+    """Limit the threads of NumPy's libraries and of torch, where it is imported.
 
     Raises:
         InputError: the number of threads is not positive.
     """
-    if work.threads is None:
-        return
-    if work.threads < 1:
-        raise InputError(f"--threads is {work.threads}, not a positive number")
-    import numpy  # noqa: F401  # its library must be loaded to be limited
-    import threadpoolctl
-
-    threadpoolctl.threadpool_limits(work.threads)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(work.threads)
+    set_threads(work.threads)
 
 
 def prepared(work: Work) -> str:
-    """Set threads and memory, and resolve the device; returns it as torch names it.
+    """Set threads and memory allocator; return the name of the device.
 
     Raises:
         InputError: there is no such device, or the number of threads is not positive.
     """
-    import torch
-
-    limit(work)
-    keep_freed_memory()
-    if work.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(work.device)
-    except RuntimeError:
-        raise InputError(f"--device is {work.device!r}, not auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device is {work.device}, but torch sees no GPU here; use cpu")
-    return work.device
+    return prepare_device(work.device, work.threads)
 
 
 def command_line() -> str:

@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "proposition", title)
     from sdd_eval.paper.proposition import check_proposition
     from sdd_eval.report.page.proposition import write_proposition
-    from sdd_eval.training.analysis.lemma import check_lemma_1
+    from sdd_eval.training.analysis.kl_gradients import check_lemma_1
 
     limit(flags.work)
     checked, lemma = check_proposition(), check_lemma_1()

@@ -126,7 +126,7 @@ class Outputs:
         """Of all that determines the numbers but the choice of rows."""
         import torch
 
-        from sdd_eval.evaluators.adversarial.gradients import may_be_tf32
+        from sdd_eval.device import tf32_enabled
 
         parts = {
             "version": VERSION,
@@ -134,7 +134,7 @@ class Outputs:
             "images": images.fingerprint,
             "shape": (images.channels, images.image_size, getattr(images, "resize", None)),
             "device": self.device.split(":")[0],
-            "tf32": may_be_tf32(self.device),
+            "tf32": tf32_enabled(self.device),
             "torch": torch.__version__,
         }
         return key_of(parts)

@@ -51,12 +51,11 @@ def run(
     Raises:
         InputError: the device has too little memory for the batch size.
     """
-    from sdd_eval.evaluators.adversarial.gradients import arithmetic
-    from sdd_eval.training.surroundings import explained
+    from sdd_eval.device import explain_batch_errors, float32_precision
 
     evaluator = inputs.evaluator
     begun = time.perf_counter()
-    with arithmetic(tf32=request.tf32), explained(request.batch_size):
+    with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         model, folding = folded(examined.model, inputs.data, request)
         subject = _subject(examined, model, folding, inputs, request, progress)
         networks = networks_of(inputs.networks, inputs.data, request)

@@ -12,9 +12,8 @@ from torch import nn
 from sdd_eval import plugins
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.models.foreign import check_name, foreign, refuse_code
-from sdd_eval.models.head import halves
 from sdd_eval.models.network import Network
-from sdd_eval.models.stages import staged
+from sdd_eval.models.splitting import halves, staged
 from sdd_eval.records import ModelSpec
 
 #: Units of a hidden fully connected layer (the paper's Table 13).

@@ -2,7 +2,7 @@
 
 Their stem is a 3×3 convolution without max-pooling. All layers have PyTorch's default
 initialisation; a training whose recipe says so replaces it by the authors'
-(`sdd_eval.training.initialisation`).
+(`sdd_eval.training.objective`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.randomness import generator
-from sdd_eval.training.data.streaming import received
+from sdd_eval.training.data.batches import received
 
 Target = dict[str, Tensor]
 

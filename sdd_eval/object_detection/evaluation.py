@@ -17,6 +17,7 @@ from sdd_eval.checkpoints import checkpoint as checkpoints
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.splits import subset
+from sdd_eval.device import explain_batch_errors
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.on_disk import Outcome
@@ -27,8 +28,7 @@ from sdd_eval.object_detection.recipe import told_recipe
 from sdd_eval.object_detection.scoring import require_pycocotools
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import DETECTOR, Card, Run, encode
-from sdd_eval.training.data.streaming import usual_workers
-from sdd_eval.training.surroundings import explained
+from sdd_eval.training.data.batches import usual_workers
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _run(asked: Asked, progress: Progress) -> Run:
         workers=usual_workers(torch.get_num_threads()),
         progress=progress,
     )
-    with explained(request.batch_size):
+    with explain_batch_errors(request.batch_size):
         arrays = evaluator.collect(subject)
     return Run(
         checkpoint=card.name,

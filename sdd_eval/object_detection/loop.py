@@ -11,9 +11,8 @@ from sdd_eval.checkpoints.state import State
 from sdd_eval.object_detection.batches import Batch
 from sdd_eval.object_detection.recipe import DetectorRecipe, learning_rate
 from sdd_eval.progress import Progress
-from sdd_eval.training.epochs import through_epochs
-from sdd_eval.training.loss_average import Tally
-from sdd_eval.training.surroundings import seed_layers
+from sdd_eval.randomness import seed_global
+from sdd_eval.training.epochs import Tally, through_epochs
 
 
 def fit(
@@ -36,7 +35,7 @@ def fit(
     optimiser = _optimiser(detector, recipe)
 
     def train_epoch(epoch: int) -> dict[str, float]:
-        seed_layers(seed, "regions", epoch)  # both heads draw the regions they learn from
+        seed_global(seed, "regions", epoch)  # both heads draw the regions they learn from
         tally = Tally(epoch)
 
         detector.train()

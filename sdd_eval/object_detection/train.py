@@ -15,23 +15,18 @@ from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import Images, write_checkpoint
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
+from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.batches import epoch_batches
 from sdd_eval.object_detection.loop import fit
 from sdd_eval.object_detection.model import detector_on, detector_spec
 from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, recipe_of, settled
 from sdd_eval.progress import Progress, Silent
+from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, encode
-from sdd_eval.training.data.streaming import usual_workers
+from sdd_eval.training.data.batches import usual_workers
 from sdd_eval.training.data.training_data import refuse_larger_batch
 from sdd_eval.training.resume import Making
-from sdd_eval.training.surroundings import (
-    described,
-    explained,
-    seed_layers,
-    surroundings,
-    usable,
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def train_detector(
     start = Start(backbone, card, trust_code)
 
     def complete() -> Card:
-        own = usable(device)
+        own = resolve_device(device)
         data = load_objects(recipe.dataset, data_root, "train")
         refuse_larger_batch(recipe, len(data))
         return _complete(making, start, data, own, threads, workers, progress or Silent())
@@ -108,9 +103,9 @@ def _complete(
 ) -> Card:
     """Train the epochs that are missing, and export."""
     recipe, channels = making.recipe, start.card.model.channels
-    state = making.begun(data.fingerprint, threads).on(described(device))
+    state = making.begun(data.fingerprint, threads).on(device_name(device))
     readers = usual_workers(state.threads) if workers is None else workers
-    with surroundings(device, state.threads, False), explained(recipe.batch_size):
+    with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(start, recipe, data)
         detector.to(device)
         state = fit(
@@ -142,7 +137,7 @@ def _detector(
     spec = detector_spec(start.card.model, recipe, names)
     assert recipe.seed is not None
     network = checkpoint.load(start.folder, trust_code=start.trust_code)
-    seed_layers(recipe.seed, "weights")
+    seed_global(recipe.seed, "weights")
     return detector_on(network, spec), spec
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sdd_eval import store
+from sdd_eval.device import keep_freed_memory
 from sdd_eval.errors import InputError
-from sdd_eval.freed_memory import keep_freed_memory
 from sdd_eval.progress import Silent
 from sdd_eval.studies.jobs import Job, Places
 from sdd_eval.studies.run import Outcome, not_run, perform

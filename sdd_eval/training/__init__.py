@@ -10,7 +10,7 @@ __all__ = ["check_lemma_1", "costs", "declared", "is_first", "passes_of", "train
 
 if TYPE_CHECKING:
     from sdd_eval.training.analysis.cost import costs
-    from sdd_eval.training.analysis.lemma import check_lemma_1
+    from sdd_eval.training.analysis.kl_gradients import check_lemma_1
     from sdd_eval.training.analysis.method_summary import declared, passes_of
     from sdd_eval.training.distributed.processes import is_first
     from sdd_eval.training.train import train

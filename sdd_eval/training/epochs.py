@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sdd_eval.checkpoints.state import Kind, State
+from sdd_eval.checkpoints.state import Kind, State, keeping
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
-from sdd_eval.training.loss_average import advice
-from sdd_eval.training.state_saving import keeping
+from sdd_eval.training.distributed.processes import Processes
+from sdd_eval.training.distributed.shard import Rows
 
 #: What is measured after so many epochs, 0 before the first, for the history.
 Probe = Callable[[int], Mapping[str, float]]
@@ -107,3 +107,60 @@ def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
             raise InputError(
                 f"the weights {name!r} are not finite after epoch {epoch + 1}; {advice(epoch)}"
             )
+
+
+@dataclass
+class Tally:
+    """The losses of one epoch, left on the device so that no step waits for them."""
+
+    epoch: int
+    processes: Processes = field(default_factory=lambda: Processes("cpu"))
+    names: tuple[str, ...] = ()
+    values: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    checked: int = 0
+
+    def add(self, named: Mapping[str, Tensor], total: int, rows: Rows | None = None) -> None:
+        """Note the means of one step over a batch of so many images, or over some rows of it."""
+        self.names = tuple(named)
+        means = torch.stack([value.detach().float() for value in named.values()])
+        self.values.append(means if rows is None else _shared(means, rows))
+        self.sizes.append(total)
+
+    def check(self) -> None:
+        """Refuse a term that is not finite, naming the first; from here on means are all images'.
+
+        Every process finds the same, and so refuses the same.
+
+        Raises:
+            InputError: one is not finite.
+        """
+        if self.checked == len(self.values):
+            return
+        values = self.processes.summed(torch.stack(self.values[self.checked :]))
+        self.values[self.checked :] = values
+        broken = ~values.isfinite().cpu()
+        if broken.any():
+            step, term = broken.nonzero()[0].tolist()
+            raise InputError(
+                f"{self.names[term]} is not finite at step {self.checked + step + 1} of epoch "
+                f"{self.epoch + 1}; {advice(self.epoch)}"
+            )
+        self.checked = len(self.values)
+
+    def means(self) -> dict[str, float]:
+        """The epoch's mean of each term, by images."""
+        sizes = torch.tensor(self.sizes, dtype=torch.float64)
+        values = torch.stack(self.values).double().cpu()
+        means = (values * sizes[:, None]).sum(dim=0) / sizes.sum()
+        return dict(zip(self.names, means.tolist(), strict=True))
+
+
+def advice(epoch: int) -> str:
+    """What is left of a training that broke in an epoch, and what to try."""
+    return "the epoch before is kept: try a lower lr" if epoch else "try a lower lr"
+
+
+def _shared(means: Tensor, rows: Rows) -> Tensor:
+    """What means over some rows of a batch add to the means over all; nothing where none are."""
+    return means * rows.share if len(rows) else torch.zeros_like(means)

@@ -9,16 +9,13 @@ from torch import Tensor
 
 from sdd_eval.checkpoints.state import State
 from sdd_eval.progress import Progress
-from sdd_eval.randomness import generator
+from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import Recipe
 from sdd_eval.training.data.batches import TrainingSet, epoch_batches
 from sdd_eval.training.distributed.processes import Processes
-from sdd_eval.training.epochs import Probe, through_epochs
-from sdd_eval.training.loss_average import Tally
+from sdd_eval.training.epochs import Probe, Tally, through_epochs
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.schedule import learning_rate
-from sdd_eval.training.surroundings import seed_layers
 
 
 def fit(
@@ -53,7 +50,7 @@ def fit(
     def train_epoch(epoch: int) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, epoch)
-        seed_layers(recipe.seed, processes.purpose("layers"), epoch)
+        seed_global(recipe.seed, processes.purpose("layers"), epoch)
         draws = generator(recipe.seed, "masks", epoch, device.type)
         tally = Tally(epoch, processes)
 
@@ -91,3 +88,20 @@ def _finite(batches: Iterator[Batch], tally: Tally) -> Iterator[Batch]:
             tally.check()
         yield batch
     tally.check()
+
+
+def milestones(recipe: Recipe) -> tuple[int, ...]:
+    """The recipe's milestones; by default a half and three quarters of its epochs, rounded up."""
+    if recipe.milestones is not None:
+        return recipe.milestones
+    return (-(-recipe.epochs // 2), -(-3 * recipe.epochs // 4))
+
+
+def learning_rate(recipe: Recipe, epoch: int) -> float:
+    """The learning rate during an epoch, counted from 0.
+
+    >>> [learning_rate(Recipe(), epoch) for epoch in (0, 99, 100, 149, 150)]
+    [0.1, 0.1, 0.01, 0.01, 0.001]
+    """
+    passed = sum(epoch >= milestone for milestone in milestones(recipe))
+    return float(recipe.lr / 10**passed)

@@ -6,31 +6,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sdd_eval import store
+from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.export import Images, accuracy, logits_of, write_checkpoint
+from sdd_eval.checkpoints.state import State
+from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
+from sdd_eval.metrics.calibration import ece
+from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.network import Network
 from sdd_eval.progress import Progress, Silent
+from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, Recipe
-from sdd_eval.training.analysis.probe import probe_of
-from sdd_eval.training.data.batches import training_set
-from sdd_eval.training.data.streaming import usual_workers
+from sdd_eval.training.analysis.kl_gradients import probe_of
+from sdd_eval.training.data.batches import training_set, usual_workers
 from sdd_eval.training.data.training_data import Material, read_material, refuse_too_few
 from sdd_eval.training.distributed.processes import Processes, joined
-from sdd_eval.training.export import export
-from sdd_eval.training.initialisation import initialise_as_authors
 from sdd_eval.training.loop import fit
-from sdd_eval.training.objective import Objective
+from sdd_eval.training.objective import Objective, initialise_as_authors
 from sdd_eval.training.recipe import checked, checkpoint_name, method_of, settled
 from sdd_eval.training.resume import Making
-from sdd_eval.training.surroundings import (
-    described,
-    explained,
-    seed_layers,
-    surroundings,
-    usable,
-)
 
 
 def train(
@@ -101,7 +100,7 @@ def train_on(
     with joined(device) as processes:
 
         def complete() -> Card:
-            own = usable(processes.device)
+            own = resolve_device(processes.device)
             parted = material().parted(recipe)
             heard = progress if progress is not None and processes.first else Silent()
             return _complete(making, parted, own, processes, threads, workers, heard)
@@ -122,12 +121,14 @@ def _complete(
     recipe = settled(making.recipe, material.train)
     making = replace(making, recipe=recipe)
     state = processes.first_finds(lambda: making.begun(material.train.fingerprint, threads))
-    state = state.on(described(device), processes.count)
+    state = state.on(device_name(device), processes.count)
     refuse_too_few(material.train, recipe, method_of(recipe))
     processes.refuse_too_many(recipe)
 
-    kernels = surroundings(device, state.threads, recipe.deterministic, recipe.precision == "tf32")
-    with kernels, explained(recipe.batch_size):
+    kernels = training_settings(
+        device, state.threads, recipe.deterministic, recipe.precision == "tf32"
+    )
+    with kernels, explain_batch_errors(recipe.batch_size):
         objective = _objective(recipe, material, device)
         readers = usual_workers(state.threads) if workers is None else workers
         data = training_set(material.train, device, recipe.augmentation, readers)
@@ -143,7 +144,7 @@ def _complete(
 
 def _objective(recipe: Recipe, material: Material, device: torch.device) -> Objective:
     """The freshly initialised network with the method's parts, on the device."""
-    seed_layers(recipe.seed, "weights")
+    seed_global(recipe.seed, "weights")
     network = build(material.spec(recipe), trust_code=True)  # or `train_on` had refused it
     objective = Objective(network, method_of(recipe), recipe)
     if recipe.init == "authors":
@@ -156,3 +157,48 @@ def _objective(recipe: Recipe, material: Material, device: torch.device) -> Obje
             if isinstance(module, Network):
                 module.compile_activations()
     return objective
+
+
+def export(
+    place: Path, network: Network, state: State[Recipe], material: Material, device: torch.device
+) -> Card:
+    """Write weights, history and card; the method's training-only parts stay behind."""
+    recipe, train = state.recipe, material.train
+    held, test = material.validation, material.test
+    return write_checkpoint(
+        place,
+        network,
+        state,
+        Images(len(train), train.origin),
+        model=network.spec,
+        recipe=recipe,
+        metrics=_metrics(network, material, device),
+        provenance={
+            "precision": recipe.precision,
+            "standardisation": recipe.standardisation,
+            "validation_images": 0 if held is None else len(held),
+            "test_images": 0 if test is None else len(test),
+            **checkpoint.code_of(recipe.arch),
+        },
+    )
+
+
+def _metrics(network: Network, material: Material, device: torch.device) -> dict[str, float]:
+    """What the further images say."""
+    metrics: dict[str, float] = {}
+    test, held = material.test, material.validation
+    if held is not None:
+        metrics |= _validation(logits_of(network, held, device), held.labels)
+    if test is not None and test.labels is not None and len(test):
+        metrics["accuracy"] = accuracy(network, test, device)
+    return metrics
+
+
+def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> dict[str, float]:
+    """By what a choice may be made: accuracy, ECE (ten bins) and NLL of the held-out images."""
+    confidence, correct = confidence_and_correct(logits, labels)
+    return {
+        "validation_accuracy": float(correct.mean()),
+        "validation_ece": ece(confidence, correct),
+        "validation_nll": nll(logits, labels),
+    }

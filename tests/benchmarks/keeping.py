@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from pairs import compare, where
 
-from sdd_eval.checkpoints.state import State, write_state
+from sdd_eval.checkpoints.state import State, keeping, write_state
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.state_saving import keeping
 
 
 def main(epochs: int = 5) -> None:

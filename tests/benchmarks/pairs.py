@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from sdd_eval.freed_memory import keep_freed_memory
+from sdd_eval.device import keep_freed_memory
 
 Work = Callable[[], object]
 clock = time.process_time if os.environ.get("CPU_TIME") == "1" else time.perf_counter

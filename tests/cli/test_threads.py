@@ -38,7 +38,7 @@ def test_every_command_that_computes_takes_threads(command, capsys, tmp_path, mo
         command, "none" if command.replace("-", "_") in plugins.names("evaluators") else ""
     )
     assert exit_code([*command.split(), *told.split(), "--threads", "0"]) == 2
-    assert capsys.readouterr().err == "sdd-eval: --threads is 0, not a positive number\n"
+    assert capsys.readouterr().err == "sdd-eval: --threads is 0; it must be 1 or more\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,8 +14,7 @@ from sdd_eval.models.build import build
 from sdd_eval.paper.proposition import r_1
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.store import read_run
-from sdd_eval.training.analysis.kl_gradients import assumptions, kl_gradients
-from sdd_eval.training.analysis.lemma import check_lemma_1
+from sdd_eval.training.analysis.kl_gradients import assumptions, check_lemma_1, kl_gradients
 from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
 from sdd_eval.training.train import train_on
 

@@ -9,8 +9,8 @@ import torch
 
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec, Recipe, decode, encode
-from sdd_eval.training.initialisation import initialise_as_authors
 from sdd_eval.training.methods.branch import branches
+from sdd_eval.training.objective import initialise_as_authors
 from sdd_eval.training.recipe import checked, checkpoint_name
 
 

@@ -6,12 +6,11 @@ import threading
 import pytest
 import torch
 
-from sdd_eval.checkpoints.state import State
+from sdd_eval.checkpoints import state as module
+from sdd_eval.checkpoints.state import State, keeping
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.training import epochs as loop
-from sdd_eval.training import state_saving as module
-from sdd_eval.training.state_saving import keeping
 
 
 class Disk:

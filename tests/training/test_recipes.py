@@ -4,8 +4,8 @@ import pytest
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
+from sdd_eval.training.loop import learning_rate
 from sdd_eval.training.recipe import checked, checkpoint_name, differing, method_of
-from sdd_eval.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize(

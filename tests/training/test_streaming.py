@@ -20,7 +20,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.records import Recipe
-from sdd_eval.training.data import batches, streaming
+from sdd_eval.training.data import batches
 from sdd_eval.training.data.augmentation import augmented
 from sdd_eval.training.data.batches import epoch_batches, training_set
 from sdd_eval.training.distributed.processes import Processes
@@ -99,7 +99,7 @@ def test_an_epoch_depends_on_seed_and_epoch_and_on_nothing_before_it(birds):
 
 
 def test_what_workers_make_can_be_sent_to_them(birds):
-    draws = streaming.Draws(birds, RECIPE, 0, 2)
+    draws = batches.Draws(birds, RECIPE, 0, 2)
     sent = pickle.loads(pickle.dumps(draws))
     assert torch.equal(sent[3, 5], draws[3, 5])
     assert draws[3, 5].shape == (3, 3, 128, 128)
@@ -169,7 +169,7 @@ def test_images_that_are_held_out_are_not_streamed(birds):
 
 
 def streamed_original(images):
-    return lambda row: streaming.original(images, row)
+    return lambda row: batches.original(images, row)
 
 
 def test_auto_is_a_resized_crop_of_photographs_and_a_shift_of_small_images(birds, root):
@@ -217,7 +217,7 @@ def test_a_worker_that_is_killed_says_what_to_try(birds, monkeypatch):
     def die(self, pair):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(streaming.Draws, "__getitem__", die)
+    monkeypatch.setattr(batches.Draws, "__getitem__", die)
     with pytest.raises(InputError, match=r"of 2 workers that read images was killed.*--workers 1"):
         epoch_of(birds, workers=2)
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.attacked_network import (
     AttackedNetwork,
     LossGradient,
     different,
     path_of_batch,
 )
-from sdd_eval.evaluators.adversarial.gradients import full_float32
 from sdd_eval.evaluators.adversarial.threat import Threat
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import STANDARD, Budget, Draw, parts_of
 from sdd_eval.evaluators.adversarial.worst_case import worst_case

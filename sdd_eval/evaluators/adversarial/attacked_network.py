@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, one_hot
 from torch.overrides import TorchFunctionMode
 
-from sdd_eval.evaluators.adversarial.gradients import full_float32, is_zero, logit_gradient
+from sdd_eval.device import full_float32
+from sdd_eval.evaluators.adversarial.gradients import is_zero, logit_gradient
 
 LogitGradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 #: A prediction whose top two logits are closer than this may differ with the order of a sum.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.attack_run import batches, clean, path_columns
 from sdd_eval.evaluators.adversarial.attacked_network import (
     AttackedNetwork,
@@ -18,7 +19,7 @@ from sdd_eval.evaluators.adversarial.attacked_network import (
     margin_gradient,
 )
 from sdd_eval.evaluators.adversarial.audit import BY_CROSS_ENTROPY, EPSILONS, Audit
-from sdd_eval.evaluators.adversarial.gradients import full_float32, logit_gradient
+from sdd_eval.evaluators.adversarial.gradients import logit_gradient
 from sdd_eval.evaluators.adversarial.threat import Threat
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Draw, runner
 from sdd_eval.evaluators.adversarial.worst_case import Kept, Part, worst_case

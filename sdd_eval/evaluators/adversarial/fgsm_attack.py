@@ -18,10 +18,10 @@ import torchattacks
 from numpy.typing import NDArray
 
 from sdd_eval.data.images import on_device
+from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.gradients import (
     Loss,
     StableGradient,
-    full_float32,
     is_zero,
     own_prediction_gradients,
     plain_loss,

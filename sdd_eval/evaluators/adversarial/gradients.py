@@ -8,11 +8,12 @@ sign is the same, and nothing underflows.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+
+from sdd_eval.device import full_float32
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -82,32 +83,3 @@ def own_prediction_gradients(
 def is_zero(gradient: torch.Tensor) -> torch.Tensor:
     """Whether each image's gradient is zero everywhere (n,)."""
     return (gradient == 0).flatten(1).all(dim=1)
-
-
-def full_float32() -> Any:
-    """While it holds, a GPU computes in float32 and not in TF32, whose 10 bits move signs."""
-    return arithmetic(tf32=False)
-
-
-@contextlib.contextmanager
-def arithmetic(*, tf32: bool) -> Iterator[None]:
-    """While it holds, convolutions and products of a GPU are float32, or may be TF32."""
-    before = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn
-    flags = cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=tf32,
-    )
-    try:
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        with flags:
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def may_be_tf32(device: str) -> bool:
-    """Whether a device computes in TF32 as things stand."""
-    return device.startswith("cuda") and bool(torch.backends.cudnn.allow_tf32)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import torchattacks
 
+from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient, seeded
-from sdd_eval.evaluators.adversarial.gradients import full_float32
 from sdd_eval.evaluators.adversarial.threat import (
     AUTOATTACK,
     ENSEMBLE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sdd_eval.evaluators.adversarial.gradients import full_float32
+from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.threat import Threat
 
 ROUNDING = 1e-6

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import torch
 
+from sdd_eval.device import explain_batch_errors, resolve_device
 from sdd_eval.models.build import build
 from sdd_eval.progress import Progress, Silent
-from sdd_eval.randomness import generator
+from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipe import checked, method_of
-from sdd_eval.training.surroundings import explained, seed_layers, usable
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def costs(
         InputError: a recipe or the spec is impossible, there is no such device, or it has too
             little memory.
     """
-    where, progress = usable(device), progress or Silent()
+    where, progress = resolve_device(device), progress or Silent()
     rates: list[list[float]] = [[] for _ in recipes]
-    with explained(max((recipe.batch_size for recipe in recipes), default=1)):
+    with explain_batch_errors(max((recipe.batch_size for recipe in recipes), default=1)):
         subjects = [_Subject(checked(recipe), spec, where) for recipe in recipes]
         memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
         progress.start("training steps", turns * len(subjects))
@@ -82,7 +82,7 @@ class _Subject:
     def __init__(self, recipe: Recipe, spec: ModelSpec, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         with torch.random.fork_rng(devices=[]):
-            seed_layers(0, "cost")
+            seed_global(0, "cost")
             objective = Objective(build(spec), method_of(recipe), recipe)
         self.objective = objective.to(device).train()
         self.optimiser = torch.optim.SGD(self.objective.parameters(), 1e-3, recipe.momentum)

@@ -14,14 +14,19 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from sdd_eval.data.images import ImageSet
+from sdd_eval.data.splits import subset
+from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
+from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
+from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
 
 #: All parameters together, beside the layers of a network.
 WHOLE = "all"
@@ -183,3 +188,99 @@ def _untouched(network: Network) -> Iterator[None]:
             for name, buffer in network.named_buffers():
                 buffer.copy_(buffers[name])
         network.train(training)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The images that are looked at (n, channels, side, side), pixels in [0, 1]."""
+
+    network: Network
+    pixels: Tensor
+    recipe: Recipe
+
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """What `kl_gradients` measures after so many epochs; nothing at one not asked for.
+
+        Random numbers are its own: a training that is probed ends in the same weights.
+        """
+        if epoch not in self.recipe.probe_epochs:
+            return {}
+        masks = generator(self.recipe.seed, "probe", device=self.pixels.device.type)
+        gpus = [self.pixels.device] if self.pixels.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(derived_seed(self.recipe.seed, "probe layers"))
+            return kl_gradients(self.network, self.pixels, self.recipe, masks)
+
+
+def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
+    """The probe of a recipe: `probe_images` training images, balanced by class, not augmented.
+
+    Raises:
+        InputError: epochs that training does not reach, or fewer than two images.
+    """
+    beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
+    if beyond:
+        raise InputError(
+            f"probe_epochs has {beyond[0]}; training has epochs 0 (before it) to {recipe.epochs}"
+        )
+    if recipe.probe_epochs and recipe.probe_images < 2:
+        raise InputError(f"probe_images is {recipe.probe_images}; batch norm needs 2 or more")
+    if not recipe.probe_epochs:
+        return Probe(network, torch.empty(0, device=device), recipe)
+    chosen = subset(len(images), recipe.probe_images, labels=images.labels, seed=recipe.seed)
+    (pixels,) = images.batches(len(chosen), chosen, str(device))
+    return Probe(network, pixels.float().div_(255), recipe)
+
+
+IMAGES, WIDTH, CLASSES = 4, 12, 7
+
+
+def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
+    """By direction, the largest relative difference of autograd's gradient from Lemma 1's.
+
+    Random features, a random linear classifier and two dropout masks, T = 1, float64; the
+    difference is in the L2 norm, over that of the closed form.
+    """
+    worst = dict.fromkeys(DIRECTIONS, 0.0)
+    for trial in range(trials):
+        random = torch.Generator().manual_seed(seed + trial)
+        features = torch.randn(IMAGES, WIDTH, generator=random, dtype=torch.float64).abs()
+        weights = torch.randn(CLASSES, WIDTH, generator=random, dtype=torch.float64)
+        weights.requires_grad_()
+        masks = random.get_state()
+        for direction in DIRECTIONS:
+            found = _by_autograd(features, weights, direction, random.set_state(masks))
+            expected = _by_lemma(features, weights, direction, random.set_state(masks))
+            error = float((found - expected).norm() / expected.norm())
+            worst[direction] = max(worst[direction], error)
+    return {str(direction): error for direction, error in worst.items()}
+
+
+def _by_autograd(
+    features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
+) -> Tensor:
+    """The gradient of the term that training minimises."""
+    loss = sd_dropout_loss(
+        features,
+        lambda taken: taken @ weights.T,
+        drop_rate=0.5,
+        temperature=1.0,
+        direction=direction,
+        generator=masks,
+    )
+    return torch.autograd.grad(loss, weights)[0]
+
+
+def _by_lemma(
+    features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
+) -> Tensor:
+    """Σ_i of Lemma 1's coefficient times ∇p_i or ∇q_i, batch mean."""
+    u, v = dropped(features, 0.5, masks), dropped(features, 0.5, masks)
+    p, q = (taken @ weights.T for taken in (u, v))
+    p, q = p.softmax(dim=1), q.softmax(dim=1)
+    ratio = (p / q).detach()
+    if direction == "forward":
+        total = ((1 - ratio) * q).sum() + ((1 - 1 / ratio) * p).sum()
+    else:
+        total = (ratio.log() * p).sum() - (ratio.log() * q).sum()
+    return torch.autograd.grad(total / len(features), weights)[0]

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
-from sdd_eval.randomness import generator
+from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipe import checked, method_of
-from sdd_eval.training.surroundings import seed_layers
 
 #: The network itself, among those that learn.
 NETWORK = "network"
@@ -108,5 +107,5 @@ def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
     """The method on a small network, in train mode."""
     recipe = checked(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
     with torch.random.fork_rng(devices=[]):
-        seed_layers(0, "declared")
+        seed_global(0, "declared")
         return Objective(build(_SPEC), method_of(recipe), recipe).train()

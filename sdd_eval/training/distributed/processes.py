@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from sdd_eval.device import resolve_device
 from sdd_eval.errors import InputError, SaidElsewhere
 from sdd_eval.records import Recipe
 from sdd_eval.training.distributed.shard import Rows, even_rows
 from sdd_eval.training.distributed.sync_batchnorm import synchronise
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.surroundings import usable
 
 Found = TypeVar("Found")
 
@@ -190,7 +190,7 @@ def _own_device(device: str, count: int) -> str:
     Raises:
         InputError: there are fewer GPUs than processes, or one GPU is named for all.
     """
-    kind = usable(device)
+    kind = resolve_device(device)
     if kind.type != "cuda":
         return str(kind)
     if kind.index is not None:

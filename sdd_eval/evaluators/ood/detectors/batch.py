@@ -9,8 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from sdd_eval.device import full_float32
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.adversarial.gradients import full_float32
 from sdd_eval.models.features import logits_and_features
 
 

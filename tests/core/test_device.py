@@ -12,7 +12,7 @@ import pytest
 AGAIN = """
 import resource
 import torch
-from sdd_eval.freed_memory import keep_freed_memory
+from sdd_eval.device import keep_freed_memory
 {call}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

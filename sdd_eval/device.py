@@ -1,0 +1,214 @@
+"""Device, threads, float32 precision, determinism and memory allocator of a process.
+
+Torch is imported where it is used, so that quick commands can import this module without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sdd_eval.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+#: Parameters of `mallopt` in glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return a torch device; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: torch knows no such device, or this machine does not have it.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device is {device!r}, not auto, cpu, cuda or cuda:N") from None
+    if resolved.type == "cuda":
+        gpus = torch.cuda.device_count()  # without a CUDA context, which would fill memory
+        if (resolved.index or 0) >= gpus:
+            found = f"{gpus} GPUs" if gpus else "no GPU"
+            raise InputError(f"--device is {device}, but torch sees {found} here; use cpu")
+        return resolved
+    try:
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--device is {device}, which cannot be used: {reason}; use cpu"
+        ) from error
+    return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """Return the product name of a GPU, or the type of another device, such as "cpu"."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit the threads of NumPy's libraries and, if torch is imported, of torch.
+
+    Args:
+        threads: number of threads; None leaves everything as it is.
+
+    Raises:
+        InputError: the number is not positive.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads is {threads}; it must be 1 or more")
+    import numpy  # noqa: F401  # its libraries must be loaded to be limited
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(threads)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def prepare_device(device: str, threads: int | None) -> str:
+    """Set up this process for inference or training; return the name of the resolved device.
+
+    Raises:
+        InputError: there is no such device, or the number of threads is not positive.
+    """
+    import torch  # noqa: F401  # `set_threads` sets its threads too
+
+    set_threads(threads)
+    keep_freed_memory()
+    return str(resolve_device(device))
+
+
+def keep_freed_memory() -> bool:
+    """Make glibc's malloc keep freed memory for the rest of this process; return whether it does.
+
+    The activations of a batch are freed and allocated again at every step. By default glibc returns
+    large blocks to the kernel, and each page costs a page fault when it is allocated again: up to a
+    third of the time of a forward pass and a tenth of a training step. Keeping the memory costs
+    about an eighth more of it at the peak. Other C libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # not glibc, or not even a Unix
+        return False
+    return bool(mallopt(_TRIM_THRESHOLD, -1)) and bool(mallopt(_MMAP_MAX, 0))
+
+
+@contextlib.contextmanager
+def training_settings(
+    device: torch.device, threads: int, deterministic: bool, tf32: bool = False
+) -> Iterator[None]:
+    """Apply the settings that affect bitwise reproducibility, and restore the previous ones.
+
+    Torch's global random state is restored, too.
+
+    Args:
+        device: device of the training.
+        threads: number of threads of work on the CPU.
+        deterministic: use deterministic kernels on a GPU; a CPU always does.
+        tf32: let a GPU compute in TF32; by default it computes in float32, unlike torch's default
+            for convolutions.
+
+    Raises:
+        InputError: the number of threads is not positive.
+    """
+    import torch
+
+    if threads < 1:
+        raise InputError(f"--threads is {threads}; it must be 1 or more")
+    cudnn = torch.backends.cudnn
+    previous_threads = torch.get_num_threads()
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    precision = torch.get_float32_matmul_precision()
+    allow_tf32, benchmark = cudnn.allow_tf32, cudnn.benchmark
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+        torch.use_deterministic_algorithms(deterministic)
+        cudnn.benchmark, cudnn.allow_tf32 = not deterministic, tf32
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    gpus = [device.index or 0] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        torch.set_num_threads(previous_threads)
+        torch.use_deterministic_algorithms(was_deterministic)
+        cudnn.benchmark, cudnn.allow_tf32 = benchmark, allow_tf32
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextlib.contextmanager
+def float32_precision(*, tf32: bool) -> Iterator[None]:
+    """Let convolutions and matrix products on a GPU use TF32, or only full float32.
+
+    TF32 rounds factors to 10 bits, which flips the signs of small gradients.
+    """
+    import torch
+
+    precision = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=tf32,
+    )
+    try:
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        with flags:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def full_float32() -> contextlib.AbstractContextManager[None]:
+    """Let a GPU compute only in full float32, not in TF32."""
+    return float32_precision(tf32=False)
+
+
+def tf32_enabled(device: str) -> bool:
+    """Return whether convolutions on a device currently use TF32."""
+    import torch
+
+    return device.startswith("cuda") and bool(torch.backends.cudnn.allow_tf32)
+
+
+@contextlib.contextmanager
+def explain_batch_errors(batch_size: int) -> Iterator[None]:
+    """Turn torch errors that depend on the batch size into messages that say what to change.
+
+    Raises:
+        InputError: the device has too little memory, or batch norm got a single value per channel.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"the device has too little memory for batch_size {batch_size}; "
+            f"try {max(1, batch_size // 2)}"
+        ) from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            f"with batch_size {batch_size} the last batch holds one image, and the network's last "
+            "map one pixel: batch norm needs more than one value; choose another batch_size"
+        ) from error
