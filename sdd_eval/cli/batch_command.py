@@ -165,12 +165,12 @@ def _compare(study: Path, progress: Progress) -> None:
     """The pairs of the study's file of which both sides have runs, unless nothing has changed."""
     from sdd_eval.cli.compare_command import write_compared
     from sdd_eval.comparison.compare import compare_planned, planned_is_current, planned_sides
-    from sdd_eval.comparison.families import families_of
+    from sdd_eval.comparison.families import study_families
 
     sides, _ = planned_sides(study)
     if sides and not planned_is_current(study):
         found = compare_planned(study, progress=progress)
-        list(write_compared(study, found, tuple(families_of(study)), figures=True))
+        list(write_compared(study, found, tuple(study_families(study)), figures=True))
 
 
 def _report(study: Path) -> None:
@@ -258,11 +258,11 @@ def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) ->
 
 def _unanswered(study: Path) -> list[str]:
     """What the families of the study's file name and no pair that it compares has."""
-    from sdd_eval.comparison.families import unanswered
-    from sdd_eval.comparison.store import comparisons_of
+    from sdd_eval.comparison.families import unmatched_selectors
+    from sdd_eval.comparison.store import load_comparisons
 
-    planned = [each for each in comparisons_of(study)[0] if each.planned]
-    return [line for each in planned for line in unanswered(study, each.pairs)]
+    planned = [each for each in load_comparisons(study)[0] if each.planned]
+    return [line for each in planned for line in unmatched_selectors(study, each.pairs)]
 
 
 def _relative(path: Path) -> str:

@@ -15,8 +15,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.store import plain_name
 
 if TYPE_CHECKING:
-    from sdd_eval.comparison.records import Compared
-    from sdd_eval.comparison.store import Kept
+    from sdd_eval.comparison.records import PairComparison
+    from sdd_eval.comparison.store import ComparisonSet
 
 TITLE = (
     "Paired differences of networks that were measured in one study, with intervals and tests: "
@@ -54,14 +54,14 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "compare", TITLE)
     limit(flags.work)
     from sdd_eval.comparison.compare import compare, compare_planned
-    from sdd_eval.comparison.families import families_of, unanswered
+    from sdd_eval.comparison.families import study_families, unmatched_selectors
 
     study = flags.reports / plain_name("study", flags.study)
     if not study.is_dir():
         raise InputError(f"there is no study {flags.study} in {flags.reports}")
-    unknown = [name for name in flags.family if name not in families_of(study)]
+    unknown = [name for name in flags.family if name not in study_families(study)]
     if unknown:
-        known = ", ".join(families_of(study))
+        known = ", ".join(study_families(study))
         raise InputError(f"--family is {unknown[0]}; families of this study: {known}")
     with Bar() as bar:
         if flags.checkpoint:
@@ -71,15 +71,15 @@ def run(arguments: Sequence[str]) -> int:
     written = list(write_compared(study, found, flags.family, figures=flags.figures))
     for each in found.pairs:
         print("\n".join(_told(each, flags)))
-    notes = [f"note: {line}" for line in unanswered(study, found.pairs)]
+    notes = [f"note: {line}" for line in unmatched_selectors(study, found.pairs)]
     notes += [f"not compared: {line}" for line in found.without]
     print("\n".join([*notes, *map(str, written)]))
     return 0
 
 
-def _told(found: Compared, flags: Flags) -> Iterator[str]:
+def _told(found: PairComparison, flags: Flags) -> Iterator[str]:
     """A comparison for a terminal."""
-    from sdd_eval.comparison.run_statistics import untested
+    from sdd_eval.comparison.run_statistics import untested_lines
     from sdd_eval.report.tables.comparisons import (
         lines_of,
         shown_rows,
@@ -97,11 +97,11 @@ def _told(found: Compared, flags: Flags) -> Iterator[str]:
             yield table(lines_of(found, rows), titles_of(found))
     yield from (f"not joined: {line}" for line in found.apart)
     rows = [row for row in found.rows if not flags.metrics or row.metric in flags.metrics]
-    yield from (f"not tested: {line}" for line in untested(rows))
+    yield from (f"not tested: {line}" for line in untested_lines(rows))
 
 
 def write_compared(
-    study: Path, found: Kept, families: Sequence[str], *, figures: bool
+    study: Path, found: ComparisonSet, families: Sequence[str], *, figures: bool
 ) -> Iterator[Path]:
     """Write the CSV, LaTeX and figures of a comparison; their paths."""
     from sdd_eval.comparison.store import FOLDER

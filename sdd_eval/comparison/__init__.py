@@ -9,12 +9,12 @@ from sdd_eval.lazy import lazy_exports
 __all__ = [
     "compare",
     "compare_planned",
-    "comparisons_of",
-    "families_of",
+    "load_comparisons",
     "planned_is_current",
     "planned_sides",
-    "unanswered",
-    "untested",
+    "study_families",
+    "unmatched_selectors",
+    "untested_lines",
 ]
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
         planned_is_current,
         planned_sides,
     )
-    from sdd_eval.comparison.families import families_of, unanswered
-    from sdd_eval.comparison.store import comparisons_of
-    from sdd_eval.comparison.untested import untested
+    from sdd_eval.comparison.families import study_families, unmatched_selectors
+    from sdd_eval.comparison.run_statistics import untested_lines
+    from sdd_eval.comparison.store import load_comparisons
 
 __getattr__ = lazy_exports(
     __name__,
     {
         "compare": ["compare", "compare_planned", "planned_is_current", "planned_sides"],
-        "families": ["families_of", "unanswered"],
-        "store": ["comparisons_of"],
-        "untested": ["untested"],
+        "families": ["study_families", "unmatched_selectors"],
+        "run_statistics": ["untested_lines"],
+        "store": ["load_comparisons"],
     },
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.statistic import Arrays, Key, Part, counts, key, shares
+from sdd_eval.comparison.statistic import Arrays, Key, KeyedStatistic, counts, key, shares
 from sdd_eval.evaluators.adversarial.attack import PARTS
 from sdd_eval.evaluators.adversarial.attack_protocol import GRADIENTS, TEMPERATURES
 from sdd_eval.evaluators.adversarial.audit import EPSILONS, Audit
@@ -20,7 +20,7 @@ _PREDICTED, _ZERO = "predicted_", "zero_gradient_"
 Flags = dict[Key, NDArray[Any]]
 
 
-def of_fgsm(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_fgsm(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """Accuracy under each attack at each size, and the controls that tell what it means."""
     labels, flags, zeros = arrays["labels"], Flags(), Flags()
     sizes = tuple(dict.fromkeys((settings["epsilon"], *settings["curve"])))
@@ -52,7 +52,7 @@ def _at_sizes(
     return accuracies | {key("fgsm_flipped_to_right", **at, epsilon=sizes[0]): right[:, 0] & wrong}
 
 
-def of_attack(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_attack(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """What is right before and after an attack and its parts, at each temperature."""
     flags: Flags = {key("attack_right_before"): arrays["right"]}
     for name, temperature in TEMPERATURES.items():
@@ -68,7 +68,7 @@ def of_attack(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
     yield from _parts(flags, _checks("attack", arrays))
 
 
-def of_audit(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_audit(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """What each attack of an audit leaves right at each size, and their worst case."""
     flags: Flags = {key("audit_right_before"): arrays["right"]}
     both: Flags = {}
@@ -105,7 +105,7 @@ def _checks(metric: str, arrays: Arrays) -> Flags:
     return {place: arrays[name] for name, place in kept.items() if name in arrays}
 
 
-def _parts(flags: Flags, counted: Flags) -> Iterator[Part]:
+def _parts(flags: Flags, counted: Flags) -> Iterator[KeyedStatistic]:
     """A part of shares, and one of counts."""
     if flags:
         yield shares(list(flags), list(flags.values()))

@@ -12,29 +12,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.statistic import Arrays, Part, key, means
+from sdd_eval.comparison.statistic import Arrays, KeyedStatistic, key, means
 from sdd_eval.metrics.calibration import (
     BinSums,
     bin_index,
-    debiased_gap,
-    debiased_root_square,
-    expected_gap,
-    largest_gap,
-    sizes_of,
+    debiased_ece_of_bins,
+    debiased_l2_of_bins,
+    ece_of_bins,
+    equal_mass_sizes,
+    mce_of_bins,
 )
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll_per_image
 from sdd_eval.metrics.smooth_ece import residuals_on_grid, smooth_ece_of_grid
-from sdd_eval.metrics.temperature import cross_fitted
+from sdd_eval.metrics.temperature import cross_fit
 from sdd_eval.metrics.weighted_calibration import CELLS, classwise_residuals
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 
 #: What is made of the sums of equal-width bins.
 EQUAL_WIDTH = {
-    "ece": expected_gap,
-    "mce": largest_gap,
-    "ece_debiased": debiased_gap,
-    "ece_debiased_l2": debiased_root_square,
+    "ece": ece_of_bins,
+    "mce": mce_of_bins,
+    "ece_debiased": debiased_ece_of_bins,
+    "ece_debiased_l2": debiased_l2_of_bins,
 }
 #: Cells by confidence, half of them by log2(1 − confidence) down to 2⁻³²: bins of equally many
 #: images are cut within a cell as among equal confidences, which moves the error by some 1e-4 of
@@ -43,7 +43,7 @@ RANKED, FINE = 2048, 1 << 20
 FEW = 4096
 
 
-def of_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """All errors, NLL and Brier score of the network as it is, and after temperature scaling."""
     logits, labels, bins = arrays["logits"], arrays["labels"], int(settings["bins"])
     yield from _errors(logits, labels, bins)
@@ -51,28 +51,34 @@ def of_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part
         scaled = logits / np.asarray(arrays["temperature"])[:, None]
         yield from _errors(scaled, labels, bins, temperature="validation")
     elif len(labels) > 1:
-        scaled = cross_fitted(logits, labels).logits
+        scaled = cross_fit(logits, labels).logits
         yield from _errors(scaled, labels, bins, temperature="cross-fitted")
 
 
-def _errors(logits: NDArray[Any], labels: NDArray[Any], bins: int, **at: str) -> Iterator[Part]:
+def _errors(
+    logits: NDArray[Any], labels: NDArray[Any], bins: int, **at: str
+) -> Iterator[KeyedStatistic]:
     """The errors of some logits, those that take longer by themselves."""
     sure, right = confidence_and_correct(logits, labels)
     yield _equal_widths(sure, right, bins, at)
-    values = [nll_of_images(logits, labels), brier_of_images(logits, labels)]
+    values = [nll_per_image(logits, labels), brier_per_image(logits, labels)]
     yield means([key("nll", **at), key("brier", **at)], values)
     n = len(sure)
     columns = classwise_residuals(logits, labels, bins)
     classes = columns.shape[1] // bins
-    classwise = Sums(columns, lambda sums: np.abs(sums).sum(axis=1)[:, None] / (n * classes), n)
-    yield Part((key("ece_classwise", **at),), classwise)
-    yield Part((key("ece_adaptive", **at),), _adaptive(sure, right, bins))
+    classwise = SumStatistic(
+        columns, lambda sums: np.abs(sums).sum(axis=1)[:, None] / (n * classes), n
+    )
+    yield KeyedStatistic((key("ece_classwise", **at),), classwise)
+    yield KeyedStatistic((key("ece_adaptive", **at),), _adaptive(sure, right, bins))
     grid = residuals_on_grid(sure, right - sure, CELLS)
-    smooth = Sums(grid, lambda sums: smooth_ece_of_grid(sums / n)[:, None], n)
-    yield Part((key("ece_smooth", **at),), smooth)
+    smooth = SumStatistic(grid, lambda sums: smooth_ece_of_grid(sums / n)[:, None], n)
+    yield KeyedStatistic((key("ece_smooth", **at),), smooth)
 
 
-def _equal_widths(sure: Floats, right: NDArray[np.bool_], bins: int, at: Mapping[str, str]) -> Part:
+def _equal_widths(
+    sure: Floats, right: NDArray[np.bool_], bins: int, at: Mapping[str, str]
+) -> KeyedStatistic:
     """The errors over equal-width bins: each holds its images, what is right, and the residuals.
 
     Residuals, not confidences: small sums lose nothing in float32.
@@ -87,10 +93,10 @@ def _equal_widths(sure: Floats, right: NDArray[np.bool_], bins: int, at: Mapping
         return np.stack([make(held) for make in EQUAL_WIDTH.values()], axis=-1)
 
     keys = tuple(key(metric, **at) for metric in EQUAL_WIDTH)
-    return Part(keys, Sums(columns.reshape(n, -1), finish, n))
+    return KeyedStatistic(keys, SumStatistic(columns.reshape(n, -1), finish, n))
 
 
-def _adaptive(sure: Floats, right: NDArray[np.bool_], bins: int) -> Sums:
+def _adaptive(sure: Floats, right: NDArray[np.bool_], bins: int) -> SumStatistic:
     """The error over bins of equally many images: images and residuals are counted by cell."""
     from scipy.sparse import csr_matrix
 
@@ -101,7 +107,7 @@ def _adaptive(sure: Floats, right: NDArray[np.bool_], bins: int) -> Sums:
     places = np.stack([cell, cell + cells], axis=1)
     ends = np.arange(0, 2 * n + 1, 2)
     columns = csr_matrix((values.ravel(), places.ravel(), ends), shape=(n, 2 * cells))
-    cuts = np.cumsum([0, *sizes_of(n, bins)])
+    cuts = np.cumsum([0, *equal_mass_sizes(n, bins)])
 
     def finish(sums: Floats) -> Floats:
         held = sums.reshape(len(sums), 2, -1)
@@ -111,7 +117,7 @@ def _adaptive(sure: Floats, right: NDArray[np.bool_], bins: int) -> Sums:
         found: Floats = np.abs(np.diff(at_cuts)).sum(axis=1)[:, None] / n
         return found
 
-    return Sums(columns, finish, n, packed=True)
+    return SumStatistic(columns, finish, n, packed=True)
 
 
 def _ranked(sure: Floats, cells: int) -> NDArray[np.int64]:

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from sdd_eval.comparison.families import families_of
-from sdd_eval.comparison.matching import Evaluated, has_runs, runs_of
+from sdd_eval.comparison.families import study_families
+from sdd_eval.comparison.matching import StoredRun, has_runs, load_runs
 from sdd_eval.comparison.paired import McNemars, compare_networks
 from sdd_eval.comparison.seeds import compare_groups, grouped
-from sdd_eval.comparison.store import PLANNED, Kept, comparisons_of, file_name, keep, pair_file
+from sdd_eval.comparison.store import (
+    PLANNED,
+    ComparisonSet,
+    cached_pair,
+    comparison_name,
+    load_comparisons,
+    save_comparison,
+)
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 
@@ -25,7 +32,7 @@ def compare(
     *,
     test: McNemars = "mid-p",
     progress: Progress | None = None,
-) -> Kept:
+) -> ComparisonSet:
     """The first checkpoint, with its other seeds among those named, against all others.
 
     Checkpoints that are seeds of one recipe are one group. Two groups of at least two seeds are
@@ -37,16 +44,16 @@ def compare(
     """
     if len(checkpoints) < 2 or len(set(checkpoints)) < len(checkpoints):
         raise InputError("name a base and at least one other checkpoint, each once")
-    base, *others = grouped({name: runs_of(study, name) for name in checkpoints})
+    base, *others = grouped({name: load_runs(study, name) for name in checkpoints})
     if not others:  # seeds of one recipe: network against network
         base, others = base[:1], [(name,) for name in base[1:]]
     sides = [pair for other in others for pair in _sides(base, other)]
-    return _compared(study, file_name(checkpoints), sides, (), test, progress)
+    return _compared(study, comparison_name(checkpoints), sides, (), test, progress)
 
 
 def compare_planned(
     study: Path, *, test: McNemars = "mid-p", progress: Progress | None = None
-) -> Kept:
+) -> ComparisonSet:
     """All pairs that the study's file names, Holm's adjustment over all of them together.
 
     What has no run yet, as where a training failed, is left out and said to be.
@@ -78,7 +85,7 @@ def planned_sides(study: Path) -> tuple[list[Sides], list[str]]:
 def planned_is_current(study: Path) -> bool:
     """Whether what the study's file has compared lies there, made of the runs as they are."""
     sides, without = planned_sides(study)
-    found, _ = comparisons_of(study)
+    found, _ = load_comparisons(study)
     return any(
         each.planned
         and not each.outdated
@@ -104,14 +111,14 @@ def _compared(
     without: Sequence[str],
     test: McNemars,
     progress: Progress | None,
-) -> Kept:
+) -> ComparisonSet:
     """Each pair as it lies in the study, or made now; then all of them together."""
-    families = families_of(study)
-    networks: dict[str, tuple[Evaluated, ...]] = {}
+    families = study_families(study)
+    networks: dict[str, tuple[StoredRun, ...]] = {}
     files = []
     for pair in sides:
         for each in (*pair[0], *pair[1]):
-            networks[each] = networks.get(each) or runs_of(study, each)
+            networks[each] = networks.get(each) or load_runs(study, each)
         base, other = ([networks[each] for each in side] for side in pair)
         one_each = partial(compare_networks, base[0], other[0], families, pairs=len(sides))
         work = (
@@ -119,8 +126,8 @@ def _compared(
             if len(base) > 1
             else partial(one_each, test=test, progress=progress)
         )
-        files.append(pair_file(study, (base, other), (families, len(sides), test), work))
-    return keep(study, name, files, without)
+        files.append(cached_pair(study, (base, other), (families, len(sides), test), work))
+    return save_comparison(study, name, files, without)
 
 
 def _sides(base: tuple[str, ...], other: tuple[str, ...]) -> list[Sides]:

@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.comparison.matching import Evaluated, differs
-from sdd_eval.comparison.statistic import Arrays, Key, Part, calibration_errors, key, means, shares
+from sdd_eval.comparison.matching import StoredRun, run_differences
+from sdd_eval.comparison.statistic import (
+    Arrays,
+    Key,
+    KeyedStatistic,
+    calibration_errors,
+    key,
+    means,
+    shares,
+)
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.corruption.baseline import CE, RELATIVE, SUFFIXES, whole_corruptions
 from sdd_eval.evaluators.corruption.cell_metrics import NAMES
@@ -23,14 +31,14 @@ from sdd_eval.metrics.corruption import (
     relative_corruption_errors,
 )
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 from sdd_eval.store import read_run
 
 #: What the mean over the 15 has for a corruption; where its frost is from stands behind it.
 MEAN = "mean of 15"
 
 
-def of_corruption(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_corruption(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """Accuracy and ECE of the cells that were looked at, and of means over whole sets of them."""
     cells = cells_of(arrays)
     places = cells.corrupted
@@ -47,7 +55,9 @@ def of_corruption(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]
     yield from of_baseline(cells, arrays, settings)
 
 
-def _calibration(places: Sequence[Cell], sure: Any, right: Any, frost: str, bins: int) -> Part:
+def _calibration(
+    places: Sequence[Cell], sure: Any, right: Any, frost: str, bins: int
+) -> KeyedStatistic:
     """ECE of each cell, and its means over severities, corruptions, and both."""
     mean = MEAN + ("" if frost == "official" else f", {frost} frost")
     groups = {_key("ece", *cell): [cell] for cell in places}
@@ -65,7 +75,7 @@ def _calibration(places: Sequence[Cell], sure: Any, right: Any, frost: str, bins
         found: Floats = of_cells.finish(sums) @ averaging
         return found
 
-    return Part(tuple(whole), Sums(of_cells.columns, finish, of_cells.images))
+    return KeyedStatistic(tuple(whole), SumStatistic(of_cells.columns, finish, of_cells.images))
 
 
 def _key(metric: str, corruption: str, severity: int | None = None) -> Key:
@@ -95,7 +105,7 @@ def _whole(groups: Mapping[Key, Sequence[Cell]], places: Sequence[Cell]) -> dict
 LEAST = 1e-9
 
 
-def with_baseline(found: Evaluated) -> Arrays:
+def with_baseline(found: StoredRun) -> Arrays:
     """A run's arrays, and beside them those of the baseline that it was scored against.
 
     Without the run of a network of it in the study's folder there are none of the baseline.
@@ -109,7 +119,7 @@ def with_baseline(found: Evaluated) -> Arrays:
     )
 
 
-def _run_of(found: Evaluated, checkpoint: str) -> Any:
+def _run_of(found: StoredRun, checkpoint: str) -> Any:
     """The newest run of a network on the same images in the same way; None where there is none."""
     alike = []
     for path in _runs(found.path.parent.parent / checkpoint, found.run.evaluator):
@@ -126,12 +136,16 @@ def _runs(folder: Path, evaluator: str) -> list[Path]:
     return sorted(folder.glob(f"{evaluator}-*.json"))
 
 
-def _otherwise(found: Evaluated, run: Any) -> list[str]:
+def _otherwise(found: StoredRun, run: Any) -> list[str]:
     """In what a baseline's run differs, but for its standardisation, which is its own."""
-    return [each for each in differs(found.run, run) if not each.startswith("standardisation")]
+    return [
+        each for each in run_differences(found.run, run) if not each.startswith("standardisation")
+    ]
 
 
-def of_baseline(cells: Cells, arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_baseline(
+    cells: Cells, arrays: Arrays, settings: Mapping[str, Any]
+) -> Iterator[KeyedStatistic]:
     """CE, relative CE and their means over the 15; the baseline is the same on both sides."""
     names = tuple(map(str, settings.get("baseline") or ()))
     theirs = [arrays_of(name, arrays) for name in names]
@@ -158,7 +172,7 @@ def _errors(networks: Sequence[Cells], names: Sequence[str]) -> Floats:
     return errors
 
 
-def _ratios(columns: Any, names: Sequence[str], frost: str) -> Part:
+def _ratios(columns: Any, names: Sequence[str], frost: str) -> KeyedStatistic:
     """The ratios of every corruption, then their means where all 15 are there."""
     n = len(columns)
     keys = [key(metric, corruption=name) for metric in (CE, RELATIVE) for name in names]
@@ -177,4 +191,4 @@ def _ratios(columns: Any, names: Sequence[str], frost: str) -> Part:
         means = [each[:, fifteen].mean(axis=1, keepdims=True) for each in (plain, relative)]
         return np.concatenate([plain, relative, *(means if fifteen else [])], axis=1)
 
-    return Part(tuple(keys), Sums(columns, finish, n))
+    return KeyedStatistic(tuple(keys), SumStatistic(columns, finish, n))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.comparison.corruption import MEAN
-from sdd_eval.comparison.records import Compared, Row
+from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.former_names import current_selector
-from sdd_eval.statistics.tests import holm
+from sdd_eval.statistics.tests import holm_bonferroni
 
 Families = Mapping[str, tuple[str, ...]]
 
@@ -42,7 +42,7 @@ _PARTS = ("severity", "bin", "half", "grid", "part", "layer", "epoch")
 _FITTED = ("fitted", "cross-fitted", "validation")
 
 
-def families_of(study: Path) -> dict[str, tuple[str, ...]]:
+def study_families(study: Path) -> dict[str, tuple[str, ...]]:
     """The families that the study's file fixed; those of `DEFAULT` where it does not say."""
     return {**DEFAULT, **_fixed(study)}
 
@@ -59,7 +59,7 @@ def _fixed(study: Path) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-def unanswered(study: Path, found: Sequence[Compared]) -> list[str]:
+def unmatched_selectors(study: Path, found: Sequence[PairComparison]) -> list[str]:
     """A line for each selector of the study's file that selects no number of a comparison.
 
     A metric that is spelt wrongly would leave its family without anybody's notice.
@@ -73,10 +73,10 @@ def unanswered(study: Path, found: Sequence[Compared]) -> list[str]:
     ]
 
 
-def sums_up(at: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+def is_headline(at: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Whether a number sums a network up, or is one of many cells.
 
-    >>> sums_up({"outliers": "average"}, {}), sums_up({"outliers": "svhn"}, {})
+    >>> is_headline({"outliers": "average"}, {}), is_headline({"outliers": "svhn"}, {})
     (True, False)
     """
     if any(name in at for name in _PARTS) or at.get("temperature") in _FITTED:
@@ -102,7 +102,7 @@ def family_of(
     """
     if "grid" in at:
         return ""
-    summary = sums_up(at, settings)
+    summary = is_headline(at, settings)
     for name, selectors in within.items():
         if (name == HEADLINE) == summary and any(_selects(s, evaluator, metric) for s in selectors):
             return name
@@ -117,7 +117,7 @@ def _selects(selector: str, evaluator: str, metric: str) -> bool:
     )
 
 
-def sizes(rows: Sequence[Row]) -> dict[str, int]:
+def family_sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
     """How many tests each family holds."""
     found: dict[str, int] = {}
     for row in rows:
@@ -126,21 +126,21 @@ def sizes(rows: Sequence[Row]) -> dict[str, int]:
     return found
 
 
-def adjusted(rows: Sequence[Row]) -> list[Row]:
+def adjust_rows(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
     """The rows with Holm's adjusted p-values, each within its family, and with the family's size.
 
     Give it all rows that are compared: what is left out before makes a family smaller.
     """
     found = list(rows)
-    for name, size in sizes(rows).items():
+    for name, size in family_sizes(rows).items():
         members = [i for i, row in enumerate(rows) if row.family == name and row.p is not None]
-        values = holm([rows[i].p or 0.0 for i in members])
+        values = holm_bonferroni([rows[i].p or 0.0 for i in members])
         for i, value in zip(members, values, strict=True):
             found[i] = dataclasses.replace(rows[i], adjusted=float(value), size=size)
     return found
 
 
-def together(found: Sequence[Compared]) -> list[Compared]:
+def adjust_together(found: Sequence[PairComparison]) -> list[PairComparison]:
     """The comparisons with p-values adjusted over all of them."""
-    rows = iter(adjusted([row for each in found for row in each.rows]))
+    rows = iter(adjust_rows([row for each in found for row in each.rows]))
     return [dataclasses.replace(each, rows=tuple(next(rows) for _ in each.rows)) for each in found]

@@ -19,14 +19,14 @@ AUDITS = "audits that did not try equally hard say nothing of the networks"
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class StoredRun:
     """A run, and the file that it lies in."""
 
     path: Path
     run: Run
 
 
-def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
+def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
     """The runs of a checkpoint as it is now: those of its newest weights, in order of their names.
 
     A run on a part of the images is left out where one on all of them is there.
@@ -35,7 +35,7 @@ def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
         InputError: the study has no run of it.
     """
     folder = study / "runs" / store.plain_name("checkpoint", checkpoint)
-    found = [Evaluated(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
+    found = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
     found = [each for each in found if each.run.evaluator not in NOT_TESTED]
     if not found:
         there = sorted({path.parent.name for path in store.run_paths(study)})
@@ -50,7 +50,7 @@ def runs_of(study: Path, checkpoint: str) -> tuple[Evaluated, ...]:
 
 def _question(run: Run) -> tuple[str, str, str]:
     """What was asked of which set, whatever the number of images."""
-    scored = scoring(run.evaluator)
+    scored = scoring_settings(run.evaluator)
     settings = {name: value for name, value in run.settings.items() if name not in scored}
     return run.evaluator, run.dataset, repr(sorted(settings.items()))
 
@@ -61,13 +61,13 @@ def has_runs(study: Path, checkpoint: str) -> bool:
     return any(not name.startswith(NOT_TESTED) for name in names)
 
 
-def _created(found: Evaluated) -> str:
+def _created(found: StoredRun) -> str:
     return str(found.run.provenance.get("created", ""))
 
 
-def joined(
-    base: Sequence[Evaluated], other: Sequence[Evaluated]
-) -> tuple[list[tuple[Evaluated, Evaluated]], list[str]]:
+def match_runs(
+    base: Sequence[StoredRun], other: Sequence[StoredRun]
+) -> tuple[list[tuple[StoredRun, StoredRun]], list[str]]:
     """Pairs of runs that may be joined, and a line for each run that has no partner, with why.
 
     Of several partners the newest is taken.
@@ -75,11 +75,11 @@ def joined(
     pairs, apart = [], []
     for one in base:
         alike = [each for each in other if _place(each.run) == _place(one.run)]
-        partners = [each for each in alike if not differs(one.run, each.run)]
+        partners = [each for each in alike if not run_differences(one.run, each.run)]
         if partners:
             pairs.append((one, max(partners, key=_created)))
         elif alike:
-            reasons = min((differs(one.run, each.run) for each in alike), key=len)
+            reasons = min((run_differences(one.run, each.run) for each in alike), key=len)
             audits = one.run.settings.get("audit") and any(
                 e.run.settings.get("audit") for e in alike
             )
@@ -100,7 +100,7 @@ def _told(run: Run) -> str:
     return f"{run.evaluator} on {run.dataset}"
 
 
-def differs(base: Run, other: Run) -> list[str]:
+def run_differences(base: Run, other: Run) -> list[str]:
     """In what two runs of an evaluator differ that forbids to join them; empty where they may be.
 
     Both have looked at the same images in the same way, or a difference would be of more than the
@@ -134,7 +134,7 @@ def _of_model(run: Run, name: str) -> Any:
 
 def _settings(base: Run, other: Run) -> Iterator[str]:
     """Settings that change what a network computes, and differ."""
-    scored = scoring(base.evaluator)
+    scored = scoring_settings(base.evaluator)
     for name in sorted({*base.settings, *other.settings} - scored):
         one, two = base.settings.get(name), other.settings.get(name)
         empty = one in (None, "") and two in (None, "")  # a run of before the setting was there
@@ -142,7 +142,7 @@ def _settings(base: Run, other: Run) -> Iterator[str]:
             yield f"{name.replace('_', ' ')} {_short(one)} and {_short(two)}"
 
 
-def scoring(evaluator: str) -> set[str]:
+def scoring_settings(evaluator: str) -> set[str]:
     """The settings that only scoring depends on; none of an evaluator that is not installed."""
     import dataclasses
 
@@ -186,10 +186,10 @@ def _short(value: Any) -> str:
 _FITTED = re.compile(r" = [0-9.eE+-]+(?:, a bound of the range)?(?=, fitted\b)")
 
 
-def kind_of(protocol: str) -> str:
+def comparable_protocol(protocol: str) -> str:
     """A protocol without the values fitted to one network, so that seeds share it.
 
-    >>> kind_of("T = 1.43, fitted by NLL; ε = 0.2"), kind_of("T = 1000")
+    >>> comparable_protocol("T = 1.43, fitted by NLL; ε = 0.2"), comparable_protocol("T = 1000")
     ('T, fitted by NLL; ε = 0.2', 'T = 1000')
     """
     return _FITTED.sub("", protocol)

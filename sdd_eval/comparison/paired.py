@@ -11,16 +11,21 @@ from typing import Literal
 
 import numpy as np
 
-from sdd_eval.comparison.families import Families, adjusted, family_of
-from sdd_eval.comparison.matching import Evaluated, joined, kind_of
-from sdd_eval.comparison.records import MAXIMA, Compared, Row
-from sdd_eval.comparison.run_statistics import OWN_PROTOCOL, key_in, parts_of, why_untested
-from sdd_eval.comparison.statistic import Key, Part
+from sdd_eval.comparison.families import Families, adjust_rows, family_of
+from sdd_eval.comparison.matching import StoredRun, comparable_protocol, match_runs
+from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
+from sdd_eval.comparison.run_statistics import (
+    PER_NETWORK_PROTOCOL,
+    key_of,
+    statistics_of,
+    untested_reason,
+)
+from sdd_eval.comparison.statistic import Key, KeyedStatistic
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
-from sdd_eval.statistics.bootstrap import Floats, basic
-from sdd_eval.statistics.sums import ENOUGH, paired_differences, permuted_p
-from sdd_eval.statistics.tests import mcnemar, permutations_for
+from sdd_eval.statistics.bootstrap import Floats, basic_interval
+from sdd_eval.statistics.sums import EXCEEDANCES, bootstrap_differences, permutation_p_values
+from sdd_eval.statistics.tests import mcnemar, permutations_needed
 
 #: What two networks' numbers are about.
 NETWORKS = "these two networks, new images"
@@ -37,7 +42,7 @@ class Side:
     """The parts of a run, and where each number is among them."""
 
     run: Run
-    parts: tuple[Part, ...]
+    parts: tuple[KeyedStatistic, ...]
 
     def place(self, name: Key) -> tuple[int, int] | None:
         """The part that has a number, and its row there."""
@@ -53,14 +58,14 @@ class Side:
 
 
 def compare_networks(
-    base: Sequence[Evaluated],
-    other: Sequence[Evaluated],
+    base: Sequence[StoredRun],
+    other: Sequence[StoredRun],
     families: Families,
     *,
     pairs: int = 1,
     test: McNemars = "mid-p",
     progress: Progress | None = None,
-) -> Compared:
+) -> PairComparison:
     """All numbers of two networks' runs that may be joined, tested on the same images.
 
     Shares of images have McNemar's test; all else that images add up to the paired permutation
@@ -68,13 +73,13 @@ def compare_networks(
     of networks are compared together. p-values are adjusted within this pair.
     """
     progress = progress or Silent()
-    matched, apart = joined(base, other)
-    rows: list[Row] = []
-    tasks: list[tuple[Side, Side, list[tuple[int, Row, Key]]]] = []
+    matched, apart = match_runs(base, other)
+    rows: list[MetricDifference] = []
+    tasks: list[tuple[Side, Side, list[tuple[int, MetricDifference, Key]]]] = []
     for one, two in matched:
         drafted, protocols = _drafted(one.run, two.run, families)
         apart += protocols
-        sides = Side(one.run, parts_of(one)), Side(two.run, parts_of(two))
+        sides = Side(one.run, statistics_of(one)), Side(two.run, statistics_of(two))
         numbered = [(len(rows) + i, row, name) for i, (row, name) in enumerate(drafted)]
         rows += [row for row, _ in drafted]
         tasks.append((*sides, numbered))
@@ -85,62 +90,68 @@ def compare_networks(
         for index, row in _tested(first, second, numbered, needed, test, progress):
             rows[index] = row
     names = base[0].run.checkpoint, other[0].run.checkpoint
-    found = tuple(adjusted(rows))
-    return Compared((names[0],), (names[1],), NETWORKS, found, tuple(apart), dict(families))
+    found = tuple(adjust_rows(rows))
+    return PairComparison((names[0],), (names[1],), NETWORKS, found, tuple(apart), dict(families))
 
 
-def _drafted(base: Run, other: Run, families: Families) -> tuple[list[tuple[Row, Key]], list[str]]:
+def _drafted(
+    base: Run, other: Run, families: Families
+) -> tuple[list[tuple[MetricDifference, Key]], list[str]]:
     """Rows without a test of all numbers that both have by the same protocol; the rest in lines."""
-    theirs = {place_of(each): each for each in other.measurements}
+    theirs = {measurement_id(each): each for each in other.measurements}
     found, apart = [], []
     for one in base.measurements:
-        two = theirs.get(place_of(one))
+        two = theirs.get(measurement_id(one))
         if two is None:
             continue
         if not same_protocol(one, two):
-            apart.append(f"{base.evaluator}, {where_of(one)}: differ: protocols")
+            apart.append(f"{base.evaluator}, {describe(one)}: differ: protocols")
             continue
         family = family_of(base.evaluator, one.metric, one.at, base.settings, families)
-        found.append((draft(base, one, (one.value, two.value), family), key_in(base, one)))
+        found.append((untested_row(base, one, (one.value, two.value), family), key_of(base, one)))
     return found, list(dict.fromkeys(apart))
 
 
 def same_protocol(one: Measurement, two: Measurement) -> bool:
     """Whether two numbers follow one protocol, what was fitted or found of a network aside."""
-    return one.metric in OWN_PROTOCOL or kind_of(one.protocol) == kind_of(two.protocol)
+    return one.metric in PER_NETWORK_PROTOCOL or comparable_protocol(
+        one.protocol
+    ) == comparable_protocol(two.protocol)
 
 
-def draft(run: Run, number: Measurement, values: tuple[float, float], family: str) -> Row:
+def untested_row(
+    run: Run, number: Measurement, values: tuple[float, float], family: str
+) -> MetricDifference:
     """The row of a number of both sides, not yet tested."""
-    return Row(
+    return MetricDifference(
         evaluator=run.evaluator,
         dataset=run.dataset,
         metric=number.metric,
         at=dict(number.at),
         unit=number.unit,
-        protocol=kind_of(number.protocol),
+        protocol=comparable_protocol(number.protocol),
         n=run.n,
         base=values[0],
         other=values[1],
         difference=values[1] - values[0],
-        test=why_untested(run, number),
+        test=untested_reason(run, number),
         family=family,
     )
 
 
-def place_of(number: Measurement) -> tuple[str, str]:
+def measurement_id(number: Measurement) -> tuple[str, str]:
     """What tells a number from the others of its run."""
     return number.metric, repr(sorted((name, repr(value)) for name, value in number.at.items()))
 
 
-def where_of(number: Measurement) -> str:
+def describe(number: Measurement) -> str:
     """A metric and where it holds, in words."""
     places = [f"{name} {value}" for name, value in number.at.items()]
     return ", ".join([number.metric, *places])
 
 
 def _permutations(
-    tasks: Sequence[tuple[Side, Side, list[tuple[int, Row, Key]]]], pairs: int
+    tasks: Sequence[tuple[Side, Side, list[tuple[int, MetricDifference, Key]]]], pairs: int
 ) -> Mapping[str, int]:
     """How many permutations a number needs, by its family; one in none is a family of its own."""
     sizes = {"": 1}
@@ -148,44 +159,48 @@ def _permutations(
         for _, row, name in numbered:
             if row.family and first.place(name) is not None:
                 sizes[row.family] = sizes.get(row.family, 0) + pairs
-    return {name: permutations_for(size, room=room_for(size)) for name, size in sizes.items()}
+    return {
+        name: permutations_needed(size, room=exceedances_for(size)) for name, size in sizes.items()
+    }
 
 
-def room_for(size: int) -> int:
+def exceedances_for(size: int) -> int:
     """How many permutations no less extreme a p at the threshold of a family rests on.
 
     With fewer than 3 a p near the threshold would be chance; more cost a large family minutes.
 
-    >>> room_for(5), room_for(40), room_for(400)
+    >>> exceedances_for(5), exceedances_for(40), exceedances_for(400)
     (50, 25, 3)
     """
-    return max(3, min(ENOUGH, 1000 // size))
+    return max(3, min(EXCEEDANCES, 1000 // size))
 
 
 #: A part of each side, and the rows that are of it: their number, themselves, their column.
-Twins = tuple[Part, Part, list[tuple[int, Row, int]]]
+Twins = tuple[KeyedStatistic, KeyedStatistic, list[tuple[int, MetricDifference, int]]]
 
 
 def _tested(
     first: Side,
     second: Side,
-    numbered: Sequence[tuple[int, Row, Key]],
+    numbered: Sequence[tuple[int, MetricDifference, Key]],
     needed: Mapping[str, int],
     test: McNemars,
     progress: Progress,
-) -> Iterator[tuple[int, Row]]:
+) -> Iterator[tuple[int, MetricDifference]]:
     """The rows of a pair of runs with their tests, part by part."""
     twins = _twins(first, second, numbered)
     for images in dict.fromkeys(part.sums.images for part, _, _ in twins):
         alike = [each for each in twins if each[0].sums.images == images]
-        drawn = paired_differences([(p.sums, twin.sums) for p, twin, _ in alike], RESAMPLES)
+        drawn = bootstrap_differences([(p.sums, twin.sums) for p, twin, _ in alike], RESAMPLES)
         for (part, twin, here), differences in zip(alike, drawn, strict=True):
             yield from _of_part(part, twin, here, differences, needed, test)
             progress.advance(1, first.run.evaluator)
     progress.advance(len(first.parts) - len(twins), first.run.evaluator)
 
 
-def _twins(first: Side, second: Side, numbered: Sequence[tuple[int, Row, Key]]) -> list[Twins]:
+def _twins(
+    first: Side, second: Side, numbered: Sequence[tuple[int, MetricDifference, Key]]
+) -> list[Twins]:
     """The parts that both sides have of the same images, with the rows that are of them."""
     found: list[Twins] = []
     for index, part in enumerate(first.parts):
@@ -199,25 +214,27 @@ def _twins(first: Side, second: Side, numbered: Sequence[tuple[int, Row, Key]]) 
 
 
 def _of_part(
-    part: Part,
-    twin: Part,
-    here: Sequence[tuple[int, Row, int]],
+    part: KeyedStatistic,
+    twin: KeyedStatistic,
+    here: Sequence[tuple[int, MetricDifference, int]],
     drawn: Floats,
     needed: Mapping[str, int],
     test: McNemars,
-) -> Iterator[tuple[int, Row]]:
+) -> Iterator[tuple[int, MetricDifference]]:
     """The rows of a part with their intervals, and McNemar's test or permutations."""
     values = part.sums.values, twin.sums.values
     estimate = values[1] - values[0]
     most = max(needed[row.family] for _, row, _ in here)
-    permuted = None if part.flags is not None else permuted_p(part.sums, twin.sums, most)
+    permuted = None if part.flags is not None else permutation_p_values(part.sums, twin.sums, most)
     for index, row, column in here:
         told = values[0][column], values[1][column]
         if not _agrees(row, *told):
             why = f"no test: its images give {told[0]:.6g} and {told[1]:.6g}, not what the runs say"
             yield index, dataclasses.replace(row, test=why)
             continue
-        interval = basic(row.difference, drawn[:, column] - estimate[column] + row.difference)
+        interval = basic_interval(
+            row.difference, drawn[:, column] - estimate[column] + row.difference
+        )
         found = dataclasses.replace(row, low=interval.low, high=interval.high)
         if row.metric in MAXIMA:
             found = row
@@ -233,7 +250,7 @@ def _of_part(
             )
 
 
-def _agrees(row: Row, base: float, other: float) -> bool:
+def _agrees(row: MetricDifference, base: float, other: float) -> bool:
     """Whether what images add up to is what the runs say, so that it is the same number."""
     if math.isnan(row.difference):
         return False

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.comparison.statistic import Arrays, Part, key
+from sdd_eval.comparison.statistic import Arrays, KeyedStatistic, key
 from sdd_eval.data.ood_sets import averages
 from sdd_eval.evaluators.ood.detectors.detector import places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.ranking import OF_A_CELL
-from sdd_eval.metrics.ranking import METRICS, Operating, measured
+from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ranking_metrics
 from sdd_eval.metrics.selective import SCORES, weighted_selective_metrics
 from sdd_eval.plugins import load, names
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 
 #: How many ranks are told apart at most.
 GRAIN = 1024
@@ -47,7 +47,7 @@ def ranks(scores: Scores) -> NDArray[np.int64]:
     return np.searchsorted(np.sort(dense), dense) * GRAIN // len(dense)
 
 
-def of_odin(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_odin(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """All metrics of ODIN over each set of outliers, and over their averages."""
     outside = {n.removeprefix("scores_"): arrays[n] for n in arrays if n.startswith("scores_")}
     dataset = str(settings.get("training", ""))
@@ -59,7 +59,7 @@ def of_odin(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
         yield from _of_grid(arrays["grid"], grid, dataset)
 
 
-def of_ood(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_ood(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """All metrics of each detector, of each of its variants."""
     dataset = str(settings.get("training", ""))
     for name in (each for each in arrays if each in (*names("detectors"), OdinGrid.name)):
@@ -75,7 +75,9 @@ def of_ood(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
             yield from _of_detector({"detector": name, **place}, inside, own, dataset)
 
 
-def _of_grid(inside: Scores, outside: Mapping[str, Scores], dataset: str) -> Iterator[Part]:
+def _of_grid(
+    inside: Scores, outside: Mapping[str, Scores], dataset: str
+) -> Iterator[KeyedStatistic]:
     """The metrics that are told of each cell of ODIN's grid."""
     for column, place in enumerate(OdinGrid().places):
         own = {each: _column(scores, column) for each, scores in outside.items()}
@@ -101,7 +103,7 @@ def _of_detector(
     outside: Mapping[str, Scores],
     dataset: str,
     apart: Sequence[Sequence[str]] = (USUAL, OTHER),
-) -> Iterator[Part]:
+) -> Iterator[KeyedStatistic]:
     """A detector's metrics, in parts that are tested apart: images are counted by set and rank."""
     sets = list(outside)
     sizes = (len(inside), *map(len, outside.values()))
@@ -111,7 +113,9 @@ def _of_detector(
     members = [[sets.index(name) for name in names] for names in groups.values()]
     for metrics in apart:
         keys = [key(metric, **at, outliers=label) for label in groups for metric in metrics]
-        yield Part(tuple(keys), Sums(columns, _averaged(metrics, len(sizes), members), sizes))
+        yield KeyedStatistic(
+            tuple(keys), SumStatistic(columns, _averaged(metrics, len(sizes), members), sizes)
+        )
 
 
 def _averaged(
@@ -122,7 +126,9 @@ def _averaged(
     def finish(sums: Floats) -> Floats:
         reached = _reached(sums.reshape(len(sums), sets, GRAIN))
         inside = reached[:, 0]
-        found = [measured(Operating(inside, reached[:, i]), metrics) for i in range(1, sets)]
+        found = [
+            ranking_metrics(OperatingPoints(inside, reached[:, i]), metrics) for i in range(1, sets)
+        ]
         table = np.stack([np.stack([each[m] for m in metrics], axis=1) for each in found], axis=1)
         means = np.stack([table[:, list(own)].mean(axis=1) for own in members], axis=1)
         return means.reshape(len(sums), -1)
@@ -137,7 +143,7 @@ def _reached(counts: Floats) -> Floats:
     return found
 
 
-def of_selective(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_selective(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """Risk and coverage by each score of confidence, on the test set."""
     right = np.asarray(arrays["correct"], dtype=np.int64)
     n = len(right)
@@ -152,7 +158,7 @@ def of_selective(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
             return np.stack([found[name] for name in metrics], axis=1)
 
         keys = [key(name, score=score) for name in metrics]
-        yield Part(tuple(keys), Sums(_one_hot(columns, 2 * GRAIN), finish, n))
+        yield KeyedStatistic(tuple(keys), SumStatistic(_one_hot(columns, 2 * GRAIN), finish, n))
 
 
 def _one_hot(columns: NDArray[np.int64], width: int) -> Any:

@@ -13,10 +13,10 @@ MAXIMA = ("mce",)
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricDifference:
     """One number of both sides: how much it differs, second less first, and the test of that.
 
-    `low` and `high` bound the 95 % interval of the difference. `p` is the test's own, `adjusted`
+    `low` and `high` bound the 95 % interval of the difference. `p` is the test's own, `adjust_rows`
     the one within its `family` of `size` tests; None where there is no test, and `test` says why.
     Over seeds, `detectable` is what would have been found with power 80 %, and `both_low` and
     `both_high` bound the interval under new seeds and new images at once.
@@ -58,13 +58,13 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Compared:
+class PairComparison:
     """Two networks, or two groups of seeds: what differs, and what could not be joined."""
 
     base: tuple[str, ...]
     others: tuple[str, ...]
     meaning: str
-    rows: tuple[Row, ...]
+    rows: tuple[MetricDifference, ...]
     apart: tuple[str, ...] = ()
     families: Mapping[str, Any] = field(default_factory=dict)
     format: int = 1

@@ -10,18 +10,18 @@ import numpy as np
 from sdd_eval.comparison.attacks import of_attack, of_audit, of_fgsm
 from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.corruption import of_corruption, with_baseline
-from sdd_eval.comparison.matching import Evaluated
+from sdd_eval.comparison.matching import StoredRun
 from sdd_eval.comparison.ranking import of_odin, of_ood, of_selective
-from sdd_eval.comparison.records import Row
-from sdd_eval.comparison.statistic import Arrays, Key, Maker, Part, key, of_accuracy
+from sdd_eval.comparison.records import MetricDifference
+from sdd_eval.comparison.statistic import Arrays, Key, KeyedStatistic, Maker, key, of_accuracy
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.mask_variance import SPREAD, SQUARES
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 
 
-def of_mask_variance(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_mask_variance(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """The variance of each set, over the logits' own, and how many times the test set's it is."""
     outside = [name.removeprefix(SQUARES) for name in arrays if name.startswith(f"{SQUARES}_")]
     sets = ["", *outside]
@@ -45,7 +45,7 @@ def of_mask_variance(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Pa
 
     keys = [*_keys("mask_variance", sets), *_keys("mask_variance_relative", sets)]
     keys += _keys("mask_variance_ratio", outside)
-    yield Part(tuple(keys), Sums(columns, finish, sizes))
+    yield KeyedStatistic(tuple(keys), SumStatistic(columns, finish, sizes))
 
 
 def _keys(metric: str, sets: list[str]) -> list[Key]:
@@ -54,7 +54,7 @@ def _keys(metric: str, sets: list[str]) -> list[Key]:
 
 
 #: Kind of run → its parts, and the axes that tell its numbers apart within one run; None is all.
-MAKERS: Mapping[str, tuple[Maker, tuple[str, ...] | None]] = {
+STATISTICS: Mapping[str, tuple[Maker, tuple[str, ...] | None]] = {
     "accuracy": (of_accuracy, ()),
     "calibration": (of_calibration, ("temperature", "half")),
     "fgsm": (of_fgsm, ("variant", "gradient", "temperature", "epsilon")),
@@ -68,25 +68,25 @@ MAKERS: Mapping[str, tuple[Maker, tuple[str, ...] | None]] = {
 }
 
 
-def kind_of_run(run: Run) -> str:
+def evaluator_kind(run: Run) -> str:
     """The evaluator; "audit" where `attack` audits."""
     return "audit" if run.settings.get("audit") else run.evaluator
 
 
-def parts_of(found: Evaluated) -> tuple[Part, ...]:
+def statistics_of(found: StoredRun) -> tuple[KeyedStatistic, ...]:
     """The parts of a run; none of an evaluator that is not known here, or whose arrays are gone."""
-    kind = kind_of_run(found.run)
-    if kind not in MAKERS:
+    kind = evaluator_kind(found.run)
+    if kind not in STATISTICS:
         return ()
     try:
-        return tuple(MAKERS[kind][0](with_baseline(found), found.run.settings))
+        return tuple(STATISTICS[kind][0](with_baseline(found), found.run.settings))
     except (InputError, KeyError):
         return ()
 
 
-def key_in(run: Run, measurement: Measurement) -> Key:
+def key_of(run: Run, measurement: Measurement) -> Key:
     """What a measurement of a run is called among its parts."""
-    _, kept = MAKERS.get(kind_of_run(run), (None, None))
+    _, kept = STATISTICS.get(evaluator_kind(run), (None, None))
     at = {n: value for n, value in measurement.at.items() if kept is None or n in kept}
     return key(measurement.metric, **at)
 
@@ -114,13 +114,13 @@ _WHOLE = {
     "two or more seeds on both sides are tested over seeds",
 }
 #: Numbers whose protocol tells also what was found of the network.
-OWN_PROTOCOL = ("audit_flag", "audit_worst_case_both_right")
+PER_NETWORK_PROTOCOL = ("audit_flag", "audit_worst_case_both_right")
 _BEST = "each network's best cell was chosen on these very outliers"
 
 
-def why_untested(run: Run, number: Measurement) -> str:
+def untested_reason(run: Run, number: Measurement) -> str:
     """Why there is no test of a number that no part of a run has."""
-    if kind_of_run(run) not in MAKERS:
+    if evaluator_kind(run) not in STATISTICS:
         unknown = f"how images add up to numbers of {run.evaluator} is not known here"
         return f"no test: {_WHOLE.get(run.evaluator, unknown)}"
     if number.at.get("grid") == "best":
@@ -132,7 +132,7 @@ def why_untested(run: Run, number: Measurement) -> str:
     return f"no test: {REASONS.get(metric, usual)}"
 
 
-def untested(rows: Iterable[Row]) -> list[str]:
+def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
     """A line for each kind of number without a test: how many there are, and why."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:

@@ -9,18 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sdd_eval.comparison.families import Families, adjusted, family_of
-from sdd_eval.comparison.matching import Evaluated, joined
-from sdd_eval.comparison.paired import RESAMPLES, draft, place_of, same_protocol, where_of
-from sdd_eval.comparison.records import MAXIMA, Compared, Row
-from sdd_eval.comparison.run_statistics import key_in, parts_of
+from sdd_eval.comparison.families import Families, adjust_rows, family_of
+from sdd_eval.comparison.matching import StoredRun, match_runs
+from sdd_eval.comparison.paired import (
+    RESAMPLES,
+    describe,
+    measurement_id,
+    same_protocol,
+    untested_row,
+)
+from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
+from sdd_eval.comparison.run_statistics import key_of, statistics_of
 from sdd_eval.comparison.statistic import Key
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import Measurement, Run
-from sdd_eval.statistics.bootstrap import Floats, replicates
-from sdd_eval.statistics.seeds import difference, seeds_and_images, smallest_detectable
+from sdd_eval.statistics.bootstrap import Floats, bootstrap_replicates
+from sdd_eval.statistics.seeds import difference, minimum_detectable_difference, seeds_and_images
 
-Runs = Sequence[Evaluated]
+Runs = Sequence[StoredRun]
 
 
 def grouped(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
@@ -42,7 +48,7 @@ def compare_groups(
     families: Families,
     *,
     progress: Progress | None = None,
-) -> Compared:
+) -> PairComparison:
     """All numbers that every network of both groups has: Welch's test over seeds.
 
     Beside it the interval under new seeds and new images at once, where images add up to the
@@ -50,7 +56,7 @@ def compare_groups(
     """
     progress = progress or Silent()
     progress.start("comparing", len(base[0]))
-    rows: list[Row] = []
+    rows: list[MetricDifference] = []
     apart: list[str] = []
     for one in base[0]:
         sides = [[_partner(one, runs, apart) for runs in side] for side in (base, other)]
@@ -63,14 +69,19 @@ def compare_groups(
     apart += _not_of_the_first([*base, *other])
     names, others = (tuple(runs[0].run.checkpoint for runs in side) for side in (base, other))
     meaning = f"{len(base)} and {len(other)} seeds, new seeds"
-    return Compared(
-        names, others, meaning, tuple(adjusted(rows)), tuple(dict.fromkeys(apart)), dict(families)
+    return PairComparison(
+        names,
+        others,
+        meaning,
+        tuple(adjust_rows(rows)),
+        tuple(dict.fromkeys(apart)),
+        dict(families),
     )
 
 
-def _partner(one: Evaluated, runs: Runs, apart: list[str]) -> Evaluated | None:
+def _partner(one: StoredRun, runs: Runs, apart: list[str]) -> StoredRun | None:
     """The run of another network that may be joined with this one."""
-    pairs, reasons = joined([one], [r for r in runs if r.run.evaluator == one.run.evaluator])
+    pairs, reasons = match_runs([one], [r for r in runs if r.run.evaluator == one.run.evaluator])
     if pairs:
         return pairs[0][1]
     apart += [f"{runs[0].run.checkpoint}, {reason}" for reason in reasons]
@@ -88,34 +99,36 @@ def _not_of_the_first(networks: Sequence[Runs]) -> Iterator[str]:
 
 
 def _rows(
-    first: Sequence[Evaluated], second: Sequence[Evaluated], families: Families
-) -> tuple[list[Row], list[str]]:
+    first: Sequence[StoredRun], second: Sequence[StoredRun], families: Families
+) -> tuple[list[MetricDifference], list[str]]:
     """The rows of an evaluator, and a line for each number that follows several protocols."""
     drawn = [[_replicates(each) for each in side] for side in (first, second)]
     known = [[_by_place(each.run) for each in side] for side in (first, second)]
     found, apart, run = [], [], first[0].run
     for number in run.measurements:
-        there = [[each.get(place_of(number)) for each in side] for side in known]
+        there = [[each.get(measurement_id(number)) for each in side] for side in known]
         every = [each for side in there for each in side if each is not None]
         if len(every) < len(first) + len(second):
             continue
         if not all(same_protocol(number, each) for each in every):
-            apart.append(f"{run.evaluator}, {where_of(number)}: differ: protocols")
+            apart.append(f"{run.evaluator}, {describe(number)}: differ: protocols")
             continue
         one, two = ([each.value for each in side if each is not None] for side in there)
         family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
-        row = draft(run, number, (float(np.mean(one)), float(np.mean(two))), family)
-        found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_in(run, number)))
+        row = untested_row(run, number, (float(np.mean(one)), float(np.mean(two))), family)
+        found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_of(run, number)))
     return found, apart
 
 
 def _by_place(run: Run) -> dict[tuple[str, str], Measurement]:
-    return {place_of(each): each for each in run.measurements}
+    return {measurement_id(each): each for each in run.measurements}
 
 
-def _over_seeds(row: Row, one: Sequence[float], two: Sequence[float]) -> Row:
+def _over_seeds(
+    row: MetricDifference, one: Sequence[float], two: Sequence[float]
+) -> MetricDifference:
     """The row with Welch's interval and test, and what would have been found."""
-    found, least = difference(one, two), smallest_detectable(one, two)
+    found, least = difference(one, two), minimum_detectable_difference(one, two)
     if math.isnan(found.value):
         return dataclasses.replace(row, test="no test: a number is not defined for some seed")
     if math.isnan(found.p):
@@ -126,11 +139,11 @@ def _over_seeds(row: Row, one: Sequence[float], two: Sequence[float]) -> Row:
 
 
 def _both(
-    row: Row,
+    row: MetricDifference,
     values: tuple[Sequence[float], Sequence[float]],
     drawn: Sequence[Sequence[Mapping[Key, Floats]]],
     name: Key,
-) -> Row:
+) -> MetricDifference:
     """The row with the interval under new seeds and new images, where all networks have it."""
     if (
         row.p is None
@@ -143,10 +156,10 @@ def _both(
     return dataclasses.replace(row, both_low=interval.low, both_high=interval.high)
 
 
-def _replicates(of: Evaluated) -> dict[Key, Floats]:
+def _replicates(of: StoredRun) -> dict[Key, Floats]:
     """What each number of a run is over the same resamples of the images."""
     found: dict[Key, Floats] = {}
-    for part in parts_of(of):
-        drawn = replicates(part.sums, part.sums.images, RESAMPLES)
+    for part in statistics_of(of):
+        drawn = bootstrap_replicates(part.sums, part.sums.images, RESAMPLES)
         found |= dict(zip(part.keys, drawn.T, strict=True))
     return found

@@ -1,7 +1,7 @@
 """The numbers of a run that images add up to, made anew from what it kept image by image.
 
 Each built-in evaluator has a function from its arrays to parts: numbers of one kind, computed
-together. A number that no part has, of a stranger's evaluator too, has no test (`untested`).
+together. A number that no part has, of a stranger's evaluator too, has no test (`untested_lines`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.metrics.calibration import bin_index
-from sdd_eval.metrics.classification import among_top_k, confidence_and_correct, nll_of_images
+from sdd_eval.metrics.classification import confidence_and_correct, nll_per_image, top_k_correct
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 
 Arrays = Mapping[str, NDArray[Any]]
 #: A metric and the axes that tell one of its numbers from the others, as text.
@@ -24,11 +24,11 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
-class Part:
+class KeyedStatistic:
     """Numbers of one network, a key each; `flags` are (n, keys) 0 or 1 where these are shares."""
 
     keys: tuple[Key, ...]
-    sums: Sums
+    sums: SumStatistic
     flags: NDArray[np.bool_] | None = None
 
 
@@ -45,30 +45,32 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def shares(keys: list[Key], flags: list[NDArray[Any]]) -> Part:
+def shares(keys: list[Key], flags: list[NDArray[Any]]) -> KeyedStatistic:
     """Shares of images that are flagged (n,), a key each."""
     table = np.stack(flags, axis=1).astype(bool)
-    return Part(tuple(keys), _means(table), table)
+    return KeyedStatistic(tuple(keys), _means(table), table)
 
 
-def counts(keys: list[Key], flags: list[NDArray[Any]]) -> Part:
+def counts(keys: list[Key], flags: list[NDArray[Any]]) -> KeyedStatistic:
     """How many images are flagged (n,), a key each."""
     table = np.stack(flags, axis=1).astype(bool)
-    sums = Sums(table.astype(np.float32), lambda sums: sums, len(table))
-    return Part(tuple(keys), sums, table)
+    sums = SumStatistic(table.astype(np.float32), lambda sums: sums, len(table))
+    return KeyedStatistic(tuple(keys), sums, table)
 
 
-def means(keys: list[Key], values: Sequence[ArrayLike]) -> Part:
+def means(keys: list[Key], values: Sequence[ArrayLike]) -> KeyedStatistic:
     """Means of per-image values (n,), a key each."""
-    return Part(tuple(keys), _means(np.stack([np.asarray(each) for each in values], axis=1)))
+    return KeyedStatistic(
+        tuple(keys), _means(np.stack([np.asarray(each) for each in values], axis=1))
+    )
 
 
-def _means(table: NDArray[Any]) -> Sums:
+def _means(table: NDArray[Any]) -> SumStatistic:
     n = len(table)
-    return Sums(table.astype(np.float32), lambda sums: sums / n, n)
+    return SumStatistic(table.astype(np.float32), lambda sums: sums / n, n)
 
 
-def calibration_errors(confidence: NDArray[Any], correct: NDArray[Any], bins: int) -> Sums:
+def calibration_errors(confidence: NDArray[Any], correct: NDArray[Any], bins: int) -> SumStatistic:
     """The ECE of each column (n, columns): bins hold sums of correct − confidence."""
     sure = np.asarray(confidence, dtype=np.float64)
     n, columns = sure.shape
@@ -81,19 +83,19 @@ def calibration_errors(confidence: NDArray[Any], correct: NDArray[Any], bins: in
         found: Floats = np.abs(sums.reshape(len(sums), columns, bins)).sum(axis=2) / n
         return found
 
-    return Sums(apart.reshape(n, -1), finish, n)
+    return SumStatistic(apart.reshape(n, -1), finish, n)
 
 
-def of_accuracy(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[Part]:
+def of_accuracy(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
     """Accuracy, top-5 accuracy and NLL."""
     logits, labels = arrays["logits"], arrays["labels"]
     _, correct = confidence_and_correct(logits, labels)
     keys, flags = [key("accuracy")], [correct]
     if logits.shape[1] > 5:
         keys.append(key("accuracy_top5"))
-        flags.append(among_top_k(logits, labels, 5))
+        flags.append(top_k_correct(logits, labels, 5))
     yield shares(keys, flags)
-    yield means([key("nll")], [nll_of_images(logits, labels)])
+    yield means([key("nll")], [nll_per_image(logits, labels)])
 
 
-Maker = Callable[[Arrays, Mapping[str, Any]], Iterator[Part]]
+Maker = Callable[[Arrays, Mapping[str, Any]], Iterator[KeyedStatistic]]

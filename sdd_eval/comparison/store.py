@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
-from sdd_eval.comparison.families import Families, families_of, together
-from sdd_eval.comparison.matching import Evaluated
-from sdd_eval.comparison.records import Compared
+from sdd_eval.comparison.families import Families, adjust_together, study_families
+from sdd_eval.comparison.matching import StoredRun
+from sdd_eval.comparison.records import PairComparison
 from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_row
 
@@ -27,7 +27,7 @@ PLANNED = "planned"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonManifest:
     """A comparison as it lies on disk: files of pairs, and the content of the runs behind them."""
 
     name: str
@@ -39,14 +39,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ComparisonSet:
     """Pairs that were compared together; `outdated` says why they are older than the study's runs.
 
     `without` are lines on what the study's file asks for and could not be compared.
     """
 
     name: str
-    pairs: tuple[Compared, ...]
+    pairs: tuple[PairComparison, ...]
     without: tuple[str, ...] = ()
     outdated: str = ""
 
@@ -61,11 +61,11 @@ class Kept:
         return self.name == PLANNED
 
 
-def pair_file(
+def cached_pair(
     study: Path,
-    sides: tuple[Sequence[Sequence[Evaluated]], Sequence[Sequence[Evaluated]]],
+    sides: tuple[Sequence[Sequence[StoredRun]], Sequence[Sequence[StoredRun]]],
     how: tuple[Families, int, str],
-    compare: Callable[[], Compared],
+    compare: Callable[[], PairComparison],
 ) -> str:
     """The name of the file with the comparison of these runs; made and written if it is not there.
 
@@ -79,58 +79,60 @@ def pair_file(
     first, second = (side[0][0].run.checkpoint for side in sides)
     path = study / FOLDER / PAIRS / f"{first[:90]}--{second[:90]}-{key}.json"
     try:
-        store.read_record(path, Compared)
+        store.read_record(path, PairComparison)
     except InputError:  # not there, of another format, or cut by a hand
         store.write_record(path, compare())
     return path.name
 
 
-def keep(study: Path, name: str, pairs: Sequence[str], without: Sequence[str] = ()) -> Kept:
+def save_comparison(
+    study: Path, name: str, pairs: Sequence[str], without: Sequence[str] = ()
+) -> ComparisonSet:
     """Write which pairs were compared together, and give what was found."""
     found = tuple(_pairs(study, pairs))
-    families = {each: list(own) for each, own in families_of(study).items()}
-    kept = Kept(name, found, tuple(without))
+    families = {each: list(own) for each, own in study_families(study).items()}
+    kept = ComparisonSet(name, found, tuple(without))
     runs = _runs_of(study, kept.checkpoints)
-    asked = Asked(name, tuple(pairs), runs, families, tuple(without))
+    asked = ComparisonManifest(name, tuple(pairs), runs, families, tuple(without))
     store.write_record(study / FOLDER / f"{name}.json", asked)
     return kept
 
 
-def comparisons_of(study: Path) -> tuple[list[Kept], list[str]]:
+def load_comparisons(study: Path) -> tuple[list[ComparisonSet], list[str]]:
     """The comparisons that lie in a study, that of its file first; a line for each unreadable."""
     found, broken = [], []
     paths = sorted((study / FOLDER).glob("*.json"), key=lambda p: (p.stem != PLANNED, p.stem))
     for path in paths:
         try:
-            asked = store.read_record(path, Asked)
+            asked = store.read_record(path, ComparisonManifest)
             pairs = tuple(_pairs(study, asked.pairs))
         except InputError as error:
             broken.append(str(error))
             continue
-        kept = Kept(asked.name, pairs, asked.without)
+        kept = ComparisonSet(asked.name, pairs, asked.without)
         found.append(replace(kept, outdated=_outdated(study, asked, kept)))
     return found, broken
 
 
-def _pairs(study: Path, names: Iterable[str]) -> list[Compared]:
+def _pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
     """Pairs with p-values adjusted over all of them."""
-    return together([_read_pair(study / FOLDER / PAIRS / name) for name in names])
+    return adjust_together([_read_pair(study / FOLDER / PAIRS / name) for name in names])
 
 
-def _read_pair(path: Path) -> Compared:
+def _read_pair(path: Path) -> PairComparison:
     """Read a pair; its rows have the present names of metrics and axes."""
-    pair = store.read_record(path, Compared)
+    pair = store.read_record(path, PairComparison)
     return replace(pair, rows=tuple(current_row(row.evaluator, row) for row in pair.rows))
 
 
-def _outdated(study: Path, asked: Asked, kept: Kept) -> str:
+def _outdated(study: Path, asked: ComparisonManifest, kept: ComparisonSet) -> str:
     """Whether the study has other runs or families now than those of a comparison, in words."""
     now = _runs_of(study, kept.checkpoints)
     changed = [name for name in {**asked.runs, **now} if asked.runs.get(name) != now.get(name)]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"since then {changed[0]}{more} came, went or changed"
-    if asked.families != {each: list(own) for each, own in families_of(study).items()}:
+    if asked.families != {each: list(own) for each, own in study_families(study).items()}:
         return "since then the study's file has named other families"
     return ""
 
@@ -145,10 +147,10 @@ def _content(path: Path) -> tuple[str, str]:
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def file_name(checkpoints: Sequence[str]) -> str:
+def comparison_name(checkpoints: Sequence[str]) -> str:
     """A file name for the comparison of so many checkpoints; a digest stands for those after two.
 
-    >>> file_name(["a", "b"])
+    >>> comparison_name(["a", "b"])
     'a--b'
     """
     more = hashlib.sha256(" ".join(checkpoints).encode()).hexdigest()[:8]

@@ -44,9 +44,9 @@ class Accuracy:
             shares[TOP] = ("accuracy_top5", told)
         found = []
         for k, (metric, protocol) in shares.items():
-            right = classification.among_top_k(logits, labels, k)
+            right = classification.top_k_correct(logits, labels, k)
             found.append(share(metric, right, {}, protocol, self.intervals))
-        values = classification.nll_of_images(logits, labels)
+        values = classification.nll_per_image(logits, labels)
         protocol = "mean of −log softmax of the label, float64, T = 1"
         nll = Measurement("nll", float(values.mean()), "nats", {}, protocol)
         return [*found, beside(nll, self.intervals.mean(values))]

@@ -15,14 +15,14 @@ from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, eq
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import interval_of, on_validation
-from sdd_eval.metrics.calibrated_floor import DRAWS, CalibratedEce, calibrated_ece
+from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
 from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.temperature import HIGHEST, LOWEST, CrossFitted, cross_fitted
+from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, CrossFitted, cross_fit
 from sdd_eval.metrics.weighted_calibration import weighted_bin_confidence
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.intervals import wilson
+from sdd_eval.statistics.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -89,7 +89,7 @@ class Calibration:
             found += calibration_errors(scaled, labels, bins, how, VALIDATED, intervals)
             found.append(_measured_temperature(arrays, intervals.level))
         elif len(labels) > 1:
-            scaling = cross_fitted(logits, labels)
+            scaling = cross_fit(logits, labels)
             how = _how(scaling)
             scaled = scaling.logits
             found += calibration_errors(scaled, labels, bins, how, CROSS_FITTED, intervals)
@@ -100,7 +100,7 @@ class Calibration:
         """The bins of the reliability diagram and its consistency band."""
         confidence, correct = confidence_and_correct(logits, labels)
         found = reliability_bins(confidence, correct, self.bins)
-        chance = calibrated_ece(confidence, self.bins, level=LEVEL)
+        chance = ece_floor(confidence, self.bins, level=LEVEL)
         sure = self.intervals.replicates(
             weighted_bin_confidence(confidence, self.bins), len(confidence), confidence.size
         )
@@ -110,7 +110,7 @@ class Calibration:
 
 def _of_bins(
     found: ReliabilityBins,
-    chance: CalibratedEce,
+    chance: EceFloor,
     sure: Floats,
     protocol: str,
     intervals: Intervals,
@@ -122,7 +122,7 @@ def _of_bins(
     bins, mean = len(found.count), f"{protocol}; with an interval from {FEWEST_IN_A_BIN} images on"
     simulated = (
         f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
-        f"with these confidences lies in {100 * LEVEL:g} % of {DRAWS:,} simulations, seed 0, "
+        f"with these confidences lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, "
         "of this bin by itself"
     )
     for index in range(bins):
@@ -136,7 +136,7 @@ def _of_bins(
                 number = beside(number, intervals.basic(confidence, sure[:, index]))
             yield number
             number = Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
-            yield beside(number, wilson(round(accuracy * count), count, intervals.level))
+            yield beside(number, wilson_interval(round(accuracy * count), count, intervals.level))
             yield Measurement(
                 metric="bin_accuracy_calibrated",
                 value=confidence,
@@ -172,8 +172,10 @@ def _how(scaling: CrossFitted) -> str:
 
 
 def _fit(value: float) -> str:
-    bound = ", a bound of the range" if value in (LOWEST, HIGHEST) else ""
-    return f"T = {value:.4g}{bound}, fitted by NLL within [{LOWEST:g}, {HIGHEST:g}]"
+    bound = ", a bound of the range" if value in (MIN_TEMPERATURE, MAX_TEMPERATURE) else ""
+    return (
+        f"T = {value:.4g}{bound}, fitted by NLL within [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}]"
+    )
 
 
 def _temperatures(scaling: CrossFitted, level: float) -> Iterator[Measurement]:

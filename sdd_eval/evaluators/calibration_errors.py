@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.evaluators.intervals import Intervals, beside
-from sdd_eval.metrics.calibrated_floor import DRAWS, CalibratedEce, calibrated_ece
+from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
     classwise_ece,
@@ -18,13 +18,13 @@ from sdd_eval.metrics.calibration import (
     ece,
     maximum_calibration_error,
 )
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll_per_image
 from sdd_eval.metrics.smooth_ece import BISECTIONS, smooth_ece
 from sdd_eval.metrics.weighted_calibration import (
     CELLS,
-    equal_width_errors,
     weighted_adaptive_ece,
     weighted_classwise_ece,
+    weighted_equal_width_errors,
     weighted_smooth_ece,
 )
 from sdd_eval.records import Measurement
@@ -96,12 +96,12 @@ def calibration_errors(
     of_bins = {**at, "bins": bins}
     yield from _of_confidence(confidence, correct, bins, scaling, of_bins, intervals)
     yield _classwise(logits, labels, bins, scaling, of_bins, intervals)
-    yield _of_chance(calibrated_ece(confidence, bins, level=LEVEL), bins, scaling, of_bins)
-    values = nll_of_images(logits, labels)
+    yield _of_chance(ece_floor(confidence, bins, level=LEVEL), bins, scaling, of_bins)
+    values = nll_per_image(logits, labels)
     protocol = f"mean of −log softmax of the label, float64, {scaling}"
     number = Measurement("nll", float(values.mean()), "nats", at, protocol)
     yield beside(number, intervals.mean(values))
-    values = brier_of_images(logits, labels)
+    values = brier_per_image(logits, labels)
     protocol = f"squared distance to the label, summed over classes (0 to 2), float64, {scaling}"
     number = Measurement("brier", float(values.mean()), "number", at, protocol)
     yield beside(number, intervals.mean(values, highest=2.0))
@@ -117,7 +117,7 @@ def _of_confidence(
 ) -> Iterator[Measurement]:
     """The errors over equal-width bins, over equally full ones, and without bins."""
     makers = (
-        equal_width_errors(confidence, correct, bins),
+        weighted_equal_width_errors(confidence, correct, bins),
         weighted_adaptive_ece(confidence, correct, bins),
         weighted_smooth_ece(confidence, correct),
     )
@@ -164,13 +164,11 @@ def _classwise(
     return beside(number, intervals.basic(value, found))
 
 
-def _of_chance(
-    chance: CalibratedEce, bins: int, scaling: str, at: Mapping[str, Any]
-) -> Measurement:
+def _of_chance(chance: EceFloor, bins: int, scaling: str, at: Mapping[str, Any]) -> Measurement:
     """What chance leaves a calibrated model, with the interval in which it mostly lies."""
     protocol = (
         f"{equal_width(bins, scaling)}; of a calibrated model with these confidences: mean, and in "
-        f"low and high the central {100 * LEVEL:g} %, of {DRAWS:,} simulations, seed 0"
+        f"low and high the central {100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
     )
     return Measurement(
         "ece_floor", chance.mean, "fraction", at, protocol, chance.low, chance.high, LEVEL

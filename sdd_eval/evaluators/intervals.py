@@ -18,14 +18,14 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import (
     Floats,
-    Quantity,
-    basic,
-    basic_of_log_odds,
-    percentile,
-    replicates,
-    resampled_means,
+    WeightedStatistic,
+    basic_interval,
+    bootstrap_means,
+    bootstrap_replicates,
+    log_odds_interval,
+    percentile_interval,
 )
-from sdd_eval.statistics.intervals import LEVEL, Interval, wilson
+from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
 
 #: What every interval of an evaluator is about.
 MEANING = "same network, new images"
@@ -61,24 +61,24 @@ class Intervals:
 
     def mean(self, values: Any, lowest: float = 0.0, highest: float = math.inf) -> Interval:
         """Of the mean of per-image values (n,): the basic bootstrap's."""
-        found = resampled_means(values, self.resamples)
+        found = bootstrap_means(values, self.resamples)
         return self.basic(float(np.mean(values)), found, lowest, highest)
 
     def basic(
         self, estimate: float, found: Any, lowest: float = 0.0, highest: float = 1.0
     ) -> Interval:
         """Of a number that is `found` (resamples,) in resamples of the images."""
-        return basic(estimate, found, level=self.level, lowest=lowest, highest=highest)
+        return basic_interval(estimate, found, level=self.level, lowest=lowest, highest=highest)
 
     def of_ranking(self, metric: str, value: float, found: Any) -> Interval:
         """Of a metric of ranked images: percentiles of a rate at a threshold, else log-odds."""
         if "fpr" in metric:
-            return percentile(found, level=self.level)
-        return basic_of_log_odds(value, found, level=self.level)
+            return percentile_interval(found, level=self.level)
+        return log_odds_interval(value, found, level=self.level)
 
-    def replicates(self, quantity: Quantity, images: Any, cost: float) -> Floats:
+    def replicates(self, quantity: WeightedStatistic, images: Any, cost: float) -> Floats:
         """What a quantity is in resamples of the images; one looks at `cost` values."""
-        return replicates(quantity, images, self.drawn(cost))
+        return bootstrap_replicates(quantity, images, self.drawn(cost))
 
 
 #: Those that an evaluator makes unless others are asked for.
@@ -112,4 +112,5 @@ def share(
     (0.5, 0.095, 0.905)
     """
     number = Measurement(metric, float(np.mean(flags)), "fraction", at, protocol)
-    return beside(number, wilson(int(np.count_nonzero(flags)), len(flags), intervals.level))
+    found = wilson_interval(int(np.count_nonzero(flags)), len(flags), intervals.level)
+    return beside(number, found)

@@ -15,7 +15,7 @@ from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.metrics.ranking import operating_points
 from sdd_eval.metrics.selective import (
-    COVERAGES,
+    COVERAGE_RISKS,
     SCORES,
     confidence_scores,
     selective_metrics,
@@ -178,7 +178,7 @@ class _Told:
             if len(values) == len(members):
                 protocol = f"surest first by {meaning}; {convention}{note}"
                 number = Measurement(metric, float(np.mean(values)), "fraction", at, protocol)
-                if metric in COVERAGES:
+                if metric in COVERAGE_RISKS:
                     yield self._of_coverage(number, members)
                     continue
                 found = self.found[:, places, index].mean(axis=1)
@@ -190,7 +190,7 @@ class _Told:
             return number
         scores, correct = self.cells[members[0]]
         at = operating_points(scores[correct], scores[~correct])
-        accepted, risk = at.inliers + at.outliers, COVERAGES[number.metric]
+        accepted, risk = at.inliers + at.outliers, COVERAGE_RISKS[number.metric]
         found = coverage_interval(accepted, at.outliers, risk, len(scores), self.intervals.level)
         return beside(number, found)
 

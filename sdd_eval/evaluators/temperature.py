@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.metrics.temperature import HIGHEST, LOWEST, FittedTemperature, fit_temperature
+from sdd_eval.metrics.temperature import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    FittedTemperature,
+    fit_temperature,
+)
 from sdd_eval.statistics.intervals import Interval
 
 if TYPE_CHECKING:
@@ -37,7 +42,7 @@ def fitted_words(temperature: float, validation_set: bool) -> str:
     >>> fitted_words(1.25, validation_set=False)
     "T = 1.25, fitted by NLL to these images' clean logits"
     """
-    bound = ", a bound of the range" if temperature in (LOWEST, HIGHEST) else ""
+    bound = ", a bound of the range" if temperature in (MIN_TEMPERATURE, MAX_TEMPERATURE) else ""
     of_test = "to these images' clean logits"
     where = "on validation images held out of training" if validation_set else of_test
     return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
@@ -54,5 +59,7 @@ def interval_of(temperature: float, error: float, level: float) -> Interval:
 
     with np.errstate(over="ignore"):
         far = np.exp(ndtri(0.5 + level / 2) * error)
-    low, high = np.clip([temperature / far, temperature * far], LOWEST, HIGHEST).tolist()
+    low, high = np.clip(
+        [temperature / far, temperature * far], MIN_TEMPERATURE, MAX_TEMPERATURE
+    ).tolist()
     return Interval(low, high, level, "normal interval of log T, sandwich standard error")

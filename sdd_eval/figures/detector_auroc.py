@@ -13,7 +13,7 @@ from sdd_eval.figures.marks import tell
 from sdd_eval.figures.outlier_curves import SOME
 from sdd_eval.figures.outlier_scores import outlier_sets
 from sdd_eval.figures.rows import group_names, where, with_sd_dropout
-from sdd_eval.statistics.seeds import spread
+from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:
     import pandas
@@ -142,7 +142,7 @@ class Mark:
 
 def mark_of(rows: pandas.DataFrame) -> Mark:
     """The mean of one group with the deviation over seeds, or one network's with its interval."""
-    value = spread(rows["value"])
+    value = summarize_seeds(rows["value"])
     if value.n > 1:
         ends = (value.mean - value.std, value.mean + value.std)
         return Mark(value.mean, *ends, f"{value.mean:.3f} ± {value.std:.3f}")

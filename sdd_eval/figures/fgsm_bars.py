@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sdd_eval.figures.style import Look
-    from sdd_eval.statistics.seeds import Spread
+    from sdd_eval.statistics.seeds import SeedSummary
 
 #: The size of the step in the paper's Figure 3.
 EPSILON = 0.2
@@ -75,7 +75,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
 
 
 def _bars(
-    axes: Axes, heights: Sequence[Spread | None], place: float, width: float, look: Look
+    axes: Axes, heights: Sequence[SeedSummary | None], place: float, width: float, look: Look
 ) -> None:
     """The bars of a group, one in each cluster that it has a number in."""
     from sdd_eval.figures.style import INK

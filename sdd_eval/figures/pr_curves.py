@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.outlier_curves import PLACES, outlier_curves
-from sdd_eval.metrics.ranking import precision_at, precision_recall
+from sdd_eval.metrics.ranking import precision_at_recall, precision_recall_curve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
 
 def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
     """The precision at each recall of `PLACES`."""
-    return precision_at(*precision_recall(inside, outside), PLACES)
+    return precision_at_recall(*precision_recall_curve(inside, outside), PLACES)
 
 
 def _chance(axes: Axes, rows: pandas.DataFrame, arrays: Arrays) -> None:

@@ -16,7 +16,7 @@ from sdd_eval.figures.rows import (
     where,
     with_sd_dropout,
 )
-from sdd_eval.statistics.seeds import spread
+from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:
     import pandas
@@ -204,7 +204,7 @@ def _ece(rows: pandas.DataFrame, longest: int) -> str:
     found = where(rows, metric="ece", temperature=None)
     if found.empty:
         return "ECE not scored"
-    value = spread(found["value"])
+    value = summarize_seeds(found["value"])
     low, high = (float(found[end].iloc[0]) for end in ("low", "high"))
     if value.n > 1:
         parts = [f"ECE {mean_and_std(value)}", f"n {value.n}"]

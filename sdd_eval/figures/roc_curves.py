@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.outlier_curves import PLACES, outlier_curves
-from sdd_eval.metrics.ranking import at_rates, roc
+from sdd_eval.metrics.ranking import roc_curve, tpr_at_fpr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
 
 def roc_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
     """The true positive rate at each false positive rate of `PLACES`."""
-    return at_rates(*roc(inside, outside), PLACES)
+    return tpr_at_fpr(*roc_curve(inside, outside), PLACES)
 
 
 def _backdrop(axes: Axes, rows: pandas.DataFrame) -> None:

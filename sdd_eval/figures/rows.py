@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics.corruption import NINETEEN
-from sdd_eval.statistics.seeds import Spread, spread
+from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,12 +90,12 @@ def _setting(row: Mapping[Any, Any]) -> str:
     return value if isinstance(value, str) else ""
 
 
-def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, Spread]:
+def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, SeedSummary]:
     """Mean and standard deviation of the values, for each value of the columns `by`."""
     keys = by[0] if len(by) == 1 else list(by)
-    found: dict[Any, Spread] = {}
+    found: dict[Any, SeedSummary] = {}
     for key, values in results.groupby(keys, dropna=False, sort=False)["value"]:
-        found[key] = spread(values.dropna())
+        found[key] = summarize_seeds(values.dropna())
     return found
 
 
@@ -113,7 +113,7 @@ def in_order(corruptions: Any) -> list[str]:
     return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def mean_and_std(value: Spread, digits: int = 3, factor: float = 1) -> str:
+def mean_and_std(value: SeedSummary, digits: int = 3, factor: float = 1) -> str:
     """A spread as text: "0.043 ± 0.004", or the mean alone where there is one seed."""
     mean = f"{value.mean * factor:.{digits}f}"
     return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"

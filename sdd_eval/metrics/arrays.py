@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
-def numbers(values: Any, what: str, *, dimensions: int = 1) -> Numbers:
+def float_array(values: Any, what: str, *, dimensions: int = 1) -> Floats:
     """Values as float64, exactly; tensors may be on any device and of any precision.
 
     Raises:
         InputError: there are none, they have another number of dimensions, or some are NaN.
 
-    >>> numbers([1, 2], "scores")
+    >>> float_array([1, 2], "scores")
     array([1., 2.])
     """
     if hasattr(values, "detach"):  # a tensor: NumPy knows neither bfloat16 nor other devices
         values = values.detach().cpu().double()
-    array: Numbers = np.asarray(values, dtype=np.float64)
+    array: Floats = np.asarray(values, dtype=np.float64)
     if array.ndim != dimensions:
         raise InputError(f"the {what} have {array.ndim} dimensions, not {dimensions}")
     if array.size == 0:
@@ -41,7 +41,7 @@ def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64
     Raises:
         InputError: there are more or fewer labels than images, or a label that is no class.
     """
-    found = numbers(labels, "labels")
+    found = float_array(labels, "labels")
     if len(found) != images:
         raise InputError(f"there are {len(found)} labels for {images} images")
     strange = (found < 0) | (found >= classes) | (found != np.floor(found))
@@ -53,13 +53,13 @@ def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64
     return found.astype(np.int64)
 
 
-Matrix = NDArray[np.float32] | NDArray[np.float64]
+LogitMatrix = NDArray[np.float32] | NDArray[np.float64]
 
 #: Values of a block: one MiB of float64, which stays in the cache of a core.
 BLOCK = 2**17
 
 
-def logit_matrix(values: Any) -> Matrix:
+def logit_matrix(values: Any) -> LogitMatrix:
     """Logits (n, classes) as float32 if they are, else as float64; tensors may be anywhere.
 
     Raises:
@@ -72,7 +72,9 @@ def logit_matrix(values: Any) -> Matrix:
         values = values.detach().cpu()
         values = values.numpy() if str(values.dtype) == "torch.float32" else values.double().numpy()
     array = np.asarray(values)
-    matrix: Matrix = array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    matrix: LogitMatrix = (
+        array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    )
     if matrix.ndim != 2:
         raise InputError(f"the logits have {matrix.ndim} dimensions, not 2")
     if matrix.size == 0:
@@ -80,13 +82,13 @@ def logit_matrix(values: Any) -> Matrix:
     return matrix
 
 
-def blocks(matrix: Matrix) -> Iterator[tuple[slice, Numbers]]:
+def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
     """Rows of a matrix and what they hold, a float64 copy for the caller to write in.
 
     Raises:
         InputError: some are NaN or infinite; it says how many of all.
 
-    >>> [(rows.stop, float(block.sum())) for rows, block in blocks(np.ones((2, 3)))]
+    >>> [(rows.stop, float(block.sum())) for rows, block in float64_blocks(np.ones((2, 3)))]
     [(2, 6.0)]
     """
     step = max(1, BLOCK // matrix.shape[1])
@@ -98,13 +100,13 @@ def blocks(matrix: Matrix) -> Iterator[tuple[slice, Numbers]]:
         yield rows, block
 
 
-def finite(matrix: Matrix) -> Numbers:
+def finite_logits(matrix: LogitMatrix) -> Floats:
     """All of a matrix in float64, at once.
 
     Raises:
         InputError: some are NaN or infinite; it says how many.
 
-    >>> finite(np.array([[np.nan, np.inf, 0.0]]))
+    >>> finite_logits(np.array([[np.nan, np.inf, 0.0]]))
     Traceback (most recent call last):
     sdd_eval.errors.InputError: 1 of 3 logits are NaN and 1 infinite; every one must be finite
     """
@@ -113,7 +115,7 @@ def finite(matrix: Matrix) -> Numbers:
     return matrix.astype(np.float64, copy=False)
 
 
-def _not_finite(matrix: Matrix) -> str:
+def _not_finite(matrix: LogitMatrix) -> str:
     """How many logits are NaN, and how many infinite."""
     missing, infinite = int(np.isnan(matrix).sum()), int(np.isinf(matrix).sum())
     if missing and infinite:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Numbers, blocks, class_indices, logit_matrix, numbers
+from sdd_eval.metrics.arrays import Floats, class_indices, float64_blocks, float_array, logit_matrix
 
 # A confidence within 1e-7 of an edge lies in the lower bin. Half a step of float32 (below 1.0) is
 # added, so that a confidence which float32 has rounded away from there is still in the same bin.
@@ -26,8 +26,8 @@ class ReliabilityBins:
     """What each of M bins holds: arrays (M,); confidence and accuracy are NaN in empty bins."""
 
     count: NDArray[np.int64]
-    confidence: Numbers
-    accuracy: Numbers
+    confidence: Floats
+    accuracy: Floats
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,21 @@ class BinSums:
     Images may count with weights; leading axes are of several weightings.
     """
 
-    count: Numbers
-    confidence: Numbers
-    right: Numbers
+    count: Floats
+    confidence: Floats
+    right: Floats
 
     @property
-    def share(self) -> Numbers:
+    def share(self) -> Floats:
         """Of each bin, its share of all images."""
         return np.asarray(self.count / self.count.sum(axis=-1, keepdims=True))
 
-    def mean(self, sums: Numbers) -> Numbers:
+    def mean(self, sums: Floats) -> Floats:
         """Sums per image of their bin; 0 in an empty one."""
         return np.divide(sums, self.count, out=np.zeros(sums.shape), where=self.count > 0)
 
     @property
-    def gap(self) -> Numbers:
+    def gap(self) -> Floats:
         """Accuracy less mean confidence of each bin; 0 in an empty one."""
         return self.mean(self.right - self.confidence)
 
@@ -70,13 +70,13 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     >>> round(ece([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # (.1 + |1.55 − 1| + .3) / 4
     0.2375
     """
-    return float(expected_gap(bin_sums(confidence, correct, bins)))
+    return float(ece_of_bins(bin_sums(confidence, correct, bins)))
 
 
-def expected_gap(sums: BinSums) -> Numbers:
+def ece_of_bins(sums: BinSums) -> Floats:
     """ECE (…) of bins: Σ |right − confidence| over all images.
 
-    >>> float(expected_gap(bin_sums([1.0, 1.0], [False, True])))
+    >>> float(ece_of_bins(bin_sums([1.0, 1.0], [False, True])))
     0.5
     """
     total = sums.count.sum(axis=-1)
@@ -103,7 +103,7 @@ def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> Reliabili
         )
 
 
-def bin_index(confidence: Numbers, bins: int) -> NDArray[np.int64]:
+def bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
     """The bin, from 0, of each confidence (n,).
 
     >>> bin_index(np.array([0.0, 0.1, 0.10001, 1.0]), 10)
@@ -113,17 +113,17 @@ def bin_index(confidence: Numbers, bins: int) -> NDArray[np.int64]:
     return np.searchsorted(inner_edges + EDGE_TOLERANCE, confidence, side="left")
 
 
-def confidences_and_flags(confidence: Any, correct: Any) -> tuple[Numbers, Numbers]:
+def check_confidences(confidence: Any, correct: Any) -> tuple[Floats, Floats]:
     """Confidences (n,) in [0, 1] and what is right (n,) as 0 or 1, both float64.
 
     Raises:
         InputError: arrays of different lengths, no values, NaN, a confidence outside [0, 1], or a
             `correct` that is neither 0 nor 1.
 
-    >>> confidences_and_flags([0.5], [True])
+    >>> check_confidences([0.5], [True])
     (array([0.5]), array([1.]))
     """
-    sure, right = numbers(confidence, "confidences"), numbers(correct, "correct flags")
+    sure, right = float_array(confidence, "confidences"), float_array(correct, "correct flags")
     if len(sure) != len(right):
         raise InputError(f"there are {len(sure)} confidences and {len(right)} correct flags")
     outside = (sure < 0) | (sure > 1 + EDGE_TOLERANCE)
@@ -134,13 +134,13 @@ def confidences_and_flags(confidence: Any, correct: Any) -> tuple[Numbers, Numbe
     return np.minimum(sure, 1), right
 
 
-def at_least_one(bins: int) -> int:
+def check_bins(bins: int) -> int:
     """The number of bins.
 
     Raises:
         InputError: it is below 1.
 
-    >>> at_least_one(10)
+    >>> check_bins(10)
     10
     """
     if bins < 1:
@@ -183,10 +183,10 @@ def weighted_bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Callable
     return sums
 
 
-def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Numbers]:
+def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Floats]:
     """Each image's bin (n,), and what it brings there (n, 3): itself, its confidence, rightness."""
-    at_least_one(bins)
-    sure, right = confidences_and_flags(confidence, correct)
+    check_bins(bins)
+    sure, right = check_confidences(confidence, correct)
     return bin_index(sure, bins), np.stack([np.ones(len(sure)), sure, right], axis=1)
 
 
@@ -203,13 +203,13 @@ def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> 
     >>> round(maximum_calibration_error([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # .3, .275, .1
     0.3
     """
-    return float(largest_gap(bin_sums(confidence, correct, bins)))
+    return float(mce_of_bins(bin_sums(confidence, correct, bins)))
 
 
-def largest_gap(sums: BinSums) -> Numbers:
+def mce_of_bins(sums: BinSums) -> Floats:
     """Maximum calibration error (…) of bins.
 
-    >>> float(largest_gap(bin_sums([1.0, 0.5, 0.5], [1, 1, 1])))
+    >>> float(mce_of_bins(bin_sums([1.0, 0.5, 0.5], [1, 1, 1])))
     0.5
     """
     return np.asarray(np.abs(sums.gap).max(axis=-1))
@@ -231,34 +231,34 @@ def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     >>> adaptive_ece([1.0, 1.0], [False, True], bins=2)
     0.5
     """
-    at_least_one(bins)
-    sure, right = confidences_and_flags(confidence, correct)
+    check_bins(bins)
+    sure, right = check_confidences(confidence, correct)
     order = np.argsort(sure, kind="stable")
-    ranked, rights = sure[order], shared_among_ties(sure[order], right[order])
+    ranked, rights = sure[order], tie_means(sure[order], right[order])
     gaps = np.concatenate([[0.0], np.cumsum(rights - ranked)])
-    cuts = np.cumsum([0, *sizes_of(len(sure), bins)])
+    cuts = np.cumsum([0, *equal_mass_sizes(len(sure), bins)])
     return float(np.abs(np.diff(gaps[cuts])).sum() / len(sure))
 
 
-def sizes_of(images: int, bins: int) -> list[int]:
+def equal_mass_sizes(images: int, bins: int) -> list[int]:
     """How many images each bin has: sizes that differ by at most one, the larger first.
 
-    >>> sizes_of(8, 3)
+    >>> equal_mass_sizes(8, 3)
     [3, 3, 2]
     """
     size, larger = divmod(images, bins)
     return [size + (index < larger) for index in range(bins)]
 
 
-def shared_among_ties(ranked: Numbers, values: Numbers) -> Numbers:
+def tie_means(ranked: Floats, values: Floats) -> Floats:
     """Values (n,) of which those with equal keys, `ranked` (n,), are replaced by their mean.
 
-    >>> shared_among_ties(np.array([0.1, 0.5, 0.5]), np.array([1.0, 0.0, 1.0]))
+    >>> tie_means(np.array([0.1, 0.5, 0.5]), np.array([1.0, 0.0, 1.0]))
     array([1. , 0.5, 0.5])
     """
     first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
     sizes = np.diff(np.append(first, len(ranked)))
-    means: Numbers = np.add.reduceat(values, first) / sizes
+    means: Floats = np.add.reduceat(values, first) / sizes
     return np.repeat(means, sizes)
 
 
@@ -276,12 +276,12 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5
     """
-    at_least_one(bins)
+    check_bins(bins)
     values = logit_matrix(logits)
     images, classes = values.shape
     truth = class_indices(labels, images=images, classes=classes)
     gaps = np.zeros(classes * bins)
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         block /= block.sum(axis=1, keepdims=True)
@@ -305,13 +305,13 @@ def debiased_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     >>> round(debiased_ece([0.75] * 100, [1] * 80 + [0] * 20), 4)  # less than .05
     0.046
     """
-    return float(debiased_gap(bin_sums(confidence, correct, bins)))
+    return float(debiased_ece_of_bins(bin_sums(confidence, correct, bins)))
 
 
-def debiased_gap(sums: BinSums) -> Numbers:
+def debiased_ece_of_bins(sums: BinSums) -> Floats:
     """`debiased_ece` (…) of bins.
 
-    >>> round(float(debiased_gap(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    >>> round(float(debiased_ece_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
     0.046
     """
     accuracy = sums.mean(sums.right)
@@ -332,13 +332,13 @@ def debiased_l2_calibration_error(confidence: Any, correct: Any, bins: int = 10)
     >>> round(debiased_l2_calibration_error([0.75] * 100, [1] * 80 + [0] * 20), 4)
     0.0297
     """
-    return float(debiased_root_square(bin_sums(confidence, correct, bins)))
+    return float(debiased_l2_of_bins(bin_sums(confidence, correct, bins)))
 
 
-def debiased_root_square(sums: BinSums) -> Numbers:
+def debiased_l2_of_bins(sums: BinSums) -> Floats:
     """`debiased_l2_calibration_error` (…) of bins.
 
-    >>> round(float(debiased_root_square(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    >>> round(float(debiased_l2_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
     0.0297
     """
     accuracy, several = sums.mean(sums.right), sums.count > 1
@@ -347,7 +347,7 @@ def debiased_root_square(sums: BinSums) -> Numbers:
     return np.asarray(np.sqrt(np.maximum(0, total)))
 
 
-def _folded_normal_mean(mean: Numbers, deviation: Numbers) -> Numbers:
+def _folded_normal_mean(mean: Floats, deviation: Floats) -> Floats:
     """E|X| of normal variables: σ √(2/π) exp(−μ²/2σ²) + μ erf(μ / σ√2)."""
     from scipy.special import erf
 

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Numbers, blocks, class_indices, finite, logit_matrix
+from sdd_eval.metrics.arrays import (
+    Floats,
+    class_indices,
+    finite_logits,
+    float64_blocks,
+    logit_matrix,
+)
 
 
-def log_softmax(logits: Any, temperature: float = 1.0) -> Numbers:
+def log_softmax(logits: Any, temperature: float = 1.0) -> Floats:
     """Logarithms of the softmax of logits (n, classes) divided by a temperature.
 
     Raises:
@@ -19,13 +25,13 @@ def log_softmax(logits: Any, temperature: float = 1.0) -> Numbers:
     >>> log_softmax([[1000.0, 0.0]])
     array([[    0., -1000.]])
     """
-    scaled = finite(logit_matrix(logits)) / temperature
+    scaled = finite_logits(logit_matrix(logits)) / temperature
     shifted = scaled - scaled.max(axis=1, keepdims=True)
-    normalised: Numbers = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    normalised: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return normalised
 
 
-def confidence_and_correct(logits: Any, labels: Any) -> tuple[Numbers, NDArray[np.bool_]]:
+def confidence_and_correct(logits: Any, labels: Any) -> tuple[Floats, NDArray[np.bool_]]:
     """The largest softmax probability of each image at T = 1, and whether it is the label's.
 
     In float64, in one pass over blocks of images. Of equal logits the first class counts.
@@ -40,20 +46,20 @@ def confidence_and_correct(logits: Any, labels: Any) -> tuple[Numbers, NDArray[n
     values = logit_matrix(logits)
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
     confidence, predicted = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         predicted[rows] = block.argmax(axis=1)
         block -= np.take_along_axis(block, predicted[rows, None], axis=1)
         confidence[rows] = 1 / np.exp(block, out=block).sum(axis=1)
     return confidence, predicted == truth
 
 
-def among_top_k(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
+def top_k_correct(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
     """Of each image (n,), whether fewer than k classes come before the label's.
 
-    >>> among_top_k([[3.0, 2.0, 1.0]] * 2, [1, 2], k=2)
+    >>> top_k_correct([[3.0, 2.0, 1.0]] * 2, [1, 2], k=2)
     array([ True, False])
     """
-    values = finite(logit_matrix(logits))
+    values = finite_logits(logit_matrix(logits))
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
     own = values[np.arange(len(values)), truth][:, None]
     earlier = np.arange(values.shape[1]) < truth[:, None]
@@ -68,25 +74,25 @@ def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
     >>> round(nll([[0.0, 0.0]], [1]), 6)
     0.693147
     """
-    return float(nll_of_images(logits, labels, temperature).mean())
+    return float(nll_per_image(logits, labels, temperature).mean())
 
 
-def nll_of_images(logits: Any, labels: Any, temperature: float = 1.0) -> Numbers:
+def nll_per_image(logits: Any, labels: Any, temperature: float = 1.0) -> Floats:
     """Negative log-likelihood of the label of each image (n,), in nats.
 
-    >>> nll_of_images([[0.0, 0.0], [1000.0, 0.0]], [1, 1]).round(6)
+    >>> nll_per_image([[0.0, 0.0], [1000.0, 0.0]], [1, 1]).round(6)
     array([6.93147e-01, 1.00000e+03])
     """
     values = logit_matrix(logits)
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
     found = np.empty(len(values))
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         logarithms = log_softmax(block, temperature)
         found[rows] = -np.take_along_axis(logarithms, truth[rows, None], axis=1)[:, 0]
     return found
 
 
-def brier_of_images(logits: Any, labels: Any) -> Numbers:
+def brier_per_image(logits: Any, labels: Any) -> Floats:
     """Return the Brier score of each image (n,): Σ over classes of (p − [class is the label])².
 
     `logits` are (n, classes), `labels` (n,). This is Brier's own sum over all classes, from 0 to 2;
@@ -95,13 +101,13 @@ def brier_of_images(logits: Any, labels: Any) -> Numbers:
     Raises:
         InputError: NaN or infinity among the logits, or labels that do not fit them.
 
-    >>> brier_of_images([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
+    >>> brier_per_image([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
     array([0.5, 2. ])
     """
     values = logit_matrix(logits)
     truth = class_indices(labels, images=len(values), classes=values.shape[1])
     scores = np.empty(len(values))
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         block /= block.sum(axis=1, keepdims=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.metrics.arrays import Numbers
+from sdd_eval.metrics.arrays import Floats
 
 #: A baseline that loses less than this by a corruption, on average over its severities, is too
 #: close to its clean error to divide by what it loses.
 LEAST_LOSS = 0.01
 
 
-def corruption_errors(errors: Any, baseline: Any) -> Numbers:
+def corruption_errors(errors: Any, baseline: Any) -> Floats:
     """CE of each corruption, in percent of the baseline's error: 100 · Σ_s E / Σ_s E_baseline.
 
     `errors` and `baseline` are arrays (…, corruptions) of errors summed or averaged over the same
@@ -32,7 +32,7 @@ def corruption_errors(errors: Any, baseline: Any) -> Numbers:
 
 def relative_corruption_errors(
     errors: Any, clean: Any, baseline: Any, baseline_clean: Any, least: float = LEAST_LOSS
-) -> Numbers:
+) -> Floats:
     """Relative CE, in percent: 100 · Σ_s (E − E_clean) / Σ_s (E_baseline − E_baseline_clean).
 
     `errors` and `baseline` are arrays (…, corruptions) averaged over the severities, `clean` and
@@ -47,9 +47,9 @@ def relative_corruption_errors(
     return 100 * _ratio(above, below, below >= least)
 
 
-def _ratio(above: Numbers, below: Numbers, defined: Any) -> Numbers:
+def _ratio(above: Floats, below: Floats, defined: Any) -> Floats:
     """A quotient, NaN where it is not defined."""
-    found: Numbers = np.full(np.broadcast(above, below).shape, np.nan)
+    found: Floats = np.full(np.broadcast(above, below).shape, np.nan)
     return np.divide(above, below, out=found, where=defined)
 
 

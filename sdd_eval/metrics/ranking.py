@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sdd_eval.metrics.arrays import Numbers, numbers
+from sdd_eval.metrics.arrays import Floats, float_array
 
 #: Whole numbers, as int64 or, of weighted images, as float64.
 Counts = NDArray[Any]
@@ -22,7 +22,7 @@ BLOCK = 2**17
 
 
 @dataclass(frozen=True)
-class Operating:
+class OperatingPoints:
     """How many inliers and outliers (…, T) score at least each of T thresholds, thresholds falling.
 
     The first threshold is +∞, which nothing reaches; at the last, the lowest score, all do. Leading
@@ -38,16 +38,16 @@ class Operating:
         return self.inliers[..., -1], self.outliers[..., -1]
 
     @cached_property
-    def turned(self) -> Operating:
+    def turned(self) -> OperatingPoints:
         """The same with outliers in the place of inliers: how many score at most each threshold."""
         n, m = (total[..., None] for total in self.totals)
-        return Operating((m - self.outliers)[..., ::-1], (n - self.inliers)[..., ::-1])
+        return OperatingPoints((m - self.outliers)[..., ::-1], (n - self.inliers)[..., ::-1])
 
     @cached_property
-    def even(self) -> Operating:
+    def even(self) -> OperatingPoints:
         """The same with as many outliers as inliers, whatever their numbers."""
         n, m = (total[..., None] for total in self.totals)
-        return Operating(m * self.inliers, n * self.outliers)
+        return OperatingPoints(m * self.inliers, n * self.outliers)
 
 
 def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
@@ -75,23 +75,24 @@ def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
     {'fpr_at_95_tpr': 0.5, 'detection_error': 0.25, 'auroc': 0.8333}
     """
     at = operating_points(
-        numbers(in_scores, "in-distribution scores"), numbers(out_scores, "outlier scores")
+        float_array(in_scores, "in-distribution scores"), float_array(out_scores, "outlier scores")
     )
-    return {name: float(value) for name, value in measured(at).items()}
+    return {name: float(value) for name, value in ranking_metrics(at).items()}
 
 
-def measured(at: Operating, metrics: Iterable[str] | None = None) -> dict[str, Numbers]:
+def ranking_metrics(at: OperatingPoints, metrics: Iterable[str] | None = None) -> dict[str, Floats]:
     """The metrics of `ood_metrics`, or some of them, each (…).
 
-    >>> float(measured(operating_points(np.array([1.0]), np.array([0.0])), ["auroc"])["auroc"])
+    >>> points = operating_points(np.array([1.0]), np.array([0.0]))
+    >>> float(ranking_metrics(points, ["auroc"])["auroc"])
     1.0
     """
     return {name: METRICS[name](at) for name in (METRICS if metrics is None else metrics)}
 
 
-def weighted_metrics(
+def weighted_ood_metrics(
     scores: Any, positive: Any, metrics: Iterable[str] | None = None
-) -> Callable[[Any], dict[str, Numbers]]:
+) -> Callable[[Any], dict[str, Floats]]:
     """From weights (k, n) of images to the metrics, each (k,), as if each were there so often.
 
     `scores` (n,) are of all images, `positive` (n,) says which are inliers. NaN where the weights
@@ -100,44 +101,44 @@ def weighted_metrics(
     Raises:
         InputError: no scores, or NaN.
 
-    >>> found = weighted_metrics([3, 2, 1], [1, 1, 0], ["auroc"])(np.array([[1, 0, 2], [0, 1, 1]]))
-    >>> found["auroc"].tolist()
+    >>> metrics = weighted_ood_metrics([3, 2, 1], [1, 1, 0], ["auroc"])
+    >>> metrics(np.array([[1, 0, 2], [0, 1, 1]]))["auroc"].tolist()
     [1.0, 1.0]
     """
     points = weighted_operating_points(scores, positive)
     names = tuple(METRICS if metrics is None else metrics)
     rows = max(1, BLOCK // len(np.asarray(scores)))
 
-    def found(weights: Any) -> dict[str, Numbers]:
+    def found(weights: Any) -> dict[str, Floats]:
         blocks = (weights[start : start + rows] for start in range(0, len(weights), rows))
         with np.errstate(invalid="ignore", divide="ignore"):
-            parts = [measured(points(block), names) for block in blocks]
+            parts = [ranking_metrics(points(block), names) for block in blocks]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     return found
 
 
-def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], Operating]:
+def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], OperatingPoints]:
     """From weights (k, n) of images to what is accepted at every distinct score, as float64.
 
     >>> weighted_operating_points([2, 2, 1], [1, 0, 1])(np.array([[1, 4, 3]])).inliers.tolist()
     [[0.0, 1.0, 4.0]]
     """
-    ranks = numbers(scores, "scores")
+    ranks = float_array(scores, "scores")
     order = np.argsort(-ranks, kind="stable")
     ends = np.flatnonzero(np.append(ranks[order][1:] != ranks[order][:-1], True))
     inside = np.asarray(positive, dtype=np.float64)[order]
 
-    def points(weights: Any) -> Operating:
+    def points(weights: Any) -> OperatingPoints:
         ranked = np.asarray(weights).take(order, axis=1).astype(np.float64)
         reached = _reached(ranked, ends)
         inliers = _reached(np.multiply(ranked, inside, out=ranked), ends)
-        return Operating(inliers, reached - inliers)
+        return OperatingPoints(inliers, reached - inliers)
 
     return points
 
 
-def _reached(ranked: Numbers, ends: Counts) -> Numbers:
+def _reached(ranked: Floats, ends: Counts) -> Floats:
     """Cumulative weights (k, T) at the last of each tie, after a leading zero."""
     sums = np.zeros((len(ranked), 1 + ranked.shape[1]))
     np.cumsum(ranked, axis=1, out=sums[:, 1:])
@@ -146,7 +147,7 @@ def _reached(ranked: Numbers, ends: Counts) -> Numbers:
     return sums.take(np.append(0, 1 + ends), axis=1)
 
 
-def operating_points(in_scores: Numbers, out_scores: Numbers) -> Operating:
+def operating_points(in_scores: Floats, out_scores: Floats) -> OperatingPoints:
     """What is accepted at +∞ and at every distinct score, from the highest to the lowest."""
     # Two sorts of values and a stable one that only merges: half the time of sorting indices.
     scores = np.concatenate([np.sort(in_scores), np.sort(out_scores)])
@@ -154,13 +155,13 @@ def operating_points(in_scores: Numbers, out_scores: Numbers) -> Operating:
     ranked, is_inlier = scores[order], order < len(in_scores)
     last_of_tie = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
     inliers = np.cumsum(is_inlier)[last_of_tie]
-    return Operating(
+    return OperatingPoints(
         inliers=np.concatenate([[0], inliers]),
         outliers=np.concatenate([[0], last_of_tie + 1 - inliers]),
     )
 
 
-def _rate_at_95(at: Operating) -> Numbers:
+def _rate_at_95(at: OperatingPoints) -> Floats:
     """Share of outliers at the highest threshold that at least 95 % of the inliers reach."""
     n, m = at.totals
     enough = (20 * at.inliers >= 19 * n[..., None]).argmax(axis=-1)
@@ -168,27 +169,27 @@ def _rate_at_95(at: Operating) -> Numbers:
     return np.asarray(accepted / m)
 
 
-def _detection_error(at: Operating) -> Numbers:
+def _detection_error(at: OperatingPoints) -> Floats:
     """Minimum of ½ (1 − TPR) + ½ FPR."""
     n, m = at.totals
     told_apart = (at.even.inliers - at.even.outliers).max(axis=-1)
     return np.asarray((n * m - told_apart) / (2 * n * m))
 
 
-def _detection_error_by_counts(at: Operating) -> Numbers:
+def _detection_error_by_counts(at: OperatingPoints) -> Floats:
     """Minimum of (misses + false alarms) / all."""
     n, m = at.totals
     return np.asarray((n - (at.inliers - at.outliers).max(axis=-1)) / (n + m))
 
 
-def _area(at: Operating) -> Numbers:
+def _area(at: OperatingPoints) -> Floats:
     """Area under the ROC curve; its trapezoids count ties half."""
     n, m = at.totals
     steps = np.diff(at.outliers, axis=-1) * (at.inliers[..., 1:] + at.inliers[..., :-1])
     return np.asarray(steps.sum(axis=-1) / (2 * n * m))
 
 
-def _average_precision(at: Operating) -> Numbers:
+def _average_precision(at: OperatingPoints) -> Floats:
     """Σ precision · gain in recall."""
     positives = at.inliers[..., 1:]
     gained = np.add(positives, at.outliers[..., 1:], dtype=np.float64)
@@ -200,7 +201,7 @@ def _average_precision(at: Operating) -> Numbers:
 
 
 #: Every metric, by its key.
-METRICS: Mapping[str, Callable[[Operating], Numbers]] = {
+METRICS: Mapping[str, Callable[[OperatingPoints], Floats]] = {
     "fpr_at_95_tpr": _rate_at_95,
     "fpr_at_95_tpr_out": lambda at: _rate_at_95(at.turned),
     "detection_error": _detection_error,
@@ -213,10 +214,7 @@ METRICS: Mapping[str, Callable[[Operating], Numbers]] = {
 }
 
 
-Floats = NDArray[np.float64]
-
-
-def roc(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
+def roc_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
     """False and true positive rates at every threshold, from (0, 0) to (1, 1).
 
     Higher scores are more in-distribution, in-distribution is positive, and equal scores fall
@@ -234,7 +232,7 @@ def _share_at_least(ordered: Floats, thresholds: Floats) -> Floats:
     return np.concatenate([[0.0], reached / len(ordered)])
 
 
-def at_rates(false_positive: Floats, true_positive: Floats, rates: Floats) -> Floats:
+def tpr_at_fpr(false_positive: Floats, true_positive: Floats, rates: Floats) -> Floats:
     """The true positive rate of a ROC curve at given false positive rates, for averaging curves.
 
     On a vertical stretch it is the upper end (`np.interp` takes the last of equal knots).
@@ -243,13 +241,13 @@ def at_rates(false_positive: Floats, true_positive: Floats, rates: Floats) -> Fl
     return heights
 
 
-def precision_recall(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
+def precision_recall_curve(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Floats, Floats]:
     """Recall and precision at every threshold, in-distribution positive, recall ascending.
 
     Equal scores fall together, counts are those of the sets, and the sum of steps of recall times
     precision is the average precision.
 
-    >>> recall, precision = precision_recall([3.0, 1.0], [2.0])
+    >>> recall, precision = precision_recall_curve([3.0, 1.0], [2.0])
     >>> recall.tolist(), precision.round(3).tolist()
     ([0.5, 0.5, 1.0], [1.0, 0.5, 0.667])
     """
@@ -261,7 +259,7 @@ def precision_recall(in_scores: ArrayLike, out_scores: ArrayLike) -> tuple[Float
     return kept / len(inside), kept / (kept + wrong)
 
 
-def precision_at(recall: Floats, precision: Floats, places: Floats) -> Floats:
+def precision_at_recall(recall: Floats, precision: Floats, places: Floats) -> Floats:
     """Precision at the highest threshold that reaches each recall: steps, nothing between them.
 
     At a recall of 0 it is that of the first threshold that keeps an in-distribution image.
@@ -272,13 +270,13 @@ def precision_at(recall: Floats, precision: Floats, places: Floats) -> Floats:
     return heights
 
 
-def risk_coverage(scores: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
+def risk_coverage_curve(scores: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
     """Coverage k / n and the share of wrong images among the k surest, k = 1 … n.
 
     Images of equal score are accepted in random order, in the mean: each of them adds the mean
     error of its like (as AURC counts them, Geifman and El-Yaniv 2017).
 
-    >>> coverage, risk = risk_coverage([0.9, 0.5, 0.5, 0.1], [1, 0, 1, 0])
+    >>> coverage, risk = risk_coverage_curve([0.9, 0.5, 0.5, 0.1], [1, 0, 1, 0])
     >>> coverage.tolist(), risk.round(3).tolist()
     ([0.25, 0.5, 0.75, 1.0], [0.0, 0.25, 0.333, 0.5])
     """

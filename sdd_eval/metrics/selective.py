@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Numbers, blocks, logit_matrix, numbers
+from sdd_eval.metrics.arrays import Floats, float64_blocks, float_array, logit_matrix
 from sdd_eval.metrics.ranking import (
     BLOCK,
-    Operating,
-    measured,
+    OperatingPoints,
+    ranking_metrics,
     weighted_operating_points,
 )
 
 #: The risks at which coverage is measured, and what that is called.
-COVERAGES = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_risk": 0.05}
+COVERAGE_RISKS = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_risk": 0.05}
 
 
 def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
@@ -56,7 +56,7 @@ def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
     return {name: float(value[0]) for name, value in found.items() if not np.isnan(value[0])}
 
 
-def weighted_selective_metrics(scores: Any, correct: Any) -> Callable[[Any], dict[str, Numbers]]:
+def weighted_selective_metrics(scores: Any, correct: Any) -> Callable[[Any], dict[str, Floats]]:
     """From weights (k, n) of images to `selective_metrics`, each (k,), as if each came so often.
 
     Where the weights leave only right or only wrong images, AUROC and FPR are NaN. Weights are
@@ -73,16 +73,16 @@ def weighted_selective_metrics(scores: Any, correct: Any) -> Callable[[Any], dic
     points = weighted_operating_points(sure, right)
     rows = max(1, BLOCK // len(sure))
 
-    def found(weights: Any) -> dict[str, Numbers]:
-        blocks = (weights[start : start + rows] for start in range(0, len(weights), rows))
+    def found(weights: Any) -> dict[str, Floats]:
+        float64_blocks = (weights[start : start + rows] for start in range(0, len(weights), rows))
         with np.errstate(invalid="ignore", divide="ignore"):
-            parts = [_measured(points(block)) for block in blocks]
+            parts = [_measured(points(block)) for block in float64_blocks]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return found
 
 
-def _measured(at: Operating) -> dict[str, Numbers]:
+def _measured(at: OperatingPoints) -> dict[str, Floats]:
     """All metrics of right and wrong images accepted (k, T), thresholds falling."""
     right, wrong = at.totals
     images = right + wrong
@@ -98,17 +98,17 @@ def _measured(at: Operating) -> dict[str, Numbers]:
         "aurc_excess": np.maximum(0, (risks - best) / images),
         "augrc": (summed - wrong / 2) / images**2,
     }
-    for metric, most in COVERAGES.items():
+    for metric, most in COVERAGE_RISKS.items():
         # As counts, so that 1 wrong of 100 is no more than 1 %, whatever .01 is in binary.
         allowed = at.outliers <= np.round(accepted * most, 9)
         found[metric] = np.where(allowed, accepted, 0).max(axis=-1) / images
-    apart = measured(at, ("auroc", "fpr_at_95_tpr"))
+    apart = ranking_metrics(at, ("auroc", "fpr_at_95_tpr"))
     defined = (right > 0) & (wrong > 0)
     found |= {f"misclassification_{m}": np.where(defined, v, np.nan) for m, v in apart.items()}
     return found
 
 
-def _summed_risks(accepted: Numbers, wrong: Numbers) -> Numbers:
+def _summed_risks(accepted: Floats, wrong: Floats) -> Floats:
     """Σ over k = 1 … n of the expected risk (k,) among the k first, of counts at ends of ties.
 
     Among equal scores wrong ones come evenly: after N images with A wrong, the j-th of a tie with a
@@ -123,19 +123,19 @@ def _summed_risks(accepted: Numbers, wrong: Numbers) -> Numbers:
     return np.asarray((share * sizes + (wrong[:, :-1] - share * before) * spread).sum(axis=-1))
 
 
-def _harmonic(n: int) -> Numbers:
+def _harmonic(n: int) -> Floats:
     """Harmonic numbers H(0) … H(n)."""
     return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])
 
 
-def _at(table: Numbers, places: Numbers) -> Numbers:
-    found: Numbers = table[places.astype(np.int64)]
+def _at(table: Floats, places: Floats) -> Floats:
+    found: Floats = table[places.astype(np.int64)]
     return found
 
 
-def _checked(scores: Any, correct: Any) -> tuple[Numbers, Numbers]:
+def _checked(scores: Any, correct: Any) -> tuple[Floats, Floats]:
     """Scores, and right ones (1.0 or 0.0)."""
-    sure, right = numbers(scores, "scores"), numbers(correct, "correct flags")
+    sure, right = float_array(scores, "scores"), float_array(correct, "correct flags")
     if len(sure) != len(right):
         raise InputError(f"there are {len(sure)} scores and {len(right)} correct flags")
     if ((right != 0) & (right != 1)).any():
@@ -147,7 +147,7 @@ def _checked(scores: Any, correct: Any) -> tuple[Numbers, Numbers]:
 SCORES = ("msp", "max_logit", "energy", "entropy")
 
 
-def confidence_scores(logits: Any) -> Numbers:
+def confidence_scores(logits: Any) -> Floats:
     """Scores (n, 4) float64 of logits (n, classes), a column for each of `SCORES`, T = 1.
 
     - `msp`: log-odds of the largest softmax probability. They rank as the probability does, and
@@ -166,12 +166,12 @@ def confidence_scores(logits: Any) -> Numbers:
     if values.shape[1] < 2:
         raise InputError("the logits have 1 class; to be sure of one needs 2 or more")
     scores = np.empty((len(values), len(SCORES)))
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         scores[rows] = _of_block(block)
     return scores
 
 
-def _of_block(block: Numbers) -> Numbers:
+def _of_block(block: Floats) -> Floats:
     """Scores of some rows. `others` is all the probability that is not the largest's, relative."""
     top = block.argmax(axis=1)[:, None]
     largest = np.take_along_axis(block, top, axis=1)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Numbers
-from sdd_eval.metrics.calibration import confidences_and_flags
+from sdd_eval.metrics.arrays import Floats
+from sdd_eval.metrics.calibration import check_confidences
 
 #: Cells of [0, 1]; halving them again changes no result by more than 1e-6.
 CELLS = 2**14
@@ -42,7 +42,7 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     from scipy.fft import dct
     from scipy.optimize import brentq
 
-    sure, right = confidences_and_flags(confidence, correct)
+    sure, right = check_confidences(confidence, correct)
     waves = dct(_on_grid(sure, right - sure), norm="ortho")
     if _smoothed(waves, 0.0) <= 0:
         return 0.0
@@ -50,7 +50,7 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     return min(width, 1.0)
 
 
-def residuals_on_grid(confidence: Numbers, residual: Numbers, cells: int) -> Any:
+def residuals_on_grid(confidence: Floats, residual: Floats, cells: int) -> Any:
     """Each image's residual in the two cells that it is between, sparse (n, cells)."""
     from scipy.sparse import csr_matrix
 
@@ -62,26 +62,26 @@ def residuals_on_grid(confidence: Numbers, residual: Numbers, cells: int) -> Any
     return csr_matrix((values.ravel(), (images, places.ravel())), shape=shape)
 
 
-def waves_of(confidence: Numbers, residual: Numbers, cells: int) -> Callable[[Numbers], Numbers]:
+def waves_of(confidence: Floats, residual: Floats, cells: int) -> Callable[[Floats], Floats]:
     """From weights (k, n) of the images to the cosine transforms (k, cells) of their residuals."""
     shares = residuals_on_grid(confidence, residual, cells).T.tocsr()
 
-    def waves(weights: Numbers) -> Numbers:
+    def waves(weights: Floats) -> Floats:
         grid = (shares @ weights.T.astype(np.float64)).T / weights.sum(axis=1, keepdims=True)
         return _waves(grid)
 
     return waves
 
 
-def _waves(grid: Numbers) -> Numbers:
+def _waves(grid: Floats) -> Floats:
     """The cosine transforms (k, cells) of mean residuals on a grid."""
     from scipy.fft import dct
 
-    found: Numbers = dct(np.ascontiguousarray(grid, dtype=np.float64), norm="ortho", axis=1)
+    found: Floats = dct(np.ascontiguousarray(grid, dtype=np.float64), norm="ortho", axis=1)
     return found
 
 
-def smooth_ece_of_grid(grid: Numbers) -> Numbers:
+def smooth_ece_of_grid(grid: Floats) -> Floats:
     """Smooth ECE (k,) of mean residuals on a grid (k, cells), as `residuals_on_grid` gives them.
 
     >>> shares = residuals_on_grid(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 512)
@@ -91,7 +91,7 @@ def smooth_ece_of_grid(grid: Numbers) -> Numbers:
     return smooth_ece_of_waves(_waves(grid))
 
 
-def smooth_ece_of_waves(waves: Numbers) -> Numbers:
+def smooth_ece_of_waves(waves: Floats) -> Floats:
     """Smooth ECE (k,) of cosine transforms (k, cells), all by one bisection, to 1e-5."""
     low, high = np.zeros(len(waves)), np.ones(len(waves))
     for _ in range(BISECTIONS):
@@ -101,7 +101,7 @@ def smooth_ece_of_waves(waves: Numbers) -> Numbers:
     return (low + high) / 2
 
 
-def _on_grid(confidence: Numbers, residual: Numbers) -> Numbers:
+def _on_grid(confidence: Floats, residual: Floats) -> Floats:
     """Mean residuals (CELLS,): each image's is shared by the two cells whose centres it is between.
 
     Sharing keeps the mean place exact, so that the error of the grid is of second order.
@@ -112,9 +112,7 @@ def _on_grid(confidence: Numbers, residual: Numbers) -> Numbers:
     return np.asarray(grid / len(confidence), dtype=np.float64)
 
 
-def _places(
-    confidence: Numbers, cells: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Numbers]:
+def _places(confidence: Floats, cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """The two cells whose centres each confidence is between, and the share of the upper one."""
     place = confidence * cells - 0.5
     lower = np.floor(place)
@@ -124,7 +122,7 @@ def _places(
     return left, right, place - lower
 
 
-def _smoothed(waves: Numbers, width: Any) -> Any:
+def _smoothed(waves: Floats, width: Any) -> Any:
     """smECE_σ (…) from the cosine transforms (…, cells) of the residuals on the grid."""
     from scipy.fft import idct
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Matrix, Numbers, blocks, class_indices, logit_matrix
+from sdd_eval.metrics.arrays import Floats, LogitMatrix, class_indices, float64_blocks, logit_matrix
 
-LOWEST, HIGHEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CrossFitted:
     `first` was fitted on the first half and scales the second, and the other way round.
     """
 
-    logits: Numbers
+    logits: Floats
     first: FittedTemperature
     second: FittedTemperature
 
@@ -66,22 +66,22 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
         slopes = (each for each, _, _ in _slopes(values, truth, inverse))
         return sum(float(each.sum()) for each in slopes) / len(values)
 
-    at_highest, at_lowest = slope(1 / HIGHEST), slope(1 / LOWEST)
+    at_highest, at_lowest = slope(1 / MAX_TEMPERATURE), slope(1 / MIN_TEMPERATURE)
     if at_highest == at_lowest == 0:
         return FittedTemperature(1.0, at_bound=False)
     if at_highest >= 0:
-        return FittedTemperature(HIGHEST, at_bound=True)
+        return FittedTemperature(MAX_TEMPERATURE, at_bound=True)
     if at_lowest <= 0:
-        return FittedTemperature(LOWEST, at_bound=True)
-    inverse = brentq(slope, 1 / HIGHEST, 1 / LOWEST, xtol=1e-10)
+        return FittedTemperature(MIN_TEMPERATURE, at_bound=True)
+    inverse = brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, xtol=1e-10)
     return FittedTemperature(1 / inverse, False, _error_of_log(values, truth, inverse))
 
 
 def _slopes(
-    values: Matrix, truth: NDArray[np.int64], inverse: float
-) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+    values: LogitMatrix, truth: NDArray[np.int64], inverse: float
+) -> Iterator[tuple[Floats, Floats, Floats]]:
     """Block by block each loss's slope by 1/T, Σ p_j z_j − z_y, with p before its sum, and z."""
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         weight = np.exp(block * inverse)
         own = np.take_along_axis(block, truth[rows, None], axis=1)[:, 0]
@@ -89,7 +89,7 @@ def _slopes(
         yield expected - own, weight, block
 
 
-def _error_of_log(values: Matrix, truth: NDArray[np.int64], inverse: float) -> float:
+def _error_of_log(values: LogitMatrix, truth: NDArray[np.int64], inverse: float) -> float:
     """Standard error of log T at the minimum, however far from calibrated the network stays.
 
     It is that of 1/T over 1/T: the root of the slopes' squares, over the curvature Σ Var_p(z), the
@@ -104,7 +104,7 @@ def _error_of_log(values: Matrix, truth: NDArray[np.int64], inverse: float) -> f
     return math.sqrt(squares) / (curvature * inverse) if curvature else math.nan
 
 
-def cross_fitted(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
+def cross_fit(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
     """Divide logits by a temperature that was fitted on other images: two halves, crosswise.
 
     The seed says which half an image is in. No image helps to fit the T that scales it, and all n
@@ -114,7 +114,7 @@ def cross_fitted(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
         InputError: fewer than two images, NaN or infinity among the logits, or labels that do not
             fit them.
 
-    >>> scaled = cross_fitted([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
+    >>> scaled = cross_fit([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
     >>> scaled.logits.shape, scaled.first.at_bound or scaled.second.at_bound
     ((4, 2), True)
     """

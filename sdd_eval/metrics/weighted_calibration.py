@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Matrix, Numbers, blocks, class_indices, logit_matrix
+from sdd_eval.metrics.arrays import Floats, LogitMatrix, class_indices, float64_blocks, logit_matrix
 from sdd_eval.metrics.calibration import (
-    at_least_one,
     bin_index,
-    confidences_and_flags,
-    debiased_gap,
-    debiased_root_square,
-    expected_gap,
-    sizes_of,
+    check_bins,
+    check_confidences,
+    debiased_ece_of_bins,
+    debiased_l2_of_bins,
+    ece_of_bins,
+    equal_mass_sizes,
     weighted_bin_sums,
 )
 from sdd_eval.metrics.smooth_ece import smooth_ece_of_waves, waves_of
 
-Errors = Callable[[Any], Numbers]
+Errors = Callable[[Any], Floats]
 
 #: Cells of the smooth error's grid here: its kernel is wider than several of them.
 CELLS = 512
@@ -33,17 +33,18 @@ CELLS = 512
 HELD = 1 << 24
 
 
-def equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
+def weighted_equal_width_errors(confidence: Any, correct: Any, bins: int = 10) -> Errors:
     """ECE and the two debiased errors, (k, 3); a maximum cannot be told from resamples.
 
-    >>> equal_width_errors([0.75, 0.75], [1, 0], 2)(np.array([[1, 1], [2, 0]]))[:, 0].tolist()
+    >>> errors = weighted_equal_width_errors([0.75, 0.75], [1, 0], 2)
+    >>> errors(np.array([[1, 1], [2, 0]]))[:, 0].tolist()
     [0.25, 0.25]
     """
     sums = weighted_bin_sums(confidence, correct, bins)
 
-    def errors(weights: Any) -> Numbers:
+    def errors(weights: Any) -> Floats:
         found = sums(weights)
-        makers = (expected_gap, debiased_gap, debiased_root_square)
+        makers = (ece_of_bins, debiased_ece_of_bins, debiased_l2_of_bins)
         return np.stack([make(found) for make in makers], axis=-1)
 
     return errors
@@ -57,7 +58,7 @@ def weighted_bin_confidence(confidence: Any, bins: int = 10) -> Errors:
     """
     sums = weighted_bin_sums(confidence, np.zeros(len(confidence)), bins)
 
-    def means(weights: Any) -> Numbers:
+    def means(weights: Any) -> Floats:
         found = sums(weights)
         with np.errstate(invalid="ignore"):
             return np.asarray(found.confidence / found.count)
@@ -71,27 +72,27 @@ def weighted_adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> Erro
     >>> weighted_adaptive_ece([0.9, 0.8], [1, 0], 2)(np.array([[1, 1], [2, 0]])).round(6).tolist()
     [0.45, 0.1]
     """
-    at_least_one(bins)
-    sure, right = confidences_and_flags(confidence, correct)
+    check_bins(bins)
+    sure, right = check_confidences(confidence, correct)
     order = np.argsort(sure, kind="stable")
     # Equal confidences share what is right: only what is known at their last counts.
     last = np.flatnonzero(np.append(sure[order][1:] != sure[order][:-1], True))
     residual = (right - sure)[order]
 
-    def errors(weights: Any) -> Numbers:
+    def errors(weights: Any) -> Floats:
         ranked = np.asarray(weights)[:, order]
         reached = _from_zero(np.cumsum(ranked, axis=1, dtype=np.float64)[:, last])
         gaps = _from_zero(np.cumsum(ranked * residual, axis=1)[:, last])
         found = np.empty(len(ranked))
         for row, (counts, gap) in enumerate(zip(reached, gaps, strict=True)):
-            cuts = np.cumsum([0, *sizes_of(round(counts[-1]), bins)])
+            cuts = np.cumsum([0, *equal_mass_sizes(round(counts[-1]), bins)])
             found[row] = np.abs(np.diff(np.interp(cuts, counts, gap))).sum() / counts[-1]
         return found
 
     return errors
 
 
-def _from_zero(sums: Numbers) -> Numbers:
+def _from_zero(sums: Floats) -> Floats:
     """Cumulative sums (k, n) after a leading zero."""
     return np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)
 
@@ -103,7 +104,7 @@ def weighted_classwise_ece(logits: Any, labels: Any, bins: int = 10) -> Errors:
     >>> errors(np.array([[1, 1], [2, 0]])).tolist()
     [0.0, 0.5]
     """
-    at_least_one(bins)
+    check_bins(bins)
     values = logit_matrix(logits)
     images, classes = values.shape
     truth = class_indices(labels, images=images, classes=classes)
@@ -117,7 +118,7 @@ def weighted_classwise_ece(logits: Any, labels: Any, bins: int = 10) -> Errors:
 
     kept = list(parts()) if step >= classes else None
 
-    def errors(weights: Any) -> Numbers:
+    def errors(weights: Any) -> Floats:
         counts = np.asarray(weights, dtype=np.float32)
         total = np.zeros(len(counts))
         for part in kept if kept is not None else parts():
@@ -137,7 +138,7 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
     """
     from scipy.sparse import csr_matrix
 
-    at_least_one(bins)
+    check_bins(bins)
     values = logit_matrix(logits)
     images, classes = values.shape
     truth = class_indices(labels, images=images, classes=classes)
@@ -148,10 +149,10 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
     return csr_matrix((residual.ravel(), places.ravel(), ends), shape=(images, classes * bins))
 
 
-def _probabilities(values: Matrix) -> NDArray[np.float32]:
+def _probabilities(values: LogitMatrix) -> NDArray[np.float32]:
     """Softmax (n, classes) at T = 1."""
     found = np.empty(values.shape, dtype=np.float32)
-    for rows, block in blocks(values):
+    for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         found[rows] = block / block.sum(axis=1, keepdims=True)
@@ -179,6 +180,6 @@ def weighted_smooth_ece(confidence: Any, correct: Any) -> Errors:
     >>> weighted_smooth_ece([0.5, 0.5], [1, 1])(np.array([[1, 1], [2, 0]])).round(4).tolist()
     [0.5, 0.5]
     """
-    sure, right = confidences_and_flags(confidence, correct)
+    sure, right = check_confidences(confidence, correct)
     waves = waves_of(sure, right - sure, CELLS)
     return lambda weights: smooth_ece_of_waves(waves(np.asarray(weights)))

@@ -12,7 +12,7 @@ import numpy as np
 from sdd_eval.paper.cell_query import Wanted, is_of, wanted
 from sdd_eval.paper.tables import PaperNumber, paper_numbers
 from sdd_eval.paper.verdict import Judged, departures, judged
-from sdd_eval.statistics.seeds import Spread, spread
+from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.store import key_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Beside:
     """
 
     number: PaperNumber
-    measured: Spread
+    measured: SeedSummary
     judged: Judged
     metric: str = ""
     checkpoints: tuple[str, ...] = ()
@@ -117,10 +117,10 @@ def _beside(
             if recipe is not None and _answers(asked, row, recipe, ins):
                 groups.setdefault(_group(row, recipe), []).append(row)
     if not groups:
-        return Beside(number, spread(()), judged(number, spread(()), ()))
+        return Beside(number, summarize_seeds(()), judged(number, summarize_seeds(()), ()))
     candidates = [_candidate(asked, group, recipes) for group in groups.values()]
     seeds, unlike = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
-    measured = spread(row["value"] for row in seeds)
+    measured = summarize_seeds(row["value"] for row in seeds)
     return Beside(
         number=number,
         measured=measured,

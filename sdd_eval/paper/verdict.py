@@ -13,7 +13,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.paper.cell_query import Wanted
 from sdd_eval.paper.tables import PaperNumber
 from sdd_eval.records import Recipe, encode, upgraded
-from sdd_eval.statistics.seeds import Spread, prediction
+from sdd_eval.statistics.seeds import SeedSummary, prediction_interval
 
 Verdict = Literal["reproduced", "not reproduced", "too few seeds", "not comparable", "not measured"]
 #: Fewer networks than this say nothing of seed noise.
@@ -38,7 +38,7 @@ class Judged:
     why: tuple[str, ...] = ()
 
 
-def judged(number: PaperNumber, measured: Spread, departures: Sequence[str]) -> Judged:
+def judged(number: PaperNumber, measured: SeedSummary, departures: Sequence[str]) -> Judged:
     """Whether the paper's mean could be one more mean of the measured networks.
 
     The interval is where 95 % of the means of as many further networks as the paper's lie, if
@@ -47,7 +47,7 @@ def judged(number: PaperNumber, measured: Spread, departures: Sequence[str]) -> 
     """
     if measured.n == 0:
         return Judged("not measured")
-    low, high = prediction(measured, number.seeds)
+    low, high = prediction_interval(measured, number.seeds)
     if departures:
         return Judged("not comparable", low, high, tuple(departures))
     if measured.n < SEEDS:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.bootstrap import basic, resampled_means
+from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.seeds import seeds_and_images
 
@@ -68,12 +68,12 @@ def _won(name: str, base: Sequence[Arrays], other: Sequence[Arrays]) -> Won:
         raise InputError(f"{name} was measured on different images")
     columns = [each.mean(axis=1) for each in flags]
     images = np.stack(columns, axis=1)
-    means, drawn = images.mean(axis=0), resampled_means(images)
+    means, drawn = images.mean(axis=0), bootstrap_means(images)
     cut = len(base)
     difference = float(means[cut:].mean() - means[:cut].mean())
     if min(cut, len(other)) > 1:
         interval = seeds_and_images(means[:cut], drawn[:, :cut], means[cut:], drawn[:, cut:])
     else:
         changes = drawn[:, cut:].mean(axis=1) - drawn[:, :cut].mean(axis=1)
-        interval = basic(difference, changes)
+        interval = basic_interval(difference, changes)
     return Won(name, difference, interval)

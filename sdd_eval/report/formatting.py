@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sdd_eval.statistics.seeds import Spread
+from sdd_eval.statistics.seeds import SeedSummary
 
 
-def shown(value: Spread, percent: bool) -> str:
+def shown(value: SeedSummary, percent: bool) -> str:
     """Mean ± standard deviation: percent with one decimal, fractions with three.
 
     >>> shown(Spread(0.9712, 0.0023, 3), True), shown(Spread(0.0432, float("nan"), 1), False)

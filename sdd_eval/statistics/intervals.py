@@ -24,7 +24,7 @@ class Interval:
     how: str
 
 
-def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
+def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval (Wilson 1927) of a share of n independent images.
 
     Not for means over renderings of the same images: those are not independent.
@@ -32,7 +32,7 @@ def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
     Raises:
         InputError: no images, or not between 0 and n hits.
 
-    >>> found = wilson(0, 10)
+    >>> found = wilson_interval(0, 10)
     >>> (found.low, round(found.high, 3))
     (0.0, 0.278)
     """

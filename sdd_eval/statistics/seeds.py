@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.bootstrap import Floats, basic
+from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.intervals import LEVEL, Interval
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSummary:
     """Mean, sample standard deviation (NaN for one value) and count of values over seeds."""
 
     mean: float
@@ -42,20 +42,20 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def spread(values: Iterable[float]) -> Spread:
+def summarize_seeds(values: Iterable[float]) -> SeedSummary:
     """Mean, sample standard deviation (n - 1) and count.
 
-    >>> spread([1.0, 2.0, 3.0])
-    Spread(mean=2.0, std=1.0, n=3)
+    >>> summarize_seeds([1.0, 2.0, 3.0])
+    SeedSummary(mean=2.0, std=1.0, n=3)
     """
     listed = values if isinstance(values, np.ndarray) else list(values)
     array = np.asarray(listed, dtype=np.float64)
     if not len(array):
-        return Spread(math.nan, math.nan, 0)
+        return SeedSummary(math.nan, math.nan, 0)
     std = float(array.std(ddof=1)) if len(array) > 1 else math.nan
     if array.min() == array.max() and len(array) > 1:
         std = 0.0  # the mean of equal values may differ from them by rounding
-    return Spread(float(array.mean()), std, len(array))
+    return SeedSummary(float(array.mean()), std, len(array))
 
 
 def difference(first: Iterable[float], second: Iterable[float], level: float = 0.95) -> Difference:
@@ -68,7 +68,7 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
     >>> found.value, round(found.low, 3), round(found.high, 3), round(found.p, 4)
     (3.0, 0.733, 5.267, 0.0213)
     """
-    a, b = spread(first), spread(second)
+    a, b = summarize_seeds(first), summarize_seeds(second)
     value = b.mean - a.mean
     error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
     if error == 0:
@@ -80,7 +80,7 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
     return Difference(value, value - half, value + half, level, p)
 
 
-def smallest_detectable(
+def minimum_detectable_difference(
     first: Iterable[float], second: Iterable[float], *, power: float = 0.8, level: float = 0.95
 ) -> float:
     """The true difference that Welch's test at 1 − `level` would have found with this power.
@@ -94,10 +94,10 @@ def smallest_detectable(
     Source: Cohen (1988), "Statistical power analysis for the behavioral sciences", section 2.5; its
     σ and n − 2 degrees replaced by Welch's.
 
-    >>> round(smallest_detectable([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]), 3)
+    >>> round(minimum_detectable_difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]), 3)
     3.071
     """
-    a, b = spread(first), spread(second)
+    a, b = summarize_seeds(first), summarize_seeds(second)
     error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
     if error == 0:
         return math.nan
@@ -107,7 +107,7 @@ def smallest_detectable(
     return float(error * nctdtrinc(freedom, 1 - power, threshold))
 
 
-def welch(a: Spread, b: Spread) -> tuple[float, float]:
+def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
     """Standard error of a difference of means, and Welch's degrees of freedom (NaN without any)."""
     parts = np.array([a.std**2 / a.n, b.std**2 / b.n])
     error = math.sqrt(parts.sum())
@@ -116,12 +116,14 @@ def welch(a: Spread, b: Spread) -> tuple[float, float]:
     return error, float(parts.sum() ** 2 / (parts**2 / np.array([a.n - 1, b.n - 1])).sum())
 
 
-def prediction(found: Spread, further: int, level: float = 0.95) -> tuple[float, float]:
+def prediction_interval(
+    found: SeedSummary, further: int, level: float = 0.95
+) -> tuple[float, float]:
     """Where the mean of so many further values would lie, if they scatter as those found do.
 
     The prediction interval of a normal sample: mean ± t · std · √(1/n + 1/further); NaN for n < 2.
 
-    >>> low, high = prediction(Spread(1.0, 0.1, 3), 3)
+    >>> low, high = prediction_interval(SeedSummary(1.0, 0.1, 3), 3)
     >>> round(low, 4), round(high, 4)
     (0.6487, 1.3513)
     """
@@ -140,7 +142,7 @@ def _t_quantile(probability: float, freedom: float) -> float:
 
 
 #: How many seeds a side needs for a sentence about a method, and not about a network.
-SEEDS = 3
+MIN_SEEDS = 3
 
 
 def seeds_and_images(
@@ -184,7 +186,7 @@ def seeds_and_images(
     of_seeds = _moved(b, len(of_b), generator) - _moved(a, len(of_a), generator)
     of_images = of_b.mean(axis=1) - of_a.mean(axis=1) - estimate
     changed = estimate + _shared(of_a, of_b) * of_images + _stretch(a, b, level) * of_seeds
-    found = basic(estimate, changed, level=level)
+    found = basic_interval(estimate, changed, level=level)
     how = f"basic bootstrap, {len(of_a):,} resamples of the seeds and of the images"
     return Interval(found.low, found.high, level, how)
 
@@ -211,5 +213,5 @@ def _stretch(a: Floats, b: Floats, level: float) -> float:
     """How much wider a t interval is than a normal one."""
     from scipy.special import ndtri, stdtrit
 
-    error, freedom = welch(spread(a), spread(b))
+    error, freedom = welch(summarize_seeds(a), summarize_seeds(b))
     return float(stdtrit(freedom, 0.5 + level / 2) / ndtri(0.5 + level / 2)) if error else 1.0

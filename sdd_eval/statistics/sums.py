@@ -24,16 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.bootstrap import HELD, RESAMPLES, Floats, Weights, resampled
+from sdd_eval.statistics.bootstrap import BLOCK_SIZE, RESAMPLES, Floats, Weights, resample_counts
 
 #: A row is done where so many permutations are no less extreme: p is then known to 1 part in 7.
-ENOUGH = 50
+EXCEEDANCES = 50
 #: What float32 sums may differ by, as a share of the number and in itself.
 RELATIVE, ABSOLUTE = 1e-5, 1e-7
 
 
 @dataclass(frozen=True)
-class Sums:
+class SumStatistic:
     """Numbers (rows,) of one network: `finish` makes them of the sums of its images' `columns`.
 
     `columns` (n, m) are a dense array or a scipy sparse one; `finish` maps sums (k, m) to numbers
@@ -63,12 +63,12 @@ class Sums:
         return _held(self)[0]
 
 
-def permuted_p(
-    first: Sums,
-    second: Sums,
+def permutation_p_values(
+    first: SumStatistic,
+    second: SumStatistic,
     permutations: int,
     *,
-    enough: int = ENOUGH,
+    enough: int = EXCEEDANCES,
     seed: int = 0,
     told: Callable[[int], object] = lambda count: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -84,8 +84,8 @@ def permuted_p(
     Raises:
         InputError: the sides are not of the same images, or there are no permutations.
 
-    >>> same = Sums(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
-    >>> permuted_p(same, same, 99)[0].tolist()
+    >>> same = SumStatistic(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
+    >>> permutation_p_values(same, same, 99)[0].tolist()
     [1.0, 1.0]
     """
     if first.images != second.images or first.columns.shape != second.columns.shape:
@@ -97,7 +97,7 @@ def permuted_p(
     hits = np.zeros(real.shape, dtype=np.int64)
     ended = np.zeros(real.shape, dtype=np.int64)
     done = 0
-    for swapped in coins(first.columns.shape[0], permutations, seed):
+    for swapped in swap_indicators(first.columns.shape[0], permutations, seed):
         moved = total[0] + _times(swapped, change)
         # NaN, where a number is not defined, is no less extreme than anything
         extreme = ~(np.abs(second.finish(moved) - first.finish(total[1] - moved)) < least)
@@ -112,7 +112,7 @@ def permuted_p(
     return np.minimum(p, 1.0), np.where(ended > 0, ended, done)
 
 
-def _moved(first: Sums, second: Sums) -> tuple[Any, tuple[Floats, Floats], Floats]:
+def _moved(first: SumStatistic, second: SumStatistic) -> tuple[Any, tuple[Floats, Floats], Floats]:
     """What an image brings more to the first side than to the second, the second's sums and both
     sides' together, and the size of the real difference."""
     once = np.ones((1, first.columns.shape[0]), dtype=np.float32)
@@ -122,7 +122,7 @@ def _moved(first: Sums, second: Sums) -> tuple[Any, tuple[Floats, Floats], Float
     return columns - theirs, (other, one + other), real
 
 
-def _held(*sides: Sums) -> list[Any]:
+def _held(*sides: SumStatistic) -> list[Any]:
     """The sides' columns; packed ones without those in which no side has an image."""
     columns = [side.columns for side in sides]
     if not any(side.packed for side in sides):
@@ -131,8 +131,8 @@ def _held(*sides: Sums) -> list[Any]:
     return [each[:, held] for each in columns]
 
 
-def paired_differences(
-    pairs: Sequence[tuple[Sums, Sums]], resamples: int = RESAMPLES, seed: int = 0
+def bootstrap_differences(
+    pairs: Sequence[tuple[SumStatistic, SumStatistic]], resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Floats]:
     """Second minus first (resamples, rows) of each pair, all over the same resamples of images.
 
@@ -145,23 +145,23 @@ def paired_differences(
     if len(images) != 1:
         raise InputError(f"pairs of {sorted(map(str, images))} images are not of the same")
     found: list[list[Floats]] = [[] for _ in pairs]
-    for block in resampled(images.pop(), resamples, seed):
+    for block in resample_counts(images.pop(), resamples, seed):
         counts = np.asfortranarray(block)
         for (first, second), own in zip(pairs, found, strict=True):
             own.append(second(counts) - first(counts))
     return [np.concatenate(own) for own in found]
 
 
-def coins(n: int, rows: int, seed: int = 0) -> Iterator[Weights]:
+def swap_indicators(n: int, rows: int, seed: int = 0) -> Iterator[Weights]:
     """`rows` fair coins for each of n images, as blocks (k, n) of 0 and 1.
 
     Those of one image lie side by side, as products with sparse columns want them.
 
-    >>> [block.shape for block in coins(3, 5)]
+    >>> [block.shape for block in swap_indicators(3, 5)]
     [(5, 3)]
     """
     generator = np.random.default_rng(seed)
-    most = max(1, HELD // n)
+    most = max(1, BLOCK_SIZE // n)
     for begin in range(0, rows, most):
         size = min(most, rows - begin)
         drawn = np.frombuffer(generator.bytes(n * -(-size // 8)), dtype=np.uint8)

@@ -61,7 +61,7 @@ def _p_values(fewer: int, changed: int) -> tuple[float, float]:
     return min(1.0, 2 * up_to), min(1.0, up_to + below)
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
     """Holm's adjusted p-values (m,): those at most α are rejected at family-wise level α.
 
     The smallest is multiplied by m, the next by m − 1, …; none is below a smaller one's, none above
@@ -72,7 +72,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     Raises:
         InputError: a p-value that is not within [0, 1].
 
-    >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
+    >>> holm_bonferroni([0.01, 0.04, 0.03]).round(6).tolist()
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64).reshape(-1)
@@ -86,7 +86,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def permutations_for(family: int, level: float = 0.05, room: int = 50) -> int:
+def permutations_needed(family: int, level: float = 0.05, room: int = 50) -> int:
     """How many permutations a family of so many tests needs under Holm's adjustment.
 
     Holm rejects the first where p ≤ level / family; with B permutations p is at least 1 / (B + 1).
@@ -96,7 +96,7 @@ def permutations_for(family: int, level: float = 0.05, room: int = 50) -> int:
     Raises:
         InputError: no tests, a level that is not within (0, 1), or no room.
 
-    >>> permutations_for(1), permutations_for(20)
+    >>> permutations_needed(1), permutations_needed(20)
     (999, 19999)
     """
     if family < 1 or not 0 < level < 1 or room < 1:

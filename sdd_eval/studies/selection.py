@@ -13,7 +13,7 @@ from sdd_eval import store
 from sdd_eval.data.catalogue import plugin_name
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Run, encode
-from sdd_eval.statistics.seeds import Spread, spread
+from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Places
 from sdd_eval.studies.recipe_groups import key_of_kind, told_kind, value_of
 from sdd_eval.studies.study import DETECTION, Study
@@ -43,7 +43,7 @@ class Choice:
     kind: str
     values: Mapping[str, Any]
     by: str
-    number: Spread
+    number: SeedSummary
     among: int
 
     @property
@@ -118,7 +118,7 @@ def _choices(networks: Iterable[Tried], varied: Sequence[str]) -> Iterator[Choic
 
 def _choice(kind: str, alike: Mapping[str, Sequence[Tried]], by: str) -> Choice:
     """The values with the best mean."""
-    means = {v: spread(each.numbers[by] for each in group) for v, group in alike.items()}
+    means = {v: summarize_seeds(each.numbers[by] for each in group) for v, group in alike.items()}
     best = max(means, key=lambda values: means[values].mean)
     tried = [json.loads(values) for values in means]
     chosen = {

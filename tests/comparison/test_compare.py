@@ -15,17 +15,17 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
-from sdd_eval.comparison.matching import differs
+from sdd_eval.comparison.matching import run_differences
 from sdd_eval.comparison.ranking import GRAIN, ranks
-from sdd_eval.comparison.records import Row
-from sdd_eval.comparison.store import comparisons_of
+from sdd_eval.comparison.records import MetricDifference
+from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import compared_tex
-from sdd_eval.statistics.sums import Sums, coins, permuted_p
-from sdd_eval.statistics.tests import mcnemar, permutations_for
+from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
+from sdd_eval.statistics.tests import mcnemar, permutations_needed
 from sdd_eval.store import write_run
 
 LABELS = np.arange(200) % 10
@@ -70,7 +70,7 @@ def study_of(folder: Path, *runs: Run) -> Path:
     return folder / "s"
 
 
-def found_row(rows, metric: str) -> Row:
+def found_row(rows, metric: str) -> MetricDifference:
     return next(row for row in rows if row.metric == metric)
 
 
@@ -91,16 +91,16 @@ def test_a_permutation_of_sums_is_that_of_every_swap(tmp_path):
     """Of 8 images all 256 swaps are tried by hand."""
     generator = np.random.default_rng(0)
     first, second = generator.random((2, 8)).astype(np.float32)
-    means = [Sums(each[:, None], lambda sums: sums / 8, 8) for each in (first, second)]
+    means = [SumStatistic(each[:, None], lambda sums: sums / 8, 8) for each in (first, second)]
     real = abs(float((second - first).mean()))
     swaps = [np.array(signs) for signs in itertools.product((1, -1), repeat=8)]
     share = np.mean([abs(float(((second - first) * s).mean())) >= real - 1e-7 for s in swaps])
-    p, _ = permuted_p(*means, 20_000, enough=20_000)
+    p, _ = permutation_p_values(*means, 20_000, enough=20_000)
     assert p[0] == pytest.approx(share, abs=0.012)
 
 
 def test_coins_are_fair_and_all_differ():
-    thrown = np.concatenate(list(coins(1000, 700)))
+    thrown = np.concatenate(list(swap_indicators(1000, 700)))
     assert thrown.shape == (700, 1000)
     assert set(np.unique(thrown)) == {0, 1}
     assert thrown.mean() == pytest.approx(0.5, abs=0.004)  # 6 standard errors
@@ -109,8 +109,8 @@ def test_coins_are_fair_and_all_differ():
 
 
 def test_a_difference_of_nothing_is_done_after_few_permutations():
-    same = Sums(np.ones((20, 1), dtype=np.float32), lambda sums: sums / 20, 20)
-    p, took = permuted_p(same, same, 100_000)
+    same = SumStatistic(np.ones((20, 1), dtype=np.float32), lambda sums: sums / 20, 20)
+    p, took = permutation_p_values(same, same, 100_000)
     assert p[0] == 1
     assert took[0] == 50
 
@@ -121,8 +121,10 @@ def test_two_networks_that_differ_by_chance_are_hardly_ever_told_apart():
     wrong = 0
     for seed in range(100):
         sides = generator.random((2, 80, 4)).astype(np.float32)
-        one, two = (Sums(each, lambda sums: sums / 80, 80) for each in sides)
-        wrong += permuted_p(one, two, permutations_for(4), seed=seed)[0].min() <= 0.05 / 4
+        one, two = (SumStatistic(each, lambda sums: sums / 80, 80) for each in sides)
+        wrong += (
+            permutation_p_values(one, two, permutations_needed(4), seed=seed)[0].min() <= 0.05 / 4
+        )
     assert wrong <= 12  # P(more) < 0.3 % at a true 5 %
 
 
@@ -164,8 +166,10 @@ def test_outliers_are_compared_set_by_set(tmp_path):
 )
 def test_runs_under_other_conditions_are_said_to_differ(change, said):
     run = accuracy_run("one", 0.5, 1)
-    assert differs(run, run) == []
-    assert any(said in reason for reason in differs(run, dataclasses.replace(run, **change)))
+    assert run_differences(run, run) == []
+    assert any(
+        said in reason for reason in run_differences(run, dataclasses.replace(run, **change))
+    )
 
 
 def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
@@ -239,7 +243,7 @@ def test_it_is_computed_once_and_again_when_a_run_changes(tmp_path):
     study_of(tmp_path, accuracy_run("one", 0.6, 1))
     compare(study, ["one", "two"])
     assert len(list((study / "comparisons/pairs").glob("*.json"))) == 2
-    ((found,), broken) = comparisons_of(study)
+    ((found,), broken) = load_comparisons(study)
     assert (found.outdated, broken) == ("", [])
 
 

@@ -11,9 +11,15 @@ import pytest
 
 from sdd_eval.comparison.calibration import of_calibration
 from sdd_eval.comparison.compare import compare
-from sdd_eval.comparison.matching import Evaluated
+from sdd_eval.comparison.matching import StoredRun
 from sdd_eval.comparison.records import MAXIMA
-from sdd_eval.comparison.run_statistics import REASONS, key_in, kind_of_run, parts_of, untested
+from sdd_eval.comparison.run_statistics import (
+    REASONS,
+    evaluator_kind,
+    key_of,
+    statistics_of,
+    untested_lines,
+)
 from sdd_eval.comparison.statistic import key
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.audit import EPSILONS
@@ -30,7 +36,7 @@ from sdd_eval.metrics.calibration import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Run, encode
-from sdd_eval.statistics.sums import Sums
+from sdd_eval.statistics.sums import SumStatistic
 from sdd_eval.store import write_run
 
 N = 240
@@ -183,12 +189,12 @@ def runs_of_kind(kind, *names) -> list[Run]:
     return [run_of(name, kind, arrays[name], beside) for name in (names if not beside else arrays)]
 
 
-def evaluated(folder: Path, runs) -> list[Evaluated]:
+def evaluated(folder: Path, runs) -> list[StoredRun]:
     found = []
     for run in runs:
         path = folder / "s/runs" / run.checkpoint / f"{run.evaluator}-digits-0.json"
         write_run(path, run)
-        found.append(Evaluated(path, run))
+        found.append(StoredRun(path, run))
     return found
 
 
@@ -196,11 +202,11 @@ def evaluated(folder: Path, runs) -> list[Evaluated]:
 def test_the_sums_of_images_are_what_a_run_says(kind, tmp_path):
     (*_, found) = evaluated(tmp_path, runs_of_kind(kind, "one"))
     known = {}
-    for part in parts_of(found):
+    for part in statistics_of(found):
         known |= dict(zip(part.keys, part.sums.values.tolist(), strict=True))
     untested_here = set()
     for number in found.run.measurements:
-        value = known.get(key_in(found.run, number))
+        value = known.get(key_of(found.run, number))
         if value is None:
             untested_here.add((number.metric, number.at.get("grid")))
             continue
@@ -208,7 +214,7 @@ def test_the_sums_of_images_are_what_a_run_says(kind, tmp_path):
         assert value == pytest.approx(number.value, **near), (number.metric, number.at)
     metrics = {metric for metric, grid in untested_here if grid != "best"}
     metrics -= {metric for metric in metrics if metric.startswith("bin_")}
-    expected = WITHOUT.get(kind_of_run(found.run), set()) & {
+    expected = WITHOUT.get(evaluator_kind(found.run), set()) & {
         m.metric for m in found.run.measurements
     }
     assert metrics == expected
@@ -230,7 +236,7 @@ def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
         return np.where(coin.reshape(-1, *[1] * (first.ndim - 1)), first, second)
 
     swapped = dataclasses.replace(two.run, arrays={name: mixed(name) for name in two.run.arrays})
-    parts = [parts_of(each) for each in (one, two, Evaluated(two.path, swapped))]
+    parts = [statistics_of(each) for each in (one, two, StoredRun(two.path, swapped))]
     assert parts[0]
     for first, second, by_hand in zip(*parts, strict=True):
         sizes = second.sums.images
@@ -262,7 +268,7 @@ def test_bins_of_equally_many_images_are_exact_where_images_are_few():
     assert second.finish(swapped)[0] == pytest.approx(moved.values, abs=1e-7)
 
 
-def _adaptive_sums(arrays) -> Sums:
+def _adaptive_sums(arrays) -> SumStatistic:
     parts = of_calibration(arrays, {"bins": 10})
     return next(part.sums for part in parts if part.keys[0] == key("ece_adaptive"))
 
@@ -280,7 +286,7 @@ def test_every_number_is_tested_or_says_why_not(kind, tmp_path):
             assert row.low is row.high is row.both_low is None
             continue
         assert reason or row.low <= row.difference <= row.high or "fpr" in row.metric
-    lines = untested(found.rows)
+    lines = untested_lines(found.rows)
     assert sum(row.p is None for row in found.rows) == sum(
         int(line.split("(")[1].split(")")[0]) for line in lines
     )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sdd_eval.comparison.matching import kind_of
+from sdd_eval.comparison.matching import comparable_protocol
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.metrics.calibrated_floor import calibrated_ece
+from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
     classwise_ece,
@@ -15,9 +15,9 @@ from sdd_eval.metrics.calibration import (
     ece,
     maximum_calibration_error,
 )
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
 from sdd_eval.metrics.smooth_ece import smooth_ece
-from sdd_eval.metrics.temperature import cross_fitted, fit_temperature
+from sdd_eval.metrics.temperature import cross_fit, fit_temperature
 
 SCALED = {"temperature": "cross-fitted"}
 
@@ -40,16 +40,16 @@ def expected(logits, labels, bins):
         "ece_debiased_l2": debiased_l2_calibration_error(*sure, bins),
         "ece_adaptive": adaptive_ece(*sure, bins),
         "ece_classwise": classwise_ece(logits, labels, bins),
-        "ece_floor": calibrated_ece(sure[0], bins).mean,
+        "ece_floor": ece_floor(sure[0], bins).mean,
         "ece_smooth": smooth_ece(*sure),
         "nll": nll(logits, labels),
-        "brier": brier_of_images(logits, labels).mean(),
+        "brier": brier_per_image(logits, labels).mean(),
     }
 
 
 def test_every_error_is_there_before_and_after_scaling(arrays):
     found = {(m.metric, repr(m.at)): m.value for m in Calibration(bins=12).score(arrays)}
-    scaled = cross_fitted(arrays["logits"], arrays["labels"]).logits
+    scaled = cross_fit(arrays["logits"], arrays["labels"]).logits
     for logits, at in ((arrays["logits"], {}), (scaled, SCALED)):
         for metric, value in expected(logits, arrays["labels"], 12).items():
             place = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
@@ -71,7 +71,7 @@ def test_scaling_calibrates_an_over_confident_network(arrays, value_of):
 
 def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
     logits, labels = arrays["logits"], arrays["labels"]
-    scaled = cross_fitted(logits, labels)
+    scaled = cross_fit(logits, labels)
     used = (logits / scaled.logits).mean(axis=1)
     in_second = np.isclose(used, scaled.first.value)
     assert np.isclose(used[~in_second], scaled.second.value).all()
@@ -83,7 +83,7 @@ def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
 
 def test_the_temperatures_are_measured_and_a_bound_is_said(arrays, value_of):
     measured = Calibration().score(arrays)
-    scaled = cross_fitted(arrays["logits"], arrays["labels"])
+    scaled = cross_fit(arrays["logits"], arrays["labels"])
     assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
     assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
     assert not any("a bound of the range" in each.protocol for each in measured)
@@ -96,14 +96,17 @@ def test_the_temperatures_are_measured_and_a_bound_is_said(arrays, value_of):
 
 def test_seeds_share_a_protocol_whatever_temperature_they_have(arrays):
     other = {**arrays, "logits": arrays["logits"] * 1.7}
-    kinds = [{kind_of(m.protocol) for m in Calibration().score(each)} for each in (arrays, other)]
+    kinds = [
+        {comparable_protocol(m.protocol) for m in Calibration().score(each)}
+        for each in (arrays, other)
+    ]
     assert kinds[0] == kinds[1]
 
 
 def test_each_bin_has_the_interval_that_chance_leaves_it(arrays):
     measured = [m for m in Calibration().score(arrays) if m.metric == "bin_accuracy_calibrated"]
     sure, _ = confidence_and_correct(arrays["logits"], arrays["labels"])
-    chance = calibrated_ece(sure, 10)
+    chance = ece_floor(sure, 10)
     filled = ~np.isnan(chance.bin_low)
     assert [m.low for m in measured] == chance.bin_low[filled].tolist()
     assert [m.high for m in measured] == chance.bin_high[filled].tolist()

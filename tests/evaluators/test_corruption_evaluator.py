@@ -12,7 +12,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
-from sdd_eval.statistics.intervals import wilson
+from sdd_eval.statistics.intervals import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_re
     by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in found}
     cell = by_place["accuracy", "fog", 2]
     of_fog = arrays["correct_fog"]
-    expected = wilson(int(of_fog[:, 1].sum()), 40)
+    expected = wilson_interval(int(of_fog[:, 1].sum()), 40)
     assert (cell.low, cell.high, cell.level) == (expected.low, expected.high, 0.95)
     assert "Wilson" in cell.interval
     # The standard error of a mean over renderings of 40 images, of which some share their fate.

@@ -13,7 +13,7 @@ from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
-from sdd_eval.statistics.intervals import wilson
+from sdd_eval.statistics.intervals import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_
     arrays = {"scores": np.tile(sure[:, None], 4), "correct": correct}
     found = [m for m in Selective().score(arrays) if m.metric == "coverage_at_5_percent_risk"]
     told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
-    around = {k: wilson(int(w), int(k)) for k, w in told}
+    around = {k: wilson_interval(int(w), int(k)) for k, w in told}
     surely = max(k for k, interval in around.items() if interval.high <= 0.05)
     perhaps = max(k for k, interval in around.items() if interval.low <= 0.05)
     for row in found:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.checkpoints.checkpoint import load
-from sdd_eval.comparison.matching import differs
+from sdd_eval.comparison.matching import run_differences
 from sdd_eval.data import catalogue
 from sdd_eval.data.splits import held_out
 from sdd_eval.errors import InputError
@@ -207,4 +207,4 @@ def test_seeds_that_held_other_images_out_are_judged_by_the_same(trained, ask):
         one, other = ask(evaluator), ask(evaluator, "other")
         assert one.provenance["data"] != other.provenance["data"]
         assert one.data_fingerprint == other.data_fingerprint
-        assert differs(one, other) == []
+        assert run_differences(one, other) == []

@@ -30,7 +30,7 @@ from sdd_eval.figures.fgsm_curve import fgsm_curve
 from sdd_eval.figures.outlier_curves import PLACES, mean_curve
 from sdd_eval.figures.pr_curves import pr_at, pr_curves
 from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
-from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
+from sdd_eval.figures.risk_coverage import NAMES, risk_coverage_curve
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.rows import where
 from sdd_eval.figures.saving import figure_bytes
@@ -47,7 +47,7 @@ BUILT_IN = {
     "score_histograms": score_histograms,
     "roc_curves": roc_curves,
     "pr_curves": pr_curves,
-    "risk_coverage": risk_coverage,
+    "risk_coverage": risk_coverage_curve,
     "detector_auroc": detector_auroc,
     "corruption_differences": corruption_differences,
     "attack_curves": attack_curves,
@@ -433,7 +433,7 @@ def test_a_narrow_panel_of_scores_still_has_a_scale(low: float, high: float) -> 
 
 
 def test_no_curve_of_risk_reaches_the_areas_above_it(whole: tuple[Any, Any]) -> None:
-    drawn = risk_coverage(*whole)
+    drawn = risk_coverage_curve(*whole)
     assert drawn is not None
     highest = max(line.get_ydata().max() for axes in drawn.axes for line in axes.lines)
     assert drawn.axes[0].get_ylim()[1] > 1.25 * highest
@@ -509,11 +509,11 @@ def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleTyp
 def test_the_precision_recall_curve_has_the_average_precision_below_it(
     synthetic: ModuleType,
 ) -> None:
-    from sdd_eval.metrics.ranking import ood_metrics, precision_recall
+    from sdd_eval.metrics.ranking import ood_metrics, precision_recall_curve
 
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     inside, outside = run.arrays["scores"].round(5), run.arrays["scores_gaussian"].round(5)
-    recall, precision = precision_recall(inside, outside)
+    recall, precision = precision_recall_curve(inside, outside)
     area = float(np.diff(recall, prepend=0) @ precision)
     assert area == pytest.approx(ood_metrics(inside, outside)["aupr_in"])
     assert pr_at(inside, outside)[1:].mean() == pytest.approx(area, abs=0.01)
@@ -529,7 +529,7 @@ def test_the_precision_recall_curve_has_the_average_precision_below_it(
 def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: ModuleType) -> None:
     runs = [synthetic.selective_run(synthetic.network(0.0, seed)) for seed in (0, 1)]
     results, arrays = synthetic.table(runs)
-    drawn = risk_coverage(results, arrays)
+    drawn = risk_coverage_curve(results, arrays)
     assert drawn is not None
     line = drawn.axes[1].get_lines()[0]
     errors = [1 - run.arrays["correct"].mean() for run in runs]
@@ -542,7 +542,7 @@ def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: Modu
 
 
 def test_equal_scores_are_accepted_in_no_order_of_their_own() -> None:
-    from sdd_eval.metrics.ranking import risk_coverage as curve
+    from sdd_eval.metrics.ranking import risk_coverage_curve as curve
     from sdd_eval.metrics.selective import selective_metrics
 
     correct = np.array([0, 1, 1, 1, 0, 1])

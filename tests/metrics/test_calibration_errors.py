@@ -16,7 +16,7 @@ from sdd_eval.metrics.calibration import (
     maximum_calibration_error,
     reliability_bins,
 )
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct
 from sdd_eval.metrics.smooth_ece import smooth_ece
 
 confidences = st.one_of(
@@ -109,7 +109,7 @@ def test_the_brier_score_is_the_sum_over_all_classes():
     random = np.random.default_rng(5)
     logits, labels = random.normal(0, 2, (3000, 50)), random.integers(0, 50, 3000)
     expected = np.mean(((softmax(logits, axis=1) - np.eye(50)[labels]) ** 2).sum(axis=1))
-    assert brier_of_images(logits, labels).mean() == pytest.approx(expected, abs=1e-12)
+    assert brier_per_image(logits, labels).mean() == pytest.approx(expected, abs=1e-12)
 
 
 def plain_debiased_square(confidence, correct, bins):
@@ -176,13 +176,13 @@ def test_one_class_in_the_labels_and_huge_logits_are_measured(scale):
         for metric in OF_CONFIDENCES:
             assert 0 <= metric(confidence, correct) <= 1
         assert 0 <= classwise_ece(logits, labels) <= 1
-        scores = brier_of_images(logits, labels)
+        scores = brier_per_image(logits, labels)
         assert (scores >= 0).all()
         assert (scores <= 2).all()
     if scale == 1e4:
         assert classwise_ece(logits, [0, 1]) == 0
-        assert brier_of_images(logits, [0, 1]).tolist() == [0, 0]
-        assert brier_of_images(logits, [1, 1]).tolist() == [2, 0]
+        assert brier_per_image(logits, [0, 1]).tolist() == [0, 0]
+        assert brier_per_image(logits, [1, 1]).tolist() == [2, 0]
         assert classwise_ece(logits, [1, 0]) == pytest.approx(2 / 3 * 1)
 
 

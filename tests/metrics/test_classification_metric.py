@@ -7,10 +7,10 @@ from scipy.special import softmax
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.classification import (
-    among_top_k,
     confidence_and_correct,
     log_softmax,
     nll,
+    top_k_correct,
 )
 from sdd_eval.metrics.temperature import fit_temperature
 
@@ -40,13 +40,13 @@ def test_top_k_counts_the_classes_before_the_labels(random_logits):
     order = np.argsort(-logits, axis=1)
     for k in (1, 3, 5):
         expected = np.mean([label in row[:k] for label, row in zip(labels, order, strict=True)])
-        assert among_top_k(logits, labels, k).mean() == expected
+        assert top_k_correct(logits, labels, k).mean() == expected
 
 
 def test_of_equal_logits_the_first_class_counts_in_both_accuracies():
     logits = np.zeros((2, 3))
     _, correct = confidence_and_correct(logits, [0, 1])
-    assert correct.tolist() == among_top_k(logits, [0, 1], k=1).tolist() == [True, False]
+    assert correct.tolist() == top_k_correct(logits, [0, 1], k=1).tolist() == [True, False]
 
 
 def test_the_confidence_is_the_largest_softmax_probability_in_float64():

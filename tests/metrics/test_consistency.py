@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdd_eval.metrics.calibrated_floor import calibrated_ece
+from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import ece, reliability_bins
 
 
@@ -16,7 +16,7 @@ def confidence():
 def test_it_is_the_error_of_labels_drawn_image_by_image(confidence, bins):
     random = np.random.default_rng(1)
     errors = [ece(confidence, random.random(1500) < confidence, bins) for _ in range(3000)]
-    found = calibrated_ece(confidence, bins, draws=20_000)
+    found = ece_floor(confidence, bins, draws=20_000)
     assert found.mean == pytest.approx(np.mean(errors), rel=0.04)
     assert found.low == pytest.approx(np.quantile(errors, 0.025), abs=0.0012)
     assert found.high == pytest.approx(np.quantile(errors, 0.975), rel=0.05)
@@ -24,7 +24,7 @@ def test_it_is_the_error_of_labels_drawn_image_by_image(confidence, bins):
 
 def test_the_band_of_a_bin_holds_a_calibrated_bin_95_times_of_100(confidence):
     random = np.random.default_rng(2)
-    found = calibrated_ece(confidence)
+    found = ece_floor(confidence)
     filled = reliability_bins(confidence, np.zeros(1500)).count > 200
     inside = []
     for _ in range(600):
@@ -38,20 +38,20 @@ def test_the_band_of_a_bin_holds_a_calibrated_bin_95_times_of_100(confidence):
 
 def test_ten_thousand_images_show_about_a_hundredth():
     confidence = np.random.default_rng(0).uniform(0.2, 1, 10_000)
-    assert calibrated_ece(confidence, 15).mean == pytest.approx(0.012, abs=0.003)
-    assert calibrated_ece(confidence[:100], 15).mean > 0.08
+    assert ece_floor(confidence, 15).mean == pytest.approx(0.012, abs=0.003)
+    assert ece_floor(confidence[:100], 15).mean > 0.08
 
 
 def test_a_model_that_is_always_sure_leaves_nothing_to_chance():
-    found = calibrated_ece(np.ones(50))
+    found = ece_floor(np.ones(50))
     assert (found.mean, found.low, found.high) == (0, 0, 0)
     assert found.bin_low[-1] == found.bin_high[-1] == 1
     assert np.isnan(found.bin_low[:-1]).all()
 
 
 def test_the_seed_fixes_it_and_the_order_of_the_images_does_not_matter(confidence):
-    first, other = calibrated_ece(confidence), calibrated_ece(confidence, seed=1)
-    again = calibrated_ece(confidence[::-1])
+    first, other = ece_floor(confidence), ece_floor(confidence, seed=1)
+    again = ece_floor(confidence[::-1])
     assert (first.mean, first.low, first.high) == (again.mean, again.low, again.high)
     assert first.mean != other.mean
     assert first.mean == pytest.approx(other.mean, rel=0.05)

@@ -11,16 +11,16 @@ from scipy.special import softmax
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.calibration import classwise_ece, ece
 from sdd_eval.metrics.classification import (
-    among_top_k,
-    brier_of_images,
+    brier_per_image,
     confidence_and_correct,
     nll,
+    top_k_correct,
 )
 from sdd_eval.metrics.temperature import fit_temperature
 
 OF_LOGITS = [
-    among_top_k,
-    brier_of_images,
+    top_k_correct,
+    brier_per_image,
     classwise_ece,
     confidence_and_correct,
     fit_temperature,

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from sdd_eval.metrics.calibration import adaptive_ece, classwise_ece, ece, maximum_calibration_error
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
 from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
@@ -41,7 +41,7 @@ def columns(pairs):
 
 
 def mean_brier(logits, labels):
-    return brier_of_images(logits, labels).mean()
+    return brier_per_image(logits, labels).mean()
 
 
 @always
@@ -167,7 +167,7 @@ def test_augrc_is_what_accuracy_and_auroc_make_of_it(pairs):
 @given(logits_and_labels())
 def test_brier_and_nll_keep_their_bounds(pair):
     logits, labels = pair
-    score, likelihood = brier_of_images(logits, labels).mean(), nll(logits, labels)
+    score, likelihood = brier_per_image(logits, labels).mean(), nll(logits, labels)
     own = softmax(logits, axis=1)[np.arange(len(labels)), labels]
     assert 0 <= score <= 2
     # Of the squared distance the label's own part is (1 − p)², the others' at least a share of it.

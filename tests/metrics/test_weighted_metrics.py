@@ -14,13 +14,13 @@ from sdd_eval.metrics.calibration import (
     debiased_l2_calibration_error,
     ece,
 )
-from sdd_eval.metrics.ranking import ood_metrics, weighted_metrics
+from sdd_eval.metrics.ranking import ood_metrics, weighted_ood_metrics
 from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.weighted_calibration import (
-    equal_width_errors,
     weighted_adaptive_ece,
     weighted_classwise_ece,
+    weighted_equal_width_errors,
     weighted_smooth_ece,
 )
 
@@ -35,7 +35,7 @@ images = st.lists(
 def test_detection_is_exact_under_ties_and_weights(drawn):
     scores, inside, counts = map(np.array, zip(*drawn, strict=True))
     repeated, flags = np.repeat(scores, counts), np.repeat(inside, counts)
-    found = weighted_metrics(scores, inside)(counts[None].astype(np.float32))
+    found = weighted_ood_metrics(scores, inside)(counts[None].astype(np.float32))
     if 0 < flags.sum() < len(flags):
         expected = ood_metrics(repeated[flags], repeated[~flags])
         assert {k: v[0] for k, v in found.items()} == pytest.approx(expected, abs=1e-12)
@@ -72,7 +72,7 @@ def repeated(confidence, correct, counts):
 def test_calibration_errors_are_those_of_repeated_images(weighted, bins):
     confidence, correct, counts = weighted
     metrics = (ece, debiased_ece, debiased_l2_calibration_error)
-    found = equal_width_errors(confidence, correct, bins)(counts)
+    found = weighted_equal_width_errors(confidence, correct, bins)(counts)
     adaptive = weighted_adaptive_ece(confidence, correct, bins)(counts)
     for row, times in enumerate(counts):
         again = repeated(confidence, correct, times)

@@ -16,31 +16,31 @@ from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.ranking import detector_metrics
 from sdd_eval.evaluators.temperature import interval_of
-from sdd_eval.metrics.calibrated_floor import calibrated_ece
+from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
     bin_sums,
     classwise_ece,
-    debiased_gap,
-    debiased_root_square,
-    expected_gap,
+    debiased_ece_of_bins,
+    debiased_l2_of_bins,
+    ece_of_bins,
     reliability_bins,
 )
-from sdd_eval.metrics.classification import brier_of_images, confidence_and_correct, nll_of_images
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll_per_image
 from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
-from sdd_eval.metrics.selective import COVERAGES, selective_metrics, weighted_selective_metrics
+from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
 from sdd_eval.metrics.weighted_calibration import (
-    equal_width_errors,
     weighted_adaptive_ece,
     weighted_bin_confidence,
     weighted_classwise_ece,
+    weighted_equal_width_errors,
     weighted_smooth_ece,
 )
-from sdd_eval.statistics.bootstrap import basic, mean_of, resampled_means
-from sdd_eval.statistics.intervals import coverage_interval, wilson
-from sdd_eval.statistics.sums import Sums, paired_differences
+from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means, weighted_mean
+from sdd_eval.statistics.intervals import coverage_interval, wilson_interval
+from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences
 
 pytestmark = pytest.mark.slow
 
@@ -72,14 +72,14 @@ def calibration_numbers(logits, labels):
     confidence, correct = confidence_and_correct(logits, labels)
     sums = bin_sums(confidence, correct, BINS)
     return {
-        "ece": float(expected_gap(sums)),
-        "ece_debiased": float(debiased_gap(sums)),
-        "ece_debiased_l2": float(debiased_root_square(sums)),
+        "ece": float(ece_of_bins(sums)),
+        "ece_debiased": float(debiased_ece_of_bins(sums)),
+        "ece_debiased_l2": float(debiased_l2_of_bins(sums)),
         "ece_adaptive": adaptive_ece(confidence, correct, BINS),
         "ece_classwise": classwise_ece(logits, labels, BINS),
         "ece_smooth": smooth_ece(confidence, correct),
-        "nll": float(nll_of_images(logits, labels).mean()),
-        "brier": float(brier_of_images(logits, labels).mean()),
+        "nll": float(nll_per_image(logits, labels).mean()),
+        "brier": float(brier_per_image(logits, labels).mean()),
     }
 
 
@@ -89,10 +89,12 @@ def calibration_replicates(logits, labels):
         "ece_adaptive": weighted_adaptive_ece(confidence, correct, BINS),
         "ece_classwise": weighted_classwise_ece(logits, labels, BINS),
         "ece_smooth": weighted_smooth_ece(confidence, correct),
-        "nll": mean_of(nll_of_images(logits, labels)),
-        "brier": mean_of(brier_of_images(logits, labels)),
+        "nll": weighted_mean(nll_per_image(logits, labels)),
+        "brier": weighted_mean(brier_per_image(logits, labels)),
     }
-    widths = INTERVALS.replicates(equal_width_errors(confidence, correct, BINS), len(labels), 1)
+    widths = INTERVALS.replicates(
+        weighted_equal_width_errors(confidence, correct, BINS), len(labels), 1
+    )
     found = dict(zip(("ece", "ece_debiased", "ece_debiased_l2"), widths.T, strict=True))
     return found | {name: INTERVALS.replicates(make, len(labels), 1) for name, make in of.items()}
 
@@ -105,10 +107,10 @@ def test_intervals_of_calibration() -> None:
         logits, labels = overconfident(random, IMAGES)
         numbers, found = calibration_numbers(logits, labels), calibration_replicates(logits, labels)
         for name, value in numbers.items():
-            interval = basic(value, found[name], lowest=0)
+            interval = basic_interval(value, found[name], lowest=0)
             inside[name].append(holds(interval, truth[name]))
     confidence, _ = confidence_and_correct(logits, labels)
-    assert truth["ece"] > 2 * calibrated_ece(confidence, BINS).mean
+    assert truth["ece"] > 2 * ece_floor(confidence, BINS).mean
     check(inside)
 
 
@@ -116,7 +118,7 @@ def test_wilson_intervals_of_accuracy() -> None:
     random = np.random.default_rng(2)
     for share in (0.5, 0.9, 0.98):
         hits = random.binomial(500, share, 2000)
-        check({f"accuracy {share}": [holds(wilson(int(k), 500), share) for k in hits]})
+        check({f"accuracy {share}": [holds(wilson_interval(int(k), 500), share) for k in hits]})
 
 
 def scores_of(random, sizes):
@@ -177,11 +179,11 @@ def test_intervals_of_coverages_at_a_risk(images) -> None:
     """Where some wrong images are among those accepted; with less than one it is 98 %."""
     random = np.random.default_rng(7)
     truth = selective_metrics(*selective_sample(random, 4 * LARGE, 2.5, 2.0))
-    held = {name: [] for name in COVERAGES}
+    held = {name: [] for name in COVERAGE_RISKS}
     for _ in range(4 * TRIALS):
         sure, right = selective_sample(random, images, 2.5, 2.0)
         at = operating_points(sure[right], sure[~right])
-        for name, risk in COVERAGES.items():
+        for name, risk in COVERAGE_RISKS.items():
             interval = coverage_interval(at.inliers + at.outliers, at.outliers, risk, images)
             held[name].append(holds(interval, truth[name]))
     check(held)
@@ -207,7 +209,7 @@ def test_intervals_of_a_bins_mean_confidence() -> None:
         own = reliability_bins(confidence, correct, BINS)
         found = INTERVALS.replicates(weighted_bin_confidence(confidence, BINS), IMAGES, 1)
         for i in np.flatnonzero(own.count >= FEWEST_IN_A_BIN):
-            interval = basic(own.confidence[i], found[:, i])
+            interval = basic_interval(own.confidence[i], found[:, i])
             held[f"bin {i}"].append(holds(interval, truth.confidence[i]))
     check(held)
 
@@ -224,13 +226,17 @@ def test_intervals_over_renderings_of_the_same_images() -> None:
     truth, held = float(flags(200_000).mean()), {"mca": []}
     for _ in range(TRIALS):
         means = flags(300).mean(axis=1)
-        held["mca"].append(holds(basic(means.mean(), resampled_means(means, RESAMPLES)), truth))
+        held["mca"].append(
+            holds(basic_interval(means.mean(), bootstrap_means(means, RESAMPLES)), truth)
+        )
     check(held)
 
 
-def mean_of_sums(values) -> Sums:
+def mean_of_sums(values) -> SumStatistic:
     """The mean of per-image values as a number of their sum."""
-    return Sums(values[:, None].astype(np.float32), lambda sums: sums / len(values), len(values))
+    return SumStatistic(
+        values[:, None].astype(np.float32), lambda sums: sums / len(values), len(values)
+    )
 
 
 def test_intervals_of_paired_differences() -> None:
@@ -247,7 +253,7 @@ def test_intervals_of_paired_differences() -> None:
     large = both(LARGE)
     makers = {
         "ece": lambda *of: calibration_numbers(*of)["ece"],
-        "nll": lambda *of: float(nll_of_images(*of).mean()),
+        "nll": lambda *of: float(nll_per_image(*of).mean()),
         "accuracy": lambda *of: float(confidence_and_correct(*of)[1].mean()),
     }
     truth = {name: difference(make, *large) for name, make in makers.items()}
@@ -257,11 +263,11 @@ def test_intervals_of_paired_differences() -> None:
         sides = [confidence_and_correct(side, labels) for side in (first, second)]
         pairs = {
             "ece": [calibration_errors(c[:, None], r[:, None], BINS) for c, r in sides],
-            "nll": [mean_of_sums(nll_of_images(side, labels)) for side in (first, second)],
+            "nll": [mean_of_sums(nll_per_image(side, labels)) for side in (first, second)],
             "accuracy": [mean_of_sums(right) for _, right in sides],
         }
-        found = paired_differences(list(pairs.values()), RESAMPLES)
+        found = bootstrap_differences(list(pairs.values()), RESAMPLES)
         for (name, (base, other)), each in zip(pairs.items(), found, strict=True):
-            interval = basic(float(other.values[0] - base.values[0]), each[:, 0])
+            interval = basic_interval(float(other.values[0] - base.values[0]), each[:, 0])
             held[name].append(holds(interval, truth[name]))
     check(held)

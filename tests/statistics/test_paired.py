@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sdd_eval.errors import InputError
-from sdd_eval.statistics.bootstrap import basic, mean_of, replicates, resampled
-from sdd_eval.statistics.sums import Sums, paired_differences, permuted_p
-from sdd_eval.statistics.tests import holm, mcnemar, permutations_for
+from sdd_eval.statistics.bootstrap import (
+    basic_interval,
+    bootstrap_replicates,
+    resample_counts,
+    weighted_mean,
+)
+from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences, permutation_p_values
+from sdd_eval.statistics.tests import holm_bonferroni, mcnemar, permutations_needed
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
@@ -56,21 +61,21 @@ def test_holm_rejects_as_his_procedure_does_step_by_step() -> None:
             if p[index] > 0.05 / (6 - step):
                 break
             rejected[index] = True
-        assert np.array_equal(holm(p) <= 0.05 + 1e-12, rejected)
+        assert np.array_equal(holm_bonferroni(p) <= 0.05 + 1e-12, rejected)
 
 
 def test_holm_refuses_what_is_no_p_value() -> None:
     with pytest.raises(InputError, match=r"1\.5 is no p-value"):
-        holm([0.5, 1.5])
+        holm_bonferroni([0.5, 1.5])
     with pytest.raises(InputError, match="nan is no p-value"):
-        holm([np.nan])
-    assert len(holm([])) == 0
+        holm_bonferroni([np.nan])
+    assert len(holm_bonferroni([])) == 0
 
 
-def means(values) -> Sums:
+def means(values) -> SumStatistic:
     """Means of per-image values (n,) or (n, rows)."""
     columns = np.asarray(values, dtype=np.float32).reshape(len(values), -1)
-    return Sums(columns, lambda sums: sums / len(columns), len(columns))
+    return SumStatistic(columns, lambda sums: sums / len(columns), len(columns))
 
 
 def test_a_permutation_swaps_all_that_an_image_has() -> None:
@@ -78,7 +83,7 @@ def test_a_permutation_swaps_all_that_an_image_has() -> None:
 
     def product_of_means(values):
         columns = np.asarray(values, dtype=np.float32)
-        return Sums(columns, lambda sums: (sums / 6).prod(axis=1, keepdims=True), 6)
+        return SumStatistic(columns, lambda sums: (sums / 6).prod(axis=1, keepdims=True), 6)
 
     random = np.random.default_rng(2)
     first, second = random.normal(1, 1, (6, 2)), random.normal(2, 1, (6, 2))
@@ -90,12 +95,12 @@ def test_a_permutation_swaps_all_that_an_image_has() -> None:
     exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-6)
     sides = product_of_means(first), product_of_means(second)
     assert sides[1].values - sides[0].values == pytest.approx(differences[0], rel=1e-5)
-    (found,), _ = permuted_p(*sides, 20_000, enough=20_000)
+    (found,), _ = permutation_p_values(*sides, 20_000, enough=20_000)
     assert found == pytest.approx(exact, abs=0.015)
 
 
 def test_a_p_value_of_a_difference_that_no_swap_reaches_is_the_smallest_there_is() -> None:
-    (found,), _ = permuted_p(means([0.0] * 40), means([1.0] * 40), 999)
+    (found,), _ = permutation_p_values(means([0.0] * 40), means([1.0] * 40), 999)
     assert found == 1 / 1000
 
 
@@ -103,9 +108,11 @@ def test_a_number_that_a_swap_leaves_undefined_counts_against_a_difference() -> 
     def only_unswapped(values):
         """The mean of equal values, undefined where images of both sides are mixed."""
         columns = np.asarray(values, dtype=np.float32)[:, None]
-        return Sums(columns, lambda sums: np.where(sums % 20 == 0, sums / 20, np.nan), 20)
+        return SumStatistic(columns, lambda sums: np.where(sums % 20 == 0, sums / 20, np.nan), 20)
 
-    (found,), _ = permuted_p(only_unswapped([0.0] * 20), only_unswapped([1.0] * 20), 99, enough=99)
+    (found,), _ = permutation_p_values(
+        only_unswapped([0.0] * 20), only_unswapped([1.0] * 20), 99, enough=99
+    )
     assert found == 1.0
 
 
@@ -114,7 +121,9 @@ def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
     found = []
     for seed in range(300):
         first, second = random.exponential(size=(2, 30, 2))
-        found.append(permuted_p(means(first), means(second), 199, enough=199, seed=seed)[0])
+        found.append(
+            permutation_p_values(means(first), means(second), 199, enough=199, seed=seed)[0]
+        )
     rejected = (np.array(found) <= 0.05).mean()
     assert np.array(found).shape == (300, 2)
     assert 0.03 < rejected < 0.08
@@ -122,28 +131,28 @@ def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
 
 @pytest.mark.parametrize("family", [1, 7, 100])
 def test_enough_permutations_leave_holm_room_below_its_smallest_threshold(family) -> None:
-    count = permutations_for(family)
-    assert holm([50 / (count + 1)] + [1.0] * (family - 1))[0] <= 0.05 + 1e-12
-    assert holm([50 / count] + [1.0] * (family - 1))[0] > 0.05
+    count = permutations_needed(family)
+    assert holm_bonferroni([50 / (count + 1)] + [1.0] * (family - 1))[0] <= 0.05 + 1e-12
+    assert holm_bonferroni([50 / count] + [1.0] * (family - 1))[0] > 0.05
     with pytest.raises(InputError, match="family of 0 tests"):
-        permutations_for(0)
+        permutations_needed(0)
 
 
 def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
     random = np.random.default_rng(4)
     images = random.normal(0, 10, 300)  # what both networks find hard
     first, second = images, images + random.normal(0.5, 1, 300)
-    (found,) = paired_differences([(means(first), means(second))], 1000)
-    by_hand = replicates(mean_of(second - first), 300, 1000)
+    (found,) = bootstrap_differences([(means(first), means(second))], 1000)
+    by_hand = bootstrap_replicates(weighted_mean(second - first), 300, 1000)
     assert found[:, 0] == pytest.approx(by_hand, abs=1e-5)
-    interval = basic(float((second - first).mean()), found[:, 0])
+    interval = basic_interval(float((second - first).mean()), found[:, 0])
     half = 1.96 * (second - first).std() / np.sqrt(300)
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
 
 def test_sets_of_images_are_resampled_apart_and_the_first_as_if_it_were_alone() -> None:
-    (both,) = resampled((5, 8), 20, seed=3)
-    (alone,) = resampled(5, 20, seed=3)
+    (both,) = resample_counts((5, 8), 20, seed=3)
+    (alone,) = resample_counts(5, 20, seed=3)
     assert np.array_equal(both[:, :5], alone)
     assert (both[:, 5:].sum(axis=1) == 8).all()
     assert len({tuple(row) for row in both[:, 5:]}) > 10
@@ -151,8 +160,8 @@ def test_sets_of_images_are_resampled_apart_and_the_first_as_if_it_were_alone() 
 
 def test_sides_of_different_images_are_refused() -> None:
     with pytest.raises(InputError, match="are not the same"):
-        permuted_p(means([1, 2]), means([1]), 99)
+        permutation_p_values(means([1, 2]), means([1]), 99)
     with pytest.raises(InputError, match="are not of the same"):
-        paired_differences([(means([1, 2]), means([1]))])
+        bootstrap_differences([(means([1, 2]), means([1]))])
     with pytest.raises(InputError, match="at least 1 of each"):
-        list(resampled((3, 0)))
+        list(resample_counts((3, 0)))

@@ -6,25 +6,30 @@ import numpy as np
 import pytest
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.ranking import at_rates, roc
-from sdd_eval.statistics.bootstrap import basic, resampled
-from sdd_eval.statistics.seeds import difference, seeds_and_images, smallest_detectable, spread
+from sdd_eval.metrics.ranking import roc_curve, tpr_at_fpr
+from sdd_eval.statistics.bootstrap import basic_interval, resample_counts
+from sdd_eval.statistics.seeds import (
+    difference,
+    minimum_detectable_difference,
+    seeds_and_images,
+    summarize_seeds,
+)
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:
-    found = spread([0.90, 0.92, 0.97])
+    found = summarize_seeds([0.90, 0.92, 0.97])
     assert found.mean == pytest.approx(0.93)
     assert found.std == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
     assert found.n == 3
 
 
 def test_one_value_has_no_standard_deviation_and_none_has_no_mean() -> None:
-    assert math.isnan(spread([0.5]).std)
-    assert math.isnan(spread([]).mean)
+    assert math.isnan(summarize_seeds([0.5]).std)
+    assert math.isnan(summarize_seeds([]).mean)
 
 
 def test_equal_values_have_a_standard_deviation_of_exactly_zero() -> None:
-    assert spread([0.2, 0.2, 0.2]).std == 0.0
+    assert summarize_seeds([0.2, 0.2, 0.2]).std == 0.0
 
 
 def test_welch_interval_is_that_of_scipy() -> None:
@@ -54,7 +59,7 @@ def test_a_single_seed_has_no_interval() -> None:
 
 def test_the_area_below_the_roc_curve_counts_ties_half() -> None:
     inside, outside = [0.9, 0.5, 0.5], [0.5, 0.1]
-    false_positive, true_positive = roc(inside, outside)
+    false_positive, true_positive = roc_curve(inside, outside)
     pairs = [(i > o) + 0.5 * (i == o) for i in inside for o in outside]
     middles = (true_positive[1:] + true_positive[:-1]) / 2
     assert np.diff(false_positive) @ middles == pytest.approx(np.mean(pairs))
@@ -63,8 +68,8 @@ def test_the_area_below_the_roc_curve_counts_ties_half() -> None:
 
 
 def test_a_vertical_stretch_of_the_curve_is_read_at_its_upper_end() -> None:
-    false_positive, true_positive = roc([3.0, 2.0, 1.0], [1.5, 0.5])
-    heights = at_rates(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
+    false_positive, true_positive = roc_curve([3.0, 2.0, 1.0], [1.5, 0.5])
+    heights = tpr_at_fpr(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
     assert heights == pytest.approx([2 / 3, 2 / 3, 1, 1])
 
 
@@ -92,7 +97,7 @@ def test_a_difference_of_the_smallest_detectable_size_is_found_as_often_as_power
     from scipy.stats import ttest_ind
 
     values = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # n = 5, known spread below
-    size = smallest_detectable(values, values)
+    size = minimum_detectable_difference(values, values)
     random = np.random.default_rng(7)
     std = values.std(ddof=1)
     first, second = random.normal(0, std, (2, 4000, 5))
@@ -102,9 +107,9 @@ def test_a_difference_of_the_smallest_detectable_size_is_found_as_often_as_power
 
 def test_more_seeds_detect_less_and_one_seed_nothing() -> None:
     few, many = [0.0, 1.0], [0.0, 1.0] * 8
-    assert smallest_detectable(many, many) < smallest_detectable(few, few) / 3
-    assert math.isnan(smallest_detectable([1.0], few))
-    assert math.isnan(smallest_detectable([1.0, 1.0], [2.0, 2.0]))
+    assert minimum_detectable_difference(many, many) < minimum_detectable_difference(few, few) / 3
+    assert math.isnan(minimum_detectable_difference([1.0], few))
+    assert math.isnan(minimum_detectable_difference([1.0, 1.0], [2.0, 2.0]))
 
 
 def flags_of_seeds(random, seeds: int, images: int, spread_of_seeds: float) -> np.ndarray:
@@ -119,7 +124,7 @@ def test_seeds_and_images_together_cover_the_difference_of_two_equal_methods(
     spread_of_seeds,
 ) -> None:
     random = np.random.default_rng(11)
-    weights = np.concatenate(list(resampled(200, 300))) / 200
+    weights = np.concatenate(list(resample_counts(200, 300))) / 200
     inside = []
     for trial in range(300):
         both = flags_of_seeds(random, 6, 200, spread_of_seeds)
@@ -138,13 +143,13 @@ def test_seeds_and_images_together_cover_the_difference_of_two_equal_methods(
 def test_without_spread_of_seeds_only_the_images_are_left() -> None:
     """All seeds alike: the interval is that of one network a side, paired over images."""
     random = np.random.default_rng(12)
-    weights = np.concatenate(list(resampled(300, 2000))) / 300
+    weights = np.concatenate(list(resample_counts(300, 2000))) / 300
     one, other = random.normal(0, 1, 300), random.normal(0.2, 1, 300)
     sides = [np.tile(values, (3, 1)) for values in (one, other)]
     found = seeds_and_images(
         sides[0].mean(axis=1), weights @ sides[0].T, sides[1].mean(axis=1), weights @ sides[1].T
     )
-    paired = basic(other.mean() - one.mean(), weights @ (other - one))
+    paired = basic_interval(other.mean() - one.mean(), weights @ (other - one))
     assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sdd_eval.cli import exit_code
-from sdd_eval.comparison.store import comparisons_of
+from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.studies.builtin import shipped_names, study_file
@@ -90,7 +90,7 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     assert exit_code(["batch", "study.toml"]) == 0
     assert "reports/tiny/comparisons/planned.csv" in capsys.readouterr().out
     study = here / "reports/tiny"
-    ((kept,), broken) = comparisons_of(study)
+    ((kept,), broken) = load_comparisons(study)
     assert (kept.planned, kept.outdated, broken) == (True, "", [])
     (pair,) = kept.pairs
     assert (len(pair.base), len(pair.others)) == (1, 1)
@@ -107,7 +107,7 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     assert "family headline, 1 tests" in capsys.readouterr().out
     (run,) = study.glob(f"runs/{pair.base[0]}/accuracy-*.json")
     run.unlink()
-    ((kept,), _) = comparisons_of(study)
+    ((kept,), _) = load_comparisons(study)
     assert f"{pair.base[0]}/{run.name} came, went or changed" in kept.outdated
 
 

@@ -7,7 +7,7 @@ import pytest
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.cli import exit_code
-from sdd_eval.comparison.store import comparisons_of
+from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.train import train_detector
 from sdd_eval.records import DETECTOR
@@ -191,7 +191,7 @@ def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, 
     code, said = batch(capsys)
     assert code == 0, said
     assert said.count("no fair result") == 2
-    ((kept,), _) = comparisons_of(here / "reports/shapes")
+    ((kept,), _) = load_comparisons(here / "reports/shapes")
     (pair,) = kept.pairs
     rows = {row.metric: row for row in pair.rows}
     assert rows["map"].difference == pytest.approx(rows["map"].other - rows["map"].base)

@@ -19,7 +19,7 @@ from sdd_eval.evaluators.corruption.cells import Cell, Cells, over_cells
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import BinSums, bin_index, bin_sums, ece
 from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.empirical_bayes import binned_errors_of, sum_of_absolute
+from sdd_eval.statistics.empirical_bayes import sum_of_absolute_means, weighted_binned_ece
 from sdd_eval.statistics.intervals import Interval
 
 #: How the interval of a mean over cells is made.
@@ -56,7 +56,7 @@ class ResampledEce:
     def _of_mean(self, over: Sequence[Cell]) -> Interval:
         """Where the mean would lie with so many images that chance adds nothing."""
         gaps, noise = (np.stack([each[cell] for cell in over]) for each in (self.gaps, self.noise))
-        centre = sum_of_absolute(gaps, noise) / len(over)
+        centre = sum_of_absolute_means(gaps, noise) / len(over)
         drawn = over_cells(self.debiased, over)
         # Of what is symmetric about the centre nothing is to be reflected, but the basic interval
         # of a number that was resampled about itself is just this.
@@ -73,7 +73,7 @@ def resampled_ece(cells: Cells, bins: int, intervals: Intervals) -> ResampledEce
     index = bin_index(sure.ravel(), bins).reshape(sure.shape)
     held = [bin_sums(cells.confidence[cell], cells.correct[cell], bins) for cell in places]
     noise = np.stack([_noise(sums, cells.images) for sums in held])
-    errors = binned_errors_of(right - sure, index, bins, noise)
+    errors = weighted_binned_ece(right - sure, index, bins, noise)
     drawn = intervals.replicates(errors, cells.images, sure.size)
     return ResampledEce(
         {cell: ece(cells.confidence[cell], cells.correct[cell], bins) for cell in places},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.corruption import SEVERITIES
-from sdd_eval.statistics.bootstrap import Floats, resampled_means
+from sdd_eval.statistics.bootstrap import Floats, bootstrap_means
 from sdd_eval.statistics.intervals import Interval
 
 CORRECT, CONFIDENCE, MISSING = "correct_", "confidence_", "missing_"
@@ -83,7 +83,7 @@ class Resampled:
 def resampled_accuracy(correct: Mapping[Cell, NDArray[Any]], intervals: Intervals) -> Resampled:
     """The accuracy of each cell from what is right, bool or shares of several networks, (n,)."""
     table = np.stack(list(correct.values()), axis=1)
-    means = resampled_means(table, intervals.resamples)
+    means = bootstrap_means(table, intervals.resamples)
     return Resampled(
         {cell: float(values.mean()) for cell, values in correct.items()},
         dict(zip(correct, means.T, strict=True)),

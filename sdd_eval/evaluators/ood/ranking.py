@@ -18,7 +18,7 @@ from sdd_eval.data.ood_sets import averages, resizing_note
 from sdd_eval.evaluators.intervals import Intervals, beside
 from sdd_eval.evaluators.ood.detectors.detector import Named, places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid, validated_cell
-from sdd_eval.metrics.ranking import ood_metrics, weighted_metrics
+from sdd_eval.metrics.ranking import ood_metrics, weighted_ood_metrics
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats, Weights
 
@@ -73,7 +73,7 @@ def detector_metrics(
     values = {name: ood_metrics(*pair) for name, pair in pairs.items()}
     images = (len(inside), *map(len, outside.values()))
     makers = [
-        weighted_metrics(
+        weighted_ood_metrics(
             np.concatenate(pair), np.repeat([1, 0], [len(each) for each in pair]), names
         )
         for pair in pairs.values()

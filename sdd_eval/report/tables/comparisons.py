@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.comparison.families import HEADLINE
-from sdd_eval.comparison.records import Compared, Row
-from sdd_eval.comparison.run_statistics import untested
-from sdd_eval.comparison.store import FOLDER, Kept, comparisons_of
+from sdd_eval.comparison.records import MetricDifference, PairComparison
+from sdd_eval.comparison.run_statistics import untested_lines
+from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.rows import in_order
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
@@ -34,7 +34,7 @@ TITLES = ("Metric", "Base", "Other", "Difference", "95 % interval", "p", "p, Hol
 OVER_SEEDS = (*TITLES, "new seeds and images", "detectable")
 
 
-def compared_frame(found: Sequence[Compared]) -> pandas.DataFrame:
+def compared_frame(found: Sequence[PairComparison]) -> pandas.DataFrame:
     """Every row of some comparisons, tidy: the documented columns, then the axes."""
     import pandas
 
@@ -44,7 +44,7 @@ def compared_frame(found: Sequence[Compared]) -> pandas.DataFrame:
     return table
 
 
-def _cells(found: Compared, row: Row) -> dict[str, Any]:
+def _cells(found: PairComparison, row: MetricDifference) -> dict[str, Any]:
     at = {f"at_{name}" if name in COLUMNS else name: value for name, value in row.at.items()}
     plain = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     return {
@@ -61,7 +61,9 @@ def _cells(found: Compared, row: Row) -> dict[str, Any]:
     }
 
 
-def shown_rows(found: Compared, family: str = HEADLINE, metrics: Sequence[str] = ()) -> list[Row]:
+def shown_rows(
+    found: PairComparison, family: str = HEADLINE, metrics: Sequence[str] = ()
+) -> list[MetricDifference]:
     """The rows of a family that have a test; with `metrics`, only those named.
 
     What is left out here was tested and corrected with the rest: sizes and p-values stay.
@@ -70,12 +72,12 @@ def shown_rows(found: Compared, family: str = HEADLINE, metrics: Sequence[str] =
     return [row for row in rows if not metrics or row.metric in metrics]
 
 
-def titles_of(found: Compared) -> tuple[str, ...]:
+def titles_of(found: PairComparison) -> tuple[str, ...]:
     """The titles of a comparison's table."""
     return OVER_SEEDS if len(found.base) > 1 else TITLES
 
 
-def lines_of(found: Compared, rows: Iterable[Row]) -> list[tuple[str, ...]]:
+def lines_of(found: PairComparison, rows: Iterable[MetricDifference]) -> list[tuple[str, ...]]:
     """Rows as people read them, a cell for each title."""
     return [
         (
@@ -94,13 +96,13 @@ def lines_of(found: Compared, rows: Iterable[Row]) -> list[tuple[str, ...]]:
     ]
 
 
-def place_of(row: Row) -> str:
+def place_of(row: MetricDifference) -> str:
     """The metric and where it holds, in words; the evaluator where these do not say it."""
     named = row.metric.startswith(row.evaluator) or row.evaluator in (*row.at, *row.at.values())
     return ", ".join([row.metric if named else f"{row.evaluator} {row.metric}", *places_of(row)])
 
 
-def places_of(row: Row) -> list[str]:
+def places_of(row: MetricDifference) -> list[str]:
     """Where a number holds, in words, without what hardly anybody asks for."""
     hidden = ("bins", "constants", "gradient")
     return [
@@ -127,17 +129,17 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
 
 
-def title_of(found: Compared) -> str:
+def title_of(found: PairComparison) -> str:
     """Who is compared with whom, and what the intervals are about."""
     return f"{', '.join(found.others)} less {', '.join(found.base)} ({found.meaning})"
 
 
-def sizes_of(found: Compared) -> dict[str, int]:
+def sizes_of(found: PairComparison) -> dict[str, int]:
     """The families of a comparison with how many tests each holds."""
     return {row.family: row.size for row in found.rows if row.family and row.size is not None}
 
 
-def compared_tex(found: Compared, family: str = HEADLINE) -> str:
+def compared_tex(found: PairComparison, family: str = HEADLINE) -> str:
     """A family as LaTeX (booktabs)."""
     lines = [
         [escaped(cell) for cell in line] for line in lines_of(found, shown_rows(found, family))
@@ -175,7 +177,7 @@ class Pair:
 
     base: str
     other: str
-    found: Compared
+    found: PairComparison
     headline: Table
     further: tuple[Table, ...]
     untested: tuple[str, ...]
@@ -197,7 +199,7 @@ class Shown:
     """Pairs that were compared together in a study; `files` are their CSV and LaTeX, as links."""
 
     study: str
-    kept: Kept
+    kept: ComparisonSet
     families: Mapping[str, int]
     pairs: tuple[Pair, ...]
     files: tuple[tuple[str, str], ...]
@@ -220,7 +222,7 @@ def compared_of(
     """
     found, said = [], []
     for study, folder in named_studies(studies):
-        kept, broken = comparisons_of(folder)
+        kept, broken = load_comparisons(folder)
         of_study = results[results["study"] == study]
         labels, archs = (_told(of_study, what) for what in ("group", "arch"))
         found += [_shown(each, study, folder, labels, archs, page) for each in kept if each.pairs]
@@ -235,7 +237,7 @@ def compared_of(
 
 
 def _shown(
-    kept: Kept,
+    kept: ComparisonSet,
     study: str,
     folder: Path,
     labels: Mapping[str, str],
@@ -259,7 +261,7 @@ def _headline_first(family: tuple[str, int]) -> tuple[bool, str]:
     return family[0] != HEADLINE, family[0]
 
 
-def _pair(found: Compared, labels: Mapping[str, str]) -> Pair:
+def _pair(found: PairComparison, labels: Mapping[str, str]) -> Pair:
     base, other = (_named(side, labels) for side in (found.base, found.others))
     if base == other:
         base, other = (", ".join(side) for side in (found.base, found.others))
@@ -269,7 +271,7 @@ def _pair(found: Compared, labels: Mapping[str, str]) -> Pair:
         found=found,
         headline=_table(found, HEADLINE, shown_rows(found)),
         further=tuple(_further(found)),
-        untested=tuple(untested(found.rows)),
+        untested=tuple(untested_lines(found.rows)),
     )
 
 
@@ -297,7 +299,7 @@ def _named(side: Sequence[str], labels: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(labels.get(name, name) for name in side))
 
 
-def _table(found: Compared, heading: str, rows: Sequence[Row]) -> Table:
+def _table(found: PairComparison, heading: str, rows: Sequence[MetricDifference]) -> Table:
     titles = (*titles_of(found), "test", "images")
     lines = [
         (*line, row.test, f"{row.n:,}")
@@ -306,11 +308,11 @@ def _table(found: Compared, heading: str, rows: Sequence[Row]) -> Table:
     return Table(heading, titles, tuple(lines))
 
 
-def _further(found: Compared) -> Iterator[Table]:
+def _further(found: PairComparison) -> Iterator[Table]:
     """A table of corruptions, one of sets of outliers, then what else families hold."""
     tested = [row for row in found.rows if row.p is not None and row.family != HEADLINE]
     left = [row for row in tested if row.family and "severity" not in row.at]
-    kinds: dict[str, Callable[[Row], bool]] = {
+    kinds: dict[str, Callable[[MetricDifference], bool]] = {
         "Each corruption": lambda row: "corruption" in row.at,
         "Each set of outliers": lambda row: "outliers" in row.at and row.metric in OF_OUTLIERS,
         "Further numbers of families": lambda row: True,
@@ -323,11 +325,11 @@ def _further(found: Compared) -> Iterator[Table]:
             yield _table(found, f"{heading} (family {families})", _in_order(rows))
 
 
-def _sizes(rows: Sequence[Row]) -> dict[str, int]:
+def _sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
     return {row.family: row.size for row in rows if row.size is not None}
 
 
-def _in_order(rows: Sequence[Row]) -> list[Row]:
+def _in_order(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
     """Metric by metric; corruptions as the benchmark lists them."""
     order = in_order(str(row.at["corruption"]) for row in rows if "corruption" in row.at)
     rank = {name: index for index, name in enumerate(order)}

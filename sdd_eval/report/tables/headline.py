@@ -14,7 +14,7 @@ from sdd_eval.records import DETECTOR
 from sdd_eval.report.formatting import shown
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import WAYS, Comparison, comparisons, usable
-from sdd_eval.statistics.seeds import Spread, difference, spread
+from sdd_eval.statistics.seeds import SeedSummary, difference, summarize_seeds
 
 if TYPE_CHECKING:
     import pandas
@@ -91,9 +91,9 @@ class Cell:
     """Low end, high end and level of each network's interval over images; NaN where it has none."""
 
     @property
-    def spread(self) -> Spread:
+    def spread(self) -> SeedSummary:
         """Over the seeds."""
-        return spread(self.values)
+        return summarize_seeds(self.values)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sdd_eval.paper import Beside, set_beside
 from sdd_eval.report.formatting import setting, shown, signed
 from sdd_eval.report.runs import Found
 from sdd_eval.report.tables.groups import method_label, recipe_of
-from sdd_eval.statistics.seeds import Spread
+from sdd_eval.statistics.seeds import SeedSummary
 
 if TYPE_CHECKING:
     import pandas
@@ -56,7 +56,8 @@ def _row(each: Beside) -> Set:
         f"{number.dataset}, {number.model}",
         method_label(number.method, 0.0) + (" + SD-Dropout" if number.sd_dropout else ""),
         " ".join([each.metric or number.metric, *([f"({place})"] if place else [])]),
-        shown(Spread(number.value, math.nan, number.seeds), percent) + (" %" if percent else ""),
+        shown(SeedSummary(number.value, math.nan, number.seeds), percent)
+        + (" %" if percent else ""),
         shown(each.measured, percent) + (" %" if percent else ""),
         str(each.measured.n),
         f"{signed(each.difference, percent)}{unit}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sdd_eval.comparison.matching import kind_of
+from sdd_eval.comparison.matching import comparable_protocol
 from sdd_eval.figures.rows import group_names, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.report.formatting import exact, setting
@@ -235,7 +235,9 @@ class Protocols:
         self.of_evaluator: dict[str, dict[str, list[str]]] = {name: {} for name in evaluators}
         pairs = results[["evaluator", "protocol", "metric"]].drop_duplicates()
         for evaluator, protocol, metric in pairs.itertuples(index=False, name=None):
-            metrics = self.of_evaluator[str(evaluator)].setdefault(kind_of(str(protocol)), [])
+            metrics = self.of_evaluator[str(evaluator)].setdefault(
+                comparable_protocol(str(protocol)), []
+            )
             if metric not in metrics:
                 metrics.append(str(metric))
         every = [text for texts in self.of_evaluator.values() for text in texts]
@@ -243,7 +245,7 @@ class Protocols:
 
     def mark(self, protocol: str) -> str:
         """The number of a protocol, e.g. "P3"; empty where there is none."""
-        kind = kind_of(protocol)
+        kind = comparable_protocol(protocol)
         return f"P{self.number[kind]}" if kind and kind in self.number else ""
 
     def parts(self, evaluator: str) -> dict[str, str]:

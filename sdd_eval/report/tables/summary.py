@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.comparison.matching import kind_of
-from sdd_eval.comparison.run_statistics import OWN_PROTOCOL
+from sdd_eval.comparison.matching import comparable_protocol
+from sdd_eval.comparison.run_statistics import PER_NETWORK_PROTOCOL
 from sdd_eval.report.tables.results import COLUMNS, axes_of
-from sdd_eval.statistics.seeds import Spread, spread
+from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
 if TYPE_CHECKING:
     import pandas
@@ -78,13 +78,15 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
     return typed
 
 
-def _spreads(rows: pandas.DataFrame, by: Sequence[str]) -> tuple[NDArray[np.intp], list[Spread]]:
+def _spreads(
+    rows: pandas.DataFrame, by: Sequence[str]
+) -> tuple[NDArray[np.intp], list[SeedSummary]]:
     """The place of the first row of each group, in their order, and the spread of its values."""
     number = _group_numbers(rows, by)
     order = np.argsort(number, kind="stable")
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))
     values = np.split(rows["value"].to_numpy(dtype=float)[order], starts[1:])
-    return order[starts], [spread(each) for each in values[: len(starts)]]
+    return order[starts], [summarize_seeds(each) for each in values[: len(starts)]]
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:
@@ -122,7 +124,7 @@ def measured_alike(rows: pandas.DataFrame) -> pandas.DataFrame:
     ways that are equally common, one of all images, then the first.
     """
     place = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
-    own = rows["metric"].isin(OWN_PROTOCOL)
+    own = rows["metric"].isin(PER_NETWORK_PROTOCOL)
     way = _group_numbers(rows.assign(protocol=rows["protocol"].mask(own, "")), WAYS)
     pair = _group_numbers(rows.assign(place=place, way=way), ("place", "way"))
     counts = np.bincount(pair)
@@ -137,7 +139,7 @@ def measured_alike(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 def _with_kinds(results: pandas.DataFrame) -> pandas.DataFrame:
     """The table with protocols that the seeds of a group share."""
-    kinds = {each: kind_of(str(each)) for each in results["protocol"].unique()}
+    kinds = {each: comparable_protocol(str(each)) for each in results["protocol"].unique()}
     protocols = [kinds[each] for each in results["protocol"]]
     changed: pandas.DataFrame = results.assign(protocol=protocols)
     return changed

@@ -7,19 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sdd_eval.comparison.families import HEADLINE
-from sdd_eval.comparison.records import Row
+from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.figures.rows import baselines
 from sdd_eval.report.formatting import shown, signed
 from sdd_eval.report.tables.comparisons import Pair, Shown, p_value, places_of, shown_rows
 from sdd_eval.report.tables.headline import Cell, Column, Headline
 from sdd_eval.report.tables.headline import Row as HeadlineRow
 from sdd_eval.report.text.robustness import audit_sentences
-from sdd_eval.statistics.seeds import SEEDS, Difference, difference, smallest_detectable
+from sdd_eval.statistics.seeds import (
+    MIN_SEEDS,
+    Difference,
+    difference,
+    minimum_detectable_difference,
+)
 
 #: What goes before sentences about fewer seeds than a method can be judged by.
 FEW = (
-    f"With fewer than {SEEDS} seeds a side what follows says nothing of the method; intervals are "
-    "of the same networks on new images."
+    f"With fewer than {MIN_SEEDS} seeds a side what follows says nothing of the method; "
+    "intervals are of the same networks on new images."
 )
 
 
@@ -98,7 +103,7 @@ def sentence(column: Column, base: Cell, other: Cell) -> str:
         return f"{text}: no change."
     if change.excludes_zero:
         return f"{text}: {_direction(column, change)}."
-    smallest = smallest_detectable(base.values, other.values)
+    smallest = minimum_detectable_difference(base.values, other.values)
     return (
         f"{text}, which is within seed noise; a difference of {_amount(column, smallest)} could "
         "have been detected (with a chance of 80 %)."
@@ -107,7 +112,7 @@ def sentence(column: Column, base: Cell, other: Cell) -> str:
 
 def _are_few(base: Cell, other: Cell) -> bool:
     """Whether there are too few networks on a side to speak of the method."""
-    return min(len(base.values), len(other.values)) < SEEDS
+    return min(len(base.values), len(other.values)) < MIN_SEEDS
 
 
 def _seeds(base: Cell, other: Cell) -> str:
@@ -215,7 +220,7 @@ def _rest(pair: Pair, rows: int, told: int, size: int) -> str:
 
 
 def _of_a_method(pair: Pair) -> bool:
-    return min(len(pair.found.base), len(pair.found.others)) >= SEEDS
+    return min(len(pair.found.base), len(pair.found.others)) >= MIN_SEEDS
 
 
 def _who(pair: Pair) -> str:
@@ -227,7 +232,7 @@ def _who(pair: Pair) -> str:
     return f"Between these {words.get(sum(sides), sum(sides))} networks"
 
 
-def _row_difference(pair: Pair, row: Row, size: int) -> str:
+def _row_difference(pair: Pair, row: MetricDifference, size: int) -> str:
     """One difference with the interval that its test goes with."""
     percent = row.unit == "fraction" and "ece" not in row.metric and row.metric != "mce"
     low, high = (signed(each or 0.0, percent) for each in (row.low, row.high))
@@ -240,7 +245,7 @@ def _row_difference(pair: Pair, row: Row, size: int) -> str:
     )
 
 
-def _called(row: Row) -> str:
+def _called(row: MetricDifference) -> str:
     """A metric in words, and where it holds."""
     name = NAMES.get(row.metric, row.metric.replace("_", " "))
     if row.metric.startswith("mca"):
@@ -249,7 +254,7 @@ def _called(row: Row) -> str:
     return f"{name} ({', '.join(places)})" if places else name
 
 
-def _counted(rows: Sequence[Row]) -> Iterator[str]:
+def _counted(rows: Sequence[MetricDifference]) -> Iterator[str]:
     """For each metric of an evaluator, how many of its cells are higher and lower."""
     found: dict[str, list[str]] = {}
     for row in rows:

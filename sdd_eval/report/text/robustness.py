@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.rows import numbers, where
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.seeds import SEEDS, difference
+from sdd_eval.statistics.seeds import MIN_SEEDS, difference
 
 if TYPE_CHECKING:
     import pandas
@@ -144,11 +144,11 @@ def _sentence(
         first, *rest = reasons
         others = f", and {len(rest)} more reasons" if rest else ""
         return f"No gain here may be called robust: {first}{others}."
-    if count < SEEDS:
+    if count < MIN_SEEDS:
         return (
             f"Between these networks the audit shows a gain in the worst case, and no sign of "
-            f"masked gradients, at {_sizes(allowed)}; with fewer than {SEEDS} seeds a side that "
-            "says nothing of the method."
+            f"masked gradients, at {_sizes(allowed)}; with fewer than {MIN_SEEDS} seeds a side "
+            "that says nothing of the method."
         )
     sure = [size for size in allowed if _excludes_no_change(sides, size)]
     if not sure:
