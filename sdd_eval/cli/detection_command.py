@@ -13,7 +13,7 @@ from sdd_eval.cli.evaluation_flags import (
     require_checkpoints,
 )
 from sdd_eval.cli.flags import Work, parse
-from sdd_eval.object_detection.recipe import LOOKED_AT
+from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Flags:
     """Detectors, and how to measure them."""
 
     checkpoint: Checkpoints = ()
-    looking: Looking = field(default_factory=lambda: Looking(batch_size=LOOKED_AT))
+    looking: Looking = field(default_factory=lambda: Looking(batch_size=EVALUATION_BATCH_SIZE))
     work: Work = field(default_factory=Work)
 
 

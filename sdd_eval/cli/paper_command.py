@@ -11,11 +11,21 @@ import tyro
 
 from sdd_eval.cli.flags import Threads, limit, parse, table
 from sdd_eval.errors import InputError
+from sdd_eval.paper import PaperComparison, compare_with_paper, paper_numbers
+from sdd_eval.paper.comparison import Substitutes
+from sdd_eval.paper.rendering import (
+    INTERPRETATIONS,
+    TITLES,
+    Cell,
+    cells,
+    comparison_frame,
+    format_conditions,
+    format_number,
+    latex_table,
+)
 from sdd_eval.store import plain_name
 
 if TYPE_CHECKING:
-    from sdd_eval.paper.comparison import Beside
-    from sdd_eval.paper.rows import Line
     from sdd_eval.studies.study import StudyRecord
 
 
@@ -91,83 +101,76 @@ def _parts(flags: Flags) -> list[Part]:
 
 
 def _shown(part: Part) -> list[str]:
-    """Print and write the tables of a part; the names of the tables of each empty cell."""
-    from sdd_eval.paper.latex import latex
-    from sdd_eval.paper.rows import TITLES, frame, lines
+    """Print and write the tables of a part; return the table of each empty cell."""
     from sdd_eval.report.tables.csv_file import to_csv
     from sdd_eval.store import write_text
 
-    besides = _besides(part)
+    comparisons = _compared(part)
     if part.record is not None:
         for line in part.record.warnings:
             print(f"note: {line}")
+    folder = part.into / "paper"
     for number in part.tables:
-        of_table = [each for each in besides if each.number.table == number]
+        of_table = [each for each in comparisons if each.number.table == number]
         print(f"\nTable {number}. {TITLES[number]}")
-        print(_told(lines(of_table)))
-        folder = part.into / "paper"
-        write_text(folder / f"table-{number}.csv", to_csv(frame(of_table)))
-        write_text(folder / f"table-{number}.tex", latex(number, of_table))
-    print(f"\n{part.into / 'paper'}: each table as CSV and as LaTeX (booktabs)")
-    return [f"table {e.number.table}" for e in besides if not e.measured.n]
+        print(_printed(cells(of_table)))
+        write_text(folder / f"table-{number}.csv", to_csv(comparison_frame(of_table)))
+        write_text(folder / f"table-{number}.tex", latex_table(number, of_table))
+    print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
+    return [f"table {each.number.table}" for each in comparisons if not each.measured.n]
 
 
-def _besides(part: Part) -> list[Beside]:
-    """The numbers of the part's tables beside what its studies measured."""
-    from sdd_eval.paper.comparison import StandIns, set_beside
-    from sdd_eval.paper.tables import paper_numbers
+def _compared(part: Part) -> list[PaperComparison]:
+    """Compare the numbers of the part's tables with what its studies measured."""
     from sdd_eval.report.runs import collect
     from sdd_eval.report.tables.groups import recipe_of
     from sdd_eval.report.tables.results import tidy
     from sdd_eval.store import run_paths
 
-    numbers = [each for each in paper_numbers() if each.table in part.tables]
+    numbers = [number for number in paper_numbers() if number.table in part.tables]
     folders = [folder for folder in part.folders if run_paths(folder)]
     runs = collect(folders).runs if folders else ()
-    ins = StandIns(part.record.names, part.record.stands_for) if part.record else None
-    recipes = {found.name: recipe_of(found) for found in runs}
-    return list(set_beside(tidy(runs), recipes, ins, numbers))
+    record = part.record
+    substitutes = Substitutes(record.names, record.stands_for) if record else None
+    recipes = {run.name: recipe_of(run) for run in runs}
+    return list(compare_with_paper(tidy(runs), recipes, substitutes, numbers))
 
 
-def _told(of_table: Sequence[Line]) -> str:
-    """A table for a terminal, and below it what its signs mean."""
-    from sdd_eval.paper.rows import place, shown
-
+def _printed(of_table: Sequence[Cell]) -> str:
+    """Format a table for the terminal, with its legend below."""
     rows = []
-    for line in of_table:
-        number, beside = line.beside.number, line.beside
-        spread = shown(number, beside.measured.std)
-        here = shown(number, beside.measured.mean) + ("" if spread == "—" else f" ± {spread}")
+    for cell in of_table:
+        number, measured = cell.comparison.number, cell.comparison.measured
+        std = format_number(number, measured.std)
+        mean = format_number(number, measured.mean) + ("" if std == "—" else f" ± {std}")
         rows.append(
             (
                 number.dataset,
                 number.model,
                 number.method + (" + sdd" if number.sd_dropout else ""),
                 number.metric,
-                place(number),
-                shown(number, number.value) + ("*" if line.leads else " "),
-                here + ("*" if line.measured_leads else " "),
-                str(beside.measured.n),
-                shown(number, beside.difference, sign=True),
-                beside.judged.verdict,
+                format_conditions(number),
+                format_number(number, number.value) + ("*" if cell.paper_best else " "),
+                mean + ("*" if cell.measured_best else " "),
+                str(measured.n),
+                format_number(number, cell.comparison.difference, sign=True),
+                cell.comparison.assessment.verdict,
             )
         )
-    head = ("data", "network", "method", "metric", "at", "paper ", "here ", "n", "Δ", "")
+    head = ("data", "network", "method", "metric", "at", "paper ", "measured ", "n", "Δ", "")
     return "\n".join([table(rows, head), *_legend(of_table)])
 
 
-def _legend(of_table: Sequence[Line]) -> Iterable[str]:
-    """Units, the best, how it is read, wrong bold type, why numbers are not comparable."""
-    from sdd_eval.paper.rows import READ_AS
-
-    yield "rates in %; * the real best of those compared; n seeds; Δ measured less paper"
-    for table_number in dict.fromkeys(line.beside.number.table for line in of_table):
-        if table_number in READ_AS:
-            yield f"read as: {READ_AS[table_number]}"
-    wrong = [line.beside.number for line in of_table if line.wrongly_bold]
+def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
+    """Return the units, the interpretation, wrong bold type and reasons against comparing."""
+    yield "rates in %; * best of the numbers compared; n: seeds; Δ: measured − paper"
+    for number in dict.fromkeys(cell.comparison.number.table for cell in of_table):
+        if number in INTERPRETATIONS:
+            yield f"interpreted as: {INTERPRETATIONS[number]}"
+    wrong = [cell.comparison.number for cell in of_table if cell.wrongly_bold]
     if wrong:
-        cells = ", ".join(f"{each.at['outliers']} {each.metric}" for each in wrong)
-        yield f"the paper prints SD-Dropout in bold where CE is better: {cells}"
-    why = dict.fromkeys(reason for line in of_table for reason in line.beside.judged.why)
-    if why:
-        yield f"not comparable, or too few: {'; '.join(why)}"
+        names = ", ".join(f"{number.at['outliers']} {number.metric}" for number in wrong)
+        yield f"the paper prints SD-Dropout in bold where CE is better: {names}"
+    reasons = dict.fromkeys(r for cell in of_table for r in cell.comparison.assessment.reasons)
+    if reasons:
+        yield f"not comparable, or too few seeds: {'; '.join(reasons)}"

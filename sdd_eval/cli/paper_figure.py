@@ -28,8 +28,8 @@ def run_figure(arguments: Sequence[str]) -> int:
     """Draw every method that is installed."""
     title = "The paper's Figure 1: inputs, parts and terms of each method, as it declares them."
     flags = parse(Flags, arguments, "paper figure-1", title)
-    from sdd_eval.figures.method_drawing import draw_methods
-    from sdd_eval.figures.saving import figure_bytes
+    from sdd_eval.figures.style import figure_bytes
+    from sdd_eval.paper.figure_1 import draw_methods
     from sdd_eval.report.tables.groups import METHODS
     from sdd_eval.store import write_atomically
     from sdd_eval.training.analysis.method_summary import declared

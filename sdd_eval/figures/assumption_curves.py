@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.epoch_lines import epoch_lines, filled_and_hollow
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import where
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.lines import epoch_lines, filled_and_hollow
+from sdd_eval.figures.selection import where
 
 if TYPE_CHECKING:
     import pandas

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import (
+    distinct_numbers,
+    group_names,
+    spreads,
+    where,
+    with_sd_dropout,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -85,7 +91,7 @@ def _panel(
         own = own[own["run"].isin(set(where(rows, group=group)["run"]))]
         clean = spreads(own.drop_duplicates("checkpoint"), "group")
         points = {0.0: clean[group]} if group in clean else {}
-        for epsilon in numbers(where(rows, group=group), "epsilon"):
+        for epsilon in distinct_numbers(where(rows, group=group), "epsilon"):
             points[epsilon] = spreads(where(rows, group=group, epsilon=epsilon), "group")[group]
         found = sorted(points.items())
         look = style[group]

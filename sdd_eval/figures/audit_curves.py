@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, numbers, spreads, where
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import distinct_numbers, group_names, spreads, where
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +45,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
     for axes, group in zip(grid.flat, groups, strict=False):
         _panel(axes, where(rows, group=group), attacks)
         axes.set_title(_title(results, group, round(11 * width / columns)))
-    sizes = numbers(rows, "epsilon")
+    sizes = distinct_numbers(rows, "epsilon")
     grid[0, 0].set(xscale="log", ylim=(-0.02, 1.03))
     grid[0, 0].set_xticks(sizes, [f"{255 * size:g}" for size in sizes], minor=False)
     grid[0, 0].set_xticks([], minor=True)

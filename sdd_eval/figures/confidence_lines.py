@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, numbers, where, with_sd_dropout
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import distinct_numbers, group_names, where, with_sd_dropout
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +37,7 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     counts = where(results, evaluator="calibration", metric="bin_count")
     if counts.empty:
         return None
-    sizes = numbers(counts, "bins")
+    sizes = distinct_numbers(counts, "bins")
     rows = where(results, evaluator="calibration", bins=BINS if BINS in sizes else sizes[0])
     groups = group_names(where(rows, metric="bin_count"))
     style = looks(group_names(results), with_sd_dropout(results))
@@ -81,7 +81,7 @@ def _sample(look: Look, label: str) -> Line2D:
 def _pooled(rows: pandas.DataFrame) -> list[tuple[float, float, float]]:
     """Mean confidence, accuracy and count of images of each bin that has any, over all networks."""
     found = []
-    for place in numbers(rows, "bin"):
+    for place in distinct_numbers(rows, "bin"):
         own = where(rows, bin=place)
         by = {
             metric: where(own, metric=metric).set_index("checkpoint")["value"].astype(float)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, in_order, spreads, where, with_sd_dropout
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import benchmark_order, group_names, spreads, where, with_sd_dropout
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +36,7 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     rows = rows[rows["corruption"].notna()]
     if rows.empty:
         return None
-    names = in_order(rows["corruption"])
+    names = benchmark_order(rows["corruption"])
     style = looks(group_names(results), with_sd_dropout(results))
     lines = min(room(2)[2], len(names))  # in one column of a paper in two lines
     drawn = Figure(figsize=(room(1)[0], 0.3 + 2.3 * lines), layout="constrained")

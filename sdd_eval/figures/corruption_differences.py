@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
+from sdd_eval.figures.layout import legend
 from sdd_eval.figures.marks import tell
-from sdd_eval.figures.rows import (
+from sdd_eval.figures.selection import (
     baselines,
+    benchmark_order,
     group_names,
-    in_order,
     where,
     with_sd_dropout,
 )
@@ -49,7 +49,7 @@ def corruption_differences(
     pairs = baselines(rows)
     if rows.empty or not pairs:
         return None
-    names = in_order(rows["corruption"])
+    names = benchmark_order(rows["corruption"])
     style = looks(group_names(results), with_sd_dropout(results))
     line = 0.17 + 0.05 * (len(pairs) - 1)
     drawn = Figure(figsize=(room(1)[0], line * len(names) + 0.55), layout="constrained")

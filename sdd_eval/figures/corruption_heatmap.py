@@ -10,7 +10,14 @@ import numpy as np
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.marks import tell
-from sdd_eval.figures.rows import baselines, group_names, in_order, numbers, spreads, where
+from sdd_eval.figures.selection import (
+    baselines,
+    benchmark_order,
+    distinct_numbers,
+    group_names,
+    spreads,
+    where,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -40,8 +47,8 @@ def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) 
     if rows.empty:
         return None
     missing = where(results, evaluator="corruption", metric="missing", of=None)
-    names = in_order([*rows["corruption"], *missing["corruption"]])
-    severities = numbers(rows, "severity")
+    names = benchmark_order([*rows["corruption"], *missing["corruption"]])
+    severities = distinct_numbers(rows, "severity")
     cells = {group: table(rows, group, names, severities) for group in group_names(rows)}
     against = {group: cells[group] - cells[base] for group, base in baselines(rows).items()}
     columns = room(len(cells) + len(against), narrow=2)[1]

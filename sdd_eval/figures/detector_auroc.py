@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
+from sdd_eval.figures.layout import legend
 from sdd_eval.figures.marks import tell
-from sdd_eval.figures.outlier_curves import SOME
-from sdd_eval.figures.outlier_scores import outlier_sets
-from sdd_eval.figures.rows import group_names, where, with_sd_dropout
+from sdd_eval.figures.ood_curves import SOME, outlier_sets
+from sdd_eval.figures.selection import group_names, where, with_sd_dropout
 from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
-from sdd_eval.figures.spaces import one_space
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import (
+    distinct_numbers,
+    group_names,
+    one_space,
+    spreads,
+    where,
+    with_sd_dropout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +52,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     if attacked.empty:
         return None
-    sizes = numbers(attacked, "epsilon")
+    sizes = distinct_numbers(attacked, "epsilon")
     epsilon = EPSILON if EPSILON in sizes else sizes[0]
     attacked = where(attacked, epsilon=epsilon)
     found = set(attacked["variant"])

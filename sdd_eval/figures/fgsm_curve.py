@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
-from sdd_eval.figures.spaces import one_space
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import (
+    distinct_numbers,
+    group_names,
+    one_space,
+    spreads,
+    where,
+    with_sd_dropout,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -117,7 +123,7 @@ def _curve(
     if len(before):
         found = spreads(before.drop_duplicates("checkpoint"), "group")
         points[0.0] = next(iter(found.values()))
-    for epsilon in numbers(chosen, "epsilon"):
+    for epsilon in distinct_numbers(chosen, "epsilon"):
         points[epsilon] = next(iter(spreads(where(chosen, epsilon=epsilon), "group").values()))
     ordered = sorted(points.items())
     stds = [0.0 if value.n < 2 else value.std for _, value in ordered]

@@ -14,18 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures.wording import (
-    clean,
-    formatted,
-    height_in_words,
-    is_number,
-    panel_of,
-    place_in_words,
-    sentence,
-    series_of,
-    tick_name,
-)
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -98,7 +86,7 @@ def _of_panel(axes: Axes, every: bool) -> Iterator[Mark]:
         yield from _cells(axes, mesh) if isinstance(mesh, QuadMesh) else ()
 
 
-def _line(axes: Axes, line: Any, series: str, spread: Spread, every: bool) -> Iterator[Mark]:
+def _line(axes: Axes, line: Any, series: str, spread: SeedSummary, every: bool) -> Iterator[Mark]:
     """What a line tells: by itself, by its points, or nothing where it has no label."""
     if "format_cursor_data" in vars(line):
         for index, (x, y) in enumerate(line.get_xydata().tolist()):
@@ -112,10 +100,10 @@ def _told(line: Any, index: int) -> str:
     return clean(line.format_cursor_data(index))
 
 
-Spread = dict[tuple[float, float], float]
+SeedSummary = dict[tuple[float, float], float]
 
 
-def _errorbars(axes: Axes) -> dict[int, tuple[str, Spread]]:
+def _errorbars(axes: Axes) -> dict[int, tuple[str, SeedSummary]]:
     """Of each line that has error bars its label, and how long they are."""
     from matplotlib.container import ErrorbarContainer
 
@@ -126,9 +114,9 @@ def _errorbars(axes: Axes) -> dict[int, tuple[str, Spread]]:
     }
 
 
-def _lengths(container: Any) -> Spread:
+def _lengths(container: Any) -> SeedSummary:
     """Half the length of the error bar about each point of one series; none where there is none."""
-    found: Spread = {}
+    found: SeedSummary = {}
     for segment in (each for bar in container.lines[2] for each in bar.get_segments() if len(each)):
         (x, low), (_, high) = segment[0], segment[-1]
         if high > low:
@@ -164,7 +152,7 @@ def _tick_beside(axes: Axes, middle: float) -> float:
     return middle if not whole or is_number(whole) else round(middle)
 
 
-def _points(axes: Axes, line: Any, series: str, spread: Spread, every: bool) -> Iterator[Mark]:
+def _points(axes: Axes, line: Any, series: str, spread: SeedSummary, every: bool) -> Iterator[Mark]:
     """The points of a line with markers; of one without every one, or some."""
     xs, ys = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
     marked = line.get_marker() not in ("None", "none", "", " ", None)
@@ -221,3 +209,86 @@ def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
 
 def _of_cell(axes: Axes, mesh: Any, row: str, x: float, value: float) -> str:
     return sentence(axes, row, place_in_words(axes, x), mesh.format_cursor_data(value))
+
+
+def clean(text: object) -> str:
+    """Text without what keeps matplotlib from reading it as mathematics."""
+    return str(text).replace(r"\$", "$")
+
+
+def series_of(label: str) -> str:
+    """A label, also one that legends leave out; empty where matplotlib made it up."""
+    made_up = label.startswith(("_child", "_container", "_nolegend_"))
+    return "" if made_up else clean(label.removeprefix("_"))
+
+
+def panel_of(axes: Axes) -> str:
+    """What a panel is called, by its label, or its title."""
+    return clean(" ".join(str(axes.get_label() or axes.get_title()).split()))
+
+
+def sentence(axes: Axes, series: str, place: str, value: str) -> str:
+    """Panel, series, place and number."""
+    heads = (panel_of(axes), series, place)
+    return clean(f"{', '.join(each for each in heads if each)}: {value}")
+
+
+def place_of(axes: Axes, x: float) -> str | float:
+    """A place on the horizontal axis: its tick's name or, in a row of them, number; else itself."""
+    from matplotlib.ticker import FixedLocator
+
+    named = tick_name(axes, x)
+    if named and not is_number(named):
+        return named
+    chosen = isinstance(axes.xaxis.get_major_locator(), FixedLocator)
+    return _as_number(named) if named and chosen and "%" not in named else x
+
+
+def place_in_words(axes: Axes, x: float) -> str:
+    """A place on the horizontal axis in words: its tick's name, or a number after the axis's."""
+    named = tick_name(axes, x)
+    if named and not is_number(named):
+        return named
+    name = axes.get_xlabel() or _shared_label(axes.figure)
+    if named and not math.isclose(_as_number(named), x):
+        return f"{name} {named}".strip()  # a place in a row that stands for a number
+    return f"{name.split(' (')[0].split(',')[0]} {formatted(axes.fmt_xdata, x)}".strip()
+
+
+def _shared_label(figure: Any) -> str:
+    """The name of the horizontal axis where panels share one."""
+    names = (figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes))
+    return next((str(name) for name in names if name), "")
+
+
+def height_in_words(axes: Axes, y: float, spread: float | None) -> str:
+    """A height, with its standard deviation where there is one."""
+    text = formatted(axes.fmt_ydata, y)
+    return text if spread is None else f"{text} ± {formatted(axes.fmt_ydata, spread)}"
+
+
+def formatted(form: Any, value: float) -> str:
+    """A number as an axis writes it, else with four digits."""
+    return str(form(value)) if form is not None else f"{value:.4g}"
+
+
+def tick_name(axes: Axes, place: float, axis: Any = None) -> str:
+    """The label of the tick at a place, in one line; empty where there is none."""
+    axis = axes.xaxis if axis is None else axis
+    for tick in axis.get_major_ticks():
+        if math.isclose(tick.get_loc(), place, abs_tol=1e-9):
+            return str(tick.label1.get_text()).replace("-\n", "").replace("\n", " ")
+    return ""
+
+
+def _as_number(text: str) -> float:
+    return float(text.rstrip(" %").replace("−", "-"))
+
+
+def is_number(text: str) -> bool:
+    """Whether the label of a tick is a number."""
+    try:
+        _as_number(text)
+    except ValueError:
+        return False
+    return True

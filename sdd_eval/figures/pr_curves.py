@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.outlier_curves import PLACES, outlier_curves
+from sdd_eval.figures.ood_curves import PLACES, outlier_curves
 from sdd_eval.metrics.ranking import precision_at_recall, precision_recall_curve
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
 
 def _chance(axes: Axes, rows: pandas.DataFrame, arrays: Arrays) -> None:
     """The share of test images among all."""
-    from sdd_eval.figures.outlier_scores import scores_of
+    from sdd_eval.figures.ood_curves import scores_of
     from sdd_eval.figures.style import MUTED
 
     inside, outside = scores_of(rows.iloc[0].to_dict(), arrays)

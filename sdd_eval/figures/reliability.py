@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.rows import (
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.selection import (
+    distinct_numbers,
     group_names,
     mean_and_std,
-    numbers,
     where,
     with_sd_dropout,
 )
@@ -53,7 +53,11 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     counts = where(own, metric="bin_count")
     if counts.empty:
         return None
-    bins = BINS if BINS in numbers(counts, "bins") else int(numbers(counts, "bins")[0])
+    bins = (
+        BINS
+        if BINS in distinct_numbers(counts, "bins")
+        else int(distinct_numbers(counts, "bins")[0])
+    )
     rows = where(own, bins=bins)
     groups = group_names(where(rows, metric="bin_count"))
     few = len(groups) <= 6

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import legend
-from sdd_eval.figures.outlier_curves import SOME
-from sdd_eval.figures.rows import group_names, mean_and_std, spreads, where, with_sd_dropout
+from sdd_eval.figures.layout import legend
+from sdd_eval.figures.ood_curves import SOME
+from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where, with_sd_dropout
 from sdd_eval.metrics.ranking import risk_coverage_curve as curve
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ NAMES = {"msp": "Softmax", "max_logit": "Largest logit", "energy": "Energy", "en
     evaluator="selective",
     metrics=("aurc", "aurc_excess", "coverage_at_1_percent_risk", "coverage_at_5_percent_risk"),
 )
-def risk_coverage_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """A panel a score, a line a group (Geifman and El-Yaniv 2017)."""
     from matplotlib.figure import Figure
 

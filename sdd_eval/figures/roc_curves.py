@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.outlier_curves import PLACES, outlier_curves
+from sdd_eval.figures.ood_curves import PLACES, outlier_curves
 from sdd_eval.metrics.ranking import roc_curve, tpr_at_fpr
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.legends import LETTER, legend
-from sdd_eval.figures.outlier_scores import detection_rows, outlier_sets, scores_of, setting
-from sdd_eval.figures.rows import group_names, where, with_sd_dropout
+from sdd_eval.figures.layout import LETTER, legend
+from sdd_eval.figures.ood_curves import detection_rows, outlier_sets, scores_of, setting
+from sdd_eval.figures.selection import group_names, where, with_sd_dropout
 
 if TYPE_CHECKING:
     import pandas

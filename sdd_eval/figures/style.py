@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Widths in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
@@ -175,3 +178,22 @@ def plain(text: object, longest: int = 48) -> str:
     words = " ".join(str(text).split())
     short = words if len(words) <= longest else f"{words[: longest - 1]}…"
     return short.replace("$", r"\$")
+
+
+#: What would make two equal figures differ: when, and by which version.
+_SILENT = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """The bytes of a figure as "pdf", "svg" or "png"; call it in the style it was drawn in."""
+
+    buffer = io.BytesIO()
+    with house_style(), warnings.catch_warnings():
+        # a name in a script that the font lacks is drawn as boxes; the page has it as text
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format=kind, metadata=_SILENT[kind])
+    return buffer.getvalue()

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Detection", "evaluate_detector", "is_detected", "train_detector"]
+__all__ = ["Detection", "evaluate_detector", "is_evaluated", "train_detector"]
 
 if TYPE_CHECKING:
-    from sdd_eval.object_detection.evaluation import evaluate_detector, is_detected
+    from sdd_eval.object_detection.evaluation import evaluate_detector, is_evaluated
     from sdd_eval.object_detection.evaluator import Detection
     from sdd_eval.object_detection.train import train_detector
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "evaluation": ["evaluate_detector", "is_detected"],
+        "evaluation": ["evaluate_detector", "is_evaluated"],
         "evaluator": ["Detection"],
         "train": ["train_detector"],
     },

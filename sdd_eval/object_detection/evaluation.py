@@ -22,10 +22,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.on_disk import Outcome
 from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.object_detection.evaluator import Looked
+from sdd_eval.object_detection.evaluator import Looked, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
-from sdd_eval.object_detection.recipe import told_recipe
-from sdd_eval.object_detection.scoring import require_pycocotools
+from sdd_eval.object_detection.recipe import flattened_recipe
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.records import DETECTOR, Card, Run, encode
 from sdd_eval.training.data.batches import usual_workers
@@ -61,7 +60,7 @@ def evaluate_detector(
     return Outcome(found, path, looked=True, scored=True)
 
 
-def is_detected(checkpoint: Path, request: Request) -> bool:
+def is_evaluated(checkpoint: Path, request: Request) -> bool:
     """Whether the run is there, so that `evaluate_detector` would look at no image.
 
     Raises:
@@ -144,7 +143,7 @@ def _run(asked: Asked, progress: Progress) -> Run:
 def _told(card: Card, data: DetectionSet) -> dict[str, Any]:
     """How the detector was trained and what it is, and which data it saw."""
     return {
-        "card": told_recipe(card),
+        "card": flattened_recipe(card),
         "model": encode(card.model),
         "backbone": card.provenance["backbone"],
         "data": {

@@ -17,7 +17,7 @@ SCHEDULES = {"half": 7, "full": 12}
 #: Images a step for which the learning rate is .02.
 USUAL_BATCH, USUAL_LR = 16, 0.02
 #: Images that are looked at together unless told: whole photographs, not crops of 32 pixels.
-LOOKED_AT = 8
+EVALUATION_BATCH_SIZE = 8
 
 _BOUNDS = {
     "epochs": FROM_1,
@@ -88,7 +88,7 @@ class DetectorRecipe:
     """Of that checkpoint's weights."""
 
 
-def settled(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
+def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
     """The recipe on a backbone with everything written out that it leaves open.
 
     Raises:
@@ -97,10 +97,10 @@ def settled(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
     on_it = dataclasses.replace(
         recipe, backbone=backbone.name, backbone_sha256=backbone.weights_sha256
     )
-    return completed(on_it, backbone.recipe)
+    return with_defaults(on_it, backbone.recipe)
 
 
-def completed(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
+def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
     """The recipe with rate, milestones and seed, on a backbone of a recipe (None: imported).
 
     Raises:
@@ -159,16 +159,16 @@ def recipe_of(card: Card) -> DetectorRecipe | None:
     return decode(DetectorRecipe, card.provenance.get("detector"), card.name)
 
 
-def told_recipe(card: Card) -> Mapping[str, Any]:
+def flattened_recipe(card: Card) -> Mapping[str, Any]:
     """A detector's recipe as a run tells it."""
     recipe = recipe_of(card)
     assert recipe is not None
     theirs = card.provenance["backbone"]["recipe"]
     backbone = None if theirs is None else decode(Recipe, upgraded(Recipe, theirs), card.name)
-    return told(recipe, backbone, card.model.arch)
+    return flatten(recipe, backbone, card.model.arch)
 
 
-def told(recipe: DetectorRecipe, backbone: Recipe | None, arch: str) -> Mapping[str, Any]:
+def flatten(recipe: DetectorRecipe, backbone: Recipe | None, arch: str) -> Mapping[str, Any]:
     """A detector's recipe as a run tells it: its own fields, and by which method its backbone was
     trained; everything else of the backbone's recipe has `backbone_` before its name.
     """

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from sdd_eval import records, store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import Images, write_checkpoint
+from sdd_eval.checkpoints.state import State
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.batches import epoch_batches
-from sdd_eval.object_detection.loop import fit
+from sdd_eval.object_detection.batches import Batch, epoch_batches
 from sdd_eval.object_detection.model import detector_on, detector_spec
-from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, recipe_of, settled
+from sdd_eval.object_detection.recipe import (
+    DetectorRecipe,
+    detector_name,
+    learning_rate,
+    recipe_of,
+    resolved_recipe,
+)
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, encode
 from sdd_eval.training.data.batches import usual_workers
 from sdd_eval.training.data.training_data import refuse_larger_batch
+from sdd_eval.training.epochs import Tally, through_epochs
 from sdd_eval.training.resume import Making
 
 
@@ -76,7 +84,7 @@ def train_detector(
     """
     card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
     checkpoint.require_trust(card, trust_code)
-    recipe = settled(recipe, card)
+    recipe = resolved_recipe(recipe, card)
     place = Path(folder) / store.plain_name("--name", name or detector_name(recipe))
     if place.resolve() == backbone.resolve():
         raise InputError(f"{place} is the backbone itself; choose another --name")
@@ -152,3 +160,58 @@ def _told(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
             "recipe": encode(backbone.recipe),
         },
     }
+
+
+def fit(
+    detector: nn.Module,
+    batches: Callable[[int], Iterator[Batch]],
+    images: int,
+    state: State[DetectorRecipe],
+    *,
+    keep: Callable[[State[DetectorRecipe]], None],
+    progress: Progress,
+) -> State[DetectorRecipe]:
+    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+
+    Raises:
+        InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
+    """
+    recipe = state.recipe
+    assert recipe.seed is not None
+    seed, steps = recipe.seed, -(-images // recipe.batch_size)
+    optimiser = _optimiser(detector, recipe)
+
+    def train_epoch(epoch: int) -> dict[str, float]:
+        seed_global(seed, "regions", epoch)  # both heads draw the regions they learn from
+        tally = Tally(epoch)
+
+        detector.train()
+        for step, batch in enumerate(batches(epoch)):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(recipe, epoch, step, steps)
+            losses = _losses(detector(batch.images, batch.targets))
+            tally.add(losses, len(batch.images))
+            tally.check()  # before a step along it: no region can be found by broken weights
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward([losses["loss"]])
+            optimiser.step()
+            progress.advance(len(batch.images))
+        return {"lr": learning_rate(recipe, epoch, steps - 1, steps), **tally.means()}
+
+    return through_epochs(
+        state, detector, optimiser, train_epoch,
+        label=f"detector on {recipe.dataset}", images=images, keep=keep, progress=progress,
+    )  # fmt: skip
+
+
+def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
+    """SGD over what is not frozen."""
+    assert recipe.lr is not None
+    learned = [each for each in detector.parameters() if each.requires_grad]
+    return torch.optim.SGD(learned, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def _losses(told: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The detector's losses by name, and their sum."""
+    terms = {name.removeprefix("loss_"): loss for name, loss in told.items()}
+    return {**terms, "loss": torch.stack(list(terms.values())).sum()}

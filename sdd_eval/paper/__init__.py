@@ -1,6 +1,10 @@
-"""The paper's numbers and claims, to stand beside measured ones; torch stays unloaded."""
+"""The paper's printed numbers and claims, and their comparison with measured ones.
 
-from sdd_eval.paper.comparison import Beside, set_beside
+Lee, Park, Seo, Kang (2022), "Self-Knowledge Distillation via Dropout", arXiv 2208.05642. Importing
+this package does not load torch.
+"""
+
+from sdd_eval.paper.comparison import PaperComparison, compare_with_paper
 from sdd_eval.paper.tables import PaperNumber, paper_frame, paper_numbers
 
-__all__ = ["Beside", "PaperNumber", "paper_frame", "paper_numbers", "set_beside"]
+__all__ = ["PaperComparison", "PaperNumber", "compare_with_paper", "paper_frame", "paper_numbers"]

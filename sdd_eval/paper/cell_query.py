@@ -1,4 +1,4 @@
-"""What a measured number must be to stand in a cell of the paper's: by whom, of what, at which."""
+"""The measurements that correspond to a cell of the paper's tables, as a query over results."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from sdd_eval.paper.tables import PaperNumber
 from sdd_eval.records import DETECTOR, Recipe, encode
 
-#: Names that the paper writes shorter.
-SPELLED = {"lsun": "lsun_resize"}
+#: Data set names that the paper abbreviates.
+ALIASES = {"lsun": "lsun_resize"}
 
-#: Accepted values of an axis, the paper's own first; None is a row without the axis.
+#: Accepted values of each axis, the paper's own first; None is a row without the axis.
 Axes = Mapping[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The rows that answer to a cell.
+class CellQuery:
+    """The checkpoints and rows that a cell can be compared with.
 
-    `recipe` is what makes a checkpoint the cell's, `protocol` what the paper trains it by; of
-    `metrics` the first is the paper's, the others are akin to it and never the same.
+    `recipe` identifies the cell's checkpoints and `protocol` is how the paper trains them.
+    `metrics[0]` is the paper's metric; the others are related ones that are never comparable.
     """
 
     recipe: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Wanted:
     at: Axes
 
 
-#: Metric → the evaluator that measures it, where it is not its own name.
+#: The evaluator that measures each metric.
 EVALUATORS = {
     "accuracy": "accuracy",
     "accuracy_top5": "accuracy",
@@ -49,12 +49,12 @@ EVALUATORS = {
     "assumption_2_r": "history",
     "assumption_2_r1": "history",
 }
-#: The same mean over images that are not the archive's.
-AKIN = {
+#: The same mean over corrupted images that are not those of the CIFAR-100-C archive.
+RELATED_METRICS = {
     "mca": ("mca_15_synthetic_frost", "mca_15_photographed_frost", "mca_15_unknown_frost"),
 }
-#: Of each evaluator the axes that the paper's numbers have, in this package's words.
-_AT: Mapping[str, Axes] = {
+#: The axes of the paper's numbers, by evaluator.
+_AXES: Mapping[str, Axes] = {
     "fgsm": {
         "variant": ("authors",),
         "gradient": ("float32",),
@@ -63,29 +63,32 @@ _AT: Mapping[str, Axes] = {
     },
     "odin": {"detector": ("odin",), "temperature": (1000.0,), "epsilon": (0.0028,)},
 }
-#: Sets of 224 px, for which the paper takes torchvision's networks; elsewhere CIFAR's own.
-LARGE = frozenset({"cub200", "stanford_dogs", "imagenet"})
-_OF_LARGE = {
+#: Data sets of 224 × 224 pixels, on which the paper trains torchvision's networks.
+LARGE_IMAGES = frozenset({"cub200", "stanford_dogs", "imagenet"})
+_LARGE_IMAGE_PROTOCOL = {
     "batch_size": (32,),
     "image_size": (None, 224),
     "init": ("authors", "auto"),
     "standardisation": ("imagenet", "authors"),
     "augmentation": ("resized_crop_flip", "auto"),
 }
-#: What differs from the defaults of a recipe where the paper trains on other sets.
+#: Accepted values of recipe fields that differ from the defaults, by training set.
 _PROTOCOLS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "cifar100": {
         "milestones": (None, (100, 150)),
         "augmentation": ("crop_flip", "auto"),
         "init": ("authors", "auto"),
     },
-    "cub200": {**_OF_LARGE, "milestones": (None, (100, 150))},
-    "stanford_dogs": {**_OF_LARGE, "milestones": (None, (100, 150))},
-    "imagenet": {**_OF_LARGE, "batch_size": (32, 256), "epochs": (90,), "milestones": ((30, 60),)},
+    "cub200": {**_LARGE_IMAGE_PROTOCOL, "milestones": (None, (100, 150))},
+    "stanford_dogs": {**_LARGE_IMAGE_PROTOCOL, "milestones": (None, (100, 150))},
+    "imagenet": {
+        **_LARGE_IMAGE_PROTOCOL,
+        **{"batch_size": (32, 256), "epochs": (90,), "milestones": ((30, 60),)},
+    },
 }
-#: Before the names of those fields of a detector's recipe that its backbone was trained by.
+#: Prefix of the backbone's fields in the recipe of an object detector.
 _BACKBONE = "backbone_"
-#: torchvision's reference on Detectron's schedules; the paper says no more than their lengths.
+#: torchvision's reference on Detectron's schedules; the paper states only their lengths.
 _DETECTOR: Mapping[str, tuple[Any, ...]] = {
     "batch_size": (16,),
     "lr": (0.02,),
@@ -96,8 +99,8 @@ _DETECTOR: Mapping[str, tuple[Any, ...]] = {
     "channels": (256,),
     "regions": (512,),
 }
-#: Fields of a backbone's recipe that leave its numbers the paper's.
-_FREE_OF_BACKBONE: Mapping[str, tuple[Any, ...]] = {
+#: Fields of a backbone's recipe in which it may differ and still be the paper's.
+_BACKBONE_CHOICES: Mapping[str, tuple[Any, ...]] = {
     "dataset": ("imagenet",),
     "precision": ("float32", "bf16"),
     "channels_last": (False, True),
@@ -106,95 +109,98 @@ _FREE_OF_BACKBONE: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def wanted(number: PaperNumber) -> Wanted:
-    """What stands beside a number of the paper's."""
-    trained_on = "cifar100" if number.dataset == "cifar100_c" else number.dataset
-    evaluator = "corruption" if number.dataset == "cifar100_c" else EVALUATORS[number.metric]
-    return Wanted(
-        recipe=_identity(number, trained_on),
-        protocol=_protocol(number, trained_on),
+def query_for(number: PaperNumber) -> CellQuery:
+    """Return the query for the measurements that correspond to a printed number."""
+    corrupted = number.dataset == "cifar100_c"
+    training_set = "cifar100" if corrupted else number.dataset
+    evaluator = "corruption" if corrupted else EVALUATORS[number.metric]
+    return CellQuery(
+        recipe=_recipe(number, training_set),
+        protocol=_protocol(number, training_set),
         evaluator=evaluator,
-        metrics=(number.metric, *AKIN.get(number.metric, ())),
+        metrics=(number.metric, *RELATED_METRICS.get(number.metric, ())),
         at=_axes(number, evaluator),
     )
 
 
-def is_of(asked: Wanted, recipe: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint of a recipe is a cell's, whatever its protocol."""
-    with_it = asked.protocol["sd_dropout"] != (0.0,)
-    if bool(recipe.get("sd_dropout")) != with_it:
+def matches_recipe(query: CellQuery, recipe: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint with this recipe belongs to the cell, whatever its protocol."""
+    with_sd_dropout = query.protocol["sd_dropout"] != (0.0,)
+    if bool(recipe.get("sd_dropout")) != with_sd_dropout:
         return False
-    unused = () if with_it else ("direction", "position")
+    unused = () if with_sd_dropout else ("direction", "position")
     return all(
-        _same(value, recipe.get(name)) for name, value in asked.recipe.items() if name not in unused
+        _matches(value, recipe.get(name))
+        for name, value in query.recipe.items()
+        if name not in unused
     )
 
 
-def _same(value: Any, there: Any) -> bool:
-    """Whether a field has a value; of settings of a method those that are named."""
-    if isinstance(value, Mapping):
-        return value.items() <= dict(there or {}).items()
-    return bool(value == there)
+def _matches(expected: Any, value: Any) -> bool:
+    """Return whether a field has the expected value; of a mapping, the keys that are expected."""
+    if isinstance(expected, Mapping):
+        return expected.items() <= dict(value or {}).items()
+    return bool(expected == value)
 
 
-def _identity(number: PaperNumber, trained_on: str) -> dict[str, Any]:
-    """The fields of a recipe without which a checkpoint is another cell's."""
+def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
+    """Return the recipe fields that identify the cell's checkpoints."""
     at = number.at
-    found = {
-        "dataset": trained_on,
-        "arch": _arch(number.model, trained_on),
+    recipe = {
+        "dataset": training_set,
+        "arch": _arch(number.model, training_set),
         "method": number.method,
         "position": f"layer{at.get('position', 4)}",
         "direction": at.get("direction", "both"),
         "hidden_layers": at.get("hidden_layers", 0),
     }
     if "lambda" in at:
-        found |= {"sd_dropout": at["lambda"], "drop_rate": at["drop"]}
+        recipe |= {"sd_dropout": at["lambda"], "drop_rate": at["drop"]}
     if "epochs" in at:
-        found["epochs"] = at["epochs"]
+        recipe["epochs"] = at["epochs"]
     if "variant" in at:
-        found["method_options"] = {"variant": at["variant"]}
-    return found
+        recipe["method_options"] = {"variant": at["variant"]}
+    return recipe
 
 
-def _arch(model: str, trained_on: str) -> str:
-    """The paper's name of a network as this package has it."""
+def _arch(model: str, training_set: str) -> str:
+    """Return this package's name of a network of the paper."""
     if model.startswith("faster_rcnn_"):
         return f"{DETECTOR}torchvision:{model.removeprefix('faster_rcnn_')}"
-    return f"torchvision:{model}" if trained_on in LARGE else model
+    return f"torchvision:{model}" if training_set in LARGE_IMAGES else model
 
 
-def _protocol(number: PaperNumber, trained_on: str) -> dict[str, tuple[Any, ...]]:
-    """Accepted values of recipe fields, where they are not the defaults; λ as the authors have it.
+def _protocol(number: PaperNumber, training_set: str) -> dict[str, tuple[Any, ...]]:
+    """Return the accepted values of recipe fields that differ from the defaults.
 
     λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
     """
-    found = dict(_detector_protocol() if trained_on == "coco" else _PROTOCOLS.get(trained_on, {}))
+    coco = training_set == "coco"
+    protocol = dict(_detector_protocol() if coco else _PROTOCOLS.get(training_set, {}))
     if not number.sd_dropout:
-        found["sd_dropout"] = (0.0,)
-    elif trained_on in ("imagenet", "coco"):
-        found["sd_dropout"] = (0.1, 1.0)
+        protocol["sd_dropout"] = (0.0,)
+    elif training_set in ("imagenet", "coco"):
+        protocol["sd_dropout"] = (0.1, 1.0)
     else:
-        found["sd_dropout"] = (1.0,) if number.method == "ce" else (0.1,)
-    return found
+        protocol["sd_dropout"] = (1.0,) if number.method == "ce" else (0.1,)
+    return protocol
 
 
 def _detector_protocol() -> dict[str, tuple[Any, ...]]:
-    """How the paper trains a detector, and its backbone before."""
-    usual = {name: (value,) for name, value in encode(Recipe()).items()}
-    backbone = {**usual, **_PROTOCOLS["imagenet"], **_FREE_OF_BACKBONE}
-    return {**_DETECTOR, **{f"{_BACKBONE}{name}": each for name, each in backbone.items()}}
+    """Return how the paper trains a detector, and its backbone before."""
+    defaults = {name: (value,) for name, value in encode(Recipe()).items()}
+    backbone = {**defaults, **_PROTOCOLS["imagenet"], **_BACKBONE_CHOICES}
+    return {**_DETECTOR, **{f"{_BACKBONE}{name}": value for name, value in backbone.items()}}
 
 
 def _axes(number: PaperNumber, evaluator: str) -> dict[str, tuple[Any, ...]]:
-    """Where a row must hold: the evaluator's own axes, then those that the paper prints."""
-    found = dict(_AT.get(evaluator, {}))
+    """Return the axes of a matching row: the evaluator's own and those that the paper prints."""
+    axes = dict(_AXES.get(evaluator, {}))
     for name in ("bins", "epsilon", "corruption", "epoch"):
         if name in number.at:
-            found[name] = (number.at[name],)
+            axes[name] = (number.at[name],)
     if "outliers" in number.at:
         name = number.at["outliers"]
-        found["outliers"] = (SPELLED.get(name, name),)
-        if name == "average":
-            found["outliers"] = ("average:paper", "average")
-    return found
+        average = ("average:paper", "average")
+        axes["outliers"] = average if name == "average" else (ALIASES.get(name, name),)
+    return axes

@@ -1,38 +1,59 @@
-"""Measured numbers beside the paper's, cell by cell."""
+"""Measured numbers compared with the paper's, cell by cell.
+
+Each cell gets the seeds that correspond to it and a verdict: whether the paper's mean could be one
+more mean of such networks, or which deviations from its protocol rule that out.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sdd_eval.paper.cell_query import Wanted, is_of, wanted
+from sdd_eval import plugins, records
+from sdd_eval.errors import InputError
+from sdd_eval.paper.cell_query import CellQuery, matches_recipe, query_for
 from sdd_eval.paper.tables import PaperNumber, paper_numbers
-from sdd_eval.paper.verdict import Judged, departures, judged
-from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
+from sdd_eval.statistics.seeds import SeedSummary, prediction_interval, summarize_seeds
 from sdd_eval.store import key_of
 
 if TYPE_CHECKING:
     import pandas
 
-#: The column of a tidy table with which its axes begin.
+#: The first axis column of a results table.
 FIRST_AXIS = "corruption"
+#: The fewest networks that give an estimate of the noise between seeds.
+SEEDS = 3
 
+Verdict = Literal["reproduced", "not reproduced", "too few seeds", "not comparable", "not measured"]
+#: A checkpoint's recipe as its card stores it.
 Recipe = Mapping[str, Any]
 Row = Mapping[str, Any]
-#: Where a row holds: its axes with their values.
-Place = tuple[tuple[str, Any], ...]
+#: The axes of a row with their values.
+Axes = tuple[tuple[str, Any], ...]
+RowsByMetric = Mapping[tuple[str, str], Mapping[Axes, Sequence[Row]]]
+
+#: Recipe fields that are no deviation: the query checks them, or they do not change the numbers.
+_IGNORED_FIELDS = frozenset(
+    {
+        *("seed", "precision", "channels_last", "compile", "deterministic"),
+        *("probe_epochs", "probe_images"),
+        *("dataset", "arch", "method", "method_options", "position", "direction", "hidden_layers"),
+    }
+)
 
 
 @dataclass(frozen=True)
-class StandIns:
-    """What a study in small measures in place of what the paper does.
+class Substitutes:
+    """What a reduced study uses in place of the paper's data sets, networks and recipes.
 
-    `names` are the data sets and networks in place of the paper's; `recipes` gives for a
-    checkpoint the recipes that it stands for.
+    `names` maps the paper's data sets and networks to their substitutes, `recipes` a checkpoint's
+    name to the recipes that it substitutes.
     """
 
     names: Mapping[str, str]
@@ -40,128 +61,216 @@ class StandIns:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A number of the paper's and what was measured of it; fractions where the paper has percent.
+class Assessment:
+    """A verdict, the prediction interval of the paper's mean, and the reasons against comparing."""
 
-    `metric` is what was measured: of regenerated images not the paper's.
+    verdict: Verdict
+    low: float = math.nan
+    high: float = math.nan
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PaperComparison:
+    """A printed number and its measurement, as fractions where the paper has percent.
+
+    `metric` is the metric that was measured, which on regenerated images is not the paper's.
     """
 
     number: PaperNumber
     measured: SeedSummary
-    judged: Judged
+    assessment: Assessment
     metric: str = ""
     checkpoints: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float:
-        """Measured less the paper's; NaN where nothing was measured."""
+        """Measured minus printed; NaN if nothing was measured."""
         return self.measured.mean - self.number.value
 
 
-def set_beside(
+def compare_with_paper(
     results: pandas.DataFrame,
     recipes: Mapping[str, Recipe | None],
-    stand_ins: StandIns | None = None,
+    substitutes: Substitutes | None = None,
     numbers: Iterable[PaperNumber] | None = None,
-) -> tuple[Beside, ...]:
-    """The paper's numbers, in its order, each with the mean over seeds that answers to it.
+) -> tuple[PaperComparison, ...]:
+    """Compare the paper's numbers, in its order, with the means over seeds that correspond to them.
 
-    Of several recipes that would do, the one that departs least from the paper's protocol counts,
-    then the one with most seeds.
+    If several recipes match a cell, the one with the fewest deviations from the paper's protocol
+    is used, then the one with the most seeds.
 
     Args:
-        results: the tidy table (`sdd_eval.report.tables.results`); rows with a note stay out.
-        recipes: for each run's name (column `run`) the recipe of its checkpoint, as a card has it;
-            None where that was imported.
-        stand_ins: what stands for the paper's sets and networks in a small study.
-        numbers: which numbers; all of the paper's by default.
+        results: a results table (`sdd_eval.report.tables.results`); rows with a note are ignored.
+        recipes: the recipe of each run's checkpoint (column `run`), None if it was imported.
+        substitutes: the substitutes of a reduced study.
+        numbers: the numbers to compare; all by default.
     """
-    ins = stand_ins or StandIns({}, {})
-    rows = _by_metric(results)
-    asked = paper_numbers() if numbers is None else numbers
-    return tuple(_beside(number, rows, recipes, ins) for number in asked)
+    substitutes = substitutes or Substitutes({}, {})
+    rows = _rows_by_metric(results)
+    chosen = paper_numbers() if numbers is None else numbers
+    return tuple(_compare(number, rows, recipes, substitutes) for number in chosen)
 
 
-def _by_metric(results: pandas.DataFrame) -> dict[tuple[str, str], dict[Place, list[Row]]]:
-    """The usable rows by evaluator and metric, then by place; axes that a row has not left out."""
+def _rows_by_metric(results: pandas.DataFrame) -> RowsByMetric:
+    """Return the usable rows by evaluator and metric, then by the axes that they have."""
     columns = [str(name) for name in results.columns]
     axes = columns[columns.index(FIRST_AXIS) :]
-    asked = [wanted(number) for number in paper_numbers()]
-    known = {(each.evaluator, metric) for each in asked for metric in each.metrics}
+    queries = [query_for(number) for number in paper_numbers()]
+    known = {(query.evaluator, metric) for query in queries for metric in query.metrics}
     pairs = zip(results["evaluator"], results["metric"], strict=True)
-    asked_for = np.array([pair in known for pair in pairs], dtype=bool)
-    kept = results[asked_for & (results["note"] == "").to_numpy(dtype=bool)]
-    found: dict[tuple[str, str], dict[Place, list[Row]]] = {}
-    for record in kept.to_dict("records"):
+    of_paper = np.array([pair in known for pair in pairs], dtype=bool)
+    usable = results[of_paper & (results["note"] == "").to_numpy(dtype=bool)]
+    rows: dict[tuple[str, str], dict[Axes, list[Row]]] = {}
+    for record in usable.to_dict("records"):
         at = {name: record.pop(name) for name in axes}
         record["at"] = {n: v for n, v in at.items() if v is not None and v == v}
-        places = found.setdefault((record["evaluator"], record["metric"]), {})
-        places.setdefault(tuple(record["at"].items()), []).append(record)
-    return found
+        by_axes = rows.setdefault((record["evaluator"], record["metric"]), {})
+        by_axes.setdefault(tuple(record["at"].items()), []).append(record)
+    return rows
 
 
-def _beside(
+def _compare(
     number: PaperNumber,
-    rows: Mapping[tuple[str, str], Mapping[Place, Sequence[Row]]],
+    rows: RowsByMetric,
     recipes: Mapping[str, Recipe | None],
-    ins: StandIns,
-) -> Beside:
-    """One number with the best group of networks that answers to it."""
-    asked = wanted(number)
+    substitutes: Substitutes,
+) -> PaperComparison:
+    """Compare one number with the best group of networks that matches its query."""
+    query = query_for(number)
     groups: dict[str, list[Row]] = {}
-    for metric in asked.metrics:
-        places = rows.get((asked.evaluator, metric), {})
-        alike = (own for at, own in places.items() if _holds(asked.at, dict(at), ins.names))
-        for row in itertools.chain.from_iterable(alike):
+    for metric in query.metrics:
+        by_axes = rows.get((query.evaluator, metric), {})
+        names = substitutes.names
+        matching = (own for at, own in by_axes.items() if _accepts(query.at, dict(at), names))
+        for row in itertools.chain.from_iterable(matching):
             recipe = recipes.get(row["run"])
-            if recipe is not None and _answers(asked, row, recipe, ins):
-                groups.setdefault(_group(row, recipe), []).append(row)
+            if recipe is not None and _matches(query, row, recipe, substitutes):
+                groups.setdefault(_group_key(row, recipe), []).append(row)
     if not groups:
-        return Beside(number, summarize_seeds(()), judged(number, summarize_seeds(()), ()))
-    candidates = [_candidate(asked, group, recipes) for group in groups.values()]
-    seeds, unlike = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
+        return PaperComparison(number, summarize_seeds(()), assess(number, summarize_seeds(()), ()))
+    candidates = [_candidate(query, group, recipes) for group in groups.values()]
+    seeds, found = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
     measured = summarize_seeds(row["value"] for row in seeds)
-    return Beside(
+    return PaperComparison(
         number=number,
         measured=measured,
-        judged=judged(number, measured, unlike),
+        assessment=assess(number, measured, found),
         metric=seeds[0]["metric"],
         checkpoints=tuple(row["checkpoint"] for row in seeds),
     )
 
 
-def _answers(asked: Wanted, row: Row, recipe: Recipe, ins: StandIns) -> bool:
-    """Whether a row is of the cell's kind of checkpoint, on its test set."""
-    if row["test_set"] != ins.names.get(asked.recipe["dataset"], asked.recipe["dataset"]):
+def _matches(query: CellQuery, row: Row, recipe: Recipe, substitutes: Substitutes) -> bool:
+    """Return whether a row is of the cell's checkpoints, on the cell's test set."""
+    training_set = query.recipe["dataset"]
+    if row["test_set"] != substitutes.names.get(training_set, training_set):
         return False
-    meant = ins.recipes.get(row["checkpoint"], (recipe,))
-    return any(is_of(asked, each) for each in meant)
+    candidates = substitutes.recipes.get(row["checkpoint"], (recipe,))
+    return any(matches_recipe(query, candidate) for candidate in candidates)
 
 
-def _holds(wanted_at: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:
-    """Whether a row's axes are just those that are wanted, with accepted values."""
-    accepted = {
-        axis: [names.get(value, value) for value in values] for axis, values in wanted_at.items()
-    }
+def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:
+    """Return whether a row has exactly the axes of a query, with accepted values."""
+    accepted = {axis: [names.get(value, value) for value in query[axis]] for axis in query}
     return at.keys() == accepted.keys() and all(at[axis] in accepted[axis] for axis in at)
 
 
-def _group(row: Row, recipe: Recipe) -> str:
-    """What all seeds behind one mean share."""
+def _group_key(row: Row, recipe: Recipe) -> str:
+    """Return a key that all seeds of one mean share."""
     shared = {name: value for name, value in recipe.items() if name != "seed"}
     place = {name: row[name] for name in ("metric", "dataset", "n", "limited", "data", "at")}
     return key_of({"recipe": shared, "place": {name: str(v) for name, v in place.items()}})
 
 
 def _candidate(
-    asked: Wanted, rows: Sequence[Row], recipes: Mapping[str, Recipe | None]
+    query: CellQuery, rows: Sequence[Row], recipes: Mapping[str, Recipe | None]
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of a group, one a seed, and how they depart from the paper's protocol."""
-    of_seed = {row["seed"]: row for row in rows}
-    seeds = [of_seed[seed] for seed in sorted(of_seed)]
+    """Return the rows of a group, one a seed, and their deviations from the paper's protocol."""
+    by_seed = {row["seed"]: row for row in rows}
+    seeds = [by_seed[seed] for seed in sorted(by_seed)]
     recipe = recipes[seeds[0]["run"]] or {}
-    return seeds, departures(asked, recipe, [_flat(row) for row in seeds])
+    return seeds, deviations(query, recipe, [{**row, **row["at"]} for row in seeds])
 
 
-def _flat(row: Row) -> dict[str, Any]:
-    return {**row, **row["at"]}
+def assess(number: PaperNumber, measured: SeedSummary, found: Sequence[str]) -> Assessment:
+    """Assess whether the paper's mean could be one more mean of the measured networks.
+
+    The printed mean, give or take its rounding, must lie in the 95 % prediction interval of the
+    mean of as many further networks as the paper has.
+
+    Args:
+        number: the printed number.
+        measured: mean and standard deviation over seeds.
+        found: deviations from the paper's protocol; any one rules the comparison out.
+    """
+    if measured.n == 0:
+        return Assessment("not measured")
+    low, high = prediction_interval(measured, number.seeds)
+    if found:
+        return Assessment("not comparable", low, high, tuple(found))
+    if measured.n < SEEDS:
+        return Assessment("too few seeds", low, high, (f"{measured.n} of {SEEDS} seeds",))
+    inside = low - number.rounding <= number.value <= high + number.rounding
+    return Assessment("reproduced" if inside else "not reproduced", low, high)
+
+
+def deviations(query: CellQuery, recipe: Recipe, rows: Iterable[Row]) -> tuple[str, ...]:
+    """Describe how a checkpoint's training and its measurements deviate from the paper's."""
+    of_rows = itertools.chain.from_iterable(_row_deviations(query, row) for row in rows)
+    return tuple(dict.fromkeys([*_recipe_deviations(query, recipe), *of_rows]))
+
+
+def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
+    """Describe recipe fields that are neither accepted nor ignored."""
+    defaults = records.encode(records.Recipe())
+    found = [
+        f"{name.replace('_', ' ')} {recipe[name]}, not {accepted}"
+        for name, accepted in query.recipe.items()
+        if name in ("dataset", "arch") and recipe.get(name) != accepted
+    ]
+    without = not recipe.get("sd_dropout")
+    complete = records.upgraded(records.Recipe, recipe)
+    known = {name: v for name, v in complete.items() if name in recipe or name in query.protocol}
+    for name, value in known.items():
+        unused = without and name in ("drop_rate", "temperature")
+        if name in _IGNORED_FIELDS or name in query.recipe or unused:
+            continue
+        accepted = query.protocol.get(name, (defaults.get(name),))
+        if value not in [records.encode(choice) for choice in accepted]:
+            found.append(f"{name.replace('_', ' ')} {value}, not {accepted[0]}")
+    return found + _option_deviations(query, recipe)
+
+
+def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
+    """Describe options of the method that differ from its defaults, which the paper used."""
+    defaults = _default_options(str(recipe.get("method")))
+    return [
+        f"{recipe['method']} {name.replace('_', ' ')} {value}, not {defaults[name]}"
+        for name, value in (recipe.get("method_options") or {}).items()
+        if name not in query.recipe.get("method_options", ()) and defaults.get(name, value) != value
+    ]
+
+
+@functools.cache
+def _default_options(method: str) -> Mapping[str, Any]:
+    """Return the default options of a method; none if it is not installed."""
+    try:
+        encoded: dict[str, Any] = records.encode(plugins.load("methods", method)())
+    except InputError:
+        return {}
+    return encoded
+
+
+def _row_deviations(query: CellQuery, row: Row) -> list[str]:
+    """Describe a subset of the images, unofficial data, or another metric, OOD set or constants."""
+    found = [f"only {row['n']:,} images"] if row["limited"] else []
+    found += [part for part in str(row["data"]).split("; ") if not part.endswith(": official")]
+    if row["metric"] != query.metrics[0]:
+        found.append(f"{row['metric']}, not {query.metrics[0]}")
+    outliers = query.at.get("outliers")
+    if outliers and row["outliers"] != outliers[0]:
+        found.append(f"outliers {row['outliers']}, not {outliers[0]}")
+    if row.get("constants") not in (None, "paper"):
+        found.append(f"standardised with {row['constants']} constants, not the paper's")
+    return found

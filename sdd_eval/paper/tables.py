@@ -1,6 +1,7 @@
-"""Every number of the paper's fourteen tables, from `tables.csv` beside this file.
+"""The numbers of the paper's fourteen tables, read from `tables.csv`, and the best of each contest.
 
-Lee, Park, Seo, Kang, "Self-Knowledge Distillation via Dropout" (arXiv 2208.05642).
+A contest is a set of numbers that the paper compares with each other, such as one metric of all
+methods on one data set.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ import functools
 import importlib.resources
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
 
-#: Metrics of which less is better.
-LOWER = frozenset({"ece", "fpr_at_95_tpr", "detection_error"})
-#: Metrics of which neither more nor less is better.
-NEITHER = frozenset({"p_assumption_1", "assumption_2_r", "assumption_2_r1"})
+#: Metrics of which a lower value is better.
+LOWER_IS_BETTER = frozenset({"ece", "fpr_at_95_tpr", "detection_error"})
+#: Metrics that have no better direction.
+NO_DIRECTION = frozenset({"p_assumption_1", "assumption_2_r", "assumption_2_r1"})
+#: Conditions in which the members of a contest differ; they share all others.
+_CONTESTED = frozenset({"direction", "position", "variant", "lambda", "drop"})
+#: Tables that compare each method only with itself plus SD-Dropout.
+_BY_METHOD = frozenset({1, 2})
+#: The table whose bold type is known: SD-Dropout in every cell.
+BOLD_TABLE = 7
 
 
 @dataclass(frozen=True)
 class PaperNumber:
-    """One printed number: rates are fractions, `rounding` is half a unit of the last digit."""
+    """A printed number: rates as fractions, `rounding` is half a unit of the last digit."""
 
     table: int
     dataset: str
@@ -42,8 +49,8 @@ class PaperNumber:
 
     @property
     def higher_is_better(self) -> bool | None:
-        """Which way is better; None where neither is."""
-        return None if self.metric in NEITHER else self.metric not in LOWER
+        """Whether a higher value is better; None if the metric has no direction."""
+        return None if self.metric in NO_DIRECTION else self.metric not in LOWER_IS_BETTER
 
     @property
     def percent(self) -> bool:
@@ -52,23 +59,23 @@ class PaperNumber:
 
     @property
     def seeds(self) -> int:
-        """How many networks are behind it: three, but one for FGSM and CIFAR-100-C.
+        """The number of networks behind the mean: one in Tables 5 and 6, else three.
 
-        The paper says three; for Tables 5 and 6 its authors' code evaluates one.
+        The paper states three; its authors' code for Tables 5 and 6 evaluates one.
         """
         return 1 if self.table in (5, 6) else 3
 
 
 @functools.cache
 def paper_numbers() -> tuple[PaperNumber, ...]:
-    """The numbers in the order in which the tables print them."""
+    """Return all numbers in the order of the tables."""
     source = importlib.resources.files("sdd_eval.paper") / "tables.csv"
     rows = csv.DictReader(io.StringIO(source.read_text(encoding="utf-8")))
     return tuple(_number(row) for row in rows)
 
 
 def _number(row: Mapping[str, str]) -> PaperNumber:
-    """One line of the file."""
+    """Convert one line of the CSV file."""
     scale = 100 if row["unit"] == "%" else 1
     decimals = len(row["value"].partition(".")[2])
     return PaperNumber(
@@ -87,11 +94,51 @@ def _number(row: Mapping[str, str]) -> PaperNumber:
 
 
 def paper_frame() -> pandas.DataFrame:
-    """The numbers as a table; `at` is JSON there."""
+    """Return all numbers as a data frame, with the column `at` as JSON."""
     import pandas
 
-    rows = [dataclasses.asdict(each) for each in paper_numbers()]
+    rows = [dataclasses.asdict(number) for number in paper_numbers()]
     frame: pandas.DataFrame = pandas.DataFrame(
         [{**row, "at": json.dumps(row["at"])} for row in rows]
     )
     return frame
+
+
+def contest_key(number: PaperNumber) -> str:
+    """Return what the members of a number's contest share: table, data, metric, conditions."""
+    shared = {name: value for name, value in number.at.items() if name not in _CONTESTED}
+    method = number.method if number.table in _BY_METHOD else ""
+    key = (number.table, number.dataset, number.model, number.metric, method, shared)
+    return json.dumps(key, sort_keys=True)
+
+
+def best_values(numbers: Sequence[PaperNumber], values: Mapping[int, float]) -> set[int]:
+    """Return the indices of the numbers whose value is the best of its contest, ties included.
+
+    A contest needs at least two values and a metric with a better direction.
+
+    Args:
+        numbers: the numbers of one or more tables.
+        values: the value to compare, printed or measured, by index into `numbers`.
+    """
+    contests: dict[str, list[int]] = {}
+    for index in values:
+        if numbers[index].higher_is_better is not None:
+            contests.setdefault(contest_key(numbers[index]), []).append(index)
+    winners: set[int] = set()
+    for indices in contests.values():
+        if len(indices) > 1:
+            pick = max if numbers[indices[0]].higher_is_better else min
+            best = pick(values[index] for index in indices)
+            winners |= {index for index in indices if values[index] == best}
+    return winners
+
+
+def wrongly_bold(numbers: Sequence[PaperNumber]) -> tuple[PaperNumber, ...]:
+    """Return the numbers that Table 7 prints in bold although their competitor is better."""
+    best = best_values(numbers, {index: number.value for index, number in enumerate(numbers)})
+    return tuple(
+        number
+        for index, number in enumerate(numbers)
+        if number.table == BOLD_TABLE and number.sd_dropout and index not in best
+    )

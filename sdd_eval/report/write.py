@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdd_eval import plugins, store
 from sdd_eval.comparison.store import FOLDER
-from sdd_eval.figures.rows import where
+from sdd_eval.figures.selection import where
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.drawing.cache import RECORD, drawn_before, record_of
 from sdd_eval.report.drawing.draw import KINDS, Drawing, draw_all, draw_asked, file_name

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from sdd_eval.object_detection.recipe import DetectorRecipe, completed, detector_name, told
+from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, flatten, with_defaults
 from sdd_eval.records import DETECTOR, Recipe, decode
 from sdd_eval.store import key_of
 from sdd_eval.studies.evaluations import chosen
@@ -52,19 +52,19 @@ def _training(
     full = decode(DetectorRecipe, fields)
     recipe = decode(DetectorRecipe, size.detector_fields(fields)) if size else full
     with node.at():
-        completed(recipe, trained.recipe if trained else None)
+        with_defaults(recipe, trained.recipe if trained else None)
     meant = tuple(_meant(full, each) for each in trained.meant) if trained else ()
     under = (
-        told(recipe, trained.recipe, DETECTOR + trained.recipe.arch)
+        flatten(recipe, trained.recipe, DETECTOR + trained.recipe.arch)
         if trained
-        else {**told(recipe, None, DETECTOR), "backbone": backbone}
+        else {**flatten(recipe, None, DETECTOR), "backbone": backbone}
     )
     return DetectorTraining(_name(recipe, backbone), backbone, recipe, meant, under)
 
 
 def _meant(recipe: DetectorRecipe, backbone: Recipe) -> Mapping[str, Any]:
     """What a run would tell of such a detector on such a backbone."""
-    return told(completed(recipe, backbone), backbone, DETECTOR + backbone.arch)
+    return flatten(with_defaults(recipe, backbone), backbone, DETECTOR + backbone.arch)
 
 
 def _name(recipe: DetectorRecipe, backbone: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sdd_eval import store
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import recipe_of, settled
+from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
 from sdd_eval.records import Card
 from sdd_eval.store import read_record
 from sdd_eval.studies.estimate import Estimates
@@ -103,7 +103,7 @@ def _is_of(card: Card, work: Training | DetectorTraining, places: Places) -> boo
         read_record(places.checkpoints / work.backbone / "card.json", Card), name=work.backbone
     )
     there = recipe_of(card)
-    return there is not None and not differing(there, settled(work.recipe, backbone))
+    return there is not None and not differing(there, resolved_recipe(work.recipe, backbone))
 
 
 def _epochs(history: Path) -> int:
@@ -116,9 +116,9 @@ def _epochs(history: Path) -> int:
 
 def _evaluation(job: Job, work: Evaluation, places: Places, estimates: Estimates) -> Planned:
     from sdd_eval.evaluation import is_measured
-    from sdd_eval.object_detection.evaluation import is_detected
+    from sdd_eval.object_detection.evaluation import is_evaluated
 
-    is_there = is_detected if work.evaluator == DETECTION else is_measured
+    is_there = is_evaluated if work.evaluator == DETECTION else is_measured
     try:
         if is_there(places.checkpoints / work.checkpoint, request_of(work, places)):
             return Planned(job, "there")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sdd_eval import store
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import LOOKED_AT
+from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
 from sdd_eval.studies.evaluations import check_settings
 from sdd_eval.studies.jobs import Job, Places
@@ -133,6 +133,6 @@ def request_of(work: Evaluation, places: Places) -> Any:
         device=places.device,
         command=places.command,
         cache=places.cache,
-        batch_size=LOOKED_AT if work.evaluator == DETECTION else Request.batch_size,
+        batch_size=EVALUATION_BATCH_SIZE if work.evaluator == DETECTION else Request.batch_size,
         trust_code=places.trust_code,
     )

@@ -10,8 +10,8 @@ from matplotlib.container import ErrorbarContainer
 
 from sdd_eval import plugins
 from sdd_eval.figures.detector_auroc import detector_auroc, lines_of
+from sdd_eval.figures.points import tooltips_of
 from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
-from sdd_eval.figures.values import values_of
 from sdd_eval.records import Measurement
 
 SETS = ("textures", "scenes", "average")
@@ -84,7 +84,7 @@ def test_a_mark_says_its_group_detector_and_value(synthetic: ModuleType) -> None
     drawn = detector_auroc(*table(synthetic, 1))
     assert drawn is not None
     drawn.draw_without_rendering()
-    words = [value.text for value in values_of(drawn)]
+    words = [value.text for value in tooltips_of(drawn)]
     assert any("CE, knn k 200: 0.620 [0.590, 0.630]" in each for each in words), words
 
 

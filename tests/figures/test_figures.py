@@ -27,16 +27,15 @@ from sdd_eval.figures.corruption_heatmap import corruption_heatmap
 from sdd_eval.figures.detector_auroc import detector_auroc
 from sdd_eval.figures.fgsm_bars import fgsm_bars
 from sdd_eval.figures.fgsm_curve import fgsm_curve
-from sdd_eval.figures.outlier_curves import PLACES, mean_curve
+from sdd_eval.figures.ood_curves import PLACES, mean_curve
+from sdd_eval.figures.points import tooltips_of
 from sdd_eval.figures.pr_curves import pr_at, pr_curves
 from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
-from sdd_eval.figures.risk_coverage import NAMES, risk_coverage_curve
+from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
-from sdd_eval.figures.rows import where
-from sdd_eval.figures.saving import figure_bytes
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, house_style, looks
-from sdd_eval.figures.values import values_of
+from sdd_eval.figures.selection import where
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, figure_bytes, house_style, looks
 from sdd_eval.report.tables.csv_file import to_csv
 
 BUILT_IN = {
@@ -47,7 +46,7 @@ BUILT_IN = {
     "score_histograms": score_histograms,
     "roc_curves": roc_curves,
     "pr_curves": pr_curves,
-    "risk_coverage": risk_coverage_curve,
+    "risk_coverage": risk_coverage,
     "detector_auroc": detector_auroc,
     "corruption_differences": corruption_differences,
     "attack_curves": attack_curves,
@@ -433,7 +432,7 @@ def test_a_narrow_panel_of_scores_still_has_a_scale(low: float, high: float) -> 
 
 
 def test_no_curve_of_risk_reaches_the_areas_above_it(whole: tuple[Any, Any]) -> None:
-    drawn = risk_coverage_curve(*whole)
+    drawn = risk_coverage(*whole)
     assert drawn is not None
     highest = max(line.get_ydata().max() for axes in drawn.axes for line in axes.lines)
     assert drawn.axes[0].get_ylim()[1] > 1.25 * highest
@@ -529,7 +528,7 @@ def test_the_precision_recall_curve_has_the_average_precision_below_it(
 def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: ModuleType) -> None:
     runs = [synthetic.selective_run(synthetic.network(0.0, seed)) for seed in (0, 1)]
     results, arrays = synthetic.table(runs)
-    drawn = risk_coverage_curve(results, arrays)
+    drawn = risk_coverage(results, arrays)
     assert drawn is not None
     line = drawn.axes[1].get_lines()[0]
     errors = [1 - run.arrays["correct"].mean() for run in runs]
@@ -609,7 +608,7 @@ def test_the_audit_shows_each_attack_the_worst_case_and_raised_flags(
 
 def told(drawn: Any) -> list[str]:
     drawn.draw_without_rendering()
-    return [value.text for value in values_of(drawn)]
+    return [value.text for value in tooltips_of(drawn)]
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -617,7 +616,7 @@ def test_every_figure_tells_its_values_inside_of_itself(name: str, whole: tuple[
     drawn = BUILT_IN[name](*whole)
     assert drawn is not None
     drawn.draw_without_rendering()
-    values = values_of(drawn)
+    values = tooltips_of(drawn)
     assert len(values) >= 8
     for value in values:
         assert value.width > 0
@@ -635,7 +634,7 @@ def test_a_table_read_from_results_csv_makes_the_same_figure(
     read = pandas.read_csv(io.StringIO(to_csv(results)), low_memory=False)
     drawn = at_width(name, DOUBLE, (read, arrays))
     drawn.draw_without_rendering()
-    assert values_of(drawn) == values_of(laid_out(name, DOUBLE))
+    assert tooltips_of(drawn) == tooltips_of(laid_out(name, DOUBLE))
 
 
 def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from sdd_eval.figures.assumption_curves import assumption_curves
 from sdd_eval.figures.gradient_curves import gradient_curves
-from sdd_eval.figures.proposition import k_curves
 
 
 @pytest.fixture
@@ -78,10 +77,3 @@ def test_how_often_the_assumptions_hold_is_a_share_and_r_stands_beside_its_bound
     words = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert words == ["CE", "CE + SDD", "Assumption 1, r", "Assumption 2, r₁"]
     assert assumption_curves(rows) is None, "a history of before has none of it"
-
-
-def test_every_ratio_has_its_line_of_k():
-    axes = k_curves({2.0: ([0, 1], [0, 1]), 3.0: ([0, 0.5, 1], [0, 2, 1])}).axes[0]
-    curves = {line.get_label(): line for line in axes.lines if line.get_label()[0] == "ρ"}
-    assert list(curves) == ["ρ = 2", "ρ = 3"]
-    assert list(curves["ρ = 3"].get_ydata()) == [0, 2, 1]

@@ -17,8 +17,8 @@ from sdd_eval.figures.points import COLUMNS, points_of
 from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
-from sdd_eval.figures.rows import where
 from sdd_eval.figures.score_histograms import score_histograms
+from sdd_eval.figures.selection import where
 
 
 @pytest.fixture(scope="module")

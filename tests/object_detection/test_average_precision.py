@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.evaluator import Detection
-from sdd_eval.object_detection.scoring import average_precision
+from sdd_eval.object_detection.evaluator import Detection, average_precision
 
 
 def arrays(seed=0, images=30, crowd=0.2):

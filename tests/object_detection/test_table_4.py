@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from sdd_eval.object_detection.model import detector_spec
-from sdd_eval.object_detection.recipe import DetectorRecipe, settled, told_recipe
+from sdd_eval.object_detection.recipe import DetectorRecipe, flattened_recipe, resolved_recipe
 from sdd_eval.paper import paper_numbers
-from sdd_eval.paper.cell_query import is_of, wanted
-from sdd_eval.paper.verdict import departures
+from sdd_eval.paper.cell_query import matches_recipe, query_for
+from sdd_eval.paper.comparison import deviations
 from sdd_eval.records import Card, ModelSpec, Recipe, encode
 
 CELLS = [number for number in paper_numbers() if number.table == 4]
@@ -30,7 +30,7 @@ def told(epochs, weight, **changes):
     backbone = dataclasses.replace(IMAGENET, sd_dropout=weight)
     network = ModelSpec(backbone.arch, 1000, (0.485,) * 3, (0.229,) * 3, 224)
     under = Card("backbone", network, backbone, {}, "0")
-    recipe = settled(DetectorRecipe(epochs=epochs, **changes), under)
+    recipe = resolved_recipe(DetectorRecipe(epochs=epochs, **changes), under)
     made = {"name": "backbone", "recipe": encode(backbone)}
     card = Card(
         "detector",
@@ -40,32 +40,32 @@ def told(epochs, weight, **changes):
         "1",
         {"detector": encode(recipe), "backbone": made},
     )
-    return encode(told_recipe(card))
+    return encode(flattened_recipe(card))
 
 
 @pytest.mark.parametrize("number", CELLS, ids=lambda n: f"{n.metric}-{n.at['epochs']}")
 def test_every_cell_has_its_detector(number):
-    asked = wanted(number)
+    asked = query_for(number)
     recipe = told(number.at["epochs"], 0.1 if number.sd_dropout else 0.0)
     assert asked.evaluator == "detection"
-    assert is_of(asked, recipe)
-    assert departures(asked, recipe, ()) == ()
+    assert matches_recipe(asked, recipe)
+    assert deviations(asked, recipe, ()) == ()
 
 
 def test_another_schedule_or_another_weight_is_another_cell_s():
-    seven = wanted(CELLS[0])
-    assert not is_of(seven, told(12, 0.0))
-    assert not is_of(seven, told(7, 0.1))
+    seven = query_for(CELLS[0])
+    assert not matches_recipe(seven, told(12, 0.0))
+    assert not matches_recipe(seven, told(7, 0.1))
 
 
 def test_what_is_not_the_protocol_is_said():
-    said = departures(wanted(CELLS[0]), told(7, 0.0, min_size=400, lr=0.01), ())
+    said = deviations(query_for(CELLS[0]), told(7, 0.0, min_size=400, lr=0.01), ())
     assert said == ("lr 0.01, not 0.02", "min size 400, not 800")
 
 
 def test_a_backbone_that_was_trained_otherwise_is_said():
     recipe = {**told(7, 0.0), "backbone_epochs": 10, "backbone_dataset": "cifar100"}
-    said = departures(wanted(CELLS[0]), recipe, ())
+    said = deviations(query_for(CELLS[0]), recipe, ())
     assert set(said) == {
         "backbone dataset cifar100, not imagenet", "backbone epochs 10, not 90"
     }  # fmt: skip

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection import loop
+from sdd_eval.object_detection import train
 from sdd_eval.object_detection.evaluation import load_detector
 from sdd_eval.object_detection.model import build_detector, detector_spec
-from sdd_eval.object_detection.recipe import DetectorRecipe, learning_rate, settled
+from sdd_eval.object_detection.recipe import DetectorRecipe, learning_rate, resolved_recipe
 from sdd_eval.object_detection.train import train_detector
 from sdd_eval.records import Card, ModelSpec
 
@@ -58,7 +58,7 @@ def test_it_starts_from_the_backbone_and_leaves_frozen_what_is(made):
 
 
 def test_a_finished_detector_costs_no_work(made, quick, monkeypatch):
-    monkeypatch.setattr(loop, "learning_rate", None)
+    monkeypatch.setattr(train, "learning_rate", None)
     place = made / "checkpoints"
     card = train_detector(
         place / "backbone", quick, place, data_root=made / "data", name="detector"
@@ -67,18 +67,18 @@ def test_a_finished_detector_costs_no_work(made, quick, monkeypatch):
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path, monkeypatch):
-    rate = loop.learning_rate
+    rate = train.learning_rate
 
     def interrupted(recipe, epoch, step, steps):
         if (epoch, step) == (1, 1):
             raise KeyboardInterrupt
         return rate(recipe, epoch, step, steps)
 
-    monkeypatch.setattr(loop, "learning_rate", interrupted)
+    monkeypatch.setattr(train, "learning_rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(made, tmp_path, quick)
     assert not (tmp_path / "again" / checkpoint.CARD).exists()
-    monkeypatch.setattr(loop, "learning_rate", rate)
+    monkeypatch.setattr(train, "learning_rate", rate)
     card = trained(made, tmp_path, quick)
     whole = checkpoint.read_card(made / "checkpoints" / "detector")
     assert card.weights_sha256 == whole.weights_sha256
@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_itself(made, quick, tmp_path)
 @pytest.mark.parametrize(("epochs", "falls"), [(7, (5, 6)), (12, (8, 11)), (24, (16, 22))])
 def test_the_rate_falls_as_in_detectron_s_schedules(epochs, falls):
     card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
-    recipe = settled(DetectorRecipe(epochs=epochs), card)
+    recipe = resolved_recipe(DetectorRecipe(epochs=epochs), card)
     rates = [learning_rate(recipe, epoch, 1999, 2000) for epoch in range(epochs)]
     changed = tuple(n for n in range(1, epochs) if rates[n] < rates[n - 1])
     assert changed == falls
@@ -142,7 +142,7 @@ def test_the_rate_falls_as_in_detectron_s_schedules(epochs, falls):
 
 def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
     card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
-    recipe = settled(DetectorRecipe(batch_size=4), card)
+    recipe = resolved_recipe(DetectorRecipe(batch_size=4), card)
     warm = [learning_rate(recipe, 0, step, 5000) for step in (0, 500, 1000)]
     assert warm == pytest.approx([0.005 / 1000, 0.005 * 0.5005, 0.005])
     assert learning_rate(recipe, 1, 0, 5000) == 0.005

@@ -1,13 +1,16 @@
-"""`sdd-eval paper claims`: what stands in no table of the paper's."""
+"""`sdd-eval paper claims`: training cost, mask variance, corruptions won and lost."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas
 import pytest
 import torch
 
 from sdd_eval.cli import exit_code
+from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
+from sdd_eval.paper.claims import corruption_differences
 
 STUDY = """
 [recipe]
@@ -33,7 +36,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
+def test_the_cost_of_every_method_is_relative_to_cross_entropy(here, capsys):
     flags = ["--arch", "resnet8", "--batch-size", "4", "--steps", "1"]
     assert exit_code(["paper", "claims", *flags]) == 0
     written = pandas.read_csv(here / "reports/paper/claims-cost.csv")
@@ -44,13 +47,13 @@ def test_what_every_method_costs_stands_beside_cross_entropy(here, capsys):
     assert plain.loc["dml", "memory_over_ce"] == pytest.approx(2, abs=0.1)
     assert plain.loc["dml", "trained_parameters"] == 2 * plain.loc["ce", "trained_parameters"]
     assert plain["exported_parameters"].nunique() == 1
-    said = capsys.readouterr().out
-    assert "Cost of training beside cross-entropy" in said
-    assert "byot + sdd" in said
+    output = capsys.readouterr().out
+    assert "Training cost relative to cross-entropy" in output
+    assert "byot + sdd" in output
 
 
 @pytest.mark.usefixtures("here")
-def test_no_step_is_too_few_and_too_little_memory_names_a_batch_size(capsys, monkeypatch):
+def test_zero_steps_are_refused_and_too_little_memory_suggests_a_batch_size(capsys, monkeypatch):
     assert exit_code(["paper", "claims", "--steps", "0"]) == 2
     assert "--steps is 0; at least 1 is needed" in capsys.readouterr().err
 
@@ -60,17 +63,17 @@ def test_no_step_is_too_few_and_too_little_memory_names_a_batch_size(capsys, mon
     monkeypatch.setattr(Network, "activations", exhausted)
     monkeypatch.setattr(Network, "features", exhausted)
     assert exit_code(["paper", "claims", "--arch", "resnet8", "--batch-size", "8"]) == 2
-    said = capsys.readouterr().err
-    assert "too little memory for batch_size 8; try 4" in said
+    output = capsys.readouterr().err
+    assert "too little memory for batch_size 8; try 4" in output
 
 
 @pytest.mark.usefixtures("only_svg")
-def test_a_study_tells_of_masks_and_corruptions(here, capsys):
+def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
     (here / "masks.toml").write_text(STUDY)
     assert exit_code(["batch", "masks.toml", "--limit", "40"]) == 0
     capsys.readouterr()
     assert exit_code(["paper", "claims", "masks", "--no-cost"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     folder = here / "reports/masks/paper"
     variance = pandas.read_csv(folder / "claims-variance.csv")
     assert list(variance["images"]) == ["digits", "photo_patches", "uniform", "gaussian"] * 2
@@ -80,19 +83,63 @@ def test_a_study_tells_of_masks_and_corruptions(here, capsys):
     assert (corruptions["low"] <= corruptions["difference"]).all()
     assert (corruptions["difference"] <= corruptions["high"]).all()
     won = (corruptions["result"] == "won").sum()
-    assert f"of 2 corruptions {won} won" in said
-    assert "(1 networks against 1)" in said
+    assert f"of 2 corruptions {won} won" in output
+    assert "(1 networks against 1)" in output
     assert not (folder / "claims-cost.csv").exists()
 
 
 @pytest.mark.usefixtures("here", "only_svg")
-def test_a_study_without_such_runs_says_how_to_make_them(capsys):
+def test_a_study_without_such_runs_names_the_commands_that_make_them(capsys):
     assert exit_code(["paper", "claims", "nowhere", "--no-cost"]) == 2
     assert "there is no study nowhere" in capsys.readouterr().err
     assert exit_code(["batch", "paper/table-13", "--small", "--limit", "20"]) == 0
     capsys.readouterr()
     assert exit_code(["paper", "claims", "paper-table-13-small", "--no-cost"]) == 0
-    said = capsys.readouterr().out
-    assert "note: small: digits stands for cifar100" in said
-    assert "nothing measured: sdd-eval mask-variance CHECKPOINT" in said
-    assert "nothing measured: sdd-eval corruption CHECKPOINT" in said
+    output = capsys.readouterr().out
+    assert "note: small: digits stands for cifar100" in output
+    assert "nothing measured: sdd-eval mask-variance CHECKPOINT" in output
+    assert "nothing measured: sdd-eval corruption CHECKPOINT" in output
+
+
+def network(seed, share, names=("fog", "snow"), n=400):
+    """Return correctness flags; the difficulty of the images is the same for all networks."""
+    difficulty = np.random.default_rng(0).random(n)
+    noise = np.random.default_rng(seed).normal(0, 0.05, (n, 5))
+    right = difficulty[:, None] + noise < share
+    return {f"correct_{name}": right for name in names} | {"correct_clean": right[:, 0]}
+
+
+def test_a_large_lead_is_won_a_large_deficit_lost_and_neither_without_one():
+    base = [network(seed, 0.5) for seed in (1, 2, 3)]
+    better = [network(seed, 0.6) for seed in (4, 5, 6)]
+    won = corruption_differences(base, better)
+    assert [(each.corruption, each.result) for each in won] == [("fog", "won"), ("snow", "won")]
+    assert won[0].difference == pytest.approx(0.1, abs=0.02)
+    assert won[0].interval.low < won[0].difference < won[0].interval.high
+    assert corruption_differences(better, base)[0].result == "lost"
+    alike = [network(seed, 0.5) for seed in (7, 8, 9)]
+    assert corruption_differences(base, alike)[0].result == "neither"
+
+
+def test_pairing_images_narrows_the_interval():
+    one, other = network(1, 0.5), network(2, 0.52)
+    (fog, _) = corruption_differences([one], [other])
+    unpaired = 2 * 1.96 * (2 * 0.25 / 400) ** 0.5
+    assert fog.interval.high - fog.interval.low < unpaired / 3
+    assert fog.result == "won"
+
+
+def test_a_corruption_with_a_missing_severity_is_left_out():
+    half = {**network(1, 0.5), "missing_snow": np.full((400, 5), "")}
+    assert [each.corruption for each in corruption_differences([half], [network(2, 0.5)])] == [
+        "fog"
+    ]
+
+
+def test_networks_without_common_corruptions_or_images_are_refused():
+    with pytest.raises(InputError, match="no corruption in common"):
+        corruption_differences([network(1, 0.5, ["fog"])], [network(2, 0.5, ["snow"])])
+    with pytest.raises(InputError, match="different images"):
+        corruption_differences([network(1, 0.5)], [network(2, 0.5, n=40)])
+    with pytest.raises(InputError, match="no network"):
+        corruption_differences([], [network(2, 0.5)])

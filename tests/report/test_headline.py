@@ -294,7 +294,7 @@ def test_report_and_figures_leave_torch_unloaded() -> None:
         "assert 'matplotlib' not in before, 'matplotlib'\n"
         "[plugins.load('figures', name) for name in plugins.names('figures')]\n"
         "assert 'matplotlib' not in sys.modules, 'matplotlib'\n"
-        "import sdd_eval.figures.saving, matplotlib.figure\n"
+        "import sdd_eval.figures.style, matplotlib.figure\n"
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sdd_eval.figures.rows import where
+from sdd_eval.figures.selection import where
 from sdd_eval.records import Measurement
 from sdd_eval.report.tables.csv_file import harmless, to_csv
 from sdd_eval.report.tables.results import AXES, COLUMNS

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdd_eval.figures.points import Tooltip, tooltips_of
 from sdd_eval.figures.roc_curves import roc_curves
-from sdd_eval.figures.saving import figure_bytes
-from sdd_eval.figures.style import house_style
-from sdd_eval.figures.values import Value, values_of
+from sdd_eval.figures.style import figure_bytes, house_style
 from sdd_eval.report import write
 from sdd_eval.report.drawing.svg import Shared, inline
 from sdd_eval.report.drawing.svg_paths import TOLERANCE, lines_joined, short_path, thinned, within
@@ -87,7 +86,7 @@ def test_a_frame_is_left_out_where_it_cuts_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(synthetic: ModuleType) -> tuple[str, list[Value]]:
+def drawn(synthetic: ModuleType) -> tuple[str, list[Tooltip]]:
     """The ROC curves of ten groups: the SVG file, and the values."""
     methods = ["ce", "ls", "byot", "dml", "ddgsd"]
     nets = [synthetic.network(weight, 0, method=each) for each in methods for weight in (0.0, 0.1)]
@@ -96,7 +95,7 @@ def drawn(synthetic: ModuleType) -> tuple[str, list[Value]]:
         figure = roc_curves(*table)
         assert figure is not None
         figure.draw_without_rendering()
-        return figure_bytes(figure, "svg").decode(), values_of(figure)
+        return figure_bytes(figure, "svg").decode(), tooltips_of(figure)
 
 
 def test_lines_of_an_axis_are_one_path_and_end_where_they_did(drawn: Any) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 import sdd_eval
 from sdd_eval.paper import paper_numbers
-from sdd_eval.paper.cell_query import is_of, wanted
-from sdd_eval.paper.verdict import departures
+from sdd_eval.paper.cell_query import matches_recipe, query_for
+from sdd_eval.paper.comparison import deviations
 from sdd_eval.records import encode
 from sdd_eval.studies.builtin import shipped_names, study_file
 from sdd_eval.studies.schema import read_study
@@ -28,8 +28,12 @@ def test_a_table_s_study_trains_every_cell_by_the_paper_s_protocol(name):
     for number in paper_numbers():
         if number.table not in study.tables:
             continue
-        asked = wanted(number)
-        own = {n: r for n, r in recipes.items() if is_of(asked, r) and not departures(asked, r, ())}
+        asked = query_for(number)
+        own = {
+            n: r
+            for n, r in recipes.items()
+            if matches_recipe(asked, r) and not deviations(asked, r, ())
+        }
         assert {r["seed"] for r in own.values()} == {0, 1, 2}, number
         if asked.evaluator == "history":  # seen in training, at epochs that were asked for
             assert all(number.at["epoch"] in r["probe_epochs"] for r in own.values()), number

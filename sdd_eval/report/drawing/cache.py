@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, Plot
-from sdd_eval.figures.rows import where
-from sdd_eval.figures.values import Value
+from sdd_eval.figures.points import Tooltip
+from sdd_eval.figures.selection import where
 from sdd_eval.store import StoredArrays
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Drawn:
 
     key: str
     files: Mapping[str, bytes]
-    values: Mapping[str, tuple[Value, ...]]
+    values: Mapping[str, tuple[Tooltip, ...]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def drawn_before(folder: Path) -> DrawnBefore:
         for name, told in json.loads((folder / RECORD).read_text(encoding="utf-8")).items():
             files = {ending: _read(folder / f"{name}{ending}") for ending in told["files"]}
             if all(_digest(files[ending]) == told["files"][ending] for ending in files):
-                values = {w: tuple(Value(*each) for each in v) for w, v in told["values"].items()}
+                values = {w: tuple(Tooltip(*each) for each in v) for w, v in told["values"].items()}
                 found[told["key"]] = Drawn(told["key"], files, values)
     return DrawnBefore(found)
 

@@ -15,11 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Arrays, Plot, as_plot
-from sdd_eval.figures.points import points_of
-from sdd_eval.figures.rows import where
-from sdd_eval.figures.saving import figure_bytes
-from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
-from sdd_eval.figures.values import Value, values_of
+from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
+from sdd_eval.figures.selection import where
+from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.report.drawing.cache import Drawn, DrawnBefore, key_of_figure
 from sdd_eval.report.runs import Collection, collect
@@ -196,7 +194,7 @@ class _Page:
 def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn:
     """A figure's files in both widths, its points and the values in each; none if it is empty."""
     files: dict[str, bytes] = {}
-    values: dict[str, tuple[Value, ...]] = {}
+    values: dict[str, tuple[Tooltip, ...]] = {}
     for mark, width in WIDTHS.items():
         with house_style(width=width):
             figure = plot(rows, arrays)
@@ -204,7 +202,7 @@ def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn
                 return Drawn("", {}, {})
             figure.draw_without_rendering()
             _keep_the_layout(figure)
-            values[mark] = tuple(values_of(figure))
+            values[mark] = tuple(tooltips_of(figure))
             files |= {f"{mark}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
             if not mark:
                 files[".csv"] = to_csv(points_of(figure)).encode()

@@ -7,8 +7,8 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 
+from sdd_eval.figures.points import Tooltip
 from sdd_eval.figures.style import GRID, INK, MUTED, PAPER
-from sdd_eval.figures.values import Value
 from sdd_eval.report.drawing.svg_paths import lines_joined, number_of, rounded, short_path, within
 
 #: Colours of the figures that have another value on a dark page, by the name of the variable.
@@ -97,7 +97,7 @@ def inline(
     svg: str,
     prefix: str,
     label: str,
-    values: Sequence[Value],
+    values: Sequence[Tooltip],
     shared: Shared,
     said: Mapping[str, int] | None = None,
 ) -> str:
@@ -171,7 +171,7 @@ def _labelled(body: str, label: str, boxes: str) -> str:
     )
 
 
-def _boxes(values: Sequence[Value], said: Mapping[str, int]) -> str:
+def _boxes(values: Sequence[Tooltip], said: Mapping[str, int]) -> str:
     """A box a value; its title is what a mouse, a finger or a screen reader gets.
 
     Of values in a row that begin alike, the beginning stands once, as the title of their group.
@@ -194,7 +194,7 @@ def _parted(text: str) -> tuple[str, str]:
     return (series, text[len(series + comma) :]) if comma else ("", text)
 
 
-def _box(value: Value, words: str, said: int | None, place: int) -> str:
+def _box(value: Tooltip, words: str, said: int | None, place: int) -> str:
     """A box with its words, or with their place in the other drawing if that is not its own."""
     x, y, width, height = map(number_of, (value.x, value.y, value.width, value.height))
     path = f'<path d="M{x} {y}h{width}v{height}h-{width}z"'

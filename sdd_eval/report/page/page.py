@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.rows import where
+from sdd_eval.figures.selection import where
 from sdd_eval.report.drawing.draw import FIGURES, WIDTHS, Drawing
 from sdd_eval.report.drawing.svg import Shared, inline, width_of
 from sdd_eval.report.formatting import shown

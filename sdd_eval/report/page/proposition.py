@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
-from sdd_eval.paper.proposition import Checked, k_in_units_of_r_1, l_of, l_slope, r_1
+from sdd_eval.paper.proposition import PropositionCheck, l_of, l_slope, normalised_k, r_1
 
 #: Ratios ρ of the two gradients' norms that are drawn.
 RATIOS = (1.2, 1.5, 2.0, 3.0, 5.0)
 
 
-def write_proposition(folder: Path, checked: Checked, lemma: Mapping[str, float]) -> Path:
+def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[str, float]) -> Path:
     """Write `index.html`, `k.pdf`, `k.svg` and `grid.csv` into a folder; the page's path.
 
     `lemma` gives, by direction, the relative error of Lemma 1.
@@ -21,12 +21,11 @@ def write_proposition(folder: Path, checked: Checked, lemma: Mapping[str, float]
     Raises:
         InputError: the folder cannot be written.
     """
-    from sdd_eval.figures.proposition import k_curves
-    from sdd_eval.figures.saving import figure_bytes
-    from sdd_eval.figures.style import house_style
+    from sdd_eval.figures.style import figure_bytes, house_style
+    from sdd_eval.paper.proposition import draw_k_curves
 
     with house_style():
-        drawn = k_curves({rho: k_in_units_of_r_1(rho) for rho in RATIOS})
+        drawn = draw_k_curves({rho: normalised_k(rho) for rho in RATIOS})
         files = {f"k.{kind}": figure_bytes(drawn, kind) for kind in ("pdf", "svg")}
     for name, content in files.items():
         store.write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
@@ -37,7 +36,7 @@ def write_proposition(folder: Path, checked: Checked, lemma: Mapping[str, float]
     return page
 
 
-def _page(checked: Checked, lemma: Mapping[str, float], figure: str) -> str:
+def _page(checked: PropositionCheck, lemma: Mapping[str, float], figure: str) -> str:
     import jinja2
 
     environment = jinja2.Environment(
@@ -55,7 +54,7 @@ def _page(checked: Checked, lemma: Mapping[str, float], figure: str) -> str:
     return environment.get_template("proposition.html.jinja").render(values)
 
 
-def _grid(checked: Checked) -> str:
+def _grid(checked: PropositionCheck) -> str:
     """One line a ρ: r₁, l(ρ) and the least k(r)/r² up to r₁."""
     lines = ["rho,r_1,l,least_k_over_r_squared"]
     for rho, bound, value, least in zip(

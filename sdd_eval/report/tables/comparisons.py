@@ -14,7 +14,7 @@ from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
-from sdd_eval.figures.rows import in_order
+from sdd_eval.figures.selection import benchmark_order
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
 
@@ -331,7 +331,7 @@ def _sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
 
 def _in_order(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
     """Metric by metric; corruptions as the benchmark lists them."""
-    order = in_order(str(row.at["corruption"]) for row in rows if "corruption" in row.at)
+    order = benchmark_order(str(row.at["corruption"]) for row in rows if "corruption" in row.at)
     rank = {name: index for index, name in enumerate(order)}
     metrics = list(dict.fromkeys((row.evaluator, row.metric) for row in rows))
     return sorted(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sdd_eval.figures.rows import group_names, where
+from sdd_eval.figures.selection import group_names, where
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.formatting import shown
 from sdd_eval.report.tables.results import axes_of

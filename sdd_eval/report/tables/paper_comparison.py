@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdd_eval.paper import Beside, set_beside
+from sdd_eval.paper import PaperComparison, compare_with_paper
 from sdd_eval.report.formatting import setting, shown, signed
 from sdd_eval.report.runs import Found
 from sdd_eval.report.tables.groups import method_label, recipe_of
@@ -42,11 +42,11 @@ def beside(results: pandas.DataFrame, runs: Sequence[Found]) -> list[Set]:
     recipes: Mapping[str, Mapping[str, object] | None] = {
         found.name: recipe_of(found) for found in runs
     }
-    found = set_beside(results, recipes)
-    return [_row(each) for each in found if each.judged.verdict != "not measured"]
+    found = compare_with_paper(results, recipes)
+    return [_row(each) for each in found if each.assessment.verdict != "not measured"]
 
 
-def _row(each: Beside) -> Set:
+def _row(each: PaperComparison) -> Set:
     """One cell in words; its difference in points where the paper has percent."""
     number, percent = each.number, each.number.percent
     unit = " points" if percent else ""
@@ -61,6 +61,6 @@ def _row(each: Beside) -> Set:
         shown(each.measured, percent) + (" %" if percent else ""),
         str(each.measured.n),
         f"{signed(each.difference, percent)}{unit}",
-        each.judged.verdict,
+        each.assessment.verdict,
     )
-    return Set(cells, "; ".join(each.judged.why))
+    return Set(cells, "; ".join(each.assessment.reasons))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sdd_eval.comparison.matching import comparable_protocol
-from sdd_eval.figures.rows import group_names, where
+from sdd_eval.figures.selection import group_names, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.report.formatting import exact, setting
 from sdd_eval.report.tables.summary import SUMMARY, Comparison

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference
-from sdd_eval.figures.rows import baselines
+from sdd_eval.figures.selection import baselines
 from sdd_eval.report.formatting import shown, signed
 from sdd_eval.report.tables.comparisons import Pair, Shown, p_value, places_of, shown_rows
 from sdd_eval.report.tables.headline import Cell, Column, Headline

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.rows import numbers, where
+from sdd_eval.figures.selection import distinct_numbers, where
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.seeds import MIN_SEEDS, difference
 
@@ -126,7 +126,7 @@ def audit_sentences(results: pandas.DataFrame, base: str, other: str) -> Iterato
             "is said of them."
         )
         return
-    sizes = numbers(sides[0], "epsilon")
+    sizes = distinct_numbers(sides[0], "epsilon")
     verdicts = {size: [may_say_robust(*pair, size) for pair in pairs] for size in sizes}
     allowed = [size for size, found in verdicts.items() if all(each.robust for each in found)]
     yield _sentence(sides, allowed, verdicts, len(pairs))

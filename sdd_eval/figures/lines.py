@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.rows import group_names, numbers, spreads, where, with_sd_dropout
+from sdd_eval.figures.selection import (
+    distinct_numbers,
+    group_names,
+    spreads,
+    where,
+    with_sd_dropout,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -27,7 +33,7 @@ def epoch_lines(
     chosen = where(rows, metric=metric)
     for group in group_names(chosen):
         own, look = where(chosen, group=group), style[group]
-        epochs = numbers(own, "epoch")
+        epochs = distinct_numbers(own, "epoch")
         found = [next(iter(spreads(where(own, epoch=at), "group").values())) for at in epochs]
         axes.errorbar(
             epochs,

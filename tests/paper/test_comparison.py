@@ -1,4 +1,4 @@
-"""Measured numbers beside the paper's: which answer to a cell, and what may be said of them."""
+"""Which measurements a cell of the paper is compared with, and the verdict."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dataclasses
 import pandas
 import pytest
 
-from sdd_eval.paper import paper_numbers, set_beside
-from sdd_eval.paper.comparison import StandIns
+from sdd_eval.paper import compare_with_paper, paper_numbers
+from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.records import Recipe, encode
 
 AXES = ["corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"]
@@ -25,12 +25,12 @@ def row(recipe, value, *, evaluator="accuracy", metric="accuracy", at=(), **fiel
     return recipe, {**shared, **fields, **dict.fromkeys(AXES), **dict(at)}
 
 
-def beside(*rows, number, **more):
-    """The one number set beside the rows, each with the recipe of its network."""
+def compared(*rows, number, **more):
+    """Compare one number of the paper with rows, each with the recipe of its network."""
     named = [{**found, "run": f"run{index}"} for index, (_, found) in enumerate(rows)]
     recipes = {f"run{index}": encode(recipe) for index, (recipe, _) in enumerate(rows)}
     columns = [*dict.fromkeys(n for each in named for n in each if n not in AXES), *AXES]
-    (found,) = set_beside(
+    (found,) = compare_with_paper(
         pandas.DataFrame(named, columns=columns), recipes, numbers=[number], **more
     )
     return found
@@ -54,34 +54,39 @@ def seeds(values, recipe=Recipe(), **fields):  # noqa: B008
     ]
 
 
-def test_three_seeds_of_the_paper_s_recipe_around_its_value_reproduce_it():
-    found = beside(*seeds([0.745, 0.748, 0.752]), number=CE)
-    assert found.judged.verdict == "reproduced"
+def test_three_seeds_around_the_paper_s_value_reproduce_it():
+    found = compared(*seeds([0.745, 0.748, 0.752]), number=CE)
+    assert found.assessment.verdict == "reproduced"
     assert found.measured.n == 3
     assert found.difference == pytest.approx(0.7483 - 0.748, abs=1e-4)
-    assert found.judged.low < 0.748 < found.judged.high
+    assert found.assessment.low < 0.748 < found.assessment.high
 
 
-def test_three_seeds_elsewhere_do_not():
-    assert beside(*seeds([0.765, 0.766, 0.767]), number=CE).judged.verdict == "not reproduced"
+def test_three_seeds_far_from_the_paper_s_value_do_not_reproduce_it():
+    assert compared(*seeds([0.765, 0.766, 0.767]), number=CE).assessment.verdict == "not reproduced"
 
 
-def test_the_rounding_of_the_printed_value_counts():
-    assert beside(*seeds([0.7476, 0.7476, 0.7476]), number=CE).judged.verdict == "reproduced"
-    assert beside(*seeds([0.7474, 0.7474, 0.7474]), number=CE).judged.verdict == "not reproduced"
+def test_the_rounding_of_the_printed_value_is_allowed_for():
+    assert compared(*seeds([0.7476, 0.7476, 0.7476]), number=CE).assessment.verdict == "reproduced"
+    assert (
+        compared(*seeds([0.7474, 0.7474, 0.7474]), number=CE).assessment.verdict == "not reproduced"
+    )
 
 
-def test_two_seeds_say_nothing_however_near():
-    found = beside(*seeds([0.748, 0.748]), number=CE)
-    assert (found.judged.verdict, found.judged.why) == ("too few seeds", ("2 of 3 seeds",))
+def test_two_seeds_are_too_few_however_close():
+    found = compared(*seeds([0.748, 0.748]), number=CE)
+    assert (found.assessment.verdict, found.assessment.reasons) == (
+        "too few seeds",
+        ("2 of 3 seeds",),
+    )
 
 
-def test_nothing_measured_is_said():
-    assert beside(*seeds([0.748] * 3), number=SDD).judged.verdict == "not measured"
+def test_a_cell_without_measurements_is_not_measured():
+    assert compared(*seeds([0.748] * 3), number=SDD).assessment.verdict == "not measured"
 
 
 @pytest.mark.parametrize(
-    ("recipe", "fields", "said"),
+    ("recipe", "fields", "deviation"),
     [
         (Recipe(epochs=15), {}, "epochs 15, not 200"),
         (Recipe(weight_decay=5e-4), {}, "weight decay 0.0005, not 0.0001"),
@@ -90,54 +95,54 @@ def test_nothing_measured_is_said():
         (Recipe(), {"data": "cifar100: partial: 12 of 10,000"}, "cifar100: partial: 12 of 10,000"),
     ],
 )
-def test_another_protocol_is_never_called_reproduced(recipe, fields, said):
-    found = beside(*seeds([0.748] * 3, recipe, **fields), number=CE)
-    assert (found.judged.verdict, found.judged.why) == ("not comparable", (said,))
+def test_a_deviation_from_the_protocol_is_not_comparable(recipe, fields, deviation):
+    found = compared(*seeds([0.748] * 3, recipe, **fields), number=CE)
+    assert (found.assessment.verdict, found.assessment.reasons) == ("not comparable", (deviation,))
 
 
-def test_arithmetic_and_memory_layout_leave_a_recipe_the_paper_s():
+def test_precision_and_memory_layout_are_no_deviation():
     recipe = Recipe(precision="bf16", channels_last=True, compile=True, milestones=(100, 150))
-    assert beside(*seeds([0.748] * 3, recipe), number=CE).judged.verdict == "reproduced"
+    assert compared(*seeds([0.748] * 3, recipe), number=CE).assessment.verdict == "reproduced"
 
 
-def test_what_auto_came_down_to_is_the_paper_s_own():
+def test_the_resolved_value_of_auto_is_no_deviation():
     recipe = Recipe(augmentation="crop_flip")  # as a card has it
-    assert beside(*seeds([0.748] * 3, recipe), number=CE).judged.verdict == "reproduced"
+    assert compared(*seeds([0.748] * 3, recipe), number=CE).assessment.verdict == "reproduced"
 
 
-def test_of_two_recipes_the_paper_s_own_is_taken_though_it_has_fewer_seeds():
+def test_the_recipe_with_fewest_deviations_is_compared_even_with_fewer_seeds():
     short = seeds([0.7] * 5, Recipe(epochs=15))
-    found = beside(*short, *seeds([0.748]), number=CE)
-    assert (found.measured.n, found.judged.verdict) == (1, "too few seeds")
+    found = compared(*short, *seeds([0.748]), number=CE)
+    assert (found.measured.n, found.assessment.verdict) == (1, "too few seeds")
 
 
-def test_the_weight_of_the_paper_is_one_alone_and_a_tenth_in_combination():
+def test_lambda_is_1_alone_and_a_tenth_in_combination():
     weak = Recipe(sd_dropout=0.1)
-    found = beside(*seeds([0.77] * 3, weak), number=SDD)
-    assert found.judged.why == ("sd dropout 0.1, not 1.0",)
+    found = compared(*seeds([0.77] * 3, weak), number=SDD)
+    assert found.assessment.reasons == ("sd dropout 0.1, not 1.0",)
     both = dataclasses.replace(weak, method="byot")
     combined = number(1, method="byot", sd_dropout=True)
-    assert beside(*seeds([0.777] * 3, both), number=combined).judged.verdict == "reproduced"
+    assert compared(*seeds([0.777] * 3, both), number=combined).assessment.verdict == "reproduced"
 
 
-def test_the_grid_takes_only_its_own_weight_and_rate():
+def test_a_cell_of_table_14_matches_only_its_own_lambda_and_drop_rate():
     cell = number(14, at={"lambda": 0.5, "drop": 0.3})
     near = seeds([0.5] * 3, Recipe(sd_dropout=0.5, drop_rate=0.5))
-    assert beside(*near, number=cell).judged.verdict == "not measured"
+    assert compared(*near, number=cell).assessment.verdict == "not measured"
     own = seeds([0.7631] * 3, Recipe(sd_dropout=0.5, drop_rate=0.3))
-    assert beside(*near, *own, number=cell).judged.verdict == "reproduced"
+    assert compared(*near, *own, number=cell).assessment.verdict == "reproduced"
 
 
-def test_direction_position_and_hidden_layer_tell_cells_apart():
+def test_cells_differ_in_direction_position_and_hidden_layers():
     forward = number(9, dataset="cifar100", at={"direction": "forward"})
     recipe = Recipe(sd_dropout=1.0, direction="forward")
-    assert beside(*seeds([0.766] * 3, recipe), number=forward).measured.n == 3
-    assert beside(*seeds([0.766] * 3, recipe), number=SDD).measured.n == 0
+    assert compared(*seeds([0.766] * 3, recipe), number=forward).measured.n == 3
+    assert compared(*seeds([0.766] * 3, recipe), number=SDD).measured.n == 0
     third = number(12, at={"position": 3})
     recipe = Recipe(sd_dropout=1.0, position="layer3")
-    assert beside(*seeds([0.757] * 3, recipe), number=third).measured.n == 3
+    assert compared(*seeds([0.757] * 3, recipe), number=third).measured.n == 3
     hidden = number(13, sd_dropout=False)
-    assert beside(*seeds([0.749] * 3, Recipe(hidden_layers=1)), number=hidden).measured.n == 3
+    assert compared(*seeds([0.749] * 3, Recipe(hidden_layers=1)), number=hidden).measured.n == 3
 
 
 def corrupted(recipe, value, metric, origin):
@@ -145,64 +150,69 @@ def corrupted(recipe, value, metric, origin):
     return seeds([value] * 3, recipe, data=f"cifar100: official; cifar100_c: {origin}", **fields)
 
 
-def test_a_mean_over_synthetic_frost_is_not_the_paper_s():
+def test_mca_with_synthetic_frost_is_not_comparable():
     cell = number(6, metric="mca", sd_dropout=False)
     own = corrupted(Recipe(), 0.4749, "mca_15_synthetic_frost", "regenerated")
-    found = beside(*own, number=cell)
-    assert found.judged.verdict == "not comparable"
-    assert found.judged.why == (*("cifar100_c: regenerated", "mca_15_synthetic_frost, not mca"),)
+    found = compared(*own, number=cell)
+    assert found.assessment.verdict == "not comparable"
+    assert found.assessment.reasons == (
+        *("cifar100_c: regenerated", "mca_15_synthetic_frost, not mca"),
+    )
     archive = corrupted(Recipe(), 0.4749, "mca", "official")
-    assert beside(*own, *archive, number=cell).judged.verdict == "reproduced"
+    assert compared(*own, *archive, number=cell).assessment.verdict == "reproduced"
 
 
-def test_a_corruption_s_mean_is_taken_and_not_one_severity():
+def test_a_corruption_is_compared_by_its_mean_over_severities():
     cell = number(6, at={"corruption": "fog"}, sd_dropout=False)
     place = {"evaluator": "corruption", "dataset": "cifar100_c"}
     one = seeds([0.9] * 3, at={"corruption": "fog", "severity": 1}, **place)
     mean = seeds([0.611] * 3, at={"corruption": "fog"}, **place)
-    assert beside(*one, *mean, number=cell).measured.mean == pytest.approx(0.611)
+    assert compared(*one, *mean, number=cell).measured.mean == pytest.approx(0.611)
 
 
 ODIN = {"detector": "odin", "temperature": 1000.0, "epsilon": 0.0028}
 
 
-def test_odin_counts_at_its_default_setting_and_averages_over_the_paper_s_sets():
+def test_odin_is_compared_at_its_default_setting_averaged_over_the_paper_s_sets():
     cell = number(7, metric="auroc", at={"detector": "odin", "outliers": "average"})
     place = {"evaluator": "odin", "metric": "auroc"}
     tuned = seeds([0.9] * 3, at={**ODIN, "epsilon": 0.0, "outliers": "average"}, **place)
     other = seeds([0.811] * 3, at={**ODIN, "outliers": "average"}, **place)
-    assert beside(*tuned, number=cell).measured.n == 0
-    found = beside(*other, number=cell)
-    assert found.judged.why == ("outliers average, not average:paper",)
+    assert compared(*tuned, number=cell).measured.n == 0
+    found = compared(*other, number=cell)
+    assert found.assessment.reasons == ("outliers average, not average:paper",)
     papers = seeds([0.811] * 3, at={**ODIN, "outliers": "average:paper"}, **place)
-    assert beside(*other, *papers, number=cell).judged.verdict == "reproduced"
+    assert compared(*other, *papers, number=cell).assessment.verdict == "reproduced"
 
 
 def test_the_paper_s_lsun_is_lsun_resize():
     cell = number(7, metric="auroc", at={"detector": "odin", "outliers": "lsun"})
     at = {**ODIN, "outliers": "lsun_resize"}
     rows = seeds([0.82] * 3, evaluator="odin", metric="auroc", at=at)
-    assert beside(*rows, number=cell).measured.n == 3
+    assert compared(*rows, number=cell).measured.n == 3
 
 
-def test_fgsm_is_the_authors_step_in_plain_float32():
+def test_fgsm_is_compared_with_the_authors_float32_gradient():
     cell = number(5, dataset="cifar100", sd_dropout=False)
     at = {"variant": "authors", "constants": "paper", "temperature": 1.0, "epsilon": 0.2}
     place = {"evaluator": "fgsm", "metric": "fgsm_accuracy"}
     stable = seeds([0.2] * 3, at={**at, "gradient": "stable"}, **place)
     plain = seeds([0.379] * 3, at={**at, "gradient": "float32"}, **place)
-    assert beside(*stable, *plain, number=cell).measured.mean == pytest.approx(0.379)
+    assert compared(*stable, *plain, number=cell).measured.mean == pytest.approx(0.379)
 
 
-def test_a_stand_in_fills_the_cell_that_it_stands_for_and_says_so():
+def test_a_substitute_fills_its_cell_and_is_listed_as_a_deviation():
     small = Recipe(dataset="digits", arch="small_cnn", epochs=2)
-    ins = StandIns({"cifar100": "digits"}, {"c0": [encode(Recipe())]})
+    substitutes = Substitutes({"cifar100": "digits"}, {"c0": [encode(Recipe())]})
     rows = seeds([0.9], small, dataset="digits", test_set="digits", data="digits: official")
-    found = beside(*rows, number=CE, stand_ins=ins)
-    assert found.judged.verdict == "not comparable"
-    assert found.judged.why[:2] == ("dataset digits, not cifar100", "arch small_cnn, not resnet18")
-    assert beside(*rows, number=SDD, stand_ins=ins).measured.n == 0
+    found = compared(*rows, number=CE, substitutes=substitutes)
+    assert found.assessment.verdict == "not comparable"
+    assert found.assessment.reasons[:2] == (
+        "dataset digits, not cifar100",
+        "arch small_cnn, not resnet18",
+    )
+    assert compared(*rows, number=SDD, substitutes=substitutes).measured.n == 0
 
 
 def test_a_seed_that_was_measured_twice_counts_once():
-    assert beside(*seeds([0.748] * 2), *seeds([0.748] * 2), number=CE).measured.n == 2
+    assert compared(*seeds([0.748] * 2), *seeds([0.748] * 2), number=CE).measured.n == 2

@@ -43,8 +43,8 @@ def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
         empty: NDArray[np.bool_] = column.isna().to_numpy(dtype=bool)
         return empty
     if isinstance(value, int | float):
-        numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-        close: NDArray[np.bool_] = np.isclose(numbers, value, rtol=1e-9, atol=0)
+        distinct_numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        close: NDArray[np.bool_] = np.isclose(distinct_numbers, value, rtol=1e-9, atol=0)
         return close
     same: NDArray[np.bool_] = (column == value).fillna(False).to_numpy(dtype=bool)
     return same
@@ -99,7 +99,7 @@ def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, SeedSummary]:
     return found
 
 
-def numbers(results: pandas.DataFrame, name: str) -> list[float]:
+def distinct_numbers(results: pandas.DataFrame, name: str) -> list[float]:
     """The distinct numbers of a column, ascending."""
     import pandas
 
@@ -107,7 +107,7 @@ def numbers(results: pandas.DataFrame, name: str) -> list[float]:
     return sorted(float(value) for value in values)
 
 
-def in_order(corruptions: Any) -> list[str]:
+def benchmark_order(corruptions: Any) -> list[str]:
     """Corruptions in the benchmark's order, unknown ones after them by name."""
     rank = {name: index for index, name in enumerate(NINETEEN)}
     return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
@@ -117,3 +117,17 @@ def mean_and_std(value: SeedSummary, digits: int = 3, factor: float = 1) -> str:
     """A spread as text: "0.043 ± 0.004", or the mean alone where there is one seed."""
     mean = f"{value.mean * factor:.{digits}f}"
     return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"
+
+
+def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Of each reading the rows with the commonest constants: two spaces do not mix in a mean."""
+    import pandas
+
+    if "constants" not in rows or rows.empty:
+        return rows
+    chosen = []
+    for _, alike in rows.groupby("variant", sort=False):
+        named = alike["constants"].dropna()
+        common = None if named.empty else named.value_counts().index[0]
+        chosen.append(where(alike, constants=common))
+    return pandas.concat(chosen)

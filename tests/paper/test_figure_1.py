@@ -1,4 +1,4 @@
-"""Figure 1 is drawn from what the methods declare."""
+"""Figure 1, drawn from what the methods declare."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sdd_eval import plugins
 from sdd_eval.cli import exit_code
-from sdd_eval.figures import method_drawing
-from sdd_eval.figures.method_drawing import draw_methods
+from sdd_eval.paper import figure_1
+from sdd_eval.paper.figure_1 import draw_methods
 from sdd_eval.training.analysis.method_summary import Declared, declared
 
 
@@ -20,7 +20,7 @@ def arrows(axes):
     return sum(not text.get_text() for text in axes.texts)
 
 
-def test_each_panel_has_the_inputs_parts_and_terms_of_its_method():
+def test_a_panel_has_the_inputs_parts_and_terms_of_its_method():
     terms = {"ce": ("network",), "kd": ("network", "peer"), "sd_dropout": ("network", "peer")}
     method = Declared("new", True, ("view 1", "view 2"), ("layer1", "peer"), terms)
     (axes, _) = draw_methods({"New": method}).axes
@@ -41,7 +41,7 @@ def test_each_panel_has_the_inputs_parts_and_terms_of_its_method():
     assert arrows(axes) == 2 + 1 + 2 + 4  # inputs, peer, branch and masks, to the terms
 
 
-def test_what_a_method_declares_is_asked_of_the_method():
+def test_a_method_declares_its_inputs_parts_and_terms():
     assert declared("ce") == Declared("ce", False, ("image",), (), {"ce": ("network",)})
     assert list(declared("ce", 1.0).terms) == ["ce", "sd_dropout"]
     assert declared("cs_kd").inputs == ("image", "same-class partner")
@@ -50,7 +50,7 @@ def test_what_a_method_declares_is_asked_of_the_method():
     assert declared("dml").parts == ("peer",)
 
 
-def test_whom_a_term_teaches_is_where_its_gradient_arrives():
+def test_the_learners_of_a_term_are_the_parts_that_receive_its_gradient():
     branches = ("layer1", "layer2", "layer3")
     assert declared("byot").terms == {
         "ce": ("network",), "branch_ce": branches, "kd": branches, "features": branches,
@@ -61,7 +61,7 @@ def test_whom_a_term_teaches_is_where_its_gradient_arrives():
     assert set(declared("ddgsd").terms.values()) == {("network",)}
 
 
-def test_arrows_lead_from_who_learns_to_what_it_learns_from():
+def test_arrows_lead_from_learners_to_the_terms_that_they_learn_from():
     (axes, _) = draw_methods({"DML": declared("dml")}).axes
     arrows = [text for text in axes.texts if not text.get_text()]
     assert {(each.anncoords.get_text(), each.xycoords.get_text()) for each in arrows} == {
@@ -70,12 +70,12 @@ def test_arrows_lead_from_who_learns_to_what_it_learns_from():
     }
 
 
-def test_the_drawing_knows_no_method_by_name():
-    source = Path(method_drawing.__file__).read_text()
+def test_no_method_is_known_by_name():
+    source = Path(figure_1.__file__).read_text()
     assert not [name for name in plugins.names("methods") if f'"{name}"' in source]
 
 
-def test_the_command_writes_every_method(tmp_path, monkeypatch, capsys):
+def test_the_command_draws_every_method(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_code(["paper", "figure-1"]) == 0
     assert capsys.readouterr().out.split() == [

@@ -1,0 +1,246 @@
+"""The paper's tables with the measured numbers, as cells, as a data frame and as LaTeX."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdd_eval.paper.comparison import PaperComparison
+from sdd_eval.paper.tables import PaperNumber, best_values, paper_numbers, wrongly_bold
+
+if TYPE_CHECKING:
+    import pandas
+
+TITLES = {
+    1: "Accuracy of every method, with and without SD-Dropout",
+    2: "Expected calibration error",
+    3: "ImageNet, ResNet-152",
+    4: "Object detection on COCO, Faster R-CNN",
+    5: "Accuracy under FGSM, ε = 0.2",
+    6: "Accuracy on corrupted images (CIFAR-100-C)",
+    7: "Out-of-distribution detection by ODIN",
+    8: "Assumptions 1 and 2 during training",
+    9: "Direction of distillation",
+    10: "Other networks",
+    11: "Standard dropout against SD-Dropout",
+    12: "Position of the two masks",
+    13: "Two fully connected layers",
+    14: "Weight λ × drop rate",
+}
+
+#: How this package interprets what the paper leaves open, by table.
+INTERPRETATIONS = {
+    2: "ten bins of equal width, at T = 1",
+    3: "λ = 0.1 as in the paper, or 1 as in its code",
+    4: "torchvision's reference training of Faster R-CNN; .5x is 7 epochs, 1x is 12",
+    5: "FGSM as in the authors' code: a step of 0.2 on standardised pixels against the network's "
+    "own predictions, clipped to [0, 1] there, gradient in float32",
+    7: "ODIN at T = 1000, ε = .0028 in pixels; detection error at the best threshold; AUPR by "
+    "counts; lsun is LSUN-resize, svhn the first 1,000 of each class",
+    8: "gradients with respect to the weights of the last linear layer, Euclidean norm",
+    11: "the row with a dagger (equal_steps) equalises the training steps and does not say how; "
+    "here it is CE(clean) + λ CE(dropped), the one candidate in the authors' code",
+    12: "after layer1 to layer3 whole channels are dropped, and each masked map is propagated "
+    "separately",
+    13: "ReLU after the 512 units; the masks apply to the feature before them",
+    14: "drop rate and λ are chosen on the test images",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A comparison, and whether the printed and the measured value are best of their contests."""
+
+    comparison: PaperComparison
+    paper_best: bool
+    measured_best: bool
+    wrongly_bold: bool
+
+
+def cells(comparisons: Sequence[PaperComparison]) -> tuple[Cell, ...]:
+    """Return the cells of one or more tables, with the best values marked."""
+    numbers = [comparison.number for comparison in comparisons]
+    printed = best_values(numbers, {index: number.value for index, number in enumerate(numbers)})
+    means = {i: each.measured.mean for i, each in enumerate(comparisons) if each.measured.n}
+    measured = best_values(numbers, means)
+    wrong = wrongly_bold(paper_numbers())
+    return tuple(
+        Cell(each, index in printed, index in measured, each.number in wrong)
+        for index, each in enumerate(comparisons)
+    )
+
+
+def comparison_frame(comparisons: Sequence[PaperComparison]) -> pandas.DataFrame:
+    """Return a row per number, with fractions where the paper has percent."""
+    import pandas
+
+    frame: pandas.DataFrame = pandas.DataFrame([_record(cell) for cell in cells(comparisons)])
+    return frame
+
+
+def _record(cell: Cell) -> dict[str, Any]:
+    comparison, number = cell.comparison, cell.comparison.number
+    return {
+        "table": number.table,
+        "dataset": number.dataset,
+        "model": number.model,
+        "method": number.method,
+        "sd_dropout": number.sd_dropout,
+        "metric": number.metric,
+        "at": json.dumps(number.at) if number.at else "",
+        "paper": number.value,
+        "measured": comparison.measured.mean,
+        "std": comparison.measured.std,
+        "seeds": comparison.measured.n,
+        "difference": comparison.difference,
+        "low": comparison.assessment.low,
+        "high": comparison.assessment.high,
+        "verdict": comparison.assessment.verdict,
+        "why": "; ".join(comparison.assessment.reasons),
+        "paper_best": cell.paper_best,
+        "measured_best": cell.measured_best,
+        "wrongly_bold_in_paper": cell.wrongly_bold,
+        "measured_metric": comparison.metric,
+        "checkpoints": " ".join(comparison.checkpoints),
+    }
+
+
+def format_number(number: PaperNumber, value: float, sign: bool = False) -> str:
+    """Format a value with the paper's unit and digits; "—" for NaN.
+
+    Args:
+        number: the printed number whose format to use.
+        value: the value, a fraction where the paper has percent.
+        sign: also write a plus sign, for a difference.
+    """
+    if math.isnan(value):
+        return "—"
+    factor = 100 if number.percent else 1
+    digits = max(0, round(-math.log10(2 * number.rounding * factor)))
+    text = f"{value * factor:{'+' if sign else ''}.{digits}f}"
+    return text.replace("-", "−")
+
+
+_CONDITIONS = {"epsilon": "ε", "lambda": "λ", "hidden_layers": "hidden layers"}
+
+
+def format_conditions(number: PaperNumber) -> str:
+    """Format the conditions of a number, such as "λ 0.1, drop 0.1"."""
+    return ", ".join(f"{_CONDITIONS.get(name, name)} {value}" for name, value in number.at.items())
+
+
+_ESCAPES = {
+    **{"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "λ": r"$\lambda$", "ε": r"$\epsilon$"},
+    **{"−": "$-$", "±": r"$\pm$", "—": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
+}
+#: What the row of a LaTeX table names, by table; elsewhere method and `_VARIANTS`.
+_ROWS = {
+    **{5: ("dataset",), 6: ("corruption",), 7: ("outliers", "method"), 8: ("metric",)},
+    **{10: ("model",), 14: ("lambda",)},
+}
+_VARIANTS = ("direction", "position", "variant", "hidden_layers")
+#: What the column of a LaTeX table names, by table; elsewhere the data set.
+_COLUMNS = {
+    **{2: ("metric",), 3: ("metric",), 4: ("metric", "epochs"), 5: ("method",), 6: ("method",)},
+    **{7: ("metric",), 8: ("epoch",), 10: ("method",), 14: ("drop",)},
+}
+_NAMES = {
+    **{"ce": "CE", "ls": "LS", "cs_kd": "CS-KD", "ddgsd": "DDGSD", "byot": "BYOT", "dml": "DML"},
+    **{"dropout": "Dropout", "cifar100": "CIFAR-100", "cifar100_c": "CIFAR-100-C"},
+    **{"cub200": "CUB-200-2011", "stanford_dogs": "Stanford Dogs", "imagenet": "ImageNet"},
+    **{"accuracy": "Accuracy", "accuracy_top5": "Top-5", "ece": "ECE", "mca": "mean"},
+    **{"fgsm_accuracy": "FGSM", "auroc": "AUROC", "fpr_at_95_tpr": "FPR95"},
+    **{"aupr_in": "AUPR in", "aupr_out": "AUPR out", "map": "mAP", "map50": "mAP@0.5"},
+}
+
+
+def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
+    """Return a table of the paper as LaTeX, each cell with the printed and the measured number.
+
+    The best of each contest is bold, among printed and among measured numbers. The table needs
+    `\\usepackage{booktabs}`.
+    """
+    of_table = cells([each for each in comparisons if each.number.table == table])
+    grid = {(_row(n), _column(n)): cell for cell in of_table for n in [cell.comparison.number]}
+    rows = list(dict.fromkeys(row for row, _ in grid))
+    columns = list(dict.fromkeys(column for _, column in grid))
+    header = " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{_escaped(c)}}}" for c in columns)])
+    rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns)))
+    body = [
+        " & ".join([_escaped(row), *(_latex_cell(grid.get((row, column))) for column in columns)])
+        for row in rows
+    ]
+    reasons = [reason for cell in of_table for reason in cell.comparison.assessment.reasons]
+    return "\n".join(
+        [
+            f"% Table {table}: {TITLES[table]}. Paper | measured; best in bold.",
+            *([f"% Interpreted as: {INTERPRETATIONS[table]}"] if table in INTERPRETATIONS else []),
+            rf"\begin{{tabular}}{{l{'rr' * len(columns)}}}",
+            r"\toprule",
+            rf"{header} \\",
+            rules,
+            " & ".join(["", *["Paper", "Measured"] * len(columns)]) + r" \\",
+            r"\midrule",
+            *(rf"{line} \\" for line in body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(f"% not comparable or too few seeds: {reason}" for reason in dict.fromkeys(reasons)),
+            "",
+        ]
+    )
+
+
+def _latex_cell(cell: Cell | None) -> str:
+    """Return the printed and the measured number; a dagger marks one that is not comparable."""
+    if cell is None:
+        return " & "
+    number, measured = cell.comparison.number, cell.comparison.measured
+    paper = _bold(_escaped(format_number(number, number.value)), cell.paper_best)
+    text = _bold(_escaped(format_number(number, measured.mean)), cell.measured_best)
+    if measured.n > 1:
+        text += _escaped(f" ± {format_number(number, measured.std)}")
+    mark = {"reproduced": r"$^{\checkmark}$", "not comparable": r"$^{\dagger}$"}
+    return f"{paper} & {text}{mark.get(cell.comparison.assessment.verdict, '')}"
+
+
+def _bold(text: str, bold: bool) -> str:
+    return rf"\textbf{{{text}}}" if bold else text
+
+
+def _labels(number: PaperNumber) -> dict[str, str]:
+    """Return the label of everything that distinguishes a number within its table."""
+    method = _NAMES[number.method] + (" + SD-Dropout" if number.sd_dropout else "")
+    constant = ("bins", "detector", "epsilon") if number.table != 4 else ()
+    at = {name: str(value) for name, value in number.at.items() if name not in constant}
+    return {
+        "dataset": _NAMES.get(number.dataset, number.dataset),
+        "model": number.model,
+        "method": method,
+        "metric": _NAMES.get(number.metric, number.metric.replace("_", " ")),
+        **at,
+    }
+
+
+def _row(number: PaperNumber) -> str:
+    labels = _labels(number)
+    if number.table in _ROWS:
+        names = [labels[name] for name in _ROWS[number.table] if name in labels]
+        return ", ".join(names or [labels["metric"]]).replace("_", " ")
+    variants = [f"{name} {labels[name]}" for name in _VARIANTS if name in labels]
+    return labels["method"] + (f" ({', '.join(variants)})" if variants else "")
+
+
+def _column(number: PaperNumber) -> str:
+    labels = _labels(number)
+    names = _COLUMNS.get(number.table, ("dataset",))
+    prefixes = {"epoch": "epoch ", "drop": "drop ", "epochs": "epochs "}
+    return ", ".join(prefixes.get(name, "") + labels[name] for name in names if name in labels)
+
+
+def _escaped(text: str) -> str:
+    for sign, escape in _ESCAPES.items():
+        text = text.replace(sign, escape)
+    return text
