@@ -16,9 +16,9 @@ from sdd_eval import plugins, store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy
 from sdd_eval.data import catalogue
-from sdd_eval.data.fingerprints import of_file
+from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.standardisation import Statistics, true_statistics
+from sdd_eval.data.standardisation import Statistics, channel_statistics
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.layouts import fitted
@@ -156,8 +156,8 @@ def _told(source: Source, options: Mapping[str, Any]) -> ModelSpec:
 
 def _name(dataset: str, root: Path) -> str:
     """The name by which the set is found again, from any folder."""
-    if catalogue.plugin_name(dataset) in plugins.names("datasets"):
-        return catalogue.plugin_name(dataset)
+    if catalogue.canonical_name(dataset) in plugins.names("datasets"):
+        return catalogue.canonical_name(dataset)
     catalogue.dataset(dataset, root)
     if (root / dataset).is_dir():
         return dataset
@@ -170,8 +170,8 @@ def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics
     try:
         training = catalogue.load_images(name, root, "train", **shape)
     except InputError:
-        return true_statistics(images), f"true, of the test images of {images.name}"
-    return true_statistics(training), f"true, of the training images of {images.name}"
+        return channel_statistics(images), f"true, of the test images of {images.name}"
+    return channel_statistics(training), f"true, of the training images of {images.name}"
 
 
 def _there(place: Path, overwrite: bool) -> Card | None:
@@ -203,11 +203,11 @@ def _provenance(source: Source, setting: Setting, below: tuple[str, ...]) -> Map
         "python": platform.python_version(),
         "torch": torch.__version__,
         "imported": source.weights.name,
-        "imported_sha256": of_file(source.weights).sha256,
+        "imported_sha256": file_digests(source.weights).sha256,
         "imported_below": list(below),
         "standardisation": setting.constants,
         "dataset": setting.dataset,
-        "data_origin": setting.images.origin if setting.images else None,
+        "data_origin": setting.images.provenance if setting.images else None,
         "data_fingerprint": setting.images.fingerprint if setting.images else None,
         "test_images": len(setting.images) if setting.images else 0,
         **checkpoint.code_of(source.arch),

@@ -97,11 +97,16 @@ def run(arguments: Sequence[str]) -> int:
 
 def _list(arguments: Sequence[str]) -> int:
     flags = parse(Root, arguments, "data list", DESCRIPTION["list"])
-    from sdd_eval.data.catalogue import rows
+    from sdd_eval.data.catalogue import list_datasets
 
     found = [
-        (row.name, row.origin, f"{row.images:,}" if row.images else "", row.source or row.summary)
-        for row in rows(flags.folder)
+        (
+            row.name,
+            row.provenance,
+            f"{row.images:,}" if row.images else "",
+            row.source or row.summary,
+        )
+        for row in list_datasets(flags.folder)
     ]
     print(table(found, ("name", "on disk", "test images", "where from")))
     print(f"\ndata root: {flags.folder}")
@@ -112,14 +117,14 @@ def _get(arguments: Sequence[str]) -> int:
     flags = parse(Named, arguments, "data get", DESCRIPTION["get"])
     _require(flags.name, "data get NAME…")
     from sdd_eval.data.catalogue import dataset
-    from sdd_eval.data.install.download import get
+    from sdd_eval.data.install.download import download
 
     failed = []
     for name in flags.name:
         try:
             with Bar(f"{name}: ") as bar:
-                status = get(dataset(name, flags.folder), flags.folder, bar)
-            print(f"{name}: {status.images:,} images, {status.origin} ({status.where})")
+                status = download(dataset(name, flags.folder), flags.folder, bar)
+            print(f"{name}: {status.images:,} images, {status.provenance} ({status.location})")
         except InputError as error:  # one dead address does not keep the others away
             failed.append(str(error))
     if failed:
@@ -134,7 +139,7 @@ def _add(arguments: Sequence[str]) -> int:
     from sdd_eval.data.install.add import add
 
     status = add(flags.name, flags.path, flags.folder)
-    print(f"{flags.name}: {status.images:,} images, {status.origin} ({status.where})")
+    print(f"{flags.name}: {status.images:,} images, {status.provenance} ({status.location})")
     return 0
 
 
@@ -166,14 +171,18 @@ def _corrupt(arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     flags = parse(Named, arguments, "data check", DESCRIPTION["check"])
-    from sdd_eval.data.catalogue import rows
-    from sdd_eval.data.install.verify import check
+    from sdd_eval.data.catalogue import list_datasets
+    from sdd_eval.data.install.verify import verify
 
-    on_disk = [row.name for row in rows(flags.folder) if row.where and row.origin != "absent"]
+    on_disk = [
+        row.name
+        for row in list_datasets(flags.folder)
+        if row.location and row.provenance != "absent"
+    ]
     found = []
     for name in flags.name or on_disk:
         with Bar(f"{name}: ") as bar:
-            found += [(name, f.item, f.verdict, f.detail) for f in check(name, flags.folder, bar)]
+            found += [(name, f.item, f.verdict, f.detail) for f in verify(name, flags.folder, bar)]
     print(table(found, ("name", "what", "verdict", "detail")))
     return 1 if any(verdict in ("wrong", "missing") for _, _, verdict, _ in found) else 0
 
@@ -192,7 +201,10 @@ def _cache(arguments: Sequence[str]) -> int:
     found = entries(folder)
     rows = [(e.network, e.images, f"{e.n:,}", _megabytes(e.size), f"{e.used:%F %R}") for e in found]
     if rows:
-        print(table(rows, ("network", "images of", "images", "size", "last used")), end="\n\n")
+        print(
+            table(rows, ("network", "images of", "images", "size", "last used")),
+            end="\n\n",
+        )
     total = _megabytes(sum(each.size for each in found))
     print(f"{folder}: {total} of at most {_megabytes(most_bytes())} ($SDD_EVAL_CACHE_GB)")
     return 0

@@ -122,7 +122,9 @@ def _check(flags: Flags) -> None:
 def _judged(percent: float, expect: float | None, setting: Any) -> int:
     """Tell the accuracy, and what to look at where it is not the expected one."""
     images = setting.images
-    print(f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.origin})")
+    print(
+        f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})"
+    )
     if expect is None or abs(percent - expect) <= TOLERANCE + 1e-9:
         return 0
     print(

@@ -36,24 +36,24 @@ class Annotations:
     area: NDArray[np.float64]
     """Of the object's outline where that is annotated, else of its box."""
 
-    def of_image(self, index: int) -> slice:
+    def objects_in(self, index: int) -> slice:
         """The objects of an image."""
         first, last = np.searchsorted(self.image, (index, index + 1)).tolist()
         return slice(first, last)
 
-    def trained_on(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def training_targets(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Boxes (left, top, right, bottom) inside the image, and labels, of what can be learned.
 
         Crowds stay out, and boxes without an area, of which COCO itself has a few.
         """
-        rows = self.of_image(index)
+        rows = self.objects_in(index)
         height, width = self.sizes[index].tolist()
-        boxes = inside(self.boxes[rows], width, height)
+        boxes = clip_boxes(self.boxes[rows], width, height)
         kept = ~self.crowd[rows] & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         return boxes[kept], self.labels[rows][kept]
 
 
-def inside(boxes: NDArray[np.float64], width: Any, height: Any) -> NDArray[np.float64]:
+def clip_boxes(boxes: NDArray[np.float64], width: Any, height: Any) -> NDArray[np.float64]:
     """(left, top, width, height) → (left, top, right, bottom), cut off at the image's edges."""
     left, top, right, bottom = (
         boxes[:, 0],
@@ -161,7 +161,7 @@ def _boxes(
         raise InputError(f"{path}: annotation {wrong['id']} has the box {wrong['bbox']!r}, not "
                          "four numbers: left, top, width, height")  # fmt: skip
     height, width = sizes.T
-    cut = inside(boxes, width, height)
+    cut = clip_boxes(boxes, width, height)
     faults = {
         "is not finite": ~np.isfinite(boxes).all(axis=1),
         "has a negative side": (boxes[:, 2:] < 0).any(axis=1),

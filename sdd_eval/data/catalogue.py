@@ -16,9 +16,9 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.data.provenance import ABSENT, REGENERATED
 from sdd_eval.data.readers.cifar_c import (
     CorruptedUsers,
-    counted,
-    open_folder,
-    present,
+    count_images,
+    open_corrupted_folder,
+    present_corruptions,
     read_regenerated,
 )
 from sdd_eval.data.readers.coco import CocoFolder, is_coco
@@ -33,10 +33,10 @@ ALIASES = {"lsun": "lsun_resize"}
 REGENERATED_FOLDERS = {"cifar10": "CIFAR-10-C-regenerated", "cifar100": "CIFAR-100-C-regenerated"}
 
 
-def plugin_name(name: str) -> str:
+def canonical_name(name: str) -> str:
     """The catalogue's spelling of a name: underscores, and the paper's "lsun" is lsun_resize.
 
-    >>> plugin_name("lsun"), plugin_name("photo-patches")
+    >>> canonical_name("lsun"), canonical_name("photo-patches")
     ('lsun_resize', 'photo_patches')
     """
     spelled = name.replace("-", "_")
@@ -52,12 +52,14 @@ def dataset(name: str, root: Path | None = None) -> Dataset:
         InputError: it is none of them.
     """
     root = data_root(root)
-    if plugin_name(name) in plugins.names("datasets"):
-        return cast(Dataset, plugins.load("datasets", plugin_name(name)))
+    if canonical_name(name) in plugins.names("datasets"):
+        return cast(Dataset, plugins.load("datasets", canonical_name(name)))
     inside = root / name
     for place in (inside, Path(name).expanduser()):
         if name.strip("./") and (place.is_dir() or npz_files(place)):
-            return users_set(place, inside.name if place == inside and place.is_dir() else None)
+            return custom_dataset(
+                place, inside.name if place == inside and place.is_dir() else None
+            )
     raise unknown_name("data set", name, {*plugins.names("datasets"), *folder_names(root)})
 
 
@@ -95,11 +97,11 @@ def load_objects(name: str, root: Path | None = None, split: str = "test") -> De
         InputError: the name is unknown, or the set absent, broken or without objects.
     """
     root = data_root(root)
-    objects: DetectionSet = set_of_objects(name, root).load_objects(root, split)
+    objects: DetectionSet = detection_dataset(name, root).load_objects(root, split)
     return objects
 
 
-def set_of_objects(name: str, root: Path) -> Any:
+def detection_dataset(name: str, root: Path) -> Any:
     """The data set of a name, which has boxes of objects; whether it is there is not looked at.
 
     Raises:
@@ -134,15 +136,15 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
     Raises:
         InputError: the name is unknown, or the set absent, broken or not made of `clean`.
     """
-    root, spelled = data_root(root), plugin_name(name)
-    if spelled == f"{plugin_name(clean.name)}_c_regenerated":
+    root, spelled = data_root(root), canonical_name(name)
+    if spelled == f"{canonical_name(clean.name)}_c_regenerated":
         return _regenerated(root, clean)
     users = _users_corrupted(name, root)
     if users is not None:
         return _same_images(users.load_corrupted(root), clean)
     archives = {key: value for key in plugins.names("datasets") if (value := _archive(key))}
     if spelled not in archives:
-        usable = (*archives, f"{plugin_name(clean.name)}_c_regenerated")
+        usable = (*archives, f"{canonical_name(clean.name)}_c_regenerated")
         raise unknown_name("corrupted set", name, usable)
     if archives[spelled].clean != clean.name:
         raise InputError(f"{spelled} is made of {archives[spelled].clean}, not of {clean.name}")
@@ -152,7 +154,7 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
 
 def _users_corrupted(name: str, root: Path) -> CorruptedUsers | None:
     """A folder of the user's in the layout of CIFAR-C; None where the name is of something else."""
-    if plugin_name(name) in plugins.names("datasets"):
+    if canonical_name(name) in plugins.names("datasets"):
         return None
     try:
         found = dataset(name, root)
@@ -166,7 +168,7 @@ def regenerated_folder(name: str, root: Path) -> Path:
     return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
 
 
-def usual_corrupted(dataset_name: str, root: Path | None) -> str:
+def default_corrupted_set(dataset_name: str, root: Path | None) -> str:
     """The corrupted rendering for a test set: the archive, else what was or can be regenerated.
 
     For a set of the user's a folder NAME_c of theirs is what the archive is for others.
@@ -180,7 +182,7 @@ def usual_corrupted(dataset_name: str, root: Path | None) -> str:
         return f"{dataset_name}_c"
     regenerated = f"{dataset_name}_c_regenerated"
     archive = _archive(f"{dataset_name}_c")
-    if archive is None or present(regenerated_folder(dataset_name, root)):
+    if archive is None or present_corruptions(regenerated_folder(dataset_name, root)):
         on_disk = archive is not None and archive.status(root).present
         return f"{dataset_name}_c" if on_disk else regenerated
     if archive.status(root).present:
@@ -201,14 +203,14 @@ def _archive(name: str) -> Any:
 
 def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
     folder = regenerated_folder(clean.name, root)
-    if present(folder):
+    if present_corruptions(folder):
         made_of = read_regenerated(folder).get("source", {}).get("fingerprint")
         if made_of not in (None, clean.fingerprint):
             raise InputError(
                 f"{folder} was made of other images than {clean.name} has now; delete it, then "
                 f"`sdd-eval data corrupt {clean.name}`"
             )
-        return _same_images(open_folder(f"{clean.name}_c_regenerated", folder), clean)
+        return _same_images(open_corrupted_folder(f"{clean.name}_c_regenerated", folder), clean)
     from sdd_eval.data.corruption.generated import GeneratedCorruptions
 
     made: CorruptedSet = GeneratedCorruptions(clean)
@@ -238,37 +240,39 @@ def _same_images(corrupted: Any, clean: ImageSet) -> CorruptedSet:
 
 
 @dataclass(frozen=True)
-class Row:
+class CatalogueEntry:
     """One set: what it is, what is on the disk of it, and how it gets there."""
 
     name: str
-    origin: str
+    provenance: str
     """As in `ImageSet`, "absent", or "broken: why"."""
     images: int
-    where: str
+    location: str
     source: str
     """The address that `sdd-eval data get` downloads from; empty where there is none."""
     summary: str
 
 
-def rows(root: Path) -> tuple[Row, ...]:
+def list_datasets(root: Path) -> tuple[CatalogueEntry, ...]:
     """Every plugin, then what is regenerated, then every other folder of images in the root."""
     found, claimed = [], set()
     for name in plugins.names("datasets"):
         try:
             plugin = plugins.load("datasets", name)
         except InputError as error:
-            found.append(Row(name, f"broken: {error}", 0, "", "", ""))
+            found.append(CatalogueEntry(name, f"broken: {error}", 0, "", "", ""))
             continue
         found.append(_entry(plugin, root))
         claimed.add(str(getattr(plugin, "folder", "")).split("/")[0])
     return (*found, *_regenerated_entries(root, claimed), *_folder_entries(root, claimed))
 
 
-def _entry(plugin: Any, root: Path) -> Row:
+def _entry(plugin: Any, root: Path) -> CatalogueEntry:
     source = plugin.archives[0].url if plugin.archives else ""
     status = _status(plugin, root)
-    return Row(plugin.name, status.origin, status.images, status.where, source, plugin.summary)
+    return CatalogueEntry(
+        plugin.name, status.provenance, status.images, status.location, source, plugin.summary
+    )
 
 
 def _status(plugin: Any, root: Path) -> Status:
@@ -281,43 +285,45 @@ def _status(plugin: Any, root: Path) -> Status:
     return status
 
 
-def _regenerated_entries(root: Path, claimed: set[str]) -> list[Row]:
+def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
     """The sets that `sdd-eval data corrupt` made; their folders are added to `claimed`."""
     names = (*plugins.names("datasets"), *folder_names(root))
     found = []
     for name in dict.fromkeys(names):
         place = regenerated_folder(name, root)
-        corruptions = present(place)
+        corruptions = present_corruptions(place)
         if not corruptions:
             continue
         claimed.add(place.name)
         try:
-            (images, where), origin = counted(place, corruptions), REGENERATED
+            (images, location), provenance = count_images(place, corruptions), REGENERATED
         except InputError as error:
-            images, where, origin = 0, str(place), f"broken: {error}"
+            images, location, provenance = 0, str(place), f"broken: {error}"
         summary = f"the test images of {name}, corrupted by this package's recipe"
-        found.append(Row(f"{name}_c_regenerated", origin, images, where, "", summary))
+        found.append(
+            CatalogueEntry(f"{name}_c_regenerated", provenance, images, location, "", summary)
+        )
     return found
 
 
-def _folder_entries(root: Path, claimed: set[str]) -> list[Row]:
+def _folder_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
     """The user's folders with at least one image."""
     found = []
     for name in folder_names(root):
         if name not in claimed:
-            row = _entry(users_set(root / name, name), root)
-            if row.images and row.origin != ABSENT:
+            row = _entry(custom_dataset(root / name, name), root)
+            if row.images and row.provenance != ABSENT:
                 found.append(row)
     return found
 
 
-def users_set(path: Path, name: str | None = None) -> Dataset:
+def custom_dataset(path: Path, name: str | None = None) -> Dataset:
     """Any folder of the user's, or `.npz` file, as a set under its own name."""
     path = path.absolute()  # or it would be looked for below the data root
     called = name or (path.stem if path.is_file() else path.resolve().name)
     if npz_files(path):
         return NpzSet(called, "arrays of images", str(path))
-    if present(path) and (path / "labels.npy").is_file():
+    if present_corruptions(path) and (path / "labels.npy").is_file():
         return CorruptedUsers(called, "a test set in corruptions", str(path))
     if is_coco(path):
         return CocoFolder(called, "images with the boxes of objects", str(path))

@@ -27,14 +27,14 @@ class Archive:
 class Status:
     """What is on the disk of a set: `origin` as in `ImageSet`, or "absent"."""
 
-    origin: str
+    provenance: str
     images: int
-    where: str
+    location: str
 
     @property
     def present(self) -> bool:
         """Whether there is anything to load."""
-        return self.origin != "absent"
+        return self.provenance != "absent"
 
 
 class Dataset(Protocol):
@@ -90,7 +90,7 @@ class DetectionSet(Protocol):
         """sha256 of pixels and annotations, in hex."""
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """As in `ImageSet`."""
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class CorruptedSet(Protocol):
         """sha256 of the content, or of what determines it."""
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """As in `ImageSet`; "regenerated" where the recipe of this package made it."""
 
     @property
@@ -131,11 +131,11 @@ class CorruptedSet(Protocol):
         """The images of one corruption at one severity, 1 to 5."""
 
 
-def missing(name: str, where: Path, downloadable: bool) -> InputError:
+def missing_dataset(name: str, location: Path, downloadable: bool) -> InputError:
     """The error for a set that is not on the disk; it names the commands that mend it."""
     get = f"`sdd-eval data get {name}` downloads it, " if downloadable else ""
     add = f"`sdd-eval data add {name} PATH` places what you have"
-    return InputError(f"{name} is not there ({where}); {get}{add}")
+    return InputError(f"{name} is not there ({location}); {get}{add}")
 
 
 def require_split(name: str, split: str, *splits: str) -> None:

@@ -38,13 +38,13 @@ class Digests:
     sha256: str
 
 
-def of_file(path: Path, *, fresh: bool = False) -> Digests:
+def file_digests(path: Path, *, fresh: bool = False) -> Digests:
     """Both checksums of a file in one pass; from the cache unless `fresh` or the file changed.
 
     Raises:
         InputError: the file cannot be read.
     """
-    remembered = None if fresh else known_file(path)
+    remembered = None if fresh else cached_file_digests(path)
     if remembered is not None:
         return remembered
     try:
@@ -59,7 +59,7 @@ def of_file(path: Path, *, fresh: bool = False) -> Digests:
     return digests
 
 
-def known_file(path: Path) -> Digests | None:
+def cached_file_digests(path: Path) -> Digests | None:
     """Both checksums of a file if the cache has them; reads nothing of the file."""
     with contextlib.suppress(OSError, KeyError):
         found = _recall(path, _file_stamp(path))
@@ -67,13 +67,13 @@ def known_file(path: Path) -> Digests | None:
     return None
 
 
-def of_folder(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
+def folder_fingerprint(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
     """sha256 over the sorted relative names and the contents of some files of a folder.
 
     Raises:
         InputError: a file cannot be read.
     """
-    remembered = None if fresh else known_folder(folder, files)
+    remembered = None if fresh else cached_folder_fingerprint(folder, files)
     if remembered is not None:
         return remembered
     try:
@@ -88,7 +88,7 @@ def of_folder(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str
     return content
 
 
-def known_folder(folder: Path, files: Sequence[str]) -> str | None:
+def cached_folder_fingerprint(folder: Path, files: Sequence[str]) -> str | None:
     """What `of_folder` gives if the cache has it; looks at names, sizes and times only."""
     with contextlib.suppress(OSError, KeyError):
         stamp, _ = _folder_stamp(folder, files)
@@ -96,7 +96,7 @@ def known_folder(folder: Path, files: Sequence[str]) -> str | None:
     return None
 
 
-def of_arrays(*arrays: NDArray[Any] | None) -> str:
+def array_fingerprint(*arrays: NDArray[Any] | None) -> str:
     """sha256 over type, shape and content of arrays."""
     digest = hashlib.sha256()
     for array in arrays:
@@ -108,7 +108,7 @@ def of_arrays(*arrays: NDArray[Any] | None) -> str:
     return digest.hexdigest()
 
 
-def of_parts(*parts: object) -> str:
+def value_fingerprint(*parts: object) -> str:
     """sha256 over the JSON of plain values, e.g. of other fingerprints."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

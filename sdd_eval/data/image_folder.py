@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.images import ImageSet, Labels, PartImages, Pixels, chunks, on_device
+from sdd_eval.data.images import ImageSet, Labels, Pixels, Subset, batch_slices, to_device
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class FolderImages:
     channels: int
     labels: Labels | None
     fingerprint: str
-    origin: str
+    provenance: str
     class_names: tuple[str, ...] = ()
     resize: int | None = None
     boxes: Boxes | None = None
     """Left, top, right and bottom (n, 4) of what is cut out of each file first, in pixels."""
 
     @property
-    def photographs(self) -> bool:
+    def has_full_resolution(self) -> bool:
         """Whether the files are larger than what a network sees of them."""
         return self.resize is not None and self.resize > self.image_size
 
@@ -66,10 +66,10 @@ class FolderImages:
         import torch
 
         wanted = np.arange(len(self)) if indices is None else indices
-        following, threads = chunks(len(self), size, wanted), torch.get_num_threads()
+        following, threads = batch_slices(len(self), size, wanted), torch.get_num_threads()
         if threads == 1:
             for rows in following:
-                yield on_device(np.stack([*map(self._pixels, rows)]), device)
+                yield to_device(np.stack([*map(self._pixels, rows)]), device)
             return
         with ThreadPoolExecutor(threads) as pool:
             waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
@@ -77,11 +77,11 @@ class FolderImages:
                 while waiting:
                     pixels = np.stack([each.result() for each in waiting])
                     waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
-                    yield on_device(pixels, device)
+                    yield to_device(pixels, device)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def original(self, row: int) -> Image.Image:
+    def full_resolution(self, row: int) -> Image.Image:
         """An image as its file has it, cut to its box, in the set's channels.
 
         Raises:
@@ -95,10 +95,10 @@ class FolderImages:
             raise InputError(f"{path} is not an image that can be read: {error}") from error
         return image if self.boxes is None else _cut(image, self.boxes[row], path)
 
-    def fitted(self, row: int) -> Image.Image:
+    def preprocessed(self, row: int) -> Image.Image:
         """An image as a network sees it when it is tested."""
         try:
-            return fit(self.original(row), self.resize, self.image_size)
+            return resize_and_crop(self.full_resolution(row), self.resize, self.image_size)
         except InputError as error:
             path = str(self.folder / self.files[row])
             told = str(error) if str(error).startswith(path) else f"{path}: {error}"
@@ -106,11 +106,11 @@ class FolderImages:
 
     def _pixels(self, row: int) -> Pixels:
         """One image as (channels, side, side)."""
-        pixels = np.asarray(self.fitted(row))
+        pixels = np.asarray(self.preprocessed(row))
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def enlarged(side: int) -> int:
+def resize_side(side: int) -> int:
     """To what the short side of a photograph is scaled before its crop: 256 for 224.
 
     Smaller images are no photographs of which a part is cut; they are scaled to the side itself.
@@ -121,7 +121,7 @@ def enlarged(side: int) -> int:
     return round(side * 256 / 224) if side >= LARGE_SIDE else side
 
 
-def fit(image: Image.Image, resize: int | None, side: int) -> Image.Image:
+def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.Image:
     """Short side to `resize` (bilinear, antialiased) unless None, then a centre crop to `side`.
 
     Pixel for pixel what torchvision's `Resize` and `CenterCrop` make of it.
@@ -149,25 +149,29 @@ def _cut(image: Image.Image, box: NDArray[np.int64], path: Path) -> Image.Image:
     return image.crop((left, top, right, bottom))
 
 
-def photographs(images: ImageSet) -> bool:
+def has_full_resolution(images: ImageSet) -> bool:
     """Whether a set's files are larger than what a network sees of them."""
-    if isinstance(images, PartImages):
-        return photographs(images.whole)
-    return isinstance(images, FolderImages) and images.photographs
+    if isinstance(images, Subset):
+        return has_full_resolution(images.parent)
+    return isinstance(images, FolderImages) and images.has_full_resolution
 
 
-def original(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
+def full_resolution(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
     """An image as its file has it, of any size; of a set without files a uint8 tensor.
 
     Raises:
         InputError: it cannot be read.
     """
-    if isinstance(images, PartImages):
-        return original(images.whole, int(images.rows[row]))
-    return images.original(row) if isinstance(images, FolderImages) else tested(images, row)
+    if isinstance(images, Subset):
+        return full_resolution(images.parent, int(images.rows[row]))
+    return (
+        images.full_resolution(row)
+        if isinstance(images, FolderImages)
+        else preprocessed(images, row)
+    )
 
 
-def tested(images: ImageSet, row: int) -> torch.Tensor:
+def preprocessed(images: ImageSet, row: int) -> torch.Tensor:
     """An image as a network is tested on it, uint8 (channels, side, side).
 
     Raises:
@@ -207,7 +211,7 @@ def image_files(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def unwrapped(folder: Path) -> Path:
+def unwrap(folder: Path) -> Path:
     """The folder, or what lies below sub-folders such as `images/` that merely wrap it."""
     while (inner := _only_folder(folder)) is not None:
         folder = inner
@@ -227,7 +231,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
     return {} if len(found) == 1 and _is_class(*found.values()) else found
 
 
-def class_names_of(files: Sequence[str]) -> tuple[str, ...]:
+def class_folders(files: Sequence[str]) -> tuple[str, ...]:
     """The sub-folders as classes; none unless every file lies in one of at least two."""
     if not all("/" in name for name in files):
         return ()
@@ -235,7 +239,7 @@ def class_names_of(files: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) if len(names) > 1 else ()
 
 
-def labels_of(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
+def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
     """The class of each file, None where there are no classes.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.fingerprints import of_arrays
+from sdd_eval.data.fingerprints import array_fingerprint
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.errors import InputError
 
@@ -61,7 +61,7 @@ class ImageSet(Protocol):
         """sha256 of the content, in hex."""
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """How far the set is its publisher's."""
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class ImageSet(Protocol):
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
 
 
-def on_device(array: NDArray[Any], device: str) -> torch.Tensor:
+def to_device(array: NDArray[Any], device: str) -> torch.Tensor:
     """An array as a tensor there; on its way to a GPU nothing waits."""
     import torch
 
@@ -83,7 +83,7 @@ def on_device(array: NDArray[Any], device: str) -> torch.Tensor:
     return tensor.to(device)
 
 
-def chunks(total: int, size: int, indices: Any) -> Iterator[Any]:
+def batch_slices(total: int, size: int, indices: Any) -> Iterator[Any]:
     """Slices that cover the whole set, or parts of `indices` (array or tensor), `size` a step."""
     if indices is None:
         yield from (slice(start, start + size) for start in range(0, total, size))
@@ -99,7 +99,7 @@ class ArrayImages:
     images: Pixels
     labels: Labels | None
     fingerprint: str
-    origin: str
+    provenance: str
     class_names: tuple[str, ...] = ()
     _on_device: dict[str, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
 
@@ -117,7 +117,7 @@ class ArrayImages:
         """How many images there are."""
         return len(self.images)
 
-    def whole(self, device: str = "cpu") -> torch.Tensor:
+    def tensor(self, device: str = "cpu") -> torch.Tensor:
         """All images as one uint8 tensor on the device."""
         import torch
 
@@ -129,13 +129,13 @@ class ArrayImages:
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        images = self.whole(device)
-        order = None if indices is None else on_device(indices, device)
-        for rows in chunks(len(self), size, order):
+        images = self.tensor(device)
+        order = None if indices is None else to_device(indices, device)
+        for rows in batch_slices(len(self), size, order):
             yield images[rows]
 
 
-def map_array(path: Path) -> NDArray[Any]:
+def open_npy(path: Path) -> NDArray[Any]:
     """A `.npy` file mapped into memory; only its header is read.
 
     Raises:
@@ -162,7 +162,7 @@ class MappedImages:
     channels: int
     labels: Labels | None
     fingerprint: str
-    origin: str
+    provenance: str
     class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -174,51 +174,51 @@ class MappedImages:
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
         # Mapped anew for each pass: its pages leave memory with it.
-        mapped = map_array(self.path)[self.start : self.stop]
-        for rows in chunks(len(self), size, indices):
+        mapped = open_npy(self.path)[self.start : self.stop]
+        for rows in batch_slices(len(self), size, indices):
             # A copy even where the layout would not need one: mapped rows cannot be written to.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
-            yield on_device(pixels, device)
+            yield to_device(pixels, device)
 
 
 @dataclass(frozen=True)
-class PartImages:
+class Subset:
     """Some images of another set, in the order of `rows`."""
 
     name: str
-    whole: ImageSet
+    parent: ImageSet
     rows: NDArray[np.int64]
 
     @property
     def labels(self) -> Labels | None:
         """Class indices (n,), or None where there are none."""
-        return None if self.whole.labels is None else self.whole.labels[self.rows]
+        return None if self.parent.labels is None else self.parent.labels[self.rows]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes of the whole set."""
-        return self.whole.class_names
+        return self.parent.class_names
 
     @property
     def image_size(self) -> int:
         """Side in pixels."""
-        return self.whole.image_size
+        return self.parent.image_size
 
     @property
     def channels(self) -> int:
         """One for grey, three for colour."""
-        return self.whole.channels
+        return self.parent.channels
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the whole set's fingerprint and of which images these are."""
         rows = self.rows.astype("<i8").tobytes()
-        return hashlib.sha256(self.whole.fingerprint.encode() + rows).hexdigest()
+        return hashlib.sha256(self.parent.fingerprint.encode() + rows).hexdigest()
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """How far the whole set is its publisher's."""
-        return self.whole.origin
+        return self.parent.provenance
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -229,11 +229,11 @@ class PartImages:
     ) -> Iterator[torch.Tensor]:
         """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
         rows = self.rows if indices is None else self.rows[indices]
-        yield from self.whole.batches(size, rows, device)
+        yield from self.parent.batches(size, rows, device)
 
 
 @dataclass(frozen=True)
-class LaterImages:
+class LazyImages:
     """A set in memory of which only what describes it is kept; each pass loads the images anew."""
 
     name: str
@@ -242,7 +242,7 @@ class LaterImages:
     image_size: int
     channels: int
     fingerprint: str
-    origin: str
+    provenance: str
     total: int
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
 
@@ -257,7 +257,7 @@ class LaterImages:
         yield from self.load().batches(size, indices, device)
 
 
-def forgetful(load: Callable[[], ImageSet]) -> ImageSet:
+def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
     """The set that `load` gives, so that many of them need no more memory than one.
 
     Sets that are read from the disk as they are looked at stay as they are.
@@ -265,14 +265,14 @@ def forgetful(load: Callable[[], ImageSet]) -> ImageSet:
     images = load()
     if not isinstance(images, ArrayImages):
         return images
-    return LaterImages(
+    return LazyImages(
         name=images.name,
         labels=images.labels,
         class_names=images.class_names,
         image_size=images.image_size,
         channels=images.channels,
         fingerprint=images.fingerprint,
-        origin=images.origin,
+        provenance=images.provenance,
         total=len(images),
         load=load,
     )
@@ -284,7 +284,7 @@ def from_arrays(
     *,
     name: str = "arrays",
     class_names: Sequence[str] = (),
-    origin: str = MADE_HERE,
+    provenance: str = MADE_HERE,
 ) -> ArrayImages:
     """A set of images out of arrays, or tensors on the CPU.
 
@@ -304,7 +304,7 @@ def from_arrays(
     found = tuple(map(str, class_names))
     if indices is not None and found and indices.max() >= len(found):
         raise InputError(f"{name} has the label {indices.max()} and {len(found)} class names")
-    return ArrayImages(name, pixels, indices, of_arrays(pixels, indices), origin, found)
+    return ArrayImages(name, pixels, indices, array_fingerprint(pixels, indices), provenance, found)
 
 
 def _pixels(images: NDArray[Any], name: str) -> Pixels:

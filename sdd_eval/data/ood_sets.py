@@ -26,18 +26,18 @@ RESIZED_NOTE = (
 )
 
 
-def groups_of(dataset: str) -> Mapping[str, tuple[str, ...]]:
+def ood_groups(dataset: str) -> Mapping[str, tuple[str, ...]]:
     """The groups of outlier sets for a data set, by name."""
     return GROUPS.get(dataset, {})
 
 
-def without_groups(names: Iterable[str], dataset: str) -> tuple[str, ...]:
+def expand_groups(names: Iterable[str], dataset: str) -> tuple[str, ...]:
     """Names with each group's in place of the group; a set that two groups share stands once.
 
     >>> without_groups(["far", "isun"], "cifar10")
     ('svhn', 'dtd', 'lsun_crop', 'isun')
     """
-    asked, groups, found = tuple(names), groups_of(dataset), list[str]()
+    asked, groups, found = tuple(names), ood_groups(dataset), list[str]()
     for name in asked:
         members = groups.get(name)
         new = (each for each in members or () if each not in found and each not in asked)
@@ -54,25 +54,25 @@ def averages(names: Iterable[str], dataset: str) -> dict[str, tuple[str, ...]]:
     >>> averages(["svhn", "dtd", "lsun_crop", "cifar10"], "cifar100")
     {'average:far': ('svhn', 'dtd', 'lsun_crop')}
     """
-    named, groups = tuple(names), groups_of(dataset)
+    named, groups = tuple(names), ood_groups(dataset)
     whole = {f"average:{g}": sets for g, sets in groups.items() if set(sets) <= set(named)}
     near = set(groups.get("near", ())) & set(named)
     return whole if near and near < set(named) else {"average": named, **whole}
 
 
-def resizing_note(names: Iterable[str]) -> str:
+def resizing_warning(names: Iterable[str]) -> str:
     """A warning where sets are scaled down badly; empty where none is."""
     resized = [name for name in names if name in RESIZED]
     return f"{', '.join(resized)}: {RESIZED_NOTE}" if resized else ""
 
 
-OUTLIERS = {
+DEFAULTS = {
     "cifar10": PAPER,
     "cifar100": PAPER,
     "digits": ("photo_patches", "uniform", "gaussian"),
 }
 
 
-def usual_outliers(dataset_name: str) -> tuple[str, ...]:
+def default_ood_sets(dataset_name: str) -> tuple[str, ...]:
     """The outlier sets for a test set: the paper's for CIFAR, what needs no download for others."""
-    return OUTLIERS.get(dataset_name, ("uniform", "gaussian"))
+    return DEFAULTS.get(dataset_name, ("uniform", "gaussian"))

@@ -13,7 +13,7 @@ OFFICIAL, UNVERIFIED, ABSENT = "official", "unverified", "absent"
 MADE_HERE, USERS_FOLDER, REGENERATED = "made here", "user's folder", "regenerated"
 
 
-def judged(found: int, published: int, verified: bool) -> str:
+def assess(found: int, published: int, verified: bool) -> str:
     """The origin of a set from its count, the publisher's count, and whether checksums agree.
 
     >>> judged(1200, 5640, False), judged(5640, 5640, False), judged(5640, 5640, True)
@@ -25,7 +25,7 @@ def judged(found: int, published: int, verified: bool) -> str:
 
 
 @runtime_checkable
-class Vouched(Protocol):
+class ContentHashed(Protocol):
     """A set whose publisher gives the archive's checksum and none of what lies in it."""
 
     @property
@@ -36,12 +36,12 @@ class Vouched(Protocol):
         """sha256 of what is on the disk; with `fresh` not from the cache."""
 
 
-def vouch(root: Path, name: str, content: str, md5: str) -> None:
+def record_verified(root: Path, name: str, content: str, md5: str) -> None:
     """Write down that this content came out of an archive with the publisher's checksum."""
     write_record(_receipt(root, name), {"name": name, "content": content, "archive_md5": md5})
 
 
-def vouched(root: Path, content: str | None) -> bool:
+def is_verified(root: Path, content: str | None) -> bool:
     """Whether this very content came out of an archive with the publisher's checksum.
 
     By whatever name: one archive may hold two sets of the catalogue.

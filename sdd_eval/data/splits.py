@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.images import ImageSet, PartImages
+from sdd_eval.data.images import ImageSet, Subset
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed
 from sdd_eval.records import Recipe
@@ -32,13 +32,13 @@ def training_split(images: ImageSet, recipe: Recipe) -> tuple[ImageSet, ImageSet
     """
     kept, held = images, None
     if recipe.validation:
-        kept, held = held_out(images, recipe.validation, recipe.seed)
+        kept, held = validation_split(images, recipe.validation, recipe.seed)
     if recipe.images_per_class is not None:
         kept = first_of_each_class(kept, recipe.images_per_class)
     return kept, held
 
 
-def first_of_each_class(images: ImageSet, count: int) -> PartImages:
+def first_of_each_class(images: ImageSet, count: int) -> Subset:
     """Return the first `count` images of each class, in the order of the set.
 
     Raises:
@@ -54,10 +54,10 @@ def first_of_each_class(images: ImageSet, count: int) -> PartImages:
             f"images_per_class is {count}, but class {short[0]} of {images.name} has "
             f"{counts[present == short[0]][0]} training images"
         )
-    return PartImages(images.name, images, np.flatnonzero(rank < count))
+    return Subset(images.name, images, np.flatnonzero(rank < count))
 
 
-def held_out(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
+def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
     """The images to train on, and `count` others, balanced by class; the seed says which.
 
     Raises:
@@ -66,8 +66,8 @@ def held_out(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSe
     total = len(images)
     if count >= total:
         raise InputError(f"validation is {count}, but {images.name} has {total} training images")
-    rows = subset(total, count, labels=images.labels, seed=derived_seed(seed, "validation"))
-    kept = PartImages(images.name, images, np.setdiff1d(np.arange(total), rows))
+    rows = subset_indices(total, count, labels=images.labels, seed=derived_seed(seed, "validation"))
+    kept = Subset(images.name, images, np.setdiff1d(np.arange(total), rows))
     if images.labels is not None:
         emptied = np.setdiff1d(images.labels, images.labels[kept.rows])
         if len(emptied):
@@ -75,10 +75,10 @@ def held_out(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSe
                 f"validation is {count}: no training image of class {emptied[0]} of {images.name} "
                 "would be left"
             )
-    return kept, PartImages(validation_name(images.name), images, rows)
+    return kept, Subset(validation_name(images.name), images, rows)
 
 
-def subset(
+def subset_indices(
     total: int, limit: int | None, *, labels: NDArray[np.int64] | None = None, seed: int = 0
 ) -> NDArray[np.int64]:
     """Indices of `limit` of `total` images, ascending; all of them where `limit` is None.

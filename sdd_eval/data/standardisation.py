@@ -23,7 +23,7 @@ CONSTANTS = {
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def true_statistics(images: ImageSet) -> Statistics:
+def channel_statistics(images: ImageSet) -> Statistics:
     """Mean and std of each channel over all pixels, in [0, 1]; exact, by integer histograms."""
     counts = np.zeros((images.channels, 256), dtype=np.int64)
     for batch in images.batches(1024):
@@ -34,7 +34,7 @@ def true_statistics(images: ImageSet) -> Statistics:
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
 
-def standardisation(
+def resolve_standardisation(
     name: str,
     dataset_name: str,
     root: Path | None = None,
@@ -54,7 +54,7 @@ def standardisation(
         require_standardisation(name, data_root(root))
         side = image_size if name == dataset_name else None
         training = load_images(name, root, "train", image_size=side, channels=channels)
-        return true_statistics(training)
+        return channel_statistics(training)
     if channels is None:
         images = load_images(dataset_name, root, image_size=image_size)
         channels, image_size = images.channels, images.image_size
@@ -63,10 +63,10 @@ def standardisation(
             f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
             f"channel; use --standardisation {dataset_name}"
         )
-    return paper_constants(image_size) if name == "authors" else CONSTANTS[name]
+    return author_statistics(image_size) if name == "authors" else CONSTANTS[name]
 
 
-def paper_constants(image_size: int | None) -> Statistics:
+def author_statistics(image_size: int | None) -> Statistics:
     """Mean and std as the paper's authors had them: ImageNet's for photographs, else CIFAR-10's."""
     return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
 

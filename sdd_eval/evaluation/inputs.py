@@ -11,8 +11,8 @@ from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ImageSet, PartImages, forgetful
-from sdd_eval.data.ood_sets import usual_outliers, without_groups
+from sdd_eval.data.images import ImageSet, Subset, lazy_images
+from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluation.training_split import (
@@ -72,7 +72,7 @@ class Inputs:
 
         Not of the parts of its own training images that its seed told off.
         """
-        judging = (each for each in self.sets.values() if not isinstance(each, PartImages))
+        judging = (each for each in self.sets.values() if not isinstance(each, Subset))
         return _content(self.data, *judging)
 
     @property
@@ -179,8 +179,8 @@ _Found = tuple[Any, dict[str, Any]]
 
 def _outliers(asking: _Asking, asked: tuple[str, ...]) -> _Found:
     """Sets of images beside the test set, each once, groups of them spelled out."""
-    usual = usual_outliers(asking.images.name)
-    names = without_groups(asked, asking.trained) or usual
+    usual = default_ood_sets(asking.images.name)
+    names = expand_groups(asked, asking.trained) or usual
     found = [_forgetful(asking, name, "test") for name in names]
     called = tuple(each.name for each in found)
     if len(set(called)) < len(called):
@@ -193,7 +193,7 @@ def _outliers(asking: _Asking, asked: tuple[str, ...]) -> _Found:
 def _corrupted(asking: _Asking, asked: str) -> _Found:
     """A corrupted rendering of the test set."""
     root = asking.request.data_root
-    name = asked or catalogue.usual_corrupted(asking.images.name, root)
+    name = asked or catalogue.default_corrupted_set(asking.images.name, root)
     found = catalogue.load_corrupted(name, root, clean=asking.images)
     return found.name, {found.name: found}
 
@@ -261,7 +261,7 @@ LOADERS: Mapping[str, Callable[[_Asking, Any], _Found]] = {
 
 def _plain(name: str) -> str:
     """A plugin's name in the catalogue's spelling; any other as it is."""
-    spelled = catalogue.plugin_name(name)
+    spelled = catalogue.canonical_name(name)
     return spelled if spelled in plugins.names("datasets") else name
 
 
@@ -269,4 +269,4 @@ def _forgetful(asking: _Asking, name: str, split: str) -> ImageSet:
     """A further set in the network's shape, in memory only while it is looked at."""
     root, spec = asking.request.data_root, asking.spec
     shape: dict[str, Any] = {"image_size": spec.image_size, "channels": spec.channels}
-    return forgetful(lambda: catalogue.load_images(name, root, split, **shape))
+    return lazy_images(lambda: catalogue.load_images(name, root, split, **shape))

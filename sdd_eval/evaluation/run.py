@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.data.images import ImageSet, PartImages
+from sdd_eval.data.images import ImageSet, Subset
 from sdd_eval.evaluation.cache import Outputs, network_parts
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.folded import FoldedNetwork, folded, in_provenance, networks_of
@@ -145,8 +145,8 @@ def _data_provenance(data: ImageSet, sets: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, dict[str, Any]] = {}
     for name, images in {data.name: data, **sets}.items():
-        found[name] = {"origin": images.origin, "fingerprint": images.fingerprint}
-        if isinstance(images, PartImages):
+        found[name] = {"origin": images.provenance, "fingerprint": images.fingerprint}
+        if isinstance(images, Subset):
             found[name]["own"] = True
         if isinstance(images, ImageSet):
             found[name]["images"] = len(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ImageSet, forgetful
+from sdd_eval.data.images import ImageSet, lazy_images
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
@@ -23,8 +23,8 @@ def means_validation(name: str, card: Card, root: Path | None) -> bool:
     Raises:
         InputError: it is, but none were, and no set of that name is there.
     """
-    held = catalogue.plugin_name(validation_name(card.dataset or ""))
-    if catalogue.plugin_name(name) != held:
+    held = catalogue.canonical_name(validation_name(card.dataset or ""))
+    if catalogue.canonical_name(name) != held:
         return False
     if not has_validation(card) and name not in catalogue.folder_names(data_root(root)):
         raise InputError(
@@ -52,7 +52,7 @@ def parts_of(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
         shape = {"image_size": card.model.image_size, "channels": card.model.channels}
         return catalogue.load_images(recipe.dataset, root, "train", **shape)
 
-    kept, held = training_split(forgetful(whole), recipe)
+    kept, held = training_split(lazy_images(whole), recipe)
     if kept.fingerprint != card.provenance.get("data_fingerprint"):
         raise InputError(
             f"{card.name} was trained on other images of {recipe.dataset} than are there now, "

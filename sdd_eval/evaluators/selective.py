@@ -84,7 +84,9 @@ class Selective:
                 ]
                 arrays[f"correct{CELL}{name}"] = np.stack([right for right, _ in cells], axis=1)
                 arrays[f"scores{CELL}{name}"] = np.stack([sure for _, sure in cells], axis=1)
-            arrays["origin"] = np.full(len(labels), f"{rendering.origin}, {rendering.frost} frost")
+            arrays["origin"] = np.full(
+                len(labels), f"{rendering.provenance}, {rendering.frost} frost"
+            )
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.splits import subset
+from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.randomness import generator
@@ -95,7 +95,7 @@ class Subject:
     def indices(self, images: ImageSet | None = None) -> NDArray[np.int64]:
         """Which images are looked at: all, or a seeded subset of `limit`, balanced by class."""
         images = self.data if images is None else images
-        return subset(len(images), self.limit, labels=images.labels, seed=self.seed)
+        return subset_indices(len(images), self.limit, labels=images.labels, seed=self.seed)
 
     def labels(self) -> NDArray[np.int64]:
         """The class indices of the images that are looked at.

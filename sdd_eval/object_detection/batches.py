@@ -50,7 +50,7 @@ class _Drawn:
             pixels = torch.from_numpy(self.data.pixels(index, self.channels).copy())
         except InputError as error:
             return error
-        found, labels = self.data.annotations.trained_on(index)
+        found, labels = self.data.annotations.training_targets(index)
         boxes = torch.from_numpy(found).float()
         if mirrored:
             pixels = pixels.flip(-1)

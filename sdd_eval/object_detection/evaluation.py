@@ -16,7 +16,7 @@ from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint as checkpoints
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
-from sdd_eval.data.splits import subset
+from sdd_eval.data.splits import subset_indices
 from sdd_eval.device import explain_batch_errors
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
@@ -123,7 +123,7 @@ def _run(asked: Asked, progress: Progress) -> Run:
         evaluator_version=evaluator.version,
         settings=encode(evaluator),
         limit=request.limit,
-        n=len(subset(len(data), request.limit, seed=request.seed)),
+        n=len(subset_indices(len(data), request.limit, seed=request.seed)),
         measurements=tuple(evaluator.score(arrays)),
         provenance={
             **_told(card, data),
@@ -148,7 +148,7 @@ def _told(card: Card, data: DetectionSet) -> dict[str, Any]:
         "backbone": card.provenance["backbone"],
         "data": {
             data.name: {
-                "origin": data.origin,
+                "origin": data.provenance,
                 "fingerprint": data.fingerprint,
                 "images": len(data),
             }

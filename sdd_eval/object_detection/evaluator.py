@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import DetectionSet
-from sdd_eval.data.splits import subset
+from sdd_eval.data.splits import subset_indices
 from sdd_eval.progress import Progress
 from sdd_eval.records import Measurement
 
@@ -64,7 +64,7 @@ class Detection:
         Boxes are (left, top, width, height) in the image's own pixels, labels count from 0.
         """
         data = subject.data
-        rows = subset(len(data), subject.limit, seed=subject.seed)
+        rows = subset_indices(len(data), subject.limit, seed=subject.seed)
         found = [_found(output) for output in _outputs(subject, rows.tolist())]
         counts = [len(scores) for _, scores, _ in found]
         boxes, scores, labels = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -128,7 +128,7 @@ def _complete(
             making.place,
             detector,
             state,
-            Images(len(data), data.origin),
+            Images(len(data), data.provenance),
             model=spec,
             recipe=None,
             metrics={},

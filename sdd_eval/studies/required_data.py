@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.ood_sets import usual_outliers, without_groups
+from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.splits import validation_name
 from sdd_eval.data.standardisation import CONSTANTS, require_standardisation
 from sdd_eval.errors import InputError
@@ -20,7 +20,7 @@ def absent_set(name: str, root: Path, *, objects: bool = False) -> str:
 
     With `objects`: why it cannot be loaded with boxes of objects in its images.
     """
-    find = catalogue.set_of_objects if objects else catalogue.dataset
+    find = catalogue.detection_dataset if objects else catalogue.dataset
     try:
         status = find(name, root).status(root)
     except InputError as error:
@@ -49,15 +49,15 @@ def absent_for(work: Evaluation, trained_on: str, root: Path) -> str:
 
 def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
     """The test set, and what the settings name beside it, or what is usual."""
-    test = catalogue.plugin_name(work.dataset or trained_on)
-    held_out = test == catalogue.plugin_name(validation_name(trained_on))
+    test = catalogue.canonical_name(work.dataset or trained_on)
+    held_out = test == catalogue.canonical_name(validation_name(trained_on))
     yield trained_on if held_out else work.dataset or trained_on
     evaluator = check_settings(work.evaluator, work.settings)
     for setting, kind in settings_that_load(evaluator).items():
         value = getattr(evaluator, setting)
         if kind == "images":
-            yield from without_groups(value, trained_on) or usual_outliers(test)
+            yield from expand_groups(value, trained_on) or default_ood_sets(test)
         if kind == "corruptions":
-            corrupted = value or catalogue.usual_corrupted(test, root)
+            corrupted = value or catalogue.default_corrupted_set(test, root)
             if not corrupted.endswith("_c_regenerated"):  # what is not on the disk is made
                 yield corrupted

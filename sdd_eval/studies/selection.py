@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
-from sdd_eval.data.catalogue import plugin_name
+from sdd_eval.data.catalogue import canonical_name
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Run, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
@@ -88,8 +88,8 @@ def _detectors(study: Study, folder: Path) -> Iterator[Tried]:
     """The detectors, with the numbers of their newest runs on all test images of their own set."""
     for detector in study.detectors:
         paths = (folder / "runs" / detector.name).glob(f"{DETECTION}-*.json")
-        own = plugin_name(Path(detector.recipe.dataset).name)
-        runs = [run for run in _runs(paths) if plugin_name(run.dataset) == own and not run.limit]
+        own = canonical_name(Path(detector.recipe.dataset).name)
+        runs = [run for run in _runs(paths) if canonical_name(run.dataset) == own and not run.limit]
         if runs:
             newest = max(runs, key=lambda run: str(run.provenance.get("created", "")))
             yield Tried(detector.fields, {m.metric: m.value for m in newest.measurements})

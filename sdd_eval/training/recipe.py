@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from sdd_eval import plugins, records
-from sdd_eval.data.image_folder import photographs
+from sdd_eval.data.image_folder import has_full_resolution
 from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
@@ -91,7 +91,7 @@ def settled(recipe: Recipe, images: ImageSet) -> Recipe:
     if recipe.augmentation != AUTO:
         return recipe
     usual: Literal["resized_crop_flip", "crop_flip"]
-    usual = "resized_crop_flip" if photographs(images) else "crop_flip"
+    usual = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
     return dataclasses.replace(recipe, augmentation=usual)
 
 

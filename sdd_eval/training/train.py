@@ -169,7 +169,7 @@ def export(
         place,
         network,
         state,
-        Images(len(train), train.origin),
+        Images(len(train), train.provenance),
         model=network.spec,
         recipe=recipe,
         metrics=_metrics(network, material, device),

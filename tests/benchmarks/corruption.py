@@ -17,7 +17,7 @@ from networks import MEAN, STD, network, pixels
 from pairs import compare, where
 
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.readers.cifar_c import open_folder
+from sdd_eval.data.readers.cifar_c import open_corrupted_folder
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.records import ModelSpec
@@ -38,7 +38,7 @@ def main(pairs: int = 5, images: int = 512) -> None:
             model=model,
             spec=ModelSpec("resnet18", 100, MEAN, STD, 32),
             data=ArrayImages("test", clean, labels, "test", "made here"),
-            sets={"test_c": open_folder("test_c", Path(folder))},
+            sets={"test_c": open_corrupted_folder("test_c", Path(folder))},
             device=device,
             batch_size=BATCH,
         )

@@ -16,7 +16,7 @@ from sdd_eval import plugins, store
 from sdd_eval.checkpoints.checkpoint import load, read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images
-from sdd_eval.data.standardisation import true_statistics
+from sdd_eval.data.standardisation import channel_statistics
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 
@@ -61,7 +61,7 @@ def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
     assert ours.metrics["accuracy"] == theirs.metrics["accuracy"]
     assert ours.provenance["imported"] == "theirs.pt"
     assert str(here) not in (here / "checkpoints/mine/card.json").read_text()
-    mean, std = true_statistics(load_images("digits", here, "train"))
+    mean, std = channel_statistics(load_images("digits", here, "train"))
     assert f"mean {mean[0]:.4f}  std {std[0]:.4f}  (true, of the training images" in said
     assert f"accuracy {100 * theirs.metrics['accuracy']:.2f} % on 797 images" in said
     assert "theirs.pt, state_dict" in said

@@ -6,7 +6,7 @@ import pytest
 
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.install.add import add
-from sdd_eval.data.install.verify import check
+from sdd_eval.data.install.verify import verify
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.cifar_c import CIFAR100_C
 from sdd_eval.data.readers.folders import DTD, ISUN
@@ -17,7 +17,7 @@ from sdd_eval.errors import InputError
 def test_a_folder_is_linked_from_around_or_from_within(tmp_path, root, write_cifar100, given):
     write_cifar100(tmp_path / "mine")
     status = add("cifar100", tmp_path / "mine" / given, root)
-    assert status.origin == "partial: 200 of 10,000"
+    assert status.provenance == "partial: 200 of 10,000"
     assert (root / "cifar-100-python").is_symlink()
     assert len(CIFAR100.load(root)) == 200
 
@@ -47,9 +47,9 @@ def test_an_archive_with_the_publishers_checksum_makes_the_set_official(
     published = (replace(ISUN.archives[0], md5=md5),)
     small = replace(ISUN, published=2, archives=published)
     monkeypatch.setattr("sdd_eval.data.readers.folders.ISUN", small)
-    assert add("isun", archive, root).origin == "official"
+    assert add("isun", archive, root).provenance == "official"
     other = tmp_path / "other"
-    assert add("isun", tmp_path / "mine", other).origin == "unverified"
+    assert add("isun", tmp_path / "mine", other).provenance == "unverified"
 
 
 def test_a_single_file_is_copied(tmp_path, root, write_svhn):
@@ -63,7 +63,7 @@ def test_any_folder_and_any_archive_of_images_gets_the_name_it_is_given(
     tmp_path, root, write_images
 ):
     mine = write_images(tmp_path / "mine", ["cat/a.png", "dog/b.png"])
-    assert add("pets", mine, root).origin == "user's folder"
+    assert add("pets", mine, root).provenance == "user's folder"
     assert load_images("pets", root).class_names == ("cat", "dog")
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as packed:
         packed.write(mine / "cat" / "a.png", "export/photos/a.png")
@@ -105,14 +105,14 @@ def test_what_cannot_be_added_says_why(tmp_path, root):
 
 
 def verdicts(name, root):
-    return {finding.item: finding.verdict for finding in check(name, root)}
+    return {finding.item: finding.verdict for finding in verify(name, root)}
 
 
 def test_a_check_compares_every_file_and_trusts_no_cache(root, write_cifar100, monkeypatch):
-    from sdd_eval.data.fingerprints import of_file
+    from sdd_eval.data.fingerprints import file_digests
 
     place = write_cifar100(root)
-    monkeypatch.setitem(CIFAR100.test, "test", of_file(place / "test").md5)
+    monkeypatch.setitem(CIFAR100.test, "test", file_digests(place / "test").md5)
     (place / "train").unlink()
     found = verdicts("cifar100", root)
     assert found["cifar-100-python/test"] == "ok"
@@ -130,7 +130,7 @@ def test_a_check_names_every_broken_image(root, write_images):
 def test_a_check_of_a_broken_set_is_a_finding(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     (place / "fog.npy").write_bytes(b"broken")
-    found = {finding.item: finding for finding in check("cifar100_c", root)}
+    found = {finding.item: finding for finding in verify("cifar100_c", root)}
     assert found["images"].verdict == "wrong"
     assert "fog.npy" in found["images"].detail
     with pytest.raises(InputError, match="fog"):
@@ -155,4 +155,4 @@ def test_a_check_of_regenerated_images_compares_with_what_was_noted(root):
 
 def test_a_check_of_what_is_not_there_names_the_command(root):
     with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
-        check("dtd", root)
+        verify("dtd", root)

@@ -7,9 +7,9 @@ import pytest
 
 from sdd_eval import plugins
 from sdd_eval.data import catalogue, standardisation
-from sdd_eval.data.catalogue import rows
+from sdd_eval.data.catalogue import list_datasets
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.ood_sets import usual_outliers
+from sdd_eval.data.ood_sets import default_ood_sets
 from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.errors import InputError
 
@@ -35,12 +35,12 @@ def test_a_name_that_is_hardly_one_is_unknown(root, name):
 
 def test_the_usual_outliers_are_in_the_catalogue():
     for name in ("cifar10", "cifar100", "digits", "a folder"):
-        assert set(usual_outliers(name)) <= set(plugins.names("datasets"))
+        assert set(default_ood_sets(name)) <= set(plugins.names("datasets"))
 
 
 def test_true_statistics_are_those_of_all_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 5), dtype=np.uint8)
-    mean, std = standardisation.true_statistics(ArrayImages("set", pixels, None, "", ""))
+    mean, std = standardisation.channel_statistics(ArrayImages("set", pixels, None, "", ""))
     assert mean == pytest.approx((pixels / 255).mean((0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((pixels / 255).std((0, 2, 3)), rel=1e-12)
 
@@ -48,43 +48,43 @@ def test_true_statistics_are_those_of_all_pixels():
 def test_true_statistics_of_one_value_have_no_spread():
     pixels = np.full((3, 1, 4, 4), 51, dtype=np.uint8)
     images = ArrayImages("set", pixels, None, "", "")
-    assert standardisation.true_statistics(images) == ((0.2,), (0.0,))
+    assert standardisation.channel_statistics(images) == ((0.2,), (0.0,))
 
 
 def test_standardisation_goes_by_name(root):
-    authors = standardisation.standardisation("authors", "cifar100", root, channels=3)
+    authors = standardisation.resolve_standardisation("authors", "cifar100", root, channels=3)
     assert authors == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-    own = standardisation.standardisation("digits", "digits", root)
-    assert own == standardisation.true_statistics(DIGITS.load(root, "train"))
+    own = standardisation.resolve_standardisation("digits", "digits", root)
+    assert own == standardisation.channel_statistics(DIGITS.load(root, "train"))
 
 
 def test_constants_for_colour_are_refused_for_grey(root):
     with pytest.raises(InputError, match="use --standardisation digits"):
-        standardisation.standardisation("authors", "digits", root)
+        standardisation.resolve_standardisation("authors", "digits", root)
 
 
 def test_an_unknown_standardisation_is_refused(root):
     with pytest.raises(InputError, match="'authros'; did you mean 'authors'"):
-        standardisation.standardisation("authros", "digits", root)
+        standardisation.resolve_standardisation("authros", "digits", root)
 
 
 def test_the_list_shows_plugins_regenerated_sets_and_folders(root, write_images, write_corrupted):
     write_images(root / "scenes", ["a.png", "b.png"])
     write_corrupted(root / "CIFAR-100-C-regenerated")
     (root / "empty").mkdir()
-    found = {row.name: row for row in rows(root)}
+    found = {row.name: row for row in list_datasets(root)}
     assert set(plugins.names("datasets")) | {"scenes", "cifar100_c_regenerated"} == set(found)
-    assert (found["scenes"].origin, found["scenes"].images) == ("user's folder", 2)
-    assert found["cifar100_c_regenerated"].origin == "regenerated"
-    assert found["cifar10"].origin == "absent"
+    assert (found["scenes"].provenance, found["scenes"].images) == ("user's folder", 2)
+    assert found["cifar100_c_regenerated"].provenance == "regenerated"
+    assert found["cifar10"].provenance == "absent"
     assert found["dtd"].source.startswith("https://")
 
 
 def test_a_broken_set_is_listed_as_broken_and_disturbs_no_other(root, write_cifar100):
     (write_cifar100(root) / "test").write_bytes(b"broken")
-    found = {row.name: row for row in rows(root)}
-    assert found["cifar100"].origin.startswith("broken: ")
-    assert found["digits"].origin == "official"
+    found = {row.name: row for row in list_datasets(root)}
+    assert found["cifar100"].provenance.startswith("broken: ")
+    assert found["digits"].provenance == "official"
 
 
 def test_a_plugin_that_does_not_import_is_listed_with_its_error(root, monkeypatch):
@@ -96,21 +96,21 @@ def test_a_plugin_that_does_not_import_is_listed_with_its_error(root, monkeypatc
         return real(group, name)
 
     monkeypatch.setattr(plugins, "load", load)
-    found = {row.name: row for row in rows(root)}
-    assert found["dtd"].origin == "broken: plugin 'dtd' does not import"
+    found = {row.name: row for row in list_datasets(root)}
+    assert found["dtd"].provenance == "broken: plugin 'dtd' does not import"
     assert "cifar10" in found
 
 
 def test_listing_is_quick_and_loads_nothing_heavy(root):
     code = (
-        "import sys, pathlib; from sdd_eval.data.catalogue import rows;"
-        f"rows(pathlib.Path({str(root)!r}));"
+        "import sys, pathlib; from sdd_eval.data.catalogue import list_datasets;"
+        f"list_datasets(pathlib.Path({str(root)!r}));"
         "print([name for name in ('torch', 'sklearn', 'scipy', 'matplotlib', 'pandas')"
         " if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    rows(root)
+    list_datasets(root)
     begun = time.process_time()
-    rows(root)
+    list_datasets(root)
     assert time.process_time() - begun < 0.3

@@ -6,7 +6,7 @@ import pytest
 
 from sdd_eval.data import catalogue
 from sdd_eval.data.readers.cifar import CIFAR100
-from sdd_eval.data.readers.cifar_c import CIFAR10_C, CIFAR100_C, open_folder
+from sdd_eval.data.readers.cifar_c import CIFAR10_C, CIFAR100_C, open_corrupted_folder
 from sdd_eval.errors import InputError
 
 SMAPS = Path("/proc/self/smaps")
@@ -20,7 +20,7 @@ def test_a_cell_is_the_rows_of_its_severity(root, write_corrupted):
     assert (len(cell), cell.channels, cell.image_size) == (20, 3, 32)
     assert (next(cell.batches(20)) == 4).all()
     assert cell.labels.tolist() == list(range(20))
-    assert cell.origin == "partial: 20 of 10,000"
+    assert cell.provenance == "partial: 20 of 10,000"
 
 
 @pytest.mark.skipif(not SMAPS.exists(), reason="asks Linux which pages are in memory")
@@ -127,13 +127,13 @@ def test_a_repaired_file_changes_the_fingerprint(root, write_corrupted):
 
 
 def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupted):
-    from sdd_eval.data.install.verify import recognised
+    from sdd_eval.data.install.verify import verified_status
 
     place = write_corrupted(root / "CIFAR-100-C")
-    assert recognised(CIFAR100_C, root).images == 20
+    assert verified_status(CIFAR100_C, root).images == 20
     (place / "fog.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
-        recognised(CIFAR100_C, root)
+        verified_status(CIFAR100_C, root)
 
 
 def test_labels_that_do_not_repeat_are_named(root, write_corrupted):
@@ -164,23 +164,23 @@ def test_without_labels_of_its_own_a_set_has_those_of_the_test_set(
 def test_checksums_make_it_official_even_where_corruptions_are_missing(
     root, write_corrupted, monkeypatch
 ):
-    from sdd_eval.data.fingerprints import of_file
+    from sdd_eval.data.fingerprints import file_digests
 
     place = write_corrupted(root / "CIFAR-100-C", ("fog",), count=10_000, side=1)
     for name in ("fog", "labels"):
-        monkeypatch.setitem(CIFAR100_C.md5, name, of_file(place / f"{name}.npy").md5)
-    assert CIFAR100_C.load_corrupted(root).origin == "official"
-    assert CIFAR100_C.status(root).origin == "official"
+        monkeypatch.setitem(CIFAR100_C.md5, name, file_digests(place / f"{name}.npy").md5)
+    assert CIFAR100_C.load_corrupted(root).provenance == "official"
+    assert CIFAR100_C.status(root).provenance == "official"
     monkeypatch.setitem(CIFAR100_C.md5, "fog", "0" * 32)
-    assert CIFAR100_C.load_corrupted(root).origin == "unverified"
+    assert CIFAR100_C.load_corrupted(root).provenance == "unverified"
 
 
 def test_a_folder_that_this_package_wrote_is_regenerated(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     (place / "regenerated.json").write_text(json.dumps({"frost": "photographs"}))
     found = CIFAR100_C.load_corrupted(root)
-    assert (found.origin, found.frost) == ("regenerated", "photographs")
-    assert CIFAR100_C.status(root).origin == "regenerated"
+    assert (found.provenance, found.frost) == ("regenerated", "photographs")
+    assert CIFAR100_C.status(root).provenance == "regenerated"
 
 
 def test_unknown_corruptions_and_severities_are_refused(root, write_corrupted):
@@ -219,19 +219,19 @@ def test_a_set_made_of_another_is_refused_by_name(root, write_corrupted, write_c
 
 
 def test_an_absent_archive_names_the_command_that_gets_it(root):
-    assert CIFAR10_C.status(root).origin == "absent"
+    assert CIFAR10_C.status(root).provenance == "absent"
     with pytest.raises(InputError, match="`sdd-eval data get cifar10_c`"):
         CIFAR10_C.load_corrupted(root)
 
 
 def test_the_usual_rendering_is_the_archive_then_the_regenerated_folder(root, write_corrupted):
     with pytest.raises(InputError, match=r"data get cifar100_c`.*data corrupt cifar100`"):
-        catalogue.usual_corrupted("cifar100", root)
+        catalogue.default_corrupted_set("cifar100", root)
     write_corrupted(root / "CIFAR-100-C-regenerated")
-    assert catalogue.usual_corrupted("cifar100", root) == "cifar100_c_regenerated"
+    assert catalogue.default_corrupted_set("cifar100", root) == "cifar100_c_regenerated"
     write_corrupted(root / "CIFAR-100-C")
-    assert catalogue.usual_corrupted("cifar100", root) == "cifar100_c"
-    assert catalogue.usual_corrupted("digits", root) == "digits_c_regenerated"
+    assert catalogue.default_corrupted_set("cifar100", root) == "cifar100_c"
+    assert catalogue.default_corrupted_set("digits", root) == "digits_c_regenerated"
 
 
 def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root):
@@ -245,7 +245,7 @@ def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root)
     folder = catalogue.regenerated_folder("digits", root)
     regenerate(few, folder, corruptions=("contrast", "fog"))
     read = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
-    assert (read.corruptions, read.origin, read.frost) == (
+    assert (read.corruptions, read.provenance, read.frost) == (
         ("fog", "contrast"),
         "regenerated",
         "synthetic",
@@ -266,7 +266,7 @@ def test_a_regenerated_file_that_was_changed_since_costs_only_its_own_corruption
     regenerate(DIGITS.load(root), folder, corruptions=("contrast", "fog"))
     path = folder / "fog.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    found = open_folder("set", folder)
+    found = open_corrupted_folder("set", folder)
     assert found.corruptions == ("contrast",)
     with pytest.raises(InputError, match=r"fog\.npy has changed since it was written; delete it"):
         found.cell("fog", 1)
@@ -274,7 +274,7 @@ def test_a_regenerated_file_that_was_changed_since_costs_only_its_own_corruption
 
 def test_a_folder_of_grey_images_keeps_its_one_channel(tmp_path, write_corrupted):
     folder = write_corrupted(tmp_path / "set", side=8, channels=1)
-    assert open_folder("set", folder).cell("fog", 1).channels == 1
+    assert open_corrupted_folder("set", folder).cell("fog", 1).channels == 1
 
 
 def test_the_list_reads_headers_only(root, write_corrupted):

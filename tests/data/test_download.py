@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.install.download import get
+from sdd_eval.data.install.download import download
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.folders import ISUN
 from sdd_eval.data.readers.stanford_dogs import STANFORD_DOGS
@@ -107,7 +107,7 @@ def served(dataset, server, **changes):
 
 
 def fetch(dataset, root, progress=None):
-    return get(dataset, root, progress, pauses=(0.0, 0.0, 0.0))
+    return download(dataset, root, progress, pauses=(0.0, 0.0, 0.0))
 
 
 def part_of(root, dataset):
@@ -117,7 +117,7 @@ def part_of(root, dataset):
 def test_an_archive_is_fetched_verified_and_laid_out(root, server, cifar):
     listener = Listener()
     status = fetch(cifar, root, listener)
-    assert (status.images, status.origin) == (20, "partial: 20 of 10,000")
+    assert (status.images, status.provenance) == (20, "partial: 20 of 10,000")
     assert len(cifar.load(root, "train")) == 40
     assert listener.total == listener.done == len(server.content)
     assert sorted(entry.name for entry in root.iterdir()) == ["cifar-100-python"]
@@ -250,8 +250,8 @@ def test_what_is_there_and_official_is_left_alone(root, server, tmp_path, write_
     write_images(tmp_path / "published" / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
     server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
     isun = replace(served(ISUN, server), published=2)
-    assert fetch(isun, root).origin == "official"
-    assert fetch(isun, root).origin == "official"
+    assert fetch(isun, root).provenance == "official"
+    assert fetch(isun, root).provenance == "official"
     assert len(server.asked) == 1
 
 
@@ -268,7 +268,7 @@ def test_what_is_there_and_not_official_is_not_overwritten(root, server, cifar, 
 def test_a_single_file_is_put_where_it_belongs(root, server, tmp_path, write_svhn):
     server.content = (write_svhn(tmp_path) / "test_32x32.mat").read_bytes()
     svhn = served(SVHN, server)
-    assert fetch(svhn, root).origin == "partial: 50 of 26,032"
+    assert fetch(svhn, root).provenance == "partial: 50 of 26,032"
     assert len(svhn.load(root)) == 50
 
 
@@ -300,9 +300,9 @@ def dogs(tmp_path, write_dogs, pack):
 
 def test_a_set_of_several_archives_is_official_and_fetched_once(root, dogs):
     data, servers = dogs
-    assert fetch(data, root).origin == "official"
+    assert fetch(data, root).provenance == "official"
     assert len(data.load(root, "train")) == 8
-    assert fetch(data, root).origin == "official"
+    assert fetch(data, root).provenance == "official"
     assert [len(server.asked) for server in servers] == [1, 1, 1]
     visible = [entry.name for entry in root.iterdir() if entry.name != ".verified"]
     assert visible == ["stanford_dogs"]
@@ -315,7 +315,7 @@ def test_a_set_of_several_archives_goes_on_after_those_that_are_in_place(root, d
         fetch(data, root)
     assert (root / "stanford_dogs" / "Images").is_dir()
     servers[1].status = 200
-    assert fetch(data, root).origin == "official"
+    assert fetch(data, root).provenance == "official"
     assert [len(server.asked) for server in servers] == [1, 2, 1]
 
 
@@ -326,7 +326,7 @@ def test_archives_that_were_placed_and_deleted_since_are_fetched_again(root, dog
         fetch(data, root)
     shutil.rmtree(root / "stanford_dogs")
     servers[1].status = 200
-    assert fetch(data, root).origin == "official"
+    assert fetch(data, root).provenance == "official"
     assert len(servers[0].asked) == 2
 
 
@@ -342,7 +342,7 @@ def test_a_set_without_a_download_says_so(root):
     from sdd_eval.data.readers.digits import DIGITS
 
     with pytest.raises(InputError, match="digits needs no download"):
-        get(DIGITS, root)
+        download(DIGITS, root)
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_part(root, server, cifar):
@@ -353,13 +353,13 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.install.download import get
+from sdd_eval.data.install.download import download
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.errors import InputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 archive = Archive({archive.url!r}, {archive.md5!r}, {archive.filename!r})
 try:
-    get(replace(CIFAR100, archives=(archive,)), Path({str(root)!r}))
+    download(replace(CIFAR100, archives=(archive,)), Path({str(root)!r}))
 except InputError as error:
     print(error)
 """

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from sdd_eval.data import fingerprints
-from sdd_eval.data.fingerprints import known_file, known_folder, of_arrays, of_file, of_folder
+from sdd_eval.data.fingerprints import (
+    array_fingerprint,
+    cached_file_digests,
+    cached_folder_fingerprint,
+    file_digests,
+    folder_fingerprint,
+)
 from sdd_eval.data.root import cache_folder, data_root
 from sdd_eval.errors import InputError
 
@@ -14,7 +20,7 @@ from sdd_eval.errors import InputError
 def test_a_file_has_the_checksums_of_its_content(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    found = of_file(path)
+    found = file_digests(path)
     assert found.md5 == hashlib.md5(b"content").hexdigest()
     assert found.sha256 == hashlib.sha256(b"content").hexdigest()
 
@@ -22,28 +28,28 @@ def test_a_file_has_the_checksums_of_its_content(tmp_path):
 def test_a_file_is_read_once(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    assert known_file(path) is None
-    first = of_file(path)
+    assert cached_file_digests(path) is None
+    first = file_digests(path)
     monkeypatch.setattr(fingerprints, "_hash_file", lambda path: pytest.fail("read again"))
-    assert of_file(path) == first == known_file(path)
+    assert file_digests(path) == first == cached_file_digests(path)
 
 
 def test_a_file_changed_at_once_to_the_same_length_is_read_again(tmp_path):
     path = tmp_path / "file"
     for content in (b"one", b"two", b"six"):
         path.write_bytes(content)
-        assert of_file(path).sha256 == hashlib.sha256(content).hexdigest()
+        assert file_digests(path).sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_fresh_checksum_trusts_no_cache(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
     before = path.stat()
-    of_file(path)
+    file_digests(path)
     path.write_bytes(b"two")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert of_file(path).sha256 == hashlib.sha256(b"one").hexdigest()
-    assert of_file(path, fresh=True).sha256 == hashlib.sha256(b"two").hexdigest()
+    assert file_digests(path).sha256 == hashlib.sha256(b"one").hexdigest()
+    assert file_digests(path, fresh=True).sha256 == hashlib.sha256(b"two").hexdigest()
 
 
 def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch):
@@ -52,50 +58,54 @@ def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    assert of_file(path).sha256 == hashlib.sha256(b"content").hexdigest()
-    assert known_file(path) is None
+    assert file_digests(path).sha256 == hashlib.sha256(b"content").hexdigest()
+    assert cached_file_digests(path) is None
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "[]", '{"stamp": 1}', "\x00"])
 def test_a_broken_cache_entry_is_ignored(tmp_path, rubbish):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    first = of_file(path)
+    first = file_digests(path)
     (entry,) = (cache_folder() / "fingerprints").iterdir()
     entry.write_text(rubbish)
-    assert of_file(path) == first
+    assert file_digests(path) == first
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="absent: No such file"):
-        of_file(tmp_path / "absent")
+        file_digests(tmp_path / "absent")
 
 
 def test_a_folder_is_its_names_and_contents(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"2")
-    first = of_folder(tmp_path, ["b", "a"])
-    assert of_folder(tmp_path, ["a", "b"]) == first
+    first = folder_fingerprint(tmp_path, ["b", "a"])
+    assert folder_fingerprint(tmp_path, ["a", "b"]) == first
     (tmp_path / "b").write_bytes(b"3")
-    second = of_folder(tmp_path, ["a", "b"])
+    second = folder_fingerprint(tmp_path, ["a", "b"])
     (tmp_path / "b").rename(tmp_path / "c")
-    assert len({first, second, of_folder(tmp_path, ["a", "c"])}) == 3
+    assert len({first, second, folder_fingerprint(tmp_path, ["a", "c"])}) == 3
 
 
 def test_ten_thousand_files_are_not_read_a_second_time(tmp_path, monkeypatch):
     names = [f"{number}.png" for number in range(10_000)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    first = of_folder(tmp_path, names)
+    first = folder_fingerprint(tmp_path, names)
     monkeypatch.setattr(fingerprints, "_hash_folder", lambda *_: pytest.fail("read again"))
-    assert of_folder(tmp_path, names) == first == known_folder(tmp_path, names)
+    assert (
+        folder_fingerprint(tmp_path, names) == first == cached_folder_fingerprint(tmp_path, names)
+    )
 
 
 def test_arrays_differ_by_type_shape_and_content():
     array = np.arange(6, dtype=np.uint8)
     others = [array, array.reshape(2, 3), array.astype(np.int8), array + np.uint8(1), None]
-    assert len({of_arrays(other) for other in others}) == 5
-    assert of_arrays(array.reshape(2, 3).T) == of_arrays(array.reshape(2, 3).T.copy())
+    assert len({array_fingerprint(other) for other in others}) == 5
+    assert array_fingerprint(array.reshape(2, 3).T) == array_fingerprint(
+        array.reshape(2, 3).T.copy()
+    )
 
 
 def test_the_data_root_is_the_flag_then_the_variable_then_the_cache(tmp_path, monkeypatch):
@@ -112,5 +122,5 @@ def test_the_data_root_is_the_flag_then_the_variable_then_the_cache(tmp_path, mo
 def test_a_file_changed_just_now_is_hashed_when_another_change_would_show(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    of_file(path)
+    file_digests(path)
     assert time.time() - path.stat().st_mtime >= fingerprints.CLOCK_STEP

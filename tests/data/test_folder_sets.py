@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from sdd_eval.data.catalogue import load_images
-from sdd_eval.data.provenance import vouch
+from sdd_eval.data.provenance import record_verified
 from sdd_eval.data.readers.folders import DTD, IMAGENET_RESIZE, ISUN, LSUN_CROP, LSUN_RESIZE
 from sdd_eval.errors import InputError
 
@@ -21,7 +21,7 @@ def test_dtd_has_classes_and_skips_stray_dot_files(root, write_images):
     assert images.files == ("banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG")
     assert images.class_names == ("banded", "dotted")
     assert images.labels.tolist() == [0, 1, 1]
-    assert images.origin == "partial: 3 of 5,640"
+    assert images.provenance == "partial: 3 of 5,640"
     assert pixels_of(images).shape == (3, 3, 32, 32)
 
 
@@ -55,18 +55,18 @@ def test_the_crops_of_lsun_are_cut_and_not_scaled(root):
 def test_a_set_without_checksums_is_official_only_out_of_its_archive(root, write_images):
     reader = type(ISUN)("isun", "", "iSUN", published=2, side=32)
     write_images(root / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
-    assert reader.load(root).origin == "unverified"
-    vouch(root, "isun", reader.content(root), "md5")
-    assert reader.load(root).origin == reader.status(root).origin == "official"
+    assert reader.load(root).provenance == "unverified"
+    record_verified(root, "isun", reader.content(root), "md5")
+    assert reader.load(root).provenance == reader.status(root).provenance == "official"
     write_images(root / "iSUN" / "iSUN_patches", ["1.png"])
-    assert reader.status(root).origin == "unverified"
-    assert reader.load(root).origin == "unverified"
+    assert reader.status(root).provenance == "unverified"
+    assert reader.load(root).provenance == "unverified"
 
 
 def test_any_folder_is_a_set_under_its_own_name(root, write_images):
     write_images(root / "holiday photos", ["b.png", "a.png"], size=(50, 40))
     images = load_images("holiday photos", root)
-    assert (images.name, images.origin, len(images)) == ("holiday photos", "user's folder", 2)
+    assert (images.name, images.provenance, len(images)) == ("holiday photos", "user's folder", 2)
     assert (images.image_size, images.channels) == (40, 3)
     assert load_images("holiday photos", root, image_size=8, channels=1).image_size == 8
 
@@ -128,7 +128,7 @@ def test_a_folder_with_one_broken_image_names_it(root, write_images):
 
 
 def test_an_absent_set_is_not_an_empty_one(root):
-    assert DTD.status(root).origin == "absent"
+    assert DTD.status(root).provenance == "absent"
     with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
         DTD.load(root)
 

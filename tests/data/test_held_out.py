@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.data.images import ArrayImages, ImageSet
-from sdd_eval.data.splits import first_of_each_class, held_out, training_split
+from sdd_eval.data.splits import first_of_each_class, training_split, validation_split
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 
@@ -23,7 +23,7 @@ def numbers(images, indices=None):
 
 
 def test_the_parts_are_the_whole_and_share_no_image():
-    kept, held = held_out(numbered(), 20, seed=0)
+    kept, held = validation_split(numbered(), 20, seed=0)
     assert (len(kept), len(held)) == (40, 20)
     assert sorted(numbers(kept) + numbers(held)) == list(range(60))
     assert (kept.name, held.name) == ("tiny", "tiny_validation")
@@ -31,14 +31,14 @@ def test_the_parts_are_the_whole_and_share_no_image():
 
 @pytest.mark.parametrize("count", [8, 10, 43])
 def test_what_is_held_out_is_balanced_by_class(count):
-    _, held = held_out(numbered(), count, seed=0)
+    _, held = validation_split(numbered(), count, seed=0)
     counts = np.bincount(held.labels, minlength=4)
     assert counts.sum() == count
     assert counts.max() - counts.min() <= 1
 
 
 def test_the_labels_stay_with_their_images():
-    for part in held_out(numbered(), 21, seed=3):
+    for part in validation_split(numbered(), 21, seed=3):
         assert isinstance(part, ImageSet)
         assert (np.array(numbers(part)) % 4 == part.labels).all()
         some = np.array([5, 2, 2])
@@ -47,11 +47,11 @@ def test_the_labels_stay_with_their_images():
 
 
 def test_the_seed_says_which_and_the_fingerprint_knows():
-    one, again, other = (held_out(numbered(), 20, seed)[1] for seed in (0, 0, 1))
+    one, again, other = (validation_split(numbered(), 20, seed)[1] for seed in (0, 0, 1))
     assert numbers(one) == numbers(again)
     assert one.fingerprint == again.fingerprint
     assert set(numbers(one)) != set(numbers(other))
-    kept, held = held_out(numbered(), 20, seed=0)
+    kept, held = validation_split(numbered(), 20, seed=0)
     assert len({kept.fingerprint, held.fingerprint, other.fingerprint, "f" * 64}) == 4
 
 
@@ -64,7 +64,7 @@ def test_the_seed_says_which_and_the_fingerprint_knows():
 )
 def test_a_split_that_leaves_too_little_to_train_on_is_refused(count, said):
     with pytest.raises(InputError, match=said):
-        held_out(numbered(), count, seed=0)
+        validation_split(numbered(), count, seed=0)
 
 
 def test_the_first_images_of_each_class_are_taken_in_the_order_of_the_set():

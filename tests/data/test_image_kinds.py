@@ -50,7 +50,7 @@ def images(request, truth, tmp_path):
         "name": "set",
         "labels": np.arange(COUNT) % 3,
         "fingerprint": "f",
-        "origin": "made here",
+        "provenance": "made here",
         "class_names": ("a", "b", "c"),
     }
     return request.param(truth, tmp_path, shared)

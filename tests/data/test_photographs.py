@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from sdd_eval.data import catalogue, standardisation
-from sdd_eval.data.catalogue import rows
-from sdd_eval.data.image_folder import FolderImages, fit
+from sdd_eval.data.catalogue import list_datasets
+from sdd_eval.data.image_folder import FolderImages, resize_and_crop
 from sdd_eval.data.install.add import add
-from sdd_eval.data.install.verify import check
-from sdd_eval.data.provenance import vouch
+from sdd_eval.data.install.verify import verify
+from sdd_eval.data.provenance import record_verified
 from sdd_eval.data.readers.cub import CUB200, CUB200_CROPPED
 from sdd_eval.data.readers.folders import IMAGENET
 from sdd_eval.data.readers.stanford_dogs import STANFORD_DOGS, STANFORD_DOGS_WHOLE
@@ -58,10 +58,14 @@ def test_a_part_of_a_set_is_called_that(laid_out, root):
     name, _ = laid_out
     data = catalogue.dataset(name, root)
     published = {"cub": (5994, 5794), "sta": (12_000, 8580), "ima": (1_281_167, 50_000)}[name[:3]]
-    assert data.load(root, "train").origin == f"partial: 8 of {published[0]:,}"
-    assert data.load(root).origin == f"partial: 4 of {published[1]:,}" == data.status(root).origin
-    listed = {row.name: row for row in rows(root)}
-    assert (listed[name].images, listed[name].origin) == (4, data.status(root).origin)
+    assert data.load(root, "train").provenance == f"partial: 8 of {published[0]:,}"
+    assert (
+        data.load(root).provenance
+        == f"partial: 4 of {published[1]:,}"
+        == data.status(root).provenance
+    )
+    listed = {row.name: row for row in list_datasets(root)}
+    assert (listed[name].images, listed[name].provenance) == (4, data.status(root).provenance)
     assert not {"CUB_200_2011", "imagenet/"} & set(listed)
     with pytest.raises(InputError, match=f"{name} has no 'extra' images, only"):
         data.load(root, "extra")
@@ -83,7 +87,7 @@ def test_images_that_are_listed_and_not_there_are_left_out(laid_out, root):
     fewer = catalogue.load_images(name, root)
     assert fewer.files == (images.files[0], *images.files[2:])
     assert fewer.labels.tolist() == images.labels[[0, 2, 3]].tolist()
-    assert fewer.origin.startswith("partial: 3 of")
+    assert fewer.provenance.startswith("partial: 3 of")
     assert fewer.fingerprint != images.fingerprint
 
 
@@ -95,14 +99,14 @@ def test_a_whole_set_is_official_out_of_the_publishers_archive_under_each_of_its
         replace(each, published={"train": 8, "test": 4})
         for each in (STANFORD_DOGS, STANFORD_DOGS_WHOLE)
     )
-    assert dogs.load(root).origin == dogs.status(root).origin == "unverified"
-    vouch(root, "stanford_dogs", dogs.content(root), "md5")
+    assert dogs.load(root).provenance == dogs.status(root).provenance == "unverified"
+    record_verified(root, "stanford_dogs", dogs.content(root), "md5")
     for data in (dogs, whole):
-        assert data.load(root, "train").origin == data.load(root).origin == "official"
-        assert data.status(root).origin == "official"
+        assert data.load(root, "train").provenance == data.load(root).provenance == "official"
+        assert data.status(root).provenance == "official"
     annotation = next((place / "Annotation").rglob("n*_2"))
     annotation.write_text(annotation.read_text().replace("<xmin>10", "<xmin>11"))
-    assert dogs.load(root).origin == "unverified"
+    assert dogs.load(root).provenance == "unverified"
 
 
 def test_the_dogs_are_cut_out_by_the_first_box_of_their_annotation(root, write_dogs):
@@ -112,28 +116,28 @@ def test_the_dogs_are_cut_out_by_the_first_box_of_their_annotation(root, write_d
     assert whole.boxes is None
     assert cropped.fingerprint != whole.fingerprint
     for row in range(4):
-        file = whole.original(row)
+        file = whole.full_resolution(row)
         box = (10, 5, file.width - 9, file.height)
-        assert np.array_equal(np.asarray(cropped.original(row)), np.asarray(file.crop(box)))
+        assert np.array_equal(np.asarray(cropped.full_resolution(row)), np.asarray(file.crop(box)))
 
 
 def test_the_birds_are_whole_unless_the_cropped_set_is_asked_for(root, write_cub):
     write_cub(root)
     assert CUB200.load(root).boxes is None
     cropped, whole = CUB200_CROPPED.load(root), CUB200.load(root)
-    file = whole.original(0)  # its box is given by left, top, width and height
+    file = whole.full_resolution(0)  # its box is given by left, top, width and height
     box = (10, 5, file.width - 10, file.height - 10)
-    assert np.array_equal(np.asarray(cropped.original(0)), np.asarray(file.crop(box)))
+    assert np.array_equal(np.asarray(cropped.full_resolution(0)), np.asarray(file.crop(box)))
 
 
 def test_a_box_that_leaves_its_image_is_cut_and_one_that_misses_it_is_named(root, write_cub):
     write_cub(root)
     images = CUB200_CROPPED.load(root)
     wide = replace(images, boxes=np.array([[-5, -5, 5000, 20]] * 4))
-    assert wide.original(0).size == (images.original(0).width + 20, 20)
+    assert wide.full_resolution(0).size == (images.full_resolution(0).width + 20, 20)
     outside = replace(images, boxes=np.array([[500, 0, 600, 20]] * 4))
     with pytest.raises(InputError, match=r"Laysan.*\.jpg is .*box \[500, 0, 600, 20\] holds"):
-        outside.fitted(1)
+        outside.preprocessed(1)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,7 @@ def test_checking_reads_every_image_of_both_splits(root, write_cub):
     broken = [place / "images" / CUB200.load(root, split).files[1] for split in ("train", "test")]
     for path in broken:
         path.write_bytes(path.read_bytes()[:300])
-    findings = check("cub200", root)
+    findings = verify("cub200", root)
     wrong = {finding.item for finding in findings if finding.verdict == "wrong"}
     assert {str(path.relative_to(place / "images")) for path in broken} < wrong
     assert "images" in wrong  # the set is but a part
@@ -221,7 +225,7 @@ def test_an_orientation_in_the_exif_data_is_not_followed(tmp_path):
     exif[0x0112] = 6  # to be turned by 90°
     Image.new("RGB", (60, 30)).save(tmp_path / "a.jpg", exif=exif)
     images = FolderImages("set", tmp_path, ("a.jpg",), 8, 3, None, "f", "user's folder")
-    assert images.original(0).size == (60, 30)
+    assert images.full_resolution(0).size == (60, 30)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (333, 500), (256, 256), (257, 1001)])
@@ -231,22 +235,22 @@ def test_scaling_and_cutting_are_torchvisions_pixel_for_pixel(size):
     shape = (size[1], size[0], 3)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     theirs = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(image)
-    assert np.array_equal(np.asarray(fit(image, 256, 224)), np.asarray(theirs))
+    assert np.array_equal(np.asarray(resize_and_crop(image, 256, 224)), np.asarray(theirs))
     theirs = v2.CenterCrop(224)(image)
-    assert np.array_equal(np.asarray(fit(image, None, 224)), np.asarray(theirs))
+    assert np.array_equal(np.asarray(resize_and_crop(image, None, 224)), np.asarray(theirs))
 
 
 def test_photographs_are_scaled_beyond_the_side_and_small_images_to_it(root, write_imagenet):
     write_imagenet(root)
     large, small = (IMAGENET.load(root, image_size=side) for side in (224, 32))
-    assert (large.resize, large.photographs) == (256, True)
-    assert (small.resize, small.photographs) == (32, False)
+    assert (large.resize, large.has_full_resolution) == (256, True)
+    assert (small.resize, small.has_full_resolution) == (32, False)
 
 
 def test_a_folder_of_photographs_is_looked_at_at_224_pixels_by_default(root, write_images):
     write_images(root / "pets", ["train/cat/a.png", "train/dog/b.png", "val/cat/c.png"], (400, 300))
     pets = catalogue.load_images("pets", root, "train")
-    assert (pets.image_size, pets.resize, pets.photographs) == (224, 256, True)
+    assert (pets.image_size, pets.resize, pets.has_full_resolution) == (224, 256, True)
     assert catalogue.load_images("pets", root, image_size=96).resize == 96
 
 
@@ -273,7 +277,7 @@ def test_a_checksum_of_every_archive_is_known():
 
 
 def test_the_constants_of_photographs_are_imagenets():
-    small = standardisation.standardisation("authors", "cub200", image_size=32, channels=3)
-    large = standardisation.standardisation("authors", "cub200", image_size=224, channels=3)
+    small = standardisation.resolve_standardisation("authors", "cub200", image_size=32, channels=3)
+    large = standardisation.resolve_standardisation("authors", "cub200", image_size=224, channels=3)
     assert small[0] == (0.4914, 0.4822, 0.4465)
     assert large == standardisation.CONSTANTS["imagenet"]

@@ -20,7 +20,7 @@ NOWHERE = Path("/nonexistent")
 def test_digits_are_split_in_the_order_of_the_writers():
     train, test = (DIGITS.load(NOWHERE, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (1000, 797)
-    assert (test.channels, test.image_size, test.origin) == (1, 8, "official")
+    assert (test.channels, test.image_size, test.provenance) == (1, 8, "official")
     assert set(np.unique(train.images)) == {round(value * 255 / 16) for value in range(17)}
     assert train.labels[:4].tolist() == [0, 1, 2, 3]
     assert train.fingerprint != test.fingerprint
@@ -62,45 +62,45 @@ def test_cifar10_joins_five_batches_with_keys_of_bytes(root, write_cifar10):
 
 def test_a_part_of_cifar_says_which_part(root, write_cifar100):
     write_cifar100(root)
-    assert CIFAR100.load(root).origin == "partial: 200 of 10,000"
-    assert CIFAR100.load(root, "train").origin == "partial: 400 of 50,000"
-    assert CIFAR100.status(root).origin == "partial: 200 of 10,000"
+    assert CIFAR100.load(root).provenance == "partial: 200 of 10,000"
+    assert CIFAR100.load(root, "train").provenance == "partial: 400 of 50,000"
+    assert CIFAR100.status(root).provenance == "partial: 200 of 10,000"
 
 
 def test_the_right_count_with_another_checksum_is_unverified(root, write_cifar100):
     write_cifar100(root, count=20)
     small = replace(CIFAR100, published=(40, 20))
-    assert small.load(root).origin == small.load(root, "train").origin == "unverified"
-    assert small.status(root).origin == "unverified"
+    assert small.load(root).provenance == small.load(root, "train").provenance == "unverified"
+    assert small.status(root).provenance == "unverified"
 
 
 def test_cifar_is_official_when_its_checksums_are_and_not_before(root, write_cifar100, monkeypatch):
     place = write_cifar100(root, count=20)
     small = replace(CIFAR100, published=(40, 20))
-    sums = {name: cifar.of_file(place / name).md5 for name in ("test", "meta", "train")}
+    sums = {name: cifar.file_digests(place / name).md5 for name in ("test", "meta", "train")}
     for split in ("test", "meta", "train"):
         monkeypatch.setitem(getattr(CIFAR100, split), split, sums[split])
-    assert small.load(root).origin == "official"
-    assert small.load(root, "train").origin == "official"
-    assert small.status(root).origin == "official"
+    assert small.load(root).provenance == "official"
+    assert small.load(root, "train").provenance == "official"
+    assert small.status(root).provenance == "official"
     (place / "test").write_bytes((place / "test").read_bytes() + b"\0")
-    assert small.status(root).origin == "unverified"
-    assert small.load(root).origin == "unverified"
+    assert small.status(root).provenance == "unverified"
+    assert small.load(root).provenance == "unverified"
 
 
 def test_the_list_computes_no_checksum(root, write_cifar100, monkeypatch):
     write_cifar100(root, count=20)
-    monkeypatch.setattr(cifar, "of_file", lambda path: pytest.fail("hashed"))
+    monkeypatch.setattr(cifar, "file_digests", lambda path: pytest.fail("hashed"))
     monkeypatch.setattr("sdd_eval.data.fingerprints._hash_file", lambda path: pytest.fail("hashed"))
-    assert replace(CIFAR100, published=(40, 20)).status(root).origin == "unverified"
+    assert replace(CIFAR100, published=(40, 20)).status(root).provenance == "unverified"
 
 
 def test_the_list_does_not_read_a_set_whose_checksum_is_known(root, write_cifar100, monkeypatch):
     place = write_cifar100(root, count=10)
     for split in ("test", "meta"):
-        monkeypatch.setitem(getattr(CIFAR100, split), split, cifar.of_file(place / split).md5)
+        monkeypatch.setitem(getattr(CIFAR100, split), split, cifar.file_digests(place / split).md5)
     monkeypatch.setattr(cifar, "read_pickle", lambda path: pytest.fail("read"))
-    assert CIFAR100.status(root).origin == "official"
+    assert CIFAR100.status(root).provenance == "official"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_svhn_keeps_the_first_of_each_digit(root, write_svhn):
     assert found.labels.tolist() == [0, 1, 1, 0, 2]
     assert found.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5]
     assert two_each.status(root).images == 5
-    assert found.origin == "partial: 7 of 26,032"
+    assert found.provenance == "partial: 7 of 26,032"
 
 
 def test_all_of_svhn_is_a_set_of_its_own(root, write_svhn):
@@ -195,7 +195,7 @@ def test_noise_comes_in_the_shape_of_the_network_and_always_the_same(noise):
     assert (whole[0] != whole[1]).any()
     assert first.fingerprint == again.fingerprint
     assert first.labels is None
-    assert first.origin == "made here"
+    assert first.provenance == "made here"
     other = noise.load(NOWHERE, image_size=9, channels=3)
     assert next(other.batches(2)).shape == (2, 3, 9, 9)
     assert other.fingerprint != first.fingerprint

@@ -10,10 +10,10 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.data import catalogue
-from sdd_eval.data.catalogue import rows
+from sdd_eval.data.catalogue import list_datasets
 from sdd_eval.data.install.add import add
-from sdd_eval.data.install.verify import check
-from sdd_eval.data.provenance import vouch
+from sdd_eval.data.install.verify import verify
+from sdd_eval.data.provenance import record_verified
 from sdd_eval.data.readers.coco import COCO
 from sdd_eval.data.readers.digits import DIGIT_SCENES, DIGITS
 from sdd_eval.errors import InputError
@@ -24,22 +24,22 @@ TINY = replace(COCO, published={"train": 6, "test": 6})
 
 def test_a_part_of_coco_is_called_that_in_both_splits(root, write_coco):
     write_coco(root, "coco")
-    assert COCO.status(root).origin == "partial: 6 of 5,000"
-    assert COCO.load_objects(root, "train").origin == "partial: 6 of 118,287"
+    assert COCO.status(root).provenance == "partial: 6 of 5,000"
+    assert COCO.load_objects(root, "train").provenance == "partial: 6 of 118,287"
     images = COCO.load(root, "train")
     assert (len(images), images.labels, images.image_size) == (6, None, 224)
 
 
 def test_all_of_it_is_unverified_until_the_publishers_archives_vouch_for_it(root, write_coco):
     place = write_coco(root, "coco")
-    assert TINY.status(root).origin == TINY.load(root).origin == "unverified"
-    vouch(root, "coco", TINY.content(root), "md5")
+    assert TINY.status(root).provenance == TINY.load(root).provenance == "unverified"
+    record_verified(root, "coco", TINY.content(root), "md5")
     for split in ("train", "test"):
-        assert TINY.load_objects(root, split).origin == "official"
-    assert TINY.status(root).origin == "official"
+        assert TINY.load_objects(root, split).provenance == "official"
+    assert TINY.status(root).provenance == "official"
     image = next((place / "train2017").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
-    assert TINY.status(root).origin == "unverified"
+    assert TINY.status(root).provenance == "unverified"
 
 
 def test_what_the_publisher_ships_is_known_by_name_size_and_checksum():
@@ -63,11 +63,11 @@ def test_a_folder_of_the_users_is_linked_as_coco_and_checked(root, tmp_path, wri
 
 def test_a_folder_in_its_layout_is_a_set_of_its_own_and_no_classes(root, tmp_path, write_coco):
     add("boats", write_coco(tmp_path, "somewhere"), root)
-    (row,) = [row for row in rows(root) if row.name == "boats"]
-    assert (row.images, row.origin) == (6, "user's folder")
+    (row,) = [row for row in list_datasets(root) if row.name == "boats"]
+    assert (row.images, row.provenance) == (6, "user's folder")
     assert catalogue.load_images("boats", root).class_names == ()
     assert catalogue.load_objects("boats", root).annotations.class_names == ("kite", "boat")
-    assert {f.verdict for f in check("boats", root)} == {"ok"}
+    assert {f.verdict for f in verify("boats", root)} == {"ok"}
 
 
 def test_a_path_from_here_and_a_data_root_from_here_are_found(
@@ -92,7 +92,7 @@ def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
     content = json.loads(path.read_text())
     content["annotations"][0]["image_id"] = 7
     path.write_text(json.dumps(content))
-    wrong = {f.item: f.detail for f in check("boats", root) if f.verdict == "wrong"}
+    wrong = {f.item: f.detail for f in verify("boats", root) if f.verdict == "wrong"}
     assert "annotation 0 is of image 7" in wrong["test annotations"]
     assert image.name in wrong
 
@@ -110,10 +110,10 @@ def test_a_set_without_boxes_and_an_absent_one_say_what_to_do(root):
 def test_in_every_box_of_a_scene_lies_its_digit(split, root):
     scenes, digits = DIGIT_SCENES.load_objects(root, split), DIGITS.load(root, split)
     told = scenes.annotations
-    assert {len(told.boxes[told.of_image(n)]) for n in range(len(scenes))} == {0, 1, 2, 3, 4}
+    assert {len(told.boxes[told.objects_in(n)]) for n in range(len(scenes))} == {0, 1, 2, 3, 4}
     for number in range(len(scenes)):
         pixels = scenes.pixels(number, 1)[0]
-        rows = told.of_image(number)
+        rows = told.objects_in(number)
         for box, label in zip(told.boxes[rows].astype(int), told.labels[rows], strict=True):
             left, top, side, _ = box.tolist()
             scale = side // 8

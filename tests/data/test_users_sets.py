@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.data.catalogue import load_corrupted, load_images, rows, usual_corrupted
+from sdd_eval.data.catalogue import (
+    default_corrupted_set,
+    list_datasets,
+    load_corrupted,
+    load_images,
+)
 from sdd_eval.data.install.add import add
-from sdd_eval.data.install.verify import check
+from sdd_eval.data.install.verify import verify
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.ood.odin import Odin
@@ -35,16 +40,16 @@ def network():
 
 def test_a_file_of_arrays_is_a_set(npz, root):
     status = add("blobs", npz, root)
-    assert (status.images, status.origin) == (12, "user's folder")
+    assert (status.images, status.provenance) == (12, "user's folder")
     npz.unlink()
     images = load_images("blobs", root)
     wanted = arrays()
     assert np.array_equal(next(images.batches(12)), wanted["images"].transpose(0, 3, 1, 2))
     assert np.array_equal(images.labels, wanted["labels"])
     assert (images.name, images.image_size, images.channels) == ("blobs", 8, 3)
-    found = {row.name: row for row in rows(root)}["blobs"]
-    assert (found.images, found.origin) == (12, "user's folder")
-    assert [finding.verdict for finding in check("blobs", root)] == ["ok"]
+    found = {row.name: row for row in list_datasets(root)}["blobs"]
+    assert (found.images, found.provenance) == (12, "user's folder")
+    assert [finding.verdict for finding in verify("blobs", root)] == ["ok"]
 
 
 def test_a_folder_of_two_files_has_two_splits_and_class_names(tmp_path, root):
@@ -99,10 +104,10 @@ def test_a_corrupted_test_set_of_the_users_own_is_taken_by_its_name(npz, root, t
     np.save(place / "labels.npy", np.tile(clean["labels"], 5))
     assert add("mine_c", place, root).images == 12
     images = load_images("mine", root)
-    assert usual_corrupted("mine", root) == "mine_c"
+    assert default_corrupted_set("mine", root) == "mine_c"
     found = load_corrupted("mine_c", root, clean=images)
     assert found.frost == "unknown"  # what it is made of nobody says: its mean is no `mca`
-    assert (found.corruptions, found.origin) == (("fog", "contrast"), "user's folder")
+    assert (found.corruptions, found.provenance) == (("fog", "contrast"), "user's folder")
     run = evaluate(network, "corruption", data="mine", root=root)
     assert run.dataset == "mine_c"
     cells = {(m.at["corruption"], m.at["severity"]) for m in run.measurements if "severity" in m.at}

@@ -22,7 +22,7 @@ class Darkened:
     clean: ArrayImages
     corruptions: tuple[str, ...] = FIFTEEN
     frost: str = "official"
-    origin: str = "official"
+    provenance: str = "official"
     name: str = "noise_c"
     fingerprint: str = "made"
     unreadable: tuple[tuple[str, int], ...] = ()
@@ -232,7 +232,7 @@ def test_only_the_corruptions_that_are_asked_for_are_looked_at(subject, listener
 
 
 def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
-    arrays = Corruption("noise_c").collect(subject(frost="synthetic", origin="regenerated"))
+    arrays = Corruption("noise_c").collect(subject(frost="synthetic", provenance="regenerated"))
     assert arrays["correct_fog"].shape == (40, 5)
     assert arrays["correct_fog"].dtype == bool
     assert arrays["confidence_fog"].shape == (40, 5)
@@ -275,7 +275,7 @@ def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_o
 def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
     subject, subject_of, images_of, network, tmp_path
 ):
-    from sdd_eval.data.readers.cifar_c import open_folder
+    from sdd_eval.data.readers.cifar_c import open_corrupted_folder
 
     clean = images_of(40)
     made = Darkened(clean)
@@ -286,7 +286,7 @@ def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
     model = network()
 
     def of_folder():
-        sets = {"noise_c": open_folder("noise_c", tmp_path)}
+        sets = {"noise_c": open_corrupted_folder("noise_c", tmp_path)}
         return measured(subject_of(model, clean, sets=sets))
 
     whole = of_folder()

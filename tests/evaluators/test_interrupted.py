@@ -50,7 +50,7 @@ class Darkened:
     clean: object
     corruptions: tuple = FIFTEEN
     frost: str = "official"
-    origin: str = "official"
+    provenance: str = "official"
     name: str = "noise_c"
     fingerprint: str = "made"
 

@@ -18,7 +18,7 @@ import sdd_eval
 from sdd_eval import plugins
 from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
-from sdd_eval.data.splits import subset
+from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluation.cache import Outputs, entries, outputs_folder, trim
@@ -137,7 +137,7 @@ def test_a_whole_set_serves_every_subset_and_a_subset_smaller_ones(counting, loo
     assert looked(counting, "accuracy", data)[1] == 60
     run, seen = looked(counting, "accuracy", data, limit=50, seed=3)
     assert seen == PROBE
-    rows = subset(60, 50, labels=data.labels, seed=3)
+    rows = subset_indices(60, 50, labels=data.labels, seed=3)
     with torch.no_grad():
         expected = counting.eval()(torch.from_numpy(data.images[rows]).float() / 255)
     np.testing.assert_allclose(run.arrays["logits"], expected.numpy(), atol=1e-6)
@@ -420,7 +420,7 @@ def corrupted(images_of):
     clean = images_of(50)
 
     class Shifted:
-        name, fingerprint, origin, frost = "noise_c", "made", "made here", "synthetic"
+        name, fingerprint, provenance, frost = "noise_c", "made", "made here", "synthetic"
         corruptions = ("fog", "snow")
 
         def cell(self, corruption, severity):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sdd_eval.data import catalogue
-from sdd_eval.data.images import ArrayImages, LaterImages, forgetful
-from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, without_groups
+from sdd_eval.data.images import ArrayImages, LazyImages, lazy_images
+from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, expand_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
@@ -178,13 +178,13 @@ def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
 
 
 def test_a_group_stands_for_its_sets_and_no_set_is_looked_at_twice():
-    assert without_groups(["near"], "cifar100") == ("cifar10", "imagenet_resize")
-    assert without_groups(["far", "paper"], "cifar10") == (
+    assert expand_groups(["near"], "cifar100") == ("cifar10", "imagenet_resize")
+    assert expand_groups(["far", "paper"], "cifar10") == (
         *("svhn", "dtd", "lsun_crop"),
         *("lsun_resize", "isun"),
     )
-    assert without_groups(["paper", "svhn"], "cifar100") == ("lsun_resize", "isun", "dtd", "svhn")
-    assert without_groups(["near"], "digits") == ("near",)
+    assert expand_groups(["paper", "svhn"], "cifar100") == ("lsun_resize", "isun", "dtd", "svhn")
+    assert expand_groups(["near"], "digits") == ("near",)
 
 
 def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
@@ -244,9 +244,9 @@ def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
         loaded.append(weakref.ref(images.images))
         return images
 
-    later, plain = forgetful(load), images_of(12, name="large")
-    assert isinstance(later, LaterImages)
-    for name in ("name", "fingerprint", "origin", "image_size", "channels", "class_names"):
+    later, plain = lazy_images(load), images_of(12, name="large")
+    assert isinstance(later, LazyImages)
+    for name in ("name", "fingerprint", "provenance", "image_size", "channels", "class_names"):
         assert getattr(later, name) == getattr(plain, name)
     assert len(later) == 12
     batches = [batch.numpy().copy() for batch in later.batches(5, np.array([3, 1]))]

@@ -24,7 +24,7 @@ class Darkened:
     corruptions: tuple[str, ...] = FIFTEEN
     labelled: bool = True
     frost: str = "synthetic"
-    origin: str = "regenerated"
+    provenance: str = "regenerated"
     name: str = "noise_c"
     fingerprint: str = "made"
 

@@ -9,7 +9,7 @@ import pytest
 from sdd_eval.checkpoints.checkpoint import load
 from sdd_eval.comparison.matching import run_differences
 from sdd_eval.data import catalogue
-from sdd_eval.data.splits import held_out
+from sdd_eval.data.splits import validation_split
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
@@ -66,7 +66,7 @@ def test_the_card_has_the_validation_accuracy_and_fewer_training_images(trained)
     folder, card = trained
     assert card.provenance["training_images"] == 800
     assert card.provenance["validation_images"] == 200
-    kept, held = held_out(catalogue.load_images("digits", folder, "train"), 200, seed=0)
+    kept, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
     assert card.provenance["data_fingerprint"] == kept.fingerprint
     (pixels,) = held.batches(200)
     right = load(folder / "held")(pixels.float() / 255).argmax(1).numpy() == held.labels
@@ -91,7 +91,7 @@ def test_the_temperature_is_fitted_on_the_held_out_images(trained, ask):
     folder, _ = trained
     run = ask(Calibration())
     logits = ask(Accuracy(), dataset="digits_validation").arrays["logits"]
-    _, held = held_out(catalogue.load_images("digits", folder, "train"), 200, seed=0)
+    _, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
     expected = fit_temperature(logits, held.labels).value
     assert values(run, "temperature_fitted", temperature="validation") == [pytest.approx(expected)]
     assert values(run, "ece", temperature="validation")

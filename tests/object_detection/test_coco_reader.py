@@ -29,12 +29,12 @@ def test_categories_count_from_0_in_the_order_of_their_ids(root):
     found = rewritten(root, backwards)().annotations
     assert found.category_ids == (3, 7)
     assert found.class_names == ("kite", "boat")
-    assert found.labels[found.of_image(1)].tolist() == [1, 0]
+    assert found.labels[found.objects_in(1)].tolist() == [1, 0]
 
 
 def test_a_box_is_where_its_colour_is(root):
     data = load_objects("shapes", root, "train")
-    (box,), (label,) = data.annotations.trained_on(0)
+    (box,), (label,) = data.annotations.training_targets(0)
     left, top, right, bottom = box.astype(int)
     inside = data.pixels(0)[:, top:bottom, left:right]
     assert label == 0
@@ -47,8 +47,8 @@ def test_objects_belong_to_their_images_in_whatever_order_they_are_annotated(roo
         content["annotations"].reverse()
 
     found = rewritten(root, backwards)().annotations
-    assert [found.boxes[found.of_image(n)].shape[0] for n in range(6)] == [1, 2, 2, 0, 2, 2]
-    assert sorted(found.boxes[found.of_image(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
+    assert [found.boxes[found.objects_in(n)].shape[0] for n in range(6)] == [1, 2, 2, 0, 2, 2]
+    assert sorted(found.boxes[found.objects_in(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
 
 
 def test_crowds_and_boxes_without_an_area_are_not_learned_but_empty_images_are(root):
@@ -57,9 +57,9 @@ def test_crowds_and_boxes_without_an_area_are_not_learned_but_empty_images_are(r
 
     found = rewritten(root, flat)()
     assert len(found) == 6
-    assert len(found.annotations.trained_on(0)[0]) == 0
-    assert len(found.annotations.trained_on(3)[0]) == 0
-    assert found.annotations.trained_on(4)[0].tolist() == [[6, 8, 36, 30]]
+    assert len(found.annotations.training_targets(0)[0]) == 0
+    assert len(found.annotations.training_targets(3)[0]) == 0
+    assert found.annotations.training_targets(4)[0].tolist() == [[6, 8, 36, 30]]
     assert found.annotations.crowd.sum() == 1
 
 
@@ -68,7 +68,7 @@ def test_a_box_that_reaches_over_the_edge_is_cut_off_for_learning_only(root):
         content["annotations"][0]["bbox"] = [-4, 50, 200, 20]
 
     found = rewritten(root, large)().annotations
-    assert found.trained_on(0)[0].tolist() == [[0, 50, 64, 64]]
+    assert found.training_targets(0)[0].tolist() == [[0, 50, 64, 64]]
     assert found.boxes[0].tolist() == [-4, 50, 200, 20]
 
 

@@ -15,7 +15,7 @@ from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.data.splits import held_out
+from sdd_eval.data.splits import validation_split
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
@@ -122,7 +122,7 @@ def test_a_photograph_is_cut_scaled_and_mirrored_as_torchvision_does(birds):
             v2.PILToTensor(),
         ]
     )
-    image = birds.original(0)
+    image = birds.full_resolution(0)
     for seed in range(5):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -159,8 +159,8 @@ def test_shares_of_a_streamed_batch_are_the_batch_with_its_views_and_partners(bi
 
 
 def test_images_that_are_held_out_are_not_streamed(birds):
-    kept, held = held_out(birds, 6, seed=0)
-    colours = {tuple(np.asarray(birds.original(int(row)))[0, 0]) for row in kept.rows}
+    kept, held = validation_split(birds, 6, seed=0)
+    colours = {tuple(np.asarray(birds.full_resolution(int(row)))[0, 0]) for row in kept.rows}
     seen = {tuple(np.asarray(image)[0, 0]) for image in map(streamed_original(kept), range(10))}
     assert seen == colours
     assert len(held) == 6
@@ -169,7 +169,7 @@ def test_images_that_are_held_out_are_not_streamed(birds):
 
 
 def streamed_original(images):
-    return lambda row: batches.original(images, row)
+    return lambda row: batches.full_resolution(images, row)
 
 
 def test_auto_is_a_resized_crop_of_photographs_and_a_shift_of_small_images(birds, root):
@@ -187,9 +187,9 @@ def test_a_small_folder_is_decoded_once_onto_the_device(root):
 
 def test_a_large_folder_is_streamed_and_never_more_than_a_batch_of_it_decoded(root, monkeypatch):
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 1000)
-    read, original = [], FolderImages.original
+    read, original = [], FolderImages.full_resolution
     monkeypatch.setattr(
-        FolderImages, "original", lambda self, row: read.append(row) or original(self, row)
+        FolderImages, "full_resolution", lambda self, row: read.append(row) or original(self, row)
     )
     small = load_images("cub200", root, "train", image_size=32)
     recipe = dataclasses.replace(RECIPE, augmentation="none")

@@ -153,7 +153,7 @@ def zoom_blur(images: Floats, zooms: int) -> Floats:
     """The mean of the image and its centre zooms 1, 1.01, … of which there are `zooms`."""
     side = images.shape[1]
     factors = tuple(1 + step / 100 for step in range(zooms))
-    return blur.apply(blur.zoom_operator(side, side, factors, True), images)
+    return blur.apply_zoom(blur.zoom_operator(side, side, factors, True), images)
 
 
 BLUR = {
@@ -203,7 +203,7 @@ def zoom_operator(inside: int, side: int, factors: tuple[float, ...], keep: bool
     return (total / (len(factors) + keep)).astype(np.float32)
 
 
-def apply(operator: Any, images: Floats) -> Floats:
+def apply_zoom(operator: Any, images: Floats) -> Floats:
     """Images (n, inside, inside, channels) → (n, side, side, channels) by a matrix over pixels."""
     count, inside, _, channels = images.shape
     side = math.isqrt(operator.shape[0])

@@ -35,7 +35,7 @@ class Photograph:
 Photo = Path | str | NDArray[np.uint8] | Photograph
 
 
-def photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
+def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
     """Read the user's photographs; None where there are none and frost is made up.
 
     Raises:
@@ -52,7 +52,7 @@ def photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, 
     return read
 
 
-def digest(photos: tuple[Photograph, ...] | None) -> str:
+def photographs_digest(photos: tuple[Photograph, ...] | None) -> str:
     """sha256 of the photographs' content, or "synthetic"."""
     if photos is None:
         return "synthetic"
@@ -132,7 +132,11 @@ def frost(images: Floats, constants: tuple[float, float], piece: Floats) -> Floa
 
 def frost_definition(photos: tuple[Photograph, ...] | None, side: int) -> Definition:
     """Frost with these photographs, or with windows made up, for images of a side."""
-    panes = windows(side) if photos is None else tuple(window_of(photo, side) for photo in photos)
+    panes = (
+        synthetic_windows(side)
+        if photos is None
+        else tuple(window_of(photo, side) for photo in photos)
+    )
 
     def draw_piece(random: np.random.Generator, image: Floats, constants: object) -> Draws:
         pane = panes[random.integers(len(panes))]
@@ -153,7 +157,7 @@ _GLASS = np.array([0.12, 0.17, 0.24])
 
 
 @functools.lru_cache(maxsize=2)
-def windows(side: int) -> tuple[Floats, ...]:
+def synthetic_windows(side: int) -> tuple[Floats, ...]:
     """The frosted windows (5 · side, 5 · side, 3) in [0, 1] for images of a side."""
     return tuple(_window(number, side) for number in range(WINDOWS))
 

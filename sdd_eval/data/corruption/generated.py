@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.corruption.frost import Photo, Photograph, digest, photographs
-from sdd_eval.data.corruption.recipe import VERSION, check, corrupt
+from sdd_eval.data.corruption.frost import Photo, Photograph, photographs_digest, read_photographs
+from sdd_eval.data.corruption.recipe import VERSION, corrupt, require_corruption
 from sdd_eval.data.corruption.rendering import blocks
 from sdd_eval.data.images import ImageSet, Labels, Pixels
 from sdd_eval.metrics.corruption import FIFTEEN
@@ -41,7 +41,7 @@ class GeneratedCorruptions:
         return f"{self.source.name}_c_regenerated"
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """Never the publisher's."""
         return "regenerated"
 
@@ -53,7 +53,7 @@ class GeneratedCorruptions:
     @cached_property
     def photos(self) -> tuple[Photograph, ...] | None:
         """The photographs of frost, read once."""
-        return photographs(self.frost_photos, self.source.image_size)
+        return read_photographs(self.frost_photos, self.source.image_size)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -61,7 +61,13 @@ class GeneratedCorruptions:
         return self._fingerprint()
 
     def _fingerprint(self, *cell: str | int) -> str:
-        parts = [self.source.fingerprint, VERSION, self.seed, digest(self.photos), *cell]
+        parts = [
+            self.source.fingerprint,
+            VERSION,
+            self.seed,
+            photographs_digest(self.photos),
+            *cell,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
@@ -70,7 +76,7 @@ class GeneratedCorruptions:
         Raises:
             InputError: there is no such corruption or severity.
         """
-        check(corruption, severity, self.seed)
+        require_corruption(corruption, severity, self.seed)
         return GeneratedCell(self, corruption, severity, self._fingerprint(corruption, severity))
 
 
@@ -109,9 +115,9 @@ class GeneratedCell:
         return self.whole.source.channels
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> str:
         """Never the publisher's."""
-        return self.whole.origin
+        return self.whole.provenance
 
     def __len__(self) -> int:
         """How many images there are."""

@@ -52,7 +52,7 @@ def corrupt(
         InputError: the corruption, severity, seed or shape is not one there is, or a photograph
             cannot be read or is too small.
     """
-    check(corruption, severity, seed)
+    require_corruption(corruption, severity, seed)
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
         raise InputError(f"images of shape {images.shape} are not (n, side, side, 1 or 3)")
     definition = _definition(corruption, images.shape[1], frost_photos)
@@ -66,7 +66,7 @@ def corrupt(
     return corrupted
 
 
-def check(corruption: str, severity: int = 1, seed: int = 0) -> None:
+def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> None:
     """Refuse what is no corruption, severity or seed.
 
     Raises:
@@ -85,7 +85,7 @@ def _definition(
 ) -> Definition:
     """The definition of a corruption for images of a side."""
     if corruption == "frost":
-        return frost.frost_definition(frost.photographs(frost_photos, side), side)
+        return frost.frost_definition(frost.read_photographs(frost_photos, side), side)
     return _DEFINITIONS[corruption]
 
 

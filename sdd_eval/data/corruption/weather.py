@@ -26,7 +26,7 @@ def snow_layer(layer: Floats, degrees: NDArray[np.float64], side: int, constants
     """Flakes (n, side, side, 1): the layer zoomed, low values cut off, blown by the wind."""
     loc, scale, factor, threshold, radius, sigma, _ = constants
     raw = loc + scale * layer
-    flakes = blur.apply(blur.zoom_operator(layer.shape[1], side, (factor,), False), raw)
+    flakes = blur.apply_zoom(blur.zoom_operator(layer.shape[1], side, (factor,), False), raw)
     flakes = np.where(flakes < threshold, 0, np.minimum(flakes, 1))
     return motion(flakes, motion_kernel(radius, sigma, side), degrees)
 
@@ -214,7 +214,7 @@ def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
     liquid = np.where(liquid < threshold, 0, liquid)
     seen = (_mud if mud else _water)(liquid, strength)[..., None]
     if side != grain:
-        seen = blur.apply(blur.zoom_operator(grain, side, (1.0,), False), seen)
+        seen = blur.apply_zoom(blur.zoom_operator(grain, side, (1.0,), False), seen)
     spattered: Floats = images * (1 - seen) + MUD * seen if mud else images + WATER * seen
     return spattered
 

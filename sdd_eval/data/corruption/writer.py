@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.corruption import frost
-from sdd_eval.data.corruption.recipe import VERSION, check
+from sdd_eval.data.corruption.recipe import VERSION, require_corruption
 from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.errors import InputError
@@ -40,7 +40,7 @@ def write_corrupted(
     frost_photos: Sequence[frost.Photo] | None = None,
     progress: Progress | None = None,
     workers: int = 1,
-) -> Regenerated:
+) -> RegenerationRecord:
     """Write the corruptions that are not in the folder yet, and return the note beside them.
 
     A file has its name when it is whole; until then it is `.NAME.npy.part`, and its whole rows
@@ -51,10 +51,10 @@ def write_corrupted(
             something else or is official, it cannot be written, or another process writes it.
     """
     for corruption in corruptions:
-        check(corruption, seed=seed)
+        require_corruption(corruption, seed=seed)
     if images.labels is None:
         raise InputError(f"{images.name} has no labels, which labels.npy is to repeat")
-    photos = frost.photographs(frost_photos, images.image_size)
+    photos = frost.read_photographs(frost_photos, images.image_size)
     progress = progress or Silent()
     with locked(folder / MARKER, "writing"), renderer(workers, photos) as render:
         note = claim(folder, note_of(images, seed, photos))
@@ -182,7 +182,7 @@ MARKER = "regenerated.json"
 
 
 @dataclass(frozen=True)
-class Source:
+class CleanImages:
     """The clean images."""
 
     name: str
@@ -194,12 +194,12 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Regenerated:
+class RegenerationRecord:
     """`regenerated.json`; `files` are the finished ones, each with its sha256."""
 
     recipe: int
     seed: int
-    source: Source
+    source: CleanImages
     frost: str
     frost_photos: str | None = None
     """sha256 of the photographs of frost, if there were any."""
@@ -209,22 +209,24 @@ class Regenerated:
 
 def note_of(
     images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
-) -> Regenerated:
+) -> RegenerationRecord:
     """The note for a set that is to be written."""
-    source = Source(
+    source = CleanImages(
         images.name,
         images.fingerprint,
-        images.origin,
+        images.provenance,
         len(images),
         images.image_size,
         images.channels,
     )
     if photos is None:
-        return Regenerated(VERSION, seed, source, "synthetic")
-    return Regenerated(VERSION, seed, source, "photographs", frost.digest(photos))
+        return RegenerationRecord(VERSION, seed, source, "synthetic")
+    return RegenerationRecord(
+        VERSION, seed, source, "photographs", frost.photographs_digest(photos)
+    )
 
 
-def claim(folder: Path, note: Regenerated) -> Regenerated:
+def claim(folder: Path, note: RegenerationRecord) -> RegenerationRecord:
     """The note that is in the folder, or else this one, written there.
 
     Raises:
@@ -232,7 +234,7 @@ def claim(folder: Path, note: Regenerated) -> Regenerated:
     """
     path = folder / MARKER
     if path.exists():
-        found = read_record(path, Regenerated)
+        found = read_record(path, RegenerationRecord)
         _compare(folder, found, note)
         return found
     foreign = sorted(file.name for file in folder.glob("*.npy"))
@@ -245,7 +247,7 @@ def claim(folder: Path, note: Regenerated) -> Regenerated:
     return note
 
 
-def _compare(folder: Path, found: Regenerated, wanted: Regenerated) -> None:
+def _compare(folder: Path, found: RegenerationRecord, wanted: RegenerationRecord) -> None:
     """Refuse a folder that was made with anything else."""
     pairs = {
         "recipe version": (found.recipe, wanted.recipe),
@@ -263,7 +265,7 @@ def _compare(folder: Path, found: Regenerated, wanted: Regenerated) -> None:
             )
 
 
-def noted(folder: Path, note: Regenerated, file: str, sha256: str) -> Regenerated:
+def noted(folder: Path, note: RegenerationRecord, file: str, sha256: str) -> RegenerationRecord:
     """The note with one more finished file, written."""
     note = replace(note, files={**note.files, file: sha256})
     write_record(folder / MARKER, note)

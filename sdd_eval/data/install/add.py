@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins
-from sdd_eval.data.catalogue import dataset, plugin_name, users_set
+from sdd_eval.data.catalogue import canonical_name, custom_dataset, dataset
 from sdd_eval.data.dataset import Status
-from sdd_eval.data.fingerprints import of_file
-from sdd_eval.data.image_folder import unwrapped
+from sdd_eval.data.fingerprints import file_digests
+from sdd_eval.data.image_folder import unwrap
 from sdd_eval.data.install.unpack import refuse_existing, staging, unpack
-from sdd_eval.data.install.verify import recognised
-from sdd_eval.data.provenance import Vouched, vouch
+from sdd_eval.data.install.verify import verified_status
+from sdd_eval.data.provenance import ContentHashed, record_verified
 from sdd_eval.data.readers.npz import npz_files
 from sdd_eval.errors import InputError
 
@@ -44,14 +44,14 @@ def add(name: str, path: Path, root: Path) -> Status:
         found = found or _users(name, source)
         target, inside = _fitting(found, path, source, aside)
         _put(target, root / inside, linked=path.is_dir())
-    if path.is_file() and isinstance(found, Vouched):
+    if path.is_file() and isinstance(found, ContentHashed):
         _vouch_for(found, path, root)
-    return recognised(found, root)
+    return verified_status(found, root)
 
 
 def _catalogued(name: str) -> Any:
     """The data set plugin of a name; None for a name that the user has thought of."""
-    if plugin_name(name) in plugins.names("datasets"):
+    if canonical_name(name) in plugins.names("datasets"):
         return dataset(name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"{name!r} is no name for a folder: letters, digits, '_', '-' and '.'")
@@ -60,7 +60,7 @@ def _catalogued(name: str) -> Any:
 
 def _users(name: str, source: Path) -> Any:
     """What the user has in a folder, as the set of that name below the data root."""
-    found: Any = users_set(source if npz_files(source) else unwrapped(source), name)
+    found: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
     return dataclasses.replace(found, folder=name)
 
 
@@ -94,7 +94,7 @@ def _fitting(found: Any, path: Path, source: Path, aside: Path) -> tuple[Path, s
         try:
             status = found.status(mirror)
             if status.present and status.images:
-                recognised(found, mirror)
+                verified_status(found, mirror)
                 return target, inside
         except InputError as error:  # the user knows the file by its own name
             raise InputError(str(error).replace(str(link), str(target))) from error
@@ -104,7 +104,7 @@ def _fitting(found: Any, path: Path, source: Path, aside: Path) -> tuple[Path, s
 def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
     """What could be the set, and as which part of `folder` (a path such as dtd/images)."""
     parts = folder.split("/")
-    for outer in dict.fromkeys((source, unwrapped(source))):
+    for outer in dict.fromkeys((source, unwrap(source))):
         if (outer / parts[0]).is_dir():
             yield outer / parts[0], parts[0]
         for depth in range(1, len(parts) + 1):
@@ -126,6 +126,6 @@ def _put(target: Path, final: Path, *, linked: bool) -> None:
 
 def _vouch_for(found: Any, archive: Path, root: Path) -> None:
     """Note that the content is the publisher's where the archive's checksum is."""
-    md5 = of_file(archive).md5
+    md5 = file_digests(archive).md5
     if md5 in [published.md5 for published in found.archives]:
-        vouch(root, found.name, found.content(root), md5)
+        record_verified(root, found.name, found.content(root), md5)

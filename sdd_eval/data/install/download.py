@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval.data.dataset import Archive, Dataset, Status
-from sdd_eval.data.fingerprints import of_file
-from sdd_eval.data.install.unpack import place, refuse_existing, staging, unpack
-from sdd_eval.data.install.verify import recognised
-from sdd_eval.data.provenance import OFFICIAL, Vouched, vouch
+from sdd_eval.data.fingerprints import file_digests
+from sdd_eval.data.install.unpack import install_staged, refuse_existing, staging, unpack
+from sdd_eval.data.install.verify import verified_status
+from sdd_eval.data.provenance import OFFICIAL, ContentHashed, record_verified
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
 from sdd_eval.store import locked, write_record
@@ -35,7 +35,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 _CUT = (OSError, http.client.HTTPException)
 
 
-def get(
+def download(
     dataset: Dataset,
     root: Path,
     progress: Progress | None = None,
@@ -59,13 +59,13 @@ def get(
     for archive in dataset.archives:
         if archive not in placed:
             _get_archive(dataset.name, archive, root, progress or Silent(), pauses)
-    if isinstance(dataset, Vouched):
-        vouch(root, dataset.name, dataset.content(root), dataset.archives[0].md5)
+    if isinstance(dataset, ContentHashed):
+        record_verified(root, dataset.name, dataset.content(root), dataset.archives[0].md5)
     for archive in dataset.archives:
         _receipt(archive, root).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (root / ".downloads").rmdir()
-    return recognised(dataset, root)
+    return verified_status(dataset, root)
 
 
 def _is_official(dataset: Dataset, root: Path) -> bool:
@@ -77,10 +77,10 @@ def _is_official(dataset: Dataset, root: Path) -> bool:
     folder = getattr(dataset, "folder", None)
     try:
         if dataset.status(root).present:
-            origin = recognised(dataset, root).origin
-            if origin == OFFICIAL:
+            provenance = verified_status(dataset, root).provenance
+            if provenance == OFFICIAL:
                 return True
-            raise InputError(f"{dataset.name} is there and {origin}")
+            raise InputError(f"{dataset.name} is there and {provenance}")
         if folder and all(archive.unpack for archive in dataset.archives):
             refuse_existing(root / Path(folder).parts[0])
     except InputError as error:
@@ -110,7 +110,7 @@ def _get_archive(
             else:
                 refuse_existing(root / archive.folder / archive.filename)
                 os.replace(part, aside / archive.filename)
-            place(aside, root / archive.folder)
+            install_staged(aside, root / archive.folder)
         write_record(_receipt(archive, root), {"placed": archive.filename})
         _forget(part)
 
@@ -132,7 +132,7 @@ def _verify(archive: Archive, part: Path) -> None:
     Raises:
         InputError: it differs.
     """
-    found = of_file(part, fresh=True).md5
+    found = file_digests(part, fresh=True).md5
     if found != archive.md5:
         _forget(part)
         raise InputError(

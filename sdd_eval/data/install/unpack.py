@@ -118,7 +118,7 @@ def staging(root: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def place(staged: Path, folder: Path) -> None:
+def install_staged(staged: Path, folder: Path) -> None:
     """Move every entry of `staged` into `folder`; stray dot files of the packer's stay behind.
 
     Raises:

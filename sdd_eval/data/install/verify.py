@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdd_eval.data.catalogue import dataset, regenerated_folder
-from sdd_eval.data.dataset import Dataset, Status, missing
-from sdd_eval.data.fingerprints import of_file
+from sdd_eval.data.dataset import Dataset, Status, missing_dataset
+from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import FolderImages
-from sdd_eval.data.provenance import Vouched, vouched
+from sdd_eval.data.provenance import ContentHashed, is_verified
 from sdd_eval.data.readers.cifar_c import read_regenerated
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress, Silent
@@ -29,7 +29,7 @@ class Finding:
     detail: str = ""
 
 
-def check(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
+def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
     """Everything that can be said of a set on the disk; nothing is taken from the cache.
 
     Raises:
@@ -41,19 +41,19 @@ def check(name: str, root: Path, progress: Progress | None = None) -> tuple[Find
         return tuple(_regenerated(name, folder, progress))
     found = dataset(name, root)
     if not _present(found, root):
-        raise missing(found.name, root, bool(found.archives))
+        raise missing_dataset(found.name, root, bool(found.archives))
     findings = list(_checksums(found, root, progress))
     try:
         findings += _content(found, root)
         findings += _annotated(found, root)
         findings += _unreadable(found, root, progress)
-        status: Status = recognised(found, root)
+        status: Status = verified_status(found, root)
     except InputError as error:
         return (*findings, Finding("images", "wrong", str(error)))
     unread = any(finding.verdict == "wrong" for finding in findings)
-    wrong = unread or status.origin.startswith("partial")
+    wrong = unread or status.provenance.startswith("partial")
     verdict: Literal["ok", "wrong"] = "wrong" if wrong else "ok"
-    return (*findings, Finding("images", verdict, f"{status.images:,}, {status.origin}"))
+    return (*findings, Finding("images", verdict, f"{status.images:,}, {status.provenance}"))
 
 
 def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Findin
     for file, sha256 in noted.items():
         if not (folder / file).is_file():
             yield Finding(file, "missing")
-        elif of_file(folder / file, fresh=True).sha256 == sha256:
+        elif file_digests(folder / file, fresh=True).sha256 == sha256:
             yield Finding(file, "ok", "regenerated")
         else:
             yield Finding(file, "wrong", "changed since it was written")
@@ -88,7 +88,7 @@ def _checksums(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:
         path = root / inside
         if not path.is_file():
             yield Finding(inside, "missing")
-        elif (sum_of := of_file(path, fresh=True).md5) == md5:
+        elif (sum_of := file_digests(path, fresh=True).md5) == md5:
             yield Finding(inside, "ok", md5)
         else:
             yield Finding(inside, "wrong", f"md5 {sum_of}, the publisher's is {md5}")
@@ -98,10 +98,10 @@ def _checksums(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:
 def _content(found: Any, root: Path) -> Iterator[Finding]:
     """The content against that of the publisher's archive, where it came out of one here."""
     summed = not found.archives or getattr(found, "md5", None)
-    if summed or not isinstance(found, Vouched):
+    if summed or not isinstance(found, ContentHashed):
         return
     content = found.content(root, fresh=True)
-    known = vouched(root, content)
+    known = is_verified(root, content)
     detail = "as in the publisher's archive" if known else "the publisher gives no checksums of it"
     yield Finding("content", "ok" if known else "unknown", detail)
 
@@ -115,8 +115,8 @@ def _annotated(found: Any, root: Path) -> Iterator[Finding]:
             yield Finding(f"{split} annotations", "wrong", str(error))
             continue
         boxes = f"{len(objects):,} images, {len(objects.annotations.boxes):,} objects"
-        partial = objects.origin.startswith("partial")
-        detail = f"{boxes}, {objects.origin}"
+        partial = objects.provenance.startswith("partial")
+        detail = f"{boxes}, {objects.provenance}"
         yield Finding(f"{split} annotations", "wrong" if partial else "ok", detail)
 
 
@@ -126,7 +126,7 @@ def _unreadable(found: Any, root: Path, progress: Progress) -> Iterator[Finding]
         progress.start(f"{found.name}: images", len(images))
         for row, file in enumerate(images.files):
             try:
-                images.fitted(row)
+                images.preprocessed(row)
             except InputError as error:
                 yield Finding(file, "wrong", str(error))
             progress.advance()
@@ -147,14 +147,14 @@ def _streamed(found: Any, root: Path) -> Iterator[FolderImages]:
             yield images
 
 
-def recognised(dataset: Dataset, root: Path) -> Status:
+def verified_status(dataset: Dataset, root: Path) -> Status:
     """Load a set, so that every file is read and hashed, and say what it is.
 
     Raises:
         InputError: it is not there, or broken (the file is named).
     """
     if not dataset.status(root).present:
-        raise missing(dataset.name, root, bool(dataset.archives))
+        raise missing_dataset(dataset.name, root, bool(dataset.archives))
     kinds = ("load_corrupted", "load_objects")
     load = next((getattr(dataset, k) for k in kinds if hasattr(dataset, k)), dataset.load)
     broken = getattr(load(root), "broken", {})

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
-from sdd_eval.data.fingerprints import Digests, known_file, of_arrays, of_file
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
+from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.provenance import ABSENT, judged
+from sdd_eval.data.provenance import ABSENT, assess
 from sdd_eval.data.readers.foreign_formats import read_pickle
 from sdd_eval.errors import InputError
 
@@ -50,10 +50,10 @@ class Cifar:
         place = root / self.folder
         if not all((place / name).is_file() for name in self.test):
             return Status(ABSENT, 0, str(place))
-        verified = self._verified(root, self.test, known_file)
+        verified = self._verified(root, self.test, cached_file_digests)
         published = self.published[1]
         count = published if verified else sum(len(_images(place / name)) for name in self.test)
-        return Status(judged(count, published, verified), count, str(place))
+        return Status(assess(count, published, verified), count, str(place))
 
     def load(
         self,
@@ -70,14 +70,14 @@ class Cifar:
         place = root / self.folder
         for name in (*files, *self.meta):
             if not (place / name).is_file():
-                raise missing(self.name, place / name, bool(self.archives))
+                raise missing_dataset(self.name, place / name, bool(self.archives))
         parts = [self._part(place / name) for name in files]
         pixels = np.concatenate([part[0] for part in parts])
         labels = np.concatenate([part[1] for part in parts])
-        origin = judged(len(pixels), count, self._verified(root, files, of_file))
+        provenance = assess(len(pixels), count, self._verified(root, files, file_digests))
         names = self._class_names(place)
-        print_of = of_arrays(pixels, labels)
-        images = ArrayImages(self.name, pixels, labels, print_of, origin, names)
+        print_of = array_fingerprint(pixels, labels)
+        images = ArrayImages(self.name, pixels, labels, print_of, provenance, names)
         require_shape(images, image_size, channels)
         return images
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing
-from sdd_eval.data.fingerprints import Digests, known_file, of_file, of_parts
-from sdd_eval.data.images import ImageSet, Labels, MappedImages, map_array
-from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, judged, vouched
+from sdd_eval.data.dataset import Archive, Status, missing_dataset
+from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
+from sdd_eval.data.images import ImageSet, Labels, MappedImages, open_npy
+from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 
@@ -42,16 +42,16 @@ class CorruptedArchive:
     def status(self, root: Path) -> Status:
         """What is on the disk: headers are read, checksums are those remembered."""
         place = root / self.folder
-        found = present(place)
+        found = present_corruptions(place)
         if not found:
             return Status(ABSENT, 0, str(place))
-        count, where = counted(place, found)
+        count, where = count_images(place, found)
         if read_regenerated(place):
             return Status(REGENERATED, count, where)
-        known = {name: known_file(place / f"{name}.npy") for name in (*found, "labels")}
+        known = {name: cached_file_digests(place / f"{name}.npy") for name in (*found, "labels")}
         sums = {name: digests for name, digests in known.items() if digests is not None}
         verified = len(sums) == len(known) and self._verified(root, sums)
-        return Status(judged(count, 10_000, verified), count, where)
+        return Status(assess(count, 10_000, verified), count, where)
 
     def load(
         self,
@@ -78,24 +78,26 @@ class CorruptedArchive:
             InputError: there is none that can be used, or `labels.npy` contradicts them.
         """
         place = root / self.folder
-        if not present(place):
-            raise missing(self.name, place, bool(self.archives))
-        return open_folder(
+        if not present_corruptions(place):
+            raise missing_dataset(self.name, place, bool(self.archives))
+        return open_corrupted_folder(
             self.name,
             place,
-            lambda count, sums: judged(count, 10_000, self._verified(root, sums)),
+            lambda count, sums: assess(count, 10_000, self._verified(root, sums)),
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """sha256 over the files' own."""
         place = root / self.folder
-        return content_of(sums_of(place, (*present(place), "labels"), fresh=fresh))
+        return combined_fingerprint(
+            file_sums(place, (*present_corruptions(place), "labels"), fresh=fresh)
+        )
 
     def _verified(self, root: Path, sums: Sums) -> bool:
         """Whether every file is the publisher's: by its md5, or by the archive it came out of."""
         if self.md5:
             return all(self.md5[name] == digests.md5 for name, digests in sums.items())
-        return vouched(root, content_of(sums))
+        return is_verified(root, combined_fingerprint(sums))
 
 
 CIFAR10_C = CorruptedArchive(
@@ -163,10 +165,10 @@ class CorruptedUsers:
     def status(self, root: Path) -> Status:
         """What is there; of the images only a header is read."""
         place = root / self.folder
-        found = present(place)
+        found = present_corruptions(place)
         if not found:
             return Status(ABSENT, 0, str(place))
-        return Status(USERS_FOLDER, *counted(place, found))
+        return Status(USERS_FOLDER, *count_images(place, found))
 
     def load(
         self,
@@ -193,9 +195,11 @@ class CorruptedUsers:
             InputError: there is none that can be used, or `labels.npy` contradicts them.
         """
         place = root / self.folder
-        if not present(place):
-            raise missing(self.name, place, downloadable=False)
-        return open_folder(self.name, place, lambda count, sums: USERS_FOLDER, frost="unknown")
+        if not present_corruptions(place):
+            raise missing_dataset(self.name, place, downloadable=False)
+        return open_corrupted_folder(
+            self.name, place, lambda count, sums: USERS_FOLDER, frost="unknown"
+        )
 
 
 #: Lies in a folder that this package wrote, and says how.
@@ -221,7 +225,7 @@ class CorruptedFolder:
     image_size: int
     channels: int
     sums: Sums
-    origin: str
+    provenance: str
     frost: str
     class_names: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
@@ -230,7 +234,7 @@ class CorruptedFolder:
     @property
     def fingerprint(self) -> str:
         """sha256 over the files' own."""
-        return content_of(self.sums)
+        return combined_fingerprint(self.sums)
 
     def cell(self, corruption: str, severity: int) -> MappedImages:
         """The images of one corruption at one severity, 1 to 5.
@@ -254,13 +258,13 @@ class CorruptedFolder:
             image_size=self.image_size,
             channels=self.channels,
             labels=self.labels,
-            fingerprint=of_parts(self.sums[corruption].sha256, start, self.images),
-            origin=self.origin,
+            fingerprint=value_fingerprint(self.sums[corruption].sha256, start, self.images),
+            provenance=self.provenance,
             class_names=self.class_names,
         )
 
 
-def open_folder(
+def open_corrupted_folder(
     name: str,
     folder: Path,
     judge: Callable[[int, Sums], str] | None = None,
@@ -276,10 +280,10 @@ def open_folder(
     Raises:
         InputError: no file can be used, or `labels.npy` can be read and contradicts them.
     """
-    shape, broken = _common_shape(folder, present(folder))
+    shape, broken = _common_shape(folder, present_corruptions(folder))
     labels = _labels(folder / "labels.npy", shape[0], broken)
-    whole = tuple(each for each in present(folder) if each not in broken)
-    sums = sums_of(folder, (*whole, *(() if labels is None else ("labels",))))
+    whole = tuple(each for each in present_corruptions(folder) if each not in broken)
+    sums = file_sums(folder, (*whole, *(() if labels is None else ("labels",))))
     made = read_regenerated(folder)
     changed = _changed(folder, made.get("files", {}), sums)
     sums = {each: digests for each, digests in sums.items() if each not in changed}
@@ -294,7 +298,7 @@ def open_folder(
         image_size=shape[1],
         channels=shape[3],
         sums=sums,
-        origin=REGENERATED if made else judged,
+        provenance=REGENERATED if made else judged,
         frost=str(made.get("frost", "synthetic")) if made else frost,
         broken={**broken, **changed},
     )
@@ -310,26 +314,26 @@ def _changed(folder: Path, noted: Mapping[str, str], sums: Sums) -> dict[str, st
     }
 
 
-def counted(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
+def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
     """How many images a severity has, of which only headers are read, and where they are."""
     rows = _common_shape(folder, corruptions)[0][0]
     where = f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
     return rows // len(SEVERITIES), where
 
 
-def present(folder: Path) -> tuple[str, ...]:
+def present_corruptions(folder: Path) -> tuple[str, ...]:
     """The corruptions whose files lie in a folder, in the order of the recipe."""
     return tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
 
 
-def sums_of(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
+def file_sums(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
     """Checksums of files `NAME.npy`, by name without the suffix."""
-    return {name: of_file(folder / f"{name}.npy", fresh=fresh) for name in names}
+    return {name: file_digests(folder / f"{name}.npy", fresh=fresh) for name in names}
 
 
-def content_of(sums: Sums) -> str:
+def combined_fingerprint(sums: Sums) -> str:
     """One sha256 over those of several files."""
-    return of_parts(*sorted((name, digests.sha256) for name, digests in sums.items()))
+    return value_fingerprint(*sorted((name, digests.sha256) for name, digests in sums.items()))
 
 
 def read_regenerated(folder: Path) -> dict[str, Any]:
@@ -368,7 +372,7 @@ def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, di
 
 
 def _shape(path: Path) -> Shape:
-    array = map_array(path)
+    array = open_npy(path)
     if array.dtype != np.uint8:
         raise InputError(f"{path} holds {array.dtype}, not uint8")
     square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] in (1, 3)
@@ -383,7 +387,7 @@ def _shape(path: Path) -> Shape:
 def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
     """The labels of one severity; None, and noted in `broken`, where they cannot be read."""
     try:
-        stored = map_array(path)
+        stored = open_npy(path)
     except InputError as error:
         broken["labels"] = str(error)
         return None

@@ -15,11 +15,16 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import Archive, Status, missing, require_split
-from sdd_eval.data.fingerprints import known_folder, of_file, of_folder, of_parts
-from sdd_eval.data.image_folder import FolderImages, enlarged, image_files
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.fingerprints import (
+    cached_folder_fingerprint,
+    file_digests,
+    folder_fingerprint,
+    value_fingerprint,
+)
+from sdd_eval.data.image_folder import FolderImages, image_files, resize_side
 from sdd_eval.data.images import Pixels
-from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, judged, vouched
+from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError
 
 #: The size at which the photographs are looked at where none is asked for.
@@ -70,9 +75,9 @@ class CocoFolder:
             image_size=side,
             channels=channels or 3,
             labels=None,
-            fingerprint=of_folder(folder, files),
-            origin=self._origin(root, split, len(files)),
-            resize=enlarged(side),
+            fingerprint=folder_fingerprint(folder, files),
+            provenance=self._origin(root, split, len(files)),
+            resize=resize_side(side),
         )
 
     def load_objects(self, root: Path, split: str = "test") -> CocoImages:
@@ -89,21 +94,23 @@ class CocoFolder:
             name=self.name,
             folder=folder,
             annotations=annotations,
-            fingerprint=of_parts(of_file(path).sha256, of_folder(folder, annotations.files)),
-            origin=self._origin(root, split, len(annotations.files)),
+            fingerprint=value_fingerprint(
+                file_digests(path).sha256, folder_fingerprint(folder, annotations.files)
+            ),
+            provenance=self._origin(root, split, len(annotations.files)),
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """sha256 of the names and contents of both splits' images and annotations."""
         place = root / self.folder
-        return of_folder(place, self._files(place), fresh=fresh)
+        return folder_fingerprint(place, self._files(place), fresh=fresh)
 
     def _annotated(self, root: Path, split: str) -> Path:
         """The file of annotations of a split."""
         require_split(self.name, split, *SPLITS)
         place = root / self.folder
         if not is_coco(place):
-            raise missing(self.name, place, bool(self.archives))
+            raise missing_dataset(self.name, place, bool(self.archives))
         return annotation_file(place, split)
 
     def _files(self, place: Path) -> tuple[str, ...]:
@@ -126,10 +133,10 @@ class CocoFolder:
         if self.published is None:
             return USERS_FOLDER
         if count != self.published[split]:
-            return judged(count, self.published[split], False)
+            return assess(count, self.published[split], False)
         place = root / self.folder
-        verified = vouched(root, known_folder(place, self._files(place)))
-        return judged(count, self.published[split], verified)
+        verified = is_verified(root, cached_folder_fingerprint(place, self._files(place)))
+        return assess(count, self.published[split], verified)
 
 
 def _archive(address: str, md5: str, size: int) -> Archive:
@@ -167,7 +174,7 @@ class CocoImages:
     folder: Path
     annotations: Annotations
     fingerprint: str
-    origin: str
+    provenance: str
 
     def __len__(self) -> int:
         """How many images there are."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.dataset import Archive, Status, require_shape, require_split
-from sdd_eval.data.fingerprints import of_arrays, of_parts
+from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE, OFFICIAL
 from sdd_eval.randomness import derived_seed
@@ -52,7 +52,9 @@ class Digits:
         pixels = np.round(found.images[rows] * 255 / 16).astype(np.uint8)[:, None]
         labels = found.target[rows].astype(np.int64)
         names = tuple(str(digit) for digit in range(10))
-        images = ArrayImages(self.name, pixels, labels, of_arrays(pixels, labels), OFFICIAL, names)
+        images = ArrayImages(
+            self.name, pixels, labels, array_fingerprint(pixels, labels), OFFICIAL, names
+        )
         require_shape(images, image_size, channels)
         return images
 
@@ -77,7 +79,7 @@ class SceneImages:
     scenes: Pixels
     annotations: Annotations
     fingerprint: str
-    origin: str = MADE_HERE
+    provenance: str = MADE_HERE
 
     def __len__(self) -> int:
         """How many scenes there are."""
@@ -136,7 +138,7 @@ class DigitScenes:
                 objects.append((scene, left, top, side, side, int(digits.labels[row])))
         found = np.array(objects, dtype=np.int64)
         annotations = _annotations(len(scenes), found, digits.class_names)
-        fingerprint = of_parts(of_arrays(scenes, found))
+        fingerprint = value_fingerprint(array_fingerprint(scenes, found))
         return SceneImages(self.name, scenes, annotations, fingerprint)
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Status, missing, require_split
-from sdd_eval.data.fingerprints import known_folder, of_folder
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.fingerprints import cached_folder_fingerprint, folder_fingerprint
 from sdd_eval.data.image_folder import (
     FolderImages,
-    class_names_of,
-    enlarged,
+    class_folders,
+    folder_labels,
     image_files,
-    labels_of,
+    resize_side,
     split_folders,
-    unwrapped,
+    unwrap,
 )
-from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, judged, vouched
+from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError
 
 #: The size at which a folder of photographs is looked at where none is asked for.
@@ -52,7 +52,11 @@ class FolderSet:
             return Status(ABSENT, 0, str(place))
         folder = self._split(root, "test")
         files = image_files(folder)
-        content = known_folder(folder, files) if files and self.published is not None else None
+        content = (
+            cached_folder_fingerprint(folder, files)
+            if files and self.published is not None
+            else None
+        )
         return Status(self._origin(root, "test", len(files), content), len(files), str(place))
 
     def load(
@@ -65,13 +69,13 @@ class FolderSet:
     ) -> FolderImages:
         """The images of a split; "train" only where the folder holds `train/`."""
         if not (root / self.folder).is_dir():
-            raise missing(self.name, root / self.folder, bool(self.archives))
+            raise missing_dataset(self.name, root / self.folder, bool(self.archives))
         folder = self._split(root, split)
         files = image_files(folder)
         if not files:
             raise InputError(f"{folder} holds no images")
         class_names = self._class_names(root, files)
-        content = of_folder(folder, files)
+        content = folder_fingerprint(folder, files)
         side = image_size or self.side or min(_short_side(folder / files[0]), LARGEST)
         return FolderImages(
             name=self.name,
@@ -79,9 +83,9 @@ class FolderSet:
             files=files,
             image_size=side,
             channels=channels or (3 if self.side else _channels(folder / files[0])),
-            labels=labels_of(folder, files, class_names),
+            labels=folder_labels(folder, files, class_names),
             fingerprint=content,
-            origin=self._origin(root, split, len(files), content),
+            provenance=self._origin(root, split, len(files), content),
             class_names=class_names,
             resize=self._resize(side),
         )
@@ -89,32 +93,32 @@ class FolderSet:
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """sha256 of the names and contents of the images."""
         folder = self._split(root, "test")
-        return of_folder(folder, image_files(folder), fresh=fresh)
+        return folder_fingerprint(folder, image_files(folder), fresh=fresh)
 
     def _split(self, root: Path, split: str) -> Path:
         """The folder of a split; where there are no splits, all images are for testing."""
-        folder = unwrapped(root / self.folder)
+        folder = unwrap(root / self.folder)
         found = split_folders(folder) or {"test": folder}
         require_split(self.name, split, *found)
         # Below train/ and test/ even a single sub-folder is a class, not a wrapping.
-        return found[split] if "train" in found else unwrapped(found[split])
+        return found[split] if "train" in found else unwrap(found[split])
 
     def _class_names(self, root: Path, files: tuple[str, ...]) -> tuple[str, ...]:
         """The classes of the training images where there are any: both splits count alike."""
-        training = split_folders(unwrapped(root / self.folder)).get("train")
-        return class_names_of(files if training is None else image_files(training))
+        training = split_folders(unwrap(root / self.folder)).get("train")
+        return class_folders(files if training is None else image_files(training))
 
     def _origin(self, root: Path, split: str, count: int, content: str | None) -> str:
         published = self.published_train if split == "train" else self.published
         if published is None:
             return USERS_FOLDER
-        return judged(count, published, vouched(root, content))
+        return assess(count, published, is_verified(root, content))
 
     def _resize(self, side: int) -> int | None:
         """To what the short side is scaled before the crop; None leaves the image as it is."""
         if self.margin and side == 32:
             return None
-        return round(side * (32 + self.margin) / 32) if self.margin else enlarged(side)
+        return round(side * (32 + self.margin) / 32) if self.margin else resize_side(side)
 
 
 def _short_side(path: Path) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdd_eval.errors import InputError
 
 
-def variables(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     """Some variables of a MATLAB file; the others are skipped unread.
 
     Raises:

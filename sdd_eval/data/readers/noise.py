@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import Archive, Status, require_split
-from sdd_eval.data.fingerprints import of_parts
-from sdd_eval.data.images import on_device
+from sdd_eval.data.fingerprints import value_fingerprint
+from sdd_eval.data.images import to_device
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.randomness import derived_seed
 
@@ -68,12 +68,14 @@ class NoiseImages:
     channels: int
     labels: None = None
     class_names: tuple[str, ...] = ()
-    origin: str = MADE_HERE
+    provenance: str = MADE_HERE
 
     @property
     def fingerprint(self) -> str:
         """sha256 of what determines the content."""
-        return of_parts(self.name, self.kind, self.count, self.image_size, self.channels, VERSION)
+        return value_fingerprint(
+            self.name, self.kind, self.count, self.image_size, self.channels, VERSION
+        )
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -86,7 +88,7 @@ class NoiseImages:
         wanted = np.arange(self.count) if indices is None else indices
         for start in range(0, len(wanted), size):
             drawn = [self._draw(int(index)) for index in wanted[start : start + size]]
-            yield on_device(np.stack(drawn), device)
+            yield to_device(np.stack(drawn), device)
 
     def _draw(self, index: int) -> NDArray[np.uint8]:
         """One image (channels, side, side)."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
 from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
@@ -53,7 +53,7 @@ class NpzSet:
         place = root / self.folder
         found = _files(place)
         if not found:
-            raise missing(self.name, place, downloadable=False)
+            raise missing_dataset(self.name, place, downloadable=False)
         require_split(self.name, split, *found)
         arrays = _read(found[split])
         images = from_arrays(
@@ -61,7 +61,7 @@ class NpzSet:
             arrays.get("labels"),
             name=self.name,
             class_names=tuple(arrays.get("class_names", ())),
-            origin=USERS_FOLDER,
+            provenance=USERS_FOLDER,
         )
         require_shape(images, image_size, channels)
         return images

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sdd_eval.data.dataset import Archive, Status, require_split
-from sdd_eval.data.fingerprints import of_arrays
+from sdd_eval.data.fingerprints import array_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE
 
@@ -55,7 +55,7 @@ class PhotoPatches:
             for box in _boxes(*photograph.size)
         ]
         pixels = np.stack(patches)
-        return ArrayImages(self.name, pixels, None, of_arrays(pixels), MADE_HERE)
+        return ArrayImages(self.name, pixels, None, array_fingerprint(pixels), MADE_HERE)
 
 
 def _boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing, require_split
-from sdd_eval.data.fingerprints import known_folder, of_arrays, of_folder, of_parts
-from sdd_eval.data.image_folder import Boxes, FolderImages, enlarged, image_files
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.fingerprints import (
+    array_fingerprint,
+    cached_folder_fingerprint,
+    folder_fingerprint,
+    value_fingerprint,
+)
+from sdd_eval.data.image_folder import Boxes, FolderImages, image_files, resize_side
 from sdd_eval.data.images import Labels
-from sdd_eval.data.provenance import ABSENT, judged, vouched
+from sdd_eval.data.provenance import ABSENT, assess, is_verified
 from sdd_eval.errors import InputError
 
 SIDE = 224
@@ -59,7 +64,7 @@ class PhotographSet:
             return Status(ABSENT, 0, str(place))
         there = self._there(place)
         count = sum(file in there for file in self.listings(place)["test"].files)
-        content = known_folder(place, self._files(place, there))
+        content = cached_folder_fingerprint(place, self._files(place, there))
         return Status(self._origin(root, "test", count, content), count, str(place))
 
     def load(
@@ -74,14 +79,14 @@ class PhotographSet:
         require_split(self.name, split, *SPLITS)
         place = root / self.folder
         if not self._listed(place):
-            raise missing(self.name, place, bool(self.archives))
+            raise missing_dataset(self.name, place, bool(self.archives))
         there, listings = self._there(place), self.listings(place)
         listing = listings[split]
         kept = [row for row, file in enumerate(listing.files) if file in there]
         if not kept:
             raise InputError(f"{place / self.images} holds no image of the {split} list")
         files = tuple(listing.files[row] for row in kept)
-        content = of_folder(place, self._files(place, there))
+        content = folder_fingerprint(place, self._files(place, there))
         boxes = None if self.boxes is None else self.boxes(place, files)
         side = image_size or SIDE
         return FolderImages(
@@ -91,17 +96,17 @@ class PhotographSet:
             image_size=side,
             channels=channels or 3,
             labels=listing.labels[kept],
-            fingerprint=of_parts(content, split, of_arrays(boxes)),
-            origin=self._origin(root, split, len(files), content),
+            fingerprint=value_fingerprint(content, split, array_fingerprint(boxes)),
+            provenance=self._origin(root, split, len(files), content),
             class_names=_class_names(place, listings),
-            resize=enlarged(side),
+            resize=resize_side(side),
             boxes=boxes,
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """sha256 of the names and contents of the images, lists and annotations."""
         place = root / self.folder
-        return of_folder(place, self._files(place, self._there(place)), fresh=fresh)
+        return folder_fingerprint(place, self._files(place, self._there(place)), fresh=fresh)
 
     def _listed(self, place: Path) -> bool:
         """Whether the publisher's lists are there, and a folder of images."""
@@ -120,7 +125,7 @@ class PhotographSet:
         return (*self.lists, *(f"{self.images}/{name}" for name in there), *further)
 
     def _origin(self, root: Path, split: str, count: int, content: str | None) -> str:
-        return judged(count, self.published[split], vouched(root, content))
+        return assess(count, self.published[split], is_verified(root, content))
 
 
 def _class_names(place: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:

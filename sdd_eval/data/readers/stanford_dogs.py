@@ -15,7 +15,7 @@ import numpy as np
 
 from sdd_eval.data.dataset import Archive
 from sdd_eval.data.image_folder import Boxes
-from sdd_eval.data.readers.foreign_formats import variables
+from sdd_eval.data.readers.foreign_formats import read_matlab
 from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
 from sdd_eval.errors import InputError
 
@@ -43,7 +43,7 @@ def boxes(place: Path, files: Sequence[str]) -> Boxes:
 
 
 def _listing(path: Path) -> Listing:
-    found = variables(path, "file_list", "labels")
+    found = read_matlab(path, "file_list", "labels")
     files = [str(np.squeeze(cell)) for cell in np.ravel(found["file_list"])]
     labels = np.ravel(found["labels"])
     if len(files) != len(labels) or labels.dtype.kind not in "iuf":

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status, missing, require_shape, require_split
-from sdd_eval.data.fingerprints import known_file, of_arrays, of_file
+from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
+from sdd_eval.data.fingerprints import array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
-from sdd_eval.data.provenance import ABSENT, judged
-from sdd_eval.data.readers.foreign_formats import variables
+from sdd_eval.data.provenance import ABSENT, assess
+from sdd_eval.data.readers.foreign_formats import read_matlab
 from sdd_eval.errors import InputError
 
 COUNTS = {"test": 26_032, "train": 73_257}
@@ -47,13 +47,13 @@ class Svhn:
         path = self._path(root, "test")
         if not path.is_file():
             return Status(ABSENT, 0, str(path))
-        digests = known_file(path)
+        digests = cached_file_digests(path)
         verified = digests is not None and digests.md5 == MD5["test"]
         if verified and self.per_class:
             return Status("official", 10 * self.per_class, str(path))
         labels = _labels(path)
         images = len(_first_of_each(labels, self.per_class))
-        return Status(judged(len(labels), COUNTS["test"], verified), images, str(path))
+        return Status(assess(len(labels), COUNTS["test"], verified), images, str(path))
 
     def load(
         self,
@@ -67,14 +67,16 @@ class Svhn:
         require_split(self.name, split, "train", "test")
         path = self._path(root, split)
         if not path.is_file():
-            raise missing(self.name, path, split == "test")
+            raise missing_dataset(self.name, path, split == "test")
         pixels, labels = _read(path)
-        verified = of_file(path).md5 == MD5[split]
-        origin = judged(len(labels), COUNTS[split], verified)
+        verified = file_digests(path).md5 == MD5[split]
+        provenance = assess(len(labels), COUNTS[split], verified)
         rows = _first_of_each(labels, self.per_class if split == "test" else None)
         pixels, labels = pixels[rows], labels[rows]
         names = tuple(str(digit) for digit in range(10))
-        images = ArrayImages(self.name, pixels, labels, of_arrays(pixels, labels), origin, names)
+        images = ArrayImages(
+            self.name, pixels, labels, array_fingerprint(pixels, labels), provenance, names
+        )
         require_shape(images, image_size, channels)
         return images
 
@@ -84,7 +86,7 @@ class Svhn:
 
 def _read(path: Path) -> tuple[Pixels, Labels]:
     """All images and labels of a file."""
-    stored = variables(path, "X", "y")["X"]
+    stored = read_matlab(path, "X", "y")["X"]
     labels = _labels(path)
     if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):
         raise InputError(
@@ -96,7 +98,7 @@ def _read(path: Path) -> tuple[Pixels, Labels]:
 
 def _labels(path: Path) -> Labels:
     """The digits 0 to 9; the file writes 10 for the digit 0."""
-    labels = variables(path, "y")["y"].reshape(-1).astype(np.int64)
+    labels = read_matlab(path, "y")["y"].reshape(-1).astype(np.int64)
     if len(labels) == 0 or labels.min() < 1 or labels.max() > 10:
         raise InputError(f"{path} has labels other than 1 to 10")
     return labels % 10

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.standardisation import paper_constants
+from sdd_eval.data.standardisation import author_statistics
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores
@@ -143,7 +143,7 @@ class Fgsm:
         """Mean and std of the standardised space."""
         if self._whose(spec.channels) == "own":
             return spec.mean, spec.std
-        return paper_constants(spec.image_size)
+        return author_statistics(spec.image_size)
 
     def _whose(self, channels: int) -> str:
         """Whose constants: the paper has none but for three channels."""

@@ -17,7 +17,7 @@ import torch
 import torchattacks
 from numpy.typing import NDArray
 
-from sdd_eval.data.images import on_device
+from sdd_eval.data.images import to_device
 from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.gradients import (
     Loss,
@@ -158,7 +158,7 @@ def predictions_under_attack(
     # Filled in place, on the device: nothing waits for a copy before the last batch is through.
     columns: dict[str, torch.Tensor] = {}
     subject.progress.start("attacked images", len(labels))
-    truths, done = on_device(labels, subject.device), 0
+    truths, done = to_device(labels, subject.device), 0
     for pixels in subject.pixels():
         rows = slice(done, done + len(pixels))
         attack = partial(attacker.columns, pixels, truths[rows], attacker.random_signs(pixels))
@@ -200,7 +200,7 @@ class Attacker:
     def random_signs(self, pixels: torch.Tensor) -> torch.Tensor:
         """The next signs, +1 or −1 for each value of some pixels."""
         coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
-        return on_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
+        return to_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
 
     def columns(
         self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor

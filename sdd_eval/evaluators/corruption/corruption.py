@@ -83,7 +83,7 @@ class Corruption:
         if all(reasons):
             raise InputError(f"no cell of {rendering.name} could be looked at: {reasons[0]}")
         arrays["frost"] = np.full(len(labels), rendering.frost)
-        arrays["origin"] = np.full(len(labels), rendering.origin)
+        arrays["origin"] = np.full(len(labels), rendering.provenance)
         return arrays
 
     def _chosen(self, rendering: CorruptedSet) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.ood_sets import averages, resizing_note
+from sdd_eval.data.ood_sets import averages, resizing_warning
 from sdd_eval.evaluators.intervals import Intervals, beside
 from sdd_eval.evaluators.ood.detectors.detector import Named, places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid, validated_cell
@@ -211,10 +211,12 @@ def _rows(
     """Rows of each set, each with its convention, then of the averages that may be formed."""
     for name in told.values:
         score = (protocols or {}).get(name, protocol)
-        note = "; ".join(filter(None, [told.sizes(name), resizing_note([name])]))
+        note = "; ".join(filter(None, [told.sizes(name), resizing_warning([name])]))
         yield from _of_place({**at, "outliers": name}, score, told, [name], note, intervals)
     for label, members in averages(told.values, dataset).items():
-        note = "; ".join(filter(None, [f"mean over {', '.join(members)}", resizing_note(members)]))
+        note = "; ".join(
+            filter(None, [f"mean over {', '.join(members)}", resizing_warning(members)])
+        )
         yield from _of_place({**at, "outliers": label}, protocol, told, members, note, intervals)
 
 

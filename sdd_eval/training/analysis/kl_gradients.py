@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.splits import subset
+from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
 from sdd_eval.randomness import derived_seed, generator
@@ -227,7 +227,9 @@ def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.d
         raise InputError(f"probe_images is {recipe.probe_images}; batch norm needs 2 or more")
     if not recipe.probe_epochs:
         return Probe(network, torch.empty(0, device=device), recipe)
-    chosen = subset(len(images), recipe.probe_images, labels=images.labels, seed=recipe.seed)
+    chosen = subset_indices(
+        len(images), recipe.probe_images, labels=images.labels, seed=recipe.seed
+    )
     (pixels,) = images.batches(len(chosen), chosen, str(device))
     return Probe(network, pixels.float().div_(255), recipe)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sdd_eval.data.image_folder import original, tested
+from sdd_eval.data.image_folder import full_resolution, preprocessed
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed, generator
@@ -77,7 +77,7 @@ def training_set(
     if augmentation == "resized_crop_flip":
         return TrainingSet(images, labels, workers)
     if isinstance(images, ArrayImages):
-        return TrainingSet(images.whole(str(device)), labels)
+        return TrainingSet(images.tensor(str(device)), labels)
     if size > RESIDENT_BYTES:
         return TrainingSet(images, labels, workers)
     return TrainingSet(_resident(images, device), labels)
@@ -191,7 +191,7 @@ class Draws:
 
     def _read(self, row: int) -> Any:
         """An image as the augmentation takes it."""
-        read = original if self.recipe.augmentation == "resized_crop_flip" else tested
+        read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
         return read(self.images, row)
 
     def _drawn(self, image: Any, purpose: str, row: int) -> Tensor:

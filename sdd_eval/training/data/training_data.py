@@ -62,13 +62,13 @@ def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
         InputError: the data set or the standardisation is unknown, absent or broken.
     """
     from sdd_eval.data.catalogue import load_images
-    from sdd_eval.data.standardisation import standardisation
+    from sdd_eval.data.standardisation import resolve_standardisation
 
     root = None if data_root is None else Path(data_root)
     train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
     test = load_images(recipe.dataset, root, split="test", image_size=side, channels=channels)
-    mean, std = standardisation(
+    mean, std = resolve_standardisation(
         recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
     )
     return Material(train, test, mean, std)

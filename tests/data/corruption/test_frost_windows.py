@@ -11,7 +11,7 @@ from sdd_eval.errors import InputError
 
 def test_made_up_windows_are_bright_ice_on_dark_glass_at_every_size():
     for side in (8, 32, 48):
-        windows = frost.windows(side)
+        windows = frost.synthetic_windows(side)
         assert len(windows) == 5
         for window in windows:
             assert window.shape == (5 * side, 5 * side, 3)

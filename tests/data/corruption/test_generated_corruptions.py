@@ -20,13 +20,13 @@ def source(photos):
 def test_it_is_labelled_regenerated_and_keeps_what_the_source_knows(source):
     rendering = GeneratedCorruptions(source)
     assert rendering.name == "patches_c_regenerated"
-    assert rendering.origin == "regenerated"
+    assert rendering.provenance == "regenerated"
     assert rendering.frost == "synthetic"
     assert rendering.corruptions == FIFTEEN
     cell = rendering.cell("fog", 2)
     assert isinstance(cell, ImageSet)
     assert len(cell) == 12
-    assert cell.origin == "regenerated"
+    assert cell.provenance == "regenerated"
     assert cell.class_names == ("a", "b")
     assert np.array_equal(cell.labels, source.labels)
     assert (cell.image_size, cell.channels) == (32, 3)
