@@ -1,1 +1,1 @@
-"""Pure functions from arrays to numbers; no model, no data."""
+"""Metrics: pure functions from NumPy arrays or tensors to numbers."""

@@ -1,4 +1,7 @@
-"""Read numbers that come as arrays, lists or tensors, and refuse those that are none."""
+"""Convert inputs of metrics to NumPy arrays and validate them.
+
+Logits are processed in blocks of rows, so that float64 precision needs no float64 copy of all.
+"""
 
 from __future__ import annotations
 
@@ -11,64 +14,71 @@ from numpy.typing import NDArray
 from sdd_eval.errors import InputError
 
 Floats = NDArray[np.float64]
+LogitMatrix = NDArray[np.float32] | NDArray[np.float64]
+
+#: Values in a block of logits: 1 MiB of float64, which fits into a core's cache.
+BLOCK_SIZE = 2**17
 
 
-def float_array(values: Any, what: str, *, dimensions: int = 1) -> Floats:
-    """Values as float64, exactly; tensors may be on any device and of any precision.
+def float_array(values: Any, name: str, *, dimensions: int = 1) -> Floats:
+    """Return values as a float64 array.
+
+    Args:
+        values: an array, a list, or a tensor of any device and precision.
+        name: what the values are, in the plural, for error messages.
+        dimensions: the required number of dimensions.
 
     Raises:
-        InputError: there are none, they have another number of dimensions, or some are NaN.
+        InputError: the array is empty, has another number of dimensions, or contains NaN.
 
     >>> float_array([1, 2], "scores")
     array([1., 2.])
     """
-    if hasattr(values, "detach"):  # a tensor: NumPy knows neither bfloat16 nor other devices
+    if hasattr(values, "detach"):  # NumPy reads neither bfloat16 nor tensors of other devices
         values = values.detach().cpu().double()
     array: Floats = np.asarray(values, dtype=np.float64)
     if array.ndim != dimensions:
-        raise InputError(f"the {what} have {array.ndim} dimensions, not {dimensions}")
+        raise InputError(f"the {name} have {array.ndim} dimensions, not {dimensions}")
     if array.size == 0:
-        raise InputError(f"there are no {what}; at least one is needed")
+        raise InputError(f"there are no {name}; at least one is needed")
     missing = int(np.isnan(array).sum())
     if missing:
-        raise InputError(f"{missing} of {array.size} {what} are NaN; every one must be a number")
+        raise InputError(f"{missing} of {array.size} {name} are NaN; every one must be a number")
     return array
 
 
 def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64]:
-    """Labels (images,) as class indices below `classes`.
+    """Return labels (images,) as class indices.
 
     Raises:
-        InputError: there are more or fewer labels than images, or a label that is no class.
+        InputError: the number of labels is not `images`, or a label is not an integer in
+            [0, `classes`).
+
+    >>> class_indices([2.0, 0.0], images=2, classes=3)
+    array([2, 0])
     """
-    found = float_array(labels, "labels")
-    if len(found) != images:
-        raise InputError(f"there are {len(found)} labels for {images} images")
-    strange = (found < 0) | (found >= classes) | (found != np.floor(found))
-    if strange.any():
+    indices = float_array(labels, "labels")
+    if len(indices) != images:
+        raise InputError(f"there are {len(indices)} labels for {images} images")
+    invalid = (indices < 0) | (indices >= classes) | (indices != np.floor(indices))
+    if invalid.any():
         raise InputError(
-            f"label {found[strange][0]:g} is no class; with {classes} classes, "
+            f"label {indices[invalid][0]:g} is not a class: with {classes} classes, "
             f"labels are 0 to {classes - 1}"
         )
-    return found.astype(np.int64)
-
-
-LogitMatrix = NDArray[np.float32] | NDArray[np.float64]
-
-#: Values of a block: one MiB of float64, which stays in the cache of a core.
-BLOCK = 2**17
+    return indices.astype(np.int64)
 
 
 def logit_matrix(values: Any) -> LogitMatrix:
-    """Logits (n, classes) as float32 if they are, else as float64; tensors may be anywhere.
+    """Return logits (n, classes) as float32 if they are float32, else as float64.
 
     Raises:
-        InputError: there are none, or they have another number of dimensions.
+        InputError: there are no logits, or they do not have 2 dimensions.
 
     >>> logit_matrix([[1, 2]])
     array([[1., 2.]])
     """
-    if hasattr(values, "detach"):  # a tensor: NumPy knows neither bfloat16 nor other devices
+    if hasattr(values, "detach"):  # NumPy reads neither bfloat16 nor tensors of other devices
         values = values.detach().cpu()
         values = values.numpy() if str(values.dtype) == "torch.float32" else values.double().numpy()
     array = np.asarray(values)
@@ -83,15 +93,15 @@ def logit_matrix(values: Any) -> LogitMatrix:
 
 
 def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
-    """Rows of a matrix and what they hold, a float64 copy for the caller to write in.
+    """Yield blocks of rows: their slice, and a float64 copy that the caller may overwrite.
 
     Raises:
-        InputError: some are NaN or infinite; it says how many of all.
+        InputError: some logits are NaN or infinite.
 
     >>> [(rows.stop, float(block.sum())) for rows, block in float64_blocks(np.ones((2, 3)))]
     [(2, 6.0)]
     """
-    step = max(1, BLOCK // matrix.shape[1])
+    step = max(1, BLOCK_SIZE // matrix.shape[1])
     for start in range(0, len(matrix), step):
         rows = slice(start, min(start + step, len(matrix)))
         block = np.array(matrix[rows], dtype=np.float64)
@@ -101,10 +111,10 @@ def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
 
 
 def finite_logits(matrix: LogitMatrix) -> Floats:
-    """All of a matrix in float64, at once.
+    """Return the whole matrix in float64.
 
     Raises:
-        InputError: some are NaN or infinite; it says how many.
+        InputError: some logits are NaN or infinite.
 
     >>> finite_logits(np.array([[np.nan, np.inf, 0.0]]))
     Traceback (most recent call last):
@@ -116,10 +126,10 @@ def finite_logits(matrix: LogitMatrix) -> Floats:
 
 
 def _not_finite(matrix: LogitMatrix) -> str:
-    """How many logits are NaN, and how many infinite."""
+    """Return an error message with the numbers of NaN and infinite logits."""
     missing, infinite = int(np.isnan(matrix).sum()), int(np.isinf(matrix).sum())
     if missing and infinite:
-        what = f"NaN and {infinite} infinite"
+        kind = f"NaN and {infinite} infinite"
     else:
-        what = "NaN" if missing else "infinite"
-    return f"{missing or infinite} of {matrix.size} logits are {what}; every one must be finite"
+        kind = "NaN" if missing else "infinite"
+    return f"{missing or infinite} of {matrix.size} logits are {kind}; every one must be finite"

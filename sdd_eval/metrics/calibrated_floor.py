@@ -1,10 +1,10 @@
-"""What calibration error chance alone gives: the same confidences, of a model that is calibrated.
+"""The ECE that a perfectly calibrated model would show by chance.
 
-An ECE of n images is never 0, so a number means something only beside this one.
+The ECE of finitely many images is never 0, so it is to be read next to this floor.
 
-Sources: Bröcker, Smith (2007), "Increasing the reliability of reliability diagrams" (the bands of
-the bins); Vaicenavicius et al. (2019), "Evaluating model calibration in classification" (the
-distribution of the error under the hypothesis of calibration).
+Sources: Bröcker, Smith (2007), "Increasing the reliability of reliability diagrams" (consistency
+bars); Vaicenavicius et al. (2019), "Evaluating model calibration in classification" (the
+distribution of the calibration error under the hypothesis of calibration).
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.calibration import bin_index, check_bins, check_confidences
 
-#: Levels of confidence whose images are drawn together, as binomial numbers of right ones: within
-#: a level confidences differ by 1/512 at most, which changes no standard deviation by 0.1 %.
+#: Images are drawn in groups whose confidences differ by at most 1/512; within a group the number
+#: of correct ones is binomial, which changes no standard deviation by more than 0.1 %.
 LEVELS = 512
-
-#: How many simulations a number is from, unless others are asked for.
+#: Default number of simulations.
 SIMULATIONS = 2000
 
 
 @dataclass(frozen=True)
 class EceFloor:
-    """The ECE of a calibrated model: its mean and central interval; accuracies per bin (M,).
+    """The simulated ECE of a calibrated model (fractions).
 
-    `bin_low` and `bin_high` hold each bin's accuracy by itself; NaN in empty bins.
+    Attributes:
+        mean: the mean ECE.
+        low, high: its central interval.
+        bin_low, bin_high: central intervals of each bin's accuracy (bins,); NaN in empty bins.
     """
 
     mean: float
@@ -43,45 +45,50 @@ class EceFloor:
 def ece_floor(
     confidence: Any, bins: int = 10, *, level: float = 0.95, draws: int = SIMULATIONS, seed: int = 0
 ) -> EceFloor:
-    """The ECE that a calibrated model with these confidences (n,) would show, simulated.
+    """Simulate the ECE of a calibrated model with the given confidences.
 
-    In each of `draws` an image is right with the probability that its confidence says. Bins are
-    those of `calibration.ece`; the seed fixes the result, whatever the images' order.
+    In each simulation an image is correct with a probability equal to its confidence.
+
+    Args:
+        confidence: largest softmax probabilities (n,), in any order.
+        bins: number of equal-width bins, as in `calibration.ece`.
+        level: coverage of the central intervals.
+        draws: number of simulations.
+        seed: seed of the simulations.
 
     Raises:
         InputError: see `calibration.ece`.
 
-    >>> found = ece_floor(np.linspace(0.1, 1, 10_000))
-    >>> round(found.mean, 3), found.low < found.mean < found.high
+    >>> floor = ece_floor(np.linspace(0.1, 1, 10_000))
+    >>> round(floor.mean, 3), floor.low < floor.mean < floor.high
     (0.01, True)
     """
     check_bins(bins)
-    sure, _ = check_confidences(confidence, np.zeros(len(confidence)))
-    right, count, expected = _drawn(np.sort(sure), bins, draws, seed)
-    errors = np.abs(right - expected).sum(axis=1) / len(sure)
+    confidences, _ = check_confidences(confidence, np.zeros(len(confidence)))
+    correct, counts, expected = _simulate(np.sort(confidences), bins, draws, seed)
+    errors = np.abs(correct - expected).sum(axis=1) / len(confidences)
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(errors, tails)
     with np.errstate(invalid="ignore"):
-        bin_low, bin_high = np.quantile(right, tails, axis=0) / count
+        bin_low, bin_high = np.quantile(correct, tails, axis=0) / counts
     return EceFloor(float(errors.mean()), float(low), float(high), bin_low, bin_high)
 
 
-def _drawn(
+def _simulate(
     confidence: Floats, bins: int, draws: int, seed: int
 ) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """How many of each bin are right in each draw (draws, M); bins' counts, and expectations (M,).
+    """Return correct images per draw and bin (draws, bins), and counts and expectations (bins,).
 
-    Confidences rise, and so does their bin: the images of a group are neighbours.
+    `confidence` must be sorted, so that the images of a group are adjacent.
     """
-    in_bin = bin_index(confidence, bins)
-    group = in_bin * (LEVELS + 1) + (confidence * LEVELS).astype(np.int64)
-    names, first, sizes = np.unique(group, return_index=True, return_counts=True)
-    means = np.minimum(np.add.reduceat(confidence, first) / sizes, 1)
+    bin_of_image = bin_index(confidence, bins)
+    group = bin_of_image * (LEVELS + 1) + (confidence * LEVELS).astype(np.int64)
+    groups, starts, sizes = np.unique(group, return_index=True, return_counts=True)
+    means = np.minimum(np.add.reduceat(confidence, starts) / sizes, 1)
     drawn = np.random.default_rng(seed).binomial(sizes, means, (draws, len(sizes)))
-    right = np.zeros((draws, bins))
-    bin_of_group = names // (LEVELS + 1)
-    filled, start = np.unique(bin_of_group, return_index=True)
-    right[:, filled] = np.add.reduceat(drawn, start, axis=1)
-    count: NDArray[np.int64] = np.bincount(in_bin, minlength=bins)
-    expected: Floats = np.bincount(in_bin, confidence, minlength=bins).astype(np.float64)
-    return right, count, expected
+    correct = np.zeros((draws, bins))
+    filled, bin_starts = np.unique(groups // (LEVELS + 1), return_index=True)
+    correct[:, filled] = np.add.reduceat(drawn, bin_starts, axis=1)
+    counts: NDArray[np.int64] = np.bincount(bin_of_image, minlength=bins)
+    expected: Floats = np.bincount(bin_of_image, confidence, minlength=bins).astype(np.float64)
+    return correct, counts, expected

@@ -59,7 +59,7 @@ def test_the_confidence_is_the_largest_softmax_probability_in_float64():
 def test_nan_and_labels_that_are_no_class_are_refused():
     with pytest.raises(InputError, match="1 of 4 logits are NaN"):
         confidence_and_correct([[0.0, np.nan], [0.0, 1.0]], [0, 1])
-    with pytest.raises(InputError, match="label 2 is no class"):
+    with pytest.raises(InputError, match="label 2 is not a class"):
         confidence_and_correct([[0.0, 1.0]], [2])
     with pytest.raises(InputError, match="2 labels for 1 images"):
         confidence_and_correct([[0.0, 1.0]], [0, 1])

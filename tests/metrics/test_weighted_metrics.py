@@ -92,7 +92,7 @@ def test_the_smooth_error_on_a_coarse_grid_is_within_one_percent(weighted):
 def test_the_classwise_error_is_that_of_repeated_images_also_in_parts(monkeypatch, held):
     from sdd_eval.metrics import weighted_calibration
 
-    monkeypatch.setattr(weighted_calibration, "HELD", held)
+    monkeypatch.setattr(weighted_calibration, "BLOCK_SIZE", held)
     random = np.random.default_rng(1)
     logits, labels = random.normal(0, 3, (80, 6)), random.integers(0, 6, 80)
     counts = random.integers(0, 3, (4, 80))
