@@ -2,7 +2,7 @@
 
 Exception
 └── InputError        the command line prints its one line and exits with 2
-    └── SaidElsewhere the same, but another process of the same work prints the line
+    └── ReportedElsewhere the same, but another process of the same work prints the line
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class InputError(Exception):
     """A file, flag or data set of the user's is wrong; the message is one line and says how."""
 
 
-class SaidElsewhere(InputError):
+class ReportedElsewhere(InputError):
     """Another process of the same work has failed and says why; this one ends in silence."""
 
 

@@ -15,7 +15,7 @@ class Progress(Protocol):
         """So many more units are done; the note is a short text to show beside them."""
 
 
-class Silent:
+class NoProgress:
     """Nobody listens."""
 
     def start(self, label: str, total: int) -> None:

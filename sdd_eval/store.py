@@ -113,7 +113,7 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
         lock.release()
 
 
-def plain_name(kind: str, name: str) -> str:
+def folder_name(kind: str, name: str) -> str:
     """A name that becomes a folder, if it cannot lead out of the one that it is for.
 
     Raises:

@@ -26,7 +26,7 @@ FROM_1 = Bound("1 or more", lambda value: value >= 1)
 BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
 
 
-def setting(default: float, bound: Bound) -> Any:
+def bounded(default: float, bound: Bound) -> Any:
     """A field of a method that is a number within a bound."""
     return dataclasses.field(default=default, metadata={"bound": bound})
 
@@ -37,7 +37,7 @@ def bounds_of(kind: Any) -> dict[str, Bound]:
     return {field.name: field.metadata["bound"] for field in fields if "bound" in field.metadata}
 
 
-def refuse_outside(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
+def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
     """Refuse attributes of `values` outside their bounds.
 
     Raises:
@@ -50,7 +50,7 @@ def refuse_outside(values: Any, bounds: dict[str, Bound], where: str = "") -> No
             raise InputError(f"{where}{name} is {value}; it must be {finite}{bound.accepted}")
 
 
-def parsed(value: Any) -> Any:
+def parse_json(value: Any) -> Any:
     """Return the number, boolean or list that a text spells as JSON; any other value as it is."""
     if not isinstance(value, str):
         return value

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Source", "import_weights", "load", "setting_of"]
+__all__ = ["ImportSource", "import_weights", "load", "plan_import"]
 
 if TYPE_CHECKING:
     from sdd_eval.checkpoints.checkpoint import load
-    from sdd_eval.checkpoints.importing import Source, import_weights, setting_of
+    from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
 
 __getattr__ = lazy_exports(
     __name__,
     {
         "checkpoint": ["load"],
-        "importing": ["Source", "import_weights", "setting_of"],
+        "importing": ["ImportSource", "import_weights", "plan_import"],
     },
 )

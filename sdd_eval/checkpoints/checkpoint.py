@@ -51,7 +51,7 @@ def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = Fals
     tensors = read_weights(folder, card)
     with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
         network = build(card.model, trust_code=trust_code)
-    fit_weights(network, tensors, str(folder))
+    load_weights(network, tensors, str(folder))
     return network.eval().requires_grad_(False).to(device)
 
 
@@ -153,7 +153,7 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     store.write_text(folder / HISTORY, text.getvalue())
 
 
-def fit_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Pour tensors into a network.
 
     Raises:
@@ -192,7 +192,7 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class ComparedCheckpoint:
+class LazyCheckpoint:
     """A checkpoint's folder and card, its weights checked against the card."""
 
     folder: Path
@@ -219,9 +219,9 @@ class ComparedCheckpoint:
         return checkpoint.load(self.folder, device, trust_code=self.trust_code)
 
 
-def compared_checkpoint(
+def find_checkpoint(
     name: str, beside: Path | None = None, *, trust_code: bool = False
-) -> ComparedCheckpoint:
+) -> LazyCheckpoint:
     """A checkpoint by its folder, or by its name in the folder that another one lies in.
 
     Raises:
@@ -234,5 +234,5 @@ def compared_checkpoint(
             card = checkpoint.read_card(folder)
             checkpoint.require_trust(card, trust_code)
             checkpoint.verify(folder, card)
-            return ComparedCheckpoint(folder, card, trust_code)
+            return LazyCheckpoint(folder, card, trust_code)
     raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, places))}")

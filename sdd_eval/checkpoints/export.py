@@ -16,20 +16,20 @@ from torch import nn
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.history import MEANINGS, metric_of
+from sdd_eval.checkpoints.history import GRADIENT_COLUMNS, metric_of
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.images import ImageSet
 from sdd_eval.models.network import Network
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec, Recipe
 from sdd_eval.version import __version__
 
 #: Columns of a history that are no loss.
-_OTHER = frozenset({"epoch", "lr", "seconds", "images_per_second", *MEANINGS})
+_OTHER = frozenset({"epoch", "lr", "seconds", "images_per_second", *GRADIENT_COLUMNS})
 
 
 @dataclass(frozen=True)
-class Images:
+class TrainedOn:
     """Of what was trained on: how many images, and how far they are their publisher's."""
 
     count: int
@@ -40,7 +40,7 @@ def write_checkpoint(
     place: Path,
     network: nn.Module,
     state: State[Any],
-    images: Images,
+    images: TrainedOn,
     *,
     model: ModelSpec,
     recipe: Recipe | None,
@@ -71,7 +71,7 @@ def _last_losses(state: State[Any]) -> dict[str, float]:
     return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
 
 
-def _provenance(state: State[Any], images: Images) -> dict[str, Any]:
+def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
     """By what, on what and how fast the weights were made."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -125,7 +125,7 @@ def logits_of(
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Return the logits (n, classes) of all images."""
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     progress.start(images.name, len(images))
     network.eval()
     found = []

@@ -13,7 +13,7 @@ _CLASSES = "of classes × probe images; gradients by the weights of the last lin
 _WHOLE = "gradient of the SD-Dropout term, T² in front, probe images' mean, by all parameters of"
 
 #: The columns of the gradient study: the unit of each, and by which convention.
-MEANINGS = {
+GRADIENT_COLUMNS = {
     "p_assumption_1": ("fraction", f"{_CLASSES}: the larger of p and q has the larger gradient"),
     "assumption_2_r": ("nats", f"mean |log(p/q)| {_CLASSES}"),
     "assumption_2_r1": ("nats", f"mean log(ρ log(ρ + e − 1)) {_CLASSES}, ρ larger over smaller"),
@@ -56,7 +56,7 @@ def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
     """The measurements of one epoch."""
     for column, text in row.items():
         metric, layer = metric_of(str(column))
-        if metric in MEANINGS and text:
-            unit, protocol = MEANINGS[metric]
+        if metric in GRADIENT_COLUMNS and text:
+            unit, protocol = GRADIENT_COLUMNS[metric]
             at = {"epoch": int(row["epoch"]), **({"layer": layer} if layer else {})}
             yield Measurement(metric, float(text), unit, at, protocol)

@@ -21,11 +21,11 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.data.standardisation import Statistics, channel_statistics
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
-from sdd_eval.models.layouts import fitted
+from sdd_eval.models.layouts import match_weights
 from sdd_eval.models.weights_file import read_weights
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec
-from sdd_eval.validation import parsed
+from sdd_eval.validation import parse_json
 from sdd_eval.version import __version__
 
 #: Where constants of standardisation are from, if not from images.
@@ -33,7 +33,7 @@ GIVEN = "given"
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """Weights of somebody else's, and what there is to say of their network.
 
     `dataset` names the set whose classes it predicts; its test images tell number of classes, size
@@ -53,7 +53,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ImportPlan:
     """The spec of an imported network, the images that it is tried on, whence its constants."""
 
     spec: ModelSpec
@@ -62,7 +62,7 @@ class Setting:
     constants: str
 
 
-def setting_of(source: Source, root: Path) -> Setting:
+def plan_import(source: ImportSource, root: Path) -> ImportPlan:
     """Settle what is known of a network: from what is given, else from its data set.
 
     Raises:
@@ -72,9 +72,9 @@ def setting_of(source: Source, root: Path) -> Setting:
     check_arch(source.arch, trust_code=True)
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
-    options = {name: parsed(value) for name, value in (source.options or {}).items()}
+    options = {name: parse_json(value) for name, value in (source.options or {}).items()}
     if source.dataset is None:
-        return Setting(_told(source, options), None, None, GIVEN)
+        return ImportPlan(_told(source, options), None, None, GIVEN)
     name = _name(source.dataset, root)
     channels = None if source.mean is None else len(source.mean)
     images = catalogue.load_images(name, root, image_size=source.image_size, channels=channels)
@@ -87,12 +87,12 @@ def setting_of(source: Source, root: Path) -> Setting:
     if mean is None or std is None:
         (mean, std), constants = _true_constants(name, root, images)
     spec = ModelSpec(source.arch, classes, mean, std, images.image_size, options)
-    return Setting(spec, name, images, constants)
+    return ImportPlan(spec, name, images, constants)
 
 
 def import_weights(
-    source: Source,
-    setting: Setting,
+    source: ImportSource,
+    setting: ImportPlan,
     place: Path,
     *,
     device: str = "cpu",
@@ -111,7 +111,7 @@ def import_weights(
     with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
         network = build(setting.spec, trust_code=True)
     found = read_weights(source.weights)
-    network.load_state_dict(fitted(network, found.tensors, str(source.weights)))
+    network.load_state_dict(match_weights(network, found.tensors, str(source.weights)))
     network = network.eval().requires_grad_(False).to(device)
     with store.locked(place, "importing"):
         card = Card(place.name, setting.spec, None, {}, checkpoint.weights_sha256(network))
@@ -125,7 +125,7 @@ def import_weights(
         metrics = {}
         if setting.images is not None:
             metrics["accuracy"] = accuracy(
-                network, setting.images, torch.device(device), batch_size, progress or Silent()
+                network, setting.images, torch.device(device), batch_size, progress or NoProgress()
             )
         checkpoint.write_weights(place, network)
         card = replace(card, metrics=metrics, provenance=_provenance(source, setting, found.below))
@@ -133,7 +133,7 @@ def import_weights(
     return card
 
 
-def _told(source: Source, options: Mapping[str, Any]) -> ModelSpec:
+def _told(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
     """The spec of a network for a set that is not here."""
     needed = {
         "--classes": source.classes,
@@ -195,7 +195,9 @@ def _same(there: Card, card: Card, dataset: str | None) -> bool:
     return (there.model, there.recipe, there.weights_sha256, there.dataset) == ours
 
 
-def _provenance(source: Source, setting: Setting, below: tuple[str, ...]) -> Mapping[str, Any]:
+def _provenance(
+    source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]
+) -> Mapping[str, Any]:
     """Where the weights are from, and by what they were imported."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -204,11 +206,11 @@ def _provenance(source: Source, setting: Setting, below: tuple[str, ...]) -> Map
         "torch": torch.__version__,
         "imported": source.weights.name,
         "imported_sha256": file_digests(source.weights).sha256,
-        "imported_below": list(below),
-        "standardisation": setting.constants,
-        "dataset": setting.dataset,
-        "data_origin": setting.images.provenance if setting.images else None,
-        "data_fingerprint": setting.images.fingerprint if setting.images else None,
-        "test_images": len(setting.images) if setting.images else 0,
+        "imported_below": list(prefix),
+        "standardisation": plan.constants,
+        "dataset": plan.dataset,
+        "data_origin": plan.images.provenance if plan.images else None,
+        "data_fingerprint": plan.images.fingerprint if plan.images else None,
+        "test_images": len(plan.images) if plan.images else 0,
         **checkpoint.code_of(source.arch),
     }

@@ -17,7 +17,7 @@ import torch
 from sdd_eval import records, store
 from sdd_eval.errors import InputError
 
-FILE = "state.pt"
+STATE_FILE = "state.pt"
 
 
 class AnyRecipe(Protocol):
@@ -74,7 +74,7 @@ def write_state(folder: Path, state: State[Any]) -> None:
     content["recipe"] = records.encode(state.recipe)
     buffer = io.BytesIO()  # torch's writer hides why a disk refused it
     torch.save(content, buffer)
-    store.write_atomically(folder / FILE, lambda file: file.write(buffer.getbuffer()))
+    store.write_atomically(folder / STATE_FILE, lambda file: file.write(buffer.getbuffer()))
 
 
 def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
@@ -83,7 +83,7 @@ def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
     Raises:
         InputError: the file is not such a state.
     """
-    path = folder / FILE
+    path = folder / STATE_FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         recipe = records.upgraded(kind, content.pop("recipe"))
@@ -100,7 +100,7 @@ def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
 
 
 @contextlib.contextmanager
-def keeping(
+def background_writer(
     write: Callable[[State[Kind]], None], *, aside: bool
 ) -> Iterator[Callable[[State[Kind]], None]]:
     """What to call after each epoch; all is written when the block is left, however it ends.
@@ -113,7 +113,7 @@ def keeping(
         yield write
         return
     with ThreadPoolExecutor(1, "state") as thread:
-        keeper = Keeper(write, thread)
+        keeper = StateWriter(write, thread)
         try:
             yield keeper.after_epoch
         finally:
@@ -121,7 +121,7 @@ def keeping(
 
 
 @dataclass
-class Keeper(Generic[Kind]):
+class StateWriter(Generic[Kind]):
     """Writes copies of states in a thread, one at a time."""
 
     write: Callable[[State[Kind]], None]

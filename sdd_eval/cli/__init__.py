@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from sdd_eval import plugins
-from sdd_eval.errors import InputError, SaidElsewhere, unknown_name
+from sdd_eval.errors import InputError, ReportedElsewhere, unknown_name
 from sdd_eval.version import __version__
 
 #: Each command's module in this package, NAME_command, has `run(arguments) -> exit code`.
@@ -47,7 +47,7 @@ def exit_code(arguments: Sequence[str]) -> int:
         code = dispatch(list(arguments))
         sys.stdout.flush()  # a reader that is gone is noticed here, and not as Python ends
         return code
-    except SaidElsewhere:
+    except ReportedElsewhere:
         return 2
     except InputError as error:
         print(f"sdd-eval: {' '.join(str(error).split())}", file=sys.stderr)
@@ -87,7 +87,7 @@ def _refuse_several(name: str) -> None:
     if name == "train" or not several:
         return
     if os.environ.get("RANK") != "0":
-        raise SaidElsewhere("the first process says it")
+        raise ReportedElsewhere("the first process says it")
     raise InputError(f"torchrun is for train; {name.replace('_', '-')} runs in one process")
 
 

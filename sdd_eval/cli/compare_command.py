@@ -12,7 +12,7 @@ import tyro
 from sdd_eval.cli.flags import Threads, limit, parse, table
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.errors import InputError
-from sdd_eval.store import plain_name
+from sdd_eval.store import folder_name
 
 if TYPE_CHECKING:
     from sdd_eval.comparison.records import PairComparison
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     from sdd_eval.comparison.compare import compare, compare_planned
     from sdd_eval.comparison.families import study_families, unmatched_selectors
 
-    study = flags.reports / plain_name("study", flags.study)
+    study = flags.reports / folder_name("study", flags.study)
     if not study.is_dir():
         raise InputError(f"there is no study {flags.study} in {flags.reports}")
     unknown = [name for name in flags.family if name not in study_families(study)]

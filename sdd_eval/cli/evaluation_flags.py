@@ -16,7 +16,7 @@ from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Measurement, encode
-from sdd_eval.store import plain_name
+from sdd_eval.store import folder_name
 
 if TYPE_CHECKING:
     from sdd_eval.evaluation import Outcome, Request
@@ -74,7 +74,7 @@ def request_of(evaluator: Any, looking: Looking, work: Work) -> Request:
 
     return Request(
         evaluator=evaluator,
-        study=looking.reports / plain_name("--study", looking.study),
+        study=looking.reports / folder_name("--study", looking.study),
         data_root=data_root(work.data_root),
         dataset=looking.dataset,
         limit=looking.limit,

@@ -74,13 +74,13 @@ def run(arguments: Sequence[str]) -> int:
     _check(flags)
     device, root = prepared(flags.work), data_root(flags.work.data_root)
 
-    from sdd_eval.checkpoints.importing import Source, import_weights, setting_of
+    from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
     from sdd_eval.models.foreign import is_factory
 
-    source = Source(**vars(flags.network))
+    source = ImportSource(**vars(flags.network))
     if is_factory(source.arch):
         print(f"running the code of {source.arch}")
-    setting = setting_of(source, root)
+    setting = plan_import(source, root)
     mean, std = _numbers(setting.spec.mean), _numbers(setting.spec.std)
     print(f"mean {mean}  std {std}  ({setting.constants})")
     place = flags.place.checkpoints / flags.name

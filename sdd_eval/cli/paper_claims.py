@@ -14,7 +14,7 @@ from sdd_eval.cli.flags import Work, parse, prepared, table
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.errors import InputError
 from sdd_eval.paper.claims import Row, corruption_rows, mask_variance_rows, training_cost_rows
-from sdd_eval.store import plain_name
+from sdd_eval.store import folder_name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def run_claims(arguments: Sequence[str]) -> int:
     """Print what was measured of each claim, and write it as CSV."""
     title = "What the paper's text claims and no table shows."
     flags = parse(Flags, arguments, "paper claims", title)
-    folders = [flags.reports / plain_name("study", name) for name in flags.study]
+    folders = [flags.reports / folder_name("study", name) for name in flags.study]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no study {folder.name} in {flags.reports}")

@@ -23,7 +23,7 @@ from sdd_eval.paper.rendering import (
     format_number,
     latex_table,
 )
-from sdd_eval.store import plain_name
+from sdd_eval.store import folder_name
 
 if TYPE_CHECKING:
     from sdd_eval.studies.study import StudyRecord
@@ -84,7 +84,7 @@ def _parts(flags: Flags) -> list[Part]:
     wrong = [number for number in flags.tables if not 1 <= number <= 14]
     if wrong:
         raise InputError(f"--tables has {wrong[0]}; the paper has tables 1 to 14")
-    folders = [flags.reports / plain_name("study", name) for name in flags.study]
+    folders = [flags.reports / folder_name("study", name) for name in flags.study]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no study {folder.name} in {flags.reports}")

@@ -32,14 +32,14 @@ def run_figure(arguments: Sequence[str]) -> int:
     from sdd_eval.paper.figure_1 import draw_methods
     from sdd_eval.report.tables.groups import METHODS
     from sdd_eval.store import write_atomically
-    from sdd_eval.training.analysis.method_summary import declared
+    from sdd_eval.training.analysis.method_summary import method_summary
 
     limit(flags.work)
     installed = plugins.names("methods")
     names = [*(n for n in _FIRST if n in installed), *(n for n in installed if n not in _FIRST)]
-    panels = {METHODS.get(name, name.replace("_", " ")): declared(name) for name in names}
+    panels = {METHODS.get(name, name.replace("_", " ")): method_summary(name) for name in names}
     if flags.sd_dropout:
-        panels = {"SD-Dropout": declared("ce", sd_dropout=1.0), **panels}
+        panels = {"SD-Dropout": method_summary("ce", sd_dropout=1.0), **panels}
     drawn = draw_methods(panels)
     for kind in ("pdf", "svg"):
         path = flags.reports / "paper" / f"figure-1.{kind}"

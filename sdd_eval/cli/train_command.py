@@ -15,7 +15,7 @@ import tyro
 from sdd_eval import plugins
 from sdd_eval.cli.flags import Work, parse, prepared
 from sdd_eval.cli.training_flags import Place, Reading, told, trained
-from sdd_eval.errors import InputError, SaidElsewhere
+from sdd_eval.errors import InputError, ReportedElsewhere
 from sdd_eval.records import Recipe, former_names
 
 #: Present names of renamed fields, by their former names.
@@ -41,10 +41,10 @@ def run(arguments: Sequence[str]) -> int:
         device = prepared(flags.work)
 
         from sdd_eval.training.distributed.processes import is_first
-        from sdd_eval.training.recipe import checked
+        from sdd_eval.training.recipe import validated
         from sdd_eval.training.train import train
 
-        make = functools.partial(train, checked(_recipe(flags)))
+        make = functools.partial(train, validated(_recipe(flags)))
     card = trained(make, device, flags.place, flags.reading, flags.work)
     if is_first():
         print(told(card, flags.place))
@@ -82,7 +82,7 @@ def _told_once() -> Iterator[None]:
 
         if is_first():
             raise
-        raise SaidElsewhere("the first process says it") from error
+        raise ReportedElsewhere("the first process says it") from error
 
 
 def _method_name(arguments: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
     Raises:
         InputError: the study has no run of it.
     """
-    folder = study / "runs" / store.plain_name("checkpoint", checkpoint)
+    folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
     found = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
     found = [each for each in found if each.run.evaluator not in NOT_TESTED]
     if not found:

@@ -21,7 +21,7 @@ from sdd_eval.comparison.run_statistics import (
     untested_reason,
 )
 from sdd_eval.comparison.statistic import Key, KeyedStatistic
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.sums import EXCEEDANCES, bootstrap_differences, permutation_p_values
@@ -72,7 +72,7 @@ def compare_networks(
     test, with as many permutations as the largest family that it is in needs when so many `pairs`
     of networks are compared together. p-values are adjusted within this pair.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     matched, apart = match_runs(base, other)
     rows: list[MetricDifference] = []
     tasks: list[tuple[Side, Side, list[tuple[int, MetricDifference, Key]]]] = []

@@ -21,7 +21,7 @@ from sdd_eval.comparison.paired import (
 from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import key_of, statistics_of
 from sdd_eval.comparison.statistic import Key
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.bootstrap import Floats, bootstrap_replicates
 from sdd_eval.statistics.seeds import difference, minimum_detectable_difference, seeds_and_images
@@ -54,7 +54,7 @@ def compare_groups(
     Beside it the interval under new seeds and new images at once, where images add up to the
     number, and the smallest difference that so many seeds would have found.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     progress.start("comparing", len(base[0]))
     rows: list[MetricDifference] = []
     apart: list[str] = []

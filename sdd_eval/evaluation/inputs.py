@@ -233,10 +233,10 @@ def _checkpoint(asking: _Asking, asked: str) -> _Found:
     """A checkpoint to compare with, if one is named."""
     if not asked:
         return asked, {}
-    from sdd_eval.checkpoints.checkpoint import compared_checkpoint
+    from sdd_eval.checkpoints.checkpoint import find_checkpoint
 
     trust_code = asking.request.trust_code
-    found = compared_checkpoint(asked, asking.beside, trust_code=trust_code)
+    found = find_checkpoint(asked, asking.beside, trust_code=trust_code)
     return found.name, {found.name: found}
 
 

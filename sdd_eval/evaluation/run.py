@@ -17,7 +17,7 @@ from sdd_eval.evaluation.inputs import Inputs
 from sdd_eval.evaluation.partial_results import Pieces
 from sdd_eval.evaluation.request import Request
 from sdd_eval.evaluators.subject import Subject
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec, Run, encode
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _subject(
         batch_size=request.batch_size,
         limit=request.limit,
         seed=request.seed,
-        progress=progress or Silent(),
+        progress=progress or NoProgress(),
         memory=memory,
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, Measurement, ModelSpec
 
@@ -86,7 +86,7 @@ class Subject:
     batch_size: int = 256
     limit: int | None = None
     seed: int = 0
-    progress: Progress = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NoProgress)
     memory: Memory | None = None
     """Where logits and features are kept between evaluations; None keeps nothing."""
     pieces: Pieces | None = None

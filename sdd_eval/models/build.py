@@ -11,9 +11,9 @@ from torch import nn
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.models.foreign import check_name, foreign, refuse_code
+from sdd_eval.models.foreign import build_foreign, check_name, refuse_code
 from sdd_eval.models.network import Network
-from sdd_eval.models.splitting import halves, staged
+from sdd_eval.models.splitting import as_stages, split_classifier
 from sdd_eval.records import ModelSpec
 
 #: Units of a hidden fully connected layer (the paper's Table 13).
@@ -47,15 +47,15 @@ def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
 
 def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Network:
     """A network from elsewhere, parted before its last linear layer."""
-    module = foreign(spec, options)
+    module = build_foreign(spec, options)
     shape = (2, spec.channels, spec.image_size, spec.image_size)
     # Numbers of its own: the global random state is the initialisation's.
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = halves(module, spec.classes, images, spec.arch)
+    found = split_classifier(module, spec.classes, images, spec.arch)
     last: nn.Module = found.classifier
     if hidden_layers:
         last = classifier(found.classifier.in_features, spec.classes, hidden_layers)
-    backbone = staged(found.backbone, found.classifier.in_features, images)
+    backbone = as_stages(found.backbone, found.classifier.in_features, images)
     return Network(spec, backbone, last, head=found.head)
 
 

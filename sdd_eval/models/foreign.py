@@ -102,7 +102,7 @@ def source_sha256(arch: str) -> str | None:
     return hashlib.sha256(source_file(arch).read_bytes()).hexdigest()
 
 
-def foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
+def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
     """The network of a spec whose arch has a colon, freshly initialised, as its author built it.
 
     Raises:

@@ -58,7 +58,7 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
 
 
 @dataclass(frozen=True)
-class Misfits:
+class Mismatches:
     """Tensors that a network lacks, that a file lacks, and that differ in shape; all by name."""
 
     missing: Mapping[str, tuple[int, ...]]
@@ -72,7 +72,7 @@ class Misfits:
         return len(self.missing) + len(self.extra) + len(self.shapes)
 
 
-def fitted(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """A file's tensors under the network's names, in its types.
 
     The counters of batches, which old files lack and nothing reads, may be missing.
@@ -143,10 +143,10 @@ def _misfits(
     own: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     way: Mapping[str, str],
-) -> Misfits:
+) -> Mismatches:
     there = {ours: theirs for theirs, ours in way.items()}
     outer = _outer(network)
-    return Misfits(
+    return Mismatches(
         missing={
             outer(name): tuple(tensor.shape)
             for name, tensor in own.items()
@@ -174,7 +174,7 @@ def _outer(network: Network) -> Callable[[str], str]:
     )
 
 
-def _told(misfits: Misfits) -> str:
+def _told(misfits: Mismatches) -> str:
     """All names, the first few with their shapes."""
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"

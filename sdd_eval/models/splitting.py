@@ -12,7 +12,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.models.network import Stages
 
 
-def staged(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
+def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
     """The backbone as `Stages`, if it is no more than its children in order; else as it is.
 
     ResNets of torchvision and timm are: their `layer1` … `layer4` can then be reached by name, and
@@ -62,7 +62,7 @@ def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Halves:
+class SplitNetwork:
     """`classifier(backbone(images))` are the logits; `head` is the name that the layer had."""
 
     backbone: nn.Module
@@ -70,7 +70,7 @@ class Halves:
     head: str
 
 
-def halves(module: nn.Module, classes: int, images: Tensor, called: str) -> Halves:
+def split_classifier(module: nn.Module, classes: int, images: Tensor, called: str) -> SplitNetwork:
     """Take the last linear layer out of a network; what is left gives the features.
 
     The layer is found by looking: of all `nn.Linear` that one forward pass calls, the last. That
@@ -112,7 +112,7 @@ def halves(module: nn.Module, classes: int, images: Tensor, called: str) -> Halv
                 f"feature (n, {classifier.in_features}) from which it alone makes them"
             )
     module.train(training)
-    return Halves(module, classifier, head)
+    return SplitNetwork(module, classifier, head)
 
 
 def _watched(

@@ -17,7 +17,7 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.randomness import generator
-from sdd_eval.training.data.batches import received
+from sdd_eval.training.data.batches import worker_batches
 
 Target = dict[str, Tensor]
 
@@ -111,7 +111,7 @@ def _read(
         collate_fn=_together,
         generator=torch.Generator(),  # or it would draw from the global state
     )
-    return received(loader, workers)
+    return worker_batches(loader, workers)
 
 
 def _together(

@@ -25,9 +25,9 @@ from sdd_eval.evaluation.request import Request, checked
 from sdd_eval.object_detection.evaluator import Looked, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
 from sdd_eval.object_detection.recipe import flattened_recipe
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import DETECTOR, Card, Run, encode
-from sdd_eval.training.data.batches import usual_workers
+from sdd_eval.training.data.batches import default_workers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def evaluate_detector(
     with store.locked(path, "writing"):
         if path.is_file():
             return Outcome(store.read_run(path), path, looked=False, scored=False)
-        found = _run(asked, progress or Silent())
+        found = _run(asked, progress or NoProgress())
         store.write_run(path, found)
     return Outcome(found, path, looked=True, scored=True)
 
@@ -87,7 +87,7 @@ def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> 
     """A checkpoint's detector, images in [0, 1] → boxes, labels and scores; parameters frozen."""
     with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
         detector: torch.nn.Module = build_detector(card.model, trust_code=trust_code)
-    checkpoints.fit_weights(detector, checkpoints.read_weights(checkpoint, card), str(checkpoint))
+    checkpoints.load_weights(detector, checkpoints.read_weights(checkpoint, card), str(checkpoint))
     return detector.eval().requires_grad_(False)
 
 
@@ -109,7 +109,7 @@ def _run(asked: Asked, progress: Progress) -> Run:
         batch_size=request.batch_size,
         limit=request.limit,
         seed=request.seed,
-        workers=usual_workers(torch.get_num_threads()),
+        workers=default_workers(torch.get_num_threads()),
         progress=progress,
     )
     with explain_batch_errors(request.batch_size):

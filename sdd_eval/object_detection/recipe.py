@@ -10,7 +10,7 @@ from typing import Any
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, upgraded
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, refuse_outside
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
 SCHEDULES = {"half": 7, "full": 12}
@@ -117,7 +117,7 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
         seed=usual_seed if recipe.seed is None else recipe.seed,
         milestones=_milestones(recipe.epochs) if given is None else tuple(given),
     )
-    refuse_outside(found, _BOUNDS)
+    check_bounds(found, _BOUNDS)
     if found.max_size < found.min_size:
         raise InputError(f"max_size is {found.max_size}, less than min_size {found.min_size}")
     return found

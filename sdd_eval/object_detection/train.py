@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sdd_eval import records, store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import Images, write_checkpoint
+from sdd_eval.checkpoints.export import TrainedOn, write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
@@ -28,13 +28,13 @@ from sdd_eval.object_detection.recipe import (
     recipe_of,
     resolved_recipe,
 )
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, encode
-from sdd_eval.training.data.batches import usual_workers
-from sdd_eval.training.data.training_data import refuse_larger_batch
-from sdd_eval.training.epochs import Tally, through_epochs
-from sdd_eval.training.resume import Making
+from sdd_eval.training.data.batches import default_workers
+from sdd_eval.training.data.training_data import check_batch_size
+from sdd_eval.training.epochs import LossAverage, train_epochs
+from sdd_eval.training.resume import TrainingFolder
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,23 @@ def train_detector(
     card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
     checkpoint.require_trust(card, trust_code)
     recipe = resolved_recipe(recipe, card)
-    place = Path(folder) / store.plain_name("--name", name or detector_name(recipe))
+    place = Path(folder) / store.folder_name("--name", name or detector_name(recipe))
     if place.resolve() == backbone.resolve():
         raise InputError(f"{place} is the backbone itself; choose another --name")
-    making = Making(place, recipe, recipe_of, "an object detector", overwrite)
+    making = TrainingFolder(place, recipe, recipe_of, "an object detector", overwrite)
     start = Start(backbone, card, trust_code)
 
     def complete() -> Card:
         own = resolve_device(device)
         data = load_objects(recipe.dataset, data_root, "train")
-        refuse_larger_batch(recipe, len(data))
-        return _complete(making, start, data, own, threads, workers, progress or Silent())
+        check_batch_size(recipe, len(data))
+        return _complete(making, start, data, own, threads, workers, progress or NoProgress())
 
     return making.made(complete)
 
 
 def _complete(
-    making: Making[DetectorRecipe],
+    making: TrainingFolder[DetectorRecipe],
     start: Start,
     data: DetectionSet,
     device: torch.device,
@@ -112,7 +112,7 @@ def _complete(
     """Train the epochs that are missing, and export."""
     recipe, channels = making.recipe, start.card.model.channels
     state = making.begun(data.fingerprint, threads).on(device_name(device))
-    readers = usual_workers(state.threads) if workers is None else workers
+    readers = default_workers(state.threads) if workers is None else workers
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(start, recipe, data)
         detector.to(device)
@@ -128,7 +128,7 @@ def _complete(
             making.place,
             detector,
             state,
-            Images(len(data), data.provenance),
+            TrainedOn(len(data), data.provenance),
             model=spec,
             recipe=None,
             metrics={},
@@ -183,7 +183,7 @@ def fit(
 
     def train_epoch(epoch: int) -> dict[str, float]:
         seed_global(seed, "regions", epoch)  # both heads draw the regions they learn from
-        tally = Tally(epoch)
+        tally = LossAverage(epoch)
 
         detector.train()
         for step, batch in enumerate(batches(epoch)):
@@ -198,7 +198,7 @@ def fit(
             progress.advance(len(batch.images))
         return {"lr": learning_rate(recipe, epoch, steps - 1, steps), **tally.means()}
 
-    return through_epochs(
+    return train_epochs(
         state, detector, optimiser, train_epoch,
         label=f"detector on {recipe.dataset}", images=images, keep=keep, progress=progress,
     )  # fmt: skip

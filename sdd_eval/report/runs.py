@@ -9,7 +9,7 @@ from typing import Any
 
 from sdd_eval import store
 from sdd_eval.errors import InputError
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Run
 
 
@@ -60,7 +60,7 @@ def collect(studies: Sequence[Path], progress: Progress | None = None) -> Collec
     Raises:
         InputError: a folder is not there, or there is no readable run at all.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     paths = [(name, path) for name, study in named_studies(studies) for path in _runs_of(study)]
     progress.start("reading runs", len(paths))
     runs, broken = [], []

@@ -8,7 +8,7 @@ from pathlib import Path
 from sdd_eval import plugins, store
 from sdd_eval.comparison.store import FOLDER
 from sdd_eval.figures.selection import where
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import RECORD, drawn_before, record_of
 from sdd_eval.report.drawing.draw import KINDS, Drawing, draw_all, draw_asked, file_name
 from sdd_eval.report.page.page import page
@@ -46,7 +46,7 @@ def write_report(
         InputError: a folder is missing or has no readable run, or the report cannot be written;
             then all its files are the old ones.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     folders = [studies] if isinstance(studies, Path) else list(studies)
     folder = folders[0] if into is None else into
     collection = collect(folders, progress)

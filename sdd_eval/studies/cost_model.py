@@ -55,10 +55,10 @@ def images_of(dataset: str) -> Images:
 
 def passes(recipe: Recipe) -> float:
     """The cost of a step in that of cross-entropy's: its passes, and those behind masked maps."""
-    from sdd_eval.training.analysis.method_summary import passes_of
+    from sdd_eval.training.analysis.method_summary import passes_per_step
 
     try:
-        count = passes_of(recipe.method).relative
+        count = passes_per_step(recipe.method).relative
     except InputError:
         return 1.0
     if recipe.sd_dropout and recipe.position in ("layer1", "layer2", "layer3"):

@@ -14,7 +14,7 @@ from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.records import ModelSpec, Recipe, decode, former_names, with_present_names
 from sdd_eval.studies.toml import Node, line_of
-from sdd_eval.training.recipe import TOLD, checked, method_of
+from sdd_eval.training.recipe import NAME_FIELDS, method_of, validated
 from sdd_eval.training.recipe import checkpoint_name as plain_name
 
 #: What a table of trainings may say: the fields of a recipe, but the seed in the plural.
@@ -22,7 +22,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name 
 #: Fields that are lists themselves: of them a list of lists is a grid.
 LISTS = ("milestones", "probe_epochs")
 #: Fields that a checkpoint's plain name tells; the rest of what is unusual becomes a key.
-_NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *TOLD)
+_NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIELDS)
 
 
 def with_present_keys(node: Node) -> Node:
@@ -75,7 +75,7 @@ def recipe_of(node: Node, fields: Mapping[str, Any], seed: int) -> Recipe:
         InputError: a value is impossible, or the method does not have such a setting.
     """
     with node.at(*_blamed(node, fields)):
-        recipe = checked(decode(Recipe, {**fields, "seed": seed}))
+        recipe = validated(decode(Recipe, {**fields, "seed": seed}))
         method_of(recipe)
     with node.at(*(["arch"] if "arch" in node else [])):
         _refuse_arch(recipe.arch)

@@ -18,7 +18,7 @@ from sdd_eval.studies.jobs import Job, Places
 from sdd_eval.studies.required_data import absent_constants, absent_for, absent_set
 from sdd_eval.studies.run import request_of
 from sdd_eval.studies.study import DETECTION, DetectorTraining, Evaluation, Training
-from sdd_eval.training.recipe import differing
+from sdd_eval.training.recipe import differences
 
 State = Literal["there", "begun", "missing", "blocked"]
 
@@ -98,12 +98,12 @@ def _is_of(card: Card, work: Training | DetectorTraining, places: Places) -> boo
         InputError: it cannot be told, e.g. because the backbone is not there.
     """
     if isinstance(work, Training):
-        return card.recipe is not None and not differing(card.recipe, work.recipe)
+        return card.recipe is not None and not differences(card.recipe, work.recipe)
     backbone = replace(
         read_record(places.checkpoints / work.backbone / "card.json", Card), name=work.backbone
     )
     there = recipe_of(card)
-    return there is not None and not differing(there, resolved_recipe(work.recipe, backbone))
+    return there is not None and not differences(there, resolved_recipe(work.recipe, backbone))
 
 
 def _epochs(history: Path) -> int:

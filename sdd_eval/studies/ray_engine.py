@@ -16,7 +16,7 @@ from typing import Any
 from sdd_eval import store
 from sdd_eval.device import keep_freed_memory
 from sdd_eval.errors import InputError
-from sdd_eval.progress import Silent
+from sdd_eval.progress import NoProgress
 from sdd_eval.studies.jobs import Job, Places
 from sdd_eval.studies.run import Outcome, not_run, perform
 
@@ -107,7 +107,7 @@ def _work(job: Job, places: Places, *before: Outcome) -> Outcome:
     keep_freed_memory()
     while True:
         try:
-            return perform(job, places, Silent())
+            return perform(job, places, NoProgress())
         except store.Busy:
             time.sleep(WAIT)
 

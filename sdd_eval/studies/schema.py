@@ -31,7 +31,7 @@ from typing import Any
 
 from sdd_eval.errors import unknown_name
 from sdd_eval.records import encode
-from sdd_eval.store import plain_name
+from sdd_eval.store import folder_name
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.detectors import detectors_of
 from sdd_eval.studies.evaluations import evaluations_of
@@ -109,7 +109,7 @@ def _of_paper(top: Node, name: str, last: int) -> tuple[int, ...]:
 
 def _name(top: Node, path: Path) -> str:
     with top.at("name"):
-        return plain_name("name", top.get("name", str, path.stem))
+        return folder_name("name", top.get("name", str, path.stem))
 
 
 def _trainings(

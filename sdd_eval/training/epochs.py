@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from sdd_eval.checkpoints.state import Kind, State, keeping
+from sdd_eval.checkpoints.state import Kind, State, background_writer
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.training.distributed.processes import Processes
@@ -19,7 +19,7 @@ from sdd_eval.training.distributed.shard import Rows
 Probe = Callable[[int], Mapping[str, float]]
 
 
-def through_epochs(
+def train_epochs(
     state: State[Kind],
     trained: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -55,7 +55,7 @@ def through_epochs(
     progress.advance(state.epoch * images)
     state = _taken_up(state, trained, optimiser, probe)
     aside = any(weights.is_cuda for weights in trained.parameters())
-    with keeping(keep, aside=aside) as keep_aside:
+    with background_writer(keep, aside=aside) as keep_aside:
         for epoch in range(state.epoch, epochs):
             started = time.perf_counter()
             losses = train_epoch(epoch)
@@ -110,7 +110,7 @@ def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
 
 
 @dataclass
-class Tally:
+class LossAverage:
     """The losses of one epoch, left on the device so that no step waits for them."""
 
     epoch: int

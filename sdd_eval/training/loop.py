@@ -13,7 +13,7 @@ from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import Recipe
 from sdd_eval.training.data.batches import TrainingSet, epoch_batches
 from sdd_eval.training.distributed.processes import Processes
-from sdd_eval.training.epochs import Probe, Tally, through_epochs
+from sdd_eval.training.epochs import LossAverage, Probe, train_epochs
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
 
@@ -52,7 +52,7 @@ def fit(
             group["lr"] = learning_rate(recipe, epoch)
         seed_global(recipe.seed, processes.purpose("layers"), epoch)
         draws = generator(recipe.seed, "masks", epoch, device.type)
-        tally = Tally(epoch, processes)
+        tally = LossAverage(epoch, processes)
 
         step.train()
         batches = epoch_batches(data, recipe, objective.method, epoch, processes.rows)
@@ -67,7 +67,7 @@ def fit(
             progress.advance(batch.total)
         return {"lr": learning_rate(recipe, epoch), **tally.means()}
 
-    return through_epochs(
+    return train_epochs(
         state, objective, optimiser, train_epoch,
         label=f"{recipe.method} on {recipe.dataset}", images=len(data),
         keep=keep, progress=progress, probe=probe,
@@ -80,7 +80,7 @@ def _noted(losses: Losses, batch: Batch) -> dict[str, Tensor]:
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
 
 
-def _finite(batches: Iterator[Batch], tally: Tally) -> Iterator[Batch]:
+def _finite(batches: Iterator[Batch], tally: LossAverage) -> Iterator[Batch]:
     """The batches; looks at the losses now and then, as each look waits for the device."""
     for step, batch in enumerate(batches):
         alone_on_cpu = batch.rows is None and batch.labels.device.type == "cpu"

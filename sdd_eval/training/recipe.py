@@ -19,15 +19,15 @@ from sdd_eval.validation import (
     FROM_0,
     FROM_1,
     bounds_of,
-    parsed,
-    refuse_outside,
+    check_bounds,
+    parse_json,
 )
 
 #: An augmentation that the data set decides.
 AUTO: Final = "auto"
 
 #: Fields that a default name tells where they are unusual: they make another method of it.
-TOLD = (
+NAME_FIELDS = (
     *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
 )
@@ -55,13 +55,13 @@ _BOUNDS = {
 }
 
 
-def checked(recipe: Recipe) -> Recipe:
+def validated(recipe: Recipe) -> Recipe:
     """The recipe with its method's name spelt with underscores and its settings written out.
 
     Raises:
         InputError: a value is impossible, or the method or one of its settings is unknown.
     """
-    refuse_outside(recipe, _BOUNDS)
+    check_bounds(recipe, _BOUNDS)
     for name in ("image_size", "images_per_class"):
         value = getattr(recipe, name)
         if value is not None and value < 1:
@@ -86,7 +86,7 @@ def checked(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, method_options=settings_of(method))
 
 
-def settled(recipe: Recipe, images: ImageSet) -> Recipe:
+def with_augmentation(recipe: Recipe, images: ImageSet) -> Recipe:
     """The recipe with the augmentation that "auto" comes down to on these training images."""
     if recipe.augmentation != AUTO:
         return recipe
@@ -123,10 +123,10 @@ def method_of(recipe: Recipe) -> Method:
     for name in recipe.method_options:
         if name not in fields:
             raise unknown_name(f"option of method {recipe.method!r}", name, fields)
-    settings = {name: parsed(value) for name, value in recipe.method_options.items()}
+    settings = {name: parse_json(value) for name, value in recipe.method_options.items()}
     where = f"method {recipe.method}: "
     method: Method = records.decode(kind, settings, where.removesuffix(": "))
-    refuse_outside(method, bounds_of(kind), where)
+    check_bounds(method, bounds_of(kind), where)
     return method
 
 
@@ -168,7 +168,9 @@ def _word(name: str) -> str:
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
     """The fields in `TOLD`, and the settings of the method, that have not their default."""
-    fields = {name: getattr(recipe, name) for name in TOLD} | {"init": initialisation(recipe)}
+    fields = {name: getattr(recipe, name) for name in NAME_FIELDS} | {
+        "init": initialisation(recipe)
+    }
     method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
     usual = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
     usual["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
@@ -176,7 +178,7 @@ def _unusual(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value != usual[name]}
 
 
-def differing(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
+def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
     """The fields in which a recipe differs from another that is asked for, with both values.
 
     Both are of one kind. What the other leaves to the data set does not differ.

@@ -13,15 +13,15 @@ import torch
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.state import FILE, Kind, State, read_state, write_state
+from sdd_eval.checkpoints.state import STATE_FILE, Kind, State, read_state, write_state
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card
 from sdd_eval.training.distributed.processes import Processes
-from sdd_eval.training.recipe import differing
+from sdd_eval.training.recipe import differences
 
 
 @dataclass(frozen=True)
-class Making(Generic[Kind]):
+class TrainingFolder(Generic[Kind]):
     """A checkpoint that a recipe is to make, in a folder of its own."""
 
     place: Path
@@ -52,7 +52,7 @@ class Making(Generic[Kind]):
             if finished is None:
                 finished = complete()
             if processes.first:
-                (self.place / FILE).unlink(missing_ok=True)
+                (self.place / STATE_FILE).unlink(missing_ok=True)
             return finished
 
     def begun(self, fingerprint: str, threads: int | None) -> State[Kind]:
@@ -131,7 +131,7 @@ class Making(Generic[Kind]):
             raise InputError(
                 f"{self.place} holds no training of {self.what}; choose another --name"
             )
-        pairs = differing(there, self.recipe)
+        pairs = differences(there, self.recipe)
         if pairs:
             said = "; ".join(
                 f"{n} is {old!r} there, {new!r} here" for n, (old, new) in pairs.items()

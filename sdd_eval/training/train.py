@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import Images, accuracy, logits_of, write_checkpoint
+from sdd_eval.checkpoints.export import TrainedOn, accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.network import Network
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.analysis.kl_gradients import probe_of
-from sdd_eval.training.data.batches import training_set, usual_workers
-from sdd_eval.training.data.training_data import Material, read_material, refuse_too_few
-from sdd_eval.training.distributed.processes import Processes, joined
+from sdd_eval.training.data.batches import default_workers, training_set
+from sdd_eval.training.data.training_data import TrainingData, check_class_sizes, load_training_data
+from sdd_eval.training.distributed.processes import Processes, join_processes
 from sdd_eval.training.loop import fit
 from sdd_eval.training.objective import Objective, initialise_as_authors
-from sdd_eval.training.recipe import checked, checkpoint_name, method_of, settled
-from sdd_eval.training.resume import Making
+from sdd_eval.training.recipe import checkpoint_name, method_of, validated, with_augmentation
+from sdd_eval.training.resume import TrainingFolder
 
 
 def train(
@@ -67,11 +67,11 @@ def train(
     Raises:
         InputError: the recipe, the data or the folder will not do.
     """
-    recipe = checked(recipe)
+    recipe = validated(recipe)
     return train_on(
-        lambda: read_material(recipe, data_root),
+        lambda: load_training_data(recipe, data_root),
         recipe,
-        Path(folder) / store.plain_name("--name", name or checkpoint_name(recipe)),
+        Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe)),
         device=device,
         threads=threads,
         workers=workers,
@@ -82,7 +82,7 @@ def train(
 
 
 def train_on(
-    material: Callable[[], Material],
+    material: Callable[[], TrainingData],
     recipe: Recipe,
     place: Path,
     *,
@@ -94,23 +94,23 @@ def train_on(
     trust_code: bool = False,
 ) -> Card:
     """`train` with images of your own, in a folder of your own; `material` is read if needed."""
-    recipe = checked(recipe)
+    recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    making = Making(place, recipe, lambda card: card.recipe, "a classifier", overwrite)
-    with joined(device) as processes:
+    making = TrainingFolder(place, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    with join_processes(device) as processes:
 
         def complete() -> Card:
             own = resolve_device(processes.device)
             parted = material().parted(recipe)
-            heard = progress if progress is not None and processes.first else Silent()
+            heard = progress if progress is not None and processes.first else NoProgress()
             return _complete(making, parted, own, processes, threads, workers, heard)
 
         return making.made(complete, processes)
 
 
 def _complete(
-    making: Making[Recipe],
-    material: Material,
+    making: TrainingFolder[Recipe],
+    material: TrainingData,
     device: torch.device,
     processes: Processes,
     threads: int | None,
@@ -118,11 +118,11 @@ def _complete(
     progress: Progress,
 ) -> Card:
     """Train the epochs that are missing, and export."""
-    recipe = settled(making.recipe, material.train)
+    recipe = with_augmentation(making.recipe, material.train)
     making = replace(making, recipe=recipe)
     state = processes.first_finds(lambda: making.begun(material.train.fingerprint, threads))
     state = state.on(device_name(device), processes.count)
-    refuse_too_few(material.train, recipe, method_of(recipe))
+    check_class_sizes(material.train, recipe, method_of(recipe))
     processes.refuse_too_many(recipe)
 
     kernels = training_settings(
@@ -130,7 +130,7 @@ def _complete(
     )
     with kernels, explain_batch_errors(recipe.batch_size):
         objective = _objective(recipe, material, device)
-        readers = usual_workers(state.threads) if workers is None else workers
+        readers = default_workers(state.threads) if workers is None else workers
         data = training_set(material.train, device, recipe.augmentation, readers)
         probe = probe_of(objective.network, material.train, recipe, device)
         state = fit(
@@ -142,7 +142,7 @@ def _complete(
         return processes.first_finds(lambda: export(making.place, network, state, material, device))
 
 
-def _objective(recipe: Recipe, material: Material, device: torch.device) -> Objective:
+def _objective(recipe: Recipe, material: TrainingData, device: torch.device) -> Objective:
     """The freshly initialised network with the method's parts, on the device."""
     seed_global(recipe.seed, "weights")
     network = build(material.spec(recipe), trust_code=True)  # or `train_on` had refused it
@@ -160,19 +160,23 @@ def _objective(recipe: Recipe, material: Material, device: torch.device) -> Obje
 
 
 def export(
-    place: Path, network: Network, state: State[Recipe], material: Material, device: torch.device
+    folder: Path,
+    network: Network,
+    state: State[Recipe],
+    data: TrainingData,
+    device: torch.device,
 ) -> Card:
     """Write weights, history and card; the method's training-only parts stay behind."""
-    recipe, train = state.recipe, material.train
-    held, test = material.validation, material.test
+    recipe, train = state.recipe, data.train
+    held, test = data.validation, data.test
     return write_checkpoint(
-        place,
+        folder,
         network,
         state,
-        Images(len(train), train.provenance),
+        TrainedOn(len(train), train.provenance),
         model=network.spec,
         recipe=recipe,
-        metrics=_metrics(network, material, device),
+        metrics=_metrics(network, data, device),
         provenance={
             "precision": recipe.precision,
             "standardisation": recipe.standardisation,
@@ -183,10 +187,10 @@ def export(
     )
 
 
-def _metrics(network: Network, material: Material, device: torch.device) -> dict[str, float]:
+def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict[str, float]:
     """What the further images say."""
     metrics: dict[str, float] = {}
-    test, held = material.test, material.validation
+    test, held = data.test, data.validation
     if held is not None:
         metrics |= _validation(logits_of(network, held, device), held.labels)
     if test is not None and test.labels is not None and len(test):

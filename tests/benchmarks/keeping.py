@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from pairs import compare, where
 
-from sdd_eval.checkpoints.state import State, keeping, write_state
+from sdd_eval.checkpoints.state import State, background_writer, write_state
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe
 
@@ -43,7 +43,9 @@ def main(epochs: int = 5) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
 
         def written(aside: bool) -> None:
-            with keeping(lambda state: write_state(Path(folder), state), aside=aside) as keep:
+            with background_writer(
+                lambda state: write_state(Path(folder), state), aside=aside
+            ) as keep:
                 for _ in range(epochs):
                     keep(epoch())
 

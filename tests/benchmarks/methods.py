@@ -23,14 +23,14 @@ from sdd_eval.checkpoints.state import State
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.models.build import build
 from sdd_eval.models.network import FEATURES, Network
-from sdd_eval.progress import Silent
+from sdd_eval.progress import NoProgress
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.analysis.method_summary import passes_of
+from sdd_eval.training.analysis.method_summary import passes_per_step
 from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipe import checked, method_of
+from sdd_eval.training.recipe import method_of, validated
 
 #: More than so much of the passes' time is too much.
 MOST = 1.05
@@ -54,7 +54,7 @@ def trained(recipe: Recipe, steps: int, device: torch.device) -> Work:
 
     def epoch() -> None:
         state = State(recipe, "", 1, devices=())
-        fit(objective, data, state, keep=lambda state: None, progress=Silent())
+        fit(objective, data, state, keep=lambda state: None, progress=NoProgress())
 
     return epoch
 
@@ -115,9 +115,9 @@ def main(pairs: int, steps: int, *names: str) -> None:
     )
     above = []
     for name in names or plugins.names("methods"):
-        needed = passes_of(name)
+        needed = passes_per_step(name)
         for weight in (0.0, 0.1):
-            recipe = checked(dataclasses.replace(shared, method=name, sd_dropout=weight))
+            recipe = validated(dataclasses.replace(shared, method=name, sd_dropout=weight))
             title = f"{name}{' + sdd' if weight else ''}"
             told = f"{title}: {needed.learned} learned, {needed.watched} watched"
             ours, theirs = trained(recipe, steps, device), bare(recipe, steps, device)

@@ -15,7 +15,7 @@ from pairs import compare, where
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.models.build import build
-from sdd_eval.progress import Silent
+from sdd_eval.progress import NoProgress
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.data.batches import training_set
 from sdd_eval.training.loop import fit
@@ -48,7 +48,7 @@ def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:
 
     def trained() -> None:
         state = State(recipe, "", 1, devices=())
-        fit(objective, data, state, keep=lambda state: None, progress=Silent())
+        fit(objective, data, state, keep=lambda state: None, progress=NoProgress())
 
     ratio = compare((f"{arch}, bare loop", bare), (f"{arch}, trainer", trained), pairs)
     print(f"the trainer reaches {100 / ratio:.1f} % of the bare loop's images/s; 97 % is wanted")

@@ -22,7 +22,7 @@ from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.models.build import build
-from sdd_eval.progress import Silent
+from sdd_eval.progress import NoProgress
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.store import write_record
 
@@ -31,7 +31,7 @@ class Stop(BaseException):
     """The interruption."""
 
 
-class StopAt(Silent):
+class StopAt(NoProgress):
     """Interrupts after so many steps, and counts them."""
 
     def __init__(self, steps=None):
@@ -156,9 +156,9 @@ KILLED = """
     from sdd_eval.evaluation import Request, evaluate_checkpoint
     from sdd_eval.evaluation import partial_results
     from sdd_eval.evaluators.adversarial.attack import Attack
-    from sdd_eval.progress import Silent
+    from sdd_eval.progress import NoProgress
 
-    class Killing(Silent):
+    class Killing(NoProgress):
         done = 0
 
         def advance(self, units=1, note=""):

@@ -9,7 +9,7 @@ from torch import nn
 
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
-from sdd_eval.models.foreign import foreign, is_factory
+from sdd_eval.models.foreign import build_foreign, is_factory
 from sdd_eval.records import ModelSpec
 
 NETS = """
@@ -104,7 +104,7 @@ def same_weights(spec, trust_code=False):
     torch.manual_seed(0)
     network = build(spec, trust_code=trust_code)
     torch.manual_seed(0)
-    return network, foreign(spec, spec.options)
+    return network, build_foreign(spec, spec.options)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_taking_a_network_apart_leaves_the_random_numbers_to_its_weights(nets):
     build(spec(f"{nets}:Ten"), trust_code=True)
     after = torch.rand(1)
     torch.manual_seed(1)
-    foreign(spec(f"{nets}:Ten"), {})
+    build_foreign(spec(f"{nets}:Ten"), {})
     assert torch.equal(after, torch.rand(1))
 
 

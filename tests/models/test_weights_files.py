@@ -15,7 +15,7 @@ from torch import nn
 
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
-from sdd_eval.models.layouts import fitted
+from sdd_eval.models.layouts import match_weights
 from sdd_eval.models.weights_file import read_weights
 from sdd_eval.records import ModelSpec
 
@@ -124,7 +124,7 @@ PUBLIC = {
 def assert_fits(network, tensors):
     """Every tensor of a fresh network becomes that of `network`."""
     fresh = build(network.spec)
-    state = fitted(fresh, tensors, "file")
+    state = match_weights(fresh, tensors, "file")
     own = network.state_dict()
     assert state.keys() == own.keys()
     for name, tensor in own.items():
@@ -145,7 +145,7 @@ def test_a_network_of_a_library_takes_the_librarys_own_names():
 
     whole = mobilenet_v3_small(num_classes=7)
     network = build(ModelSpec("torchvision:mobilenet_v3_small", 7, (0.0,) * 3, (1.0,) * 3, 32))
-    network.load_state_dict(fitted(network, whole.state_dict(), "file"))
+    network.load_state_dict(match_weights(network, whole.state_dict(), "file"))
     pixels = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(network.eval()(pixels), whole.eval()(pixels), atol=1e-5)
@@ -167,7 +167,7 @@ def test_counters_of_batches_may_be_missing_and_halves_become_floats():
     network = network_of()
     old = {k: v for k, v in plain(network).items() if not k.endswith("num_batches_tracked")}
     assert_fits(network, old)
-    state = fitted(network, {k: v.half() for k, v in old.items()}, "file")
+    state = match_weights(network, {k: v.half() for k, v in old.items()}, "file")
     assert state["classifier.weight"].dtype == torch.float32
 
 
@@ -176,7 +176,7 @@ def test_every_misfit_is_named_and_the_first_few_with_both_shapes():
     del tensors["layer2.0.conv1.weight"]
     tensors["mean"] = torch.zeros(3)
     with pytest.raises(InputError) as caught:
-        fitted(build(network_of().spec), tensors, "mine.pt")
+        match_weights(build(network_of().spec), tensors, "mine.pt")
     assert str(caught.value) == (
         "mine.pt does not fit arch 'resnet8': 1 missing: layer2.0.conv1.weight (32, 16, 3, 3); "
         "1 left over: mean (3,); 2 of another shape: fc.weight (100, 64) in the file, (10, 64) in "
@@ -186,7 +186,7 @@ def test_every_misfit_is_named_and_the_first_few_with_both_shapes():
 
 def test_all_names_are_there_however_many():
     with pytest.raises(InputError) as caught:
-        fitted(build(network_of().spec), plain(network_of("resnet20")), "mine.pt")
+        match_weights(build(network_of().spec), plain(network_of("resnet20")), "mine.pt")
     said = str(caught.value)
     assert "\n" not in said
     for block in ("layer1.1", "layer3.2"):
@@ -198,7 +198,7 @@ def test_a_number_that_is_not_finite_is_refused():
     tensors = plain(network_of())
     tensors["bn1.running_var"][3] = torch.nan
     with pytest.raises(InputError, match=r"'bn1\.running_var' holds numbers that are not finite"):
-        fitted(network_of(), tensors, "mine.pt")
+        match_weights(network_of(), tensors, "mine.pt")
 
 
 NESTINGS = {

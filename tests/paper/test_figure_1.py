@@ -9,7 +9,7 @@ from sdd_eval import plugins
 from sdd_eval.cli import exit_code
 from sdd_eval.paper import figure_1
 from sdd_eval.paper.figure_1 import draw_methods
-from sdd_eval.training.analysis.method_summary import Declared, declared
+from sdd_eval.training.analysis.method_summary import MethodSummary, method_summary
 
 
 def words(axes):
@@ -22,7 +22,7 @@ def arrows(axes):
 
 def test_a_panel_has_the_inputs_parts_and_terms_of_its_method():
     terms = {"ce": ("network",), "kd": ("network", "peer"), "sd_dropout": ("network", "peer")}
-    method = Declared("new", True, ("view 1", "view 2"), ("layer1", "peer"), terms)
+    method = MethodSummary("new", True, ("view 1", "view 2"), ("layer1", "peer"), terms)
     (axes, _) = draw_methods({"New": method}).axes
     assert axes.get_title() == "New"
     assert words(axes) == Counter(
@@ -42,27 +42,27 @@ def test_a_panel_has_the_inputs_parts_and_terms_of_its_method():
 
 
 def test_a_method_declares_its_inputs_parts_and_terms():
-    assert declared("ce") == Declared("ce", False, ("image",), (), {"ce": ("network",)})
-    assert list(declared("ce", 1.0).terms) == ["ce", "sd_dropout"]
-    assert declared("cs_kd").inputs == ("image", "same-class partner")
-    assert declared("ddgsd").inputs == ("view 1", "view 2")
-    assert declared("byot").parts == ("layer1", "layer2", "layer3")
-    assert declared("dml").parts == ("peer",)
+    assert method_summary("ce") == MethodSummary("ce", False, ("image",), (), {"ce": ("network",)})
+    assert list(method_summary("ce", 1.0).terms) == ["ce", "sd_dropout"]
+    assert method_summary("cs_kd").inputs == ("image", "same-class partner")
+    assert method_summary("ddgsd").inputs == ("view 1", "view 2")
+    assert method_summary("byot").parts == ("layer1", "layer2", "layer3")
+    assert method_summary("dml").parts == ("peer",)
 
 
 def test_the_learners_of_a_term_are_the_parts_that_receive_its_gradient():
     branches = ("layer1", "layer2", "layer3")
-    assert declared("byot").terms == {
+    assert method_summary("byot").terms == {
         "ce": ("network",), "branch_ce": branches, "kd": branches, "features": branches,
     }  # fmt: skip
-    assert declared("dml").terms == {
+    assert method_summary("dml").terms == {
         "ce": ("network",), "peer_ce": ("peer",), "kd": ("network", "peer"),
     }  # fmt: skip
-    assert set(declared("ddgsd").terms.values()) == {("network",)}
+    assert set(method_summary("ddgsd").terms.values()) == {("network",)}
 
 
 def test_arrows_lead_from_learners_to_the_terms_that_they_learn_from():
-    (axes, _) = draw_methods({"DML": declared("dml")}).axes
+    (axes, _) = draw_methods({"DML": method_summary("dml")}).axes
     arrows = [text for text in axes.texts if not text.get_text()]
     assert {(each.anncoords.get_text(), each.xycoords.get_text()) for each in arrows} == {
         *(("image", "network"), ("image", "peer"), ("network", "ce"), ("peer", "peer ce")),

@@ -5,7 +5,7 @@ import pytest
 
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.records import Recipe
-from sdd_eval.training.data.training_data import Material
+from sdd_eval.training.data.training_data import TrainingData
 
 
 def _images(count, seed):
@@ -22,7 +22,7 @@ def _images(count, seed):
 
 @pytest.fixture(scope="session")
 def material():
-    return Material(_images(96, 0), _images(60, 1), (0.4,), (0.25,))
+    return TrainingData(_images(96, 0), _images(60, 1), (0.4,), (0.25,))
 
 
 @pytest.fixture

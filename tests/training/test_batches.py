@@ -7,11 +7,11 @@ import torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.training.data.augmentation import augmented, cropped, flipped
+from sdd_eval.training.data.augmentation import augment_image, random_crop, random_flip
 from sdd_eval.training.data.batches import (
     TrainingSet,
+    draw_partners,
     epoch_batches,
-    same_class,
     training_set,
 )
 from sdd_eval.training.methods.ce import CrossEntropy
@@ -67,7 +67,7 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_and_on_nothing_else():
 
 def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_zeros_come_in():
     image = torch.arange(1, 33 * 32 + 1 - 32).view(1, 1, 32, 32)
-    shifted = cropped(image.expand(4000, 1, 32, 32), seeded())
+    shifted = random_crop(image.expand(4000, 1, 32, 32), seeded())
     offsets = set()
     for row in shifted[:, 0]:
         y, x = divmod(int(row[16, 16]) - 1, 32)
@@ -81,14 +81,14 @@ def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_zeros_come_in():
 
 def test_a_crop_moves_all_channels_of_an_image_alike():
     images = torch.randint(256, (20, 1, 8, 8), generator=seeded(), dtype=torch.uint8)
-    moved = cropped(images.expand(-1, 3, -1, -1), seeded(1))
+    moved = random_crop(images.expand(-1, 3, -1, -1), seeded(1))
     assert torch.equal(moved[:, 0], moved[:, 2])
     assert not torch.equal(moved[:, :1], images)
 
 
 def test_half_of_the_images_are_mirrored_left_to_right():
     image = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
-    found = flipped(image.expand(10_000, 1, 8, 8), seeded())
+    found = random_flip(image.expand(10_000, 1, 8, 8), seeded())
     mirrored = (found == image.flip(3)).all((1, 2, 3))
     assert torch.equal(~mirrored, (found == image).all((1, 2, 3)))
     assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.02)
@@ -97,7 +97,7 @@ def test_half_of_the_images_are_mirrored_left_to_right():
 def test_partners_are_of_the_same_class_and_uniform_over_it():
     data = numbered(50)
     rows = torch.arange(50).repeat(400)
-    found = same_class(data, rows, seeded())
+    found = draw_partners(data, rows, seeded())
     assert torch.equal(data.labels[found], data.labels[rows])
     counts = torch.bincount(found, minlength=50)
     assert counts.min() > 300
@@ -110,7 +110,9 @@ def test_a_crop_alone_mirrors_nothing(augmentation):
     data = TrainingSet(ramp, torch.arange(50) % 5)
     recipe = Recipe(batch_size=50, augmentation=augmentation)
     (batch,) = epoch_batches(data, recipe, CrossEntropy(), 0)
-    one_by_one = [augmented(image, augmentation, 16, seed) / 255 for seed, image in enumerate(ramp)]
+    one_by_one = [
+        augment_image(image, augmentation, 16, seed) / 255 for seed, image in enumerate(ramp)
+    ]
     for pixels in (batch.pixels, torch.stack(one_by_one)):
         middle = pixels[:, 0, 8]
         rising = middle[:, 9] > middle[:, 6]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.analysis.cost import costs
+from sdd_eval.training.analysis.cost import measure_costs
 
 SPEC = ModelSpec("resnet8", 10, (0.5,) * 3, (0.25,) * 3, 16)
 
 
 def of(method, **fields):
     recipe = Recipe(method=method, arch="resnet8", batch_size=8, **fields)
-    (found,) = costs([recipe], SPEC, steps=1, turns=1)
+    (found,) = measure_costs([recipe], SPEC, steps=1, turns=1)
     return found
 
 
@@ -36,7 +36,7 @@ def test_sd_dropout_keeps_little_more_than_cross_entropy():
 
 def test_twice_the_batch_keeps_twice_the_activations():
     small = of("ce")
-    (large,) = costs([Recipe(arch="resnet8", batch_size=16)], SPEC, steps=1, turns=1)
+    (large,) = measure_costs([Recipe(arch="resnet8", batch_size=16)], SPEC, steps=1, turns=1)
     weights = 3 * 4 * small.trained_parameters
     assert 1.95 < (large.memory - weights) / (small.memory - weights) < 2.05
     assert large.memory_is == "kept by a step"

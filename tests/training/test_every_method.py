@@ -12,11 +12,11 @@ from sdd_eval import plugins
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.analysis.method_summary import passes_of
+from sdd_eval.training.analysis.method_summary import passes_per_step
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipe import checked, method_of
+from sdd_eval.training.recipe import method_of, validated
 from sdd_eval.training.train import train_on
 
 METHODS = plugins.names("methods")
@@ -34,7 +34,7 @@ def batch():
 
 
 def objective_of(name, **fields):
-    recipe = checked(Recipe(method=name, arch="small_cnn", **fields))
+    recipe = validated(Recipe(method=name, arch="small_cnn", **fields))
     torch.manual_seed(0)
     spec = dataclasses.replace(SPEC, options={"hidden_layers": recipe.hidden_layers})
     return Objective(build(spec), method_of(recipe), recipe)
@@ -110,18 +110,20 @@ def test_it_makes_no_pass_but_those_that_follow_from_what_it_declares(name, sd_d
         if isinstance(part, Network):
             part.standardise.register_forward_pre_hook(count)
     step(objective, dataclasses.replace(batch, views=batch.views[: objective.method.views]))
-    needed = passes_of(name)
+    needed = passes_per_step(name)
     assert images == {True: 6 * needed.learned, False: 6 * needed.watched}
 
 
 def test_what_a_method_needs_is_its_views_partners_and_networks():
-    found = {name: (passes_of(name).learned, passes_of(name).watched) for name in METHODS}
+    found = {
+        name: (passes_per_step(name).learned, passes_per_step(name).watched) for name in METHODS
+    }
     assert {k: v for k, v in found.items() if v != (1, 0)} == {
         "cs_kd": (1, 1),
         "ddgsd": (2, 0),
         "dml": (2, 0),
     }
-    assert passes_of("cs_kd").relative == pytest.approx(4 / 3)
+    assert passes_per_step("cs_kd").relative == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize("name", METHODS)

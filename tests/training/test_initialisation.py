@@ -11,7 +11,7 @@ from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec, Recipe, decode, encode
 from sdd_eval.training.methods.branch import branches
 from sdd_eval.training.objective import initialise_as_authors
-from sdd_eval.training.recipe import checked, checkpoint_name
+from sdd_eval.training.recipe import checkpoint_name, validated
 
 
 def network(arch):
@@ -63,7 +63,7 @@ def test_a_densenet_keeps_pytorch_s_default():
 )
 def test_auto_follows_the_data_set_and_a_name_tells_what_is_unusual(dataset, init, resolved, word):
     recipe = Recipe(dataset=dataset, arch="resnet8", init=init)
-    assert checked(recipe).init == resolved
+    assert validated(recipe).init == resolved
     assert checkpoint_name(recipe) == f"{dataset}-resnet8-ce{word}-seed0"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdd_eval.checkpoints import state as module
-from sdd_eval.checkpoints.state import State, keeping
+from sdd_eval.checkpoints.state import State, background_writer
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.training import epochs as loop
@@ -33,7 +33,7 @@ class Disk:
 def trained(disk, epochs, *, aside=True, failure=None):
     """So many epochs in the same tensors, spoiled by the one in which training fails."""
     weight, momentum = torch.zeros(1), torch.zeros(1)
-    with keeping(disk, aside=aside) as keep:
+    with background_writer(disk, aside=aside) as keep:
         for epoch in range(1, epochs + 1):
             weight.fill_(epoch)
             momentum.fill_(-epoch)
@@ -111,7 +111,7 @@ def test_a_training_that_writes_aside_ends_in_the_same_weights(
     recipe = dataclasses.replace(recipe, epochs=3)
     train = {"device": "cpu", "threads": 1}
     whole = train_on(lambda: material, recipe, tmp_path / "whole", **train)
-    monkeypatch.setattr(loop, "keeping", lambda keep, aside: keeping(keep, aside=True))
+    monkeypatch.setattr(loop, "keeping", lambda keep, aside: background_writer(keep, aside=True))
 
     class Interrupter:
         left = 2 * 96 + 30

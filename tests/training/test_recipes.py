@@ -5,7 +5,7 @@ import pytest
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.training.loop import learning_rate
-from sdd_eval.training.recipe import checked, checkpoint_name, differing, method_of
+from sdd_eval.training.recipe import checkpoint_name, differences, method_of, validated
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ def test_an_impossible_recipe_is_refused_naming_the_value_and_what_is_accepted(
     field, value, message
 ):
     with pytest.raises(InputError, match=message) as caught:
-        checked(dataclasses.replace(Recipe(), **{field: value}))
+        validated(dataclasses.replace(Recipe(), **{field: value}))
     assert "\n" not in str(caught.value)
 
 
 def test_the_default_is_the_paper_s_recipe():
-    recipe = checked(Recipe())
+    recipe = validated(Recipe())
     assert (recipe.epochs, recipe.batch_size, recipe.weight_decay) == (200, 128, 1e-4)
     rates = [learning_rate(recipe, epoch) for epoch in range(200)]
     assert rates == [0.1] * 100 + [0.01] * 50 + [0.001] * 50
@@ -87,9 +87,9 @@ def test_an_option_that_the_method_does_not_have_is_refused():
 
 
 def test_a_recipe_has_all_settings_of_its_method_written_out():
-    given = checked(Recipe(method="cs-kd", method_options={"kd_weight": "2"}))
+    given = validated(Recipe(method="cs-kd", method_options={"kd_weight": "2"}))
     assert given.method_options == {"kd_weight": 2.0, "kd_temperature": 4.0}
-    assert checked(given) == given
+    assert validated(given) == given
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def test_a_recipe_has_all_settings_of_its_method_written_out():
 )
 def test_an_impossible_setting_of_a_method_is_refused(method, option, value, message):
     with pytest.raises(InputError) as caught:
-        checked(Recipe(method=method, method_options={option: value}))
+        validated(Recipe(method=method, method_options={option: value}))
     assert message in str(caught.value)
 
 
 def test_several_views_want_an_augmentation():
     with pytest.raises(InputError, match=r"method ddgsd .* 2 augmented views .* choose crop or"):
-        checked(Recipe(method="ddgsd", augmentation="none"))
-    assert checked(Recipe(method="ddgsd", augmentation="crop"))
-    assert checked(Recipe(method="byot", augmentation="none"))
+        validated(Recipe(method="ddgsd", augmentation="none"))
+    assert validated(Recipe(method="ddgsd", augmentation="crop"))
+    assert validated(Recipe(method="byot", augmentation="none"))
 
 
 def test_the_fields_in_which_recipes_differ_are_named():
-    assert differing(Recipe(seed=1), Recipe(lr=0.2)) == {"seed": (1, 0), "lr": (0.1, 0.2)}
-    assert not differing(Recipe(), Recipe())
+    assert differences(Recipe(seed=1), Recipe(lr=0.2)) == {"seed": (1, 0), "lr": (0.1, 0.2)}
+    assert not differences(Recipe(), Recipe())

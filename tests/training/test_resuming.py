@@ -21,7 +21,7 @@ import json, os, pathlib, signal, sys
 import numpy as np, torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.records import Recipe, decode
-from sdd_eval.training.data.training_data import Material
+from sdd_eval.training.data.training_data import TrainingData
 from sdd_eval.training.train import train_on
 
 folder, moment, recipe = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
@@ -64,7 +64,7 @@ def killing_unlink(path, **options):
 
 torch.save, os.replace, pathlib.Path.unlink = killing_save, killing_replace, killing_unlink
 train_on(
-    lambda: Material(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
+    lambda: TrainingData(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
     device="cpu", threads=1,
 )
 """

@@ -22,7 +22,7 @@ from sdd_eval.training import resume
 from sdd_eval.training.data.batches import epoch_batches, training_set
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.distributed.shard import even_rows
-from sdd_eval.training.distributed.sync_batchnorm import synchronise
+from sdd_eval.training.distributed.sync_batchnorm import synchronise_batch_norms
 from sdd_eval.training.methods.ddgsd import DistortionGuided
 from sdd_eval.training.methods.sd_dropout import dropped
 
@@ -318,7 +318,7 @@ def test_a_synchronised_norm_is_torchs_norm_value_gradient_and_statistics(moment
     nn.init.normal_(norms[0].weight)
     norms[1].load_state_dict(norms[0].state_dict())
     both = [nn.Sequential(norm) for norm in norms]
-    synchronise(both[1])
+    synchronise_batch_norms(both[1])
     images = [torch.randn(4, 3, 5, 5).double().add(50).requires_grad_() for _ in range(1)]
     images.append(images[0].detach().clone().requires_grad_())
     for net, pixels in zip(both, images, strict=True):

@@ -21,11 +21,11 @@ from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.records import Recipe
 from sdd_eval.training.data import batches
-from sdd_eval.training.data.augmentation import augmented
+from sdd_eval.training.data.augmentation import augment_image
 from sdd_eval.training.data.batches import epoch_batches, training_set
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.methods.ce import CrossEntropy
-from sdd_eval.training.recipe import settled
+from sdd_eval.training.recipe import with_augmentation
 from sdd_eval.training.train import train
 
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ def test_an_epoch_depends_on_seed_and_epoch_and_on_nothing_before_it(birds):
 
 
 def test_what_workers_make_can_be_sent_to_them(birds):
-    draws = batches.Draws(birds, RECIPE, 0, 2)
+    draws = batches.AugmentedViews(birds, RECIPE, 0, 2)
     sent = pickle.loads(pickle.dumps(draws))
     assert torch.equal(sent[3, 5], draws[3, 5])
     assert draws[3, 5].shape == (3, 3, 128, 128)
@@ -127,7 +127,7 @@ def test_a_photograph_is_cut_scaled_and_mirrored_as_torchvision_does(birds):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             expected = theirs(image)
-        assert torch.equal(augmented(image, "resized_crop_flip", 64, seed), expected)
+        assert torch.equal(augment_image(image, "resized_crop_flip", 64, seed), expected)
 
 
 def test_images_without_files_are_cut_and_scaled_too():
@@ -164,7 +164,7 @@ def test_images_that_are_held_out_are_not_streamed(birds):
     seen = {tuple(np.asarray(image)[0, 0]) for image in map(streamed_original(kept), range(10))}
     assert seen == colours
     assert len(held) == 6
-    assert settled(Recipe(), kept).augmentation == "resized_crop_flip"
+    assert with_augmentation(Recipe(), kept).augmentation == "resized_crop_flip"
     assert sum(len(batch.labels) for batch in epoch_of(kept)) == 10
 
 
@@ -173,10 +173,10 @@ def streamed_original(images):
 
 
 def test_auto_is_a_resized_crop_of_photographs_and_a_shift_of_small_images(birds, root):
-    assert settled(Recipe(), birds).augmentation == "resized_crop_flip"
+    assert with_augmentation(Recipe(), birds).augmentation == "resized_crop_flip"
     small = load_images("cub200", root, "train", image_size=32)
-    assert settled(Recipe(), small).augmentation == "crop_flip"
-    assert settled(Recipe(augmentation="none"), birds).augmentation == "none"
+    assert with_augmentation(Recipe(), small).augmentation == "crop_flip"
+    assert with_augmentation(Recipe(augmentation="none"), birds).augmentation == "none"
 
 
 def test_a_small_folder_is_decoded_once_onto_the_device(root):
@@ -217,7 +217,7 @@ def test_a_worker_that_is_killed_says_what_to_try(birds, monkeypatch):
     def die(self, pair):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(batches.Draws, "__getitem__", die)
+    monkeypatch.setattr(batches.AugmentedViews, "__getitem__", die)
     with pytest.raises(InputError, match=r"of 2 workers that read images was killed.*--workers 1"):
         epoch_of(birds, workers=2)
 

@@ -23,7 +23,7 @@ from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import FORMAT
 from sdd_eval.store import locked, read_record, write_atomically, write_record
 
@@ -55,7 +55,7 @@ def write_corrupted(
     if images.labels is None:
         raise InputError(f"{images.name} has no labels, which labels.npy is to repeat")
     photos = frost.read_photographs(frost_photos, images.image_size)
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     with locked(folder / MARKER, "writing"), renderer(workers, photos) as render:
         note = claim(folder, note_of(images, seed, photos))
         labels = np.tile(_in_bytes(images.labels), len(SEVERITIES))

@@ -21,7 +21,7 @@ from sdd_eval.data.install.unpack import install_staged, refuse_existing, stagin
 from sdd_eval.data.install.verify import verified_status
 from sdd_eval.data.provenance import OFFICIAL, ContentHashed, record_verified
 from sdd_eval.errors import InputError
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.store import locked, write_record
 from sdd_eval.version import __version__
 
@@ -58,7 +58,7 @@ def download(
         return dataset.status(root)
     for archive in dataset.archives:
         if archive not in placed:
-            _get_archive(dataset.name, archive, root, progress or Silent(), pauses)
+            _get_archive(dataset.name, archive, root, progress or NoProgress(), pauses)
     if isinstance(dataset, ContentHashed):
         record_verified(root, dataset.name, dataset.content(root), dataset.archives[0].md5)
     for archive in dataset.archives:

@@ -14,7 +14,7 @@ from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.provenance import ContentHashed, is_verified
 from sdd_eval.data.readers.cifar_c import read_regenerated
 from sdd_eval.errors import InputError
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 
 SUFFIX = "_c_regenerated"
 
@@ -35,7 +35,7 @@ def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Fin
     Raises:
         InputError: the name is unknown, or the set is not there.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     if name.endswith(SUFFIX):
         folder = regenerated_folder(name.removesuffix(SUFFIX), root)
         return tuple(_regenerated(name, folder, progress))

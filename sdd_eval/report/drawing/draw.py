@@ -18,7 +18,7 @@ from sdd_eval.figures import Arrays, Plot, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import Drawn, DrawnBefore, key_of_figure
 from sdd_eval.report.runs import Collection, collect
 from sdd_eval.report.tables.comparisons import Shown
@@ -90,7 +90,7 @@ def draw(
     mark: str = "",
 ) -> tuple[list[Drawing], list[str]]:
     """`draw_all` of some figures; `mark` sets their files apart from those of all networks."""
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     names = _in_order(figures)
     progress.start("drawing figures", len(names) * len(compared))
     pages = [_page(each, arrays, style) for each in compared]

@@ -15,12 +15,12 @@ import torch
 
 from sdd_eval.device import explain_batch_errors, resolve_device
 from sdd_eval.models.build import build
-from sdd_eval.progress import Progress, Silent
+from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipe import checked, method_of
+from sdd_eval.training.recipe import method_of, validated
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Cost:
     exported_parameters: int
 
 
-def costs(
+def measure_costs(
     recipes: Sequence[Recipe],
     spec: ModelSpec,
     *,
@@ -52,10 +52,10 @@ def costs(
         InputError: a recipe or the spec is impossible, there is no such device, or it has too
             little memory.
     """
-    where, progress = resolve_device(device), progress or Silent()
+    where, progress = resolve_device(device), progress or NoProgress()
     rates: list[list[float]] = [[] for _ in recipes]
     with explain_batch_errors(max((recipe.batch_size for recipe in recipes), default=1)):
-        subjects = [_Subject(checked(recipe), spec, where) for recipe in recipes]
+        subjects = [_Subject(validated(recipe), spec, where) for recipe in recipes]
         memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
         progress.start("training steps", turns * len(subjects))
         for _ in range(turns):

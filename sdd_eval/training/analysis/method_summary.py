@@ -15,7 +15,7 @@ from sdd_eval.randomness import generator, seed_global
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipe import checked, method_of
+from sdd_eval.training.recipe import method_of, validated
 
 #: The network itself, among those that learn.
 NETWORK = "network"
@@ -25,7 +25,7 @@ _SPEC = ModelSpec("resnet18w16", 4, (0.5,) * 3, (0.25,) * 3, 32)
 
 
 @dataclass(frozen=True)
-class Declared:
+class MethodSummary:
     """Of a method: inputs, training-only parts, and the terms of its loss, all by name."""
 
     method: str
@@ -36,7 +36,7 @@ class Declared:
     """Each with those whose logits, features or own weights learn from it: `NETWORK`, parts."""
 
 
-def declared(method: str, sd_dropout: float = 0.0) -> Declared:
+def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
     """Ask a method for its parts, and one step of it for its terms and whom they teach.
 
     Raises:
@@ -49,7 +49,7 @@ def declared(method: str, sd_dropout: float = 0.0) -> Declared:
     batch = Batch(tuple(images[: kind.views]), labels, images[2] if kind.partners else None)
     losses = objective(batch, generator(0, "declared masks"))
     views = [f"view {i + 1}" for i in range(kind.views)] if kind.views > 1 else ["image"]
-    return Declared(
+    return MethodSummary(
         method=objective.recipe.method,
         sd_dropout=sd_dropout > 0,
         inputs=(*views, *(["same-class partner"] if kind.partners else [])),
@@ -92,7 +92,7 @@ class Passes:
 
 
 @functools.cache
-def passes_of(method: str) -> Passes:
+def passes_per_step(method: str) -> Passes:
     """The passes that follow from views, partners, and the networks among a method's parts.
 
     Raises:
@@ -105,7 +105,7 @@ def passes_of(method: str) -> Passes:
 
 def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
     """The method on a small network, in train mode."""
-    recipe = checked(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
+    recipe = validated(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
     with torch.random.fork_rng(devices=[]):
         seed_global(0, "declared")
         return Objective(build(_SPEC), method_of(recipe), recipe).train()

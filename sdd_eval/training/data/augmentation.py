@@ -13,7 +13,7 @@ from torch import Tensor
 SMALLEST = 0.08
 
 
-def augmented(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
+def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
     """One image (channels, side, side) uint8, its random numbers those of the seed.
 
     "resized_crop_flip" takes a picture of any size, an image of PIL or a tensor; the others a
@@ -25,23 +25,23 @@ def augmented(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
             found: Tensor = _resized_crop_flip(side)(image)
         return found
     pixels: Tensor = image
-    return moved(pixels[None], augmentation, torch.Generator().manual_seed(seed))[0]
+    return augment_batch(pixels[None], augmentation, torch.Generator().manual_seed(seed))[0]
 
 
-def moved(images: Tensor, augmentation: str, random: torch.Generator) -> Tensor:
+def augment_batch(images: Tensor, augmentation: str, random: torch.Generator) -> Tensor:
     """Images (n, channels, side, side) shifted by "crop", mirrored too by "crop_flip"."""
     if augmentation in ("crop", "crop_flip"):
-        images = cropped(images, random)
-    return flipped(images, random) if augmentation == "crop_flip" else images
+        images = random_crop(images, random)
+    return random_flip(images, random) if augmentation == "crop_flip" else images
 
 
-def pixels_of(images: Tensor, channels_last: bool) -> Tensor:
+def to_pixels(images: Tensor, channels_last: bool) -> Tensor:
     """uint8 images (n, channels, side, side) as float pixels in [0, 1]."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return images.float().div_(255).contiguous(memory_format=layout)
 
 
-def cropped(images: Tensor, random: torch.Generator) -> Tensor:
+def random_crop(images: Tensor, random: torch.Generator) -> Tensor:
     """Each image shifted by up to an eighth of its side in both directions, zeros coming in."""
     side = images.shape[-1]
     padding = side // 8
@@ -52,7 +52,7 @@ def cropped(images: Tensor, random: torch.Generator) -> Tensor:
     return windows[torch.arange(len(images), device=device), :, dy, dx]
 
 
-def flipped(images: Tensor, random: torch.Generator) -> Tensor:
+def random_flip(images: Tensor, random: torch.Generator) -> Tensor:
     """Each image mirrored left to right with probability one half."""
     mirror = torch.rand(len(images), generator=random, device=images.device) < 0.5
     return torch.where(mirror[:, None, None, None], images.flip(3), images)

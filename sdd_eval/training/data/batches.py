@@ -22,8 +22,8 @@ from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.data.augmentation import augmented, moved, pixels_of
-from sdd_eval.training.distributed.shard import Rows, RowsOf, all_rows
+from sdd_eval.training.data.augmentation import augment_batch, augment_image, to_pixels
+from sdd_eval.training.distributed.shard import Rows, RowsOf, whole_batch
 from sdd_eval.training.methods.method import Batch, Method
 
 #: Decoded images of a folder that are more than these bytes are streamed, not kept on the device.
@@ -88,7 +88,7 @@ def epoch_batches(
     recipe: Recipe,
     method: Method,
     epoch: int,
-    rows_of: RowsOf = all_rows,
+    rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
     """The batches of one epoch, each image once, the last one perhaps smaller.
 
@@ -101,12 +101,12 @@ def epoch_batches(
     partners = None
     if method.partners:
         random = generator(recipe.seed, "partners", epoch, data.device.type)
-        partners = same_class(data, order.to(data.device), random)
-    draws = Draws(data.images, recipe, epoch, method.views)
-    yield from streamed(draws, order, partners, data.labels, data.workers, rows_of)
+        partners = draw_partners(data, order.to(data.device), random)
+    draws = AugmentedViews(data.images, recipe, epoch, method.views)
+    yield from stream_batches(draws, order, partners, data.labels, data.workers, rows_of)
 
 
-def same_class(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
+def draw_partners(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
     """For each row an index of an image of its class, uniform, with replacement."""
     members, starts, counts = data.by_class
     labels = data.labels[rows]
@@ -146,27 +146,27 @@ def _augmented(
         views = [_pixels(images[rows], recipe, random, own) for _ in range(method.views)]
         partners = None
         if method.partners:
-            partners = _pixels(images[same_class(data, rows, random)], recipe, random, own)
+            partners = _pixels(images[draw_partners(data, rows, random)], recipe, random, own)
         yield Batch(tuple(views), data.labels[rows[own]], partners, wanted)
 
 
 def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
     """Float pixels in [0, 1] of some rows of images, all of them augmented afresh."""
-    images = moved(images, recipe.augmentation, random)
-    return pixels_of(images[own], recipe.channels_last)
+    images = augment_batch(images, recipe.augmentation, random)
+    return to_pixels(images[own], recipe.channels_last)
 
 
 #: Workers more than these seldom help.
 MOST_WORKERS = 16
 
 
-def usual_workers(threads: int) -> int:
+def default_workers(threads: int) -> int:
     """As many workers as threads; none where one core is to do all."""
     return 0 if threads == 1 else min(threads, MOST_WORKERS)
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentedViews:
     """What workers make: for an image, its views and a view of its partner, augmented afresh."""
 
     images: ImageSet
@@ -196,16 +196,16 @@ class Draws:
 
     def _drawn(self, image: Any, purpose: str, row: int) -> Tensor:
         seed = derived_seed(self.recipe.seed, f"{purpose} of epoch {self.epoch}", row)
-        return augmented(image, self.recipe.augmentation, self.images.image_size, seed)
+        return augment_image(image, self.recipe.augmentation, self.images.image_size, seed)
 
 
-def streamed(
-    draws: Draws,
+def stream_batches(
+    draws: AugmentedViews,
     order: Tensor,
     partners: Tensor | None,
     labels: Tensor,
     workers: int,
-    rows_of: RowsOf = all_rows,
+    rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
     """The batches of an epoch in an order (n,), on the labels' device; of each only some rows.
 
@@ -225,9 +225,9 @@ def streamed(
         generator=torch.Generator(),  # or it would draw from the global state
     )
     there = order.to(device)
-    for (part, rows), drawn in zip(parts, received(loader, workers), strict=True):
+    for (part, rows), drawn in zip(parts, worker_batches(loader, workers), strict=True):
         images = drawn.to(device, non_blocking=True)
-        views = tuple(pixels_of(view, recipe.channels_last) for view in images)
+        views = tuple(to_pixels(view, recipe.channels_last) for view in images)
         apart = None if partners is None else views[-1]
         yield Batch(views[: draws.views], labels[there[part]], apart, rows)
 
@@ -242,7 +242,7 @@ def _parts(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows
 
 
 def _stacked(
-    draws: Draws, partnered: bool, items: Sequence[Tensor | InputError]
+    draws: AugmentedViews, partnered: bool, items: Sequence[Tensor | InputError]
 ) -> Tensor | InputError:
     """(views, b, channels, side, side) of a batch, or the first error in it."""
     if not items:  # the last batch of an epoch may not go round all processes
@@ -257,7 +257,7 @@ def _stacked(
     return torch.stack(tensors, dim=1)
 
 
-def received(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
+def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
     """What the workers send, batch by batch.
 
     Raises:

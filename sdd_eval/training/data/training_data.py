@@ -16,7 +16,7 @@ from sdd_eval.training.methods.method import Method
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """Images and constants; where there are no test or no validation images they are None."""
 
     train: ImageSet
@@ -25,7 +25,7 @@ class Material:
     std: tuple[float, ...]
     validation: ImageSet | None = None
 
-    def parted(self, recipe: Recipe) -> Material:
+    def parted(self, recipe: Recipe) -> TrainingData:
         """The material with the training images that the recipe trains on and those it holds out.
 
         Raises:
@@ -55,7 +55,7 @@ class Material:
         )
 
 
-def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
+def load_training_data(recipe: Recipe, data_root: str | Path | None) -> TrainingData:
     """Both splits of the recipe's data set, and its standardisation, from the catalogue.
 
     Raises:
@@ -71,7 +71,7 @@ def read_material(recipe: Recipe, data_root: str | Path | None) -> Material:
     mean, std = resolve_standardisation(
         recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
     )
-    return Material(train, test, mean, std)
+    return TrainingData(train, test, mean, std)
 
 
 def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
@@ -90,7 +90,7 @@ def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
         )
 
 
-def refuse_larger_batch(recipe: AnyRecipe, images: int) -> None:
+def check_batch_size(recipe: AnyRecipe, images: int) -> None:
     """Refuse a batch of more than all training images.
 
     Raises:
@@ -103,13 +103,13 @@ def refuse_larger_batch(recipe: AnyRecipe, images: int) -> None:
         )
 
 
-def refuse_too_few(train: ImageSet, recipe: Recipe, method: Method) -> None:
+def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
     """Refuse a batch larger than the set, and a class whose images have no partner to draw.
 
     Raises:
         InputError: naming the first such class.
     """
-    refuse_larger_batch(recipe, len(train))
+    check_batch_size(recipe, len(train))
     if not method.partners or train.labels is None:
         return
     alone = np.flatnonzero(np.bincount(train.labels) == 1)

@@ -24,10 +24,10 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from sdd_eval.device import resolve_device
-from sdd_eval.errors import InputError, SaidElsewhere
+from sdd_eval.errors import InputError, ReportedElsewhere
 from sdd_eval.records import Recipe
 from sdd_eval.training.distributed.shard import Rows, even_rows
-from sdd_eval.training.distributed.sync_batchnorm import synchronise
+from sdd_eval.training.distributed.sync_batchnorm import synchronise_batch_norms
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
 
@@ -99,7 +99,7 @@ class Processes:
         step = Step(objective, self.count)
         if self.count == 1:
             return step
-        synchronise(step)
+        synchronise_batch_norms(step)
         with warnings.catch_warnings():  # of torch 2.14; what it wants instead is not in 2.6
             warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
             return nn.parallel.DistributedDataParallel(
@@ -132,14 +132,14 @@ class Step(nn.Module):
 
 
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that `torchrun` started beside this one; alone, do nothing.
 
     With GPUs each process has that of its `LOCAL_RANK`, and NCCL joins them; else Gloo does.
 
     Raises:
         InputError: what torchrun says or the device will not do, or a process failed: raised by
-            the first that fails, in the others as `SaidElsewhere`.
+            the first that fails, in the others as `ReportedElsewhere`.
     """
     rank, count = _environment()
     if count == 1:
@@ -221,7 +221,9 @@ def _ending_together(failures: Store) -> Iterator[None]:
         if broken and not _of_a_connection(error):
             raise
         if _counted(failures) > 1:
-            raise SaidElsewhere("another process of this training says why it failed") from error
+            raise ReportedElsewhere(
+                "another process of this training says why it failed"
+            ) from error
         if broken:
             raise InputError(
                 "another process of this training was ended; the same command goes on from the "

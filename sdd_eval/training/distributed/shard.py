@@ -38,7 +38,7 @@ class Rows:
 RowsOf = Callable[[int], "Rows | None"]
 
 
-def all_rows(total: int) -> Rows | None:
+def whole_batch(total: int) -> Rows | None:
     """All."""
     return None
 
@@ -74,6 +74,6 @@ def batch_mean(values: Tensor, rows: Rows | None = None) -> Tensor:
     """The mean over the first axis, of the whole batch where these are some `rows` of it."""
     if rows is None:
         return values.mean(dim=0)
-    from sdd_eval.training.distributed.sync_batchnorm import summed
+    from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
 
-    return summed(values.sum(dim=0)) / rows.total
+    return all_reduce_sum(values.sum(dim=0)) / rows.total

@@ -29,13 +29,13 @@ class _Summed(Function):
         return _over_all(gradient)
 
 
-def summed(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum of each number over all processes; gradients are summed over them as well."""
     found: Tensor = _Summed.apply(values)
     return found
 
 
-def synchronise(module: nn.Module) -> None:
+def synchronise_batch_norms(module: nn.Module) -> None:
     """Have each batch norm in a module take its statistics from the images of all processes.
 
     The module's parameters, buffers and their names stay as they are, and in eval mode nothing
@@ -71,11 +71,11 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
     precise = values.float() if values.element_size() < 4 else values
     axes, shape = [0, *range(2, values.ndim)], (1, -1) + (1,) * (values.ndim - 2)
     count = precise.new_tensor([values.numel() / values.shape[1]])
-    sums = summed(torch.cat([precise.sum(axes), count]))
+    sums = all_reduce_sum(torch.cat([precise.sum(axes), count]))
     number = sums[-1].detach()
     mean = sums[:-1] / number
     centred = precise - mean.view(shape)
-    variance = summed(centred.square().sum(axes)) / number
+    variance = all_reduce_sum(centred.square().sum(axes)) / number
     _remember(norm, mean.detach(), variance.detach(), number)
     found = centred * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training.methods.distillation_losses import forward, kl, log_softmax, precise
+from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, setting
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,13 +27,13 @@ class OwnTeacher:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
-    kd_weight: float = setting(0.1, FROM_0)
+    kd_weight: float = bounded(0.1, FROM_0)
     """Weight λ_KD of all that the branches learn; 0.1 made the paper's Table 1."""
-    kd_share: float = setting(0.1, BELOW_1)
+    kd_share: float = bounded(0.1, BELOW_1)
     """Share of the network's end, against the labels', in what a branch learns."""
-    kd_temperature: float = setting(3.0, ABOVE_0)
+    kd_temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of the distillation."""
-    feature_weight: float = setting(1e-6, FROM_0)
+    feature_weight: float = bounded(1e-6, FROM_0)
     """Weight of the mean squared distance between a branch's feature and the network's."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
@@ -52,13 +52,13 @@ class OwnTeacher:
 
         labels = step.batch.labels
         logits, activations = forward(step.network, step.batch.pixels)
-        end = precise(activations["features"]).detach()
+        end = at_least_float32(activations["features"]).detach()
         reference = log_softmax(logits.detach(), self.kd_temperature)
         ces: list[Tensor] = []
         kds: list[Tensor] = []
         distances: list[Tensor] = []
         for layer, branch in step.parts.items():
-            feature, guess = map(precise, branch(activations[layer]))
+            feature, guess = map(at_least_float32, branch(activations[layer]))
             ces.append(functional.cross_entropy(guess, labels))
             learned = kl(reference, log_softmax(guess, self.kd_temperature))
             kds.append(self.kd_temperature**2 * learned)

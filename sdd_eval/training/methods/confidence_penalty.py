@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward, log_softmax
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import FROM_0, setting
+from sdd_eval.validation import FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ class ConfidencePenalty:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
-    penalty_weight: float = setting(0.1, FROM_0)
+    penalty_weight: float = bounded(0.1, FROM_0)
     """Weight β of the negative entropy."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training.methods.distillation_losses import distilled, forward
+from sdd_eval.training.methods.distillation_losses import distillation_loss, forward
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import ABOVE_0, FROM_0, setting
+from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,9 +28,9 @@ class ClasswiseDistillation:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = True
 
-    kd_weight: float = setting(1.0, FROM_0)
+    kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
-    kd_temperature: float = setting(4.0, ABOVE_0)
+    kd_temperature: float = bounded(4.0, ABOVE_0)
     """Temperature T of the distillation."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
@@ -48,6 +48,6 @@ class ClasswiseDistillation:
             partners, _ = forward(step.network, step.batch.partners)
         terms = {
             "ce": functional.cross_entropy(logits, step.batch.labels),
-            "kd": distilled(partners, logits, self.kd_temperature),
+            "kd": distillation_loss(partners, logits, self.kd_temperature),
         }
         return Losses(terms, logits, activations, weights={"kd": self.kd_weight})

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sdd_eval.training.distributed.shard import batch_mean
-from sdd_eval.training.methods.distillation_losses import forward, mutual, precise
+from sdd_eval.training.methods.distillation_losses import (
+    at_least_float32,
+    forward,
+    mutual_distillation_loss,
+)
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import ABOVE_0, FROM_0, setting
+from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,11 +33,11 @@ class DistortionGuided:
     views: ClassVar[int] = 2
     partners: ClassVar[bool] = False
 
-    kd_weight: float = setting(1.0, FROM_0)
+    kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
-    kd_temperature: float = setting(3.0, ABOVE_0)
+    kd_temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of the distillation."""
-    mmd_weight: float = setting(0.005, FROM_0)
+    mmd_weight: float = bounded(0.005, FROM_0)
     """Weight of the squared distance between the two views' mean features."""
     sdd: Literal["authors", "plain"] = "authors"
     """SD-Dropout's masks: authors (one on each view, as the paper ran it) or plain (on view 1)."""
@@ -52,10 +56,10 @@ class DistortionGuided:
         first, second = _parted(activations)
         ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
         rows = step.batch.rows
-        means = [batch_mean(precise(seen["features"]), rows) for seen in (first, second)]
+        means = [batch_mean(at_least_float32(seen["features"]), rows) for seen in (first, second)]
         terms = {
             "ce": ces[0] + ces[1],
-            "kd": mutual(one, two, self.kd_temperature),
+            "kd": mutual_distillation_loss(one, two, self.kd_temperature),
             "mmd": (means[0] - means[1]).square().sum(),
         }
         weights = {"kd": self.kd_weight, "mmd": self.mmd_weight}

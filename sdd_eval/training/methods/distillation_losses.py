@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 def forward(network: Network, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Logits (n, classes), in float32 at least, and `Network.activations` of the pixels."""
     activations = network.activations(pixels)
-    return precise(network.classify(activations["features"])), activations
+    return at_least_float32(network.classify(activations["features"])), activations
 
 
-def precise(values: Tensor) -> Tensor:
+def at_least_float32(values: Tensor) -> Tensor:
     """The values in float32 at least: autocast's bfloat16 is too coarse for a softmax or a mean."""
     return values.float() if values.element_size() < 4 else values
 
 
 def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probabilities (n, classes) at a temperature, in float32 at least."""
-    return (precise(logits) / temperature).log_softmax(dim=1)
+    return (at_least_float32(logits) / temperature).log_softmax(dim=1)
 
 
 def kl(reference: Tensor, other: Tensor) -> Tensor:
@@ -31,13 +31,13 @@ def kl(reference: Tensor, other: Tensor) -> Tensor:
     return (reference.exp() * (reference - other)).sum(dim=1).mean()
 
 
-def distilled(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
+def distillation_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     """T² · KL(teacher‖student), batch mean, of logits at T; the teacher's gradient is cut."""
     reference = log_softmax(teacher.detach(), temperature)
     return temperature**2 * kl(reference, log_softmax(student, temperature))
 
 
-def mutual(one: Tensor, two: Tensor, temperature: float) -> Tensor:
+def mutual_distillation_loss(one: Tensor, two: Tensor, temperature: float) -> Tensor:
     """T² · [KL(one‖two) + KL(two‖one)], batch mean, of logits at T; each teacher's gradient cut."""
     first, second = log_softmax(one, temperature), log_softmax(two, temperature)
     return temperature**2 * (kl(first.detach(), second) + kl(second.detach(), first))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from sdd_eval.training.methods.distillation_losses import forward, mutual
+from sdd_eval.training.methods.distillation_losses import forward, mutual_distillation_loss
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import ABOVE_0, FROM_0, setting
+from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,9 +29,9 @@ class MutualLearning:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
-    kd_weight: float = setting(1.0, FROM_0)
+    kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
-    kd_temperature: float = setting(3.0, ABOVE_0)
+    kd_temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of the distillation."""
     sdd: Literal["authors", "plain"] = "authors"
     """SD-Dropout's masks: authors (one on each network's feature) or plain (on network 1's)."""
@@ -52,7 +52,7 @@ class MutualLearning:
         terms = {
             "ce": functional.cross_entropy(one, step.batch.labels),
             "peer_ce": functional.cross_entropy(two, step.batch.labels),
-            "kd": mutual(one, two, self.kd_temperature),
+            "kd": mutual_distillation_loss(one, two, self.kd_temperature),
         }
         weights = {"ce": 0.5, "peer_ce": 0.5, "kd": self.kd_weight}
         others = second if self.sdd == "authors" else None

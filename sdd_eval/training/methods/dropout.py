@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from sdd_eval.training.methods.distillation_losses import precise
+from sdd_eval.training.methods.distillation_losses import at_least_float32
 from sdd_eval.training.methods.method import Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped
-from sdd_eval.validation import BELOW_1, FROM_0, setting
+from sdd_eval.validation import BELOW_1, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,9 +32,9 @@ class Dropout:
 
     variant: Literal["standard", "equal_steps"] = "standard"
     """CE(dropped), or CE(clean) + λ CE(dropped): our reading of Table 11's dagger."""
-    rate: float = setting(0.5, BELOW_1)
+    rate: float = bounded(0.5, BELOW_1)
     """Probability with which a feature is dropped."""
-    dropped_weight: float = setting(1.0, FROM_0)
+    dropped_weight: float = bounded(1.0, FROM_0)
     """Weight λ of the dropped logits' cross-entropy in "equal_steps"."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
@@ -49,10 +49,10 @@ class Dropout:
         activations = step.network.activations(step.batch.pixels)
         feature = activations["features"]
         masked = dropped(feature, self.rate, step.generator, step.batch.rows)
-        logits = precise(step.network.classify(masked))
+        logits = at_least_float32(step.network.classify(masked))
         terms = {"dropped_ce": functional.cross_entropy(logits, labels)}
         if self.variant == "standard":
             return Losses(terms, logits, activations)
-        clean = precise(step.network.classify(feature))
+        clean = at_least_float32(step.network.classify(feature))
         terms = {"ce": functional.cross_entropy(clean, labels), **terms}
         return Losses(terms, clean, activations, weights={"dropped_ce": self.dropped_weight})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward
 from sdd_eval.training.methods.method import Losses, Step
-from sdd_eval.validation import BELOW_1, setting
+from sdd_eval.validation import BELOW_1, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ class LabelSmoothing:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
-    smoothing: float = setting(0.1, BELOW_1)
+    smoothing: float = bounded(0.1, BELOW_1)
     """Share of each label that is spread evenly over all classes."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:

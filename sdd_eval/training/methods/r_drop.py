@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training.methods.distillation_losses import kl, log_softmax, precise
+from sdd_eval.training.methods.distillation_losses import at_least_float32, kl, log_softmax
 from sdd_eval.training.methods.method import Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped
-from sdd_eval.validation import BELOW_1, FROM_0, setting
+from sdd_eval.validation import BELOW_1, FROM_0, bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,9 +30,9 @@ class RDrop:
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
-    consistency_weight: float = setting(0.6, FROM_0)
+    consistency_weight: float = bounded(0.6, FROM_0)
     """Weight α of the distance between the two predictions."""
-    rate: float = setting(0.5, BELOW_1)
+    rate: float = bounded(0.5, BELOW_1)
     """Probability with which a feature is dropped."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
@@ -48,7 +48,7 @@ class RDrop:
         feature = activations["features"]
         rows = step.batch.rows
         passes = [dropped(feature, self.rate, step.generator, rows) for _ in range(2)]
-        one, two = precise(step.network.classify(torch.cat(passes))).chunk(2)
+        one, two = at_least_float32(step.network.classify(torch.cat(passes))).chunk(2)
         log_one, log_two = log_softmax(one), log_softmax(two)
         ces = [functional.nll_loss(each, step.batch.labels) for each in (log_one, log_two)]
         terms = {
