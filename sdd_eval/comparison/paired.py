@@ -160,7 +160,8 @@ def _permutations(
             if row.family and first.place(name) is not None:
                 sizes[row.family] = sizes.get(row.family, 0) + pairs
     return {
-        name: permutations_needed(size, room=exceedances_for(size)) for name, size in sizes.items()
+        name: permutations_needed(size, exceedances=exceedances_for(size))
+        for name, size in sizes.items()
     }
 
 

@@ -98,7 +98,7 @@ def beside(measurement: Measurement, interval: Interval) -> Measurement:
         low=interval.low,
         high=interval.high,
         level=interval.level,
-        interval=f"{interval.how}; {MEANING}",
+        interval=f"{interval.method}; {MEANING}",
     )
 
 

@@ -1,1 +1,1 @@
-"""How sure a number is: intervals, paired tests, seeds. NumPy and SciPy only."""
+"""Uncertainty of numbers: bootstrap, intervals, paired tests, seeds. NumPy and SciPy only."""

@@ -1,7 +1,7 @@
-"""How large many noisy means are without their noise, all together: empirical Bayes.
+"""Sums of absolute values of noisy means, without what the noise adds: empirical Bayes.
 
-Noise makes |mean| larger where the truth is near 0 and hardly where it is far away. What it adds
-cannot be known of one mean, but of many: how they are spread tells how the truths are spread.
+Noise increases |mean| where the true mean is near 0, and hardly where it is large. The increase of
+one mean is unknown, but the distribution of many means reveals that of the true means.
 """
 
 from __future__ import annotations
@@ -12,44 +12,53 @@ from scipy.special import erf
 
 from sdd_eval.statistics.bootstrap import Floats, WeightedStatistic, Weights
 
-#: Points of the grid that the truths, in units of their noise, are spread over.
+#: Grid points of the distribution of true means, in units of their noise.
 POINTS = 241
-#: Steps of expectation and maximisation.
+#: Iterations of expectation maximisation.
 STEPS = 200
+#: Bins of so many columns together are summed by one matrix product.
+BINS_PER_PRODUCT = 64
 
 
 def sum_of_absolute_means(means: ArrayLike, deviations: ArrayLike) -> float:
-    """An estimate of Σ |truth| from means (m,) = truth + normal noise of these deviations (m,).
+    """Return an estimate of Σ |true mean| from means with normal noise.
 
-    The sum of what is expected of each |truth| given its mean, where the truths in units of their
-    noise are spread as makes the means likeliest (Kiefer and Wolfowitz 1956; Jiang and Zhang 2009,
-    "General maximum likelihood empirical Bayes estimation of normal means"), those with much noise
-    counted more, as they are in the sum. A mean without noise counts as it is.
-    Where all truths are 0 a quarter of what noise adds is left.
+    It is the sum of the posterior expectations of |true mean| under the distribution of true means,
+    in units of their noise, that maximises the likelihood; means are weighted by their noise, as in
+    the sum. Noiseless means count as they are. If all true means are 0, a quarter of what noise
+    adds remains.
+
+    Args:
+        means: observed means (m,).
+        deviations: standard deviations of their noise (m,).
+
+    Sources: Kiefer, Wolfowitz (1956), "Consistency of the maximum likelihood estimator in the
+    presence of infinitely many incidental parameters"; Jiang, Zhang (2009), "General maximum
+    likelihood empirical Bayes estimation of normal means".
 
     >>> noisy = np.random.default_rng(0).normal(1.0, 1.0, 1000)
     >>> round(sum_of_absolute_means(noisy, np.ones(1000)), -2), float(np.abs(noisy).sum().round(-2))
     (1000.0, 1100.0)
     """
     values, noise = np.ravel(means).astype(np.float64), np.ravel(deviations)
-    sure = noise <= 0
-    known = float(np.abs(values[sure]).sum())
-    if sure.all():
+    noiseless = noise <= 0
+    known = float(np.abs(values[noiseless]).sum())
+    if noiseless.all():
         return known
-    values, noise = values[~sure], noise[~sure]
+    values, noise = values[~noiseless], noise[~noiseless]
     ratios = values / noise
-    reach = max(6.0, float(np.abs(ratios).max()) + 0.5)
-    grid = np.linspace(-reach, reach, POINTS)
+    limit = max(6.0, float(np.abs(ratios).max()) + 0.5)
+    grid = np.linspace(-limit, limit, POINTS)
     likelihood = np.exp(-((ratios[:, None] - grid) ** 2) / 2)
-    weights, spread = noise / noise.sum(), np.full(POINTS, 1 / POINTS)
+    weights, prior = noise / noise.sum(), np.full(POINTS, 1 / POINTS)
     for _ in range(STEPS):
-        spread = spread * (weights / (likelihood @ spread) @ likelihood)
-    expected = (likelihood @ (spread * np.abs(grid))) / (likelihood @ spread)
+        prior = prior * (weights / (likelihood @ prior) @ likelihood)
+    expected = (likelihood @ (prior * np.abs(grid))) / (likelihood @ prior)
     return known + float(noise @ expected)
 
 
 def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
-    """2 |mean| − E|mean + noise|: |mean| less what so much noise adds to it, element by element.
+    """Return 2 |mean| − E|mean + noise| element by element: |mean| minus what the noise adds.
 
     Source: Kumar, Liang, Ma (2019), "Verified uncertainty calibration".
 
@@ -57,30 +66,31 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
     [3.0, -0.7979]
     """
     noise = np.maximum(deviations, np.finfo(np.float64).tiny)
-    ratio = np.minimum(np.abs(means) / noise, 40.0)  # beyond, nothing is added
     absolute = np.abs(means)
-    added = noise * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + absolute * erf(
-        ratio / np.sqrt(2)
-    )
-    found: Floats = 2 * absolute - added
-    return found
-
-
-#: Columns of so many bins altogether are summed by one matrix product: n times so many float32.
-TOGETHER = 64
+    ratio = np.minimum(absolute / noise, 40.0)  # beyond, noise adds nothing
+    density = noise * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
+    expected = density + absolute * erf(ratio / np.sqrt(2))
+    debiased: Floats = 2 * absolute - expected
+    return debiased
 
 
 def weighted_binned_ece(
     residuals: ArrayLike, index: NDArray[np.int64], bins: int, noise: Floats | None = None
 ) -> WeightedStatistic:
-    """The quantity Σ over bins of |weighted sum of the residuals in it| / sum of the weights.
+    """Return Σ over bins of |weighted sum of residuals| / sum of weights as a statistic.
 
-    With residuals correct − confidence that is ECE. `residuals` and `index`, the bin from 0 of
-    each, are (n, columns); the quantity maps weights (k, n) to (k, columns). Every column of an
-    image is drawn together with it. Sums are formed in float32: right to about 1e-6.
+    With residuals correct − confidence it is the ECE of each column. Sums are in float32, accurate
+    to about 1e-6.
 
-    With `noise`, the standard deviation (columns, bins) of such a sum of n images over n, it maps
-    to (k, columns, 2): the same, and less what so much noise adds to it.
+    Args:
+        residuals: residuals (n, columns); an image's columns are resampled together.
+        index: the bin, from 0, of each residual (n, columns).
+        bins: number of bins.
+        noise: standard deviations (columns, bins) of a bin's sum over n images, divided by n.
+
+    Returns:
+        A function from weights (k, n) to (k, columns), or, with `noise`, to (k, columns, 2): the
+        same, and without what the noise adds.
 
     >>> error = weighted_binned_ece([[0.5], [-0.25]], np.array([[0], [1]]), 2)
     >>> error(np.array([[1, 1], [2, 0]], dtype=np.float32)).tolist()
@@ -88,19 +98,19 @@ def weighted_binned_ece(
     """
     values = np.asarray(residuals, dtype=np.float32)
     images, columns = values.shape
-    step = max(1, TOGETHER // bins)
+    step = max(1, BINS_PER_PRODUCT // bins)
 
     def error(weights: Weights) -> Floats:
-        found = np.empty((len(weights), columns, 1 if noise is None else 2))
+        errors = np.empty((len(weights), columns, 1 if noise is None else 2))
         totals = weights.sum(axis=1, dtype=np.float64)[:, None, None]
-        for first in range(0, columns, step):
-            part = slice(first, min(first + step, columns))
-            apart = np.zeros((images, part.stop - first, bins), dtype=np.float32)
-            np.put_along_axis(apart, index[:, part, None], values[:, part, None], axis=2)
-            sums = (weights @ apart.reshape(images, -1)).reshape(len(weights), -1, bins) / totals
-            found[:, part, 0] = np.abs(sums).sum(axis=2)
+        for start in range(0, columns, step):
+            part = slice(start, min(start + step, columns))
+            in_bins = np.zeros((images, part.stop - start, bins), dtype=np.float32)
+            np.put_along_axis(in_bins, index[:, part, None], values[:, part, None], axis=2)
+            sums = (weights @ in_bins.reshape(images, -1)).reshape(len(weights), -1, bins) / totals
+            errors[:, part, 0] = np.abs(sums).sum(axis=2)
             if noise is not None:
-                found[:, part, 1] = debiased_absolute(sums, noise[part]).sum(axis=2)
-        return found[..., 0] if noise is None else found
+                errors[:, part, 1] = debiased_absolute(sums, noise[part]).sum(axis=2)
+        return errors[..., 0] if noise is None else errors
 
     return error

@@ -1,4 +1,4 @@
-"""An interval, and how it was made."""
+"""Confidence intervals in closed form."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ import numpy as np
 
 from sdd_eval.errors import InputError
 
-#: How sure every interval of this package is meant to be.
+#: Default nominal coverage of intervals.
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a number would lie with other images; `how` says by which construction."""
+    """A confidence interval, its nominal coverage, and the method that made it, in words."""
 
     low: float
     high: float
     level: float
-    how: str
+    method: str
 
 
 def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:
-    """Wilson's score interval (Wilson 1927) of a share of n independent images.
+    """Return Wilson's score interval of a share of n independent images.
 
-    Not for means over renderings of the same images: those are not independent.
+    It does not apply to means over several renderings of the same images, which are dependent.
 
     Raises:
-        InputError: no images, or not between 0 and n hits.
+        InputError: n is below 1, or the hits are not between 0 and n.
 
-    >>> found = wilson_interval(0, 10)
-    >>> (found.low, round(found.high, 3))
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+
+    >>> interval = wilson_interval(0, 10)
+    >>> (interval.low, round(interval.high, 3))
     (0.0, 0.278)
     """
-    from scipy.special import ndtri  # scipy costs a second that a reader of reports does not need
+    from scipy.special import ndtri  # imported here because scipy takes a second to load
 
     if n < 1 or not 0 <= hits <= n:
-        raise InputError(f"{hits} of {n} images is no share")
+        raise InputError(f"{hits} of {n} images is not a share")
     z = float(ndtri(0.5 + level / 2))
     share, square = hits / n, z * z
     centre = (share + square / (2 * n)) / (1 + square / n)
@@ -52,34 +54,40 @@ def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:
 def coverage_interval(
     accepted: Any, wrong: Any, risk: float, images: int, level: float = LEVEL
 ) -> Interval:
-    """Interval of the largest share of images that can be accepted at no more than a risk.
+    """Return an interval of the coverage at a risk, the largest share that may be accepted.
 
-    `accepted` (k,) are numbers of images at thresholds, `wrong` (k,) how many of these are wrong.
-    It begins where the share of wrong ones is last surely below the risk, and ends where it is last
-    not surely above, by the score test that Wilson's interval inverts. The lower end is what
-    Geifman and El-Yaniv (2017), "Selective classification for deep neural networks", guarantee. A
-    share so small that none of its images may be among these is never excluded.
+    By inverting the score test of Wilson's interval: it runs from the last threshold whose share of
+    wrong images is significantly below the risk to the last where it is not significantly above.
+    The lower end is the guarantee of Geifman and El-Yaniv (2017), "Selective classification for
+    deep neural networks". A share too small to be sure of any accepted image is never excluded.
 
-    In simulations (1,000 and 10,000 images, coverages of .24 to .57) 95 % intervals held the truth
-    in 93 to 97 % of samples; in 98 % where less than one image that is accepted is wrong.
+    In simulations (1,000 and 10,000 images, coverages of .24 to .57) 95 % intervals covered in 93
+    to 97 % of samples; in 98 % where less than one accepted image is wrong.
+
+    Args:
+        accepted: numbers of accepted images at thresholds (k,).
+        wrong: how many of these are wrong (k,).
+        risk: the allowed share of wrong images, a fraction.
+        images: number of all images.
+        level: nominal coverage of the interval.
 
     Raises:
-        InputError: a risk that is not within (0, 1), or no images.
+        InputError: the risk is not within (0, 1), or there are no images.
 
-    >>> found = coverage_interval([50, 100, 200], [0, 1, 40], risk=0.05, images=200)
-    >>> found.low, found.high
+    >>> interval = coverage_interval([50, 100, 200], [0, 1, 40], risk=0.05, images=200)
+    >>> interval.low, interval.high
     (0.0, 0.5)
     >>> round(coverage_interval([1, 200], [1, 90], risk=0.05, images=200).high, 3)  # 0 is not sure
     0.018
     """
-    from scipy.special import ndtri  # scipy costs a second that a reader of reports does not need
+    from scipy.special import ndtri  # imported here because scipy takes a second to load
 
     if not 0 < risk < 1 or images < 1:
-        raise InputError(f"a risk of {risk:g} of {images} images has no interval")
-    sizes, errors = np.asarray(accepted, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
-    far = float(ndtri(0.5 + level / 2)) * np.sqrt(sizes * risk * (1 - risk))
-    above = errors - sizes * risk
-    low, high = (sizes[sure].max(initial=0) / images for sure in (above <= -far, above <= far))
+        raise InputError(f"a risk of {risk:g} among {images} images has no interval")
+    counts, errors = np.asarray(accepted, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
+    margin = float(ndtri(0.5 + level / 2)) * np.sqrt(counts * risk * (1 - risk))
+    excess = errors - counts * risk
+    low, high = (counts[ok].max(initial=0) / images for ok in (excess <= -margin, excess <= margin))
     unseen = 1 - ((1 - level) / 2) ** (1 / images)
-    how = "coverages at which a score test leaves the risk open (Wilson's, inverted)"
-    return Interval(float(low), max(float(high), unseen), level, how)
+    method = "coverages at which a score test leaves the risk open (Wilson's, inverted)"
+    return Interval(float(low), max(float(high), unseen), level, method)

@@ -1,4 +1,4 @@
-"""Means, spreads and differences over seeds."""
+"""Means, standard deviations and differences over training seeds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.intervals import LEVEL, Interval
 
+#: Seeds per side that a statement about a method, rather than a network, needs.
+MIN_SEEDS = 3
+
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """Mean, sample standard deviation (NaN for one value) and count of values over seeds."""
+    """Mean, sample standard deviation (NaN for a single value) and number of values over seeds."""
 
     mean: float
     std: float
@@ -27,7 +30,7 @@ class SeedSummary:
 class Difference:
     """Second mean minus first, with Welch's interval at `level` and two-sided p-value.
 
-    Where a side has fewer than two values, or neither any spread, bounds and p are NaN.
+    The bounds and p are NaN if a side has fewer than two values, or no side varies.
     """
 
     value: float
@@ -38,12 +41,12 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero; False where there is no interval."""
+        """Whether the interval excludes zero; False without an interval."""
         return self.low > 0 or self.high < 0
 
 
 def summarize_seeds(values: Iterable[float]) -> SeedSummary:
-    """Mean, sample standard deviation (n - 1) and count.
+    """Return mean, sample standard deviation (n − 1) and number of values.
 
     >>> summarize_seeds([1.0, 2.0, 3.0])
     SeedSummary(mean=2.0, std=1.0, n=3)
@@ -58,11 +61,14 @@ def summarize_seeds(values: Iterable[float]) -> SeedSummary:
     return SeedSummary(float(array.mean()), std, len(array))
 
 
-def difference(first: Iterable[float], second: Iterable[float], level: float = 0.95) -> Difference:
-    """Mean of `second` minus mean of `first`, with Welch's t interval and test (Welch 1947).
+def difference(first: Iterable[float], second: Iterable[float], level: float = LEVEL) -> Difference:
+    """Return mean of `second` minus mean of `first`, with Welch's t interval and test.
 
-    Two sides without any spread have no interval: the formula's would have no width, and a few
-    equal values, as of a small test set, do not make a difference certain.
+    If neither side varies there is no interval: it would have width 0, and a few equal values, as
+    of a small test set, do not make a difference certain.
+
+    Source: Welch (1947), "The generalization of 'Student's' problem when several different
+    population variances are involved".
 
     >>> found = difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     >>> found.value, round(found.low, 3), round(found.high, 3), round(found.p, 4)
@@ -73,7 +79,7 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
     error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
     if error == 0:
         return Difference(value, math.nan, math.nan, level)
-    from scipy.special import stdtr  # scipy costs a second that a table does not need
+    from scipy.special import stdtr  # imported here because scipy takes a second to load
 
     half = _t_quantile(0.5 + level / 2, freedom) * error
     p = 2 * float(stdtr(freedom, -abs(value) / error))
@@ -81,18 +87,18 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = 0
 
 
 def minimum_detectable_difference(
-    first: Iterable[float], second: Iterable[float], *, power: float = 0.8, level: float = 0.95
+    first: Iterable[float], second: Iterable[float], *, power: float = 0.8, level: float = LEVEL
 ) -> float:
-    """The true difference that Welch's test at 1 − `level` would have found with this power.
+    """Return the true difference that Welch's test at 1 − `level` detects with the given power.
 
-    δ = s · λ, s² = s₁²/n₁ + s₂²/n₂, with the λ for which a noncentral t of Welch's degrees of
-    freedom ν and noncentrality λ exceeds the test's threshold t(ν) with probability `power`; the
-    chance of a significant difference of the wrong sign, below 1e-5 there, is left out. Both sides'
-    spreads are taken for the true ones. NaN where a side has fewer than two values, or neither any
-    spread.
+    δ = s · λ with s² = s₁²/n₁ + s₂²/n₂ and the λ for which a noncentral t variable with Welch's
+    degrees of freedom ν and noncentrality λ exceeds the critical value t(ν) with probability
+    `power`; significance in the wrong direction, below 1e-5 there, is neglected. The observed
+    standard deviations are taken as the true ones. NaN if a side has fewer than two values, or no
+    side varies.
 
-    Source: Cohen (1988), "Statistical power analysis for the behavioral sciences", section 2.5; its
-    σ and n − 2 degrees replaced by Welch's.
+    Source: Cohen (1988), "Statistical power analysis for the behavioral sciences", section 2.5,
+    with Welch's standard error and degrees of freedom.
 
     >>> round(minimum_detectable_difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]), 3)
     3.071
@@ -103,12 +109,16 @@ def minimum_detectable_difference(
         return math.nan
     from scipy.special import nctdtrinc
 
-    threshold = _t_quantile(0.5 + level / 2, freedom)
-    return float(error * nctdtrinc(freedom, 1 - power, threshold))
+    critical = _t_quantile(0.5 + level / 2, freedom)
+    return float(error * nctdtrinc(freedom, 1 - power, critical))
 
 
 def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
-    """Standard error of a difference of means, and Welch's degrees of freedom (NaN without any)."""
+    """Return the standard error of a difference of means and Welch's degrees of freedom.
+
+    >>> [round(x, 3) for x in welch(SeedSummary(0.0, 1.0, 3), SeedSummary(0.0, 2.0, 3))]
+    [1.291, 2.941]
+    """
     parts = np.array([a.std**2 / a.n, b.std**2 / b.n])
     error = math.sqrt(parts.sum())
     if error == 0:
@@ -117,32 +127,28 @@ def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
 
 
 def prediction_interval(
-    found: SeedSummary, further: int, level: float = 0.95
+    summary: SeedSummary, further: int, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Where the mean of so many further values would lie, if they scatter as those found do.
+    """Return the prediction interval of the mean of `further` values of the same distribution.
 
-    The prediction interval of a normal sample: mean ± t · std · √(1/n + 1/further); NaN for n < 2.
+    For a normal sample: mean ± t · std · √(1/n + 1/further); NaN for n < 2.
 
     >>> low, high = prediction_interval(SeedSummary(1.0, 0.1, 3), 3)
     >>> round(low, 4), round(high, 4)
     (0.6487, 1.3513)
     """
-    if found.n < 2:
+    if summary.n < 2:
         return math.nan, math.nan
-    width = found.std * math.sqrt(1 / found.n + 1 / further)
-    half = _t_quantile(0.5 + level / 2, found.n - 1) * width
-    return found.mean - half, found.mean + half
+    error = summary.std * math.sqrt(1 / summary.n + 1 / further)
+    half = _t_quantile(0.5 + level / 2, summary.n - 1) * error
+    return summary.mean - half, summary.mean + half
 
 
 def _t_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t distribution."""
-    from scipy.special import stdtrit  # scipy costs a second that a table does not need
+    """Return a quantile of Student's t distribution."""
+    from scipy.special import stdtrit  # imported here because scipy takes a second to load
 
     return float(stdtrit(freedom, probability))
-
-
-#: How many seeds a side needs for a sentence about a method, and not about a network.
-MIN_SEEDS = 3
 
 
 def seeds_and_images(
@@ -154,64 +160,81 @@ def seeds_and_images(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """The interval of mean of `second` minus mean of `first` under new seeds and new images.
+    """Return an interval of the difference of means under new seeds and new images.
 
-    `first` (s,) and `second` (t,) are a number of each network of a side, and the replicates
-    (resamples, s) and (resamples, t) the same numbers in the same resamples of the same images.
-    To the change of the difference in a resample of the images is added that in one of the seeds.
-    Two corrections keep both honest. Of s seeds a resample spreads too little: their part is
-    stretched by √(s / (s − 1)), and by the quantile of Student's t (Welch's degrees of freedom)
-    over the normal one. And the spread over seeds already holds what each network does on images
-    of its own accord: the images' part is shrunk to the variance that the networks of a side share.
+    A replicate changes the difference by its change in a resample of the images plus that in a
+    resample of the seeds, with two corrections. The seeds' part is too small with s seeds: it is
+    multiplied by √(s / (s − 1)), and by the ratio of the quantiles of Student's t (with Welch's
+    degrees of freedom) and the normal distribution. The variation over seeds already contains each
+    network's individual variation over images: the images' part is reduced to the variance that
+    the networks of a side share.
+
+    Args:
+        first, second: the number of each network of a side, (s,) and (t,).
+        first_replicates, second_replicates: the numbers in the same resamples of the same images,
+            (resamples, s) and (resamples, t).
+        level: nominal coverage.
+        seed: seed of the resampling of seeds.
 
     Raises:
-        InputError: a side has fewer than two seeds, or replicates of other shapes.
+        InputError: a side has fewer than two seeds, or the shapes of replicates do not match.
 
-    >>> same = np.zeros((100, 2))
-    >>> found = seeds_and_images([0.5, 0.5], same + 0.5, [0.75, 0.75], same + 0.75)
-    >>> found.low, found.high
+    >>> zeros = np.zeros((100, 2))
+    >>> interval = seeds_and_images([0.5, 0.5], zeros + 0.5, [0.75, 0.75], zeros + 0.75)
+    >>> interval.low, interval.high
     (0.25, 0.25)
     """
     a, b = (np.asarray(side, dtype=np.float64) for side in (first, second))
-    of_a, of_b = (np.asarray(r, dtype=np.float64) for r in (first_replicates, second_replicates))
+    a_replicates, b_replicates = (
+        np.asarray(side, dtype=np.float64) for side in (first_replicates, second_replicates)
+    )
+    _check_sides(a, a_replicates, b, b_replicates)
+    estimate = float(b.mean() - a.mean())
+    count = len(a_replicates)
+    generator = np.random.default_rng(seed)
+    seed_part = _seed_changes(b, count, generator) - _seed_changes(a, count, generator)
+    image_part = b_replicates.mean(axis=1) - a_replicates.mean(axis=1) - estimate
+    shared, stretch = _shared_scale(a_replicates, b_replicates), _t_stretch(a, b, level)
+    replicates = estimate + shared * image_part + stretch * seed_part
+    interval = basic_interval(estimate, replicates, level=level)
+    method = f"basic bootstrap, {count:,} resamples of the seeds and of the images"
+    return Interval(interval.low, interval.high, level, method)
+
+
+def _check_sides(a: Floats, a_replicates: Floats, b: Floats, b_replicates: Floats) -> None:
+    """Raise `InputError` unless both sides have seeds, and replicates of them."""
     if min(len(a), len(b)) < 2:
-        raise InputError(f"{len(a)} and {len(b)} seeds; at least 2 a side are needed")
-    if of_a.shape[1:] != a.shape or of_b.shape[1:] != b.shape or len(of_a) != len(of_b):
+        raise InputError(f"{len(a)} and {len(b)} seeds; at least 2 per side are needed")
+    same_count = len(a_replicates) == len(b_replicates)
+    if a_replicates.shape[1:] != a.shape or b_replicates.shape[1:] != b.shape or not same_count:
         raise InputError(
-            f"replicates of shapes {of_a.shape} and {of_b.shape} are not those of "
+            f"replicates of shapes {a_replicates.shape} and {b_replicates.shape} do not match "
             f"{len(a)} and {len(b)} seeds"
         )
-    estimate = float(b.mean() - a.mean())
-    generator = np.random.default_rng(seed)
-    of_seeds = _moved(b, len(of_b), generator) - _moved(a, len(of_a), generator)
-    of_images = of_b.mean(axis=1) - of_a.mean(axis=1) - estimate
-    changed = estimate + _shared(of_a, of_b) * of_images + _stretch(a, b, level) * of_seeds
-    found = basic_interval(estimate, changed, level=level)
-    how = f"basic bootstrap, {len(of_a):,} resamples of the seeds and of the images"
-    return Interval(found.low, found.high, level, how)
 
 
-def _moved(values: Floats, resamples: int, generator: np.random.Generator) -> Floats:
-    """By how much the mean moves in each resample of the values, with the spread of a mean."""
+def _seed_changes(values: Floats, resamples: int, generator: np.random.Generator) -> Floats:
+    """Return the change of the mean in resamples of the values, with the variance of a mean."""
     n = len(values)
-    drawn = values[generator.integers(n, size=(resamples, n))].mean(axis=1)
-    moved: Floats = (drawn - values.mean()) * math.sqrt(n / (n - 1))
-    return moved
+    means = values[generator.integers(n, size=(resamples, n))].mean(axis=1)
+    changes: Floats = (means - values.mean()) * math.sqrt(n / (n - 1))
+    return changes
 
 
-def _shared(of_a: Floats, of_b: Floats) -> float:
-    """By what the images' part is shrunk: to that which all networks of a side have in common."""
-    variance = float((of_b.mean(axis=1) - of_a.mean(axis=1)).var())
-    own = sum(
+def _shared_scale(a_replicates: Floats, b_replicates: Floats) -> float:
+    """Return the factor that reduces the images' part to what all networks of a side share."""
+    variance = float((b_replicates.mean(axis=1) - a_replicates.mean(axis=1)).var())
+    individual = sum(
         (side.var(axis=0).mean() - side.mean(axis=1).var()) / (side.shape[1] - 1)
-        for side in (of_a, of_b)
+        for side in (a_replicates, b_replicates)
     )
-    return math.sqrt(max(0.0, 1 - own / variance)) if variance > 0 else 0.0
+    return math.sqrt(max(0.0, 1 - individual / variance)) if variance > 0 else 0.0
 
 
-def _stretch(a: Floats, b: Floats, level: float) -> float:
-    """How much wider a t interval is than a normal one."""
-    from scipy.special import ndtri, stdtrit
+def _t_stretch(a: Floats, b: Floats, level: float) -> float:
+    """Return the ratio of the widths of a t interval and a normal interval."""
+    from scipy.special import ndtri
 
     error, freedom = welch(summarize_seeds(a), summarize_seeds(b))
-    return float(stdtrit(freedom, 0.5 + level / 2) / ndtri(0.5 + level / 2)) if error else 1.0
+    probability = 0.5 + level / 2
+    return float(_t_quantile(probability, freedom) / ndtri(probability)) if error else 1.0

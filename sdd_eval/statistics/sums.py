@@ -1,11 +1,9 @@
-"""Numbers that follow from sums over images: tested and resampled by one matrix product.
+"""Statistics that are functions of sums over images: paired bootstrap and permutation test.
 
-Accuracies, means, calibration errors and all that ranks decide are such numbers. Swapping images
-between two networks then only moves their difference from one side to the other, so a permutation
-costs one product where a quantity of any kind is computed twice anew.
-
-Both the bootstrap and the permutation test keep what two networks have in common, the images: an
-image is drawn for both sides, or its two sides are swapped.
+Accuracies, means, calibration errors and all rank-based metrics are such statistics. Swapping the
+values of an image between two networks only moves terms between their sums, so that all
+permutations of a block cost one matrix product. Both methods keep the pairing: an image is
+resampled for both networks, or its two values are swapped.
 
 Sources: Efron, Tibshirani (1993), "An introduction to the bootstrap"; Phipson, Smyth (2010),
 "Permutation p-values should never be zero"; Venkatraman, Begg (1996), "A distribution-free
@@ -26,20 +24,24 @@ from numpy.typing import NDArray
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import BLOCK_SIZE, RESAMPLES, Floats, Weights, resample_counts
 
-#: A row is done where so many permutations are no less extreme: p is then known to 1 part in 7.
+#: A row stops after so many permutations at least as extreme: p is then accurate to 1 part in 7.
 EXCEEDANCES = 50
-#: What float32 sums may differ by, as a share of the number and in itself.
+#: Rounding errors of float32 sums: relative and absolute.
 RELATIVE, ABSOLUTE = 1e-5, 1e-7
 
 
 @dataclass(frozen=True)
 class SumStatistic:
-    """Numbers (rows,) of one network: `finish` makes them of the sums of its images' `columns`.
+    """Numbers (rows,) of one network that are a function of sums over its images.
 
-    `columns` (n, m) are a dense array or a scipy sparse one; `finish` maps sums (k, m) to numbers
-    (k, rows). `images` are n, or the sizes of several sets that stand one after the other. It is a
-    quantity: weights (k, n) of the images → numbers (k, rows). Columns that are `packed`, sparse
-    ones of a fine grid, reach `finish` without those that hold no image, in their order.
+    It is a weighted statistic: weights (k, n) of the images → numbers (k, rows).
+
+    Attributes:
+        columns: the terms of each image (n, m), a dense array or a scipy sparse matrix.
+        finish: maps sums (k, m) to numbers (k, rows).
+        images: n, or the sizes of several sets of images that are concatenated.
+        packed: whether all-zero columns, as of a fine grid, are dropped before `finish`; the order
+            of the others is kept.
     """
 
     columns: Any
@@ -48,19 +50,18 @@ class SumStatistic:
     packed: bool = False
 
     def __call__(self, weights: Weights) -> Floats:
-        """The numbers (k, rows) where images count so often."""
-        return self.finish(_times(weights, self._held))
+        """Return the numbers (k, rows) of weighted images."""
+        return self.finish(_product(weights, self._used_columns))
 
     @property
     def values(self) -> Floats:
-        """The numbers on the images as they are."""
-        found: Floats = self(np.ones((1, self.columns.shape[0]), dtype=np.float32))[0]
-        return found
+        """The numbers (rows,) of the images themselves."""
+        values: Floats = self(np.ones((1, self.columns.shape[0]), dtype=np.float32))[0]
+        return values
 
     @cached_property
-    def _held(self) -> Any:
-        """The columns that `finish` takes the sums of."""
-        return _held(self)[0]
+    def _used_columns(self) -> Any:
+        return _used_columns(self)[0]
 
 
 def permutation_p_values(
@@ -68,106 +69,116 @@ def permutation_p_values(
     second: SumStatistic,
     permutations: int,
     *,
-    enough: int = EXCEEDANCES,
+    max_exceedances: int = EXCEEDANCES,
     seed: int = 0,
-    told: Callable[[int], object] = lambda count: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Two-sided p-values (rows,) of the paired permutation test, and how many each took.
+    """Return two-sided p-values of the paired permutation test, and the permutations used.
 
-    Where the networks do not differ it is chance which of an image's two values is whose. In each
-    of B permutations a coin per image swaps them; b counts differences no smaller than the real
-    one, those that are not defined among them. p = (b + 1) / (B + 1) is never 0, and valid with any
-    B. A row that reaches `enough` differences no smaller than the real one stops there, at the l-th
-    permutation, with p = enough / l, which is valid too; a test that B was made large for goes on
-    to the end. `told` hears of progress.
+    Under the null hypothesis an image's two values are exchangeable. Each of B permutations swaps
+    them with probability ½ per image; b counts the permuted differences at least as large as the
+    observed one, undefined ones included. p = (b + 1) / (B + 1) is never 0 and valid for any B. A
+    row stops at its `max_exceedances`-th such permutation, the l-th of all, with the valid p-value
+    `max_exceedances` / l.
+
+    Args:
+        first, second: the statistics of two networks on the same images.
+        permutations: the largest number of permutations B.
+        max_exceedances: exceedances after which a row stops.
+        seed: seed of the permutations.
+
+    Returns:
+        p-values (rows,) and numbers of permutations (rows,).
 
     Raises:
-        InputError: the sides are not of the same images, or there are no permutations.
+        InputError: the statistics are of different images, or `permutations` is below 1.
 
     >>> same = SumStatistic(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
     >>> permutation_p_values(same, same, 99)[0].tolist()
     [1.0, 1.0]
     """
     if first.images != second.images or first.columns.shape != second.columns.shape:
-        raise InputError(f"sides of {first.images} and {second.images} images are not the same")
+        raise InputError(f"the two sides have different images: {first.images} and {second.images}")
     if permutations < 1:
         raise InputError(f"{permutations} permutations; at least 1 is needed")
-    change, total, real = _moved(first, second)
-    least = real * (1 - RELATIVE) - ABSOLUTE
-    hits = np.zeros(real.shape, dtype=np.int64)
-    ended = np.zeros(real.shape, dtype=np.int64)
+    change, second_sums, both_sums, observed = _observed(first, second)
+    threshold = observed * (1 - RELATIVE) - ABSOLUTE
+    exceedances = np.zeros(observed.shape, dtype=np.int64)
+    stopped = np.zeros(observed.shape, dtype=np.int64)
     done = 0
     for swapped in swap_indicators(first.columns.shape[0], permutations, seed):
-        moved = total[0] + _times(swapped, change)
-        # NaN, where a number is not defined, is no less extreme than anything
-        extreme = ~(np.abs(second.finish(moved) - first.finish(total[1] - moved)) < least)
-        reached = hits + np.cumsum(extreme, axis=0)
-        ends = (reached >= enough) & (ended == 0)
-        ended = np.where(ends.any(axis=0), done + ends.argmax(axis=0) + 1, ended)
-        hits, done = reached[-1], done + len(swapped)
-        told(len(swapped))
-        if (ended > 0).all():
+        sums = second_sums + _product(swapped, change)
+        permuted = np.abs(second.finish(sums) - first.finish(both_sums - sums))
+        # negated, so that an undefined (NaN) difference counts as extreme
+        counts = exceedances + np.cumsum(~(permuted < threshold), axis=0)
+        stops = (counts >= max_exceedances) & (stopped == 0)
+        stopped = np.where(stops.any(axis=0), done + stops.argmax(axis=0) + 1, stopped)
+        exceedances, done = counts[-1], done + len(swapped)
+        if (stopped > 0).all():
             break
-    p = np.where(ended > 0, np.maximum(enough, 1) / np.maximum(ended, 1), (hits + 1) / (done + 1))
-    return np.minimum(p, 1.0), np.where(ended > 0, ended, done)
+    stopped_p = np.maximum(max_exceedances, 1) / np.maximum(stopped, 1)
+    p = np.where(stopped > 0, stopped_p, (exceedances + 1) / (done + 1))
+    return np.minimum(p, 1.0), np.where(stopped > 0, stopped, done)
 
 
-def _moved(first: SumStatistic, second: SumStatistic) -> tuple[Any, tuple[Floats, Floats], Floats]:
-    """What an image brings more to the first side than to the second, the second's sums and both
-    sides' together, and the size of the real difference."""
-    once = np.ones((1, first.columns.shape[0]), dtype=np.float32)
-    columns, theirs = _held(first, second)
-    one, other = _times(once, columns), _times(once, theirs)
-    real = np.abs(second.finish(other) - first.finish(one))[0]
-    return columns - theirs, (other, one + other), real
+def _observed(first: SumStatistic, second: SumStatistic) -> tuple[Any, Floats, Floats, Floats]:
+    """Return first minus second columns, the second's sums, both's sums, and |difference|."""
+    ones = np.ones((1, first.columns.shape[0]), dtype=np.float32)
+    first_columns, second_columns = _used_columns(first, second)
+    first_sums, second_sums = _product(ones, first_columns), _product(ones, second_columns)
+    observed = np.abs(second.finish(second_sums) - first.finish(first_sums))[0]
+    return first_columns - second_columns, second_sums[0], (first_sums + second_sums)[0], observed
 
 
-def _held(*sides: SumStatistic) -> list[Any]:
-    """The sides' columns; packed ones without those in which no side has an image."""
-    columns = [side.columns for side in sides]
-    if not any(side.packed for side in sides):
+def _used_columns(*statistics: SumStatistic) -> list[Any]:
+    """Return the statistics' columns, packed ones without those that are zero in all of them."""
+    columns = [statistic.columns for statistic in statistics]
+    if not any(statistic.packed for statistic in statistics):
         return columns
-    held = np.unique(np.concatenate([each.indices for each in columns]))
-    return [each[:, held] for each in columns]
+    used = np.unique(np.concatenate([matrix.indices for matrix in columns]))
+    return [matrix[:, used] for matrix in columns]
 
 
 def bootstrap_differences(
     pairs: Sequence[tuple[SumStatistic, SumStatistic]], resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Floats]:
-    """Second minus first (resamples, rows) of each pair, all over the same resamples of images.
+    """Return bootstrap replicates (resamples, rows) of second minus first of each pair.
 
-    To draw these takes longer than most pairs do with them, so it is done once for all.
+    All pairs use the same resamples, which take longer to draw than most statistics to compute.
 
     Raises:
         InputError: the pairs are not all of the same images.
+
+    >>> first, second = (SumStatistic(np.full((3, 1), x), lambda s: s / 3, 3) for x in (1.0, 3.0))
+    >>> bootstrap_differences([(first, second)], 2)[0].tolist()
+    [[2.0], [2.0]]
     """
-    images = {sums.images for pair in pairs for sums in pair}
+    images = {statistic.images for pair in pairs for statistic in pair}
     if len(images) != 1:
-        raise InputError(f"pairs of {sorted(map(str, images))} images are not of the same")
-    found: list[list[Floats]] = [[] for _ in pairs]
+        raise InputError(f"the pairs have different images: {sorted(map(str, images))}")
+    replicates: list[list[Floats]] = [[] for _ in pairs]
     for block in resample_counts(images.pop(), resamples, seed):
         counts = np.asfortranarray(block)
-        for (first, second), own in zip(pairs, found, strict=True):
-            own.append(second(counts) - first(counts))
-    return [np.concatenate(own) for own in found]
+        for (first, second), blocks in zip(pairs, replicates, strict=True):
+            blocks.append(second(counts) - first(counts))
+    return [np.concatenate(blocks) for blocks in replicates]
 
 
-def swap_indicators(n: int, rows: int, seed: int = 0) -> Iterator[Weights]:
-    """`rows` fair coins for each of n images, as blocks (k, n) of 0 and 1.
+def swap_indicators(n: int, permutations: int, seed: int = 0) -> Iterator[Weights]:
+    """Yield blocks (k, n) of 0 and 1 with equal probability: the images that a permutation swaps.
 
-    Those of one image lie side by side, as products with sparse columns want them.
+    The indicators of an image are contiguous in memory, as products with sparse columns need it.
 
     >>> [block.shape for block in swap_indicators(3, 5)]
     [(5, 3)]
     """
     generator = np.random.default_rng(seed)
-    most = max(1, BLOCK_SIZE // n)
-    for begin in range(0, rows, most):
-        size = min(most, rows - begin)
+    rows = max(1, BLOCK_SIZE // n)
+    for start in range(0, permutations, rows):
+        size = min(rows, permutations - start)
         drawn = np.frombuffer(generator.bytes(n * -(-size // 8)), dtype=np.uint8)
         yield np.unpackbits(drawn.reshape(n, -1), axis=1, count=size).astype(np.float32).T
 
 
-def _times(weights: Weights, columns: Any) -> Floats:
-    """Weighted sums (k, m)."""
+def _product(weights: Weights, columns: Any) -> Floats:
+    """Return weighted sums (k, m) in float64."""
     return np.asarray(weights @ columns, dtype=np.float64)

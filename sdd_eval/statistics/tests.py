@@ -1,9 +1,4 @@
-"""McNemar's test: are two networks equally often right, seen on the same images?
-
-Sources: McNemar (1947), "Note on the sampling error of the difference between correlated
-proportions or percentages"; the mid-p version is that of Fagerland, Lydersen, Laake (2013), "The
-McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional".
-"""
+"""McNemar's test, and the Holm–Bonferroni adjustment of p-values."""
 
 from __future__ import annotations
 
@@ -18,10 +13,13 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class McNemar:
-    """Images that the second network alone gets right (`gained`), or the first alone (`lost`).
+    """The result of McNemar's test of two networks on the same images.
 
-    `exact` and `mid_p` are two-sided p-values of "a changed image is as often gained as lost". The
-    exact one never errs more often than its level and mostly much less; mid-p errs about as often.
+    Attributes:
+        gained: number of images that only the second network gets right.
+        lost: number of images that only the first network gets right.
+        exact: two-sided p-value of the exact conditional test, which is conservative.
+        mid_p: two-sided mid-p-value, whose error rate is about the nominal one.
     """
 
     gained: int
@@ -31,54 +29,61 @@ class McNemar:
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
-    """McNemar's test of which images (n,) two networks get right.
+    """Test whether two networks are equally often right, by their correct flags (n,).
 
     Raises:
-        InputError: no images, arrays of different shapes, or flags that are not 0 or 1.
+        InputError: there are no images, the shapes differ, or a flag is not 0 or 1.
 
-    >>> found = mcnemar([1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0])  # P(0 or 2 of 2 coins) = .5
-    >>> found.gained, found.lost, found.exact, found.mid_p
+    Sources: McNemar (1947), "Note on the sampling error of the difference between correlated
+    proportions or percentages"; Fagerland, Lydersen, Laake (2013), "The McNemar test for binary
+    matched-pairs data: mid-p and asymptotic are better than exact conditional".
+
+    >>> result = mcnemar([1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0])  # P(0 or 2 of 2 coins) = .5
+    >>> result.gained, result.lost, result.exact, result.mid_p
     (0, 2, 0.5, 0.25)
     """
     before, after = np.asarray(first), np.asarray(second)
     if before.ndim != 1 or before.shape != after.shape or not len(before):
-        raise InputError(f"flags of shapes {before.shape} and {after.shape} are not of n images")
+        raise InputError(
+            f"correct flags must have one common shape (n,), not {before.shape} and {after.shape}"
+        )
     if not np.isin([before, after], (0, 1)).all():
-        raise InputError("flags are 0 or 1 (False or True), and some are neither")
+        raise InputError("correct flags must be 0 or 1 (False or True), and some are neither")
     gained = int(((before == 0) & (after == 1)).sum())
     lost = int(((before == 1) & (after == 0)).sum())
     return McNemar(gained, lost, *_p_values(min(gained, lost), gained + lost))
 
 
-def _p_values(fewer: int, changed: int) -> tuple[float, float]:
-    """Exact and mid-p of so few on one side among all changed ones: coins, two-sided."""
-    from scipy.special import bdtr  # scipy costs a second that a reader of reports does not need
+def _p_values(fewer: int, discordant: int) -> tuple[float, float]:
+    """Return the two-sided exact p-value and mid-p of a binomial count with probability ½."""
+    from scipy.special import bdtr  # imported here because scipy takes a second to load
 
-    if changed == 0:
+    if discordant == 0:
         return 1.0, 1.0
-    up_to = float(bdtr(fewer, changed, 0.5))
-    below = float(bdtr(fewer - 1, changed, 0.5)) if fewer else 0.0
+    up_to = float(bdtr(fewer, discordant, 0.5))
+    below = float(bdtr(fewer - 1, discordant, 0.5)) if fewer else 0.0
     return min(1.0, 2 * up_to), min(1.0, up_to + below)
 
 
 def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p-values (m,): those at most α are rejected at family-wise level α.
+    """Return Holm–Bonferroni adjusted p-values (m,).
 
-    The smallest is multiplied by m, the next by m − 1, …; none is below a smaller one's, none above
-    1. Nothing is assumed of how the tests depend on each other.
-
-    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    Hypotheses with an adjusted p-value of at most α are rejected at family-wise error rate α, for
+    any dependence of the tests. The smallest p-value is multiplied by m, the next by m − 1, …; none
+    is smaller than its predecessor or greater than 1.
 
     Raises:
-        InputError: a p-value that is not within [0, 1].
+        InputError: a p-value is not within [0, 1].
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
 
     >>> holm_bonferroni([0.01, 0.04, 0.03]).round(6).tolist()
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64).reshape(-1)
-    wrong = ~((p >= 0) & (p <= 1))
-    if wrong.any():
-        raise InputError(f"{p[wrong][0]:g} is no p-value; it must be within [0, 1]")
+    invalid = ~((p >= 0) & (p <= 1))
+    if invalid.any():
+        raise InputError(f"{p[invalid][0]:g} is not a p-value: it must be within [0, 1]")
     order = np.argsort(p, kind="stable")
     factors = len(p) - np.arange(len(p))
     adjusted = np.empty_like(p)
@@ -86,19 +91,22 @@ def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def permutations_needed(family: int, level: float = 0.05, room: int = 50) -> int:
-    """How many permutations a family of so many tests needs under Holm's adjustment.
+def permutations_needed(family: int, level: float = 0.05, exceedances: int = 50) -> int:
+    """Return the number of permutations that a family of tests needs under Holm–Bonferroni.
 
-    Holm rejects the first where p ≤ level / family; with B permutations p is at least 1 / (B + 1).
-    With `room` = 50, as many as 50 multiples of that lie below the threshold, where p is known to
-    about 1 part in 7 (1 / √50).
+    The first rejection needs p ≤ level / family, and B permutations give p ≥ 1 / (B + 1). At the
+    returned B, a p-value at that threshold rests on `exceedances` permutations at least as extreme:
+    50 determine it to about 1 part in 7 (1 / √50).
 
     Raises:
-        InputError: no tests, a level that is not within (0, 1), or no room.
+        InputError: there are no tests or exceedances, or the level is not within (0, 1).
 
     >>> permutations_needed(1), permutations_needed(20)
     (999, 19999)
     """
-    if family < 1 or not 0 < level < 1 or room < 1:
-        raise InputError(f"a family of {family} tests at level {level:g} with room {room}")
-    return math.ceil(round(room * family / level, 6)) - 1
+    if family < 1 or not 0 < level < 1 or exceedances < 1:
+        raise InputError(
+            f"no permutation test for a family of {family} tests at level {level:g} with "
+            f"{exceedances} exceedances"
+        )
+    return math.ceil(round(exceedances * family / level, 6)) - 1

@@ -95,7 +95,7 @@ def test_a_permutation_of_sums_is_that_of_every_swap(tmp_path):
     real = abs(float((second - first).mean()))
     swaps = [np.array(signs) for signs in itertools.product((1, -1), repeat=8)]
     share = np.mean([abs(float(((second - first) * s).mean())) >= real - 1e-7 for s in swaps])
-    p, _ = permutation_p_values(*means, 20_000, enough=20_000)
+    p, _ = permutation_p_values(*means, 20_000, max_exceedances=20_000)
     assert p[0] == pytest.approx(share, abs=0.012)
 
 

@@ -156,5 +156,5 @@ def test_without_spread_of_seeds_only_the_images_are_left() -> None:
 def test_seeds_and_images_need_two_seeds_a_side_and_their_replicates() -> None:
     with pytest.raises(InputError, match="1 and 2 seeds; at least 2"):
         seeds_and_images([0.5], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))
-    with pytest.raises(InputError, match="are not those of 2 and 2 seeds"):
+    with pytest.raises(InputError, match="do not match 2 and 2 seeds"):
         seeds_and_images([0.5, 0.4], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))

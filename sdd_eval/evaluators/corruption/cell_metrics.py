@@ -128,7 +128,7 @@ def _mean(
 
 def measured(number: Measurement, found: Interval) -> Measurement:
     """A number of several cells with its interval."""
-    return beside(number, dataclasses.replace(found, how=f"{found.how}, {TOGETHER}"))
+    return beside(number, dataclasses.replace(found, method=f"{found.method}, {TOGETHER}"))
 
 
 def _names(cells: Cells) -> list[str]:
