@@ -1,15 +1,16 @@
-"""Tidy rows become matplotlib figures, one a file.
+"""Matplotlib figures of a results table, one figure a file.
 
-A figure is a plugin of the group `sdd_eval.figures`: a callable
+A figure is a plugin of the group `sdd_eval.figures`, a callable
 
     figure(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None
 
-`results` are rows of `results.csv` (see `sdd_eval.report.tables.results`) about one test set
-and one architecture, full runs where there are any; `arrays` maps their column `run` to the
-per-image arrays of that run, read when they are asked for. None means that there is nothing to
-draw. A plain function will do; `figure` adds a title, a caption and what the report needs to put
-it into the right section with its numbers beneath. Modules of figures import matplotlib only inside
-their functions, so that listing them stays quick.
+`results` has the columns of `results.csv` (see `sdd_eval.report.tables.results`) and rows of one
+test set and one architecture. `arrays` maps the values of its column `run` to the per-image arrays
+of that run, which are read on access. None means that there is nothing to draw.
+
+A plain function will do. The decorator `figure` adds a title, a caption, and the evaluator and
+metrics by which the report places the figure. Modules of figures import matplotlib only inside
+functions, so that listing them is fast.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sdd_eval.figures.style import house_style
 
 if TYPE_CHECKING:
     import pandas
@@ -29,7 +32,7 @@ Draw = Callable[["pandas.DataFrame", "Arrays | None"], "Figure | None"]
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with its title, what it shows, and the measurements that it is drawn from."""
+    """A figure with its title and caption, and the evaluator and metrics that it shows."""
 
     draw: Draw
     title: str
@@ -38,9 +41,7 @@ class Plot:
     metrics: tuple[str, ...] = ()
 
     def __call__(self, results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-        """Draw in the house style, unless a style is already in force."""
-        from sdd_eval.figures.style import house_style
-
+        """Draw in the house style, unless one is already active."""
         with house_style():
             return self.draw(results, arrays)
 
@@ -48,16 +49,16 @@ class Plot:
 def figure(
     title: str, *, caption: str = "", evaluator: str = "", metrics: tuple[str, ...] = ()
 ) -> Callable[[Draw], Plot]:
-    """Describe a figure for the report: its title, caption, evaluator and metrics."""
+    """Return a decorator that turns a function into a `Plot` with these attributes."""
 
-    def described(draw: Draw) -> Plot:
+    def decorate(draw: Draw) -> Plot:
         return Plot(draw, title, caption, evaluator, metrics)
 
-    return described
+    return decorate
 
 
 def as_plot(name: str, plugin: Any) -> Plot:
-    """A plugin as a `Plot`: itself, or a plain function under its plugin's name."""
+    """Return a plugin as a `Plot`; a plain function gets its name as title."""
     if isinstance(plugin, Plot):
         return plugin
     return Plot(plugin, name.replace("_", " ").capitalize())

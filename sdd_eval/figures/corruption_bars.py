@@ -1,22 +1,20 @@
-"""Accuracy for each corruption, averaged over severities, group beside group."""
+"""Accuracy under each corruption, averaged over severities, as bars of groups."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend
-from sdd_eval.figures.selection import benchmark_order, group_names, spreads, where, with_sd_dropout
+from sdd_eval.figures.layout import Grid, legend, panel_grid, percent_ticks
+from sdd_eval.figures.selection import benchmark_order, group_names, spreads, where
+from sdd_eval.figures.series import group_bars
+from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import Look
 
 
 @figure(
@@ -27,57 +25,44 @@ if TYPE_CHECKING:
     metrics=("accuracy",),
 )
 def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """Bars: corruption × group."""
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import looks, room
-
+    """Draw a cluster of bars per corruption, in two rows in one column of a paper."""
     rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
     rows = rows[rows["corruption"].notna()]
     if rows.empty:
         return None
     names = benchmark_order(rows["corruption"])
-    style = looks(group_names(results), with_sd_dropout(results))
-    lines = min(room(2)[2], len(names))  # in one column of a paper in two lines
-    drawn = Figure(figsize=(room(1)[0], 0.3 + 2.3 * lines), layout="constrained")
-    share = math.ceil(len(names) / lines)
-    for line, axes in enumerate(drawn.subplots(lines, 1, squeeze=False)[:, 0]):
-        _bars(axes, rows, names[line * share : (line + 1) * share], share, style)
-    handles, labels = axes.get_legend_handles_labels()
-    legend(drawn, handles, labels, "upper")
-    return drawn
+    lines = min(panel_grid(2).rows, len(names))
+    figure, panels = Grid(lines, panel_grid(1).width, 1).figure(0.3 + 2.3 * lines)
+    per_line = math.ceil(len(names) / lines)
+    for line, axes in enumerate(panels[:, 0]):
+        shown = names[line * per_line : (line + 1) * per_line]
+        _bars(axes, rows, shown, per_line, styles_of(results))
+    legend(figure, *axes.get_legend_handles_labels(), "upper")
+    return figure
 
 
 def _bars(
-    axes: Axes, rows: pandas.DataFrame, names: list[str], places: int, style: dict[str, Look]
+    axes: Axes,
+    rows: pandas.DataFrame,
+    names: list[str],
+    clusters: int,
+    styles: dict[str, GroupStyle],
 ) -> None:
-    """Bars of some corruptions in a line that has so many places."""
-    from sdd_eval.figures.style import INK, percent, plain
-
+    """Draw the bars of some corruptions on a line with room for so many clusters."""
     groups = group_names(rows)
-    width = 0.8 / len(groups)
+    capsize = 1.2 if len(groups) < 5 else 0
     for index, group in enumerate(groups):
-        found = spreads(where(rows, group=group), "corruption")
-        known = [place for place, name in enumerate(names) if name in found]
-        axes.bar(
-            np.array(known) + (index - (len(groups) - 1) / 2) * width,
-            [found[names[place]].mean for place in known],
-            width,
-            yerr=[found[names[place]].std for place in known],
-            error_kw={"elinewidth": 0.7, "capsize": 1.2 if len(groups) < 5 else 0, "ecolor": INK},
-            color=style[group].colour,
-            edgecolor=INK,
-            linewidth=0.4,
-            hatch=style[group].hatch,
-            label=plain(group),
-        )
+        values = spreads(where(rows, group=group), "corruption")
+        heights = [values.get(name) for name in names]
+        style, label = styles[group], plain_text(group)
+        group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.7, capsize=capsize)
     axes.set_xticks(
         range(len(names)),
-        [plain(name.replace("_", " "), 20) for name in names],
+        [plain_text(name.replace("_", " "), 20) for name in names],
         rotation=40,
         ha="right",
         rotation_mode="anchor",
     )
-    axes.set(ylim=(0, 1), ylabel="Accuracy", xlim=(-0.6, places - 0.4))
-    percent(axes)
+    axes.set(ylim=(0, 1), ylabel="Accuracy", xlim=(-0.6, clusters - 0.4))
+    percent_ticks(axes)
     axes.grid(False, axis="x")

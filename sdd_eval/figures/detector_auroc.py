@@ -1,4 +1,4 @@
-"""How well each detector tells each set of outliers from test images."""
+"""AUROC of each OOD detector against each OOD set."""
 
 from __future__ import annotations
 
@@ -8,94 +8,88 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend
-from sdd_eval.figures.marks import tell
-from sdd_eval.figures.ood_curves import SOME, outlier_sets
-from sdd_eval.figures.selection import group_names, where, with_sd_dropout
+from sdd_eval.figures.layout import legend, panel_grid
+from sdd_eval.figures.marks import set_mark_text
+from sdd_eval.figures.ood_curves import MANY_GROUPS, ood_sets
+from sdd_eval.figures.selection import group_names, where
+from sdd_eval.figures.series import offset
+from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
 from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    from sdd_eval.figures.style import Look
-
-#: What sets the lines of one detector apart, and how it is written.
+#: The settings that distinguish the lines of one detector, and their symbols.
 SETTINGS = {"k": "k", "temperature": "T", "epsilon": "ε"}
-#: Of a detector with more settings, as ODIN in a grid, only the first so many are drawn; of more
-#: sets of outliers only the means over sets, as each panel has a mark a detector and group.
-MOST, MOST_SETS = 3, 4
+#: The most settings drawn of a detector, and the most OOD sets, beyond which only their means are.
+MAX_SETTINGS, MAX_SETS = 3, 4
 
-#: A line: the detector, and the values of all `SETTINGS`, None where it has none.
+#: A detector and the values of all `SETTINGS`, None if it does not have one.
 Line = tuple[Any, ...]
 
 
 @figure(
-    "AUROC of each detector",
-    caption="Area under the ROC curve of each detector against each set of outliers; at the dotted "
-    "line it guesses. Marks are means over seeds with one standard deviation, or one network's "
-    "with its interval (same network, new images; 95 % unless --level says else). Of a detector "
-    "with more than three settings the first three are drawn, of more than four sets of outliers "
-    "the means over sets.",
+    "AUROC by OOD detector",
+    caption="Area under the ROC curve of each detector on each OOD set; the dotted line is chance. "
+    "Markers are means over seeds with one standard deviation, or a single network with its "
+    "interval (same network, new images; 95 % unless --level says otherwise). Of a detector with "
+    "more than three settings the first three are drawn; with more than four OOD sets, the means "
+    "over sets.",
     evaluator="ood",
     metrics=("auroc",),
 )
 def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """A panel a set of outliers, a line a detector, a mark a group; None of more than six."""
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import PAGE, looks, plain, room
-
+    """Draw a panel per OOD set, with a line per detector and a marker per group, up to six."""
     rows = where(results, evaluator="ood", metric="auroc", grid=None)
     rows = rows[rows["outliers"].notna()]
     sets, lines, groups = sets_of(rows), lines_of(rows), group_names(rows)
-    if not 0 < len(groups) <= SOME:  # the marks of more cannot be told apart on a line
+    if not 0 < len(groups) <= MANY_GROUPS:
         return None
-    style = looks(group_names(results), with_sd_dropout(results))
-    width, columns, down = room(len(sets), narrow=2)
+    styles, grid = styles_of(results), panel_grid(len(sets), narrow=2)
     height = (0.16 + 0.05 * (len(groups) - 1)) * len(lines) + 0.5
-    drawn = Figure(figsize=(width, min(height * down + 0.2, PAGE - 1.2)), layout="constrained")
-    grid = drawn.subplots(down, columns, squeeze=False, sharex=True, sharey=True)
-    names = [plain(_name(line, lines), 18) for line in lines]
-    grid[0, 0].set_yticks(range(len(lines)), names)
-    grid[0, 0].set(ylim=(len(lines) - 0.4, -0.6))
-    for axes, outliers in zip(grid.flat, sets, strict=False):
-        axes.set_title(plain(outliers, round(10 * width / columns)))
-        _panel(axes, where(rows, outliers=outliers), lines, names, style)
-    for axes in grid.flat[len(sets) :]:
-        axes.set_axis_off()
-    for axes in grid.flat[max(0, len(sets) - columns) : len(sets)]:
+    total = min(height * grid.rows + 0.2, PAGE - 1.2)
+    figure, panels = grid.figure(total, sharex=True, sharey=True)
+    names = [plain_text(_name(line, lines), 18) for line in lines]
+    panels[0, 0].set_yticks(range(len(lines)), names)
+    panels[0, 0].set(ylim=(len(lines) - 0.4, -0.6))
+    for axes, name in zip(panels.flat, sets, strict=False):
+        axes.set_title(plain_text(name, round(10 * grid.panel_width)))
+        _panel(axes, where(rows, outliers=name), lines, names, styles)
+    for axes in grid.last_of_columns(panels):
         axes.tick_params(labelbottom=True)
-    drawn.supxlabel("AUROC", fontsize=8)
-    legend(drawn, [_handle(style[g]) for g in groups], [plain(g) for g in groups], "upper")
-    return drawn
+    figure.supxlabel("AUROC", fontsize=8)
+    handles = [_handle(styles[group]) for group in groups]
+    legend(figure, handles, [plain_text(group) for group in groups], "upper")
+    return figure
 
 
 def sets_of(rows: pandas.DataFrame) -> list[str]:
-    """The sets of outliers that have a panel: all of few, else their averages if there are any."""
-    sets = outlier_sets(rows)
-    means = [name for name in sets if name.startswith("average")]
-    return sets if len(sets) <= MOST_SETS else (means or sets)[:MOST_SETS]
+    """Return the OOD sets that have a panel: all if they are few, else their averages if any."""
+    sets = ood_sets(rows)
+    averages = [name for name in sets if name.startswith("average")]
+    return sets if len(sets) <= MAX_SETS else (averages or sets)[:MAX_SETS]
 
 
 def lines_of(rows: pandas.DataFrame) -> list[Line]:
-    """The detectors with their settings, in the order of the runs."""
-    found: dict[Any, list[Line]] = {}
-    places = rows.reindex(columns=["detector", *SETTINGS]).drop_duplicates()
-    for place in places.itertuples(index=False, name=None):
-        line = (place[0], *(None if value != value else value for value in place[1:]))
-        if line not in found.setdefault(place[0], []):
-            found[place[0]].append(line)
-    return [line for own in found.values() for line in own[:MOST]]
+    """Return the detectors with their settings in the order of the runs."""
+    by_detector: dict[Any, list[Line]] = {}
+    distinct = rows.reindex(columns=["detector", *SETTINGS]).drop_duplicates()
+    for values in distinct.itertuples(index=False, name=None):
+        line = (values[0], *(None if value != value else value for value in values[1:]))
+        if line not in by_detector.setdefault(values[0], []):
+            by_detector[values[0]].append(line)
+    return [line for lines in by_detector.values() for line in lines[:MAX_SETTINGS]]
 
 
 def _name(line: Line, lines: list[Line]) -> str:
-    """The detector, and where it has several lines what sets this one apart."""
-    like = [each for each in lines if each[0] == line[0]]
+    """Return the detector and the settings in which its lines differ."""
+    same = [each for each in lines if each[0] == line[0]]
     words = [str(line[0]).replace("_", " ")]
     for index, sign in enumerate(SETTINGS.values(), start=1):
-        if line[index] is not None and len({each[index] for each in like}) > 1:
+        if line[index] is not None and len({each[index] for each in same}) > 1:
             words.append(f"{sign} {line[index]:g}")
     return " ".join(words)
 
@@ -105,75 +99,70 @@ def _panel(
     rows: pandas.DataFrame,
     lines: list[Line],
     names: list[str],
-    style: dict[str, Look],
+    styles: dict[str, GroupStyle],
 ) -> None:
-    """The marks of all groups against one set of outliers."""
-    from sdd_eval.figures.style import MUTED, plain
-
     axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
     groups = group_names(rows)
     for index, group in enumerate(groups):
-        shift = (index - (len(groups) - 1) / 2) * 0.7 / len(groups)
-        found = {place: mark_of(own) for place, own in _by_line(where(rows, group=group), lines)}
-        told = [f"{plain(group)}, {names[place]}: {mark.words}" for place, mark in found.items()]
-        places, name = [place + shift for place in found], f"_{plain(group)}"
-        _draw(axes, places, [*found.values()], style[group], name, told)
+        values = {y: value_of(own) for y, own in _by_line(where(rows, group=group), lines)}
+        texts = [f"{plain_text(group)}, {names[y]}: {each.text}" for y, each in values.items()]
+        shifted = {y + offset(index, len(groups), 0.7): each for y, each in values.items()}
+        _markers(axes, shifted, styles[group], f"_{plain_text(group)}", texts)
     axes.margins(x=0.08)
 
 
 def _by_line(rows: pandas.DataFrame, lines: list[Line]) -> Iterator[tuple[int, pandas.DataFrame]]:
-    """The rows of each line that has some, by its place."""
-    for place, line in enumerate(lines):
-        own = where(rows, **dict(zip(("detector", *SETTINGS), line, strict=True)))
-        if not own.empty:
-            yield place, own
+    """Return the index and the rows of each line that has any."""
+    for index, line in enumerate(lines):
+        of_line = where(rows, **dict(zip(("detector", *SETTINGS), line, strict=True)))
+        if not of_line.empty:
+            yield index, of_line
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A value with the ends of its whisker, NaN where they are not known, and in words."""
+class Value:
+    """A value with the ends of its whisker, NaN if unknown, and its text."""
 
     value: float
     low: float
     high: float
-    words: str
+    text: str
 
 
-def mark_of(rows: pandas.DataFrame) -> Mark:
-    """The mean of one group with the deviation over seeds, or one network's with its interval."""
+def value_of(rows: pandas.DataFrame) -> Value:
+    """Return a group's mean with its standard deviation over seeds, or one network's interval."""
     value = summarize_seeds(rows["value"])
     if value.n > 1:
         ends = (value.mean - value.std, value.mean + value.std)
-        return Mark(value.mean, *ends, f"{value.mean:.3f} ± {value.std:.3f}")
+        return Value(value.mean, *ends, f"{value.mean:.3f} ± {value.std:.3f}")
     low, high = (float(rows[end].iloc[0]) for end in ("low", "high"))
     interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    return Mark(value.mean, low, high, f"{value.mean:.3f}{interval}")
+    return Value(value.mean, low, high, f"{value.mean:.3f}{interval}")
 
 
-def _draw(
-    axes: Axes, places: list[float], marks: list[Mark], look: Look, name: str, told: list[str]
+def _markers(
+    axes: Axes, values: dict[float, Value], style: GroupStyle, label: str, texts: list[str]
 ) -> None:
-    """All marks of a group in a panel at once: artists of their own are long in a page's SVG."""
-    if not marks:
+    """Draw all markers of a group in a panel as one artist, which keeps the SVG file short."""
+    if not values:
         return
-    ends = [(each.value - each.low, each.high - each.value) for each in marks]
+    ends = [(each.value - each.low, each.high - each.value) for each in values.values()]
     whiskers = [(0.0, 0.0) if math.isnan(sum(end)) else end for end in ends]
     bars = axes.errorbar(
-        [each.value for each in marks],
-        places,
+        [each.value for each in values.values()],
+        list(values),
         xerr=list(zip(*whiskers, strict=True)),
-        color=look.colour,
-        marker=look.marker,
+        color=style.colour,
+        marker=style.marker,
         linestyle="none",
         elinewidth=0.9,
         markersize=3.5,
-        label=name,
+        label=label,
     )
-    tell(bars.lines[0], told.__getitem__)
+    set_mark_text(bars.lines[0], texts.__getitem__)
 
 
-def _handle(look: Look) -> Any:
-    """A mark for the legend."""
+def _handle(style: GroupStyle) -> Line2D:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", markersize=4)
+    return Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", markersize=4)

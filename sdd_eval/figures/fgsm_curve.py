@@ -1,112 +1,84 @@
-"""Accuracy under FGSM against ε, one panel a reading of ε."""
+"""Accuracy under FGSM against ε, with one panel per variant of the attack."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend
-from sdd_eval.figures.selection import (
-    distinct_numbers,
-    group_names,
-    one_space,
-    spreads,
-    where,
-    with_sd_dropout,
-)
+from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
+from sdd_eval.figures.selection import group_names, one_space, where
+from sdd_eval.figures.series import accuracy_by_epsilon, group_line
+from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The readings of "ε = 0.2", with a title and the unit of the step.
-READINGS = {
-    "authors": ("As the authors ran it", "ε, standardised"),
+#: Title and unit of ε of each variant.
+VARIANTS = {
+    "authors": ("Authors' implementation", "ε, standardised"),
     "standardised": ("Standardised space", "ε, standardised"),
     "pixel": ("Pixel space", "ε, pixels in [0, 1]"),
 }
-
-CONTROL = "the same step, random signs"
+CONTROL = "random signs"
 
 
 @figure(
     "Accuracy under FGSM",
-    caption="Accuracy after one signed-gradient step of size ε, in three readings that must not be "
+    caption="Accuracy after one signed-gradient step of size ε, in three variants that must not be "
     "compared with each other: the authors' (predicted labels, values clipped in standardised "
-    "space), the same step with true labels and valid images, and the step in pixels. The gradient "
-    "is the one that does not underflow, at temperature 1; of several constants of standardisation "
-    "the commonest. Whiskers: one standard deviation over "
-    "seeds. Hollow: the same step with random signs, the control.",
+    "space), the same step with true labels and valid images, and the step in pixel space. The "
+    "gradient is computed without underflow, at temperature 1; of several standardisation "
+    "constants the most common. Whiskers: one standard deviation over seeds. Hollow: the control, "
+    "a step of the same size with random signs.",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
 )
 def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """Accuracy against ε (Goodfellow et al. 2015), with and without SD-Dropout."""
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import looks, percent, plain, room
-
+    """Draw accuracy against ε with a line per group (Goodfellow et al. 2015)."""
     rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     if attacked.empty:
         return None
-    rest = sorted(set(attacked["variant"]) - set(READINGS))
-    readings = [name for name in READINGS if name in set(attacked["variant"])] + rest
-    width, columns, lines = room(len(readings))
-    drawn = Figure(figsize=(width, 0.2 + 2.0 * lines), layout="constrained")
-    grid = drawn.subplots(lines, columns, squeeze=False, sharey=True)
-    panels = grid.flat[: len(readings)]
-    for axes in grid.flat[len(readings) :]:
-        axes.set_axis_off()
-    style = looks(group_names(results), with_sd_dropout(results))
-    for axes, reading in zip(panels, readings, strict=True):
-        _panel(axes, rows, attacked, reading, style)
-        title, unit = READINGS.get(reading, (plain(reading, 24), "ε"))
+    measured = set(attacked["variant"])
+    variants = [name for name in VARIANTS if name in measured] + sorted(measured - set(VARIANTS))
+    grid = panel_grid(len(variants))
+    figure, panels = grid.figure(0.2 + 2.0 * grid.rows, sharey=True)
+    styles = styles_of(results)
+    for axes, variant in zip(panels.flat, variants, strict=False):
+        of_variant = where(rows, variant=variant)
+        _panel(axes, of_variant, where(attacked, variant=variant), styles)
+        title, unit = VARIANTS.get(variant, (plain_text(variant, 24), "ε"))
         axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
-        percent(axes)
-    for axes in grid[:, 0]:
+        percent_ticks(axes)
+    for axes in panels[:, 0]:
         axes.set_ylabel("Accuracy")
-    handles, labels = _legend(panels)
-    legend(drawn, handles, labels)
-    return drawn
+    legend(figure, *_legend(panels.flat[: len(variants)]))
+    return figure
 
 
 def _panel(
     axes: Axes,
     rows: pandas.DataFrame,
     attacked: pandas.DataFrame,
-    reading: str,
-    style: dict[str, Any],
+    styles: dict[str, GroupStyle],
 ) -> None:
-    """One reading: a line a group, and its control."""
-    from sdd_eval.figures.style import plain
-
+    """Draw a line per group, and its control."""
     for group in group_names(attacked):
-        look = style[group]
-        chosen = where(attacked, variant=reading, group=group)
-        xs, means, stds = _curve(chosen, where(rows, variant=reading, group=group))
-        axes.errorbar(
-            xs,
-            means,
-            yerr=stds,
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            capsize=2,
-            markersize=3.2,
-            elinewidth=0.8,
-            label=plain(group),
-        )
-        control = where(rows, metric="fgsm_random_sign_accuracy", variant=reading, group=group)
-        xs, means, _ = _curve(control, control.head(0))
-        if xs:
+        of_group, style = where(rows, group=group), styles[group]
+        clean = where(of_group, metric="fgsm_right_before")
+        points = accuracy_by_epsilon(where(attacked, group=group), clean)
+        group_line(axes, points, style, markersize=3.2, label=plain_text(group))
+        control = where(of_group, metric="fgsm_random_sign_accuracy")
+        points = accuracy_by_epsilon(control, control.head(0))
+        if points:
             axes.plot(
-                xs,
-                means,
-                color=look.colour,
-                linestyle=":" if len(xs) > 1 else "none",
-                marker=look.marker,
+                list(points),
+                [value.mean for value in points.values()],
+                color=style.colour,
+                linestyle=":" if len(points) > 1 else "none",
+                marker=style.marker,
                 markerfacecolor="none",
                 markersize=2.6,
                 linewidth=0.9,
@@ -114,34 +86,15 @@ def _panel(
             )
 
 
-def _curve(
-    chosen: pandas.DataFrame, with_clean: pandas.DataFrame
-) -> tuple[list[float], list[float], list[float]]:
-    """ε, mean and standard deviation; ε = 0 is the accuracy before the attack."""
-    points = {}
-    before = where(with_clean, metric="fgsm_right_before")
-    if len(before):
-        found = spreads(before.drop_duplicates("checkpoint"), "group")
-        points[0.0] = next(iter(found.values()))
-    for epsilon in distinct_numbers(chosen, "epsilon"):
-        points[epsilon] = next(iter(spreads(where(chosen, epsilon=epsilon), "group").values()))
-    ordered = sorted(points.items())
-    stds = [0.0 if value.n < 2 else value.std for _, value in ordered]
-    return [epsilon for epsilon, _ in ordered], [value.mean for _, value in ordered], stds
-
-
 def _legend(panels: Any) -> tuple[list[Any], list[str]]:
-    """The groups of all panels, each once, and one entry for all controls."""
+    """Return the groups of all panels, and one entry for all controls."""
     from matplotlib.lines import Line2D
 
-    from sdd_eval.figures.style import MUTED
-
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    control = found.pop(CONTROL, None)
-    if control is not None:
+            handles.setdefault(label, handle)
+    if handles.pop(CONTROL, None) is not None:
         hollow: dict[str, Any] = {"markerfacecolor": "none", "markersize": 3, "linestyle": "none"}
-        found[CONTROL] = Line2D([], [], color=MUTED, marker="o", **hollow)
-    return list(found.values()), list(found)
+        handles[CONTROL] = Line2D([], [], color=MUTED, marker="o", **hollow)
+    return list(handles.values()), list(handles)

@@ -1,7 +1,8 @@
-"""What the artists of a figure show, each place with its numbers and words: bars, points, cells.
+"""The marks of a drawn figure: points, bars and cells with their numbers, read from the artists.
 
-A bar that has a label of its own is told by it alone, a point whose line has a `format_cursor_data`
-of its own by that; all others in words as `wording` makes them.
+Tooltips and tables of points are made from them, whoever drew the figure. Text comes from the
+axes' labels, titles, tick labels, and matplotlib's `fmt_xdata` and `fmt_ydata`. An artist with text
+of its own, set by `set_mark_text` or as the label of a single bar, keeps it.
 """
 
 from __future__ import annotations
@@ -17,23 +18,25 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
-#: Of a line without markers so many points are told, and where a panel has more than `MANY` lines.
-POINTS, FEWER, MANY = 11, 6, 6
-#: Of a histogram of more steps than these, two at once are told.
-STEPS = 20
+#: Points that are described of a line without markers, usually and in a panel of more than
+#: `MANY_LINES` lines.
+POINTS, FEWER_POINTS, MANY_LINES = 11, 6, 6
+#: A histogram of more bins than this is described two bins at a time.
+BINS = 20
 
+#: left, bottom, right, top.
 Box = tuple[float, float, float, float]
+#: Half the length of the error bar at a point.
+ErrorBars = dict[tuple[float, float], float]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One place of an artist: left, low, right and high end of what it covers, and its number.
+    """A point, bar, cell or bin of a figure, in data coordinates.
 
-    All in data coordinates. `spread` is half the length of an error bar; `words` tell the place and
-    its number, and `own` is whether the artist has words of its own for them; a step of a histogram
-    reaches from `x` to `x_end`.
+    `spread` is half the length of an error bar. `text` returns the mark's description, and
+    `own_text` is whether the artist has its own. A bin reaches from `x` to `x_end`.
     """
 
     axes: Axes
@@ -41,254 +44,239 @@ class Mark:
     box: Box
     x: float
     y: float
-    words: Callable[[], str]
+    text: Callable[[], str]
     spread: float | None = None
-    own: bool = False
+    own_text: bool = False
     x_end: float | None = None
 
     @property
-    def bar(self) -> tuple[float, float] | tuple[None, None]:
+    def error_bar(self) -> tuple[float, float] | tuple[None, None]:
         """The ends of the error bar."""
         return (None, None) if self.spread is None else (self.y - self.spread, self.y + self.spread)
 
-    @property
-    def panel(self) -> str:
-        """What the panel is called, by its label, or its title."""
-        return panel_of(self.axes)
 
-
-def tell(artist: Any, words: Callable[[Any], str]) -> None:
-    """Let an artist say its value in words of its own, here and under matplotlib's cursor."""
-    artist.format_cursor_data = words
+def set_mark_text(artist: Any, text: Callable[[Any], str]) -> None:
+    """Set the text of an artist's marks, by index or value, also under matplotlib's cursor."""
+    artist.format_cursor_data = text
 
 
 def marks_of(figure: Figure, *, every: bool = False) -> Iterator[Mark]:
-    """The marks of a figure, panel by panel; of long lines and histograms `every` one, or some."""
+    """Return the marks of a figure, panel by panel.
+
+    Args:
+        figure: a figure whose layout is done.
+        every: return all points of long lines and all bins of long histograms, not a selection.
+    """
     for axes in figure.axes:
         if axes.axison:
-            yield from _of_panel(axes, every)
+            yield from _panel_marks(axes, every)
 
 
-def _of_panel(axes: Axes, every: bool) -> Iterator[Mark]:
+def _panel_marks(axes: Axes, every: bool) -> Iterator[Mark]:
     from matplotlib.collections import QuadMesh
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.patches import StepPatch
 
-    whiskers = _errorbars(axes)
+    error_bars = {
+        id(each.lines[0]): (str(each.get_label()), _error_bars(each))
+        for each in axes.containers
+        if isinstance(each, ErrorbarContainer)
+    }
     for container in axes.containers:
         if hasattr(container, "patches"):
             yield from _bars(axes, container)
     for line in axes.lines:
-        label, spread = whiskers.get(id(line), (str(line.get_label()), {}))
-        yield from _line(axes, line, label, spread, every)
+        label, spreads = error_bars.get(id(line), (str(line.get_label()), {}))
+        yield from _line(axes, line, label, spreads, every)
     for patch in axes.patches:
-        yield from _steps(axes, patch, every) if isinstance(patch, StepPatch) else ()
+        yield from _bins(axes, patch, every) if isinstance(patch, StepPatch) else ()
     for mesh in axes.collections:
         yield from _cells(axes, mesh) if isinstance(mesh, QuadMesh) else ()
 
 
-def _line(axes: Axes, line: Any, series: str, spread: SeedSummary, every: bool) -> Iterator[Mark]:
-    """What a line tells: by itself, by its points, or nothing where it has no label."""
-    if "format_cursor_data" in vars(line):
-        for index, (x, y) in enumerate(line.get_xydata().tolist()):
-            words = functools.partial(_told, line, index)
-            yield Mark(axes, series_of(series), (x, y, x, y), x, y, words, own=True)
-    elif not series.startswith("_"):
-        yield from _points(axes, line, series, spread, every)
-
-
-def _told(line: Any, index: int) -> str:
-    return clean(line.format_cursor_data(index))
-
-
-SeedSummary = dict[tuple[float, float], float]
-
-
-def _errorbars(axes: Axes) -> dict[int, tuple[str, SeedSummary]]:
-    """Of each line that has error bars its label, and how long they are."""
-    from matplotlib.container import ErrorbarContainer
-
-    return {
-        id(each.lines[0]): (str(each.get_label()), _lengths(each))
-        for each in axes.containers
-        if isinstance(each, ErrorbarContainer)
-    }
-
-
-def _lengths(container: Any) -> SeedSummary:
-    """Half the length of the error bar about each point of one series; none where there is none."""
-    found: SeedSummary = {}
-    for segment in (each for bar in container.lines[2] for each in bar.get_segments() if len(each)):
-        (x, low), (_, high) = segment[0], segment[-1]
-        if high > low:
-            found[_key(x, (low + high) / 2)] = float(high - low) / 2
-    return found
+def _error_bars(container: Any) -> ErrorBars:
+    spreads: ErrorBars = {}
+    segments = (segment for bar in container.lines[2] for segment in bar.get_segments())
+    for segment in segments:
+        if len(segment):
+            (x, low), (_, high) = segment[0], segment[-1]
+            if high > low:
+                spreads[_key(x, (low + high) / 2)] = float(high - low) / 2
+    return spreads
 
 
 def _key(x: float, y: float) -> tuple[float, float]:
     return round(float(x), 9), round(float(y), 9)
 
 
+def _line(axes: Axes, line: Any, label: str, spreads: ErrorBars, every: bool) -> Iterator[Mark]:
+    """Return the marks of a line with its own text or with a label."""
+    if "format_cursor_data" in vars(line):
+        for index, (x, y) in enumerate(line.get_xydata().tolist()):
+            text = functools.partial(_own_text, line, index)
+            yield Mark(axes, _series_name(label), (x, y, x, y), x, y, text, own_text=True)
+    elif not label.startswith("_"):
+        yield from _points(axes, line, label, spreads, every)
+
+
+def _own_text(line: Any, index: int) -> str:
+    return _unescaped(line.format_cursor_data(index))
+
+
+def _points(axes: Axes, line: Any, series: str, spreads: ErrorBars, every: bool) -> Iterator[Mark]:
+    """Return all points of a line with markers, of one without them a selection."""
+    xs, ys = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
+    every = every or line.get_marker() not in ("None", "none", "", " ", None)
+    most = POINTS if len(axes.lines) <= MANY_LINES else FEWER_POINTS
+    chosen = np.arange(len(xs)) if every else np.linspace(0, len(xs) - 1, min(most, len(xs)))
+    for index in np.unique(chosen.round().astype(int)):
+        x, y = float(xs[index]), float(ys[index])
+        if math.isfinite(x) and math.isfinite(y):
+            yield _point(axes, series, (x, y, x, y), x, y, spreads.get(_key(x, y)))
+
+
+def _point(axes: Axes, series: str, box: Box, x: float, y: float, spread: float | None) -> Mark:
+    text = functools.partial(_point_text, axes, series, x, y, spread)
+    return Mark(axes, series, box, x, y, text, spread)
+
+
+def _point_text(axes: Axes, series: str, x: float, y: float, spread: float | None) -> str:
+    return _sentence(axes, series, _x_text(axes, x), _y_text(axes, y, spread))
+
+
 def _bars(axes: Axes, container: Any) -> Iterator[Mark]:
-    """The bars of a container; one with a label of its own is told by it."""
     series = str(container.get_label())
-    spread = {} if container.errorbar is None else _lengths(container.errorbar)
+    spreads = {} if container.errorbar is None else _error_bars(container.errorbar)
     for bar in container.patches:
         left, low, right, high = map(float, bar.get_bbox().extents)
         box = (left, low, right, high)
         middle, end, own = (left + right) / 2, bar.get_y() + bar.get_height(), bar.get_label()
         if not str(own).startswith("_"):
-            words = functools.partial(clean, own)
-            yield Mark(axes, series_of(series), box, middle, end, words, own=True)
+            text = functools.partial(_unescaped, own)
+            yield Mark(axes, _series_name(series), box, middle, end, text, own_text=True)
         elif not series.startswith("_"):
-            length = spread.get(_key(middle, end))
-            x = _tick_beside(axes, middle)
-            words = functools.partial(_of_point, axes, series, x, end, length)
-            yield Mark(axes, series, box, x, end, words, length)
+            spread = spreads.get(_key(middle, end))
+            yield _point(axes, series, box, _cluster(axes, middle), end, spread)
 
 
-def _tick_beside(axes: Axes, middle: float) -> float:
-    """Where a bar belongs: at the tick beside which it and others stand, if that has a name."""
-    whole = tick_name(axes, round(middle))
-    return middle if not whole or is_number(whole) else round(middle)
+def _cluster(axes: Axes, middle: float) -> float:
+    """Return the tick that a bar of a cluster belongs to, if the tick has a name."""
+    name = _tick_name(axes, round(middle))
+    return middle if not name or _is_number(name) else round(middle)
 
 
-def _points(axes: Axes, line: Any, series: str, spread: SeedSummary, every: bool) -> Iterator[Mark]:
-    """The points of a line with markers; of one without every one, or some."""
-    xs, ys = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
-    marked = line.get_marker() not in ("None", "none", "", " ", None)
-    told = POINTS if len(axes.lines) <= MANY else FEWER
-    whole = every or marked
-    chosen = np.arange(len(xs)) if whole else np.linspace(0, len(xs) - 1, min(told, len(xs)))
-    for index in np.unique(chosen.round().astype(int)):
-        x, y = float(xs[index]), float(ys[index])
-        if math.isfinite(x) and math.isfinite(y):
-            length = spread.get(_key(x, y))
-            words = functools.partial(_of_point, axes, series, x, y, length)
-            yield Mark(axes, series, (x, y, x, y), x, y, words, length)
-
-
-def _of_point(axes: Axes, series: str, x: float, y: float, spread: float | None) -> str:
-    return sentence(axes, series, place_in_words(axes, x), height_in_words(axes, y, spread))
-
-
-def _steps(axes: Axes, patch: Any, every: bool) -> Iterator[Mark]:
-    """The steps of a histogram, each as high as the panel; of many `every` one, or two at once."""
+def _bins(axes: Axes, patch: Any, every: bool) -> Iterator[Mark]:
+    """Return the bins of a histogram, each as high as the panel."""
     heights, edges, _ = patch.get_data()
-    if len(heights) > STEPS and len(heights) % 2 == 0 and not every:
+    if len(heights) > BINS and len(heights) % 2 == 0 and not every:
         heights, edges = heights[::2] + heights[1::2], edges[::2]
     low, high = axes.get_ylim()
     series = str(patch.get_label())
     for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
-        words = functools.partial(_of_step, axes, series, left, right, height)
+        text = functools.partial(_bin_text, axes, series, left, right, height)
         box = (float(left), low, float(right), high)
-        yield Mark(axes, series, box, box[0], float(height), words, x_end=box[2])
+        yield Mark(axes, series, box, box[0], float(height), text, x_end=box[2])
 
 
-def _of_step(axes: Axes, series: str, left: float, right: float, height: float) -> str:
-    place = f"{place_in_words(axes, left)} to {formatted(axes.fmt_xdata, right)}"
-    return sentence(axes, "", place, f"{series} {height_in_words(axes, height, None)}")
+def _bin_text(axes: Axes, series: str, left: float, right: float, height: float) -> str:
+    interval = f"{_x_text(axes, left)} to {_formatted(axes.fmt_xdata, right)}"
+    return _sentence(axes, "", interval, f"{series} {_y_text(axes, height, None)}")
 
 
 def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
-    """The cells of a table in colours, without those that are empty."""
-    values: NDArray[np.float64] = np.ma.filled(np.ma.asarray(mesh.get_array(), dtype=float), np.nan)
+    """Return the cells of a heat map that have a value."""
+    values = np.ma.filled(np.ma.asarray(mesh.get_array(), dtype=float), np.nan)
     corners = np.asarray(mesh.get_coordinates(), dtype=float)
-    for (line, column), value in np.ndenumerate(values.reshape(len(corners) - 1, -1)):
+    for (row, column), value in np.ndenumerate(values.reshape(len(corners) - 1, -1)):
         if math.isnan(value):
             continue
-        (left, low), (right, high) = (
-            corners[line, column].tolist(),
-            corners[line + 1, column + 1].tolist(),
-        )
-        middle = (low + high) / 2
-        row = tick_name(axes, middle, axes.yaxis) or f"{middle:g}"
-        x = (left + right) / 2
-        words = functools.partial(_of_cell, axes, mesh, row, x, value)
-        yield Mark(axes, row, (left, low, right, high), x, float(value), words)
+        left, low = corners[row, column].tolist()
+        right, high = corners[row + 1, column + 1].tolist()
+        x, y = (left + right) / 2, (low + high) / 2
+        series = _tick_name(axes, y, axes.yaxis) or f"{y:g}"
+        text = functools.partial(_cell_text, axes, mesh, series, x, value)
+        yield Mark(axes, series, (left, low, right, high), x, float(value), text)
 
 
-def _of_cell(axes: Axes, mesh: Any, row: str, x: float, value: float) -> str:
-    return sentence(axes, row, place_in_words(axes, x), mesh.format_cursor_data(value))
+def _cell_text(axes: Axes, mesh: Any, series: str, x: float, value: float) -> str:
+    return _sentence(axes, series, _x_text(axes, x), mesh.format_cursor_data(value))
 
 
-def clean(text: object) -> str:
-    """Text without what keeps matplotlib from reading it as mathematics."""
+def _unescaped(text: object) -> str:
+    """Return text without the escapes that keep matplotlib from reading it as mathematics."""
     return str(text).replace(r"\$", "$")
 
 
-def series_of(label: str) -> str:
-    """A label, also one that legends leave out; empty where matplotlib made it up."""
-    made_up = label.startswith(("_child", "_container", "_nolegend_"))
-    return "" if made_up else clean(label.removeprefix("_"))
+def _series_name(label: str) -> str:
+    """Return a label, also one that legends omit; empty if matplotlib generated it."""
+    generated = label.startswith(("_child", "_container", "_nolegend_"))
+    return "" if generated else _unescaped(label.removeprefix("_"))
 
 
-def panel_of(axes: Axes) -> str:
-    """What a panel is called, by its label, or its title."""
-    return clean(" ".join(str(axes.get_label() or axes.get_title()).split()))
+def panel_name(axes: Axes) -> str:
+    """Return the label of a panel, or its title."""
+    return _unescaped(" ".join(str(axes.get_label() or axes.get_title()).split()))
 
 
-def sentence(axes: Axes, series: str, place: str, value: str) -> str:
-    """Panel, series, place and number."""
-    heads = (panel_of(axes), series, place)
-    return clean(f"{', '.join(each for each in heads if each)}: {value}")
+def _sentence(axes: Axes, series: str, x: str, value: str) -> str:
+    heads = (panel_name(axes), series, x)
+    return _unescaped(f"{', '.join(head for head in heads if head)}: {value}")
 
 
-def place_of(axes: Axes, x: float) -> str | float:
-    """A place on the horizontal axis: its tick's name or, in a row of them, number; else itself."""
+def x_value(axes: Axes, x: float) -> str | float:
+    """Return the name of the tick at x or the number that it stands for, else x."""
     from matplotlib.ticker import FixedLocator
 
-    named = tick_name(axes, x)
-    if named and not is_number(named):
-        return named
-    chosen = isinstance(axes.xaxis.get_major_locator(), FixedLocator)
-    return _as_number(named) if named and chosen and "%" not in named else x
+    name = _tick_name(axes, x)
+    if name and not _is_number(name):
+        return name
+    fixed = isinstance(axes.xaxis.get_major_locator(), FixedLocator)
+    return _number(name) if name and fixed and "%" not in name else x
 
 
-def place_in_words(axes: Axes, x: float) -> str:
-    """A place on the horizontal axis in words: its tick's name, or a number after the axis's."""
-    named = tick_name(axes, x)
-    if named and not is_number(named):
-        return named
-    name = axes.get_xlabel() or _shared_label(axes.figure)
-    if named and not math.isclose(_as_number(named), x):
-        return f"{name} {named}".strip()  # a place in a row that stands for a number
-    return f"{name.split(' (')[0].split(',')[0]} {formatted(axes.fmt_xdata, x)}".strip()
+def _x_text(axes: Axes, x: float) -> str:
+    """Return the name of the tick at x, or the axis label with a number."""
+    name = _tick_name(axes, x)
+    if name and not _is_number(name):
+        return name
+    label = axes.get_xlabel() or _shared_label(axes.figure)
+    if name and not math.isclose(_number(name), x):
+        return f"{label} {name}".strip()  # a category that is named by a number
+    return f"{label.split(' (')[0].split(',')[0]} {_formatted(axes.fmt_xdata, x)}".strip()
 
 
 def _shared_label(figure: Any) -> str:
-    """The name of the horizontal axis where panels share one."""
-    names = (figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes))
-    return next((str(name) for name in names if name), "")
+    """Return the label of the horizontal axis that panels share."""
+    labels = (figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes))
+    return next((str(label) for label in labels if label), "")
 
 
-def height_in_words(axes: Axes, y: float, spread: float | None) -> str:
-    """A height, with its standard deviation where there is one."""
-    text = formatted(axes.fmt_ydata, y)
-    return text if spread is None else f"{text} ± {formatted(axes.fmt_ydata, spread)}"
+def _y_text(axes: Axes, y: float, spread: float | None) -> str:
+    text = _formatted(axes.fmt_ydata, y)
+    return text if spread is None else f"{text} ± {_formatted(axes.fmt_ydata, spread)}"
 
 
-def formatted(form: Any, value: float) -> str:
-    """A number as an axis writes it, else with four digits."""
-    return str(form(value)) if form is not None else f"{value:.4g}"
+def _formatted(formatter: Any, value: float) -> str:
+    """Format a number by an axis's formatter, else with four digits."""
+    return str(formatter(value)) if formatter is not None else f"{value:.4g}"
 
 
-def tick_name(axes: Axes, place: float, axis: Any = None) -> str:
-    """The label of the tick at a place, in one line; empty where there is none."""
+def _tick_name(axes: Axes, position: float, axis: Any = None) -> str:
+    """Return the label of the tick at a position, on one line; empty if there is none."""
     axis = axes.xaxis if axis is None else axis
     for tick in axis.get_major_ticks():
-        if math.isclose(tick.get_loc(), place, abs_tol=1e-9):
+        if math.isclose(tick.get_loc(), position, abs_tol=1e-9):
             return str(tick.label1.get_text()).replace("-\n", "").replace("\n", " ")
     return ""
 
 
-def _as_number(text: str) -> float:
+def _number(text: str) -> float:
     return float(text.rstrip(" %").replace("−", "-"))
 
 
-def is_number(text: str) -> bool:
-    """Whether the label of a tick is a number."""
+def _is_number(text: str) -> bool:
     try:
-        _as_number(text)
+        _number(text)
     except ValueError:
         return False
     return True

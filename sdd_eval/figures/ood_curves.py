@@ -1,4 +1,4 @@
-"""The scores behind detection rows: which network is drawn, and the outlier sets in order."""
+"""Curves of OOD detection, one panel per OOD set, and the scores behind them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays
-from sdd_eval.figures.layout import legend
-from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where, with_sd_dropout
+from sdd_eval.figures.layout import legend, panel_grid
+from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where
+from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
+
+#: Scores of in-distribution and of OOD images → heights of the curve at `RATES`.
+Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
+#: The rates at which the curves of several seeds are averaged.
+RATES = np.linspace(0, 1, 201)
+#: The most groups whose areas fit into the legend of a panel up to `SMALL_PANEL` inches wide, and
+#: of a wider one; all areas are in the table of numbers.
+FEW_GROUPS, MANY_GROUPS, SMALL_PANEL = 3, 6, 2.0
 
 
 def detection_rows(results: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFrame:
-    """The AUROC rows, one an outlier set and network, whose scores are at hand."""
-    rows = where(results, metric="auroc", grid=None)  # a grid's cells have scores of their own
+    """Return the AUROC rows whose scores are stored, one per OOD set and network."""
+    rows = where(results, metric="auroc", grid=None)  # a grid's cells have other scores
     rows = rows.loc[rows["outliers"].notna() & (rows["outliers"] != "average")]
     if arrays is None:
         return where(rows, run=None)
-    known = {run: _names(arrays, run) for run in rows["run"].unique()}
-    kept = [
-        {"scores", f"scores_{outliers}"} <= known[run]
-        for run, outliers in zip(rows["run"], rows["outliers"], strict=True)
+    known = {run: set(arrays[run]) if run in arrays else set() for run in rows["run"].unique()}
+    stored = [
+        {"scores", f"scores_{name}"} <= known[run]
+        for run, name in zip(rows["run"], rows["outliers"], strict=True)
     ]
-    with_scores: pandas.DataFrame = rows[kept]
+    with_scores: pandas.DataFrame = rows[stored]
     return _one_setting(with_scores)
 
 
-def _names(arrays: Arrays, run: str) -> set[str]:
-    return set(arrays[run]) if run in arrays else set()
-
-
 def _one_setting(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows of one temperature and ε, the commonest: curves of two settings do not mix."""
+    """Return the rows of the most common temperature and ε; others must not be mixed in."""
     if rows.empty:
         return rows
     sizes = rows.groupby(["temperature", "epsilon"], dropna=False, sort=False).size()
@@ -47,23 +53,23 @@ def _one_setting(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _or_none(value: Any) -> Any:
-    """None for a missing value, as `where` wants it."""
+    """Return None for a missing value."""
     return None if value is None or value != value else value
 
 
-def outlier_sets(rows: pandas.DataFrame) -> list[str]:
-    """The names of the outlier sets, in the order of the runs."""
+def ood_sets(rows: pandas.DataFrame) -> list[str]:
+    """Return the names of the OOD sets in the order of the runs."""
     return list(dict.fromkeys(rows["outliers"]))
 
 
 def scores_of(row: Mapping[Any, Any], arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
-    """In-distribution and outlier scores of one row."""
+    """Return the in-distribution (n,) and OOD (m,) scores of a row."""
     stored = arrays[row["run"]]
     return stored["scores"], stored[f"scores_{row['outliers']}"]
 
 
-def setting(rows: pandas.DataFrame) -> str:
-    """The detector and its setting in words, e.g. "ODIN, T = 1000, ε = 0.0028"."""
+def detector_label(rows: pandas.DataFrame) -> str:
+    """Return the detector and its settings, such as "ODIN, T = 1000, ε = 0.0028"."""
     first = rows.iloc[0]
     words = [str(first["detector"]).upper()]
     for name, sign in (("temperature", "T"), ("epsilon", "ε")):
@@ -72,84 +78,66 @@ def setting(rows: pandas.DataFrame) -> str:
     return ", ".join(words)
 
 
-#: Scores of test images and of outliers → heights of the curve at `PLACES`.
-Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
-
-#: A panel of so many inches or less has no room for the areas of more groups than the first; other
-#: panels for no more than the second. They are in the table of numbers.
-SMALL_PANEL, FEW, SOME = 2.0, 3, 6
-
-
-def has_room(groups: int, panel: float) -> bool:
-    """Whether a panel of so many inches has room for the areas of so many groups."""
-    return 0 < groups <= (FEW if panel <= SMALL_PANEL else SOME)
-
-
-#: Where the curves of several seeds are averaged.
-PLACES = np.linspace(0, 1, 201)
-
-
-def outlier_curves(
+def draw_ood_curves(
     results: pandas.DataFrame,
     arrays: Arrays | None,
     curve: Curve,
     area: tuple[str, str],
     labels: tuple[str, str],
-    backdrop: Callable[[Axes, pandas.DataFrame], None],
+    background: Callable[[Axes, pandas.DataFrame], None],
 ) -> Figure | None:
-    """Curves averaged over seeds; None where there are no scores.
+    """Draw curves averaged over seeds; return None if no scores are stored.
 
-    `area` is the metric in each panel's legend and its name there, `labels` name the axes, and
-    `backdrop` draws what stands behind a panel's curves.
+    Args:
+        results: a results table.
+        arrays: the per-image arrays of each run.
+        curve: the function from scores to heights.
+        area: the metric in each panel's legend, and its name there.
+        labels: the labels of the axes.
+        background: draws what is behind the curves of a panel.
     """
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import looks, plain, room
-
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
         return None
-    sets = outlier_sets(rows)
-    width, columns, lines = room(len(sets), narrow=2)
-    drawn = Figure(figsize=(width, (width / columns + 0.15) * lines + 0.25), layout="constrained")
-    grid = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    style = looks(group_names(results), with_sd_dropout(results))
-    for axes in grid.flat[len(sets) :]:
-        axes.set_axis_off()
-    for axes, outliers in zip(grid.flat, sets, strict=False):
-        backdrop(axes, where(rows, outliers=outliers))
-        _panel(axes, where(rows, outliers=outliers), arrays, style, curve)
-        areas = where(results, outliers=outliers, metric=area[0])
-        _areas(axes, areas, rows, style, area[1], width / columns)
-        axes.set_title(plain(outliers, round(12 * width / columns)))
-    for axes in grid.flat[max(0, len(sets) - columns) : len(sets)]:
-        axes.tick_params(labelbottom=True)  # nothing is drawn below it
-    for axes in grid[:, 0]:
+    sets, styles = ood_sets(rows), styles_of(results)
+    grid = panel_grid(len(sets), narrow=2)
+    height = (grid.panel_width + 0.15) * grid.rows + 0.25
+    figure, panels = grid.figure(height, sharex=True, sharey=True)
+    for axes, name in zip(panels.flat, sets, strict=False):
+        background(axes, where(rows, outliers=name))
+        _panel(axes, where(rows, outliers=name), arrays, styles, curve)
+        areas = where(results, outliers=name, metric=area[0])
+        _areas(axes, areas, rows, styles, area[1], grid.panel_width)
+        axes.set_title(plain_text(name, round(12 * grid.panel_width)))
+    for axes in grid.last_of_columns(panels):
+        axes.tick_params(labelbottom=True)
+    for axes in panels[:, 0]:
         axes.set_ylabel(labels[1])
-    drawn.supxlabel(f"{labels[0]} ({setting(rows)})", fontsize=8)
+    figure.supxlabel(f"{labels[0]} ({detector_label(rows)})", fontsize=8)
     groups = group_names(rows)
-    handles = [_handle(style[group]) for group in groups]
-    legend(drawn, handles, [plain(group) for group in groups], "upper")
-    return drawn
+    handles = [_handle(styles[group]) for group in groups]
+    legend(figure, handles, [plain_text(group) for group in groups], "upper")
+    return figure
 
 
-def _handle(look: Any) -> Any:
-    """A line for the legend."""
+def _handle(style: GroupStyle) -> Line2D:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=look.colour, linestyle=look.line)
+    return Line2D([], [], color=style.colour, linestyle=style.line)
 
 
 def _panel(
-    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, style: dict[str, Any], curve: Curve
+    axes: Axes,
+    rows: pandas.DataFrame,
+    arrays: Arrays,
+    styles: dict[str, GroupStyle],
+    curve: Curve,
 ) -> None:
-    """The curves against one outlier set."""
-    from sdd_eval.figures.style import plain
-
     for group in group_names(rows):
-        look = style[group]
+        style = styles[group]
         heights = mean_curve(where(rows, group=group), arrays, curve)
-        axes.plot(PLACES, heights, color=look.colour, linestyle=look.line, label=plain(group))
+        line = {"color": style.colour, "linestyle": style.line}
+        axes.plot(RATES, heights, label=plain_text(group), **line)  # type: ignore[arg-type]
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
@@ -157,33 +145,33 @@ def _panel(
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{value:.3f}"
 
 
+def mean_curve(rows: pandas.DataFrame, arrays: Arrays, curve: Curve) -> NDArray[np.float64]:
+    """Return the mean height at `RATES` over the networks of the rows."""
+    curves = [curve(*scores_of(row, arrays)) for row in rows.to_dict("records")]
+    mean: NDArray[np.float64] = np.mean(curves, axis=0)
+    return mean
+
+
 def _areas(
     axes: Axes,
     areas: pandas.DataFrame,
     drawn: pandas.DataFrame,
-    style: dict[str, Any],
+    styles: dict[str, GroupStyle],
     name: str,
-    panel: float,
+    panel_width: float,
 ) -> None:
-    """The legend of a panel: the area below each curve, mean and deviation over seeds."""
-    own = areas[areas["run"].isin(set(drawn["run"]))]
+    """Add a legend with the area below each curve, mean and standard deviation over seeds."""
+    of_curves = areas[areas["run"].isin(set(drawn["run"]))]
     for axis in ("detector", "temperature", "epsilon"):
-        own = own[own[axis].isin(drawn[axis]) | own[axis].isna()]
-    found = spreads(own, "group")
-    groups = [group for group in group_names(drawn) if group in found]
-    if has_room(len(groups), panel):
+        of_curves = of_curves[of_curves[axis].isin(drawn[axis]) | of_curves[axis].isna()]
+    values = spreads(of_curves, "group")
+    groups = [group for group in group_names(drawn) if group in values]
+    if 0 < len(groups) <= (FEW_GROUPS if panel_width <= SMALL_PANEL else MANY_GROUPS):
         axes.legend(
-            [_handle(style[group]) for group in groups],
-            [mean_and_std(found[group]) for group in groups],
+            [_handle(styles[group]) for group in groups],
+            [mean_and_std(values[group]) for group in groups],
             title=name,
             title_fontsize=7,
             loc="lower right" if name == "AUROC" else "lower left",
             handlelength=1.6,
         )
-
-
-def mean_curve(rows: pandas.DataFrame, arrays: Arrays, curve: Curve) -> NDArray[np.float64]:
-    """The mean height at `PLACES` over the networks of the rows."""
-    curves = [curve(*scores_of(row, arrays)) for row in rows.to_dict("records")]
-    mean: NDArray[np.float64] = np.mean(curves, axis=0)
-    return mean

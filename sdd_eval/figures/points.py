@@ -1,4 +1,4 @@
-"""The table of all points that a figure draws, to draw it anew: in pgfplots, in R, by hand."""
+"""The numbers of a drawn figure: as a table of points, and as tooltips with their positions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures.marks import Box, marks_of, place_of
+from sdd_eval.figures.marks import Box, marks_of, panel_name, x_value
 
 if TYPE_CHECKING:
     import pandas
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("panel", "series", "x", "x_end", "y", "low", "high", "words")
-
-
-def points_of(figure: Figure) -> pandas.DataFrame:
-    """Every point, bar, cell and step of a figure whose layout is settled, one a row.
-
-    `x` is the name of the tick where it has one, else a number in the axis's unit; `x_end` is where
-    a step of a histogram ends that begins at `x`; `low` and `high` are the ends of an error
-    bar along y. What a figure tells in `words` of its own (intervals along x among them) stands
-    there. Numbers have six digits.
-    """
-    import pandas
-
-    place = functools.cache(place_of)  # the same of each series; ticks are slow to ask
-    rows = [
-        (
-            mark.panel,
-            mark.series,
-            *map(_short, (place(mark.axes, mark.x), mark.x_end, mark.y, *mark.bar)),
-            mark.words() if mark.own else None,
-        )
-        for mark in marks_of(figure, every=True)
-    ]
-    found: pandas.DataFrame = pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    return found
-
-
-def _short(value: Any) -> Any:
-    """A number with six digits; all else as it is."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
 #: Half the side of the box around a point, in points of print.
 HALF = 4.0
 
 
+def points_of(figure: Figure) -> pandas.DataFrame:
+    """Return all points, bars, cells and bins of a figure, to redraw it with another tool.
+
+    `x` is the name of its tick or a number in the axis's unit, and a bin reaches to `x_end`; `low`
+    and `high` are the ends of an error bar along y. `words` is the text of a mark that has its own,
+    such as one with an interval along x. Numbers have six digits.
+
+    Args:
+        figure: a figure whose layout is done.
+    """
+    import pandas
+
+    x_of = functools.cache(x_value)  # many series share an x, and ticks are slow to read
+    rows = [
+        (
+            panel_name(mark.axes),
+            mark.series,
+            *map(_rounded, (x_of(mark.axes, mark.x), mark.x_end, mark.y, *mark.error_bar)),
+            mark.text() if mark.own_text else None,
+        )
+        for mark in marks_of(figure, every=True)
+    ]
+    table: pandas.DataFrame = pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return table
+
+
+def _rounded(value: Any) -> Any:
+    """Return a number rounded to six digits, and anything else unchanged."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 @dataclass(frozen=True)
 class Tooltip:
-    """Words, and the box that they are about, in points of print from the figure's top left."""
+    """A text and the box that it describes, in points from the figure's top left corner."""
 
     text: str
     x: float
@@ -64,28 +64,28 @@ class Tooltip:
 
 
 def tooltips_of(figure: Figure) -> list[Tooltip]:
-    """The values of a figure whose layout is settled, panel by panel in reading order."""
-    found: dict[tuple[float, ...], list[str]] = {}
+    """Return the tooltips of a figure whose layout is done, panel by panel in reading order."""
+    texts: dict[tuple[float, ...], list[str]] = {}
     for mark in marks_of(figure):
-        box = _in_points(figure, mark.axes, *mark.box)
-        place = tuple(round(float(each), 1) for each in box)
-        found.setdefault(place, []).append(mark.words())
-    return [Tooltip(_joined(dict.fromkeys(texts)), *place) for place, texts in found.items()]
+        box = _page_box(figure, mark.axes, *mark.box)
+        key = tuple(round(float(edge), 1) for edge in box)
+        texts.setdefault(key, []).append(mark.text())
+    return [Tooltip(_joined(dict.fromkeys(each)), *box) for box, each in texts.items()]
 
 
 def _joined(texts: Iterable[str]) -> str:
-    """Texts about one place as one; what all of them begin with is said once."""
-    parted = [text.partition(": ") for text in texts]
-    first = parted[0]
-    if all(head == first[0] for head, _, _ in parted):
-        return "".join([*first[:2], "; ".join(value for _, _, value in parted)])
-    return "; ".join("".join(each) for each in parted)
+    """Join texts about one box, with a shared beginning only once."""
+    parts = [text.partition(": ") for text in texts]
+    first = parts[0]
+    if all(head == first[0] for head, _, _ in parts):
+        return "".join([*first[:2], "; ".join(value for _, _, value in parts)])
+    return "; ".join("".join(part) for part in parts)
 
 
-def _in_points(
+def _page_box(
     figure: Figure, axes: Axes, left: float, low: float, right: float, high: float
 ) -> Box:
-    """A box in data coordinates, cut at the panel, in points from the figure's top left."""
+    """Convert a box from data coordinates, clipped to the panel, to (x, y, width, height)."""
     corners = axes.transData.transform([(left, low), (right, high)])
     inside = np.clip(corners, axes.bbox.min, axes.bbox.max) / figure.dpi * 72
     (x0, y0), (x1, y1) = np.sort(inside, axis=0)

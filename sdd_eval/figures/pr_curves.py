@@ -1,11 +1,12 @@
-"""Precision–recall curves of the detector, one panel an outlier set."""
+"""Precision–recall curves of OOD detection, one panel per OOD set."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.ood_curves import PLACES, outlier_curves
+from sdd_eval.figures.ood_curves import RATES, draw_ood_curves, scores_of
+from sdd_eval.figures.style import MUTED
 from sdd_eval.metrics.ranking import precision_at_recall, precision_recall_curve
 
 if TYPE_CHECKING:
@@ -17,35 +18,28 @@ if TYPE_CHECKING:
 
 
 @figure(
-    "Precision and recall against outliers",
-    caption="Share of test images among all images kept (precision) against the share of test "
-    "images kept (recall), averaged over seeds at each recall; test images are positive and counts "
-    "are those of the sets. No line is drawn between two thresholds: precision is that of the next "
-    "threshold that reaches the recall, so that the area below is the average precision (AUPR-in), "
-    "which of few groups each panel gives. The thin line is what chance alone gives.",
+    "Precision–recall curves of OOD detection",
+    caption="Precision against recall with in-distribution images as the positive class, averaged "
+    "over seeds at each recall; class counts are those of the sets. Between two thresholds the "
+    "precision is that of the next threshold that reaches the recall, without interpolation, so "
+    "that the area is the average precision (AUPR-in), which is given for up to six groups. The "
+    "thin line is chance.",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """A panel an outlier set, a line a group (Davis and Goadrich 2006)."""
+    """Draw a panel per OOD set, with a line per group (Davis and Goadrich 2006)."""
 
-    def backdrop(axes: Axes, rows: pandas.DataFrame) -> None:
-        _chance(axes, rows, arrays or {})
+    def draw_chance(axes: Axes, rows: pandas.DataFrame) -> None:
+        inside, outside = scores_of(rows.iloc[0].to_dict(), arrays or {})
+        prevalence = len(inside) / (len(inside) + len(outside))
+        axes.axhline(prevalence, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
 
     labels = ("Recall", "Precision")
-    return outlier_curves(results, arrays, pr_at, ("aupr_in", "AUPR-in"), labels, backdrop)
+    area = ("aupr_in", "AUPR-in")
+    return draw_ood_curves(results, arrays, pr_at, area, labels, draw_chance)
 
 
 def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
-    """The precision at each recall of `PLACES`."""
-    return precision_at_recall(*precision_recall_curve(inside, outside), PLACES)
-
-
-def _chance(axes: Axes, rows: pandas.DataFrame, arrays: Arrays) -> None:
-    """The share of test images among all."""
-    from sdd_eval.figures.ood_curves import scores_of
-    from sdd_eval.figures.style import MUTED
-
-    inside, outside = scores_of(rows.iloc[0].to_dict(), arrays)
-    share = len(inside) / (len(inside) + len(outside))
-    axes.axhline(share, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
+    """Return the precision at each recall of `RATES`."""
+    return precision_at_recall(*precision_recall_curve(inside, outside), RATES)

@@ -1,11 +1,12 @@
-"""ROC curves of the detector, one panel an outlier set."""
+"""ROC curves of OOD detection, one panel per OOD set."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.ood_curves import PLACES, outlier_curves
+from sdd_eval.figures.ood_curves import RATES, draw_ood_curves
+from sdd_eval.figures.style import MUTED
 from sdd_eval.metrics.ranking import roc_curve, tpr_at_fpr
 
 if TYPE_CHECKING:
@@ -17,28 +18,25 @@ if TYPE_CHECKING:
 
 
 @figure(
-    "ROC curves against outliers",
-    caption="True positive rate (test images kept) against false positive rate (outliers kept), "
-    "averaged over seeds at each false positive rate. The thin horizontal line is 95 % of the test "
-    "images. Of few groups each panel gives the AUROC, mean and standard deviation over "
-    "seeds.",
+    "ROC curves of OOD detection",
+    caption="True positive rate (in-distribution images accepted) against false positive rate (OOD "
+    "images accepted), averaged over seeds at each false positive rate. The thin horizontal line "
+    "is a true positive rate of 95 %, the dotted one chance. The AUROC, mean and standard "
+    "deviation over seeds, is given for up to six groups.",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """A panel an outlier set, a line a group."""
+    """Draw a panel per OOD set, with a line per group."""
     labels = ("False positive rate", "True positive rate")
-    return outlier_curves(results, arrays, roc_at, ("auroc", "AUROC"), labels, _backdrop)
+    return draw_ood_curves(results, arrays, roc_at, ("auroc", "AUROC"), labels, _reference_lines)
 
 
 def roc_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
-    """The true positive rate at each false positive rate of `PLACES`."""
-    return tpr_at_fpr(*roc_curve(inside, outside), PLACES)
+    """Return the true positive rate at each false positive rate of `RATES`."""
+    return tpr_at_fpr(*roc_curve(inside, outside), RATES)
 
 
-def _backdrop(axes: Axes, rows: pandas.DataFrame) -> None:
-    """95 % of the test images, and what chance alone gives."""
-    from sdd_eval.figures.style import MUTED
-
+def _reference_lines(axes: Axes, rows: pandas.DataFrame) -> None:
     axes.axhline(0.95, color=MUTED, linewidth=0.6)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))

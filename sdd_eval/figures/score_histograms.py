@@ -1,4 +1,4 @@
-"""How the detector's scores of test images and of outliers lie apart."""
+"""Distributions of OOD scores on in-distribution and OOD images."""
 
 from __future__ import annotations
 
@@ -8,104 +8,95 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import LETTER, legend
-from sdd_eval.figures.ood_curves import detection_rows, outlier_sets, scores_of, setting
-from sdd_eval.figures.selection import group_names, where, with_sd_dropout
+from sdd_eval.figures.layout import LETTER, Grid, legend, panel_grid
+from sdd_eval.figures.ood_curves import detection_rows, detector_label, ood_sets, scores_of
+from sdd_eval.figures.selection import group_names, where
+from sdd_eval.figures.style import INK, MUTED, PAGE, plain_text, styles_of
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: How many bars are in a panel.
-BARS = 30
-#: How high a line of panels is, in inches: usually, and at least where there are many.
+#: Bins of a histogram.
+BINS = 30
+#: Greatest and lowest height of a row of panels in inches.
 HIGH, LOW = 1.45, 0.62
 
 
 @figure(
-    "Scores of test images and of outliers",
-    caption="Distribution of the detector's score over the test images (filled) and over each "
-    "outlier set (outlined), for the network of the lowest seed of each group. The dashed line is "
-    "the threshold that 95 % of the test images reach; outliers to its right are taken for test "
-    "images. The outermost half percent on either side is drawn in the outermost bars.",
+    "Distributions of OOD scores",
+    caption="Distribution of the detector's score on in-distribution images (filled) and on each "
+    "OOD set (outlined), for the network with the lowest seed of each group. The dashed line is "
+    "the threshold at 95 % true positive rate: OOD images to its right are false positives. The "
+    "outermost bins include the half percent beyond them on either side.",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
 def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
-    """A row a group, a column an outlier set."""
-    from matplotlib.figure import Figure
-
-    from sdd_eval.figures.style import PAGE, looks, plain, room
-
+    """Draw a row per group and a column per OOD set."""
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
         return None
-    sets, groups = outlier_sets(rows), group_names(rows)
-    style = looks(group_names(results), with_sd_dropout(results))
-    width, columns, blocks = room(len(sets), wide=6, narrow=2)
-    dense = HIGH * len(groups) * blocks > PAGE - 1
-    if dense:  # the names of the groups stand above their lines, which are lower
-        width, columns, blocks = room(len(sets), wide=6, narrow=6)
-    high = min(HIGH, max(LOW, (PAGE - 1) / (len(groups) * blocks)))
-    drawn = Figure(figsize=(width, high * len(groups) * blocks + 0.45), layout="constrained")
-    grid = drawn.subplots(len(groups) * blocks, columns, squeeze=False)
-    for axes in grid.flat:
+    sets, groups, styles = ood_sets(rows), group_names(rows), styles_of(results)
+    grid = panel_grid(len(sets), wide=6, narrow=2)
+    dense = HIGH * len(groups) * grid.rows > PAGE - 1
+    if dense:  # the labels of groups are above their rows, which are lower
+        grid = panel_grid(len(sets), wide=6, narrow=6)
+    lines, columns = len(groups) * grid.rows, grid.columns
+    height = min(HIGH, max(LOW, (PAGE - 1) / lines))
+    whole = Grid(lines * columns, grid.width, columns)
+    figure, panels = whole.figure(height * lines + 0.45)
+    for axes in panels.flat:
         axes.set_axis_off()
-    for line, (group, block) in enumerate((g, b) for g in groups for b in range(blocks)):
+    for line, (group, part) in enumerate((g, p) for g in groups for p in range(grid.rows)):
         network = _first_seed(where(rows, group=group))
-        for axes, outliers in zip(grid[line], sets[block * columns :], strict=False):
-            _panel(axes, where(network, outliers=outliers), arrays, style[group].colour)
-            few_ticks(axes, width / columns)
-            axes.set_label(f"{plain(group)}, {plain(outliers)}")
-            if line == 0 or (blocks > 1 and not dense):
-                name = plain(outliers, round(14 * width / columns))
-                axes.set_title(name, pad=11 if dense else 3)
-        _name(grid[line][0], plain(group, 40), dense)
-    handles, labels = _legend()
-    legend(drawn, handles, labels, "upper")
-    drawn.supxlabel(f"Score ({setting(rows)})", fontsize=8)
-    return drawn
+        for axes, name in zip(panels[line], sets[part * columns :], strict=False):
+            _panel(axes, where(network, outliers=name), arrays, styles[group].colour)
+            few_ticks(axes, grid.panel_width)
+            axes.set_label(f"{plain_text(group)}, {plain_text(name)}")
+            if line == 0 or (grid.rows > 1 and not dense):
+                title = plain_text(name, round(14 * grid.panel_width))
+                axes.set_title(title, pad=11 if dense else 3)
+        _label_group(panels[line][0], plain_text(group, 40), dense)
+    legend(figure, *_legend(), "upper")
+    figure.supxlabel(f"Score ({detector_label(rows)})", fontsize=8)
+    return figure
 
 
 def _legend() -> tuple[list[Any], list[str]]:
-    """What is what, in no group's colour."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-
-    from sdd_eval.figures.style import INK, MUTED
 
     handles = [
         Patch(color="#b0b0b0"),
         Line2D([], [], color=INK, linewidth=1.1),
         Line2D([], [], color=MUTED, linestyle="--", linewidth=0.8),
     ]
-    return handles, ["Test images", "Outliers", "95 % of the test images lie to the right"]
+    return handles, ["In-distribution", "OOD", "Threshold at 95 % true positive rate"]
 
 
 def _first_seed(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows of one network: the lowest seed, or the first name where seeds are unknown."""
+    """Return the rows of the network with the lowest seed, or the first name without seeds."""
     ordered = rows.sort_values(["seed", "checkpoint"], na_position="last")
     return where(rows, checkpoint=ordered["checkpoint"].iloc[0])
 
 
-def _name(axes: Axes, group: str, dense: bool) -> None:
-    """The group beside its first panel; above it where that is too low for it."""
+def _label_group(axes: Axes, group: str, dense: bool) -> None:
+    """Label a row of panels beside its first one, or above it if that is too low."""
     if not dense:
         axes.set_ylabel(group.replace(" + ", "\n+ "), fontsize=7)
         return
     if not axes.get_title():
-        axes.set_title(" ", fontsize=7, pad=2)  # room for the name, which is wider than the panel
-    name = axes.annotate(
+        axes.set_title(" ", fontsize=7, pad=2)  # reserve the height of the label
+    label = axes.annotate(
         group, (0, 1), (0, 2), "axes fraction", textcoords="offset points", fontsize=7
     )
-    name.set_in_layout(False)
+    label.set_in_layout(False)  # it may be wider than the panel
 
 
 def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> None:
-    """One network against one outlier set."""
-    from sdd_eval.figures.style import INK, MUTED
-
+    """Draw the scores of one network on one OOD set."""
     if rows.empty:
         return
     axes.set_axis_on()
@@ -113,15 +104,15 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> N
     low, high = np.percentile(np.concatenate([inside, outside]), [0.5, 99.5]).tolist()
     if low == high:
         low, high = low - 1, high + 1
-    looks: tuple[dict[str, Any], ...] = (
-        {"label": "test images", "fill": True, "color": colour, "alpha": 0.5},
-        {"label": "outliers", "color": INK, "linewidth": 1.1},
+    options: tuple[dict[str, Any], ...] = (
+        {"label": "in-distribution", "fill": True, "color": colour, "alpha": 0.5},
+        {"label": "OOD", "color": INK, "linewidth": 1.1},
     )
-    for scores, look in zip((inside, outside), looks, strict=True):
-        counts, edges = np.histogram(np.clip(scores, low, high), BARS, range=(low, high))
-        axes.stairs(counts / len(scores), edges, **look)
+    for scores, each in zip((inside, outside), options, strict=True):
+        counts, edges = np.histogram(np.clip(scores, low, high), BINS, range=(low, high))
+        axes.stairs(counts / len(scores), edges, **each)
     axes.set_ylim(bottom=0)
-    axes.fmt_ydata = lambda share: f"{100 * share:.1f} %"
+    axes.fmt_ydata = lambda fraction: f"{100 * fraction:.1f} %"
     digits = max(0, 2 - math.floor(math.log10(high - low)))
     axes.fmt_xdata = lambda score: f"{score:.{digits}f}"
     threshold = np.sort(inside)[len(inside) - math.ceil(0.95 * len(inside))]
@@ -132,9 +123,11 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> N
 
 
 def few_ticks(axes: Axes, width: float) -> None:
-    """Up to three ticks with just enough digits: scores at T = 1000 differ in the fourth.
+    """Set up to three ticks with just enough digits to differ, as for scores at T = 1000.
 
-    None where a panel is so narrow, in inches, that not even two have room.
+    Args:
+        axes: the panel.
+        width: its width in inches; a panel without room for two ticks gets none.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -142,19 +135,15 @@ def few_ticks(axes: Axes, width: float) -> None:
     most = 0 if width < 1 else 2 if width < 1.6 else 3
     ticks = MaxNLocator(most).tick_values(low, high) if most else []
     digits = max(0, 1 - math.floor(math.log10(high - low)))
-    named = [(tick, f"{tick:.{digits}f}") for tick in ticks if low <= tick <= high]
-    wide = sum(LETTER * len(name) + 8 for _, name in named)
-    if wide < 72 * width:
-        axes.set_xticks([tick for tick, _ in named], [name for _, name in named])
+    labelled = {tick: f"{tick:.{digits}f}" for tick in ticks if low <= tick <= high}
+    if sum(LETTER * len(label) + 8 for label in labelled.values()) < 72 * width:
+        axes.set_xticks(list(labelled), list(labelled.values()))
     elif most:
-        _ticks_at_the_ends(axes, digits)
+        _end_ticks(axes, digits)
 
 
-def _ticks_at_the_ends(axes: Axes, digits: int) -> None:
-    """One tick near either end, their names inside of the panel: long ones have room nowhere else.
-
-    A single tick would not say how wide the panel is.
-    """
+def _end_ticks(axes: Axes, digits: int) -> None:
+    """Set a tick near either end with its label inside of the panel, where long labels fit."""
     low, high = axes.get_xlim()
     unit = 10.0**-digits
     ends = [math.ceil(low / unit) * unit, math.floor(high / unit) * unit]

@@ -1,9 +1,11 @@
-"""Choosing rows of a tidy table: by where they hold, by group, with means over seeds."""
+"""Selection and aggregation of the rows of a results table."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
@@ -11,123 +13,149 @@ from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import pandas
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 
 def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
-    """The rows whose columns have these values; None stands for an empty cell.
+    """Return the rows whose columns have these values; None matches an empty cell.
 
     Numbers are compared as numbers, also in a table that was read from a CSV file.
     """
-    import numpy as np
-
-    left = np.arange(len(results))
-    # Words first: they leave few rows to look at for a number, which takes longer.
-    for name, value in sorted(values.items(), key=lambda each: not isinstance(each[1], str)):
+    rows = np.arange(len(results))
+    # Text first: it leaves few rows for the slower comparison of numbers.
+    for name, value in sorted(values.items(), key=lambda item: not isinstance(item[1], str)):
         if name in results:
-            left = left[_equals(results[name].iloc[left], value)]
+            rows = rows[_equals(results[name].iloc[rows], value)]
         elif value is not None:
-            left = left[:0]
-    chosen: pandas.DataFrame = results.iloc[left]
-    return chosen
+            rows = rows[:0]
+    selected: pandas.DataFrame = results.iloc[rows]
+    return selected
 
 
 def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
-    """Which cells of a column have a value."""
-    import numpy as np
     import pandas
 
     if value is None:
         empty: NDArray[np.bool_] = column.isna().to_numpy(dtype=bool)
         return empty
     if isinstance(value, int | float):
-        distinct_numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-        close: NDArray[np.bool_] = np.isclose(distinct_numbers, value, rtol=1e-9, atol=0)
+        numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        close: NDArray[np.bool_] = np.isclose(numbers, value, rtol=1e-9, atol=0)
         return close
     same: NDArray[np.bool_] = (column == value).fillna(False).to_numpy(dtype=bool)
     return same
 
 
 def group_names(results: pandas.DataFrame) -> list[str]:
-    """The groups: cross-entropy first, each method without SD-Dropout before with it."""
+    """Return the groups: cross-entropy first, each method without SD-Dropout before with it."""
     first = results.drop_duplicates("group")
     keys = {}
     for group, method, weight in zip(
         first["group"], first["method"], first["sd_dropout"], strict=True
     ):
-        known = isinstance(method, str)
+        unknown = not isinstance(method, str)
         amount = 0.0 if weight is None or math.isnan(weight) else float(weight)
-        keys[group] = (not known, method != "ce", str(method), amount, group)
+        keys[group] = (unknown, method != "ce", str(method), amount, group)
     return sorted(keys, key=keys.__getitem__)
 
 
 def with_sd_dropout(results: pandas.DataFrame) -> dict[str, bool]:
-    """Whether each group was trained with the SD-Dropout term."""
+    """Return whether each group was trained with the SD-Dropout term."""
     first = results.drop_duplicates("group")
     weights = first["sd_dropout"].astype(float)
     return dict(zip(first["group"], (weights > 0).tolist(), strict=True))
 
 
 def baselines(results: pandas.DataFrame) -> dict[str, str]:
-    """For each group with SD-Dropout, the one that differs only in not having it."""
-    first = results.drop_duplicates("group")
-    plain = {}
-    for row in first.to_dict("records"):
-        if row["sd_dropout"] == 0:
-            plain[row["method"], _setting(row)] = row["group"]
-    found = {}
-    for row in first.to_dict("records"):
-        if row["sd_dropout"] > 0 and (row["method"], _setting(row)) in plain:
-            found[row["group"]] = plain[row["method"], _setting(row)]
-    return found
+    """Return for each group with SD-Dropout the one that differs only in not having it."""
+    rows = results.drop_duplicates("group").to_dict("records")
+    plain = {_recipe_key(row): row["group"] for row in rows if row["sd_dropout"] == 0}
+    return {
+        row["group"]: plain[_recipe_key(row)]
+        for row in rows
+        if row["sd_dropout"] > 0 and _recipe_key(row) in plain
+    }
 
 
-def _setting(row: Mapping[Any, Any]) -> str:
-    """What sets a group apart besides its method; a table read from CSV has NaN for nothing."""
-    value = row.get("setting")
-    return value if isinstance(value, str) else ""
+def _recipe_key(row: Mapping[Any, Any]) -> tuple[str, str]:
+    """Return method and setting; a table that was read from CSV has NaN for an empty setting."""
+    setting = row.get("setting")
+    return row["method"], setting if isinstance(setting, str) else ""
 
 
 def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, SeedSummary]:
-    """Mean and standard deviation of the values, for each value of the columns `by`."""
+    """Return mean and standard deviation of the values, for each value of the columns `by`."""
     keys = by[0] if len(by) == 1 else list(by)
-    found: dict[Any, SeedSummary] = {}
-    for key, values in results.groupby(keys, dropna=False, sort=False)["value"]:
-        found[key] = summarize_seeds(values.dropna())
-    return found
+    groups = results.groupby(keys, dropna=False, sort=False)["value"]
+    return {key: summarize_seeds(values.dropna()) for key, values in groups}
+
+
+def mean_and_std(value: SeedSummary, digits: int = 3, factor: float = 1) -> str:
+    """Format a summary over seeds as "0.043 ± 0.004", or as the mean alone for one seed."""
+    mean = f"{value.mean * factor:.{digits}f}"
+    return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"
 
 
 def distinct_numbers(results: pandas.DataFrame, name: str) -> list[float]:
-    """The distinct numbers of a column, ascending."""
+    """Return the distinct numbers of a column in ascending order."""
     import pandas
 
     values = pandas.to_numeric(results[name], errors="coerce").dropna().unique().tolist()
     return sorted(float(value) for value in values)
 
 
+def preferred_number(results: pandas.DataFrame, name: str, preferred: float) -> float:
+    """Return the preferred number if a column has it, else its smallest one."""
+    numbers = distinct_numbers(results, name)
+    return preferred if preferred in numbers else numbers[0]
+
+
 def benchmark_order(corruptions: Any) -> list[str]:
-    """Corruptions in the benchmark's order, unknown ones after them by name."""
+    """Return corruptions in the benchmark's order, then unknown ones by name."""
     rank = {name: index for index, name in enumerate(NINETEEN)}
     return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def mean_and_std(value: SeedSummary, digits: int = 3, factor: float = 1) -> str:
-    """A spread as text: "0.043 ± 0.004", or the mean alone where there is one seed."""
-    mean = f"{value.mean * factor:.{digits}f}"
-    return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"
-
-
 def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Of each reading the rows with the commonest constants: two spaces do not mix in a mean."""
+    """Return the FGSM rows of each variant with its most common standardisation constants.
+
+    Numbers that were measured in different standardised spaces must not be averaged.
+    """
     import pandas
 
     if "constants" not in rows or rows.empty:
         return rows
-    chosen = []
-    for _, alike in rows.groupby("variant", sort=False):
-        named = alike["constants"].dropna()
-        common = None if named.empty else named.value_counts().index[0]
-        chosen.append(where(alike, constants=common))
-    return pandas.concat(chosen)
+    selected = []
+    for _, variant in rows.groupby("variant", sort=False):
+        constants = variant["constants"].dropna()
+        common = None if constants.empty else constants.value_counts().index[0]
+        selected.append(where(variant, constants=common))
+    return pandas.concat(selected)
+
+
+def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
+    """Return count, mean confidence and accuracy of each bin over all images of all networks.
+
+    Returns:
+        Three arrays (bins,); confidence and accuracy of an empty bin are 0.
+    """
+    counts = np.zeros(bins)
+    sums = {"bin_confidence": np.zeros(bins), "bin_accuracy": np.zeros(bins)}
+    for _, network in rows.groupby("checkpoint", sort=True):
+        count = bin_values(network, "bin_count", bins)
+        counts += count
+        for metric, total in sums.items():
+            total += count * bin_values(network, metric, bins)
+    safe = np.where(counts > 0, counts, 1)
+    return counts, sums["bin_confidence"] / safe, sums["bin_accuracy"] / safe
+
+
+def bin_values(rows: pandas.DataFrame, metric: str, bins: int) -> Floats:
+    """Return a metric (bins,) of one network; 0 where a bin has no row."""
+    values = np.zeros(bins)
+    selected = where(rows, metric=metric)
+    values[selected["bin"].to_numpy(dtype=int) - 1] = selected["value"].to_numpy(dtype=float)
+    return values

@@ -1,10 +1,9 @@
-"""The house style: print sizes, colours that survive colour blindness and grey, embedded fonts."""
+"""The house style: print sizes, colours for colour blindness and greyscale, embedded fonts."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,27 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.errors import InputError
+from sdd_eval.figures.selection import group_names, with_sd_dropout
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import pandas
     from matplotlib.figure import Figure
 
-#: Widths in inches of one and of two columns of a conference paper.
+#: Width in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
-
-#: The height in inches of what a page has room for, caption included.
+#: Height in inches that a page has room for, caption included.
 PAGE = 9.2
 
-#: Text, secondary text, lines behind the data, and background; the page gives each a dark twin.
+#: Text, secondary text, lines behind the data, background; the report maps each to a dark colour.
 INK, MUTED, GRID, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#ffffff"
-
-#: Okabe and Ito (2008), without yellow and black, the darkest contrasts first.
+#: Okabe and Ito (2008) without yellow and black, in the order of contrast.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-#: Of straight lines alone: dots and circles make a page's SVG several times as large.
+#: Straight lines only: dots and circles make an SVG file several times as large.
 HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++")
-
-#: The smallest text of any figure, in points.
+#: The smallest text size of any figure, in points.
 SMALL = 7
 
 _SALT = "sdd_eval"
@@ -81,8 +78,8 @@ _RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one group of checkpoints is drawn in every figure."""
+class GroupStyle:
+    """Colour, marker, line style and hatch of a group of checkpoints in every figure."""
 
     colour: str
     marker: str
@@ -90,77 +87,66 @@ class Look:
     hatch: str
 
 
-def looks(groups: list[str], with_sd_dropout: dict[str, bool]) -> dict[str, Look]:
-    """A look a group: solid lines with SD-Dropout and dashed ones without it.
+def styles_of(results: pandas.DataFrame) -> dict[str, GroupStyle]:
+    """Return the style of every group of a results table."""
+    return group_styles(group_names(results), with_sd_dropout(results))
 
-    No two of up to 36 share colour, marker and line. Where groups are more than colours, a method
-    has one colour with SD-Dropout and without it, if that tells all apart.
+
+def group_styles(groups: list[str], sd_dropout: dict[str, bool]) -> dict[str, GroupStyle]:
+    """Return a style per group, with solid lines if trained with SD-Dropout, else dashed.
+
+    No two of up to 36 groups share colour, marker and line style. If there are more groups than
+    colours, a method has one colour with and without SD-Dropout, provided that groups stay distinct.
+
+    Args:
+        groups: labels that begin with the method, such as "CE + SD-Dropout λ 1".
+        sd_dropout: whether each group was trained with the SD-Dropout term.
     """
-    found = {}
-    colours = _colours(groups, with_sd_dropout)
+    styles = {}
+    colours = _colours(groups, sd_dropout)
     for index, group in enumerate(groups):
         turn = (index + index // len(COLOURS)) % len(COLOURS)
-        line = "-" if with_sd_dropout.get(group) else "--"
-        found[group] = Look(colours[index], MARKERS[turn], line, HATCHES[turn])
-    return found
+        line = "-" if sd_dropout.get(group) else "--"
+        styles[group] = GroupStyle(colours[index], MARKERS[turn], line, HATCHES[turn])
+    return styles
 
 
-def _colours(groups: list[str], with_sd_dropout: dict[str, bool]) -> list[str]:
-    """A colour a group; by its method, the first word of its label, where colours are too few."""
-    in_turn = [COLOURS[index % len(COLOURS)] for index in range(len(groups))]
+def _colours(groups: list[str], sd_dropout: dict[str, bool]) -> list[str]:
+    """Return a colour per group, or per method if there are too few colours."""
     methods = [group.partition(" + ")[0] for group in groups]
-    kinds = {(m, bool(with_sd_dropout.get(g))) for m, g in zip(methods, groups, strict=True)}
+    pairs = {(m, bool(sd_dropout.get(g))) for m, g in zip(methods, groups, strict=True)}
     distinct = list(dict.fromkeys(methods))
-    if len(groups) <= len(COLOURS) or len(kinds) < len(groups) or len(distinct) > len(COLOURS):
-        return in_turn
+    if len(groups) <= len(COLOURS) or len(pairs) < len(groups) or len(distinct) > len(COLOURS):
+        return [COLOURS[index % len(COLOURS)] for index in range(len(groups))]
     return [COLOURS[distinct.index(method)] for method in methods]
 
 
 @contextlib.contextmanager
 def house_style(style: Path | None = None, width: float | None = None) -> Iterator[None]:
-    """matplotlib's settings for a while, then the user's style file on top of them.
+    """Set matplotlib's parameters to the house style and a user's style file on top of it.
 
-    Inside another `house_style` nothing changes but the width, so that the outer one's style file
-    holds. `width` is that of the figures, in inches; DOUBLE by default.
+    Inside another `house_style` only the width changes, so that the outer style file stays active.
+
+    Args:
+        style: a matplotlib style file.
+        width: width of figures in inches, `DOUBLE` by default.
 
     Raises:
-        InputError: the style file is not there or not one.
+        InputError: the style file does not exist or is invalid.
     """
     import matplotlib
     import matplotlib.style
 
-    inside = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
-    with matplotlib.rc_context({} if inside else _RC):
+    nested = style is None and matplotlib.rcParams["svg.hashsalt"] == _SALT
+    with matplotlib.rc_context({} if nested else _RC):
         if style is not None:
-            _use(style)
+            _apply(style)
         if width is not None:
             matplotlib.rcParams["figure.figsize"] = (width, 0.45 * width)
         yield
 
 
-def room(panels: int, wide: int = 3, narrow: int = 1) -> tuple[float, int, int]:
-    """The width in inches that a figure has now, and the columns and lines of its panels.
-
-    A figure is as wide as matplotlib's setting `figure.figsize` says: `wide` panels at most stand
-    side by side in two columns of a paper, `narrow` in one.
-    """
-    import matplotlib
-
-    width = float(matplotlib.rcParams["figure.figsize"][0])
-    columns = min(panels, wide if width > (SINGLE + DOUBLE) / 2 else narrow)
-    return width, columns, math.ceil(panels / columns)
-
-
-def percent(axes: Axes, which: str = "y") -> None:
-    """Ticks from 0 to 100 % on an axis of fractions; values under the cursor with a decimal."""
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_ticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
-    setattr(axes, f"fmt_{which}data", lambda value: f"{100 * value:.1f} %")
-
-
-def _use(style: Path) -> None:
-    """Lay a style file over the settings."""
+def _apply(style: Path) -> None:
     import matplotlib
 
     if not style.is_file():
@@ -173,15 +159,8 @@ def _use(style: Path) -> None:
         raise InputError(f"--style {style} is not a matplotlib style file: {error}") from error
 
 
-def plain(text: object, longest: int = 48) -> str:
-    """Text from outside as matplotlib shall show it: one line, not too long, no mathematics."""
-    words = " ".join(str(text).split())
-    short = words if len(words) <= longest else f"{words[: longest - 1]}…"
-    return short.replace("$", r"\$")
-
-
-#: What would make two equal figures differ: when, and by which version.
-_SILENT = {
+#: Metadata that would make two equal files differ: time and version.
+_METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
@@ -189,11 +168,22 @@ _SILENT = {
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """The bytes of a figure as "pdf", "svg" or "png"; call it in the style it was drawn in."""
+    """Return a figure as a file that depends on nothing but the figure, with fonts embedded.
 
+    Args:
+        figure: the figure, in the style that it was drawn in.
+        kind: "pdf", "svg" or "png".
+    """
     buffer = io.BytesIO()
     with house_style(), warnings.catch_warnings():
-        # a name in a script that the font lacks is drawn as boxes; the page has it as text
+        # a script that the font lacks is drawn as boxes; the report has the name as text
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format=kind, metadata=_SILENT[kind])
+        figure.savefig(buffer, format=kind, metadata=_METADATA[kind])
     return buffer.getvalue()
+
+
+def plain_text(text: object, longest: int = 48) -> str:
+    """Return text for matplotlib on one line, truncated, and with mathematics disabled."""
+    words = " ".join(str(text).split())
+    short = words if len(words) <= longest else f"{words[: longest - 1]}…"
+    return short.replace("$", r"\$")

@@ -124,7 +124,7 @@ def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(
         words.append(page.locator("#tip").inner_text())
     assert words[0] == words[5] != words[1]
     assert words[1] == words[3] != words[2]
-    assert words[0].startswith("As the authors ran it, CE, ε 0")
+    assert words[0].startswith("Authors' implementation, CE, ε 0")
     assert words[4].startswith("Pixel space")
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()

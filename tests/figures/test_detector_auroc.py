@@ -15,14 +15,14 @@ from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
 from sdd_eval.records import Measurement
 
 SETS = ("textures", "scenes", "average")
-PLACES: tuple[dict[str, Any], ...] = (
+RATES: tuple[dict[str, Any], ...] = (
     {"detector": "msp"},
     {"detector": "knn", "k": 50},
     {"detector": "knn", "k": 200},
 )
 
 
-def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] = PLACES) -> Any:
+def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] = RATES) -> Any:
     """Runs of two methods: the AUROC is .6, .01 more a place and .02 more a seed."""
     runs = []
     for network in synthetic.pair(seeds=seeds):
@@ -90,7 +90,7 @@ def test_a_mark_says_its_group_detector_and_value(synthetic: ModuleType) -> None
 
 def test_of_a_grid_of_settings_the_first_three_are_drawn(synthetic: ModuleType) -> None:
     grid = tuple({"detector": "odin", "epsilon": 0.001 * n} for n in range(5))
-    results, _ = table(synthetic, 1, (*PLACES, *grid))
+    results, _ = table(synthetic, 1, (*RATES, *grid))
     assert [line[0] for line in lines_of(results)] == ["msp", "knn", "knn", "odin", "odin", "odin"]
 
 

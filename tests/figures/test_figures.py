@@ -27,7 +27,7 @@ from sdd_eval.figures.corruption_heatmap import corruption_heatmap
 from sdd_eval.figures.detector_auroc import detector_auroc
 from sdd_eval.figures.fgsm_bars import fgsm_bars
 from sdd_eval.figures.fgsm_curve import fgsm_curve
-from sdd_eval.figures.ood_curves import PLACES, mean_curve
+from sdd_eval.figures.ood_curves import RATES, mean_curve
 from sdd_eval.figures.points import tooltips_of
 from sdd_eval.figures.pr_curves import pr_at, pr_curves
 from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
@@ -35,7 +35,7 @@ from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.selection import where
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, figure_bytes, house_style, looks
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, figure_bytes, group_styles, house_style
 from sdd_eval.report.tables.csv_file import to_csv
 
 BUILT_IN = {
@@ -263,7 +263,7 @@ def test_the_fgsm_curve_keeps_the_three_readings_apart(whole: tuple[Any, Any]) -
     drawn = fgsm_curve(results)
     assert drawn is not None
     assert [axes.get_title() for axes in drawn.axes] == [
-        "As the authors ran it",
+        "Authors' implementation",
         "Standardised space",
         "Pixel space",
     ]
@@ -661,9 +661,11 @@ def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
     bins = told(reliability(results))
     assert any(text.endswith(f", {counts:,.0f} images") for text in bins)
     for group in ("CE", "CE + SD-Dropout λ 0.1"):
-        assert any(text.startswith(f"{group}, share of images, Confidence 0.95: ") for text in bins)
+        assert any(
+            text.startswith(f"{group}, fraction of images, Confidence 0.95: ") for text in bins
+        )
     hist = told(score_histograms(results, arrays))
-    assert any("test images" in text and "outliers" in text for text in hist)
+    assert any("in-distribution" in text and "OOD" in text for text in hist)
 
 
 def test_a_strangers_plot_tells_its_values_too() -> None:
@@ -685,7 +687,7 @@ def test_png_is_made_for_print_and_the_same_each_time(name: str, whole: tuple[An
 
 
 def test_places_reach_from_none_to_all() -> None:
-    assert (PLACES[0], PLACES[-1]) == (0, 1)
+    assert (RATES[0], RATES[-1]) == (0, 1)
 
 
 def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
@@ -709,13 +711,13 @@ def test_ten_groups_leave_room_for_the_curves(name: str, synthetic: ModuleType) 
 def test_twelve_methods_look_different_and_one_has_one_colour() -> None:
     methods = ["CE", "LS", "CS-KD", "DDGSD", "BYOT", "DML"]
     groups = [f"{name}{end}" for name in methods for end in ("", " + SD-Dropout λ 0.1")]
-    found = looks(groups, {group: "SD-Dropout" in group for group in groups})
+    found = group_styles(groups, {group: "SD-Dropout" in group for group in groups})
     assert len({(look.colour, look.marker, look.line) for look in found.values()}) == 12
     assert len({(look.colour, look.hatch) for look in found.values()}) == 12
     for name in methods:
         assert found[name].colour == found[f"{name} + SD-Dropout λ 0.1"].colour
     grid = [f"CE + SD-Dropout λ {weight}" for weight in range(20)]
-    weights = looks(grid, dict.fromkeys(grid, True))
+    weights = group_styles(grid, dict.fromkeys(grid, True))
     assert len({(look.colour, look.marker) for look in weights.values()}) == 20
-    few = looks(groups[:6], {})
+    few = group_styles(groups[:6], {})
     assert len({look.colour for look in few.values()}) == 6
