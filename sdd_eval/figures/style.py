@@ -96,7 +96,7 @@ def group_styles(groups: list[str], sd_dropout: dict[str, bool]) -> dict[str, Gr
     """Return a style per group, with solid lines if trained with SD-Dropout, else dashed.
 
     No two of up to 36 groups share colour, marker and line style. If there are more groups than
-    colours, a method has one colour with and without SD-Dropout, provided that groups stay distinct.
+    colours, a method has one colour with and without SD-Dropout, if groups stay distinct.
 
     Args:
         groups: labels that begin with the method, such as "CE + SD-Dropout λ 1".
