@@ -56,6 +56,11 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes the same way."""
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_record(path: Path, record: Any) -> None:
     """Write a record, or plain values, as indented JSON, atomically."""
     write_text(path, json.dumps(encode(record), indent=1, ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ import sys
 import time
 
 from sdd_eval.cli import exit_code
-from sdd_eval.studies.builtin import shipped_names, study_file
+from sdd_eval.studies.builtin import builtin_names, study_file
 from sdd_eval.studies.schema import read_study
 
 
@@ -29,4 +29,4 @@ def main(names: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tuple(sys.argv[1:]) or shipped_names()))
+    sys.exit(main(tuple(sys.argv[1:]) or [n for n in builtin_names() if n.startswith("paper/")]))

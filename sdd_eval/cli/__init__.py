@@ -1,7 +1,7 @@
-"""The command line: flags become calls; the only room that prints, catches and exits.
+"""The command line: flags become calls; only this package prints, catches errors and exits.
 
-The first word is matched against names; only then is that command's module imported, so that
-`--help`, `data list`, `report` and `plugins` never wait for torch.
+The first word selects the module to import, so that `--help`, `data list`, `report` and `plugins`
+never load torch.
 """
 
 from __future__ import annotations
@@ -10,42 +10,64 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError, ReportedElsewhere, unknown_name
 from sdd_eval.version import __version__
 
-#: Each command's module in this package, NAME_command, has `run(arguments) -> exit code`.
+#: Each command with its summary.
 COMMANDS = {
-    "quickstart": "everything, on images that ship with scikit-learn: no download, no GPU",
-    "train": "train a checkpoint, with or without SD-Dropout",
-    "train-detector": "fine-tune a Faster R-CNN on the backbone of a checkpoint",
-    "detection": "mAP and mAP@0.5 of object detectors",
-    "import": "make a checkpoint of weights from elsewhere, and measure its accuracy",
-    "data": "list, get, add, corrupt and check data sets",
-    "batch": "all trainings and evaluations of a study file, and what is missing of them only",
-    "report": "one page, CSV and figures from the runs of a study",
-    "compare": "networks on the same images: paired differences, intervals and tests",
-    "paper": "measured numbers beside the paper's tables, and what its text claims",
-    "show": "what is known of a checkpoint",
-    "proposition": "the paper's Lemma 1 and Proposition 1, checked in numbers",
-    "plugins": "what is installed, and what of it does not import",
+    "quickstart": "train, evaluate and report on scikit-learn's digits; no download, no GPU",
+    "train": "train an image classifier, with or without SD-Dropout",
+    "train-detector": "fine-tune a Faster R-CNN on the backbone of a trained classifier",
+    "import": "convert existing weights to a checkpoint and check their accuracy",
+    "detection": "evaluate object detectors: mAP and mAP@0.5",
+    "batch": "run all missing trainings and evaluations of a study file",
+    "report": "write the report of a study: an HTML page, CSV tables and figures",
+    "compare": "compare networks on the same images: differences, intervals, tests",
+    "paper": "compare measured numbers with the tables and claims of the paper",
+    "proposition": "check Lemma 1 and Proposition 1 of the paper numerically",
+    "data": "list, download, add, corrupt and verify data sets",
+    "show": "print the card of a checkpoint: architecture, recipe, metrics",
+    "plugins": "list the installed plugins and those that fail to import",
+}
+
+#: Commands that are not `run` of their own module NAME_command.
+_FUNCTIONS = {
+    "quickstart": ("batch_command", "run_quickstart"),
+    "train_detector": ("train_command", "run_detector"),
+    "detection": ("evaluate_command", "run_detection"),
+    "proposition": ("paper_command", "run_proposition"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `sdd-eval` and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun ends the others so where one fails
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as of a cluster's scheduler
+    """Run `sdd-eval` and exit: 0 success, 1 failure, 2 invalid input, 130 interrupted."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun ends its processes by SIGTERM
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent by cluster schedulers
+    warnings.filterwarnings("default", ".* is now called ", DeprecationWarning)
+    warnings.formatwarning = _one_line
     sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning without the line of code that caused it."""
+    return f"sdd-eval: {category.__name__}: {message}\n"
+
+
 def exit_code(arguments: Sequence[str]) -> int:
-    """Run a command line; the user's mistakes become one line on standard error."""
+    """Run a command line and return its exit code; invalid input is one line on standard error."""
     try:
         code = dispatch(list(arguments))
-        sys.stdout.flush()  # a reader that is gone is noticed here, and not as Python ends
+        sys.stdout.flush()  # raises here, and not when Python exits, if the reader has gone
         return code
     except ReportedElsewhere:
         return 2
@@ -53,15 +75,15 @@ def exit_code(arguments: Sequence[str]) -> int:
         print(f"sdd-eval: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("sdd-eval: interrupted; the same command goes on from here", file=sys.stderr)
+        print("sdd-eval: interrupted; run the same command again to resume", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `sdd-eval … | head` has read enough: what is left goes nowhere
+    except BrokenPipeError:  # `sdd-eval … | head` has read enough: discard the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def dispatch(arguments: list[str]) -> int:
-    """Match the first word against commands and evaluators and hand over the rest."""
+    """Call the command or evaluator that the first word names with the other words."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -69,39 +91,45 @@ def dispatch(arguments: list[str]) -> int:
         print(f"sdd-eval {__version__}")
         return 0
     name = arguments[0].replace("-", "_")
-    _refuse_several(name)
+    _refuse_torchrun(name)
     if name.replace("_", "-") in COMMANDS:
-        command = importlib.import_module(f"sdd_eval.cli.{name}_command")
-        return int(command.run(arguments[1:]))
+        module, function = _FUNCTIONS.get(name, (f"{name}_command", "run"))
+        command = importlib.import_module(f"sdd_eval.cli.{module}")
+        return int(getattr(command, function)(arguments[1:]))
     evaluators = plugins.names("evaluators")
     if name in evaluators:
-        from sdd_eval.cli import evaluate_command
-
-        return evaluate_command.run(name, arguments[1:])
+        command = importlib.import_module("sdd_eval.cli.evaluate_command")
+        return int(command.run(name, arguments[1:]))
     raise unknown_name("command", arguments[0], [*COMMANDS, *evaluators])
 
 
-def _refuse_several(name: str) -> None:
-    """Refuse to do what one process does in each of those that torchrun started."""
+def _refuse_torchrun(name: str) -> None:
+    """Refuse to run a command in each of several processes that torchrun started."""
     several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1"
     if name == "train" or not several:
         return
     if os.environ.get("RANK") != "0":
-        raise ReportedElsewhere("the first process says it")
-    raise InputError(f"torchrun is for train; {name.replace('_', '-')} runs in one process")
+        raise ReportedElsewhere("the first process reports it")
+    raise InputError(f"torchrun is for train; run {name.replace('_', '-')} without it")
 
 
 def usage() -> str:
-    """The names of all commands."""
+    """Return the help of `sdd-eval` itself."""
     width = max(map(len, COMMANDS)) + 2
-    lines = [f"  {name:<{width}}{line}" for name, line in COMMANDS.items()]
+    names = "  ".join(name.replace("_", "-") for name in plugins.names("evaluators"))
     return "\n".join(
         [
-            "usage: sdd-eval COMMAND …      (sdd-eval COMMAND --help tells its flags)",
+            "usage: sdd-eval COMMAND [OPTIONS]",
+            "       sdd-eval EVALUATOR CHECKPOINT… [OPTIONS]",
             "",
-            *lines,
+            "Train image classifiers and measure their calibration and robustness.",
             "",
-            "evaluators: sdd-eval EVALUATOR CHECKPOINT… measures each checkpoint",
-            f"  {'  '.join(plugins.names('evaluators'))}",
+            "commands:",
+            *(f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items()),
+            "",
+            "evaluators:",
+            f"  {names}",
+            "",
+            "`sdd-eval COMMAND --help` and `sdd-eval EVALUATOR --help` list the options.",
         ]
     )

@@ -1,8 +1,8 @@
-"""`sdd-eval batch STUDY.toml`: every training and evaluation of a study that is missing."""
+"""`sdd-eval batch STUDY` and `sdd-eval quickstart`: run what a study lacks, then report it."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,262 +10,255 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval.cli.flags import Work, command_line, parse, prepared, table
+from sdd_eval import comparison, evaluation, report, studies
+from sdd_eval.cli.flags import (
+    CachedStorage,
+    Compute,
+    Storage,
+    command_line,
+    parse,
+    require_positive,
+)
 from sdd_eval.cli.progress_bar import Overall
+from sdd_eval.cli.terminal import duration, relative, table
 from sdd_eval.data.root import data_root
+from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
+from sdd_eval.store import run_paths
 
 if TYPE_CHECKING:
-    from sdd_eval.progress import Progress
-    from sdd_eval.studies.jobs import Job, Places
+    from sdd_eval.studies.jobs import Workspace
     from sdd_eval.studies.plan import Planned
     from sdd_eval.studies.run import Outcome
     from sdd_eval.studies.study import Study
 
+#: States of jobs, in the order in which they are counted.
+STATES = ("done", "interrupted", "missing", "blocked")
+#: How long comparison and report count in the progress bar.
+_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RayFlags:
+    """Where jobs run."""
+
+    engine: Literal["local", "ray"] = "local"
+    """local: one job after the other in this process; ray: one core or GPU per job of a cluster."""
+    address: str | None = None
+    """Address of the Ray cluster; default: $RAY_ADDRESS, else a cluster on this machine."""
+
 
 @dataclass(frozen=True)
 class Flags:
-    """Which study, how much of it, and where results go."""
+    """Flags of the command `batch`."""
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")] = ""
-    """A study file, or the name of one that comes with the package, e.g. paper/table-1."""
+    """A study file, or the name of a built-in study, e.g. paper/table-1; default: list them."""
     small: bool = False
-    """The study's small size: minutes on two cores, on images that need no download."""
+    """Run the study's small version: minutes on two CPU cores, on data that needs no download."""
     dry_run: bool = False
-    """Only list what would run, what is there already, and how long it should take."""
+    """Only list the jobs, which of them are done, and how long the others should take."""
     limit: int | None = None
-    """Measure on only so many images of each set; training uses all of its own."""
+    """Evaluate on at most this many images per data set; training uses all."""
     seeds: tuple[int, ...] = ()
-    """Other seeds than the study's."""
-    engine: Literal["local", "ray"] = "local"
-    """local: this process, one job after the other; ray: a Ray cluster, a core or GPU a job."""
-    address: str | None = None
-    """Of the Ray cluster; by default $RAY_ADDRESS, else one on this machine."""
-    checkpoints: Path = Path("checkpoints")
-    """Folder of checkpoints."""
-    reports: Path = Path("reports")
-    """Where studies lie."""
-    cache: str | None = None
-    """Folder where logits and features are kept between evaluations, or off; by default
-    $SDD_EVAL_CACHE, else in the user's cache folder."""
-    work: Work = field(default_factory=Work)
+    """Seeds that replace those of the study file."""
+    storage: CachedStorage = field(default_factory=CachedStorage)
+    compute: Compute = field(default_factory=Compute)
+    cluster: RayFlags = field(default_factory=RayFlags)
+
+
+@dataclass(frozen=True)
+class QuickstartFlags:
+    """Flags of the command `quickstart`."""
+
+    limit: int | None = None
+    """Evaluate on at most this many images per data set; training uses all."""
+    storage: Storage = field(default_factory=Storage)
+    compute: Compute = field(default_factory=Compute)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what is missing; the last lines say what failed and why."""
-    title = "All trainings and evaluations of a study; what is there already is not done again."
-    flags = parse(Flags, arguments, "batch", title)
+    """Run the missing jobs of a study, then print its results and which jobs failed."""
+    description = "Run all missing trainings and evaluations of a study file, then its report."
+    flags = parse(Flags, arguments, "batch", description)
     if not flags.study:
-        print(_shipped())
+        print(_builtin_studies())
         return 0
     device = _device(flags)
-    from sdd_eval.studies.builtin import study_file
-    from sdd_eval.studies.jobs import jobs_of
-    from sdd_eval.studies.plan import plan
-    from sdd_eval.studies.schema import read_study
-    from sdd_eval.studies.study import warnings
-
-    file = study_file(flags.study)
-    study = read_study(file, small=flags.small, seeds=flags.seeds, networks=True)
-    places = _places(flags, study, device)
-    planned = plan(jobs_of(study), places)
+    file = studies.study_file(flags.study)
+    study = studies.read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
+    workspace = _workspace(flags, study, device, flags.storage.cache)
+    planned = studies.plan(studies.jobs_of(study), workspace)
     print(": ".join(filter(None, (study.name, study.title))))
-    for line in warnings(study):
+    for line in studies.warnings(study):
         print(f"note: {line}")
     if flags.dry_run:
-        print(_plan_told(planned))
+        print(_plan_table(planned))
         return 0
-    for why, count in _blocked(planned).items():
-        print(f"note: {count} job{'s' if count > 1 else ''} will fail: {why}")
-    outcomes = _run(flags, study, planned, places)
-    print(_told(outcomes, places, _choices(study, places)))
-    return 0 if all(each.good for each in outcomes) else 1
+    for reason, count in _blocked(planned).items():
+        print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
+    outcomes = _run(study, workspace, planned, flags.cluster)
+    print("\n".join([*_results(study, workspace), *_summary(outcomes, workspace.study)]))
+    return 0 if all(outcome.succeeded for outcome in outcomes) else 1
+
+
+def run_quickstart(arguments: Sequence[str]) -> int:
+    """Run the built-in study `quickstart`, then print its headline numbers and report."""
+    description = (
+        "Train, evaluate and report cross-entropy and SD-Dropout on scikit-learn's digits."
+    )
+    flags = parse(QuickstartFlags, arguments, "quickstart", description)
+    device = prepare_device(flags.compute.device, flags.compute.threads)
+    study = studies.read_study(studies.builtin_file("quickstart"))
+    workspace = _workspace(flags, study, device, None)
+    planned = studies.plan(studies.jobs_of(study), workspace)
+    outcomes = _run(study, workspace, planned, RayFlags())
+    if run_paths(workspace.study):
+        print(report.headline_text(workspace.study))
+    if all(outcome.succeeded for outcome in outcomes):
+        print(relative(workspace.study / "index.html"))
+        return 0
+    print("\n".join(_summary(outcomes, workspace.study)))
+    return 1
 
 
 def _device(flags: Flags) -> str:
-    """Where jobs compute; a cluster's own machines tell whether they have GPUs.
+    """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs.
 
     Raises:
-        InputError: the device is none, or one GPU of this machine is named for a cluster's jobs, or
-            a cluster's address is given and no cluster asked for.
+        InputError: there is no such device, one GPU is named for all jobs of a cluster, or an
+            address is given without --engine ray.
     """
-    if flags.engine == "local":
-        if flags.address is not None:
-            raise InputError("--address is of a Ray cluster; it needs --engine ray")
-        return prepared(flags.work)
-    device = flags.work.device
+    if flags.cluster.engine == "local":
+        if flags.cluster.address is not None:
+            raise InputError("--address is the address of a Ray cluster; it needs --engine ray")
+        return prepare_device(flags.compute.device, flags.compute.threads)
+    device = flags.compute.device
     if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device is {device}; for a cluster's jobs it is auto, cpu or cuda")
-    prepared(dataclasses.replace(flags.work, device="cpu"))
+        raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
+    prepare_device("cpu", flags.compute.threads)
     return device
 
 
-def _shipped() -> str:
-    """The studies of the package, each with its title."""
-    from sdd_eval.studies.builtin import shipped_names, study_file
-    from sdd_eval.studies.schema import read_study
+def _builtin_studies() -> str:
+    """Return the built-in studies with their titles."""
+    names = studies.builtin_names()
+    rows = [(name, studies.read_study(studies.builtin_file(name)).title) for name in names]
+    usage = "usage: sdd-eval batch STUDY, where STUDY is a file or one of:\n"
+    return usage + table(rows, ("study", ""))
 
-    rows = [(name, read_study(study_file(name)).title) for name in shipped_names()]
-    return "sdd-eval batch STUDY, where STUDY is a file or one of:\n" + table(rows, ("study", ""))
 
-
-def _places(flags: Flags, study: Study, device: str) -> Places:
-    from sdd_eval.evaluation.cache import outputs_folder
-    from sdd_eval.studies.jobs import Places
-
-    if flags.limit is not None and flags.limit < 1:
-        raise InputError(f"--limit is {flags.limit}, not a positive number of images")
-    return Places(
-        checkpoints=flags.checkpoints.absolute(),
-        study=(flags.reports / study.name).absolute(),
-        data_root=data_root(flags.work.data_root),
+def _workspace(
+    flags: Flags | QuickstartFlags, study: Study, device: str, cache: str | None
+) -> Workspace:
+    require_positive("--limit", flags.limit)
+    return studies.Workspace(
+        checkpoints=flags.storage.checkpoints.absolute(),
+        study=(flags.storage.reports / study.name).absolute(),
+        data_root=data_root(flags.storage.data_root),
         device=device,
-        threads=flags.work.threads,
+        threads=flags.compute.threads,
         limit=flags.limit,
         command=command_line(),
-        cache=outputs_folder(flags.cache),
-        trust_code=flags.work.trust_code,
+        cache=evaluation.outputs_folder(cache),
+        trust_code=flags.compute.trust_code,
     )
 
 
-def _run(flags: Flags, study: Study, planned: Sequence[Planned], places: Places) -> list[Outcome]:
-    """Do the jobs, then compare what the file names, and write the report of what there is."""
-    from sdd_eval.studies.study_folder import write_failures, write_study
-
-    write_study(places.study, study)
+def _run(
+    study: Study, workspace: Workspace, planned: Sequence[Planned], cluster: RayFlags
+) -> list[Outcome]:
+    """Run the jobs, the comparisons of the study file, and the report."""
+    studies.write_study(workspace.study, study)
     jobs = [each.job for each in planned]
     seconds = {each.job.key: each.seconds for each in planned}
-    with Overall(sum(seconds.values()) + 2.0, len(jobs) + 2) as bar:
-        outcomes = _engine(flags, jobs, places, seconds, bar)
-        write_failures(places.study, outcomes)
-        with bar.job("compare", 1.0):
-            _compare(places.study, bar)
-        with bar.job("report", 1.0):
-            _report(places.study)
+    steps = {"compare": _compare, "report": _report}
+    if not study.compare:
+        del steps["compare"]
+    total = sum(seconds.values()) + _SECONDS * len(steps)
+    with Overall(total, len(jobs) + len(steps)) as bar:
+        if cluster.engine == "ray":
+
+            def on_outcome(outcome: Outcome) -> None:
+                bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
+
+            outcomes = studies.run_on_ray(
+                jobs, workspace, address=cluster.address, on_outcome=on_outcome
+            )
+        else:
+            outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
+        studies.write_failures(workspace.study, outcomes)
+        for label, step in steps.items():
+            with bar.job(label, _SECONDS):
+                step(workspace.study, bar)
     return outcomes
 
 
-def _engine(
-    flags: Flags, jobs: Sequence[Job], places: Places, seconds: dict[str, float], bar: Overall
-) -> list[Outcome]:
-    """The outcomes of all jobs, on the engine that was asked for."""
-    if flags.engine == "ray":
-        from sdd_eval.studies.ray_engine import run_on_ray
-
-        def ended(outcome: Outcome) -> None:
-            bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
-
-        return run_on_ray(jobs, places, address=flags.address, ended=ended)
-    from sdd_eval.studies.local_engine import run_here
-
-    return run_here(jobs, places, seconds, bar)
+def _compare(study: Path, bar: Overall) -> None:
+    """Write the comparisons of the study file, unless they are up to date."""
+    sides, _ = comparison.planned_sides(study)
+    if sides and not comparison.planned_is_current(study):
+        result = comparison.compare_planned(study, progress=bar)
+        report.write_comparison(study, result, tuple(comparison.study_families(study)))
 
 
-def _compare(study: Path, progress: Progress) -> None:
-    """The pairs of the study's file of which both sides have runs, unless nothing has changed."""
-    from sdd_eval.cli.compare_command import write_compared
-    from sdd_eval.comparison.compare import compare_planned, planned_is_current, planned_sides
-    from sdd_eval.comparison.families import study_families
-
-    sides, _ = planned_sides(study)
-    if sides and not planned_is_current(study):
-        found = compare_planned(study, progress=progress)
-        list(write_compared(study, found, tuple(study_families(study)), figures=True))
+def _report(study: Path, bar: Overall) -> None:
+    """Write the report, unless it is up to date or there is no run."""
+    if run_paths(study) and report.current_report(study) is None:
+        report.write_report(study)
 
 
-def _report(study: Path) -> None:
-    """The page, unless there is no run or it is newer than all of them."""
-    from sdd_eval.report.write import current_report, write_report
-    from sdd_eval.store import run_paths
-
-    if run_paths(study) and current_report(study) is None:
-        write_report(study)
-
-
-def _plan_told(planned: Sequence[Planned]) -> str:
-    """Every job, and the sum of what is missing."""
+def _plan_table(planned: Sequence[Planned]) -> str:
+    """Return every job with its state, and the expected time of the missing ones."""
     rows = [
-        (each.job.label, each.state, _duration(each.seconds) if each.seconds else "", _why(each))
+        (
+            each.job.label,
+            each.state,
+            duration(each.seconds) if each.seconds else "",
+            each.note or each.source,
+        )
         for each in planned
     ]
-    left = [each for each in planned if each.state in ("missing", "begun")]
-    rough = [each for each in left if each.source.startswith("rough")]
-    seconds = sum(each.seconds for each in left)
-    to_go = f"; about {_duration(seconds)} to go, one after the other" if left else ""
-    count = {state: sum(each.state == state for each in planned) for state in _STATES}
-    told = ", ".join(f"{number} {state}" for state, number in count.items() if number)
-    basis = f"; {len(rough)} of {len(left)} jobs are estimated roughly" if rough else ""
-    end = f"{len(planned)} jobs: {told or 'none'}{to_go}{basis}"
-    return f"{table(rows, ('job', 'state', 'takes', ''))}\n{end}"
+    todo = [each for each in planned if each.state in ("missing", "interrupted")]
+    rough = sum(each.source.startswith("rough") for each in todo)
+    counts: Counter[str] = Counter(each.state for each in planned)
+    states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
+    last = f"{len(planned)} jobs: {', '.join(states) or 'none'}"
+    if todo:
+        seconds = sum(each.seconds for each in todo)
+        last += f"; about {duration(seconds)} if run one after the other"
+    if rough:
+        last += f"; {rough} of {len(todo)} estimates are rough"
+    return f"{table(rows, ('job', 'state', 'takes', ''))}\n{last}"
 
 
-_STATES = ("there", "begun", "missing", "blocked")
+def _blocked(planned: Sequence[Planned]) -> Counter[str]:
+    """Count the reasons why jobs will fail, except that other jobs fail."""
+    return Counter(p.note for p in planned if p.state == "blocked" and not p.needs_blocked)
 
 
-def _why(each: Planned) -> str:
-    return each.note or each.source
+def _results(study: Study, workspace: Workspace) -> list[str]:
+    """Return the headline numbers, the selected hyper-parameters and notes on families."""
+    lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
+    lines += map(str, studies.selections(study, workspace))
+    planned = [each for each in comparison.load_comparisons(workspace.study)[0] if each.planned]
+    for each in planned:
+        lines += [
+            f"note: {line}" for line in comparison.unmatched_selectors(workspace.study, each.pairs)
+        ]
+    return lines
 
 
-def _blocked(planned: Sequence[Planned]) -> dict[str, int]:
-    """Why jobs will fail as things are, and how many; not those that fail because others do."""
-    reasons = [each.note for each in planned if each.state == "blocked" and not each.follows]
-    return {why: reasons.count(why) for why in dict.fromkeys(reasons)}
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> _duration(0.4), _duration(75), _duration(9000), _duration(400000)
-    ('1 s', '75 s', '2.5 h', '4.6 d')
-    """
-    for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < limit:
-            amount = seconds / size
-            return f"{max(1, round(amount))} {unit}" if unit != "h" else f"{amount:.1f} {unit}"
-    return f"{seconds / 86_400:.1f} d"
-
-
-def _choices(study: Study, places: Places) -> list[str]:
-    """What the study chooses, a line each."""
-    from sdd_eval.studies.selection import choices, told
-
-    return [told(each) for each in choices(study, places)]
-
-
-def _told(outcomes: Sequence[Outcome], places: Places, chosen: Sequence[str]) -> str:
-    """The end: the numbers if there are any, what was done, and what failed and why."""
-    from sdd_eval.comparison.store import FOLDER, PLANNED
-    from sdd_eval.report.tables.headline import headline_text
-    from sdd_eval.store import run_paths
-    from sdd_eval.studies.study_folder import FAILURES
-
-    lines = [headline_text(places.study), ""] if run_paths(places.study) else []
-    lines += [*chosen, *(f"note: {line}" for line in _unanswered(places.study))]
-    count: dict[str, int] = {}
-    for each in outcomes:
-        count[each.result] = count.get(each.result, 0) + 1
-    lines.append(", ".join(f"{number} {result}" for result, number in count.items()))
-    for path in (places.study / FOLDER / f"{PLANNED}.csv", places.study / "index.html"):
-        lines += [_relative(path)] if path.is_file() else []
-    failed: list[Any] = [each for each in outcomes if not each.good]
+def _summary(outcomes: Sequence[Outcome], study: Path) -> list[str]:
+    """Return how many jobs ended how, the files to read, and why jobs failed."""
+    counts = Counter(outcome.result for outcome in outcomes)
+    lines = [", ".join(f"{number} {result}" for result, number in counts.items())]
+    for path in (study / "comparisons" / "planned.csv", study / "index.html"):
+        lines += [relative(path)] if path.is_file() else []
+    failed: list[Any] = [outcome for outcome in outcomes if not outcome.succeeded]
     if failed:
-        lines.append(f"{len(failed)} of {len(outcomes)} jobs failed or could not run:")
-        lines += [f"  {each.label}: {each.reason}" for each in failed]
-    if any(each.trace for each in failed):
-        lines.append(f"traces: {_relative(places.study / FAILURES)}")
-    return "\n".join(lines)
-
-
-def _unanswered(study: Path) -> list[str]:
-    """What the families of the study's file name and no pair that it compares has."""
-    from sdd_eval.comparison.families import unmatched_selectors
-    from sdd_eval.comparison.store import load_comparisons
-
-    planned = [each for each in load_comparisons(study)[0] if each.planned]
-    return [line for each in planned for line in unmatched_selectors(study, each.pairs)]
-
-
-def _relative(path: Path) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+        lines.append(f"{len(failed)} of {len(outcomes)} jobs failed or were not run:")
+        lines += [f"  {outcome.label}: {outcome.reason}" for outcome in failed]
+    if any(outcome.trace for outcome in failed):
+        lines.append(f"tracebacks: {relative(study / 'failures.txt')}")
+    return lines

@@ -1,64 +1,235 @@
-"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every evaluator that is installed."""
+"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every installed evaluator, and `detection`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from sdd_eval import plugins
-from sdd_eval.cli.evaluation_flags import (
-    Checkpoints,
-    Looking,
-    measure,
-    request_of,
-    require_checkpoints,
+import tyro
+
+from sdd_eval import evaluation, object_detection, plugins
+from sdd_eval.cli import terminal
+from sdd_eval.cli.flags import (
+    CachedStorage,
+    Compute,
+    Ungrouped,
+    checkpoint_folder,
+    command_line,
+    parse,
 )
-from sdd_eval.cli.flags import Work, parse
+from sdd_eval.cli.progress_bar import Bar
+from sdd_eval.data.root import data_root
+from sdd_eval.device import prepare_device
+from sdd_eval.errors import InputError
+from sdd_eval.former_names import FORMER_NAMES, FormerNames
+from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
+from sdd_eval.records import Measurement, encode
+from sdd_eval.store import folder_name
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluation import Outcome, Request
+
+#: Of a run with more numbers than this, only the most important ones are printed.
+MAX_ROWS = 24
+
+Checkpoints = Annotated[
+    tyro.conf.Positional[tuple[str, ...]],
+    tyro.conf.arg(
+        help="Checkpoint folders, or their names below --checkpoints.", metavar="CHECKPOINT…"
+    ),
+]
 
 
 @dataclass(frozen=True)
-class Passes:
-    """How networks are run."""
+class Data:
+    """Which images to evaluate on."""
+
+    dataset: str | None = None
+    """Test set, or a folder of images; default: the test set of the training data."""
+    limit: int | None = None
+    """Evaluate on at most this many images, a seeded subset balanced by class; default: all."""
+    seed: int = 0
+    """Seed of the subset and of all other random numbers."""
+
+
+@dataclass(frozen=True)
+class Inference(Compute):
+    """How to run the networks."""
+
+    batch_size: int = 256
+    """Images per batch."""
+
+
+@dataclass(frozen=True)
+class ClassifierInference(Inference):
+    """How to run the networks."""
 
     fold: bool = True
-    """Fold batch norms into the layers before them where that changes no number: sooner done."""
+    """Fold batch normalisation into the preceding layers where no result changes; faster."""
     tf32: bool = False
-    """Let a GPU compute in TF32 where no gradient is formed; recorded with each run."""
-    cache: str | None = None
-    """Folder where logits and features are kept between evaluations, or off; by default
-    $SDD_EVAL_CACHE, else in the user's cache folder."""
+    """Allow TF32 on a GPU where no gradient is computed; recorded with each run."""
+
+
+@dataclass(frozen=True)
+class Storage(CachedStorage):
+    """Where files are read and written."""
+
+    study: str = "default"
+    """Name of the study to which the runs belong."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to print."""
+
+    json: bool = False
+    """Print the runs as JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class DetectionFlags:
+    """Flags of the command `detection`."""
+
+    checkpoint: Checkpoints = ()
+    data: Data = field(default_factory=Data)
+    inference: Inference = field(
+        default_factory=lambda: Inference(batch_size=EVALUATION_BATCH_SIZE)
+    )
+    storage: Storage = field(default_factory=Storage)
+    output: Output = field(default_factory=Output)
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Measure each checkpoint by the evaluator of that name."""
+    """Evaluate each checkpoint with the evaluator of that name."""
     evaluator = plugins.load("evaluators", name)
     command = name.replace("_", "-")
-    flags: Any = parse(_flags(evaluator), arguments, command, evaluator.__doc__ or "")
-    require_checkpoints(flags.checkpoint, command)
-    request = request_of(flags.settings, flags.looking, flags.work)
-
-    from sdd_eval.evaluation import evaluate_checkpoint
-    from sdd_eval.evaluation.cache import outputs_folder
-
-    passes: Passes = flags.passes
+    description = evaluator.__doc__ or ""
+    former = FORMER_NAMES.get(name, FormerNames()).settings
+    flags: Any = parse(_flags(evaluator), arguments, command, description, former)
     request = dataclasses.replace(
-        request, fold=passes.fold, tf32=passes.tf32, cache=outputs_folder(passes.cache)
+        _request(flags, flags.settings, command),
+        fold=flags.inference.fold,
+        tf32=flags.inference.tf32,
+        cache=evaluation.outputs_folder(flags.storage.cache),
     )
-    return measure(evaluate_checkpoint, flags.checkpoint, request, flags.looking)
+    return _measure(evaluation.evaluate_checkpoint, flags, request)
+
+
+def run_detection(arguments: Sequence[str]) -> int:
+    """Evaluate each object detector."""
+    description = "Evaluate object detectors on a data set in COCO format: mAP and mAP@0.5."
+    flags = parse(DetectionFlags, arguments, "detection", description)
+    request = _request(flags, object_detection.Detection(), "detection")
+    return _measure(object_detection.evaluate_detector, flags, request)
 
 
 def _flags(evaluator: Any) -> type[Any]:
-    """A dataclass of a command's flags: checkpoints, the evaluator's settings, and the rest."""
+    """Return a dataclass of a command's flags, the evaluator's settings among them."""
+    groups = {
+        "data": Data,
+        "inference": ClassifierInference,
+        "storage": Storage,
+        "output": Output,
+    }
     return dataclasses.make_dataclass(
         "Flags",
         [
             ("checkpoint", Checkpoints, field(default=())),
-            ("settings", evaluator, field(default_factory=evaluator)),
-            ("looking", Looking, field(default_factory=Looking)),
-            ("passes", Passes, field(default_factory=Passes)),
-            ("work", Work, field(default_factory=Work)),
+            ("settings", Annotated[evaluator, Ungrouped], field(default_factory=evaluator)),
+            *((name, kind, field(default_factory=kind)) for name, kind in groups.items()),
         ],
         frozen=True,
     )
+
+
+def _request(flags: Any, evaluator: Any, command: str) -> Request:
+    """Return the evaluation that the flags describe.
+
+    Raises:
+        InputError: no checkpoint is named, the study's name is not valid, or there is no such
+            device.
+    """
+    if not flags.checkpoint:
+        raise InputError(f"no checkpoint is named; use: sdd-eval {command} CHECKPOINT…")
+    storage: Storage = flags.storage
+    return evaluation.Request(
+        evaluator=evaluator,
+        device=prepare_device(flags.inference.device, flags.inference.threads),
+        study=storage.reports / folder_name("--study", storage.study),
+        data_root=data_root(storage.data_root),
+        dataset=flags.data.dataset,
+        limit=flags.data.limit,
+        seed=flags.data.seed,
+        batch_size=flags.inference.batch_size,
+        command=command_line(),
+        trust_code=flags.inference.trust_code,
+    )
+
+
+def _measure(
+    evaluate: Callable[[Path, Request, Bar], Outcome], flags: Any, request: Request
+) -> int:
+    """Evaluate each checkpoint and print its numbers."""
+    folders = [checkpoint_folder(name, flags.storage.checkpoints) for name in flags.checkpoint]
+    for folder in folders:
+        with Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
+            outcome = evaluate(folder, request, bar)
+        if flags.output.json:
+            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
+        else:
+            print(_summary(outcome))
+    return 0
+
+
+def _summary(outcome: Any) -> str:
+    """Return the most important numbers of a run as a table."""
+    run = outcome.run
+    rows = _most_important(run.evaluator, list(run.measurements))
+    levels = {m.level for m in rows if m.level is not None}
+    cells = [
+        (
+            m.metric,
+            terminal.axes(m),
+            terminal.value(m),
+            terminal.interval(m) + terminal.level(m, levels),
+        )
+        for m in rows
+    ]
+    heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
+    omitted = len(run.measurements) - len(rows)
+    more = f"\n… and {omitted} more in the run" if omitted else ""
+    numbers = terminal.table(cells, ("metric", "at", "value", heading))
+    return f"{_title(outcome)}\n{numbers}{more}\n{outcome.path}\n"
+
+
+def _title(outcome: Any) -> str:
+    """Return what was measured on which images."""
+    run = outcome.run
+    how = "measured" if outcome.looked else "re-scored" if outcome.scored else "already measured"
+    images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
+    origins = {name: data["origin"] for name, data in run.provenance["data"].items()}
+    data = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
+    return f"{run.checkpoint} · {run.evaluator} on {images} ({data}), {how}"
+
+
+def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:
+    """Return a few rows of each headline metric, means first, where there are too many to print."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    headline = getattr(plugins.load("evaluators", evaluator), "headline", ())
+    metrics = dict.fromkeys(m.metric for m in rows if not headline or m.metric in headline)
+    share = max(3, MAX_ROWS // len(metrics))
+    selected = []
+    for metric in metrics:
+        selected += sorted((m for m in rows if m.metric == metric), key=_rank)[:share]
+    return selected
+
+
+def _rank(measurement: Measurement) -> tuple[bool, int]:
+    """Return a key that sorts averages first, then rows with fewer axes."""
+    at = measurement.at
+    return not str(at.get("outliers", "average")).startswith("average"), len(at)

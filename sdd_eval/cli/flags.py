@@ -1,114 +1,290 @@
-"""Dataclasses become flags; what is wrong with them becomes one line."""
+"""Dataclasses become flags and help; a wrong flag becomes one line."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import dataclasses
+import inspect
 import io
+import itertools
 import shlex
 import sys
-from collections.abc import Sequence
+import textwrap
+import types
+import typing
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
-from sdd_eval.device import prepare_device, set_threads
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import FORMER_NAME
+from sdd_eval.store import folder_name
 
 Flags = TypeVar("Flags")
+
+#: What the help shows for a value of a type.
+_METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
+
+#: Put on a field of settings: its flags are in the group "options", without a title of their own.
+Ungrouped = tyro.conf.arg(name="")
 
 
 @dataclass(frozen=True)
 class Threads:
-    """With how many threads to work."""
+    """Where to compute."""
 
     threads: int | None = None
-    """Threads of a CPU; by default the libraries' own choice. Give 1 to each of several processes,
-    and where another one is busy: two threads that wait for it are slower than one."""
+    """CPU threads; default: chosen by NumPy and PyTorch. Set 1 for each of several processes that
+    share a machine."""
 
 
 @dataclass(frozen=True)
-class Work(Threads):
-    """Where to work, and with what."""
+class Compute(Threads):
+    """Where to compute."""
 
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    data_root: Path | None = None
-    """Where data sets lie; by default $SDD_EVAL_DATA, else the user's cache folder."""
+    """auto (a GPU if there is one), cpu, cuda or cuda:N."""
     trust_code: bool = False
-    """Run the code of a network that is no library's: file.py:factory, package.module:factory."""
+    """Run the network code that a checkpoint names (file.py:factory or package.module:factory)."""
 
 
-def parse(kind: type[Flags], arguments: Sequence[str], program: str, description: str) -> Flags:
-    """Flags as a dataclass; `--help` prints and exits.
+@dataclass(frozen=True)
+class Reports:
+    """Where files are read and written."""
+
+    reports: Path = Path("reports")
+    """Folder of studies: their runs and reports."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where files are read and written."""
+
+    checkpoints: Path = Path("checkpoints")
+    """Folder of checkpoints."""
+    data_root: Path | None = None
+    """Folder of data sets; default: $SDD_EVAL_DATA, else in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class Storage(Reports, Inputs):
+    """Where files are read and written."""
+
+
+@dataclass(frozen=True)
+class CachedStorage(Storage):
+    """Where files are read and written."""
+
+    cache: str | None = None
+    """Folder in which logits and features are kept between evaluations, or off; default:
+    $SDD_EVAL_CACHE, else in the user's cache folder."""
+
+
+def parse(
+    kind: type[Flags],
+    arguments: Sequence[str],
+    program: str,
+    description: str,
+    former_names: Mapping[str, str] | None = None,
+) -> Flags:
+    """Return the flags as a dataclass; `--help` prints and exits.
+
+    `former_names` are further fields that were renamed, as former → present names.
 
     Raises:
         InputError: a flag is unknown, lacks its value, or has a value of another type.
     """
-    said = io.StringIO()
+    errors = io.StringIO()
+    former = {**dict(_former_names(kind)), **(former_names or {})}
+    current = _current_names(arguments, former)
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(errors):
             return tyro.cli(
                 kind,
-                args=list(arguments),
+                args=current,
                 prog=f"sdd-eval {program}",
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
+                registry=_REGISTRY,
             )
     except SystemExit as error:
         if error.code == 0:
             raise
-        raise InputError(_one_line(said.getvalue(), program)) from None
+        raise InputError(_one_line(errors.getvalue(), program)) from None
+
+
+def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    """Return the arguments with renamed flags under their present names.
+
+    Warns:
+        DeprecationWarning: the arguments use the former name of a flag.
+    """
+    former = {_flag(name): _flag(present) for name, present in names.items()}
+    current = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag in former:
+            message = f"{flag} is now called {former[flag]}; use that name"
+            warnings.warn(message, DeprecationWarning, stacklevel=4)
+        current.append(f"{former.get(flag, flag)}{equals}{value}")
+    return current
+
+
+def _former_names(kind: Any) -> Iterator[tuple[str, str]]:
+    """Yield the former and present names of renamed fields, nested dataclasses included."""
+    for field in dataclasses.fields(kind):
+        default = _default(field, None)
+        if dataclasses.is_dataclass(default):
+            yield from _former_names(type(default))
+        if FORMER_NAME in field.metadata:
+            yield field.metadata[FORMER_NAME], field.name
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.struct_rule
+def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Return the fields of a dataclass with the metavars and default values of our help."""
+    kind: Any = info.type
+    if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
+        return None
+    hints = typing.get_type_hints(kind, include_extras=True)
+    docs = _attribute_docs(kind)
+    fields = []
+    for field in dataclasses.fields(kind):
+        if not field.init:
+            continue
+        default = _default(field, info.default)
+        hint = _described(hints[field.name], default)
+        fields.append(StructFieldSpec(field.name, hint, default, docs.get(field.name)))
+    return StructConstructorSpec(kind, tuple(fields))
+
+
+def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
+    """Return the value of a field in an instance, else its default."""
+    if hasattr(instance, field.name):
+        return getattr(instance, field.name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _described(hint: Any, default: Any) -> Any:
+    """Return a type annotated with how the help shows its value and its default."""
+    if dataclasses.is_dataclass(default):
+        return hint
+    base, *annotations = typing.get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
+    shown = tyro.conf.arg(metavar=_metavar(base), help_behavior_hint=_default_hint(default))
+    parts: Any = (base, shown, *annotations)  # a field's own metavar comes last and wins
+    return Annotated[parts]
+
+
+def _metavar(hint: Any) -> str | None:
+    """Return the placeholder of a value; None leaves it to tyro.
+
+    >>> _metavar(int | None), _metavar(tuple[str, ...]), _metavar(bool)
+    ('INT', 'STR…', None)
+    """
+    arguments = [each for each in typing.get_args(hint) if each not in (type(None), ...)]
+    if typing.get_origin(hint) in (tuple, list):
+        return f"{_metavar(arguments[0])}…"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and len(arguments) == 1:
+        return _metavar(arguments[0])
+    return _METAVARS.get(hint)
+
+
+def _default_hint(default: Any) -> str:
+    """Return the default in words; empty where the help text of the flag explains it.
+
+    >>> _default_hint(None), _default_hint(False), _default_hint((1, 2))
+    ('', '(default: no)', '(default: 1 2)')
+    """
+    if default is None or default == "" or default == () or default == {}:
+        return ""
+    if isinstance(default, bool):
+        return f"(default: {'yes' if default else 'no'})"
+    words = default if isinstance(default, tuple) else (default,)
+    return f"(default: {' '.join(map(str, words))})"
+
+
+def _attribute_docs(kind: type) -> dict[str, str]:
+    """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        with contextlib.suppress(OSError, TypeError):
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            body = typing.cast(ast.ClassDef, node).body
+            for field, doc in itertools.pairwise(body):
+                match field, doc:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(text))),
+                    ):
+                        docs[name] = " ".join(text.split())
+    return docs
 
 
 def _one_line(box: str, program: str) -> str:
-    """The words of a drawn box of several paragraphs, without its frame and its hints on help."""
-    words = []
-    for line in box.splitlines():
-        if line.startswith("│") and line.strip("│ ─"):
-            words.append(line.strip("│ "))
-    text = " ".join(words) or box.strip()
+    """Return the text of tyro's error box, without its frame and its hints on help."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    text = " ".join(line for line in lines if line.strip("─")) or box.strip()
     text = text.split("For full helptext")[0].split("Argument helptext")[0].strip()
     return f"{text} (see sdd-eval {program} --help)"
 
 
-def limit(work: Threads) -> None:
-    """Limit the threads of NumPy's libraries and of torch, where it is imported.
+def require_positive(flag: str, value: int | None) -> None:
+    """Refuse a number below 1.
 
     Raises:
-        InputError: the number of threads is not positive.
+        InputError: naming the flag.
     """
-    set_threads(work.threads)
+    if value is not None and value < 1:
+        raise InputError(f"{flag} is {value}; it must be 1 or more")
 
 
-def prepared(work: Work) -> str:
-    """Set threads and memory allocator; return the name of the device.
+def checkpoint_folder(name: str, checkpoints: Path) -> Path:
+    """Return the folder of a checkpoint from its path or its name.
 
     Raises:
-        InputError: there is no such device, or the number of threads is not positive.
+        InputError: there is none; the message lists those in `checkpoints`.
     """
-    return prepare_device(work.device, work.threads)
+    for path in (Path(name), checkpoints / name):
+        if (path / "card.json").is_file():
+            return path
+        if path.name == "card.json" and path.is_file():
+            return path.parent
+    known = sorted(card.parent.name for card in checkpoints.glob("*/card.json"))
+    raise unknown_name("checkpoint", name, known)
+
+
+def study_folder(name: str, reports: Path) -> Path:
+    """Return the folder of a study from its name.
+
+    Raises:
+        InputError: the name is not valid, or there is no such study.
+    """
+    folder = reports / folder_name("study", name)
+    if not folder.is_dir():
+        raise InputError(f"there is no study {name} in {reports}")
+    return folder
 
 
 def command_line() -> str:
-    """The command as it was typed, for the record."""
+    """Return the command as it was typed, for the record of a run."""
     return shlex.join(["sdd-eval", *sys.argv[1:]])
-
-
-def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
-    """Aligned columns, numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    numeric = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
-
-    def line(row: list[str]) -> str:
-        each = zip(row, widths, numeric, strict=True)
-        padded = (c.rjust(w) if right else c.ljust(w) for c, w, right in each)
-        return "  ".join(padded).rstrip()
-
-    return "\n".join(map(line, cells))
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip("%-+,. ").replace(",", "").replace(".", "").isdigit() or cell in ("", "—")

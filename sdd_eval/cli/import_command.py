@@ -10,117 +10,124 @@ from typing import Any
 
 import tyro
 
-from sdd_eval.cli.flags import Work, parse, prepared
+from sdd_eval import checkpoints, models
+from sdd_eval.cli.flags import Compute, Inputs, parse, require_positive
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
+from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 
-DESCRIPTION = "Make a checkpoint of weights from elsewhere, and measure its accuracy."
-
-#: Points of accuracy by which --expect may be missed.
+#: How far, in percentage points, the accuracy may be from --expect.
 TOLERANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Network:
-    """Whose network it is."""
+class Model:
+    """Which network, and how its images are preprocessed."""
 
     arch: str = ""
-    """A built-in name, torchvision:NAME, timm:NAME, or your code: file.py:factory (it is run)."""
+    """A built-in name, torchvision:NAME, timm:NAME, or file.py:factory, which is run."""
     weights: Path | None = None
-    """File of safetensors or of torch.save; no pickle in it runs code."""
+    """A safetensors or torch.save file; pickled code in it is not run."""
     dataset: str | None = None
-    """Set whose classes it predicts: gives classes, size, and mean and std unless they are said."""
+    """The data set whose classes it predicts; sets the options below that are not given."""
     mean: tuple[float, ...] | None = None
-    """Mean of each channel in pixels of [0, 1]; 0 0 0 for a network that standardises itself."""
+    """Mean of each channel, for pixels in [0, 1]; 0 0 0 if the network standardises by itself."""
     std: tuple[float, ...] | None = None
     """Standard deviation of each channel."""
     classes: int | None = None
-    """Number of classes, for a set that is not here."""
+    """Number of classes; needed without --dataset."""
     image_size: int | None = None
-    """Side of its images in pixels, for a set that is not here or has no size of its own."""
+    """Side of the images in pixels; needed without --dataset, or if it has images of any size."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the architecture as NAME VALUE pairs, such as padding both."""
+    """Options of the architecture as NAME VALUE pairs, e.g. padding both."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the checkpoint goes, and what is expected of it."""
+class Accuracy:
+    """Which accuracy is expected."""
 
     expect: float | None = None
-    """Accuracy in percent that it should have; more than half a point off exits with 1."""
+    """Expected accuracy in percent; the exit code is 1 if it is missed by more than 0.5 points."""
     batch_size: int = 256
-    """Images a step."""
-    checkpoints: Path = Path("checkpoints")
-    """Folder of checkpoints."""
+    """Images per batch."""
+
+
+@dataclass(frozen=True)
+class Storage(Inputs):
+    """Where files are read and written."""
+
     overwrite: bool = False
     """Replace a checkpoint of this name."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """A name, a network and a place."""
+    """Flags of the command `import`."""
 
     name: tyro.conf.Positional[str] = ""
     """Name of the checkpoint."""
-    network: Network = field(default_factory=Network)
-    place: Place = field(default_factory=Place)
-    work: Work = field(default_factory=Work)
+    model: Model = field(default_factory=Model)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+    storage: Storage = field(default_factory=Storage)
+    compute: Compute = field(default_factory=Compute)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Import one network; 1 where its accuracy is not the expected one."""
-    flags = parse(Flags, arguments, "import", DESCRIPTION)
+    """Import one network; return 1 if its accuracy is not the expected one."""
+    description = "Convert existing weights to a checkpoint and measure its accuracy."
+    flags = parse(Flags, arguments, "import", description)
     _check(flags)
-    device, root = prepared(flags.work), data_root(flags.work.data_root)
-
-    from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
-    from sdd_eval.models.foreign import is_factory
-
-    source = ImportSource(**vars(flags.network))
-    if is_factory(source.arch):
+    device, root = (
+        prepare_device(flags.compute.device, flags.compute.threads),
+        data_root(flags.storage.data_root),
+    )
+    source = checkpoints.ImportSource(**vars(flags.model))
+    if models.is_factory(source.arch):
         print(f"running the code of {source.arch}")
-    setting = plan_import(source, root)
+    setting = checkpoints.plan_import(source, root)
     mean, std = _numbers(setting.spec.mean), _numbers(setting.spec.std)
     print(f"mean {mean}  std {std}  ({setting.constants})")
-    place = flags.place.checkpoints / flags.name
+    folder = flags.storage.checkpoints / flags.name
     with Bar(f"import {flags.name}: ", "images") as bar:
-        card = import_weights(
+        card = checkpoints.import_weights(
             source,
             setting,
-            place,
+            folder,
             device=device,
-            batch_size=flags.place.batch_size,
-            overwrite=flags.place.overwrite,
+            batch_size=flags.accuracy.batch_size,
+            overwrite=flags.storage.overwrite,
             progress=bar,
         )
-    below = card.provenance.get("imported_below")
-    print(f"{place}: {source.weights}" + (f", {'.'.join(below)}" if below else ""))
+    prefix = card.provenance.get("imported_below")
+    print(f"{folder}: {source.weights}" + (f", {'.'.join(prefix)}" if prefix else ""))
     if setting.images is None:
         print("accuracy not measured: no --dataset")
         return 0
-    return _judged(100 * card.metrics["accuracy"], flags.place.expect, setting)
+    return _check_accuracy(100 * card.metrics["accuracy"], flags.accuracy.expect, setting)
 
 
 def _check(flags: Flags) -> None:
-    """Refuse what lacks a name, an architecture or weights, or expects what cannot be."""
-    if not (flags.name and flags.network.arch and flags.network.weights):
+    """Refuse flags that are missing, invalid or contradictory."""
+    if not (flags.name and flags.model.arch and flags.model.weights):
         raise InputError(
-            "which network? sdd-eval import NAME --arch ARCH --weights FILE --dataset SET"
+            "name, --arch or --weights is missing; use: "
+            "sdd-eval import NAME --arch ARCH --weights FILE --dataset SET"
         )
     if not re.fullmatch(r"\w[\w.+-]*", flags.name):
-        raise InputError(f"{flags.name!r} is no name: letters, digits, '_', '-', '+' and '.'")
-    if flags.place.batch_size < 1:
-        raise InputError(f"--batch-size is {flags.place.batch_size}, not a positive number")
-    expect = flags.place.expect
-    if expect is not None and flags.network.dataset is None:
-        raise InputError("--expect needs --dataset, on which accuracy is measured")
+        raise InputError(
+            f"{flags.name!r} is not a valid name: use letters, digits, '_', '-', '+' and '.'"
+        )
+    require_positive("--batch-size", flags.accuracy.batch_size)
+    expect = flags.accuracy.expect
+    if expect is not None and flags.model.dataset is None:
+        raise InputError("--expect needs --dataset, on which the accuracy is measured")
     if expect is not None and not 1 <= expect <= 100:
         raise InputError(f"--expect is {expect:g}; it is an accuracy in percent, 1 to 100")
 
 
-def _judged(percent: float, expect: float | None, setting: Any) -> int:
-    """Tell the accuracy, and what to look at where it is not the expected one."""
+def _check_accuracy(percent: float, expect: float | None, setting: Any) -> int:
+    """Print the accuracy, and what to check if it is not the expected one."""
     images = setting.images
     print(
         f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})"
@@ -128,8 +135,8 @@ def _judged(percent: float, expect: float | None, setting: Any) -> int:
     if expect is None or abs(percent - expect) <= TOLERANCE + 1e-9:
         return 0
     print(
-        f"expected {expect:g} %, {percent - expect:+.2f} points off: look at --mean and --std, "
-        "the order of channels and classes, and of a ResNet of option A at --options padding both"
+        f"expected {expect:g} %, {percent - expect:+.2f} points off: check --mean and --std, "
+        "the order of channels and classes, and for a ResNet with option A --options padding both"
     )
     return 1
 

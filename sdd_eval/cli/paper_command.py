@@ -1,18 +1,25 @@
-"""`sdd-eval paper [STUDY…]`: measured numbers beside the paper's, table by table."""
+"""`sdd-eval paper [STUDY…]`, `paper claims`, `paper figure-1` and `proposition`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.flags import Threads, limit, parse, table
+from sdd_eval import plugins, report, training
+from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
+from sdd_eval.cli.paper_claims import run_claims
+from sdd_eval.cli.terminal import table
+from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
+from sdd_eval.figures.style import figure_bytes
 from sdd_eval.paper import PaperComparison, compare_with_paper, paper_numbers
 from sdd_eval.paper.comparison import Substitutes
+from sdd_eval.paper.figure_1 import draw_methods
+from sdd_eval.paper.proposition import check_proposition
 from sdd_eval.paper.rendering import (
     INTERPRETATIONS,
     TITLES,
@@ -23,30 +30,58 @@ from sdd_eval.paper.rendering import (
     format_number,
     latex_table,
 )
-from sdd_eval.store import folder_name
+from sdd_eval.report.runs import collect
+from sdd_eval.report.tables.csv_file import to_csv
+from sdd_eval.report.tables.groups import METHODS, recipe_of
+from sdd_eval.report.tables.results import tidy
+from sdd_eval.store import run_paths, write_bytes, write_text
+from sdd_eval.studies.study import StudyRecord, read_study_record
 
-if TYPE_CHECKING:
-    from sdd_eval.studies.study import StudyRecord
+DESCRIPTION = (
+    "Compare measured numbers with the tables of the paper. `sdd-eval paper claims` measures what "
+    "its text claims, `sdd-eval paper figure-1` draws its Figure 1."
+)
+#: Methods of the paper, in its order; other installed methods follow.
+PAPER_METHODS = ("ce", "ls", "dropout", "cs_kd", "ddgsd", "byot", "dml")
+#: Largest relative error of autograd to Lemma 1's closed form, in float64.
+TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Which studies and tables, and where they lie."""
+    """Flags of the command `paper`."""
 
     study: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")] = ()
-    """Names of studies; by default all but small ones."""
+    """Names of studies; default: all except small ones."""
     tables: tuple[int, ...] = ()
-    """Tables of the paper, 1 to 14; by default those that the studies are of."""
+    """Tables of the paper, 1 to 14; default: those that the studies reproduce."""
     complete: bool = False
-    """Exit with 1 where a cell of these tables is empty."""
-    reports: Path = Path("reports")
-    """Where studies lie."""
-    work: Threads = field(default_factory=Threads)
+    """Exit with 1 if a number of these tables was not measured."""
+    storage: Reports = field(default_factory=Reports)
+    compute: Threads = field(default_factory=Threads)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Studies whose numbers go into the same tables, and the folder that these are written to."""
+class FigureFlags:
+    """Flags of the command `paper figure-1`."""
+
+    sd_dropout: bool = True
+    """Also draw cross-entropy with the SD-Dropout term, the paper's method."""
+    storage: Reports = field(default_factory=Reports)
+    compute: Threads = field(default_factory=Threads)
+
+
+@dataclass(frozen=True)
+class PropositionFlags:
+    """Flags of the command `proposition`."""
+
+    storage: Reports = field(default_factory=Reports)
+    compute: Threads = field(default_factory=Threads)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Studies that fill the same tables, and the folder that the tables are written to."""
 
     folders: tuple[Path, ...]
     into: Path
@@ -55,56 +90,41 @@ class Part:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print each table and write it as CSV and LaTeX; two words have flags of their own."""
+    """Print each table and write it as CSV and LaTeX, or call one of the other two commands."""
     if arguments and arguments[0] == "claims":
-        from sdd_eval.cli.paper_claims import run_claims
-
         return run_claims(arguments[1:])
     if arguments and arguments[0] == "figure-1":
-        from sdd_eval.cli.paper_figure import run_figure
-
-        return run_figure(arguments[1:])
-    title = (
-        "Measured numbers beside the paper's, table by table. `sdd-eval paper claims` measures "
-        "what the text claims and no table shows, `sdd-eval paper figure-1` draws the methods."
-    )
-    flags = parse(Flags, arguments, "paper", title)
-    limit(flags.work)
-    empty = [cell for part in _parts(flags) for cell in _shown(part)]
+        return _draw_figure_1(arguments[1:])
+    flags = parse(Flags, arguments, "paper", DESCRIPTION)
+    set_threads(flags.compute.threads)
+    empty = [cell for part in _parts(flags) for cell in _print_tables(part)]
     if flags.complete and empty:
         print(f"{len(empty)} cells are empty: {', '.join(dict.fromkeys(empty))}")
         return 1
     return 0
 
 
-def _parts(flags: Flags) -> list[Part]:
-    """The small studies each by itself, all others together."""
-    from sdd_eval.studies.study import read_study_record
-
+def _parts(flags: Flags) -> list[_Part]:
+    """Return each small study by itself, and all others together."""
     wrong = [number for number in flags.tables if not 1 <= number <= 14]
     if wrong:
         raise InputError(f"--tables has {wrong[0]}; the paper has tables 1 to 14")
-    folders = [flags.reports / folder_name("study", name) for name in flags.study]
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"there is no study {folder.name} in {flags.reports}")
-    records = {f: read_study_record(f) for f in folders or sorted(flags.reports.glob("*/"))}
+    reports = flags.storage.reports
+    folders = [study_folder(name, reports) for name in flags.study]
+    records = {f: read_study_record(f) for f in folders or sorted(reports.glob("*/"))}
     small = {f: r for f, r in records.items() if r is not None and r.small}
     large = [folder for folder in records if folder not in small]
-    parts = [Part((f,), f, r, flags.tables or r.tables) for f, r in small.items() if folders]
+    parts = [_Part((f,), f, r, flags.tables or r.tables) for f, r in small.items() if folders]
     if large or not folders:
-        of = {n for f in large if (r := records[f]) is not None for n in r.tables}
-        asked = flags.tables or (tuple(sorted(of)) if folders else ()) or tuple(range(1, 15))
-        into = large[0] if len(large) == 1 and folders else flags.reports
-        parts.insert(0, Part(tuple(large), into, None, asked))
+        numbers = {n for f in large if (r := records[f]) is not None for n in r.tables}
+        tables = flags.tables or (tuple(sorted(numbers)) if folders else ()) or tuple(range(1, 15))
+        into = large[0] if len(large) == 1 and folders else reports
+        parts.insert(0, _Part(tuple(large), into, None, tables))
     return parts
 
 
-def _shown(part: Part) -> list[str]:
+def _print_tables(part: _Part) -> list[str]:
     """Print and write the tables of a part; return the table of each empty cell."""
-    from sdd_eval.report.tables.csv_file import to_csv
-    from sdd_eval.store import write_text
-
     comparisons = _compared(part)
     if part.record is not None:
         for line in part.record.warnings:
@@ -113,20 +133,15 @@ def _shown(part: Part) -> list[str]:
     for number in part.tables:
         of_table = [each for each in comparisons if each.number.table == number]
         print(f"\nTable {number}. {TITLES[number]}")
-        print(_printed(cells(of_table)))
+        print(_table(cells(of_table)))
         write_text(folder / f"table-{number}.csv", to_csv(comparison_frame(of_table)))
         write_text(folder / f"table-{number}.tex", latex_table(number, of_table))
     print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
     return [f"table {each.number.table}" for each in comparisons if not each.measured.n]
 
 
-def _compared(part: Part) -> list[PaperComparison]:
+def _compared(part: _Part) -> list[PaperComparison]:
     """Compare the numbers of the part's tables with what its studies measured."""
-    from sdd_eval.report.runs import collect
-    from sdd_eval.report.tables.groups import recipe_of
-    from sdd_eval.report.tables.results import tidy
-    from sdd_eval.store import run_paths
-
     numbers = [number for number in paper_numbers() if number.table in part.tables]
     folders = [folder for folder in part.folders if run_paths(folder)]
     runs = collect(folders).runs if folders else ()
@@ -136,8 +151,8 @@ def _compared(part: Part) -> list[PaperComparison]:
     return list(compare_with_paper(tidy(runs), recipes, substitutes, numbers))
 
 
-def _printed(of_table: Sequence[Cell]) -> str:
-    """Format a table for the terminal, with its legend below."""
+def _table(of_table: Sequence[Cell]) -> str:
+    """Return a table for the terminal, with its legend below."""
     rows = []
     for cell in of_table:
         number, measured = cell.comparison.number, cell.comparison.measured
@@ -162,7 +177,7 @@ def _printed(of_table: Sequence[Cell]) -> str:
 
 
 def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
-    """Return the units, the interpretation, wrong bold type and reasons against comparing."""
+    """Yield units, interpretation, wrong bold type and reasons against comparing."""
     yield "rates in %; * best of the numbers compared; n: seeds; Δ: measured − paper"
     for number in dict.fromkeys(cell.comparison.number.table for cell in of_table):
         if number in INTERPRETATIONS:
@@ -174,3 +189,40 @@ def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
     reasons = dict.fromkeys(r for cell in of_table for r in cell.comparison.assessment.reasons)
     if reasons:
         yield f"not comparable, or too few seeds: {'; '.join(reasons)}"
+
+
+def _draw_figure_1(arguments: Sequence[str]) -> int:
+    """Draw the inputs, modules and loss terms of every installed method."""
+    description = "Draw the paper's Figure 1: inputs, modules and loss terms of each method."
+    flags = parse(FigureFlags, arguments, "paper figure-1", description)
+    set_threads(flags.compute.threads)
+    installed = plugins.names("methods")
+    names = [name for name in PAPER_METHODS if name in installed]
+    names += [name for name in installed if name not in PAPER_METHODS]
+    panels = {METHODS.get(n, n.replace("_", " ")): training.method_summary(n) for n in names}
+    if flags.sd_dropout:
+        panels = {"SD-Dropout": training.method_summary("ce", sd_dropout=1.0), **panels}
+    drawing = draw_methods(panels)
+    for kind in ("pdf", "svg"):
+        path = flags.storage.reports / "paper" / f"figure-1.{kind}"
+        write_bytes(path, figure_bytes(drawing, kind))
+        print(path)
+    return 0
+
+
+def run_proposition(arguments: Sequence[str]) -> int:
+    """Check both, write the page and print the result; return 1 if one does not hold."""
+    description = "Check Lemma 1 and Proposition 1 of the paper's section 3.3 numerically."
+    flags = parse(PropositionFlags, arguments, "proposition", description)
+    set_threads(flags.compute.threads)
+    proposition, lemma = check_proposition(), training.check_lemma_1()
+    folder = flags.storage.reports / "proposition"
+    page = report.write_proposition(folder, proposition, lemma)
+    exact = max(lemma.values()) < TOLERANCE
+    print(f"Lemma 1 {'holds' if exact else 'FAILS'}: relative error {max(lemma.values()):.1e}")
+    print(
+        f"Proposition 1 {'holds' if proposition.holds else 'FAILS'} on {proposition.k.size:,} "
+        f"points: least k(r)/r² {proposition.k.min():.3g}"
+    )
+    print(page)
+    return 0 if exact and proposition.holds else 1

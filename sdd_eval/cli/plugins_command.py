@@ -1,4 +1,4 @@
-"""`sdd-eval plugins`: what is installed, and what of it does not import."""
+"""`sdd-eval plugins`: the installed plugins, and whether they can be imported."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdd_eval import plugins
-from sdd_eval.cli.flags import parse, table
+from sdd_eval.cli.flags import parse
+from sdd_eval.cli.terminal import table
 from sdd_eval.errors import InputError
 
 
 @dataclass(frozen=True)
 class Flags:
-    """No flags."""
+    """Flags of the command `plugins`: none."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """List every plugin of every group; 1 if one does not import."""
-    parse(Flags, arguments, "plugins", "What is installed, and what of it does not import.")
+    """List the plugins of every group; return 1 if one fails to import."""
+    parse(Flags, arguments, "plugins", "List the installed plugins and whether they import.")
     rows, broken = [], False
     for group in plugins.GROUPS:
         for name, point in plugins.points(group).items():

@@ -1,4 +1,4 @@
-"""`sdd-eval report [STUDY…]`: one page, CSV and figures from the runs of a study."""
+"""`sdd-eval report [STUDY…]`: one page, CSV files and figures from the runs of a study."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.flags import Threads, limit, parse
+from sdd_eval import report
+from sdd_eval.cli.flags import Reports, Threads, parse
 from sdd_eval.cli.progress_bar import Bar
+from sdd_eval.device import set_threads
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Which studies, and where they lie."""
+    """Flags of the command `report`."""
 
     study: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")] = ()
-    """Names of studies; by default the study "default"."""
-    reports: Path = Path("reports")
-    """Where studies lie."""
+    """Names of studies; default: the study "default"."""
     style: Path | None = None
     """A matplotlib style file for the figures."""
-    work: Threads = field(default_factory=Threads)
+    storage: Reports = field(default_factory=Reports)
+    compute: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Write each study's report and print where it is."""
-    flags = parse(Flags, arguments, "report", "One page, CSV and figures from the runs of a study.")
-    limit(flags.work)
-    from sdd_eval.report.write import write_report
-
+    """Write each study's report and print its path."""
+    description = "Write the report of a study: an HTML page, CSV tables and figures."
+    flags = parse(Flags, arguments, "report", description)
+    set_threads(flags.compute.threads)
     for study in flags.study or ("default",):
         with Bar(f"{study}: ") as bar:
-            page = write_report(flags.reports / study, style=flags.style, progress=bar)
+            folder = flags.storage.reports / study
+            page = report.write_report(folder, style=flags.style, progress=bar)
         print(page)
     return 0

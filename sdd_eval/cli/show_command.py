@@ -1,4 +1,4 @@
-"""`sdd-eval show CHECKPOINT`: what is known of a checkpoint."""
+"""`sdd-eval show CHECKPOINT…`: the card of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.evaluation_flags import found_checkpoint
-from sdd_eval.cli.flags import parse
+from sdd_eval.cli.flags import checkpoint_folder, parse
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, encode
 from sdd_eval.store import read_record
@@ -19,22 +18,22 @@ from sdd_eval.store import read_record
 
 @dataclass(frozen=True)
 class Flags:
-    """Which checkpoints, and where they lie."""
+    """Flags of the command `show`."""
 
     checkpoint: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CHECKPOINT…")
     ] = ()
-    """Folder of a checkpoint, or its name."""
+    """Checkpoint folders, or their names below --checkpoints."""
     checkpoints: Path = Path("checkpoints")
-    """Where checkpoints are looked for by name."""
+    """Folder of checkpoints."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print the card of each checkpoint."""
-    flags = parse(Flags, arguments, "show", "What is known of a checkpoint: its card.")
+    """Print the card of each checkpoint as JSON."""
+    flags = parse(Flags, arguments, "show", "Print the card of a checkpoint as JSON.")
     if not flags.checkpoint:
-        raise InputError("which checkpoint? sdd-eval show CHECKPOINT… names at least one")
+        raise InputError("no checkpoint is named; use: sdd-eval show CHECKPOINT…")
     for name in flags.checkpoint:
-        card = read_record(found_checkpoint(name, flags.checkpoints) / "card.json", Card)
+        card = read_record(checkpoint_folder(name, flags.checkpoints) / "card.json", Card)
         print(json.dumps(encode(card), indent=1, ensure_ascii=False))
     return 0

@@ -1,141 +1,207 @@
-"""`sdd-eval train`: the fields of a `Recipe` and of its method are the flags."""
+"""`sdd-eval train` and `sdd-eval train-detector`: the fields of a recipe are the flags."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval import plugins
-from sdd_eval.cli.flags import Work, parse, prepared
-from sdd_eval.cli.training_flags import Place, Reading, told, trained
+from sdd_eval import object_detection, plugins, training
+from sdd_eval.cli.flags import Compute, Inputs, checkpoint_folder, parse
+from sdd_eval.cli.progress_bar import Bar
+from sdd_eval.data.root import data_root
+from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError, ReportedElsewhere
-from sdd_eval.records import Recipe, former_names
+from sdd_eval.object_detection.recipe import SCHEDULES, DetectorRecipe
+from sdd_eval.records import Card, Recipe
+from sdd_eval.training.recipe import validated
 
-#: Present names of renamed fields, by their former names.
-_RENAMED = former_names(Recipe)
+
+@dataclass(frozen=True)
+class TrainingCompute(Compute):
+    """Where to compute."""
+
+    workers: int | None = None
+    """Processes that decode and augment photographs; default: one per thread, none for one."""
+
+
+@dataclass(frozen=True)
+class Storage(Inputs):
+    """Where files are read and written."""
+
+    name: str | None = None
+    """Name of the checkpoint; default: DATASET-ARCH-METHOD[-sddλ]-seedN, with settings that differ
+    from the defaults before the seed, e.g. -validation5000; of a detector:
+    DATASET-fasterrcnn-Nepochs-BACKBONE."""
+    overwrite: bool = False
+    """Replace a checkpoint of this name that was trained with another recipe."""
 
 
 @dataclass(frozen=True)
 class RecipeFlags(Recipe):
-    """How to train; the defaults are the paper's on CIFAR-100."""
+    """How to train; the defaults are the paper's for CIFAR-100."""
 
     method_options: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class DetectorRecipeFlags(DetectorRecipe):
+    """How to fine-tune; the defaults are torchvision's reference with Detectron's 1× schedule."""
+
+    backbone: Annotated[str, tyro.conf.arg(name="from", metavar="CHECKPOINT")] = ""
+    """Checkpoint of the classifier that becomes the backbone: its folder or its name."""
+    backbone_sha256: tyro.conf.Suppress[str] = ""
+    schedule: Literal["half", "full"] | None = None
+    """half: 0.5×, 7 epochs; full: 1×, 12 epochs; instead of --epochs."""
+
+
+@dataclass(frozen=True)
+class DetectorFlags:
+    """Flags of the command `train-detector`."""
+
+    recipe: DetectorRecipeFlags = field(default_factory=DetectorRecipeFlags)
+    storage: Storage = field(default_factory=Storage)
+    compute: TrainingCompute = field(default_factory=TrainingCompute)
+
+
 def run(arguments: Sequence[str]) -> int:
-    """Train one checkpoint, or go on with one that was interrupted."""
-    arguments = _present_flags(arguments)
-    with _told_once():
+    """Train one checkpoint, or resume one that was interrupted."""
+    with _only_first_process_reports():
         name = _method_name(arguments)
         method = plugins.load("methods", name)
-        _refuse_others(name, arguments)
-        program = "Train a checkpoint; the same command goes on with one that was interrupted."
-        flags: Any = parse(_flags(method), arguments, "train", program)
-        device = prepared(flags.work)
-
-        from sdd_eval.training.distributed.processes import is_first
-        from sdd_eval.training.recipe import validated
-        from sdd_eval.training.train import train
-
-        make = functools.partial(train, validated(_recipe(flags)))
-    card = trained(make, device, flags.place, flags.reading, flags.work)
-    if is_first():
-        print(told(card, flags.place))
+        _refuse_options_of_others(name, arguments)
+        description = "Train a checkpoint. Running the same command again resumes the training."
+        flags: Any = parse(_flags(method), arguments, "train", description)
+        device = prepare_device(flags.compute.device, flags.compute.threads)
+        train = functools.partial(training.train, validated(_recipe(flags)))
+    card = _train(train, device, flags.storage, flags.compute)
+    if training.is_first():
+        _print_result(card, flags.storage)
     return 0
 
 
-def _present_flags(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with renamed flags under their present names.
-
-    Warns:
-        DeprecationWarning: the arguments use the former name of a flag.
-    """
-    present = {f"--{_dashed(old)}": f"--{_dashed(new)}" for old, new in _RENAMED.items()}
-    renamed = []
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        if flag in present:
-            message = f"{flag} is now called {present[flag]}; use that name"
-            warnings.warn(message, DeprecationWarning, stacklevel=3)
-        renamed.append(f"{present.get(flag, flag)}{equals}{value}")
-    return renamed
+def run_detector(arguments: Sequence[str]) -> int:
+    """Train one detector, or resume one that was interrupted."""
+    description = "Fine-tune a Faster R-CNN on the backbone of a classifier, on COCO-format data."
+    flags = parse(DetectorFlags, arguments, "train-detector", description)
+    if not flags.recipe.backbone:
+        raise InputError("--from is missing; use: sdd-eval train-detector --from CHECKPOINT")
+    device = prepare_device(flags.compute.device, flags.compute.threads)
+    recipe = _detector_recipe(flags.recipe)
+    backbone = checkpoint_folder(flags.recipe.backbone, flags.storage.checkpoints)
+    train = functools.partial(object_detection.train_detector, backbone, recipe)
+    card = _train(train, device, flags.storage, flags.compute)
+    _print_result(card, flags.storage)
+    return 0
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+def _train(
+    train: Callable[..., Card], device: str, storage: Storage, compute: TrainingCompute
+) -> Card:
+    """Train with a progress bar."""
+    with Bar(unit="images") as bar:
+        return train(
+            folder=storage.checkpoints,
+            name=storage.name,
+            data_root=data_root(storage.data_root),
+            device=device,
+            workers=compute.workers,
+            overwrite=storage.overwrite,
+            progress=bar,
+            trust_code=compute.trust_code,
+        )
+
+
+def _print_result(card: Card, storage: Storage) -> None:
+    """Print where the checkpoint is, and its metrics."""
+    print(storage.checkpoints / card.name)
+    print("  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))
 
 
 @contextlib.contextmanager
-def _told_once() -> Iterator[None]:
-    """What is wrong with the command itself is wrong in all processes, and the first says so."""
+def _only_first_process_reports() -> Iterator[None]:
+    """Let the first of several processes report what is wrong with the command."""
     try:
         yield
     except InputError as error:
-        from sdd_eval.training.distributed.processes import is_first
-
-        if is_first():
+        if training.is_first():
             raise
-        raise ReportedElsewhere("the first process says it") from error
+        raise ReportedElsewhere("the first process reports it") from error
 
 
 def _method_name(arguments: Sequence[str]) -> str:
-    """The value of --method, needed before the flags are known: it brings flags of its own."""
-    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if here == "--method":
-            return after.replace("-", "_")
-        if here.startswith("--method="):
-            return here.removeprefix("--method=").replace("-", "_")
+    """Return the value of --method, which decides which other flags there are."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == "--method":
+            return following.replace("-", "_")
+        if argument.startswith("--method="):
+            return argument.removeprefix("--method=").replace("-", "_")
     return Recipe.method
 
 
-def _refuse_others(name: str, arguments: Sequence[str]) -> None:
+def _refuse_options_of_others(name: str, arguments: Sequence[str]) -> None:
     """Refuse an option that only other methods have.
 
     Raises:
-        InputError: naming the option, whose it is, and those that this method has.
+        InputError: naming the option, the methods that have it, and the options of this method.
     """
-    own = _options(name)
+    options = _options(name)
     for argument in arguments:
         option = argument.partition("=")[0].replace("_", "-")
-        others = [each for each in plugins.names("methods") if option in _options(each)]
-        if others and option not in own:
+        others = [other for other in plugins.names("methods") if option in _options(other)]
+        if others and option not in options:
             raise InputError(
                 f"{option} is an option of method {' and '.join(others)}, not of {name}, whose "
-                f"options are: {', '.join(own) or 'none'}"
+                f"options are: {', '.join(options) or 'none'}"
             )
 
 
 def _options(name: str) -> list[str]:
-    """The flags of a method's settings; none of a plugin that does not import."""
+    """Return the flags of a method's settings; none of a plugin that cannot be imported."""
     try:
-        kind = plugins.load("methods", name)
+        method = plugins.load("methods", name)
     except InputError:
         return []
-    return [f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(kind)]
+    return [f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(method)]
 
 
 def _flags(method: Any) -> type[Any]:
+    """Return a dataclass of the flags of `train`, the method's settings among them."""
     groups = {
         "recipe": RecipeFlags,
         "method": method,
-        "place": Place,
-        "reading": Reading,
-        "work": Work,
+        "storage": Storage,
+        "compute": TrainingCompute,
     }
     fields = [(name, kind, field(default_factory=kind)) for name, kind in groups.items()]
     return dataclasses.make_dataclass("Flags", fields, frozen=True)
 
 
 def _recipe(flags: Any) -> Recipe:
-    """The recipe with its method's name as plugins have it, and the method's own settings."""
+    """Return the recipe with the settings of its method."""
     values = {f.name: getattr(flags.recipe, f.name) for f in dataclasses.fields(Recipe)}
     values["method"] = flags.recipe.method.replace("-", "_")
     values["method_options"] = dataclasses.asdict(flags.method)
     return Recipe(**values)
+
+
+def _detector_recipe(flags: DetectorRecipeFlags) -> DetectorRecipe:
+    """Return the recipe with its schedule as a number of epochs.
+
+    Raises:
+        InputError: --schedule and --epochs contradict each other.
+    """
+    values = {f.name: getattr(flags, f.name) for f in dataclasses.fields(DetectorRecipe)}
+    if flags.schedule is not None:
+        epochs = SCHEDULES[flags.schedule]
+        if flags.epochs not in (DetectorRecipe.epochs, epochs):
+            raise InputError(
+                f"--schedule {flags.schedule} means {epochs} epochs, but --epochs is {flags.epochs}"
+            )
+        values["epochs"] = epochs
+    return DetectorRecipe(**values)

@@ -1,4 +1,4 @@
-"""The studies that come with the package, by name, beside files of one's own."""
+"""The studies that come with the package."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from sdd_eval.errors import unknown_name
 
-#: Where they lie.
+#: Folder of their files.
 FOLDER = Path(__file__).parent
 
 
-def shipped_names() -> tuple[str, ...]:
-    """Their names, e.g. "paper/table-1", in the order of the paper."""
+def builtin_names() -> tuple[str, ...]:
+    """Return their names, e.g. "paper/table-1", with numbers in numeric order."""
     names = [path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.toml")]
-    return tuple(sorted(names, key=_order))
+    return tuple(sorted(names, key=_sort_key))
 
 
 def study_file(name: str) -> Path:
-    """The file of a study: a path, or the name of one that comes with the package.
+    """Return the file of a study: a path, or the name of a built-in study.
 
     Raises:
         InputError: it is neither.
@@ -25,12 +25,21 @@ def study_file(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    if name.removesuffix(".toml") in shipped_names():
-        return FOLDER / f"{name.removesuffix('.toml')}.toml"
-    raise unknown_name("study", name, shipped_names())
+    return builtin_file(name.removesuffix(".toml"))
 
 
-def _order(name: str) -> tuple[str, int, str]:
-    """Numbers count as numbers: table-2 comes before table-10."""
+def builtin_file(name: str) -> Path:
+    """Return the file of a built-in study.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    if name not in builtin_names():
+        raise unknown_name("study", name, builtin_names())
+    return FOLDER / f"{name}.toml"
+
+
+def _sort_key(name: str) -> tuple[str, int, str]:
+    """Return a key that sorts table-2 before table-10."""
     begin, _, number = name.rpartition("-")
     return (begin, int(number), "") if number.isdigit() else (name, 0, "")

@@ -1,18 +1,27 @@
-"""A rough model of cost, for what nobody has timed yet: images, passes, operations, rates."""
+"""How long a job should take: measured on earlier jobs, else estimated from its operations."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from sdd_eval import models, training
 from sdd_eval.errors import InputError
-from sdd_eval.records import DETECTOR, ModelSpec, Recipe
+from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
+from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
+from sdd_eval.store import read_record
+from sdd_eval.studies.jobs import Job, Workspace
+from sdd_eval.studies.study import DetectorTraining, Evaluation, Training
 
 
 @dataclass(frozen=True)
-class Images:
-    """How many images a set has to train on and to test, of which side, in how many classes."""
+class _DataSize:
+    """Numbers of training and test images, their side in pixels, classes and channels."""
 
     training: int
     test: int
@@ -21,20 +30,20 @@ class Images:
     channels: int = 3
 
 
-_KNOWN: Mapping[str, Images] = {
-    "digits": Images(1_437, 360, 8, 10, 1),
-    "cifar10": Images(50_000, 10_000, 32, 10),
-    "cifar100": Images(50_000, 10_000),
-    "cub200": Images(5_994, 5_794, 224, 200),
-    "stanford_dogs": Images(12_000, 8_580, 224, 120),
-    "imagenet": Images(1_281_167, 50_000, 224, 1_000),
-    "coco": Images(118_287, 5_000),
-    "digit_scenes": Images(64, 32, 64, 10, 1),
+_DATA_SIZES: Mapping[str, _DataSize] = {
+    "digits": _DataSize(1_437, 360, 8, 10, 1),
+    "cifar10": _DataSize(50_000, 10_000, 32, 10),
+    "cifar100": _DataSize(50_000, 10_000),
+    "cub200": _DataSize(5_994, 5_794, 224, 200),
+    "stanford_dogs": _DataSize(12_000, 8_580, 224, 120),
+    "imagenet": _DataSize(1_281_167, 50_000, 224, 1_000),
+    "coco": _DataSize(118_287, 5_000),
+    "digit_scenes": _DataSize(64, 32, 64, 10, 1),
 }
-#: Operations a second that such networks reach, of one thread and of a large GPU.
-RATES = {"cpu": 4e10, "gpu": 6e13}
-#: Passes over a test image that each evaluator takes; a backward pass is two.
-EVALUATION_PASSES = {
+#: Floating-point operations per second of one CPU thread and of a large GPU.
+_RATES = {"cpu": 4e10, "gpu": 6e13}
+#: Forward passes per test image of each evaluator; a backward pass counts as two.
+_PASSES = {
     "accuracy": 1,
     "calibration": 1,
     "selective": 1,
@@ -44,57 +53,188 @@ EVALUATION_PASSES = {
     "odin": 14,
     "ood": 25,
 }
-#: Operations of a pass where a network cannot be counted: ResNet-18's on 32 × 32 pixels.
-_USUAL = 1.1e9
+#: Operations of a forward pass if they cannot be counted: those of ResNet-18 on 32 × 32 pixels.
+_DEFAULT_OPERATIONS = 1.1e9
+#: How many of an evaluator's newest runs are read.
+_RUNS = 8
+_ROUGH = "rough: from operations alone"
 
 
-def images_of(dataset: str) -> Images:
-    """What is known of a set; another one is taken to be as large as CIFAR-100."""
-    return _KNOWN.get(dataset, _KNOWN["cifar100"])
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds, and what the estimate is based on."""
+
+    seconds: float
+    source: str
 
 
-def passes(recipe: Recipe) -> float:
-    """The cost of a step in that of cross-entropy's: its passes, and those behind masked maps."""
-    from sdd_eval.training.analysis.method_summary import passes_per_step
+class Estimates:
+    """Estimates for a workspace, based on the checkpoints and runs in it."""
 
+    def __init__(self, workspace: Workspace) -> None:
+        """Read the cards of the checkpoints; runs are read when they are needed."""
+        self.workspace = workspace
+        self.kind = "gpu" if workspace.device.startswith("cuda") else "cpu"
+        self.cards = [card for card in _cards(workspace.checkpoints) if self._is_comparable(card)]
+        self.recipes = {card.name: card.recipe for card in self.cards if card.recipe}
+        self.detectors: dict[str, DetectorTraining] = {}
+        self.seconds_per_image: dict[tuple[str, str], float | None] = {}
+
+    def of(self, job: Job) -> Estimate:
+        """Return the estimate for a whole job."""
+        if isinstance(job.work, Training):
+            self.recipes[job.work.name] = job.work.recipe
+            return self._training(job.work.recipe)
+        if isinstance(job.work, DetectorTraining):
+            self.detectors[job.work.name] = job.work
+            return self._detector(job.work)
+        return self._evaluation(job.work)
+
+    def _training(self, recipe: Recipe) -> Estimate:
+        """Estimate from the speed of the most similar training of this network on this data."""
+        images = _data_size(recipe.dataset).training * recipe.epochs
+        similar = [(c.recipe, c) for c in self.cards if c.recipe and _similar(c.recipe, recipe)]
+        if similar:
+            other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
+            speed = float(card.provenance["images_per_second"])
+            scale = _relative_cost(recipe) / _relative_cost(other)
+            return Estimate(images / speed * scale, f"as fast as {card.name}")
+        cost = 3 * _operations(recipe.arch, recipe.dataset) * _relative_cost(recipe)
+        return self._rough(images, cost)
+
+    def _detector(self, work: DetectorTraining) -> Estimate:
+        """Estimate from the speed of another detector with this network and data."""
+        recipe, arch = work.recipe, self._detector_arch(work)
+        images = _data_size(recipe.dataset).training * recipe.epochs
+        for card in self.cards:
+            other = recipe_of(card)
+            if other is not None and card.model.arch == arch and _similar_scale(other, recipe):
+                speed = float(card.provenance["images_per_second"])
+                return Estimate(images / speed, f"as fast as {card.name}")
+        return self._rough(images, 3 * _detector_operations(arch, recipe.min_size))
+
+    def _detector_arch(self, work: DetectorTraining) -> str:
+        return DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
+
+    def _evaluation(self, work: Evaluation) -> Estimate:
+        """Estimate from the time per image of the evaluator's earlier runs on this network."""
+        detector = self.detectors.get(work.checkpoint)
+        recipe = self.recipes.get(work.checkpoint) or Recipe()
+        dataset = detector.recipe.dataset if detector else recipe.dataset
+        arch = self._detector_arch(detector) if detector else recipe.arch
+        images = self._test_images(work, dataset)
+        seconds = self._measured(work.evaluator, arch)
+        if seconds is not None:
+            return Estimate(seconds * images, f"as earlier runs of {work.evaluator} on {arch}")
+        if detector:
+            return self._rough(images, _detector_operations(arch, detector.recipe.min_size))
+        passes = _PASSES.get(work.evaluator, 2)
+        return self._rough(images, _operations(arch, dataset) * passes)
+
+    def _test_images(self, work: Evaluation, trained_on: str) -> int:
+        images = _data_size(work.dataset or trained_on).test
+        limit = self.workspace.limit if self.workspace.limit is not None else work.limit
+        return min(images, limit or images)
+
+    def _rough(self, images: int, operations: float) -> Estimate:
+        threads = self.workspace.threads or 1 if self.kind == "cpu" else 1
+        return Estimate(images * operations / (_RATES[self.kind] * threads), _ROUGH)
+
+    def _measured(self, evaluator: str, arch: str) -> float | None:
+        """Return the mean seconds per image of earlier runs on such a device; None without."""
+        key = (evaluator, arch)
+        if key not in self.seconds_per_image:
+            seconds = list(self._run_times(evaluator, arch))
+            self.seconds_per_image[key] = sum(seconds) / len(seconds) if seconds else None
+        return self.seconds_per_image[key]
+
+    def _run_times(self, evaluator: str, arch: str) -> Iterator[float]:
+        paths = self.workspace.study.parent.glob(f"*/runs/*/{evaluator}-*.json")
+        newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in newest[:_RUNS]:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                run = json.loads(path.read_text(encoding="utf-8"))
+                provenance = run["provenance"]
+                same_device = (provenance["device"] != "cpu") == (self.kind == "gpu")
+                if provenance["model"]["arch"] == arch and same_device and run["n"]:
+                    yield provenance["seconds"] / run["n"]
+
+    def _is_comparable(self, card: Card) -> bool:
+        """Return whether a checkpoint was trained on such a device with as many threads."""
+        provenance: Mapping[str, Any] = card.provenance
+        gpu = any(device != "cpu" for device in provenance.get("devices", ()))
+        threads = self.workspace.threads
+        same = threads is None or gpu or provenance.get("threads") == threads
+        return bool(provenance.get("images_per_second")) and gpu == (self.kind == "gpu") and same
+
+
+def _cards(folder: Path) -> Iterator[Card]:
+    for path in sorted(folder.glob("*/card.json")):
+        with contextlib.suppress(InputError):
+            yield read_record(path, Card)
+
+
+def _similar(other: Recipe, recipe: Recipe) -> bool:
+    """Return whether two trainings differ only in what `_relative_cost` knows."""
+    fields = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
+    return all(getattr(other, name) == getattr(recipe, name) for name in fields)
+
+
+def _similar_scale(other: DetectorRecipe, recipe: DetectorRecipe) -> bool:
+    """Return whether two detectors take equally long for an image."""
+    fields = ("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers")
+    return all(getattr(other, name) == getattr(recipe, name) for name in fields)
+
+
+def _distance(other: Recipe, recipe: Recipe) -> int:
+    """Return in how many of method and SD-Dropout term two trainings differ."""
+    same = (other.method == recipe.method, bool(other.sd_dropout) == bool(recipe.sd_dropout))
+    return len(same) - sum(same)
+
+
+def _data_size(dataset: str) -> _DataSize:
+    """Return the size of a data set; that of CIFAR-100 if it is unknown."""
+    return _DATA_SIZES.get(dataset, _DATA_SIZES["cifar100"])
+
+
+def _relative_cost(recipe: Recipe) -> float:
+    """Return the cost of a training step relative to cross-entropy's."""
     try:
-        count = passes_per_step(recipe.method).relative
+        cost = training.passes_per_step(recipe.method).relative
     except InputError:
         return 1.0
     if recipe.sd_dropout and recipe.position in ("layer1", "layer2", "layer3"):
-        count += 2 * {"layer1": 0.75, "layer2": 0.5, "layer3": 0.25}[recipe.position]
-    return count
+        cost += 2 * {"layer1": 0.75, "layer2": 0.5, "layer3": 0.25}[recipe.position]
+    return cost
 
 
 @functools.cache
-def operations(arch: str, dataset: str) -> float:
-    """Floating-point operations of one forward pass of one image, counted without computing."""
+def _operations(arch: str, dataset: str) -> float:
+    """Count the floating-point operations of a forward pass of one image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from sdd_eval.models.build import build
-
-    images = images_of(dataset)
-    grey = (0.5,) * images.channels
-    spec = ModelSpec(arch, images.classes, grey, grey, images.side)
+    size = _data_size(dataset)
+    grey = (0.5,) * size.channels
+    spec = ModelSpec(arch, size.classes, grey, grey, size.side)
     try:
         with torch.random.fork_rng(devices=[]):
-            network = build(spec).eval()
-        pixels = torch.zeros(1, images.channels, images.side, images.side)
+            network = models.build(spec).eval()
+        pixels = torch.zeros(1, size.channels, size.side, size.side)
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             network(pixels)
-    except Exception:  # a network of somebody else's may need anything
-        return _USUAL
-    return float(counter.get_total_flops()) or _USUAL
+    except Exception:  # a plugin's network may raise anything
+        return _DEFAULT_OPERATIONS
+    return float(counter.get_total_flops()) or _DEFAULT_OPERATIONS
 
 
-def operations_detecting(arch: str, side: int) -> float:
-    """Floating-point operations of one pass of a detector over an image with this shorter side.
+def _detector_operations(arch: str, side: int) -> float:
+    """Estimate the operations of a forward pass of a detector, for images with this shorter side.
 
-    Those of its backbone at that size, a photograph's longer side being 4/3 of it, twice: pyramid
-    and heads cost about as much again.
+    Twice those of its backbone, for images with an aspect ratio of 4:3: feature pyramid and heads
+    cost about as much again.
     """
     backbone = arch.removeprefix(DETECTOR)
     dataset = "imagenet" if backbone.startswith("torchvision:") else "cifar100"
-    scale = side * side * 4 / 3 / images_of(dataset).side ** 2
-    return 2 * scale * operations(backbone, dataset)
+    scale = side * side * 4 / 3 / _data_size(dataset).side ** 2
+    return 2 * scale * _operations(backbone, dataset)

@@ -1,4 +1,4 @@
-"""The pieces of work of a study, in an order in which everything comes after what it needs."""
+"""The jobs of a study, ordered so that each comes after those that it needs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdd_eval.studies.study import DetectorTraining, Evaluation, Study, Training
+from sdd_eval.studies.study import DetectorTraining, Evaluation, Network, Study
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where everything is read and written, and on what it runs; the same for every job."""
+class Workspace:
+    """The folders, device and options that all jobs share."""
 
     checkpoints: Path
     study: Path
@@ -21,7 +21,7 @@ class Places:
     limit: int | None = None
     command: str = ""
     cache: Path | None = None
-    """Where logits and features are kept between evaluations; None keeps nothing."""
+    """Folder of cached logits and features; None for no cache."""
     trust_code: bool = False
 
 
@@ -31,69 +31,68 @@ class Job:
 
     key: str
     label: str
-    work: Training | DetectorTraining | Evaluation
+    work: Network | Evaluation
     needs: tuple[str, ...] = ()
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint that it makes or looks at."""
+        """The checkpoint that it makes or evaluates."""
         work = self.work
         return work.checkpoint if isinstance(work, Evaluation) else work.name
 
 
 def jobs_of(study: Study) -> tuple[Job, ...]:
-    """All jobs: each training, then what is asked of its checkpoint as soon as that can be asked.
+    """Return all jobs: each training, followed by the evaluations that it makes possible.
 
-    A detector comes after its backbone. An evaluation needs the training of its checkpoint, and of
-    any that its settings name.
+    A detector comes after its backbone. An evaluation needs the training of its checkpoint and of
+    the checkpoints in its settings.
     """
-    makers = _makers(study)
-    made = {job.checkpoint for job in makers}
-    evaluations = [_evaluation(each, made, n) for n, each in enumerate(study.evaluations)]
+    trainings = _trainings(study)
+    trained = {job.checkpoint for job in trainings}
+    evaluations = [_evaluation(each, trained, n) for n, each in enumerate(study.evaluations)]
     ordered: list[Job] = []
     done: set[str] = set()
-    for maker in [*makers, None]:
-        if maker is not None:
-            ordered.append(maker)
-            done.add(maker.key)
+    for training in [*trainings, None]:
+        if training is not None:
+            ordered.append(training)
+            done.add(training.key)
         ready = [job for job in evaluations if job not in ordered and set(job.needs) <= done]
-        ordered += [job for job in ready if job.needs or maker is None]
+        ordered += [job for job in ready if job.needs or training is None]
     return tuple(ordered)
 
 
-def _makers(study: Study) -> list[Job]:
-    """The trainings, the detectors on a checkpoint behind its own."""
-    trained = {each.name for each in study.trainings}
-    found = []
+def _trainings(study: Study) -> list[Job]:
+    """Return the trainings, each detector after that of its backbone."""
+    trained = {training.name for training in study.trainings}
+    jobs = []
     for training in study.trainings:
-        found.append(_maker(training))
-        found += [
-            _maker(each, trained) for each in study.detectors if each.backbone == training.name
-        ]
+        jobs.append(_training(training))
+        detectors = [each for each in study.detectors if each.backbone == training.name]
+        jobs += [_training(detector, trained) for detector in detectors]
     others = [each for each in study.detectors if each.backbone not in trained]
-    return found + [_maker(each) for each in others]
+    return jobs + [_training(detector) for detector in others]
 
 
-def _maker(work: Training | DetectorTraining, trained: Container[str] = ()) -> Job:
-    """A training, which needs that of its backbone where it has one and that is trained here."""
-    backbone = getattr(work, "backbone", None)
+def _training(work: Network, trained: Container[str] = ()) -> Job:
+    """Return the job of a training, which needs that of its backbone if it is among `trained`."""
+    backbone = work.backbone if isinstance(work, DetectorTraining) else None
     needs = (f"train {backbone}",) if backbone in trained else ()
     return Job(f"train {work.name}", f"train {work.name}", work, needs)
 
 
-def _evaluation(evaluation: Evaluation, made: set[str], number: int) -> Job:
-    """An evaluation with the trainings that it needs; its number tells it from its like."""
-    named = [evaluation.checkpoint, *_texts(list(evaluation.settings.values()))]
-    needs = tuple(f"train {name}" for name in dict.fromkeys(named) if name in made)
+def _evaluation(evaluation: Evaluation, trained: set[str], number: int) -> Job:
+    """Return the job of an evaluation; the number makes its key unique."""
+    named = [evaluation.checkpoint, *_strings(list(evaluation.settings.values()))]
+    needs = tuple(f"train {name}" for name in dict.fromkeys(named) if name in trained)
     on = f" on {evaluation.dataset}" if evaluation.dataset else ""
     label = f"{evaluation.evaluator} {evaluation.checkpoint}{on}"
     return Job(f"{number} {label}", label, evaluation, needs)
 
 
-def _texts(values: Sequence[object]) -> list[str]:
-    """The texts among values, also in lists."""
-    found = []
+def _strings(values: Sequence[object]) -> list[str]:
+    """Return the strings among values, also those in lists."""
+    strings = []
     for value in values:
-        found += _texts(value) if isinstance(value, list | tuple) else []
-        found += [value] if isinstance(value, str) else []
-    return found
+        strings += _strings(value) if isinstance(value, list | tuple) else []
+        strings += [value] if isinstance(value, str) else []
+    return strings

@@ -1,7 +1,7 @@
-"""The engine of a Ray cluster: a core or a GPU a job, results to the folders that all nodes share.
+"""Run jobs on a Ray cluster: a core or GPU per job, in folders that all nodes share.
 
-A job whose node dies is started again elsewhere: a training goes on after its last whole epoch, and
-what was finished is found so. Locks on the files keep two workers from doing the same.
+A job whose node dies is started again elsewhere: a training resumes after its last complete epoch,
+and finished work is found. File locks keep two workers from running the same job.
 """
 
 from __future__ import annotations
@@ -17,48 +17,47 @@ from sdd_eval import store
 from sdd_eval.device import keep_freed_memory
 from sdd_eval.errors import InputError
 from sdd_eval.progress import NoProgress
-from sdd_eval.studies.jobs import Job, Places
-from sdd_eval.studies.run import Outcome, not_run, perform
+from sdd_eval.studies.jobs import Job, Workspace
+from sdd_eval.studies.run import WAIT, Outcome, not_run, run_job
 
 #: How many nodes or workers may die under one job before it counts as failed.
-DEATHS = 20
-#: Seconds between two looks at a job that another worker is doing.
-WAIT = 2.0
+MAX_RETRIES = 20
 
 
 def run_on_ray(
     jobs: Sequence[Job],
-    places: Places,
+    workspace: Workspace,
     *,
     address: str | None = None,
-    ended: Callable[[Outcome], object] = lambda outcome: None,
+    on_outcome: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Hand all jobs to a cluster, and wait; a job starts when those that it needs are over.
+    """Submit all jobs to a cluster and wait; a job starts when those that it needs have ended.
 
     Args:
-        jobs: in an order in which each comes after what it needs.
-        places: absolute paths that every node sees.
-        address: of the cluster; $RAY_ADDRESS if None, else a cluster of this machine's own.
-        ended: hears each outcome when it is there.
+        jobs: in an order in which each comes after those that it needs.
+        workspace: with absolute paths that every node sees.
+        address: of the cluster; $RAY_ADDRESS if None, else a cluster on this machine.
+        on_outcome: called with each outcome.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
     """
-    ray = _connected(address)
+    ray = _connect(address)
     try:
-        places = dataclasses.replace(places, device=_device(ray, places.device))
-        work = ray.remote(_work).options(**_resources(places), max_retries=DEATHS)
-        handed: dict[str, Any] = {}
+        workspace = dataclasses.replace(workspace, device=_device(ray, workspace.device))
+        work = ray.remote(_work).options(**_resources(workspace), max_retries=MAX_RETRIES)
+        submitted: dict[str, Any] = {}
         for job in jobs:
-            before = [handed[key] for key in job.needs if key in handed]
-            handed[job.key] = work.remote(job, places, *before)
-        return _collected(ray, dict(zip(handed.values(), jobs, strict=True)), ended)
+            needed = [submitted[key] for key in job.needs if key in submitted]
+            submitted[job.key] = work.remote(job, workspace, *needed)
+        references = dict(zip(submitted.values(), jobs, strict=True))
+        return _collect(ray, references, on_outcome)
     finally:
         ray.shutdown()
 
 
-def _connected(address: str | None) -> Any:
-    """Ray, connected to a cluster."""
+def _connect(address: str | None) -> Any:
+    """Return the module ray, connected to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -78,66 +77,66 @@ def _connected(address: str | None) -> Any:
     return ray
 
 
-def _device(ray: Any, asked: str) -> str:
-    """Where the jobs compute: "auto" is on GPUs where the cluster has one.
+def _device(ray: Any, requested: str) -> str:
+    """Return the device of the jobs; "auto" is a GPU if the cluster has one.
 
     Raises:
-        InputError: GPUs are asked for, and the cluster has none.
+        InputError: GPUs are requested, and the cluster has none.
     """
     gpus = ray.cluster_resources().get("GPU", 0)
-    if asked == "cuda" and not gpus:
+    if requested == "cuda" and not gpus:
         raise InputError("--device is cuda, but no node of the Ray cluster has a GPU; use cpu")
-    return ("cuda" if gpus else "cpu") if asked == "auto" else asked
+    return ("cuda" if gpus else "cpu") if requested == "auto" else requested
 
 
-def _resources(places: Places) -> dict[str, Any]:
-    """What a job holds of a node: its threads, and a GPU if it runs on one."""
-    gpu = places.device.startswith("cuda")
-    return {"num_cpus": places.threads or 1, "num_gpus": 1 if gpu else 0}
+def _resources(workspace: Workspace) -> dict[str, Any]:
+    """Return what a job reserves on a node."""
+    gpu = workspace.device.startswith("cuda")
+    return {"num_cpus": workspace.threads or 1, "num_gpus": 1 if gpu else 0}
 
 
-def _work(job: Job, places: Places, *before: Outcome) -> Outcome:
-    """One job in a worker; while another holds its files it waits, then finds them there."""
+def _work(job: Job, workspace: Workspace, *needed: Outcome) -> Outcome:
+    """Run one job in a worker; wait while another process is running it."""
     import torch
 
-    failed = [each for each in before if not each.good]
+    failed = [outcome for outcome in needed if not outcome.succeeded]
     if failed:
         return not_run(job, failed[0])
-    torch.set_num_threads(places.threads or 1)
+    torch.set_num_threads(workspace.threads or 1)
     keep_freed_memory()
     while True:
         try:
-            return perform(job, places, NoProgress())
+            return run_job(job, workspace, NoProgress())
         except store.Busy:
             time.sleep(WAIT)
 
 
-def _collected(
-    ray: Any, handed: dict[Any, Job], ended: Callable[[Outcome], object]
+def _collect(
+    ray: Any, references: dict[Any, Job], on_outcome: Callable[[Outcome], object]
 ) -> list[Outcome]:
-    """The outcomes in the order of the jobs."""
+    """Return the outcomes in the order of the jobs."""
     outcomes: dict[str, Outcome] = {}
-    waiting = list(handed)
+    waiting = list(references)
     try:
         while waiting:
-            over, waiting = ray.wait(waiting, num_returns=1, timeout=1.0)
-            for reference in over:
-                job = handed[reference]
+            ended, waiting = ray.wait(waiting, num_returns=1, timeout=1.0)
+            for reference in ended:
+                job = references[reference]
                 outcomes[job.key] = _outcome(ray, reference, job)
-                ended(outcomes[job.key])
+                on_outcome(outcomes[job.key])
     except BaseException:
         for reference in waiting:
             ray.cancel(reference, force=True)
         raise
-    return [outcomes[job.key] for job in handed.values()]
+    return [outcomes[job.key] for job in references.values()]
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> Outcome:
-    """What a worker gave back, or why none could."""
+    """Return a worker's outcome, or why there is none."""
     try:
-        found: Outcome = ray.get(reference)
+        outcome: Outcome = ray.get(reference)
     except ray.exceptions.RayError as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = f"{type(error).__name__}: {lines[0]}"
         return Outcome(job.key, job.label, "failed", reason=reason, trace=str(error))
-    return found
+    return outcome

@@ -1,4 +1,4 @@
-"""Kinds of networks: recipes that differ only in hyper-parameters and seeds, to choose between.
+"""Groups of recipes that differ only in hyper-parameters and seeds, for model selection.
 
 A recipe is a mapping from fields to values: a classifier's, or a detector's with its backbone's.
 """
@@ -13,57 +13,58 @@ from sdd_eval.records import encode
 
 Fields = Mapping[str, Any]
 
-_OF_TRAINING = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "milestones")
-#: Fields of a recipe that somebody chooses by what comes out.
+_OPTIMISATION = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "milestones")
+#: Fields of a recipe that are tuned.
 HYPER_PARAMETERS = (
-    *("sd_dropout", "drop_rate", "temperature", "direction", "position", *_OF_TRAINING),
+    *("sd_dropout", "drop_rate", "temperature", "direction", "position", *_OPTIMISATION),
     *("method_options", "min_size", "max_size", "trainable_layers", "channels", "regions"),
-    *(f"backbone_{name}" for name in _OF_TRAINING),
+    *(f"backbone_{name}" for name in _OPTIMISATION),
 )
-#: Of those the ones that mean nothing without the SD-Dropout term.
+#: Those without effect if the weight of the SD-Dropout term is 0.
 _OF_THE_TERM = ("drop_rate", "temperature", "direction", "position")
 
 
 def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
-    """The hyper-parameters of which one kind of network is trained with several values.
+    """Return the hyper-parameters that have several values within a group.
 
     >>> ce = {"method": "ce", "sd_dropout": 0.0}
     >>> varied([ce, {**ce, "sd_dropout": 0.1}, {**ce, "sd_dropout": 1.0}, {**ce, "method": "ls"}])
     ('sd_dropout',)
     """
-    kinds: dict[str, list[Fields]] = {}
+    groups: dict[str, list[Fields]] = {}
     for recipe in recipes:
-        kinds.setdefault(key_of_kind(recipe), []).append(recipe)
+        groups.setdefault(group_key(recipe), []).append(recipe)
     return tuple(
         name
         for name in HYPER_PARAMETERS
-        if any(len({_json(value_of(each, name)) for each in alike}) > 1 for alike in kinds.values())
+        if any(len({_json(value_of(recipe, name)) for recipe in g}) > 1 for g in groups.values())
     )
 
 
-def key_of_kind(recipe: Fields) -> str:
-    """What a recipe shares with all others of its kind: whether it has the term, and what is no
-    hyper-parameter, a method's variants among them.
+def group_key(recipe: Fields) -> str:
+    """Return what the recipes of a group share: all fields but hyper-parameters and seed.
+
+    A method's options that are not numbers count, and whether there is an SD-Dropout term.
     """
     fixed = {n: v for n, v in recipe.items() if n not in (*HYPER_PARAMETERS, "seed")}
     return _json({**fixed, "variants": _variants(recipe), "term": bool(recipe.get("sd_dropout"))})
 
 
 def value_of(recipe: Fields, name: str) -> Any:
-    """The value of a hyper-parameter, of a method's options the numbers; None where it has none."""
+    """Return the value of a hyper-parameter, of method options the numbers; None without effect."""
     if name in _OF_THE_TERM and not recipe.get("sd_dropout"):
         return None
     value = recipe.get(name)
     if isinstance(value, Mapping):
-        return {option: each for option, each in value.items() if _is_number(each)}
+        return {option: number for option, number in value.items() if _is_number(number)}
     return value
 
 
-def told_kind(recipe: Fields) -> str:
-    """A kind in words; of a detector on somebody else's backbone, which that is.
+def group_title(recipe: Fields) -> str:
+    """Return a group in words; of a detector on a foreign backbone that backbone.
 
     >>> ce = {"method": "ce", "arch": "resnet18", "dataset": "cifar100"}
-    >>> told_kind({**ce, "sd_dropout": 0.1, "hidden_layers": 1})
+    >>> group_title({**ce, "sd_dropout": 0.1, "hidden_layers": 1})
     'ce with SD-Dropout of resnet18 with 1 hidden layer on cifar100'
     """
     if "backbone" in recipe:
@@ -76,7 +77,7 @@ def told_kind(recipe: Fields) -> str:
 
 
 def _variants(recipe: Fields) -> Fields:
-    """A method's options that are no numbers."""
+    """Return a method's options that are not numbers."""
     return {n: v for n, v in recipe.get("method_options", {}).items() if not _is_number(v)}
 
 

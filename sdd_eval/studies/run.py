@@ -1,4 +1,4 @@
-"""Do one job, wherever: what is there already is not done again."""
+"""Run jobs in this process, and write what describes a study among its runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,42 @@ import os
 import socket
 import time
 import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-from sdd_eval import store
+from sdd_eval import evaluation, object_detection, store, training
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
-from sdd_eval.studies.evaluations import check_settings
-from sdd_eval.studies.jobs import Job, Places
-from sdd_eval.studies.study import DETECTION, DetectorTraining, Evaluation, Training
+from sdd_eval.studies.comparisons import pairings_of
+from sdd_eval.studies.jobs import Job, Workspace
+from sdd_eval.studies.study import (
+    DETECTION,
+    RECORD,
+    Evaluation,
+    Network,
+    Study,
+    StudyRecord,
+    Training,
+    configured,
+    warnings,
+)
 
-Result = Literal["done", "already there", "failed", "not run"]
+#: The file in a study's folder with the tracebacks of failed jobs.
+FAILURES = "failures.txt"
+#: Seconds before a job that another process is running is tried again.
+WAIT = 2.0
+
+Result = Literal["done", "already done", "failed", "not run"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: where, in how many seconds, and why it failed if it did."""
+    """How a job ended, how long it took, and why it failed if it did."""
 
     key: str
     label: str
@@ -33,106 +52,182 @@ class Outcome:
     worker: str = ""
 
     @property
-    def good(self) -> bool:
-        """Whether what the job makes is there."""
-        return self.result in ("done", "already there")
+    def succeeded(self) -> bool:
+        """Whether the job's checkpoint or run exists."""
+        return self.result in ("done", "already done")
 
 
-def perform(job: Job, places: Places, progress: Progress) -> Outcome:
-    """Do a job; whatever it raises is its outcome's reason.
+class JobProgress(Progress, Protocol):
+    """A listener to the progress of several jobs."""
+
+    def job(
+        self, label: str, seconds: float, one_piece: bool = False
+    ) -> AbstractContextManager[None]:
+        """Enter a job that is expected to take so many seconds."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    workspace: Workspace,
+    seconds: Mapping[str, float],
+    progress: JobProgress,
+    on_outcome: Callable[[Outcome], object] = lambda outcome: None,
+) -> list[Outcome]:
+    """Run the jobs one after the other; those that another process is running come last.
+
+    Args:
+        jobs: in an order in which each comes after those that it needs.
+        workspace: the folders, device and options.
+        seconds: how long each job is expected to take, by its key.
+        progress: the listener.
+        on_outcome: called with each outcome.
+    """
+    outcomes: dict[str, Outcome] = {}
+    waiting, postponed = deque(jobs), 0
+    while waiting:
+        job = waiting.popleft()
+        try:
+            outcomes[job.key] = _next(job, workspace, seconds, progress, outcomes)
+        except store.Busy:
+            waiting.append(job)
+            postponed += 1
+            if postponed >= len(waiting):
+                time.sleep(WAIT)
+                postponed = 0
+            continue
+        postponed = 0
+        on_outcome(outcomes[job.key])
+    return list(outcomes.values())
+
+
+def _next(
+    job: Job,
+    workspace: Workspace,
+    seconds: Mapping[str, float],
+    progress: JobProgress,
+    outcomes: Mapping[str, Outcome],
+) -> Outcome:
+    """Run a job unless one that it needs has failed.
 
     Raises:
-        Busy: another process is at it.
+        Busy: another process is running it or one that it needs.
     """
-    begun = time.perf_counter()
+    if any(key not in outcomes for key in job.needs):
+        raise store.Busy("another process is running a job that it needs")
+    failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]
+    if failed:
+        return not_run(job, failed[0])
+    one_piece = not isinstance(job.work, Evaluation)
+    with progress.job(job.label, seconds.get(job.key, 0.0), one_piece=one_piece):
+        return run_job(job, workspace, progress)
+
+
+def run_job(job: Job, workspace: Workspace, progress: Progress) -> Outcome:
+    """Run a job; any exception becomes the reason of its failure.
+
+    Raises:
+        Busy: another process is running it.
+    """
+    begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""
     result: Result
     try:
-        result = "done" if _do(job.work, places, progress) else "already there"
+        result = "done" if _run(job.work, workspace, progress) else "already done"
     except store.Busy:
         raise
     except InputError as error:
         result, reason = "failed", " ".join(str(error).split())
-    except Exception as error:  # one job's fault, of whatever kind, must not end the others
+    except Exception as error:  # a failed job must not stop the others
         result, trace = "failed", traceback.format_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - begin
     return Outcome(job.key, job.label, result, seconds, reason, trace, worker)
 
 
-def not_run(job: Job, because: Outcome) -> Outcome:
-    """The outcome of a job that lacks what another failed to make."""
-    return Outcome(job.key, job.label, "not run", reason=f"it needs {because.label!r}")
+def not_run(job: Job, failed: Outcome) -> Outcome:
+    """Return the outcome of a job that needs a failed one."""
+    return Outcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
 
 
-def _do(work: Training | DetectorTraining | Evaluation, places: Places, progress: Progress) -> bool:
-    """Whether there was anything to do."""
+def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -> bool:
+    """Train or evaluate, and return whether there was anything to do."""
     if isinstance(work, Evaluation):
-        return _evaluate(work, places, progress)
-    there = (places.checkpoints / work.name / "card.json").is_file()
+        return _evaluate(work, workspace, progress)
+    present = (workspace.checkpoints / work.name / "card.json").is_file()
+    keywords: Any = {
+        "folder": workspace.checkpoints,
+        "data_root": workspace.data_root,
+        "name": work.name,
+        "device": workspace.device,
+        "threads": workspace.threads,
+        "progress": progress,
+        "trust_code": workspace.trust_code,
+    }
     if isinstance(work, Training):
-        _train(work, places, progress)
+        training.train(work.recipe, **keywords)
     else:
-        _train_detector(work, places, progress)
-    return not there
+        backbone = workspace.checkpoints / work.backbone
+        object_detection.train_detector(backbone, work.recipe, **keywords)
+    return not present
 
 
-def _train(work: Training, places: Places, progress: Progress) -> None:
-    from sdd_eval.training.train import train
-
-    train(
-        work.recipe,
-        places.checkpoints,
-        data_root=places.data_root,
-        name=work.name,
-        device=places.device,
-        threads=places.threads,
-        progress=progress,
-        trust_code=places.trust_code,
-    )
-
-
-def _train_detector(work: DetectorTraining, places: Places, progress: Progress) -> None:
-    from sdd_eval.object_detection.train import train_detector
-
-    train_detector(
-        places.checkpoints / work.backbone,
-        work.recipe,
-        places.checkpoints,
-        data_root=places.data_root,
-        name=work.name,
-        device=places.device,
-        threads=places.threads,
-        progress=progress,
-        trust_code=places.trust_code,
-    )
-
-
-def _evaluate(work: Evaluation, places: Places, progress: Progress) -> bool:
-    from sdd_eval.evaluation import evaluate_checkpoint
-    from sdd_eval.object_detection.evaluation import evaluate_detector
-
-    evaluate = evaluate_detector if work.evaluator == DETECTION else evaluate_checkpoint
-    outcome: Any = evaluate(
-        places.checkpoints / work.checkpoint, request_of(work, places), progress
-    )
+def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> bool:
+    """Evaluate, and return whether there was anything to do."""
+    detect = work.evaluator == DETECTION
+    evaluate: Any = object_detection.evaluate_detector if detect else evaluation.evaluate_checkpoint
+    checkpoint = workspace.checkpoints / work.checkpoint
+    outcome = evaluate(checkpoint, request_of(work, workspace), progress)
     return bool(outcome.looked or outcome.scored)
 
 
-def request_of(work: Evaluation, places: Places) -> Any:
-    """What is asked of the checkpoint."""
-    from sdd_eval.evaluation import Request
-
-    return Request(
-        evaluator=check_settings(work.evaluator, work.settings),
-        study=places.study,
-        data_root=places.data_root,
+def request_of(work: Evaluation, workspace: Workspace) -> Any:
+    """Return the request for an evaluation."""
+    detect = work.evaluator == DETECTION
+    return evaluation.Request(
+        evaluator=configured(work.evaluator, work.settings),
+        study=workspace.study,
+        data_root=workspace.data_root,
         dataset=work.dataset,
-        limit=places.limit if places.limit is not None else work.limit,
-        device=places.device,
-        command=places.command,
-        cache=places.cache,
-        batch_size=EVALUATION_BATCH_SIZE if work.evaluator == DETECTION else Request.batch_size,
-        trust_code=places.trust_code,
+        limit=workspace.limit if workspace.limit is not None else work.limit,
+        device=workspace.device,
+        command=workspace.command,
+        cache=workspace.cache,
+        batch_size=EVALUATION_BATCH_SIZE if detect else evaluation.Request.batch_size,
+        trust_code=workspace.trust_code,
     )
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write `study.json`."""
+    store.write_record(folder / RECORD, record_of(study))
+
+
+def record_of(study: Study) -> StudyRecord:
+    """Return the content of `study.json`."""
+    networks: list[Network] = [*study.trainings, *study.detectors]
+    return StudyRecord(
+        name=study.name,
+        title=study.title,
+        tables=study.tables,
+        figures=study.figures,
+        notes=study.notes,
+        small=study.small,
+        names=study.names,
+        stands_for={each.name: each.stands_for for each in networks if each.stands_for},
+        compare=study.compare,
+        families=study.families,
+        warnings=warnings(study),
+        pairs=pairings_of(study.compare, networks),
+    )
+
+
+def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write `failures.txt` with the reasons and tracebacks of failed jobs, or delete it."""
+    path = folder / FAILURES
+    failed = [outcome for outcome in outcomes if not outcome.succeeded]
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    parts = [f"{each.label}: {each.result}: {each.reason}\n{each.trace}" for each in failed]
+    store.write_text(path, "\n".join(parts))

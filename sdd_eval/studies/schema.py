@@ -1,6 +1,6 @@
-"""A study file → a study; what is wrong in it is named with its line.
+"""Study files: read, validated and resolved to a study; errors name the line.
 
-name = "my-study"                   # the folder below reports
+name = "my-study"                   # name of its folder in the reports
 seeds = [0, 1, 2]
 [recipe]                            # fields of a recipe, for every training
 epochs = 200
@@ -9,52 +9,42 @@ sd_dropout = [0.0, 1.0]
 [[train-detector]]                  # on the backbone of every checkpoint, with its seed
 dataset = "coco"
 epochs = [7, 12]
-[[evaluate]]                        # of every checkpoint; `of` = ["ID"] of those with that `id`
+[[evaluate]]                        # every checkpoint; with `of = ["ID"]` those of tables with `id`
 evaluator = "fgsm"
 settings = { epsilon = 0.2 }
-[[evaluate]]                        # detection is of detectors, all other questions of classifiers
+[[evaluate]]                        # `detection` evaluates detectors, all others classifiers
 evaluator = "detection"
-[[compare]]                         # recipes told by values of their fields, of detectors too
+[[compare]]                         # recipes, selected by values of their fields
 base = { sd_dropout = 0.0 }
 others = [{ sd_dropout = 1.0 }]
 [families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
 headline = ["accuracy", "calibration.ece"]
-[small]                             # what `--small` has in place of the above
+[small]                             # what `--small` replaces in the above
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sdd_eval.errors import unknown_name
+from sdd_eval.former_names import current_settings
 from sdd_eval.records import encode
 from sdd_eval.store import folder_name
 from sdd_eval.studies.comparisons import comparisons_of
-from sdd_eval.studies.detectors import detectors_of
-from sdd_eval.studies.evaluations import evaluations_of
-from sdd_eval.studies.grid import (
-    FIELDS,
-    checkpoint_name,
-    combinations,
-    recipe_of,
-    refuse_position,
-    with_present_keys,
-)
+from sdd_eval.studies.grid import detectors_of, selection, trainings_of
 from sdd_eval.studies.recipe_groups import varied
-from sdd_eval.studies.smoke import Small, small_of
-from sdd_eval.studies.study import Study, Training, evaluators
-from sdd_eval.studies.toml import Node, read_tables
+from sdd_eval.studies.smoke import Smoke, read_smoke
+from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured, evaluators
+from sdd_eval.studies.toml import Table, read_toml
 
-TOP = (
+KEYS = (
     *("name", "title", "tables", "figures", "notes", "seeds", "checkpoints", "recipe", "train"),
-    *("train-detector", "detectors", "evaluate", "compare", "families", "small"),
+    *("train-detector", "detectors", "evaluate", "compare", "families", "small", "short_names"),
 )
 #: The numbers of the paper's last table and figure.
 TABLES, FIGURES = 14, 4
-TRAIN = (*FIELDS, "seeds", "id")
 
 
 def read_study(
@@ -62,108 +52,142 @@ def read_study(
     *,
     small: bool = False,
     seeds: Sequence[int] | None = None,
-    networks: bool = False,
+    check_positions: bool = False,
 ) -> Study:
-    """The study of a file, at full size or in small, with other seeds if asked for.
+    """Read a study file.
 
-    With `networks` those with masks elsewhere than on the feature are built, to see whether they
-    have that place.
+    Args:
+        path: the file.
+        small: apply its table `[small]`.
+        seeds: replace its seeds.
+        check_positions: build the networks whose masks are at another position than the default,
+            to see whether they have it.
 
     Raises:
-        InputError: one line with the file's line, the field, and what may have been meant.
+        InputError: the file is not a valid study; names the line and the most similar valid name.
     """
-    top = read_tables(path).only(TOP, "key of a study")
-    own = small_of(top)
-    if small and own is None:
-        raise top.wrong("the study has no [small], so no --small")
-    size = own if small and own is not None else Small()
-    name = _name(top, path) + ("-small" if small else "")
-    trainings, ids = _trainings(top, size, seeds, networks)
-    detectors, ids = detectors_of(top, size, trainings, ids)
+    top = read_toml(path).require_keys(KEYS, "key of a study")
+    replaced = read_smoke(top)
+    if small and replaced is None:
+        raise top.error("the study has no [small] table, which --small needs")
+    smoke = replaced if small and replaced is not None else Smoke()
+    trainings, ids = trainings_of(top, smoke, seeds, check_positions=check_positions)
+    detectors, ids = detectors_of(top, smoke, trainings, ids)
     study = Study(
-        name=name,
+        name=_name(top, path) + ("-small" if small else ""),
         title=top.get("title", str, ""),
-        tables=_of_paper(top, "tables", TABLES),
-        figures=_of_paper(top, "figures", FIGURES),
-        notes=(*top.all("notes", str), *size.notes),
+        tables=_numbers_of_paper(top, "tables", TABLES),
+        figures=_numbers_of_paper(top, "figures", FIGURES),
+        notes=(*top.get_list("notes", str), *smoke.notes),
         small=small,
-        names=size.names,
+        names=smoke.names,
         trainings=tuple(trainings.values()),
         detectors=detectors,
         compare=comparisons_of(top, [*trainings.values(), *detectors]),
         families=_families(top.table("families")),
-        varied=varied(encode(meant) for each in trainings.values() for meant in each.meant),
+        varied=varied(encode(full) for each in trainings.values() for full in each.stands_for),
         varied_of_detectors=varied(each.fields for each in detectors),
     )
-    return dataclasses.replace(study, evaluations=evaluations_of(top, size, study, ids))
+    return dataclasses.replace(study, evaluations=_evaluations(top, smoke, study, ids))
 
 
-def _of_paper(top: Node, name: str, last: int) -> tuple[int, ...]:
-    """Numbers of the paper's tables or figures."""
-    found = top.all(name, int)
-    for each in found:
-        if not 1 <= each <= last:
-            raise top.wrong(f"{name} has {each}; the paper has {name} 1 to {last}", name)
-    return found
-
-
-def _name(top: Node, path: Path) -> str:
-    with top.at("name"):
+def _name(top: Table, path: Path) -> str:
+    with top.errors_at("name"):
         return folder_name("name", top.get("name", str, path.stem))
 
 
-def _trainings(
-    top: Node, size: Small, seeds: Sequence[int] | None, networks: bool
-) -> tuple[dict[str, Training], dict[str, set[str]]]:
-    """The trainings by checkpoint, seed by seed, and for each id its checkpoints."""
-    shared = with_present_keys(top.table("recipe")).only(FIELDS, "field of a recipe")
-    common = _common(shared)
-    usual = tuple(seeds or size.seeds or top.all("seeds", int, [0]))
-    planned: list[tuple[int, Training, str]] = []
-    for node in map(with_present_keys, top.tables("train")):
-        node.only(TRAIN, "field of a training")
-        own = tuple(seeds or size.seeds or node.all("seeds", int, usual))
-        for fields in combinations(node, common):
-            for seed in own:
-                meant = recipe_of(node, fields, seed)
-                recipe = recipe_of(node, size.fields(fields), seed) if size else meant
-                if networks:
-                    refuse_position(node, recipe)
-                training = Training(checkpoint_name(recipe), recipe, (meant,))
-                planned.append((own.index(seed), training, node.get("id", str, "")))
-    return _merged(sorted(planned, key=lambda each: each[0]))
+def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:
+    """Return numbers of the paper's tables or figures."""
+    numbers = top.get_list(key, int)
+    for number in numbers:
+        if not 1 <= number <= last:
+            raise top.error(f"{key} has {number}; the paper has {key} 1 to {last}", key)
+    return numbers
 
 
-def _merged(
-    planned: Sequence[tuple[int, Training, str]],
-) -> tuple[dict[str, Training], dict[str, set[str]]]:
-    """Each checkpoint once, with all that it stands for; seeds in turn, so that halves compare."""
-    found: dict[str, Training] = {}
-    ids: dict[str, set[str]] = {}
-    for _, training, named in planned:
-        there = found.setdefault(training.name, training)
-        if training.meant[0] not in there.meant:
-            meant = (*there.meant, *training.meant)
-            found[training.name] = dataclasses.replace(there, meant=meant)
-        ids.setdefault(named, set()).add(training.name)
-    return found, ids
+def _families(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return the families of hypotheses, each with its evaluators or metrics."""
+    families = {name: table.get_list(name, str) for name in table.values}
+    for name, selectors in families.items():
+        for selector in selectors:
+            with table.errors_at(name):
+                if selector.partition(".")[0] not in evaluators():
+                    raise unknown_name("evaluator", selector, evaluators())
+    return families
 
 
-def _common(shared: Node) -> dict[str, Any]:
-    """The fields that all trainings share, which can be no grid."""
-    found = list(combinations(shared, {}))
-    if len(found) != 1:
-        raise shared.wrong("[recipe] has a list of values; grids belong into [[train]]")
-    return found[0]
+@dataclasses.dataclass(frozen=True)
+class _Requested:
+    """An evaluation without its checkpoint, the checkpoints it is for (None: all), its table."""
+
+    evaluation: Evaluation
+    of: set[str] | None
+    table: Table
+
+    def checkpoints(self, study: Study, top: Table) -> list[str]:
+        """Return the checkpoints of the right kind, classifiers or detectors.
+
+        Raises:
+            InputError: there are none; with the line.
+        """
+        detect = self.evaluation.evaluator == DETECTION
+        trained = study.detectors if detect else study.trainings
+        further = top.get_list("detectors" if detect else "checkpoints", str)
+        names = [*(training.name for training in trained), *further]
+        selected = [name for name in names if self.of is None or name in self.of]
+        if not selected:
+            kind = "detectors, made by [[train-detector]]" if detect else "classifiers"
+            message = f"{self.evaluation.evaluator} evaluates {kind}, but there are none here"
+            raise self.table.error(message, "of" if names else "evaluator")
+        return selected
 
 
-def _families(node: Node) -> dict[str, tuple[str, ...]]:
-    """Families of hypotheses, each with the evaluators or metrics whose numbers it holds."""
-    found = {}
-    for name in node.data:
-        found[name] = node.all(name, str)
-        for each in found[name]:
-            with node.at(name):
-                if each.partition(".")[0] not in evaluators():
-                    raise unknown_name("evaluator", each, evaluators())
-    return found
+def _evaluations(
+    top: Table, smoke: Smoke, study: Study, ids: Mapping[str, set[str]]
+) -> tuple[Evaluation, ...]:
+    """Return the evaluations, checkpoint by checkpoint, classifiers first.
+
+    Raises:
+        InputError: an evaluator or a setting is unknown, or there is no checkpoint to evaluate.
+    """
+    checkpoints = [
+        *(each.name for each in study.trainings),
+        *top.get_list("checkpoints", str),
+        *(each.name for each in study.detectors),
+        *top.get_list("detectors", str),
+    ]
+    if not checkpoints:
+        raise top.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
+    requested = [each for table in top.tables("evaluate") for each in _read(table, smoke, ids)]
+    selected = [(each.evaluation, set(each.checkpoints(study, top))) for each in requested]
+    return tuple(
+        dataclasses.replace(evaluation, checkpoint=name)
+        for name in dict.fromkeys(checkpoints)
+        for evaluation, names in selected
+        if name in names
+    )
+
+
+def _read(table: Table, smoke: Smoke, ids: Mapping[str, set[str]]) -> list[_Requested]:
+    """Return the evaluations of a table."""
+    keys = ("evaluator", "settings", "dataset", "limit", "of")
+    table.require_keys(keys, "field of an evaluation")
+    if not table.get_list("evaluator", str):
+        raise table.error('evaluator is missing; add evaluator = "NAME"')
+    of = selection(table, ids)
+    limit = table.get("limit", (int, type(None)), None)
+    if limit is not None and limit < 1:
+        raise table.error(f"limit is {limit}; it must be at least 1 image", "limit")
+    requested = []
+    for given in table.get_list("evaluator", str):
+        name = given.replace("-", "_")
+        with table.errors_at("evaluator"):
+            if name not in evaluators():
+                raise unknown_name("evaluator", given, evaluators())
+        settings = current_settings(name, smoke.settings(name, table.get("settings", dict, {})))
+        with table.errors_at("settings"):
+            configured(name, settings)
+        for dataset in table.get_list("dataset", str) or (None,):
+            used = smoke.name(dataset) if dataset else None
+            requested.append(_Requested(Evaluation("", name, settings, used, limit), of, table))
+    return requested

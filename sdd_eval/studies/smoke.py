@@ -1,4 +1,4 @@
-"""A study in small: other names, fewer epochs and seeds; minutes on two cores."""
+"""The table `[small]`: a smoke test of a study with other names, fewer epochs and seeds."""
 
 from __future__ import annotations
 
@@ -7,101 +7,96 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.studies.grid import FIELDS, with_present_keys
-from sdd_eval.studies.study import evaluators
-from sdd_eval.studies.toml import Node
+from sdd_eval.records import Recipe, former_names
+from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, evaluators
+from sdd_eval.studies.toml import Table
 
-SMALL = ("seeds", "notes", "names", "recipe", "detector", "settings")
-#: What a table of detectors may say: seed and backbone are those of the checkpoint it stands on.
-DETECTOR_FIELDS = tuple(
-    name for name in vars(DetectorRecipe()) if name not in ("seed", "backbone", "backbone_sha256")
-)
-
-
-def _used(top: Node) -> set[str]:
-    """All words of a study outside of `[small]`, and the names that it uses without saying so."""
-    from sdd_eval.records import Recipe
-
-    usual = {Recipe.dataset, Recipe.arch, DetectorRecipe.dataset}
-    return usual | {*_words({key: v for key, v in top.data.items() if key != "small"})}
-
-
-def _is_mean(name: str) -> bool:
-    """Whether a name is of the mean over a group of sets of outliers, which no study names."""
-    return name.startswith("average:")
-
-
-def _words(value: Any) -> Iterator[str]:
-    """The words in a value, at whatever depth."""
-    if isinstance(value, str):
-        yield from [value] if " " not in value else []
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _words(each)
+KEYS = ("seeds", "notes", "names", "recipe", "detector", "settings")
 
 
 @dataclass(frozen=True)
-class Small:
-    """What a small study has in place of the full one's; false where there is nothing."""
+class Smoke:
+    """What replaces the full study's values; false if nothing does."""
 
     seeds: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     detector: Mapping[str, Any] = field(default_factory=dict)
-    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything is otherwise."""
+        """Return whether any recipe changes."""
         return bool(self.names or self.recipe or self.detector)
 
     def name(self, name: str) -> str:
-        """What stands for a data set or a network."""
+        """Return the stand-in for a data set or a network."""
         return self.names.get(name, name)
 
-    def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a recipe, in small."""
-        from sdd_eval.records import Recipe
-
-        usual = {"dataset": Recipe.dataset, "arch": Recipe.arch, **fields}
-        named = {name: self.name(usual[name]) for name in ("dataset", "arch")}
-        return {**fields, **named, **self.recipe}
+    def recipe_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a recipe with their replacements."""
+        full = {"dataset": Recipe.dataset, "arch": Recipe.arch, **fields}
+        names = {name: self.name(full[name]) for name in ("dataset", "arch")}
+        return {**fields, **names, **self.recipe}
 
     def detector_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a detector's recipe, in small."""
+        """Return the fields of a detector's recipe with their replacements."""
         dataset = self.name(fields.get("dataset", DetectorRecipe.dataset))
         return {**fields, "dataset": dataset, **self.detector}
 
     def settings(self, evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """An evaluator's settings, in small; of names that fall together one stays."""
+        """Return an evaluator's settings with their replacements; equal stand-ins are merged."""
         return {
-            **{n: self._renamed(v) for n, v in settings.items()},
-            **self.given.get(evaluator, {}),
+            **{name: self._replaced(value) for name, value in settings.items()},
+            **self.evaluators.get(evaluator, {}),
         }
 
-    def _renamed(self, value: Any) -> Any:
+    def _replaced(self, value: Any) -> Any:
         if isinstance(value, list):
-            return list(dict.fromkeys(self._renamed(each) for each in value))
+            return list(dict.fromkeys(self._replaced(item) for item in value))
         return self.name(value) if isinstance(value, str) else value
 
 
-def small_of(top: Node) -> Small | None:
-    """The table `[small]` of a study, if it has one.
+def read_smoke(top: Table) -> Smoke | None:
+    """Read the table `[small]` of a study, if it has one.
 
     Raises:
-        InputError: it has an unknown key, or a name that the study does not use.
+        InputError: it has an unknown key, or replaces a name that the study does not use.
     """
     if "small" not in top:
         return None
-    node = top.table("small").only(SMALL, "key of [small]")
-    names = node.table("names")
-    names.only(_used(top) | {name for name in names.data if _is_mean(name)}, "name in this study")
-    node.table("settings").only(evaluators(), "evaluator")
-    return Small(
-        seeds=node.all("seeds", int),
-        notes=node.all("notes", str),
-        names={name: names.get(name, str, "") for name in names.data},
-        recipe=with_present_keys(node.table("recipe")).only(FIELDS, "field of a recipe").data,
-        detector=node.table("detector").only(DETECTOR_FIELDS, "field of a detector's recipe").data,
-        given={n: node.table("settings").get(n, dict, {}) for n in node.table("settings").data},
+    table = top.table("small").require_keys(KEYS, "key of [small]")
+    names, settings = table.table("names"), table.table("settings")
+    names.require_keys(_used_names(top) | _group_means(names), "name in this study")
+    settings.require_keys(evaluators(), "evaluator")
+    recipe = table.table("recipe").with_present_keys(former_names(Recipe))
+    return Smoke(
+        seeds=table.get_list("seeds", int),
+        notes=table.get_list("notes", str),
+        names={name: names.get(name, str, "") for name in names.values},
+        recipe=recipe.require_keys(RECIPE_FIELDS, "field of a recipe").values,
+        detector=table.table("detector")
+        .require_keys(DETECTOR_FIELDS, "field of a detector's recipe")
+        .values,
+        evaluators={name: settings.get(name, dict, {}) for name in settings.values},
     )
+
+
+def _used_names(top: Table) -> set[str]:
+    """Return all words of a study outside of `[small]`, and the default names."""
+    default = {Recipe.dataset, Recipe.arch, DetectorRecipe.dataset}
+    return default | set(_words({k: v for k, v in top.values.items() if k != "small"}))
+
+
+def _group_means(names: Table) -> set[str]:
+    """Return the names of means over groups of OOD sets, which a study never mentions."""
+    return {name for name in names.values if name.startswith("average:")}
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield the words in a value, at any depth."""
+    if isinstance(value, str):
+        yield from [value] if " " not in value else []
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _words(item)

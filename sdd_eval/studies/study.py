@@ -1,48 +1,66 @@
-"""What a study is once its file is read: every training, every evaluation, what is compared."""
+"""A study: its trainings, evaluations and comparisons, and the record of it among its runs."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import plugins, store
+from sdd_eval import object_detection, plugins, store
+from sdd_eval.evaluators.settings import with_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe, with_present_names
+from sdd_eval.records import Recipe, decode, encode, with_present_names
 
-#: The file of a study's folder that says what the study is: a `StudyRecord`.
+#: The file in a study's folder that describes the study: a `StudyRecord`.
 RECORD = "study.json"
+
+#: The evaluator of object detectors; all others evaluate classifiers.
+DETECTION = "detection"
+
+#: Fields of a recipe that a study file may set; seeds have a key of their own.
+RECIPE_FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "seed")
+#: Fields of a detector's recipe that a study file may set; the backbone decides the others.
+DETECTOR_FIELDS = tuple(
+    f.name
+    for f in dataclasses.fields(DetectorRecipe)
+    if f.name not in ("seed", "backbone", "backbone_sha256")
+)
 
 
 @dataclass(frozen=True)
 class Training:
-    """A checkpoint to train; `meant` is the recipe that it stands for, itself at full size."""
+    """A checkpoint to train; `stands_for` are the full-size recipes that it represents."""
 
     name: str
     recipe: Recipe
-    meant: tuple[Recipe, ...]
+    stands_for: tuple[Recipe, ...]
 
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """A detector to train on a backbone, a checkpoint's name.
+    """A detector to train on a backbone, which is a checkpoint's name.
 
-    `meant` is what runs would tell of the detectors that it stands for, itself at full size; empty
-    where the backbone is not trained in the study. `fields` are what the study's file says of it:
-    of its own recipe, and of its backbone's or, where that is not trained in the study, its name.
+    `stands_for` are the full-size recipes that it represents, as runs record them; empty if the
+    backbone is not trained in the study. `fields` are its own recipe and that of its backbone, or
+    the backbone's name if that is not trained in the study.
     """
 
     name: str
     backbone: str
     recipe: DetectorRecipe
-    meant: tuple[Mapping[str, Any], ...]
+    stands_for: tuple[Mapping[str, Any], ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What a study trains and may compare; a classifier is never compared with a detector.
+Network = Training | DetectorTraining
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluator with settings over a checkpoint, by default on the set it was trained for."""
+    """An evaluator with settings, applied to a checkpoint; by default on its own test set."""
 
     checkpoint: str
     evaluator: str
@@ -53,10 +71,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Recipes of a kind against others of a kind, each told by values of its fields.
-
-    Of classifiers and of detectors; the fields of a detector are those that its runs tell.
-    """
+    """A base and the others it is compared with, each selected by values of recipe fields."""
 
     base: Mapping[str, Any]
     others: tuple[Mapping[str, Any], ...]
@@ -72,7 +87,11 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, read; `names` is what stands for the paper's sets and networks in small."""
+    """A study file, resolved; `names` are the small study's stand-ins for data sets and networks.
+
+    `varied` are the hyper-parameters of which several values are trained for one kind of
+    classifier, `varied_of_detectors` those for one kind of detector and its backbone.
+    """
 
     name: str
     title: str = ""
@@ -87,18 +106,16 @@ class Study:
     compare: tuple[Comparison, ...] = ()
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     varied: tuple[str, ...] = ()
-    """Hyper-parameters of which several values are trained of one kind of classifier."""
     varied_of_detectors: tuple[str, ...] = ()
-    """And of one kind of detector, its backbone's hyper-parameters among them."""
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What `study.json` beside the runs says: reports and comparisons read it, nothing runs it.
+    """The content of `study.json`, which reports and comparisons read.
 
-    `stands_for` gives for each checkpoint the recipes that it stands for; `families` names the
-    families of hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `pairs` are the
-    checkpoints that `compare` comes down to.
+    `stands_for` gives the recipes that each checkpoint represents; `families` the families of
+    hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `pairs` the checkpoints that
+    `compare` selects.
     """
 
     name: str
@@ -116,30 +133,30 @@ class StudyRecord:
 
 
 def warnings(study: Study) -> tuple[str, ...]:
-    """What a reader of the study's numbers must know: stand-ins, and a choice on the test set."""
-    said = [*study.notes]
+    """Return the caveats of a study's numbers: stand-ins, and selection on the test set."""
+    lines = [*study.notes]
     if study.names:
         pairs = ", ".join(f"{used} stands for {name}" for name, used in study.names.items())
-        said.append(f"small: {pairs}; these numbers say that the machinery works, and no more")
-    held_out = [getattr(each.recipe, "validation", 0) for each in study.trainings]
-    if study.varied and not all(held_out):
-        said.append(_chosen_on_test("", study.varied, "accuracy"))
+        lines.append(f"small: {pairs}; these numbers only show that the software works")
+    validation = [training.recipe.validation for training in study.trainings]
+    if study.varied and not all(validation):
+        lines.append(_selected_on_test("", study.varied, "accuracy"))
     if study.varied_of_detectors:
-        said.append(_chosen_on_test("detectors: ", study.varied_of_detectors, "mAP"))
-    return tuple(said)
+        lines.append(_selected_on_test("detectors: ", study.varied_of_detectors, "mAP"))
+    return tuple(lines)
 
 
-def _chosen_on_test(of: str, varied: tuple[str, ...], number: str) -> str:
-    """That the best values are the best on the very images that they are measured on."""
+def _selected_on_test(prefix: str, varied: tuple[str, ...], metric: str) -> str:
+    """Return the caveat that hyper-parameters are selected on the images they are measured on."""
     fields = " and ".join(name.replace("_", " ") for name in varied)
     return (
-        f"{of}the values of {fields} are told apart by {number} on the test images, without "
-        "a validation set: the best of them is chosen on the test set, and is no fair result"
+        f"{prefix}several values of {fields} are compared by {metric} on the test images, without "
+        "a validation set: the best of them is selected on the test set, so its result is biased"
     )
 
 
 def read_study_record(folder: Path) -> StudyRecord | None:
-    """What `study.json` says; None for a study that no file describes.
+    """Read `study.json`; return None if the study has no file.
 
     Raises:
         InputError: the file is not such a record.
@@ -148,17 +165,25 @@ def read_study_record(folder: Path) -> StudyRecord | None:
     if not path.is_file():
         return None
     record = store.read_record(path, StudyRecord)
-    present = {
+    recipes = {
         name: [with_present_names(Recipe, recipe) for recipe in recipes]
         for name, recipes in record.stands_for.items()
     }
-    return replace(record, stands_for=present)
-
-
-#: The one evaluator that measures detectors; all others measure classifiers.
-DETECTION = "detection"
+    return replace(record, stands_for=recipes)
 
 
 def evaluators() -> tuple[str, ...]:
-    """The names of all that can be asked."""
+    """Return the names of all evaluators, that of object detectors included."""
     return (*plugins.names("evaluators"), DETECTION)
+
+
+def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
+    """Return an evaluator with settings.
+
+    Raises:
+        InputError: it has no such setting, or a value is of another type.
+    """
+    detect = evaluator == DETECTION
+    kind: Any = object_detection.Detection if detect else plugins.load("evaluators", evaluator)
+    with_settings(kind(), **dict.fromkeys(settings))  # refuses unknown names
+    return decode(kind, encode(settings), f"settings of {evaluator}")

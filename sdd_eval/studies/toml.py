@@ -1,12 +1,13 @@
-"""A table of a study file that knows its lines, so that what is wrong in it is found at once."""
+"""Tables of a TOML file that know their lines, so that errors can name them."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,87 +18,109 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+#: The keys from the top of a file to a value, with the index in an array of tables, e.g.
+#: ("train", 1, "method").
+KeyPath = tuple[str | int, ...]
+
 
 @dataclass(frozen=True)
-class Node:
-    """A table: its values, its way from the top of the file, and the file's lines."""
+class Table:
+    """A table: its values, its key path, and the file with the lines of its keys."""
 
-    data: Mapping[str, Any]
-    way: Way
+    values: Mapping[str, Any]
+    path: KeyPath
     file: str
-    lines: dict[Way, int]
+    lines: Mapping[KeyPath, int]
 
-    def __contains__(self, name: str) -> bool:
-        """Whether the table has the key."""
-        return name in self.data
+    def __contains__(self, key: str) -> bool:
+        """Return whether the table has the key."""
+        return key in self.values
 
-    def wrong(self, message: str, *name: str) -> InputError:
-        """An error at the table's line, or at that of one of its keys."""
-        line = line_of((*self.way, *name), self.lines)
+    def error(self, message: str, *key: str) -> InputError:
+        """Return an error at the line of the table or of one of its keys."""
+        line = line_of((*self.path, *key), self.lines)
         return InputError(f"{self.file}, line {line}: {message}")
 
     @contextlib.contextmanager
-    def at(self, *name: str) -> Iterator[None]:
-        """What is wrong inside is wrong at that key's line."""
+    def errors_at(self, *key: str) -> Iterator[None]:
+        """Add the line of the table or of a key to the errors that the block raises."""
         try:
             yield
         except InputError as error:
-            raise self.wrong(str(error), *name) from error
+            raise self.error(str(error), *key) from error
 
-    def only(self, known: Iterable[str], kind: str) -> Node:
-        """The table itself, if it has no other keys.
+    def require_keys(self, known: Iterable[str], kind: str) -> Table:
+        """Return the table itself if it has no other keys.
 
         Raises:
-            InputError: with the line, and the key that may have been meant.
+            InputError: with the line, and the known key that is most similar.
         """
         known = list(known)
-        for name in self.data:
-            if name not in known:
-                with self.at(name):
-                    raise unknown_name(kind, name, known)
+        for key in self.values:
+            if key not in known:
+                with self.errors_at(key):
+                    raise unknown_name(kind, key, known)
         return self
 
-    def get(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-        """A value of a type, or the default where the key is not there."""
-        value = self.data.get(name, default)
+    def with_present_keys(self, names: Mapping[str, str]) -> Table:
+        """Return the table with renamed keys under their present names.
+
+        Args:
+            names: present names by former names.
+
+        Warns:
+            DeprecationWarning: the table uses a former name; with the line.
+        """
+        former = [key for key in self.values if key in names]
+        for key in former:
+            message = self.error(f"{key} is now called {names[key]}; rename it", key)
+            warnings.warn(str(message), DeprecationWarning, stacklevel=2)
+        values = {names.get(key, key): value for key, value in self.values.items()}
+        path = self.path
+        lines = {(*path, names[key]): line_of((*path, key), self.lines) for key in former}
+        return replace(self, values=values, lines={**self.lines, **lines})
+
+    def get(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        """Return a value of a type, or the default if there is no such key."""
+        value = self.values.get(key, default)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             words = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-            raise self.wrong(f"{name} is {value!r}, not {words}", name)
+            raise self.error(f"{key} is {value!r}, not {words}", key)
         return value
 
-    def all(self, name: str, kind: type, default: Iterable[Any] = ()) -> tuple[Any, ...]:
-        """A list of values of a type; a single value is a list of one."""
-        value = self.data.get(name, list(default))
-        values = value if isinstance(value, list) else [value]
-        for each in values:
-            if not isinstance(each, kind) or (isinstance(each, bool) and kind is int):
-                raise self.wrong(f"{name} has {each!r}, not {kind.__name__}", name)
-        return tuple(values)
+    def get_list(self, key: str, kind: type, default: Iterable[Any] = ()) -> tuple[Any, ...]:
+        """Return a list of values of a type; a single value is a list of one."""
+        value = self.values.get(key, list(default))
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if not isinstance(item, kind) or (isinstance(item, bool) and kind is int):
+                raise self.error(f"{key} has {item!r}, not {kind.__name__}", key)
+        return tuple(items)
 
-    def table(self, name: str) -> Node:
-        """A table below this one; an empty one where it is not there."""
-        return Node(self.get(name, dict, {}), (*self.way, name), self.file, self.lines)
+    def table(self, key: str) -> Table:
+        """Return a table in this one; an empty one if there is no such key."""
+        return Table(self.get(key, dict, {}), (*self.path, key), self.file, self.lines)
 
-    def tables(self, name: str) -> tuple[Node, ...]:
-        """The tables of an array of tables, `[[name]]`."""
-        found = self.get(name, list, [])
-        if not all(isinstance(each, dict) for each in found):
-            raise self.wrong(f"{name} is a list of tables, written [[{name}]]", name)
-        ways = [(*self.way, name, index) for index in range(len(found))]
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """Return the tables of an array of tables, `[[key]]`."""
+        items = self.get(key, list, [])
+        if not all(isinstance(item, dict) for item in items):
+            raise self.error(f"{key} is a list of tables, written [[{key}]]", key)
         return tuple(
-            Node(data, way, self.file, self.lines) for data, way in zip(found, ways, strict=True)
+            Table(values, (*self.path, key, index), self.file, self.lines)
+            for index, values in enumerate(items)
         )
 
 
-def read_tables(path: Path) -> Node:
-    """The top of a TOML file.
+def read_toml(path: Path) -> Table:
+    """Read the top table of a TOML file.
 
     Raises:
-        InputError: it cannot be read, or is not TOML; the line is named.
+        InputError: the file cannot be read, or is not TOML; the line is named.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return Node(tomllib.loads(text), (), str(path), key_lines(text))
+        return Table(tomllib.loads(text), (), str(path), key_lines(text))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -106,68 +129,65 @@ def read_tables(path: Path) -> Node:
         raise InputError(f"{path} is not TOML: {error}") from error
 
 
-#: A key's way from the top; of arrays of tables also which one, e.g. ("train", 1, "method").
-Way = tuple[str | int, ...]
-
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _TOKEN = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]|.')
 
 
-def key_lines(text: str) -> dict[Way, int]:
-    """The line, from 1, of every table and key of a TOML document that parses.
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """Return the line, from 1, of every table and key of a valid TOML document.
 
     >>> key_lines('seeds = [0]\\n[[train]]\\nmethod = "ce"')
     {('seeds',): 1, ('train', 0): 2, ('train', 0, 'method'): 3}
     """
-    found: dict[Way, int] = {}
-    table: Way = ()
+    lines: dict[KeyPath, int] = {}
+    table: KeyPath = ()
     for number, line in _statements(text):
         header, key = _HEADER.match(line), _KEY.match(line)
         if header:
-            table = _table(header[1] == "[[", _parts(header[2]), found)
-            found.setdefault(table, number)
+            table = _table_path(header[1] == "[[", _parts(header[2]), lines)
+            lines.setdefault(table, number)
         elif key:
-            found.setdefault((*table, *_parts(key[1])), number)
-    return found
+            lines.setdefault((*table, *_parts(key[1])), number)
+    return lines
 
 
-def line_of(way: Way, lines: dict[Way, int]) -> int:
-    """The line of a key, or of the nearest table or key above it that has one; else 1.
+def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
+    """Return the line of a key, or of the nearest table or key above it that has one; else 1.
 
-    An array of tables has that of its first.
+    The line of an array of tables is that of its first table.
 
     >>> line_of(("train",), {("seeds",): 1, ("train", 0): 2, ("train", 1): 5})
     2
     """
-    for end in range(len(way), 0, -1):
-        for found in (way[:end], (*way[:end], 0)):
-            if found in lines:
-                return lines[found]
+    for end in range(len(path), 0, -1):
+        for candidate in (path[:end], (*path[:end], 0)):
+            if candidate in lines:
+                return lines[candidate]
     return 1
 
 
-def _parts(dotted: str) -> Way:
-    """The parts of a dotted key, without quotes."""
+def _parts(dotted: str) -> KeyPath:
+    """Return the parts of a dotted key, without quotes."""
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def _table(array: bool, parts: Way, found: dict[Way, int]) -> Way:
-    """The way of a header: a part that names an array of tables means its last one so far."""
-    way: Way = ()
+def _table_path(array: bool, parts: KeyPath, lines: Mapping[KeyPath, int]) -> KeyPath:
+    """Return the key path of a header; the name of an array of tables means its last table."""
+    path: KeyPath = ()
     for index, part in enumerate(parts):
-        way = (*way, part)
+        path = (*path, part)
         last = index == len(parts) - 1
-        count = sum(1 for each in found if each[:-1] == way and isinstance(each[-1], int))
+        count = sum(1 for each in lines if each[:-1] == path and isinstance(each[-1], int))
         if last and array:
-            way = (*way, count)
+            path = (*path, count)
         elif count:
-            way = (*way, count - 1)
-    return way
+            path = (*path, count - 1)
+    return path
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The lines on which a statement begins: not those inside arrays or texts of several lines."""
+    """Yield the lines on which a statement begins, not those inside multi-line values."""
     depth, quote = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         if depth == 0 and not quote:

@@ -87,7 +87,7 @@ def runs(folder: Path) -> list[Path]:
     [
         ("calibraton x", "unknown command 'calibraton'; did you mean 'calibration'?"),
         (f"calibration {NAME[:-1]}1", f"did you mean '{NAME}'?"),
-        ("calibration", "which checkpoint?"),
+        ("calibration", "no checkpoint is named"),
         (f"calibration {NAME} --bons 3", "--bons"),
         (f"calibration {NAME} --bins three", "three"),
         (f"calibration {NAME} --bins 0", "bins"),
@@ -137,7 +137,7 @@ def runs(folder: Path) -> list[Path]:
         ("data get nothing-here", "unknown data set 'nothing-here'"),
         ("data add", "sdd-eval data add NAME PATH"),
         ("data add dtd no/such/path", "no/such/path is not there"),
-        ("data corrupt", "which set?"),
+        ("data corrupt", "no data set is named"),
         ("data lost", "unknown data command 'lost'; did you mean 'list'?"),
         ("show nothing", "unknown checkpoint 'nothing'"),
     ],
@@ -248,7 +248,7 @@ def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):
 def test_a_limit_that_cuts_nothing_is_none(here, capsys):
     assert exit_code(["accuracy", NAME, "--limit", "5000"]) == 0
     assert exit_code(["accuracy", NAME]) == 0
-    assert "already there" in capsys.readouterr().out
+    assert "already measured" in capsys.readouterr().out
     (path,) = runs(here)
     assert store.read_run(path).limit is None
 
@@ -391,7 +391,7 @@ def test_ctrl_c_and_a_scheduler_s_end_exit_with_130_and_one_line(here, name):
         """
     done = sdd_eval(interrupted, here, "accuracy", NAME)
     assert done.returncode == 130
-    assert done.stderr == "sdd-eval: interrupted; the same command goes on from here\n"
+    assert done.stderr == "sdd-eval: interrupted; run the same command again to resume\n"
 
 
 def test_the_module_is_the_command(here):

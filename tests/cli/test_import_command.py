@@ -163,7 +163,10 @@ def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
         ("mine --arch small_cnn --weights theirs.pt --dataset digits --expect 0.8", "in percent"),
         ("mine --arch small_cnn --weights theirs.pt --dataset digits --classes 9", "more classes"),
         ("mine --arch small_cnn --weights theirs.pt --dataset digits --classes 11", "(10, 96)"),
-        ("../up --arch small_cnn --weights theirs.pt --dataset digits", "'../up' is no name"),
+        (
+            "../up --arch small_cnn --weights theirs.pt --dataset digits",
+            "not a valid name",
+        ),
         (
             "mine --arch small_cnn --weights theirs.pt --dataset digits --options depth 3",
             "'small_cnn' and its options {'depth': 3}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sdd_eval import plugins
-from sdd_eval.cli import COMMANDS, exit_code, flags
+from sdd_eval.cli import COMMANDS, exit_code
 from sdd_eval.cli.data_command import COMMANDS as DATA_COMMANDS
+from sdd_eval.device import set_threads
 
 #: What only reads and writes files.
 NOTHING_IS_COMPUTED = {
@@ -59,7 +60,7 @@ def test_threads_are_those_of_numpys_products_and_of_torch(monkeypatch):
     before = torch.get_num_threads()
     with threadpoolctl.threadpool_limits():  # leaves all as it was
         for threads in (2, 1):
-            flags.limit(flags.Threads(threads))
+            set_threads(threads)
             np.ones((2, 2)) @ np.ones((2, 2))
             assert counts() == {threads}
             assert torch.get_num_threads() == threads

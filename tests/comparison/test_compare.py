@@ -251,10 +251,10 @@ def test_the_command_tells_the_family_whatever_is_shown(tmp_path, capsys):
     study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run('=cmd(),"x', 0.9, 2))
     command = ["compare", "one", '=cmd(),"x', "--study", "s", "--reports", str(tmp_path)]
     assert exit_code([*command, "--no-figures"]) == 0
-    assert "family headline, 1 tests" in capsys.readouterr().out
+    assert "family headline: 1 tests" in capsys.readouterr().out
     assert exit_code([*command, "--no-figures", "--metrics", "nothing"]) == 0
     said = capsys.readouterr().out
-    assert "family headline, 1 tests" in said
+    assert "family headline: 1 tests" in said
     assert "not distinguishable" not in said
     (csv,) = (tmp_path / "s/comparisons").glob("*.csv")
     assert "\n=cmd" not in csv.read_text()

@@ -251,8 +251,8 @@ def test_a_strangers_method_trains_and_its_card_says_with_what(sdd_eval, trained
 
 def test_a_strangers_evaluator_looks_once_and_scores_again(sdd_eval, trained):
     assert "measured" in done(sdd_eval("certainty", trained))
-    assert "already there" in done(sdd_eval("certainty", trained))
-    assert "scored again" in done(sdd_eval("certainty", trained, "--above", "0.5"))
+    assert "already measured" in done(sdd_eval("certainty", trained))
+    assert "re-scored" in done(sdd_eval("certainty", trained, "--above", "0.5"))
     run = json.loads(done(sdd_eval("certainty", trained, "--above", "0.5", "--json")))
     assert [m["at"] for m in run["measurements"]] == [{"above": 0.9}, {"above": 0.5}]
     assert "measured" in done(sdd_eval("certainty", trained, "--temperature", "2"))

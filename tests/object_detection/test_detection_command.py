@@ -58,7 +58,7 @@ def test_a_detector_is_trained_measured_and_not_measured_twice(here, capsys):
     assert code == 0
     assert "mine · detection on 6 images (shapes: user's folder), measured" in out
     assert "map50" in out
-    assert "already there" in said(capsys, "detection mine --threads 1")[1]
+    assert "already measured" in said(capsys, "detection mine --threads 1")[1]
     (path,) = store.run_paths(here / "reports" / "default")
     assert path.name.startswith("detection-shapes-")
     assert store.read_run(path).n == 6
@@ -104,8 +104,8 @@ def test_the_table_of_results_tells_method_and_lambda_of_the_backbone(capsys):
          "detection measures it"),
         ("train-detector --from detector", "detector is an object detector, not a classifier; "
          "sdd-eval detection measures it"),
-        ("train-detector", "from which checkpoint? sdd-eval train-detector --from CHECKPOINT"),
-        ("detection", "which checkpoint? sdd-eval detection CHECKPOINT… names at least one"),
+        ("train-detector", "--from is missing; use: sdd-eval train-detector --from CHECKPOINT"),
+        ("detection", "no checkpoint is named; use: sdd-eval detection CHECKPOINT…"),
         ("detection detector --limit 0", "--limit is 0, not a positive number of images"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from sdd_eval.cli import exit_code
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
-from sdd_eval.studies.builtin import shipped_names, study_file
+from sdd_eval.studies.builtin import builtin_names, study_file
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.study import Comparison, Training
@@ -74,14 +74,14 @@ def test_a_method_brings_its_own_settings():
 
 @pytest.mark.parametrize("small", [False, True])
 def test_every_comparison_of_a_shipped_study_has_its_pairs(small):
-    for name in shipped_names():
+    for name in builtin_names():
         study = read_study(study_file(name), small=small)
         assert bool(pairings_of(study.compare, study.trainings)) == bool(study.compare), name
 
 
 def test_others_that_no_training_answers_to_are_named_with_their_line(tiny):
     tiny.write_text(tiny.read_text() + COMPARED.replace("0.1", "7.0"))
-    with pytest.raises(InputError, match=r"line \d+: no training with sd_dropout = 7.0"):
+    with pytest.raises(InputError, match=r"line \d+: no training with sd_dropout = 7.0 equals"):
         read_study(tiny)
 
 
@@ -104,7 +104,7 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     assert [path.stat().st_mtime_ns for path in files] == before
     capsys.readouterr()
     assert exit_code(["compare", "--study", "tiny", "--no-figures"]) == 0
-    assert "family headline, 1 tests" in capsys.readouterr().out
+    assert "family headline: 1 tests" in capsys.readouterr().out
     (run,) = study.glob(f"runs/{pair.base[0]}/accuracy-*.json")
     run.unlink()
     ((kept,), _) = load_comparisons(study)
@@ -119,7 +119,7 @@ def test_a_family_of_numbers_that_nobody_compared_is_said(tiny, capsys):
     for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
         assert exit_code(command) == 0
         assert [
-            line for line in capsys.readouterr().out.splitlines() if "family headline:" in line
+            line for line in capsys.readouterr().out.splitlines() if "note: family" in line
         ] == [said]
 
 

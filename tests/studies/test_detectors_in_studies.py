@@ -12,9 +12,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.object_detection.train import train_detector
 from sdd_eval.records import DETECTOR
 from sdd_eval.studies.jobs import jobs_of
+from sdd_eval.studies.run import record_of
 from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.study import warnings
-from sdd_eval.studies.study_folder import record_of
 from sdd_eval.training import epochs
 
 GRID = """
@@ -73,7 +73,7 @@ def test_a_grid_of_detectors_stands_on_each_seed_of_its_backbones(study_file):
     assert len({d.name for d in study.detectors}) == 4
     assert all(d.name.endswith(d.backbone) for d in study.detectors)
     assert [e.checkpoint for e in study.evaluations] == [d.name for d in study.detectors]
-    (meant,) = study.detectors[2].meant
+    (meant,) = study.detectors[2].stands_for
     assert (meant["seed"], meant["arch"]) == (1, f"{DETECTOR}resnet18")
     assert record_of(study).stands_for[study.detectors[2].name] == (meant,)
 
@@ -99,9 +99,9 @@ def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_fil
     ("text", "said"),
     [
         ('[[evaluate]]\nevaluator = "accuracy"\nof = "detectors"\n',
-         "line 17: accuracy measures classifiers, and there are none here"),
+         "line 17: accuracy evaluates classifiers, but there are none here"),
         ('[[evaluate]]\nevaluator = "detection"\nof = "plain"\n',
-         r"line 17: detection measures detectors, made by \[\[train-detector\]\], and there are"),
+         r"line 17: detection evaluates detectors, made by \[\[train-detector\]\], but there"),
         ("[[train-detector]]\nepoch = 3\n",
          "line 16: unknown field of a detector's training 'epoch'; did you mean 'epochs'"),
         ("[[train-detector]]\nseed = 3\n", "line 16: unknown field of a detector's training"),
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_detectors_is_said_with_its_line(text, said, study_fi
 
 
 def test_detectors_without_a_backbone_are_refused(study_file):
-    with pytest.raises(InputError, match=r"line 1: there is no backbone: no \[\[train\]\]"):
+    with pytest.raises(InputError, match=r"line 1: there is no backbone for the detectors"):
         read_study(study_file("[[train-detector]]\nepochs = 7\n"))
 
 
@@ -127,14 +127,14 @@ def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file)
     study = read_study(study_file(GRID + DETECTION))
     assert (study.varied, study.varied_of_detectors) == ((), ("epochs",))
     (said,) = warnings(study)
-    assert "detectors: the values of epochs are told apart by mAP on the test images" in said
-    assert "chosen on the test set, and is no fair result" in said
+    assert "detectors: several values of epochs are compared by mAP on the test images" in said
+    assert "selected on the test set, so its result is biased" in said
     weights = GRID.replace("sd_dropout = 1.0", "sd_dropout = [0.1, 1.0]\nvalidation = 500")
     text = weights.replace('of = "plain"\nepochs = [7, 12]', "epochs = 7")
     study = read_study(study_file(text + DETECTION))
     assert study.varied == study.varied_of_detectors == ("sd_dropout",)
     assert "by accuracy" in warnings(study)[0]
-    assert "detectors: the values of sd dropout" in warnings(study)[1]
+    assert "detectors: several values of sd dropout" in warnings(study)[1]
     one = GRID.replace("[7, 12]", "7") + DETECTION
     assert warnings(read_study(study_file(one))) == ()
 
@@ -172,7 +172,7 @@ def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(stud
         ("base = { epochs = 7 }\nothers = [{ epochs = 13 }]", "line 19: no training with epochs ="),
         ('base = { min_sise = 7 }\nothers = []', "'min_sise'; did you mean 'min_size'"),
         ('base = { arch = "resnet18" }\nothers = [{ arch = "fasterrcnn_fpn:resnet18" }]',
-         "no training with arch = 'fasterrcnn_fpn:resnet18' stands beside one of the base's"),
+         "no training with arch = 'fasterrcnn_fpn:resnet18' equals a training of base"),
     ],
 )  # fmt: skip
 def test_a_comparison_without_sides_is_refused_before_any_work(text, said, study_file, capsys):
@@ -190,7 +190,7 @@ def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, 
     study_file(GRID_OF_LR + compared)
     code, said = batch(capsys)
     assert code == 0, said
-    assert said.count("no fair result") == 2
+    assert said.count("biased") == 2
     ((kept,), _) = load_comparisons(here / "reports/shapes")
     (pair,) = kept.pairs
     rows = {row.metric: row for row in pair.rows}
@@ -213,9 +213,9 @@ def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, stud
     (path,) = store.run_paths(here / "reports" / "shapes")
     assert store.read_run(path).evaluator == "detection"
     code, said = batch(capsys, "--dry-run")
-    assert "2 jobs: 2 there" in said
+    assert "2 jobs: 2 done" in said
     code, said = batch(capsys)
-    assert (code, "2 already there" in said) == (0, True), said
+    assert (code, "2 already done" in said) == (0, True), said
 
 
 def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
@@ -235,7 +235,7 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
     monkeypatch.setattr(epochs, "_refuse_broken_weights", interrupted)
     assert batch(capsys)[0] == 130
     monkeypatch.setattr(epochs, "_refuse_broken_weights", broken)
-    assert "1 begun, 1 missing" in batch(capsys, "--dry-run")[1].replace("1 missing, 1 begun", "")
+    assert "1 interrupted, 1 missing" in batch(capsys, "--dry-run")[1]
     assert batch(capsys)[0] == 0
     card = checkpoint.read_card(here / "checkpoints" / work.name)
     assert card.weights_sha256 == whole.weights_sha256
@@ -245,7 +245,7 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
 def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file, capsys):
     study_file(STUDY.replace('dataset = "shapes"', 'dataset = ["coco", "shapes"]'))
     code, said = batch(capsys, "--dry-run")
-    assert "coco is not there (sdd-eval data get coco)" in said
+    assert "coco is not on disk (sdd-eval data get coco)" in said
     assert "2 missing, 2 blocked" in said
     code, said = batch(capsys)
     assert code == 1
@@ -272,7 +272,7 @@ def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
     assert batch(capsys)[0] == 0
     card = backbone / "card.json"
     card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
-    assert "holds another recipe" in batch(capsys, "--dry-run")[1]
+    assert "was trained with another recipe" in batch(capsys, "--dry-run")[1]
     code, said = batch(capsys)
     assert code == 1
     assert "backbone_sha256 is" in said

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from sdd_eval.cli import exit_code
-from sdd_eval.studies.jobs import Places, jobs_of
-from sdd_eval.studies.local_engine import run_here
-from sdd_eval.studies.run import Outcome
+from sdd_eval.studies.jobs import Workspace, jobs_of
+from sdd_eval.studies.run import Outcome, run_jobs
 from sdd_eval.studies.schema import read_study
 
 STUDY = """
@@ -83,9 +82,9 @@ def cluster() -> Iterator[Any]:
         found.shutdown()
 
 
-def places(folder: Path) -> Places:
+def workspace(folder: Path) -> Workspace:
     reports = folder / "reports" / "many"
-    return Places(folder / "checkpoints", reports, folder / "data", threads=1)
+    return Workspace(folder / "checkpoints", reports, folder / "data", threads=1)
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -116,11 +115,11 @@ def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
             if len(heard) == 5:  # both nodes are in the middle of something
                 nodes.remove_node(doomed, allow_graceful=False)
 
-        outcomes = run_on_ray(jobs, places(here), address=nodes.address, ended=ended)
+        outcomes = run_on_ray(jobs, workspace(here), address=nodes.address, on_outcome=ended)
     logging.disable(logging.NOTSET)
     assert [each.key for each in outcomes] == [job.key for job in jobs]
     assert sorted(each.key for each in heard) == sorted(job.key for job in jobs)
-    assert all(each.good for each in outcomes), [o.reason for o in outcomes if not o.good]
+    assert all(each.succeeded for each in outcomes), [o.reason for o in outcomes if not o.succeeded]
     assert len({each.worker for each in outcomes}) >= 2
     for history in here.rglob("history.csv"):
         epochs = [line.split(",")[0] for line in history.read_text().splitlines()[1:]]
@@ -128,10 +127,10 @@ def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
     first = content(here)
     assert len(first) == len(jobs)
 
-    again = run_here(jobs, places(here), {}, Quiet())
-    assert {each.result for each in again} == {"already there"}
+    again = run_jobs(jobs, workspace(here), {}, Quiet())
+    assert {each.result for each in again} == {"already done"}
     other = here / "elsewhere"
-    run_here(jobs, places(other), {}, Quiet())
+    run_jobs(jobs, workspace(other), {}, Quiet())
     assert content(other) == first
 
 
@@ -147,13 +146,13 @@ def test_a_detector_comes_after_its_backbone_on_a_cluster_too(here, write_coco):
     with cluster() as nodes:
         nodes.add_node(num_cpus=2, object_store_memory=2**27)  # for two jobs at once
         nodes.wait_for_nodes()
-        outcomes = run_on_ray(jobs, places(here), address=nodes.address)
+        outcomes = run_on_ray(jobs, workspace(here), address=nodes.address)
     assert [(each.key, each.result) for each in outcomes] == [(job.key, "done") for job in jobs], [
         each.reason for each in outcomes
     ]
     assert len(content(here)) == len(jobs)
-    again = run_here(jobs, places(here), {}, Quiet())
-    assert {each.result for each in again} == {"already there"}
+    again = run_jobs(jobs, workspace(here), {}, Quiet())
+    assert {each.result for each in again} == {"already done"}
 
 
 class Quiet:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sdd_eval.cli import exit_code
-from sdd_eval.studies import run as performing
+from sdd_eval.studies import run as running
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -28,7 +33,7 @@ def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys
     record = json.loads((here / "reports/tiny/study.json").read_text())
     assert sorted(record["stands_for"]) == sorted(p.name for p in (here / "checkpoints").iterdir())
     assert exit_code(["batch", "study.toml"]) == 0
-    assert "4 already there" in capsys.readouterr().out
+    assert "4 already done" in capsys.readouterr().out
     assert files(here) == first
 
 
@@ -37,7 +42,7 @@ def test_a_dry_run_lists_and_writes_nothing(here, capsys):
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "4 jobs: 4 missing; about" in said
-    assert "4 of 4 jobs are estimated roughly" in said
+    assert "4 of 4 estimates are rough" in said
     assert [path.name for path in here.iterdir()] == ["study.toml"]
 
 
@@ -48,7 +53,7 @@ def test_estimates_come_from_earlier_work_where_there_is_some(capsys):
     assert exit_code(["batch", "study.toml", "--dry-run", "--seeds", "0", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     states = [line.split()[2] for line in lines if line.startswith(("train", "accuracy"))]
-    assert states == ["there", "missing"] * 2 + ["missing"] * 4
+    assert states == ["done", "missing"] * 2 + ["missing"] * 4
     assert sum("as fast as digits-small_cnn-ce" in line for line in lines) == 2
     assert sum("as earlier runs of accuracy on small_cnn" in line for line in lines) == 4
 
@@ -64,14 +69,14 @@ evaluator = "accuracy"
 """)
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     planned = capsys.readouterr().out
-    assert "cifar100 is not there" in planned
+    assert "cifar100 is not on disk" in planned
     assert "2 missing, 2 blocked" in planned
     assert exit_code(["batch", "study.toml"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "1 failed, 1 not run, 2 done" in lines
-    assert lines[-3] == "2 of 4 jobs failed or could not run:"
+    assert lines[-3] == "2 of 4 jobs failed or were not run:"
     assert lines[-2].startswith("  train cifar100-small_cnn-ce-")
-    assert "cifar100 is not there" in lines[-2]
+    assert "sdd-eval data get cifar100" in lines[-2]
     assert "it needs 'train cifar100-small_cnn-ce-" in lines[-1]
 
 
@@ -99,52 +104,52 @@ dataset = "nowhere"
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "6 jobs: 3 missing, 3 blocked" in lines[-1]
-    assert sum("isun is not there (sdd-eval data get isun)" in line for line in lines) == 1
-    assert sum("cifar100_c is not there" in line for line in lines) == 1
+    assert sum("isun is not on disk (sdd-eval data get isun)" in line for line in lines) == 1
+    assert sum("cifar100_c is not on disk" in line for line in lines) == 1
     assert sum("unknown data set 'nowhere'" in line for line in lines) == 1
     assert exit_code(["batch", "study.toml", "--limit", "5"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert "note: 1 job will fail: isun is not there (sdd-eval data get isun)" in said
+    assert "note: 1 job will fail: isun is not on disk (sdd-eval data get isun)" in said
     assert "3 done, 3 failed" in said
 
 
 @pytest.mark.usefixtures("tiny")
 def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, capsys):
-    do = performing._do
+    do = running._run
 
     def broken(work, places, progress):
         if getattr(work, "evaluator", ""):
             raise ZeroDivisionError("by\nzero")
         return do(work, places, progress)
 
-    monkeypatch.setattr(performing, "_do", broken)
+    monkeypatch.setattr(running, "_run", broken)
     assert exit_code(["batch", "study.toml"]) == 1
     said = capsys.readouterr().out
     assert "2 done, 2 failed" in said.replace("1 done, 1 failed", "")
     assert "ZeroDivisionError: by zero" in said
     assert "Traceback" in (here / "reports/tiny/failures.txt").read_text()
-    monkeypatch.setattr(performing, "_do", do)
+    monkeypatch.setattr(running, "_run", do)
     assert exit_code(["batch", "study.toml"]) == 0
     assert not (here / "reports/tiny/failures.txt").exists()
 
 
 @pytest.mark.usefixtures("tiny")
 def test_an_interrupted_study_goes_on_from_there(here, monkeypatch, capsys):
-    do = performing._do
+    do = running._run
 
     def interrupted(work, places, progress):
         if getattr(work, "evaluator", ""):
             raise KeyboardInterrupt
         return do(work, places, progress)
 
-    monkeypatch.setattr(performing, "_do", interrupted)
+    monkeypatch.setattr(running, "_run", interrupted)
     assert exit_code(["batch", "study.toml"]) == 130
     first = files(here)
     assert len(first) == 1
-    monkeypatch.setattr(performing, "_do", do)
+    monkeypatch.setattr(running, "_run", do)
     capsys.readouterr()
     assert exit_code(["batch", "study.toml"]) == 0
-    assert "1 already there, 3 done" in capsys.readouterr().out
+    assert "1 already done, 3 done" in capsys.readouterr().out
     assert first.items() <= files(here).items()
 
 
@@ -156,7 +161,7 @@ def test_a_checkpoint_of_another_recipe_is_not_touched(tiny, here, capsys):
     card.write_text(card.read_text().replace('"lr": 0.1', '"lr": 0.2'))
     capsys.readouterr()
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
-    assert "holds another recipe" in capsys.readouterr().out
+    assert "was trained with another recipe" in capsys.readouterr().out
     assert exit_code(["batch", "study.toml"]) == 1
     assert "lr is 0.2 there, 0.1 here" in capsys.readouterr().out
 
@@ -169,9 +174,8 @@ def test_without_a_study_those_of_the_package_are_listed(capsys):
 
 def test_a_job_that_another_process_is_at_comes_again_at_the_end(tiny, monkeypatch, capsys):
     from sdd_eval import store
-    from sdd_eval.studies import local_engine
 
-    do, busy = performing._do, []
+    do, busy = running._run, []
 
     def at_first(work, places, progress):
         if not getattr(work, "evaluator", "") and not busy:
@@ -179,7 +183,64 @@ def test_a_job_that_another_process_is_at_comes_again_at_the_end(tiny, monkeypat
             raise store.Busy("another process is training it")
         return do(work, places, progress)
 
-    monkeypatch.setattr(performing, "_do", at_first)
-    monkeypatch.setattr(local_engine, "WAIT", 0.01)
+    monkeypatch.setattr(running, "_run", at_first)
+    monkeypatch.setattr(running, "WAIT", 0.01)
     assert exit_code(["batch", "study.toml"]) == 0
     assert "4 done" in capsys.readouterr().out
+
+
+STUDY = """
+name = "shared"
+seeds = [0, 1]
+[recipe]
+dataset = "digits"
+arch = "small_cnn"
+standardisation = "digits"
+augmentation = "none"
+epochs = 8
+[[train]]
+sd_dropout = [0.0, 0.1]
+[[evaluate]]
+evaluator = ["accuracy", "calibration"]
+"""
+
+
+def begin(here: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sdd_eval", "batch", "study.toml", "--threads", "1"]
+    return subprocess.Popen(
+        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.rglob("*.safetensors")}
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_study(study_file, here):
+    study_file(STUDY)
+    told = [process.communicate(timeout=500) for process in [begin(here), begin(here)]]
+    done = [int(n) for out, _ in told for n in re.findall(r"(\d+) done", out)]
+    there = [int(n) for out, _ in told for n in re.findall(r"(\d+) already done", out)]
+    assert sum(done) == 12, told
+    assert sum(there) == 12, told
+    assert len(list(here.rglob("runs/*/*.json"))) == 8
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_with_the_same_command_and_ends_in_the_same(study_file, here):
+    study_file(STUDY)
+    process = begin(here)
+    while not list(here.rglob("state.pt")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not list(here.rglob("*.safetensors"))
+    out, err = begin(here).communicate(timeout=500)
+    assert "12 done" in out, err
+    first = weights(here / "checkpoints")
+    (here / "checkpoints").rename(here / "before")
+    (here / "reports").rename(here / "before-reports")
+    begin(here).communicate(timeout=500)
+    assert weights(here / "checkpoints") == first
+    assert len(first) == 4

@@ -11,9 +11,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.studies.grid import checkpoint_name
 from sdd_eval.studies.ray_engine import _device
+from sdd_eval.studies.run import record_of
 from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.study import warnings
-from sdd_eval.studies.study_folder import record_of
 from sdd_eval.studies.toml import key_lines
 
 
@@ -123,12 +123,12 @@ svhn = "gaussian"
     assert (training.recipe.dataset, training.recipe.arch, training.recipe.epochs) == (
         *("digits", "small_cnn", 1),
     )
-    assert [(m.dataset, m.arch, m.epochs) for m in training.meant] == [
+    assert [(m.dataset, m.arch, m.epochs) for m in training.stands_for] == [
         *(("cifar100", "resnet18", 200), ("cifar10", "resnet18", 200)),
     ]
     assert study.evaluations[0].settings == {"outliers": ["uniform", "gaussian"], "epsilon": 0.0}
     assert "digits stands for cifar100" in warnings(study)[0]
-    assert record_of(study).stands_for[training.name] == training.meant
+    assert record_of(study).stands_for[training.name] == training.stands_for
 
 
 def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
@@ -145,7 +145,7 @@ def test_a_choice_on_the_test_set_is_called_that(study_file, recipe):
     end = '[[evaluate]]\nevaluator = "accuracy"\n'
     grid = study_file(recipe + "[[train]]\nsd_dropout = [0.1, 1.0]\n" + end)
     (said,) = warnings(read_study(grid))
-    assert "chosen on the test set" in said
+    assert "selected on the test set" in said
     pair = study_file(recipe + "[[train]]\nsd_dropout = [0, 1.0]\n" + end)
     assert warnings(read_study(pair)) == ()
 
@@ -184,7 +184,7 @@ TYPOS = [
     ("seeds = [0]\n[[trian]]\nsd_dropout = 1\n[[trian]]", "line 2: unknown key of a study 'trian'"),
     ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),
     ("[[train]]\nsd_dropout = inf", "line 1: sd_dropout is inf; it must be finite and 0 or more"),
-    ("title = 'nothing'", "there is nothing to measure"),
+    ("title = 'nothing'", "there is nothing to evaluate"),
     (
         "[[train]]\n\narch = ['resnet8', 'resnet81']",
         "line 3: unknown arch 'resnet81'; did you mean 'resnet8'?",
@@ -204,7 +204,7 @@ TYPOS = [
         "line 3: unknown evaluator 'fgmm'; did you mean 'fgsm'?",
     ),
     ("[[train]]\n[small]\nrecipe = { epoch = 1 }", "line 3: unknown field of a recipe 'epoch'"),
-    ("[[train]]\n[[evaluate]]\nevaluator = 'odin'\nlimit = 0", "line 4: limit is 0, not a pos"),
+    ("[[train]]\n[[evaluate]]\nevaluator = 'odin'\nlimit = 0", "line 4: limit is 0; it must be"),
     ("[[train]\n", "is not TOML"),
 ]  # fmt: skip
 
@@ -212,7 +212,7 @@ TYPOS = [
 @pytest.mark.parametrize(("text", "said"), TYPOS)
 def test_a_mistake_is_named_with_its_line_and_what_was_meant(text, said, study_file):
     with pytest.raises(InputError) as error:
-        read_study(study_file(text), networks=True)
+        read_study(study_file(text), check_positions=True)
     assert said in str(error.value)
 
 
@@ -236,8 +236,14 @@ def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_fil
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--address", "10.0.0.1:6379"], "--address is of a Ray cluster; it needs --engine ray"),
-        (["--engine", "ray", "--device", "cuda:1"], "for a cluster's jobs it is auto, cpu or cuda"),
+        (
+            ["--address", "10.0.0.1:6379"],
+            "it needs --engine ray",
+        ),
+        (
+            ["--engine", "ray", "--device", "cuda:1"],
+            "use auto, cpu or cuda",
+        ),
     ],
 )
 def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, said, study_file, capsys):

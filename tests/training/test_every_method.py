@@ -9,6 +9,7 @@ import torch
 
 import sdd_eval
 from sdd_eval import plugins
+from sdd_eval.cli import train_command
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 from sdd_eval.records import ModelSpec, Recipe
@@ -199,10 +200,8 @@ def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
 
 @pytest.mark.parametrize("name", METHODS)
 def test_its_settings_are_called_like_no_other_flag_of_train(name):
-    from sdd_eval.cli.flags import Work
-    from sdd_eval.cli.training_flags import Place
-
-    taken = {f.name for kind in (Recipe, Place, Work) for f in dataclasses.fields(kind)}
+    groups = (Recipe, train_command.Storage, train_command.TrainingCompute)
+    taken = {field.name for group in groups for field in dataclasses.fields(group)}
     assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}
 
 

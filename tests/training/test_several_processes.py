@@ -244,7 +244,7 @@ def test_a_mistake_that_all_processes_find_is_told_once(tmp_path):
 def test_what_is_no_training_is_refused_under_torchrun(monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, said in (("0", "sdd-eval: torchrun is for train; data runs in one process\n"),
+    for rank, said in (("0", "sdd-eval: torchrun is for train; run data without it\n"),
                        ("1", "")):  # fmt: skip
         monkeypatch.setenv("RANK", rank)
         assert exit_code(["data", "list"]) == 2

@@ -1,0 +1,147 @@
+"""The built-in studies: the paper's protocol, their small versions, and the quickstart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import sdd_eval
+from sdd_eval import store
+from sdd_eval.cli import exit_code
+from sdd_eval.paper import paper_numbers
+from sdd_eval.paper.cell_query import matches_recipe, query_for
+from sdd_eval.paper.comparison import deviations
+from sdd_eval.records import encode
+from sdd_eval.studies import builtin
+from sdd_eval.studies.builtin import builtin_names, study_file
+from sdd_eval.studies.recipe_groups import varied
+from sdd_eval.studies.schema import read_study
+
+TABLES = [name for name in builtin_names() if "table-" in name]
+README = Path(sdd_eval.__file__).parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_s_study_trains_every_cell_by_the_paper_s_protocol(name):
+    study = read_study(study_file(name))
+    recipes = {t.name: encode(t.recipe) for t in study.trainings}
+    recipes |= {d.name: encode(d.stands_for[0]) for d in study.detectors}
+    measured = {(e.checkpoint, e.evaluator) for e in study.evaluations}
+    for number in paper_numbers():
+        if number.table not in study.tables:
+            continue
+        asked = query_for(number)
+        own = {
+            n: r
+            for n, r in recipes.items()
+            if matches_recipe(asked, r) and not deviations(asked, r, ())
+        }
+        assert {r["seed"] for r in own.values()} == {0, 1, 2}, number
+        if asked.evaluator == "history":  # seen in training, at epochs that were asked for
+            assert all(number.at["epoch"] in r["probe_epochs"] for r in own.values()), number
+        else:
+            assert {(n, asked.evaluator) for n in own} <= measured, number
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_every_study_has_a_small_size_on_what_ships_with_the_package(name):
+    study = read_study(study_file(name), small=True)
+    assert {t.recipe.dataset for t in study.trainings} == {"digits"}
+    assert max(t.recipe.epochs for t in study.trainings) <= (200 if study.tables == (8,) else 5)
+    assert {t.recipe.seed for t in study.trainings} == {0}
+    full = read_study(study_file(name))
+    meant = {encode_once(r) for t in study.trainings for r in t.stands_for}
+    assert meant == {encode_once(t.recipe) for t in full.trainings if t.recipe.seed == 0}
+    assert {d.recipe.dataset for d in study.detectors} <= {"digit_scenes"}
+    meant = {encode_once(r) for d in study.detectors for r in d.stands_for}
+    assert meant == {encode_once(r) for d in full.detectors for r in d.stands_for if r["seed"] == 0}
+
+
+def encode_once(recipe):
+    return repr(sorted(encode(recipe).items()))
+
+
+def test_table_14_is_said_to_choose_on_the_test_set():
+    from sdd_eval.studies.study import warnings
+
+    assert "selected on the test set" in warnings(read_study(study_file("paper/table-14")))[0]
+    assert warnings(read_study(study_file("paper/table-1"))) == ()
+
+
+@pytest.mark.skipif(not README.exists(), reason="the README is not installed")
+def test_the_readmes_study_is_a_study(tmp_path):
+    (text,) = re.findall(r"```toml\n(name = .*?)```", README.read_text(), flags=re.DOTALL)
+    (tmp_path / "weights.toml").write_text(text)
+    study = read_study(tmp_path / "weights.toml")
+    assert (len(study.trainings), len(study.evaluations)) == (15, 45)
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_of_the_paper_s_studies_those_choose_that_try_values(name):
+    tried = {
+        "paper/miniature": ("direction", "weight_decay"),
+        "paper/table-9": ("direction",),
+        "paper/table-12": ("position",),
+        "paper/table-14": ("sd_dropout", "drop_rate"),
+    }
+    study = read_study(study_file(name))
+    assert study.varied == tried.get(name, ())
+    assert study.varied_of_detectors == (("epochs",) if name == "paper/table-4" else ())
+    assert study.varied == varied(encode(each.recipe) for each in study.trainings)
+
+
+@pytest.fixture
+def short_quickstart(tmp_path, monkeypatch):
+    """The built-in quickstart with two seeds and one epoch, and an empty working folder."""
+    text = study_file("quickstart").read_text()
+    assert "seeds = [0, 1, 2]" in text
+    assert "epochs = 30" in text
+    text = text.replace("seeds = [0, 1, 2]", "seeds = [0, 1]").replace("epochs = 30", "epochs = 1")
+    folder = tmp_path / "builtin"
+    folder.mkdir()
+    (folder / "quickstart.toml").write_text(text)
+    monkeypatch.setattr(builtin, "FOLDER", folder)
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    return working
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("only_svg")
+def test_quickstart_trains_evaluates_and_reports_and_then_finds_everything_done(
+    short_quickstart, capfd
+):
+    assert exit_code(["quickstart", "--limit", "8"]) == 0
+    first = capfd.readouterr()
+    assert "[25/25] report" in first.err
+    *table, page = first.out.splitlines()
+    assert page == "reports/quickstart/index.html"
+    assert "CE + SD-Dropout λ 0.1" in first.out
+    assert "ODIN FPR95 ↓" in table[0]
+    runs = [store.read_run(p) for p in store.run_paths(short_quickstart / "reports/quickstart")]
+    assert len(runs) == 20
+    assert len({run.evaluator for run in runs}) == 5
+    assert {run.limit for run in runs} == {8}
+    assert {path.name for path in (short_quickstart / "checkpoints").iterdir()} == {
+        f"digits-small_cnn-ce{term}-seed{seed}" for term in ("", "-sdd0.1") for seed in (0, 1)
+    }
+    before = times(short_quickstart)
+    before.pop(short_quickstart / "reports/quickstart/study.json")
+    assert exit_code(["quickstart", "--limit", "8"]) == 0
+    assert before.items() <= times(short_quickstart).items()
+    assert capfd.readouterr().out == first.out
+
+
+def test_quickstart_has_three_seeds_with_and_without_sd_dropout():
+    recipes = [training.recipe for training in read_study(study_file("quickstart")).trainings]
+    assert {recipe.dataset for recipe in recipes} == {"digits"}
+    assert {(recipe.drop_rate, recipe.temperature) for recipe in recipes} == {(0.5, 3.0)}
+    assert [(recipe.seed, recipe.sd_dropout) for recipe in recipes] == [
+        (seed, weight) for seed in (0, 1, 2) for weight in (0.0, 0.1)
+    ]

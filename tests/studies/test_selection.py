@@ -1,0 +1,76 @@
+"""Model selection: the best of several values, and whether the test set had a part in it."""
+
+from __future__ import annotations
+
+from sdd_eval.cli import exit_code
+from sdd_eval.studies.schema import read_study
+
+STUDY = """
+name = "grid"
+[recipe]
+dataset = "digits"
+arch = "small_cnn"
+standardisation = "digits"
+augmentation = "none"
+epochs = {epochs}
+validation = {validation}
+[[train]]
+lr = [0.1, 0.000001]
+[[evaluate]]
+evaluator = "accuracy"
+"""
+
+
+def test_with_held_out_images_the_choice_is_made_on_those(study_file, capsys):
+    study_file(STUDY.format(epochs=2, validation=200))
+    assert exit_code(["batch", "study.toml"]) == 0
+    said = capsys.readouterr().out
+    assert "best of 2 by accuracy on the validation images is lr 0.1 (" in said
+    assert "biased" not in said
+
+
+def test_without_them_it_is_called_a_choice_on_the_test_set(study_file, capsys):
+    study_file(STUDY.format(epochs=1, validation=0))
+    assert exit_code(["batch", "study.toml"]) == 0
+    said = capsys.readouterr().out
+    assert "best of 2 by accuracy on the test images is lr 0.1 (" in said
+    assert said.count("biased") == 2
+
+
+def test_a_study_that_varies_nothing_chooses_nothing(tiny, capsys):
+    assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
+    assert "best of" not in capsys.readouterr().out
+
+
+TWO_TABLES = """
+[[train]]
+sd_dropout = 0.1
+[[train]]
+sd_dropout = 1.0
+[[evaluate]]
+evaluator = "accuracy"
+"""
+
+
+def test_values_in_two_tables_are_as_much_a_choice_as_in_a_list(study_file, recipe):
+    assert read_study(study_file(recipe + TWO_TABLES)).varied == ("sd_dropout",)
+
+
+def test_each_kind_of_network_is_a_choice_of_its_own(study_file, recipe, capsys):
+    study_file(f"""
+name = "two"
+{recipe}
+[[train]]
+method = ["ce", "ls"]
+hidden_layers = 1
+lr = [0.1, 0.0001]
+[[train]]
+[[evaluate]]
+evaluator = "accuracy"
+""")
+    assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if ": best of " in line]
+    assert [line.split(":")[0] for line in said] == [
+        f"{method} of small_cnn with 1 hidden layer on digits" for method in ("ce", "ls")
+    ]
+    assert all("best of 2 by accuracy on the test images is lr 0.1 (" in line for line in said)
