@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["write_corrupted"]
+__all__ = ["GeneratedCorruptions", "write_corrupted"]
 
 if TYPE_CHECKING:
+    from sdd_eval.data.corruption.generated import GeneratedCorruptions
     from sdd_eval.data.corruption.writer import write_corrupted
 
 __getattr__ = lazy_exports(
     __name__,
     {
+        "corruption.generated": ["GeneratedCorruptions"],
         "corruption.writer": ["write_corrupted"],
     },
 )

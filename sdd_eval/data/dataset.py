@@ -1,4 +1,4 @@
-"""What a data set plugin is: a name that becomes images, and what is known of its publisher's."""
+"""The data set plugin protocols, the archives they download, and checks that readers share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download; `folder` is where it belongs, relative to the data root."""
+    """A file to download; `folder` is its target folder, relative to the data root."""
 
     url: str
     md5: str
@@ -25,7 +25,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Status:
-    """What is on the disk of a set: `origin` as in `ImageSet`, or "absent"."""
+    """What is on disk of a set: `provenance` as in `ImageSet`, or "absent"."""
 
     provenance: str
     images: int
@@ -33,7 +33,7 @@ class Status:
 
     @property
     def present(self) -> bool:
-        """Whether there is anything to load."""
+        """Whether the set is on disk."""
         return self.provenance != "absent"
 
 
@@ -42,18 +42,18 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """The catalogue's name."""
+        """Name in the catalogue."""
 
     @property
     def summary(self) -> str:
-        """One line: what it is, and where it is from."""
+        """One line that describes the set."""
 
     @property
     def archives(self) -> tuple[Archive, ...]:
-        """What `sdd-eval data get` fetches; empty for sets that need no download or have none."""
+        """Archives that `sdd-eval data get` downloads; empty if there are none."""
 
     def status(self, root: Path) -> Status:
-        """What is on the disk below the data root; quick, checksums only from the cache."""
+        """Return what is on disk below the data root; fast, checksums only from the cache."""
 
     def load(
         self,
@@ -63,100 +63,100 @@ class Dataset(Protocol):
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ImageSet:
-        """The images of a split ("train" or "test").
+        """Load the images of a split ("train" or "test").
 
-        `image_size` and `channels` are what the network takes: sets without a size of their own
-        (folders, noise, patches) come in that shape, sets with one are refused if it differs.
+        `image_size` and `channels` are the network's input. Sets without a size of their own
+        (folders, noise, patches) are returned in that shape; sets with one must match it.
 
         Raises:
-            InputError: the set is absent (the message names the command that gets it), broken, or
-                of another shape.
+            InputError: the set is absent (the message names the command that downloads it), broken,
+                or of another shape.
         """
 
 
 class DetectionSet(Protocol):
-    """Images of any size with the objects in them: what a plugin's `load_objects` gives."""
+    """Images of any size with annotated objects, as a plugin's `load_objects` returns them."""
 
     @property
     def name(self) -> str:
-        """The catalogue's name, or the folder's."""
+        """Name in the catalogue, or of the folder."""
 
     @property
     def annotations(self) -> Annotations:
-        """What is in which image, and where."""
+        """The annotated objects of each image."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of pixels and annotations, in hex."""
+        """Hexadecimal sha256 of pixels and annotations."""
 
     @property
     def provenance(self) -> str:
         """As in `ImageSet`."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """An image, uint8 (channels, height, width), grey or in colour as asked for.
+        """Return an image, uint8 (channels, height, width), in grey (1) or RGB (3).
 
         Raises:
-            InputError: it cannot be read, or is of another size than is annotated.
+            InputError: it cannot be read, or its size differs from the annotated size.
         """
 
 
 class CorruptedSet(Protocol):
-    """A test set in many renderings: the same images in the same order, corrupted."""
+    """A test set under several corruptions: the same images in the same order."""
 
     @property
     def name(self) -> str:
-        """The catalogue's name, e.g. "cifar100_c", or NAME_c_regenerated."""
+        """Name in the catalogue, e.g. "cifar100_c", or NAME_c_regenerated."""
 
     @property
     def corruptions(self) -> tuple[str, ...]:
-        """The corruptions that are there, of the 19, in the order of the recipe."""
+        """The available corruptions of the 19, in the order of the benchmark."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the content, or of what determines it."""
+        """sha256 of the content, or of everything that determines it."""
 
     @property
     def provenance(self) -> str:
-        """As in `ImageSet`; "regenerated" where the recipe of this package made it."""
+        """As in `ImageSet`; "regenerated" if this package rendered the images."""
 
     @property
     def frost(self) -> str:
-        """Where frost is from: "official", "synthetic", "photographs" or "unknown"."""
+        """Source of the frost: "official", "synthetic", "photographs" or "unknown"."""
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
-        """The images of one corruption at one severity, 1 to 5."""
+        """Return the images of one corruption at one severity, 1 to 5."""
 
 
 def missing_dataset(name: str, location: Path, downloadable: bool) -> InputError:
-    """The error for a set that is not on the disk; it names the commands that mend it."""
+    """Return the error for a set that is not on disk, with the commands that add it."""
     get = f"`sdd-eval data get {name}` downloads it, " if downloadable else ""
-    add = f"`sdd-eval data add {name} PATH` places what you have"
-    return InputError(f"{name} is not there ({location}); {get}{add}")
+    add = f"`sdd-eval data add {name} PATH` adds a local copy"
+    return InputError(f"{name} was not found ({location}); {get}{add}")
 
 
 def require_split(name: str, split: str, *splits: str) -> None:
-    """Refuse a split that a set does not have.
+    """Check that a set has a split.
 
     Raises:
-        InputError: it is none of `splits`.
+        InputError: `split` is none of `splits`.
     """
     if split not in splits:
-        raise InputError(f"{name} has no {split!r} images, only {' and '.join(splits)}")
+        raise InputError(f"{name} has no split {split!r}, only {' and '.join(splits)}")
 
 
 def require_shape(images: ImageSet, image_size: int | None, channels: int | None) -> None:
-    """Refuse a set with a size of its own where the network takes another.
+    """Check that images of a fixed size match the network's input; None matches any.
 
     Raises:
-        InputError: side or channels differ from what is asked for.
+        InputError: side or channels differ.
     """
-    wanted = (channels or images.channels, image_size or images.image_size)
-    if wanted != (images.channels, images.image_size):
+    expected = (channels or images.channels, image_size or images.image_size)
+    if expected != (images.channels, images.image_size):
         raise InputError(
             f"{images.name} has {images.channels}-channel images of {images.image_size} pixels, "
-            f"the network takes {wanted[0]} channels and {wanted[1]} pixels"
+            f"but the network takes {expected[0]} channels and {expected[1]} pixels"
         )

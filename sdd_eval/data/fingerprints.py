@@ -1,8 +1,7 @@
-"""sha256 and md5 of files, folders and arrays, remembered so that little is hashed twice.
+"""sha256 and md5 of files, folders and arrays, cached by size and modification time.
 
-What is remembered lies in the user's cache folder, one small JSON file for each file or folder,
-and holds as long as size and time of change stay what they were. Where that folder cannot be
-written nothing is remembered, and nothing else changes.
+The cache is one small JSON file per file or folder in the user's cache folder. If that cannot be
+written, nothing is cached.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ from sdd_eval.store import write_record
 
 CHUNK = 1 << 20
 
-#: Two changes of a file within this time may leave the same time stamp (seconds).
+#: Two changes of a file within so many seconds may get the same modification time.
 CLOCK_STEP = 0.05
 
 
 @dataclass(frozen=True)
 class Digests:
-    """Of a file, in hex: md5, which publishers give, and sha256, which this package uses."""
+    """Hexadecimal checksums of a file: md5, which publishers give, and sha256."""
 
     md5: str
     sha256: str
 
 
 def file_digests(path: Path, *, fresh: bool = False) -> Digests:
-    """Both checksums of a file in one pass; from the cache unless `fresh` or the file changed.
+    """Return both checksums of a file, from the cache unless `fresh` or the file changed.
 
     Raises:
         InputError: the file cannot be read.
     """
-    remembered = None if fresh else cached_file_digests(path)
-    if remembered is not None:
-        return remembered
+    cached = None if fresh else cached_file_digests(path)
+    if cached is not None:
+        return cached
     try:
         stamp = _file_stamp(path)
         _wait_out_clock_step(stamp[1])
@@ -55,27 +54,27 @@ def file_digests(path: Path, *, fresh: bool = False) -> Digests:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if unchanged:
-        _remember(path, stamp, {"md5": digests.md5, "sha256": digests.sha256})
+        _store(path, stamp, {"md5": digests.md5, "sha256": digests.sha256})
     return digests
 
 
 def cached_file_digests(path: Path) -> Digests | None:
-    """Both checksums of a file if the cache has them; reads nothing of the file."""
+    """Return both checksums of a file from the cache, or None; the file is not read."""
     with contextlib.suppress(OSError, KeyError):
-        found = _recall(path, _file_stamp(path))
-        return Digests(found["md5"], found["sha256"])
+        entry = _lookup(path, _file_stamp(path))
+        return Digests(entry["md5"], entry["sha256"])
     return None
 
 
 def folder_fingerprint(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
-    """sha256 over the sorted relative names and the contents of some files of a folder.
+    """Return the sha256 over the sorted relative names and contents of files of a folder.
 
     Raises:
         InputError: a file cannot be read.
     """
-    remembered = None if fresh else cached_folder_fingerprint(folder, files)
-    if remembered is not None:
-        return remembered
+    cached = None if fresh else cached_folder_fingerprint(folder, files)
+    if cached is not None:
+        return cached
     try:
         stamp, newest = _folder_stamp(folder, files)
         _wait_out_clock_step(newest)
@@ -84,20 +83,20 @@ def folder_fingerprint(folder: Path, files: Sequence[str], *, fresh: bool = Fals
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror or error}") from error
     if unchanged:
-        _remember(folder, stamp, {"sha256": content})
+        _store(folder, stamp, {"sha256": content})
     return content
 
 
 def cached_folder_fingerprint(folder: Path, files: Sequence[str]) -> str | None:
-    """What `of_folder` gives if the cache has it; looks at names, sizes and times only."""
+    """Return `folder_fingerprint` from the cache, or None; no file is read."""
     with contextlib.suppress(OSError, KeyError):
         stamp, _ = _folder_stamp(folder, files)
-        return str(_recall(folder, stamp)["sha256"])
+        return str(_lookup(folder, stamp)["sha256"])
     return None
 
 
 def array_fingerprint(*arrays: NDArray[Any] | None) -> str:
-    """sha256 over type, shape and content of arrays."""
+    """Return the sha256 over type, shape and content of arrays; None is allowed."""
     digest = hashlib.sha256()
     for array in arrays:
         if array is None:
@@ -109,7 +108,7 @@ def array_fingerprint(*arrays: NDArray[Any] | None) -> str:
 
 
 def value_fingerprint(*parts: object) -> str:
-    """sha256 over the JSON of plain values, e.g. of other fingerprints."""
+    """Return the sha256 over the JSON of plain values, e.g. other fingerprints."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -126,7 +125,7 @@ def _hash_folder(folder: Path, files: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(files):
         content = (folder / name).read_bytes()
-        # Lengths first: no two listings run together to the same bytes.
+        # The lengths come first, so that different files cannot yield the same bytes.
         digest.update(f"{len(name.encode())} {len(content)} {name}".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -138,7 +137,7 @@ def _file_stamp(path: Path) -> list[int]:
 
 
 def _folder_stamp(folder: Path, files: Iterable[str]) -> tuple[str, int]:
-    """sha256 over the listing (name, size, time), and the newest time in nanoseconds."""
+    """Return the sha256 over names, sizes and times, and the newest time in nanoseconds."""
     digest, newest, base = hashlib.sha256(), 0, os.fspath(folder)
     for name in sorted(files):
         status = os.stat(f"{base}/{name}")
@@ -148,7 +147,7 @@ def _folder_stamp(folder: Path, files: Iterable[str]) -> tuple[str, int]:
 
 
 def _wait_out_clock_step(changed_ns: int) -> None:
-    """Wait until another change would show in the time stamp, so that no stale sum is kept."""
+    """Wait until a further change would get another modification time."""
     age = time.time() - changed_ns / 1e9
     if 0 <= age < CLOCK_STEP:
         time.sleep(CLOCK_STEP - age)
@@ -159,14 +158,14 @@ def _entry(path: Path) -> Path:
     return cache_folder() / "fingerprints" / f"{name}.json"
 
 
-def _remember(path: Path, stamp: object, values: Mapping[str, str]) -> None:
+def _store(path: Path, stamp: object, values: Mapping[str, str]) -> None:
     entry = {"path": os.path.realpath(path), "stamp": stamp, **values}
-    with contextlib.suppress(InputError):  # a cache that cannot be written costs time only
+    with contextlib.suppress(InputError):  # without a cache, only time is lost
         write_record(_entry(path), entry)
 
 
-def _recall(path: Path, stamp: object) -> Mapping[str, str]:
-    """The values of an entry whose stamp still holds; empty where there is none."""
+def _lookup(path: Path, stamp: object) -> Mapping[str, str]:
+    """Return the cache entry of a path if its stamp is unchanged, else an empty mapping."""
     with contextlib.suppress(OSError, ValueError):
         entry = json.loads(_entry(path).read_text(encoding="utf-8"))
         if isinstance(entry, dict) and entry.get("stamp") == stamp:

@@ -1,4 +1,4 @@
-"""Image files streamed from a folder: never more of them in memory than are looked at."""
+"""Image files in folders: find them, read their classes from the folders, and stream the images."""
 
 from __future__ import annotations
 
@@ -18,20 +18,114 @@ from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 Boxes = NDArray[np.int64]
 
-#: A side from which on images are treated as photographs (see `enlarged`).
+#: Images of at least this side are treated as photographs (see `resize_side`).
 LARGE_SIDE = 128
+
+_PORTABLE = (".pbm", ".pgm", ".ppm")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *_PORTABLE)
+
+#: Names of the sub-folders of each split.
+SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+_SPLIT_NAMES = frozenset(name for names in SPLITS.values() for name in names)
+
+
+def image_files(folder: Path) -> tuple[str, ...]:
+    """Return the image files at any depth as sorted relative names, without hidden files."""
+    names = []
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        relative = os.path.relpath(path, folder).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        names += [prefix + name for name in files if _is_image(name)]
+    return tuple(sorted(names))
+
+
+def unwrap(folder: Path) -> Path:
+    """Return the folder below wrappers such as `images/`: sole sub-folders beside no image."""
+    while (inner := _only_folder(folder)) is not None:
+        folder = inner
+    return folder
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Return the folder of each split of a folder laid out as `train/` and `test/`.
+
+    A single folder with the name of a split, among other folders of images, is a class: CIFAR-100
+    has the class `train`.
+    """
+    splits = {}
+    for split, names in SPLITS.items():
+        existing = [folder / name for name in names if (folder / name).is_dir()]
+        if existing:
+            splits[split] = existing[0]
+    return {} if len(splits) == 1 and _is_class(*splits.values()) else splits
+
+
+def class_folders(files: Sequence[str]) -> tuple[str, ...]:
+    """Return the sub-folders as class names; empty unless there are two and no file outside."""
+    if not all("/" in name for name in files):
+        return ()
+    names = sorted({name.split("/", 1)[0] for name in files})
+    return tuple(names) if len(names) > 1 else ()
+
+
+def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
+    """Return the class index of each file, or None without classes.
+
+    Raises:
+        InputError: a file lies in no class folder.
+    """
+    if not class_names:
+        return None
+    stray = next((name for name in files if "/" not in name), None)
+    if stray is not None:
+        raise InputError(f"{folder} contains {stray} outside its class folders")
+    index = {name: position for position, name in enumerate(class_names)}
+    unknown = sorted({name.split("/", 1)[0] for name in files} - set(index))
+    if unknown:
+        raise InputError(f"{folder} has the class {unknown[0]!r}, which train/ does not have")
+    return np.array([index[name.split("/", 1)[0]] for name in files], dtype=np.int64)
+
+
+def _is_class(folder: Path) -> bool:
+    """Return whether a folder, and a sibling that is no split's, both contain images."""
+    siblings = (path for path in folder.parent.iterdir() if path.name not in _SPLIT_NAMES)
+    visible = (path for path in siblings if not path.name.startswith("."))
+    return _contains_images(folder) and any(map(_contains_images, visible))
+
+
+def _contains_images(folder: Path) -> bool:
+    """Return whether a folder directly contains images; False for files and unreadable folders."""
+    _, _, files = next(os.walk(folder), ("", [], []))
+    return any(map(_is_image, files))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the sole sub-folder of a folder that directly contains no image."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry in listing if not entry.name.startswith(".")]
+            inner = [entry.name for entry in entries if entry.is_dir()]
+            has_images = any(_is_image(entry.name) for entry in entries)
+    except OSError:
+        return None
+    wraps = len(inner) == 1 and not has_images and inner[0] not in _SPLIT_NAMES
+    return folder / inner[0] if wraps else None
 
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Image files of a folder: short side to `resize`, then a centre crop to `image_size`.
+    """Image files, read as needed: short side to `resize`, then a centre crop to `image_size`.
 
-    Files are turned to grey or RGB, whatever they are (CMYK, palettes, 16 bits). An orientation in
-    their EXIF data is not followed: torchvision does not, and so no published number is made so.
+    Files of any mode (CMYK, palette, 16 bits) are converted to grey or RGB. EXIF orientation is
+    ignored, as torchvision does and therefore every published number.
     """
 
     name: str
@@ -45,89 +139,92 @@ class FolderImages:
     class_names: tuple[str, ...] = ()
     resize: int | None = None
     boxes: Boxes | None = None
-    """Left, top, right and bottom (n, 4) of what is cut out of each file first, in pixels."""
+    """Left, top, right and bottom (n, 4) in pixels, to which each file is cropped first."""
 
     @property
     def has_full_resolution(self) -> bool:
-        """Whether the files are larger than what a network sees of them."""
+        """Whether the files are larger than the preprocessed images."""
         return self.resize is not None and self.resize > self.image_size
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.files)
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`.
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`.
 
-        Where torch has several threads, as many decode the next batch meanwhile.
+        The next batch is decoded in the background by as many threads as torch uses.
         """
         import torch
 
-        wanted = np.arange(len(self)) if indices is None else indices
-        following, threads = batch_slices(len(self), size, wanted), torch.get_num_threads()
+        rows = np.arange(len(self)) if indices is None else indices
+        slices, threads = batch_slices(len(self), size, rows), torch.get_num_threads()
         if threads == 1:
-            for rows in following:
-                yield to_device(np.stack([*map(self._pixels, rows)]), device)
+            for part in slices:
+                yield to_device(np.stack([*map(self._pixels, part)]), device)
             return
         with ThreadPoolExecutor(threads) as pool:
-            waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
+            pending = [pool.submit(self._pixels, row) for row in next(slices, ())]
             try:
-                while waiting:
-                    pixels = np.stack([each.result() for each in waiting])
-                    waiting = [pool.submit(self._pixels, row) for row in next(following, ())]
+                while pending:
+                    pixels = np.stack([future.result() for future in pending])
+                    pending = [pool.submit(self._pixels, row) for row in next(slices, ())]
                     yield to_device(pixels, device)
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def full_resolution(self, row: int) -> Image.Image:
-        """An image as its file has it, cut to its box, in the set's channels.
+        """Return an image in the size of its file, cropped to its box, in the set's channels.
 
         Raises:
-            InputError: it cannot be read, or its box lies outside of it.
+            InputError: the file cannot be read, or the box does not overlap the image.
         """
         path = self.folder / self.files[row]
         try:
             with Image.open(path) as file:
                 image = file.convert("L" if self.channels == 1 else "RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path} is not an image that can be read: {error}") from error
-        return image if self.boxes is None else _cut(image, self.boxes[row], path)
+            raise InputError(f"cannot read {path} as an image: {error}") from error
+        return image if self.boxes is None else _crop_to_box(image, self.boxes[row], path)
 
     def preprocessed(self, row: int) -> Image.Image:
-        """An image as a network sees it when it is tested."""
+        """Return an image as the network receives it at test time.
+
+        Raises:
+            InputError: as `full_resolution`, or the image is smaller than the crop.
+        """
         try:
             return resize_and_crop(self.full_resolution(row), self.resize, self.image_size)
         except InputError as error:
             path = str(self.folder / self.files[row])
-            told = str(error) if str(error).startswith(path) else f"{path}: {error}"
-            raise InputError(told) from error
+            raise InputError(str(error) if path in str(error) else f"{path}: {error}") from error
 
     def _pixels(self, row: int) -> Pixels:
-        """One image as (channels, side, side)."""
+        """Return one preprocessed image (channels, side, side)."""
         pixels = np.asarray(self.preprocessed(row))
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def resize_side(side: int) -> int:
-    """To what the short side of a photograph is scaled before its crop: 256 for 224.
+    """Return the short side to which an image is resized before its centre crop to `side`.
 
-    Smaller images are no photographs of which a part is cut; they are scaled to the side itself.
+    This is the customary 256 for 224. Images below 128 pixels are resized to the crop itself.
 
-    >>> enlarged(224), enlarged(32)
+    >>> resize_side(224), resize_side(32)
     (256, 32)
     """
     return round(side * 256 / 224) if side >= LARGE_SIDE else side
 
 
 def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.Image:
-    """Short side to `resize` (bilinear, antialiased) unless None, then a centre crop to `side`.
+    """Resize the short side (bilinear, antialiased) unless None, then centre-crop to `side`.
 
-    Pixel for pixel what torchvision's `Resize` and `CenterCrop` make of it.
+    The result equals torchvision's `Resize` and `CenterCrop` in every pixel.
 
     Raises:
-        InputError: the crop is larger than the image.
+        InputError: the image is smaller than the crop.
     """
     if resize is not None and min(image.size) != resize:
         short = min(image.size)
@@ -135,153 +232,46 @@ def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (round((length - side) / 2) for length in image.size)
     if min(image.size) < side:
-        raise InputError(f"an image of {image.size[0]} × {image.size[1]} has no {side} px crop")
+        size = f"{image.size[0]} × {image.size[1]}"
+        raise InputError(f"an image of {size} is too small for a crop of {side} pixels")
     return image.crop((left, top, left + side, top + side))
 
 
-def _cut(image: Image.Image, box: NDArray[np.int64], path: Path) -> Image.Image:
-    """What lies inside a box; of a box that leaves the image, what is inside of both."""
+def _crop_to_box(image: Image.Image, box: NDArray[np.int64], path: Path) -> Image.Image:
+    """Crop an image to the part of a box that lies inside it."""
     left, top = (max(0, int(edge)) for edge in box[:2])
     right, bottom = (min(int(edge), end) for edge, end in zip(box[2:], image.size, strict=True))
     if left >= right or top >= bottom:
         size = f"{image.size[0]} × {image.size[1]}"
-        raise InputError(f"{path} is {size}; its box {box.tolist()} holds nothing of it")
+        raise InputError(f"{path} is {size}; its box {box.tolist()} does not overlap it")
     return image.crop((left, top, right, bottom))
 
 
 def has_full_resolution(images: ImageSet) -> bool:
-    """Whether a set's files are larger than what a network sees of them."""
+    """Return whether a set has files that are larger than its preprocessed images."""
     if isinstance(images, Subset):
         return has_full_resolution(images.parent)
     return isinstance(images, FolderImages) and images.has_full_resolution
 
 
 def full_resolution(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
-    """An image as its file has it, of any size; of a set without files a uint8 tensor.
+    """Return an image in the size of its file; a uint8 tensor for sets without image files.
 
     Raises:
         InputError: it cannot be read.
     """
     if isinstance(images, Subset):
         return full_resolution(images.parent, int(images.rows[row]))
-    return (
-        images.full_resolution(row)
-        if isinstance(images, FolderImages)
-        else preprocessed(images, row)
-    )
+    if isinstance(images, FolderImages):
+        return images.full_resolution(row)
+    return preprocessed(images, row)
 
 
 def preprocessed(images: ImageSet, row: int) -> torch.Tensor:
-    """An image as a network is tested on it, uint8 (channels, side, side).
+    """Return an image as the network receives it at test time, uint8 (channels, side, side).
 
     Raises:
         InputError: it cannot be read.
     """
     (batch,) = images.batches(1, np.array([row]))
     return batch[0]
-
-
-SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-
-#: Names of the sub-folders that hold a split.
-SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
-_SPLIT_NAMES = frozenset(name for names in SPLITS.values() for name in names)
-
-
-def image_files(folder: Path) -> tuple[str, ...]:
-    """The image files at any depth, as sorted relative names; dot files are skipped."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = os.path.relpath(place, folder).replace(os.sep, "/")
-        prefix = "" if inside == "." else f"{inside}/"
-        found += [prefix + name for name in files if _is_image(name)]
-    return tuple(sorted(found))
-
-
-def unwrap(folder: Path) -> Path:
-    """The folder, or what lies below sub-folders such as `images/` that merely wrap it."""
-    while (inner := _only_folder(folder)) is not None:
-        folder = inner
-    return folder
-
-
-def split_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each split, where the folder is laid out as `train/` and `test/`.
-
-    One such folder of images among other folders of images is a class: CIFAR-100 has `train/`.
-    """
-    found = {}
-    for split, names in SPLITS.items():
-        there = [folder / name for name in names if (folder / name).is_dir()]
-        if there:
-            found[split] = there[0]
-    return {} if len(found) == 1 and _is_class(*found.values()) else found
-
-
-def class_folders(files: Sequence[str]) -> tuple[str, ...]:
-    """The sub-folders as classes; none unless every file lies in one of at least two."""
-    if not all("/" in name for name in files):
-        return ()
-    names = sorted({name.split("/", 1)[0] for name in files})
-    return tuple(names) if len(names) > 1 else ()
-
-
-def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
-    """The class of each file, None where there are no classes.
-
-    Raises:
-        InputError: a file lies in a sub-folder that is no class, or in none.
-    """
-    if not class_names:
-        return None
-    stray = next((name for name in files if "/" not in name), None)
-    if stray is not None:
-        raise InputError(f"{folder} has {stray} beside its classes, in the folder of none")
-    index = {name: position for position, name in enumerate(class_names)}
-    strangers = sorted({name.split("/", 1)[0] for name in files} - set(index))
-    if strangers:
-        raise InputError(f"{folder} has the class {strangers[0]!r}, which its train/ lacks")
-    return np.array([index[name.split("/", 1)[0]] for name in files], dtype=np.int64)
-
-
-def _is_class(folder: Path) -> bool:
-    """Whether images lie in a folder itself, and in another one beside it of no split's name."""
-    others = (place for place in folder.parent.iterdir() if place.name not in _SPLIT_NAMES)
-    seen = (place for place in others if not place.name.startswith("."))
-    return _holds_images(folder) and any(map(_holds_images, seen))
-
-
-def _holds_images(folder: Path) -> bool:
-    """Whether images lie in a folder itself; none do in a file, or where it cannot be read."""
-    _, _, files = next(os.walk(folder), ("", [], []))
-    return any(map(_is_image, files))
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _only_folder(folder: Path) -> Path | None:
-    """The one sub-folder of a folder that holds no image itself."""
-    try:
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(".")]
-            inner = [entry.name for entry in entries if entry.is_dir()]
-            holds_images = any(_is_image(entry.name) for entry in entries)
-    except OSError:
-        return None
-    wraps = len(inner) == 1 and not holds_images and inner[0] not in _SPLIT_NAMES
-    return folder / inner[0] if wraps else None

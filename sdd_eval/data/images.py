@@ -1,8 +1,7 @@
-"""Sets of images: the protocol, and two kinds of it, an array in memory and rows of a file on disk.
+"""Sets of images: the `ImageSet` protocol and its implementations in memory and in `.npy` files.
 
-The third kind is a streamed folder (`folder_images.py`). Nothing but the `ImageSet` protocol is
-assumed anywhere else. Torch is imported only when batches are asked for, so that listing data sets
-stays quick.
+Image files in folders are in `image_folder.py`. All other code relies on the protocol alone. Torch
+is imported when the first batch is read, so that listing data sets stays fast.
 """
 
 from __future__ import annotations
@@ -30,23 +29,24 @@ Pixels = NDArray[np.uint8]
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """Images of one square size, perhaps labelled.
+    """Images of one square size, with or without labels.
 
-    `origin` says how far the set is its publisher's: "official", "partial: 1,200 of 5,640",
-    "unverified", "regenerated", "made here" …; it stands beside every number measured on it.
+    `provenance` states how the set relates to its publisher's: "official",
+    "partial: 1,200 of 5,640", "unverified", "regenerated", "made here" …; it is reported with every
+    number measured on the set.
     """
 
     @property
     def name(self) -> str:
-        """The catalogue's name, or the folder's."""
+        """Name in the catalogue, or of the folder."""
 
     @property
     def labels(self) -> Labels | None:
-        """Class indices (n,), or None where there are none."""
+        """Class indices (n,), or None for an unlabelled set."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their indices; empty where unknown."""
+        """Class names by index; empty if unknown."""
 
     @property
     def image_size(self) -> int:
@@ -54,27 +54,27 @@ class ImageSet(Protocol):
 
     @property
     def channels(self) -> int:
-        """One for grey, three for colour."""
+        """Number of channels: 1 (grey) or 3 (RGB)."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the content, in hex."""
+        """Hexadecimal sha256 of the content."""
 
     @property
     def provenance(self) -> str:
-        """How far the set is its publisher's."""
+        """How the set relates to its publisher's."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
 
 
 def to_device(array: NDArray[Any], device: str) -> torch.Tensor:
-    """An array as a tensor there; on its way to a GPU nothing waits."""
+    """Return an array as a tensor on a device; copies to a GPU are asynchronous."""
     import torch
 
     tensor = torch.from_numpy(array)
@@ -84,7 +84,7 @@ def to_device(array: NDArray[Any], device: str) -> torch.Tensor:
 
 
 def batch_slices(total: int, size: int, indices: Any) -> Iterator[Any]:
-    """Slices that cover the whole set, or parts of `indices` (array or tensor), `size` a step."""
+    """Yield slices of `total` images, or parts of `indices` (array or tensor), of `size` each."""
     if indices is None:
         yield from (slice(start, start + size) for start in range(0, total, size))
     else:
@@ -93,7 +93,7 @@ def batch_slices(total: int, size: int, indices: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images in memory, (n, channels, side, side) uint8; moved to a device once, whole."""
+    """Images in memory, uint8 (n, channels, side, side); copied to each device once."""
 
     name: str
     images: Pixels
@@ -110,15 +110,15 @@ class ArrayImages:
 
     @property
     def channels(self) -> int:
-        """One for grey, three for colour."""
+        """Number of channels: 1 (grey) or 3 (RGB)."""
         return int(self.images.shape[1])
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
     def tensor(self, device: str = "cpu") -> torch.Tensor:
-        """All images as one uint8 tensor on the device."""
+        """Return all images as one uint8 tensor on a device."""
         import torch
 
         if device not in self._on_device:
@@ -128,31 +128,91 @@ class ArrayImages:
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         images = self.tensor(device)
         order = None if indices is None else to_device(indices, device)
         for rows in batch_slices(len(self), size, order):
             yield images[rows]
 
 
-def open_npy(path: Path) -> NDArray[Any]:
-    """A `.npy` file mapped into memory; only its header is read.
+def from_arrays(
+    images: Any,
+    labels: Any = None,
+    *,
+    name: str = "arrays",
+    class_names: Sequence[str] = (),
+    provenance: str = MADE_HERE,
+) -> ArrayImages:
+    """Return a set of images from arrays, or from tensors on the CPU.
+
+    Args:
+        images: uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side).
+        labels: class indices (n,), or None.
+        name: name under which results are stored.
+        class_names: class names by index.
+        provenance: how the set relates to its publisher's.
 
     Raises:
-        InputError: it is not there, not such a file, or cut short.
+        InputError: shape or type of an array is wrong, or a label is negative or has no class name.
+    """
+    pixels = _pixels(np.asarray(images), name)
+    indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)
+    names = tuple(map(str, class_names))
+    if indices is not None and names and indices.max() >= len(names):
+        raise InputError(f"{name} has the label {indices.max()} but only {len(names)} class names")
+    fingerprint = array_fingerprint(pixels, indices)
+    return ArrayImages(name, pixels, indices, fingerprint, provenance, names)
+
+
+def _pixels(images: NDArray[Any], name: str) -> Pixels:
+    """Return images as uint8 (n, channels, side, side)."""
+    if images.dtype != np.uint8:
+        raise InputError(f"the images of {name} are {images.dtype}, not uint8 (0 to 255)")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim == 4 and images.shape[3] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    square = images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3]
+    if not square or not images.size:
+        raise InputError(
+            f"the images of {name} have the shape {images.shape}, not (n, side, side), "
+            "(n, side, side, 1 or 3) or (n, 1 or 3, side, side)"
+        )
+    return np.ascontiguousarray(images)
+
+
+def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
+    """Return class indices as int64 (count,)."""
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"the labels of {name} are {labels.dtype} {labels.shape}, not {count:,} class indices"
+        )
+    indices: Labels = labels.astype(np.int64)
+    if indices.min() < 0:
+        raise InputError(f"the labels of {name} start at {indices.min()}, not at 0")
+    return indices
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Memory-map a `.npy` file; only the header is read.
+
+    Raises:
+        InputError: the file does not exist, is truncated or is not a `.npy` file.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise InputError(f"{path} is not there") from error
+        raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is no whole .npy file: {error}") from error
+        raise InputError(f"{path} is not a complete .npy file: {error}") from error
     return array
 
 
 @dataclass(frozen=True)
 class MappedImages:
-    """Rows `start` to `stop` of a `.npy` file (rows, side, side, channels) uint8, read lazily."""
+    """Rows `start` to `stop` of a memory-mapped `.npy` file, uint8 (rows, side, side, channels)."""
 
     name: str
     path: Path
@@ -166,24 +226,24 @@ class MappedImages:
     class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return self.stop - self.start
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        # Mapped anew for each pass: its pages leave memory with it.
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
+        # Mapped anew for each pass, so that its pages are released afterwards.
         mapped = open_npy(self.path)[self.start : self.stop]
         for rows in batch_slices(len(self), size, indices):
-            # A copy even where the layout would not need one: mapped rows cannot be written to.
+            # Always a copy: mapped rows are read-only.
             pixels = np.array(mapped[rows].transpose(0, 3, 1, 2), order="C")
             yield to_device(pixels, device)
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of another set, in the order of `rows`."""
+    """The images of `parent` at `rows`, in that order."""
 
     name: str
     parent: ImageSet
@@ -191,12 +251,12 @@ class Subset:
 
     @property
     def labels(self) -> Labels | None:
-        """Class indices (n,), or None where there are none."""
+        """Class indices (n,), or None for an unlabelled set."""
         return None if self.parent.labels is None else self.parent.labels[self.rows]
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes of the whole set."""
+        """Class names of the parent."""
         return self.parent.class_names
 
     @property
@@ -206,35 +266,35 @@ class Subset:
 
     @property
     def channels(self) -> int:
-        """One for grey, three for colour."""
+        """Number of channels: 1 (grey) or 3 (RGB)."""
         return self.parent.channels
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the whole set's fingerprint and of which images these are."""
+        """sha256 of the parent's fingerprint and the row indices."""
         rows = self.rows.astype("<i8").tobytes()
         return hashlib.sha256(self.parent.fingerprint.encode() + rows).hexdigest()
 
     @property
     def provenance(self) -> str:
-        """How far the whole set is its publisher's."""
+        """Provenance of the parent."""
         return self.parent.provenance
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.rows)
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         rows = self.rows if indices is None else self.rows[indices]
         yield from self.parent.batches(size, rows, device)
 
 
 @dataclass(frozen=True)
 class LazyImages:
-    """A set in memory of which only what describes it is kept; each pass loads the images anew."""
+    """A description of an in-memory set; every pass over it loads the images again."""
 
     name: str
     labels: Labels | None
@@ -247,20 +307,20 @@ class LazyImages:
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return self.total
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         yield from self.load().batches(size, indices, device)
 
 
 def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
-    """The set that `load` gives, so that many of them need no more memory than one.
+    """Return the set that `load` gives without keeping its images in memory.
 
-    Sets that are read from the disk as they are looked at stay as they are.
+    Sets that are streamed from disk are returned unchanged.
     """
     images = load()
     if not isinstance(images, ArrayImages):
@@ -276,63 +336,3 @@ def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
         total=len(images),
         load=load,
     )
-
-
-def from_arrays(
-    images: Any,
-    labels: Any = None,
-    *,
-    name: str = "arrays",
-    class_names: Sequence[str] = (),
-    provenance: str = MADE_HERE,
-) -> ArrayImages:
-    """A set of images out of arrays, or tensors on the CPU.
-
-    Args:
-        images: uint8, (n, side, side) grey, or with 1 or 3 channels last or, as torch has them,
-            first.
-        labels: class indices (n,); None where there are none.
-        name: what results are filed under.
-        class_names: in the order of the indices.
-        origin: how far the set is its publisher's.
-
-    Raises:
-        InputError: the arrays have another shape or type, or labels that are none.
-    """
-    pixels = _pixels(np.asarray(images), name)
-    indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)
-    found = tuple(map(str, class_names))
-    if indices is not None and found and indices.max() >= len(found):
-        raise InputError(f"{name} has the label {indices.max()} and {len(found)} class names")
-    return ArrayImages(name, pixels, indices, array_fingerprint(pixels, indices), provenance, found)
-
-
-def _pixels(images: NDArray[Any], name: str) -> Pixels:
-    """(n, channels, side, side) uint8."""
-    if images.dtype != np.uint8:
-        raise InputError(f"the images of {name} are {images.dtype}, not uint8 of 0 to 255")
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim == 4 and images.shape[3] in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    square = images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3]
-    if not square or not images.size:
-        raise InputError(
-            f"the images of {name} are {images.shape}, not (n, side, side), (n, side, side, 1 or "
-            "3) or (n, 1 or 3, side, side)"
-        )
-    return np.ascontiguousarray(images)
-
-
-def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
-    """Class indices as int64."""
-    if labels.shape == (count, 1):
-        labels = labels[:, 0]
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"the labels of {name} are {labels.dtype} {labels.shape}, not {count:,} class indices"
-        )
-    found: Labels = labels.astype(np.int64)
-    if found.min() < 0:
-        raise InputError(f"the labels of {name} begin at {found.min()}, not at 0")
-    return found

@@ -1,4 +1,4 @@
-"""How far a set on the disk is its publisher's, and the errors of sets that are not there."""
+"""How a set on disk relates to the set that its publisher distributes."""
 
 from __future__ import annotations
 
@@ -13,48 +13,45 @@ OFFICIAL, UNVERIFIED, ABSENT = "official", "unverified", "absent"
 MADE_HERE, USERS_FOLDER, REGENERATED = "made here", "user's folder", "regenerated"
 
 
-def assess(found: int, published: int, verified: bool) -> str:
-    """The origin of a set from its count, the publisher's count, and whether checksums agree.
+def assess(count: int, published: int, verified: bool) -> str:
+    """Return the provenance of a set from its count, the published count and its checksums.
 
-    >>> judged(1200, 5640, False), judged(5640, 5640, False), judged(5640, 5640, True)
+    >>> assess(1200, 5640, False), assess(5640, 5640, False), assess(5640, 5640, True)
     ('partial: 1,200 of 5,640', 'unverified', 'official')
     """
-    if found != published:
-        return f"partial: {found:,} of {published:,}"
+    if count != published:
+        return f"partial: {count:,} of {published:,}"
     return OFFICIAL if verified else UNVERIFIED
 
 
 @runtime_checkable
 class ContentHashed(Protocol):
-    """A set whose publisher gives the archive's checksum and none of what lies in it."""
+    """A set whose publisher gives a checksum of the archive but none of the files in it."""
 
     @property
     def name(self) -> str:
-        """The catalogue's name."""
+        """Name in the catalogue."""
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
-        """sha256 of what is on the disk; with `fresh` not from the cache."""
+        """Return the sha256 of the files on disk; `fresh` bypasses the cache."""
 
 
 def record_verified(root: Path, name: str, content: str, md5: str) -> None:
-    """Write down that this content came out of an archive with the publisher's checksum."""
-    write_record(_receipt(root, name), {"name": name, "content": content, "archive_md5": md5})
+    """Record that a content hash came out of an archive with the publisher's md5."""
+    record = {"name": name, "content": content, "archive_md5": md5}
+    write_record(root / ".verified" / f"{name}.json", record)
 
 
 def is_verified(root: Path, content: str | None) -> bool:
-    """Whether this very content came out of an archive with the publisher's checksum.
+    """Return whether a content hash came out of an archive with the publisher's checksum.
 
-    By whatever name: one archive may hold two sets of the catalogue.
+    The name does not matter: two sets of the catalogue may share an archive.
     """
     if content is None:
         return False
     for path in (root / ".verified").glob("*.json"):
         with contextlib.suppress(OSError, ValueError):
-            receipt = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(receipt, dict) and receipt.get("content") == content:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(record, dict) and record.get("content") == content:
                 return True
     return False
-
-
-def _receipt(root: Path, name: str) -> Path:
-    return root / ".verified" / f"{name}.json"

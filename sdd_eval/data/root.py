@@ -1,4 +1,4 @@
-"""Where data live: outside the tree, in one folder that a flag or the environment names."""
+"""The folders for data sets and caches, both outside the source tree."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of this package; `$XDG_CACHE_HOME` or `~/.cache`, then `sdd_eval`."""
+    """Return this package's cache folder: `sdd_eval` in `$XDG_CACHE_HOME` or `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "sdd_eval"
 
 
 def data_root(flag: Path | None = None) -> Path:
-    """The folder of all data sets: the flag, else `$SDD_EVAL_DATA`, else in the cache folder."""
+    """Return the data root: the flag, else `$SDD_EVAL_DATA`, else `data` in the cache folder."""
     if flag is not None:
         return flag.expanduser()
     variable = os.environ.get("SDD_EVAL_DATA")

@@ -1,8 +1,6 @@
-"""A part of the training images held out of training, for every choice that is to be made."""
+"""Choose images of a set: the validation split, a number per class, a balanced subset."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +10,27 @@ from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed
 from sdd_eval.records import Recipe
 
-if TYPE_CHECKING:
-    pass
-
 
 def validation_name(dataset: str) -> str:
-    """What the held-out part of a data set is called."""
+    """Return the name of a data set's validation split."""
     return f"{dataset}_validation"
 
 
 def training_split(images: ImageSet, recipe: Recipe) -> tuple[ImageSet, ImageSet | None]:
-    """Return the images that a recipe trains on and those that it holds out, or None.
+    """Return a recipe's training images and its validation split, or None without one.
 
-    Validation images are drawn from the whole set first, so that a recipe with `images_per_class`
-    trains on as many images with validation as without.
+    The validation split is drawn from the whole set first, so that a recipe with `images_per_class`
+    trains on the same number of images with or without validation.
 
     Raises:
-        InputError: too few images are left to train on.
+        InputError: too few images remain for training.
     """
-    kept, held = images, None
+    training, validation = images, None
     if recipe.validation:
-        kept, held = validation_split(images, recipe.validation, recipe.seed)
+        training, validation = validation_split(images, recipe.validation, recipe.seed)
     if recipe.images_per_class is not None:
-        kept = first_of_each_class(kept, recipe.images_per_class)
-    return kept, held
+        training = first_of_each_class(training, recipe.images_per_class)
+    return training, validation
 
 
 def first_of_each_class(images: ImageSet, count: int) -> Subset:
@@ -47,44 +42,44 @@ def first_of_each_class(images: ImageSet, count: int) -> Subset:
     if images.labels is None:
         raise InputError(f"images_per_class needs labels, and {images.name} has none")
     rank = rank_within_class(images.labels)
-    present, counts = np.unique(images.labels, return_counts=True)
-    short = present[counts < count]
+    classes, counts = np.unique(images.labels, return_counts=True)
+    short = classes[counts < count]
     if len(short):
         raise InputError(
             f"images_per_class is {count}, but class {short[0]} of {images.name} has "
-            f"{counts[present == short[0]][0]} training images"
+            f"{counts[classes == short[0]][0]} training images"
         )
     return Subset(images.name, images, np.flatnonzero(rank < count))
 
 
 def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
-    """The images to train on, and `count` others, balanced by class; the seed says which.
+    """Split a set into training images and `count` random validation images, balanced by class.
 
     Raises:
-        InputError: no image, or none of some class, would be left to train on.
+        InputError: no image, or none of some class, would remain for training.
     """
     total = len(images)
     if count >= total:
         raise InputError(f"validation is {count}, but {images.name} has {total} training images")
     rows = subset_indices(total, count, labels=images.labels, seed=derived_seed(seed, "validation"))
-    kept = Subset(images.name, images, np.setdiff1d(np.arange(total), rows))
+    training = Subset(images.name, images, np.setdiff1d(np.arange(total), rows))
     if images.labels is not None:
-        emptied = np.setdiff1d(images.labels, images.labels[kept.rows])
-        if len(emptied):
+        missing = np.setdiff1d(images.labels, images.labels[training.rows])
+        if len(missing):
             raise InputError(
-                f"validation is {count}: no training image of class {emptied[0]} of {images.name} "
-                "would be left"
+                f"validation is {count}, which leaves no training image of class {missing[0]} of "
+                f"{images.name}"
             )
-    return kept, Subset(validation_name(images.name), images, rows)
+    return training, Subset(validation_name(images.name), images, rows)
 
 
 def subset_indices(
     total: int, limit: int | None, *, labels: NDArray[np.int64] | None = None, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Indices of `limit` of `total` images, ascending; all of them where `limit` is None.
+    """Return ascending indices of `limit` random images of `total`; all of them if None.
 
-    With labels, the counts of any two classes differ by at most one as far as each class has
-    images. A subset is contained in every larger one of the same seed.
+    With labels, class counts differ by at most one as far as each class has images. A subset is
+    contained in every larger one of the same seed.
 
     Raises:
         InputError: `limit` is not positive.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Channel means and standard deviations by which networks standardise their inputs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 
-#: Mean and std that go by a name of their own (R, G, B); of "authors" those for small images.
+#: Named means and standard deviations (R, G, B); "authors" are those for small images.
 CONSTANTS = {
     "authors": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def channel_statistics(images: ImageSet) -> Statistics:
-    """Mean and std of each channel over all pixels, in [0, 1]; exact, by integer histograms."""
+    """Return the exact mean and standard deviation of each channel over all pixels, in [0, 1]."""
     counts = np.zeros((images.channels, 256), dtype=np.int64)
     for batch in images.batches(1024):
         pixels = batch.numpy()
@@ -42,13 +41,18 @@ def resolve_standardisation(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> Statistics:
-    """Mean and std by name: "authors", "imagenet", or a data set's own over its training split.
+    """Return mean and standard deviation by name.
 
-    `dataset_name` is the set that the network is for, and gives the number of channels, and the
-    size of the images, unless `channels` is given.
+    Args:
+        name: "authors", "imagenet", or a data set, whose training images are measured.
+        dataset_name: the set that the network classifies; it determines the number of channels and
+            the image size unless `channels` is given.
+        root: data root.
+        image_size: side in pixels.
+        channels: number of channels.
 
     Raises:
-        InputError: the constants are for colour and the images are grey, or the name is unknown.
+        InputError: the name is unknown, or is that of RGB constants and the images are grey.
     """
     if name not in CONSTANTS:
         require_standardisation(name, data_root(root))
@@ -60,35 +64,34 @@ def resolve_standardisation(
         channels, image_size = images.channels, images.image_size
     if channels != 3:
         raise InputError(
-            f"standardisation {name!r} is for colour images, {dataset_name} has {channels} "
+            f"standardisation {name!r} needs RGB images, but {dataset_name} has {channels} "
             f"channel; use --standardisation {dataset_name}"
         )
     return author_statistics(image_size) if name == "authors" else CONSTANTS[name]
 
 
 def author_statistics(image_size: int | None) -> Statistics:
-    """Mean and std as the paper's authors had them: ImageNet's for photographs, else CIFAR-10's."""
+    """Return the paper's constants: ImageNet's for photographs, CIFAR-10's for smaller images."""
     return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
 
 
 def require_standardisation(name: str, root: Path) -> None:
-    """Refuse a name that is neither constants nor a data set, with both in what is known.
+    """Check that a name is that of constants or of a data set.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither; the message lists both.
     """
     if name in CONSTANTS:
         return
     try:
         dataset(name, root)
     except InputError as error:
-        raise unknown_name(
-            "standardisation", name, (*CONSTANTS, *plugins.names("datasets"))
-        ) from error
+        known = (*CONSTANTS, *plugins.names("datasets"))
+        raise unknown_name("standardisation", name, known) from error
 
 
 def _moments(histogram: list[int]) -> tuple[float, float]:
-    """Mean and std of values 0 to 255, each divided by 255."""
+    """Return mean and standard deviation of a histogram over 0 to 255, both divided by 255."""
     count = sum(histogram)
     total = sum(value * times for value, times in enumerate(histogram))
     squares = sum(value * value * times for value, times in enumerate(histogram))

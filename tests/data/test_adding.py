@@ -90,17 +90,17 @@ def test_a_broken_file_is_called_by_the_users_name_for_it(tmp_path, root, write_
 def test_nothing_is_placed_over_what_is_there(tmp_path, root, write_cifar100):
     write_cifar100(tmp_path / "mine")
     write_cifar100(root, count=3)
-    with pytest.raises(InputError, match="cifar-100-python is in the way"):
+    with pytest.raises(InputError, match="cifar-100-python already exists"):
         add("cifar100", tmp_path / "mine", root)
     assert len(CIFAR100.load(root)) == 3
 
 
 def test_what_cannot_be_added_says_why(tmp_path, root):
-    with pytest.raises(InputError, match="absent is not there"):
+    with pytest.raises(InputError, match="absent does not exist"):
         add("cifar100", tmp_path / "absent", root)
-    with pytest.raises(InputError, match="digits has no files to place"):
+    with pytest.raises(InputError, match="digits has no files to add"):
         add("digits", tmp_path, root)
-    with pytest.raises(InputError, match=r"'\.\./up' is no name"):
+    with pytest.raises(InputError, match=r"'\.\./up' is not a valid name"):
         add("../up", tmp_path, root)
 
 

@@ -58,7 +58,7 @@ def test_fingerprints_tell_corruptions_and_severities_apart(root, write_corrupte
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((100, 32, 32, 3), np.float32), "holds float32, not uint8"),
+        (np.zeros((100, 32, 32, 3), np.float32), "has the type float32, not uint8"),
         (np.zeros((100, 32, 32), np.uint8), "has the shape"),
         (np.zeros((100, 32, 31, 3), np.uint8), "has the shape"),
         (np.zeros((99, 32, 32, 3), np.uint8), "has the shape"),
@@ -85,18 +85,18 @@ def test_a_truncated_file_is_named(root, write_corrupted, kept):
     place = write_corrupted(root / "CIFAR-100-C")
     path = place / "fog.npy"
     path.write_bytes(path.read_bytes()[:kept])
-    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is no whole \.npy file")
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
 def test_a_pickle_in_a_numpy_file_is_not_run(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     np.save(place / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
-    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is no whole \.npy file")
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
 def test_a_file_that_is_not_there_is_named_where_it_is_asked_for(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C", ("gaussian_noise",))
-    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not there")
+    only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy does not exist")
 
 
 def test_the_shape_that_most_files_have_is_the_right_one(root, write_corrupted):
@@ -106,14 +106,14 @@ def test_the_shape_that_most_files_have_is_the_right_one(root, write_corrupted):
     assert found.corruptions == ("snow", "fog")
     assert found.images == 20
     assert CIFAR100_C.status(root).images == 20
-    with pytest.raises(InputError, match=r"gaussian_noise\.npy has the shape \(50, .* 2 beside"):
+    with pytest.raises(InputError, match=r"gaussian_noise\.npy has the shape .* 2 other files"):
         found.cell("gaussian_noise", 1)
 
 
 def test_a_folder_without_a_whole_file_is_refused(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C", ("fog",))
     (place / "fog.npy").write_bytes(b"")
-    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
+    with pytest.raises(InputError, match=r"fog\.npy is not a complete \.npy file"):
         CIFAR100_C.load_corrupted(root)
 
 
@@ -132,7 +132,7 @@ def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupt
     place = write_corrupted(root / "CIFAR-100-C")
     assert verified_status(CIFAR100_C, root).images == 20
     (place / "fog.npy").write_bytes(b"")
-    with pytest.raises(InputError, match=r"fog\.npy is no whole \.npy file"):
+    with pytest.raises(InputError, match=r"fog\.npy is not a complete \.npy file"):
         verified_status(CIFAR100_C, root)
 
 
@@ -193,7 +193,7 @@ def test_unknown_corruptions_and_severities_are_refused(root, write_corrupted):
 
 
 def test_a_corrupted_set_is_no_set_of_images(root, write_corrupted):
-    with pytest.raises(InputError, match="goes where corruptions are asked for"):
+    with pytest.raises(InputError, match="not one set of images; use it as --corrupted"):
         catalogue.load_images("cifar10-c", root)
 
 
@@ -204,7 +204,7 @@ def test_the_corrupted_images_must_be_those_of_the_test_set(root, write_corrupte
     found = catalogue.load_corrupted("cifar100-c", root, clean=clean)
     assert found.cell("fog", 1).class_names == clean.class_names
     write_corrupted(root / "CIFAR-100-C", count=10)
-    with pytest.raises(InputError, match="holds 10 images a severity, cifar100 20"):
+    with pytest.raises(InputError, match="has 10 images per severity, but cifar100 has 20"):
         catalogue.load_corrupted("cifar100_c", root, clean=clean)
     np.save(root / "CIFAR-100-C" / "labels.npy", np.zeros(50, dtype=int))
     write_cifar100(root, count=10)
@@ -214,7 +214,7 @@ def test_the_corrupted_images_must_be_those_of_the_test_set(root, write_corrupte
 
 def test_a_set_made_of_another_is_refused_by_name(root, write_corrupted, write_cifar100):
     write_cifar100(root, count=20)
-    with pytest.raises(InputError, match="cifar10_c is made of cifar10, not of cifar100"):
+    with pytest.raises(InputError, match="cifar10_c corrupts cifar10, not cifar100"):
         catalogue.load_corrupted("cifar10_c", root, clean=CIFAR100.load(root))
 
 

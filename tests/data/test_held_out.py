@@ -59,7 +59,7 @@ def test_the_seed_says_which_and_the_fingerprint_knows():
     ("count", "said"),
     [
         (60, "validation is 60, but tiny has 60 training images"),
-        (57, "validation is 57: no training image of class [0-3] of tiny would be left"),
+        (57, "validation is 57, which leaves no training image of class [0-3] of tiny"),
     ],
 )
 def test_a_split_that_leaves_too_little_to_train_on_is_refused(count, said):

@@ -60,7 +60,7 @@ def test_an_array_of_objects_is_refused(tmp_path):
         (b"", "is not a pickle of arrays"),
         (b"\x80\x02}q\x01U\x04da", "is not a pickle of arrays"),
         (b"<html>", "is not a pickle of arrays"),
-        (pickle.dumps([1, 2]), "holds a list, not a dictionary"),
+        (pickle.dumps([1, 2]), "is a pickled list, not a dictionary"),
     ],
 )
 def test_what_is_no_such_pickle_is_named(tmp_path, content, message):

@@ -10,7 +10,7 @@ def test_nothing_is_moved_where_anything_is_in_the_way(root):
     with staging(root) as aside:
         for name in ("a.mat", "b.mat"):
             (aside / name).write_text("new")
-        with pytest.raises(InputError, match=r"b\.mat is in the way"):
+        with pytest.raises(InputError, match=r"b\.mat already exists"):
             install_staged(aside, root / "set")
     assert (root / "set" / "b.mat").read_text() == "the user's"
     assert [entry.name for entry in (root / "set").iterdir()] == ["b.mat"]

@@ -27,7 +27,7 @@ def test_digits_are_split_in_the_order_of_the_writers():
 
 
 def test_digits_have_one_shape_only():
-    with pytest.raises(InputError, match="1-channel images of 8 pixels, the network takes 3"):
+    with pytest.raises(InputError, match="1-channel images of 8 pixels, but the network takes 3"):
         DIGITS.load(NOWHERE, image_size=32, channels=3)
 
 
@@ -109,10 +109,10 @@ def test_the_list_does_not_read_a_set_whose_checksum_is_known(root, write_cifar1
         ({"test_labels": [100, 1, 2]}, "label 100, not one of 0 to 99"),
         ({"test_labels": [-1, 1, 2]}, "label -1, not one of 0 to 99"),
         ({"test_labels": [1, 2]}, "3 images and labels of"),
-        ({"test_labels": ["a", "b", "c"]}, "are not numbers"),
+        ({"test_labels": ["a", "b", "c"]}, "are not integers"),
         ({"data": np.zeros((3, 100), np.uint8)}, "not 3,072 values each"),
-        ({"data": np.zeros((3, 3072), np.float32)}, "holds no 'data' of bytes"),
-        ({"data": "nothing"}, "holds no 'data' of bytes"),
+        ({"data": np.zeros((3, 3072), np.float32)}, "has no uint8 array 'data'"),
+        ({"data": "nothing"}, "has no uint8 array 'data'"),
     ],
 )
 def test_a_broken_cifar_file_is_named(root, write_cifar100, change, message):
@@ -129,9 +129,9 @@ def test_an_absent_set_names_the_commands_that_mend_it(root):
 
 
 def test_a_split_that_does_not_exist_is_refused(root):
-    with pytest.raises(InputError, match="no 'validation' images, only train and test"):
+    with pytest.raises(InputError, match="no split 'validation', only train and test"):
         CIFAR100.load(root, "validation")
-    with pytest.raises(InputError, match="uniform has no 'train' images"):
+    with pytest.raises(InputError, match="uniform has no split 'train'"):
         UNIFORM.load(root, "train")
 
 
@@ -167,8 +167,8 @@ def test_svhn_images_keep_rows_columns_and_colours(root):
     [
         ({"labels": [0, 1, 2]}, "labels other than 1 to 10"),
         ({"labels": [11, 1, 2]}, "labels other than 1 to 10"),
-        ({"labels": [1, 2]}, "holds X of uint8"),
-        ({"labels": [1, 2, 3], "dtype": np.float64}, "holds X of float64"),
+        ({"labels": [1, 2]}, "has X of uint8"),
+        ({"labels": [1, 2, 3], "dtype": np.float64}, "has X of float64"),
     ],
 )
 def test_a_broken_svhn_file_is_named(root, write_svhn, change, message):
@@ -180,7 +180,7 @@ def test_a_broken_svhn_file_is_named(root, write_svhn, change, message):
 def test_a_truncated_svhn_file_is_named(root, write_svhn):
     path = write_svhn(root) / "test_32x32.mat"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"test_32x32\.mat is not a MATLAB file"):
+    with pytest.raises(InputError, match=r"test_32x32\.mat is not a readable MATLAB file"):
         SVHN.load(root)
 
 

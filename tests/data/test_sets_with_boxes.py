@@ -93,7 +93,7 @@ def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
     content["annotations"][0]["image_id"] = 7
     path.write_text(json.dumps(content))
     wrong = {f.item: f.detail for f in verify("boats", root) if f.verdict == "wrong"}
-    assert "annotation 0 is of image 7" in wrong["test annotations"]
+    assert "annotation 0 refers to the unknown image 7" in wrong["test annotations"]
     assert image.name in wrong
 
 

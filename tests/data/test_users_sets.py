@@ -68,7 +68,7 @@ def test_a_folder_of_two_files_has_two_splits_and_class_names(tmp_path, root):
 
 def test_a_file_is_found_by_its_path_too(npz, root):
     assert load_images(str(npz), root).name == "mine"
-    with pytest.raises(InputError, match="mine has no 'train' images"):
+    with pytest.raises(InputError, match="mine has no split 'train'"):
         load_images(str(npz), root, "train")
 
 
@@ -112,7 +112,7 @@ def test_a_corrupted_test_set_of_the_users_own_is_taken_by_its_name(npz, root, t
     assert run.dataset == "mine_c"
     cells = {(m.at["corruption"], m.at["severity"]) for m in run.measurements if "severity" in m.at}
     assert {corruption for corruption, _ in cells} == {"fog", "contrast"}
-    with pytest.raises(InputError, match="mine_c is a test set in many corruptions"):
+    with pytest.raises(InputError, match="mine_c is a test set under several corruptions"):
         load_images("mine_c", root)
     np.save(place / "labels.npy", np.tile(clean["labels"][::-1], 5))
     with pytest.raises(InputError, match="differs from the labels of mine"):
@@ -131,8 +131,11 @@ def test_outliers_need_no_labels(tmp_path, root):
         ({"x": np.zeros(3)}, "has no array 'images'; it has x"),
         ({**arrays(), "labels": np.zeros(5, int)}, "not 12 class indices"),
         ({"images": np.zeros((4, 8, 8, 3))}, "are float64, not uint8"),
-        ({"images": np.array([None, "a"], dtype=object)}, "no whole .npz file of plain arrays"),
-        ({**arrays(), "class_names": np.array(["a", "b"])}, "label 2 and 2 class names"),
+        (
+            {"images": np.array([None, "a"], dtype=object)},
+            "not a complete .npz file of plain arrays",
+        ),
+        ({**arrays(), "class_names": np.array(["a", "b"])}, "label 2 but only 2 class names"),
     ],
 )
 def test_arrays_that_are_no_images_are_not_read(tmp_path, root, content, message):
@@ -146,17 +149,17 @@ def test_arrays_that_are_no_images_are_not_read(tmp_path, root, content, message
 
 def test_a_broken_file_and_one_of_several_are_named(tmp_path, root):
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
-    with pytest.raises(InputError, match=r"cut\.npz is no whole \.npz file"):
+    with pytest.raises(InputError, match=r"cut\.npz is not a complete \.npz file"):
         load_images(str(tmp_path / "cut.npz"), root)
     with (tmp_path / "npy.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(InputError, match="it holds a single array"):
+    with pytest.raises(InputError, match="it is a single array"):
         load_images(str(tmp_path / "npy.npz"), root)
     np.savez(tmp_path / "other.npz", **arrays())
-    with pytest.raises(InputError, match=r"of several files one must be test\.npz"):
+    with pytest.raises(InputError, match=r"one of several files must be test\.npz"):
         load_images(str(tmp_path), root)
 
 
 def test_arrays_of_another_size_are_refused(npz, root):
-    with pytest.raises(InputError, match="3-channel images of 8 pixels, the network takes 3"):
+    with pytest.raises(InputError, match="3-channel images of 8 pixels, but the network takes 3"):
         load_images(str(npz), root, image_size=32)

@@ -296,7 +296,11 @@ def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
     np.save(tmp_path / "frost.npy", np.zeros((200, 5, 5, 3), np.uint8))
     (tmp_path / "labels.npy").unlink()
     found = of_folder()
-    lost = {"snow": "is not there", "fog": "no whole .npy file", "frost": "has the shape (200, 5,"}
+    lost = {
+        "snow": "does not exist",
+        "fog": "complete .npy file",
+        "frost": "has the shape (200, 5,",
+    }
     assert missing(found).keys() == lost.keys()
     for name, why in lost.items():
         assert why in missing(found)[name][1]

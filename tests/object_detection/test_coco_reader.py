@@ -126,10 +126,8 @@ def box(value):
 
 WRONG = {
     "two entries of 'images' have the id 100": lambda c: c["images"][1].update(id=100),
-    "annotation 1 is of image 5, which is none": lambda c: c["annotations"][1].update(image_id=5),
-    r"category 9, which is none of its own \(3, 7\)": lambda c: c["annotations"][1].update(
-        category_id=9
-    ),
+    "annotation 1 refers to the unknown image 5": lambda c: c["annotations"][1].update(image_id=5),
+    r"unknown category 9; known: 3, 7": lambda c: c["annotations"][1].update(category_id=9),
     "has a negative side": box([3, 3, -2, 4]),
     "of annotation 1 lies outside its image": box([70, 3, 5, 5]),
     "is not finite": box([float("nan"), 3, 5, 5]),
@@ -137,7 +135,7 @@ WRONG = {
     "has no 'bbox'": lambda c: c["annotations"][1].pop("bbox"),
     "has no annotations": lambda c: c.update(annotations=[]),
     "no list 'categories'": lambda c: c.pop("categories"),
-    r"000000000077.png is not there, but annotated": lambda c: c["images"][1].update(
+    r"000000000077.png is annotated but missing": lambda c: c["images"][1].update(
         file_name="000000000077.png"
     ),
 }
@@ -163,7 +161,7 @@ def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
     Image.new("RGB", (64, 32)).save(data.folder / data.annotations.files[1])
     with pytest.raises(InputError, match=r"000000000000.png as an image"):
         data.pixels(0)
-    with pytest.raises(InputError, match="is 64 × 32 pixels, its annotations say 64 × 64"):
+    with pytest.raises(InputError, match="is 64 × 32 pixels, but annotated as 64 × 64"):
         data.pixels(1)
 
 
@@ -172,7 +170,7 @@ def test_an_unknown_set_is_told_those_that_there_are(root):
         load_objects("shape", root, "train")
     (root / "photos").mkdir()
     with pytest.raises(
-        InputError, match="photos has no boxes of objects: it is not laid out as COCO"
+        InputError, match="photos has no boxes of objects: it has no annotations/instances"
     ):
         load_objects("photos", root, "train")
 

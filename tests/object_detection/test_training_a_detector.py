@@ -158,7 +158,7 @@ def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
         ({"milestones": (3, 2)}, "must be epochs from 1, ascending"),
         (
             {"dataset": "nothing"},
-            "unknown set with boxes of objects 'nothing'. Known: coco, digit_scenes, shapes",
+            "unknown detection set 'nothing'. Known: coco, digit_scenes, shapes",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""The corruption recipe of CIFAR-10-C and CIFAR-100-C: 19 corruptions at five severities."""
+"""The corruptions of CIFAR-10-C and CIFAR-100-C: 19 kinds at five severities."""

@@ -1,4 +1,4 @@
-"""Blurs: gaussian, defocus, glass, motion and zoom."""
+"""Gaussian, defocus, glass, motion and zoom blur."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal, sparse
 
-from sdd_eval.data.corruption import blur
 from sdd_eval.data.corruption.definition import (
     Definition,
     Draws,
@@ -26,7 +25,7 @@ _MANY_TAPS = 100
 
 
 def gaussian(images: Floats, sigma: float) -> Floats:
-    """A gaussian over rows and columns, cut at 4 σ, the edge repeated."""
+    """Filter by a Gaussian over rows and columns, truncated at 4 σ, with repeated edges."""
     blurred: Floats = ndimage.gaussian_filter(
         images, (0, sigma, sigma, 0), mode="nearest", truncate=4.0
     )
@@ -34,12 +33,12 @@ def gaussian(images: Floats, sigma: float) -> Floats:
 
 
 def gaussian_blur(images: Floats, sigma: float) -> Floats:
-    """A gaussian of width σ."""
+    """Blur by a Gaussian of standard deviation σ."""
     return gaussian(images, scaled(sigma, images.shape[1]))
 
 
 def defocus_kernel(radius: float, alias: float, side: int) -> NDArray[np.float64]:
-    """A disk of weight 1, smoothed by a gaussian of width `alias` over three pixels' length."""
+    """Return a disk of sum 1, smoothed by a 3-tap Gaussian of standard deviation `alias`."""
     radius, alias, reach = scaled(radius, side), scaled(alias, side), whole(1, side)
     half = int(radius) + reach
     line = np.arange(-half, half + 1)
@@ -72,17 +71,17 @@ def defocus_blur(images: Floats, constants: tuple[float, float]) -> Floats:
 def draw_offsets(
     random: np.random.Generator, image: Floats, constants: tuple[float, int, int]
 ) -> Draws:
-    """For each round, the row and column offset (rounds, 2, side, side) in −δ … δ − 1."""
+    """Draw the row and column offsets of each round (rounds, 2, side, side) in −δ … δ − 1."""
     side = len(image)
     reach = whole(constants[1], side)
     return (random.integers(-reach, reach, (constants[2], 2, side, side), dtype=np.int16),)
 
 
 def glass_sources(offsets: NDArray[np.int16], reach: int) -> NDArray[np.int64]:
-    """Which pixel each pixel (n, side²) shows after one scan that copies neighbours in place.
+    """Return the source pixel (n, side²) of each pixel after one in-place scan of copies.
 
-    The scan runs from the last pixel to the first, so a neighbour that comes later in the image
-    has been overwritten by then, and what it shows itself is followed.
+    The scan runs from the last pixel to the first, so a neighbour later in the image has already
+    been overwritten, and its own source is used.
     """
     count, _, side, _ = offsets.shape
     inner = np.zeros((side, side), dtype=bool)
@@ -90,7 +89,7 @@ def glass_sources(offsets: NDArray[np.int16], reach: int) -> NDArray[np.int64]:
     here = np.arange(side * side).reshape(side, side)
     shift = offsets[:, 0].astype(np.int64) * side + offsets[:, 1]
     target = np.where(inner, here + shift, here).reshape(count, -1)
-    # A pointer forward leads to a pixel already overwritten; every other is a source as it was.
+    # A target later in the image is already overwritten; any other is an unchanged source.
     forward = (target > here.ravel()) & inner.ravel()[target]
     while forward.any():
         following = np.take_along_axis(target, target, axis=1)
@@ -102,7 +101,7 @@ def glass_sources(offsets: NDArray[np.int16], reach: int) -> NDArray[np.int64]:
 def glass_blur(
     images: Floats, constants: tuple[float, int, int], offsets: NDArray[np.int16]
 ) -> Floats:
-    """Blur to uint8, let neighbours be copied at random, blur again."""
+    """Blur to uint8, replace pixels by random neighbours, and blur again."""
     sigma, delta, rounds = constants
     count, side, _, channels = images.shape
     sigma = scaled(sigma, side)
@@ -114,7 +113,7 @@ def glass_blur(
 
 
 def motion_kernel(radius: float, sigma: float, side: int) -> Floats:
-    """One-sided weights exp(−i² / 2σ²), i = 0 … 2 · radius, as far as float32 feels them."""
+    """Return one-sided weights exp(−i² / 2σ²), i = 0 … 2 · radius, above float32 precision."""
     steps = np.arange(2 * whole(radius, side) + 1)
     weights = np.exp(-(steps**2) / (2 * scaled(sigma, side) ** 2))
     weights = weights[weights > 1e-9]
@@ -123,7 +122,7 @@ def motion_kernel(radius: float, sigma: float, side: int) -> Floats:
 
 
 def motion(images: Floats, weights: Floats, degrees: NDArray[np.float64]) -> Floats:
-    """Each image averaged along a line at its own angle, one way; the edge is repeated."""
+    """Average each image along a ray at its own angle, with repeated edges."""
     side, reach = images.shape[1], len(weights) - 1
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
     angles = np.radians(degrees)[:, None] * np.ones(len(weights))
@@ -138,7 +137,7 @@ def motion(images: Floats, weights: Floats, degrees: NDArray[np.float64]) -> Flo
 
 
 def draw_angle(random: np.random.Generator, image: Floats, constants: object) -> Draws:
-    """An angle between −45° and 45°."""
+    """Draw an angle between −45° and 45°."""
     return (np.asarray(random.uniform(-45, 45)),)
 
 
@@ -150,10 +149,10 @@ def motion_blur(
 
 
 def zoom_blur(images: Floats, zooms: int) -> Floats:
-    """The mean of the image and its centre zooms 1, 1.01, … of which there are `zooms`."""
+    """Average the image and `zooms` centre zooms by 1, 1.01, …."""
     side = images.shape[1]
     factors = tuple(1 + step / 100 for step in range(zooms))
-    return blur.apply_zoom(blur.zoom_operator(side, side, factors, True), images)
+    return apply_zoom(zoom_operator(side, side, factors, True), images)
 
 
 BLUR = {
@@ -174,10 +173,10 @@ BLUR = {
 
 
 def zoom_axis(inside: int, side: int, factor: float) -> NDArray[np.float64]:
-    """The weights (side, inside) by which `inside` samples, zoomed, fill `side` pixels.
+    """Return the weights (side, inside) of a linear zoom of `inside` samples to `side` pixels.
 
-    The central ⌈inside / factor⌉ samples are spread over `factor` times as many pixels (times
-    side / inside), ends on ends, linearly between; what is too much is trimmed at both ends.
+    The central ⌈inside / factor⌉ samples are interpolated to `factor` times as many pixels (times
+    side / inside) with aligned end points; the excess is trimmed at both ends.
     """
     cut = math.ceil(inside / factor)
     enlarged = max(side, round(cut * factor * side / inside))
@@ -193,7 +192,7 @@ def zoom_axis(inside: int, side: int, factor: float) -> NDArray[np.float64]:
 
 @functools.lru_cache(maxsize=4)
 def zoom_operator(inside: int, side: int, factors: tuple[float, ...], keep: bool) -> Any:
-    """The mean of the zooms, sparse (side², inside²); `keep` counts the image itself in."""
+    """Return the mean of zooms as a sparse matrix (side², inside²); `keep` adds the identity."""
     total = sparse.csr_matrix((side * side, inside * inside))
     if keep:
         total = total + sparse.identity(side * side, format="csr")
@@ -204,7 +203,7 @@ def zoom_operator(inside: int, side: int, factors: tuple[float, ...], keep: bool
 
 
 def apply_zoom(operator: Any, images: Floats) -> Floats:
-    """Images (n, inside, inside, channels) → (n, side, side, channels) by a matrix over pixels."""
+    """Apply a zoom to images (n, inside, inside, channels) → (n, side, side, channels)."""
     count, inside, _, channels = images.shape
     side = math.isqrt(operator.shape[0])
     columns = images.reshape(count, inside * inside, channels).transpose(1, 0, 2)

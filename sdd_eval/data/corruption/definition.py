@@ -1,7 +1,7 @@
-"""What a corruption is: five constants, what it draws at random, how it renders images.
+"""The definition of a corruption: five constants, its random draws and its rendering.
 
-Every random number is drawn first, image by image, and handed to a rendering that is a plain
-function of its arguments: it works on many images at once, and no image depends on another.
+Random numbers are drawn first, image by image. The rendering is a pure function of a batch of
+images and draws, in which no image depends on another.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Draws = tuple[NDArray[Any], ...]
 
-#: The side in pixels for which the recipe's lengths are given.
+#: Side in pixels to which the lengths of the recipe refer.
 SIDE = 32
 
 
 @dataclass(frozen=True)
 class Definition:
-    """One corruption; `constants` holds what each of the five severities is made with."""
+    """A corruption; `constants` has the parameters of each of the five severities."""
 
     constants: tuple[Any, ...]
     render: Callable[..., Floats]
     """(images (n, side, side, channels) in [0, 1], constants, *stacked draws) → the same shape."""
     draw: Callable[[np.random.Generator, Floats, Any], Draws] | None = None
-    """(generator, one image (side, side, channels), constants) → the draws of that image."""
+    """(generator, image (side, side, channels), constants) → the image's random draws."""
     colour: bool = False
-    """Whether it needs three channels; grey images are then repeated."""
+    """Whether it needs RGB; grey images are then repeated to three channels."""
 
 
 def scaled(length: float, side: int) -> float:
-    """A length in pixels of a 32 × 32 image, for images of another side.
+    """Scale a length in pixels of a 32 × 32 image to another side.
 
-    It does not shrink below one pixel, nor at all where it is under one pixel already.
+    It is not reduced below one pixel, and lengths below one pixel are not reduced.
 
     >>> scaled(2.5, 32), scaled(2.5, 224), scaled(2.5, 8), scaled(0.4, 8)
     (2.5, 17.5, 1.0, 0.4)
@@ -46,7 +46,7 @@ def scaled(length: float, side: int) -> float:
 
 
 def whole(length: float, side: int) -> int:
-    """A scaled length in whole pixels, at least one; halves are rounded up.
+    """Return a scaled length in whole pixels, at least one; halves are rounded up.
 
     >>> whole(6, 8), whole(1, 8), whole(1, 48)
     (2, 1, 2)
@@ -55,7 +55,7 @@ def whole(length: float, side: int) -> int:
 
 
 def luma(images: Floats) -> Floats:
-    """The grey (…, 1) of colour images: .299 red + .587 green + .114 blue; of grey, itself."""
+    """Return luma (…, 1): 0.299 R + 0.587 G + 0.114 B; grey images are returned unchanged."""
     if images.shape[-1] == 1:
         return images
     red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
@@ -64,15 +64,15 @@ def luma(images: Floats) -> Floats:
 
 
 def from_levels(pixels: NDArray[np.uint8]) -> Floats:
-    """Levels 0 … 255 as floats in [0, 1]."""
+    """Convert levels 0 … 255 to floats in [0, 1]."""
     images: Floats = np.divide(pixels, 255, dtype=np.float32)
     return images
 
 
 def truncated(images: Floats) -> NDArray[np.uint8]:
-    """Images in [0, 1], clipped, × 255 and truncated to uint8.
+    """Convert images in [0, 1] to uint8: clip, multiply by 255 and truncate.
 
-    A two-thousandth of a level is added first, so that a value that is a whole level but for
-    rounding (a flat region under a blur) keeps it on every machine.
+    0.0005 of a level is added first, so that rounding errors (a flat region under a blur) do not
+    lower a whole level on some machines.
     """
     return (images.clip(0, 1) * 255 + 5e-4).astype(np.uint8)

@@ -13,7 +13,7 @@ from sdd_eval.data.corruption.definition import Definition, Floats, from_levels,
 
 
 def brightness(images: Floats, more: float) -> Floats:
-    """Raise the value of HSV; hue and saturation stay, so the channels keep their proportions."""
+    """Raise the value of HSV; hue and saturation, hence channel ratios, are unchanged."""
     value = images.max(axis=3, keepdims=True)
     raised = np.minimum(value + more, 1)
     brighter: Floats = np.where(
@@ -23,7 +23,7 @@ def brightness(images: Floats, more: float) -> Floats:
 
 
 def saturate(images: Floats, constants: tuple[float, float]) -> Floats:
-    """Multiply and raise the saturation of HSV; grey has the hue of red there."""
+    """Multiply and raise the saturation of HSV, in which grey has the hue of red."""
     times, plus = constants
     value = images.max(axis=3, keepdims=True)
     depth = value - images
@@ -37,8 +37,8 @@ def saturate(images: Floats, constants: tuple[float, float]) -> Floats:
 
 
 def contrast(images: Floats, factor: float) -> Floats:
-    """Draw every channel towards its mean over the image."""
-    # Summed as whole levels: the mean does not depend on the order of the sum.
+    """Scale the deviation of every channel from its mean over the image."""
+    # Summed as integers, so that the mean does not depend on the order of the sum.
     levels = np.rint(images * 255).astype(np.int64)
     side = images.shape[1]
     total = levels.sum(axis=(1, 2), keepdims=True)
@@ -46,8 +46,8 @@ def contrast(images: Floats, factor: float) -> Floats:
     return (images - mean) * factor + mean
 
 
-def _one_by_one(images: Floats, change: Callable[[Image.Image], Image.Image]) -> Floats:
-    """Pass images through Pillow, which takes one at a time."""
+def _with_pillow(images: Floats, change: Callable[[Image.Image], Image.Image]) -> Floats:
+    """Apply a Pillow operation to each image."""
     pixels = truncated(images)
     grey = pixels.shape[3] == 1
     changed = [np.asarray(change(Image.fromarray(p[..., 0] if grey else p))) for p in pixels]
@@ -56,25 +56,25 @@ def _one_by_one(images: Floats, change: Callable[[Image.Image], Image.Image]) ->
 
 
 def pixelate(images: Floats, share: float) -> Floats:
-    """Box down to a share of the side, and box up."""
+    """Downsample to a share of the side and upsample again, with a box filter."""
     side = images.shape[1]
     small = max(1, int(side * share))
     box = Image.Resampling.BOX
-    return _one_by_one(
+    return _with_pillow(
         images, lambda image: image.resize((small, small), box).resize((side, side), box)
     )
 
 
-def _through_jpeg(image: Image.Image, quality: int) -> Image.Image:
-    """An image written as JPEG and read again."""
+def _jpeg(image: Image.Image, quality: int) -> Image.Image:
+    """Encode an image as JPEG and decode it."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer)
 
 
 def jpeg_compression(images: Floats, quality: int) -> Floats:
-    """JPEG of a quality."""
-    return _one_by_one(images, lambda image: _through_jpeg(image, quality))
+    """Compress images as JPEG of a quality."""
+    return _with_pillow(images, lambda image: _jpeg(image, quality))
 
 
 DIGITAL = {

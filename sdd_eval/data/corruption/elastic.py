@@ -1,4 +1,4 @@
-"""Elastic transform: a random affine map, then a random smooth displacement."""
+"""Elastic transform: a random affine map followed by a random smooth displacement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Coordinates = NDArray[np.float64]
 
 
 def mirrored(index: NDArray[np.int64], side: int, *, repeat_edge: bool) -> NDArray[np.int64]:
-    """Indices outside 0 … side − 1 mirrored back, with the edge pixel repeated or not."""
+    """Mirror indices outside 0 … side − 1, with or without repeating the edge pixel."""
     period = max(1, 2 * side if repeat_edge else 2 * side - 2)
     folded = np.mod(index, period)
     back = 2 * side - 1 - folded if repeat_edge else 2 * side - 2 - folded
@@ -20,7 +20,7 @@ def mirrored(index: NDArray[np.int64], side: int, *, repeat_edge: bool) -> NDArr
 
 
 def sample(images: Floats, y: Coordinates, x: Coordinates, *, repeat_edge: bool) -> Floats:
-    """Bilinear values of each image at its own coordinates, each (n, side, side)."""
+    """Interpolate each image bilinearly at its own coordinates, each (n, side, side)."""
     side = images.shape[1]
     top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
     down, right = (y - top).astype(np.float32), (x - left).astype(np.float32)
@@ -36,13 +36,13 @@ def sample(images: Floats, y: Coordinates, x: Coordinates, *, repeat_edge: bool)
 
 
 def anchors(side: int) -> Coordinates:
-    """Three points (x, y) around the centre that the affine map moves."""
+    """Return the three points (x, y) around the centre that the affine map moves."""
     centre, reach = side // 2, max(1, side // 3)
     return np.array([[1, 1], [1, -1], [-1, -1]]) * float(reach) + centre
 
 
 def affine_coordinates(moves: Coordinates, side: int) -> tuple[Coordinates, Coordinates]:
-    """Where (y, x) each pixel comes from under the map that takes the anchors to their moved ones.
+    """Return the source (y, x) of each pixel under the affine map that moves the anchors.
 
     `moves` is (n, 3, 2), in pixels.
     """
@@ -62,7 +62,7 @@ def affine_coordinates(moves: Coordinates, side: int) -> tuple[Coordinates, Coor
 def draw_elastic(
     random: np.random.Generator, image: Floats, constants: tuple[float, float, float]
 ) -> Draws:
-    """The moves (3, 2) of the anchors and the field (2, side, side), all uniform in −1 … 1."""
+    """Draw the moves (3, 2) of the anchors and the field (2, side, side), uniform in [−1, 1]."""
     side = len(image)
     moves = random.uniform(-1, 1, (3, 2))
     if constants[0] == 0:
@@ -76,9 +76,9 @@ def elastic_transform(
     moves: Coordinates,
     field: Floats,
 ) -> Floats:
-    """The affine map (mirrored at the edge pixels), then the displacement (edge repeated).
+    """Apply the affine map (mirrored at the edge pixels), then the displacement (edges repeated).
 
-    The constants are shares of the side, so they scale without a least length.
+    The constants are shares of the side, and scale without a minimum length.
     """
     side = images.shape[1]
     strength, sigma, jitter = (share * side for share in constants)

@@ -1,4 +1,4 @@
-"""Frost: a random piece of a frosted window, made up or photographed, laid over the image."""
+"""Frost: blend the image with a random crop of a frosted window, synthetic or photographed."""
 
 from __future__ import annotations
 
@@ -18,138 +18,7 @@ from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats,
 from sdd_eval.data.image_folder import image_files
 from sdd_eval.errors import InputError
 
-#: What a photograph is scaled by, for images of 32 pixels.
-PHOTO_SCALE = 0.2
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A photograph of frost: its name for errors, and its pixels (height, width, 3) uint8."""
-
-    name: str
-    pixels: NDArray[np.uint8]
-
-
-#: What stands for a photograph: a file (or a folder of them), an array (height, width, 3) uint8, or
-#: one that was read.
-Photo = Path | str | NDArray[np.uint8] | Photograph
-
-
-def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
-    """Read the user's photographs; None where there are none and frost is made up.
-
-    Raises:
-        InputError: the list or a folder is empty, or one is no image or too small for images of the
-            side.
-    """
-    if photos is None:
-        return None
-    if not photos:
-        raise InputError("no photograph of frost was given; name one at least, or none at all")
-    read = tuple(_photograph(photo, number) for number, photo in enumerate(_each(photos), 1))
-    for photo in read:
-        _check_size(photo, side)
-    return read
-
-
-def photographs_digest(photos: tuple[Photograph, ...] | None) -> str:
-    """sha256 of the photographs' content, or "synthetic"."""
-    if photos is None:
-        return "synthetic"
-    whole = hashlib.sha256()
-    for photo in photos:
-        whole.update(repr(photo.pixels.shape).encode())
-        whole.update(np.ascontiguousarray(photo.pixels).tobytes())
-    return whole.hexdigest()
-
-
-def _each(photos: Sequence[Photo]) -> Iterator[Photo]:
-    """The photographs, those of a folder by their names."""
-    for photo in photos:
-        if not isinstance(photo, (Path, str)) or not Path(photo).is_dir():
-            yield photo
-            continue
-        files = image_files(Path(photo))
-        if not files:
-            raise InputError(f"{photo} holds no photographs of frost")
-        yield from (Path(photo, file) for file in files)
-
-
-def _photograph(photo: Photo, number: int) -> Photograph:
-    """One photograph, read if it is not yet."""
-    if isinstance(photo, Photograph):
-        return photo
-    if isinstance(photo, np.ndarray):
-        name = f"photograph {number} of frost"
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-            raise InputError(f"{name} is {photo.dtype} {photo.shape}, not uint8 (rows, columns, 3)")
-        return Photograph(name, photo)
-    try:
-        with Image.open(photo) as file:
-            return Photograph(str(photo), np.asarray(file.convert("RGB")))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{photo} is not a photograph that can be read: {error}") from error
-
-
-def _check_size(photo: Photograph, side: int) -> None:
-    """Refuse a photograph from which no piece of the side can be cut."""
-    height, width = photo.pixels.shape[:2]
-    if min(_scaled_shape(photo, side)) < side:
-        least = SIDE / PHOTO_SCALE
-        raise InputError(
-            f"{photo.name} is {width} × {height} pixels; frost needs {least:.0f} × {least:.0f}"
-        )
-
-
-def _scaled_shape(photo: Photograph, side: int) -> tuple[int, int]:
-    """Rows and columns of a photograph scaled by 0.2, times side / 32."""
-    height, width = photo.pixels.shape[:2]
-    scale = PHOTO_SCALE * side / SIDE
-    return round(height * scale), round(width * scale)
-
-
-def window_of(photo: Photograph, side: int) -> Floats:
-    """A photograph scaled for images of a side, bilinear between pixels, not averaged."""
-    pixels: Any = from_levels(photo.pixels)
-    for axis, length in enumerate(_scaled_shape(photo, side)):
-        last = pixels.shape[axis] - 1
-        where = (np.arange(length) + 0.5) * SIDE / (PHOTO_SCALE * side) - 0.5
-        where = np.clip(where, 0, last)
-        below = np.floor(where).astype(np.int64)
-        part = (where - below).astype(np.float32)
-        part = part[:, None, None] if axis == 0 else part[:, None]
-        lower = np.take(pixels, below, axis=axis)
-        upper = np.take(pixels, np.minimum(below + 1, last), axis=axis)
-        pixels = lower * (1 - part) + upper * part
-    return np.asarray(pixels, dtype=np.float32)
-
-
-def frost(images: Floats, constants: tuple[float, float], piece: Floats) -> Floats:
-    """So much of the image, and so much of the window."""
-    keep, add = constants
-    return keep * images + add * piece
-
-
-def frost_definition(photos: tuple[Photograph, ...] | None, side: int) -> Definition:
-    """Frost with these photographs, or with windows made up, for images of a side."""
-    panes = (
-        synthetic_windows(side)
-        if photos is None
-        else tuple(window_of(photo, side) for photo in photos)
-    )
-
-    def draw_piece(random: np.random.Generator, image: Floats, constants: object) -> Draws:
-        pane = panes[random.integers(len(panes))]
-        top = random.integers(pane.shape[0] - side + 1)
-        left = random.integers(pane.shape[1] - side + 1)
-        return (pane[top : top + side, left : left + side],)
-
-    return Definition(
-        ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)), frost, draw_piece, colour=True
-    )
-
-
-#: Different windows, and how many times an image's side each one measures.
+#: Number of windows, and their side in sides of the image.
 WINDOWS, ACROSS = 5, 5
 
 _RIME = np.array([0.90, 0.95, 1.00])
@@ -158,12 +27,12 @@ _GLASS = np.array([0.12, 0.17, 0.24])
 
 @functools.lru_cache(maxsize=2)
 def synthetic_windows(side: int) -> tuple[Floats, ...]:
-    """The frosted windows (5 · side, 5 · side, 3) in [0, 1] for images of a side."""
+    """Return the frosted windows (5 · side, 5 · side, 3) in [0, 1] for images of a side."""
     return tuple(_window(number, side) for number in range(WINDOWS))
 
 
 def _window(number: int, side: int) -> Floats:
-    """One window, the same on every machine."""
+    """Render one window: feathery crystals on patches of rime; the same on every machine."""
     random = np.random.default_rng((20190329, number))
     size, scale = ACROSS * side, side / SIDE
     patches = _cloud(random, size, roughness=1.5)
@@ -178,9 +47,9 @@ def _window(number: int, side: int) -> Floats:
 
 
 def _cloud(random: np.random.Generator, size: int, roughness: float) -> NDArray[np.float64]:
-    """Fractal noise on a torus in [0, 1]: a spectrum that falls as frequency ** −roughness.
+    """Return periodic fractal noise in [0, 1]: a spectrum that falls as frequency ** −roughness.
 
-    Its coarse waves are drawn first, so that windows of every size show the same clouds.
+    The coarse waves are drawn first, so that windows of every size show the same clouds.
     """
     waves = ACROSS * SIDE // 2
     spectrum = random.standard_normal((2 * waves, waves)) + 1j * random.standard_normal(
@@ -189,10 +58,10 @@ def _cloud(random: np.random.Generator, size: int, roughness: float) -> NDArray[
     rows = np.fft.fftfreq(2 * waves, 1 / (2 * waves))
     frequency = np.hypot(rows[:, None], np.arange(waves))
     spectrum *= np.where(frequency > 0, 1 / np.maximum(frequency, 1) ** roughness, 0)
-    kept = min(waves, size // 2)
+    low_waves = min(waves, size // 2)
     full = np.zeros((size, size // 2 + 1), dtype=complex)
-    full[:kept, :kept] = spectrum[:kept, :kept]
-    full[-kept:, :kept] = spectrum[-kept:, :kept]
+    full[:low_waves, :low_waves] = spectrum[:low_waves, :low_waves]
+    full[-low_waves:, :low_waves] = spectrum[-low_waves:, :low_waves]
     field = np.fft.irfft2(full, s=(size, size))
     low, high = np.quantile(field, (0.02, 0.98))
     cloud: NDArray[np.float64] = np.clip((field - low) / (high - low), 0, 1)
@@ -202,7 +71,7 @@ def _cloud(random: np.random.Generator, size: int, roughness: float) -> NDArray[
 def _feathers(
     random: np.random.Generator, size: int, scale: float, count: int, longest: float
 ) -> NDArray[np.float64]:
-    """How bright the crystals shine, in [0, 1): light gathered along their branches."""
+    """Return the brightness of crystals in [0, 1): light accumulated along their branches."""
     light = np.zeros(size * size)
     for _ in range(count):
         root, angle = random.uniform(0, size, 2), random.uniform(0, 2 * np.pi)
@@ -210,7 +79,7 @@ def _feathers(
         points, glow = _feather(root, angle, length, bend, scale)
         cells = np.floor(points).astype(np.int64) % size
         light += np.bincount(cells[:, 0] * size + cells[:, 1], glow, minlength=size * size)
-    # Points lie two to a pixel along a branch, whose width grows with the image.
+    # There are two points per pixel along a branch, whose width scales with the image.
     spread = ndimage.gaussian_filter(light.reshape(size, size) * scale, 0.45 * scale, mode="wrap")
     shine: NDArray[np.float64] = 1 - np.exp(-0.7 * spread)
     return shine
@@ -219,7 +88,7 @@ def _feathers(
 def _feather(
     root: NDArray[np.float64], angle: float, length: float, bend: float, scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (m, 2) along a bent stem and its branches at ±60°, and how each glows."""
+    """Return points (m, 2) on a bent stem and its branches at ±60°, and their brightness (m,)."""
     along = np.arange(0, length, 0.5)
     turn = angle + bend * along / length
     heading = np.stack([np.sin(turn), np.cos(turn)], axis=1)
@@ -234,3 +103,133 @@ def _feather(
             parts.append(stem[knot] + out[:, None] * np.array([np.sin(lean), np.cos(lean)]))
             glows.append(0.8 * (1 - out / max(reach, 0.6)))
     return np.concatenate(parts), np.concatenate(glows)
+
+
+#: Scale of the photographs for images of 32 pixels.
+PHOTO_SCALE = 0.2
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph of frost: its name in errors, and its pixels, uint8 (height, width, 3)."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+
+#: A photograph: a file, a folder of files, an array uint8 (height, width, 3), or one already read.
+Photo = Path | str | NDArray[np.uint8] | Photograph
+
+
+def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
+    """Read photographs of frost; None for synthetic frost.
+
+    Raises:
+        InputError: the list or a folder is empty, or a file is not an image or too small for images
+            of the side.
+    """
+    if photos is None:
+        return None
+    if not photos:
+        raise InputError("the list of photographs of frost is empty; omit it for synthetic frost")
+    read = tuple(_photograph(photo, number) for number, photo in enumerate(_expand(photos), 1))
+    for photo in read:
+        _check_size(photo, side)
+    return read
+
+
+def photographs_digest(photos: tuple[Photograph, ...] | None) -> str:
+    """Return the sha256 of the photographs' content, or "synthetic"."""
+    if photos is None:
+        return "synthetic"
+    digest = hashlib.sha256()
+    for photo in photos:
+        digest.update(repr(photo.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(photo.pixels).tobytes())
+    return digest.hexdigest()
+
+
+def _expand(photos: Sequence[Photo]) -> Iterator[Photo]:
+    """Yield the photographs, those of a folder sorted by name."""
+    for photo in photos:
+        if not isinstance(photo, (Path, str)) or not Path(photo).is_dir():
+            yield photo
+            continue
+        files = image_files(Path(photo))
+        if not files:
+            raise InputError(f"{photo} contains no photographs of frost")
+        yield from (Path(photo, file) for file in files)
+
+
+def _photograph(photo: Photo, number: int) -> Photograph:
+    """Return a photograph, read if necessary."""
+    if isinstance(photo, Photograph):
+        return photo
+    if isinstance(photo, np.ndarray):
+        name = f"photograph {number} of frost"
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+            raise InputError(f"{name} is {photo.dtype} {photo.shape}, not uint8 (rows, columns, 3)")
+        return Photograph(name, photo)
+    try:
+        with Image.open(photo) as file:
+            return Photograph(str(photo), np.asarray(file.convert("RGB")))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{photo} is not a readable photograph: {error}") from error
+
+
+def _check_size(photo: Photograph, side: int) -> None:
+    """Check that a photograph is large enough for crops of the side."""
+    height, width = photo.pixels.shape[:2]
+    if min(_scaled_shape(photo, side)) < side:
+        least = SIDE / PHOTO_SCALE
+        raise InputError(
+            f"{photo.name} is {width} × {height} pixels; frost needs {least:.0f} × {least:.0f}"
+        )
+
+
+def _scaled_shape(photo: Photograph, side: int) -> tuple[int, int]:
+    """Return the rows and columns of a photograph scaled by 0.2 · side / 32."""
+    height, width = photo.pixels.shape[:2]
+    scale = PHOTO_SCALE * side / SIDE
+    return round(height * scale), round(width * scale)
+
+
+def window_of(photo: Photograph, side: int) -> Floats:
+    """Return a photograph resized for images of a side; bilinear, without antialiasing."""
+    pixels: Any = from_levels(photo.pixels)
+    for axis, length in enumerate(_scaled_shape(photo, side)):
+        last = pixels.shape[axis] - 1
+        where = (np.arange(length) + 0.5) * SIDE / (PHOTO_SCALE * side) - 0.5
+        where = np.clip(where, 0, last)
+        below = np.floor(where).astype(np.int64)
+        part = (where - below).astype(np.float32)
+        part = part[:, None, None] if axis == 0 else part[:, None]
+        lower = np.take(pixels, below, axis=axis)
+        upper = np.take(pixels, np.minimum(below + 1, last), axis=axis)
+        pixels = lower * (1 - part) + upper * part
+    return np.asarray(pixels, dtype=np.float32)
+
+
+def frost(images: Floats, constants: tuple[float, float], crop: Floats) -> Floats:
+    """Return the weighted sum of the image and the crop of the window."""
+    image_weight, frost_weight = constants
+    return image_weight * images + frost_weight * crop
+
+
+def frost_definition(photos: tuple[Photograph, ...] | None, side: int) -> Definition:
+    """Return the definition of frost for images of a side; synthetic without photographs."""
+    panes = (
+        synthetic_windows(side)
+        if photos is None
+        else tuple(window_of(photo, side) for photo in photos)
+    )
+
+    def draw_crop(random: np.random.Generator, image: Floats, constants: object) -> Draws:
+        pane = panes[random.integers(len(panes))]
+        top = random.integers(pane.shape[0] - side + 1)
+        left = random.integers(pane.shape[1] - side + 1)
+        return (pane[top : top + side, left : left + side],)
+
+    return Definition(
+        ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)), frost, draw_crop, colour=True
+    )

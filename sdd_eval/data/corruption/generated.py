@@ -1,4 +1,4 @@
-"""A corrupted test set made while it is read, from any set of images."""
+"""A corrupted test set that is rendered on the fly from any set of images."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from sdd_eval.metrics.corruption import FIFTEEN
 if TYPE_CHECKING:
     import torch
 
-#: Sets of so few bytes are kept once rendered, and so many bytes of them altogether.
-SMALL, KEPT = 2**20, 2**26
+#: Rendered cells of at most so many bytes are cached, and so many bytes in total.
+SMALL, CACHE_BYTES = 2**20, 2**26
 
 
 @dataclass(frozen=True)
 class GeneratedCorruptions:
-    """The images of `source` in every corruption, rendered when they are asked for."""
+    """The images of `source` under every corruption, rendered when they are read."""
 
     source: ImageSet
     seed: int = 0
     frost_photos: Sequence[Photo] | None = None
-    """Photographs of frost, files or arrays; frost is made up without."""
+    """Photographs of frost, files or arrays; None for synthetic frost."""
     corruptions: tuple[str, ...] = FIFTEEN
 
     @property
@@ -42,12 +42,12 @@ class GeneratedCorruptions:
 
     @property
     def provenance(self) -> str:
-        """Never the publisher's."""
+        """Always "regenerated"."""
         return "regenerated"
 
     @property
     def frost(self) -> str:
-        """Where frost is from: "synthetic" or "photographs"."""
+        """Source of the frost: "synthetic" or "photographs"."""
         return "synthetic" if self.frost_photos is None else "photographs"
 
     @cached_property
@@ -57,7 +57,7 @@ class GeneratedCorruptions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of what determines every image."""
+        """sha256 of everything that determines the images."""
         return self._fingerprint()
 
     def _fingerprint(self, *cell: str | int) -> str:
@@ -71,10 +71,10 @@ class GeneratedCorruptions:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
-        """The images of one corruption at one severity, 1 to 5.
+        """Return the images of one corruption at one severity, 1 to 5.
 
         Raises:
-            InputError: there is no such corruption or severity.
+            InputError: corruption or severity is unknown.
         """
         require_corruption(corruption, severity, self.seed)
         return GeneratedCell(self, corruption, severity, self._fingerprint(corruption, severity))
@@ -82,92 +82,92 @@ class GeneratedCorruptions:
 
 @dataclass(frozen=True)
 class GeneratedCell:
-    """One corruption at one severity; a row is corrupted when a batch asks for it."""
+    """One corruption at one severity; rows are corrupted when they are read."""
 
-    whole: GeneratedCorruptions
+    corrupted: GeneratedCorruptions
     corruption: str
     severity: int
     fingerprint: str
 
     @property
     def name(self) -> str:
-        """The set's name, the corruption and the severity."""
-        return f"{self.whole.name} {self.corruption} {self.severity}"
+        """Name of the set, corruption and severity."""
+        return f"{self.corrupted.name} {self.corruption} {self.severity}"
 
     @property
     def labels(self) -> Labels | None:
-        """The source's."""
-        return self.whole.source.labels
+        """Labels of the source."""
+        return self.corrupted.source.labels
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The source's."""
-        return self.whole.source.class_names
+        """Class names of the source."""
+        return self.corrupted.source.class_names
 
     @property
     def image_size(self) -> int:
         """Side in pixels."""
-        return self.whole.source.image_size
+        return self.corrupted.source.image_size
 
     @property
     def channels(self) -> int:
-        """One for grey, three for colour."""
-        return self.whole.source.channels
+        """Number of channels: 1 (grey) or 3 (RGB)."""
+        return self.corrupted.source.channels
 
     @property
     def provenance(self) -> str:
-        """Never the publisher's."""
-        return self.whole.provenance
+        """Always "regenerated"."""
+        return self.corrupted.provenance
 
     def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.whole.source)
+        """Return the number of images."""
+        return len(self.corrupted.source)
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         import torch
 
-        wanted = np.arange(len(self)) if indices is None else np.asarray(indices)
+        selected = np.arange(len(self)) if indices is None else np.asarray(indices)
         small = len(self) * self.channels * self.image_size**2 <= SMALL
-        for start in range(0, len(wanted), size):
-            rows = wanted[start : start + size]
-            pixels = self._remembered(rows) if small else self._rendered(rows)
+        for start in range(0, len(selected), size):
+            rows = selected[start : start + size]
+            pixels = self._cached(rows) if small else self._rendered(rows)
             yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
 
     def _rendered(self, rows: NDArray[np.int64]) -> Pixels:
-        """Those rows, corrupted, channels last."""
-        clean = next(blocks(self.whole.source, len(rows), rows))
+        """Render rows, uint8 (n, side, side, channels)."""
+        clean = next(blocks(self.corrupted.source, len(rows), rows))
         return corrupt(
             clean,
             self.corruption,
             self.severity,
-            seed=self.whole.seed,
+            seed=self.corrupted.seed,
             indices=rows,
-            frost_photos=self.whole.photos,
+            frost_photos=self.corrupted.photos,
         )
 
-    def _remembered(self, rows: NDArray[np.int64]) -> Pixels:
-        """Those rows, from memory as far as they were asked for before."""
-        if self.fingerprint not in _REMEMBERED:
+    def _cached(self, rows: NDArray[np.int64]) -> Pixels:
+        """Return rows from the cache, rendering those that are missing."""
+        if self.fingerprint not in _CACHE:
             shape = (len(self), self.image_size, self.image_size, self.channels)
-            _remember(self.fingerprint, np.empty(shape, np.uint8))
-        pixels, known = _REMEMBERED[self.fingerprint]
-        missing = np.unique(rows[~known[rows]])
+            _add_to_cache(self.fingerprint, np.empty(shape, np.uint8))
+        pixels, rendered = _CACHE[self.fingerprint]
+        missing = np.unique(rows[~rendered[rows]])
         if len(missing):
             pixels[missing] = self._rendered(missing)
-            known[missing] = True
+            rendered[missing] = True
         return pixels[rows]
 
 
-#: Rows of small cells that were rendered, and which, by fingerprint: what one evaluation has
-#: rendered, that of the next checkpoint need not.
-_REMEMBERED: dict[str, tuple[Pixels, NDArray[np.bool_]]] = {}
+#: Images of small cells, and which rows are rendered, by fingerprint; shared by the evaluations of
+#: several checkpoints.
+_CACHE: dict[str, tuple[Pixels, NDArray[np.bool_]]] = {}
 
 
-def _remember(fingerprint: str, pixels: Pixels) -> None:
-    """Make room for a cell; the oldest ones go."""
-    _REMEMBERED[fingerprint] = (pixels, np.zeros(len(pixels), dtype=bool))
-    while sum(held.nbytes for held, _ in _REMEMBERED.values()) > KEPT:
-        del _REMEMBERED[next(iter(_REMEMBERED))]
+def _add_to_cache(fingerprint: str, pixels: Pixels) -> None:
+    """Add an empty cell to the cache, and remove the oldest cells beyond its limit."""
+    _CACHE[fingerprint] = (pixels, np.zeros(len(pixels), dtype=bool))
+    while sum(images.nbytes for images, _ in _CACHE.values()) > CACHE_BYTES:
+        del _CACHE[next(iter(_CACHE))]

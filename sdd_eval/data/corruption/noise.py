@@ -1,4 +1,4 @@
-"""Noise per value: gaussian, shot, impulse, speckle."""
+"""Pixelwise noise: Gaussian, shot, impulse and speckle."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from sdd_eval.data.corruption.definition import Definition, Draws, Floats
 
 
 def draw_normal(random: np.random.Generator, image: Floats, constants: float) -> Draws:
-    """A standard normal number for each value."""
+    """Draw a standard normal number for each value."""
     return (random.standard_normal(image.shape, dtype=np.float32),)
 
 
 def draw_uniform(random: np.random.Generator, image: Floats, constants: float) -> Draws:
-    """A number in [0, 1) for each value."""
+    """Draw a number in [0, 1) for each value."""
     return (random.random(image.shape, dtype=np.float32),)
 
 
 def draw_photons(random: np.random.Generator, image: Floats, constants: float) -> Draws:
-    """How many photons are counted at each value, where white is `constants` of them."""
+    """Draw the photon count of each value; white is `constants` photons on average."""
     return (random.poisson(image.astype(np.float64) * constants).astype(np.float32),)
 
 
@@ -28,18 +28,18 @@ def gaussian_noise(images: Floats, scale: float, noise: Floats) -> Floats:
 
 
 def shot_noise(images: Floats, white: float, photons: Floats) -> Floats:
-    """Counted photons as brightness; `white` photons are white."""
+    """Return photon counts as brightness; `white` photons are white."""
     return photons / white
 
 
 def impulse_noise(images: Floats, amount: float, chance: Floats) -> Floats:
-    """Salt and pepper: a share `amount` of the values becomes 1 or 0, each as often."""
+    """Set a share `amount` of the values to 1 or 0 (salt and pepper), each equally often."""
     peppered = np.where(chance < amount / 2, 0, images)
     return np.where((chance >= amount / 2) & (chance < amount), 1, peppered)
 
 
 def speckle_noise(images: Floats, scale: float, noise: Floats) -> Floats:
-    """Add normal noise in proportion to the value."""
+    """Add normal noise proportional to the value."""
     return images + images * (scale * noise)
 
 

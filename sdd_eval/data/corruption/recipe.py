@@ -1,8 +1,8 @@
-"""The recipe that made CIFAR-10-C: 19 corruptions at five severities, seeded per image.
+"""The corruptions of CIFAR-10-C: 19 kinds at five severities, seeded per image.
 
 Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations" (ICLR 2019), with the constants of their CIFAR version. The published archives were
-made without a seed: what this recipe makes is in their style and never the archives.
+made without a seed: these images follow the same recipe, but are not the published ones.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 from sdd_eval.randomness import derived_seed
 
-#: Rises whenever an image comes out differently.
+#: Incremented whenever an image changes.
 VERSION: int = 1
 
 _DEFINITIONS: dict[str, Definition] = {**NOISE, **BLUR, **WEATHER, **DIGITAL, **ELASTIC, **SPATTER}
 
-#: Values worked on at once: what fits into a processor's cache.
+#: Values per block, chosen to fit into the processor's cache.
 _VALUES = 2**19
 
 
@@ -41,23 +41,30 @@ def corrupt(
     indices: NDArray[np.int64] | None = None,
     frost_photos: Sequence[frost.Photo] | None = None,
 ) -> NDArray[np.uint8]:
-    """Images (n, side, side, channels) uint8, corrupted; one channel or three.
+    """Corrupt images, uint8 (n, side, side, channels), grey or RGB.
 
-    `indices` are the images' places in the whole set (0 … n − 1 unless given): an image depends on
-    (seed, corruption, severity, its index) and on nothing else. Lengths in pixels scale with
-    side / 32. Grey images are repeated to three channels where a corruption has colour, and come
-    back as luma. Frost is made up, or cut from photographs: files, or arrays.
+    Lengths in pixels scale with side / 32. Grey images are repeated to three channels for
+    corruptions with colour, and returned as luma.
+
+    Args:
+        images: the clean images.
+        corruption: one of the 19.
+        severity: 1 to 5.
+        seed: seed of all random numbers.
+        indices: positions of the images in the whole set, 0 … n − 1 by default. The result only
+            depends on the image, seed, corruption, severity and its index.
+        frost_photos: photographs of frost, files or arrays; None for synthetic frost.
 
     Raises:
-        InputError: the corruption, severity, seed or shape is not one there is, or a photograph
-            cannot be read or is too small.
+        InputError: corruption, severity, seed or shape is invalid, or a photograph cannot be read
+            or is too small.
     """
     require_corruption(corruption, severity, seed)
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
         raise InputError(f"images of shape {images.shape} are not (n, side, side, 1 or 3)")
     definition = _definition(corruption, images.shape[1], frost_photos)
-    places = np.arange(len(images)) if indices is None else np.asarray(indices)
-    generators = _generators(seed, corruption, severity, places)
+    positions = np.arange(len(images)) if indices is None else np.asarray(indices)
+    generators = _generators(seed, corruption, severity, positions)
     corrupted = np.empty_like(images)
     step = max(1, _VALUES // max(1, images[:1].size))
     for start in range(0, len(images), step):
@@ -67,35 +74,35 @@ def corrupt(
 
 
 def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> None:
-    """Refuse what is no corruption, severity or seed.
+    """Check corruption, severity and seed.
 
     Raises:
-        InputError: it names the bad value and the accepted ones.
+        InputError: a value is invalid; the message lists the valid ones.
     """
     if corruption not in NINETEEN:
         raise unknown_name("corruption", corruption, NINETEEN)
     if severity not in SEVERITIES:
         raise InputError(f"severity is {severity!r}, not one of 1, 2, 3, 4, 5")
     if seed < 0:
-        raise InputError(f"seed is {seed}, not a number from 0 on")
+        raise InputError(f"seed is {seed}, not 0 or a positive number")
 
 
 def _definition(
     corruption: str, side: int, frost_photos: Sequence[frost.Photo] | None
 ) -> Definition:
-    """The definition of a corruption for images of a side."""
+    """Return the definition of a corruption for images of a side."""
     if corruption == "frost":
         return frost.frost_definition(frost.read_photographs(frost_photos, side), side)
     return _DEFINITIONS[corruption]
 
 
 def _generators(
-    seed: int, corruption: str, severity: int, places: NDArray[np.int64]
+    seed: int, corruption: str, severity: int, positions: NDArray[np.int64]
 ) -> Iterator[np.random.Generator]:
-    """For each image a counter-based generator: its index is the upper half of the counter."""
+    """Yield a counter-based generator per image: its index is the upper half of the counter."""
     key = derived_seed(seed, f"corruption/{corruption}", severity)
-    for place in places:
-        yield np.random.Generator(np.random.Philox(key=key, counter=int(place) << 128))
+    for position in positions:
+        yield np.random.Generator(np.random.Philox(key=key, counter=int(position) << 128))
 
 
 def _block(
@@ -104,7 +111,7 @@ def _block(
     severity: int,
     generators: Iterator[np.random.Generator],
 ) -> NDArray[np.uint8]:
-    """Corrupt a few images: draw for each, render all, and back to their channels."""
+    """Corrupt a block of images: draw for each, render all, and restore the channels."""
     constants = definition.constants[severity - 1]
     images = from_levels(pixels)
     grey = images.shape[3] == 1
@@ -112,7 +119,7 @@ def _block(
         images = np.repeat(images, 3, axis=3)
     draws: Draws = ()
     if definition.draw is not None:
-        drawn = [definition.draw(next(generators), image, constants) for image in images]
-        draws = tuple(np.stack(part) for part in zip(*drawn, strict=True))
+        per_image = [definition.draw(next(generators), image, constants) for image in images]
+        draws = tuple(np.stack(part) for part in zip(*per_image, strict=True))
     rendered = definition.render(images, constants, *draws)
     return truncated(luma(rendered.clip(0, 1)) if grey else rendered)

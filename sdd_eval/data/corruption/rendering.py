@@ -1,4 +1,4 @@
-"""Blocks of images rendered one after the other, here or by several processes, in order."""
+"""Render blocks of images in order, in this process or in several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Photographs = tuple[frost.Photograph, ...] | None
 
 @dataclass(frozen=True)
 class Job:
-    """A block of clean images (n, side, side, channels), and what is to be done to it."""
+    """A block of clean images (n, side, side, channels) and how to corrupt it."""
 
     pixels: Block
     corruption: str
@@ -36,20 +36,20 @@ class Job:
 
 Render = Callable[[Iterable[Job]], Iterator[Block]]
 
-#: A process's photographs of frost, sent to it once.
+#: The photographs of frost of a worker process, sent to it once.
 _photographs: Photographs = None
 
 
 @contextlib.contextmanager
 def renderer(workers: int, photos: Photographs) -> Iterator[Render]:
-    """A function from jobs to rendered blocks, in the jobs' order.
+    """Provide a function that maps jobs to rendered blocks, in order.
 
-    With more than one worker, processes render; they end with this one, however it ends.
+    More than one worker are processes that end with this one, even if it is killed.
     """
     if workers <= 1:
         yield lambda jobs: (_corrupt(job, photos) for job in jobs)
         return
-    # Spawned, not forked: a fork of a process in which torch has threads may hang.
+    # Spawned, as forking a process in which torch runs threads may deadlock.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (photos,)
     )
@@ -71,14 +71,14 @@ def _corrupt(job: Job, photos: Photographs) -> Block:
 
 
 def _in_order(pool: ProcessPoolExecutor, jobs: Iterable[Job], ahead: int) -> Iterator[Block]:
-    """Submit jobs so far ahead, and give back their blocks in order."""
-    waiting: deque[Future[Block]] = deque()
+    """Submit up to `ahead` jobs in advance and yield their blocks in order."""
+    pending: deque[Future[Block]] = deque()
     for job in jobs:
-        waiting.append(pool.submit(_in_worker, job))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        pending.append(pool.submit(_in_worker, job))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 def _in_worker(job: Job) -> Block:
@@ -86,15 +86,15 @@ def _in_worker(job: Job) -> Block:
 
 
 def _start_worker(photos: Photographs) -> None:
-    """Keep the photographs, leave Ctrl-C to the parent, and die with it."""
+    """Store the photographs, leave Ctrl-C to the parent, and exit with it."""
     global _photographs
     _photographs = photos
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    """End this process when the one that started it is gone, killed perhaps."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process has ended or been killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -102,6 +102,6 @@ def _die_with_parent() -> None:
 
 
 def blocks(images: ImageSet, size: int, rows: NDArray[np.int64]) -> Iterator[Pixels]:
-    """Arrays (≤ size, side, side, channels) uint8 of these rows, in their order."""
+    """Yield the images at `rows` in order, uint8 (≤ size, side, side, channels)."""
     for batch in images.batches(size, rows):
         yield np.ascontiguousarray(batch.numpy().transpose(0, 2, 3, 1))

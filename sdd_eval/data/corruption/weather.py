@@ -1,4 +1,4 @@
-"""Snow and fog."""
+"""Snow, fog and spatter."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sdd_eval.data.corruption import blur
-from sdd_eval.data.corruption.blur import gaussian, motion, motion_kernel
+from sdd_eval.data.corruption.blur import apply_zoom, gaussian, motion, motion_kernel, zoom_operator
 from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, from_levels, luma
 
 Snow = tuple[float, float, float, float, float, float, float]
 
 
 def draw_snow(random: np.random.Generator, image: Floats, constants: Snow) -> Draws:
-    """A normal layer, as fine as the pixels but never finer than 32 to a side, and an angle."""
+    """Draw a normal layer of the image's resolution, at most 32 × 32, and an angle."""
     grain = min(len(image), SIDE)
     layer = random.standard_normal((grain, grain, 1), dtype=np.float32)
     return (layer, np.asarray(random.uniform(-135, -45)))
 
 
 def snow_layer(layer: Floats, degrees: NDArray[np.float64], side: int, constants: Snow) -> Floats:
-    """Flakes (n, side, side, 1): the layer zoomed, low values cut off, blown by the wind."""
+    """Return flakes (n, side, side, 1): the layer zoomed, thresholded and motion-blurred."""
     loc, scale, factor, threshold, radius, sigma, _ = constants
     raw = loc + scale * layer
-    flakes = blur.apply_zoom(blur.zoom_operator(layer.shape[1], side, (factor,), False), raw)
+    flakes = apply_zoom(zoom_operator(layer.shape[1], side, (factor,), False), raw)
     flakes = np.where(flakes < threshold, 0, np.minimum(flakes, 1))
     return motion(flakes, motion_kernel(radius, sigma, side), degrees)
 
 
 def snow(images: Floats, constants: Snow, layer: Floats, degrees: NDArray[np.float64]) -> Floats:
-    """Whiten the image, and lay the flakes and the flakes turned by 180° over it."""
+    """Whiten the image and add the flakes and their rotation by 180°."""
     blend = constants[6]
     flakes = snow_layer(layer, degrees, images.shape[1], constants)
     white = np.maximum(images, luma(images) * 1.5 + 0.5)
@@ -41,20 +40,20 @@ def snow(images: Floats, constants: Snow, layer: Floats, degrees: NDArray[np.flo
 
 
 def _power_of_two(side: int) -> int:
-    """The least power of two that is not below the side."""
+    """Return the smallest power of two that is at least the side."""
     return 1 << max(0, side - 1).bit_length()
 
 
 def draw_fog(random: np.random.Generator, image: Floats, constants: tuple[float, float]) -> Draws:
-    """A number in −1 … 1 for each point of the plasma but its corner."""
+    """Draw a number in [−1, 1] for each point of the plasma but its corner."""
     return (random.uniform(-1, 1, _power_of_two(len(image)) ** 2 - 1),)
 
 
 def plasma(numbers: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
-    """Diamond-square plasma on a torus, (n, size, size) in [0, 1], from (n, size² − 1) numbers.
+    """Return periodic diamond-square plasma (n, size, size) in [0, 1] from (n, size² − 1) numbers.
 
-    Each step halves the distance of the known points. The random part added to their mean is
-    `decay`² times weaker at each step, as in the programme that made CIFAR-10-C.
+    Each step halves the spacing of the known points. The random part added to their mean is
+    `decay`² times weaker at each step, as in the code that made CIFAR-10-C.
     """
     count, size = len(numbers), round((numbers.shape[1] + 1) ** 0.5)
     field = np.zeros((count, size, size))
@@ -64,9 +63,9 @@ def plasma(numbers: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
         parts = numbers[:, used : used + 3 * points] * strength
         rough = parts.reshape(count, 3, size // step, size // step)
         corner = field[:, ::step, ::step]
-        beside, below = np.roll(corner, -1, axis=2), np.roll(corner, -1, axis=1)
-        centre = (corner + beside + below + np.roll(below, -1, axis=2)) / 4 + rough[:, 0]
-        top = (corner + beside + centre + np.roll(centre, 1, axis=1)) / 4 + rough[:, 1]
+        right, below = np.roll(corner, -1, axis=2), np.roll(corner, -1, axis=1)
+        centre = (corner + right + below + np.roll(below, -1, axis=2)) / 4 + rough[:, 0]
+        top = (corner + right + centre + np.roll(centre, 1, axis=1)) / 4 + rough[:, 1]
         left = (corner + below + centre + np.roll(centre, 1, axis=2)) / 4 + rough[:, 2]
         field[:, half::step, half::step] = centre
         field[:, ::step, half::step] = top
@@ -78,7 +77,7 @@ def plasma(numbers: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
 
 
 def fog(images: Floats, constants: tuple[float, float], numbers: NDArray[np.float64]) -> Floats:
-    """Add plasma, and draw the image back to its own brightest value."""
+    """Add plasma, and rescale the image to its original maximum."""
     amount, decay = constants
     side = images.shape[1]
     cloud = plasma(numbers, decay)[:, :side, :side, None].astype(np.float32)
@@ -108,20 +107,20 @@ Spatter = tuple[float, float, float, float, float, int]
 WATER = from_levels(np.array([175, 238, 238], dtype=np.uint8))
 MUD = from_levels(np.array([63, 42, 20], dtype=np.uint8))
 
-#: What turns the distance from an edge into light from one side and shade from the other.
+#: The kernel that turns the distance from an edge into an embossed relief.
 _RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
 def draw_liquid(random: np.random.Generator, image: Floats, constants: Spatter) -> Draws:
-    """A normal layer, as fine as the pixels but never finer than 32 to a side."""
+    """Draw a normal layer of the image's resolution, at most 32 × 32."""
     grain = min(len(image), SIDE)
     return (random.standard_normal((grain, grain, 1), dtype=np.float32),)
 
 
 def edges(levels: NDArray[np.uint8], low: int = 50, high: int = 150) -> NDArray[np.bool_]:
-    """Canny's edges of layers (n, side, side): 3 × 3 Sobel, |dx| + |dy|, thinned, hysteresis."""
+    """Find Canny edges of layers (n, side, side): 3 × 3 Sobel, |dx| + |dy|, hysteresis."""
     smooth = levels.astype(np.int64)
-    # Scipy's filter smooths along every other axis, so it takes one image at a time.
+    # Scipy's filter smooths along all other axes, so images are filtered one by one.
     across, down = (
         np.stack([ndimage.sobel(plane, axis=axis, mode="nearest") for plane in smooth])
         for axis in (1, 0)
@@ -141,25 +140,25 @@ def edges(levels: NDArray[np.uint8], low: int = 50, high: int = 150) -> NDArray[
 def _crest(
     strength: NDArray[np.int64], across: NDArray[np.int64], down: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Where the strength is largest along its own direction, of which there are four."""
+    """Return where the strength is maximal along its direction, rounded to one of four."""
     side = strength.shape[1]
     padded = np.pad(strength, ((0, 0), (1, 1), (1, 1)))
 
-    def beside(row: int, column: int) -> NDArray[np.int64]:
+    def neighbour(row: int, column: int) -> NDArray[np.int64]:
         return padded[:, 1 + row : 1 + row + side, 1 + column : 1 + column + side]
 
     flat = np.abs(down) < np.tan(np.pi / 8) * np.abs(across)
     steep = np.abs(down) > np.tan(3 * np.pi / 8) * np.abs(across)
     rising = (across < 0) != (down < 0)
-    horizontal = (strength > beside(0, -1)) & (strength >= beside(0, 1))
-    vertical = (strength > beside(-1, 0)) & (strength >= beside(1, 0))
-    up = (strength > beside(-1, 1)) & (strength > beside(1, -1))
-    fall = (strength > beside(-1, -1)) & (strength > beside(1, 1))
+    horizontal = (strength > neighbour(0, -1)) & (strength >= neighbour(0, 1))
+    vertical = (strength > neighbour(-1, 0)) & (strength >= neighbour(1, 0))
+    up = (strength > neighbour(-1, 1)) & (strength > neighbour(1, -1))
+    fall = (strength > neighbour(-1, -1)) & (strength > neighbour(1, 1))
     return np.select([flat, steep, rising], [horizontal, vertical, up], fall)
 
 
 def _distance(edge: NDArray[np.bool_]) -> Floats:
-    """How far each pixel is from an edge, at most 20."""
+    """Return the distance of each pixel from an edge, at most 20."""
     if not edge.any():
         return np.full(edge.shape, 20, dtype=np.float32)
     distance = ndimage.distance_transform_edt(~edge)
@@ -168,13 +167,13 @@ def _distance(edge: NDArray[np.bool_]) -> Floats:
 
 
 def _box(layers: NDArray[Any]) -> NDArray[Any]:
-    """The mean over 3 × 3 pixels, mirrored at the edge pixels."""
+    """Return the mean over 3 × 3 pixels, mirrored at the edge pixels."""
     mean: NDArray[Any] = ndimage.uniform_filter(layers, (1, 3, 3), mode="mirror")
     return mean
 
 
 def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One layer with its histogram spread evenly over 0 … 255; a flat one as it is."""
+    """Equalise the histogram of a layer over 0 … 255; a flat layer is unchanged."""
     histogram = np.bincount(levels.ravel(), minlength=256)
     lowest = histogram[histogram > 0][0]
     if lowest == levels.size:
@@ -185,7 +184,7 @@ def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _water(liquid: Floats, strength: float) -> Floats:
-    """How much water is seen at each pixel (n, side, side): the relief of drops."""
+    """Return the opacity of water at each pixel (n, side, side): the relief of drops."""
     levels = np.clip(liquid * 255, 0, 255).astype(np.uint8)
     distance = np.stack([_distance(edge) for edge in edges(levels)])
     even = np.stack([equalised(layer) for layer in (_box(distance) + 5e-4).astype(np.uint8)])
@@ -198,7 +197,7 @@ def _water(liquid: Floats, strength: float) -> Floats:
 
 
 def _mud(liquid: Floats, sigma: float) -> Floats:
-    """How much mud is seen at each pixel (n, side, side): the wet places, blurred and cut off."""
+    """Return the opacity of mud at each pixel (n, side, side): wet areas, blurred, thresholded."""
     wet = gaussian((liquid > 0).astype(np.float32)[..., None], sigma)[..., 0]
     return np.where(wet < 0.8, 0, wet)
 
@@ -206,7 +205,7 @@ def _mud(liquid: Floats, sigma: float) -> Floats:
 def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
     """Add water, or replace the image by mud.
 
-    The liquid is made at 32 pixels to a side at most, and enlarged with the image.
+    The liquid is rendered at most at 32 × 32 pixels and enlarged to the image.
     """
     loc, scale, sigma, threshold, strength, mud = constants
     side, grain = images.shape[1], layer.shape[1]
@@ -214,7 +213,7 @@ def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
     liquid = np.where(liquid < threshold, 0, liquid)
     seen = (_mud if mud else _water)(liquid, strength)[..., None]
     if side != grain:
-        seen = blur.apply_zoom(blur.zoom_operator(grain, side, (1.0,), False), seen)
+        seen = apply_zoom(zoom_operator(grain, side, (1.0,), False), seen)
     spattered: Floats = images * (1 - seen) + MUD * seen if mud else images + WATER * seen
     return spattered
 

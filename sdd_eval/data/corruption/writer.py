@@ -1,7 +1,7 @@
-"""Write a corrupted test set in the layout of CIFAR-10-C, resumable wherever it was stopped.
+"""Write a corrupted test set in CIFAR-10-C's layout; an interrupted call can be resumed.
 
-`NAME.npy` (5 · n, side, side, channels) uint8 holds severity 1 of all images, then severity 2 …;
-`labels.npy` repeats the labels five times; `regenerated.json` says how it was made.
+`NAME.npy`, uint8 (5 · n, side, side, channels), has severity 1 of all images, then severity 2 …;
+`labels.npy` repeats the labels five times; `regenerated.json` records how the images were made.
 """
 
 from __future__ import annotations
@@ -21,14 +21,42 @@ from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import VERSION, require_corruption
 from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.images import ImageSet, Labels
+from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import FORMAT
 from sdd_eval.store import locked, read_record, write_atomically, write_record
 
-#: Bytes of images that are rendered and written at once.
+#: Bytes of images per rendered block.
 _BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class CleanImages:
+    """The images that were corrupted."""
+
+    name: str
+    fingerprint: str
+    origin: str
+    """Their provenance."""
+    images: int
+    image_size: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class RegenerationRecord:
+    """The content of `regenerated.json`; `files` are the complete files with their sha256."""
+
+    recipe: int
+    seed: int
+    source: CleanImages
+    frost: str
+    frost_photos: str | None = None
+    """sha256 of the photographs of frost, if any."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
 
 
 def write_corrupted(
@@ -41,45 +69,45 @@ def write_corrupted(
     progress: Progress | None = None,
     workers: int = 1,
 ) -> RegenerationRecord:
-    """Write the corruptions that are not in the folder yet, and return the note beside them.
+    """Write the corruptions that are missing in a folder, and return its record.
 
-    A file has its name when it is whole; until then it is `.NAME.npy.part`, and its whole rows
-    are kept by the next call. Progress counts rendered images, 5 an image and corruption.
+    Until a file is complete it is called `.NAME.npy.part`, and the next call continues with it.
+    Progress counts rendered images, 5 per image and corruption.
 
     Raises:
         InputError: a corruption is unknown, the images have no labels, the folder was made from
-            something else or is official, it cannot be written, or another process writes it.
+            other inputs or not by this package, it cannot be written, or another process writes it.
     """
     for corruption in corruptions:
         require_corruption(corruption, seed=seed)
     if images.labels is None:
-        raise InputError(f"{images.name} has no labels, which labels.npy is to repeat")
+        raise InputError(f"{images.name} has no labels, which labels.npy needs")
     photos = frost.read_photographs(frost_photos, images.image_size)
     progress = progress or NoProgress()
-    with locked(folder / MARKER, "writing"), renderer(workers, photos) as render:
-        note = claim(folder, note_of(images, seed, photos))
-        labels = np.tile(_in_bytes(images.labels), len(SEVERITIES))
+    with locked(folder / REGENERATED_FILE, "writing"), renderer(workers, photos) as render:
+        record = _open_record(folder, _new_record(images, seed, photos))
+        labels = np.tile(_as_bytes(images.labels), len(SEVERITIES))
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
             target = _Target(images, folder, corruption, seed)
             sha256 = _write(target, render, progress)
-            if note.files.get(target.final.name) != sha256:
-                note = noted(folder, note, target.final.name, sha256)
-    return note
+            if record.files.get(target.final.name) != sha256:
+                record = _add_file(folder, record, target.final.name, sha256)
+    return record
 
 
-def _in_bytes(labels: Labels) -> NDArray[np.integer[Any]]:
-    """Labels as the publisher stores them, one byte each, unless there are more than 256 classes.
+def _as_bytes(labels: Labels) -> NDArray[np.integer[Any]]:
+    """Return labels as bytes, unless there are more than 256 classes.
 
-    The file of CIFAR-100's is then the published one to the last bit.
+    CIFAR-100's file is then bitwise identical to the published one.
     """
     return labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels
 
 
 @dataclass(frozen=True)
 class _Target:
-    """One file to be written."""
+    """A file to write."""
 
     images: ImageSet
     folder: Path
@@ -88,23 +116,23 @@ class _Target:
 
     @property
     def final(self) -> Path:
-        """Its name when it is whole."""
+        """Path of the complete file."""
         return self.folder / f"{self.corruption}.npy"
 
     @property
-    def aside(self) -> Path:
-        """Its name until then."""
+    def partial(self) -> Path:
+        """Path of the incomplete file."""
         return self.folder / f".{self.corruption}.npy.part"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(5 · n, side, side, channels)."""
+        """Shape of the array: (5 · n, side, side, channels)."""
         side = self.images.image_size
         return len(SEVERITIES) * len(self.images), side, side, self.images.channels
 
     @property
     def header(self) -> bytes:
-        """The first bytes of the file."""
+        """The `.npy` header."""
         buffer = io.BytesIO()
         header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(buffer, header)
@@ -112,25 +140,25 @@ class _Target:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one image."""
+        """Size of one image in bytes."""
         return self.images.image_size**2 * self.images.channels
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Size of the complete file in bytes."""
         return len(self.header) + self.shape[0] * self.row_bytes
 
 
 def _write(target: _Target, render: Render, progress: Progress) -> str:
-    """Write one file, or what of it is missing; its sha256."""
+    """Write the missing part of a file and return its sha256."""
     try:
         if not target.final.exists():
             _append(target, render, progress)
-            os.replace(target.aside, target.final)
+            os.replace(target.partial, target.final)
         else:
             progress.advance(target.shape[0], note=f"{target.corruption} kept")
         if target.final.stat().st_size != target.size:
-            raise InputError(f"{target.final} is not of the right size; delete it and start again")
+            raise InputError(f"{target.final} has the wrong size; delete it and try again")
         return _sha256(target.final)
     except OSError as error:
         message = f"cannot write {target.final}: {error.strerror or error}"
@@ -138,9 +166,9 @@ def _write(target: _Target, render: Render, progress: Progress) -> str:
 
 
 def _append(target: _Target, render: Render, progress: Progress) -> None:
-    """Bring the file aside to its full length."""
-    target.aside.touch()
-    with target.aside.open("r+b") as file:
+    """Append the missing rows to the incomplete file."""
+    target.partial.touch()
+    with target.partial.open("r+b") as file:
         header = target.header
         if file.read(len(header)) != header:
             file.seek(0)
@@ -157,7 +185,7 @@ def _append(target: _Target, render: Render, progress: Progress) -> None:
 
 
 def _jobs(target: _Target, done: int) -> Iterator[Job]:
-    """What is still to be rendered, where so many rows are done."""
+    """Yield the blocks that remain after the first `done` rows."""
     count = len(target.images)
     size = min(500, max(1, _BLOCK // target.row_bytes))
     for severity in SEVERITIES:
@@ -170,47 +198,18 @@ def _jobs(target: _Target, done: int) -> Iterator[Job]:
 
 
 def _sha256(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    whole = hashlib.sha256()
+    """Return the hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(2**20):
-            whole.update(piece)
-    return whole.hexdigest()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-MARKER = "regenerated.json"
-
-
-@dataclass(frozen=True)
-class CleanImages:
-    """The clean images."""
-
-    name: str
-    fingerprint: str
-    origin: str
-    images: int
-    image_size: int
-    channels: int
-
-
-@dataclass(frozen=True)
-class RegenerationRecord:
-    """`regenerated.json`; `files` are the finished ones, each with its sha256."""
-
-    recipe: int
-    seed: int
-    source: CleanImages
-    frost: str
-    frost_photos: str | None = None
-    """sha256 of the photographs of frost, if there were any."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    format: int = FORMAT
-
-
-def note_of(
+def _new_record(
     images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
 ) -> RegenerationRecord:
-    """The note for a set that is to be written."""
+    """Return the record of a set before any file is written."""
     source = CleanImages(
         images.name,
         images.fingerprint,
@@ -221,52 +220,56 @@ def note_of(
     )
     if photos is None:
         return RegenerationRecord(VERSION, seed, source, "synthetic")
-    return RegenerationRecord(
-        VERSION, seed, source, "photographs", frost.photographs_digest(photos)
-    )
+    digest = frost.photographs_digest(photos)
+    return RegenerationRecord(VERSION, seed, source, "photographs", digest)
 
 
-def claim(folder: Path, note: RegenerationRecord) -> RegenerationRecord:
-    """The note that is in the folder, or else this one, written there.
+def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord:
+    """Return the record of the folder; without one, write and return the given record.
 
     Raises:
-        InputError: the folder holds images of another origin, source, seed, recipe or frost.
+        InputError: the folder has images of another source, seed, recipe or frost, or images that
+            this package did not write.
     """
-    path = folder / MARKER
+    path = folder / REGENERATED_FILE
     if path.exists():
-        found = read_record(path, RegenerationRecord)
-        _compare(folder, found, note)
-        return found
+        existing = read_record(path, RegenerationRecord)
+        _require_equal(folder, existing, record)
+        return existing
     foreign = sorted(file.name for file in folder.glob("*.npy"))
     if foreign:
         raise InputError(
-            f"{folder} holds {foreign[0]} and no {MARKER}: it is not ours to write; "
-            f"choose another folder or move that one away"
+            f"{folder} contains {foreign[0]} but no {REGENERATED_FILE}: it was not created by "
+            "sdd-eval, which does not overwrite it; move it away"
         )
-    write_record(path, note)
-    return note
+    write_record(path, record)
+    return record
 
 
-def _compare(folder: Path, found: RegenerationRecord, wanted: RegenerationRecord) -> None:
-    """Refuse a folder that was made with anything else."""
+def _require_equal(
+    folder: Path, existing: RegenerationRecord, expected: RegenerationRecord
+) -> None:
+    """Refuse a folder that was written with other inputs."""
     pairs = {
-        "recipe version": (found.recipe, wanted.recipe),
-        "seed": (found.seed, wanted.seed),
-        "source": (found.source.name, wanted.source.name),
-        "source's content": (found.source.fingerprint, wanted.source.fingerprint),
-        "frost": (found.frost, wanted.frost),
-        "frost photographs": (found.frost_photos, wanted.frost_photos),
+        "recipe version": (existing.recipe, expected.recipe),
+        "seed": (existing.seed, expected.seed),
+        "source": (existing.source.name, expected.source.name),
+        "source's content": (existing.source.fingerprint, expected.source.fingerprint),
+        "frost": (existing.frost, expected.frost),
+        "frost photographs": (existing.frost_photos, expected.frost_photos),
     }
-    for what, (there, here) in pairs.items():
-        if there != here:
+    for what, (old, new) in pairs.items():
+        if old != new:
             raise InputError(
-                f"{folder} was made with {what} {there}, not {here}; move or delete that "
-                f"folder to make it anew"
+                f"{folder} was made with {what} {old}, not {new}; move or delete that folder to "
+                "render it again"
             )
 
 
-def noted(folder: Path, note: RegenerationRecord, file: str, sha256: str) -> RegenerationRecord:
-    """The note with one more finished file, written."""
-    note = replace(note, files={**note.files, file: sha256})
-    write_record(folder / MARKER, note)
-    return note
+def _add_file(
+    folder: Path, record: RegenerationRecord, file: str, sha256: str
+) -> RegenerationRecord:
+    """Add a complete file to the record, and write that."""
+    record = replace(record, files={**record.files, file: sha256})
+    write_record(folder / REGENERATED_FILE, record)
+    return record

@@ -1,1 +1,1 @@
-"""Install data sets: download, unpack, verify, add the user's own."""
+"""Install data sets: download, unpack and verify published ones, and add the user's own."""

@@ -1,4 +1,4 @@
-"""Placing a data set that the user has: a folder is linked, an archive unpacked, a file copied."""
+"""Add the user's own data set: link a folder, unpack an archive, or copy a file."""
 
 from __future__ import annotations
 
@@ -23,52 +23,55 @@ from sdd_eval.errors import InputError
 
 
 def add(name: str, path: Path, root: Path) -> Status:
-    """Place a folder, an archive or a file of the user's where the set's reader looks for it.
+    """Place a folder, an archive or a file where the reader of a data set expects it.
 
-    A folder is linked, not copied: data sets are large, and it stays the user's (moving it breaks
-    the link). It may be the publisher's folder, the one around it, or the innermost one. A name
-    that is in no catalogue becomes the name of a folder of images (its sub-folders are classes), of
-    `.npz` files with `images` and `labels`, or of a corrupted test set in the layout of CIFAR-C.
+    A folder is linked, not copied: moving it later breaks the link. It may be the published folder,
+    its parent, or its innermost folder. A name that is not in the catalogue becomes that of a
+    custom set: a folder of images (sub-folders are classes), `.npz` files with `images` and
+    `labels`, or a corrupted test set in CIFAR-C's layout.
 
     Raises:
-        InputError: nothing is at `path`, it does not look like the set, something is in its place
-            already, or the disk refuses.
+        InputError: `path` does not exist or is not such a set, the set exists already, or the disk
+            cannot be written.
     """
-    path, found = path.expanduser().resolve(), _catalogued(name)
+    path, target = path.expanduser().resolve(), _catalogued(name)
     if not path.exists():
-        raise InputError(f"{path} is not there")
-    if found is not None and getattr(found, "folder", None) is None:
-        raise InputError(f"{found.name} has no files to place: it is always there")
-    with staging(root) as aside:
-        source = _opened(path, aside)
-        found = found or _users(name, source)
-        target, inside = _fitting(found, path, source, aside)
-        _put(target, root / inside, linked=path.is_dir())
-    if path.is_file() and isinstance(found, ContentHashed):
-        _vouch_for(found, path, root)
-    return verified_status(found, root)
+        raise InputError(f"{path} does not exist")
+    if target is not None and getattr(target, "folder", None) is None:
+        raise InputError(f"{target.name} has no files to add: it is always present")
+    with staging(root) as staged:
+        source = _opened(path, staged)
+        target = target or _custom(name, source)
+        folder, location = _matching(target, path, source, staged)
+        _put(folder, root / location, linked=path.is_dir())
+    if path.is_file() and isinstance(target, ContentHashed):
+        _record_official(target, path, root)
+    return verified_status(target, root)
 
 
 def _catalogued(name: str) -> Any:
-    """The data set plugin of a name; None for a name that the user has thought of."""
+    """Return the data set plugin of a name; None for the name of a custom set."""
     if canonical_name(name) in plugins.names("datasets"):
         return dataset(name)
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"{name!r} is no name for a folder: letters, digits, '_', '-' and '.'")
+        raise InputError(
+            f"{name!r} is not a valid name: use letters, digits, '_', '-' and '.', and start with "
+            "a letter, a digit or '_'"
+        )
     return None
 
 
-def _users(name: str, source: Path) -> Any:
-    """What the user has in a folder, as the set of that name below the data root."""
-    found: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
-    return dataclasses.replace(found, folder=name)
+def _custom(name: str, source: Path) -> Any:
+    """Return a folder as a custom set of a name, located below the data root."""
+    target: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
+    return dataclasses.replace(target, folder=name)
 
 
-def _opened(path: Path, aside: Path) -> Path:
-    """The folder to look in: the user's own, or one with what the archive or file holds."""
+def _opened(path: Path, staged: Path) -> Path:
+    """Return the folder to search: the user's own, or one with the content of the file."""
     if path.is_dir():
         return path
-    folder = aside / "opened"
+    folder = staged / "opened"
     folder.mkdir()
     if path.suffix in (".mat", ".npy", ".npz"):
         try:
@@ -80,29 +83,29 @@ def _opened(path: Path, aside: Path) -> Path:
     return folder
 
 
-def _fitting(found: Any, path: Path, source: Path, aside: Path) -> tuple[Path, str]:
-    """A folder at or below `source`, and where below the root the set's reader understands it.
+def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path, str]:
+    """Return a folder at or below `source`, and where below the root the reader accepts it.
 
     Raises:
-        InputError: the reader understands none, or a file that it reads is broken.
+        InputError: the reader accepts none, or a file that it reads is broken.
     """
-    for number, (target, inside) in enumerate(_candidates(found.folder, source)):
-        mirror = aside / f"mirror{number}"
-        link = mirror / inside
+    for number, (folder, location) in enumerate(_candidates(target.folder, source)):
+        mirror = staged / f"mirror{number}"
+        link = mirror / location
         link.parent.mkdir(parents=True)
-        link.symlink_to(target)
+        link.symlink_to(folder)
         try:
-            status = found.status(mirror)
+            status = target.status(mirror)
             if status.present and status.images:
-                verified_status(found, mirror)
-                return target, inside
-        except InputError as error:  # the user knows the file by its own name
-            raise InputError(str(error).replace(str(link), str(target))) from error
-    raise InputError(f"{path} does not look like {found.name}: no images as in {found.folder}/")
+                verified_status(target, mirror)
+                return folder, location
+        except InputError as error:  # with the user's path instead of the link's
+            raise InputError(str(error).replace(str(link), str(folder))) from error
+    raise InputError(f"{path} does not look like {target.name}: no images as in {target.folder}/")
 
 
 def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
-    """What could be the set, and as which part of `folder` (a path such as dtd/images)."""
+    """Yield folders that may be the set, each with the part of `folder` (e.g. dtd/images) it is."""
     parts = folder.split("/")
     for outer in dict.fromkeys((source, unwrap(source))):
         if (outer / parts[0]).is_dir():
@@ -111,21 +114,21 @@ def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
             yield outer, "/".join(parts[:depth])
 
 
-def _put(target: Path, final: Path, *, linked: bool) -> None:
-    """Link or move a folder into place."""
+def _put(folder: Path, final: Path, *, linked: bool) -> None:
+    """Link or move a folder to its final location."""
     refuse_existing(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if linked:
-            final.symlink_to(target, target_is_directory=True)
+            final.symlink_to(folder, target_is_directory=True)
         else:
-            os.replace(target, final)
+            os.replace(folder, final)
     except OSError as error:
         raise InputError(f"cannot write {final}: {error.strerror or error}") from error
 
 
-def _vouch_for(found: Any, archive: Path, root: Path) -> None:
-    """Note that the content is the publisher's where the archive's checksum is."""
+def _record_official(target: Any, archive: Path, root: Path) -> None:
+    """Record the content as the publisher's if the archive has the published checksum."""
     md5 = file_digests(archive).md5
-    if md5 in [published.md5 for published in found.archives]:
-        record_verified(root, found.name, found.content(root), md5)
+    if md5 in [published.md5 for published in target.archives]:
+        record_verified(root, target.name, target.content(root), md5)

@@ -1,4 +1,4 @@
-"""Downloading a data set: resumed, verified, unpacked aside, moved into place."""
+"""Download data sets: resume, verify, unpack to a temporary folder, and move into the data root."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from sdd_eval.version import __version__
 CHUNK = 1 << 18
 TIMEOUT = 30.0
 
-#: Seconds to wait before each further try after one that brought nothing.
+#: Seconds to wait after each consecutive attempt that received no data.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 
-#: What a connection that is cut or refused raises; every one is worth another try.
-_CUT = (OSError, http.client.HTTPException)
+#: Exceptions of an interrupted or refused connection, after which to try again.
+_INTERRUPTED = (OSError, http.client.HTTPException)
 
 
 def download(
@@ -42,14 +42,14 @@ def download(
     *,
     pauses: Sequence[float] = PAUSES,
 ) -> Status:
-    """Download what a data set needs and lay it out as its publisher does.
+    """Download the archives of a data set and unpack them in the publisher's layout.
 
-    What is there and official is left alone.
+    An official set on disk is left unchanged.
 
     Raises:
-        InputError: the set has no download, something else is in its place, the address does not
-            answer with the publisher's file, or the disk is full. A partial file is kept, and the
-            same call goes on from it.
+        InputError: the set has no download, other files are in its place, the URL does not return
+            the published file, or the disk is full. Partial files are kept, and the same call
+            resumes the download.
     """
     if not dataset.archives:
         raise InputError(f"{dataset.name} needs no download" + _or_has_none(dataset, root))
@@ -69,10 +69,10 @@ def download(
 
 
 def _is_official(dataset: Dataset, root: Path) -> bool:
-    """Whether the publisher's files are there; False where nothing is.
+    """Return whether the published files are on disk.
 
     Raises:
-        InputError: something else is there; it is looked for before hours of downloading.
+        InputError: other files are in their place, which is better known before the download.
     """
     folder = getattr(dataset, "folder", None)
     try:
@@ -80,81 +80,79 @@ def _is_official(dataset: Dataset, root: Path) -> bool:
             provenance = verified_status(dataset, root).provenance
             if provenance == OFFICIAL:
                 return True
-            raise InputError(f"{dataset.name} is there and {provenance}")
+            raise InputError(f"{dataset.name} already exists and is {provenance}")
         if folder and all(archive.unpack for archive in dataset.archives):
             refuse_existing(root / Path(folder).parts[0])
     except InputError as error:
-        raise InputError(
-            f"{error}; to download the publisher's, move what is there elsewhere"
-        ) from error
+        raise InputError(f"{error}; move it away to download the published files") from error
     return False
 
 
 def _or_has_none(dataset: Dataset, root: Path) -> str:
     if dataset.status(root).present:
         return ""
-    return f" or has none; `sdd-eval data add {dataset.name} PATH` places what you have"
+    return f" or has none; `sdd-eval data add {dataset.name} PATH` adds a local copy"
 
 
 def _get_archive(
     name: str, archive: Archive, root: Path, progress: Progress, pauses: Sequence[float]
 ) -> None:
-    """Download one file, verify it and put it, or what it holds, in place."""
+    """Download one file, verify it, and install it or its content."""
     part = root / ".downloads" / f"{archive.filename}.part"
     with locked(part, "downloading"):
         _Transfer(name, archive, part, progress, pauses).run()
         _verify(archive, part)
-        with staging(root) as aside:
+        with staging(root) as staged:
             if archive.unpack:
-                unpack(part, aside)
+                unpack(part, staged)
             else:
                 refuse_existing(root / archive.folder / archive.filename)
-                os.replace(part, aside / archive.filename)
-            install_staged(aside, root / archive.folder)
+                os.replace(part, staged / archive.filename)
+            install_staged(staged, root / archive.folder)
         write_record(_receipt(archive, root), {"placed": archive.filename})
-        _forget(part)
+        _delete(part)
 
 
 def _receipt(archive: Archive, root: Path) -> Path:
-    """Where is noted that an archive is in its place, until all of the set are."""
+    """Return the marker that an archive is installed; removed once the whole set is."""
     return root / ".downloads" / f"{archive.md5}.placed"
 
 
 def _is_placed(dataset: Dataset, archive: Archive, root: Path) -> bool:
-    """Whether an earlier call, cut short before the set was whole, has placed this archive."""
+    """Return whether an earlier, interrupted call has installed an archive."""
     folder = root / Path(getattr(dataset, "folder", archive.folder)).parts[0]
     return _receipt(archive, root).is_file() and folder.is_dir()
 
 
 def _verify(archive: Archive, part: Path) -> None:
-    """Compare with the publisher's checksum; a wrong file is removed.
+    """Compare a file with its published checksum; delete it if it differs.
 
     Raises:
         InputError: it differs.
     """
-    found = file_digests(part, fresh=True).md5
-    if found != archive.md5:
-        _forget(part)
+    actual = file_digests(part, fresh=True).md5
+    if actual != archive.md5:
+        _delete(part)
         raise InputError(
-            f"{archive.url} gave a file with md5 {found}, not the publisher's {archive.md5}; "
-            f"it was removed: try again, or the publisher's file has changed"
+            f"{archive.url} returned a file with md5 {actual}, not the published {archive.md5}; it "
+            "was deleted. Try again, unless the publisher has changed the file"
         )
 
 
-def _forget(part: Path) -> None:
-    for path in (part, _notes(part)):
+def _delete(part: Path) -> None:
+    for path in (part, _record_path(part)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
-def _notes(part: Path) -> Path:
-    """Beside a partial file: which address and version of the file it is a part of."""
+def _record_path(part: Path) -> Path:
+    """Return the record of the URL and version that a partial file belongs to."""
     return part.with_name(f"{part.name}.json")
 
 
 @dataclass
 class _Transfer:
-    """One download, until its partial file is whole."""
+    """The download of one file, with resumption."""
 
     name: str
     archive: Archive
@@ -163,20 +161,20 @@ class _Transfer:
     pauses: Sequence[float]
 
     def run(self) -> None:
-        """Try until the file is whole; only tries that bring nothing are counted."""
+        """Try until the file is complete, or until too many attempts in a row receive no data."""
         failures = 0
         while True:
             before = self._size()
             try:
                 if self._attempt():
                     return
-                cause = "the connection was cut"
+                cause = "an interrupted connection"
             except urllib.error.HTTPError as error:
                 cause = f"HTTP {error.code} {error.reason}"
                 error.close()
                 if error.code < 500 and error.code not in (408, 429):
                     raise self._failure(cause) from error
-            except _CUT as error:
+            except _INTERRUPTED as error:
                 cause = str(getattr(error, "reason", "") or error or type(error).__name__)
             failures = 0 if self._size() > before else failures + 1
             if failures > len(self.pauses):
@@ -185,37 +183,37 @@ class _Transfer:
                 time.sleep(self.pauses[failures - 1])
 
     def _attempt(self) -> bool:
-        """Ask for what is missing and write what comes; whether the file is whole then."""
+        """Request the missing part and write it; return whether the file is complete."""
         have = self._size()
         try:
-            answer = urllib.request.urlopen(self._request(have), timeout=TIMEOUT)
+            response = urllib.request.urlopen(self._request(have), timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            if error.code != 416:  # the part is as long as the file, or longer
+            if error.code != 416:  # the partial file is at least as long as the file
                 raise
             error.close()
-            whole = _total(error.headers.get("Content-Range")) == have > 0
-            if not whole:
-                _forget(self.part)
-            return whole
-        with answer:
-            self._refuse_page(answer)
-            start = _start(answer)
+            complete = _total(error.headers.get("Content-Range")) == have > 0
+            if not complete:
+                _delete(self.part)
+            return complete
+        with response:
+            self._refuse_html(response)
+            start = _start(response)
             if start != have:
                 have = 0
             if start not in (0, have):
-                _forget(self.part)
+                _delete(self.part)
                 return False
-            length = answer.headers.get("Content-Length", "")
+            length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
-            self._note(answer)
+            self._save_record(response)
             self.progress.start(self.archive.filename, total or self.archive.size or 0)
             self.progress.advance(have)
-            return self._receive(answer, have, total)
+            return self._receive(response, have, total)
 
-    def _receive(self, answer: Any, have: int, total: int | None) -> bool:
-        """Append the answer's bytes to the part, or start it anew where `have` is 0."""
+    def _receive(self, response: Any, have: int, total: int | None) -> bool:
+        """Append the response to the partial file, or overwrite that if `have` is 0."""
         with self._opened(have) as file:
-            while chunk := answer.read1(CHUNK):
+            while chunk := response.read1(CHUNK):
                 if file.tell() == 0:
                     self._refuse_markup(chunk)
                 self._append(file, chunk)
@@ -229,7 +227,7 @@ class _Transfer:
             raise self._unwritable(error) from error
 
     def _append(self, file: io.FileIO, chunk: bytes) -> None:
-        """Write a chunk; a full disk is no cut connection and is not tried again."""
+        """Write a chunk; errors such as a full disk are not retried."""
         try:
             written = 0
             while written < len(chunk):
@@ -244,57 +242,57 @@ class _Transfer:
         headers = {"User-Agent": f"sdd-eval/{__version__}", "Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            validator = self._noted().get("validator")
-            if validator:  # another version of the file then comes whole
+            validator = self._record().get("validator")
+            if validator:  # a changed file is then returned completely
                 headers["If-Range"] = validator
         return urllib.request.Request(self.archive.url, headers=headers)
 
-    def _refuse_page(self, answer: Any) -> None:
-        if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-            raise self._page()
+    def _refuse_html(self, response: Any) -> None:
+        if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+            raise self._html_error()
 
     def _refuse_markup(self, chunk: bytes) -> None:
         if chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-            raise self._page()
+            raise self._html_error()
 
-    def _page(self) -> InputError:
+    def _html_error(self) -> InputError:
         return self._failure("an HTML page instead of the file")
 
     def _failure(self, cause: str) -> InputError:
         size = self._size()
-        kept = f"{size:,} bytes are kept, the same command goes on from there; " if size else ""
+        kept = f"{size:,} bytes are kept, and the same command resumes; " if size else ""
         return InputError(
-            f"{self.archive.url} gave {cause}; {kept}if the address is dead, "
-            f"`sdd-eval data add {self.name} PATH` places a copy that you have"
+            f"{self.archive.url} returned {cause}; {kept}if the URL no longer works, "
+            f"`sdd-eval data add {self.name} PATH` adds a local copy"
         )
 
     def _size(self) -> int:
-        """Bytes that are there of this very address."""
-        if not self.part.is_file() or self._noted().get("url") != self.archive.url:
+        """Return the size of the partial file, if it is of this URL."""
+        if not self.part.is_file() or self._record().get("url") != self.archive.url:
             return 0
         return self.part.stat().st_size
 
-    def _note(self, answer: Any) -> None:
-        tag = answer.headers.get("ETag", "")
-        validator = tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
-        write_record(_notes(self.part), {"url": self.archive.url, "validator": validator})
+    def _save_record(self, response: Any) -> None:
+        tag = response.headers.get("ETag", "")
+        validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+        write_record(_record_path(self.part), {"url": self.archive.url, "validator": validator})
 
-    def _noted(self) -> dict[str, str]:
+    def _record(self) -> dict[str, str]:
         try:
-            found = json.loads(_notes(self.part).read_text(encoding="utf-8"))
+            record = json.loads(_record_path(self.part).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return record if isinstance(record, dict) else {}
 
 
-def _start(answer: Any) -> int:
-    """Where in the file the answer begins: 0 unless it says otherwise."""
-    described = answer.headers.get("Content-Range", "") if answer.status == 206 else ""
+def _start(response: Any) -> int:
+    """Return the offset at which a response starts; 0 without Content-Range."""
+    described = response.headers.get("Content-Range", "") if response.status == 206 else ""
     first = described.removeprefix("bytes ").split("-")[0]
     return int(first) if first.isdigit() else 0
 
 
 def _total(content_range: str | None) -> int | None:
-    """The length of the whole file from a Content-Range header."""
+    """Return the length of the whole file from a Content-Range header."""
     last = (content_range or "").rpartition("/")[2]
     return int(last) if last.isdigit() else None

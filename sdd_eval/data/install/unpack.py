@@ -1,4 +1,4 @@
-"""Unpacking tar and zip archives that nobody vouches for."""
+"""Unpack untrusted tar and zip archives, and move the result into the data root."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ _BROKEN = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,  # a zip compressed in a way that Python does not know
+    NotImplementedError,  # a zip compression that Python does not support
     RuntimeError,  # an encrypted zip
 )
 
+#: Name and content of a member; a folder has no content.
+Member = tuple[str, "IO[bytes] | None"]
+
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack plain files and folders of a tar (of any compression) or zip into a folder.
+    """Unpack the files and folders of a tar (of any compression) or zip into a folder.
 
     Raises:
-        InputError: it is no archive, is broken, the disk is full, or a member lies outside the
-            folder or is neither a file nor a folder (links, devices); what was written until then
-            is left for the caller to delete.
+        InputError: the file is no archive or is broken, the disk is full, or a member lies outside
+            the folder or is neither file nor folder (links, devices); the caller deletes what was
+            already written.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -44,18 +47,15 @@ def unpack(archive: Path, folder: Path) -> None:
         else:
             raise InputError(f"{archive} is not a tar or zip archive")
     except _BROKEN as error:
-        raise InputError(f"{archive} is broken or cut short: {error}") from error
+        raise InputError(f"{archive} is broken or truncated: {error}") from error
     except OSError as error:
         raise InputError(f"cannot unpack {archive}: {error.strerror or error}") from error
 
 
-Member = tuple[str, "IO[bytes] | None"]
-
-
 def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
-    """Write members one after the other; those without content are folders."""
+    """Write the members to the folder."""
     for name, content in members:
-        target = folder / _inside(archive, name)
+        target = folder / _relative_path(archive, name)
         if content is None:
             target.mkdir(parents=True, exist_ok=True)
             continue
@@ -64,8 +64,8 @@ def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
             shutil.copyfileobj(content, file, 1 << 20)
 
 
-def _inside(archive: Path, name: str) -> PurePosixPath:
-    """A member's path below the folder.
+def _relative_path(archive: Path, name: str) -> PurePosixPath:
+    """Return a member's path below the folder.
 
     Raises:
         InputError: it leads outside.
@@ -81,7 +81,7 @@ def _tar_members(archive: Path) -> Iterator[Member]:
     with tarfile.open(archive, "r:*") as tar:
         for member in tar:
             if not (member.isreg() or member.isdir()):
-                raise _strange(archive, member.name)
+                raise _special_file(archive, member.name)
             yield member.name, tar.extractfile(member) if member.isreg() else None
 
 
@@ -90,40 +90,39 @@ def _zip_members(archive: Path) -> Iterator[Member]:
         for member in packed.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _strange(archive, member.filename)
+                raise _special_file(archive, member.filename)
             if member.flag_bits & 1:
                 raise InputError(f"{archive} is encrypted")
             yield member.filename, None if member.is_dir() else packed.open(member)
 
 
-def _strange(archive: Path, name: str) -> InputError:
+def _special_file(archive: Path, name: str) -> InputError:
     return InputError(f"{archive} is refused: its member {name!r} is a link or a device")
 
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """An empty folder on the data root's own disk; what is left in it at the end is deleted.
+    """Provide an empty temporary folder on the data root's disk, deleted at the end.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=root, prefix=".staging-"))
+        staged = Path(tempfile.mkdtemp(dir=root, prefix=".staging-"))
     except OSError as error:
         raise InputError(f"cannot write {root}: {error.strerror or error}") from error
     try:
-        yield aside
+        yield staged
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def install_staged(staged: Path, folder: Path) -> None:
-    """Move every entry of `staged` into `folder`; stray dot files of the packer's stay behind.
+    """Move the entries of `staged` into `folder`, except hidden files of the archiver.
 
     Raises:
-        InputError: something of that name is there already (nothing was moved), or the disk
-            refuses.
+        InputError: an entry exists already (nothing was moved), or the disk cannot be written.
     """
     entries = [entry for entry in staged.iterdir() if not _stray(entry.name)]
     for entry in entries:
@@ -137,15 +136,15 @@ def install_staged(staged: Path, folder: Path) -> None:
 
 
 def refuse_existing(target: Path) -> None:
-    """Refuse to place anything over what is there; an empty folder is nothing.
+    """Refuse to overwrite anything but an empty folder.
 
     Raises:
-        InputError: something is there.
+        InputError: the target exists.
     """
     with contextlib.suppress(OSError):
         target.rmdir()
     if os.path.lexists(target):
-        raise InputError(f"{target} is in the way")
+        raise InputError(f"{target} already exists")
 
 
 def _stray(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The full verification of a data set: every checksum anew, every image read."""
+"""Verify a data set completely: recompute every checksum and read every image."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ SUFFIX = "_c_regenerated"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked: a file, the count, an image that cannot be read."""
+    """The result of one check: of a file, of the number of images, or of one image."""
 
     item: str
     verdict: Literal["ok", "wrong", "missing", "unknown"]
-    """"unknown" where the publisher gives nothing to compare with."""
+    """"unknown" if the publisher gives nothing to compare with."""
     detail: str = ""
 
 
 def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
-    """Everything that can be said of a set on the disk; nothing is taken from the cache.
+    """Verify a set on disk without using cached checksums.
 
     Raises:
-        InputError: the name is unknown, or the set is not there.
+        InputError: the name is unknown, or the set absent.
     """
     progress = progress or NoProgress()
     if name.endswith(SUFFIX):
         folder = regenerated_folder(name.removesuffix(SUFFIX), root)
         return tuple(_regenerated(name, folder, progress))
-    found = dataset(name, root)
-    if not _present(found, root):
-        raise missing_dataset(found.name, root, bool(found.archives))
-    findings = list(_checksums(found, root, progress))
+    target = dataset(name, root)
+    if not _present(target, root):
+        raise missing_dataset(target.name, root, bool(target.archives))
+    findings = list(_checksums(target, root, progress))
     try:
-        findings += _content(found, root)
-        findings += _annotated(found, root)
-        findings += _unreadable(found, root, progress)
-        status: Status = verified_status(found, root)
+        findings += _content(target, root)
+        findings += _annotations(target, root)
+        findings += _unreadable(target, root, progress)
+        status: Status = verified_status(target, root)
     except InputError as error:
         return (*findings, Finding("images", "wrong", str(error)))
-    unread = any(finding.verdict == "wrong" for finding in findings)
-    wrong = unread or status.provenance.startswith("partial")
+    unreadable = any(finding.verdict == "wrong" for finding in findings)
+    wrong = unreadable or status.provenance.startswith("partial")
     verdict: Literal["ok", "wrong"] = "wrong" if wrong else "ok"
     return (*findings, Finding("images", verdict, f"{status.images:,}, {status.provenance}"))
 
 
 def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Finding]:
-    """Each file that this package wrote against the sha256 that it noted then."""
-    noted = read_regenerated(folder).get("files")
-    if not noted:
-        raise InputError(f"{folder} holds nothing that `sdd-eval data corrupt` wrote")
-    progress.start(f"{name}: checksums", len(noted))
-    for file, sha256 in noted.items():
+    """Compare each file that this package wrote with its recorded sha256."""
+    recorded = read_regenerated(folder).get("files")
+    if not recorded:
+        raise InputError(f"{folder} contains nothing that `sdd-eval data corrupt` wrote")
+    progress.start(f"{name}: checksums", len(recorded))
+    for file, sha256 in recorded.items():
         if not (folder / file).is_file():
             yield Finding(file, "missing")
         elif file_digests(folder / file, fresh=True).sha256 == sha256:
@@ -72,58 +72,57 @@ def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Findin
         progress.advance()
 
 
-def _present(found: Any, root: Path) -> bool:
-    """Whether anything of the set is there, be it broken."""
+def _present(target: Any, root: Path) -> bool:
+    """Return whether anything of the set is on disk, even if broken."""
     try:
-        return bool(found.status(root).present)
+        return bool(target.status(root).present)
     except InputError:
         return True
 
 
-def _checksums(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Each file against the publisher's md5."""
-    published: dict[str, str] = getattr(found, "checksums", {})
-    progress.start(f"{found.name}: checksums", len(published))
-    for inside, md5 in published.items():
-        path = root / inside
+def _checksums(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
+    """Compare each file with its published md5."""
+    published: dict[str, str] = getattr(target, "checksums", {})
+    progress.start(f"{target.name}: checksums", len(published))
+    for file, md5 in published.items():
+        path = root / file
         if not path.is_file():
-            yield Finding(inside, "missing")
-        elif (sum_of := file_digests(path, fresh=True).md5) == md5:
-            yield Finding(inside, "ok", md5)
+            yield Finding(file, "missing")
+        elif (actual := file_digests(path, fresh=True).md5) == md5:
+            yield Finding(file, "ok", md5)
         else:
-            yield Finding(inside, "wrong", f"md5 {sum_of}, the publisher's is {md5}")
+            yield Finding(file, "wrong", f"md5 is {actual}, the published one is {md5}")
         progress.advance()
 
 
-def _content(found: Any, root: Path) -> Iterator[Finding]:
-    """The content against that of the publisher's archive, where it came out of one here."""
-    summed = not found.archives or getattr(found, "md5", None)
-    if summed or not isinstance(found, ContentHashed):
+def _content(target: Any, root: Path) -> Iterator[Finding]:
+    """Compare the content with that of the published archive, if it was unpacked here."""
+    has_checksums = not target.archives or getattr(target, "md5", None)
+    if has_checksums or not isinstance(target, ContentHashed):
         return
-    content = found.content(root, fresh=True)
-    known = is_verified(root, content)
-    detail = "as in the publisher's archive" if known else "the publisher gives no checksums of it"
-    yield Finding("content", "ok" if known else "unknown", detail)
+    verified = is_verified(root, target.content(root, fresh=True))
+    detail = "as in the published archive" if verified else "no published checksums"
+    yield Finding("content", "ok" if verified else "unknown", detail)
 
 
-def _annotated(found: Any, root: Path) -> Iterator[Finding]:
-    """Of a set with boxes of objects, the annotations of each split."""
-    for split in ("train", "test") if hasattr(found, "load_objects") else ():
+def _annotations(target: Any, root: Path) -> Iterator[Finding]:
+    """Check the annotations of each split of a detection set."""
+    for split in ("train", "test") if hasattr(target, "load_objects") else ():
         try:
-            objects = found.load_objects(root, split)
+            objects = target.load_objects(root, split)
         except InputError as error:
             yield Finding(f"{split} annotations", "wrong", str(error))
             continue
-        boxes = f"{len(objects):,} images, {len(objects.annotations.boxes):,} objects"
+        counts = f"{len(objects):,} images, {len(objects.annotations.boxes):,} objects"
         partial = objects.provenance.startswith("partial")
-        detail = f"{boxes}, {objects.provenance}"
+        detail = f"{counts}, {objects.provenance}"
         yield Finding(f"{split} annotations", "wrong" if partial else "ok", detail)
 
 
-def _unreadable(found: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Every image of a folder that cannot be read, by name."""
-    for images in _streamed(found, root):
-        progress.start(f"{found.name}: images", len(images))
+def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
+    """Report every unreadable image of a folder."""
+    for images in _image_folders(target, root):
+        progress.start(f"{target.name}: images", len(images))
         for row, file in enumerate(images.files):
             try:
                 images.preprocessed(row)
@@ -132,32 +131,32 @@ def _unreadable(found: Any, root: Path, progress: Progress) -> Iterator[Finding]
             progress.advance()
 
 
-def _streamed(found: Any, root: Path) -> Iterator[FolderImages]:
-    """The splits that a set has, if they are folders of images; each file of them once."""
-    if hasattr(found, "load_corrupted"):
+def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
+    """Yield the splits of a set that are folders of images."""
+    if hasattr(target, "load_corrupted"):
         return
     for split in ("test", "train"):
         try:
-            images = found.load(root, split)
+            images = target.load(root, split)
         except InputError:
             if split == "test":
                 raise
-            continue  # it has no training images, or `_content` has told what is wrong
+            continue  # no training images, or `_content` reported the cause
         if isinstance(images, FolderImages):
             yield images
 
 
 def verified_status(dataset: Dataset, root: Path) -> Status:
-    """Load a set, so that every file is read and hashed, and say what it is.
+    """Load a set, so that every file is read and hashed, and return its status.
 
     Raises:
-        InputError: it is not there, or broken (the file is named).
+        InputError: the set is absent or broken (naming the file).
     """
     if not dataset.status(root).present:
         raise missing_dataset(dataset.name, root, bool(dataset.archives))
     kinds = ("load_corrupted", "load_objects")
     load = next((getattr(dataset, k) for k in kinds if hasattr(dataset, k)), dataset.load)
     broken = getattr(load(root), "broken", {})
-    if broken:  # an evaluation goes on without such files; a set that is being added does not
+    if broken:  # tolerated in an evaluation, but not when a set is added
         raise InputError("; ".join(broken.values()))
     return dataset.status(root)

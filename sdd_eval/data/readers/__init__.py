@@ -1,1 +1,1 @@
-"""One data set, or one family of layouts, a file."""
+"""Readers of data sets: one file per layout."""

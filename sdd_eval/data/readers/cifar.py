@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from the official Python pickles.
+"""CIFAR-10 and CIFAR-100 from the official pickles.
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
@@ -24,7 +24,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two sets; `train`, `test` and `meta` map file names to the publisher's md5."""
+    """One of the two sets; `train`, `test` and `meta` map file names to the published md5."""
 
     name: str
     summary: str
@@ -37,23 +37,23 @@ class Cifar:
     meta: dict[str, str]
     archives: tuple[Archive, ...]
     published: tuple[int, int] = (50_000, 10_000)
-    """Training and test images."""
+    """Numbers of training and test images."""
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The publisher's md5 of each file, by its path below the data root."""
+        """The published md5 of each file, by path below the data root."""
         files = {**self.meta, **self.test, **self.train}
         return {f"{self.folder}/{name}": md5 for name, md5 in files.items()}
 
     def status(self, root: Path) -> Status:
-        """What there is of the test images; counted only where no checksum is known."""
-        place = root / self.folder
-        if not all((place / name).is_file() for name in self.test):
-            return Status(ABSENT, 0, str(place))
+        """Return what is on disk of the test images; read only if their checksum is not cached."""
+        folder = root / self.folder
+        if not all((folder / name).is_file() for name in self.test):
+            return Status(ABSENT, 0, str(folder))
         verified = self._verified(root, self.test, cached_file_digests)
         published = self.published[1]
-        count = published if verified else sum(len(_images(place / name)) for name in self.test)
-        return Status(assess(count, published, verified), count, str(place))
+        count = published if verified else sum(len(_images(folder / name)) for name in self.test)
+        return Status(assess(count, published, verified), count, str(folder))
 
     def load(
         self,
@@ -63,42 +63,42 @@ class Cifar:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The images of a split, (n, 3, 32, 32), with fine labels."""
+        """Load the images of a split (n, 3, 32, 32), with fine labels."""
         require_split(self.name, split, "train", "test")
         files = self.train if split == "train" else self.test
         count = self.published[0 if split == "train" else 1]
-        place = root / self.folder
+        folder = root / self.folder
         for name in (*files, *self.meta):
-            if not (place / name).is_file():
-                raise missing_dataset(self.name, place / name, bool(self.archives))
-        parts = [self._part(place / name) for name in files]
+            if not (folder / name).is_file():
+                raise missing_dataset(self.name, folder / name, bool(self.archives))
+        parts = [self._part(folder / name) for name in files]
         pixels = np.concatenate([part[0] for part in parts])
         labels = np.concatenate([part[1] for part in parts])
         provenance = assess(len(pixels), count, self._verified(root, files, file_digests))
-        names = self._class_names(place)
-        print_of = array_fingerprint(pixels, labels)
-        images = ArrayImages(self.name, pixels, labels, print_of, provenance, names)
+        names = self._class_names(folder)
+        fingerprint = array_fingerprint(pixels, labels)
+        images = ArrayImages(self.name, pixels, labels, fingerprint, provenance, names)
         require_shape(images, image_size, channels)
         return images
 
     def _verified(
         self, root: Path, files: dict[str, str], digests: Callable[[Path], Digests | None]
     ) -> bool:
-        """Whether the files of a split, and the one with the names, are the publisher's."""
+        """Return whether the files of a split and its class names are the published ones."""
         for name, md5 in {**files, **self.meta}.items():
-            found = digests(root / self.folder / name)
-            if found is None or found.md5 != md5:
+            sums = digests(root / self.folder / name)
+            if sums is None or sums.md5 != md5:
                 return False
         return True
 
     def _part(self, path: Path) -> tuple[Pixels, Labels]:
-        """Images and labels of one file."""
+        """Read images and labels of one file."""
         data = read_pickle(path)
         pixels = _checked_images(path, data)
         try:
             labels = np.asarray(data.get(self.labels_key), dtype=np.int64)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: its {self.labels_key!r} are not numbers") from error
+            raise InputError(f"{path}: its {self.labels_key!r} are not integers") from error
         if labels.shape != (len(pixels),):
             raise InputError(f"{path} has {len(pixels):,} images and labels of {labels.shape}")
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
@@ -106,27 +106,27 @@ class Cifar:
             raise InputError(f"{path} has the label {wrong}, not one of 0 to {self.classes - 1}")
         return pixels, labels
 
-    def _class_names(self, place: Path) -> tuple[str, ...]:
-        """The names of the classes, in the order of their indices."""
+    def _class_names(self, folder: Path) -> tuple[str, ...]:
+        """Read the class names, by index."""
         (file,) = self.meta
-        names = read_pickle(place / file).get(self.names_key)
+        names = read_pickle(folder / file).get(self.names_key)
         if not isinstance(names, list) or len(names) != self.classes:
-            raise InputError(f"{place / file} does not name {self.classes} classes")
+            raise InputError(f"{folder / file} does not list {self.classes} class names")
         return tuple(str(name) for name in names)
 
 
 def _images(path: Path) -> Pixels:
-    """The images of one file."""
+    """Read the images of one file."""
     return _checked_images(path, read_pickle(path))
 
 
 def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:
-    """The images of a pickle's content as (n, 3, 32, 32)."""
+    """Return the images of an unpickled file as (n, 3, 32, 32)."""
     pixels = data.get("data")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        raise InputError(f"{path} holds no 'data' of bytes")
+        raise InputError(f"{path} has no uint8 array 'data'")
     if pixels.ndim != 2 or pixels.shape[1] != 3 * SIDE * SIDE:
-        raise InputError(f"{path} holds images of shape {pixels.shape[1:]}, not 3,072 values each")
+        raise InputError(f"{path} has images of shape {pixels.shape[1:]}, not 3,072 values each")
     return pixels.reshape(-1, 3, SIDE, SIDE)
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10-C and CIFAR-100-C as published: one `.npy` a corruption, mapped into memory.
+"""Corrupted test sets in CIFAR-C's layout: `labels.npy`, and one `.npy` file per corruption.
 
 Source: D. Hendrycks and T. Dietterich, "Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations", 2019.
@@ -16,42 +16,58 @@ from typing import Any
 import numpy as np
 
 from sdd_eval.data.dataset import Archive, Status, missing_dataset
-from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
+from sdd_eval.data.fingerprints import (
+    Digests,
+    cached_file_digests,
+    file_digests,
+    value_fingerprint,
+)
 from sdd_eval.data.images import ImageSet, Labels, MappedImages, open_npy
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 
+#: The record in a folder that this package wrote.
+REGENERATED_FILE = "regenerated.json"
+
+Sums = Mapping[str, Digests]
+#: (rows, side, side, channels).
+Shape = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
-class CorruptedArchive:
-    """An official archive; `md5` maps corruptions to checksums, empty where none are published."""
+class CorruptedDataset:
+    """A data set in CIFAR-C's layout: published, or a user's folder if `clean` is None."""
 
     name: str
     summary: str
     folder: str
-    clean: str
-    md5: dict[str, str]
-    archives: tuple[Archive, ...]
+    clean: str | None = None
+    """The name of the uncorrupted set."""
+    md5: Mapping[str, str] = field(default_factory=dict)
+    """The published md5 of each file, by name without suffix; empty if there are none."""
+    archives: tuple[Archive, ...] = ()
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The publisher's md5 of each file, by its path below the data root."""
+        """The published md5 of each file, by path below the data root."""
         return {f"{self.folder}/{name}.npy": md5 for name, md5 in self.md5.items()}
 
     def status(self, root: Path) -> Status:
-        """What is on the disk: headers are read, checksums are those remembered."""
-        place = root / self.folder
-        found = present_corruptions(place)
-        if not found:
-            return Status(ABSENT, 0, str(place))
-        count, where = count_images(place, found)
-        if read_regenerated(place):
-            return Status(REGENERATED, count, where)
-        known = {name: cached_file_digests(place / f"{name}.npy") for name in (*found, "labels")}
-        sums = {name: digests for name, digests in known.items() if digests is not None}
-        verified = len(sums) == len(known) and self._verified(root, sums)
-        return Status(assess(count, 10_000, verified), count, where)
+        """Return what is on disk; reads headers, and checksums from the cache."""
+        folder = root / self.folder
+        names = present_corruptions(folder)
+        if not names:
+            return Status(ABSENT, 0, str(folder))
+        count, location = count_images(folder, names)
+        if self.clean is None:
+            return Status(USERS_FOLDER, count, location)
+        if read_regenerated(folder):
+            return Status(REGENERATED, count, location)
+        cached = {name: cached_file_digests(folder / f"{name}.npy") for name in (*names, "labels")}
+        sums = {name: digests for name, digests in cached.items() if digests is not None}
+        verified = len(sums) == len(cached) and self._verified(root, sums)
+        return Status(assess(count, 10_000, verified), count, location)
 
     def load(
         self,
@@ -61,48 +77,245 @@ class CorruptedArchive:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ImageSet:
-        """Refused: this is one set of images for every corruption and severity.
+        """Refuse to load: the set has different images for every corruption and severity.
 
         Raises:
             InputError: always.
         """
         raise InputError(
-            f"{self.name} is {self.clean} in many corruptions, not one set of images; "
-            f"it goes where corruptions are asked for"
+            f"{self.name} is {self.clean or 'a test set'} under several corruptions, not one set "
+            "of images; use it as --corrupted"
         )
 
     def load_corrupted(self, root: Path) -> CorruptedFolder:
-        """The set, with the corruptions that are there.
+        """Open the set with the corruptions that are on disk.
 
         Raises:
-            InputError: there is none that can be used, or `labels.npy` contradicts them.
+            InputError: no file is usable, or `labels.npy` contradicts them.
         """
-        place = root / self.folder
-        if not present_corruptions(place):
-            raise missing_dataset(self.name, place, bool(self.archives))
+        folder = root / self.folder
+        if not present_corruptions(folder):
+            raise missing_dataset(self.name, folder, bool(self.archives))
+        if self.clean is None:
+            return open_corrupted_folder(self.name, folder, lambda *_: USERS_FOLDER, "unknown")
         return open_corrupted_folder(
             self.name,
-            place,
+            folder,
             lambda count, sums: assess(count, 10_000, self._verified(root, sums)),
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
-        """sha256 over the files' own."""
-        place = root / self.folder
-        return combined_fingerprint(
-            file_sums(place, (*present_corruptions(place), "labels"), fresh=fresh)
-        )
+        """Return the sha256 over the checksums of the files; `fresh` bypasses the cache."""
+        folder = root / self.folder
+        names = (*present_corruptions(folder), "labels")
+        return combined_fingerprint(file_sums(folder, names, fresh=fresh))
 
     def _verified(self, root: Path, sums: Sums) -> bool:
-        """Whether every file is the publisher's: by its md5, or by the archive it came out of."""
+        """Return whether every file is the publisher's, by its md5 or that of its archive."""
         if self.md5:
             return all(self.md5[name] == digests.md5 for name, digests in sums.items())
         return is_verified(root, combined_fingerprint(sums))
 
 
-CIFAR10_C = CorruptedArchive(
+@dataclass(frozen=True)
+class CorruptedFolder:
+    """An opened folder; a cell maps only its own rows into memory."""
+
+    name: str
+    folder: Path
+    corruptions: tuple[str, ...]
+    """Corruptions whose files are complete."""
+    images: int
+    """Images per severity; each severity has the same images in the same order."""
+    labels: Labels | None
+    """Labels of one severity; None if `labels.npy` is missing or unreadable."""
+    image_size: int
+    channels: int
+    sums: Sums
+    provenance: str
+    frost: str
+    class_names: tuple[str, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Why each unusable file is unusable, by name without suffix."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the checksums of the files."""
+        return combined_fingerprint(self.sums)
+
+    def cell(self, corruption: str, severity: int) -> MappedImages:
+        """Return the images of one corruption at one severity, 1 to 5.
+
+        Raises:
+            InputError: corruption or severity is unknown, or the file is missing or broken.
+        """
+        path = self.folder / f"{corruption}.npy"
+        if corruption not in NINETEEN:
+            raise unknown_name(f"corruption of {self.name}", corruption, self.corruptions)
+        if corruption not in self.corruptions:
+            raise InputError(self.broken.get(corruption, f"{path} does not exist"))
+        if severity not in SEVERITIES:
+            raise InputError(f"severity is {severity}, not one of 1 to {len(SEVERITIES)}")
+        start = (severity - 1) * self.images
+        return MappedImages(
+            name=f"{self.name} {corruption} {severity}",
+            path=path,
+            start=start,
+            stop=start + self.images,
+            image_size=self.image_size,
+            channels=self.channels,
+            labels=self.labels,
+            fingerprint=value_fingerprint(self.sums[corruption].sha256, start, self.images),
+            provenance=self.provenance,
+            class_names=self.class_names,
+        )
+
+
+def open_corrupted_folder(
+    name: str,
+    folder: Path,
+    judge: Callable[[int, Sums], str] | None = None,
+    frost: str = "official",
+) -> CorruptedFolder:
+    """Open the corruptions of a folder; every file is checked and hashed (then cached).
+
+    A file that is truncated, or whose shape or type differs from most, only loses its own
+    corruption: `broken` has the reason.
+
+    Args:
+        name: name of the set.
+        folder: folder of the `.npy` files.
+        judge: returns the provenance for the number of images and the checksums. A folder with
+            `regenerated.json` is always "regenerated".
+        frost: source of the frost, unless `regenerated.json` states it.
+
+    Raises:
+        InputError: no file is usable, or `labels.npy` contradicts them.
+    """
+    names = present_corruptions(folder)
+    shape, broken = _common_shape(folder, names)
+    labels = _labels(folder / "labels.npy", shape[0], broken)
+    usable = tuple(name for name in names if name not in broken)
+    sums = file_sums(folder, (*usable, *(() if labels is None else ("labels",))))
+    record = read_regenerated(folder)
+    changed = _changed(folder, record.get("files", {}), sums)
+    sums = {name: digests for name, digests in sums.items() if name not in changed}
+    images = shape[0] // len(SEVERITIES)
+    provenance = REGENERATED if record or judge is None else judge(images, sums)
+    return CorruptedFolder(
+        name=name,
+        folder=folder,
+        corruptions=tuple(name for name in usable if name not in changed),
+        images=images,
+        labels=labels,
+        image_size=shape[1],
+        channels=shape[3],
+        sums=sums,
+        provenance=provenance,
+        frost=str(record.get("frost", "synthetic")) if record else frost,
+        broken={**broken, **changed},
+    )
+
+
+def _changed(folder: Path, recorded: Mapping[str, str], sums: Sums) -> dict[str, str]:
+    """Return the files that differ from what this package wrote, each with a remedy."""
+    return {
+        name: f"{folder / name}.npy has changed since it was written; delete it and run "
+        "`sdd-eval data corrupt` again"
+        for name, digests in sums.items()
+        if recorded.get(f"{name}.npy", digests.sha256) != digests.sha256
+    }
+
+
+def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
+    """Return the number of images per severity, and a description of the location."""
+    rows = _common_shape(folder, corruptions)[0][0]
+    location = f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
+    return rows // len(SEVERITIES), location
+
+
+def present_corruptions(folder: Path) -> tuple[str, ...]:
+    """Return the corruptions whose files are in a folder, in the order of the benchmark."""
+    return tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
+
+
+def file_sums(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
+    """Return the checksums of files `NAME.npy`, by name without suffix."""
+    return {name: file_digests(folder / f"{name}.npy", fresh=fresh) for name in names}
+
+
+def combined_fingerprint(sums: Sums) -> str:
+    """Return one sha256 over those of several files."""
+    return value_fingerprint(*sorted((name, digests.sha256) for name, digests in sums.items()))
+
+
+def read_regenerated(folder: Path) -> dict[str, Any]:
+    """Return the record of a folder that this package wrote; empty for other folders.
+
+    Raises:
+        InputError: the record is not JSON.
+    """
+    path = folder / REGENERATED_FILE
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    return {"regenerated": True, **(record if isinstance(record, dict) else {})}
+
+
+def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
+    """Return the most frequent shape, and why each file of another shape is unusable."""
+    shapes: dict[str, Shape] = {}
+    broken: dict[str, str] = {}
+    for name in corruptions:
+        try:
+            shapes[name] = _shape(folder / f"{name}.npy")
+        except InputError as error:
+            broken[name] = str(error)
+    if not shapes:
+        raise InputError(next(iter(broken.values())))
+    ((common, count),) = Counter(shapes.values()).most_common(1)
+    for name, shape in shapes.items():
+        if shape != common:
+            path = folder / f"{name}.npy"
+            broken[name] = f"{path} has the shape {shape}; {count} other files have {common}"
+    return common, broken
+
+
+def _shape(path: Path) -> Shape:
+    array = open_npy(path)
+    if array.dtype != np.uint8:
+        raise InputError(f"{path} has the type {array.dtype}, not uint8")
+    square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] in (1, 3)
+    if not square or len(array) == 0 or len(array) % len(SEVERITIES):
+        raise InputError(
+            f"{path} has the shape {array.shape}, not (5 × images, side, side, channels)"
+        )
+    rows, side, _, channels = array.shape
+    return rows, side, side, channels
+
+
+def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
+    """Return the labels of one severity; None, with an entry in `broken`, if unreadable."""
+    try:
+        stored = open_npy(path)
+    except InputError as error:
+        broken["labels"] = str(error)
+        return None
+    if stored.shape != (rows,) or stored.dtype.kind not in "iu":
+        raise InputError(f"{path} holds {stored.dtype} {stored.shape}, not {rows:,} labels")
+    by_severity: Labels = np.asarray(stored, dtype=np.int64).reshape(len(SEVERITIES), -1)
+    if (by_severity != by_severity[0]).any():
+        raise InputError(f"{path} does not repeat the same labels for each severity")
+    first: Labels = by_severity[0]
+    return first
+
+
+CIFAR10_C = CorruptedDataset(
     name="cifar10_c",
-    summary="the test images of cifar10 in 19 corruptions at 5 severities",
+    summary="the test images of cifar10 under 19 corruptions at 5 severities",
     folder="CIFAR-10-C",
     clean="cifar10",
     md5={},
@@ -115,9 +328,9 @@ CIFAR10_C = CorruptedArchive(
     ),
 )
 
-CIFAR100_C = CorruptedArchive(
+CIFAR100_C = CorruptedDataset(
     name="cifar100_c",
-    summary="the test images of cifar100 in 19 corruptions at 5 severities",
+    summary="the test images of cifar100 under 19 corruptions at 5 severities",
     folder="CIFAR-100-C",
     clean="cifar100",
     md5={
@@ -151,250 +364,3 @@ CIFAR100_C = CorruptedArchive(
         ),
     ),
 )
-
-
-@dataclass(frozen=True)
-class CorruptedUsers:
-    """A corrupted test set of the user's, in the layout of CIFAR-C: `fog.npy` …, `labels.npy`."""
-
-    name: str
-    summary: str
-    folder: str
-    archives: tuple[Archive, ...] = ()
-
-    def status(self, root: Path) -> Status:
-        """What is there; of the images only a header is read."""
-        place = root / self.folder
-        found = present_corruptions(place)
-        if not found:
-            return Status(ABSENT, 0, str(place))
-        return Status(USERS_FOLDER, *count_images(place, found))
-
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ImageSet:
-        """Refused: this is one set of images for every corruption and severity.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(
-            f"{self.name} is a test set in many corruptions, not one set of images; "
-            "name it where corruptions are asked for: --corrupted"
-        )
-
-    def load_corrupted(self, root: Path) -> CorruptedFolder:
-        """The set, with the corruptions that are there.
-
-        Raises:
-            InputError: there is none that can be used, or `labels.npy` contradicts them.
-        """
-        place = root / self.folder
-        if not present_corruptions(place):
-            raise missing_dataset(self.name, place, downloadable=False)
-        return open_corrupted_folder(
-            self.name, place, lambda count, sums: USERS_FOLDER, frost="unknown"
-        )
-
-
-#: Lies in a folder that this package wrote, and says how.
-REGENERATED_FILE = "regenerated.json"
-
-Sums = Mapping[str, Digests]
-#: (rows, side, side, channels).
-Shape = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class CorruptedFolder:
-    """A corrupted test set on disk; a cell maps only its own rows into memory."""
-
-    name: str
-    folder: Path
-    corruptions: tuple[str, ...]
-    """Those whose files are whole."""
-    images: int
-    """Of one severity; every severity holds the same images in the same order."""
-    labels: Labels | None
-    """Of one severity; None where `labels.npy` is missing or cannot be read."""
-    image_size: int
-    channels: int
-    sums: Sums
-    provenance: str
-    frost: str
-    class_names: tuple[str, ...] = ()
-    broken: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with each file that is there and cannot be used, by name without suffix."""
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over the files' own."""
-        return combined_fingerprint(self.sums)
-
-    def cell(self, corruption: str, severity: int) -> MappedImages:
-        """The images of one corruption at one severity, 1 to 5.
-
-        Raises:
-            InputError: there is no such corruption or severity, or its file is missing or broken.
-        """
-        path = self.folder / f"{corruption}.npy"
-        if corruption not in NINETEEN:
-            raise unknown_name(f"corruption of {self.name}", corruption, self.corruptions)
-        if corruption not in self.corruptions:
-            raise InputError(self.broken.get(corruption, f"{path} is not there"))
-        if severity not in SEVERITIES:
-            raise InputError(f"severity is {severity}, not one of 1 to {len(SEVERITIES)}")
-        start = (severity - 1) * self.images
-        return MappedImages(
-            name=f"{self.name} {corruption} {severity}",
-            path=path,
-            start=start,
-            stop=start + self.images,
-            image_size=self.image_size,
-            channels=self.channels,
-            labels=self.labels,
-            fingerprint=value_fingerprint(self.sums[corruption].sha256, start, self.images),
-            provenance=self.provenance,
-            class_names=self.class_names,
-        )
-
-
-def open_corrupted_folder(
-    name: str,
-    folder: Path,
-    judge: Callable[[int, Sums], str] | None = None,
-    frost: str = "official",
-) -> CorruptedFolder:
-    """Open the corruptions that are there; every file is checked and hashed (once, then cached).
-
-    A file that is cut short, or of another shape or type than most, costs only its own corruption:
-    it is in `broken`, with the reason. `judge` makes the origin of the number of images and the
-    checksums, and `frost` says where the frost is from; a folder with `regenerated.json` is
-    "regenerated", and says the latter itself.
-
-    Raises:
-        InputError: no file can be used, or `labels.npy` can be read and contradicts them.
-    """
-    shape, broken = _common_shape(folder, present_corruptions(folder))
-    labels = _labels(folder / "labels.npy", shape[0], broken)
-    whole = tuple(each for each in present_corruptions(folder) if each not in broken)
-    sums = file_sums(folder, (*whole, *(() if labels is None else ("labels",))))
-    made = read_regenerated(folder)
-    changed = _changed(folder, made.get("files", {}), sums)
-    sums = {each: digests for each, digests in sums.items() if each not in changed}
-    images = shape[0] // len(SEVERITIES)
-    judged = judge(images, sums) if judge is not None else REGENERATED
-    return CorruptedFolder(
-        name=name,
-        folder=folder,
-        corruptions=tuple(each for each in whole if each not in changed),
-        images=images,
-        labels=labels,
-        image_size=shape[1],
-        channels=shape[3],
-        sums=sums,
-        provenance=REGENERATED if made else judged,
-        frost=str(made.get("frost", "synthetic")) if made else frost,
-        broken={**broken, **changed},
-    )
-
-
-def _changed(folder: Path, noted: Mapping[str, str], sums: Sums) -> dict[str, str]:
-    """The files that are no longer what this package wrote, each with what to do."""
-    return {
-        name: f"{folder / name}.npy has changed since it was written; delete it, and "
-        "`sdd-eval data corrupt` makes it again"
-        for name, digests in sums.items()
-        if noted.get(f"{name}.npy", digests.sha256) != digests.sha256
-    }
-
-
-def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:
-    """How many images a severity has, of which only headers are read, and where they are."""
-    rows = _common_shape(folder, corruptions)[0][0]
-    where = f"{folder} ({len(corruptions)} of {len(NINETEEN)} corruptions)"
-    return rows // len(SEVERITIES), where
-
-
-def present_corruptions(folder: Path) -> tuple[str, ...]:
-    """The corruptions whose files lie in a folder, in the order of the recipe."""
-    return tuple(name for name in NINETEEN if (folder / f"{name}.npy").is_file())
-
-
-def file_sums(folder: Path, names: tuple[str, ...], *, fresh: bool = False) -> dict[str, Digests]:
-    """Checksums of files `NAME.npy`, by name without the suffix."""
-    return {name: file_digests(folder / f"{name}.npy", fresh=fresh) for name in names}
-
-
-def combined_fingerprint(sums: Sums) -> str:
-    """One sha256 over those of several files."""
-    return value_fingerprint(*sorted((name, digests.sha256) for name, digests in sums.items()))
-
-
-def read_regenerated(folder: Path) -> dict[str, Any]:
-    """What this package noted when it wrote a folder; empty where it did not.
-
-    Raises:
-        InputError: the note is not JSON.
-    """
-    path = folder / REGENERATED_FILE
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    return {"regenerated": True, **(found if isinstance(found, dict) else {})}
-
-
-def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
-    """The shape of most files, and what is wrong with each that has another or cannot be read."""
-    shapes: dict[str, Shape] = {}
-    broken: dict[str, str] = {}
-    for name in corruptions:
-        try:
-            shapes[name] = _shape(folder / f"{name}.npy")
-        except InputError as error:
-            broken[name] = str(error)
-    if not shapes:
-        raise InputError(next(iter(broken.values())))
-    ((usual, times),) = Counter(shapes.values()).most_common(1)
-    for name, shape in shapes.items():
-        if shape != usual:
-            path = folder / f"{name}.npy"
-            broken[name] = f"{path} has the shape {shape}; {times} beside it have {usual}"
-    return usual, broken
-
-
-def _shape(path: Path) -> Shape:
-    array = open_npy(path)
-    if array.dtype != np.uint8:
-        raise InputError(f"{path} holds {array.dtype}, not uint8")
-    square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] in (1, 3)
-    if not square or len(array) == 0 or len(array) % len(SEVERITIES):
-        raise InputError(
-            f"{path} has the shape {array.shape}, not (5 × images, side, side, channels)"
-        )
-    rows, side, _, channels = array.shape
-    return rows, side, side, channels
-
-
-def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
-    """The labels of one severity; None, and noted in `broken`, where they cannot be read."""
-    try:
-        stored = open_npy(path)
-    except InputError as error:
-        broken["labels"] = str(error)
-        return None
-    if stored.shape != (rows,) or stored.dtype.kind not in "iu":
-        raise InputError(f"{path} holds {stored.dtype} {stored.shape}, not {rows:,} labels")
-    by_severity: Labels = np.asarray(stored, dtype=np.int64).reshape(len(SEVERITIES), -1)
-    if (by_severity != by_severity[0]).any():
-        raise InputError(f"{path} does not repeat the same labels for each severity")
-    first: Labels = by_severity[0]
-    return first

@@ -1,6 +1,9 @@
-"""COCO 2017, and any folder of its layout: photographs with the boxes of the objects in them.
+"""COCO 2017, and folders in its layout: photographs with annotated objects.
 
-Source: T.-Y. Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014.
+The layout is `annotations/instances_train2017.json`, `annotations/instances_val2017.json`,
+`train2017/` and `val2017/`; `instances_NAME.json` annotates the images in `NAME/`. Source: T.-Y.
+Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014;
+https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -27,17 +30,101 @@ from sdd_eval.data.images import Pixels
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError
 
-#: The size at which the photographs are looked at where none is asked for.
+#: The default image size.
 SIDE = 224
+
+
+ANNOTATIONS = "annotations"
+#: COCO's names of the splits.
+SPLITS = {"train": "train", "test": "val"}
+
+
+@dataclass(frozen=True)
+class CocoImages:
+    """The annotated images of a split; a `DetectionSet`."""
+
+    name: str
+    folder: Path
+    annotations: Annotations
+    fingerprint: str
+    provenance: str
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.annotations.files)
+
+    def pixels(self, index: int, channels: int = 3) -> Pixels:
+        """Return an image, uint8 (channels, height, width).
+
+        Raises:
+            InputError: the file is not an image, or its size differs from the annotated size.
+        """
+        path = self.folder / self.annotations.files[index]
+        try:
+            with Image.open(path) as image:
+                pixels: Pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise InputError(f"cannot read {path} as an image: {error}") from error
+        height, width = self.annotations.sizes[index].tolist()
+        if pixels.shape[:2] != (height, width):
+            size = f"{pixels.shape[1]} × {pixels.shape[0]}"
+            raise InputError(f"{path} is {size} pixels, but annotated as {width} × {height}")
+        shaped: Pixels = pixels.reshape(height, width, -1).transpose(2, 0, 1)
+        return shaped
+
+
+def is_coco(folder: Path) -> bool:
+    """Return whether a folder has COCO's layout."""
+    return any((folder / ANNOTATIONS).glob("instances_*.json"))
+
+
+def annotation_file(folder: Path, split: str) -> Path:
+    """Return the annotation file of "train" or "test"; that of 2017 if there are several.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    pattern = f"instances_{SPLITS[split]}"
+    paths = sorted((folder / ANNOTATIONS).glob(f"{pattern}*.json"))
+    if len(paths) > 1:
+        paths = [path for path in paths if path.stem.endswith("2017")] or paths
+    if len(paths) != 1:
+        names = ", ".join(path.name for path in paths) or "none"
+        raise InputError(
+            f"{folder / ANNOTATIONS} must have one file {pattern}*.json, such as "
+            f"{pattern}2017.json, not {names}"
+        )
+    return paths[0]
+
+
+def images_folder(annotations: Path) -> Path:
+    """Return the image folder of an annotation file."""
+    return annotations.parents[1] / annotations.stem.removeprefix("instances_")
+
+
+def require_files(folder: Path, files: Sequence[str]) -> None:
+    """Check that all annotated images exist.
+
+    Raises:
+        InputError: naming the first missing image.
+    """
+    existing: set[str] = set()
+    for path, _, names in os.walk(folder):
+        relative = Path(path).relative_to(folder)
+        existing.update((relative / name).as_posix() for name in names)
+    missing = [file for file in files if file not in existing]
+    if missing:
+        more = f", as are {len(missing) - 1:,} more of {len(files):,}" if len(missing) > 1 else ""
+        raise InputError(f"{folder / missing[0]} is annotated but missing{more}")
 
 
 @dataclass(frozen=True)
 class CocoFolder:
     """Photographs below `folder` (relative to the data root, or absolute) in COCO's layout.
 
-    "test" is what COCO calls val. As a set of images they have no labels, since an image shows
-    objects of many categories. `published` is how many images each split has; None marks a folder
-    of the user's.
+    The split "test" is COCO's val. As a set of images they are unlabelled, since an image shows
+    objects of several categories. `published` is the number of images of each split; None for a
+    user's folder.
     """
 
     name: str
@@ -47,12 +134,12 @@ class CocoFolder:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """What there is of the test images; names are read, images and annotations are not."""
-        place = root / self.folder
-        if not is_coco(place):
-            return Status(ABSENT, 0, str(place))
-        count = len(image_files(images_folder(annotation_file(place, "test"))))
-        return Status(self._origin(root, "test", count), count, str(place))
+        """Return what is on disk of the test images; only file names are read."""
+        base = root / self.folder
+        if not is_coco(base):
+            return Status(ABSENT, 0, str(base))
+        count = len(image_files(images_folder(annotation_file(base, "test"))))
+        return Status(self._provenance(root, "test", count), count, str(base))
 
     def load(
         self,
@@ -62,11 +149,11 @@ class CocoFolder:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> FolderImages:
-        """The images of a split as a network for images sees them, without labels."""
-        folder = images_folder(self._annotated(root, split))
+        """Load the images of a split without labels, as input of a classifier."""
+        folder = images_folder(self._annotation_file(root, split))
         files = image_files(folder)
         if not files:
-            raise InputError(f"{folder} holds no images")
+            raise InputError(f"{folder} contains no images")
         side = image_size or SIDE
         return FolderImages(
             name=self.name,
@@ -76,20 +163,20 @@ class CocoFolder:
             channels=channels or 3,
             labels=None,
             fingerprint=folder_fingerprint(folder, files),
-            provenance=self._origin(root, split, len(files)),
+            provenance=self._provenance(root, split, len(files)),
             resize=resize_side(side),
         )
 
     def load_objects(self, root: Path, split: str = "test") -> CocoImages:
-        """The images that the annotations of a split name, with the objects in them.
+        """Load the annotated images of a split with their objects.
 
         Raises:
-            InputError: the set is absent, its annotations are broken, or an image that they name is
+            InputError: the set is absent, its annotations are broken, or an annotated image is
                 missing.
         """
-        path = self._annotated(root, split)
+        path = self._annotation_file(root, split)
         annotations, folder = read_annotations(path), images_folder(path)
-        refuse_missing(folder, annotations.files)
+        require_files(folder, annotations.files)
         return CocoImages(
             name=self.name,
             folder=folder,
@@ -97,45 +184,45 @@ class CocoFolder:
             fingerprint=value_fingerprint(
                 file_digests(path).sha256, folder_fingerprint(folder, annotations.files)
             ),
-            provenance=self._origin(root, split, len(annotations.files)),
+            provenance=self._provenance(root, split, len(annotations.files)),
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
-        """sha256 of the names and contents of both splits' images and annotations."""
-        place = root / self.folder
-        return folder_fingerprint(place, self._files(place), fresh=fresh)
+        """Return the sha256 of the names and contents of both splits' images and annotations."""
+        base = root / self.folder
+        return folder_fingerprint(base, self._files(base), fresh=fresh)
 
-    def _annotated(self, root: Path, split: str) -> Path:
-        """The file of annotations of a split."""
+    def _annotation_file(self, root: Path, split: str) -> Path:
+        """Return the annotation file of a split."""
         require_split(self.name, split, *SPLITS)
-        place = root / self.folder
-        if not is_coco(place):
-            raise missing_dataset(self.name, place, bool(self.archives))
-        return annotation_file(place, split)
+        base = root / self.folder
+        if not is_coco(base):
+            raise missing_dataset(self.name, base, bool(self.archives))
+        return annotation_file(base, split)
 
-    def _files(self, place: Path) -> tuple[str, ...]:
-        """Every file that belongs to the set, below `place`."""
-        found: list[str] = []
+    def _files(self, base: Path) -> tuple[str, ...]:
+        """Return every file of the set, relative to `base`."""
+        files: list[str] = []
         for split in SPLITS:
-            with contextlib.suppress(InputError):  # a split that is not there
-                annotated = annotation_file(place, split)
-                folder = images_folder(annotated)
+            with contextlib.suppress(InputError):  # a missing split
+                path = annotation_file(base, split)
+                folder = images_folder(path)
                 images = [f"{folder.name}/{name}" for name in image_files(folder)]
-                found += [f"{annotated.parent.name}/{annotated.name}", *images]
-        return tuple(found)
+                files += [f"{ANNOTATIONS}/{path.name}", *images]
+        return tuple(files)
 
-    def _origin(self, root: Path, split: str, count: int) -> str:
-        """How far a split is its publisher's.
+    def _provenance(self, root: Path, split: str, count: int) -> str:
+        """Return the provenance of a split.
 
-        Of 123,287 photographs only what the cache knows is compared: they are hashed when they are
-        downloaded, and by `sdd-eval data check`.
+        The 123,287 photographs are hashed when downloaded and by `sdd-eval data check`; here only
+        cached hashes are compared.
         """
         if self.published is None:
             return USERS_FOLDER
         if count != self.published[split]:
             return assess(count, self.published[split], False)
-        place = root / self.folder
-        verified = is_verified(root, cached_folder_fingerprint(place, self._files(place)))
+        base = root / self.folder
+        verified = is_verified(root, cached_folder_fingerprint(base, self._files(base)))
         return assess(count, self.published[split], verified)
 
 
@@ -159,87 +246,3 @@ COCO = CocoFolder(
         _archive("zips/train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2", 19_336_861_798),
     ),
 )
-
-
-ANNOTATIONS = "annotations"
-#: What COCO calls the splits.
-SPLITS = {"train": "train", "test": "val"}
-
-
-@dataclass(frozen=True)
-class CocoImages:
-    """A split: its files of images, and what is annotated in them; a `DetectionSet`."""
-
-    name: str
-    folder: Path
-    annotations: Annotations
-    fingerprint: str
-    provenance: str
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.annotations.files)
-
-    def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """An image, uint8 (channels, height, width).
-
-        Raises:
-            InputError: the file is no image, or of another size than is annotated.
-        """
-        path = self.folder / self.annotations.files[index]
-        try:
-            with Image.open(path) as image:
-                pixels: Pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise InputError(f"cannot read {path} as an image: {error}") from error
-        height, width = self.annotations.sizes[index].tolist()
-        if pixels.shape[:2] != (height, width):
-            found = f"{pixels.shape[1]} × {pixels.shape[0]}"
-            raise InputError(f"{path} is {found} pixels, its annotations say {width} × {height}")
-        shaped: Pixels = pixels.reshape(height, width, -1).transpose(2, 0, 1)
-        return shaped
-
-
-def is_coco(place: Path) -> bool:
-    """Whether a folder is laid out as COCO is."""
-    return any((place / ANNOTATIONS).glob("instances_*.json"))
-
-
-def annotation_file(place: Path, split: str) -> Path:
-    """The file of annotations of "train" or "test"; that of 2017 where there are several.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
-    pattern = f"instances_{SPLITS[split]}"
-    found = sorted((place / ANNOTATIONS).glob(f"{pattern}*.json"))
-    if len(found) > 1:
-        found = [path for path in found if path.stem.endswith("2017")] or found
-    if len(found) != 1:
-        said = ", ".join(path.name for path in found) or "none"
-        raise InputError(
-            f"{place / ANNOTATIONS} must have one file {pattern}*.json, such as "
-            f"{pattern}2017.json, not {said}"
-        )
-    return found[0]
-
-
-def images_folder(annotated: Path) -> Path:
-    """The folder of the images that a file of annotations is about."""
-    return annotated.parents[1] / annotated.stem.removeprefix("instances_")
-
-
-def refuse_missing(folder: Path, files: Sequence[str]) -> None:
-    """Refuse a set of which images are missing.
-
-    Raises:
-        InputError: naming the first.
-    """
-    there: set[str] = set()
-    for base, _, names in os.walk(folder):
-        below = Path(base).relative_to(folder)
-        there.update((below / name).as_posix() for name in names)
-    absent = [file for file in files if file not in there]
-    if absent:
-        more = f", and {len(absent) - 1:,} more of {len(files):,}" if len(absent) > 1 else ""
-        raise InputError(f"{folder / absent[0]} is not there, but annotated{more}")

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that ship with scikit-learn: 8×8, grey, ten classes."""
+"""Scikit-learn's 1,797 handwritten digits, and scenes of them for object detection."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TRAIN, TEST = 1000, 797
 
 @dataclass(frozen=True)
 class Digits:
-    """The first 1,000 digits train, the last 797 test.
+    """Digits 8 × 8: the first 1,000 for training, the last 797 for testing.
 
-    The writers come in blocks, so this split tests on writers that were mostly not trained on; a
-    random split would not. Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten
-    Digits", UCI Machine Learning Repository, 1998.
+    The digits are ordered by writer, so most test writers are not in the training set, unlike in a
+    random split. Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits",
+    UCI Machine Learning Repository, 1998.
     """
 
     name: str = "digits"
@@ -32,7 +32,7 @@ class Digits:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Always there."""
+        """Return the status of the digits, which are always present."""
         return Status(OFFICIAL, TEST, "scikit-learn")
 
     def load(
@@ -43,37 +43,35 @@ class Digits:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The digits of a split; their 17 grey values are spread over 0 to 255."""
+        """Load the digits of a split; their 17 grey values are scaled to 0 to 255."""
         from sklearn.datasets import load_digits
 
         require_split(self.name, split, "train", "test")
         rows = slice(0, TRAIN) if split == "train" else slice(TRAIN, TRAIN + TEST)
-        found = load_digits()
-        pixels = np.round(found.images[rows] * 255 / 16).astype(np.uint8)[:, None]
-        labels = found.target[rows].astype(np.int64)
+        digits = load_digits()
+        pixels = np.round(digits.images[rows] * 255 / 16).astype(np.uint8)[:, None]
+        labels = digits.target[rows].astype(np.int64)
         names = tuple(str(digit) for digit in range(10))
-        images = ArrayImages(
-            self.name, pixels, labels, array_fingerprint(pixels, labels), OFFICIAL, names
-        )
+        fingerprint = array_fingerprint(pixels, labels)
+        images = ArrayImages(self.name, pixels, labels, fingerprint, OFFICIAL, names)
         require_shape(images, image_size, channels)
         return images
 
 
 DIGITS = Digits()
 
-
-#: How many scenes each split has.
+#: Number of scenes of each split.
 COUNTS = {"train": 64, "test": 32}
 SIDE = 64
-#: A scene has so many fields a side; in each lies a digit or none.
-FIELDS = 2
-#: How often a field has a digit, and how many times its 8 pixels that can be wide.
+#: Cells per side of a scene; each holds a digit or none.
+CELLS = 2
+#: Probability that a cell has a digit, and the factors by which the 8 × 8 digits are enlarged.
 FILLED, SCALES = 0.5, (2, 3)
 
 
 @dataclass(frozen=True)
 class SceneImages:
-    """Scenes in memory, (n, 1, side, side) uint8, with the digits in them; a `DetectionSet`."""
+    """Scenes in memory, uint8 (n, 1, side, side), with their digits; a `DetectionSet`."""
 
     name: str
     scenes: Pixels
@@ -82,20 +80,20 @@ class SceneImages:
     provenance: str = MADE_HERE
 
     def __len__(self) -> int:
-        """How many scenes there are."""
+        """Return the number of scenes."""
         return len(self.scenes)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """A scene, uint8 (channels, height, width)."""
-        shown: Pixels = self.scenes[index].repeat(channels, axis=0)
-        return shown
+        """Return a scene, uint8 (channels, height, width)."""
+        scene: Pixels = self.scenes[index].repeat(channels, axis=0)
+        return scene
 
 
 @dataclass(frozen=True)
 class DigitScenes:
-    """Scikit-learn's digits on grey noise, none to four a scene, two or three times their size.
+    """Up to four of scikit-learn's digits on grey noise, enlarged two or three times.
 
-    Training scenes are of training digits, test scenes of test digits. Seeded: always the same.
+    Training scenes have training digits, test scenes have test digits. The seed is fixed.
     """
 
     name: str = "digit_scenes"
@@ -103,7 +101,7 @@ class DigitScenes:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Always there."""
+        """Return the status of the scenes, which are always present."""
         return Status(MADE_HERE, COUNTS["test"], "scikit-learn")
 
     def load(
@@ -114,50 +112,50 @@ class DigitScenes:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The scenes as images without labels."""
-        made = self.load_objects(root, split)
-        found = ArrayImages(self.name, made.scenes, None, made.fingerprint, MADE_HERE)
-        require_shape(found, image_size, channels)
-        return found
+        """Return the scenes of a split as unlabelled images."""
+        objects = self.load_objects(root, split)
+        images = ArrayImages(self.name, objects.scenes, None, objects.fingerprint, MADE_HERE)
+        require_shape(images, image_size, channels)
+        return images
 
     def load_objects(self, root: Path, split: str = "test") -> SceneImages:
-        """The scenes of a split with their digits."""
+        """Return the scenes of a split with their digits."""
         require_split(self.name, split, *COUNTS)
         digits = DIGITS.load(root, split)
         assert digits.labels is not None
         random = np.random.default_rng(derived_seed(0, f"scenes of {split} digits"))
         scenes = random.integers(0, 48, (COUNTS[split], 1, SIDE, SIDE), dtype=np.uint8)
-        objects = []  # of each its scene, left, top, width, height and label
+        rows = []  # scene, left, top, width, height and label of each digit
         for scene in range(len(scenes)):
-            for left, top, scale in _places(random):
-                row = int(random.integers(len(digits)))
-                digit = digits.images[row, 0].repeat(scale, axis=0).repeat(scale, axis=1)
+            for left, top, scale in _positions(random):
+                index = int(random.integers(len(digits)))
+                digit = digits.images[index, 0].repeat(scale, axis=0).repeat(scale, axis=1)
                 side = len(digit)
-                field = scenes[scene, 0, top : top + side, left : left + side]
-                np.maximum(field, digit, out=field)
-                objects.append((scene, left, top, side, side, int(digits.labels[row])))
-        found = np.array(objects, dtype=np.int64)
-        annotations = _annotations(len(scenes), found, digits.class_names)
-        fingerprint = value_fingerprint(array_fingerprint(scenes, found))
+                cell = scenes[scene, 0, top : top + side, left : left + side]
+                np.maximum(cell, digit, out=cell)
+                rows.append((scene, left, top, side, side, int(digits.labels[index])))
+        objects = np.array(rows, dtype=np.int64)
+        annotations = _annotations(len(scenes), objects, digits.class_names)
+        fingerprint = value_fingerprint(array_fingerprint(scenes, objects))
         return SceneImages(self.name, scenes, annotations, fingerprint)
 
 
-def _places(random: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Left, top and scale of the digits of a scene: somewhere in their fields."""
-    found = []
-    width = SIDE // FIELDS
-    for field in range(FIELDS * FIELDS):
+def _positions(random: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Return left, top and scale of the digits of a scene, at random inside their cells."""
+    positions = []
+    width = SIDE // CELLS
+    for cell in range(CELLS * CELLS):
         if random.random() < FILLED:
             scale = int(random.choice(SCALES))
             left, top = random.integers(0, width - 8 * scale + 1, 2).tolist()
-            found.append((field % FIELDS * width + left, field // FIELDS * width + top, scale))
-    return found
+            positions.append((cell % CELLS * width + left, cell // CELLS * width + top, scale))
+    return positions
 
 
 def _annotations(
     count: int, objects: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Annotations:
-    """The objects as a file in COCO's format would tell them."""
+    """Return the objects as annotations in COCO's format."""
     boxes = objects[:, 1:5].astype(np.float64)
     return Annotations(
         files=tuple(f"scene {number}" for number in range(count)),

@@ -1,4 +1,4 @@
-"""Folders of images: ImageNet, DTD and ODIN's outlier sets as published, and any of the user's."""
+"""Folders of images: ImageNet, DTD, ODIN's OOD sets, and the user's own."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sdd_eval.data.image_folder import (
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError
 
-#: The size at which a folder of photographs is looked at where none is asked for.
+#: The default size of photographs.
 LARGEST = 224
 
 
 @dataclass(frozen=True)
 class FolderSet:
-    """Image files below `folder` (relative to the data root, or absolute), streamed.
+    """Image files below `folder` (relative to the data root, or absolute), read as needed.
 
-    Sub-folders are classes. Images come in the size of the network: short side to that size (to 256
-    for 224, see `enlarged`), then a centre crop. `published` is the publisher's count of
-    test images, `published_train` that of training images; None marks a folder of the user's.
-    `side` is the size where nothing else is asked for (None: the first image's, 224 at most).
-    `margin` pixels of 32 are cut off rather than scaled away, as ODIN does with its 36 × 36.
+    Sub-folders are classes. Images are returned at the network's size: short side to that size (256
+    for 224, see `resize_side`), then a centre crop. `published` and `published_train` are the
+    publisher's numbers of test and training images; None for a user's folder. `side` is the default
+    size (None: that of the first image, at most 224). `margin` of 32 pixels are cropped rather than
+    resized, as ODIN does with its 36 × 36 images.
     """
 
     name: str
@@ -46,18 +46,15 @@ class FolderSet:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """What is there; names are read, images are not."""
-        place = root / self.folder
-        if not place.is_dir():
-            return Status(ABSENT, 0, str(place))
+        """Return what is on disk; only file names are read."""
+        base = root / self.folder
+        if not base.is_dir():
+            return Status(ABSENT, 0, str(base))
         folder = self._split(root, "test")
         files = image_files(folder)
-        content = (
-            cached_folder_fingerprint(folder, files)
-            if files and self.published is not None
-            else None
-        )
-        return Status(self._origin(root, "test", len(files), content), len(files), str(place))
+        hashed = files and self.published is not None
+        content = cached_folder_fingerprint(folder, files) if hashed else None
+        return Status(self._provenance(root, "test", len(files), content), len(files), str(base))
 
     def load(
         self,
@@ -67,13 +64,13 @@ class FolderSet:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> FolderImages:
-        """The images of a split; "train" only where the folder holds `train/`."""
+        """Load the images of a split; "train" only if the folder contains `train/`."""
         if not (root / self.folder).is_dir():
             raise missing_dataset(self.name, root / self.folder, bool(self.archives))
         folder = self._split(root, split)
         files = image_files(folder)
         if not files:
-            raise InputError(f"{folder} holds no images")
+            raise InputError(f"{folder} contains no images")
         class_names = self._class_names(root, files)
         content = folder_fingerprint(folder, files)
         side = image_size or self.side or min(_short_side(folder / files[0]), LARGEST)
@@ -85,61 +82,61 @@ class FolderSet:
             channels=channels or (3 if self.side else _channels(folder / files[0])),
             labels=folder_labels(folder, files, class_names),
             fingerprint=content,
-            provenance=self._origin(root, split, len(files), content),
+            provenance=self._provenance(root, split, len(files), content),
             class_names=class_names,
             resize=self._resize(side),
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
-        """sha256 of the names and contents of the images."""
+        """Return the sha256 of the names and contents of the images."""
         folder = self._split(root, "test")
         return folder_fingerprint(folder, image_files(folder), fresh=fresh)
 
     def _split(self, root: Path, split: str) -> Path:
-        """The folder of a split; where there are no splits, all images are for testing."""
+        """Return the folder of a split; without split folders, all images are test images."""
         folder = unwrap(root / self.folder)
-        found = split_folders(folder) or {"test": folder}
-        require_split(self.name, split, *found)
-        # Below train/ and test/ even a single sub-folder is a class, not a wrapping.
-        return found[split] if "train" in found else unwrap(found[split])
+        splits = split_folders(folder) or {"test": folder}
+        require_split(self.name, split, *splits)
+        # Below train/ and test/ even a sole sub-folder is a class, not a wrapper.
+        return splits[split] if "train" in splits else unwrap(splits[split])
 
     def _class_names(self, root: Path, files: tuple[str, ...]) -> tuple[str, ...]:
-        """The classes of the training images where there are any: both splits count alike."""
+        """Return the classes of the training images if there are any, so that splits agree."""
         training = split_folders(unwrap(root / self.folder)).get("train")
         return class_folders(files if training is None else image_files(training))
 
-    def _origin(self, root: Path, split: str, count: int, content: str | None) -> str:
+    def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
         published = self.published_train if split == "train" else self.published
         if published is None:
             return USERS_FOLDER
         return assess(count, published, is_verified(root, content))
 
     def _resize(self, side: int) -> int | None:
-        """To what the short side is scaled before the crop; None leaves the image as it is."""
+        """Return the short side before the crop; None to leave the image unchanged."""
         if self.margin and side == 32:
             return None
         return round(side * (32 + self.margin) / 32) if self.margin else resize_side(side)
 
 
 def _short_side(path: Path) -> int:
-    with _opened(path) as image:
+    with _open(path) as image:
         return int(min(image.size))
 
 
 def _channels(path: Path) -> int:
-    with _opened(path) as image:
+    with _open(path) as image:
         return 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
 
 
-def _opened(path: Path) -> Image.Image:
+def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} is not an image that can be read: {error}") from error
+        raise InputError(f"cannot read {path} as an image: {error}") from error
 
 
-#: O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015, as torchvision
-#: lays it out: train/n01440764/…, val/n01440764/…; its classes in the order of these names.
+#: O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015, in
+#: torchvision's layout: train/n01440764/…, val/n01440764/…; classes in the order of these names.
 IMAGENET = FolderSet(
     name="imagenet",
     summary="50,000 test, 1,281,167 training photographs of 1,000 classes; image-net.org (login)",
@@ -152,7 +149,7 @@ IMAGENET = FolderSet(
 #: M. Cimpoi et al., "Describing Textures in the Wild", 2014; release 1.0.1.
 DTD = FolderSet(
     name="dtd",
-    summary="5,640 textures of 47 kinds, scaled to the network's size and cropped",
+    summary="5,640 textures of 47 kinds, resized to the network's size and cropped",
     folder="dtd/images",
     published=5640,
     side=32,
@@ -165,80 +162,57 @@ DTD = FolderSet(
     ),
 )
 
-# The other five are the outlier sets of ODIN (S. Liang, Y. Li, R. Srikant, 2018).
-LSUN_CROP = FolderSet(
-    name="lsun_crop",
-    summary="10,000 scenes of LSUN, ODIN's crops of 36 × 36, centre 32",
-    folder="LSUN",
-    published=10_000,
-    side=32,
+
+def _odin(
+    name: str,
+    summary: str,
+    folder: str,
+    address: str,
+    md5: str,
+    count: int = 10_000,
+    margin: int = 0,
+) -> FolderSet:
+    """Return an OOD set of ODIN (S. Liang, Y. Li, R. Srikant, 2018)."""
+    filename = f"{folder}.tar.gz"
+    archive = Archive(f"https://www.dropbox.com/s/{address}/{filename}?dl=1", md5, filename)
+    return FolderSet(name, summary, folder, count, None, 32, margin, (archive,))
+
+
+LSUN_CROP = _odin(
+    "lsun_crop",
+    "10,000 scenes of LSUN, ODIN's crops of 36 × 36, centre 32",
+    "LSUN",
+    "fhtsw1m3qxlwj6h",
+    "458a0a0ab8e5f1cb4516d7400568e460",
     margin=4,
-    archives=(
-        Archive(
-            url="https://www.dropbox.com/s/fhtsw1m3qxlwj6h/LSUN.tar.gz?dl=1",
-            md5="458a0a0ab8e5f1cb4516d7400568e460",
-            filename="LSUN.tar.gz",
-        ),
-    ),
 )
-
-LSUN_RESIZE = FolderSet(
-    name="lsun_resize",
-    summary="10,000 scenes of LSUN, ODIN's, scaled to 32 × 32",
-    folder="LSUN_resize",
-    published=10_000,
-    side=32,
-    archives=(
-        Archive(
-            url="https://www.dropbox.com/s/moqh2wh8696c3yl/LSUN_resize.tar.gz?dl=1",
-            md5="278b7b31c8cb7e804a1465a8ce03a2dc",
-            filename="LSUN_resize.tar.gz",
-        ),
-    ),
+LSUN_RESIZE = _odin(
+    "lsun_resize",
+    "10,000 scenes of LSUN, ODIN's, resized to 32 × 32",
+    "LSUN_resize",
+    "moqh2wh8696c3yl",
+    "278b7b31c8cb7e804a1465a8ce03a2dc",
 )
-
-ISUN = FolderSet(
-    name="isun",
-    summary="8,925 scenes of iSUN, ODIN's, 32 × 32",
-    folder="iSUN",
-    published=8925,
-    side=32,
-    archives=(
-        Archive(
-            url="https://www.dropbox.com/s/ssz7qxfqae0cca5/iSUN.tar.gz?dl=1",
-            md5="be77b0f2c26fda898afac5f99645ee70",
-            filename="iSUN.tar.gz",
-        ),
-    ),
+ISUN = _odin(
+    "isun",
+    "8,925 scenes of iSUN, ODIN's, 32 × 32",
+    "iSUN",
+    "ssz7qxfqae0cca5",
+    "be77b0f2c26fda898afac5f99645ee70",
+    count=8925,
 )
-
-IMAGENET_CROP = FolderSet(
-    name="imagenet_crop",
-    summary="10,000 images of TinyImageNet, ODIN's crops, centre 32",
-    folder="Imagenet",
-    published=10_000,
-    side=32,
+IMAGENET_CROP = _odin(
+    "imagenet_crop",
+    "10,000 images of TinyImageNet, ODIN's crops, centre 32",
+    "Imagenet",
+    "avgm2u562itwpkl",
+    "7c0827e4246c3718a5ee076e999e52e5",
     margin=4,
-    archives=(
-        Archive(
-            url="https://www.dropbox.com/s/avgm2u562itwpkl/Imagenet.tar.gz?dl=1",
-            md5="7c0827e4246c3718a5ee076e999e52e5",
-            filename="Imagenet.tar.gz",
-        ),
-    ),
 )
-
-IMAGENET_RESIZE = FolderSet(
-    name="imagenet_resize",
-    summary="10,000 images of TinyImageNet, ODIN's, scaled to 32 × 32",
-    folder="Imagenet_resize",
-    published=10_000,
-    side=32,
-    archives=(
-        Archive(
-            url="https://www.dropbox.com/s/kp3my3412u5k9rl/Imagenet_resize.tar.gz?dl=1",
-            md5="0f9ff11d45babf2eff5fe12281d1ac31",
-            filename="Imagenet_resize.tar.gz",
-        ),
-    ),
+IMAGENET_RESIZE = _odin(
+    "imagenet_resize",
+    "10,000 images of TinyImageNet, ODIN's, resized to 32 × 32",
+    "Imagenet_resize",
+    "kp3my3412u5k9rl",
+    "0f9ff11d45babf2eff5fe12281d1ac31",
 )

@@ -1,4 +1,4 @@
-"""MATLAB files, as SVHN and Stanford Dogs are published."""
+"""MATLAB files and pickles of arrays, read without executing code in them."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ from sdd_eval.errors import InputError
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Some variables of a MATLAB file; the others are skipped unread.
+    """Read variables of a MATLAB file; all others are skipped.
 
     Raises:
-        InputError: the file cannot be read, or lacks one.
+        InputError: the file cannot be read, or a variable is missing.
     """
     from scipy.io import loadmat
 
     try:
-        found: dict[str, NDArray[Any]] = loadmat(path, variable_names=names)
+        variables: dict[str, NDArray[Any]] = loadmat(path, variable_names=names)
     except Exception as error:  # a broken file may raise anything
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a MATLAB file that can be read: {cause}") from error
+        raise InputError(f"{path} is not a readable MATLAB file: {cause}") from error
     for name in names:
-        if name not in found:
-            raise InputError(f"{path} holds no {name!r}")
-    return found
+        if name not in variables:
+            raise InputError(f"{path} has no variable {name!r}")
+    return variables
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """A pickled dictionary of arrays, lists, strings and numbers; its keys become strings.
+    """Read a pickled dictionary of arrays, lists, strings and numbers; keys become strings.
 
     Raises:
-        InputError: the file is not such a pickle, or asks for anything else to be called.
+        InputError: the file is not such a pickle, or calls any other code.
     """
     try:
         with path.open("rb") as file:
-            found = _ArraysOnly(file, encoding="latin1").load()
+            content = _ArraysOnly(file, encoding="latin1").load()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a broken pickle may raise anything
         raise InputError(f"{path} is not a pickle of arrays: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds a {type(found).__name__}, not a dictionary")
-    return {key.decode() if isinstance(key, bytes) else str(key): found[key] for key in found}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is a pickled {type(content).__name__}, not a dictionary")
+    return {key.decode() if isinstance(key, bytes) else str(key): content[key] for key in content}
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Only the names that a pickled array of numbers needs are known."""
+    """An unpickler that only knows what a pickled array of numbers needs."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may call.
+        """Return a function or class that a pickle may call.
 
         Raises:
-            UnpicklingError: anything else.
+            UnpicklingError: the name is not allowed.
         """
-        if (module, name) in _ADMITTED:
-            return _ADMITTED[module, name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        raise pickle.UnpicklingError(f"it calls {module}.{name}, which is refused")
 
 
 def _array(kind: type, shape: tuple[int, ...], typecode: bytes | str) -> NDArray[Any]:
-    """An empty array for the pickle to fill; the shape and the type come with the filling."""
+    """Return an empty array; the pickle then sets its shape, type and content."""
     if kind is not np.ndarray or tuple(shape) != (0,):
-        raise pickle.UnpicklingError("it builds an array in an unknown way")
+        raise pickle.UnpicklingError("it constructs an array in an unknown way")
     empty: NDArray[Any] = np.ndarray((0,), np.uint8)
     return empty
 
@@ -74,27 +74,27 @@ def _array(kind: type, shape: tuple[int, ...], typecode: bytes | str) -> NDArray
 def _buffer(
     values: bytes, kind: np.dtype[Any], shape: tuple[int, ...], order: Literal["C", "F"]
 ) -> NDArray[Any]:
-    """How the newest pickles build an array."""
+    """Construct an array as the newest pickles do."""
     flat: NDArray[Any] = np.frombuffer(values, kind).copy()
     return flat.reshape(shape, order=order)
 
 
 def _dtype(code: Any, align: object = False, copy: object = False) -> np.dtype[Any]:
-    """A type of numbers; none that holds Python objects."""
-    found: np.dtype[Any] = np.dtype(code)
-    if found.hasobject or found.fields:
-        raise pickle.UnpicklingError(f"it holds an array of type {found}")
-    return found
+    """Return a type of numbers; types with Python objects are refused."""
+    dtype: np.dtype[Any] = np.dtype(code)
+    if dtype.hasobject or dtype.fields:
+        raise pickle.UnpicklingError(f"it has an array of type {dtype}")
+    return dtype
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How newer Pythons pickle bytes in the older protocols."""
+    """Encode text as bytes, which older protocols pickle as text."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes as {encoding}")
     return text.encode("latin1")
 
 
-_ADMITTED: dict[tuple[str, str], Any] = {
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,

@@ -1,4 +1,4 @@
-"""Noise as outliers: uniform and Gaussian values, seeded, in whatever shape the network takes."""
+"""Uniform and Gaussian noise as OOD sets, seeded, in the shape of the network's input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sdd_eval.randomness import derived_seed
 if TYPE_CHECKING:
     import torch
 
-#: Rises whenever an image comes out differently.
+#: Incremented whenever an image changes.
 VERSION = 1
 
 
@@ -28,10 +28,10 @@ class Noise:
     """Independent values for every pixel and channel.
 
     Both kinds are ODIN's: uniform on [0, 1], and Gaussian with mean 0.5 and standard deviation 1,
-    clipped to [0, 1] (a third of the values lie on each end). ODIN takes 10,000 images; 2,000 give
-    the same threshold metrics to about a percent (count-based AUPR depends on the number, which
-    stands beside it). Source: S. Liang, Y. Li, R. Srikant,
-    "Enhancing the Reliability of Out-of-Distribution Image Detection in Neural Networks", 2018.
+    clipped to [0, 1] (a third of the values on each end). ODIN uses 10,000 images; 2,000 give the
+    same threshold metrics to about a percent (AUPR depends on the number of images, which is
+    reported with it). Source: S. Liang, Y. Li, R. Srikant, "Enhancing the Reliability of
+    Out-of-Distribution Image Detection in Neural Networks", 2018.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Noise:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Always there."""
+        """Return the status of generated images, which are always present."""
         return Status(MADE_HERE, self.count, "random numbers")
 
     def load(
@@ -52,14 +52,14 @@ class Noise:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> NoiseImages:
-        """The images, the same ones every time; 3 channels of 32 pixels unless told."""
+        """Return the images, the same every time; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
         return NoiseImages(self.name, self.kind, self.count, image_size or 32, channels or 3)
 
 
 @dataclass(frozen=True)
 class NoiseImages:
-    """Images drawn when they are asked for, each from its own seed; none is kept."""
+    """Images generated as they are read, each from its own seed."""
 
     name: str
     kind: Literal["uniform", "gaussian"]
@@ -72,26 +72,26 @@ class NoiseImages:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of what determines the content."""
+        """sha256 of everything that determines the content."""
         return value_fingerprint(
             self.name, self.kind, self.count, self.image_size, self.channels, VERSION
         )
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return self.count
 
     def batches(
         self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
     ) -> Iterator[torch.Tensor]:
-        """uint8 tensors (≤ size, channels, side, side) on the device, in the order of `indices`."""
-        wanted = np.arange(self.count) if indices is None else indices
-        for start in range(0, len(wanted), size):
-            drawn = [self._draw(int(index)) for index in wanted[start : start + size]]
-            yield to_device(np.stack(drawn), device)
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
+        rows = np.arange(self.count) if indices is None else indices
+        for start in range(0, len(rows), size):
+            images = [self._generate(int(index)) for index in rows[start : start + size]]
+            yield to_device(np.stack(images), device)
 
-    def _draw(self, index: int) -> NDArray[np.uint8]:
-        """One image (channels, side, side)."""
+    def _generate(self, index: int) -> NDArray[np.uint8]:
+        """Generate one image (channels, side, side)."""
         random = np.random.default_rng(derived_seed(0, f"noise {self.kind}", index))
         shape = (self.channels, self.image_size, self.image_size)
         if self.kind == "uniform":
@@ -101,5 +101,5 @@ class NoiseImages:
         return np.round(255 * values).astype(np.uint8)
 
 
-UNIFORM = Noise("uniform", "uniform noise on [0, 1]; made here", "uniform")
-GAUSSIAN = Noise("gaussian", "Gaussian noise N(0.5, 1) clipped to [0, 1]; made here", "gaussian")
+UNIFORM = Noise("uniform", "uniform noise on [0, 1]; generated", "uniform")
+GAUSSIAN = Noise("gaussian", "Gaussian noise N(0.5, 1) clipped to [0, 1]; generated", "gaussian")

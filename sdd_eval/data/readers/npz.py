@@ -1,4 +1,4 @@
-"""Arrays of the user's in `.npz` files: `images`, and `labels` where there are any."""
+"""The user's `.npz` files with the arrays `images` and, optionally, `labels`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
 
-#: Names of the files that hold a split; a single file of any other name is the test images.
+#: File names of the splits; a single file of any other name has the test images.
 SPLITS = ("train", "test")
 
 
@@ -23,8 +23,8 @@ SPLITS = ("train", "test")
 class NpzSet:
     """`train.npz` and `test.npz` in a folder (relative to the data root, or absolute), or one file.
 
-    Each holds `images`, uint8 (n, side, side) or with 1 or 3 channels, last or first; `labels`,
-    class indices (n,), unless the set only serves as outliers; and perhaps `class_names`.
+    Each has `images`, uint8 (n, side, side) or with 1 or 3 channels, last or first; `labels`, class
+    indices (n,), unless the set is only used as an OOD set; and optionally `class_names`.
     """
 
     name: str
@@ -33,13 +33,13 @@ class NpzSet:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """What is there; of the test images only the header is read."""
-        place = root / self.folder
-        found = _files(place)
-        if not found:
-            return Status(ABSENT, 0, str(place))
-        shape = _header(found.get("test", next(iter(found.values()))))
-        return Status(USERS_FOLDER, shape[0] if shape else 0, str(place))
+        """Return what is on disk; only the header of the test images is read."""
+        folder = root / self.folder
+        files = _files(folder)
+        if not files:
+            return Status(ABSENT, 0, str(folder))
+        shape = _header(files.get("test", next(iter(files.values()))))
+        return Status(USERS_FOLDER, shape[0] if shape else 0, str(folder))
 
     def load(
         self,
@@ -49,13 +49,13 @@ class NpzSet:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The images of a split, in memory."""
-        place = root / self.folder
-        found = _files(place)
-        if not found:
-            raise missing_dataset(self.name, place, downloadable=False)
-        require_split(self.name, split, *found)
-        arrays = _read(found[split])
+        """Load the images of a split into memory."""
+        folder = root / self.folder
+        files = _files(folder)
+        if not files:
+            raise missing_dataset(self.name, folder, downloadable=False)
+        require_split(self.name, split, *files)
+        arrays = _read(files[split])
         images = from_arrays(
             arrays["images"],
             arrays.get("labels"),
@@ -67,46 +67,46 @@ class NpzSet:
         return images
 
 
-def npz_files(place: Path) -> list[Path]:
-    """The `.npz` files of a folder, or the one that `place` is."""
-    if place.is_file():
-        return [place] if place.suffix == ".npz" else []
-    return sorted(path for path in place.glob("*.npz") if not path.name.startswith("."))
+def npz_files(path: Path) -> list[Path]:
+    """Return the `.npz` files of a folder, or `path` itself if it is one."""
+    if path.is_file():
+        return [path] if path.suffix == ".npz" else []
+    return sorted(path for path in path.glob("*.npz") if not path.name.startswith("."))
 
 
-def _files(place: Path) -> dict[str, Path]:
-    """The file of each split.
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the file of each split.
 
     Raises:
-        InputError: there are several, and no `test.npz` among them.
+        InputError: there are several files, but no `test.npz`.
     """
-    there = npz_files(place)
-    if len(there) == 1 and there[0].stem not in SPLITS:
-        return {"test": there[0]}
-    found = {path.stem: path for path in there if path.stem in SPLITS}
-    if there and "test" not in found:
-        names = ", ".join(path.name for path in there)
-        raise InputError(f"{place} holds {names}; of several files one must be test.npz")
-    return found
+    paths = npz_files(folder)
+    if len(paths) == 1 and paths[0].stem not in SPLITS:
+        return {"test": paths[0]}
+    files = {path.stem: path for path in paths if path.stem in SPLITS}
+    if paths and "test" not in files:
+        names = ", ".join(path.name for path in paths)
+        raise InputError(f"{folder} has {names}; one of several files must be test.npz")
+    return files
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file; no pickle in it is read."""
+    """Read the arrays of a file; pickles are refused."""
     try:
         with path.open("rb") as raw:
             file = np.load(raw, allow_pickle=False)
             if isinstance(file, np.ndarray):
-                raise ValueError("it holds a single array, as .npy does")
+                raise ValueError("it is a single array, as in a .npy file")
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no whole .npz file of plain arrays: {error}") from error
+        raise InputError(f"{path} is not a complete .npz file of plain arrays: {error}") from error
     if "images" not in arrays:
         raise InputError(f"{path} has no array 'images'; it has {', '.join(arrays) or 'none'}")
     return arrays
 
 
 def _header(path: Path) -> tuple[int, ...]:
-    """The shape of `images`; empty where the file tells none."""
+    """Read the shape of `images`; empty if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
             version = np.lib.format.read_magic(file)

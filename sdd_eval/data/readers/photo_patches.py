@@ -1,4 +1,4 @@
-"""Real patches as outliers without a download: from the two photographs of scikit-learn."""
+"""Patches of scikit-learn's two photographs: a natural OOD set that needs no download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdd_eval.data.fingerprints import array_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE
 
-#: Sides of the patches before they are scaled, in pixels of the photographs (427 × 640).
+#: Sides of the patches before resizing, in pixels of the photographs (427 × 640).
 SIDES = (32, 48, 72, 108, 162)
 #: Patches per row and per column of each photograph at each side.
 GRID = 10
@@ -22,9 +22,9 @@ COUNT = 2 * len(SIDES) * GRID * GRID
 
 @dataclass(frozen=True)
 class PhotoPatches:
-    """1,000 patches: 2 photographs × 5 sides × an even grid of 10 × 10, scaled to the network.
+    """1,000 patches: 2 photographs × 5 sides × a regular grid of 10 × 10, resized to the input.
 
-    Neighbours overlap at the larger sides, so they are fewer than 1,000 independent images.
+    Neighbours overlap at the larger sides, so there are fewer than 1,000 independent images.
     """
 
     name: str = "photo_patches"
@@ -32,7 +32,7 @@ class PhotoPatches:
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Always there."""
+        """Return the status of the patches, which are always present."""
         return Status(MADE_HERE, COUNT, "scikit-learn")
 
     def load(
@@ -43,7 +43,7 @@ class PhotoPatches:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The patches; 3 channels of 32 pixels unless told."""
+        """Return the patches; by default 3 channels of 32 pixels."""
         from sklearn.datasets import load_sample_images
 
         require_split(self.name, split, "test")
@@ -59,7 +59,7 @@ class PhotoPatches:
 
 
 def _boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of every patch, from corner to corner at each side."""
+    """Return left, top, right and bottom of every patch; each grid spans the photograph."""
     boxes = []
     for side in SIDES:
         for top in np.linspace(0, height - side, GRID).round().astype(int).tolist():
@@ -69,7 +69,7 @@ def _boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:
 
 
 def _patch(photograph: Image.Image, box: tuple[int, int, int, int], side: int) -> Pixels:
-    """One patch as (channels, side, side), antialiased where it shrinks."""
+    """Return one patch (channels, side, side), antialiased if downsampled."""
     patch = photograph.crop(box).resize((side, side), Image.Resampling.BILINEAR)
     pixels = np.asarray(patch)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

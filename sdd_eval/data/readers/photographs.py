@@ -1,4 +1,4 @@
-"""Labelled photographs whose split, labels and boxes the publisher gives in files of lists."""
+"""Labelled photographs with published lists of splits, labels and boxes."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a split as the publisher lists them, whether they are there or not."""
+    """The published list of a split's images, some of which may be missing."""
 
     files: Sequence[str]
-    """Below the folder of images, each in the folder of its class."""
+    """Paths below the folder of images, each in the folder of its class."""
     labels: Labels
 
 
 @dataclass(frozen=True)
 class PhotographSet:
-    """Photographs below `folder`/`images`, streamed at the size of the network: 224 by default.
+    """Photographs below `folder`/`images`, read at the network's size: 224 by default.
 
-    For testing the short side is scaled to 8/7 of that size (256) and the centre cut out.
+    The short side is resized to 8/7 of that size (256), followed by a centre crop.
     """
 
     name: str
     summary: str
     folder: str
     images: str
-    """The folder of images, below `folder`."""
+    """Folder of images, below `folder`."""
     lists: tuple[str, ...]
-    """The files of lists, below `folder`."""
+    """List files, below `folder`."""
     listings: Callable[[Path], Mapping[str, Listing]]
-    """From `folder` to the listing of each split."""
+    """Reads the listing of each split from `folder`."""
     published: Mapping[str, int]
-    """How many images each split has."""
+    """Number of images of each split."""
     boxes: Callable[[Path, Sequence[str]], Boxes] | None = None
-    """From `folder` and images to the box of each; None leaves the photographs whole."""
+    """Reads the box of each image from `folder`; None for no cropping."""
     annotations: str | None = None
-    """A folder of further files of the publisher's."""
+    """Folder of further published files."""
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """What there is of the test images; lists and names are read, images are not."""
-        place = root / self.folder
-        if not self._listed(place):
-            return Status(ABSENT, 0, str(place))
-        there = self._there(place)
-        count = sum(file in there for file in self.listings(place)["test"].files)
-        content = cached_folder_fingerprint(place, self._files(place, there))
-        return Status(self._origin(root, "test", count, content), count, str(place))
+        """Return what is on disk of the test images; reads lists and file names only."""
+        base = root / self.folder
+        if not self._listed(base):
+            return Status(ABSENT, 0, str(base))
+        existing = self._existing(base)
+        count = sum(file in existing for file in self.listings(base)["test"].files)
+        content = cached_folder_fingerprint(base, self._files(base, existing))
+        return Status(self._provenance(root, "test", count, content), count, str(base))
 
     def load(
         self,
@@ -75,84 +75,84 @@ class PhotographSet:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> FolderImages:
-        """The images of a split that are there, in the order of the publisher's list."""
+        """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
-        place = root / self.folder
-        if not self._listed(place):
-            raise missing_dataset(self.name, place, bool(self.archives))
-        there, listings = self._there(place), self.listings(place)
+        base = root / self.folder
+        if not self._listed(base):
+            raise missing_dataset(self.name, base, bool(self.archives))
+        existing, listings = self._existing(base), self.listings(base)
         listing = listings[split]
-        kept = [row for row, file in enumerate(listing.files) if file in there]
-        if not kept:
-            raise InputError(f"{place / self.images} holds no image of the {split} list")
-        files = tuple(listing.files[row] for row in kept)
-        content = folder_fingerprint(place, self._files(place, there))
-        boxes = None if self.boxes is None else self.boxes(place, files)
+        rows = [row for row, file in enumerate(listing.files) if file in existing]
+        if not rows:
+            raise InputError(f"{base / self.images} contains no image of the {split} list")
+        files = tuple(listing.files[row] for row in rows)
+        content = folder_fingerprint(base, self._files(base, existing))
+        boxes = None if self.boxes is None else self.boxes(base, files)
         side = image_size or SIDE
         return FolderImages(
             name=self.name,
-            folder=place / self.images,
+            folder=base / self.images,
             files=files,
             image_size=side,
             channels=channels or 3,
-            labels=listing.labels[kept],
+            labels=listing.labels[rows],
             fingerprint=value_fingerprint(content, split, array_fingerprint(boxes)),
-            provenance=self._origin(root, split, len(files), content),
-            class_names=_class_names(place, listings),
+            provenance=self._provenance(root, split, len(files), content),
+            class_names=_class_names(base, listings),
             resize=resize_side(side),
             boxes=boxes,
         )
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
-        """sha256 of the names and contents of the images, lists and annotations."""
-        place = root / self.folder
-        return folder_fingerprint(place, self._files(place, self._there(place)), fresh=fresh)
+        """Return the sha256 of the names and contents of images, lists and annotations."""
+        base = root / self.folder
+        return folder_fingerprint(base, self._files(base, self._existing(base)), fresh=fresh)
 
-    def _listed(self, place: Path) -> bool:
-        """Whether the publisher's lists are there, and a folder of images."""
-        return (place / self.images).is_dir() and all((place / n).is_file() for n in self.lists)
+    def _listed(self, base: Path) -> bool:
+        """Return whether the published lists and the folder of images exist."""
+        return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
 
-    def _there(self, place: Path) -> frozenset[str]:
-        """The image files that are there."""
-        return frozenset(image_files(place / self.images))
+    def _existing(self, base: Path) -> frozenset[str]:
+        """Return the image files that exist."""
+        return frozenset(image_files(base / self.images))
 
-    def _files(self, place: Path, there: frozenset[str]) -> tuple[str, ...]:
-        """Every file that belongs to the set, below `place`."""
-        further: list[str] = []
+    def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
+        """Return every file of the set, relative to `base`."""
+        annotations: list[str] = []
         if self.annotations is not None:
-            found = (place / self.annotations).rglob("[!.]*")
-            further = [str(path.relative_to(place)) for path in found if path.is_file()]
-        return (*self.lists, *(f"{self.images}/{name}" for name in there), *further)
+            paths = (base / self.annotations).rglob("[!.]*")
+            annotations = [str(path.relative_to(base)) for path in paths if path.is_file()]
+        return (*self.lists, *(f"{self.images}/{name}" for name in existing), *annotations)
 
-    def _origin(self, root: Path, split: str, count: int, content: str | None) -> str:
+    def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
         return assess(count, self.published[split], is_verified(root, content))
 
 
-def _class_names(place: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
-    """The folder that the images of each class lie in.
+def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
+    """Return the folder name of each class.
 
     Raises:
-        InputError: a class has images in two folders, or none.
+        InputError: a class has images in two folders, or no image.
     """
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):
             name = file.split("/")[0]
-            if found.setdefault(label, name) != name:
-                raise InputError(f"{place}: class {label + 1} is both {found[label]} and {name}")
-    absent = [label for label in range(max(found, default=-1) + 1) if label not in found]
-    if absent:
-        raise InputError(f"{place}: its lists have no image of class {absent[0] + 1}")
-    return tuple(found[label] for label in range(len(found)))
+            if names.setdefault(label, name) != name:
+                raise InputError(f"{base}: class {label + 1} is both {names[label]} and {name}")
+    missing = [label for label in range(max(names, default=-1) + 1) if label not in names]
+    if missing:
+        raise InputError(f"{base}: its lists have no image of class {missing[0] + 1}")
+    return tuple(names[label] for label in range(len(names)))
 
 
 def class_indices(path: Path, labels: Sequence[int]) -> Labels:
-    """Labels that count from 1 as class indices.
+    """Convert labels that start at 1 to class indices.
 
     Raises:
-        InputError: one is below 1.
+        InputError: a label is below 1.
     """
-    found = np.asarray(labels, dtype=np.int64) - 1
-    if len(found) and found.min() < 0:
-        raise InputError(f"{path} has the label {found.min() + 1}; its labels begin at 1")
-    return found
+    indices: Labels = np.asarray(labels, dtype=np.int64) - 1
+    if len(indices) and indices.min() < 0:
+        raise InputError(f"{path} has the label {indices.min() + 1}; its labels start at 1")
+    return indices

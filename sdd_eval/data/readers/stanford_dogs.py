@@ -1,4 +1,4 @@
-"""Stanford Dogs: 120 breeds, cut out by their boxes as the paper does, or whole.
+"""Stanford Dogs: 120 breeds, cropped to their boxes as in the paper, or uncropped.
 
 Source: A. Khosla, N. Jayadevaprakash, B. Yao, L. Fei-Fei, "Novel Dataset for Fine-Grained Image
 Categorization", FGVC workshop at CVPR 2011.
@@ -23,39 +23,39 @@ EDGES = ("xmin", "ymin", "xmax", "ymax")
 ADDRESS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 
 
-def listings(place: Path) -> Mapping[str, Listing]:
-    """The files and classes of each split, in the order of its list.
+def listings(base: Path) -> Mapping[str, Listing]:
+    """Read the files and classes of each split, in the order of its list.
 
     Raises:
-        InputError: a list cannot be read, or is no list of images and labels.
+        InputError: a list cannot be read, or does not contain images and labels.
     """
-    return {split: _listing(place / f"{split}_list.mat") for split in SPLITS}
+    return {split: _listing(base / f"{split}_list.mat") for split in SPLITS}
 
 
-def boxes(place: Path, files: Sequence[str]) -> Boxes:
-    """The box of each image: where a photograph shows several dogs, of the first.
+def boxes(base: Path, files: Sequence[str]) -> Boxes:
+    """Read the box of each image; that of the first dog if there are several.
 
     Raises:
         InputError: an annotation is missing, cannot be read, or has no box.
     """
-    found = [_box((place / "Annotation" / file).with_suffix("")) for file in files]
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+    edges = [_box((base / "Annotation" / file).with_suffix("")) for file in files]
+    return np.array(edges, dtype=np.int64).reshape(-1, 4)
 
 
 def _listing(path: Path) -> Listing:
-    found = read_matlab(path, "file_list", "labels")
-    files = [str(np.squeeze(cell)) for cell in np.ravel(found["file_list"])]
-    labels = np.ravel(found["labels"])
+    lists = read_matlab(path, "file_list", "labels")
+    files = [str(np.squeeze(cell)) for cell in np.ravel(lists["file_list"])]
+    labels = np.ravel(lists["labels"])
     if len(files) != len(labels) or labels.dtype.kind not in "iuf":
         raise InputError(f"{path} has {len(files)} files and {len(labels)} labels")
-    stranger = next((file for file in files if file.count("/") != 1), None)
-    if stranger is not None:
-        raise InputError(f"{path}: {stranger!r} is not an image in the folder of its breed")
+    invalid = next((file for file in files if file.count("/") != 1), None)
+    if invalid is not None:
+        raise InputError(f"{path}: {invalid!r} is not an image in the folder of its breed")
     return Listing(tuple(files), class_indices(path, labels.astype(np.int64).tolist()))
 
 
 def _box(path: Path) -> list[int]:
-    """Left, top, right and bottom of the first object."""
+    """Read left, top, right and bottom of the first object."""
     try:
         edges = [ElementTree.parse(path).findtext(f"object/bndbox/{edge}") for edge in EDGES]
         return [int(edge or "") for edge in edges]
@@ -67,7 +67,7 @@ def _box(path: Path) -> list[int]:
 
 STANFORD_DOGS = PhotographSet(
     name="stanford_dogs",
-    summary="8,580 test and 12,000 training dogs of 120 breeds, cut out by their boxes, 224×224",
+    summary="8,580 test and 12,000 training dogs of 120 breeds, cropped to their boxes, 224×224",
     folder="stanford_dogs",
     images="Images",
     lists=("train_list.mat", "test_list.mat"),
@@ -100,6 +100,6 @@ STANFORD_DOGS = PhotographSet(
 STANFORD_DOGS_WHOLE = dataclasses.replace(
     STANFORD_DOGS,
     name="stanford_dogs_whole",
-    summary="stanford_dogs, the photographs whole",
+    summary="stanford_dogs, uncropped photographs",
     boxes=None,
 )

@@ -25,10 +25,10 @@ MD5 = {"test": "eb5a983be6a315427106f1b164d9cef3", "train": "e26dedcc434d2e4c54c
 
 @dataclass(frozen=True)
 class Svhn:
-    """House numbers; `per_class` keeps that many of each class, in file order, of the test set.
+    """House numbers; the test set is the first `per_class` images of each class, in file order.
 
-    The first 1,000 of each class are 10,000 images, as in the closest published code. The origin
-    speaks of the whole file: "partial: 50 of 26,032".
+    The first 1,000 of each class are 10,000 images, as in the closest published code. The
+    provenance refers to the whole file: "partial: 50 of 26,032".
     """
 
     name: str
@@ -39,11 +39,11 @@ class Svhn:
 
     @property
     def checksums(self) -> dict[str, str]:
-        """The publisher's md5 of the test file (`get` fetches no other), by its path."""
+        """The published md5 of the test file (the only one that is downloaded), by path."""
         return {f"{self.folder}/test_32x32.mat": MD5["test"]}
 
     def status(self, root: Path) -> Status:
-        """What there is of the test images; the labels are read only where no checksum is known."""
+        """Return what is on disk of the test images; read only if the checksum is not cached."""
         path = self._path(root, "test")
         if not path.is_file():
             return Status(ABSENT, 0, str(path))
@@ -63,7 +63,7 @@ class Svhn:
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ArrayImages:
-        """The images (n, 3, 32, 32), labelled 0 to 9; all of them where the split is "train"."""
+        """Load images (n, 3, 32, 32) with labels 0 to 9; all of them for the split "train"."""
         require_split(self.name, split, "train", "test")
         path = self._path(root, split)
         if not path.is_file():
@@ -85,19 +85,18 @@ class Svhn:
 
 
 def _read(path: Path) -> tuple[Pixels, Labels]:
-    """All images and labels of a file."""
+    """Read all images and labels of a file."""
     stored = read_matlab(path, "X", "y")["X"]
     labels = _labels(path)
     if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):
         raise InputError(
-            f"{path} holds X of {stored.dtype} {stored.shape}, not bytes of (32, 32, 3, "
-            f"{len(labels):,})"
+            f"{path} has X of {stored.dtype} {stored.shape}, not uint8 (32, 32, 3, {len(labels):,})"
         )
     return np.ascontiguousarray(stored.transpose(3, 2, 0, 1)), labels
 
 
 def _labels(path: Path) -> Labels:
-    """The digits 0 to 9; the file writes 10 for the digit 0."""
+    """Read the digits 0 to 9; the file stores 0 as 10."""
     labels = read_matlab(path, "y")["y"].reshape(-1).astype(np.int64)
     if len(labels) == 0 or labels.min() < 1 or labels.max() > 10:
         raise InputError(f"{path} has labels other than 1 to 10")
@@ -105,7 +104,7 @@ def _labels(path: Path) -> Labels:
 
 
 def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
-    """Rows of the first so many of each class, in file order; all rows where None."""
+    """Return the rows of the first images of each class, in file order; all if None."""
     if per_class is None:
         return np.arange(len(labels))
     rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]

@@ -216,7 +216,7 @@ def test_a_folder_of_another_recipe_version_is_refused(tmp_path):
 def test_official_files_are_never_touched(tmp_path):
     np.save(tmp_path / "fog.npy", np.zeros((5, 8, 8, 3), np.uint8))
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"fog\.npy and no regenerated\.json"):
+    with pytest.raises(InputError, match=r"fog\.npy but no regenerated\.json"):
         write_corrupted(images_of(), tmp_path, corruptions=CHOSEN)
     assert contents(tmp_path) == before
 
@@ -225,7 +225,7 @@ def test_a_finished_file_that_was_cut_short_is_refused(tmp_path):
     write_corrupted(images_of(), tmp_path, corruptions=CHOSEN[:1])
     path = tmp_path / "gaussian_noise.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"gaussian_noise\.npy is not of the right size"):
+    with pytest.raises(InputError, match=r"gaussian_noise\.npy has the wrong size"):
         write_corrupted(images_of(), tmp_path, corruptions=CHOSEN)
 
 

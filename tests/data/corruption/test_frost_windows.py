@@ -51,11 +51,11 @@ def test_a_photograph_too_small_or_broken_is_named(tmp_path, photos):
     broken.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"small\.png is 400 × 100 pixels; frost needs 160 × 160"):
         corrupt(photos, "frost", 1, frost_photos=[small])
-    with pytest.raises(InputError, match=r"broken\.png is not a photograph"):
+    with pytest.raises(InputError, match=r"broken\.png is not a readable photograph"):
         corrupt(photos, "frost", 1, frost_photos=[broken])
     with pytest.raises(InputError, match="photograph 1 of frost is 100 × 100"):
         corrupt(photos, "frost", 1, frost_photos=[np.zeros((100, 100, 3), np.uint8)])
-    with pytest.raises(InputError, match="no photograph"):
+    with pytest.raises(InputError, match="the list of photographs of frost is empty"):
         corrupt(photos, "frost", 1, frost_photos=[])
 
 
@@ -70,5 +70,5 @@ def test_a_folder_stands_for_the_photographs_in_it(tmp_path, photos):
     assert np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths))
     assert not np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths[:1]))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty holds no photographs of frost"):
+    with pytest.raises(InputError, match="empty contains no photographs of frost"):
         corrupt(photos, "frost", 1, frost_photos=[str(tmp_path / "empty")])

@@ -64,11 +64,11 @@ def test_only_rows_asked_for_are_corrupted_and_only_once(source, monkeypatch):
 
 
 def test_what_is_remembered_stays_within_its_bound(source, monkeypatch):
-    monkeypatch.setattr(generated, "KEPT", 3 * 12 * 3072)
+    monkeypatch.setattr(generated, "CACHE_BYTES", 3 * 12 * 3072)
     rendering = GeneratedCorruptions(source, seed=78)
     for severity in range(1, 6):
         list(rendering.cell("contrast", severity).batches(12))
-    held = sum(pixels.nbytes for pixels, _ in generated._REMEMBERED.values())
+    held = sum(pixels.nbytes for pixels, _ in generated._CACHE.values())
     assert held <= 3 * 12 * 3072
 
 
