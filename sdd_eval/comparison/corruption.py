@@ -1,4 +1,7 @@
-"""The numbers of corrupted images: of each cell, each corruption, and the benchmark's means."""
+"""Statistics of the `corruption` evaluator: each cell, each corruption, and means over them.
+
+A cell is a corruption at one severity. Errors relative to a baseline need the baseline's arrays.
+"""
 
 from __future__ import annotations
 
@@ -30,165 +33,161 @@ from sdd_eval.metrics.corruption import (
     corruption_errors,
     relative_corruption_errors,
 )
+from sdd_eval.records import Run
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.sums import SumStatistic
 from sdd_eval.store import read_run
 
-#: What the mean over the 15 has for a corruption; where its frost is from stands behind it.
+#: The value on the axis `corruption` of means over the 15 corruptions; the origin of other frost
+#: images is appended.
 MEAN = "mean of 15"
+#: In resamples, relative CE is defined wherever the baseline's error increases at all.
+MIN_INCREASE = 1e-9
 
 
-def of_corruption(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
-    """Accuracy and ECE of the cells that were looked at, and of means over whole sets of them."""
+def corruption_statistics(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
+    """Yield accuracy and ECE of the cells and means over complete sets of cells, and CE."""
     cells = cells_of(arrays)
-    places = cells.corrupted
-    right = np.stack([cells.correct[cell] for cell in places], axis=1)
-    sure = np.stack([cells.confidence[cell] for cell in places], axis=1)
-    yield shares([_key("accuracy", *cell) for cell in places], list(right.T))
+    names = cells.corrupted
+    correct = np.stack([cells.correct[cell] for cell in names], axis=1)
+    confidence = np.stack([cells.confidence[cell] for cell in names], axis=1)
+    yield shares([_cell_key("accuracy", *cell) for cell in names], list(correct.T))
     frost = str(arrays["frost"][0])
-    groups = {_key("accuracy", name): _all(name) for name in _names(places)}
-    for metric, over in zip(NAMES[frost], (FIFTEEN, NINETEEN), strict=True):
-        groups[key(metric)] = [cell for name in over for cell in _all(name)]
-    whole = _whole(groups, places)
-    yield means(list(whole), [right[:, members].mean(axis=1) for members in whole.values()])
-    yield _calibration(places, sure, right, frost, int(settings["bins"]))
-    yield from of_baseline(cells, arrays, settings)
+    groups = {_cell_key("accuracy", name): _severities(name) for name in _corruptions(names)}
+    for metric, corruptions in zip(NAMES[frost], (FIFTEEN, NINETEEN), strict=True):
+        groups[key(metric)] = [cell for name in corruptions for cell in _severities(name)]
+    complete = _complete(groups, names)
+    yield means(list(complete), [correct[:, group].mean(axis=1) for group in complete.values()])
+    yield _calibration(names, confidence, correct, frost, int(settings["bins"]))
+    yield from _baseline_statistics(cells, arrays, settings)
 
 
 def _calibration(
-    places: Sequence[Cell], sure: Any, right: Any, frost: str, bins: int
+    names: Sequence[Cell], confidence: Any, correct: Any, frost: str, bins: int
 ) -> KeyedStatistic:
-    """ECE of each cell, and its means over severities, corruptions, and both."""
+    """Return the ECE of each cell, and its means over severities, corruptions, and both."""
     mean = MEAN + ("" if frost == "official" else f", {frost} frost")
-    groups = {_key("ece", *cell): [cell] for cell in places}
-    groups |= {_key("ece", name): _all(name) for name in _names(places)}
+    groups = {_cell_key("ece", *cell): [cell] for cell in names}
+    groups |= {_cell_key("ece", name): _severities(name) for name in _corruptions(names)}
     for severity in SEVERITIES:
-        groups[_key("ece", mean, severity)] = [(name, severity) for name in FIFTEEN]
-    groups[_key("ece", mean)] = [cell for name in FIFTEEN for cell in _all(name)]
-    whole = _whole(groups, places)
-    averaging = np.zeros((len(places), len(whole)))
-    for column, members in enumerate(whole.values()):
-        averaging[members, column] = 1 / len(members)
-    of_cells = calibration_errors(sure, right, bins)
+        groups[_cell_key("ece", mean, severity)] = [(name, severity) for name in FIFTEEN]
+    groups[_cell_key("ece", mean)] = [cell for name in FIFTEEN for cell in _severities(name)]
+    complete = _complete(groups, names)
+    averaging = np.zeros((len(names), len(complete)))
+    for column, group in enumerate(complete.values()):
+        averaging[group, column] = 1 / len(group)
+    of_cells = calibration_errors(confidence, correct, bins)
 
     def finish(sums: Floats) -> Floats:
-        found: Floats = of_cells.finish(sums) @ averaging
-        return found
+        errors: Floats = of_cells.finish(sums) @ averaging
+        return errors
 
-    return KeyedStatistic(tuple(whole), SumStatistic(of_cells.columns, finish, of_cells.images))
+    return KeyedStatistic(tuple(complete), SumStatistic(of_cells.columns, finish, of_cells.images))
 
 
-def _key(metric: str, corruption: str, severity: int | None = None) -> Key:
+def _cell_key(metric: str, corruption: str, severity: int | None = None) -> Key:
     at = {"corruption": corruption} | ({} if severity is None else {"severity": severity})
     return key(metric, **at)
 
 
-def _all(name: str) -> list[Cell]:
-    return [(name, severity) for severity in SEVERITIES]
+def _severities(corruption: str) -> list[Cell]:
+    return [(corruption, severity) for severity in SEVERITIES]
 
 
-def _names(places: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(name for name, _ in places))
+def _corruptions(names: Sequence[Cell]) -> list[str]:
+    return list(dict.fromkeys(corruption for corruption, _ in names))
 
 
-def _whole(groups: Mapping[Key, Sequence[Cell]], places: Sequence[Cell]) -> dict[Key, list[int]]:
-    """Of the groups whose cells are all there, where these are."""
-    at = {cell: index for index, cell in enumerate(places)}
+def _complete(groups: Mapping[Key, Sequence[Cell]], names: Sequence[Cell]) -> dict[Key, list[int]]:
+    """Return the indices of the cells of each group whose cells are all present."""
+    index = {cell: i for i, cell in enumerate(names)}
     return {
-        name: [at[cell] for cell in members]
-        for name, members in groups.items()
-        if all(cell in at for cell in members)
+        group: [index[cell] for cell in cells]
+        for group, cells in groups.items()
+        if all(cell in index for cell in cells)
     }
 
 
-#: A resample has a ratio wherever its baseline loses anything.
-LEAST = 1e-9
+def with_baseline(stored: StoredRun) -> Arrays:
+    """Return a run's arrays, joined by those of its baseline if the study has its runs."""
+    names = tuple(map(str, stored.run.settings.get("baseline") or ()))
+    runs = {name: _baseline_run(stored, name) for name in names}
+    found = {name: dict(run.arrays) for name, run in runs.items() if run is not None}
+    if len(found) < len(names):
+        return dict(stored.run.arrays)
+    return with_arrays_of(dict(stored.run.arrays), found)
 
 
-def with_baseline(found: StoredRun) -> Arrays:
-    """A run's arrays, and beside them those of the baseline that it was scored against.
-
-    Without the run of a network of it in the study's folder there are none of the baseline.
-    """
-    names = tuple(map(str, found.run.settings.get("baseline") or ()))
-    others = {name: _run_of(found, name) for name in names}
-    if not all(others.values()):
-        return dict(found.run.arrays)
-    return with_arrays_of(
-        dict(found.run.arrays), {name: dict(each.arrays) for name, each in others.items() if each}
-    )
-
-
-def _run_of(found: StoredRun, checkpoint: str) -> Any:
-    """The newest run of a network on the same images in the same way; None where there is none."""
-    alike = []
-    for path in _runs(found.path.parent.parent / checkpoint, found.run.evaluator):
+def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:
+    """Return the newest comparable run of a checkpoint in the same study, if there is one."""
+    runs = []
+    for path in _run_files(stored.path.parent.parent / checkpoint, stored.run.evaluator):
         try:
             run = read_run(path)
         except InputError:
             continue
-        if run.dataset == found.run.dataset and not _otherwise(found, run):
-            alike.append(run)
-    return max(alike, key=lambda run: str(run.provenance.get("created", "")), default=None)
+        if run.dataset == stored.run.dataset and _comparable(stored.run, run):
+            runs.append(run)
+    return max(runs, key=lambda run: str(run.provenance.get("created", "")), default=None)
 
 
-def _runs(folder: Path, evaluator: str) -> list[Path]:
+def _run_files(folder: Path, evaluator: str) -> list[Path]:
     return sorted(folder.glob(f"{evaluator}-*.json"))
 
 
-def _otherwise(found: StoredRun, run: Any) -> list[str]:
-    """In what a baseline's run differs, but for its standardisation, which is its own."""
-    return [
-        each for each in run_differences(found.run, run) if not each.startswith("standardisation")
-    ]
+def _comparable(run: Run, baseline: Run) -> bool:
+    """Whether a baseline's run differs from a run in nothing but its standardisation."""
+    differences = run_differences(run, baseline)
+    return all(line.startswith("standardisation") for line in differences)
 
 
-def of_baseline(
+def _baseline_statistics(
     cells: Cells, arrays: Arrays, settings: Mapping[str, Any]
 ) -> Iterator[KeyedStatistic]:
-    """CE, relative CE and their means over the 15; the baseline is the same on both sides."""
+    """Yield CE, relative CE and their means over the 15; both sides have the same baseline."""
     names = tuple(map(str, settings.get("baseline") or ()))
-    theirs = [arrays_of(name, arrays) for name in names]
-    if not theirs or not all(theirs):
+    baseline_arrays = [arrays_of(name, arrays) for name in names]
+    if not baseline_arrays or not all(baseline_arrays):
         return
-    baseline = [cells_of(each) for each in theirs]
-    whole = whole_corruptions([cells, *baseline])
-    if whole:
-        frost = SUFFIXES[str(arrays["frost"][0])]
-        columns = np.concatenate([_errors([cells], whole), _errors(baseline, whole)], axis=1)
-        yield _ratios(columns.astype(np.float32), whole, frost)
+    baseline = [cells_of(one) for one in baseline_arrays]
+    corruptions = whole_corruptions([cells, *baseline])
+    if corruptions:
+        suffix = SUFFIXES[str(arrays["frost"][0])]
+        sides = [_errors([cells], corruptions), _errors(baseline, corruptions)]
+        columns = np.concatenate(sides, axis=1).astype(np.float32)
+        yield _relative_errors(columns, corruptions, suffix)
 
 
-def _errors(networks: Sequence[Cells], names: Sequence[str]) -> Floats:
-    """What each image adds to the clean error and to each corruption's mean error (n, 1 + C)."""
-    right = [
+def _errors(networks: Sequence[Cells], corruptions: Sequence[str]) -> Floats:
+    """Return each image's clean error and mean error per corruption (n, 1 + C), over networks."""
+    correct = [
         [
-            each.correct[UNCORRUPTED],
-            *(np.mean([each.correct[name, s] for s in SEVERITIES], axis=0) for name in names),
+            network.correct[UNCORRUPTED],
+            *(np.mean([network.correct[n, s] for s in SEVERITIES], axis=0) for n in corruptions),
         ]
-        for each in networks
+        for network in networks
     ]
-    errors: Floats = 1 - np.mean(np.asarray(right, dtype=np.float64), axis=0).T
+    errors: Floats = 1 - np.mean(np.asarray(correct, dtype=np.float64), axis=0).T
     return errors
 
 
-def _ratios(columns: Any, names: Sequence[str], frost: str) -> KeyedStatistic:
-    """The ratios of every corruption, then their means where all 15 are there."""
+def _relative_errors(columns: Any, corruptions: Sequence[str], suffix: str) -> KeyedStatistic:
+    """Return CE and relative CE per corruption, then their means if all 15 are present."""
     n = len(columns)
-    keys = [key(metric, corruption=name) for metric in (CE, RELATIVE) for name in names]
-    fifteen = [names.index(name) for name in FIFTEEN] if set(FIFTEEN) <= set(names) else []
-    if fifteen:
-        keys += [
-            key(each.replace("corruption", "mean_corruption") + frost) for each in (CE, RELATIVE)
-        ]
+    keys = [key(metric, corruption=name) for metric in (CE, RELATIVE) for name in corruptions]
+    complete = set(FIFTEEN) <= set(corruptions)
+    fifteen = [corruptions.index(name) for name in FIFTEEN] if complete else []
+    if complete:
+        mean_names = (name.replace("corruption", "mean_corruption") for name in (CE, RELATIVE))
+        keys += [key(name + suffix) for name in mean_names]
 
     def finish(sums: Floats) -> Floats:
-        own, theirs = np.split(sums / n, 2, axis=1)
-        plain = corruption_errors(own[:, 1:], theirs[:, 1:])
+        errors, baseline = np.split(sums / n, 2, axis=1)
+        ce = corruption_errors(errors[:, 1:], baseline[:, 1:])
         relative = relative_corruption_errors(
-            own[:, 1:], own[:, 0], theirs[:, 1:], theirs[:, 0], least=LEAST
+            errors[:, 1:], errors[:, 0], baseline[:, 1:], baseline[:, 0], least=MIN_INCREASE
         )
-        means = [each[:, fifteen].mean(axis=1, keepdims=True) for each in (plain, relative)]
-        return np.concatenate([plain, relative, *(means if fifteen else [])], axis=1)
+        means = [values[:, fifteen].mean(axis=1, keepdims=True) for values in (ce, relative)]
+        return np.concatenate([ce, relative, *(means if complete else [])], axis=1)
 
     return KeyedStatistic(tuple(keys), SumStatistic(columns, finish, n))

@@ -1,8 +1,8 @@
-"""The numbers that ranks decide: outliers told from the test set, right images from wrong ones.
+"""Statistics of rank-based metrics: OOD detection and selective prediction.
 
-Scores of two networks mean the same only as ranks among a network's own (Venkatraman, Begg 1996),
-so images are counted by the rank of their score. More than `GRAIN` distinct scores of a network
-share that many ranks, of equally many images each: a metric then moves by about 1 in 1,000.
+Scores of two networks are comparable only as ranks within a network (Venkatraman, Begg 1996), so
+images are counted by the rank of their score. A network with more than `MAX_RANKS` distinct scores
+gets that many ranks of equally many images, which changes a metric by about 1 in 1,000.
 """
 
 from __future__ import annotations
@@ -24,69 +24,69 @@ from sdd_eval.plugins import load, names
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.sums import SumStatistic
 
-#: How many ranks are told apart at most.
-GRAIN = 1024
-
-#: The metrics that studies mostly ask for; they are tested apart, for the others take longer.
-USUAL = ("auroc", "fpr_at_95_tpr")
-OTHER = tuple(name for name in METRICS if name not in USUAL)
+#: The largest number of distinct ranks.
+MAX_RANKS = 1024
+#: The default metrics of the families, tested separately because the others take longer.
+COMMON_METRICS = ("auroc", "fpr_at_95_tpr")
+OTHER_METRICS = tuple(name for name in METRICS if name not in COMMON_METRICS)
 
 Scores = NDArray[np.float64]
 
 
 def ranks(scores: Scores) -> NDArray[np.int64]:
-    """Ranks (n,) below `GRAIN`; equal scores have equal ones.
+    """Return ranks (n,) below `MAX_RANKS`; equal scores have equal ranks.
 
     >>> ranks(np.array([0.5, 0.1, 0.5, 2.0])).tolist()
     [1, 0, 1, 2]
     """
-    _, found = np.unique(scores, return_inverse=True)
-    dense: NDArray[np.int64] = found.reshape(-1)
-    if dense.max() < GRAIN:
+    _, inverse = np.unique(scores, return_inverse=True)
+    dense: NDArray[np.int64] = inverse.reshape(-1)
+    if dense.max() < MAX_RANKS:
         return dense
-    return np.searchsorted(np.sort(dense), dense) * GRAIN // len(dense)
+    return np.searchsorted(np.sort(dense), dense) * MAX_RANKS // len(dense)
 
 
-def of_odin(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
-    """All metrics of ODIN over each set of outliers, and over their averages."""
-    outside = {n.removeprefix("scores_"): arrays[n] for n in arrays if n.startswith("scores_")}
+def odin_statistics(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
+    """Yield the metrics of ODIN for each OOD set and their averages."""
+    outliers = {n.removeprefix("scores_"): arrays[n] for n in arrays if n.startswith("scores_")}
     dataset = str(settings.get("training", ""))
-    (place,) = _variants("odin", settings)
-    at = {"detector": "odin", **place}
-    yield from _of_detector(at, arrays["scores"], outside, dataset)
+    (variant,) = _variants("odin", settings)
+    yield from _detector({"detector": "odin", **variant}, arrays["scores"], outliers, dataset)
     if "grid" in arrays:
         grid = {n.removeprefix("grid_"): arrays[n] for n in arrays if n.startswith("grid_")}
-        yield from _of_grid(arrays["grid"], grid, dataset)
+        yield from _grid(arrays["grid"], grid, dataset)
 
 
-def of_ood(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
-    """All metrics of each detector, of each of its variants."""
+def ood_statistics(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
+    """Yield the metrics of each variant of each detector."""
     dataset = str(settings.get("training", ""))
-    for name in (each for each in arrays if each in (*names("detectors"), OdinGrid.name)):
-        outside = {
-            each.split(":", 1)[1]: arrays[each] for each in arrays if each.startswith(f"{name}:")
+    for name in (array for array in arrays if array in (*names("detectors"), OdinGrid.name)):
+        outliers = {
+            array.split(":", 1)[1]: arrays[array]
+            for array in arrays
+            if array.startswith(f"{name}:")
         }
         if name == OdinGrid.name:
-            yield from _of_grid(arrays[name], outside, dataset)
+            yield from _grid(arrays[name], outliers, dataset)
             continue
-        for column, place in enumerate(_variants(name, settings)):
-            own = {each: _column(scores, column) for each, scores in outside.items()}
-            inside = _column(arrays[name], column)
-            yield from _of_detector({"detector": name, **place}, inside, own, dataset)
+        for column, variant in enumerate(_variants(name, settings)):
+            scores = {ood_set: _column(table, column) for ood_set, table in outliers.items()}
+            inliers = _column(arrays[name], column)
+            yield from _detector({"detector": name, **variant}, inliers, scores, dataset)
 
 
-def _of_grid(
-    inside: Scores, outside: Mapping[str, Scores], dataset: str
+def _grid(
+    inliers: Scores, outliers: Mapping[str, Scores], dataset: str
 ) -> Iterator[KeyedStatistic]:
-    """The metrics that are told of each cell of ODIN's grid."""
-    for column, place in enumerate(OdinGrid().places):
-        own = {each: _column(scores, column) for each, scores in outside.items()}
-        at = {"detector": "odin", **place}
-        yield from _of_detector(at, _column(inside, column), own, dataset, [OF_A_CELL])
+    """Yield the metrics of each cell of ODIN's grid."""
+    for column, cell in enumerate(OdinGrid().places):
+        scores = {ood_set: _column(table, column) for ood_set, table in outliers.items()}
+        at = {"detector": "odin", **cell}
+        yield from _detector(at, _column(inliers, column), scores, dataset, [OF_A_CELL])
 
 
 def _variants(detector: str, settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Where each column of a detector's scores stands."""
+    """Return the axes of each column of a detector's scores."""
     kind = load("detectors", detector)
     if detector == "odin":
         return places(kind(settings["temperature"], settings["epsilon"]))
@@ -97,73 +97,71 @@ def _column(scores: Scores, column: int) -> Scores:
     return scores if scores.ndim == 1 else scores[:, column]
 
 
-def _of_detector(
+def _detector(
     at: Mapping[str, Any],
-    inside: Scores,
-    outside: Mapping[str, Scores],
+    inliers: Scores,
+    outliers: Mapping[str, Scores],
     dataset: str,
-    apart: Sequence[Sequence[str]] = (USUAL, OTHER),
+    metric_groups: Sequence[Sequence[str]] = (COMMON_METRICS, OTHER_METRICS),
 ) -> Iterator[KeyedStatistic]:
-    """A detector's metrics, in parts that are tested apart: images are counted by set and rank."""
-    sets = list(outside)
-    sizes = (len(inside), *map(len, outside.values()))
-    index = ranks(np.concatenate([inside, *outside.values()]))
-    columns = _one_hot(index + GRAIN * np.repeat(np.arange(len(sizes)), sizes), GRAIN * len(sizes))
+    """Yield a detector's metrics; the sums are numbers of images by set and rank."""
+    sets = list(outliers)
+    sizes = (len(inliers), *map(len, outliers.values()))
+    rank = ranks(np.concatenate([inliers, *outliers.values()]))
+    first_column = MAX_RANKS * np.repeat(np.arange(len(sizes)), sizes)
+    columns = _one_hot(rank + first_column, MAX_RANKS * len(sizes))
     groups = {**{name: (name,) for name in sets}, **averages(sets, dataset)}
-    members = [[sets.index(name) for name in names] for names in groups.values()]
-    for metrics in apart:
+    members = [[sets.index(name) for name in group] for group in groups.values()]
+    for metrics in metric_groups:
         keys = [key(metric, **at, outliers=label) for label in groups for metric in metrics]
-        yield KeyedStatistic(
-            tuple(keys), SumStatistic(columns, _averaged(metrics, len(sizes), members), sizes)
-        )
+        sums = SumStatistic(columns, _averaged(metrics, len(sizes), members), sizes)
+        yield KeyedStatistic(tuple(keys), sums)
 
 
 def _averaged(
     metrics: Sequence[str], sets: int, members: Sequence[Sequence[int]]
 ) -> Callable[[Floats], Floats]:
-    """From counts by set and rank to means of metrics over some sets of outliers each."""
+    """Return a function from counts by set and rank to means of metrics over groups of sets."""
 
     def finish(sums: Floats) -> Floats:
-        reached = _reached(sums.reshape(len(sums), sets, GRAIN))
-        inside = reached[:, 0]
-        found = [
-            ranking_metrics(OperatingPoints(inside, reached[:, i]), metrics) for i in range(1, sets)
-        ]
-        table = np.stack([np.stack([each[m] for m in metrics], axis=1) for each in found], axis=1)
-        means = np.stack([table[:, list(own)].mean(axis=1) for own in members], axis=1)
+        accepted = _accepted(sums.reshape(len(sums), sets, MAX_RANKS))
+        points = [OperatingPoints(accepted[:, 0], accepted[:, i]) for i in range(1, sets)]
+        values = [ranking_metrics(one, metrics) for one in points]
+        table = np.stack([np.stack([v[m] for m in metrics], axis=1) for v in values], axis=1)
+        means = np.stack([table[:, list(group)].mean(axis=1) for group in members], axis=1)
         return means.reshape(len(sums), -1)
 
     return finish
 
 
-def _reached(counts: Floats) -> Floats:
-    """How many have at least each rank (…, GRAIN + 1), from the highest on, after a zero."""
-    found = np.zeros((*counts.shape[:-1], GRAIN + 1))
-    np.cumsum(counts[..., ::-1], axis=-1, out=found[..., 1:])
-    return found
+def _accepted(counts: Floats) -> Floats:
+    """Return the numbers of images (…, MAX_RANKS + 1) above each rank, descending from none."""
+    accepted = np.zeros((*counts.shape[:-1], MAX_RANKS + 1))
+    np.cumsum(counts[..., ::-1], axis=-1, out=accepted[..., 1:])
+    return accepted
 
 
-def of_selective(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
-    """Risk and coverage by each score of confidence, on the test set."""
-    right = np.asarray(arrays["correct"], dtype=np.int64)
-    n = len(right)
-    every = np.arange(GRAIN, dtype=np.float64)
-    measure = weighted_selective_metrics(np.tile(every, 2), np.repeat([1, 0], GRAIN))
-    metrics = list(measure(np.ones((1, 2 * GRAIN))))
+def selective_statistics(arrays: Arrays, settings: Mapping[str, Any]) -> Iterator[KeyedStatistic]:
+    """Yield the metrics of selective prediction by each confidence score, on the test set."""
+    correct = np.asarray(arrays["correct"], dtype=np.int64)
+    n = len(correct)
+    all_ranks = np.arange(MAX_RANKS, dtype=np.float64)
+    metrics_of = weighted_selective_metrics(np.tile(all_ranks, 2), np.repeat([1, 0], MAX_RANKS))
+    metrics = list(metrics_of(np.ones((1, 2 * MAX_RANKS))))
+
+    def finish(sums: Floats) -> Floats:
+        values = metrics_of(sums)
+        return np.stack([values[name] for name in metrics], axis=1)
+
     for column, score in enumerate(SCORES):
-        columns = ranks(arrays["scores"][:, column]) + GRAIN * (1 - right)
-
-        def finish(sums: Floats) -> Floats:
-            found = measure(sums)
-            return np.stack([found[name] for name in metrics], axis=1)
-
-        keys = [key(name, score=score) for name in metrics]
-        yield KeyedStatistic(tuple(keys), SumStatistic(_one_hot(columns, 2 * GRAIN), finish, n))
+        columns = ranks(arrays["scores"][:, column]) + MAX_RANKS * (1 - correct)
+        keys = tuple(key(name, score=score) for name in metrics)
+        yield KeyedStatistic(keys, SumStatistic(_one_hot(columns, 2 * MAX_RANKS), finish, n))
 
 
 def _one_hot(columns: NDArray[np.int64], width: int) -> Any:
-    """A sparse matrix (n, width) with a 1 in each row's column."""
-    from scipy.sparse import csr_matrix  # scipy costs a second that a reader does not need
+    """Return a sparse matrix (n, width) with a 1 in each row's column."""
+    from scipy.sparse import csr_matrix  # imported here because scipy takes a second to load
 
     n = len(columns)
     ones = np.ones(n, dtype=np.float32)

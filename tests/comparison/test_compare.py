@@ -16,7 +16,7 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import run_differences
-from sdd_eval.comparison.ranking import GRAIN, ranks
+from sdd_eval.comparison.ranking import MAX_RANKS, ranks
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
@@ -129,8 +129,8 @@ def test_two_networks_that_differ_by_chance_are_hardly_ever_told_apart():
 
 
 def test_ranks_above_the_grain_hold_equally_many_images():
-    found = ranks(np.random.default_rng(0).normal(size=8 * GRAIN))
-    assert np.unique(np.bincount(found, minlength=GRAIN)).tolist() == [8]
+    found = ranks(np.random.default_rng(0).normal(size=8 * MAX_RANKS))
+    assert np.unique(np.bincount(found, minlength=MAX_RANKS)).tolist() == [8]
 
 
 def test_outliers_are_compared_set_by_set(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdd_eval.comparison.calibration import of_calibration
+from sdd_eval.comparison.calibration import calibration_statistics
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import StoredRun
 from sdd_eval.comparison.records import MAXIMA
@@ -269,7 +269,7 @@ def test_bins_of_equally_many_images_are_exact_where_images_are_few():
 
 
 def _adaptive_sums(arrays) -> SumStatistic:
-    parts = of_calibration(arrays, {"bins": 10})
+    parts = calibration_statistics(arrays, {"bins": 10})
     return next(part.sums for part in parts if part.keys[0] == key("ece_adaptive"))
 
 
@@ -298,7 +298,7 @@ def test_without_its_baseline_a_ratio_has_no_test_and_says_so(tmp_path):
     (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
     rows = [row for row in found.rows if "corruption_error" in row.metric]
     assert rows
-    assert all("the baseline's own run is not in this study" in row.test for row in rows)
+    assert all("this study has no run of the baseline" in row.test for row in rows)
 
 
 def test_audits_that_tried_otherwise_are_not_joined(tmp_path):
