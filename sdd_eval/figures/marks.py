@@ -18,6 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 #: Points that are described of a line without markers, usually and in a panel of more than
 #: `MANY_LINES` lines.
@@ -185,7 +186,8 @@ def _bin_text(axes: Axes, series: str, left: float, right: float, height: float)
 
 def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
     """Return the cells of a heat map that have a value."""
-    values = np.ma.filled(np.ma.asarray(mesh.get_array(), dtype=float), np.nan)
+    array = np.ma.asarray(mesh.get_array(), dtype=float)
+    values: NDArray[np.float64] = np.ma.filled(array, np.nan)
     corners = np.asarray(mesh.get_coordinates(), dtype=float)
     for (row, column), value in np.ndenumerate(values.reshape(len(corners) - 1, -1)):
         if math.isnan(value):

@@ -123,7 +123,8 @@ def draw_ood_curves(
 def _handle(style: GroupStyle) -> Line2D:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=style.colour, linestyle=style.line)
+    line: Any = style.line
+    return Line2D([], [], color=style.colour, linestyle=line)
 
 
 def _panel(

@@ -1,6 +1,6 @@
-"""The batches of an epoch: images in a drawn order, half of them mirrored, with what is in them.
+"""Batches of images with their objects: shuffled and randomly flipped ones of a training epoch.
 
-What is drawn comes from (seed, epoch), so an epoch is the same however many workers read it.
+Order and flips depend only on (seed, epoch), not on the number of workers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ Target = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (channels, height, width) in [0, 1] of any size, and the target of each.
+    """Images (channels, height, width) in [0, 1] of any size, and a target for each.
 
-    A target has `boxes` (objects, 4), left, top, right and bottom in pixels, and `labels` from 1.
+    A target has `boxes` (objects, 4), as left, top, right and bottom in pixels, and `labels`
+    (objects,), which count from 1.
     """
 
     images: list[Tensor]
@@ -34,25 +35,25 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """What workers make: an image, mirrored or not, and its target."""
+class _Examples:
+    """Images and targets by (index, whether to flip horizontally), as workers load them."""
 
     data: DetectionSet
     channels: int
 
-    def __getitem__(self, drawn: tuple[int, bool]) -> tuple[Tensor, Target] | InputError:
-        """uint8 (channels, height, width) and the target.
+    def __getitem__(self, key: tuple[int, bool]) -> tuple[Tensor, Target] | InputError:
+        """Return the pixels, uint8 (channels, height, width), and the target.
 
-        An error is returned, not raised: out of a worker it would come with a traceback.
+        An error is returned, not raised, as a worker would add its traceback.
         """
-        index, mirrored = drawn
+        index, flip = key
         try:
             pixels = torch.from_numpy(self.data.pixels(index, self.channels).copy())
         except InputError as error:
             return error
-        found, labels = self.data.annotations.training_targets(index)
-        boxes = torch.from_numpy(found).float()
-        if mirrored:
+        corners, labels = self.data.annotations.training_targets(index)
+        boxes = torch.from_numpy(corners).float()
+        if flip:
             pixels = pixels.flip(-1)
             boxes = boxes[:, [2, 1, 0, 3]] * torch.tensor([-1, 1, -1, 1])
             boxes[:, [0, 2]] += pixels.shape[-1]
@@ -67,19 +68,19 @@ def epoch_batches(
     device: torch.device,
     workers: int,
 ) -> Iterator[Batch]:
-    """The batches of an epoch, every image once, on the device.
+    """Return the batches of an epoch on the device, with every image once.
 
     Raises:
         InputError: an image cannot be read (it is named), or a worker died.
     """
     assert recipe.seed is not None
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
-    mirrored = torch.rand(len(data), generator=generator(recipe.seed, "mirrored", epoch)) < 0.5
-    drawn = list(zip(order.tolist(), mirrored.tolist(), strict=True))
-    for items in _read(_Drawn(data, channels), drawn, recipe.batch_size, workers):
+    flips = torch.rand(len(data), generator=generator(recipe.seed, "mirrored", epoch)) < 0.5
+    keys = list(zip(order.tolist(), flips.tolist(), strict=True))
+    for items in _read(_Examples(data, channels), keys, recipe.batch_size, workers):
         yield Batch(
             [pixels.to(device).float() / 255 for pixels, _ in items],
-            [{name: each.to(device) for name, each in target.items()} for _, target in items],
+            [{name: tensor.to(device) for name, tensor in target.items()} for _, target in items],
         )
 
 
@@ -91,36 +92,36 @@ def image_batches(
     device: torch.device,
     workers: int,
 ) -> Iterator[list[Tensor]]:
-    """Images in the order of the rows, as they are, without targets.
+    """Return batches of images in the order of `rows`, without targets.
 
     Raises:
         InputError: an image cannot be read (it is named), or a worker died.
     """
-    for items in _read(_Drawn(data, channels), [(row, False) for row in rows], size, workers):
+    for items in _read(_Examples(data, channels), [(row, False) for row in rows], size, workers):
         yield [pixels.to(device).float() / 255 for pixels, _ in items]
 
 
 def _read(
-    drawn: _Drawn, wanted: Sequence[tuple[int, bool]], size: int, workers: int
+    examples: _Examples, keys: Sequence[tuple[int, bool]], size: int, workers: int
 ) -> Iterator[list[tuple[Tensor, Target]]]:
-    """What the workers read, batch by batch."""
+    """Load batches of (pixels, target) with workers."""
     loader: DataLoader[Any] = DataLoader(
-        drawn,  # type: ignore[arg-type]  # what indexes it are pairs
-        batch_sampler=[list(wanted[start : start + size]) for start in range(0, len(wanted), size)],
+        examples,  # type: ignore[arg-type]  # indexed by pairs
+        batch_sampler=[list(keys[start : start + size]) for start in range(0, len(keys), size)],
         num_workers=workers,
-        collate_fn=_together,
-        generator=torch.Generator(),  # or it would draw from the global state
+        collate_fn=_collate,
+        generator=torch.Generator(),  # leave the global random state unchanged
     )
     return worker_batches(loader, workers)
 
 
-def _together(
+def _collate(
     items: Sequence[tuple[Tensor, Target] | InputError],
 ) -> list[tuple[Tensor, Target]] | InputError:
-    """The images of a batch, or the first error among them."""
-    found = []
+    """Return the examples of a batch, or the first error among them."""
+    examples = []
     for item in items:
         if isinstance(item, InputError):
             return item
-        found.append(item)
-    return found
+        examples.append(item)
+    return examples

@@ -1,4 +1,4 @@
-"""Detector × set of COCO's format → run on the disk, doing only what is missing."""
+"""Evaluation of a detector on a data set in COCO's format, stored as a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.on_disk import Outcome
 from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.object_detection.evaluator import Looked, require_pycocotools
+from sdd_eval.object_detection.batches import image_batches
+from sdd_eval.object_detection.evaluator import DetectionSubject, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
 from sdd_eval.object_detection.recipe import flattened_recipe
 from sdd_eval.progress import NoProgress, Progress
@@ -31,8 +32,8 @@ from sdd_eval.training.data.batches import default_workers
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of which detector, on which images, and where the run goes."""
+class ResolvedRequest:
+    """A request with its detector and images loaded, and the path of its run."""
 
     checkpoint: Path
     card: Card
@@ -44,33 +45,32 @@ class Asked:
 def evaluate_detector(
     checkpoint: Path, request: Request, progress: Progress | None = None
 ) -> Outcome:
-    """Measure one detector's checkpoint, unless the run is there already.
+    """Evaluate a detector's checkpoint, unless its run is stored already.
 
     Raises:
-        InputError: the checkpoint is no detector's, the data are wrong or have other categories,
-            pycocotools is not installed, or another process is at it.
+        InputError: the checkpoint is not a detector's, the data are invalid or have other
+            categories, pycocotools is not installed, or another process writes this run.
     """
-    asked = _asked(checkpoint, request)
-    path = asked.path
+    resolved = _resolved(checkpoint, request)
+    path = resolved.path
     with store.locked(path, "writing"):
         if path.is_file():
             return Outcome(store.read_run(path), path, looked=False, scored=False)
-        found = _run(asked, progress or NoProgress())
-        store.write_run(path, found)
-    return Outcome(found, path, looked=True, scored=True)
+        run = _run(resolved, progress or NoProgress())
+        store.write_run(path, run)
+    return Outcome(run, path, looked=True, scored=True)
 
 
 def is_evaluated(checkpoint: Path, request: Request) -> bool:
-    """Whether the run is there, so that `evaluate_detector` would look at no image.
+    """Return whether the run is stored already.
 
     Raises:
         InputError: as `evaluate_detector`.
     """
-    return _asked(checkpoint, request).path.is_file()
+    return _resolved(checkpoint, request).path.is_file()
 
 
-def _asked(checkpoint: Path, request: Request) -> Asked:
-    """What is asked, with everything that it names loaded and the limit settled."""
+def _resolved(checkpoint: Path, request: Request) -> ResolvedRequest:
     require_pycocotools()
     request = checked(request)
     card = dataclasses.replace(checkpoints.read_card(checkpoint), name=checkpoint.resolve().name)
@@ -80,36 +80,35 @@ def _asked(checkpoint: Path, request: Request) -> Asked:
     _require_categories(card, data)
     if request.limit is not None and request.limit >= len(data):
         request = dataclasses.replace(request, limit=None)
-    return Asked(checkpoint, card, data, request, _run_path(request, card, data))
+    return ResolvedRequest(checkpoint, card, data, request, _run_path(request, card, data))
 
 
 def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> torch.nn.Module:
-    """A checkpoint's detector, images in [0, 1] → boxes, labels and scores; parameters frozen."""
-    with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
+    """Load the detector of a checkpoint, in eval mode with frozen parameters."""
+    with torch.random.fork_rng(devices=[]):  # initial weights are replaced
         detector: torch.nn.Module = build_detector(card.model, trust_code=trust_code)
     checkpoints.load_weights(detector, checkpoints.read_weights(checkpoint, card), str(checkpoint))
     return detector.eval().requires_grad_(False)
 
 
-def _run(asked: Asked, progress: Progress) -> Run:
-    """Look, score, and write down how.
+def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
+    """Run the detector, score it, and record the provenance.
 
     Raises:
         InputError: the device has too little memory for the batch size.
     """
-    begun = time.perf_counter()
-    card, data, request = asked.card, asked.data, asked.request
+    start = time.perf_counter()
+    card, data, request = resolved.card, resolved.data, resolved.request
     evaluator = request.evaluator
-    detector = load_detector(asked.checkpoint, card, trust_code=request.trust_code)
-    subject = Looked(
-        detector=detector.to(request.device),
+    detector = load_detector(resolved.checkpoint, card, trust_code=request.trust_code)
+    device, workers = torch.device(request.device), default_workers(torch.get_num_threads())
+    size, channels = request.batch_size, card.model.channels
+    subject = DetectionSubject(
+        detector=detector.to(device),
         data=data,
-        channels=card.model.channels,
-        device=torch.device(request.device),
-        batch_size=request.batch_size,
+        batches=lambda rows: image_batches(data, rows, size, channels, device, workers),
         limit=request.limit,
         seed=request.seed,
-        workers=default_workers(torch.get_num_threads()),
         progress=progress,
     )
     with explain_batch_errors(request.batch_size):
@@ -126,13 +125,13 @@ def _run(asked: Asked, progress: Progress) -> Run:
         n=len(subset_indices(len(data), request.limit, seed=request.seed)),
         measurements=tuple(evaluator.score(arrays)),
         provenance={
-            **_told(card, data),
+            **_provenance(card, data),
             "versions": versions(),
             "machine": machine(),
             **device_and_threads(request.device),
             "batch_size": request.batch_size,
             "seed": request.seed,
-            "seconds": round(time.perf_counter() - begun, 3),
+            "seconds": round(time.perf_counter() - start, 3),
             "command": request.command,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         },
@@ -140,8 +139,8 @@ def _run(asked: Asked, progress: Progress) -> Run:
     )
 
 
-def _told(card: Card, data: DetectionSet) -> dict[str, Any]:
-    """How the detector was trained and what it is, and which data it saw."""
+def _provenance(card: Card, data: DetectionSet) -> dict[str, Any]:
+    """Return the detector's recipe, architecture and backbone, and the data's provenance."""
     return {
         "card": flattened_recipe(card),
         "model": encode(card.model),
@@ -157,7 +156,7 @@ def _told(card: Card, data: DetectionSet) -> dict[str, Any]:
 
 
 def _run_path(request: Request, card: Card, data: DetectionSet) -> Path:
-    """reports/STUDY/runs/CHECKPOINT/detection-DATASET-KEY.json."""
+    """Return reports/STUDY/runs/CHECKPOINT/detection-DATASET-KEY.json."""
     evaluator = request.evaluator
     key = store.key_of(
         {
@@ -182,11 +181,11 @@ def _require_detector(card: Card) -> None:
 
 
 def _require_categories(card: Card, data: DetectionSet) -> None:
-    """Refuse a set of other categories than the detector's."""
-    known, there = list(card.model.options["class_names"]), list(data.annotations.class_names)
-    for number, (ours, theirs) in enumerate(itertools.zip_longest(known, there), start=1):
-        if ours != theirs:
+    """Check that the data set has the detector's categories."""
+    trained, given = list(card.model.options["class_names"]), list(data.annotations.class_names)
+    for number, (expected, actual) in enumerate(itertools.zip_longest(trained, given), start=1):
+        if expected != actual:
             raise InputError(
-                f"{card.name} was trained on other categories than {data.name} has: number "
-                f"{number} is {ours!r}, there {theirs!r}"
+                f"{card.name} was trained on other categories than {data.name} has: category "
+                f"{number} is {expected!r} in the checkpoint and {actual!r} in the data set"
             )

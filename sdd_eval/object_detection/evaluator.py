@@ -1,29 +1,27 @@
-"""mAP of an object detector: looked at once, scored as often as wanted."""
+"""The evaluator of object detectors: mean average precision by pycocotools, as COCO defines it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.splits import subset_indices
+from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.records import Measurement
 
-if TYPE_CHECKING:  # a study is read, and flags are told, without torch
+if TYPE_CHECKING:
     import torch
     from torch import nn
 
-
-import contextlib
-import io
-from collections.abc import Mapping
-from typing import Any
-
-from sdd_eval.errors import InputError
+Arrays = Mapping[str, NDArray[Any]]
 
 PROTOCOLS = {
     "map": "COCO: mean over IoU .50:.05:.95 and categories, 101 recalls, 100 detections an image",
@@ -35,18 +33,19 @@ PROTOCOLS = {
 }
 
 
+#: Metrics in the order of COCOeval's summary.
+SUMMARY = tuple(PROTOCOLS)
+
+
 @dataclass(frozen=True)
-class Looked:
-    """All that the evaluator may touch."""
+class DetectionSubject:
+    """A detector and the images to evaluate it on; `batches` loads those of given indices."""
 
     detector: nn.Module
     data: DetectionSet
-    channels: int
-    device: torch.device
-    batch_size: int
+    batches: Callable[[list[int]], Iterable[list[torch.Tensor]]]
     limit: int | None
     seed: int
-    workers: int
     progress: Progress
 
 
@@ -58,16 +57,23 @@ class Detection:
     version: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("map", "map50")
 
-    def collect(self, subject: Looked) -> dict[str, NDArray[np.generic]]:
-        """What was detected in the images, and what is annotated; see `average_precision`.
+    def collect(self, subject: DetectionSubject) -> dict[str, NDArray[np.generic]]:
+        """Return detections and annotated objects as the arrays of `average_precision`.
 
-        Boxes are (left, top, width, height) in the image's own pixels, labels count from 0.
+        Boxes are (left, top, width, height) in pixels of the original image, labels count from 0.
         """
+        import torch
+
         data = subject.data
         rows = subset_indices(len(data), subject.limit, seed=subject.seed)
-        found = [_found(output) for output in _outputs(subject, rows.tolist())]
-        counts = [len(scores) for _, scores, _ in found]
-        boxes, scores, labels = (np.concatenate(each) for each in zip(*found, strict=True))
+        subject.progress.start(data.name, len(rows))
+        detections = []
+        with torch.inference_mode():
+            for images in subject.batches(rows.tolist()):
+                detections += [_detections(output) for output in subject.detector(images)]
+                subject.progress.advance(len(images))
+        counts = [len(scores) for _, scores, _ in detections]
+        boxes, scores, labels = (np.concatenate(each) for each in zip(*detections, strict=True))
         return {
             "row": rows,
             "image": np.repeat(np.arange(len(rows)), counts),
@@ -78,10 +84,10 @@ class Detection:
         }
 
     def score(self, arrays: Arrays) -> list[Measurement]:
-        """The average precisions.
+        """Return the average precisions.
 
         Raises:
-            InputError: pycocotools is not installed, or no image has an object in it.
+            InputError: pycocotools is not installed, or no image has an object.
         """
         return [
             Measurement(name, value, "fraction", {}, PROTOCOLS[name])
@@ -89,61 +95,30 @@ class Detection:
         ]
 
 
-def _outputs(subject: Looked, rows: list[int]) -> list[dict[str, torch.Tensor]]:
-    """What the detector says of each image."""
-    import torch
-
-    from sdd_eval.object_detection.batches import image_batches
-
-    subject.progress.start(subject.data.name, len(rows))
-    outputs: list[dict[str, torch.Tensor]] = []
-    with torch.inference_mode():
-        for images in image_batches(
-            subject.data,
-            rows,
-            subject.batch_size,
-            subject.channels,
-            subject.device,
-            subject.workers,
-        ):
-            found = subject.detector(images)
-            outputs += [{name: each.cpu() for name, each in one.items()} for one in found]
-            subject.progress.advance(len(images))
-    return outputs
-
-
-def _found(
+def _detections(
     output: dict[str, torch.Tensor],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Boxes (left, top, width, height), scores and labels from 0 of one image."""
-    import torch
-
-    corners = output["boxes"].float()
-    boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1)
-    return boxes.numpy(), output["scores"].float().numpy(), output["labels"].numpy() - 1
+    """Return boxes (left, top, width, height), scores and labels from 0 of one image."""
+    corners = output["boxes"].cpu().float().numpy()
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    return boxes, output["scores"].cpu().float().numpy(), output["labels"].cpu().numpy() - 1
 
 
 def _objects(data: DetectionSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """What is annotated in these images, which are numbered anew."""
-    found = data.annotations
-    kept = np.isin(found.image, rows)
+    """Return the annotated objects of these images, with images numbered from 0."""
+    annotations = data.annotations
+    selected = np.isin(annotations.image, rows)
     return {
-        "object_image": np.searchsorted(rows, found.image[kept]),
-        "object_box": found.boxes[kept],
-        "object_label": found.labels[kept],
-        "object_crowd": found.crowd[kept],
-        "object_area": found.area[kept],
+        "object_image": np.searchsorted(rows, annotations.image[selected]),
+        "object_box": annotations.boxes[selected],
+        "object_label": annotations.labels[selected],
+        "object_crowd": annotations.crowd[selected],
+        "object_area": annotations.area[selected],
     }
 
 
-#: Places of COCOeval's summary by the name of the metric.
-SUMMARY = ("map", "map50", "map75", "map_small", "map_medium", "map_large")
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
 def require_pycocotools() -> None:
-    """Refuse to begin where mAP could not be computed in the end.
+    """Check that mAP can be computed, before anything else is.
 
     Raises:
         InputError: pycocotools is not installed.
@@ -152,21 +127,21 @@ def require_pycocotools() -> None:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"mAP needs pycocotools, which does not import ({error}): "
+            f"mAP needs pycocotools, which cannot be imported ({error}): "
             "pip install 'sdd-eval[detection]'"
         ) from error
 
 
 def average_precision(arrays: Arrays) -> dict[str, float]:
-    """COCO's average precisions by name; those of sizes of which there is no object are left out.
+    """Return COCO's average precisions by name, without those of sizes that no object has.
 
     Args:
-        arrays: of each detection `image`, `box` (left, top, width, height), `label`, `score`; of
-            each object `object_image`, `object_box`, `object_label`, `object_crowd`,
-            `object_area`; of each image its number in the set, `row`.
+        arrays: for each detection `image`, `box` (left, top, width, height), `label` and `score`;
+            for each object `object_image`, `object_box`, `object_label`, `object_crowd` and
+            `object_area`; for each image its index in the data set, `row`.
 
     Raises:
-        InputError: pycocotools is not installed, or there is no object that is no crowd.
+        InputError: pycocotools is not installed, or all objects are crowds.
     """
     require_pycocotools()
     from pycocotools.cocoeval import COCOeval
@@ -175,13 +150,13 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
         raise InputError(f"none of the {len(arrays['row']):,} images has an object in it")
     images = range(len(arrays["row"]))
     labels = np.concatenate([arrays["object_label"], arrays["label"]])
-    sides = np.asarray(arrays["box"])[:, 2:]
-    found = _entries(arrays, "", {"score": arrays["score"], "area": sides.prod(axis=1)})
-    marks = {"iscrowd": arrays["object_crowd"], "area": arrays["object_area"]}
-    there = _entries(arrays, "object_", marks)
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        truth = _indexed(images, labels, there)
-        evaluation = COCOeval(truth, _indexed(images, labels, found), "bbox")
+    areas = np.asarray(arrays["box"])[:, 2:].prod(axis=1)
+    detections = _annotations(arrays, "", {"score": arrays["score"], "area": areas})
+    attributes = {"iscrowd": arrays["object_crowd"], "area": arrays["object_area"]}
+    objects = _annotations(arrays, "object_", attributes)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        truth = _indexed(images, labels, objects)
+        evaluation = COCOeval(truth, _indexed(images, labels, detections), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -189,31 +164,31 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
     return {name: float(value) for name, value in summary if value >= 0}
 
 
-def _entries(
-    arrays: Arrays, prefix: str, further: Mapping[str, NDArray[Any]]
+def _annotations(
+    arrays: Arrays, prefix: str, attributes: Mapping[str, NDArray[Any]]
 ) -> list[dict[str, Any]]:
-    """Objects or detections as pycocotools takes them."""
+    """Return objects or detections in pycocotools' format."""
     columns = {
         "image_id": arrays[f"{prefix}image"],
         "bbox": arrays[f"{prefix}box"],
         "category_id": arrays[f"{prefix}label"],
-        **further,
+        **attributes,
     }
-    values = (np.asarray(each).tolist() for each in columns.values())
+    values = (np.asarray(column).tolist() for column in columns.values())
     return [
         {"iscrowd": 0, **dict(zip(columns, row, strict=True))} for row in zip(*values, strict=True)
     ]
 
 
-def _indexed(images: range, labels: NDArray[Any], objects: list[dict[str, Any]]) -> Any:
-    """A set of pycocotools, numbered from 1: it takes an object of id 0 for none."""
+def _indexed(images: range, labels: NDArray[Any], annotations: list[dict[str, Any]]) -> Any:
+    """Return a COCO object with annotations numbered from 1, as it ignores the id 0."""
     from pycocotools.coco import COCO
 
-    found = COCO()
-    found.dataset = {
+    coco = COCO()
+    coco.dataset = {
         "images": [{"id": number} for number in images],
         "categories": [{"id": label} for label in np.unique(labels).tolist()],
-        "annotations": [{"id": number, **each} for number, each in enumerate(objects, start=1)],
+        "annotations": [{"id": n, **each} for n, each in enumerate(annotations, start=1)],
     }
-    found.createIndex()
-    return found
+    coco.createIndex()
+    return coco

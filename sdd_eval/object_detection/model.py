@@ -1,8 +1,8 @@
-"""Faster R-CNN with a feature pyramid on the stages of a network that was trained as a classifier.
+"""Faster R-CNN with a feature pyramid on the backbone of a classifier.
 
 Ren et al., "Faster R-CNN" (NeurIPS 2015); Lin et al., "Feature Pyramid Networks" (CVPR 2017); as
 torchvision builds and fine-tunes them (`fasterrcnn_resnet50_fpn` and `references/detection`): the
-backbone's batch norms are frozen, so are its stem and first stage, and the head is left out.
+backbone's batch norms, stem and first stage are frozen, and its classification head is dropped.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from sdd_eval.models.network import Network
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import DETECTOR, ModelSpec, decode, encode
 
-#: An anchor is so many times as wide as its level's stride: 32 pixels at stride 4, as in the paper
-#: of feature pyramids, and in proportion for networks that scale small images down less.
+#: Width of an anchor as a multiple of its level's stride: 32 pixels at stride 4, as in Lin et al.,
+#: and in proportion for networks that downsample small images less.
 ANCHOR = 8
-#: Heights of anchors over their widths.
+#: Aspect ratios of anchors, height / width.
 RATIOS = (0.5, 1.0, 2.0)
-#: The side of the image that a backbone's strides and widths are found with.
-TRIED = 64
+#: Side of the image that a backbone's strides and channels are measured with.
+PROBE_SIZE = 64
 
 
 def detector_spec(
     backbone: ModelSpec, recipe: DetectorRecipe, categories: Mapping[int, str]
 ) -> ModelSpec:
-    """What a detector on a backbone is; its standardisation is the backbone's."""
+    """Return the spec of a detector on a backbone, with the backbone's standardisation."""
     return ModelSpec(
         arch=DETECTOR + backbone.arch,
         classes=len(categories),
@@ -55,7 +55,7 @@ def detector_spec(
 
 
 def build_detector(spec: ModelSpec, *, trust_code: bool = False) -> FasterRCNN:
-    """The detector of a spec, freshly initialised from torch's global random state.
+    """Build the detector of a spec, initialised from torch's global random state.
 
     Raises:
         InputError: its backbone cannot be built or has no stages.
@@ -65,10 +65,10 @@ def build_detector(spec: ModelSpec, *, trust_code: bool = False) -> FasterRCNN:
 
 
 def detector_on(network: Network, spec: ModelSpec) -> FasterRCNN:
-    """The detector of a spec on this very network's stages; its head is left out.
+    """Build the detector of a spec on a network's own stages, without its classification head.
 
-    In training it takes a list of (channels, height, width) in [0, 1] and one of targets to its
-    losses; in eval mode it takes the images to boxes, labels from 1 and scores.
+    In training mode it maps a list of images (channels, height, width) in [0, 1] and a list of
+    targets to its losses; in eval mode it maps the images to boxes, labels from 1 and scores.
 
     Raises:
         InputError: the network has no stages.
@@ -76,16 +76,16 @@ def detector_on(network: Network, spec: ModelSpec) -> FasterRCNN:
     layers = [name for name in network.stages() if name.startswith("layer")]
     if len(layers) < 2:
         raise InputError(
-            f"arch {network.spec.arch!r} has no stages layer1, layer2 … to build a pyramid on; a "
-            "ResNet has, such as torchvision:resnet18 or resnet18"
+            f"arch {network.spec.arch!r} has no stages layer1, layer2 … for a feature pyramid; "
+            "use a ResNet, such as torchvision:resnet18 or resnet18"
         )
     _freeze(network.backbone, layers, int(spec.options["trainable_layers"]))
-    widths, strides = _measured(network, layers)
+    stage_channels, strides = _channels_and_strides(network, layers)
     returned = {name: str(level) for level, name in enumerate(layers)}
     channels = int(spec.options["channels"])
     levels = [*strides, 2 * strides[-1]]  # the last is pooled from the one before it
     return FasterRCNN(
-        BackboneWithFPN(network.backbone, returned, widths, channels),
+        BackboneWithFPN(network.backbone, returned, stage_channels, channels),
         num_classes=spec.classes + 1,
         min_size=spec.image_size,
         max_size=int(spec.options["max_size"]),
@@ -100,15 +100,15 @@ def detector_on(network: Network, spec: ModelSpec) -> FasterRCNN:
 
 
 def _freeze(backbone: nn.Module, layers: list[str], trainable: int) -> None:
-    """Freeze all batch norms, and the weights of all but the last so many stages.
+    """Freeze all batch norms, and the weights of all but the last `trainable` stages.
 
-    One more than there are stages lets the stem be trained too.
+    With one more than there are stages the stem is trained too.
     """
     _freeze_norms(backbone)
-    learned = layers[max(0, len(layers) - trainable) :]
+    trained = layers[max(0, len(layers) - trainable) :]
     for name, stage in backbone.named_children():
         stem = not name.startswith("layer")
-        stage.requires_grad_(trainable > len(layers) if stem else name in learned)
+        stage.requires_grad_(trainable > len(layers) if stem else name in trained)
 
 
 def _freeze_norms(module: nn.Module) -> None:
@@ -120,25 +120,25 @@ def _freeze_norms(module: nn.Module) -> None:
 
 
 def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    """A batch norm that is what this one is in eval mode, and stays it."""
-    found = FrozenBatchNorm2d(norm.num_features, norm.eps)
-    kept: dict[str, Any] = norm.state_dict()
-    kept.pop("num_batches_tracked")
-    found.load_state_dict(kept)
-    return found
+    """Return a frozen batch norm that equals this one in eval mode."""
+    frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
+    state: dict[str, Any] = norm.state_dict()
+    state.pop("num_batches_tracked")
+    frozen.load_state_dict(state)
+    return frozen
 
 
-def _measured(network: Network, layers: list[str]) -> tuple[list[int], list[int]]:
-    """Channels and strides of the stages."""
-    x = torch.zeros(1, network.spec.channels, TRIED, TRIED)
-    widths, strides = [], []
+def _channels_and_strides(network: Network, layers: list[str]) -> tuple[list[int], list[int]]:
+    """Return channels and strides of the stages."""
+    x = torch.zeros(1, network.spec.channels, PROBE_SIZE, PROBE_SIZE)
+    channels, strides = [], []
     network.eval()
     with torch.no_grad():
         for name, stage in network.stages().items():
             x = stage(x)
             if name in layers:
-                widths.append(x.shape[1])
-                strides.append(TRIED // x.shape[2])
+                channels.append(x.shape[1])
+                strides.append(PROBE_SIZE // x.shape[2])
             if name == layers[-1]:
                 break
-    return widths, strides
+    return channels, strides

@@ -1,4 +1,4 @@
-"""How a detector is fine-tuned, and the names that this gives."""
+"""The recipe of a detector's fine-tuning, and names and settings derived from it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
 SCHEDULES = {"half": 7, "full": 12}
-#: Images a step for which the learning rate is .02.
-USUAL_BATCH, USUAL_LR = 16, 0.02
-#: Images that are looked at together unless told: whole photographs, not crops of 32 pixels.
+#: The default learning rate, for this many images per step.
+REFERENCE_BATCH, REFERENCE_LR = 16, 0.02
+#: Default batch size of an evaluation, of whole photographs.
 EVALUATION_BATCH_SIZE = 8
 
 _BOUNDS = {
@@ -32,7 +32,7 @@ _BOUNDS = {
     "trainable_layers": FROM_0,
     "seed": FROM_0,
 }
-#: Fields of a classifier's recipe that say by which method its features were learned.
+#: Fields of a classifier's recipe that specify its training method.
 METHOD = (
     *(
         "method",
@@ -49,19 +49,20 @@ METHOD = (
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """How a detector is fine-tuned; the defaults are torchvision's and Detectron's 1× schedule.
+    """The recipe of a fine-tuning; the defaults are torchvision's and Detectron's 1× schedule.
 
-    torchvision's `references/detection`: SGD with .02 for 16 images a step, momentum .9, weight
-    decay 1e-4, a linear warm-up in the first epoch, mirrored images. Detectron's 1× schedule is
-    about 12 epochs, the rate a tenth after 8 and 11 of them; shorter ones are in proportion.
+    torchvision's `references/detection`: SGD with learning rate .02 for 16 images per step,
+    momentum .9, weight decay 1e-4, a linear warm-up in the first epoch, random flips. Detectron's
+    1× schedule is about 12 epochs with the learning rate divided by 10 after 8 and 11 of them;
+    shorter ones are in proportion.
     """
 
     dataset: str = "coco"
     """Set of COCO's format: a folder below the data root, or a path."""
     epochs: int = SCHEDULES["full"]
     """Passes over the training images."""
-    batch_size: int = USUAL_BATCH
-    """Images a step; the last partial batch is kept."""
+    batch_size: int = REFERENCE_BATCH
+    """Images per step; the last partial batch is kept."""
     lr: float | None = None
     """Learning rate of SGD; default: .02 for 16 images a step, in proportion for others."""
     momentum: float = 0.9
@@ -69,90 +70,97 @@ class DetectorRecipe:
     weight_decay: float = 1e-4
     """Weight decay, on every weight that is trained."""
     milestones: tuple[int, ...] | None = None
-    """Epochs after which the learning rate falls to a tenth; default: 8/12 and 11/12 of all."""
+    """Epochs after which the learning rate is divided by 10; default: 8/12 and 11/12 of all."""
     min_size: int = 800
-    """To how many pixels an image's shorter side is scaled."""
+    """Pixels that an image's shorter side is scaled to."""
     max_size: int = 1333
-    """How many pixels its longer side may have then."""
+    """Most pixels that its longer side may have then."""
     trainable_layers: int = 3
-    """How many of the backbone's stages are trained, from the last; batch norms never are."""
+    """Number of the backbone's last stages that are trained; batch norms never are."""
     channels: int = 256
     """Channels of the feature pyramid."""
     regions: int = 512
-    """Regions of an image from which the box head learns in a step."""
+    """Regions sampled per image to train the box head."""
     seed: int | None = None
-    """Seed of everything random; default: the backbone's."""
+    """Seed of all random numbers; default: the backbone's."""
     backbone: str = ""
-    """The checkpoint that it starts from."""
+    """Name of the checkpoint whose backbone is used."""
     backbone_sha256: str = ""
-    """Of that checkpoint's weights."""
+    """SHA-256 of that checkpoint's weights."""
 
 
 def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
-    """The recipe on a backbone with everything written out that it leaves open.
+    """Return the recipe on a backbone, with all defaults filled in.
 
     Raises:
         InputError: a value is impossible.
     """
-    on_it = dataclasses.replace(
+    recipe = dataclasses.replace(
         recipe, backbone=backbone.name, backbone_sha256=backbone.weights_sha256
     )
-    return with_defaults(on_it, backbone.recipe)
+    return with_defaults(recipe, backbone.recipe)
 
 
 def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
-    """The recipe with rate, milestones and seed, on a backbone of a recipe (None: imported).
+    """Return the recipe with learning rate, milestones and seed filled in.
+
+    Args:
+        recipe: a recipe.
+        backbone: the backbone's recipe, None if it was imported.
 
     Raises:
         InputError: a value is impossible.
     """
-    given = recipe.milestones
-    if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
-        raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
-    usual_seed = backbone.seed if backbone else 0
-    usual_lr = USUAL_LR * recipe.batch_size / USUAL_BATCH
-    found = dataclasses.replace(
+    milestones = recipe.milestones
+    if milestones is not None and (
+        list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1
+    ):
+        raise InputError(f"milestones are {milestones}; they must be epochs from 1, ascending")
+    seed = backbone.seed if backbone else 0
+    lr = REFERENCE_LR * recipe.batch_size / REFERENCE_BATCH
+    complete = dataclasses.replace(
         recipe,
-        lr=usual_lr if recipe.lr is None else recipe.lr,
-        seed=usual_seed if recipe.seed is None else recipe.seed,
-        milestones=_milestones(recipe.epochs) if given is None else tuple(given),
+        lr=lr if recipe.lr is None else recipe.lr,
+        seed=seed if recipe.seed is None else recipe.seed,
+        milestones=_milestones(recipe.epochs) if milestones is None else tuple(milestones),
     )
-    check_bounds(found, _BOUNDS)
-    if found.max_size < found.min_size:
-        raise InputError(f"max_size is {found.max_size}, less than min_size {found.min_size}")
-    return found
+    check_bounds(complete, _BOUNDS)
+    if complete.max_size < complete.min_size:
+        raise InputError(f"max_size is {complete.max_size}, less than min_size {complete.min_size}")
+    return complete
 
 
 def _milestones(epochs: int) -> tuple[int, ...]:
-    """After 8 and 11 of 12 epochs, 5 and 6 of 7."""
+    """Return 8 and 11 of 12 epochs, 5 and 6 of 7."""
     return tuple(sorted({max(1, round(epochs * part / 12)) for part in (8, 11)}))
 
 
 def learning_rate(recipe: DetectorRecipe, epoch: int, step: int, steps: int) -> float:
-    """The rate at a step of an epoch, both from 0: the first 1,000 steps warm up from a thousandth.
+    """Return the learning rate at a step of an epoch, both counted from 0.
 
-    As torchvision's reference has it, within the first epoch.
+    As in torchvision's reference, up to 1,000 steps of the first epoch warm up from a thousandth.
     """
     assert recipe.lr is not None
     assert recipe.milestones is not None
-    warm = min(1000, steps - 1)
+    warm_up = min(1000, steps - 1)
     factor = 1.0
-    if epoch == 0 and step < warm:
-        factor = 1e-3 + (1 - 1e-3) * step / warm
-    return float(factor * recipe.lr / 10 ** sum(epoch >= each for each in recipe.milestones))
+    if epoch == 0 and step < warm_up:
+        factor = 1e-3 + (1 - 1e-3) * step / warm_up
+    passed = sum(epoch >= milestone for milestone in recipe.milestones)
+    return float(factor * recipe.lr / 10**passed)
 
 
 def detector_name(recipe: DetectorRecipe) -> str:
-    """`DATASET-fasterrcnn-Nepochs-BACKBONE`, which ends with the seed as the backbone's does."""
+    """Return `DATASET-fasterrcnn-Nepochs-BACKBONE`, which ends with the backbone's seed."""
     name = f"{recipe.dataset.strip('/').split('/')[-1]}-fasterrcnn-{recipe.epochs}epochs"
     return re.sub(r"[^\w.+-]+", "_", f"{name}-{recipe.backbone}")
 
 
 def recipe_of(card: Card) -> DetectorRecipe | None:
-    """How a detector was trained; None where the card is no detector's.
+    """Return the recipe of a detector; None if the card is not a detector's.
 
     Raises:
-        InputError: the card does not say it.
+        InputError: the card has no valid recipe.
     """
     if not card.model.arch.startswith(DETECTOR):
         return None
@@ -160,7 +168,7 @@ def recipe_of(card: Card) -> DetectorRecipe | None:
 
 
 def flattened_recipe(card: Card) -> Mapping[str, Any]:
-    """A detector's recipe as a run tells it."""
+    """Return a detector's recipe as a run stores it (see `flatten`)."""
     recipe = recipe_of(card)
     assert recipe is not None
     theirs = card.provenance["backbone"]["recipe"]
@@ -169,17 +177,19 @@ def flattened_recipe(card: Card) -> Mapping[str, Any]:
 
 
 def flatten(recipe: DetectorRecipe, backbone: Recipe | None, arch: str) -> Mapping[str, Any]:
-    """A detector's recipe as a run tells it: its own fields, and by which method its backbone was
-    trained; everything else of the backbone's recipe has `backbone_` before its name.
+    """Return the fields of a detector's and its backbone's recipe in one mapping.
+
+    The backbone's training method keeps its names; its other fields get the prefix `backbone_`.
+    Names and hashes of backbones are left out, as they differ between seeds.
     """
-    own = encode(recipe)
-    own.pop("backbone")  # or each seed would be a kind of its own
-    own.pop("backbone_sha256")
-    theirs = encode(backbone) or {}
-    method = {name: theirs[name] for name in METHOD if name in theirs}
-    further = {
+    fields = encode(recipe)
+    fields.pop("backbone")
+    fields.pop("backbone_sha256")
+    of_backbone = encode(backbone) or {}
+    method = {name: of_backbone[name] for name in METHOD if name in of_backbone}
+    others = {
         f"backbone_{name}": value
-        for name, value in theirs.items()
+        for name, value in of_backbone.items()
         if name not in (*METHOD, "arch", "seed")
     }
-    return {**method, **own, "arch": arch, **further}
+    return {**method, **fields, "arch": arch, **others}

@@ -1,4 +1,4 @@
-"""Backbone and recipe → a detector's checkpoint, doing only what is missing of it."""
+"""Fine-tuning of a detector on a classifier's backbone, resumable after every epoch."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from sdd_eval.training.resume import TrainingFolder
 
 
 @dataclass(frozen=True)
-class Start:
-    """From what a detector starts: a classifier's checkpoint and its card."""
+class Backbone:
+    """The classifier's checkpoint that a detector is built on."""
 
     folder: Path
     card: Card
@@ -60,27 +60,27 @@ def train_detector(
     overwrite: bool = False,
     trust_code: bool = False,
 ) -> Card:
-    """Fine-tune a detector into `folder/NAME`, from the last finished epoch on; return its card.
+    """Fine-tune a detector into `folder/NAME`, or resume it, and return its card.
 
-    A detector that is finished costs no work. On a CPU an interrupted training ends in exactly
-    the weights of an uninterrupted one.
+    A finished detector is not trained again. On a CPU an interrupted training ends in exactly the
+    weights of an uninterrupted one.
 
     Args:
-        backbone: the folder of the classifier's checkpoint that it starts from.
-        recipe: how to train; what it leaves open follows from the backbone.
-        folder: where checkpoints lie.
-        data_root: where data sets lie; the catalogue's default if None.
-        name: of the checkpoint; `DATASET-fasterrcnn-Nepochs-BACKBONE` if None.
+        backbone: the folder of the classifier's checkpoint.
+        recipe: how to train; defaults are filled in from the backbone.
+        folder: the folder of checkpoints.
+        data_root: the folder of data sets; the default one if None.
+        name: name of the checkpoint; `DATASET-fasterrcnn-Nepochs-BACKBONE` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: for work on the CPU; torch's present number if None.
-        workers: processes that decode images, which changes no number; as many as threads if
-            None, and none for one.
-        progress: who is told, in images.
-        overwrite: replace a detector of another recipe, or a damaged one.
-        trust_code: run the code that the backbone's card names, if it names a factory.
+        threads: CPU threads; torch's current number if None.
+        workers: processes that decode images, without effect on results; if None, as many as
+            threads, or none for one thread.
+        progress: is notified of trained images.
+        overwrite: replace a detector with another recipe, or a damaged one.
+        trust_code: run the code of the network factory that the backbone's card names, if any.
 
     Raises:
-        InputError: the recipe, the backbone, the data or the folder will not do.
+        InputError: the recipe, the backbone, the data or the folder is invalid.
     """
     card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
     checkpoint.require_trust(card, trust_code)
@@ -89,32 +89,34 @@ def train_detector(
     if place.resolve() == backbone.resolve():
         raise InputError(f"{place} is the backbone itself; choose another --name")
     making = TrainingFolder(place, recipe, recipe_of, "an object detector", overwrite)
-    start = Start(backbone, card, trust_code)
+    classifier = Backbone(backbone, card, trust_code)
 
     def complete() -> Card:
-        own = resolve_device(device)
+        resolved = resolve_device(device)
         data = load_objects(recipe.dataset, data_root, "train")
         check_batch_size(recipe, len(data))
-        return _complete(making, start, data, own, threads, workers, progress or NoProgress())
+        return _complete(
+            making, classifier, data, resolved, threads, workers, progress or NoProgress()
+        )
 
     return making.made(complete)
 
 
 def _complete(
     making: TrainingFolder[DetectorRecipe],
-    start: Start,
+    backbone: Backbone,
     data: DetectionSet,
     device: torch.device,
     threads: int | None,
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    """Train the epochs that are missing, and export."""
-    recipe, channels = making.recipe, start.card.model.channels
+    """Train the missing epochs and write the checkpoint."""
+    recipe, channels = making.recipe, backbone.card.model.channels
     state = making.begun(data.fingerprint, threads).on(device_name(device))
     readers = default_workers(state.threads) if workers is None else workers
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
-        detector, spec = _detector(start, recipe, data)
+        detector, spec = _detector(backbone, recipe, data)
         detector.to(device)
         state = fit(
             detector,
@@ -132,25 +134,25 @@ def _complete(
             model=spec,
             recipe=None,
             metrics={},
-            provenance=_told(recipe, start.card),
+            provenance=_provenance(recipe, backbone.card),
         )
 
 
 def _detector(
-    start: Start, recipe: DetectorRecipe, data: DetectionSet
+    backbone: Backbone, recipe: DetectorRecipe, data: DetectionSet
 ) -> tuple[nn.Module, records.ModelSpec]:
-    """The backbone's weights with everything else freshly initialised."""
-    found = data.annotations
-    names = dict(zip(found.category_ids, found.class_names, strict=True))
-    spec = detector_spec(start.card.model, recipe, names)
+    """Build the detector with the backbone's weights and all other weights initialised."""
+    annotations = data.annotations
+    names = dict(zip(annotations.category_ids, annotations.class_names, strict=True))
+    spec = detector_spec(backbone.card.model, recipe, names)
     assert recipe.seed is not None
-    network = checkpoint.load(start.folder, trust_code=start.trust_code)
+    network = checkpoint.load(backbone.folder, trust_code=backbone.trust_code)
     seed_global(recipe.seed, "weights")
     return detector_on(network, spec), spec
 
 
-def _told(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
-    """How a detector was trained, and on what it stands."""
+def _provenance(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
+    """Return the provenance of a detector: its recipe and its backbone."""
     return {
         "torchvision": torchvision.__version__,
         "detector": encode(recipe),
@@ -171,10 +173,10 @@ def fit(
     keep: Callable[[State[DetectorRecipe]], None],
     progress: Progress,
 ) -> State[DetectorRecipe]:
-    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+    """Train from a state to the recipe's last epoch, and call `keep` after each epoch.
 
     Raises:
-        InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
+        InputError: a loss or a weight is not finite; the last kept state is of the epoch before.
     """
     recipe = state.recipe
     assert recipe.seed is not None
@@ -182,7 +184,7 @@ def fit(
     optimiser = _optimiser(detector, recipe)
 
     def train_epoch(epoch: int) -> dict[str, float]:
-        seed_global(seed, "regions", epoch)  # both heads draw the regions they learn from
+        seed_global(seed, "regions", epoch)  # both heads sample regions
         tally = LossAverage(epoch)
 
         detector.train()
@@ -191,7 +193,7 @@ def fit(
                 group["lr"] = learning_rate(recipe, epoch, step, steps)
             losses = _losses(detector(batch.images, batch.targets))
             tally.add(losses, len(batch.images))
-            tally.check()  # before a step along it: no region can be found by broken weights
+            tally.check()  # before the step, as non-finite weights propose no regions
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward([losses["loss"]])
             optimiser.step()
@@ -205,13 +207,13 @@ def fit(
 
 
 def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
-    """SGD over what is not frozen."""
+    """Return SGD over the parameters that are not frozen."""
     assert recipe.lr is not None
-    learned = [each for each in detector.parameters() if each.requires_grad]
-    return torch.optim.SGD(learned, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+    trained = [each for each in detector.parameters() if each.requires_grad]
+    return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
 
-def _losses(told: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The detector's losses by name, and their sum."""
-    terms = {name.removeprefix("loss_"): loss for name, loss in told.items()}
-    return {**terms, "loss": torch.stack(list(terms.values())).sum()}
+def _losses(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the detector's losses by name, and their sum as "loss"."""
+    losses = {name.removeprefix("loss_"): loss for name, loss in terms.items()}
+    return {**losses, "loss": torch.stack(list(losses.values())).sum()}

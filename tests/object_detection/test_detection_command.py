@@ -120,4 +120,4 @@ def test_other_categories_than_the_detector_s_are_refused(here, capsys, write_co
     path.write_text(path.read_text().replace("boat", "ship"))
     code, _, error = said(capsys, f"detection detector --dataset {place}")
     assert code == 2
-    assert error.endswith("categories than others has: number 2 is 'boat', there 'ship'")
+    assert error.endswith("category 2 is 'boat' in the checkpoint and 'ship' in the data set")
