@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval import comparison, evaluation, report, studies
+from sdd_eval import comparison, evaluation, report
 from sdd_eval.cli.flags import (
     CachedStorage,
     Compute,
@@ -25,12 +25,14 @@ from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.store import run_paths
-
-if TYPE_CHECKING:
-    from sdd_eval.studies.jobs import Workspace
-    from sdd_eval.studies.plan import Planned
-    from sdd_eval.studies.run import Outcome
-    from sdd_eval.studies.study import Study
+from sdd_eval.studies.builtin import builtin_file, builtin_names, study_file
+from sdd_eval.studies.jobs import Workspace, jobs_of
+from sdd_eval.studies.plan import Planned, plan
+from sdd_eval.studies.ray_engine import run_on_ray
+from sdd_eval.studies.run import FAILURES, Outcome, run_jobs, write_failures, write_study
+from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.selection import selections
+from sdd_eval.studies.study import Study, warnings
 
 #: States of jobs, in the order in which they are counted.
 STATES = ("done", "interrupted", "missing", "blocked")
@@ -85,12 +87,12 @@ def run(arguments: Sequence[str]) -> int:
         print(_builtin_studies())
         return 0
     device = _device(flags)
-    file = studies.study_file(flags.study)
-    study = studies.read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
+    file = study_file(flags.study)
+    study = read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
     workspace = _workspace(flags, study, device, flags.storage.cache)
-    planned = studies.plan(studies.jobs_of(study), workspace)
+    planned = plan(jobs_of(study), workspace)
     print(": ".join(filter(None, (study.name, study.title))))
-    for line in studies.warnings(study):
+    for line in warnings(study):
         print(f"note: {line}")
     if flags.dry_run:
         print(_plan_table(planned))
@@ -109,9 +111,9 @@ def run_quickstart(arguments: Sequence[str]) -> int:
     )
     flags = parse(QuickstartFlags, arguments, "quickstart", description)
     device = prepare_device(flags.compute.device, flags.compute.threads)
-    study = studies.read_study(studies.builtin_file("quickstart"))
+    study = read_study(builtin_file("quickstart"))
     workspace = _workspace(flags, study, device, None)
-    planned = studies.plan(studies.jobs_of(study), workspace)
+    planned = plan(jobs_of(study), workspace)
     outcomes = _run(study, workspace, planned, RayFlags())
     if run_paths(workspace.study):
         print(report.headline_text(workspace.study))
@@ -142,8 +144,8 @@ def _device(flags: Flags) -> str:
 
 def _builtin_studies() -> str:
     """Return the built-in studies with their titles."""
-    names = studies.builtin_names()
-    rows = [(name, studies.read_study(studies.builtin_file(name)).title) for name in names]
+    names = builtin_names()
+    rows = [(name, read_study(builtin_file(name)).title) for name in names]
     usage = "usage: sdd-eval batch STUDY, where STUDY is a file or one of:\n"
     return usage + table(rows, ("study", ""))
 
@@ -152,7 +154,7 @@ def _workspace(
     flags: Flags | QuickstartFlags, study: Study, device: str, cache: str | None
 ) -> Workspace:
     require_positive("--limit", flags.limit)
-    return studies.Workspace(
+    return Workspace(
         checkpoints=flags.storage.checkpoints.absolute(),
         study=(flags.storage.reports / study.name).absolute(),
         data_root=data_root(flags.storage.data_root),
@@ -169,7 +171,7 @@ def _run(
     study: Study, workspace: Workspace, planned: Sequence[Planned], cluster: RayFlags
 ) -> list[Outcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
-    studies.write_study(workspace.study, study)
+    write_study(workspace.study, study)
     jobs = [each.job for each in planned]
     seconds = {each.job.key: each.seconds for each in planned}
     steps = {"compare": _compare, "report": _report}
@@ -182,12 +184,10 @@ def _run(
             def on_outcome(outcome: Outcome) -> None:
                 bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
 
-            outcomes = studies.run_on_ray(
-                jobs, workspace, address=cluster.address, on_outcome=on_outcome
-            )
+            outcomes = run_on_ray(jobs, workspace, address=cluster.address, on_outcome=on_outcome)
         else:
-            outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
-        studies.write_failures(workspace.study, outcomes)
+            outcomes = run_jobs(jobs, workspace, seconds, bar)
+        write_failures(workspace.study, outcomes)
         for label, step in steps.items():
             with bar.job(label, _SECONDS):
                 step(workspace.study, bar)
@@ -240,7 +240,7 @@ def _blocked(planned: Sequence[Planned]) -> Counter[str]:
 def _results(study: Study, workspace: Workspace) -> list[str]:
     """Return the headline numbers, the selected hyper-parameters and notes on families."""
     lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
-    lines += map(str, studies.selections(study, workspace))
+    lines += map(str, selections(study, workspace))
     planned = [each for each in comparison.load_comparisons(workspace.study)[0] if each.planned]
     for each in planned:
         lines += [
@@ -260,5 +260,5 @@ def _summary(outcomes: Sequence[Outcome], study: Path) -> list[str]:
         lines.append(f"{len(failed)} of {len(outcomes)} jobs failed or were not run:")
         lines += [f"  {outcome.label}: {outcome.reason}" for outcome in failed]
     if any(outcome.trace for outcome in failed):
-        lines.append(f"tracebacks: {relative(study / 'failures.txt')}")
+        lines.append(f"tracebacks: {relative(study / FAILURES)}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,11 +12,9 @@ from sdd_eval import comparison, report
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
+from sdd_eval.comparison.records import PairComparison
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
-
-if TYPE_CHECKING:
-    from sdd_eval.comparison.records import PairComparison
 
 DESCRIPTION = (
     "Compare networks of one study on the same images: paired differences with intervals and "

@@ -207,11 +207,6 @@ def _require(names: Sequence[str], usage: str) -> None:
         )
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "list": _list,
-    "get": _get,
-    "add": _add,
-    "corrupt": _corrupt,
-    "check": _check,
-    "cache": _cache,
-}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = dict(
+    zip(DESCRIPTION, (_list, _get, _add, _corrupt, _check, _cache), strict=True)
+)

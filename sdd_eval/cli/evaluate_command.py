@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -29,9 +29,6 @@ from sdd_eval.former_names import FORMER_NAMES, FormerNames
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.records import Measurement, encode
 from sdd_eval.store import folder_name
-
-if TYPE_CHECKING:
-    from sdd_eval.evaluation import Outcome, Request
 
 #: Of a run with more numbers than this, only the most important ones are printed.
 MAX_ROWS = 24
@@ -146,7 +143,7 @@ def _flags(evaluator: Any) -> type[Any]:
     )
 
 
-def _request(flags: Any, evaluator: Any, command: str) -> Request:
+def _request(flags: Any, evaluator: Any, command: str) -> evaluation.Request:
     """Return the evaluation that the flags describe.
 
     Raises:
@@ -171,7 +168,9 @@ def _request(flags: Any, evaluator: Any, command: str) -> Request:
 
 
 def _measure(
-    evaluate: Callable[[Path, Request, Bar], Outcome], flags: Any, request: Request
+    evaluate: Callable[[Path, evaluation.Request, Bar], evaluation.Outcome],
+    flags: Any,
+    request: evaluation.Request,
 ) -> int:
     """Evaluate each checkpoint and print its numbers."""
     folders = [checkpoint_folder(name, flags.storage.checkpoints) for name in flags.checkpoint]
@@ -185,20 +184,14 @@ def _measure(
     return 0
 
 
-def _summary(outcome: Any) -> str:
+def _summary(outcome: evaluation.Outcome) -> str:
     """Return the most important numbers of a run as a table."""
     run = outcome.run
     rows = _most_important(run.evaluator, list(run.measurements))
     levels = {m.level for m in rows if m.level is not None}
-    cells = [
-        (
-            m.metric,
-            terminal.axes(m),
-            terminal.value(m),
-            terminal.interval(m) + terminal.level(m, levels),
-        )
-        for m in rows
-    ]
+    intervals = [terminal.interval(m) + terminal.level(m, levels) for m in rows]
+    values = [(m.metric, terminal.axes(m), terminal.value(m)) for m in rows]
+    cells = [(*value, interval) for value, interval in zip(values, intervals, strict=True)]
     heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
     omitted = len(run.measurements) - len(rows)
     more = f"\n… and {omitted} more in the run" if omitted else ""
@@ -206,7 +199,7 @@ def _summary(outcome: Any) -> str:
     return f"{_title(outcome)}\n{numbers}{more}\n{outcome.path}\n"
 
 
-def _title(outcome: Any) -> str:
+def _title(outcome: evaluation.Outcome) -> str:
     """Return what was measured on which images."""
     run = outcome.run
     how = "measured" if outcome.looked else "re-scored" if outcome.scored else "already measured"

@@ -204,8 +204,8 @@ def _metavar(hint: Any) -> str | None:
     arguments = [each for each in typing.get_args(hint) if each not in (type(None), ...)]
     if typing.get_origin(hint) in (tuple, list):
         return f"{_metavar(arguments[0])}…"
-    if typing.get_origin(hint) in (typing.Union, types.UnionType) and len(arguments) == 1:
-        return _metavar(arguments[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return "|".join(filter(None, map(_metavar, arguments))) or None
     return _METAVARS.get(hint)
 
 

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, now and then a line elsewhere."""
+"""Progress on standard error: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -14,46 +13,37 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from typing_extensions import Never
 
-#: Seconds between two lines where standard error is not a terminal.
-LINE_EVERY = 30.0
+#: Seconds between two lines if standard error is not a terminal.
+LINE_INTERVAL = 30.0
 
 
-class Bar:
-    """A bar that starts again for each piece of work. A context: leaving it closes the bar.
+class Bar(contextlib.AbstractContextManager["Bar"]):
+    """A bar for one task after the other; leaving the context closes it.
 
-    It shows how much a second is done and the time that is left, both counted from the first
-    advance on: what an earlier run has done is told then, and is nobody's speed.
+    Rate and remaining time are counted from the first advance on, which may include what an earlier
+    process has done.
     """
 
     def __init__(self, prefix: str = "", unit: str = "") -> None:
-        """The prefix stands before every label; the unit is what is counted, e.g. images."""
+        """Set the prefix of every label, and what is counted, e.g. images."""
         self._prefix, self._unit = prefix, unit
         self._bar: tqdm[Never] | None = None
         self._label, self._done, self._total = "", 0, 0
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
         self._first: tuple[float, int] | None = None
 
-    def __enter__(self) -> Bar:
-        """The bar itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Close the bar."""
         self.close()
 
     def start(self, label: str, total: int) -> None:
-        """A new piece of work of `total` units begins."""
+        """Begin a task of `total` units."""
         self._label, self._done, self._total = f"{self._prefix}{label}", 0, total
         self._first = None
         self._open()
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """So many more units are done."""
+        """Count further units."""
         self._done += units
         if self._first is None:
             self._first = time.monotonic(), self._done
@@ -62,18 +52,18 @@ class Bar:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(units)
-        if not sys.stderr.isatty() and time.monotonic() - self._told > LINE_EVERY:
-            self._told = time.monotonic()
+        if not sys.stderr.isatty() and time.monotonic() - self._last_line > LINE_INTERVAL:
+            self._last_line = time.monotonic()
             print(self._line(note), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def _open(self) -> None:
-        """A bar from what is done already on."""
+        """Show a bar that starts at what is done already."""
         self.close()
         self._bar = tqdm(
             total=self._total,
@@ -87,7 +77,7 @@ class Bar:
         )
 
     def _line(self, note: str) -> str:
-        """How far it is, how fast, and how long it will take."""
+        """Return the progress, the rate and the remaining time."""
         line = f"{self._label}: {self._done:,} of {self._total:,}"
         if self._first is not None and self._done > self._first[1]:
             seconds = max(time.monotonic() - self._first[0], 1e-6)
@@ -97,11 +87,11 @@ class Bar:
         return f"{line} {note}".rstrip()
 
 
-class Overall:
-    """One bar over many jobs: what is running, how far that is, how much of the whole is left."""
+class Overall(contextlib.AbstractContextManager["Overall"]):
+    """One bar over many jobs: the running job, its progress, and the remaining time of all."""
 
     def __init__(self, seconds: float, jobs: int) -> None:
-        """The bar measures expected seconds, since jobs differ in length."""
+        """Set the expected time of all jobs, in which the bar is scaled, and their number."""
         self._jobs, self._done, self._shown = jobs, 0, sys.stderr.isatty()
         self._label, self._part, self._units, self._total = "", "", 0, 0
         self._start, self._reached, self._seconds = 0.0, 0.0, 0.0
@@ -113,58 +103,50 @@ class Overall:
             disable=not self._shown,
         )
 
-    def __enter__(self) -> Overall:
-        """The bar itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Close the bar."""
         self._bar.close()
 
     @contextlib.contextmanager
     def job(self, label: str, seconds: float, one_piece: bool = False) -> Iterator[None]:
-        """One of the jobs, expected to take so long; of one piece, its share shows as it goes."""
-        begun = time.perf_counter()
+        """Enter a job with its expected time; one of a single task moves the bar as it runs."""
+        begin = time.perf_counter()
         self._label, self._start = label, self._reached
         self._seconds = seconds if one_piece else 0.0
         self._describe("")
         yield
-        self._ended(label, self._start + seconds, time.perf_counter() - begun)
+        self._end(label, self._start + seconds, time.perf_counter() - begin)
 
     def over(self, label: str, seconds: float, took: float) -> None:
-        """A job that ran elsewhere is over; it was expected to take so long and took `took`."""
-        self._ended(label, self._reached + seconds, took)
+        """Count a job that ran elsewhere, with its expected and its actual time."""
+        self._end(label, self._reached + seconds, took)
 
-    def _ended(self, label: str, reached: float, took: float) -> None:
-        """One more job is over."""
+    def _end(self, label: str, reached: float, took: float) -> None:
+        """Count one more job."""
         self._done += 1
-        self._reach(reached)
+        self._move(reached)
         if not self._shown:
             print(f"[{self._done}/{self._jobs}] {label}: {took:.1f} s", file=sys.stderr, flush=True)
 
     def start(self, label: str, total: int) -> None:
-        """A new piece of the running job begins."""
+        """Begin a task of the running job."""
         self._part, self._units, self._total = label, 0, total
         self._describe(label)
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """So many more units of the piece are done."""
+        """Count further units of the task."""
         self._units += units
         share = self._units / max(1, self._total)
-        self._reach(self._start + share * self._seconds)
+        self._move(self._start + share * self._seconds)
         self._describe(f"{self._part} {100 * share:.0f} % {note}")
 
-    def _reach(self, seconds: float) -> None:
-        """Move the bar to so many of the expected seconds."""
+    def _move(self, seconds: float) -> None:
+        """Move the bar to a part of the expected time."""
         self._bar.update(seconds - self._reached)
         self._reached = seconds
 
     def _describe(self, part: str) -> None:
+        """Show the running job and its task."""
         text = f"[{self._done + 1}/{self._jobs}] {self._label}"
         self._bar.set_description_str(f"{text} · {part}" if part else text, refresh=False)
         self._bar.update(0)

@@ -43,16 +43,9 @@ _DATA_SIZES: Mapping[str, _DataSize] = {
 #: Floating-point operations per second of one CPU thread and of a large GPU.
 _RATES = {"cpu": 4e10, "gpu": 6e13}
 #: Forward passes per test image of each evaluator; a backward pass counts as two.
-_PASSES = {
-    "accuracy": 1,
-    "calibration": 1,
-    "selective": 1,
-    "fgsm": 60,
-    "attack": 60,
-    "corruption": 75,
-    "odin": 14,
-    "ood": 25,
-}
+_PASSES = dict(
+    accuracy=1, calibration=1, selective=1, fgsm=60, attack=60, corruption=75, odin=14, ood=25
+)
 #: Operations of a forward pass if they cannot be counted: those of ResNet-18 on 32 × 32 pixels.
 _DEFAULT_OPERATIONS = 1.1e9
 #: How many of an evaluator's newest runs are read.

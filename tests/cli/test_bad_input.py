@@ -161,12 +161,6 @@ def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, 
     assert runs(here) == []
 
 
-def test_the_former_name_of_a_flag_is_accepted_with_a_warning(capsys):
-    with pytest.warns(DeprecationWarning, match="--drop is now called --drop-rate"):
-        assert exit_code(["train", "--dataset", "digits", "--drop", "1.0"]) == 2
-    assert "drop_rate is 1.0" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("mistake", ["--sd-dropout -1", "--method bytot", "--device tpu"])
 def test_of_several_processes_the_first_alone_says_what_is_wrong_with_the_command(
     mistake, refused, monkeypatch, capsys

@@ -1,0 +1,143 @@
+"""Flags and help of every command, and the packages that keep `--help` from loading torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import threadpoolctl
+import torch
+
+import sdd_eval
+from sdd_eval import plugins
+from sdd_eval.cli import COMMANDS, exit_code
+from sdd_eval.cli.data_command import COMMANDS as DATA_COMMANDS
+from sdd_eval.device import set_threads
+
+EVALUATORS = tuple(name.replace("_", "-") for name in plugins.names("evaluators"))
+EVERY_COMMAND = sorted(
+    {
+        *(name for name in COMMANDS if name != "data"),
+        *(f"data {name}" for name in DATA_COMMANDS),
+        *("paper claims", "paper figure-1"),
+        *EVALUATORS,
+        *(f"train --method {name}" for name in plugins.names("methods")),
+    }
+)
+#: Commands that only read and write files.
+WITHOUT_THREADS = {
+    "plugins", "show", "data list", "data get", "data add", "data check", "data cache",
+}  # fmt: skip
+#: Arguments that commands check before the number of threads.
+REQUIRED = {
+    "compare": "one other",
+    "batch": "paper/table-2",
+    "import": "mine --arch small_cnn --weights none.pt",
+    "train-detector": "--from none",
+    "detection": "none",
+    "data corrupt": "digits",
+    **dict.fromkeys(EVALUATORS, "none"),
+}
+#: Titles of groups of flags.
+GROUPS = {
+    *("data", "inference", "storage", "intervals", "compute", "cluster", "output"),
+    *("recipe", "method", "model", "accuracy", "training"),
+}
+ROOT = Path(sdd_eval.__file__).parent
+LAZY_PACKAGES = sorted(
+    ".".join(("sdd_eval", *path.parent.relative_to(ROOT).parts))
+    for path in ROOT.rglob("__init__.py")
+    if "lazy_exports(" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_help_has_plain_groups_metavars_and_defaults(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        exit_code([*command.split(), "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: sdd-eval {command.split(' --')[0]} ")
+    for jargon in ("{None}", "[STR [", "(default: )", "default: None", "default: False"):
+        assert jargon not in text
+    assert set(re.findall(r"─ (\S+) options ─", text)) <= GROUPS
+
+
+def test_help_of_an_evaluator_does_not_load_torch():
+    code = (
+        "import sys\n"
+        "from sdd_eval.cli import exit_code\n"
+        "try:\n    exit_code(['ood', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "exit_code(['--help'])\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "warning"),
+    [
+        ("train --dataset digits --drop 1.0", "--drop is now called --drop-rate"),
+        ("fgsm none --held-out=none", "--held-out is now called --validation-set"),
+    ],
+)
+def test_the_former_name_of_a_flag_is_accepted_with_a_warning(command, warning, capsys):
+    with pytest.warns(DeprecationWarning, match=warning):
+        assert exit_code(command.split()) == 2
+    assert "unrecognized" not in capsys.readouterr().err.lower()
+
+
+def test_the_warning_about_a_former_name_is_one_line_on_standard_error(tmp_path):
+    command = [sys.executable, "-m", "sdd_eval", "fgsm", "none", "--held-out", "none"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    first, second = done.stderr.splitlines()
+    assert first == (
+        "sdd-eval: DeprecationWarning: --held-out is now called --validation-set; use that name"
+    )
+    assert second.startswith("sdd-eval: unknown checkpoint 'none'")
+
+
+@pytest.mark.parametrize("command", sorted(set(EVERY_COMMAND) - WITHOUT_THREADS))
+def test_every_command_that_computes_takes_threads(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = REQUIRED.get(command, "").split()
+    assert exit_code([*command.split(), *arguments, "--threads", "0"]) == 2
+    assert capsys.readouterr().err == "sdd-eval: --threads is 0; it must be 1 or more\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", sorted(WITHOUT_THREADS))
+def test_a_command_that_computes_nothing_does_not_take_threads(command, capsys):
+    assert exit_code([*command.split(), "--threads", "1"]) == 2
+    assert "--threads" in capsys.readouterr().err
+
+
+def test_threads_limit_numpy_and_torch():
+    def counts() -> set[int]:
+        return {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+
+    before = torch.get_num_threads()
+    with threadpoolctl.threadpool_limits():  # restores the limits afterwards
+        for threads in (2, 1):
+            set_threads(threads)
+            np.ones((2, 2)) @ np.ones((2, 2))
+            assert counts() == {threads}
+            assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", LAZY_PACKAGES)
+def test_every_lazy_export_exists_and_is_not_hidden_by_a_submodule(name):
+    package = importlib.import_module(name)
+    for _ in range(2):  # the first use imports the submodule
+        for exported in package.__all__:
+            assert not isinstance(getattr(package, exported), ModuleType), exported
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = package.no_such_name
