@@ -1,8 +1,8 @@
-"""The one exception for what is wrong with the user's files, flags or data.
+"""The exception for mistakes in the user's files, flags or data.
 
 Exception
-└── InputError        the command line prints its one line and exits with 2
-    └── ReportedElsewhere the same, but another process of the same work prints the line
+└── InputError             the command line prints its one line and exits with 2
+    └── ReportedElsewhere  the same, but another process of the same work prints the line
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """A file, flag or data set of the user's is wrong; the message is one line and says how."""
+    """The user's file, flag or data is wrong; the message is one line that says what and how."""
 
 
 class ReportedElsewhere(InputError):
-    """Another process of the same work has failed and says why; this one ends in silence."""
+    """Another process of the same work failed and reports the error; this one exits silently."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """An error for a name that is not known: what was meant, perhaps, and what there is.
+    """Return an error for an unknown name, with the closest known name and all known names.
 
     >>> print(unknown_name("evaluator", "acuracy", ["accuracy", "odin"]))
     unknown evaluator 'acuracy'; did you mean 'accuracy'? Known: accuracy, odin

@@ -1,4 +1,4 @@
-"""Plugins are entry points: `names` of a group, `load` one. Built-ins use the same way."""
+"""Plugins: entry points of the groups `sdd_eval.GROUP`, including the built-in ones."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ GROUPS = ("evaluators", "detectors", "methods", "datasets", "models", "figures")
 
 
 def points(group: str) -> dict[str, EntryPoint]:
-    """The entry points of `sdd_eval.GROUP`, by name, sorted; nothing is imported."""
-    return dict(_installed(tuple((place, _changed(place)) for place in sys.path)).get(group, {}))
+    """Return the entry points of a group by name, sorted, without importing them."""
+    return dict(_installed(tuple((folder, _changed(folder)) for folder in sys.path)).get(group, {}))
 
 
 @functools.lru_cache(maxsize=4)
 def _installed(path: tuple[tuple[str, int], ...]) -> Mapping[str, dict[str, EntryPoint]]:
-    """All groups, as long as the import path holds what it does.
+    """Return the entry points of all groups; cached until the import path changes.
 
-    To read what every installed package says takes milliseconds, and a study asks a thousand times.
+    Reading the metadata of every installed package takes milliseconds, and a study looks plugins
+    up a thousand times.
     """
-    every = entry_points()
-    found = {
-        group: {p.name: p for p in every.select(group=f"sdd_eval.{group}")} for group in GROUPS
+    installed = entry_points()
+    groups = {
+        group: {p.name: p for p in installed.select(group=f"sdd_eval.{group}")} for group in GROUPS
     }
-    return {group: dict(sorted(points.items())) for group, points in found.items()}
+    return {group: dict(sorted(points.items())) for group, points in groups.items()}
 
 
-def _changed(place: str) -> int:
-    """When a folder of the import path last got or lost a file; 0 where it is none."""
+def _changed(folder: str) -> int:
+    """Return the modification time of a folder on the import path; 0 if it is not a folder."""
     try:
-        return os.stat(place or ".").st_mtime_ns
+        return os.stat(folder or ".").st_mtime_ns
     except (OSError, ValueError):
         return 0
 
 
 def names(group: str) -> tuple[str, ...]:
-    """The names of the plugins of a group; nothing is imported."""
+    """Return the names of a group's plugins, without importing them."""
     return tuple(points(group))
 
 
@@ -49,14 +50,14 @@ def load(group: str, name: str) -> Any:
     """Import one plugin.
 
     Raises:
-        InputError: the name is unknown, or its module does not import.
+        InputError: the name is unknown, or its module cannot be imported.
     """
-    found = points(group)
-    if name not in found:
-        raise unknown_name(group.removesuffix("s"), name, found)
+    plugins = points(group)
+    if name not in plugins:
+        raise unknown_name(group.removesuffix("s"), name, plugins)
     try:
-        return found[name].load()
-    except Exception as error:  # a stranger's module may raise anything
+        return plugins[name].load()
+    except Exception as error:  # third-party modules may raise anything
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        message = f"plugin {name!r} ({found[name].value}) does not import: {cause}"
+        message = f"plugin {name!r} ({plugins[name].value}) cannot be imported: {cause}"
         raise InputError(message) from error

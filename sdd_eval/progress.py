@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who listens."""
+"""Progress reporting, independent of how progress is displayed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A listener: work starts with a label and a total, then advances towards it."""
+    """A progress display: work starts with a label and a total, then advances towards the total."""
 
     def start(self, label: str, total: int) -> None:
-        """A new piece of work of `total` units (images, usually) begins."""
+        """Begin a new piece of work of `total` units, usually images."""
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """So many more units are done; the note is a short text to show beside them."""
+        """Report finished units; `note` is a short text to display."""
 
 
 class NoProgress:
-    """Nobody listens."""
+    """A progress display that shows nothing."""
 
     def start(self, label: str, total: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Say nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Random numbers derived from (seed, purpose, index), so that the order of work changes none."""
+"""Random numbers derived from (seed, purpose, index), independent of the order of work."""
 
 from __future__ import annotations
 

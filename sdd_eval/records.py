@@ -1,4 +1,4 @@
-"""What is written down: frozen dataclasses and their JSON, fractions and never percent."""
+"""Records that are stored as JSON: frozen dataclasses. Rates are fractions, never percent."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FORMER_DEFAULT = "former_default"
 #: Key of a field's metadata: the field's name in records of earlier versions.
 FORMER_NAME = "former_name"
 
-#: Before the arch of its backbone: the arch of an object detector, which is no classifier.
+#: Prefix of the arch of an object detector; the arch of its backbone follows.
 DETECTOR = "fasterrcnn_fpn:"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network that takes pixels in [0, 1]; `mean` and `std` are those of its first layer."""
+    """A network whose input is pixels in [0, 1]; `mean` and `std` belong to its first layer."""
 
     arch: str
     classes: int
@@ -41,7 +41,7 @@ class ModelSpec:
 
     @property
     def channels(self) -> int:
-        """How many channels an image has: one for grey, three for colour."""
+        """Return the number of image channels: 1 for grey, 3 for colour."""
         return len(self.mean)
 
 
@@ -62,7 +62,7 @@ class Recipe:
     direction: Literal["both", "forward", "reverse"] = "both"
     """Which KL divergences let their gradient through."""
     position: str = "layer4"
-    """The layer after which the two masks fall; layer4 is the method itself."""
+    """The layer after which SD-Dropout's two masks are applied; layer4 is the method itself."""
     hidden_layers: int = 0
     """Hidden fully connected layers (512 units) before the last one."""
     dataset: str = "cifar100"
@@ -75,8 +75,8 @@ class Recipe:
     image_size: int | None = None
     """Side of the images in pixels, for photographs and folders; default: the data set's own."""
     augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"
-    """crop: zeros of up to an eighth of the side come in; crop_flip: and it mirrors;
-    resized_crop_flip: 8 to 100 % of the area, scaled, mirrored. auto: resized_crop_flip for
+    """crop: shift by up to an eighth of the side, padded with zeros; crop_flip: crop and mirror;
+    resized_crop_flip: crop 8 to 100 % of the area, scale and mirror. auto: resized_crop_flip for
     photographs, else crop_flip."""
     init: Literal["auto", "authors", "torch"] = field(
         default="auto", metadata={FORMER_DEFAULT: "torch"}
@@ -87,39 +87,39 @@ class Recipe:
     images_per_class: int | None = None
     """Train on the first N images of each class, in the order of the files; default: all."""
     validation: int = 0
-    """Training images held out for choices, balanced by class; 0 holds out none."""
+    """Training images held out for validation, balanced by class."""
     seed: int = 0
-    """Seed of everything random."""
+    """Random seed."""
     epochs: int = 200
     """Passes over the training set."""
     batch_size: int = 128
-    """Images a step; the last partial batch is kept."""
+    """Images per step; the last partial batch is kept."""
     lr: float = 0.1
-    """Learning rate of SGD, before the first milestone."""
+    """Learning rate of SGD before the first milestone."""
     momentum: float = 0.9
     """Momentum of SGD (no Nesterov)."""
     weight_decay: float = 1e-4
     """Weight decay, on every parameter."""
     milestones: tuple[int, ...] | None = None
-    """Epochs after which the learning rate falls to a tenth; default: 1/2 and 3/4 of all."""
+    """Epochs after which the learning rate is divided by 10; default: 1/2 and 3/4 of all epochs."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Arithmetic of the network; tf32: a GPU rounds factors to 10 bits; bf16: autocast, weights
+    """Arithmetic of the network. tf32: a GPU rounds factors to 10 bits; bf16: autocast, weights
     stay float32."""
     channels_last: bool = False
-    """Keep images channels-last in memory."""
+    """Use the channels-last memory format."""
     compile: bool = False
     """Compile the network with torch.compile."""
     deterministic: bool = False
-    """On a GPU: the same weights bit for bit, more slowly. A CPU always gives them."""
+    """Use deterministic kernels on a GPU, which are slower; a CPU is always deterministic."""
     probe_epochs: tuple[int, ...] = ()
-    """Epochs after which the gradients of forward and reverse KL are compared; 0 is before all."""
+    """Epochs after which gradients of forward and reverse KL are compared; 0: before training."""
     probe_images: int = 128
-    """Training images of that comparison, always the same."""
+    """Training images for that comparison, the same at each epoch."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What `checkpoints/NAME/card.json` says of the weights beside it."""
+    """The content of `card.json`, which describes the weights of a checkpoint."""
 
     name: str
     model: ModelSpec
@@ -131,7 +131,7 @@ class Card:
 
     @property
     def dataset(self) -> str | None:
-        """The set whose classes it predicts: the recipe's, or the one that it was imported for."""
+        """Return the data set whose classes the network predicts, if it is known."""
         if self.recipe is not None:
             return self.recipe.dataset
         named = self.provenance.get("dataset")
@@ -140,10 +140,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number, where it holds (`at`), by which convention (`protocol`), and its interval.
+    """One number with its conditions (`at`), its protocol and its interval.
 
-    `interval` says in words how `low` and `high` were made. It stands apart from the protocol: the
-    same number with another interval is still the same number.
+    `interval` names the method behind `low` and `high`. It is not part of the protocol: the same
+    number with another interval is still the same number.
     """
 
     metric: str
@@ -159,7 +159,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished evaluation; `arrays` are its per-image values, kept beside the JSON."""
+    """One finished evaluation; `arrays` are its per-image values, stored in a separate file."""
 
     checkpoint: str
     weights_sha256: str
@@ -179,10 +179,10 @@ class Run:
 
 
 def encode(value: Any) -> Any:
-    """A record as plain JSON values."""
+    """Return a record as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [f for f in dataclasses.fields(value) if f.metadata.get("json", True)]
-        return {f.name: encode(getattr(value, f.name)) for f in kept}
+        stored = [f for f in dataclasses.fields(value) if f.metadata.get("json", True)]
+        return {f.name: encode(getattr(value, f.name)) for f in stored}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -191,22 +191,24 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[Record], data: Any, where: str = "") -> Record:
-    """The record of a kind from plain JSON values.
+    """Return a record of a type from plain JSON values.
 
     Raises:
-        InputError: a field is missing, unknown or of another type; `where` names the file.
+        InputError: a field is missing, unknown or has a wrong type; the message begins with
+            `where`, usually the file.
     """
-    place = f"{where}: " if where else ""
+    prefix = f"{where}: " if where else ""
     if not isinstance(data, Mapping):
-        raise InputError(f"{place}a {kind.__name__} is an object, not {type(data).__name__}")
+        found = type(data).__name__
+        raise InputError(f"{prefix}{kind.__name__} must be a JSON object, not {found}")
     readers, required = _fields(typing.cast(typing.Hashable, kind))
     for name in data:
         if name not in readers:
-            raise InputError(f"{place}{kind.__name__} has no field {name!r}")
+            raise InputError(f"{prefix}{kind.__name__} has no field {name!r}")
     for name in required:
         if name not in data:
-            raise InputError(f"{place}{kind.__name__} lacks the field {name!r}")
-    return kind(**{name: readers[name](item, place, name) for name, item in data.items()})
+            raise InputError(f"{prefix}{kind.__name__} lacks the field {name!r}")
+    return kind(**{name: readers[name](item, prefix, name) for name, item in data.items()})
 
 
 def former_names(kind: Any) -> dict[str, str]:
@@ -238,15 +240,15 @@ def upgraded(kind: Any, data: Any) -> Any:
     return {**former, **with_present_names(kind, data)}
 
 
-#: What reads a JSON value: from the value, the place that an error names, and the field's name.
+#: Read a JSON value, given the prefix of error messages and the field's name.
 _Reader = Callable[[Any, str, str], Any]
 
 
 @functools.cache
 def _fields(kind: Any) -> tuple[Mapping[str, _Reader], tuple[str, ...]]:
-    """What reads each field of a record, and which must be there; made once, not for each record.
+    """Return the reader of each field of a record, and the names of its required fields.
 
-    A report reads hundreds of thousands of records.
+    The result is cached: a report reads hundreds of thousands of records.
     """
     hints = typing.get_type_hints(kind)
     fields = [f for f in dataclasses.fields(kind) if f.metadata.get("json", True)]
@@ -255,48 +257,48 @@ def _fields(kind: Any) -> tuple[Mapping[str, _Reader], tuple[str, ...]]:
 
 
 def _reader(hint: Any) -> _Reader:
-    """What reads a JSON value as a type says."""
+    """Return a function that checks and converts a JSON value to a type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        some = _reader(next(each for each in arguments if each is not type(None)))
-        return lambda item, place, name: None if item is None else some(item, place, name)
+        reader = _reader(next(a for a in arguments if a is not type(None)))
+        return lambda item, prefix, name: None if item is None else reader(item, prefix, name)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         record: Any = hint
-        return lambda item, place, name: decode(record, upgraded(record, item), f"{place}{name}")
+        return lambda item, prefix, name: decode(record, upgraded(record, item), f"{prefix}{name}")
     if origin is tuple:
         return _list_reader(_reader(arguments[0]))
     return _plain_reader(hint, origin)
 
 
-def _list_reader(each: _Reader) -> _Reader:
-    """What reads a list whose items are alike."""
+def _list_reader(read_item: _Reader) -> _Reader:
+    """Return a reader of a list whose items have one type."""
 
-    def read(item: Any, place: str, name: str) -> Any:
+    def read(item: Any, prefix: str, name: str) -> Any:
         if not isinstance(item, list | tuple):
-            raise InputError(f"{place}{name} is {item!r}, not a list")
-        return tuple([each(one, place, name) for one in item])
+            raise InputError(f"{prefix}{name} is {item!r}, not a list")
+        return tuple([read_item(each, prefix, name) for each in item])
 
     return read
 
 
 def _plain_reader(hint: Any, origin: Any) -> _Reader:
-    """What reads a number, a text, an object, or one of a few words."""
+    """Return a reader of a number, text, object or one of a few words."""
     accepted = _accepted(hint, origin)
     words = typing.get_args(hint) if origin is Literal else None
 
-    def read(item: Any, place: str, name: str) -> Any:
+    def read(item: Any, prefix: str, name: str) -> Any:
         if not isinstance(item, accepted) or (isinstance(item, bool) and bool not in accepted):
             expected = getattr(hint, "__name__", hint)
-            raise InputError(f"{place}{name} is {item!r}, not {expected}")
+            raise InputError(f"{prefix}{name} is {item!r}, not {expected}")
         if words is not None and item not in words:
-            raise InputError(f"{place}{name} is {item!r}, not one of {', '.join(words)}")
+            raise InputError(f"{prefix}{name} is {item!r}, not one of {', '.join(words)}")
         return float(typing.cast(float, item)) if hint is float else item
 
     return read
 
 
 def _accepted(hint: Any, origin: Any) -> tuple[type, ...]:
-    """The Python types that JSON may give for a hint."""
+    """Return the Python types that JSON may give for a type hint."""
     if hint is Any:
         return (object, bool)
     if hint is float:

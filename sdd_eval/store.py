@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, locks, and runs on disk keyed by content."""
+"""Atomic file writing, locks, and runs on disk keyed by their content."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_n
 
 
 class Busy(InputError):
-    """Another process holds what this one needs; it will be free again."""
+    """Another process holds a lock that this one needs; retrying later may succeed."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write` on a file beside `path`, flush it to the disk, and move it into place.
+    """Write a temporary file in the same folder, flush it to disk and rename it to `path`.
 
     Raises:
-        InputError: the folder cannot be made or written, or the disk is full; `path` is as before.
+        InputError: the folder cannot be created or written, or the disk is full; `path` is then
+            unchanged.
     """
-    aside = None
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if aside is not None:
+        if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(aside)
+                os.unlink(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,12 +71,12 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     """Read a record that `write_record` wrote.
 
     Raises:
-        InputError: the file is not there, not JSON, or not such a record.
+        InputError: the file does not exist, is not JSON, or is not such a record.
     """
     try:
         data = json.loads(path.read_bytes().decode())
     except FileNotFoundError as error:
-        raise InputError(f"{path} is not there") from error
+        raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -84,7 +85,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """The first 12 hex digits of the sha256 of plain values, whatever their order.
+    """Return the first 12 hex digits of the SHA-256 of plain values, independent of key order.
 
     >>> key_of({"b": 1, "a": (2, 3)}) == key_of({"a": [2, 3], "b": 1})
     True
@@ -95,10 +96,15 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold `path` against other processes; the lock goes with the process, however it ends.
+    """Hold a lock on `path`; it is released when the process ends, however it ends.
+
+    Args:
+        path: file or folder to lock.
+        doing: what the holder of the lock does, for the error message, such as "training".
+        wait: wait for the lock instead of failing.
 
     Raises:
-        Busy: another process holds it, and this one is not to wait.
+        Busy: another process holds the lock and `wait` is false.
     """
     lock_path = path.with_name(f".{path.name}.lock")
     try:
@@ -112,33 +118,33 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is still held: whoever waits on this file finds it gone and opens another.
+        # Unlink while holding the lock: a waiting process finds the file gone and opens another.
         with contextlib.suppress(OSError):
             lock_path.unlink()
         lock.release()
 
 
 def folder_name(kind: str, name: str) -> str:
-    """A name that becomes a folder, if it cannot lead out of the one that it is for.
+    """Return a name that becomes one folder, after checking that it contains no path.
 
     Raises:
-        InputError: it is empty, begins with a dot, or has a path in it.
+        InputError: the name is empty, starts with a dot or contains a path separator.
     """
     if not name or name.startswith(".") or Path(name).name != name:
-        raise InputError(f"{kind} {name!r} is no plain name; it becomes one folder")
+        raise InputError(f"{kind} {name!r} is not a valid name: no '/' and no leading '.'")
     return name
 
 
 def write_run(path: Path, run: Run) -> None:
-    """Write a run: its arrays first, so that a run that is there has them."""
-    buffer = io.BytesIO()  # a zip that a full disk cuts short complains once more when it is freed
+    """Write a run, its arrays first, so that a run on disk always has its arrays."""
+    buffer = io.BytesIO()  # a zip file cut short by a full disk raises again on closing
     np.savez_compressed(buffer, **dict(run.arrays))
     write_atomically(path.with_suffix(".npz"), lambda file: file.write(buffer.getbuffer()))
     write_record(path, run)
 
 
 def read_run(path: Path) -> Run:
-    """Read a run; its arrays are read from the disk when they are asked for.
+    """Read a run; its arrays are loaded from disk on access.
 
     Raises:
         InputError: the file is not a run.
@@ -152,15 +158,15 @@ def read_run(path: Path) -> Run:
 
 
 def run_paths(study: Path) -> list[Path]:
-    """The JSON files of all finished runs of a study folder, sorted."""
+    """Return the sorted JSON files of all finished runs of a study's folder."""
     return sorted((study / "runs").glob("*/*.json"))
 
 
 class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
-    """The arrays of a `.npz` file, each read when it is asked for."""
+    """The arrays of an `.npz` file, each loaded on access."""
 
     def __init__(self, path: Path) -> None:
-        """Remember the path; nothing is read yet."""
+        """Store the path without reading the file."""
         self.path = path
 
     @contextlib.contextmanager
@@ -172,17 +178,17 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
             raise InputError(f"cannot read {self.path}: {error}") from error
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        """One array."""
+        """Load one array."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[name]
             return array
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names of the arrays."""
         with self._open() as file:
             return iter(list(file.files))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of arrays."""
         with self._open() as file:
             return len(file.files)

@@ -1,4 +1,4 @@
-"""What a number in a recipe may be, said beside the number."""
+"""Bounds of numeric settings, declared next to the setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Bound:
-    """What is accepted, in words and as a test."""
+    """A condition on a number, in words and as a predicate."""
 
     accepted: str
     holds: Callable[[float], bool]
@@ -27,21 +27,21 @@ BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
 
 
 def bounded(default: float, bound: Bound) -> Any:
-    """A field of a method that is a number within a bound."""
+    """Return a dataclass field for a number within a bound."""
     return dataclasses.field(default=default, metadata={"bound": bound})
 
 
 def bounds_of(kind: Any) -> dict[str, Bound]:
-    """The bounds of a method's settings, by name."""
+    """Return the bounds of a dataclass's fields, by name."""
     fields = dataclasses.fields(kind)
     return {field.name: field.metadata["bound"] for field in fields if "bound" in field.metadata}
 
 
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
-    """Refuse attributes of `values` outside their bounds.
+    """Check attributes of `values` against their bounds.
 
     Raises:
-        InputError: naming the first, `where` before it.
+        InputError: a value is out of bounds; the message begins with `where`.
     """
     for name, bound in bounds.items():
         value = getattr(values, name)
@@ -51,7 +51,7 @@ def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None
 
 
 def parse_json(value: Any) -> Any:
-    """Return the number, boolean or list that a text spells as JSON; any other value as it is."""
+    """Return the JSON value that a text spells; any other text or value is returned unchanged."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,6 +1,6 @@
-"""The folder of a checkpoint: `card.json`, `weights.safetensors`, `history.csv`.
+"""Checkpoint folders: `card.json`, `weights.safetensors`, `history.csv`.
 
-The card is written last: where it is, the checkpoint is whole.
+The card is written last: a folder with a card is a complete checkpoint.
 """
 
 from __future__ import annotations
@@ -29,61 +29,61 @@ CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 
-#: In a card's provenance: sha256 of the file whose factory makes the network.
+#: Key of a card's provenance: SHA-256 of the file whose factory builds the network.
 CODE = "code_sha256"
 
 
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
-    """A checkpoint's network, pixels in [0, 1] → logits, in eval mode, its parameters frozen.
+    """Load a checkpoint's network: pixels in [0, 1] → logits, in eval mode, without gradients.
 
     Args:
-        checkpoint: the folder with `card.json` and `weights.safetensors`.
-        device: where the network goes.
-        trust_code: run the code that the card names as its network's factory, if it names one.
+        checkpoint: folder with `card.json` and `weights.safetensors`.
+        device: device of the network.
+        trust_code: allow running the network factory that the card names, if it names one.
 
     Raises:
-        InputError: there is no checkpoint, its weights are truncated or changed, its card does
-            not fit them, or it names code that is not trusted.
+        InputError: there is no checkpoint, its weights are truncated or changed or do not match its
+            card, or the card names code that is not trusted.
     """
     folder = Path(checkpoint)
     card = read_card(folder)
     require_trust(card, trust_code)
     tensors = read_weights(folder, card)
-    with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
+    with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
         network = build(card.model, trust_code=trust_code)
     load_weights(network, tensors, str(folder))
     return network.eval().requires_grad_(False).to(device)
 
 
 def read_card(checkpoint: str | Path) -> Card:
-    """The card of a checkpoint's folder.
+    """Read the card of a checkpoint.
 
     Raises:
-        InputError: there is none, or this version cannot read it.
+        InputError: the folder has no card that this version can read.
     """
     path = Path(checkpoint) / CARD
     if not path.is_file():
-        raise InputError(f"{checkpoint} is not a checkpoint: there is no {CARD} in it")
+        raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
     card = store.read_record(path, Card)
     if card.format != FORMAT:
-        raise InputError(f"{path} has format {card.format}; this version reads {FORMAT}")
+        raise InputError(f"{path} has format {card.format}; this version reads format {FORMAT}")
     return card
 
 
 def require_trust(card: Card, trust_code: bool) -> None:
-    """Refuse a card whose network is made by code that comes with it, unless that is trusted.
+    """Check that the code that a card names is trusted and unchanged.
 
     Raises:
-        InputError: it is not, or the code's file is not the one that the card was made with; or
-            the card is a detector's, which is no classifier.
+        InputError: the card's network is built by code that is not trusted or has changed since; or
+            the network is a detector, not a classifier.
     """
     if card.model.arch.startswith(DETECTOR):
         raise InputError(
             f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"
         )
     refuse_code(card.model.arch, trust_code)
-    noted = card.provenance.get(CODE)
-    if noted is not None and source_sha256(card.model.arch) != noted:
+    recorded = card.provenance.get(CODE)
+    if recorded is not None and source_sha256(card.model.arch) != recorded:
         raise InputError(
             f"{card.name}: the code of arch {card.model.arch!r} has changed since the card was "
             "written; import or train it again"
@@ -91,39 +91,35 @@ def require_trust(card: Card, trust_code: bool) -> None:
 
 
 def code_of(arch: str) -> dict[str, str]:
-    """What a card's provenance notes of the code that makes its network; empty where none does."""
-    found = source_sha256(arch)
-    return {} if found is None else {CODE: found}
+    """Return the provenance of the code that builds a network; empty for built-in networks."""
+    sha256 = source_sha256(arch)
+    return {} if sha256 is None else {CODE: sha256}
 
 
 def verify(checkpoint: str | Path, card: Card) -> None:
     """Check the weights against the card without building the network.
 
     Raises:
-        InputError: they are missing, truncated or changed.
+        InputError: the weights are missing, truncated or changed.
     """
     _verified(Path(checkpoint) / WEIGHTS, card.weights_sha256)
 
 
 def write_weights(folder: Path, network: nn.Module) -> str:
-    """Write the network's weights atomically.
-
-    Returns:
-        Their sha256.
-    """
+    """Write the network's weights atomically, and return their SHA-256."""
     content = _content(network)
     store.write_atomically(folder / WEIGHTS, lambda file: file.write(content))
     return hashlib.sha256(content).hexdigest()
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """What `write_weights` would return."""
+    """Return the SHA-256 of the file that `write_weights` would write."""
     return hashlib.sha256(_content(network)).hexdigest()
 
 
 def _content(network: nn.Module) -> bytes:
-    """The network's state as a file of weights."""
-    # Cloned: a stranger's network may use one tensor under two names, which the format refuses.
+    """Return the network's state as the content of a safetensors file."""
+    # Cloned: a network may share one tensor under two names, which safetensors rejects.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
     content: bytes = safetensors.torch.save(tensors)
@@ -131,10 +127,10 @@ def _content(network: nn.Module) -> bytes:
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
-    """The tensors of a checkpoint's weights.
+    """Read the tensors of a checkpoint's weights.
 
     Raises:
-        InputError: they are missing, truncated or changed.
+        InputError: the weights are missing, truncated or changed.
     """
     path = folder / WEIGHTS
     try:
@@ -144,23 +140,24 @@ def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
 
 
 def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch as CSV, atomically; what a row does not have is left empty."""
+    """Write one row per epoch as CSV, atomically; missing values are left empty."""
     text = io.StringIO()
-    named = dict.fromkeys(name for row in (*rows[-1:], *rows) for name in row)
-    writer = csv.DictWriter(text, fieldnames=list(named), lineterminator="\n")
+    columns = dict.fromkeys(name for row in (*rows[-1:], *rows) for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     store.write_text(folder / HISTORY, text.getvalue())
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Pour tensors into a network.
+    """Load tensors into a network.
 
     Raises:
-        InputError: naming the first that is missing, left over or of another shape.
+        InputError: a tensor is missing, unexpected or has another shape; the message names the
+            first.
     """
-    wanted = network.state_dict()
-    for name, tensor in wanted.items():
+    expected = network.state_dict()
+    for name, tensor in expected.items():
         if name not in tensors:
             raise InputError(f"{where}: the card does not fit the weights, which lack {name!r}")
         if tensors[name].shape != tensor.shape:
@@ -169,7 +166,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
                 f"{where}: the card does not fit the weights: {name!r} is {theirs}, not {ours}"
             )
     for name in tensors:
-        if name not in wanted:
+        if name not in expected:
             raise InputError(
                 f"{where}: the card does not fit the weights: its network has no {name!r}"
             )
@@ -177,15 +174,15 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
 
 
 def _verified(path: Path, sha256: str) -> bytes:
-    """The content of a file of weights, if its sha256 is this."""
+    """Return the content of a weights file after checking its SHA-256."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
         raise InputError(
-            f"{path} is truncated or changed: its sha256 is {found[:12]}…, "
+            f"{path} is truncated or changed: its sha256 is {actual[:12]}…, "
             f"the card says {sha256[:12]}…; restore the file, or train again with --overwrite"
         )
     return content
@@ -193,7 +190,7 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 @dataclass(frozen=True)
 class LazyCheckpoint:
-    """A checkpoint's folder and card, its weights checked against the card."""
+    """A checkpoint's folder and card; the network is loaded on call."""
 
     folder: Path
     card: Card
@@ -201,38 +198,38 @@ class LazyCheckpoint:
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """Return the name of the folder."""
         return self.folder.resolve().name
 
     @property
     def spec(self) -> ModelSpec:
-        """What its network is."""
+        """Return the network's spec."""
         return self.card.model
 
     @property
     def weights_sha256(self) -> str:
-        """Which weights it has."""
+        """Return the SHA-256 of the weights."""
         return self.card.weights_sha256
 
     def network(self, device: str) -> torch.nn.Module:
-        """Its network on a device, in eval mode, its parameters frozen."""
+        """Load the network onto a device, in eval mode, without gradients."""
         return checkpoint.load(self.folder, device, trust_code=self.trust_code)
 
 
 def find_checkpoint(
     name: str, beside: Path | None = None, *, trust_code: bool = False
 ) -> LazyCheckpoint:
-    """A checkpoint by its folder, or by its name in the folder that another one lies in.
+    """Find a checkpoint by its folder, or by its name in `beside`, and verify its weights.
 
     Raises:
         InputError: there is none, its weights are missing or changed, or it names code that is not
             trusted.
     """
-    places = [Path(name), *([beside / name] if beside else [])]
-    for folder in places:
+    folders = [Path(name), *([beside / name] if beside else [])]
+    for folder in folders:
         if (folder / checkpoint.CARD).is_file():
             card = checkpoint.read_card(folder)
             checkpoint.require_trust(card, trust_code)
             checkpoint.verify(folder, card)
             return LazyCheckpoint(folder, card, trust_code)
-    raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, places))}")
+    raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, folders))}")

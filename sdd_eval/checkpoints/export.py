@@ -1,4 +1,4 @@
-"""What was trained → the files of its checkpoint, the card last."""
+"""Writing a trained network as a checkpoint, and its accuracy for the card."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec, Recipe
 from sdd_eval.version import __version__
 
-#: Columns of a history that are no loss.
+#: Columns of a history that are not losses.
 _OTHER = frozenset({"epoch", "lr", "seconds", "images_per_second", *GRADIENT_COLUMNS})
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """Of what was trained on: how many images, and how far they are their publisher's."""
+    """Number and origin of the training images."""
 
     count: int
     origin: str
 
 
 def write_checkpoint(
-    place: Path,
+    folder: Path,
     network: nn.Module,
     state: State[Any],
     images: TrainedOn,
@@ -47,32 +47,32 @@ def write_checkpoint(
     metrics: Mapping[str, float],
     provenance: Mapping[str, Any],
 ) -> Card:
-    """Write weights, history and card.
+    """Write weights, history and card, the card last.
 
-    The card has the last epoch's losses before the `metrics`, and all that every training tells of
-    its making beside the `provenance`.
+    The card contains the last epoch's losses besides `metrics`, and what is known of every training
+    besides `provenance`.
     """
     card = Card(
-        name=place.name,
+        name=folder.name,
         model=model,
         recipe=recipe,
         metrics={**_last_losses(state), **metrics},
-        weights_sha256=checkpoint.write_weights(place, network),
+        weights_sha256=checkpoint.write_weights(folder, network),
         provenance={**_provenance(state, images), **provenance},
     )
-    checkpoint.write_history(place, state.history)
-    store.write_record(place / checkpoint.CARD, card)
+    checkpoint.write_history(folder, state.history)
+    store.write_record(folder / checkpoint.CARD, card)
     return card
 
 
 def _last_losses(state: State[Any]) -> dict[str, float]:
-    """The last epoch's losses and training accuracy."""
+    """Return the last epoch's losses and training accuracy."""
     last = state.history[-1].items()
     return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
 
 
 def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
-    """By what, on what and how fast the weights were made."""
+    """Return software, machine, data and speed of the training."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sdd_eval": __version__,
@@ -93,7 +93,7 @@ def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
 
 
 def _reproducible(state: State[Any]) -> str:
-    """How far the same command gives the same weights again, interrupted or not."""
+    """Return how exactly the same command reproduces the weights, interrupted or not."""
     one_device = len(state.devices) == 1 and state.processes in ((), (1,))
     deterministic = getattr(state.recipe, "deterministic", False)
     if one_device and (state.devices == ("cpu",) or deterministic):
@@ -101,8 +101,8 @@ def _reproducible(state: State[Any]) -> str:
     return "to seed noise"
 
 
-#: Pixels of one channel in a batch at most: 167 images of 224 × 224.
-PIXELS_AT_A_TIME = 1 << 23
+#: Maximum pixels per channel in a batch: 167 images of 224 × 224.
+PIXELS_PER_BATCH = 1 << 23
 
 
 def accuracy(
@@ -113,8 +113,8 @@ def accuracy(
     progress: Progress | None = None,
 ) -> float:
     """Return the share of labelled images that the network classifies correctly."""
-    found = logits_of(network, images, device, batch_size, progress)
-    return float(np.mean(found.argmax(axis=1) == images.labels))
+    logits = logits_of(network, images, device, batch_size, progress)
+    return float(np.mean(logits.argmax(axis=1) == images.labels))
 
 
 def logits_of(
@@ -128,10 +128,10 @@ def logits_of(
     progress = progress or NoProgress()
     progress.start(images.name, len(images))
     network.eval()
-    found = []
+    logits = []
     with torch.inference_mode():
-        fitting = max(1, min(batch_size, PIXELS_AT_A_TIME // images.image_size**2))
-        for batch in images.batches(fitting, device=str(device)):
-            found.append(network(batch.float() / 255).float().cpu().numpy())
+        size = max(1, min(batch_size, PIXELS_PER_BATCH // images.image_size**2))
+        for batch in images.batches(size, device=str(device)):
+            logits.append(network(batch.float() / 255).float().cpu().numpy())
             progress.advance(len(batch))
-    return np.concatenate(found)
+    return np.concatenate(logits)

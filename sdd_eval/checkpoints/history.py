@@ -1,4 +1,4 @@
-"""What `history.csv` says of the gradients of forward and reverse KL, as measurements."""
+"""The columns of `history.csv` that compare the gradients of forward and reverse KL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sdd_eval.records import Measurement
 _CLASSES = "of classes × probe images; gradients by the weights of the last linear layer, L2 norm"
 _WHOLE = "gradient of the SD-Dropout term, T² in front, probe images' mean, by all parameters of"
 
-#: The columns of the gradient study: the unit of each, and by which convention.
+#: Unit and protocol of each column.
 GRADIENT_COLUMNS = {
     "p_assumption_1": ("fraction", f"{_CLASSES}: the larger of p and q has the larger gradient"),
     "assumption_2_r": ("nats", f"mean |log(p/q)| {_CLASSES}"),
@@ -28,7 +28,7 @@ GRADIENT_COLUMNS = {
 
 
 def metric_of(column: str) -> tuple[str, str]:
-    """A column's metric and layer; the layer is empty where it has none.
+    """Return a column's metric and layer; the layer is empty if the column has none.
 
     >>> metric_of("kl_cosine@layer1"), metric_of("loss")
     (('kl_cosine', 'layer1'), ('loss', ''))
@@ -38,14 +38,16 @@ def metric_of(column: str) -> tuple[str, str]:
 
 
 def gradient_study(history: Path) -> list[Measurement]:
-    """The gradient study in a `history.csv`, at `epoch` and `layer`; empty where there is none.
+    """Read the gradient study from a `history.csv`, with axes `epoch` and `layer`.
+
+    Returns an empty list if the file does not exist or has no such columns.
 
     Raises:
-        InputError: the file has something else than numbers there.
+        InputError: the file contains something other than numbers.
     """
     try:
         with history.open(newline="", encoding="utf-8") as file:
-            return [found for row in csv.DictReader(file) for found in _of_row(row)]
+            return [each for row in csv.DictReader(file) for each in _of_row(row)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, csv.Error) as error:
@@ -53,7 +55,7 @@ def gradient_study(history: Path) -> list[Measurement]:
 
 
 def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
-    """The measurements of one epoch."""
+    """Yield the measurements of one epoch."""
     for column, text in row.items():
         metric, layer = metric_of(str(column))
         if metric in GRADIENT_COLUMNS and text:

@@ -1,4 +1,4 @@
-"""Weights from elsewhere → a checkpoint folder like any other, without a recipe."""
+"""Import weights from elsewhere into a checkpoint folder, without a recipe."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from sdd_eval.records import Card, ModelSpec
 from sdd_eval.validation import parse_json
 from sdd_eval.version import __version__
 
-#: Where constants of standardisation are from, if not from images.
+#: Origin of standardisation constants that do not come from images.
 GIVEN = "given"
 
 
 @dataclass(frozen=True)
 class ImportSource:
-    """Weights of somebody else's, and what there is to say of their network.
+    """Weights from elsewhere, and what is known of their network.
 
-    `dataset` names the set whose classes it predicts; its test images tell number of classes, size
-    and channels, its training images the constants, unless they are given. Without one, classes,
-    size and constants are needed.
+    `dataset` names the set whose classes the network predicts: its test images give the number of
+    classes, size and channels, its training images the standardisation, unless they are given.
+    Without a data set, classes, size and standardisation are required.
     """
 
     arch: str
@@ -49,12 +49,12 @@ class ImportSource:
     classes: int | None = None
     image_size: int | None = None
     options: Mapping[str, Any] | None = None
-    """Of the architecture; text is read as a number or a boolean where it is one."""
+    """Options of the architecture; text is parsed as JSON where possible."""
 
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """The spec of an imported network, the images that it is tried on, whence its constants."""
+    """The spec of an imported network, the test images, and the origin of its constants."""
 
     spec: ModelSpec
     dataset: str | None
@@ -63,23 +63,23 @@ class ImportPlan:
 
 
 def plan_import(source: ImportSource, root: Path) -> ImportPlan:
-    """Settle what is known of a network: from what is given, else from its data set.
+    """Determine the spec of a network from what is given and from its data set.
 
     Raises:
-        InputError: something is not given and there is no data set that tells it, or the data set
-            is unknown, absent or without labels.
+        InputError: something is neither given nor known from a data set, or the data set is
+            unknown, missing or has no labels.
     """
     check_arch(source.arch, trust_code=True)
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
     options = {name: parse_json(value) for name, value in (source.options or {}).items()}
     if source.dataset is None:
-        return ImportPlan(_told(source, options), None, None, GIVEN)
+        return ImportPlan(_spec_without_data(source, options), None, None, GIVEN)
     name = _name(source.dataset, root)
     channels = None if source.mean is None else len(source.mean)
     images = catalogue.load_images(name, root, image_size=source.image_size, channels=channels)
     if images.labels is None:
-        raise InputError(f"{images.name} has no labels, so it does not tell the network's classes")
+        raise InputError(f"{images.name} has no labels to tell the number of classes")
     classes = source.classes or max(len(images.class_names), int(images.labels.max()) + 1)
     if images.labels.max() >= classes:
         raise InputError(f"{images.name} has more classes than the {classes} of --classes")
@@ -92,58 +92,60 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
 
 def import_weights(
     source: ImportSource,
-    setting: ImportPlan,
-    place: Path,
+    plan: ImportPlan,
+    folder: Path,
     *,
     device: str = "cpu",
     batch_size: int = 256,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Card:
-    """Make the checkpoint `place` of somebody else's weights, and measure its clean accuracy.
+    """Write a checkpoint of imported weights, with the accuracy on its test images.
 
-    An architecture that is a factory runs its code: whoever names it here trusts it.
+    An architecture that is a factory runs its code: naming it here means trusting it.
 
     Raises:
-        InputError: the weights cannot be read, want to run code or do not fit, or the folder holds
-            something else.
+        InputError: the weights cannot be read, would run code or do not match the network, or the
+            folder contains something else.
     """
-    with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
-        network = build(setting.spec, trust_code=True)
-    found = read_weights(source.weights)
-    network.load_state_dict(match_weights(network, found.tensors, str(source.weights)))
+    with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
+        network = build(plan.spec, trust_code=True)
+    loaded = read_weights(source.weights)
+    network.load_state_dict(match_weights(network, loaded.tensors, str(source.weights)))
     network = network.eval().requires_grad_(False).to(device)
-    with store.locked(place, "importing"):
-        card = Card(place.name, setting.spec, None, {}, checkpoint.weights_sha256(network))
-        there = _there(place, overwrite)
-        if there is not None and _same(there, card, setting.dataset):
-            return there
-        if there is not None and not overwrite:
-            raise InputError(f"{place} holds another checkpoint; take another name or --overwrite")
-        if place.is_dir():
-            shutil.rmtree(place)
-        metrics = {}
-        if setting.images is not None:
-            metrics["accuracy"] = accuracy(
-                network, setting.images, torch.device(device), batch_size, progress or NoProgress()
+    with store.locked(folder, "importing"):
+        card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(network))
+        existing = _existing_card(folder, overwrite)
+        if existing is not None and _same(existing, card, plan.dataset):
+            return existing
+        if existing is not None and not overwrite:
+            raise InputError(
+                f"{folder} contains another checkpoint; choose another name or --overwrite"
             )
-        checkpoint.write_weights(place, network)
-        card = replace(card, metrics=metrics, provenance=_provenance(source, setting, found.below))
-        store.write_record(place / checkpoint.CARD, card)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        metrics = {}
+        if plan.images is not None:
+            metrics["accuracy"] = accuracy(
+                network, plan.images, torch.device(device), batch_size, progress or NoProgress()
+            )
+        checkpoint.write_weights(folder, network)
+        card = replace(card, metrics=metrics, provenance=_provenance(source, plan, loaded.prefix))
+        store.write_record(folder / checkpoint.CARD, card)
     return card
 
 
-def _told(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
-    """The spec of a network for a set that is not here."""
-    needed = {
+def _spec_without_data(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
+    """Return the spec of a network without a data set."""
+    required = {
         "--classes": source.classes,
         "--image-size": source.image_size,
         "--mean": source.mean,
         "--std": source.std,
     }
-    missing = [flag for flag, value in needed.items() if value is None]
+    missing = [flag for flag, value in required.items() if value is None]
     if missing:
-        raise InputError(f"without --dataset the network needs {', '.join(missing)}")
+        raise InputError(f"without --dataset, give {', '.join(missing)}")
     assert source.classes is not None
     assert source.image_size is not None
     assert source.mean is not None
@@ -155,7 +157,7 @@ def _told(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
 
 
 def _name(dataset: str, root: Path) -> str:
-    """The name by which the set is found again, from any folder."""
+    """Return a name by which the data set is found from any folder."""
     if catalogue.canonical_name(dataset) in plugins.names("datasets"):
         return catalogue.canonical_name(dataset)
     catalogue.dataset(dataset, root)
@@ -165,7 +167,7 @@ def _name(dataset: str, root: Path) -> str:
 
 
 def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics, str]:
-    """Mean and std over the training images; where there are none, over the test images."""
+    """Return mean and std of the training images, or of the test images if there are none."""
     shape = {"image_size": images.image_size, "channels": images.channels}
     try:
         training = catalogue.load_images(name, root, "train", **shape)
@@ -174,31 +176,31 @@ def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics
     return channel_statistics(training), f"true, of the training images of {images.name}"
 
 
-def _there(place: Path, overwrite: bool) -> Card | None:
-    """The card in a folder; None where none is, or only the weights of an import cut short.
+def _existing_card(folder: Path, overwrite: bool) -> Card | None:
+    """Return the card in a folder; None without a card or a complete import.
 
     Raises:
-        InputError: something else is in the folder and must stay.
+        InputError: the folder contains something else, which is not overwritten.
     """
-    if (place / checkpoint.CARD).is_file():
-        return checkpoint.read_card(place)
-    names = {entry.name for entry in place.iterdir()} if place.is_dir() else set()
+    if (folder / checkpoint.CARD).is_file():
+        return checkpoint.read_card(folder)
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     others = sorted(name for name in names - {checkpoint.WEIGHTS} if not name.startswith("."))
     if others and not overwrite:
-        raise InputError(f"{place} holds {others[0]}; take another name or --overwrite")
+        raise InputError(f"{folder} contains {others[0]}; choose another name or --overwrite")
     return None
 
 
-def _same(there: Card, card: Card, dataset: str | None) -> bool:
-    """Whether a card is of this very network."""
-    ours = (card.model, None, card.weights_sha256, dataset)
-    return (there.model, there.recipe, there.weights_sha256, there.dataset) == ours
+def _same(existing: Card, card: Card, dataset: str | None) -> bool:
+    """Return whether a card describes the same network."""
+    expected = (card.model, None, card.weights_sha256, dataset)
+    return (existing.model, existing.recipe, existing.weights_sha256, existing.dataset) == expected
 
 
 def _provenance(
     source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    """Where the weights are from, and by what they were imported."""
+    """Return the origin of the weights and the software that imported them."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sdd_eval": __version__,

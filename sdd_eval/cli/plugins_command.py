@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
                 plugins.load(group, name)
                 state = "ok"
             except InputError as error:
-                state, broken = str(error).split("does not import: ")[-1], True
+                state, broken = str(error).split("cannot be imported: ")[-1], True
             package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
             rows.append((group, name, point.value, package, state))
     print(table(rows, ("group", "name", "object", "package", "state")))

@@ -1,4 +1,4 @@
-"""Spec → network, freshly initialised from torch's global random state."""
+"""Build a network from its spec, initialised from torch's global random state."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HIDDEN_UNITS = 512
 
 
 def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
-    """The network of a spec.
+    """Return the network of a spec.
 
-    Of its options `hidden_layers` is the classifier's, the others are the builder's. A factory is
-    called only with `trust_code`: it runs code that comes with the checkpoint, not with this
+    Of the spec's options, `hidden_layers` belongs to the classifier and the others to the builder.
+    A factory is called only with `trust_code`: its code comes with the checkpoint, not with this
     package.
 
     Raises:
-        InputError: the architecture is unknown or not trusted, its options are not its own, its
-            logits do not come out of a linear layer, or the spec's constants are none.
+        InputError: the architecture is unknown or not trusted, does not accept the options or does
+            not end with a linear layer, or the spec's constants are invalid.
     """
     _check(spec, trust_code)
     options = dict(spec.options)
@@ -46,21 +46,21 @@ def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
 
 
 def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Network:
-    """A network from elsewhere, parted before its last linear layer."""
+    """Return a network of a library or factory, split before its last linear layer."""
     module = build_foreign(spec, options)
     shape = (2, spec.channels, spec.image_size, spec.image_size)
-    # Numbers of its own: the global random state is the initialisation's.
+    # A separate generator: the global random state belongs to the initialisation.
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = split_classifier(module, spec.classes, images, spec.arch)
-    last: nn.Module = found.classifier
+    split = split_classifier(module, spec.classes, images, spec.arch)
+    last: nn.Module = split.classifier
     if hidden_layers:
-        last = classifier(found.classifier.in_features, spec.classes, hidden_layers)
-    backbone = as_stages(found.backbone, found.classifier.in_features, images)
-    return Network(spec, backbone, last, head=found.head)
+        last = classifier(split.classifier.in_features, spec.classes, hidden_layers)
+    backbone = as_stages(split.backbone, split.classifier.in_features, images)
+    return Network(spec, backbone, last, head=split.head)
 
 
 def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:
-    """A linear layer on the feature, after so many hidden layers of 512 units with ReLU."""
+    """Return a linear layer on the feature, after hidden layers of 512 units with ReLU."""
     layers: list[nn.Module] = []
     for _ in range(hidden_layers):
         layers += [nn.Linear(width, HIDDEN_UNITS), nn.ReLU()]
@@ -70,10 +70,10 @@ def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:
 
 
 def check_arch(arch: str, *, trust_code: bool = False) -> None:
-    """Refuse an architecture that cannot be built, before any data is loaded.
+    """Check that an architecture can be built, before any data are loaded.
 
     Raises:
-        InputError: naming the architectures that can, or that it is code that is not trusted.
+        InputError: the architecture is unknown, or is code that is not trusted.
     """
     if ":" in arch:
         refuse_code(arch, trust_code)
@@ -83,13 +83,13 @@ def check_arch(arch: str, *, trust_code: bool = False) -> None:
 
 
 def _check(spec: ModelSpec, trust_code: bool) -> None:
-    """Refuse a spec that is no network's."""
+    """Check the numbers of a spec."""
     check_arch(spec.arch, trust_code=trust_code)
     if spec.classes < 1 or spec.image_size < 1:
         raise InputError(
-            f"a network has 1 class and 1 pixel at least, not {spec.classes} and {spec.image_size}"
+            f"classes is {spec.classes} and image_size {spec.image_size}; both must be 1 or more"
         )
     if not spec.mean or len(spec.mean) != len(spec.std):
-        raise InputError(f"mean {spec.mean} and std {spec.std} differ in their channels")
+        raise InputError(f"mean {spec.mean} and std {spec.std} have different numbers of channels")
     if not all(map(math.isfinite, spec.mean)) or not all(0 < s < math.inf for s in spec.std):
-        raise InputError(f"mean {spec.mean} and std {spec.std} do not standardise")
+        raise InputError(f"mean {spec.mean} and std {spec.std} must be finite, and std positive")

@@ -1,4 +1,4 @@
-"""What any classifier makes of images: its logits, and what its last linear layer takes."""
+"""Logits and penultimate features of any classifier."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Logits (n, classes), and features (n, width), in one forward pass.
+    """Return logits (n, classes) and features (n, width) from one forward pass.
 
-    Features are None where the logits do not come straight out of a linear layer. They are caught
-    on their way into it, so any module will do.
+    The features are the input of the last linear layer, caught by a hook. They are None if the
+    logits are not the output of that layer.
     """
     caught: list[tuple[Tensor, Tensor]] = []
     last = last_linear(model)
@@ -25,13 +25,13 @@ def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tenso
             handle.remove()
     if not caught:
         return logits, None
-    features, given = caught[-1]
-    same = given is logits or torch.equal(given, logits)  # the latter waits for a GPU
+    features, output = caught[-1]
+    same = output is logits or torch.equal(output, logits)  # the latter waits for a GPU
     return logits, features if features.ndim == 2 and same else None
 
 
 def last_linear(model: nn.Module) -> nn.Linear | None:
-    """The last linear layer: of `classifier` where there is one, as in `Network`, else of all."""
-    within = getattr(model, "classifier", model)
-    layers = [each for each in within.modules() if isinstance(each, nn.Linear)]
+    """Return the last linear layer: module `classifier` if the model has one, else of all."""
+    module = getattr(model, "classifier", model)
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     return layers[-1] if layers else None

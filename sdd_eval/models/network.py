@@ -1,4 +1,4 @@
-"""The network: standardisation, a backbone in named stages, a classifier on its feature."""
+"""Networks: standardisation, a backbone of named stages, and a classifier on its feature."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor, nn
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import ModelSpec
 
-#: The pooled feature that the classifier takes; SD-Dropout's position "layer4" is this.
+#: The pooled feature, which is the classifier's input and SD-Dropout's position "layer4".
 FEATURES = "features"
 
 
 class Standardisation(nn.Module):
-    """(pixels − mean) / std for each channel; part of the network, so attacks speak pixels."""
+    """(pixels − mean) / std per channel: the network's first layer, so attacks use pixels."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Constants of each channel, in pixel units [0, 1]; the card has them, not the weights."""
+        """Set the constants per channel, for pixels in [0, 1]; the card stores them."""
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(n, channels, side, side) in [0, 1] → the same shape, standardised."""
+        """Standardise pixels (n, channels, side, side) in [0, 1]."""
         if pixels.shape[1] != self.mean.shape[1]:  # one grey channel would broadcast to three
             raise InputError(
                 f"the network takes {self.mean.shape[1]} channels, not {pixels.shape[1]}"
@@ -36,10 +36,10 @@ class Standardisation(nn.Module):
 
 
 class Stages(nn.Sequential):
-    """A backbone as named stages, run one after the other; the last gives (n, width) features."""
+    """A backbone of named stages that run in sequence; the last returns features (n, width)."""
 
     def __init__(self, stages: Mapping[str, nn.Module], width: int) -> None:
-        """Stages in order, by name."""
+        """Add the stages in order."""
         super().__init__()
         for name, stage in stages.items():
             self.add_module(name, stage)
@@ -47,7 +47,7 @@ class Stages(nn.Sequential):
 
 
 class Network(nn.Module):
-    """Pixels in [0, 1] → logits: `classifier(features(pixels))`."""
+    """A classifier of pixels in [0, 1]: `classifier(features(pixels))`."""
 
     def __init__(
         self,
@@ -58,7 +58,8 @@ class Network(nn.Module):
     ) -> None:
         """Put standardisation with the spec's constants before the backbone.
 
-        `head` is what the classifier was called in the network that backbone and it are parts of.
+        `head` is the classifier's name in the original network that was split into backbone and
+        classifier.
         """
         super().__init__()
         self.spec = spec
@@ -68,17 +69,17 @@ class Network(nn.Module):
         self.classifier = classifier
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(n, channels, side, side) in [0, 1] → logits (n, classes)."""
+        """Return logits (n, classes) of pixels (n, channels, side, side) in [0, 1]."""
         logits: Tensor = self.classifier(self.features(pixels))
         return logits
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(n, channels, side, side) in [0, 1] → the pooled feature (n, width)."""
+        """Return the pooled features (n, width) of pixels (n, channels, side, side) in [0, 1]."""
         features: Tensor = self.backbone(self.standardise(pixels))
         return features
 
     def activations(self, pixels: Tensor) -> dict[str, Tensor]:
-        """What each stage of the backbone gives, in order, the last under "features" too."""
+        """Return the output of each stage of the backbone in order, the last as "features", too."""
         seen = {}
         x = self.standardise(pixels)
         for name, stage in self.stages().items():
@@ -86,7 +87,7 @@ class Network(nn.Module):
         return {**seen, FEATURES: x}
 
     def classify(self, activation: Tensor, stage: str = FEATURES) -> Tensor:
-        """Logits (n, classes) from what a stage gave: the stages after it, then the classifier."""
+        """Return logits (n, classes) from a stage's output through the following layers."""
         names = [*self.stages(), FEATURES]
         for name in names[names.index(stage) + 1 : -1]:
             activation = self.stages()[name](activation)
@@ -94,20 +95,21 @@ class Network(nn.Module):
         return logits
 
     def compile_activations(self) -> None:
-        """Have torch compile `activations`; the names of stages and weights stay as they are.
+        """Compile `activations` with torch.compile; names of stages and weights do not change.
 
-        Each batch size gets kernels of its own, whichever came first: a resumed run meets the same.
+        Each batch size gets its own kernels, whichever came first, so that a resumed training uses
+        the same.
         """
         object.__setattr__(self, "activations", torch.compile(self.activations, dynamic=False))
 
     def stages(self) -> dict[str, nn.Module]:
-        """The backbone's stages by name, in order; all of it as one where it has none."""
+        """Return the backbone's stages by name; a backbone without stages is one stage."""
         if isinstance(self.backbone, Stages):
             return dict(self.backbone.named_children())
         return {"backbone": self.backbone}
 
     def stage_of(self, position: str) -> str:
-        """The stage after which SD-Dropout's masks fall: "layer4" is the pooled feature.
+        """Return the stage after which SD-Dropout's masks are applied; "layer4" is the feature.
 
         Raises:
             InputError: the network has no such position.

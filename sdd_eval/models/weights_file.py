@@ -1,6 +1,6 @@
-"""Weights of other people's: safetensors, or a pickle of tensors, and what it nests.
+"""Reading weights from elsewhere: safetensors, or a pickle of tensors with nested mappings.
 
-No pickle runs code here: torch reads it with `weights_only=True` or not at all.
+No pickle runs code: torch reads it with `weights_only=True` or not at all.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch import Tensor
 
 from sdd_eval.errors import InputError
 
-#: Under which keys a saved training keeps the network, in the order in which they are tried.
-NESTS = (
+#: Keys under which training checkpoints nest the network, in order of preference.
+NESTED_KEYS = (
     "state_dict",
     "model_state_dict",
     "model_state",
@@ -36,7 +36,7 @@ NESTS = (
     "params",
 )
 
-#: What a pickle of tensors is made of.
+#: Callables that a pickle of tensors needs.
 _TENSORS = re.compile(
     r"collections\.OrderedDict"
     r"|torch\.(\w+Storage|Size|device|u?int\d+|b?float\d*|double|half|bool|storage\.\w*Storage)"
@@ -44,8 +44,8 @@ _TENSORS = re.compile(
 )
 
 
-#: How files begin that are taken for weights, and what they are.
-SIGNS = {
+#: First bytes of files that are mistaken for weights, and what they are.
+SIGNATURES = {
     b"version https://git-lfs": "it is a pointer of Git LFS; `git lfs pull` fetches the file",
     b"<": "it is a page of HTML or XML, as a download that failed leaves",
     b"{": "it is JSON",
@@ -58,17 +58,17 @@ SIGNS = {
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name, as the file has them, and the keys below which they lay."""
+    """Tensors by name, and the keys under which they were nested in the file."""
 
     tensors: Mapping[str, Tensor]
-    below: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
 
 
 def read_weights(path: Path) -> Weights:
-    """The tensors of a network in a file of somebody else's.
+    """Read the tensors of a network from a file.
 
     Raises:
-        InputError: the file cannot be read, wants to run code, or holds no network's tensors.
+        InputError: the file cannot be read, would run code, or contains no tensors of a network.
     """
     try:
         with path.open("rb") as file:
@@ -85,69 +85,69 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no whole safetensors file: {error}") from error
+        raise InputError(f"{path} is not a complete safetensors file: {error}") from error
 
 
 def _unpickled(path: Path) -> Any:
-    """What torch reads of a file without running anything."""
+    """Return the content of a file as torch reads it without running code."""
     try:
         with warnings.catch_warnings():  # of a pickle's protocol, which is read or refused
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file may raise anything
-        wanted = _wanted(path)
-        if wanted:
+    except Exception as error:  # a damaged file may raise anything
+        forbidden = _forbidden_calls(path)
+        if forbidden:
             raise InputError(
-                f"{path} is refused: it wants to run {', '.join(wanted)}; only tensors are read. "
-                "Where it was made, save them alone: torch.save(model.state_dict(), FILE)"
+                f"{path} is refused: it would run {', '.join(forbidden)}. Only tensors are read; "
+                "save the tensors alone: torch.save(model.state_dict(), FILE)"
             ) from error
         raise InputError(
-            f"{path} is neither safetensors nor a whole file of torch.save: {_cause(path, error)}"
+            f"{path} is neither safetensors nor a file of torch.save: {_cause(path, error)}"
         ) from error
 
 
 def _cause(path: Path, error: Exception) -> str:
-    """What a file seems to be, else what is wrong with it.
+    """Return what a file seems to be, or else what is wrong with it.
 
-    Of torch's words only those of its own readers are kept: a broken pickle has it advise to read
-    the file with all its code.
+    Of torch's messages only those of its own readers are used: for a broken pickle it advises to
+    load the file with code execution.
     """
     with path.open("rb") as file:
         start = file.read(512)
-    for sign, what in SIGNS.items():
+    for sign, what in SIGNATURES.items():
         if start.lstrip().startswith(sign):
             return what
     if not start.strip():
         return "it is empty"
     if start[257:262] == b"ustar":
         return "it is a tar archive; unpack it first"
-    said = str(error).split("\n")[0].split(". ")[0]
-    if isinstance(error, RuntimeError) and "weights_only" not in said:
-        return f"it is damaged or cut short ({said})"
-    return "it ends too soon" if isinstance(error, EOFError) else "it is no pickle of tensors"
+    message = str(error).split("\n")[0].split(". ")[0]
+    if isinstance(error, RuntimeError) and "weights_only" not in message:
+        return f"it is damaged or cut short ({message})"
+    return "it ends too soon" if isinstance(error, EOFError) else "it is not a pickle of tensors"
 
 
-def _unnested(content: Any, path: Path, below: tuple[str, ...]) -> Weights:
-    """The mapping of tensors inside of mappings."""
+def _unnested(content: Any, path: Path, prefix: tuple[str, ...]) -> Weights:
+    """Return the mapping of tensors inside nested mappings."""
     if not isinstance(content, Mapping):
-        where = f", below {'.'.join(below)}," if below else ""
+        where = f", below {'.'.join(prefix)}," if prefix else ""
         raise InputError(f"{path} holds{where} a {type(content).__name__}, not tensors by name")
-    for key in NESTS:
+    for key in NESTED_KEYS:
         if isinstance(content.get(key), Mapping):
-            return _unnested(content[key], path, (*below, key))
+            return _unnested(content[key], path, (*prefix, key))
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         keys = ", ".join(map(str, content)) or "nothing"
         raise InputError(
-            f"{path} has no network's tensors under {', '.join(NESTS)}; it holds {keys}"
+            f"{path} has no network's tensors under {', '.join(NESTED_KEYS)}; it holds {keys}"
         )
-    return Weights(tensors, below)
+    return Weights(tensors, prefix)
 
 
-def _wanted(path: Path) -> list[str]:
-    """What a pickle would call besides what tensors are made of; nothing of it is called."""
+def _forbidden_calls(path: Path) -> list[str]:
+    """Return the functions that a pickle would call, other than those that build tensors."""
     names: dict[str, None] = {}
-    # A broken pickle may raise anything; what it named until then is known.
+    # A damaged pickle may raise anything; the names before it are recorded.
     with _pickle_of(path) as file, contextlib.suppress(Exception):
         for _ in range(4):  # torch's old files begin with three small pickles
             _Recorder(file, names).load()
@@ -155,7 +155,7 @@ def _wanted(path: Path) -> list[str]:
 
 
 def _pickle_of(path: Path) -> io.BufferedIOBase:
-    """The pickle in a file: in an archive of torch.save it is `data.pkl`."""
+    """Open the pickle in a file: `data.pkl` in an archive of torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
             inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
@@ -165,24 +165,24 @@ def _pickle_of(path: Path) -> io.BufferedIOBase:
 
 
 class _Recorder(pickle.Unpickler):
-    """Reads a pickle in which everything that could be called is replaced by what does nothing."""
+    """An unpickler that records the callables of a pickle and replaces them by inert objects."""
 
     def __init__(self, file: io.BufferedIOBase, names: dict[str, None]) -> None:
         super().__init__(file, encoding="latin1")
         self.names = names
 
     def find_class(self, module: str, name: str) -> Any:
-        """Note what is asked for; give what does nothing instead."""
+        """Record a callable and return an inert one."""
         self.names[f"{module}.{name}"] = None
         return OrderedDict if (module, name) == ("collections", "OrderedDict") else _Inert
 
     def persistent_load(self, pid: Any) -> Any:
-        """A tensor's storage, which is not read."""
+        """Return an inert object in place of a tensor's storage."""
         return _Inert()
 
 
 class _Inert:
-    """Takes everything that a pickle may do to an object, and does nothing."""
+    """An object that accepts every operation of a pickle and does nothing."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         pass
@@ -197,7 +197,7 @@ class _Inert:
         return self
 
     def append(self, value: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def extend(self, values: Any) -> None:
-        """Nothing."""
+        """Do nothing."""

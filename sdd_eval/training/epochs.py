@@ -1,4 +1,4 @@
-"""The epochs of a training, whatever is trained: from the last that was kept to the last of all."""
+"""The epochs of any training, from the last saved one to the last, and their average losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdd_eval.progress import Progress
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.distributed.shard import Rows
 
-#: What is measured after so many epochs, 0 before the first, for the history.
+#: Returns columns of the history after a number of epochs; 0 is before training.
 Probe = Callable[[int], Mapping[str, float]]
 
 
@@ -31,35 +31,36 @@ def train_epochs(
     progress: Progress,
     probe: Probe = lambda epoch: {},
 ) -> State[Kind]:
-    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+    """Train from a state to the recipe's last epoch.
 
-    On a GPU a thread calls it, with a copy, while the next epoch runs (`keeping`).
+    On a GPU `keep` is called in a thread with a copy of the state while the next epoch runs
+    (`background_writer`).
 
     Args:
-        state: where to go on; its tensors are loaded into `trained` and `optimiser`.
-        trained: whose tensors the state holds.
-        optimiser: of these.
-        train_epoch: trains one, counted from 0; gives its `lr` and its mean losses, `loss` among
-            them.
-        label: what is trained, for the progress.
-        images: of an epoch.
-        keep: takes the state of each finished epoch, also when this fails thereafter.
-        progress: who is told, in images; `train_epoch` tells of those inside an epoch.
-        probe: what else the history says.
+        state: state to resume from; its tensors are loaded into `trained` and `optimiser`.
+        trained: module whose tensors the state holds.
+        optimiser: optimiser of these tensors.
+        train_epoch: trains one epoch, counted from 0; returns its `lr` and mean losses, including
+            `loss`.
+        label: label of the progress.
+        images: number of images per epoch.
+        keep: saves the state after each epoch.
+        progress: progress in images; `train_epoch` reports the images within an epoch.
+        probe: returns additional columns of the history.
 
     Raises:
-        InputError: a weight is no longer finite; what was kept is the epoch before.
+        InputError: a weight is not finite; the last saved state is that of the epoch before.
     """
     epochs = state.recipe.epochs
     progress.start(label, epochs * images)
     progress.advance(state.epoch * images)
-    state = _taken_up(state, trained, optimiser, probe)
-    aside = any(weights.is_cuda for weights in trained.parameters())
-    with background_writer(keep, aside=aside) as keep_aside:
+    state = _restore(state, trained, optimiser, probe)
+    in_background = any(weights.is_cuda for weights in trained.parameters())
+    with background_writer(keep, in_background=in_background) as keep_aside:
         for epoch in range(state.epoch, epochs):
             started = time.perf_counter()
             losses = train_epoch(epoch)
-            _refuse_broken_weights(trained, epoch)
+            _check_weights(trained, epoch)
             seconds = time.perf_counter() - started
             row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
             row |= {"seconds": seconds, **probe(epoch + 1)}
@@ -69,10 +70,10 @@ def train_epochs(
     return state
 
 
-def _taken_up(
+def _restore(
     state: State[Kind], trained: nn.Module, optimiser: torch.optim.Optimizer, probe: Probe
 ) -> State[Kind]:
-    """The state with its tensors loaded; before the first epoch, with what is measured there."""
+    """Load the state's tensors; before the first epoch, add the probe's row to the history."""
     if state.objective is not None and state.optimiser is not None:
         trained.load_state_dict(dict(state.objective))
         optimiser.load_state_dict(dict(state.optimiser))
@@ -87,7 +88,7 @@ def _after_epoch(
     optimiser: torch.optim.Optimizer,
     row: Mapping[str, float],
 ) -> State[Kind]:
-    """The state one epoch on, with the epoch's row of the history."""
+    """Return the state after an epoch, with the epoch's row of the history."""
     return replace(
         state,
         epoch=state.epoch + 1,
@@ -98,8 +99,8 @@ def _after_epoch(
     )
 
 
-def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
-    """Refuse weights that are not finite, before they are kept."""
+def _check_weights(trained: nn.Module, epoch: int) -> None:
+    """Raise InputError if a weight is not finite, before it is saved."""
     named = dict(trained.named_parameters())
     finite = torch.stack([tensor.isfinite().all() for tensor in named.values()]).tolist()
     for name, whole in zip(named, finite, strict=True):
@@ -111,7 +112,7 @@ def _refuse_broken_weights(trained: nn.Module, epoch: int) -> None:
 
 @dataclass
 class LossAverage:
-    """The losses of one epoch, left on the device so that no step waits for them."""
+    """The mean losses of one epoch, kept on the device so that no step waits for them."""
 
     epoch: int
     processes: Processes = field(default_factory=lambda: Processes("cpu"))
@@ -121,19 +122,25 @@ class LossAverage:
     checked: int = 0
 
     def add(self, named: Mapping[str, Tensor], total: int, rows: Rows | None = None) -> None:
-        """Note the means of one step over a batch of so many images, or over some rows of it."""
+        """Add the mean losses of one step.
+
+        Args:
+            named: scalar losses by name.
+            total: number of images of the whole batch.
+            rows: the rows over which the losses are means, if not the whole batch.
+        """
         self.names = tuple(named)
         means = torch.stack([value.detach().float() for value in named.values()])
-        self.values.append(means if rows is None else _shared(means, rows))
+        self.values.append(means if rows is None else _contribution(means, rows))
         self.sizes.append(total)
 
     def check(self) -> None:
-        """Refuse a term that is not finite, naming the first; from here on means are all images'.
+        """Check that the latest losses are finite, and sum them over all processes.
 
-        Every process finds the same, and so refuses the same.
+        All processes see the same sums, so all raise the same error.
 
         Raises:
-            InputError: one is not finite.
+            InputError: a loss is not finite; the message names the first.
         """
         if self.checked == len(self.values):
             return
@@ -149,7 +156,7 @@ class LossAverage:
         self.checked = len(self.values)
 
     def means(self) -> dict[str, float]:
-        """The epoch's mean of each term, by images."""
+        """Return the epoch's mean of each term, weighted by images."""
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
         values = torch.stack(self.values).double().cpu()
         means = (values * sizes[:, None]).sum(dim=0) / sizes.sum()
@@ -157,10 +164,10 @@ class LossAverage:
 
 
 def advice(epoch: int) -> str:
-    """What is left of a training that broke in an epoch, and what to try."""
-    return "the epoch before is kept: try a lower lr" if epoch else "try a lower lr"
+    """Return what is left of a training that failed in an epoch, and what to try."""
+    return "the epoch before is saved; try a lower lr" if epoch else "try a lower lr"
 
 
-def _shared(means: Tensor, rows: Rows) -> Tensor:
-    """What means over some rows of a batch add to the means over all; nothing where none are."""
+def _contribution(means: Tensor, rows: Rows) -> Tensor:
+    """Return the contribution of means over some rows to the means over the whole batch."""
     return means * rows.share if len(rows) else torch.zeros_like(means)

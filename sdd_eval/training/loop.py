@@ -28,13 +28,22 @@ def fit(
     probe: Probe = lambda epoch: {},
     processes: Processes | None = None,
 ) -> State[Recipe]:
-    """Train from a state to the recipe's last epoch; `keep` is called after each epoch.
+    """Train from a state to the recipe's last epoch.
 
-    What `probe` says after so many epochs, 0 before the first, goes into the history. Of several
-    processes all do the same, each on its rows of every batch.
+    Several processes all run this function, each on its rows of every batch.
+
+    Args:
+        objective: network and parts, on the device.
+        data: training set.
+        state: state to resume from.
+        keep: called with the state after each epoch.
+        progress: progress in images.
+        probe: returns additional columns of the history after an epoch; 0 is before training.
+        processes: the processes that train together.
 
     Raises:
-        InputError: a loss or a weight is no longer finite; what was kept is the epoch before.
+        InputError: a loss or a weight is not finite; the last saved state is that of the epoch
+            before.
     """
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))
@@ -52,20 +61,20 @@ def fit(
             group["lr"] = learning_rate(recipe, epoch)
         seed_global(recipe.seed, processes.purpose("layers"), epoch)
         draws = generator(recipe.seed, "masks", epoch, device.type)
-        tally = LossAverage(epoch, processes)
+        averages = LossAverage(epoch, processes)
 
         step.train()
         batches = epoch_batches(data, recipe, objective.method, epoch, processes.rows)
-        for batch in _finite(batches, tally):
+        for batch in _checked(batches, averages):
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 loss, losses = step(batch, draws)
             loss.backward()
             optimiser.step()
-            tally.add(_noted(losses, batch), batch.total, batch.rows)
-            del loss, losses  # or the next step finds this one's activations in memory
+            averages.add(_logged(losses, batch), batch.total, batch.rows)
+            del loss, losses  # free this step's activations before the next step
             progress.advance(batch.total)
-        return {"lr": learning_rate(recipe, epoch), **tally.means()}
+        return {"lr": learning_rate(recipe, epoch), **averages.means()}
 
     return train_epochs(
         state, objective, optimiser, train_epoch,
@@ -74,31 +83,31 @@ def fit(
     )  # fmt: skip
 
 
-def _noted(losses: Losses, batch: Batch) -> dict[str, Tensor]:
-    """The terms of one step, their sum, and the share of images that were classified rightly."""
+def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
+    """Return the terms of one step, their sum, and the training accuracy on the batch."""
     right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
 
 
-def _finite(batches: Iterator[Batch], tally: LossAverage) -> Iterator[Batch]:
-    """The batches; looks at the losses now and then, as each look waits for the device."""
+def _checked(batches: Iterator[Batch], averages: LossAverage) -> Iterator[Batch]:
+    """Yield the batches and check the losses now and then, as each check waits for the device."""
     for step, batch in enumerate(batches):
         alone_on_cpu = batch.rows is None and batch.labels.device.type == "cpu"
         if step % 50 == 0 or alone_on_cpu:
-            tally.check()
+            averages.check()
         yield batch
-    tally.check()
+    averages.check()
 
 
 def milestones(recipe: Recipe) -> tuple[int, ...]:
-    """The recipe's milestones; by default a half and three quarters of its epochs, rounded up."""
+    """Return the recipe's milestones; by default 1/2 and 3/4 of its epochs, rounded up."""
     if recipe.milestones is not None:
         return recipe.milestones
     return (-(-recipe.epochs // 2), -(-3 * recipe.epochs // 4))
 
 
 def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """The learning rate during an epoch, counted from 0.
+    """Return the learning rate during an epoch, counted from 0.
 
     >>> [learning_rate(Recipe(), epoch) for epoch in (0, 99, 100, 149, 150)]
     [0.1, 0.1, 0.01, 0.01, 0.001]

@@ -1,4 +1,4 @@
-"""What is minimised: a method's loss, and λ times the SD-Dropout term on top of any."""
+"""The training objective: a method's loss plus λ times the SD-Dropout term; initial weights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 
 
 class Objective(nn.Module):
-    """The network with the method's training-only parts: a batch → the losses of one step.
+    """The network with a method's training-only parts; `forward` returns the losses of one step.
 
-    One module whose `forward` is the whole step, so that what wraps modules can wrap it.
+    It is one module whose `forward` is the whole step, so that wrappers of modules can wrap it.
     """
 
     def __init__(self, network: Network, method: Method, recipe: Recipe) -> None:
-        """Build the method's parts; they are initialised after the network.
+        """Build the method's parts, which are initialised after the network.
 
         Raises:
             InputError: the network has no such position for SD-Dropout.
@@ -36,7 +36,7 @@ class Objective(nn.Module):
         self.parts = nn.ModuleDict(method.parts(network))
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Losses:
-        """The terms of the method, and `sd_dropout` (without its weight λ) where λ > 0."""
+        """Return the terms of the method, and the unweighted term `sd_dropout` if λ > 0."""
         parts = dict(self.parts.items())
         losses = self.method.losses(Step(self.network, parts, batch, generator))
         if self.recipe.sd_dropout == 0:

@@ -44,7 +44,7 @@ def main(epochs: int = 5) -> None:
 
         def written(aside: bool) -> None:
             with background_writer(
-                lambda state: write_state(Path(folder), state), aside=aside
+                lambda state: write_state(Path(folder), state), in_background=aside
             ) as keep:
                 for _ in range(epochs):
                     keep(epoch())

@@ -114,7 +114,9 @@ def test_the_same_import_again_is_no_other_and_another_is_refused(capsys):
     assert Path("checkpoints/mine/card.json").read_text() == before
     capsys.readouterr()
     assert importing("mine", "--mean", "0.3", "--std", "0.4") == 2
-    assert "holds another checkpoint; take another name or --overwrite" in capsys.readouterr().err
+    assert (
+        "contains another checkpoint; choose another name or --overwrite" in capsys.readouterr().err
+    )
     assert importing("mine", "--mean", "0.3", "--std", "0.4", "--overwrite") == 0
     assert read_card("checkpoints/mine").model.mean == (0.3,)
 
@@ -136,9 +138,7 @@ def test_an_import_that_was_cut_short_is_made_again_and_other_files_stay():
 def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
     flags = ["import", "mine", "--arch", "small_cnn", "--weights", "theirs.pt", "--classes", "10"]
     assert exit_code(flags) == 2
-    assert "without --dataset the network needs --image-size, --mean, --std" in (
-        capsys.readouterr().err
-    )
+    assert "without --dataset, give --image-size, --mean, --std" in (capsys.readouterr().err)
     assert exit_code([*flags, "--image-size", "8", "--mean", "0.3", "--std", "0.4"]) == 0
     assert "accuracy not measured" in capsys.readouterr().out
     assert read_card("checkpoints/mine").dataset is None

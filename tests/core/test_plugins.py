@@ -26,7 +26,9 @@ def test_an_unknown_plugin_is_answered_with_what_was_meant():
 def test_a_plugin_that_does_not_import_says_why(monkeypatch):
     broken = EntryPoint("broken", "no_such_module:Thing", "sdd_eval.evaluators")
     monkeypatch.setattr(plugins, "points", lambda group: {"broken": broken})
-    with pytest.raises(InputError, match=r"'broken' \(no_such_module:Thing\) does not import: Mod"):
+    with pytest.raises(
+        InputError, match=r"'broken' \(no_such_module:Thing\) cannot be imported: Mod"
+    ):
         plugins.load("evaluators", "broken")
 
 

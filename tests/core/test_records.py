@@ -57,7 +57,7 @@ def test_a_missing_field_is_named():
 
 
 def test_what_is_no_object_is_no_record():
-    with pytest.raises(InputError, match="a Card is an object, not list"):
+    with pytest.raises(InputError, match="Card must be a JSON object, not list"):
         decode(Card, [])
 
 

@@ -140,5 +140,5 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match=r"card\.json is not JSON"):
         store.read_record(path, Run)
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         store.read_record(tmp_path / "none.json", Run)

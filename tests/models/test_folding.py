@@ -178,7 +178,7 @@ def test_where_numbers_would_move_nothing_is_folded_and_it_is_said():
     found, how = fold(model, images())
     assert found is model
     assert (how.folded, how.batch_norms) == (0, 2)
-    assert how.note.startswith("not folded: numbers would move by ")
+    assert how.note.startswith("not folded: outputs would change by ")
 
 
 def test_what_cannot_be_copied_or_run_is_not_folded_and_says_why():
@@ -193,7 +193,7 @@ def test_what_cannot_be_copied_or_run_is_not_folded_and_says_why():
 def test_weights_that_are_nan_are_not_folded():
     model = lively(Odd("plain"))
     model.conv.weight[0] = torch.nan
-    assert fold(model, images())[1].note == "not folded: numbers would move by nan"
+    assert fold(model, images())[1].note == "not folded: outputs would change by nan"
 
 
 def test_timms_norms_with_their_activation_are_folded():

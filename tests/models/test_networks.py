@@ -228,9 +228,9 @@ def test_a_backbone_without_stages_is_one_stage():
         ({"arch": "resnet20", "options": {"padding": "left"}}, "unknown padding 'left'"),
         ({"arch": "densenet121", "options": {"newest": "left"}}, "unknown newest 'left'"),
         ({"classes": 0}, "1 class"),
-        ({"std": (0.2, 0.2)}, "differ in their channels"),
-        ({"std": (0.2, 0.0, 0.2)}, "do not standardise"),
-        ({"mean": (0.2, float("nan"), 0.2)}, "do not standardise"),
+        ({"std": (0.2, 0.2)}, "have different numbers of channels"),
+        ({"std": (0.2, 0.0, 0.2)}, "must be finite, and std positive"),
+        ({"mean": (0.2, float("nan"), 0.2)}, "must be finite, and std positive"),
         ({"options": {"depth": 3}}, "'small_cnn' and its options.*depth"),
     ],
 )

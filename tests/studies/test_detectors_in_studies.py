@@ -225,16 +225,16 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
     whole = train_detector(
         backbone, work.recipe, here, data_root=here / "data", name="whole", threads=1
     )
-    broken = epochs._refuse_broken_weights
+    broken = epochs._check_weights
 
     def interrupted(trained, epoch):
         if epoch == 1:
             raise KeyboardInterrupt
         broken(trained, epoch)
 
-    monkeypatch.setattr(epochs, "_refuse_broken_weights", interrupted)
+    monkeypatch.setattr(epochs, "_check_weights", interrupted)
     assert batch(capsys)[0] == 130
-    monkeypatch.setattr(epochs, "_refuse_broken_weights", broken)
+    monkeypatch.setattr(epochs, "_check_weights", broken)
     assert "1 interrupted, 1 missing" in batch(capsys, "--dry-run")[1]
     assert batch(capsys)[0] == 0
     card = checkpoint.read_card(here / "checkpoints" / work.name)

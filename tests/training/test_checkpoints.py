@@ -52,13 +52,13 @@ def test_loading_does_not_touch_the_random_state(folder):
 
 
 def test_a_folder_without_a_card_is_no_checkpoint(tmp_path):
-    with pytest.raises(InputError, match=r"is not a checkpoint: there is no card\.json"):
+    with pytest.raises(InputError, match=r"is not a checkpoint: it has no card\.json"):
         load(tmp_path / "nowhere")
 
 
 def test_a_card_of_a_later_format_is_refused(folder):
     with_card(folder, format=2)
-    with pytest.raises(InputError, match="has format 2; this version reads 1"):
+    with pytest.raises(InputError, match="has format 2; this version reads format 1"):
         load(folder)
 
 

@@ -1,6 +1,7 @@
-"""Each epoch's state is written, aside where that would hold up a GPU, and no end loses one."""
+"""The state of a training is written after each epoch, on a GPU in the background."""
 
 import dataclasses
+import functools
 import threading
 
 import pytest
@@ -30,10 +31,10 @@ class Disk:
         self.tensors.append((*state.objective["weight"].tolist(), *momentum.tolist()))
 
 
-def trained(disk, epochs, *, aside=True, failure=None):
+def trained(disk, epochs, *, in_background=True, failure=None):
     """So many epochs in the same tensors, spoiled by the one in which training fails."""
     weight, momentum = torch.zeros(1), torch.zeros(1)
-    with background_writer(disk, aside=aside) as keep:
+    with background_writer(disk, in_background=in_background) as keep:
         for epoch in range(1, epochs + 1):
             weight.fill_(epoch)
             momentum.fill_(-epoch)
@@ -56,13 +57,13 @@ def trained(disk, epochs, *, aside=True, failure=None):
             raise failure
 
 
-@pytest.mark.parametrize("aside", [False, True])
-def test_each_epoch_is_written_as_it_was(aside):
+@pytest.mark.parametrize("in_background", [False, True])
+def test_each_epoch_is_written_as_it_was(in_background):
     disk = Disk()
-    trained(disk, 3, aside=aside)
+    trained(disk, 3, in_background=in_background)
     assert disk.written == [1, 2, 3]
     assert disk.tensors == [(1, -1), (2, -2), (3, -3)]
-    assert (threading.current_thread() in disk.threads) is not aside
+    assert (threading.current_thread() in disk.threads) is not in_background
 
 
 def test_training_goes_on_while_an_epoch_is_written():
@@ -103,7 +104,12 @@ def test_where_the_device_has_no_room_for_a_copy_training_waits(monkeypatch):
     assert disk.tensors == [(1, -1), (2, -2), (3, -3)]
 
 
-def test_a_training_that_writes_aside_ends_in_the_same_weights(
+def written_in_background(writer, keep, in_background):
+    """Write in the background also on a CPU."""
+    return writer(keep, in_background=True)
+
+
+def test_a_training_that_writes_in_the_background_ends_in_the_same_weights(
     material, recipe, tmp_path, monkeypatch
 ):
     from sdd_eval.training.train import train_on
@@ -111,7 +117,8 @@ def test_a_training_that_writes_aside_ends_in_the_same_weights(
     recipe = dataclasses.replace(recipe, epochs=3)
     train = {"device": "cpu", "threads": 1}
     whole = train_on(lambda: material, recipe, tmp_path / "whole", **train)
-    monkeypatch.setattr(loop, "keeping", lambda keep, aside: background_writer(keep, aside=True))
+    always = functools.partial(written_in_background, background_writer)
+    monkeypatch.setattr(loop, "background_writer", always)
 
     class Interrupter:
         left = 2 * 96 + 30

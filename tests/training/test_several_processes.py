@@ -37,7 +37,7 @@ from torch import distributed
 
 train = importlib.import_module("sdd_eval.training.train")
 lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK"])
-write, read, check = making.write_state, train.read_material, epochs._refuse_broken_weights
+write, read, check = resume.write_state, train.load_training_data, epochs._check_weights
 rate = loop.learning_rate
 
 def killing_write(place, state):
@@ -62,9 +62,9 @@ def interrupting_rate(recipe, epoch):
         raise KeyboardInterrupt
     return rate(recipe, epoch)
 
-making.write_state, train.read_material = killing_write, failing_read
+resume.write_state, train.load_training_data = killing_write, failing_read
 loop.learning_rate = interrupting_rate
-epochs._refuse_broken_weights = failing_check
+epochs._check_weights = failing_check
 sys.exit(max(exit_code(line) for line in lines))
 """
 

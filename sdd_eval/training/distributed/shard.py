@@ -1,10 +1,12 @@
-"""Which rows of a step's whole batch one process has, and what it must know of the others' rows."""
+"""The rows of a step's whole batch that one process has, and random numbers and means over them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sdd_eval.training import distributed
 
 if TYPE_CHECKING:
     import torch
@@ -13,38 +15,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows `start` to `stop` of a batch of `total`, which several processes have together."""
+    """Rows `start` to `stop` of a batch of `total` that several processes share."""
 
     start: int
     stop: int
     total: int
 
     def __len__(self) -> int:
-        """How many they are; there may be none."""
+        """Return the number of rows, which may be 0."""
         return self.stop - self.start
 
     @property
     def own(self) -> slice:
-        """What picks them out of the whole batch."""
+        """Return the slice of the whole batch."""
         return slice(self.start, self.stop)
 
     @property
     def share(self) -> float:
-        """Which share of the batch they are."""
+        """Return the fraction of the batch."""
         return len(self) / self.total
 
 
-#: Which rows of a batch of so many images are wanted; None is all of them.
+#: Maps the size of a batch to the rows to load; None loads all.
 RowsOf = Callable[[int], "Rows | None"]
 
 
 def whole_batch(total: int) -> Rows | None:
-    """All."""
+    """Return None: the whole batch."""
     return None
 
 
 def even_rows(rank: int, count: int, total: int) -> Rows:
-    """The rows of process `rank` of `count`: contiguous, and as even as can be.
+    """Return the rows of process `rank` of `count`: contiguous and as even as possible.
 
     >>> [even_rows(rank, 3, 8).own for rank in range(3)]
     [slice(0, 3, None), slice(3, 6, None), slice(6, 8, None)]
@@ -57,10 +59,10 @@ def even_rows(rank: int, count: int, total: int) -> Rows:
 def uniform(
     shape: tuple[int, ...], device: torch.device, generator: Any = None, rows: Rows | None = None
 ) -> Tensor:
-    """Random numbers in [0, 1), the first axis the images that are here.
+    """Return uniform random numbers in [0, 1) for the images of this process, on the first axis.
 
-    Where these are some `rows` of a batch, numbers for all of it are drawn, so that every process
-    draws what one process would, and goes on in the same state.
+    With `rows`, numbers for the whole batch are drawn, so that every process draws what a single
+    process would and its generator ends in the same state.
     """
     import torch
 
@@ -71,9 +73,7 @@ def uniform(
 
 
 def batch_mean(values: Tensor, rows: Rows | None = None) -> Tensor:
-    """The mean over the first axis, of the whole batch where these are some `rows` of it."""
+    """Return the mean over the first axis of the whole batch, of which values are `rows`."""
     if rows is None:
         return values.mean(dim=0)
-    from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
-
-    return all_reduce_sum(values.sum(dim=0)) / rows.total
+    return distributed.all_reduce_sum(values.sum(dim=0)) / rows.total

@@ -1,4 +1,4 @@
-"""Sums over all processes that train together, and batch norms that see all of their images."""
+"""Differentiable sums over processes, and batch normalisation over the images of all processes."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-#: What torch's own synchronised norm, which needs a GPU, can stand for.
+#: Norms that torch's `SyncBatchNorm`, which needs a GPU, can replace.
 PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class _Summed(Function):
-    """Not `torch.distributed.nn.functional.all_reduce`, of which torch 2.14 warns."""
+class _AllReduceSum(Function):
+    """Replaces `torch.distributed.nn.functional.all_reduce`, which is deprecated in torch 2.14."""
 
     @staticmethod
-    def forward(context: Any, mine: Tensor) -> Tensor:
-        """The sum."""
-        return _over_all(mine)
+    def forward(context: Any, values: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        return _all_reduce(values)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        """What is asked of the sum by every process is asked of each summand."""
-        return _over_all(gradient)
+        """Return the sum of the gradients of all processes."""
+        return _all_reduce(gradient)
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum of each number over all processes; gradients are summed over them as well."""
-    found: Tensor = _Summed.apply(values)
-    return found
+    """Return the sum of each number over all processes; gradients are summed, too."""
+    normalised: Tensor = _AllReduceSum.apply(values)
+    return normalised
 
 
 def synchronise_batch_norms(module: nn.Module) -> None:
-    """Have each batch norm in a module take its statistics from the images of all processes.
+    """Make each batch norm of a module take its statistics from the images of all processes.
 
-    The module's parameters, buffers and their names stay as they are, and in eval mode nothing
-    changes. On a GPU plain norms become torch's `SyncBatchNorm`; on a CPU, which that refuses, and
-    for norms with an activation of their own (timm's), theirs is the arithmetic of `_normalised`.
+    Parameters, buffers and their names do not change, nor does eval mode. On a GPU standard norms
+    become torch's `SyncBatchNorm`. On a CPU, which that does not support, and for norms with an
+    activation of their own (timm's), `_normalised` computes them.
     """
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
@@ -57,17 +57,17 @@ def _on_gpu(norm: _BatchNorm) -> bool:
 
 
 def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
-    """The norm of values (n, channels, …), n perhaps 0, by mean and variance over all processes.
+    """Normalise values (n, channels, …) by mean and variance over all processes; n may be 0.
 
-    Sums are in float32 at least, and the variance is that of the centred values: a mean of squares
-    less a squared mean would lose digits.
+    Sums are in at least float32. The variance is that of centred values, because the difference of
+    mean square and squared mean loses digits.
 
     Raises:
         ValueError: all processes together have one value per channel.
     """
     if not norm.training:
-        found: Tensor = type(norm).forward(norm, values)
-        return found
+        normalised: Tensor = type(norm).forward(norm, values)
+        return normalised
     precise = values.float() if values.element_size() < 4 else values
     axes, shape = [0, *range(2, values.ndim)], (1, -1) + (1,) * (values.ndim - 2)
     count = precise.new_tensor([values.numel() / values.shape[1]])
@@ -76,18 +76,18 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
     mean = sums[:-1] / number
     centred = precise - mean.view(shape)
     variance = all_reduce_sum(centred.square().sum(axes)) / number
-    _remember(norm, mean.detach(), variance.detach(), number)
-    found = centred * (variance + norm.eps).rsqrt().view(shape)
+    _update_statistics(norm, mean.detach(), variance.detach(), number)
+    normalised = centred * (variance + norm.eps).rsqrt().view(shape)
     if norm.affine:
-        found = found * norm.weight.view(shape) + norm.bias.view(shape)
-    found = found.to(values.dtype)
+        normalised = normalised * norm.weight.view(shape) + norm.bias.view(shape)
+    normalised = normalised.to(values.dtype)
     if hasattr(norm, "act"):
-        found = cast("nn.Module", norm.act)(cast("nn.Module", norm.drop)(found))
-    return found
+        normalised = cast("nn.Module", norm.act)(cast("nn.Module", norm.drop)(normalised))
+    return normalised
 
 
-def _remember(norm: _BatchNorm, mean: Tensor, variance: Tensor, number: Tensor) -> None:
-    """Move the running statistics towards a batch's, as torch does."""
+def _update_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+    """Update the running statistics as torch does."""
     if not number.is_cuda and number.item() <= 1:
         raise ValueError("Expected more than 1 value per channel when training")
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
@@ -102,7 +102,7 @@ def _remember(norm: _BatchNorm, mean: Tensor, variance: Tensor, number: Tensor) 
         norm.running_var.mul_(1 - momentum).add_(unbiased, alpha=momentum)
 
 
-def _over_all(values: Tensor) -> Tensor:
+def _all_reduce(values: Tensor) -> Tensor:
     total = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total

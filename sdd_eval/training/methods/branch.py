@@ -1,4 +1,4 @@
-"""The branches of "Be your own teacher": an early map → a feature like the last, and logits."""
+"""The branches of "Be your own teacher": from an early map to a feature and logits."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from torch import Tensor, nn
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import FEATURES, Network
 
-#: After which layers a branch leaves.
+#: Layers after which a branch is attached.
 LAYERS = ("layer1", "layer2", "layer3")
 
 
 class Branch(nn.Module):
-    """A bottleneck to about the last map's side and its width, pooling, a classifier of its own."""
+    """A bottleneck to about the side and width of the last map, pooling, and a classifier."""
 
     def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
-        """Channels of the map, width of the network's feature, and k of the k×k convolution.
+        """Create a bottleneck a quarter as wide as the feature, as in the BYOT code.
 
-        The bottleneck is a quarter as wide as the feature, as in the code of the BYOT paper.
+        Args:
+            ins: channels of the map.
+            width: width of the network's feature.
+            stride: k of the k×k convolution.
+            classes: number of classes.
         """
         super().__init__()
         narrow = max(1, width // 4)
@@ -31,18 +35,18 @@ class Branch(nn.Module):
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, ins, h, w) → the pooled feature (n, width), and logits (n, classes)."""
+        """Return the pooled feature (n, width) and logits (n, classes) of maps (n, ins, h, w)."""
         feature = self.pool(self.bottleneck(maps)).flatten(1)
         return feature, self.classifier(feature)
 
 
 def branches(network: Network) -> dict[str, Branch]:
-    """A branch for each of the layers, fitted to the network's maps.
+    """Return a branch for each layer of `LAYERS`, matched to the network's maps.
 
-    k is how often the last layer's side goes into the map's: 8, 4 and 2 in a ResNet-18.
+    k is the ratio of the map's side to the last map's: 8, 4 and 2 in a ResNet-18.
 
     Raises:
-        InputError: the network has no such layer, or what it gives there are no maps.
+        InputError: the network has no such layer, or its output there is not a map.
     """
     spec = network.spec
     _refuse_without(LAYERS, network)
@@ -72,7 +76,7 @@ def _refuse_without(layers: tuple[str, ...], network: Network) -> None:
 
 
 def _shapes(network: Network) -> dict[str, torch.Size]:
-    """The shape of what each stage gives for one image; the network is left as it was."""
+    """Return the output shape of each stage for one image, without changing the network."""
     spec, training = network.spec, network.training
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
     with torch.no_grad():
@@ -82,6 +86,6 @@ def _shapes(network: Network) -> dict[str, torch.Size]:
 
 
 def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:
-    """A side×side convolution of that stride, its batch norm and a ReLU."""
+    """Return a side×side convolution with stride `side`, its batch norm and a ReLU."""
     convolution = nn.Conv2d(ins, outs, side, stride=side, bias=False)
     return convolution, nn.BatchNorm2d(outs), nn.ReLU()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sdd_eval.training import methods
 from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
 from sdd_eval.training.methods.method import Losses, Step
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnTeacher:
-    """Branches after layer1, layer2 and layer3 learn from labels and from the network's end.
+    """Branches after layer1, layer2 and layer3 learn from the labels and from the network's output.
 
-    CE + λ_KD · (0.9 Σ CEᵢ + 0.1 · T² Σ KL(end‖i) + 1e-6 Σ MSE(featureᵢ, feature)), the end without
-    gradient in both. The branches are left behind at export.
+    CE + λ_KD · (0.9 Σ CEᵢ + 0.1 · T² Σ KL(output‖i) + 1e-6 Σ MSE(featureᵢ, feature)), the network's
+    output and feature detached. The branches are not exported.
     """
 
     name: ClassVar[str] = "byot"
@@ -28,41 +29,39 @@ class OwnTeacher:
     partners: ClassVar[bool] = False
 
     kd_weight: float = bounded(0.1, FROM_0)
-    """Weight λ_KD of all that the branches learn; 0.1 made the paper's Table 1."""
+    """Weight λ_KD of everything the branches learn; the paper's Table 1 used 0.1."""
     kd_share: float = bounded(0.1, BELOW_1)
-    """Share of the network's end, against the labels', in what a branch learns."""
+    """Share of the network's output, as opposed to the labels, in the loss of a branch."""
     kd_temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of the distillation."""
     feature_weight: float = bounded(1e-6, FROM_0)
     """Weight of the mean squared distance between a branch's feature and the network's."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """A branch for each of the three layers.
+        """Return a branch for each of the three layers.
 
         Raises:
             InputError: the network lacks one of them.
         """
-        from sdd_eval.training.methods.branch import branches
-
-        return dict(branches(network))
+        return dict(methods.branches(network))
 
     def losses(self, step: Step) -> Losses:
-        """The terms `ce`, and `branch_ce`, `kd` and `features`, each a sum over the branches."""
+        """Return the terms `ce`, and `branch_ce`, `kd` and `features` summed over the branches."""
         from torch.nn import functional
 
         labels = step.batch.labels
         logits, activations = forward(step.network, step.batch.pixels)
-        end = at_least_float32(activations["features"]).detach()
+        target = at_least_float32(activations["features"]).detach()
         reference = log_softmax(logits.detach(), self.kd_temperature)
         ces: list[Tensor] = []
         kds: list[Tensor] = []
         distances: list[Tensor] = []
         for layer, branch in step.parts.items():
-            feature, guess = map(at_least_float32, branch(activations[layer]))
-            ces.append(functional.cross_entropy(guess, labels))
-            learned = kl(reference, log_softmax(guess, self.kd_temperature))
+            feature, branch_logits = map(at_least_float32, branch(activations[layer]))
+            ces.append(functional.cross_entropy(branch_logits, labels))
+            learned = kl(reference, log_softmax(branch_logits, self.kd_temperature))
             kds.append(self.kd_temperature**2 * learned)
-            distances.append(functional.mse_loss(feature, end))
+            distances.append(functional.mse_loss(feature, target))
         terms = {
             "ce": functional.cross_entropy(logits, labels),
             "branch_ce": sum(ces[1:], start=ces[0]),

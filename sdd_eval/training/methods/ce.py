@@ -1,4 +1,4 @@
-"""Cross-entropy of the labels."""
+"""Cross-entropy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy of the labels, batch mean: the paper's baseline."""
+    """Cross-entropy with the labels, batch mean: the paper's baseline."""
 
     name: ClassVar[str] = "ce"
     views: ClassVar[int] = 1
     partners: ClassVar[bool] = False
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The term `ce`."""
+        """Return the term `ce`."""
         from torch.nn import functional
 
         logits, activations = forward(step.network, step.batch.pixels)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConfidencePenalty:
-    """CE − β · H(p): predictions of low entropy are penalised.
+    """CE − β · H(p): penalises predictions of low entropy.
 
     "Regularizing Neural Networks by Penalizing Confident Output Distributions", equation 2; β = 0.1
-    is what served best there on CIFAR-10. The entropy is in nats, batch mean.
+    was best there on CIFAR-10. The entropy is in nats, batch mean.
     """
 
     name: ClassVar[str] = "confidence_penalty"
@@ -31,17 +31,17 @@ class ConfidencePenalty:
     """Weight β of the negative entropy."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The terms `ce` and `negative_entropy`."""
+        """Return the terms `ce` and `negative_entropy`."""
         from torch.nn import functional
 
         logits, activations = forward(step.network, step.batch.pixels)
-        logs = log_softmax(logits)
+        log_p = log_softmax(logits)
         terms = {
-            "ce": functional.nll_loss(logs, step.batch.labels),
-            "negative_entropy": (logs.exp() * logs).sum(dim=1).mean(),
+            "ce": functional.nll_loss(log_p, step.batch.labels),
+            "negative_entropy": (log_p.exp() * log_p).sum(dim=1).mean(),
         }
         return Losses(terms, logits, activations, weights={"negative_entropy": self.penalty_weight})

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClasswiseDistillation:
-    """CE, and the prediction for another image of the same class as its teacher.
+    """Cross-entropy, and distillation from the prediction for another image of the same class.
 
-    CE + λ_KD · T² · KL(partner‖image). The partners' pass leaves no gradient but is in train mode,
-    a pass of its own after the images': batch norm takes statistics of each. The SD-Dropout term
-    looks at the images, not at their partners.
+    CE + λ_KD · T² · KL(partner‖image). The partners run without gradient but in train mode, in a
+    pass of their own after the images, so that batch norm takes statistics of each. The SD-Dropout
+    term is computed on the images.
     """
 
     name: ClassVar[str] = "cs_kd"
@@ -34,11 +34,11 @@ class ClasswiseDistillation:
     """Temperature T of the distillation."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The terms `ce` and `kd`."""
+        """Return the terms `ce` and `kd`."""
         import torch
         from torch.nn import functional
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DistortionGuided:
-    """Two augmented views of each image teach each other.
+    """Mutual distillation between two augmented views of each image.
 
-    CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)], teachers without gradient
-    + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one pass, so
-    batch norm sees them together.
+    CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers
+    + 0.005 · ‖mean f₁ − mean f₂‖² of the features' batch means. Both views run in one forward pass,
+    so batch norm takes its statistics of both together.
     """
 
     name: ClassVar[str] = "ddgsd"
@@ -43,17 +43,17 @@ class DistortionGuided:
     """SD-Dropout's masks: authors (one on each view, as the paper ran it) or plain (on view 1)."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The terms `ce`, `kd` and `mmd`."""
+        """Return the terms `ce`, `kd` and `mmd`."""
         import torch
         from torch.nn import functional
 
         logits, activations = forward(step.network, torch.cat(step.batch.views))
         one, two = logits.chunk(2)
-        first, second = _parted(activations)
+        first, second = _split_views(activations)
         ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
         rows = step.batch.rows
         means = [batch_mean(at_least_float32(seen["features"]), rows) for seen in (first, second)]
@@ -67,8 +67,8 @@ class DistortionGuided:
         return Losses(terms, one, first, others=others, weights=weights)
 
 
-def _parted(activations: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The activations of the first view and of the second."""
+def _split_views(activations: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Split the activations into those of the first and of the second view."""
     halves = {name: seen.chunk(2) for name, seen in activations.items()}
     return (
         {name: one for name, (one, _) in halves.items()},

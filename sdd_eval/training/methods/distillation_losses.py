@@ -1,4 +1,4 @@
-"""What the methods do with a network: a forward pass, and distances between two predictions."""
+"""The forward pass of the methods, and divergences between two predictions."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 
 def forward(network: Network, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Logits (n, classes), in float32 at least, and `Network.activations` of the pixels."""
+    """Return logits (n, classes), at least float32, and the activations of the network."""
     activations = network.activations(pixels)
     return at_least_float32(network.classify(activations["features"])), activations
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The values in float32 at least: autocast's bfloat16 is too coarse for a softmax or a mean."""
+    """Return values in at least float32; bfloat16 is too coarse for softmaxes and means."""
     return values.float() if values.element_size() < 4 else values
 
 
 def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities (n, classes) at a temperature, in float32 at least."""
+    """Return log-probabilities (n, classes) at a temperature, in at least float32."""
     return (at_least_float32(logits) / temperature).log_softmax(dim=1)
 
 
 def kl(reference: Tensor, other: Tensor) -> Tensor:
-    """KL(reference‖other) of log-probabilities (n, classes), batch mean, in nats."""
+    """Return KL(reference‖other) of log-probabilities (n, classes), batch mean, in nats."""
     return (reference.exp() * (reference - other)).sum(dim=1).mean()
 
 
 def distillation_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher‖student), batch mean, of logits at T; the teacher's gradient is cut."""
+    """Return T² · KL(teacher‖student) of logits at T, batch mean, with a detached teacher."""
     reference = log_softmax(teacher.detach(), temperature)
     return temperature**2 * kl(reference, log_softmax(student, temperature))
 
 
 def mutual_distillation_loss(one: Tensor, two: Tensor, temperature: float) -> Tensor:
-    """T² · [KL(one‖two) + KL(two‖one)], batch mean, of logits at T; each teacher's gradient cut."""
+    """Return T² · [KL(one‖two) + KL(two‖one)] of logits at T, batch mean; teachers detached."""
     first, second = log_softmax(one, temperature), log_softmax(two, temperature)
     return temperature**2 * (kl(first.detach(), second) + kl(second.detach(), first))

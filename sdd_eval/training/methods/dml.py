@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
+from sdd_eval import models
 from sdd_eval.training.methods.distillation_losses import forward, mutual_distillation_loss
 from sdd_eval.training.methods.method import Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MutualLearning:
-    """Two networks of one shape, other initial weights, that teach each other; the first stays.
+    """Mutual distillation between two networks of one architecture; the first is exported.
 
-    ½ (CE₁ + CE₂) + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)], teachers without gradient; one optimiser.
-    As the authors of SD-Dropout ran it, its term has one mask on network 1's feature, one on
-    network 2's, and sends both through network 1's layers behind (its classifier, for position
-    layer4); "plain" has both on network 1's.
+    ½ (CE₁ + CE₂) + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers and one optimiser. As
+    the authors of SD-Dropout ran it, the SD-Dropout term masks a feature of each network and sends
+    both through the following layers of network 1 (its classifier, for position layer4); with
+    "plain" it masks the feature of network 1 twice.
     """
 
     name: ClassVar[str] = "dml"
@@ -37,13 +38,11 @@ class MutualLearning:
     """SD-Dropout's masks: authors (one on each network's feature) or plain (on network 1's)."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """The second network."""
-        from sdd_eval.models.build import build
-
-        return {"peer": build(network.spec, trust_code=True)}  # the first one was built of it
+        """Return the second network."""
+        return {"peer": models.build(network.spec, trust_code=True)}  # as the first one was
 
     def losses(self, step: Step) -> Losses:
-        """The terms `ce` of network 1, `peer_ce` of network 2, and `kd`."""
+        """Return the terms `ce` of network 1, `peer_ce` of network 2, and `kd`."""
         from torch.nn import functional
 
         peer = cast("Network", step.parts["peer"])

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Cross-entropy of the logits of the dropped feature, alone or beside the plain one.
+    """Cross-entropy with a dropped feature, alone or added to the cross-entropy with the clean one.
 
-    "standard" is CE(dropped). The row of Table 11 with a dagger "equalises the number of training
-    steps", and neither paper nor code says how. "equal_steps" is CE(clean) + λ · CE(dropped): our
-    choice, because it is the one further dropout loss in the authors' code, and because there, as
-    in SD-Dropout, the classifier learns from clean and from dropped features in each step.
+    "standard" is CE(dropped). The row of Table 11 marked with a dagger "equalises the number of
+    training steps", which neither paper nor code explains. "equal_steps" is CE(clean) + λ ·
+    CE(dropped): our choice, because it is the one other dropout loss in the authors' code, and
+    because there, as in SD-Dropout, the classifier learns from clean and dropped features in each
+    step.
     """
 
     name: ClassVar[str] = "dropout"
@@ -33,16 +34,16 @@ class Dropout:
     variant: Literal["standard", "equal_steps"] = "standard"
     """CE(dropped), or CE(clean) + λ CE(dropped): our reading of Table 11's dagger."""
     rate: float = bounded(0.5, BELOW_1)
-    """Probability with which a feature is dropped."""
+    """Drop rate of the feature."""
     dropped_weight: float = bounded(1.0, FROM_0)
-    """Weight λ of the dropped logits' cross-entropy in "equal_steps"."""
+    """Weight λ of the cross-entropy with the dropped feature in "equal_steps"."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The term `dropped_ce`, and `ce` in "equal_steps"."""
+        """Return the term `dropped_ce`, and `ce` for "equal_steps"."""
         from torch.nn import functional
 
         labels = step.batch.labels

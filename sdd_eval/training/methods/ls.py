@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelSmoothing:
-    """Cross-entropy of labels of which a share is spread over all classes, the right one too."""
+    """Cross-entropy with labels of which a share is spread evenly over all classes."""
 
     name: ClassVar[str] = "ls"
     views: ClassVar[int] = 1
@@ -27,11 +27,11 @@ class LabelSmoothing:
     """Share of each label that is spread evenly over all classes."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The term `smoothed_ce`."""
+        """Return the term `smoothed_ce`."""
         from torch.nn import functional
 
         logits, activations = forward(step.network, step.batch.pixels)

@@ -1,7 +1,7 @@
-"""What a training method is: the batch that it wants, the parts that it adds, its loss.
+"""The interface of a training method: the batch it needs, the parts it adds, its loss.
 
-A method is a frozen dataclass behind an entry point of `sdd_eval.methods`; its fields are its own
-settings. The loop knows none by name, and the SD-Dropout term goes with any.
+A method is a frozen dataclass behind an entry point of `sdd_eval.methods`; its fields are its
+settings. The training loop knows no method by name, and the SD-Dropout term combines with any.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ class Batch:
     """Images of one step on the device: float32 pixels in [0, 1], (b, channels, side, side)."""
 
     views: tuple[Tensor, ...]
-    """As many independent augmentations of the same images as the method wants."""
+    """Independent augmentations of the same images, as many as the method's `views`."""
     labels: Tensor
     """Class indices (b,)."""
     partners: Tensor | None = None
-    """For each image another of its class, drawn with replacement, augmented; if wanted."""
+    """For each image another of its class, drawn with replacement and augmented; None if unused."""
     rows: Rows | None = None
-    """Which rows of the step's whole batch these are, where several processes train together."""
+    """The rows of the step's whole batch that this process has, if several processes train."""
 
     @property
     def pixels(self) -> Tensor:
-        """The first view."""
+        """Return the first view."""
         return self.views[0]
 
     @property
     def total(self) -> int:
-        """How many images the step's whole batch has."""
+        """Return the number of images of the step's whole batch."""
         return len(self.labels) if self.rows is None else self.rows.total
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a method's loss is made from; network and parts are in train mode."""
+    """The inputs of a method's loss; network and parts are in train mode."""
 
     network: Network
     parts: Mapping[str, nn.Module]
-    """What `Method.parts` built: trained with the network, not exported."""
+    """The modules of `Method.parts`: trained with the network, not exported."""
     batch: Batch
     generator: torch.Generator
-    """Random numbers on the batch's device; after a resume they are the same.
+    """Random generator on the batch's device; a resumed training draws the same numbers.
 
-    Drawn by `rows.uniform` they are also the same however many processes train. What is no mean
-    over images must be made of `rows.batch_mean`, as the loss of each process is averaged.
+    Numbers drawn by `rows.uniform` are also independent of the number of processes. A term that is
+    not a mean over images must use `rows.batch_mean`, because the losses of processes are averaged.
     """
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The terms of a loss, each a scalar by its name; the loss is their weighted sum."""
+    """The scalar terms of a loss by name; the loss is their weighted sum."""
 
     terms: Mapping[str, Tensor]
     logits: Tensor
-    """(b, classes) of the first view; training accuracy is counted on them."""
+    """(b, classes) of the first view, for the training accuracy."""
     activations: Mapping[str, Tensor]
-    """`Network.activations` of the first view; SD-Dropout's masks fall on one of them."""
+    """`Network.activations` of the first view; SD-Dropout masks one of them."""
     others: Mapping[str, Tensor] | None = None
-    """The activations under the second mask, if they are others (e.g. the second view's)."""
+    """The activations under SD-Dropout's second mask if they differ, such as the second view's."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Weights of the terms; 1 where none is given."""
+    """Weights of the terms; 1 by default."""
 
     @property
     def total(self) -> Tensor:
-        """What is minimised."""
+        """Return the weighted sum of the terms."""
         weighted = [self.weights.get(name, 1.0) * term for name, term in self.terms.items()]
         return sum(weighted[1:], start=weighted[0])
 
@@ -84,18 +84,18 @@ class Method(Protocol):
 
     @property
     def name(self) -> str:
-        """The plugin's name (a class variable)."""
+        """Return the plugin's name (a class variable)."""
 
     @property
     def views(self) -> int:
-        """How many augmented views of each image it wants (a class variable)."""
+        """Return the number of augmented views per image (a class variable)."""
 
     @property
     def partners(self) -> bool:
-        """Whether it wants a partner of the same class for each image (a class variable)."""
+        """Return whether each image needs a partner of its class (a class variable)."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Modules that are trained beside the network and left behind at export, by name."""
+        """Return the modules that are trained with the network and not exported, by name."""
 
     def losses(self, step: Step) -> Losses:
-        """The terms of one step's loss; logits in float32 where a softmax is taken."""
+        """Return the loss terms of one step; softmaxes must be taken in float32."""

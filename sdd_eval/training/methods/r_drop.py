@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RDrop:
-    """Cross-entropy of two dropped predictions, and the distance between them.
+    """Cross-entropy of two dropped predictions, and the divergence between them.
 
-    CE₁ + CE₂ + α · ½ [KL(p₁‖p₂) + KL(p₂‖p₁)] at temperature 1, gradients through both (equations
-    3 to 5). Here only the last feature is dropped, as in SD-Dropout, so the backbone runs once for
-    both passes. SD-Dropout differs: its CE is the undropped logits', its T is 3. α = 0.6 is the
-    original's on images, the rate SD-Dropout's.
+    CE₁ + CE₂ + α · ½ [KL(p₁‖p₂) + KL(p₂‖p₁)] at temperature 1 with gradients through both
+    (equations 3 to 5). Only the last feature is dropped here, as in SD-Dropout, so the backbone
+    runs once for both predictions. SD-Dropout differs: its CE is of the undropped logits and its T
+    is 3. α = 0.6 is the original's value for images; the drop rate is SD-Dropout's.
     """
 
     name: ClassVar[str] = "r_drop"
@@ -31,16 +31,16 @@ class RDrop:
     partners: ClassVar[bool] = False
 
     consistency_weight: float = bounded(0.6, FROM_0)
-    """Weight α of the distance between the two predictions."""
+    """Weight α of the divergence between the two predictions."""
     rate: float = bounded(0.5, BELOW_1)
-    """Probability with which a feature is dropped."""
+    """Drop rate of the feature."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """None."""
+        """Return no parts."""
         return {}
 
     def losses(self, step: Step) -> Losses:
-        """The terms `dropped_ce`, of both passes, and `consistency`."""
+        """Return the terms `dropped_ce`, summed over both predictions, and `consistency`."""
         import torch
         from torch.nn import functional
 

@@ -1,7 +1,7 @@
-"""Self-knowledge distillation via dropout: the term that goes with any method.
+"""Self-knowledge distillation via dropout: the loss term that combines with any method.
 
 Lee, Park, Seo, Kang, "Self-Knowledge Distillation via Dropout", equations 3, 4, 6 and 7, with the
-constants of the authors' code where the paper is silent (T = 3, T² in front, inverted scaling).
+constants of the authors' code where the paper gives none (T = 3, factor T², inverted scaling).
 """
 
 from __future__ import annotations
@@ -30,22 +30,26 @@ def sd_dropout_loss(
     others: Tensor | None = None,
     rows: Rows | None = None,
 ) -> Tensor:
-    """T² · [KL(p_u‖p_v) + KL(p_v‖p_u)], batch mean, of the logits under two dropout masks u, v.
+    """Return T² · [KL(p_u‖p_v) + KL(p_v‖p_u)], batch mean, under two dropout masks u and v.
 
-    `features` are (n, width), or maps (n, channels, h, w) whose channels are dropped whole;
-    `classifier` makes logits (n, classes) of them. `others`, if given, are what mask v falls on.
-    The value is the same in each direction, the gradient is not: "forward" detaches the first
+    The value does not depend on `direction`, the gradient does: "forward" detaches the first
     argument of each divergence (the reference), "reverse" the second, "both" neither.
 
     Args:
-        drop_rate: probability β of a zero; what is left is scaled by 1 / (1 − β).
+        features: (n, width), or maps (n, channels, h, w) whose channels are dropped as a whole.
+        classifier: maps features to logits (n, classes).
+        drop_rate: probability β of a zero; the rest is scaled by 1 / (1 − β).
         temperature: T of both softmaxes.
-        generator: of the masks, on the features' device.
-        rows: which rows of the whole batch these are, where other processes have the others.
+        direction: which divergences pass their gradient on.
+        generator: draws the masks, on the features' device.
+        others: features under mask v, if they differ from those under mask u.
+        rows: the rows of the whole batch that this process has, if several processes train.
     """
     u = dropped(features, drop_rate, generator, rows)
     v = dropped(features if others is None else others, drop_rate, generator, rows)
-    log_u, log_v = (log_softmax(logits, temperature) for logits in _both(classifier, u, v))
+    log_u, log_v = (
+        log_softmax(logits, temperature) for logits in _logits_of_both(classifier, u, v)
+    )
     divergence = _directed_kl(log_u, log_v, direction) + _directed_kl(log_v, log_u, direction)
     return temperature**2 * divergence
 
@@ -56,17 +60,19 @@ def dropped(
     generator: torch.Generator | None = None,
     rows: Rows | None = None,
 ) -> Tensor:
-    """Features (n, width), or maps whose channels fall as one, under a fresh inverted mask."""
+    """Apply a fresh inverted dropout mask to features (n, width) or to whole channels of maps."""
     shape = features.shape[:2] + (1,) * (features.ndim - 2)
     drawn = uniform(shape, features.device, generator, rows)
     return features * ((drawn >= drop_rate).to(features.dtype) / (1 - drop_rate))
 
 
-def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of both: features in one stacked product, maps one by one.
+def _logits_of_both(
+    classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the logits of both: features in one stacked product, maps one by one.
 
-    The layers between a map and the classifier may hold batch norms, whose statistics the authors'
-    code takes of each masked map by itself.
+    The layers between a map and the classifier may contain batch norms, and the authors' code takes
+    their statistics for each masked map separately.
     """
     import torch
 
@@ -77,7 +83,7 @@ def _both(classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor) -> tuple
 
 
 def _directed_kl(reference: Tensor, other: Tensor, direction: Direction) -> Tensor:
-    """KL(reference‖other), batch mean, of log-probabilities."""
+    """Return KL(reference‖other) of log-probabilities, batch mean, with one argument detached."""
     if direction == "forward":
         reference = reference.detach()
     if direction == "reverse":
