@@ -14,7 +14,7 @@ from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.errors import InputError
 
 
-def test_hyphens_and_the_papers_name_are_understood(root):
+def test_hyphens_and_aliases_are_accepted(root):
     assert catalogue.dataset("photo-patches", root).name == "photo_patches"
     assert catalogue.dataset("lsun", root).name == "lsun_resize"
 
@@ -28,37 +28,37 @@ def test_an_unknown_name_suggests_plugins_and_folders(root, write_images):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/"])
-def test_a_name_that_is_hardly_one_is_unknown(root, name):
+def test_names_of_dots_and_slashes_are_unknown(root, name):
     with pytest.raises(InputError, match="unknown data set"):
         catalogue.dataset(name, root)
 
 
-def test_the_usual_outliers_are_in_the_catalogue():
+def test_the_default_ood_sets_are_in_the_catalogue():
     for name in ("cifar10", "cifar100", "digits", "a folder"):
         assert set(default_ood_sets(name)) <= set(plugins.names("datasets"))
 
 
-def test_true_statistics_are_those_of_all_pixels():
+def test_channel_statistics_are_those_of_all_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 5), dtype=np.uint8)
     mean, std = standardisation.channel_statistics(ArrayImages("set", pixels, None, "", ""))
     assert mean == pytest.approx((pixels / 255).mean((0, 2, 3)), rel=1e-12)
     assert std == pytest.approx((pixels / 255).std((0, 2, 3)), rel=1e-12)
 
 
-def test_true_statistics_of_one_value_have_no_spread():
+def test_channel_statistics_of_a_constant_have_no_deviation():
     pixels = np.full((3, 1, 4, 4), 51, dtype=np.uint8)
     images = ArrayImages("set", pixels, None, "", "")
     assert standardisation.channel_statistics(images) == ((0.2,), (0.0,))
 
 
-def test_standardisation_goes_by_name(root):
+def test_standardisation_is_resolved_by_name(root):
     authors = standardisation.resolve_standardisation("authors", "cifar100", root, channels=3)
     assert authors == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     own = standardisation.resolve_standardisation("digits", "digits", root)
     assert own == standardisation.channel_statistics(DIGITS.load(root, "train"))
 
 
-def test_constants_for_colour_are_refused_for_grey(root):
+def test_rgb_constants_are_refused_for_grey_images(root):
     with pytest.raises(InputError, match="use --standardisation digits"):
         standardisation.resolve_standardisation("authors", "digits", root)
 
@@ -68,7 +68,7 @@ def test_an_unknown_standardisation_is_refused(root):
         standardisation.resolve_standardisation("authros", "digits", root)
 
 
-def test_the_list_shows_plugins_regenerated_sets_and_folders(root, write_images, write_corrupted):
+def test_the_list_has_plugins_regenerated_sets_and_folders(root, write_images, write_corrupted):
     write_images(root / "scenes", ["a.png", "b.png"])
     write_corrupted(root / "CIFAR-100-C-regenerated")
     (root / "empty").mkdir()
@@ -80,14 +80,14 @@ def test_the_list_shows_plugins_regenerated_sets_and_folders(root, write_images,
     assert found["dtd"].source.startswith("https://")
 
 
-def test_a_broken_set_is_listed_as_broken_and_disturbs_no_other(root, write_cifar100):
+def test_a_broken_set_is_listed_as_broken_beside_the_others(root, write_cifar100):
     (write_cifar100(root) / "test").write_bytes(b"broken")
     found = {row.name: row for row in list_datasets(root)}
     assert found["cifar100"].provenance.startswith("broken: ")
     assert found["digits"].provenance == "official"
 
 
-def test_a_plugin_that_does_not_import_is_listed_with_its_error(root, monkeypatch):
+def test_a_plugin_that_cannot_be_imported_is_listed_with_its_error(root, monkeypatch):
     real = plugins.load
 
     def load(group, name):
@@ -101,7 +101,7 @@ def test_a_plugin_that_does_not_import_is_listed_with_its_error(root, monkeypatc
     assert "cifar10" in found
 
 
-def test_listing_is_quick_and_loads_nothing_heavy(root):
+def test_listing_is_fast_and_imports_no_heavy_library(root):
     code = (
         "import sys, pathlib; from sdd_eval.data.catalogue import list_datasets;"
         f"list_datasets(pathlib.Path({str(root)!r}));"

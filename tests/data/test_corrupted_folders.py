@@ -12,7 +12,7 @@ from sdd_eval.errors import InputError
 SMAPS = Path("/proc/self/smaps")
 
 
-def test_a_cell_is_the_rows_of_its_severity(root, write_corrupted):
+def test_a_cell_has_the_rows_of_its_severity(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C")
     found = CIFAR100_C.load_corrupted(root)
     assert found.corruptions == ("gaussian_noise", "fog")
@@ -46,7 +46,7 @@ def _resident_kilobytes(file):
     return found
 
 
-def test_fingerprints_tell_corruptions_and_severities_apart(root, write_corrupted):
+def test_fingerprints_differ_by_corruption_and_severity(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C", ("fog", "snow"))
     array = np.load(root / "CIFAR-100-C" / "snow.npy")
     np.save(root / "CIFAR-100-C" / "snow.npy", array + 1)
@@ -88,18 +88,18 @@ def test_a_truncated_file_is_named(root, write_corrupted, kept):
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
-def test_a_pickle_in_a_numpy_file_is_not_run(root, write_corrupted):
+def test_a_pickle_in_a_npy_file_is_not_executed(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     np.save(place / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
-def test_a_file_that_is_not_there_is_named_where_it_is_asked_for(root, write_corrupted):
+def test_reading_a_missing_file_names_it(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C", ("gaussian_noise",))
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy does not exist")
 
 
-def test_the_shape_that_most_files_have_is_the_right_one(root, write_corrupted):
+def test_the_most_frequent_shape_is_the_expected_one(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "snow", "fog"))
     np.save(place / "gaussian_noise.npy", np.zeros((50, 32, 32, 3), np.uint8))
     found = CIFAR100_C.load_corrupted(root)
@@ -110,7 +110,7 @@ def test_the_shape_that_most_files_have_is_the_right_one(root, write_corrupted):
         found.cell("gaussian_noise", 1)
 
 
-def test_a_folder_without_a_whole_file_is_refused(root, write_corrupted):
+def test_a_folder_without_a_complete_file_is_refused(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C", ("fog",))
     (place / "fog.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"fog\.npy is not a complete \.npy file"):
@@ -126,7 +126,7 @@ def test_a_repaired_file_changes_the_fingerprint(root, write_corrupted):
     assert CIFAR100_C.load_corrupted(root).fingerprint != broken
 
 
-def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupted):
+def test_a_set_with_a_broken_file_does_not_pass_verification(root, write_corrupted):
     from sdd_eval.data.install.verify import verified_status
 
     place = write_corrupted(root / "CIFAR-100-C")
@@ -136,7 +136,7 @@ def test_a_set_with_a_broken_file_is_not_recognised_as_whole(root, write_corrupt
         verified_status(CIFAR100_C, root)
 
 
-def test_labels_that_do_not_repeat_are_named(root, write_corrupted):
+def test_labels_that_differ_between_severities_are_refused(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     np.save(place / "labels.npy", np.arange(100))
     with pytest.raises(InputError, match=r"labels\.npy does not repeat"):
@@ -147,7 +147,7 @@ def test_labels_that_do_not_repeat_are_named(root, write_corrupted):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no array"])
-def test_without_labels_of_its_own_a_set_has_those_of_the_test_set(
+def test_without_labels_the_set_takes_those_of_the_test_set(
     root, write_corrupted, write_cifar100, content
 ):
     write_cifar100(root, count=20)
@@ -161,7 +161,7 @@ def test_without_labels_of_its_own_a_set_has_those_of_the_test_set(
     assert found.cell("fog", 2).labels.tolist() == clean.labels.tolist()
 
 
-def test_checksums_make_it_official_even_where_corruptions_are_missing(
+def test_matching_checksums_are_official_even_if_corruptions_are_missing(
     root, write_corrupted, monkeypatch
 ):
     from sdd_eval.data.fingerprints import file_digests
@@ -175,7 +175,7 @@ def test_checksums_make_it_official_even_where_corruptions_are_missing(
     assert CIFAR100_C.load_corrupted(root).provenance == "unverified"
 
 
-def test_a_folder_that_this_package_wrote_is_regenerated(root, write_corrupted):
+def test_a_folder_with_a_record_of_this_package_is_regenerated(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     (place / "regenerated.json").write_text(json.dumps({"frost": "photographs"}))
     found = CIFAR100_C.load_corrupted(root)
@@ -192,7 +192,7 @@ def test_unknown_corruptions_and_severities_are_refused(root, write_corrupted):
         found.cell("fog", 6)
 
 
-def test_a_corrupted_set_is_no_set_of_images(root, write_corrupted):
+def test_a_corrupted_set_cannot_be_loaded_as_images(root, write_corrupted):
     with pytest.raises(InputError, match="not one set of images; use it as --corrupted"):
         catalogue.load_images("cifar10-c", root)
 
@@ -212,19 +212,19 @@ def test_the_corrupted_images_must_be_those_of_the_test_set(root, write_corrupte
         catalogue.load_corrupted("cifar100_c", root, clean=CIFAR100.load(root))
 
 
-def test_a_set_made_of_another_is_refused_by_name(root, write_corrupted, write_cifar100):
+def test_the_corruptions_of_another_set_are_refused(root, write_corrupted, write_cifar100):
     write_cifar100(root, count=20)
     with pytest.raises(InputError, match="cifar10_c corrupts cifar10, not cifar100"):
         catalogue.load_corrupted("cifar10_c", root, clean=CIFAR100.load(root))
 
 
-def test_an_absent_archive_names_the_command_that_gets_it(root):
+def test_an_absent_corrupted_set_names_the_download_command(root):
     assert CIFAR10_C.status(root).provenance == "absent"
     with pytest.raises(InputError, match="`sdd-eval data get cifar10_c`"):
         CIFAR10_C.load_corrupted(root)
 
 
-def test_the_usual_rendering_is_the_archive_then_the_regenerated_folder(root, write_corrupted):
+def test_the_default_is_the_published_set_then_the_regenerated_folder(root, write_corrupted):
     with pytest.raises(InputError, match=r"data get cifar100_c`.*data corrupt cifar100`"):
         catalogue.default_corrupted_set("cifar100", root)
     write_corrupted(root / "CIFAR-100-C-regenerated")
@@ -234,7 +234,7 @@ def test_the_usual_rendering_is_the_archive_then_the_regenerated_folder(root, wr
     assert catalogue.default_corrupted_set("digits", root) == "digits_c_regenerated"
 
 
-def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root):
+def test_regenerated_images_are_read_from_disk_or_rendered_on_the_fly(root):
     from sdd_eval.data.corruption.writer import write_corrupted as regenerate
     from sdd_eval.data.images import ArrayImages
     from sdd_eval.data.readers.digits import DIGITS
@@ -258,7 +258,7 @@ def test_regenerated_images_are_read_from_disk_and_made_where_they_are_not(root)
         catalogue.load_corrupted("digits_c_regenerated", root, clean=others)
 
 
-def test_a_regenerated_file_that_was_changed_since_costs_only_its_own_corruption(root):
+def test_a_changed_regenerated_file_only_loses_its_own_corruption(root):
     from sdd_eval.data.corruption.writer import write_corrupted as regenerate
     from sdd_eval.data.readers.digits import DIGITS
 
@@ -272,12 +272,12 @@ def test_a_regenerated_file_that_was_changed_since_costs_only_its_own_corruption
         found.cell("fog", 1)
 
 
-def test_a_folder_of_grey_images_keeps_its_one_channel(tmp_path, write_corrupted):
+def test_grey_corrupted_images_have_one_channel(tmp_path, write_corrupted):
     folder = write_corrupted(tmp_path / "set", side=8, channels=1)
     assert open_corrupted_folder("set", folder).cell("fog", 1).channels == 1
 
 
-def test_the_list_reads_headers_only(root, write_corrupted):
+def test_status_only_reads_headers(root, write_corrupted):
     import tracemalloc
 
     write_corrupted(root / "CIFAR-100-C", ("fog",), count=500)  # 8 MB

@@ -1,4 +1,4 @@
-"""`sdd-eval data get` against a server on this machine that misbehaves as told."""
+"""`sdd-eval data get` against a local server with configurable faults."""
 
 import hashlib
 import http.server
@@ -21,7 +21,7 @@ from sdd_eval.errors import InputError
 
 
 class Server:
-    """Serves `content`; what it does wrong, and what it was asked, are its attributes."""
+    """Serves `content`; its attributes configure faults and record the requests."""
 
     def __init__(self):
         self.content = b""
@@ -31,7 +31,7 @@ class Server:
         self.status = 200
         self.type = "application/x-gzip"
         self.asked = []  # the Range header of each request
-        handler = type("Handler", (_Handler,), {"told": self})
+        handler = type("Handler", (_Handler,), {"faults": self})
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
         self.thread.start()
@@ -45,34 +45,34 @@ class Server:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        told, asked = self.told, self.headers.get("Range")
-        told.asked.append(asked)
-        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and told.ranges else 0
-        if self.headers.get("If-Range", told.etag) != told.etag:
+        server, asked = self.faults, self.headers.get("Range")
+        server.asked.append(asked)
+        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and server.ranges else 0
+        if self.headers.get("If-Range", server.etag) != server.etag:
             start = 0
-        total = len(told.content)
+        total = len(server.content)
         if start >= total > 0:
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{total}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        body = told.content[start:]
-        self.send_response(206 if start else told.status)
+        body = server.content[start:]
+        self.send_response(206 if start else server.status)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Type", told.type)
-        self.send_header("ETag", told.etag)
+        self.send_header("Content-Type", server.type)
+        self.send_header("ETag", server.etag)
         self.end_headers()
-        self.wfile.write(body[: told.cut_after.pop(0)] if told.cut_after else body)
+        self.wfile.write(body[: server.cut_after.pop(0)] if server.cut_after else body)
 
     def log_message(self, *arguments):
         pass
 
 
 class Listener:
-    """Notes what progress is told."""
+    """Records the progress."""
 
     def __init__(self):
         self.total, self.done = 0, 0
@@ -114,7 +114,7 @@ def part_of(root, dataset):
     return root / ".downloads" / f"{dataset.archives[0].filename}.part"
 
 
-def test_an_archive_is_fetched_verified_and_laid_out(root, server, cifar):
+def test_an_archive_is_downloaded_verified_and_unpacked(root, server, cifar):
     listener = Listener()
     status = fetch(cifar, root, listener)
     assert (status.images, status.provenance) == (20, "partial: 20 of 10,000")
@@ -123,7 +123,7 @@ def test_an_archive_is_fetched_verified_and_laid_out(root, server, cifar):
     assert sorted(entry.name for entry in root.iterdir()) == ["cifar-100-python"]
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(root, server, cifar):
+def test_an_interrupted_download_resumes(root, server, cifar):
     listener = Listener()
     server.cut_after = [1000, 70_000]
     fetch(cifar, root, listener)
@@ -132,7 +132,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(root, server, cifar):
     assert len(cifar.load(root)) == 20
 
 
-def test_a_later_call_goes_on_from_the_partial_file(root, server, cifar):
+def test_a_later_call_resumes_from_the_partial_file(root, server, cifar):
     server.cut_after = [1000, 0, 0, 0, 0]
     with pytest.raises(InputError, match="an interrupted connection; 1,000 bytes are kept"):
         fetch(cifar, root)
@@ -143,14 +143,14 @@ def test_a_later_call_goes_on_from_the_partial_file(root, server, cifar):
     assert len(cifar.load(root)) == 20
 
 
-def test_a_server_that_ignores_ranges_is_coped_with(root, server, cifar):
+def test_a_server_without_range_requests_is_supported(root, server, cifar):
     server.ranges = False
     server.cut_after = [1000]
     fetch(cifar, root)
     assert len(cifar.load(root)) == 20
 
 
-def test_a_server_that_always_cuts_at_the_same_place_is_given_up(root, server, cifar):
+def test_a_server_that_always_stops_at_the_same_byte_is_an_error(root, server, cifar):
     server.ranges = False
     server.cut_after = [1000] * 50
     with pytest.raises(InputError, match=r"connection; 1,000 bytes are kept.*data add cifar100"):
@@ -158,7 +158,7 @@ def test_a_server_that_always_cuts_at_the_same_place_is_given_up(root, server, c
     assert len(server.asked) == 5
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(root, server, cifar):
+def test_a_file_that_changed_on_the_server_is_downloaded_again(root, server, cifar):
     whole, server.content = server.content, b"x" * 5000
     server.cut_after = [1000, 0, 0, 0, 0]
     with pytest.raises(InputError, match="1,000 bytes are kept"):
@@ -168,7 +168,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(root, server, cifar):
     assert len(cifar.load(root)) == 20
 
 
-def test_a_partial_file_that_is_whole_already_is_used(root, server, cifar):
+def test_a_complete_partial_file_is_used(root, server, cifar):
     server.cut_after = [1000, 0, 0, 0, 0]
     with pytest.raises(InputError):
         fetch(cifar, root)
@@ -177,7 +177,7 @@ def test_a_partial_file_that_is_whole_already_is_used(root, server, cifar):
     assert len(cifar.load(root)) == 20
 
 
-def test_a_partial_file_that_is_too_long_is_started_anew(root, server, cifar):
+def test_a_partial_file_that_is_too_long_is_discarded(root, server, cifar):
     server.cut_after = [1000, 0, 0, 0, 0]
     with pytest.raises(InputError):
         fetch(cifar, root)
@@ -195,7 +195,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_unpacked(root, server, cifar):
 
 
 @pytest.mark.parametrize("declared", ["text/html; charset=utf-8", "application/x-gzip"])
-def test_a_page_instead_of_the_archive_is_named(root, server, cifar, declared):
+def test_an_html_page_instead_of_the_archive_is_an_error(root, server, cifar, declared):
     server.content, server.type = b"\n<!DOCTYPE html><html>moved</html>", declared
     with pytest.raises(InputError, match=r"an HTML page instead of the file.*data add cifar100"):
         fetch(cifar, root)
@@ -204,16 +204,14 @@ def test_a_page_instead_of_the_archive_is_named(root, server, cifar, declared):
 
 
 @pytest.mark.parametrize(("status", "tries"), [(404, 1), (410, 1), (403, 1), (503, 4)])
-def test_a_refusal_is_one_line_and_only_a_busy_server_is_asked_again(
-    root, server, cifar, status, tries
-):
+def test_only_temporary_http_errors_are_retried(root, server, cifar, status, tries):
     server.status = status
     with pytest.raises(InputError, match=f"returned HTTP {status}.*data add cifar100 PATH"):
         fetch(cifar, root)
     assert len(server.asked) == tries
 
 
-def test_a_dead_address_keeps_what_there_is(root, server, cifar):
+def test_an_error_404_keeps_the_partial_file(root, server, cifar):
     server.cut_after = [1000, 0, 0, 0, 0]
     with pytest.raises(InputError):
         fetch(cifar, root)
@@ -223,7 +221,7 @@ def test_a_dead_address_keeps_what_there_is(root, server, cifar):
     assert part_of(root, cifar).stat().st_size == 1000
 
 
-def test_a_refused_connection_is_one_line(root, server, cifar):
+def test_a_refused_connection_is_a_one_line_error(root, server, cifar):
     with Unused() as url:
         dead = replace(cifar, archives=(replace(cifar.archives[0], url=url),))
         with pytest.raises(InputError, match=r"refused.*data add cifar100 PATH"):
@@ -244,7 +242,7 @@ class Unused:
         self.socket.close()
 
 
-def test_what_is_there_and_official_is_left_alone(root, server, tmp_path, write_images, pack):
+def test_an_official_set_is_not_downloaded_again(root, server, tmp_path, write_images, pack):
     write_images(tmp_path / "published" / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
     server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
     isun = replace(served(ISUN, server), published=2)
@@ -253,7 +251,7 @@ def test_what_is_there_and_official_is_left_alone(root, server, tmp_path, write_
     assert len(server.asked) == 1
 
 
-def test_what_is_there_and_not_official_is_not_overwritten(root, server, cifar, write_cifar100):
+def test_an_unofficial_set_is_not_overwritten(root, server, cifar, write_cifar100):
     place = write_cifar100(root, count=5)
     with pytest.raises(InputError, match=r"exists and is partial: 5 of 10,000; move it away"):
         fetch(cifar, root)
@@ -263,7 +261,7 @@ def test_what_is_there_and_not_official_is_not_overwritten(root, server, cifar, 
     assert server.asked == []
 
 
-def test_a_single_file_is_put_where_it_belongs(root, server, tmp_path, write_svhn):
+def test_a_single_file_is_placed_in_its_folder(root, server, tmp_path, write_svhn):
     server.content = (write_svhn(tmp_path) / "test_32x32.mat").read_bytes()
     svhn = served(SVHN, server)
     assert fetch(svhn, root).provenance == "partial: 50 of 26,032"
@@ -296,7 +294,7 @@ def dogs(tmp_path, write_dogs, pack):
         server.stop()
 
 
-def test_a_set_of_several_archives_is_official_and_fetched_once(root, dogs):
+def test_a_set_of_several_archives_is_official_and_downloaded_once(root, dogs):
     data, servers = dogs
     assert fetch(data, root).provenance == "official"
     assert len(data.load(root, "train")) == 8
@@ -306,7 +304,7 @@ def test_a_set_of_several_archives_is_official_and_fetched_once(root, dogs):
     assert visible == ["stanford_dogs"]
 
 
-def test_a_set_of_several_archives_goes_on_after_those_that_are_in_place(root, dogs):
+def test_a_set_of_several_archives_resumes_after_installed_ones(root, dogs):
     data, servers = dogs
     servers[1].status = 404
     with pytest.raises(InputError, match="404"):
@@ -317,7 +315,7 @@ def test_a_set_of_several_archives_goes_on_after_those_that_are_in_place(root, d
     assert [len(server.asked) for server in servers] == [1, 2, 1]
 
 
-def test_archives_that_were_placed_and_deleted_since_are_fetched_again(root, dogs):
+def test_deleted_archives_are_downloaded_again(root, dogs):
     data, servers = dogs
     servers[1].status = 404
     with pytest.raises(InputError, match="404"):
@@ -328,7 +326,7 @@ def test_archives_that_were_placed_and_deleted_since_are_fetched_again(root, dog
     assert len(servers[0].asked) == 2
 
 
-def test_a_malicious_archive_leaves_nothing(root, server, cifar, tmp_path, pack_member):
+def test_a_malicious_archive_leaves_no_file(root, server, cifar, tmp_path, pack_member):
     archive = pack_member(tmp_path / "bad.tar", name="../escaped", size=3)
     server.content = archive.read_bytes()
     with pytest.raises(InputError, match=r"refused: its member '\.\./escaped'"):
@@ -336,14 +334,14 @@ def test_a_malicious_archive_leaves_nothing(root, server, cifar, tmp_path, pack_
     assert [entry.name for entry in root.iterdir()] == [".downloads"]
 
 
-def test_a_set_without_a_download_says_so(root):
+def test_a_set_without_a_download_is_an_error(root):
     from sdd_eval.data.readers.digits import DIGITS
 
     with pytest.raises(InputError, match="digits needs no download"):
         download(DIGITS, root)
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_part(root, server, cifar):
+def test_a_full_disk_is_a_one_line_error_and_keeps_the_partial_file(root, server, cifar):
     """A limit on the size of files binds for root too."""
     archive = cifar.archives[0]
     code = f"""
@@ -371,7 +369,7 @@ except InputError as error:
     assert len(cifar.load(root)) == 20
 
 
-def test_a_move_that_fails_leaves_nothing_half_placed(root, cifar, monkeypatch):
+def test_a_failed_move_leaves_no_incomplete_set(root, cifar, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -384,13 +382,13 @@ def test_a_move_that_fails_leaves_nothing_half_placed(root, cifar, monkeypatch):
     assert len(cifar.load(root)) == 20
 
 
-def test_a_data_root_that_is_a_file_is_named(tmp_path, cifar):
+def test_a_data_root_that_is_a_file_is_an_error(tmp_path, cifar):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file"):
         fetch(cifar, tmp_path / "file")
 
 
-def test_every_archive_in_the_catalogue_is_described_whole():
+def test_every_archive_in_the_catalogue_is_fully_described():
     from sdd_eval import plugins
 
     for name in plugins.names("datasets"):

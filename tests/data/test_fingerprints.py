@@ -25,7 +25,7 @@ def test_a_file_has_the_checksums_of_its_content(tmp_path):
     assert found.sha256 == hashlib.sha256(b"content").hexdigest()
 
 
-def test_a_file_is_read_once(tmp_path, monkeypatch):
+def test_a_file_is_hashed_once(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"content")
     assert cached_file_digests(path) is None
@@ -34,14 +34,14 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     assert file_digests(path) == first == cached_file_digests(path)
 
 
-def test_a_file_changed_at_once_to_the_same_length_is_read_again(tmp_path):
+def test_a_file_changed_immediately_to_the_same_length_is_hashed_again(tmp_path):
     path = tmp_path / "file"
     for content in (b"one", b"two", b"six"):
         path.write_bytes(content)
         assert file_digests(path).sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_a_fresh_checksum_trusts_no_cache(tmp_path):
+def test_a_fresh_checksum_ignores_the_cache(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
     before = path.stat()
@@ -52,7 +52,7 @@ def test_a_fresh_checksum_trusts_no_cache(tmp_path):
     assert file_digests(path, fresh=True).sha256 == hashlib.sha256(b"two").hexdigest()
 
 
-def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch):
+def test_an_unwritable_cache_does_not_change_the_result(tmp_path, monkeypatch):
     blocked = tmp_path / "a file where the folder should be"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(tmp_path):
         file_digests(tmp_path / "absent")
 
 
-def test_a_folder_is_its_names_and_contents(tmp_path):
+def test_a_folder_is_fingerprinted_by_names_and_contents(tmp_path):
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"2")
     first = folder_fingerprint(tmp_path, ["b", "a"])
@@ -88,7 +88,7 @@ def test_a_folder_is_its_names_and_contents(tmp_path):
     assert len({first, second, folder_fingerprint(tmp_path, ["a", "c"])}) == 3
 
 
-def test_ten_thousand_files_are_not_read_a_second_time(tmp_path, monkeypatch):
+def test_ten_thousand_files_are_hashed_once(tmp_path, monkeypatch):
     names = [f"{number}.png" for number in range(10_000)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
@@ -119,7 +119,7 @@ def test_the_data_root_is_the_flag_then_the_variable_then_the_cache(tmp_path, mo
     assert cache_folder() == tmp_path / ".cache" / "sdd_eval"
 
 
-def test_a_file_changed_just_now_is_hashed_when_another_change_would_show(tmp_path):
+def test_a_recently_changed_file_is_hashed_after_the_clock_step(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
     file_digests(path)

@@ -13,7 +13,7 @@ def pixels_of(images):
     return torch.cat(list(images.batches(4))).numpy()
 
 
-def test_dtd_has_classes_and_skips_stray_dot_files(root, write_images):
+def test_dtd_has_classes_and_skips_hidden_files(root, write_images):
     place = write_images(root / "dtd" / "images", ["banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG"])
     (place / "dotted" / "._b.jpg").write_bytes(b"resource fork")
     (root / "dtd" / "labels").mkdir()
@@ -35,7 +35,7 @@ def test_dtd_has_classes_and_skips_stray_dot_files(root, write_images):
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_odins_sets_are_found_below_their_wrapping(root, write_images, reader, inner):
+def test_odins_sets_are_found_below_wrapper_folders(root, write_images, reader, inner):
     write_images(root / inner, ["1.png", "0.png"], size=(36, 36))
     images = reader.load(root)
     assert images.files == ("0.png", "1.png")
@@ -44,7 +44,7 @@ def test_odins_sets_are_found_below_their_wrapping(root, write_images, reader, i
     assert pixels_of(images).shape == (2, 3, 32, 32)
 
 
-def test_the_crops_of_lsun_are_cut_and_not_scaled(root):
+def test_the_crops_of_lsun_are_cropped_and_not_resized(root):
     array = np.random.default_rng(0).integers(0, 256, (36, 36, 3), dtype=np.uint8)
     (root / "LSUN" / "test").mkdir(parents=True)
     Image.fromarray(array).save(root / "LSUN" / "test" / "0.png")
@@ -52,7 +52,7 @@ def test_the_crops_of_lsun_are_cut_and_not_scaled(root):
     assert pixels_of(LSUN_CROP.load(root, image_size=64)).shape == (1, 3, 64, 64)
 
 
-def test_a_set_without_checksums_is_official_only_out_of_its_archive(root, write_images):
+def test_a_set_without_checksums_is_official_only_if_unpacked_from_its_archive(root, write_images):
     reader = type(ISUN)("isun", "", "iSUN", published=2, side=32)
     write_images(root / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
     assert reader.load(root).provenance == "unverified"
@@ -63,7 +63,7 @@ def test_a_set_without_checksums_is_official_only_out_of_its_archive(root, write
     assert reader.load(root).provenance == "unverified"
 
 
-def test_any_folder_is_a_set_under_its_own_name(root, write_images):
+def test_any_folder_is_a_set_with_its_own_name(root, write_images):
     write_images(root / "holiday photos", ["b.png", "a.png"], size=(50, 40))
     images = load_images("holiday photos", root)
     assert (images.name, images.provenance, len(images)) == ("holiday photos", "user's folder", 2)
@@ -71,13 +71,13 @@ def test_any_folder_is_a_set_under_its_own_name(root, write_images):
     assert load_images("holiday photos", root, image_size=8, channels=1).image_size == 8
 
 
-def test_a_folder_is_found_by_its_path_too(tmp_path, root, write_images):
+def test_a_folder_is_found_by_path(tmp_path, root, write_images):
     place = write_images(tmp_path / "elsewhere" / "mine", ["a.png"])
     assert load_images(str(place), root).name == "mine"
     assert load_images(str(place), root).fingerprint == load_images(f"{place}/", root).fingerprint
 
 
-def test_the_short_side_is_scaled_and_the_centre_cut(root):
+def test_the_short_side_is_resized_and_the_centre_cropped(root):
     array = np.zeros((40, 80, 3), dtype=np.uint8)
     array[:, 20:60] = 200
     (root / "set").mkdir()
@@ -85,14 +85,14 @@ def test_the_short_side_is_scaled_and_the_centre_cut(root):
     assert (pixels_of(load_images("set", root, image_size=20))[..., 1:-1] == 200).all()
 
 
-def test_grey_files_make_a_grey_set_unless_the_network_takes_colour(root, write_images):
+def test_grey_files_are_a_grey_set_unless_rgb_is_requested(root, write_images):
     write_images(root / "set", ["a.png"], mode="L")
     assert load_images("set", root).channels == 1
     colour = pixels_of(load_images("set", root, channels=3))
     assert (colour[:, 0] == colour[:, 2]).all()
 
 
-def test_train_and_test_share_the_classes_of_training(root, write_images):
+def test_both_splits_have_the_classes_of_the_training_split(root, write_images):
     write_images(root / "set", ["train/cat/a.png", "train/dog/b.png", "train/emu/c.png"])
     write_images(root / "set", ["val/emu/d.png", "val/cat/e.png"])
     train, test = (load_images("set", root, split) for split in ("train", "test"))
@@ -100,25 +100,25 @@ def test_train_and_test_share_the_classes_of_training(root, write_images):
     assert test.labels.tolist() == [0, 2]
 
 
-def test_a_class_that_training_lacks_is_named(root, write_images):
+def test_a_test_class_without_training_images_is_refused(root, write_images):
     write_images(root / "set", ["train/cat/a.png", "train/dog/b.png", "test/emu/c.png"])
     with pytest.raises(InputError, match="the class 'emu', which train/ does not have"):
         load_images("set", root)
 
 
-def test_a_folder_without_training_images_is_not_trained_on(root, write_images):
+def test_a_folder_without_train_has_no_training_split(root, write_images):
     write_images(root / "set", ["a.png"])
     with pytest.raises(InputError, match="set has no split 'train', only test"):
         load_images("set", root, "train")
 
 
-def test_an_empty_folder_is_named(root):
+def test_an_empty_folder_is_an_error(root):
     (root / "nothing").mkdir()
     with pytest.raises(InputError, match="nothing contains no images"):
         load_images("nothing", root)
 
 
-def test_a_folder_with_one_broken_image_names_it(root, write_images):
+def test_a_broken_image_in_a_folder_is_named(root, write_images):
     write_images(root / "set", ["a.png", "b.png"])
     whole = (root / "set" / "a.png").read_bytes()
     (root / "set" / "b.png").write_bytes(whole[:60])
@@ -127,7 +127,7 @@ def test_a_folder_with_one_broken_image_names_it(root, write_images):
         pixels_of(images)
 
 
-def test_an_absent_set_is_not_an_empty_one(root):
+def test_an_absent_set_names_the_download_command(root):
     assert DTD.status(root).provenance == "absent"
     with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
         DTD.load(root)
@@ -146,7 +146,7 @@ def test_a_class_may_have_the_name_of_a_split(root, write_images, name):
     assert len(load_images("laid_out", root)) == 2
 
 
-def test_one_split_of_unsorted_images_stays_one_beside_a_folder_without_images(root, write_images):
+def test_one_split_folder_beside_a_folder_without_images_is_a_split(root, write_images):
     place = write_images(root / "scenes", ["test/0.png", "test/1.png"])
     (place / "annotations").mkdir()
     (place / "annotations" / "boxes.json").write_text("{}")

@@ -38,7 +38,7 @@ def pixels_of(images, **options):
     return torch.cat(list(images.batches(4, **options))).numpy()
 
 
-def test_the_publishers_split_classes_and_size_are_read(laid_out, root):
+def test_the_published_split_classes_and_size_are_read(laid_out, root):
     name, _ = laid_out
     train, test = (catalogue.load_images(name, root, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (8, 4)
@@ -54,7 +54,7 @@ def test_the_publishers_split_classes_and_size_are_read(laid_out, root):
     assert train.fingerprint != test.fingerprint
 
 
-def test_a_part_of_a_set_is_called_that(laid_out, root):
+def test_an_incomplete_set_is_partial(laid_out, root):
     name, _ = laid_out
     data = catalogue.dataset(name, root)
     published = {"cub": (5994, 5794), "sta": (12_000, 8580), "ima": (1_281_167, 50_000)}[name[:3]]
@@ -71,7 +71,7 @@ def test_a_part_of_a_set_is_called_that(laid_out, root):
         data.load(root, "extra")
 
 
-def test_a_folder_that_the_user_has_is_linked(laid_out, root, tmp_path):
+def test_a_users_folder_is_linked(laid_out, root, tmp_path):
     name, place = laid_out
     elsewhere = tmp_path / "elsewhere"
     assert add(name, place, elsewhere).images == 4
@@ -79,7 +79,7 @@ def test_a_folder_that_the_user_has_is_linked(laid_out, root, tmp_path):
     assert add(name, root, tmp_path / "third").images == 4
 
 
-def test_images_that_are_listed_and_not_there_are_left_out(laid_out, root):
+def test_listed_but_missing_images_are_left_out(laid_out, root):
     name, _ = laid_out
     images = catalogue.load_images(name, root)
     (images.folder / images.files[1]).unlink()
@@ -91,9 +91,7 @@ def test_images_that_are_listed_and_not_there_are_left_out(laid_out, root):
     assert fewer.fingerprint != images.fingerprint
 
 
-def test_a_whole_set_is_official_out_of_the_publishers_archive_under_each_of_its_names(
-    root, write_dogs
-):
+def test_a_complete_set_from_the_published_archive_is_official_under_each_name(root, write_dogs):
     place = write_dogs(root)
     dogs, whole = (
         replace(each, published={"train": 8, "test": 4})
@@ -109,7 +107,7 @@ def test_a_whole_set_is_official_out_of_the_publishers_archive_under_each_of_its
     assert dogs.load(root).provenance == "unverified"
 
 
-def test_the_dogs_are_cut_out_by_the_first_box_of_their_annotation(root, write_dogs):
+def test_dogs_are_cropped_to_the_first_annotated_box(root, write_dogs):
     write_dogs(root)
     cropped, whole = STANFORD_DOGS.load(root), STANFORD_DOGS_WHOLE.load(root)
     assert cropped.files == whole.files
@@ -121,7 +119,7 @@ def test_the_dogs_are_cut_out_by_the_first_box_of_their_annotation(root, write_d
         assert np.array_equal(np.asarray(cropped.full_resolution(row)), np.asarray(file.crop(box)))
 
 
-def test_the_birds_are_whole_unless_the_cropped_set_is_asked_for(root, write_cub):
+def test_birds_are_only_cropped_in_the_cropped_set(root, write_cub):
     write_cub(root)
     assert CUB200.load(root).boxes is None
     cropped, whole = CUB200_CROPPED.load(root), CUB200.load(root)
@@ -130,7 +128,7 @@ def test_the_birds_are_whole_unless_the_cropped_set_is_asked_for(root, write_cub
     assert np.array_equal(np.asarray(cropped.full_resolution(0)), np.asarray(file.crop(box)))
 
 
-def test_a_box_that_leaves_its_image_is_cut_and_one_that_misses_it_is_named(root, write_cub):
+def test_a_box_is_clipped_to_its_image_and_refused_if_outside(root, write_cub):
     write_cub(root)
     images = CUB200_CROPPED.load(root)
     wide = replace(images, boxes=np.array([[-5, -5, 5000, 20]] * 4))
@@ -160,7 +158,7 @@ def test_a_broken_list_is_named(root, write_cub, list_name, line, message):
 
 
 @pytest.mark.parametrize("content", ["<annotation></annotation>", "<annotation", ""])
-def test_an_annotation_without_a_box_is_named(root, write_dogs, content):
+def test_an_annotation_without_a_box_is_refused(root, write_dogs, content):
     path = next((write_dogs(root) / "Annotation").rglob("n*_2"))
     path.write_text(content)
     with pytest.raises(InputError, match=r"n02085620_2 has no object with a box"):
@@ -171,20 +169,20 @@ def test_an_annotation_without_a_box_is_named(root, write_dogs, content):
     assert len(STANFORD_DOGS_WHOLE.load(root)) == 4
 
 
-def test_a_list_of_dogs_that_is_no_matlab_file_is_named(root, write_dogs):
+def test_a_list_that_is_not_a_matlab_file_is_refused(root, write_dogs):
     (write_dogs(root) / "test_list.mat").write_bytes(b"not a matlab file")
     with pytest.raises(InputError, match=r"test_list\.mat is not a readable MATLAB file"):
         STANFORD_DOGS.load(root)
 
 
-def test_an_absent_set_says_how_it_is_got(root):
+def test_absent_photographs_name_the_commands_to_add_them(root):
     with pytest.raises(InputError, match="`sdd-eval data get cub200` downloads it"):
         CUB200.load(root)
     with pytest.raises(InputError, match=r"imagenet was not found .*; `sdd-eval data add imagenet"):
         IMAGENET.load(root)
 
 
-def test_images_of_imagenet_outside_the_folders_of_classes_are_named(root, write_imagenet):
+def test_images_outside_the_class_folders_are_refused(root, write_imagenet):
     place = write_imagenet(root)
     for path in list((place / "val").rglob("*.JPEG")):
         path.rename(place / "val" / path.name)
@@ -192,7 +190,7 @@ def test_images_of_imagenet_outside_the_folders_of_classes_are_named(root, write
         IMAGENET.load(root)
 
 
-def test_checking_reads_every_image_of_both_splits(root, write_cub):
+def test_verify_reads_every_image_of_both_splits(root, write_cub):
     place = write_cub(root)
     broken = [place / "images" / CUB200.load(root, split).files[1] for split in ("train", "test")]
     for path in broken:
@@ -204,7 +202,7 @@ def test_checking_reads_every_image_of_both_splits(root, write_cub):
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "I;16"])
-def test_every_kind_of_file_becomes_colour(tmp_path, mode):
+def test_image_files_of_every_mode_become_rgb(tmp_path, mode):
     image = Image.new("RGB", (300, 260), (200, 120, 40))
     if mode == "I;16":
         image = Image.fromarray(np.full((260, 300), 200, dtype=np.uint16))
@@ -220,7 +218,7 @@ def test_every_kind_of_file_becomes_colour(tmp_path, mode):
         assert (pixels[0] == pixels[2]).all()
 
 
-def test_an_orientation_in_the_exif_data_is_not_followed(tmp_path):
+def test_exif_orientation_is_ignored(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90°
     Image.new("RGB", (60, 30)).save(tmp_path / "a.jpg", exif=exif)
@@ -229,7 +227,7 @@ def test_an_orientation_in_the_exif_data_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (333, 500), (256, 256), (257, 1001)])
-def test_scaling_and_cutting_are_torchvisions_pixel_for_pixel(size):
+def test_resize_and_crop_equal_torchvision_in_every_pixel(size):
     from torchvision.transforms import v2
 
     shape = (size[1], size[0], 3)
@@ -240,21 +238,21 @@ def test_scaling_and_cutting_are_torchvisions_pixel_for_pixel(size):
     assert np.array_equal(np.asarray(resize_and_crop(image, None, 224)), np.asarray(theirs))
 
 
-def test_photographs_are_scaled_beyond_the_side_and_small_images_to_it(root, write_imagenet):
+def test_only_photographs_are_resized_to_more_than_the_crop(root, write_imagenet):
     write_imagenet(root)
     large, small = (IMAGENET.load(root, image_size=side) for side in (224, 32))
     assert (large.resize, large.has_full_resolution) == (256, True)
     assert (small.resize, small.has_full_resolution) == (32, False)
 
 
-def test_a_folder_of_photographs_is_looked_at_at_224_pixels_by_default(root, write_images):
+def test_a_folder_of_photographs_has_224_pixels_by_default(root, write_images):
     write_images(root / "pets", ["train/cat/a.png", "train/dog/b.png", "val/cat/c.png"], (400, 300))
     pets = catalogue.load_images("pets", root, "train")
     assert (pets.image_size, pets.resize, pets.has_full_resolution) == (224, 256, True)
     assert catalogue.load_images("pets", root, image_size=96).resize == 96
 
 
-def test_threads_change_nothing_and_leaving_early_is_no_harm(root, write_cub):
+def test_threads_do_not_change_batches_and_iteration_may_stop_early(root, write_cub):
     write_cub(root)
     images = CUB200.load(root, "train")
     before = torch.get_num_threads()
@@ -269,14 +267,14 @@ def test_threads_change_nothing_and_leaving_early_is_no_harm(root, write_cub):
         torch.set_num_threads(before)
 
 
-def test_a_checksum_of_every_archive_is_known():
+def test_every_archive_has_a_checksum():
     sums = [archive.md5 for data in (CUB200, STANFORD_DOGS) for archive in data.archives]
     assert len(set(sums)) == 4
     assert all(len(bytes.fromhex(md5)) == hashlib.md5().digest_size for md5 in sums)
     assert IMAGENET.archives == ()
 
 
-def test_the_constants_of_photographs_are_imagenets():
+def test_the_authors_constants_for_photographs_are_imagenets():
     small = standardisation.resolve_standardisation("authors", "cub200", image_size=32, channels=3)
     large = standardisation.resolve_standardisation("authors", "cub200", image_size=224, channels=3)
     assert small[0] == (0.4914, 0.4822, 0.4465)

@@ -7,17 +7,16 @@ import torch
 
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.readers import cifar, svhn
+from sdd_eval.data.readers.builtin_ood import GAUSSIAN, PHOTO_PATCHES, UNIFORM
 from sdd_eval.data.readers.cifar import CIFAR10, CIFAR100
 from sdd_eval.data.readers.digits import DIGITS
-from sdd_eval.data.readers.noise import GAUSSIAN, UNIFORM
-from sdd_eval.data.readers.photo_patches import PHOTO_PATCHES
 from sdd_eval.data.readers.svhn import SVHN, SVHN_ALL
 from sdd_eval.errors import InputError
 
 NOWHERE = Path("/nonexistent")
 
 
-def test_digits_are_split_in_the_order_of_the_writers():
+def test_digits_are_split_in_their_original_order():
     train, test = (DIGITS.load(NOWHERE, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (1000, 797)
     assert (test.channels, test.image_size, test.provenance) == (1, 8, "official")
@@ -26,7 +25,7 @@ def test_digits_are_split_in_the_order_of_the_writers():
     assert train.fingerprint != test.fingerprint
 
 
-def test_digits_have_one_shape_only():
+def test_digits_have_a_fixed_shape():
     with pytest.raises(InputError, match="1-channel images of 8 pixels, but the network takes 3"):
         DIGITS.load(NOWHERE, image_size=32, channels=3)
 
@@ -60,21 +59,21 @@ def test_cifar10_joins_five_batches_with_keys_of_bytes(root, write_cifar10):
     assert CIFAR10.load(root).class_names[9] == "class 9"
 
 
-def test_a_part_of_cifar_says_which_part(root, write_cifar100):
+def test_an_incomplete_cifar_is_partial(root, write_cifar100):
     write_cifar100(root)
     assert CIFAR100.load(root).provenance == "partial: 200 of 10,000"
     assert CIFAR100.load(root, "train").provenance == "partial: 400 of 50,000"
     assert CIFAR100.status(root).provenance == "partial: 200 of 10,000"
 
 
-def test_the_right_count_with_another_checksum_is_unverified(root, write_cifar100):
+def test_the_published_count_with_another_checksum_is_unverified(root, write_cifar100):
     write_cifar100(root, count=20)
     small = replace(CIFAR100, published=(40, 20))
     assert small.load(root).provenance == small.load(root, "train").provenance == "unverified"
     assert small.status(root).provenance == "unverified"
 
 
-def test_cifar_is_official_when_its_checksums_are_and_not_before(root, write_cifar100, monkeypatch):
+def test_cifar_with_the_published_checksums_is_official(root, write_cifar100, monkeypatch):
     place = write_cifar100(root, count=20)
     small = replace(CIFAR100, published=(40, 20))
     sums = {name: cifar.file_digests(place / name).md5 for name in ("test", "meta", "train")}
@@ -88,14 +87,14 @@ def test_cifar_is_official_when_its_checksums_are_and_not_before(root, write_cif
     assert small.load(root).provenance == "unverified"
 
 
-def test_the_list_computes_no_checksum(root, write_cifar100, monkeypatch):
+def test_status_computes_no_checksum(root, write_cifar100, monkeypatch):
     write_cifar100(root, count=20)
     monkeypatch.setattr(cifar, "file_digests", lambda path: pytest.fail("hashed"))
     monkeypatch.setattr("sdd_eval.data.fingerprints._hash_file", lambda path: pytest.fail("hashed"))
     assert replace(CIFAR100, published=(40, 20)).status(root).provenance == "unverified"
 
 
-def test_the_list_does_not_read_a_set_whose_checksum_is_known(root, write_cifar100, monkeypatch):
+def test_status_does_not_read_a_set_with_a_cached_checksum(root, write_cifar100, monkeypatch):
     place = write_cifar100(root, count=10)
     for split in ("test", "meta"):
         monkeypatch.setitem(getattr(CIFAR100, split), split, cifar.file_digests(place / split).md5)
@@ -122,7 +121,7 @@ def test_a_broken_cifar_file_is_named(root, write_cifar100, change, message):
         CIFAR100.load(root)
 
 
-def test_an_absent_set_names_the_commands_that_mend_it(root):
+def test_an_absent_set_names_the_commands_to_add_it(root):
     assert not CIFAR100.status(root).present
     with pytest.raises(InputError, match=r"`sdd-eval data get cifar100`.*`sdd-eval data add"):
         CIFAR100.load(root)
@@ -145,7 +144,7 @@ def test_svhn_keeps_the_first_of_each_digit(root, write_svhn):
     assert found.provenance == "partial: 7 of 26,032"
 
 
-def test_all_of_svhn_is_a_set_of_its_own(root, write_svhn):
+def test_svhn_all_has_every_test_image(root, write_svhn):
     write_svhn(root)
     assert len(SVHN.load(root)) == len(SVHN_ALL.load(root)) == 50
     assert SVHN.per_class == 1000
@@ -185,7 +184,7 @@ def test_a_truncated_svhn_file_is_named(root, write_svhn):
 
 
 @pytest.mark.parametrize("noise", [UNIFORM, GAUSSIAN], ids=["uniform", "gaussian"])
-def test_noise_comes_in_the_shape_of_the_network_and_always_the_same(noise):
+def test_noise_has_the_requested_shape_and_is_deterministic(noise):
     first, again = (noise.load(NOWHERE, image_size=8, channels=1) for _ in range(2))
     assert (len(first), first.channels, first.image_size) == (2000, 1, 8)
     (whole,) = first.batches(2000)
@@ -201,7 +200,7 @@ def test_noise_comes_in_the_shape_of_the_network_and_always_the_same(noise):
     assert other.fingerprint != first.fingerprint
 
 
-def test_noise_has_the_distribution_that_it_is_named_after():
+def test_noise_has_the_distribution_of_its_name():
     (uniform,), (gaussian,) = (
         [batch.numpy() / 255 for batch in noise.load(NOWHERE, image_size=16).batches(2000)]
         for noise in (UNIFORM, GAUSSIAN)
@@ -213,7 +212,7 @@ def test_noise_has_the_distribution_that_it_is_named_after():
     assert (gaussian == 1).mean() == pytest.approx(0.3085, abs=0.003)
 
 
-def test_photo_patches_come_in_the_shape_of_the_network():
+def test_photo_patches_have_the_requested_shape():
     grey = PHOTO_PATCHES.load(NOWHERE, image_size=8, channels=1)
     colour = PHOTO_PATCHES.load(NOWHERE)
     assert grey.images.shape == (1000, 1, 8, 8)
@@ -222,7 +221,7 @@ def test_photo_patches_come_in_the_shape_of_the_network():
     assert PHOTO_PATCHES.status(NOWHERE).images == 1000
 
 
-def test_the_smallest_photo_patches_are_the_photograph_itself():
+def test_the_smallest_photo_patches_are_not_resized():
     from sklearn.datasets import load_sample_image
 
     corner = load_sample_image("china.jpg")[:32, :32].transpose(2, 0, 1)

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from sdd_eval.data.install.unpack import unpack
+from sdd_eval.data.install.unpack import install_staged, staging, unpack
 from sdd_eval.errors import InputError
 
 
@@ -58,7 +58,7 @@ def test_links_and_devices_are_refused_by_name(tmp_path, pack_member, described)
     assert not os.path.lexists(tmp_path / "into" / "set" / "strange")
 
 
-def test_a_zip_with_a_link_or_a_way_out_is_refused(tmp_path):
+def test_a_zip_with_a_link_or_an_outside_path_is_refused(tmp_path):
     link = zipfile.ZipInfo("set/link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     for name, member in (("link.zip", link), ("out.zip", "../out")):
@@ -79,7 +79,36 @@ def test_a_truncated_archive_is_named(tmp_path, pack, kept):
         unpack(archive, tmp_path / "into")
 
 
-def test_what_is_no_archive_is_named(tmp_path):
+def test_other_files_are_not_archives(tmp_path):
     (tmp_path / "set.tar.gz").write_text("<html>not found</html>")
     with pytest.raises(InputError, match=r"set\.tar\.gz is not a tar or zip archive"):
         unpack(tmp_path / "set.tar.gz", tmp_path / "into")
+
+
+def test_nothing_is_moved_if_a_target_exists(root):
+    (root / "set").mkdir()
+    (root / "set" / "b.mat").write_text("the user's")
+    with staging(root) as staged:
+        for name in ("a.mat", "b.mat"):
+            (staged / name).write_text("new")
+        with pytest.raises(InputError, match=r"b\.mat already exists"):
+            install_staged(staged, root / "set")
+    assert (root / "set" / "b.mat").read_text() == "the user's"
+    assert [entry.name for entry in (root / "set").iterdir()] == ["b.mat"]
+
+
+def test_hidden_files_are_not_moved_and_the_staging_folder_is_deleted(root):
+    with staging(root) as staged:
+        for name in (".DS_Store", "__MACOSX", "set"):
+            (staged / name).mkdir()
+        install_staged(staged, root)
+    assert [entry.name for entry in root.iterdir()] == ["set"]
+
+
+def test_an_empty_target_folder_is_replaced(root):
+    (root / "set").mkdir()
+    with staging(root) as staged:
+        (staged / "set").mkdir()
+        (staged / "set" / "a").write_text("")
+        install_staged(staged, root)
+    assert (root / "set" / "a").exists()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +13,9 @@ from numpy.typing import NDArray
 from sdd_eval.data.corruption.frost import Photo, Photograph, photographs_digest, read_photographs
 from sdd_eval.data.corruption.recipe import VERSION, corrupt, require_corruption
 from sdd_eval.data.corruption.rendering import blocks
+from sdd_eval.data.fingerprints import value_fingerprint
 from sdd_eval.data.images import ImageSet, Labels, Pixels
+from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.metrics.corruption import FIFTEEN
 
 if TYPE_CHECKING:
@@ -34,16 +34,12 @@ class GeneratedCorruptions:
     frost_photos: Sequence[Photo] | None = None
     """Photographs of frost, files or arrays; None for synthetic frost."""
     corruptions: tuple[str, ...] = FIFTEEN
+    provenance: str = REGENERATED
 
     @property
     def name(self) -> str:
         """NAME_c_regenerated."""
         return f"{self.source.name}_c_regenerated"
-
-    @property
-    def provenance(self) -> str:
-        """Always "regenerated"."""
-        return "regenerated"
 
     @property
     def frost(self) -> str:
@@ -61,14 +57,8 @@ class GeneratedCorruptions:
         return self._fingerprint()
 
     def _fingerprint(self, *cell: str | int) -> str:
-        parts = [
-            self.source.fingerprint,
-            VERSION,
-            self.seed,
-            photographs_digest(self.photos),
-            *cell,
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        photos = photographs_digest(self.photos)
+        return value_fingerprint(self.source.fingerprint, VERSION, self.seed, photos, *cell)
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
         """Return the images of one corruption at one severity, 1 to 5.
@@ -77,7 +67,17 @@ class GeneratedCorruptions:
             InputError: corruption or severity is unknown.
         """
         require_corruption(corruption, severity, self.seed)
-        return GeneratedCell(self, corruption, severity, self._fingerprint(corruption, severity))
+        return GeneratedCell(
+            corrupted=self,
+            corruption=corruption,
+            severity=severity,
+            name=f"{self.name} {corruption} {severity}",
+            fingerprint=self._fingerprint(corruption, severity),
+            labels=self.source.labels,
+            class_names=self.source.class_names,
+            image_size=self.source.image_size,
+            channels=self.source.channels,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,37 +87,13 @@ class GeneratedCell:
     corrupted: GeneratedCorruptions
     corruption: str
     severity: int
+    name: str
     fingerprint: str
-
-    @property
-    def name(self) -> str:
-        """Name of the set, corruption and severity."""
-        return f"{self.corrupted.name} {self.corruption} {self.severity}"
-
-    @property
-    def labels(self) -> Labels | None:
-        """Labels of the source."""
-        return self.corrupted.source.labels
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names of the source."""
-        return self.corrupted.source.class_names
-
-    @property
-    def image_size(self) -> int:
-        """Side in pixels."""
-        return self.corrupted.source.image_size
-
-    @property
-    def channels(self) -> int:
-        """Number of channels: 1 (grey) or 3 (RGB)."""
-        return self.corrupted.source.channels
-
-    @property
-    def provenance(self) -> str:
-        """Always "regenerated"."""
-        return self.corrupted.provenance
+    labels: Labels | None
+    class_names: tuple[str, ...]
+    image_size: int
+    channels: int
+    provenance: str = REGENERATED
 
     def __len__(self) -> int:
         """Return the number of images."""

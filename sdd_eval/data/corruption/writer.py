@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import VERSION, require_corruption
 from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
+from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
 from sdd_eval.errors import InputError
@@ -159,7 +159,7 @@ def _write(target: _Target, render: Render, progress: Progress) -> str:
             progress.advance(target.shape[0], note=f"{target.corruption} kept")
         if target.final.stat().st_size != target.size:
             raise InputError(f"{target.final} has the wrong size; delete it and try again")
-        return _sha256(target.final)
+        return file_digests(target.final, fresh=True).sha256
     except OSError as error:
         message = f"cannot write {target.final}: {error.strerror or error}"
         raise InputError(message) from error
@@ -195,15 +195,6 @@ def _jobs(target: _Target, done: int) -> Iterator[Job]:
         for start, pixels in zip(starts, blocks(target.images, size, rows), strict=True):
             indices = rows[start : start + size]
             yield Job(pixels, target.corruption, severity, target.seed, indices)
-
-
-def _sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _new_record(

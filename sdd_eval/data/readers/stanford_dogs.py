@@ -21,6 +21,11 @@ from sdd_eval.errors import InputError
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 ADDRESS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+ARCHIVES = {
+    "images.tar": "1bb1f2a596ae7057f99d7d75860002ef",
+    "annotation.tar": "4298cc0031f6bc6e74612ac83b5988e2",
+    "lists.tar": "edbb9f16854ec66506b5f09b583e0656",
+}
 
 
 def listings(base: Path) -> Mapping[str, Listing]:
@@ -75,25 +80,9 @@ STANFORD_DOGS = PhotographSet(
     published={"train": 12_000, "test": 8580},
     boxes=boxes,
     annotations="Annotation",
-    archives=(
-        Archive(
-            url=f"{ADDRESS}/images.tar",
-            md5="1bb1f2a596ae7057f99d7d75860002ef",
-            filename="images.tar",
-            folder="stanford_dogs",
-        ),
-        Archive(
-            url=f"{ADDRESS}/annotation.tar",
-            md5="4298cc0031f6bc6e74612ac83b5988e2",
-            filename="annotation.tar",
-            folder="stanford_dogs",
-        ),
-        Archive(
-            url=f"{ADDRESS}/lists.tar",
-            md5="edbb9f16854ec66506b5f09b583e0656",
-            filename="lists.tar",
-            folder="stanford_dogs",
-        ),
+    archives=tuple(
+        Archive(f"{ADDRESS}/{filename}", md5, filename, folder="stanford_dogs")
+        for filename, md5 in ARCHIVES.items()
     ),
 )
 

@@ -14,7 +14,7 @@ from sdd_eval.errors import InputError
 
 
 @pytest.mark.parametrize("given", ["", "cifar-100-python"])
-def test_a_folder_is_linked_from_around_or_from_within(tmp_path, root, write_cifar100, given):
+def test_a_folder_or_its_parent_or_child_is_linked(tmp_path, root, write_cifar100, given):
     write_cifar100(tmp_path / "mine")
     status = add("cifar100", tmp_path / "mine" / given, root)
     assert status.provenance == "partial: 200 of 10,000"
@@ -23,7 +23,7 @@ def test_a_folder_is_linked_from_around_or_from_within(tmp_path, root, write_cif
 
 
 @pytest.mark.parametrize("given", ["", "dtd", "dtd/images"])
-def test_each_level_of_a_nested_layout_is_understood(tmp_path, root, write_images, given):
+def test_each_level_of_a_nested_layout_is_accepted(tmp_path, root, write_images, given):
     write_images(tmp_path / "mine" / "dtd" / "images", ["banded/a.jpg", "dotted/b.jpg"])
     (tmp_path / "mine" / "dtd" / "labels").mkdir()
     assert add("dtd", tmp_path / "mine" / given, root).images == 2
@@ -38,7 +38,7 @@ def test_an_archive_is_unpacked(tmp_path, root, write_cifar100, pack):
     assert sorted(entry.name for entry in root.iterdir()) == ["cifar-100-python"]
 
 
-def test_an_archive_with_the_publishers_checksum_makes_the_set_official(
+def test_an_archive_with_the_published_checksum_makes_the_set_official(
     tmp_path, root, write_images, pack, monkeypatch
 ):
     write_images(tmp_path / "mine" / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
@@ -59,9 +59,7 @@ def test_a_single_file_is_copied(tmp_path, root, write_svhn):
     assert len(load_images("svhn", root)) == 50
 
 
-def test_any_folder_and_any_archive_of_images_gets_the_name_it_is_given(
-    tmp_path, root, write_images
-):
+def test_folders_and_archives_of_images_are_added_under_a_new_name(tmp_path, root, write_images):
     mine = write_images(tmp_path / "mine", ["cat/a.png", "dog/b.png"])
     assert add("pets", mine, root).provenance == "user's folder"
     assert load_images("pets", root).class_names == ("cat", "dog")
@@ -71,7 +69,7 @@ def test_any_folder_and_any_archive_of_images_gets_the_name_it_is_given(
 
 
 @pytest.mark.parametrize("name", ["cifar100", "cifar100_c", "svhn", "dtd", "cifar10", "pets"])
-def test_what_does_not_look_like_the_set_is_refused_and_nothing_placed(tmp_path, root, name):
+def test_other_content_is_refused_and_nothing_is_added(tmp_path, root, name):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("no images")
     with pytest.raises(InputError, match=f"mine does not look like {name}"):
@@ -79,7 +77,7 @@ def test_what_does_not_look_like_the_set_is_refused_and_nothing_placed(tmp_path,
     assert list(root.iterdir()) == []
 
 
-def test_a_broken_file_is_called_by_the_users_name_for_it(tmp_path, root, write_cifar100):
+def test_an_error_names_the_users_path_of_a_broken_file(tmp_path, root, write_cifar100):
     place = write_cifar100(tmp_path / "mine")
     (place / "test").write_bytes(b"broken")
     with pytest.raises(InputError, match=f"{place}/test is not a pickle"):
@@ -87,7 +85,7 @@ def test_a_broken_file_is_called_by_the_users_name_for_it(tmp_path, root, write_
     assert list(root.iterdir()) == []
 
 
-def test_nothing_is_placed_over_what_is_there(tmp_path, root, write_cifar100):
+def test_an_existing_set_is_not_overwritten(tmp_path, root, write_cifar100):
     write_cifar100(tmp_path / "mine")
     write_cifar100(root, count=3)
     with pytest.raises(InputError, match="cifar-100-python already exists"):
@@ -95,7 +93,7 @@ def test_nothing_is_placed_over_what_is_there(tmp_path, root, write_cifar100):
     assert len(CIFAR100.load(root)) == 3
 
 
-def test_what_cannot_be_added_says_why(tmp_path, root):
+def test_invalid_paths_and_names_are_refused_with_the_reason(tmp_path, root):
     with pytest.raises(InputError, match="absent does not exist"):
         add("cifar100", tmp_path / "absent", root)
     with pytest.raises(InputError, match="digits has no files to add"):
@@ -108,7 +106,7 @@ def verdicts(name, root):
     return {finding.item: finding.verdict for finding in verify(name, root)}
 
 
-def test_a_check_compares_every_file_and_trusts_no_cache(root, write_cifar100, monkeypatch):
+def test_verify_compares_every_file_without_the_cache(root, write_cifar100, monkeypatch):
     from sdd_eval.data.fingerprints import file_digests
 
     place = write_cifar100(root)
@@ -121,13 +119,13 @@ def test_a_check_compares_every_file_and_trusts_no_cache(root, write_cifar100, m
     assert found["images"] == "wrong"
 
 
-def test_a_check_names_every_broken_image(root, write_images):
+def test_verify_names_every_broken_image(root, write_images):
     place = write_images(root / "set", ["a.png", "b.png", "c.png"])
     (place / "b.png").write_bytes(b"broken")
     assert verdicts("set", root) == {"b.png": "wrong", "images": "wrong"}
 
 
-def test_a_check_of_a_broken_set_is_a_finding(root, write_corrupted):
+def test_verify_reports_a_broken_set_as_a_finding(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     (place / "fog.npy").write_bytes(b"broken")
     found = {finding.item: finding for finding in verify("cifar100_c", root)}
@@ -137,7 +135,7 @@ def test_a_check_of_a_broken_set_is_a_finding(root, write_corrupted):
         CIFAR100_C.load_corrupted(root).cell("fog", 1)
 
 
-def test_a_check_of_regenerated_images_compares_with_what_was_noted(root):
+def test_verify_compares_regenerated_images_with_their_record(root):
     from sdd_eval.data.catalogue import regenerated_folder
     from sdd_eval.data.corruption.writer import write_corrupted
     from sdd_eval.data.images import ArrayImages
@@ -153,6 +151,6 @@ def test_a_check_of_regenerated_images_compares_with_what_was_noted(root):
     assert verdicts("digits_c_regenerated", root)["contrast.npy"] == "wrong"
 
 
-def test_a_check_of_what_is_not_there_names_the_command(root):
+def test_verify_of_an_absent_set_names_the_download_command(root):
     with pytest.raises(InputError, match="`sdd-eval data get dtd`"):
         verify("dtd", root)

@@ -14,14 +14,14 @@ RANDOM = {
 }
 
 
-def test_fifteen_corruptions_make_the_mean_and_four_are_extra():
+def test_the_benchmark_has_fifteen_corruptions_and_four_extra():
     assert len(FIFTEEN) == 15
     assert set(EXTRA) == {"speckle_noise", "gaussian_blur", "spatter", "saturate"}
     assert NINETEEN == FIFTEEN + EXTRA
 
 
 @pytest.mark.parametrize("corruption", NINETEEN)
-def test_a_subset_equals_the_same_rows_of_the_whole(corruption, photos):
+def test_corrupting_a_subset_equals_the_rows_of_the_whole(corruption, photos):
     # More images than are worked on at once, so that blocks fall differently.
     many = np.concatenate([np.roll(photos, shift, axis=2) for shift in range(16)])
     rows = np.array([170, 3, 0, 191, 99])
@@ -34,7 +34,7 @@ def test_a_subset_equals_the_same_rows_of_the_whole(corruption, photos):
 
 
 @pytest.mark.parametrize("corruption", NINETEEN)
-def test_seeds_and_places_differ_where_there_is_chance(corruption, photos):
+def test_random_corruptions_depend_on_seed_and_index(corruption, photos):
     first = corrupt(photos, corruption, 3, seed=0)
     assert np.array_equal(first, corrupt(photos, corruption, 3, seed=0))
     other_seed = corrupt(photos, corruption, 3, seed=1)
@@ -50,7 +50,7 @@ def test_seeds_and_places_differ_where_there_is_chance(corruption, photos):
         *("zoom_blur", "fog", "brightness", "contrast", "jpeg_compression", "pixelate", "snow"),
     ],
 )
-def test_a_higher_severity_is_farther_from_the_clean_image(corruption, photos):
+def test_a_higher_severity_changes_the_image_more(corruption, photos):
     many = np.concatenate([photos] * 4)
     apart = [
         np.abs(corrupt(many, corruption, severity).astype(float) - many).mean()
@@ -62,7 +62,7 @@ def test_a_higher_severity_is_farther_from_the_clean_image(corruption, photos):
 
 @pytest.mark.parametrize("corruption", NINETEEN)
 @pytest.mark.parametrize(("side", "channels"), [(8, 1), (8, 3), (48, 1), (48, 3)])
-def test_other_sizes_and_grey_images_come_back_in_their_shape(corruption, side, channels, photos):
+def test_the_shape_is_preserved_for_other_sizes_and_grey_images(corruption, side, channels, photos):
     rows = np.linspace(0, 31, side).astype(int)
     images = photos[:4, rows][:, :, rows, :channels]
     for severity in (1, 5):
@@ -73,7 +73,7 @@ def test_other_sizes_and_grey_images_come_back_in_their_shape(corruption, side, 
 
 
 @pytest.mark.parametrize("corruption", ["defocus_blur", "glass_blur", "motion_blur", "spatter"])
-def test_large_images_are_corrupted_as_much_as_small_ones(corruption, photos):
+def test_large_images_are_corrupted_as_strongly_as_small_ones(corruption, photos):
     large = photos[:2].repeat(7, axis=1).repeat(7, axis=2)
     apart_small = np.abs(corrupt(photos[:2], corruption, 3).astype(float) - photos[:2]).mean()
     apart_large = np.abs(corrupt(large, corruption, 3).astype(float) - large).mean()
@@ -103,19 +103,19 @@ def test_lengths_scale_with_the_side_but_not_below_a_pixel():
     assert [whole(1, side) for side in (8, 32, 48, 224)] == [1, 1, 2, 7]
 
 
-def test_grey_images_come_back_as_the_luma_of_their_colour_version(photos):
+def test_grey_images_are_the_luma_of_their_rgb_version(photos):
     grey = photos[..., :1]
     colour = corrupt(np.repeat(grey, 3, axis=3), "frost", 4).astype(float)
     luma = colour @ [0.299, 0.587, 0.114]
     assert np.abs(corrupt(grey, "frost", 4)[..., 0] - luma).max() <= 1
 
 
-def test_no_image_at_all_is_corrupted_to_none():
+def test_an_empty_set_stays_empty():
     assert corrupt(np.zeros((0, 32, 32, 3), np.uint8), "fog", 1).shape == (0, 32, 32, 3)
 
 
 @pytest.mark.parametrize(
-    ("corruption", "severity", "seed", "said"),
+    ("corruption", "severity", "seed", "message"),
     [
         ("frosty", 1, 0, "did you mean 'frost'"),
         ("fog", 0, 0, "severity is 0, not one of 1, 2, 3, 4, 5"),
@@ -123,8 +123,8 @@ def test_no_image_at_all_is_corrupted_to_none():
         ("fog", 1, -1, "seed is -1"),
     ],
 )
-def test_what_there_is_not_is_refused_in_one_line(corruption, severity, seed, said, photos):
-    with pytest.raises(InputError, match=said) as caught:
+def test_invalid_arguments_are_refused(corruption, severity, seed, message, photos):
+    with pytest.raises(InputError, match=message) as caught:
         corrupt(photos, corruption, severity, seed=seed)
     assert "\n" not in str(caught.value)
 

@@ -38,7 +38,7 @@ def network():
     return build(ModelSpec("small_cnn", 3, (0.5,) * 3, (0.2,) * 3, 8))
 
 
-def test_a_file_of_arrays_is_a_set(npz, root):
+def test_a_npz_file_is_a_data_set(npz, root):
     status = add("blobs", npz, root)
     assert (status.images, status.provenance) == (12, "user's folder")
     npz.unlink()
@@ -52,7 +52,7 @@ def test_a_file_of_arrays_is_a_set(npz, root):
     assert [finding.verdict for finding in verify("blobs", root)] == ["ok"]
 
 
-def test_a_folder_of_two_files_has_two_splits_and_class_names(tmp_path, root):
+def test_a_folder_of_two_npz_files_has_two_splits_and_class_names(tmp_path, root):
     place = tmp_path / "mine"
     place.mkdir()
     names = np.array(["cat", "dog", "emu"])
@@ -66,14 +66,14 @@ def test_a_folder_of_two_files_has_two_splits_and_class_names(tmp_path, root):
     assert train.fingerprint != test.fingerprint
 
 
-def test_a_file_is_found_by_its_path_too(npz, root):
+def test_a_npz_file_is_found_by_path(npz, root):
     assert load_images(str(npz), root).name == "mine"
     with pytest.raises(InputError, match="mine has no split 'train'"):
         load_images(str(npz), root, "train")
 
 
 @pytest.mark.parametrize("kind", ["npz", "folders"])
-def test_what_was_added_is_test_set_corrupted_set_and_outliers(
+def test_added_sets_serve_as_test_set_corrupted_set_and_ood_set(
     kind, npz, root, write_images, tmp_path, network
 ):
     if kind == "npz":
@@ -94,7 +94,7 @@ def test_what_was_added_is_test_set_corrupted_set_and_outliers(
     assert run.provenance["data"]["mine"]["images"] == 12
 
 
-def test_a_corrupted_test_set_of_the_users_own_is_taken_by_its_name(npz, root, tmp_path, network):
+def test_a_custom_corrupted_set_is_found_by_name(npz, root, tmp_path, network):
     add("mine", npz, root)
     place = tmp_path / "rendered"
     place.mkdir()
@@ -119,7 +119,7 @@ def test_a_corrupted_test_set_of_the_users_own_is_taken_by_its_name(npz, root, t
         load_corrupted("mine_c", root, clean=images)
 
 
-def test_outliers_need_no_labels(tmp_path, root):
+def test_ood_sets_need_no_labels(tmp_path, root):
     np.savez(tmp_path / "far.npz", images=arrays()["images"])
     add("far", tmp_path / "far.npz", root)
     assert load_images("far", root).labels is None
@@ -138,7 +138,7 @@ def test_outliers_need_no_labels(tmp_path, root):
         ({**arrays(), "class_names": np.array(["a", "b"])}, "label 2 but only 2 class names"),
     ],
 )
-def test_arrays_that_are_no_images_are_not_read(tmp_path, root, content, message):
+def test_arrays_that_are_not_images_are_refused(tmp_path, root, content, message):
     np.savez(tmp_path / "bad.npz", **content)
     with pytest.raises(InputError, match=message):
         load_images(str(tmp_path / "bad.npz"), root)
@@ -147,7 +147,7 @@ def test_arrays_that_are_no_images_are_not_read(tmp_path, root, content, message
     assert list(root.iterdir()) == []
 
 
-def test_a_broken_file_and_one_of_several_are_named(tmp_path, root):
+def test_broken_and_ambiguous_files_are_refused(tmp_path, root):
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match=r"cut\.npz is not a complete \.npz file"):
         load_images(str(tmp_path / "cut.npz"), root)

@@ -9,7 +9,7 @@ from sdd_eval.data.corruption.recipe import corrupt
 from sdd_eval.errors import InputError
 
 
-def test_made_up_windows_are_bright_ice_on_dark_glass_at_every_size():
+def test_synthetic_windows_are_bright_ice_on_dark_glass_at_every_size():
     for side in (8, 32, 48):
         windows = frost.synthetic_windows(side)
         assert len(windows) == 5
@@ -30,7 +30,7 @@ def test_frost_from_a_flat_photograph_adds_its_colour(tmp_path, photos):
     assert np.abs(found - np.floor(expected + 5e-4)).max() <= 1
 
 
-def test_frost_takes_pieces_of_all_photographs_scaled_by_a_fifth(photos):
+def test_frost_crops_all_photographs_resized_to_a_fifth(photos):
     black = np.zeros((2, 32, 32, 3), np.uint8)
     stripes = np.zeros((320, 320, 3), np.uint8)
     stripes[:, 100:] = 200
@@ -45,7 +45,7 @@ def test_frost_takes_pieces_of_all_photographs_scaled_by_a_fifth(photos):
     assert len(set(edges)) > 5
 
 
-def test_a_photograph_too_small_or_broken_is_named(tmp_path, photos):
+def test_small_or_broken_photographs_are_refused(tmp_path, photos):
     small, broken = tmp_path / "small.png", tmp_path / "broken.png"
     Image.fromarray(np.zeros((100, 400, 3), np.uint8)).save(small)
     broken.write_bytes(b"no image")
@@ -59,7 +59,7 @@ def test_a_photograph_too_small_or_broken_is_named(tmp_path, photos):
         corrupt(photos, "frost", 1, frost_photos=[])
 
 
-def test_a_folder_stands_for_the_photographs_in_it(tmp_path, photos):
+def test_a_folder_is_expanded_to_its_photographs(tmp_path, photos):
     (tmp_path / "frosts").mkdir()
     paths = [tmp_path / "frosts" / name for name in ("a.png", "b.png")]
     for path, level in zip(paths, (90, 160), strict=True):

@@ -56,7 +56,7 @@ def images(request, truth, tmp_path):
     return request.param(truth, tmp_path, shared)
 
 
-def test_it_is_an_image_set(images, truth):
+def test_every_implementation_satisfies_the_protocol(images, truth):
     assert isinstance(images, ImageSet)
     assert (len(images), images.channels, images.image_size) == (COUNT, truth.shape[1], SIDE)
 
@@ -75,11 +75,11 @@ def test_batches_follow_the_order_of_the_indices(images, truth):
     assert np.array_equal(torch.cat(batches).numpy(), truth[wanted])
 
 
-def test_no_indices_give_no_batch(images):
+def test_empty_indices_yield_no_batch(images):
     assert list(images.batches(3, np.array([], dtype=np.int64))) == []
 
 
-def test_what_a_batch_suffers_does_not_reach_the_set(images, truth):
+def test_modifying_a_batch_does_not_change_the_set(images, truth):
     next(images.batches(COUNT, np.arange(COUNT))).zero_()
     assert np.array_equal(torch.cat(list(images.batches(3))).numpy(), truth)
 

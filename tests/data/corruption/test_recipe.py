@@ -339,7 +339,7 @@ def draws_of(corruption, severity, image, index, seed):
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("corruption", NINETEEN)
-def test_a_corruption_is_that_of_the_table(corruption, severity, photos):
+def test_a_corruption_equals_the_reference_table(corruption, severity, photos):
     # An odd number of images, one of them flat and one black.
     images = photos[[1, 4, 8]].copy()
     images[2, :10] = 0
@@ -355,13 +355,13 @@ def test_a_corruption_is_that_of_the_table(corruption, severity, photos):
         assert (found[row] != images[row]).any()
 
 
-def test_values_are_truncated_to_levels_and_not_rounded():
+def test_values_are_truncated_and_not_rounded():
     grey = np.full((1, 32, 32, 3), 100, np.uint8)
     # 100 + .05 · 255 = 112.75
     assert (corrupt(grey, "brightness", 1) == 112).all()
 
 
-def test_a_flat_image_keeps_its_level_under_every_blur():
+def test_a_flat_image_is_unchanged_by_every_blur():
     for level in (1, 100, 254, 255):
         flat = np.full((1, 32, 32, 3), level, np.uint8)
         for blur in ("gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"):
@@ -385,7 +385,7 @@ def test_shot_noise_has_the_variance_of_counted_photons():
         assert noise.var() == pytest.approx(128 / 255 / white, rel=0.03)
 
 
-def test_impulse_noise_is_as_much_salt_as_pepper_per_value():
+def test_impulse_noise_has_as_much_salt_as_pepper():
     grey = np.full((20, 32, 32, 3), 128, np.uint8)
     noise = corrupt(grey, "impulse_noise", 5)
     assert (noise == 255).mean() == pytest.approx(0.035, rel=0.05)
@@ -402,6 +402,6 @@ def test_motion_blur_smears_one_way_only():
     assert (smeared[:, :, 13:16].max(axis=(1, 2)) > 0).all()
 
 
-def test_black_pixels_take_the_hue_of_red_when_saturated_as_in_hsv():
+def test_saturating_black_pixels_uses_the_hue_of_red():
     grey = np.full((1, 32, 32, 3), 200, np.uint8)
     assert corrupt(grey, "saturate", 5)[0, 0, 0].tolist() == [200, 160, 160]

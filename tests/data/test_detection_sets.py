@@ -22,7 +22,7 @@ from sdd_eval.errors import InputError
 TINY = replace(COCO, published={"train": 6, "test": 6})
 
 
-def test_a_part_of_coco_is_called_that_in_both_splits(root, write_coco):
+def test_an_incomplete_coco_is_partial_in_both_splits(root, write_coco):
     write_coco(root, "coco")
     assert COCO.status(root).provenance == "partial: 6 of 5,000"
     assert COCO.load_objects(root, "train").provenance == "partial: 6 of 118,287"
@@ -30,7 +30,7 @@ def test_a_part_of_coco_is_called_that_in_both_splits(root, write_coco):
     assert (len(images), images.labels, images.image_size) == (6, None, 224)
 
 
-def test_all_of_it_is_unverified_until_the_publishers_archives_vouch_for_it(root, write_coco):
+def test_complete_coco_is_unverified_unless_unpacked_from_the_published_archives(root, write_coco):
     place = write_coco(root, "coco")
     assert TINY.status(root).provenance == TINY.load(root).provenance == "unverified"
     record_verified(root, "coco", TINY.content(root), "md5")
@@ -42,26 +42,26 @@ def test_all_of_it_is_unverified_until_the_publishers_archives_vouch_for_it(root
     assert TINY.status(root).provenance == "unverified"
 
 
-def test_what_the_publisher_ships_is_known_by_name_size_and_checksum():
-    told = {each.filename: each for each in COCO.archives}
-    assert set(told) == {"train2017.zip", "val2017.zip", "annotations_trainval2017.zip"}
+def test_the_archives_of_coco_have_name_size_and_checksum():
+    archives = {archive.filename: archive for archive in COCO.archives}
+    assert set(archives) == {"train2017.zip", "val2017.zip", "annotations_trainval2017.zip"}
     assert all(
         len(each.md5) == 32 and each.size and each.folder == "coco" for each in COCO.archives
     )
 
 
-def test_a_folder_of_the_users_is_linked_as_coco_and_checked(root, tmp_path, write_coco, capsys):
+def test_a_users_folder_is_linked_as_coco_and_verified(root, tmp_path, write_coco, capsys):
     place = write_coco(tmp_path / "mine", "coco2017")
     assert add("coco", place, root).images == 6
     assert (root / "coco").is_symlink()
     assert exit_code(["data", "check", "coco", "--data-root", str(root)]) == 1
-    said = capsys.readouterr().out
-    assert "test annotations   wrong    6 images, 9 objects, partial: 6 of 5,000" in said
+    message = capsys.readouterr().out
+    assert "test annotations   wrong    6 images, 9 objects, partial: 6 of 5,000" in message
     with pytest.raises(InputError, match="does not look like coco"):
         add("coco", place / "train2017", tmp_path / "elsewhere")
 
 
-def test_a_folder_in_its_layout_is_a_set_of_its_own_and_no_classes(root, tmp_path, write_coco):
+def test_a_folder_in_cocos_layout_is_an_unlabelled_set(root, tmp_path, write_coco):
     add("boats", write_coco(tmp_path, "somewhere"), root)
     (row,) = [row for row in list_datasets(root) if row.name == "boats"]
     assert (row.images, row.provenance) == (6, "user's folder")
@@ -70,9 +70,7 @@ def test_a_folder_in_its_layout_is_a_set_of_its_own_and_no_classes(root, tmp_pat
     assert {f.verdict for f in verify("boats", root)} == {"ok"}
 
 
-def test_a_path_from_here_and_a_data_root_from_here_are_found(
-    tmp_path, write_coco, write_images, monkeypatch
-):
+def test_relative_paths_and_data_roots_are_found(tmp_path, write_coco, write_images, monkeypatch):
     from pathlib import Path
 
     write_coco(tmp_path, "boats")
@@ -84,7 +82,7 @@ def test_a_path_from_here_and_a_data_root_from_here_are_found(
     assert len(catalogue.load_images("root/photos", Path("elsewhere"))) == 2
 
 
-def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
+def test_verify_names_broken_annotations_and_images(root, write_coco):
     place = write_coco(root, "boats")
     image = sorted((place / "train2017").iterdir())[2]
     image.write_bytes(b"no image")
@@ -97,7 +95,7 @@ def test_checking_names_broken_annotations_and_broken_images(root, write_coco):
     assert image.name in wrong
 
 
-def test_a_set_without_boxes_and_an_absent_one_say_what_to_do(root):
+def test_sets_without_boxes_and_absent_sets_are_refused_with_a_remedy(root):
     with pytest.raises(InputError, match=r"digits has no boxes of objects.*coco, digit_scenes"):
         catalogue.load_objects("digits", root)
     with pytest.raises(InputError, match="`sdd-eval data get coco` downloads it"):
@@ -107,14 +105,22 @@ def test_a_set_without_boxes_and_an_absent_one_say_what_to_do(root):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_in_every_box_of_a_scene_lies_its_digit(split, root):
+def test_every_box_of_a_scene_contains_its_digit(split, root):
     scenes, digits = DIGIT_SCENES.load_objects(root, split), DIGITS.load(root, split)
-    told = scenes.annotations
-    assert {len(told.boxes[told.objects_in(n)]) for n in range(len(scenes))} == {0, 1, 2, 3, 4}
+    annotations = scenes.annotations
+    assert {len(annotations.boxes[annotations.objects_in(n)]) for n in range(len(scenes))} == {
+        0,
+        1,
+        2,
+        3,
+        4,
+    }
     for number in range(len(scenes)):
         pixels = scenes.pixels(number, 1)[0]
-        rows = told.objects_in(number)
-        for box, label in zip(told.boxes[rows].astype(int), told.labels[rows], strict=True):
+        rows = annotations.objects_in(number)
+        for box, label in zip(
+            annotations.boxes[rows].astype(int), annotations.labels[rows], strict=True
+        ):
             left, top, side, _ = box.tolist()
             scale = side // 8
             small = pixels[top : top + side : scale, left : left + side : scale].astype(int)
@@ -123,7 +129,7 @@ def test_in_every_box_of_a_scene_lies_its_digit(split, root):
             assert (np.abs(np.maximum(alike, 48) - np.maximum(small, 48)).max((1, 2)) == 0).any()
 
 
-def test_scenes_are_always_the_same_grey_or_in_colour(root):
+def test_scenes_are_deterministic_in_grey_and_rgb(root):
     one, other = (DIGIT_SCENES.load_objects(root) for _ in range(2))
     assert one.fingerprint == other.fingerprint
     assert np.array_equal(one.pixels(3, 3), np.repeat(other.pixels(3, 1), 3, axis=0))

@@ -17,7 +17,7 @@ def source(photos):
     return ArrayImages("patches", pixels, np.arange(12), "f" * 64, "made here", ("a", "b"))
 
 
-def test_it_is_labelled_regenerated_and_keeps_what_the_source_knows(source):
+def test_the_set_is_regenerated_and_has_the_sources_metadata(source):
     rendering = GeneratedCorruptions(source)
     assert rendering.name == "patches_c_regenerated"
     assert rendering.provenance == "regenerated"
@@ -33,7 +33,7 @@ def test_it_is_labelled_regenerated_and_keeps_what_the_source_knows(source):
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_batches_hold_the_rows_that_were_asked_for(source, photos, small, monkeypatch):
+def test_batches_have_the_requested_rows(source, photos, small, monkeypatch):
     if not small:
         monkeypatch.setattr(generated, "SMALL", 0)
     cell = GeneratedCorruptions(source, seed=4).cell("elastic_transform", 3)
@@ -47,7 +47,7 @@ def test_batches_hold_the_rows_that_were_asked_for(source, photos, small, monkey
     assert np.array_equal(everything.transpose(0, 2, 3, 1), whole)
 
 
-def test_only_rows_asked_for_are_corrupted_and_only_once(source, monkeypatch):
+def test_only_requested_rows_are_rendered_and_only_once(source, monkeypatch):
     corrupted = []
 
     def noting(pixels, *arguments, **settings):
@@ -63,7 +63,7 @@ def test_only_rows_asked_for_are_corrupted_and_only_once(source, monkeypatch):
     assert corrupted == [1, 5, 6]
 
 
-def test_what_is_remembered_stays_within_its_bound(source, monkeypatch):
+def test_the_cache_stays_within_its_limit(source, monkeypatch):
     monkeypatch.setattr(generated, "CACHE_BYTES", 3 * 12 * 3072)
     rendering = GeneratedCorruptions(source, seed=78)
     for severity in range(1, 6):
@@ -72,7 +72,7 @@ def test_what_is_remembered_stays_within_its_bound(source, monkeypatch):
     assert held <= 3 * 12 * 3072
 
 
-def test_the_fingerprint_holds_all_that_determines_the_images(source, photos):
+def test_the_fingerprint_depends_on_everything_that_determines_the_images(source, photos):
     photo = np.zeros((200, 200, 3), np.uint8)
     other = ArrayImages("patches", source.images, source.labels, "e" * 64, "made here")
     renderings = [
@@ -92,7 +92,7 @@ def test_the_fingerprint_holds_all_that_determines_the_images(source, photos):
     assert renderings[2].frost == "photographs"
 
 
-def test_a_cell_that_there_is_not_is_refused(source):
+def test_an_unknown_cell_is_refused(source):
     with pytest.raises(InputError, match="unknown corruption 'rain'"):
         GeneratedCorruptions(source).cell("rain", 1)
     with pytest.raises(InputError, match="severity is 9"):

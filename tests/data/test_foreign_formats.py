@@ -39,7 +39,7 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("function", [os.mkdir, eval, print, getattr, np.load, np.save])
-def test_a_pickle_that_calls_anything_is_refused_before_it_does(tmp_path, function):
+def test_a_pickle_that_calls_code_is_refused_before_it_runs(tmp_path, function):
     made = tmp_path / "made by the pickle"
     (tmp_path / "file").write_bytes(pickle.dumps({"data": Calls(function, str(made))}))
     with pytest.raises(InputError, match=r"file is not a pickle of arrays: .* is refused"):
@@ -63,7 +63,7 @@ def test_an_array_of_objects_is_refused(tmp_path):
         (pickle.dumps([1, 2]), "is a pickled list, not a dictionary"),
     ],
 )
-def test_what_is_no_such_pickle_is_named(tmp_path, content, message):
+def test_other_pickles_and_files_are_refused(tmp_path, content, message):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(InputError, match=f"file {message}"):
         read_pickle(tmp_path / "file")

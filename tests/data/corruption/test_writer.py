@@ -33,7 +33,7 @@ def labels_file(folder, labels):
     return np.load(folder / "labels.npy")
 
 
-def test_labels_are_bytes_as_the_publisher_s_unless_there_are_more_classes(tmp_path):
+def test_labels_are_bytes_unless_there_are_more_than_256_classes(tmp_path):
     few = labels_file(tmp_path / "few", [255, 0, 7])
     assert few.dtype == np.uint8
     assert few.tolist() == [255, 0, 7] * 5
@@ -75,7 +75,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_the_layout_is_the_publishers_and_says_how_it_was_made(tmp_path, small_blocks):
+def test_the_layout_is_cifar_cs_with_a_record(tmp_path, small_blocks):
     images, progress = images_of(), Counting()
     note = write_corrupted(images, tmp_path, corruptions=CHOSEN, seed=5, progress=progress)
     assert sorted(contents(tmp_path)) == sorted(
@@ -114,7 +114,7 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path, small_blocks):
 
 
 @pytest.mark.parametrize("at", [1, 37, 150, 151, 310, 449, 450])
-def test_a_stopped_writer_goes_on_to_the_same_bytes(tmp_path, small_blocks, at):
+def test_an_interrupted_writer_resumes_to_the_same_bytes(tmp_path, small_blocks, at):
     write_corrupted(images_of(), tmp_path / "whole", corruptions=CHOSEN)
     with pytest.raises(Stopped):
         write_corrupted(
@@ -132,7 +132,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import test_corruption_writer as tests
+import test_writer as tests
 tests.writer._BLOCK = 7 * 192
 listener = tests.Counting({at}, lambda: os.kill(os.getpid(), signal.SIGKILL))
 tests.write_corrupted(
@@ -141,7 +141,7 @@ tests.write_corrupted(
 """
 
 
-def test_kill_9_in_the_middle_of_a_file_loses_no_finished_block(tmp_path, small_blocks):
+def test_sigkill_loses_no_complete_block(tmp_path, small_blocks):
     script = KILLED.format(tests=os.path.dirname(__file__), at=200, folder=str(tmp_path / "part"))
     ended = subprocess.run([sys.executable, "-c", script], check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -154,7 +154,7 @@ def test_kill_9_in_the_middle_of_a_file_loses_no_finished_block(tmp_path, small_
     assert left == contents(tmp_path / "whole")
 
 
-def test_finished_rows_are_not_rendered_again(tmp_path, small_blocks, monkeypatch):
+def test_complete_rows_are_not_rendered_again(tmp_path, small_blocks, monkeypatch):
     images = images_of()
     with pytest.raises(Stopped):
         write_corrupted(images, tmp_path, corruptions=CHOSEN, progress=Counting(200, stop))
@@ -174,7 +174,7 @@ def test_finished_rows_are_not_rendered_again(tmp_path, small_blocks, monkeypatc
     assert rendered == []
 
 
-def test_a_torn_row_and_a_foreign_part_are_mended(tmp_path, small_blocks):
+def test_an_incomplete_row_and_a_foreign_partial_file_are_repaired(tmp_path, small_blocks):
     write_corrupted(images_of(), tmp_path / "whole", corruptions=CHOSEN[:1])
     part = tmp_path / "part" / ".gaussian_noise.npy.part"
     part.parent.mkdir()
@@ -187,7 +187,7 @@ def test_a_torn_row_and_a_foreign_part_are_mended(tmp_path, small_blocks):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"seed": 1}, "made with seed 0, not 1"),
         ({"images": images_of(seed=1)}, "made with source's content"),
@@ -195,11 +195,11 @@ def test_a_torn_row_and_a_foreign_part_are_mended(tmp_path, small_blocks):
         ({"frost_photos": [np.zeros((300, 300, 3), np.uint8)]}, "frost synthetic"),
     ],
 )
-def test_a_folder_made_with_something_else_is_refused(tmp_path, change, said):
+def test_a_folder_written_with_other_inputs_is_refused(tmp_path, change, message):
     write_corrupted(images_of(), tmp_path, corruptions=CHOSEN[:1])
     before = contents(tmp_path)
     settings = {"images": images_of(), "corruptions": CHOSEN, **change}
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         write_corrupted(settings.pop("images"), tmp_path, **settings)
     assert contents(tmp_path) == before
 
@@ -213,7 +213,7 @@ def test_a_folder_of_another_recipe_version_is_refused(tmp_path):
         write_corrupted(images_of(), tmp_path, corruptions=CHOSEN)
 
 
-def test_official_files_are_never_touched(tmp_path):
+def test_official_files_are_never_overwritten(tmp_path):
     np.save(tmp_path / "fog.npy", np.zeros((5, 8, 8, 3), np.uint8))
     before = contents(tmp_path)
     with pytest.raises(InputError, match=r"fog\.npy but no regenerated\.json"):
@@ -221,7 +221,7 @@ def test_official_files_are_never_touched(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_finished_file_that_was_cut_short_is_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
     write_corrupted(images_of(), tmp_path, corruptions=CHOSEN[:1])
     path = tmp_path / "gaussian_noise.npy"
     path.write_bytes(path.read_bytes()[:-1])
@@ -242,7 +242,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import test_corruption_writer as tests
+import test_writer as tests
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:
     tests.write_corrupted(tests.images_of(), Path({folder!r}), corruptions=tests.CHOSEN)
@@ -251,7 +251,7 @@ except tests.InputError as error:
 """
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+def test_a_full_disk_is_a_one_line_error_and_loses_nothing(tmp_path):
     folder = tmp_path / "full"
     script = FULL.format(tests=os.path.dirname(__file__), folder=str(folder))
     ended = subprocess.run(
@@ -270,7 +270,7 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
         write_corrupted(images_of(), tmp_path / "place", corruptions=CHOSEN)
 
 
-def test_a_failing_rename_is_one_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
+def test_a_failed_rename_is_a_one_line_error_and_the_next_call_resumes(tmp_path, monkeypatch):
     def failing(source, target):
         raise OSError(5, "Input/output error")
 
