@@ -6,16 +6,43 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["ImportSource", "import_weights", "load", "plan_import"]
+__all__ = [
+    "HISTORY",
+    "ImportSource",
+    "find_checkpoint",
+    "gradient_study",
+    "import_weights",
+    "load",
+    "plan_import",
+    "read_card",
+    "require_trust",
+    "verify",
+]
 
 if TYPE_CHECKING:
-    from sdd_eval.checkpoints.checkpoint import load
+    from sdd_eval.checkpoints.checkpoint import (
+        HISTORY,
+        find_checkpoint,
+        load,
+        read_card,
+        require_trust,
+        verify,
+    )
+    from sdd_eval.checkpoints.history import gradient_study
     from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "checkpoint": ["load"],
+        "checkpoint": [
+            "HISTORY",
+            "find_checkpoint",
+            "load",
+            "read_card",
+            "require_trust",
+            "verify",
+        ],
+        "history": ["gradient_study"],
         "importing": ["ImportSource", "import_weights", "plan_import"],
     },
 )

@@ -20,7 +20,7 @@ from sdd_eval.data.install.download import download
 from sdd_eval.data.install.verify import verify
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluation.cache import entries, most_bytes, outputs_folder, trim
+from sdd_eval.evaluation.cache import entries, max_bytes, outputs_folder, trim
 from sdd_eval.metrics.corruption import NINETEEN
 
 DESCRIPTION = {
@@ -196,7 +196,7 @@ def _cache(arguments: Sequence[str]) -> int:
     if cells:
         print(table(cells, ("network", "data set", "images", "size", "last used")), end="\n\n")
     total = megabytes(sum(entry.size for entry in cached))
-    print(f"{folder}: {total} of at most {megabytes(most_bytes())} ($SDD_EVAL_CACHE_GB)")
+    print(f"{folder}: {total} of at most {megabytes(max_bytes())} ($SDD_EVAL_CACHE_GB)")
     return 0
 
 

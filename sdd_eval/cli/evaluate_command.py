@@ -202,7 +202,7 @@ def _summary(outcome: evaluation.Outcome) -> str:
 def _title(outcome: evaluation.Outcome) -> str:
     """Return what was measured on which images."""
     run = outcome.run
-    how = "measured" if outcome.looked else "re-scored" if outcome.scored else "already measured"
+    how = "measured" if outcome.evaluated else "re-scored" if outcome.scored else "already measured"
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
     origins = {name: data["origin"] for name, data in run.provenance["data"].items()}
     data = ", ".join(f"{name}: {origin}" for name, origin in origins.items())

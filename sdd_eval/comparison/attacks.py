@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.comparison.statistic import Arrays, Key, KeyedStatistic, counts, key, shares
 from sdd_eval.evaluators.adversarial.attack import PARTS
-from sdd_eval.evaluators.adversarial.attack_protocol import GRADIENTS, TEMPERATURES
-from sdd_eval.evaluators.adversarial.audit import EPSILONS, Audit
+from sdd_eval.evaluators.adversarial.audit import Audit
+from sdd_eval.evaluators.adversarial.threat import EPSILONS, GRADIENTS, TEMPERATURES
 
 #: Prefixes of FGSM's arrays; variant, gradient and temperature follow, separated by "_".
 _PREDICTED, _ZERO = "predicted_", "zero_gradient_"

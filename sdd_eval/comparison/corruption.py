@@ -22,8 +22,13 @@ from sdd_eval.comparison.statistic import (
     shares,
 )
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.corruption.baseline import CE, RELATIVE, SUFFIXES, whole_corruptions
-from sdd_eval.evaluators.corruption.cell_metrics import NAMES
+from sdd_eval.evaluators.corruption.cell_metrics import (
+    CE,
+    NAMES,
+    RELATIVE,
+    SUFFIXES,
+    whole_corruptions,
+)
 from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cell, Cells, cells_of
 from sdd_eval.evaluators.settings import arrays_of, with_arrays_of
 from sdd_eval.metrics.corruption import (

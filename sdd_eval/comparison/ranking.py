@@ -17,7 +17,7 @@ from sdd_eval.comparison.statistic import Arrays, KeyedStatistic, key
 from sdd_eval.data.ood_sets import averages
 from sdd_eval.evaluators.ood.detectors.detector import places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
-from sdd_eval.evaluators.ood.ranking import OF_A_CELL
+from sdd_eval.evaluators.ood.ranking import CELL_METRICS
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ranking_metrics
 from sdd_eval.metrics.selective import SCORES, weighted_selective_metrics
 from sdd_eval.plugins import load, names
@@ -82,7 +82,7 @@ def _grid(
     for column, cell in enumerate(OdinGrid().places):
         scores = {ood_set: _column(table, column) for ood_set, table in outliers.items()}
         at = {"detector": "odin", **cell}
-        yield from _detector(at, _column(inliers, column), scores, dataset, [OF_A_CELL])
+        yield from _detector(at, _column(inliers, column), scores, dataset, [CELL_METRICS])
 
 
 def _variants(detector: str, settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

@@ -1,8 +1,8 @@
-"""What networks made of images, kept between evaluations: logits and features, once computed.
+"""A cache of logits and features between evaluations, in a folder of the user's.
 
-One file for each network, set of images and choice of its rows, below a folder of the user's.
-A file is whole or not there, whoever writes beside; the least recently used go where all together
-are too large; and where nothing can be written nothing is kept, and nothing else changes.
+There is one file for each network, set of images and selection of rows. Files are written
+atomically, the least recently used ones are deleted if the folder becomes too large, and an error
+while writing only costs the cache entry.
 """
 
 from __future__ import annotations
@@ -23,84 +23,84 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.root import cache_folder
+from sdd_eval.device import tf32_enabled
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads
 from sdd_eval.records import ModelSpec, encode
 from sdd_eval.store import StoredArrays, key_of, write_atomically
 
-#: Raised when what lies in the files, or how it is computed, is no longer what it was.
+#: Increased when the content of the files, or its computation, changes.
 VERSION = 1
-#: What the folder may hold, in GB, where $SDD_EVAL_CACHE_GB does not say otherwise.
-USUAL_GB = 8.0
-#: Of the folder, what one evaluation of many sets may take.
-SHARE_OF_ONE = 1 / 8
-#: A file that is being written for longer than this was left by a process that is gone (seconds).
+#: Default size limit of the folder in GB, see $SDD_EVAL_CACHE_GB.
+DEFAULT_GB = 8.0
+#: Fraction of the folder that one evaluation of many sets may use.
+EVALUATION_SHARE = 1 / 8
+#: Age in seconds of an unfinished file whose process must have ended.
 ABANDONED = 86_400
 
 Rows = NDArray[np.int64]
 
 
-def outputs_folder(said: str | None = None) -> Path | None:
-    """Where it all lies: as said, else as `$SDD_EVAL_CACHE` says, else in the user's cache folder.
+def outputs_folder(folder: str | None = None) -> Path | None:
+    """Return the cache folder: the given one, `$SDD_EVAL_CACHE`, or the user's cache folder.
 
-    None where either says "off".
+    None if it is "off".
     """
-    place = said or os.environ.get("SDD_EVAL_CACHE") or ""
-    if place == "off":
+    path = folder or os.environ.get("SDD_EVAL_CACHE") or ""
+    if path == "off":
         return None
-    return Path(place).expanduser() if place else cache_folder() / "outputs"
+    return Path(path).expanduser() if path else cache_folder() / "outputs"
 
 
-def most_bytes() -> int:
-    """How much the folder may hold.
+def max_bytes() -> int:
+    """Return the size limit of the folder.
 
     Raises:
-        InputError: `$SDD_EVAL_CACHE_GB` is no number of gigabytes.
+        InputError: `$SDD_EVAL_CACHE_GB` is not a number of gigabytes.
     """
-    said = os.environ.get("SDD_EVAL_CACHE_GB") or USUAL_GB
+    size = os.environ.get("SDD_EVAL_CACHE_GB") or DEFAULT_GB
     with contextlib.suppress(ValueError):
-        if 0 <= float(said) < float("inf"):
-            return int(float(said) * 1e9)
-    raise InputError(f"$SDD_EVAL_CACHE_GB is {said!r}, not a number of gigabytes")
+        if 0 <= float(size) < float("inf"):
+            return int(float(size) * 1e9)
+    raise InputError(f"$SDD_EVAL_CACHE_GB is {size!r}, not a number of gigabytes")
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """A network's logits and features: the `Memory` of its evaluations."""
+class OutputFiles:
+    """The cached logits and features of a network."""
 
     folder: Path
     name: str
-    """What the network is called where its files are listed."""
+    """The name of the network in listings."""
     network: Mapping[str, Any]
-    """What determines its numbers: weights, spec, folding."""
+    """What its outputs depend on: weights, spec, folding."""
     device: str = "cpu"
-    recalled: list[Mapping[str, Any]] = field(default_factory=list)
+    hits: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def recall(
+    def lookup(
         self, images: ImageSet, rows: Rows, features: bool
     ) -> Mapping[str, NDArray[np.float32]] | None:
-        """`logits` and perhaps `features` (as asked, always) of some rows of a set, if known.
+        """Return `logits`, and `features` if stored, of some rows; None if not stored.
 
-        Any file will do that has these rows among others.
+        With `features`, features are required. A file may hold further rows.
         """
-        for path in sorted(
-            self.folder.glob(f"{self._key(images)}.*.npz"), key=_size_of, reverse=True
-        ):
-            with contextlib.suppress(InputError, OSError, KeyError):  # damaged, or gone by now
-                found = _rows_of(StoredArrays(path), rows, features)
-                if found is not None:
-                    about = found.pop("about")
+        paths = self.folder.glob(f"{self._key(images)}.*.npz")
+        for path in sorted(paths, key=_size_of, reverse=True):
+            with contextlib.suppress(InputError, OSError, KeyError):  # damaged, or deleted by now
+                arrays = _select_rows(StoredArrays(path), rows, features)
+                if arrays is not None:
+                    about = arrays.pop("about")
                     os.utime(path)
-                    self.recalled.append(json.loads(str(about)))
-                    return found
+                    self.hits.append(json.loads(str(about)))
+                    return arrays
         return None
 
-    def keep(
-        self, images: ImageSet, rows: Rows, found: Mapping[str, NDArray[np.float32]], batch: int
+    def store(
+        self, images: ImageSet, rows: Rows, arrays: Mapping[str, NDArray[np.float32]], batch: int
     ) -> None:
-        """Remember what the network made of some rows, so many a batch."""
+        """Store the outputs of some rows, computed in batches of this size."""
         if len(rows) > 1 and (np.diff(rows) <= 0).any():
-            return  # only what ascends is found again
+            return  # only ascending rows can be looked up
         about = {
             "network": self.name,
             "images": images.name,
@@ -109,24 +109,22 @@ class Outputs:
             "batch_size": batch,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        chosen = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:12]
-        path = self.folder / f"{self._key(images)}.{chosen}.npz"
-        arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "rows": rows, **found}
-        if sum(each.nbytes for each in arrays.values()) > most_bytes():
+        selection = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:12]
+        path = self.folder / f"{self._key(images)}.{selection}.npz"
+        content: dict[str, Any] = {"about": np.array(json.dumps(about)), "rows": rows, **arrays}
+        if sum(array.nbytes for array in content.values()) > max_bytes():
             return
-        with contextlib.suppress(InputError):  # a folder that cannot be written costs time only
-            write_atomically(path, lambda file: np.savez(file, **arrays))
-            trim(self.folder, most_bytes(), path)
+        with contextlib.suppress(InputError):  # a folder that cannot be written only costs time
+            write_atomically(path, lambda file: np.savez(file, **content))
+            trim(self.folder, max_bytes(), path)
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes of one evaluation leave enough for all others."""
-        return size <= most_bytes() * SHARE_OF_ONE
+        """Return whether one evaluation may store so many bytes."""
+        return size <= max_bytes() * EVALUATION_SHARE
 
     def _key(self, images: ImageSet) -> str:
-        """Of all that determines the numbers but the choice of rows."""
+        """Return the key of everything that the outputs depend on, except the rows."""
         import torch
-
-        from sdd_eval.device import tf32_enabled
 
         parts = {
             "version": VERSION,
@@ -141,13 +139,13 @@ class Outputs:
 
 
 def network_parts(weights: str, spec: ModelSpec, folded: int) -> dict[str, Any]:
-    """What determines a network's numbers, as far as it can be told apart by a key."""
+    """Return what a network's outputs depend on, except its code."""
     return {"weights": weights, "model": encode(spec), "folded": folded}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: of which network and images it is, its size, and when it was used last."""
+    """A file of the cache."""
 
     network: str
     images: str
@@ -157,38 +155,38 @@ class Entry:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """All files of a folder, least recently used first; a damaged one has no name."""
-    found = []
+    """Return the files of a folder, least recently used first; a damaged one has no names."""
+    files = []
     for path in _files(folder):
         with contextlib.suppress(OSError):
             status, about = path.stat(), {}
             with contextlib.suppress(InputError, KeyError, ValueError):
                 about = json.loads(str(StoredArrays(path)["about"]))
             used = datetime.fromtimestamp(status.st_mtime)
-            named = (str(about.get("network", "")), str(about.get("images", "")))
-            found.append(Entry(*named, int(about.get("n", 0)), status.st_size, used))
-    return sorted(found, key=lambda each: each.used)
+            names = (str(about.get("network", "")), str(about.get("images", "")))
+            files.append(Entry(*names, int(about.get("n", 0)), status.st_size, used))
+    return sorted(files, key=lambda entry: entry.used)
 
 
-def trim(folder: Path, most: int, newest: Path | None = None) -> int:
-    """Delete the least recently used files until no more than `most` bytes are left.
+def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
+    """Delete the least recently used files until at most `limit` bytes are left.
 
-    `newest` stays in any case. Returns how many bytes went.
+    `newest` is never deleted. Returns the number of deleted bytes.
     """
     sizes = {path: _size_of(path) for path in sorted(_files(folder), key=_used)}
-    over, gone = sum(sizes.values()) - most, 0
+    excess, deleted = sum(sizes.values()) - limit, 0
     for path, size in sizes.items():
-        if gone >= over:
+        if deleted >= excess:
             break
         if path != newest:
             with contextlib.suppress(OSError):
                 path.unlink()
-                gone += size
+                deleted += size
     for path in folder.glob(".*.part"):
-        if most == 0 or _used(path) < time.time() - ABANDONED:
+        if limit == 0 or _used(path) < time.time() - ABANDONED:
             with contextlib.suppress(OSError):
                 path.unlink()
-    return gone
+    return deleted
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -209,18 +207,18 @@ def _used(path: Path) -> float:
         return 0.0
 
 
-def _rows_of(stored: StoredArrays, rows: Rows, features: bool) -> dict[str, NDArray[Any]] | None:
-    """The arrays of some rows, and `about`; None where a row or the features are missing."""
+def _select_rows(
+    stored: StoredArrays, rows: Rows, features: bool
+) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays of some rows, and `about`; None if a row or the features are missing."""
     names = set(stored)
     if features and "features" not in names:
         return None
-    there = stored["rows"]
-    place = np.searchsorted(there, rows)
-    if len(rows) > len(there) or (place >= len(there)).any() or (there[place] != rows).any():
+    known = stored["rows"]
+    index = np.searchsorted(known, rows)
+    if len(rows) > len(known) or (index >= len(known)).any() or (known[index] != rows).any():
         return None
-    same = len(rows) == len(there)
-    kept = [name for name in ("logits", "features") if name in names]
-    found: dict[str, NDArray[Any]] = {"about": stored["about"]}
-    for name in kept:
-        found[name] = stored[name] if same else stored[name][place]
-    return found
+    arrays: dict[str, NDArray[Any]] = {"about": stored["about"]}
+    for name in (name for name in ("logits", "features") if name in names):
+        arrays[name] = stored[name] if len(rows) == len(known) else stored[name][index]
+    return arrays

@@ -1,4 +1,4 @@
-"""On what, and with which versions, numbers are computed: for the record."""
+"""Versions, machine and device of a run, for its provenance."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-#: Whose versions a run records.
+#: Packages whose versions are recorded.
 PACKAGES = ("sdd-eval", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that numbers depend on."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @functools.cache
 def machine() -> str:
-    """The system, its processor by name where it is known, and how many cores it has.
+    """Return the operating system, the processor's name if known, and the number of cores.
 
     >>> machine().split()[0] == platform.system()
     True
@@ -37,7 +37,7 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """The processor's name: Linux tells it in a file, other systems by a call."""
+    """Return the processor's name, from /proc/cpuinfo on Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
@@ -47,7 +47,7 @@ def _processor() -> str:
 
 
 def device_and_threads(device: str) -> dict[str, Any]:
-    """The device by its own name, and the threads: rounding differs between them."""
+    """Return the name of the device and the number of threads, which rounding depends on."""
     import torch
 
     on_gpu = device.startswith("cuda")

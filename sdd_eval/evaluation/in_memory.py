@@ -1,4 +1,4 @@
-"""Evaluate any module in memory, and give it back as it was."""
+"""Evaluate any module in memory, and restore its state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from sdd_eval.data import catalogue
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.inputs import Inputs, with_sets
-from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.evaluation.run import Examined, run
-from sdd_eval.evaluators.settings import alone
+from sdd_eval.evaluation.request import Inputs, Request, validated, with_sets
+from sdd_eval.evaluation.run import EvaluatedNetwork, run
+from sdd_eval.evaluators.settings import without_runs
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Run
 
@@ -44,34 +43,34 @@ def evaluate(
 ) -> Run:
     """Evaluate any module from pixels in [0, 1] to logits, in memory.
 
-    The module is lent: afterwards every part of it is in the mode, and every parameter on the
-    device and as trainable as before; so are torch's random numbers on the CPU.
+    Afterwards the training mode of each submodule, the device and `requires_grad` of each
+    parameter, and torch's random state on the CPU are restored.
 
     Args:
         model: maps float32 (n, channels, side, side) to logits (n, classes).
         evaluator: an evaluator, or the name of one with its default settings.
         data: an `ImageSet`, the name or folder of one, or arrays (images, labels): uint8 images
             with 1 or 3 channels, first or last, and class indices or None.
-        spec: what the network is; by default read from the model's own `spec`, or found from the
+        spec: specification of the network; by default the model's own `spec`, or derived from the
             data and one forward pass, with mean 0 and std 1.
-        limit: look only at so many images (seeded, balanced by class).
-        seed: of the subset and of everything random in the evaluator.
-        device: where to run; by default where the model is.
-        batch_size: images a step.
-        root: where data sets lie; by default as for the command line.
-        fold: look through a copy whose batch norms are folded, where that changes no number.
-        tf32: let a GPU compute in TF32 where no gradient is formed.
-        cache: folder in which logits and features are kept for later evaluations; None keeps none.
-        progress: who is told how far it is.
+        limit: evaluate only so many images (seeded, balanced by class).
+        seed: seed of the subset and of everything random in the evaluator.
+        device: where to run; by default the model's device.
+        batch_size: images per batch.
+        root: folder of data sets; by default as for the command line.
+        fold: use a copy with folded batch norms, if that changes no prediction.
+        tf32: let a GPU compute in TF32, except for gradients.
+        cache: folder in which logits and features are stored for later evaluations.
+        progress: receives the progress.
 
     Raises:
-        InputError: the data or a setting is wrong, or the model does not take such images or
-            gives something else than logits.
+        InputError: the data or a setting is invalid, or the model does not accept such images or
+            does not return logits.
     """
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
-    device = device or _home(model)
-    request = checked(
+    device = device or _device_of(model)
+    request = validated(
         Request(
             evaluator=evaluator,
             study=Path(),
@@ -85,22 +84,22 @@ def evaluate(
             cache=cache,
         )
     )
-    images = _images(data, request.data_root, spec or _own_spec(model))
-    with _lent(model, device):
-        spec = spec or _own_spec(model) or _found_spec(model, images, device)
+    images = _images(data, request.data_root, spec or _spec_of(model))
+    with _evaluation_mode(model, device):
+        spec = spec or _spec_of(model) or _derived_spec(model, images, device)
         inputs = with_sets(request, images, spec)
         request = replace(request, limit=inputs.limit(request.limit))
         inputs = inputs.with_runs(_runs_against(inputs, request, progress))
-        examined = Examined(model, spec, type(model).__name__, _weights_sha256(model))
-        return run(examined, inputs, request, progress)
+        network = EvaluatedNetwork(model, spec, type(model).__name__, _weights_sha256(model))
+        return run(network, inputs, request, progress)
 
 
 def _runs_against(inputs: Inputs, request: Request, progress: Progress | None) -> dict[str, Run]:
-    """What each checkpoint that the model is scored against makes of the same images."""
+    """Evaluate each checkpoint that the model is compared with on the same images."""
     return {
         name: evaluate(
             other.network(request.device),
-            alone(inputs.evaluator),
+            without_runs(inputs.evaluator),
             data=inputs.data,
             spec=other.spec,
             limit=request.limit,
@@ -118,11 +117,11 @@ def _runs_against(inputs: Inputs, request: Request, progress: Progress | None) -
 
 
 @contextlib.contextmanager
-def _lent(model: torch.nn.Module, device: str) -> Iterator[None]:
-    """The model in eval mode, frozen and on the device; as it was again, however this ends."""
+def _evaluation_mode(model: torch.nn.Module, device: str) -> Iterator[None]:
+    """Put the model in eval mode, frozen and on the device, and restore it afterwards."""
     import torch
 
-    home = _home(model)
+    device_before = _device_of(model)
     modes = [(module, module.training) for module in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     with torch.random.fork_rng(devices=[]):
@@ -131,24 +130,24 @@ def _lent(model: torch.nn.Module, device: str) -> Iterator[None]:
             model.to(device)
             yield
         finally:
-            model.to(home)
+            model.to(device_before)
             for module, training in modes:
                 module.training = training
             for parameter, requires_grad in trainable:
                 parameter.requires_grad_(requires_grad)
 
 
-def _home(model: torch.nn.Module) -> str:
-    """The device that a model is on; a model without parameters or buffers is on the CPU."""
+def _device_of(model: torch.nn.Module) -> str:
+    """Return the device of a model; the CPU if it has no parameters or buffers."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     return next((str(tensor.device) for tensor in tensors), "cpu")
 
 
 def _images(data: Any, root: Path, spec: ModelSpec | None) -> ImageSet:
-    """The test set out of what `evaluate` is given, in the shape of the network if that is known.
+    """Return the test set, in the shape of the network if that is known.
 
     Raises:
-        InputError: it is no set of images.
+        InputError: `data` is no set of images.
     """
     if isinstance(data, tuple) and len(data) == 2:
         return from_arrays(*data)
@@ -162,35 +161,35 @@ def _images(data: Any, root: Path, spec: ModelSpec | None) -> ImageSet:
     )
 
 
-def _own_spec(model: torch.nn.Module) -> ModelSpec | None:
-    """The spec that a network of this package carries."""
-    found = getattr(model, "spec", None)
-    return found if isinstance(found, ModelSpec) else None
+def _spec_of(model: torch.nn.Module) -> ModelSpec | None:
+    """Return the spec of a network of this package, else None."""
+    spec = getattr(model, "spec", None)
+    return spec if isinstance(spec, ModelSpec) else None
 
 
-def _found_spec(model: torch.nn.Module, images: ImageSet, device: str) -> ModelSpec:
-    """What can be told of a stranger's network: its classes; its standardisation stays unknown."""
+def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> ModelSpec:
+    """Return the spec of another network: its classes; its standardisation is unknown."""
     import numpy as np
     import torch
 
-    called, channels, side = type(model).__name__, images.channels, images.image_size
+    name, channels, side = type(model).__name__, images.channels, images.image_size
     first = next(iter(images.batches(1, np.arange(1), device)))
     try:
         with torch.inference_mode():
             logits = model(first.float() / 255)
-    except Exception as error:  # a stranger's network may raise anything
+    except Exception as error:  # any network may raise any error
         cause = " ".join(str(error).split())
         raise InputError(
-            f"{called} does not take images of {channels} × {side} × {side}: {cause}"
+            f"{name} does not accept images of {channels} × {side} × {side}: {cause}"
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(f"{called} gives {what} for one image, not logits (1, classes)")
-    return ModelSpec(called, logits.shape[1], (0.0,) * channels, (1.0,) * channels, side)
+        raise InputError(f"{name} returns {what} for one image, not logits (1, classes)")
+    return ModelSpec(name, logits.shape[1], (0.0,) * channels, (1.0,) * channels, side)
 
 
 def _weights_sha256(model: torch.nn.Module) -> str:
-    """sha256 over the names and bytes of a module's state, in order."""
+    """Return the sha256 of the names and bytes of a module's state, in order."""
     import torch
 
     digest = hashlib.sha256()

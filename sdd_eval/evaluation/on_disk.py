@@ -1,112 +1,110 @@
-"""Checkpoint × evaluator → run on the disk, doing only what is missing."""
+"""Evaluate checkpoints and store the runs; a finished run is not repeated."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import store
+from sdd_eval import checkpoints, store
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.gradient_history import bring_history
-from sdd_eval.evaluation.inputs import Inputs, inputs_of
-from sdd_eval.evaluation.partial_results import Pieces, forget
-from sdd_eval.evaluation.request import Request, checked
-from sdd_eval.evaluation.run import Examined, run
-from sdd_eval.evaluators.settings import alone, of_stage
+from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
+from sdd_eval.evaluation.request import Inputs, Request, inputs_of, validated
+from sdd_eval.evaluation.run import EvaluatedNetwork, run
+from sdd_eval.evaluators.settings import of_stage, without_runs
 from sdd_eval.former_names import key_settings
 from sdd_eval.progress import Progress
 from sdd_eval.records import Card, Measurement, Run, encode
 
+#: The evaluator of runs with what was measured during training; it is not a plugin.
+HISTORY = "history"
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, where it lies, and whether this call had to look at images or to score."""
+    """A finished run, its file, and whether this call ran the network or scored the arrays."""
 
     run: Run
     path: Path
-    looked: bool
+    evaluated: bool
     scored: bool
 
 
 def evaluate_checkpoint(
     checkpoint: Path, request: Request, progress: Progress | None = None, *, wait: bool = False
 ) -> Outcome:
-    """Evaluate one checkpoint folder, unless the run is there already.
+    """Evaluate a checkpoint folder, unless its run is stored.
 
-    A run that differs only in settings of scoring is scored again from its stored arrays, and one
-    that was interrupted goes on from the pieces that it left. `wait` until a process that is at the
-    same run has finished it.
+    A stored run whose scoring settings differ is scored again from its arrays, and an interrupted
+    run is resumed. With `wait`, wait for another process that is writing the same run.
 
     Raises:
-        InputError: the checkpoint, the data or a setting is wrong, or another process is at it.
+        InputError: the checkpoint, the data or a setting is invalid, or another process is writing
+            the run.
     """
-    from sdd_eval.checkpoints import checkpoint as checkpoints
-
-    request, card, inputs = _asked(checkpoint, request)
-    bring_history(checkpoint, card, request.study)
-    inputs = inputs.with_runs(_scored_against(request, card, inputs, progress))
+    request, card, inputs = _resolved(checkpoint, request)
+    store_history(checkpoint, card, request.study)
+    inputs = inputs.with_runs(_runs_against(request, card, inputs, progress))
     path = _run_path(request, card, inputs)
-    stored = _whole(path)
+    stored = _complete_run(path)
     if stored and _is_scored(stored, inputs):
-        return Outcome(stored, path, looked=False, scored=False)
+        return Outcome(stored, path, evaluated=False, scored=False)
     with store.locked(path, "writing", wait=wait):
-        stored = _whole(path)  # the process that held the lock a moment ago may have finished it
+        stored = _complete_run(path)  # another process may have finished it meanwhile
         if stored:
             return _scored_again(stored, path, inputs)
         model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
-        examined = Examined(model, card.model, card.name, card.weights_sha256, card)
-        found = run(examined, inputs, request, progress, Pieces(path, request))
-        store.write_run(path, found)
-        forget(path)
-    return Outcome(found, path, looked=True, scored=True)
+        network = EvaluatedNetwork(model, card.model, card.name, card.weights_sha256, card)
+        finished = run(network, inputs, request, progress, PartialResultFiles(path, request))
+        store.write_run(path, finished)
+        delete(path)
+    return Outcome(finished, path, evaluated=True, scored=True)
 
 
-def _scored_against(
+def _runs_against(
     request: Request, card: Card, inputs: Inputs, progress: Progress | None
 ) -> dict[str, Run]:
-    """The run of each checkpoint that this one is scored against, made where it is not there.
+    """Return the run of each checkpoint that this one is compared with, evaluated if missing.
 
-    A run that is there is taken as it is, however it was scored: only its arrays are needed. One
-    that another process is making, which may want it for the same reason, is waited for.
+    Only the arrays of a stored run are needed, so it is not scored again. If another process is
+    writing the run, wait for it: both may need the same one.
     """
     dataset = request.dataset or card.dataset
-    plain = dataclasses.replace(request, evaluator=alone(inputs.evaluator), dataset=dataset)
-    found = {}
+    plain = dataclasses.replace(request, evaluator=without_runs(inputs.evaluator), dataset=dataset)
+    runs = {}
     for name, other in inputs.against.items():
-        stored = _whole(_run_path(*_asked(other.folder, plain)))
-        found[name] = stored or evaluate_checkpoint(other.folder, plain, progress, wait=True).run
-    return found
+        stored = _complete_run(_run_path(*_resolved(other.folder, plain)))
+        runs[name] = stored or evaluate_checkpoint(other.folder, plain, progress, wait=True).run
+    return runs
 
 
 def is_measured(checkpoint: Path, request: Request) -> bool:
-    """Whether the run is there, so that `evaluate_checkpoint` would look at no image.
+    """Return whether the run is stored, so that `evaluate_checkpoint` would not run the network.
 
     Raises:
-        InputError: the checkpoint, the data or a setting is wrong.
+        InputError: the checkpoint, the data or a setting is invalid.
     """
-    request, card, inputs = _asked(checkpoint, request)
-    return _whole(_run_path(request, card, inputs)) is not None
+    request, card, inputs = _resolved(checkpoint, request)
+    return _complete_run(_run_path(request, card, inputs)) is not None
 
 
-def _asked(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
-    """What is asked, with everything that it names loaded and the limit settled."""
-    from sdd_eval.checkpoints import checkpoint as checkpoints
-
-    request = checked(request)
+def _resolved(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
+    """Return the validated request, the card and the loaded inputs of an evaluation."""
+    request = validated(request)
     card = checkpoints.read_card(checkpoint)
     checkpoints.require_trust(card, request.trust_code)
     checkpoints.verify(checkpoint, card)
-    # Its folder is what it is called by: a copy must not pass for the original.
+    # The name is that of the folder, so that a copy is not taken for the original.
     card = dataclasses.replace(card, name=checkpoint.resolve().name)
     inputs = inputs_of(request, card, checkpoint.absolute().parent)
     return dataclasses.replace(request, limit=inputs.limit(request.limit)), card, inputs
 
 
 def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
-    """reports/STUDY/runs/CHECKPOINT/EVALUATOR-DATASET-KEY.json."""
+    """Return reports/STUDY/runs/CHECKPOINT/EVALUATOR-DATASET-KEY.json."""
     evaluator = inputs.evaluator
     key = store.key_of(
         {
@@ -128,46 +126,91 @@ def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
     return folder / f"{evaluator.name}-{dataset}-{key}.json"
 
 
-def _whole(path: Path) -> Run | None:
-    """A run that is there with all its arrays; None where there is none, or a damaged one."""
+def _complete_run(path: Path) -> Run | None:
+    """Return a stored run with readable arrays; None if it is missing or damaged."""
     try:
-        run = store.read_run(path)
-        len(run.arrays)
+        stored = store.read_run(path)
+        len(stored.arrays)
     except InputError:
         return None
-    return run
+    return stored
 
 
-def _settings(run: Run, evaluator: Any) -> dict[str, Any]:
-    """The run's settings with the evaluator's settings of scoring."""
-    return {**run.settings, **encode(of_stage(evaluator, "score"))}
+def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:
+    """Return the run's settings with the evaluator's scoring settings."""
+    return {**stored.settings, **encode(of_stage(evaluator, "score"))}
 
 
-def _is_scored(run: Run, inputs: Inputs) -> bool:
-    """Whether a run is scored by these settings, against these very checkpoints."""
-    known = run.provenance.get("scored_against", {})
-    return _settings(run, inputs.evaluator) == run.settings and inputs.scored_against == {
+def _is_scored(stored: Run, inputs: Inputs) -> bool:
+    """Return whether a run is scored with these settings, against these checkpoints."""
+    known = stored.provenance.get("scored_against", {})
+    return _settings(stored, inputs.evaluator) == stored.settings and inputs.scored_against == {
         name: known.get(name) for name in inputs.runs
     }
 
 
-def _scored_again(run: Run, path: Path, inputs: Inputs) -> Outcome:
-    """A stored run with what other settings of scoring make of its arrays."""
-    known, now = run.provenance.get("scored_against", {}), inputs.scored_against
-    # What another checkpoint of the same name led to must not stand beside what this one does.
-    replaced = any(name in known and known[name] != each for name, each in now.items())
-    measurements = _merged(() if replaced else run.measurements, inputs.score(run.arrays))
-    run = dataclasses.replace(
-        run,
-        settings=_settings(run, inputs.evaluator),
-        measurements=measurements,
-        provenance={**run.provenance, "scored_against": now if replaced else {**known, **now}},
+def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
+    """Score a stored run with other settings, and store it."""
+    known, now = stored.provenance.get("scored_against", {}), inputs.scored_against
+    # Numbers against a replaced checkpoint of the same name must not stay.
+    replaced = any(name in known and known[name] != parts for name, parts in now.items())
+    before = () if replaced else stored.measurements
+    stored = dataclasses.replace(
+        stored,
+        settings=_settings(stored, inputs.evaluator),
+        measurements=_merged(before, inputs.score(stored.arrays)),
+        provenance={**stored.provenance, "scored_against": now if replaced else {**known, **now}},
     )
-    store.write_record(path, run)
-    return Outcome(run, path, looked=False, scored=True)
+    store.write_record(path, stored)
+    return Outcome(stored, path, evaluated=False, scored=True)
 
 
 def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """New measurements beside old ones: the same metric at the same place is replaced."""
-    place = {(m.metric, repr(sorted(m.at.items()))): m for m in (*old, *new)}
-    return tuple(place.values())
+    """Return old and new measurements; of the same metric and axes, the new one."""
+    merged = {(m.metric, repr(sorted(m.at.items()))): m for m in (*old, *new)}
+    return tuple(merged.values())
+
+
+def store_history(checkpoint: Path, card: Card, study: Path) -> Path | None:
+    """Store the gradient study made during a checkpoint's training as a run; None without one.
+
+    Raises:
+        InputError: its history cannot be read, or the study's folder not be written.
+    """
+    path = checkpoint / checkpoints.HISTORY
+    measurements = tuple(checkpoints.gradient_study(path))
+    if not measurements or card.recipe is None:
+        return None
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    key = store.key_of({"evaluator": HISTORY, "weights": card.weights_sha256, "history": content})
+    dataset = card.recipe.dataset
+    target = study / "runs" / card.name / f"{HISTORY}-{dataset.replace('/', '_')}-{key}.json"
+    if not target.exists():
+        store.write_run(target, _history_run(card, dataset, measurements))
+    return target
+
+
+def _history_run(card: Card, dataset: str, measurements: tuple[Measurement, ...]) -> Run:
+    assert card.recipe is not None
+    source = card.provenance
+    fingerprint = str(source.get("data_fingerprint", ""))
+    origin = {"origin": source.get("data_origin", "unknown"), "fingerprint": fingerprint}
+    return Run(
+        checkpoint=card.name,
+        weights_sha256=card.weights_sha256,
+        dataset=dataset,
+        data_fingerprint=fingerprint,
+        evaluator=HISTORY,
+        evaluator_version=1,
+        settings={},
+        limit=None,
+        n=card.recipe.probe_images,
+        measurements=measurements,
+        provenance={
+            "card": encode(card.recipe),
+            "model": encode(card.model),
+            "data": {dataset: origin},
+            "versions": {name: source[name] for name in ("python", "torch") if name in source},
+            "created": source.get("created", ""),
+        },
+    )

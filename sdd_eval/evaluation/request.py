@@ -1,17 +1,33 @@
-"""What is asked of a network."""
+"""The request of an evaluation, and its inputs: the test set, and what the settings name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdd_eval import checkpoints, plugins
+from sdd_eval.data import catalogue
+from sdd_eval.data.images import ImageSet, Subset, lazy_images
+from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
+from sdd_eval.data.root import data_root
+from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.settings import (
+    loaded_names,
+    settings_that_load,
+    training_key,
+    with_arrays_of,
+)
+from sdd_eval.records import Card, Measurement, ModelSpec, Run, encode
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every checkpoint: an evaluator over a test set, and where the run goes."""
+    """An evaluator on a test set, for any checkpoint, and where the run is stored."""
 
     evaluator: Any
     study: Path
@@ -26,25 +42,313 @@ class Request:
     trust_code: bool = False
     """Run the code that a card names as its network's factory."""
     fold: bool = True
-    """Fold batch norms into the layers before them, where that changes no number."""
+    """Fold batch norms into the layers before them, if that changes no prediction."""
     tf32: bool = False
-    """Let a GPU compute in TF32 where no gradient is formed."""
+    """Let a GPU compute in TF32, except for gradients."""
     cache: Path | None = None
-    """Folder in which logits and features are kept between evaluations; None keeps nothing."""
+    """Folder in which logits and features are stored between evaluations; None stores nothing."""
 
 
-def checked(request: Request) -> Request:
-    """The request, if it can be meant, with the evaluator's `usual_limit` where none is asked for.
+def validated(request: Request) -> Request:
+    """Validate a request and fill in the evaluator's `default_limit`.
 
-    TF32 is left out where the device has none.
+    TF32 is switched off on a device without it.
 
     Raises:
-        InputError: a limit or a batch of no images.
+        InputError: the limit or the batch size is below 1.
     """
-    if request.limit is not None and request.limit < 1:
-        raise InputError(f"--limit is {request.limit}, not a positive number of images")
-    if request.batch_size < 1:
-        raise InputError(f"--batch-size is {request.batch_size}, not a positive number of images")
-    usual = getattr(request.evaluator, "usual_limit", None)
+    for flag, number in (("--limit", request.limit), ("--batch-size", request.batch_size)):
+        if number is not None and number < 1:
+            raise InputError(f"{flag} is {number}; it must be 1 or more")
+    default = getattr(request.evaluator, "default_limit", None)
     tf32 = request.tf32 and request.device.startswith("cuda")
-    return replace(request, limit=request.limit or usual, tf32=tf32)
+    return dataclasses.replace(request, limit=request.limit or default, tf32=tf32)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """An evaluator with resolved settings, and the data and checkpoints that they name."""
+
+    evaluator: Any
+    data: ImageSet
+    sets: Mapping[str, Any]
+    networks: Mapping[str, Any]
+    """Further checkpoints that `collect` uses."""
+    against: Mapping[str, Any] = field(default_factory=dict)
+    """Checkpoints that `score` compares with."""
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    """Their runs of the same evaluator on the same images."""
+
+    @property
+    def dataset(self) -> str:
+        """The data set that the run is filed under: a corrupted set, if there is one."""
+        kinds = loaded_names(self.evaluator)
+        corrupted = [name for name, kind in kinds.items() if kind == "corruptions"]
+        return corrupted[0] if corrupted else self.data.name
+
+    def limit(self, requested: int | None) -> int | None:
+        """Return the limit if it is below the size of the test set or of an OOD set, else None.
+
+        It does not apply to training images.
+        """
+        kinds = loaded_names(self.evaluator)
+        sizes = [len(self.sets[name]) for name, kind in kinds.items() if kind == "images"]
+        largest = max(len(self.data), *sizes, 0)
+        return requested if requested is not None and requested < largest else None
+
+    @property
+    def content(self) -> str:
+        """The fingerprint of all images: the test set's, or one of it and the further sets."""
+        return _content(self.data, *self.sets.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the images that the network is tested on, equal for all seeds.
+
+        It leaves out parts of the training images that depend on the network's seed.
+        """
+        tested = (images for images in self.sets.values() if not isinstance(images, Subset))
+        return _content(self.data, *tested)
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The weights and the specification of each further checkpoint."""
+        return {
+            name: {"weights": network.weights_sha256, "model": encode(network.spec)}
+            for name, network in self.networks.items()
+        }
+
+    @property
+    def scored_against(self) -> dict[str, Any]:
+        """The same of each checkpoint that `score` compares with."""
+        return {
+            name: {"weights": run.weights_sha256, "model": run.provenance["model"]}
+            for name, run in self.runs.items()
+        }
+
+    def score(self, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
+        """Return the evaluator's numbers from a run's arrays and those of compared runs."""
+        others = {name: run.arrays for name, run in self.runs.items()}
+        return tuple(self.evaluator.score(with_arrays_of(arrays, others) if others else arrays))
+
+    def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
+        """Return the inputs with the runs that `score` compares with.
+
+        Raises:
+            InputError: a run is of other images.
+        """
+        for name, run in runs.items():
+            if run.data_fingerprint != self.fingerprint:
+                raise InputError(f"{name} was measured on other images than {self.data.name}")
+        return dataclasses.replace(self, runs=runs)
+
+
+def _content(images: ImageSet, *further: Any) -> str:
+    if not further:
+        return images.fingerprint
+    parts = [images.fingerprint, *(each.fingerprint for each in further)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def inputs_of(request: Request, card: Card, folder: Path) -> Inputs:
+    """Load the inputs of a checkpoint's evaluation; `folder` is where others are looked up."""
+    name = request.dataset or card.dataset
+    if name is None:
+        raise InputError(f"the card of {card.name} names no data set; set --dataset")
+    if _is_validation(name, card, request.data_root):
+        images = _validation_images(card, request.data_root)
+    else:
+        images = catalogue.load_images(name, request.data_root, **_shape(card.model))
+    return with_sets(request, images, card.model, folder, card)
+
+
+def with_sets(
+    request: Request,
+    images: ImageSet,
+    spec: ModelSpec,
+    folder: Path | None = None,
+    card: Card | None = None,
+) -> Inputs:
+    """Load what the settings name, or the default of a setting that is empty.
+
+    The settings of the result hold the names of what is loaded, whether they were given as an
+    alias, a path or not at all. `folder` is where checkpoints are looked up by name, `card` the
+    network's, if it is a checkpoint.
+    """
+    evaluator = request.evaluator
+    kinds = settings_that_load(evaluator)
+    given = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
+    trained_on = card.dataset if card else None
+    trained = _canonical(next(filter(None, given), trained_on or images.name))
+    context = _Context(request, images, spec, folder, trained, card)
+    sets: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
+    against: dict[str, Any] = {}
+    targets = {"checkpoint": networks, "run": against}
+    for setting, kind in kinds.items():
+        value, loaded = LOADERS[kind](context, getattr(evaluator, setting))
+        evaluator = dataclasses.replace(evaluator, **{setting: value})
+        targets.get(kind, sets).update(loaded)
+    return Inputs(evaluator, images, sets, networks, against)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What a loader needs besides the value of its setting."""
+
+    request: Request
+    images: ImageSet
+    spec: ModelSpec
+    folder: Path | None
+    trained: str
+    card: Card | None
+
+    def load(self, name: str, split: str) -> ImageSet:
+        """Return a further set in the network's shape, in memory only while it is used."""
+        root, shape = self.request.data_root, _shape(self.spec)
+        return lazy_images(lambda: catalogue.load_images(name, root, split, **shape))
+
+
+#: The resolved value of a setting, and what it names, by name.
+_Loaded = tuple[Any, dict[str, Any]]
+
+
+def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
+    """Load OOD sets, each once; groups are expanded."""
+    default = default_ood_sets(context.images.name)
+    sets = [context.load(n, "test") for n in expand_groups(value, context.trained) or default]
+    names = tuple(images.name for images in sets)
+    if len(set(names)) < len(names):
+        raise InputError(f"--outliers names a set twice: {', '.join(names)}; name each once")
+    if context.images.name in names:
+        raise InputError(
+            f"{context.images.name} is the in-distribution test set and cannot also be an OOD set"
+        )
+    return names, dict(zip(names, sets, strict=True))
+
+
+def _corrupted(context: _Context, value: str) -> _Loaded:
+    """Load a corrupted version of the test set."""
+    root = context.request.data_root
+    name = value or catalogue.default_corrupted_set(context.images.name, root)
+    corrupted = catalogue.load_corrupted(name, root, clean=context.images)
+    return corrupted.name, {corrupted.name: corrupted}
+
+
+def _training(context: _Context, value: str) -> _Loaded:
+    """Load the training images if the evaluator fits something on them.
+
+    Without the images that were held out for validation.
+    """
+    if not getattr(context.request.evaluator, "fits", False):
+        return context.trained, {}
+    card, root = context.card, context.request.data_root
+    recipe = card.recipe if card else None
+    part = recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
+    if card and part and context.trained == _canonical(card.dataset or ""):
+        images, _ = _training_split(card, root)
+    else:
+        images = context.load(context.trained, "train")
+    return context.trained, {training_key(context.trained): images}
+
+
+def _validation(context: _Context, value: str) -> _Loaded:
+    """Load the images held out from the checkpoint's training, unless the value is "none".
+
+    Not if they are the test set, which must not be used for fitting.
+    """
+    if value not in ("", "none"):
+        raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
+    wanted = value != "none" and getattr(context.request.evaluator, "chooses", True)
+    if not wanted or context.card is None or not _has_validation(context.card):
+        return "", {}
+    images = _validation_images(context.card, context.request.data_root)
+    return ("", {}) if images.name == context.images.name else (images.name, {images.name: images})
+
+
+def _checkpoint(context: _Context, value: str) -> _Loaded:
+    """Load a checkpoint to compare with, if one is named."""
+    if not value:
+        return value, {}
+    trust_code = context.request.trust_code
+    network = checkpoints.find_checkpoint(value, context.folder, trust_code=trust_code)
+    return network.name, {network.name: network}
+
+
+def _against(context: _Context, value: tuple[str, ...]) -> _Loaded:
+    """Load checkpoints whose runs the network is scored against, each once."""
+    loaded = [_checkpoint(context, name) for name in value if name]
+    names = tuple(name for name, _ in loaded)
+    if len(set(names)) < len(names):
+        raise InputError(f"a checkpoint is named twice: {', '.join(names)}; name each once")
+    return names, {name: networks[name] for name, networks in loaded}
+
+
+LOADERS: Mapping[str, Callable[[_Context, Any], _Loaded]] = {
+    "images": _ood_sets,
+    "corruptions": _corrupted,
+    "training": _training,
+    "validation": _validation,
+    "checkpoint": _checkpoint,
+    "run": _against,
+}
+
+
+def _canonical(name: str) -> str:
+    """Return a data set's name as the catalogue spells it; another name unchanged."""
+    canonical = catalogue.canonical_name(name)
+    return canonical if canonical in plugins.names("datasets") else name
+
+
+def _shape(spec: ModelSpec) -> dict[str, Any]:
+    return {"image_size": spec.image_size, "channels": spec.channels}
+
+
+def _has_validation(card: Card) -> bool:
+    """Return whether images were held out from the checkpoint's training."""
+    return card.recipe is not None and card.recipe.validation > 0
+
+
+def _is_validation(name: str, card: Card, root: Path | None) -> bool:
+    """Return whether a name is that of the checkpoint's validation images.
+
+    Raises:
+        InputError: it is, but the checkpoint has none, and there is no data set of that name.
+    """
+    if catalogue.canonical_name(name) != catalogue.canonical_name(
+        validation_name(card.dataset or "")
+    ):
+        return False
+    if not _has_validation(card) and name not in catalogue.folder_names(data_root(root)):
+        raise InputError(
+            f"{card.name} has no validation images: it was trained without --validation"
+        )
+    return _has_validation(card)
+
+
+def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
+    """Return the images that a checkpoint was trained on, and its validation images, if any.
+
+    Raises:
+        InputError: the training images have changed since the training.
+    """
+    recipe = card.recipe
+    assert recipe is not None
+
+    def load() -> ImageSet:
+        return catalogue.load_images(recipe.dataset, root, "train", **_shape(card.model))
+
+    train, validation = training_split(lazy_images(load), recipe)
+    if train.fingerprint != card.provenance.get("data_fingerprint"):
+        raise InputError(
+            f"the images of {recipe.dataset} are not those that {card.name} was trained on, so "
+            "its validation images are unknown"
+        )
+    return train, validation
+
+
+def _validation_images(card: Card, root: Path | None) -> ImageSet:
+    """Return the validation images of a checkpoint that has some."""
+    _, validation = _training_split(card, root)
+    assert validation is not None
+    return validation

@@ -1,34 +1,39 @@
-"""Fold, collect, score, and write down how it was done."""
+"""Evaluate a network: fold its batch norms, collect arrays, score them, record the provenance."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sdd_eval import evaluators, models
 from sdd_eval.data.images import ImageSet, Subset
-from sdd_eval.evaluation.cache import Outputs, network_parts
+from sdd_eval.device import explain_batch_errors, float32_precision
+from sdd_eval.evaluation.cache import OutputFiles, network_parts
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
-from sdd_eval.evaluation.folded import FoldedNetwork, folded, in_provenance, networks_of
-from sdd_eval.evaluation.inputs import Inputs
-from sdd_eval.evaluation.partial_results import Pieces
-from sdd_eval.evaluation.request import Request
-from sdd_eval.evaluators.subject import Subject
+from sdd_eval.evaluation.partial_results import PartialResultFiles
+from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec, Run, encode
 
 if TYPE_CHECKING:
     import torch
 
+    from sdd_eval.evaluators.subject import ComparedNetwork, Subject
     from sdd_eval.models.bn_folding import Folding
+
+#: Number of images, evenly spaced in the test set, on which folding is checked.
+FOLDING_IMAGES = 16
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A network in eval mode with frozen parameters, what it is, and what it is called."""
+class EvaluatedNetwork:
+    """A network in eval mode with frozen parameters, its specification and its name."""
 
     model: torch.nn.Module
     spec: ModelSpec
@@ -38,33 +43,36 @@ class Examined:
 
 
 def run(
-    examined: Examined,
+    network: EvaluatedNetwork,
     inputs: Inputs,
     request: Request,
     progress: Progress | None = None,
-    pieces: Pieces | None = None,
+    partial_results: PartialResultFiles | None = None,
 ) -> Run:
-    """Fold, collect, score, and write down how; with the pieces of an interrupted run, from there.
+    """Evaluate a network, resuming from the partial results of an interrupted run.
 
-    Its seconds are then those of all that led to it.
+    The run's `seconds` include those of the interrupted run.
 
     Raises:
         InputError: the device has too little memory for the batch size.
     """
-    from sdd_eval.device import explain_batch_errors, float32_precision
-
     evaluator = inputs.evaluator
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
-        model, folding = folded(examined.model, inputs.data, request)
-        subject = _subject(examined, model, folding, inputs, request, progress)
-        networks = networks_of(inputs.networks, inputs.data, request)
-        subject = dataclasses.replace(subject, pieces=pieces, networks=networks)
+        model, folding = folded(network.model, inputs.data, request)
+        subject = _subject(network, model, folding, inputs, request, progress)
+        compared = {
+            name: FoldedNetwork(checkpoint, inputs.data, request)
+            for name, checkpoint in inputs.networks.items()
+        }
+        subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
+    resumed = partial_results.resumed if partial_results else 0
+    before = partial_results.seconds if partial_results else 0
     return Run(
-        checkpoint=examined.name,
-        weights_sha256=examined.weights_sha256,
+        checkpoint=network.name,
+        weights_sha256=network.weights_sha256,
         dataset=inputs.dataset,
         data_fingerprint=inputs.fingerprint,
         evaluator=evaluator.name,
@@ -76,9 +84,9 @@ def run(
         n=len(subject.indices()),
         measurements=measurements,
         provenance={
-            **_looked_at(examined, subject, inputs, networks),
-            "folding": in_provenance(folding, request),
-            **({"recalled": list(subject.memory.recalled)} if subject.memory else {}),
+            **_networks_and_data(network, subject, inputs, compared),
+            "folding": _folding_provenance(folding, request),
+            **({"recalled": list(subject.cache.hits)} if subject.cache else {}),
             "scored_against": inputs.scored_against,
             "versions": versions(),
             "machine": machine(),
@@ -86,8 +94,8 @@ def run(
             "tf32": request.tf32,
             "batch_size": subject.batch_size,
             "seed": subject.seed,
-            "seconds": round(time.perf_counter() - begun + (pieces.seconds if pieces else 0), 3),
-            **({"resumed": pieces.resumed} if pieces and pieces.resumed else {}),
+            "seconds": round(time.perf_counter() - start + before, 3),
+            **({"resumed": resumed} if resumed else {}),
             "command": request.command,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         },
@@ -96,60 +104,112 @@ def run(
 
 
 def _subject(
-    examined: Examined,
+    network: EvaluatedNetwork,
     model: torch.nn.Module,
     folding: Folding,
     inputs: Inputs,
     request: Request,
     progress: Progress | None,
 ) -> Subject:
-    """What the evaluator may touch."""
-    memory = None
+    """Return the subject of an evaluation."""
+    cache = None
     if request.cache is not None:
-        network = network_parts(examined.weights_sha256, examined.spec, folding.folded)
-        memory = Outputs(request.cache, examined.name, network, request.device)
-    return Subject(
+        parts = network_parts(network.weights_sha256, network.spec, folding.folded)
+        cache = OutputFiles(request.cache, network.name, parts, request.device)
+    return evaluators.Subject(
         model=model,
-        spec=examined.spec,
+        spec=network.spec,
         data=inputs.data,
         sets=inputs.sets,
-        card=examined.card,
+        card=network.card,
         device=request.device,
         batch_size=request.batch_size,
         limit=request.limit,
         seed=request.seed,
         progress=progress or NoProgress(),
-        memory=memory,
+        cache=cache,
     )
 
 
-def _looked_at(
-    examined: Examined, subject: Subject, inputs: Inputs, networks: Mapping[str, FoldedNetwork]
+def _networks_and_data(
+    network: EvaluatedNetwork,
+    subject: Subject,
+    inputs: Inputs,
+    compared: Mapping[str, FoldedNetwork],
 ) -> dict[str, Any]:
-    """How the network was trained and what it is, which data it saw, and what beside it."""
-    card = examined.card
-    told = inputs.compared.items()
-    beside = {name: {**each, "folding": networks[name].found} for name, each in told}
+    """Return the provenance of the network, the data and the further checkpoints."""
+    card = network.card
+    further = {
+        name: {**parts, "folding": compared[name].folding}
+        for name, parts in inputs.compared.items()
+    }
     return {
         "card": encode(card.recipe) if card and card.recipe else None,
-        "model": encode(examined.spec),
+        "model": encode(network.spec),
         "data": _data_provenance(subject.data, inputs.sets),
-        **({"networks": beside} if beside else {}),
+        **({"networks": further} if further else {}),
     }
 
 
 def _data_provenance(data: ImageSet, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """Every data set of a run: how far it is the publisher's, how many images, its content.
+    """Return the provenance of each data set: origin, number of images, fingerprint.
 
-    `own` are parts of the training images that the network's seed told off.
+    `own` marks parts of the training images that depend on the network's seed.
     """
-    found: dict[str, dict[str, Any]] = {}
+    provenance: dict[str, dict[str, Any]] = {}
     for name, images in {data.name: data, **sets}.items():
-        found[name] = {"origin": images.provenance, "fingerprint": images.fingerprint}
+        provenance[name] = {"origin": images.provenance, "fingerprint": images.fingerprint}
         if isinstance(images, Subset):
-            found[name]["own"] = True
+            provenance[name]["own"] = True
         if isinstance(images, ImageSet):
-            found[name]["images"] = len(images)
+            provenance[name]["images"] = len(images)
         else:
-            found[name]["frost"] = images.frost
-    return found
+            provenance[name]["frost"] = images.frost
+    return provenance
+
+
+def folded(
+    model: torch.nn.Module, images: ImageSet, request: Request
+) -> tuple[torch.nn.Module, Folding]:
+    """Return the network with folded batch norms, if requested and if it changes no prediction."""
+    if not request.fold:
+        return model, models.Folding()
+    rows = np.unique(np.linspace(0, len(images) - 1, FOLDING_IMAGES).astype(np.int64))
+    pixels = next(iter(images.batches(FOLDING_IMAGES, rows, request.device))).float().div_(255)
+    return models.fold(model, pixels)
+
+
+def _folding_provenance(folding: Folding, request: Request) -> dict[str, Any]:
+    return {"asked": request.fold, **encode(folding)}
+
+
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """A further checkpoint, whose network is folded like the evaluated one."""
+
+    compared: ComparedNetwork
+    images: ImageSet
+    request: Request
+    folding: dict[str, Any] = field(default_factory=dict)
+    """The provenance of its folding, once its network is loaded."""
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name."""
+        return self.compared.name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification of its network."""
+        return self.compared.spec
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of its weights."""
+        return self.compared.weights_sha256
+
+    def network(self, device: str) -> torch.nn.Module:
+        """Return its network on a device, in eval mode, with frozen parameters."""
+        model, folding = folded(self.compared.network(device), self.images, self.request)
+        self.folding.update(_folding_provenance(folding, self.request))
+        return model

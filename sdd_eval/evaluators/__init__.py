@@ -1,1 +1,14 @@
-"""One question about a classifier a file."""
+"""Evaluators: one question about a classifier each, answered from per-image arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = ["Subject", "outputs_of"]
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.subject import Subject, outputs_of
+
+__getattr__ = lazy_exports(__name__, {"subject": ["Subject", "outputs_of"]})

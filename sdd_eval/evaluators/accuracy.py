@@ -1,4 +1,4 @@
-"""How often is the classifier right? Top-1, top-5, and the likelihood of the labels."""
+"""Top-1 and top-5 accuracy, and the negative log-likelihood of the labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside, share
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share, with_interval
 from sdd_eval.evaluators.settings import scores
 from sdd_eval.metrics import classification
 from sdd_eval.records import Measurement
@@ -21,32 +21,32 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy, top-5 accuracy where there are more than five classes, and the NLL."""
+    """Accuracy, top-5 accuracy if there are more than five classes, and NLL."""
 
     name: ClassVar[str] = "accuracy"
     version: ClassVar[int] = 1
 
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """`logits` (n, classes) float32 and `labels` (n,)."""
+        """Return `logits` (n, classes) float32 and `labels` (n,)."""
         labels = subject.labels()
         return {"logits": subject.logits(), "labels": labels}
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """`accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
+        """Return `accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
         logits, labels = arrays["logits"], arrays["labels"]
-        told = "largest logit against the label; of equal logits the first class counts"
-        shares = {1: ("accuracy", told)}
+        top_1 = "largest logit against the label; of equal logits the first class counts"
+        shares = {1: ("accuracy", top_1)}
         if logits.shape[1] > TOP:
-            told = "label among the 5 largest logits; equal logits ranked by class index"
-            shares[TOP] = ("accuracy_top5", told)
-        found = []
+            top_5 = "label among the 5 largest logits; equal logits ranked by class index"
+            shares[TOP] = ("accuracy_top5", top_5)
+        rows = []
         for k, (metric, protocol) in shares.items():
-            right = classification.top_k_correct(logits, labels, k)
-            found.append(share(metric, right, {}, protocol, self.intervals))
+            correct = classification.top_k_correct(logits, labels, k)
+            rows.append(share(metric, correct, {}, protocol, self.intervals))
         values = classification.nll_per_image(logits, labels)
         protocol = "mean of −log softmax of the label, float64, T = 1"
         nll = Measurement("nll", float(values.mean()), "nats", {}, protocol)
-        return [*found, beside(nll, self.intervals.mean(values))]
+        return [*rows, with_interval(nll, self.intervals.mean(values))]

@@ -1,4 +1,4 @@
-"""Is the classifier as often right as it is sure? Calibration errors, before and after scaling."""
+"""Calibration errors, before and after temperature scaling."""
 
 from __future__ import annotations
 
@@ -11,15 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.calibration_errors import LEVEL, calibration_errors, equal_width
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.evaluators.temperature import interval_of, on_validation
+from sdd_eval.evaluators.temperature import fit_on_validation, interval_of
 from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
-from sdd_eval.metrics.calibration import ReliabilityBins, reliability_bins
-from sdd_eval.metrics.classification import confidence_and_correct
+from sdd_eval.metrics.calibration import (
+    ReliabilityBins,
+    adaptive_ece,
+    classwise_ece,
+    debiased_ece,
+    debiased_l2_calibration_error,
+    ece,
+    maximum_calibration_error,
+    reliability_bins,
+)
+from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll_per_image
+from sdd_eval.metrics.smooth_ece import BISECTIONS, smooth_ece
 from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, CrossFitted, cross_fit
-from sdd_eval.metrics.weighted_calibration import weighted_bin_confidence
+from sdd_eval.metrics.weighted_calibration import (
+    CELLS,
+    weighted_adaptive_ece,
+    weighted_bin_confidence,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.intervals import wilson_interval
@@ -27,99 +43,101 @@ from sdd_eval.statistics.intervals import wilson_interval
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
 
-#: What stands in `at` of a number after temperature scaling; before it there is nothing.
+#: The axis of numbers after temperature scaling; numbers before it have none.
 CROSS_FITTED = {"temperature": "cross-fitted"}
 VALIDATED = {"temperature": "validation"}
-#: Resamples of fewer images vary too little for an interval of a bin's mean confidence.
+#: Fewest images for an interval of a bin's mean confidence: fewer vary too little.
 FEWEST_IN_A_BIN = 20
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration errors, NLL and Brier score, as the network is and after temperature scaling."""
+    """Calibration errors, NLL and Brier score, without and with temperature scaling."""
 
     name: ClassVar[str] = "calibration"
     version: ClassVar[int] = 4
 
     validation_set: str = collects("", loads="validation")
-    """What T is fitted on: the checkpoint's validation images if it has any; none: crosswise."""
+    """Images that T is fitted on; default: the checkpoint's validation images, if any; none: two
+    halves of the test images, each scaled by the other's T."""
     bins: int = scores(10)
-    """Number M of bins of confidence, of equal widths or (ece_adaptive) of equally many images."""
+    """Number of confidence bins, of equal width or (ece_adaptive) with equally many images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """`logits` (n, classes) float32 and `labels` (n,); with validation images `temperature`.
+        """Return `logits` (n, classes) float32 and `labels` (n,).
 
-        That is the T, one for all images (n,), that fits the validation images best, and
-        `temperature_error` (n,) the standard error of its logarithm.
+        With validation images also `temperature` (n,), fitted on them and constant over images, and
+        `temperature_error` (n,), the standard error of its logarithm.
 
         Raises:
             InputError: fewer than one bin.
         """
         if self.bins < 1:
-            raise InputError(f"--bins is {self.bins}; at least 1 is needed")
+            raise InputError(f"--bins is {self.bins}; it must be 1 or more")
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.validation_set:
-            fitted = on_validation(subject, self.validation_set)
+            fitted = fit_on_validation(subject, self.validation_set)
             arrays["temperature"] = np.full(len(labels), fitted.value)
             arrays["temperature_error"] = np.full(len(labels), fitted.error)
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """The rows of `calibration_errors`, the bins, and the same errors after scaling.
+        """Return the errors, the bins, and the errors after temperature scaling.
 
-        Of every bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
-        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval in which
-        chance leaves a calibrated model's.
-        After scaling the errors again, and `temperature_fitted`: `at` temperature "validation", or
-        without validation images "cross-fitted" (from two images on), with the T of each half.
-        Bins are those of the network as it is.
+        Of each bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
+        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval of a calibrated model.
+        After scaling the errors again, and `temperature_fitted`: the axis `temperature` is
+        "validation", or without validation images "cross-fitted" (from two images on), with the T
+        of each half. Bins are those before scaling.
 
         Raises:
-            InputError: NaN or infinity among the logits.
+            InputError: a logit is NaN or infinite.
         """
         logits, labels = arrays["logits"], arrays["labels"]
         bins, intervals = self.bins, self.intervals
-        found = list(calibration_errors(logits, labels, bins, "T = 1", {}, intervals))
-        found += self._bins(logits, labels)
+        rows = list(calibration_errors(logits, labels, bins, "T = 1", {}, intervals))
+        rows += self._bins(logits, labels)
         if "temperature" in arrays:
             scaled, how = logits / arrays["temperature"][:, None], _validated(arrays["temperature"])
-            found += calibration_errors(scaled, labels, bins, how, VALIDATED, intervals)
-            found.append(_measured_temperature(arrays, intervals.level))
+            rows += calibration_errors(scaled, labels, bins, how, VALIDATED, intervals)
+            rows.append(_validated_temperature(arrays, intervals.level))
         elif len(labels) > 1:
             scaling = cross_fit(logits, labels)
-            how = _how(scaling)
-            scaled = scaling.logits
-            found += calibration_errors(scaled, labels, bins, how, CROSS_FITTED, intervals)
-            found += _temperatures(scaling, intervals.level)
-        return found
+            scaled, how = scaling.logits, _cross_fitted(scaling)
+            rows += calibration_errors(scaled, labels, bins, how, CROSS_FITTED, intervals)
+            rows += _cross_fitted_temperatures(scaling, intervals.level)
+        return rows
 
     def _bins(self, logits: NDArray[Any], labels: NDArray[Any]) -> Iterator[Measurement]:
-        """The bins of the reliability diagram and its consistency band."""
+        """Yield the bins of the reliability diagram and its consistency band."""
         confidence, correct = confidence_and_correct(logits, labels)
-        found = reliability_bins(confidence, correct, self.bins)
+        reliability = reliability_bins(confidence, correct, self.bins)
         chance = ece_floor(confidence, self.bins, level=LEVEL)
-        sure = self.intervals.replicates(
+        resamples = self.intervals.replicates(
             weighted_bin_confidence(confidence, self.bins), len(confidence), confidence.size
         )
         protocol = equal_width(self.bins, "T = 1")
-        return _of_bins(found, chance, sure, protocol, self.intervals)
+        return _bin_rows(reliability, chance, resamples, protocol, self.intervals)
 
 
-def _of_bins(
-    found: ReliabilityBins,
+def _bin_rows(
+    reliability: ReliabilityBins,
     chance: EceFloor,
-    sure: Floats,
+    resamples: Floats,
     protocol: str,
     intervals: Intervals,
 ) -> Iterator[Measurement]:
-    """What is measured of each bin; of an empty one only that it is empty.
+    """Yield the numbers of each bin; of an empty bin only its count.
 
-    `sure` (resamples, bins) are mean confidences in resamples of the images.
+    `resamples` (resamples, bins) are mean confidences in resamples of the images.
     """
-    bins, mean = len(found.count), f"{protocol}; with an interval from {FEWEST_IN_A_BIN} images on"
+    bins, mean = (
+        len(reliability.count),
+        f"{protocol}; with an interval from {FEWEST_IN_A_BIN} images on",
+    )
     simulated = (
         f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
         f"with these confidences lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, "
@@ -127,16 +145,19 @@ def _of_bins(
     )
     for index in range(bins):
         at = {"bins": bins, "bin": index + 1}
-        count = int(found.count[index])
+        count = int(reliability.count[index])
         yield Measurement("bin_count", float(count), "images", at, protocol)
         if count:
-            confidence, accuracy = float(found.confidence[index]), float(found.accuracy[index])
+            confidence = float(reliability.confidence[index])
+            accuracy = float(reliability.accuracy[index])
             number = Measurement("bin_confidence", confidence, "fraction", at, mean)
             if count >= FEWEST_IN_A_BIN:
-                number = beside(number, intervals.basic(confidence, sure[:, index]))
+                number = with_interval(number, intervals.basic(confidence, resamples[:, index]))
             yield number
             number = Measurement("bin_accuracy", accuracy, "fraction", at, protocol)
-            yield beside(number, wilson_interval(round(accuracy * count), count, intervals.level))
+            yield with_interval(
+                number, wilson_interval(round(accuracy * count), count, intervals.level)
+            )
             yield Measurement(
                 metric="bin_accuracy_calibrated",
                 value=confidence,
@@ -150,21 +171,21 @@ def _of_bins(
 
 
 def _validated(temperature: NDArray[Any]) -> str:
-    """Temperature scaling by validation images in words."""
+    """Return temperature scaling by validation images in words."""
     return f"{_fit(float(temperature[0]))}, on validation images held out of training"
 
 
-def _measured_temperature(arrays: Mapping[str, NDArray[Any]], level: float) -> Measurement:
-    """The temperature that the validation images gave."""
+def _validated_temperature(arrays: Mapping[str, NDArray[Any]], level: float) -> Measurement:
+    """Return the temperature fitted on the validation images."""
     value = float(arrays["temperature"][0])
     error = float(arrays.get("temperature_error", [math.nan])[0])
     how = _validated(arrays["temperature"])
     number = Measurement("temperature_fitted", value, "number", VALIDATED, how)
-    return beside(number, interval_of(value, error, level))
+    return with_interval(number, interval_of(value, error, level))
 
 
-def _how(scaling: CrossFitted) -> str:
-    """Temperature scaling in words; the report strips the fitted values from these."""
+def _cross_fitted(scaling: CrossFitted) -> str:
+    """Return cross-fitted scaling in words; the report removes the fitted values from them."""
     return (
         "T cross-fitted: of two seeded halves of the images each is scaled with the other's, "
         f"the first's {_fit(scaling.first.value)}, the second's {_fit(scaling.second.value)}"
@@ -178,9 +199,161 @@ def _fit(value: float) -> str:
     )
 
 
-def _temperatures(scaling: CrossFitted, level: float) -> Iterator[Measurement]:
-    """The temperature of each half, by which the other half's logits are divided."""
+def _cross_fitted_temperatures(scaling: CrossFitted, level: float) -> Iterator[Measurement]:
+    """Yield the temperature of each half, which scales the other half."""
     for half, fitted in (("first", scaling.first), ("second", scaling.second)):
         protocol = f"{_fit(fitted.value)}, on one seeded half of the images to scale the other"
         number = Measurement("temperature_fitted", fitted.value, "number", {"half": half}, protocol)
-        yield beside(number, interval_of(fitted.value, fitted.error, level))
+        yield with_interval(number, interval_of(fitted.value, fitted.error, level))
+
+
+#: Level of the intervals of a calibrated model.
+LEVEL = 0.95
+
+#: Errors over equal-width bins, and what each adds to the convention of the bins.
+EQUAL_WIDTH_ERRORS = {
+    "ece": (ece, ""),
+    "ece_debiased": (
+        debiased_ece,
+        "; less what chance adds in expectation by the normal approximation of Kumar et al. "
+        "(2019), at least 0",
+    ),
+    "ece_debiased_l2": (
+        debiased_l2_calibration_error,
+        "; root of the mean squared gap less its bins' unbiased variances, Kumar et al. (2019), "
+        "at least 0; bins of one image contribute nothing",
+    ),
+}
+MAXIMUM = (
+    "; the largest gap of a bin, however few its images; no interval: no bootstrap covers a maximum"
+)
+ADAPTIVE = (
+    "{bins} bins of equally many images; confidence = largest softmax probability at {scaling}, "
+    "float64; equal confidences share what is right among them"
+)
+#: Values that the smooth error processes in a resample.
+SMOOTH_COST = CELLS * BISECTIONS
+#: How many times cheaper a value in a matrix product is.
+PRODUCT_SPEEDUP = 64
+
+SMOOTH = (
+    "no bins: reflected Gaussian kernel, the smallest width σ with error ≤ σ (Błasiok, Nakkiran "
+    "2024); confidence = largest softmax probability at {scaling}, float64"
+)
+
+
+def equal_width(bins: int, scaling: str) -> str:
+    """Return the convention of equal-width bins in words."""
+    return (
+        f"{bins} equal-width bins (0, 1/{bins}], …, ({bins - 1}/{bins}, 1]; "
+        f"confidence = largest softmax probability at {scaling}, float64, "
+        "within 1e-7 of an edge in the lower bin; empty bins contribute nothing"
+    )
+
+
+def calibration_errors(
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    intervals: Intervals,
+) -> Iterator[Measurement]:
+    """Yield `ece`, `mce`, `ece_debiased`, `ece_debiased_l2`, `ece_adaptive`, `ece_classwise`,
+    `ece_floor`, `ece_smooth`, `nll` and `brier`.
+
+    `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
+    `high` are the central 95 %. Intervals treat the scaling as fixed.
+
+    Args:
+        logits: (n, classes).
+        labels: class indices (n,).
+        bins: number of bins.
+        scaling: the divisor of the logits in words.
+        at: axes of all numbers; those over bins also have the axis `bins`.
+        intervals: settings of the intervals.
+
+    Raises:
+        InputError: a logit is NaN or infinite.
+    """
+    confidence, correct = confidence_and_correct(logits, labels)
+    at_bins = {**at, "bins": bins}
+    yield from _confidence_errors(confidence, correct, bins, scaling, at_bins, intervals)
+    yield _classwise(logits, labels, bins, scaling, at_bins, intervals)
+    yield _floor(ece_floor(confidence, bins, level=LEVEL), bins, scaling, at_bins)
+    values = nll_per_image(logits, labels)
+    protocol = f"mean of −log softmax of the label, float64, {scaling}"
+    number = Measurement("nll", float(values.mean()), "nats", at, protocol)
+    yield with_interval(number, intervals.mean(values))
+    values = brier_per_image(logits, labels)
+    protocol = f"squared distance to the label, summed over classes (0 to 2), float64, {scaling}"
+    number = Measurement("brier", float(values.mean()), "number", at, protocol)
+    yield with_interval(number, intervals.mean(values, highest=2.0))
+
+
+def _confidence_errors(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    intervals: Intervals,
+) -> Iterator[Measurement]:
+    """Yield the errors over equal-width bins, over equal-mass bins, and without bins."""
+    weighted = (
+        weighted_equal_width_errors(confidence, correct, bins),
+        weighted_adaptive_ece(confidence, correct, bins),
+        weighted_smooth_ece(confidence, correct),
+    )
+
+    def errors(weights: Any) -> Floats:
+        return np.column_stack([make(weights) for make in weighted])
+
+    images = len(confidence)
+    resamples = intervals.replicates(errors, images, 4 * images + SMOOTH_COST)
+    numbers = [
+        (metric, error(confidence, correct, bins), at, equal_width(bins, scaling) + note)
+        for metric, (error, note) in EQUAL_WIDTH_ERRORS.items()
+    ]
+    adaptive = adaptive_ece(confidence, correct, bins)
+    numbers.append(("ece_adaptive", adaptive, at, ADAPTIVE.format(bins=bins, scaling=scaling)))
+    without = {axis: value for axis, value in at.items() if axis != "bins"}
+    smooth = smooth_ece(confidence, correct)
+    numbers.append(("ece_smooth", smooth, without, SMOOTH.format(scaling=scaling)))
+    largest = maximum_calibration_error(confidence, correct, bins)
+    yield Measurement("mce", largest, "fraction", at, equal_width(bins, scaling) + MAXIMUM)
+    for (metric, value, axes, protocol), column in zip(numbers, resamples.T, strict=True):
+        number = Measurement(metric, value, "fraction", axes, protocol)
+        yield with_interval(number, intervals.basic(value, column))
+
+
+def _classwise(
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    intervals: Intervals,
+) -> Measurement:
+    """Return the mean calibration error of the classes' probabilities."""
+    protocol = (
+        f"mean over all classes of the error of the class's softmax probability at {scaling} over "
+        f"{bins} equal-width bins, each over all images"
+    )
+    value = classwise_ece(logits, labels, bins)
+    errors = weighted_classwise_ece(logits, labels, bins)
+    cost = logits.size * bins / PRODUCT_SPEEDUP
+    resamples = intervals.replicates(errors, len(labels), cost)
+    number = Measurement("ece_classwise", value, "fraction", at, protocol)
+    return with_interval(number, intervals.basic(value, resamples))
+
+
+def _floor(chance: EceFloor, bins: int, scaling: str, at: Mapping[str, Any]) -> Measurement:
+    """Return the ECE of a calibrated model, with its central interval."""
+    protocol = (
+        f"{equal_width(bins, scaling)}; of a calibrated model with these confidences: mean, and in "
+        f"low and high the central {100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
+    )
+    return Measurement(
+        "ece_floor", chance.mean, "fraction", at, protocol, chance.low, chance.high, LEVEL
+    )

@@ -1,7 +1,6 @@
-"""The intervals beside an evaluator's numbers: how they are made is a setting of scoring.
+"""Confidence intervals of an evaluator's numbers, for the same network on new images.
 
-All of them answer the same question: where would the number lie for the same networks on new
-images? How far it moves with another seed of training is another question, over several networks.
+They do not cover the variation between training seeds, which needs several networks.
 """
 
 from __future__ import annotations
@@ -27,68 +26,68 @@ from sdd_eval.statistics.bootstrap import (
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
 
-#: What every interval of an evaluator is about.
+#: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
-#: Where a resample costs much there are at least so many.
+#: The fewest resamples, if one is expensive.
 FEWEST = 200
-#: What all resamples of a number may cost, in values looked at: seconds, and not minutes.
+#: The total cost of all resamples of a number, in values processed: a few seconds.
 AFFORDABLE = 1 << 27
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How sure an interval is, and of how many resamples."""
+    """Level of the intervals, and number of resamples."""
 
     level: float = LEVEL
-    """Level of the intervals: how often one covers what new images would show."""
+    """Confidence level of the intervals."""
     resamples: int = 1000
-    """Resamples of the images behind an interval; where one costs much they are fewer, to 200."""
+    """Bootstrap resamples of the images; fewer, at least 200, if one is expensive."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no level, or no resample.
+        """Check the settings.
 
         Raises:
             InputError: a level outside (0, 1), or fewer than one resample.
         """
         if not 0 < self.level < 1:
-            raise InputError(f"--level is {self.level:g}; it must lie between 0 and 1")
+            raise InputError(f"--level is {self.level:g}; it must be between 0 and 1")
         if self.resamples < 1:
-            raise InputError(f"--resamples is {self.resamples}; at least 1 is needed")
+            raise InputError(f"--resamples is {self.resamples}; it must be 1 or more")
 
-    def drawn(self, cost: float) -> int:
-        """How many resamples are affordable where one looks at so many values."""
+    def number(self, cost: float) -> int:
+        """Return the number of resamples if one processes so many values."""
         return min(self.resamples, max(FEWEST, int(AFFORDABLE // max(cost, 1))))
 
     def mean(self, values: Any, lowest: float = 0.0, highest: float = math.inf) -> Interval:
-        """Of the mean of per-image values (n,): the basic bootstrap's."""
-        found = bootstrap_means(values, self.resamples)
-        return self.basic(float(np.mean(values)), found, lowest, highest)
+        """Return the basic bootstrap interval of the mean of per-image values (n,)."""
+        means = bootstrap_means(values, self.resamples)
+        return self.basic(float(np.mean(values)), means, lowest, highest)
 
     def basic(
-        self, estimate: float, found: Any, lowest: float = 0.0, highest: float = 1.0
+        self, estimate: float, resamples: Any, lowest: float = 0.0, highest: float = 1.0
     ) -> Interval:
-        """Of a number that is `found` (resamples,) in resamples of the images."""
-        return basic_interval(estimate, found, level=self.level, lowest=lowest, highest=highest)
+        """Return the basic bootstrap interval from the number's resamples (resamples,)."""
+        return basic_interval(estimate, resamples, level=self.level, lowest=lowest, highest=highest)
 
-    def of_ranking(self, metric: str, value: float, found: Any) -> Interval:
-        """Of a metric of ranked images: percentiles of a rate at a threshold, else log-odds."""
+    def of_ranking(self, metric: str, value: float, resamples: Any) -> Interval:
+        """Return the interval of a ranking metric: percentile for FPR, else basic in log-odds."""
         if "fpr" in metric:
-            return percentile_interval(found, level=self.level)
-        return log_odds_interval(value, found, level=self.level)
+            return percentile_interval(resamples, level=self.level)
+        return log_odds_interval(value, resamples, level=self.level)
 
     def replicates(self, quantity: WeightedStatistic, images: Any, cost: float) -> Floats:
-        """What a quantity is in resamples of the images; one looks at `cost` values."""
-        return bootstrap_replicates(quantity, images, self.drawn(cost))
+        """Return a quantity in resamples of the images; one resample processes `cost` values."""
+        return bootstrap_replicates(quantity, images, self.number(cost))
 
 
-#: Those that an evaluator makes unless others are asked for.
+#: The default settings.
 INTERVALS = Intervals()
 
 
-def beside(measurement: Measurement, interval: Interval) -> Measurement:
-    """A number with its interval; with none where the interval is not defined.
+def with_interval(measurement: Measurement, interval: Interval) -> Measurement:
+    """Return a number with its interval, unless the interval is NaN.
 
-    >>> beside(Measurement("accuracy", 0.5, "fraction"), wilson(5, 10)).interval
+    >>> with_interval(Measurement("accuracy", 0.5, "fraction"), wilson_interval(5, 10)).interval
     'Wilson score interval; same network, new images'
     """
     if math.isnan(interval.low) or math.isnan(interval.high):
@@ -105,12 +104,13 @@ def beside(measurement: Measurement, interval: Interval) -> Measurement:
 def share(
     metric: str, flags: Any, at: Mapping[str, Any], protocol: str, intervals: Intervals
 ) -> Measurement:
-    """The share of distinct images that are flagged (n,), with Wilson's interval.
+    """Return the share of flagged images (n,), with Wilson's interval.
 
-    >>> found = share("accuracy", [True, False], {}, "top-1", Intervals())
-    >>> found.value, round(found.low, 3), round(found.high, 3)
+    >>> row = share("accuracy", [True, False], {}, "top-1", Intervals())
+    >>> row.value, round(row.low, 3), round(row.high, 3)
     (0.5, 0.095, 0.905)
     """
     number = Measurement(metric, float(np.mean(flags)), "fraction", at, protocol)
-    found = wilson_interval(int(np.count_nonzero(flags)), len(flags), intervals.level)
-    return beside(number, found)
+    return with_interval(
+        number, wilson_interval(int(np.count_nonzero(flags)), len(flags), intervals.level)
+    )

@@ -1,9 +1,8 @@
-"""How far do a dropout mask's chances move the logits, on the test set and on what is foreign?
+"""Variance of the logits over dropout masks, on the test set and on OOD sets.
 
-Lee, Park, Seo, Kang say of SD-Dropout that it makes predictions under different masks agree; no
-table of theirs shows it. Here it is computed and not sampled: for logits W (f ∘ m) / (1 − β) + b
-with each m independent and zero with probability β, the variance of logit c over masks is
-β / (1 − β) · Σ_j (W_cj f_j)².
+SD-Dropout trains predictions under different masks to agree. The variance is computed exactly
+instead of being sampled: for logits W (f ∘ m) / (1 − β) + b, where each entry of m is independently
+zero with probability β, the variance of logit c over masks is β / (1 − β) · Σ_j (W_cj f_j)².
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, beside
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
+from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
 
@@ -24,61 +24,65 @@ if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Arrays, Subject
 
-#: What the arrays of a set are called; those of outliers have "_NAME" after it.
+#: The arrays of the test set; those of an OOD set end in "_NAME".
 SQUARES, SPREAD = "squares", "spread"
 
 
 @dataclass(frozen=True)
 class MaskVariance:
-    """The variance of the logits over dropout masks on the last feature, inside and outside."""
+    """Variance of the logits over dropout masks on the last feature, in and out of distribution."""
 
     name: ClassVar[str] = "mask_variance"
     version: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("mask_variance", "mask_variance_relative")
 
     outliers: tuple[str, ...] = collects((), loads="images")
-    """Sets of outliers, or groups of them (near, far, paper); default: the usual for the test."""
+    """OOD sets, or groups of them (near, far, paper); default: those usual for the test set."""
     drop: float = scores(0.5)
-    """Probability β with which a mask drops a feature; the rest is scaled by 1 / (1 − β)."""
+    """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals beside the numbers are made."""
+    """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """`squares` (n,): mean over classes of Σ_j (W_cj f_j)²; `spread` (n,): the variance of the
-        logits over classes; and `…_NAME` of each set of outliers, all float64.
+        """Return per-image values (n,) float64 of the test set and, as `…_NAME`, of each OOD set.
+
+        `squares` is the mean over classes of Σ_j (W_cj f_j)², `spread` the variance of the logits
+        over classes.
 
         Raises:
-            InputError: the logits do not come straight out of a linear layer, or no outliers.
+            InputError: the network does not end in a linear layer, or there is no OOD set.
         """
         if not self.outliers:
-            raise InputError("--outliers is empty; name at least one set of images")
-        found = _looked_at(subject, subject.data)
+            raise InputError("--outliers is empty; name one or more sets of images")
+        arrays = _collected(subject, subject.data)
         for name in self.outliers:
-            of_set = _looked_at(subject, subject.sets[name])
-            found |= {f"{key}_{name}": array for key, array in of_set.items()}
-        return found
+            of_set = _collected(subject, subject.sets[name])
+            arrays |= {f"{key}_{name}": array for key, array in of_set.items()}
+        return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """`mask_variance` (logits squared), `mask_variance_relative` (over the logits' own variance
-        across classes, so that networks with larger logits compare), and of each set of outliers
-        `mask_variance_ratio`, how many times the test set's.
+        """Return the variances of each set, and their ratios.
+
+        `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
+        logits over classes, so that it does not depend on their scale; and of each OOD set
+        `mask_variance_ratio`, the ratio to the test set.
 
         Raises:
-            InputError: a drop rate that is not within [0, 1).
+            InputError: the drop rate is not in [0, 1).
         """
         if not 0 <= self.drop < 1:
             raise InputError(f"--drop is {self.drop:g}; it must be 0 or more and below 1")
         names = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
-        found = list(self._of_set(arrays, ""))
-        inside = found[0].value
+        rows = list(self._of_set(arrays, ""))
+        inside = rows[0].value
         for name in names:
-            rows = list(self._of_set(arrays, name))
-            found += rows
+            outside = list(self._of_set(arrays, name))
+            rows += outside
             if inside > 0:
-                ratio = rows[0].value / inside
+                ratio, at = outside[0].value / inside, outside[0].at
                 text = f"{self._protocol()}; mean of {name} over mean of the test set"
-                found.append(Measurement("mask_variance_ratio", ratio, "number", rows[0].at, text))
-        return found
+                rows.append(Measurement("mask_variance_ratio", ratio, "number", at, text))
+        return rows
 
     def _protocol(self) -> str:
         return (
@@ -87,11 +91,11 @@ class MaskVariance:
         )
 
     def _of_set(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Measurement]:
-        """Both variances of a set, with the bootstrap interval over its images."""
-        end = f"_{name}" if name else ""
+        """Yield both variances of a set, with bootstrap intervals over its images."""
+        suffix = f"_{name}" if name else ""
         at = {"drop": self.drop, **({"outliers": name} if name else {})}
-        variance = arrays[f"{SQUARES}{end}"] * self.drop / (1 - self.drop)
-        spread = arrays[f"{SPREAD}{end}"]
+        variance = arrays[f"{SQUARES}{suffix}"] * self.drop / (1 - self.drop)
+        spread = arrays[f"{SPREAD}{suffix}"]
         yield self._mean("mask_variance", variance, "number", at, "")
         known = spread > 0
         if known.any():
@@ -103,16 +107,12 @@ class MaskVariance:
         self, metric: str, values: NDArray[Any], unit: str, at: dict[str, Any], more: str
     ) -> Measurement:
         number = Measurement(metric, float(values.mean()), unit, at, self._protocol() + more)
-        return beside(number, self.intervals.mean(values))
+        return with_interval(number, self.intervals.mean(values))
 
 
-def _looked_at(subject: Subject, images: ImageSet) -> Arrays:
-    """What one pass over a set gives."""
-    from sdd_eval.models.features import last_linear
-
-    last = last_linear(subject.model)
-    if last is None:
-        raise InputError("the network has no linear layer whose input a mask could fall on")
+def _collected(subject: Subject, images: ImageSet) -> Arrays:
+    """Return the per-image values of one set."""
+    last = detectors.last_layer(subject.model)
     squared = last.weight.detach().double().square().mean(dim=0)
     total = len(subject.indices(images))
     subject.progress.start(images.name, total)

@@ -1,7 +1,7 @@
-"""The two kinds of settings of an evaluator, told apart by their field.
+"""The settings of an evaluator, marked by the stage that depends on them.
 
-`collects(…)`: it changes what the network computes for an image, so it is part of the run's key.
-`scores(…)`: it changes only what is made of that; another value is another scoring of the same run.
+`collects(…)`: the setting changes what the network computes, so it is part of the run's key.
+`scores(…)`: it only changes what is computed from that; a run is scored again without the network.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ from sdd_eval.errors import unknown_name
 
 Value = TypeVar("Value")
 
-
-#: What a setting may have loaded.
+#: What a setting may name, to be loaded.
 Kind = Literal["images", "corruptions", "checkpoint", "training", "validation", "run"]
 
 
 def collects(default: Value, *, loads: Kind | None = None, optional: bool = False) -> Value:
-    """A setting that `collect` depends on.
+    """Return a field for a setting that `collect` depends on.
 
-    With `loads`, the setting holds names of data sets (one, or a tuple); before `collect` they
-    are loaded into `subject.sets`. An empty value means the ones usual for the test set, or none
-    where the setting is `optional`. With `loads="checkpoint"` it holds the name of one, found in
-    `subject.networks`, or nothing.
+    With `loads`, the setting holds names of data sets (one, or a tuple), which are loaded into
+    `subject.sets` before `collect`. An empty value means those usual for the test set, or none if
+    the setting is `optional`. With `loads="checkpoint"` it holds the name of a checkpoint, which
+    is in `subject.networks`, or is empty.
 
     "training" is the set that the network was trained on; its training images are loaded, under
-    `training_key` of its name, if the evaluator has `fits` and it is true. "validation" are the
-    images that were held out of the checkpoint's training; the setting is empty without any, or
-    where the evaluator's `chooses` is false.
+    `training_key` of its name, if the evaluator has a true attribute `fits`. "validation" are the
+    images held out from the checkpoint's training; the setting is empty if there are none, or if
+    the evaluator's attribute `chooses` is false.
     """
     metadata = {"stage": "collect", "loads": loads, "optional": optional}
     field: Value = dataclasses.field(default=default, metadata=metadata)
@@ -38,18 +37,19 @@ def collects(default: Value, *, loads: Kind | None = None, optional: bool = Fals
 
 
 def training_key(name: str) -> str:
-    """What the training images of a set are called in `subject.sets`."""
+    """Return the key of a set's training images in `subject.sets`."""
     return f"{name} training"
 
 
 def scores(default: Value, *, loads: Literal["run"] | None = None, optional: bool = False) -> Value:
-    """A setting that only `score` depends on; it must show in `at` of what it changes.
+    """Return a field for a setting that only `score` depends on.
 
-    An interval's settings show in its own words instead: the number beside it stays the same.
+    It must be an axis of the numbers that it changes. Settings of intervals are shown in the
+    interval's description instead, as they do not change the number.
 
-    With `loads="run"` it holds names of checkpoints. Their finished runs of the same evaluator on
-    the same images, made where they are not there, are what this network is scored against: the
-    arrays of NAME are among those given to `score`, and `arrays_of` takes them out.
+    With `loads="run"` it holds names of checkpoints whose runs of the same evaluator on the same
+    images the network is compared with. Their arrays are passed to `score` as well; `arrays_of`
+    returns them.
     """
     metadata = {"stage": "score", "loads": loads, "optional": optional}
     field: Value = dataclasses.field(default=default, metadata=metadata)
@@ -59,60 +59,58 @@ def scores(default: Value, *, loads: Literal["run"] | None = None, optional: boo
 def with_arrays_of(
     arrays: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A run's arrays, and beside them those of other checkpoints' runs, by checkpoint.
+    """Return a run's arrays together with those of other checkpoints' runs.
 
     >>> with_arrays_of({"logits": 1}, {"base": {"logits": 2}})
     {'logits': 1, 'base/logits': 2}
     """
-    beside = {
-        f"{name}/{key}": array for name, each in others.items() for key, array in each.items()
-    }
-    return {**arrays, **beside}
+    further = {f"{name}/{key}": array for name, run in others.items() for key, array in run.items()}
+    return {**arrays, **further}
 
 
 def arrays_of(checkpoint: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of another checkpoint's run among those given to `score`.
+    """Return the arrays of another checkpoint's run from those passed to `score`.
 
     >>> arrays_of("base", {"logits": 1, "base/logits": 2})
     {'logits': 2}
     """
     prefix = f"{checkpoint}/"
-    return {k.removeprefix(prefix): each for k, each in arrays.items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
-def alone(evaluator: Any) -> Any:
-    """The evaluator without the checkpoints that it scores against."""
+def without_runs(evaluator: Any) -> Any:
+    """Return the evaluator without the checkpoints that it compares with."""
     kinds = settings_that_load(evaluator)
-    against = {name: () for name, kind in kinds.items() if kind == "run"}
-    return dataclasses.replace(evaluator, **against)
+    empty = {name: () for name, kind in kinds.items() if kind == "run"}
+    return dataclasses.replace(evaluator, **empty)
 
 
 def of_stage(evaluator: Any, stage: str) -> dict[str, Any]:
-    """The settings of an evaluator that belong to a stage, by name; unmarked ones are "collect".
+    """Return the settings of a stage by name; unmarked ones belong to "collect".
 
-    Without held-out images where there are none, so that evaluators that learn to use such images
-    find the runs that they made before.
+    A validation set is left out if it is empty, so that runs made before an evaluator had the
+    setting are found.
     """
-    found = {}
+    settings = {}
     for field in dataclasses.fields(evaluator):
         value = getattr(evaluator, field.name)
         empty = field.metadata.get("loads") == "validation" and not value
         if field.metadata.get("stage", "collect") == stage and not empty:
-            found[field.name] = value
-    return found
+            settings[field.name] = value
+    return settings
 
 
 def loaded_names(evaluator: Any) -> dict[str, str]:
-    """The names of further data sets in the settings, each with its kind."""
-    found = {}
+    """Return the names in the settings that load something, with the kind of each."""
+    kinds = {}
     for setting, kind in settings_that_load(evaluator).items():
         value = getattr(evaluator, setting)
-        found.update(dict.fromkeys((value,) if isinstance(value, str) else tuple(value), kind))
-    return found
+        kinds.update(dict.fromkeys((value,) if isinstance(value, str) else tuple(value), kind))
+    return kinds
 
 
 def with_settings(evaluator: Any, **settings: Any) -> Any:
-    """The evaluator with other settings.
+    """Return the evaluator with other settings.
 
     Raises:
         InputError: it has no such setting.
@@ -125,13 +123,10 @@ def with_settings(evaluator: Any, **settings: Any) -> Any:
 
 
 def settings_that_load(evaluator: Any) -> dict[str, str]:
-    """The settings that name further data sets, each with the kind that it names.
-
-    Optional ones that name none are left out.
-    """
-    found = {}
+    """Return the settings that load something, with the kind of each; not empty optional ones."""
+    kinds = {}
     for field in dataclasses.fields(evaluator):
         optional = field.metadata.get("optional", False)
         if field.metadata.get("loads") and (getattr(evaluator, field.name) or not optional):
-            found[field.name] = field.metadata["loads"]
-    return found
+            kinds[field.name] = field.metadata["loads"]
+    return kinds

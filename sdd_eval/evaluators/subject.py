@@ -1,51 +1,56 @@
-"""What an evaluator may touch: a network, images, and the means to run the one over the other."""
+"""The subject of an evaluation: a network, images, and the means to run one on the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from sdd_eval.data.dataset import CorruptedSet
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.ood.detectors.batch import Batch, NetworkOutputs
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, Measurement, ModelSpec
 
-if TYPE_CHECKING:
-    import torch
-
-    from sdd_eval.data.dataset import CorruptedSet
-    from sdd_eval.evaluators.inference import Memory
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-
 Arrays = dict[str, NDArray[Any]]
+Rows = NDArray[np.int64]
+
+#: So many images are computed again before stored logits of a set are used.
+PROBED = 2
+#: Largest accepted difference of their logits, in units of the largest logit, or of 1. Rounding
+#: with other threads and batches is far below, a change of the network's code far above.
+TOLERANCE = 1e-3
 
 
 class Evaluator(Protocol):
-    """One question about a classifier: a frozen dataclass whose fields are its settings."""
+    """A frozen dataclass whose fields are the settings of a measurement."""
 
     @property
     def name(self) -> str:
-        """The plugin's name, also the subcommand's (a class variable)."""
+        """The name of the plugin and of the subcommand (a class variable)."""
 
     @property
     def version(self) -> int:
-        """Raised when the same settings give other arrays or measurements (a class variable)."""
+        """Increased when the same settings give other arrays or numbers (a class variable)."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """Run the network; every array's first axis is images."""
+        """Run the network and return arrays whose first axis is images."""
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Numbers from those arrays; NumPy only."""
+        """Return numbers from those arrays, with NumPy only."""
 
 
 class ComparedNetwork(Protocol):
-    """A further checkpoint, whose network is loaded when it is asked for."""
+    """A further checkpoint, whose network is loaded on request."""
 
     @property
     def name(self) -> str:
@@ -53,59 +58,83 @@ class ComparedNetwork(Protocol):
 
     @property
     def spec(self) -> ModelSpec:
-        """What its network is."""
+        """The specification of its network."""
 
     @property
     def weights_sha256(self) -> str:
-        """Which weights it has."""
+        """The hash of its weights."""
 
     def network(self, device: str) -> torch.nn.Module:
-        """Its network on a device, in eval mode, its parameters frozen."""
+        """Return its network on a device, in eval mode, with frozen parameters."""
 
 
-class Pieces(Protocol):
-    """Where parts of a run that is not finished are kept."""
+class OutputCache(Protocol):
+    """A store of a network's logits and features, by the content of the images."""
 
-    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """What `compute` gives, or gave before an interruption."""
+    def lookup(
+        self, images: ImageSet, rows: Rows, features: bool
+    ) -> Mapping[str, NDArray[np.float32]] | None:
+        """Return `logits`, and `features` if stored, of some rows; None if not stored.
+
+        With `features`, features are required.
+        """
+
+    def store(
+        self, images: ImageSet, rows: Rows, arrays: Mapping[str, NDArray[np.float32]], batch: int
+    ) -> None:
+        """Store the outputs of some rows, computed in batches of this size."""
+
+    def has_room(self, size: int) -> bool:
+        """Return whether one evaluation may store so many bytes."""
+
+    @property
+    def hits(self) -> Sequence[Mapping[str, Any]]:
+        """The stored outputs that were used: which images, and when and how they were computed."""
+
+
+class PartialResults(Protocol):
+    """A store of the results of an unfinished run."""
+
+    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return the stored result of this name, or that of `compute`."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in eval mode with frozen parameters, pixels in [0, 1] → logits, and its images."""
+    """A network from pixels in [0, 1] to logits, in eval mode and frozen, and its images."""
 
     model: torch.nn.Module
     spec: ModelSpec
     data: ImageSet
     sets: Mapping[str, Any] = field(default_factory=dict)
-    """Further `ImageSet`s and `CorruptedSet`s by name, as the settings ask for."""
+    """Further `ImageSet`s and `CorruptedSet`s by name, as named by the settings."""
     networks: Mapping[str, ComparedNetwork] = field(default_factory=dict)
-    """Further checkpoints by name, as the settings ask for."""
+    """Further checkpoints by name, as named by the settings."""
     card: Card | None = None
     device: str = "cpu"
     batch_size: int = 256
     limit: int | None = None
     seed: int = 0
     progress: Progress = field(default_factory=NoProgress)
-    memory: Memory | None = None
-    """Where logits and features are kept between evaluations; None keeps nothing."""
-    pieces: Pieces | None = None
-    """Where parts of this evaluation are kept until it is finished; None keeps nothing."""
+    cache: OutputCache | None = None
+    """Store of logits and features shared between evaluations; None stores nothing."""
+    partial_results: PartialResults | None = None
+    """Store of the results of this evaluation until it is finished; None stores nothing."""
 
-    def indices(self, images: ImageSet | None = None) -> NDArray[np.int64]:
-        """Which images are looked at: all, or a seeded subset of `limit`, balanced by class."""
+    def indices(self, images: ImageSet | None = None) -> Rows:
+        """Return the rows to evaluate: all, or a seeded subset of `limit`, balanced by class."""
         images = self.data if images is None else images
         return subset_indices(len(images), self.limit, labels=images.labels, seed=self.seed)
 
     def labels(self) -> NDArray[np.int64]:
-        """The class indices of the images that are looked at.
+        """Return the class indices of the evaluated images.
 
         Raises:
-            InputError: the set has no labels, or labels that the network has no class for.
+            InputError: the set has no labels, or more classes than the network.
         """
         labels = self.data.labels
         if labels is None:
-            raise InputError(f"{self.data.name} has no labels; this needs them")
+            raise InputError(f"{self.data.name} has no labels, which this evaluator needs")
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.spec.classes:
             classes = int(labels.max()) + 1
             raise InputError(
@@ -115,72 +144,219 @@ class Subject:
         return labels[self.indices()]
 
     def corrupted(self, name: str) -> CorruptedSet:
-        """A corrupted rendering of the test set."""
-        found: CorruptedSet = self.sets[name]
-        return found
+        """Return a corrupted version of the test set."""
+        corrupted: CorruptedSet = self.sets[name]
+        return corrupted
 
-    def pixels(
-        self, images: ImageSet | None = None, indices: NDArray[np.int64] | None = None
-    ) -> Iterator[torch.Tensor]:
-        """Batches of float32 pixels in [0, 1] on the device, of the images that are looked at.
-
-        `indices` are those to look at where `self.indices(images)` are not meant.
+    def cell(self, corrupted: CorruptedSet, name: str, severity: int) -> ImageSet:
+        """Return the test set under one corruption at one severity.
 
         Raises:
-            InputError: the images have another size or other channels than the network takes.
+            InputError: the images are missing or damaged, or do not correspond to the test set.
+        """
+        cell, clean = corrupted.cell(name, severity), self.data
+        if len(cell) != len(clean):
+            raise InputError(
+                f"{name} {severity} of {cell.name} has {len(cell)} images, "
+                f"{clean.name} has {len(clean)}"
+            )
+        if cell.labels is not None and not np.array_equal(cell.labels, clean.labels):  # type: ignore[arg-type]
+            raise InputError(f"the labels of {cell.name} are not those of {clean.name}")
+        return cell
+
+    def pixels(
+        self, images: ImageSet | None = None, indices: Rows | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Yield batches of float32 pixels in [0, 1] on the device.
+
+        `indices` are the rows; by default `self.indices(images)`.
+
+        Raises:
+            InputError: the images have another size or number of channels than the network takes.
         """
         images = self.data if images is None else images
-        theirs = (images.channels, images.image_size)
-        ours = (self.spec.channels, self.spec.image_size)
-        if theirs != ours:
+        given = (images.channels, images.image_size)
+        expected = (self.spec.channels, self.spec.image_size)
+        if given != expected:
             raise InputError(
-                f"{images.name} has {theirs[0]}-channel images of {theirs[1]} pixels, "
-                f"the network takes {ours[0]} channels and {ours[1]} pixels"
+                f"{images.name} has {given[0]}-channel images of {given[1]} pixels, "
+                f"the network takes {expected[0]} channels and {expected[1]} pixels"
             )
-        chosen = self.indices(images) if indices is None else indices
-        # All in order need no index: slices are views.
-        whole = len(chosen) == len(images) and bool((np.diff(chosen) == 1).all())
-        for batch in images.batches(self.batch_size, None if whole else chosen, self.device):
+        rows = self.indices(images) if indices is None else indices
+        # All rows in order need no index: slices are views.
+        whole = len(rows) == len(images) and bool((np.diff(rows) == 1).all())
+        for batch in images.batches(self.batch_size, None if whole else rows, self.device):
             yield batch.float().div_(255)
 
     def batches(self, images: ImageSet | None = None) -> Iterator[Batch]:
-        """Batches of the images that are looked at: pixels, and what the network makes of them.
+        """Yield batches of pixels and the network's outputs.
 
-        A network's logits and features cost one pass, or none where an earlier one is remembered.
+        Logits and features together cost one forward pass, or none if they are in the cache.
         """
-        from sdd_eval.evaluators.inference import batches
-
         images = self.data if images is None else images
-        yield from batches(self, images, self.indices(images))
+        yield from _batches(self, images, self.indices(images))
 
     def logits(
-        self,
-        images: ImageSet | None = None,
-        label: str = "",
-        indices: NDArray[np.int64] | None = None,
+        self, images: ImageSet | None = None, label: str = "", indices: Rows | None = None
     ) -> NDArray[np.float32]:
-        """Logits (n, classes) of the images that are looked at; `indices` as for `pixels`.
-
-        Of an earlier pass, where one is remembered; of the test set the features are kept as well.
-        """
-        from sdd_eval.evaluators.inference import seen
-
+        """Return logits (n, classes), from the cache if possible; `indices` as in `pixels`."""
         images = self.data if images is None else images
-        chosen = self.indices(images) if indices is None else indices
-        self.progress.start(label or images.name, len(chosen))
-        logits = seen(self, images, chosen, features=images is self.data).logits
-        found: NDArray[np.float32] = logits.cpu().numpy()
-        return found
+        rows = self.indices(images) if indices is None else indices
+        self.progress.start(label or images.name, len(rows))
+        outputs = outputs_of(self, images, rows, features=images is self.data)
+        logits: NDArray[np.float32] = outputs.logits.cpu().numpy()
+        return logits
 
-    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Named arrays or tensors that `compute` gives; arrays, if an interrupted run had them.
+    def cell_logits(self, cell: ImageSet, note: str, cells: int) -> torch.Tensor:
+        """Return logits (n, classes) on the device of one of `cells` versions of the test set.
 
-        `name` tells this part of the evaluation from all others. What is found may depend on the
-        run and the size of its batches, but on no other state, such as how often a generator was
-        asked before: it is not computed where it is there.
+        They are only stored if the cache has room for all cells: 75 cells of CIFAR-100 take
+        300 MB, and those of ImageNet would displace everything else.
         """
-        return self.pieces.kept(name, compute) if self.pieces else compute()
+        rows = self.indices()
+        size = 4 * cells * len(rows) * self.spec.classes
+        store = self.cache is not None and self.cache.has_room(size)
+        return outputs_of(self, cell, rows, features=False, store=store, note=note).logits
+
+    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return the result of `compute`, or the one stored by an interrupted run, as arrays.
+
+        `name` is unique within the evaluation. The result must not depend on state other than the
+        run and the batch size, such as a generator's, as `compute` may not be called.
+        """
+        return self.partial_results.stored(name, compute) if self.partial_results else compute()
 
     def generator(self, purpose: str, index: int = 0) -> torch.Generator:
-        """Random numbers on the CPU, derived from (seed, purpose, index)."""
+        """Return a random generator on the CPU, seeded by (seed, purpose, index)."""
         return generator(self.seed, purpose, index)
+
+
+def _batches(subject: Subject, images: ImageSet, rows: Rows) -> Iterator[Batch]:
+    """Yield batches whose outputs are computed on request; if all are, they are stored."""
+
+    @functools.cache
+    def cached() -> NetworkOutputs | None:
+        with_features = _cached(subject, images, rows, True)
+        return with_features or _cached(subject, images, rows, False)
+
+    stream, collected = _PixelStream(subject, images, rows), _Collected(len(rows), True)
+    for start in range(0, len(rows), subject.batch_size):
+        part = slice(start, start + subject.batch_size)
+        batch = Batch(subject.model, partial(stream.at, start), partial(_part, cached, part))
+        yield batch
+        if subject.cache and batch.is_computed:
+            collected.add(part, batch.computed)
+    _store(subject, images, rows, collected)
+
+
+def outputs_of(
+    subject: Subject,
+    images: ImageSet,
+    rows: Rows,
+    *,
+    features: bool,
+    required: bool = False,
+    store: bool = True,
+    note: str = "",
+) -> NetworkOutputs:
+    """Return logits, and features if requested, of some rows of a set, on the device.
+
+    Args:
+        subject: the network.
+        images: the set.
+        rows: the rows.
+        features: store features with the logits.
+        required: do not use cached logits without features.
+        store: store what is computed in the cache.
+        note: text for the progress.
+
+    Raises:
+        InputError: there are no images.
+    """
+    if not len(rows):
+        raise InputError(f"{images.name} has no images")
+    cached = _cached(subject, images, rows, required)
+    if cached:
+        subject.progress.advance(len(rows), note)
+        return cached
+    collected, start = _Collected(len(rows), features), 0
+    for pixels in subject.pixels(images, rows):
+        collected.add(slice(start, start + len(pixels)), Batch(subject.model, pixels).computed)
+        start += len(pixels)
+        subject.progress.advance(len(pixels), note)
+    if store:
+        _store(subject, images, rows, collected)
+    return collected.outputs()
+
+
+def _part(cached: Callable[[], NetworkOutputs | None], rows: slice) -> NetworkOutputs | None:
+    outputs = cached()
+    return outputs and outputs.part(rows)
+
+
+class _PixelStream:
+    """Batches of pixels, read from the first that is requested."""
+
+    def __init__(self, subject: Subject, images: ImageSet, rows: Rows) -> None:
+        self.subject, self.images, self.rows = subject, images, rows
+        self.next = -1
+        self.stream: Iterator[torch.Tensor] = iter(())
+
+    def at(self, start: int) -> torch.Tensor:
+        """Return the batch that begins at this row."""
+        if start != self.next:
+            self.stream = self.subject.pixels(self.images, self.rows[start:])
+        pixels = next(self.stream)
+        self.next = start + len(pixels)
+        return pixels
+
+
+class _Collected:
+    """The outputs of a set, filled in place on the device, so that nothing waits for a copy."""
+
+    def __init__(self, total: int, features: bool) -> None:
+        self.total, self.features, self.done = total, features, 0
+        self.arrays: dict[str, torch.Tensor] = {}
+
+    def add(self, rows: slice, outputs: NetworkOutputs) -> None:
+        """Add a batch."""
+        self._put("logits", rows, outputs.logits)
+        if self.features and outputs.features is not None:
+            self._put("features", rows, outputs.features)
+        self.done += len(outputs.logits)
+
+    def _put(self, name: str, rows: slice, values: torch.Tensor) -> None:
+        if name not in self.arrays:
+            self.arrays[name] = values.new_empty(self.total, *values.shape[1:])
+        self.arrays[name][rows] = values
+
+    def outputs(self) -> NetworkOutputs:
+        """Return the outputs of all batches."""
+        return NetworkOutputs(self.arrays["logits"], self.arrays.get("features"))
+
+
+def _store(subject: Subject, images: ImageSet, rows: Rows, collected: _Collected) -> None:
+    """Store the outputs of a complete pass."""
+    if subject.cache and collected.done == len(rows):
+        arrays = {name: values.cpu().numpy() for name, values in collected.arrays.items()}
+        subject.cache.store(images, rows, arrays, subject.batch_size)
+
+
+def _cached(
+    subject: Subject, images: ImageSet, rows: Rows, features: bool
+) -> NetworkOutputs | None:
+    """Return cached outputs if the network still gives the logits of the first images.
+
+    The key of the cache covers weights and settings, but not the network's code.
+    """
+    arrays = subject.cache.lookup(images, rows, features) if subject.cache else None
+    if arrays is None:
+        return None
+    pixels = next(subject.pixels(images, rows[:PROBED]))
+    now = Batch(subject.model, pixels).computed.logits.cpu().numpy()
+    then = arrays["logits"][: len(now)]
+    scale = max(1.0, float(np.abs(then).max()))
+    if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=TOLERANCE * scale):
+        return None
+    on_device = {k: torch.from_numpy(array).to(subject.device) for k, array in arrays.items()}
+    return NetworkOutputs(on_device["logits"], on_device.get("features"))

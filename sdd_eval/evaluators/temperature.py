@@ -1,4 +1,4 @@
-"""The temperature of a network: fitted on images held out of its training, where there are some."""
+"""Temperatures fitted on validation images, or on the test images themselves."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Subject
 
 
-def on_validation(subject: Subject, validation_set: str) -> FittedTemperature:
-    """The temperature that fits all images of the held-out set best, whatever the limit."""
+def fit_on_validation(subject: Subject, validation_set: str) -> FittedTemperature:
+    """Fit the temperature on all validation images, whatever the limit."""
     images = subject.sets[validation_set]
     logits = subject.logits(images, f"{images.name}, for T", np.arange(len(images)))
     return fit_temperature(logits, images.labels)
@@ -30,14 +30,14 @@ def on_validation(subject: Subject, validation_set: str) -> FittedTemperature:
 def temperature_of(
     subject: Subject, validation_set: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
-    """The temperature of `on_validation`; without a held-out set the one that fits the logits."""
+    """Return the temperature fitted on the validation set, or on the logits if it is empty."""
     if validation_set:
-        return on_validation(subject, validation_set).value
+        return fit_on_validation(subject, validation_set).value
     return fit_temperature(logits, labels).value
 
 
 def fitted_words(temperature: float, validation_set: bool) -> str:
-    """Such a temperature, and what it was fitted on, in words.
+    """Return a temperature, and what it was fitted on, in words.
 
     >>> fitted_words(1.25, validation_set=False)
     "T = 1.25, fitted by NLL to these images' clean logits"
@@ -49,17 +49,17 @@ def fitted_words(temperature: float, validation_set: bool) -> str:
 
 
 def interval_of(temperature: float, error: float, level: float) -> Interval:
-    """The interval of a temperature with a standard error of log T; NaN where there is none.
+    """Return the interval of a temperature from the standard error of log T; NaN if that is NaN.
 
-    >>> found = interval_of(2.0, 0.1, 0.95)
-    >>> round(found.low, 3), round(found.high, 3)
+    >>> interval = interval_of(2.0, 0.1, 0.95)
+    >>> round(interval.low, 3), round(interval.high, 3)
     (1.644, 2.433)
     """
     from scipy.special import ndtri
 
     with np.errstate(over="ignore"):
-        far = np.exp(ndtri(0.5 + level / 2) * error)
+        factor = np.exp(ndtri(0.5 + level / 2) * error)
     low, high = np.clip(
-        [temperature / far, temperature * far], MIN_TEMPERATURE, MAX_TEMPERATURE
+        [temperature / factor, temperature * factor], MIN_TEMPERATURE, MAX_TEMPERATURE
     ).tolist()
     return Interval(low, high, level, "normal interval of log T, sandwich standard error")

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["build", "is_factory"]
+__all__ = ["Folding", "build", "fold", "is_factory"]
 
 if TYPE_CHECKING:
+    from sdd_eval.models.bn_folding import Folding, fold
     from sdd_eval.models.build import build
     from sdd_eval.models.foreign import is_factory
 
-__getattr__ = lazy_exports(__name__, {"build": ["build"], "foreign": ["is_factory"]})
+__getattr__ = lazy_exports(
+    __name__, {"bn_folding": ["Folding", "fold"], "build": ["build"], "foreign": ["is_factory"]}
+)

@@ -21,7 +21,7 @@ from sdd_eval.device import explain_batch_errors
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import device_and_threads, machine, versions
 from sdd_eval.evaluation.on_disk import Outcome
-from sdd_eval.evaluation.request import Request, checked
+from sdd_eval.evaluation.request import Request, validated
 from sdd_eval.object_detection.batches import image_batches
 from sdd_eval.object_detection.evaluator import DetectionSubject, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
@@ -55,10 +55,10 @@ def evaluate_detector(
     path = resolved.path
     with store.locked(path, "writing"):
         if path.is_file():
-            return Outcome(store.read_run(path), path, looked=False, scored=False)
+            return Outcome(store.read_run(path), path, evaluated=False, scored=False)
         run = _run(resolved, progress or NoProgress())
         store.write_run(path, run)
-    return Outcome(run, path, looked=True, scored=True)
+    return Outcome(run, path, evaluated=True, scored=True)
 
 
 def is_evaluated(checkpoint: Path, request: Request) -> bool:
@@ -72,7 +72,7 @@ def is_evaluated(checkpoint: Path, request: Request) -> bool:
 
 def _resolved(checkpoint: Path, request: Request) -> ResolvedRequest:
     require_pycocotools()
-    request = checked(request)
+    request = validated(request)
     card = dataclasses.replace(checkpoints.read_card(checkpoint), name=checkpoint.resolve().name)
     _require_detector(card)
     checkpoints.verify(checkpoint, card)

@@ -178,7 +178,7 @@ def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> boo
     evaluate: Any = object_detection.evaluate_detector if detect else evaluation.evaluate_checkpoint
     checkpoint = workspace.checkpoints / work.checkpoint
     outcome = evaluate(checkpoint, request_of(work, workspace), progress)
-    return bool(outcome.looked or outcome.scored)
+    return bool(outcome.evaluated or outcome.scored)
 
 
 def request_of(work: Evaluation, workspace: Workspace) -> Any:

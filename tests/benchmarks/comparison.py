@@ -90,7 +90,7 @@ def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better:
     found = {"labels": labels, "predicted": predicted(), "temperature": np.full(n, 1.3)}
     for reading in evaluator.readings:
         found[f"predicted_{reading}_random"] = predicted()
-    for variant in evaluator.variants():
+    for variant in evaluator.attacks():
         found[f"predicted_{variant.column}"] = predicted(len(evaluator.sizes(variant)))
         found[f"zero_gradient_{variant.column}"] = random.random(n) < 0.01
     return found | {"constants": np.tile(np.array([[[0.5] * 3, [0.2] * 3]]), (n, 1, 1))}

@@ -106,7 +106,7 @@ def runs(folder: Path) -> list[Path]:
         (f"fgsm {NAME} --readings autors", "autors"),
         (f"odin {NAME} --temperature 0", "temperature"),
         (f"odin {NAME} --outliers isun", "sdd-eval data get isun"),
-        (f"odin {NAME} --outliers uniform uniform", "is named twice"),
+        (f"odin {NAME} --outliers uniform uniform", "names a set twice"),
         (f"corruption {NAME} --corrupted cifar100_c", "cifar100_c"),
         ("train --dataset digits --arch resnet19", "did you mean 'resnet18'?"),
         ("train --dataset digits --method cee", "unknown method 'cee'; did you mean 'ce'?"),

@@ -22,8 +22,8 @@ from sdd_eval.comparison.run_statistics import (
 )
 from sdd_eval.comparison.statistic import key
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.audit import EPSILONS
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
+from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.intervals import Intervals
@@ -63,7 +63,7 @@ def fgsm_arrays(random):
     found = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
     for reading in evaluator.readings:
         found[f"predicted_{reading}_random"] = random.integers(0, 6, N)
-    for variant in evaluator.variants():
+    for variant in evaluator.attacks():
         sizes = len(evaluator.sizes(variant))
         found[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))
         found[f"zero_gradient_{variant.column}"] = random.random(N) < 0.1

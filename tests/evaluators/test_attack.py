@@ -9,16 +9,17 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.attack_run import under_attack
-from sdd_eval.evaluators.adversarial.attacked_network import (
-    AttackedNetwork,
-    LossGradient,
-    different,
-    margin_gradient,
-    seeded,
-)
+from sdd_eval.evaluators.adversarial.gradients import LossGradient, margin_gradient
 from sdd_eval.evaluators.adversarial.threat import Threat, names, threat_of
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Draw, parts_of
-from sdd_eval.evaluators.adversarial.worst_case import Part, worst_case
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
+    AttackedNetwork,
+    BatchSeed,
+    Part,
+    check_predictions,
+    parts_of,
+    seeded,
+    worst_case,
+)
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_the_global_random_states_are_as_before_and_the_seed_decides(
 
     def moved(seed, batch=0):
         path = AttackedNetwork(model, "cpu")
-        (part,) = parts_of(threat, path, 4, Draw(seed, batch, "cpu"), LossGradient())
+        (part,) = parts_of(threat, path, 4, BatchSeed(seed, batch, "cpu"), LossGradient())
         return part.run(pixels, labels)
 
     assert torch.equal(moved(0), moved(0))
@@ -161,7 +162,7 @@ def test_the_global_random_states_are_as_before_and_the_seed_decides(
 def test_restarts_are_other_starts_on_what_is_left(network, subject_of, images_of):
     threat = threat_of("PGD", {"steps": 1}, restarts=3, classes=4)
     parts = parts_of(
-        threat, AttackedNetwork(network(), "cpu"), 4, Draw(0, 0, "cpu"), LossGradient()
+        threat, AttackedNetwork(network(), "cpu"), 4, BatchSeed(0, 0, "cpu"), LossGradient()
     )
     pixels, labels = torch.rand(5, 3, 6, 6), torch.zeros(5, dtype=torch.long)
     first, second, third = (part.run(pixels, labels) for part in parts)
@@ -204,7 +205,7 @@ def test_each_part_gets_only_what_is_still_right():
 @pytest.mark.parametrize(("amount", "epsilon"), [(0.2, 0.1), (0.8, 1.0), (-0.5, 1.0)])
 def test_an_attack_that_leaves_its_ball_or_the_box_is_an_error(amount, epsilon):
     pixels, labels = torch.full((2, 1, 2, 2), 0.4), torch.zeros(2, dtype=torch.long)
-    with pytest.raises(RuntimeError, match="2 images of adding left their box or ball"):
+    with pytest.raises(RuntimeError, match="2 images attacked by adding are outside their ball"):
         worst_case(Constant(), [adding(amount, epsilon)], pixels, labels, labels == 0)
 
 
@@ -213,7 +214,7 @@ def test_the_ball_of_an_l2_attack_is_an_l2_ball():
     parts = [Part("l2", Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.049)]
     worst_case(Constant(), parts, pixels, labels, labels == 0)
     parts = [Part("l2", Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.051)]
-    with pytest.raises(RuntimeError, match="left their box or ball"):
+    with pytest.raises(RuntimeError, match="outside their ball or"):
         worst_case(Constant(), parts, pixels, labels, labels == 0)
 
 
@@ -237,16 +238,16 @@ class Divided(torch.nn.Module):
 
 
 def test_a_path_that_predicts_otherwise_is_an_error(network, subject_of, images_of):
-    with pytest.raises(RuntimeError, match="20 of 20 predictions through the attack's own path"):
+    with pytest.raises(RuntimeError, match="20 of 20 predictions of the attacked network"):
         Attack("FGSM").collect(subject_of(Divided(network()), images_of(20)))
 
 
 def test_predictions_that_differ_within_a_rounding_error_are_counted():
     plain = np.array([[1.0, 1.00005, 0.0], [0.0, 1.0, 2.0]])
     path = np.array([[1.00005, 1.0, 0.0], [0.0, 1.0, 2.0]])
-    assert different(path, plain).tolist() == [True, False]
+    assert check_predictions(path, plain).tolist() == [True, False]
     with pytest.raises(RuntimeError, match="1 of 2 predictions"):
-        different(path, plain * 3)
+        check_predictions(path, plain * 3)
 
 
 def test_the_margins_gradient_is_that_of_autograd():
@@ -295,10 +296,10 @@ def test_an_attack_with_its_own_loss_says_so(network, subject_of, images_of):
         ({"parameters": ("decya=1",), "algorithm": "MIFGSM"}, "did you mean 'decay'"),
         ({"parameters": ("decay",), "algorithm": "MIFGSM"}, "'decay', which is not KEY=VALUE"),
         ({"parameters": ("random_start=perhaps",)}, "'perhaps', not true or false"),
-        ({"parameters": ("eps=1/255",), "eps": "2/255"}, "'eps' is given twice"),
+        ({"parameters": ("eps=1/255",), "eps": "2/255"}, "eps is given twice"),
         ({"parameters": ("norm=L3",), "algorithm": "APGD"}, "'L3', not one of Linf, L2"),
         ({"parameters": ("loss=margin",), "algorithm": "APGD"}, "'margin', not one of ce, dlr"),
-        ({"parameters": ("x_dimensions=a,b",), "algorithm": "Pixle"}, "'a', not a whole number"),
+        ({"parameters": ("x_dimensions=a,b",), "algorithm": "Pixle"}, "'a', not an integer"),
         ({"parameters": ("model=x",)}, "unknown parameter of PGD 'model'"),
         ({"eps": "8/0"}, "eps is '8/0', not a number or a fraction such as 8/255"),
         ({"eps": 8}, "eps is 8 in pixels of .0, 1.; is 8/255 meant"),
@@ -307,7 +308,7 @@ def test_an_attack_with_its_own_loss_says_so(network, subject_of, images_of):
         ({"steps": 0}, "steps is 0; at least 1"),
         ({"steps": 5, "algorithm": "FGSM"}, "unknown parameter of FGSM 'steps'"),
         ({"restarts": 0}, "--restarts is 0"),
-        ({"restarts": 2, "algorithm": "AutoAttack"}, "AutoAttack's standard version starts once"),
+        ({"restarts": 2, "algorithm": "AutoAttack"}, "AutoAttack's standard version has 1"),
         ({"steps": 10, "algorithm": "AutoAttack"}, "unknown parameter of AutoAttack 'steps'"),
         ({"parameters": ("n_classes=9",), "algorithm": "FAB"}, "n_classes is 9; the network has 4"),
     ],

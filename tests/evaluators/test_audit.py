@@ -13,10 +13,10 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork
-from sdd_eval.evaluators.adversarial.audit import ATTACKS, EPSILONS, FLAGS, Audit
-from sdd_eval.evaluators.adversarial.audit_run import _Battery
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Draw
+from sdd_eval.evaluators.adversarial.attack_run import Battery
+from sdd_eval.evaluators.adversarial.audit import ATTACKS, FLAGS, Audit
+from sdd_eval.evaluators.adversarial.threat import EPSILONS
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork, BatchSeed
 from sdd_eval.records import ModelSpec
 from sdd_eval.report.text.robustness import may_say_robust
 from sdd_eval.store import read_run
@@ -144,7 +144,7 @@ def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_ne
     pixels, epsilon = torch.full((1, 3, 6, 6), 0.5), 8 / 255
     label, second, _ = model(pixels)[0].argsort(descending=True).tolist()
     path = AttackedNetwork(model, "cpu")
-    battery = _Battery(None, Audit(), {}, None, Draw(0, 0, "cpu"))
+    battery = Battery(None, Audit(), {}, None, BatchSeed(0, 0, "cpu"))
     moved = {
         loss: battery._pgd(path, epsilon, loss, 1)[0].run(pixels, torch.tensor([label]))
         for loss in ("margin", "ce")
@@ -251,12 +251,15 @@ def test_the_worst_case_is_over_attacks_image_by_image():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"algorithm": "CW"}, "--name is CW, but --audit has its own attacks"),
-        ({"eps": "8/255"}, "--eps is 8/255, but --audit has its own sizes"),
+        ({"algorithm": "CW"}, "--name is CW, but --audit runs its own attacks"),
+        ({"eps": "8/255"}, "--eps is 8/255, but --audit has its own radii"),
         ({"alpha": 0.1}, "--alpha is 0.1, but --audit"),
-        ({"steps": 0}, "steps is 0; at least 1"),
-        ({"parameters": ("decay=1",)}, "'decay=1'; with --audit it takes n_queries=NUMBER"),
-        ({"audit": False, "transfer_from": "other"}, "--transfer-from goes with --audit"),
+        ({"steps": 0}, "--steps is 0; it must be 1 or more"),
+        (
+            {"parameters": ("decay=1",)},
+            "'decay=1'; with --audit the only parameter is n_queries=NUMBER",
+        ),
+        ({"audit": False, "transfer_from": "other"}, "--transfer-from needs --audit"),
     ],
 )
 def test_settings_that_the_audit_does_not_take_are_refused(settings, message, linear, subject_of):
@@ -268,9 +271,9 @@ def test_settings_that_the_audit_does_not_take_are_refused(settings, message, li
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (dataclasses.replace(SPEC, classes=3), "has classes 3, the network under audit 2"),
-        (dataclasses.replace(SPEC, mean=(0.5,)), "has channels 1, the network under audit 3"),
-        (dataclasses.replace(SPEC, image_size=8), "has image size 8, the network under audit 6"),
+        (dataclasses.replace(SPEC, classes=3), "has classes 3, the audited network 2"),
+        (dataclasses.replace(SPEC, mean=(0.5,)), "has channels 1, the audited network 3"),
+        (dataclasses.replace(SPEC, image_size=8), "has image size 8, the audited network 6"),
     ],
 )
 def test_a_checkpoint_that_takes_other_images_is_refused(spec, message, linear, subject_of):
@@ -311,7 +314,7 @@ def test_the_flag_of_the_command_line_audits_with_transfer(trained, tmp_path, ca
     assert exit_code([*command.split(), "--transfer-from", "nobody", *where]) == 2
     assert "no checkpoint 'nobody' to compare with" in capsys.readouterr().err
     assert exit_code([*command.split(), "--transfer-from", name, *where]) == 2
-    assert "has the weights under audit" in capsys.readouterr().err
+    assert "has the audited weights" in capsys.readouterr().err
 
 
 def test_another_comparison_checkpoint_under_the_same_name_is_another_run(trained, tmp_path):
@@ -324,7 +327,7 @@ def test_another_comparison_checkpoint_under_the_same_name_is_another_run(traine
     request = Request(evaluator, tmp_path / "study", trained, limit=5)
     shutil.copytree(trained / "digits-small_cnn-ce-seed1", copy)
     first = evaluate_checkpoint(name, request)
-    assert not evaluate_checkpoint(name, request).looked
+    assert not evaluate_checkpoint(name, request).evaluated
     shutil.rmtree(copy)
     command = (
         "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits --seed 2 "
@@ -335,13 +338,13 @@ def test_another_comparison_checkpoint_under_the_same_name_is_another_run(traine
     card = copy / "card.json"  # the same name, other weights
     card.write_text(card.read_text().replace('"copy"', '"digits-small_cnn-ce-seed1"'))
     second = evaluate_checkpoint(name, request)
-    assert second.looked
+    assert second.evaluated
     assert second.path != first.path
-    assert not evaluate_checkpoint(name, request).looked
+    assert not evaluate_checkpoint(name, request).evaluated
     content = json.loads(card.read_text())
     content["model"]["mean"] = [0.9]  # the same weights, another network
     card.write_text(json.dumps(content))
-    assert evaluate_checkpoint(name, request).looked
+    assert evaluate_checkpoint(name, request).evaluated
 
 
 def test_an_audit_looks_at_a_thousand_images_balanced_by_class(linear_network, images_of):

@@ -11,10 +11,15 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.evaluators.adversarial import torchattacks_wrapper
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.attack_run import clean, under_attack
-from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient
+from sdd_eval.evaluators.adversarial.gradients import LossGradient
 from sdd_eval.evaluators.adversarial.threat import threat_of
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import Budget, Draw, parts_of
-from sdd_eval.evaluators.adversarial.worst_case import worst_case
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
+    AttackedNetwork,
+    BatchSeed,
+    Budget,
+    parts_of,
+    worst_case,
+)
 
 SMALL = Budget(steps=8, targets=3, queries=40)
 
@@ -22,7 +27,7 @@ SMALL = Budget(steps=8, targets=3, queries=40)
 def parts(model, eps=8 / 255, classes=4, budget=SMALL):
     threat = threat_of("AutoAttack", {"eps": eps}, classes=classes)
     path = AttackedNetwork(model, "cpu")
-    return parts_of(threat, path, classes, Draw(0, 0, "cpu"), LossGradient(), budget)
+    return parts_of(threat, path, classes, BatchSeed(0, 0, "cpu"), LossGradient(), budget)
 
 
 @pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])

@@ -154,7 +154,7 @@ def asked(tmp_path):
 def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
     request, place = asked
     first = evaluate_checkpoint(place / "own", request)
-    assert first.looked
+    assert first.evaluated
     (base,) = (request.study / "runs" / "base").glob("corruption-*.json")
     assert store.read_run(base).settings["baseline"] == []
     errors = {m.at["corruption"]: m.value for m in first.run.measurements
@@ -169,15 +169,15 @@ def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
 
     monkeypatch.setattr(Corruption, "collect", refuse)
     again = evaluate_checkpoint(place / "own", request)
-    assert not again.looked
+    assert not again.evaluated
     assert not again.scored
     assert again.run == first.run
     plain = dataclasses.replace(request, evaluator=Corruption())
-    assert not evaluate_checkpoint(place / "own", plain).looked
+    assert not evaluate_checkpoint(place / "own", plain).evaluated
     both = dataclasses.replace(request, evaluator=Corruption(baseline=("base", "own")))
     against_both = evaluate_checkpoint(place / "own", both)
     assert against_both.scored
-    assert not against_both.looked
+    assert not against_both.evaluated
     named = {m.at["baseline"] for m in against_both.run.measurements if "baseline" in m.at}
     assert named == {"base", "base + own"}
 
@@ -191,7 +191,7 @@ def test_another_baseline_under_the_same_name_is_scored_against_anew(asked):
     card.write_text(json.dumps(content))
     second = evaluate_checkpoint(place / "own", request)
     assert second.scored
-    assert not second.looked
+    assert not second.evaluated
     run = second.run
     assert [m for m in run.measurements if m.metric == "corruption_error"]
     fresh = dataclasses.replace(request, study=place / "fresh")

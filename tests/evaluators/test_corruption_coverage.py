@@ -7,10 +7,8 @@ the truth is twice the floor that chance leaves, and the basic bootstrap would h
 import numpy as np
 import pytest
 
-from sdd_eval.evaluators.corruption.baseline import baseline_rows
-from sdd_eval.evaluators.corruption.cell_ece import resampled_ece
-from sdd_eval.evaluators.corruption.cell_metrics import Source, rows
-from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
+from sdd_eval.evaluators.corruption.cell_metrics import Source, baseline_rows, rows
+from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells, resampled_ece
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.corruption import FIFTEEN

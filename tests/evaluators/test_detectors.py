@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.ood.detectors import training as training_file
+from sdd_eval.evaluators.ood.detectors import batch as training_file
 from sdd_eval.evaluators.ood.detectors.batch import Batch
 from sdd_eval.evaluators.ood.detectors.energy import Energy
 from sdd_eval.evaluators.ood.detectors.entropy import Entropy
@@ -17,8 +17,8 @@ from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
 from sdd_eval.evaluators.ood.detectors.msp import Msp
 from sdd_eval.evaluators.ood.detectors.odin import Odin, OdinGrid
 from sdd_eval.evaluators.ood.detectors.react import React, threshold
-from sdd_eval.evaluators.ood.detectors.training import look_at
 from sdd_eval.evaluators.ood.detectors.vim import Vim
+from sdd_eval.evaluators.ood.ood import training_images
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
 
@@ -41,7 +41,7 @@ def seen(model, subject_of, images_of, monkeypatch):
     """What the network makes of 230 training images, in pieces of 64."""
     monkeypatch.setattr(training_file, "ROWS", 64)
     subject = subject_of(model, images_of(5), batch_size=50, limit=3)
-    return look_at(subject, images_of(230, seed=1, name="training"))
+    return training_images(subject, images_of(230, seed=1, name="training"))
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_classifier_of_another_kind_is_named(subject_of, images_of):
     network = build(ModelSpec("small_cnn", 4, (0.5,) * 3, (0.2,) * 3, 6)).eval()
     network.classifier = torch.nn.Bilinear(2, 2, 4)
     with pytest.raises(InputError, match="its classifier is a Bilinear"):
-        look_at(subject_of(network, images_of(5)), images_of(5))
+        training_images(subject_of(network, images_of(5)), images_of(5))
 
 
 @pytest.mark.parametrize(

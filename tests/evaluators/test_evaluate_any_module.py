@@ -132,7 +132,7 @@ def test_arrays_that_are_no_images_are_refused(mine, images, labels, message):
 
 
 def test_what_is_no_classifier_of_these_images_says_so(mine, arrays):
-    with pytest.raises(InputError, match=r"Mine does not take images of 1 × 8 × 8: Given groups"):
+    with pytest.raises(InputError, match=r"Mine does not accept images of 1 × 8 × 8: Given groups"):
         sdd_eval.evaluate(mine, "accuracy", data="digits")
     with pytest.raises(
         InputError, match=r"Sequential gives \(1, 6, 36\) for one image, not logits"

@@ -7,7 +7,7 @@ import torchattacks
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
-from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, refuse_outside
+from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, check_inside
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -92,7 +92,7 @@ def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
 
 def test_the_authors_step_moves_values_as_their_clip_in_standardised_space_does(space):
     values = column(MEAN) + column(STD) * torch.tensor([-1.0, 0.05, 0.5, 0.9, 2.0])
-    found = space.moved("authors", values[None], torch.ones(1, 3, 1, 5), [0.2])[0]
+    found = space.step("authors", values[None], torch.ones(1, 3, 1, 5), [0.2])[0]
     steps = ((found - values) / column(STD))[0, :, 0]
     # Below 0 up, above 1 down, whatever the gradient; between, along it as far as 1.
     expected = torch.tensor([0.2, 0.2, 0.2, 0.1, -0.2]).expand(3, 5)
@@ -104,7 +104,7 @@ def test_the_authors_step_moves_36_percent_of_normal_values_against_the_gradient
     values = 1.25 * torch.randn(1, 3, 200, 200)
     signs = torch.randint(0, 2, values.shape) * 2.0 - 1
     pixels = values * space.std + space.mean
-    step = space.moved("authors", pixels, signs, [0.2])[0] - pixels
+    step = space.step("authors", pixels, signs, [0.2])[0] - pixels
     assert float((step.sign() == -signs).float().mean()) == pytest.approx(0.36, abs=0.01)
 
 
@@ -257,8 +257,8 @@ def test_a_network_that_gives_nan_is_refused(network, subject_of, images_of):
 
 @pytest.mark.parametrize("reading", ["authors", "standardised", "pixel"])
 def test_an_attack_that_leaves_its_ball_or_box_is_an_error(reading, pixels, space):
-    honest = space.moved(reading, pixels, torch.ones_like(pixels), [0.2])
-    refuse_outside(reading, space.outside(reading, pixels, honest, [0.2]).numpy())
+    honest = space.step(reading, pixels, torch.ones_like(pixels), [0.2])
+    check_inside(reading, space.outside(reading, pixels, honest, [0.2]).numpy())
     beyond = pixels + 1.1 * space.sizes(reading, [0.2])
     for moved in (beyond, honest * torch.nan):
         one = torch.cat([moved[:, :1], honest[:, 1:]], dim=1)
@@ -266,13 +266,13 @@ def test_an_attack_that_leaves_its_ball_or_box_is_an_error(reading, pixels, spac
         assert outside[0] > 0
         assert not outside[1:].any()
         with pytest.raises(RuntimeError, match=f"the {reading} attack left its box or ball"):
-            refuse_outside(reading, outside.numpy())
+            check_inside(reading, outside.numpy())
 
 
 def test_an_evaluation_refuses_an_attack_that_has_left_its_ball(
     network, images_of, subject_of, monkeypatch
 ):
-    monkeypatch.setattr(Space, "moved", lambda self, reading, pixels, *_: (pixels + 2)[None])
+    monkeypatch.setattr(Space, "step", lambda self, reading, pixels, *_: (pixels + 2)[None])
     with pytest.raises(RuntimeError, match="the authors attack left its box or ball"):
         Fgsm().collect(subject_of(network(), images_of(10)))
 

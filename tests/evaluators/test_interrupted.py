@@ -14,7 +14,7 @@ import torch
 
 from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.evaluation import Request, evaluate_checkpoint, partial_results
-from sdd_eval.evaluation.partial_results import Pieces, forget
+from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.corruption.corruption import Corruption
@@ -103,10 +103,10 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
     expected = evaluator.collect(replace(subject, progress=whole))
     path, found = tmp_path / "run.json", None
     for stop in (whole.done // 2, whole.done - 1, None):
-        left = Pieces(path, request_of())
+        left = PartialResultFiles(path, request_of())
         progress = StopAt(stop)
         try:
-            found = evaluator.collect(replace(subject, progress=progress, pieces=left))
+            found = evaluator.collect(replace(subject, progress=progress, partial_results=left))
         except Stop:
             continue
     assert left.resumed > 1
@@ -118,36 +118,36 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
 
 def test_what_is_there_is_not_computed_again(tmp_path, request_of):
     path = tmp_path / "run.json"
-    Pieces(path, request_of()).kept("a / b", lambda: {"x.y": np.arange(3)})
-    left = Pieces(path, request_of())
-    found = left.kept("a / b", lambda: pytest.fail("it was there"))
+    PartialResultFiles(path, request_of()).stored("a / b", lambda: {"x.y": np.arange(3)})
+    left = PartialResultFiles(path, request_of())
+    found = left.stored("a / b", lambda: pytest.fail("it was there"))
     assert found["x.y"].tolist() == [0, 1, 2]
     assert (left.resumed, left.seconds > 0) == (1, True)
-    with pytest.raises(ValueError, match="two pieces named 'a / b'"):
-        left.kept("a / b", dict)
+    with pytest.raises(ValueError, match="two partial results are named 'a / b'"):
+        left.stored("a / b", dict)
 
 
 def test_pieces_of_other_batches_are_not_taken(tmp_path, request_of):
     path = tmp_path / "run.json"
-    Pieces(path, request_of()).kept("part", lambda: {"x": np.zeros(1)})
-    found = Pieces(path, request_of(8)).kept("part", lambda: {"x": np.ones(1)})
+    PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(1)})
+    found = PartialResultFiles(path, request_of(8)).stored("part", lambda: {"x": np.ones(1)})
     assert found["x"].tolist() == [1]
 
 
 def test_a_damaged_file_of_pieces_is_made_again(tmp_path, request_of):
     path = tmp_path / "run.json"
-    Pieces(path, request_of()).kept("part", lambda: {"x": np.zeros(100)})
+    PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(100)})
     (file,) = tmp_path.glob(".run.pieces/*.npz")
     file.write_bytes(file.read_bytes()[:-90])
-    found = Pieces(path, request_of()).kept("part", lambda: {"x": np.ones(1)})
+    found = PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.ones(1)})
     assert found["x"].tolist() == [1]
-    forget(path)
+    delete(path)
     assert not list(tmp_path.iterdir())
 
 
 def test_quick_work_writes_nothing(tmp_path, request_of, monkeypatch):
     monkeypatch.setattr(partial_results, "SECONDS", 60.0)
-    Pieces(tmp_path / "run.json", request_of()).kept("part", dict)
+    PartialResultFiles(tmp_path / "run.json", request_of()).stored("part", dict)
     assert not list(tmp_path.iterdir())
 
 
@@ -166,7 +166,7 @@ KILLED = """
             if self.done == int(sys.argv[2]):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    pieces.SECONDS = 0.0
+    partial_results.SECONDS = 0.0
     root = pathlib.Path(sys.argv[1])
     asked = Request(Attack(steps=2), root / "study", root, limit=60, batch_size=16)
     evaluate_checkpoint(root / "tiny", asked, Killing())

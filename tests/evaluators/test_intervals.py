@@ -47,7 +47,7 @@ def test_an_old_run_gets_its_intervals_without_a_look_at_the_images(asked):
     request, checkpoint, first = asked
     outcome = evaluate_checkpoint(checkpoint, request)
     assert outcome.scored
-    assert not outcome.looked
+    assert not outcome.evaluated
     assert outcome.run.measurements == first.measurements
     assert not evaluate_checkpoint(checkpoint, request).scored
 
@@ -74,9 +74,9 @@ def test_what_is_no_level_or_number_of_resamples_is_refused(flag, wrong):
 
 
 def test_where_a_resample_costs_much_there_are_fewer_and_the_row_says_how_many():
-    assert Intervals(resamples=1000).drawn(10_000) == 1000
-    assert Intervals(resamples=1000).drawn(1e9) == 200
-    assert Intervals(resamples=50).drawn(1e9) == 50
+    assert Intervals(resamples=1000).number(10_000) == 1000
+    assert Intervals(resamples=1000).number(1e9) == 200
+    assert Intervals(resamples=50).number(1e9) == 50
 
 
 def test_a_share_of_images_has_wilsons_interval(asked):

@@ -21,7 +21,7 @@ from sdd_eval.cli import exit_code
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
-from sdd_eval.evaluation.cache import Outputs, entries, outputs_folder, trim
+from sdd_eval.evaluation.cache import OutputFiles, entries, outputs_folder, trim
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -177,10 +177,10 @@ def test_nothing_is_kept_unless_it_is_asked_for(counting, images_of, tmp_path, m
 
 
 def test_of_corrupted_images_only_logits_are_kept(counting, tmp_path, images_of):
-    kept = Outputs(tmp_path, "n", {"weights": "w"})
+    kept = OutputFiles(tmp_path, "n", {"weights": "w"})
     from sdd_eval.evaluators.subject import Subject
 
-    subject = Subject(counting.eval(), SPEC, images_of(50), memory=kept)
+    subject = Subject(counting.eval(), SPEC, images_of(50), cache=kept)
     subject.logits(images_of(50, seed=3, name="fog 1"), "fog 1", subject.indices())
     subject.logits()
     with_features = {
@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_written_changes_no_number(counting, looked, ima
 def put(kept, images, network="n"):
     rows = np.arange(len(images))
     found = {"logits": np.zeros((len(rows), 4), np.float32)}
-    Outputs(kept, network, {"weights": network}).keep(images, rows, found, 8)
+    OutputFiles(kept, network, {"weights": network}).store(images, rows, found, 8)
 
 
 def test_the_least_recently_used_go_first(tmp_path, images_of, monkeypatch):
@@ -245,7 +245,7 @@ def test_the_least_recently_used_go_first(tmp_path, images_of, monkeypatch):
                 os.utime(path, (1e9 - age, 1e9 - age))
     assert [each.network for each in entries(tmp_path)] == ["a", "b", "c"]
     rows = np.arange(50)
-    assert Outputs(tmp_path, "a", {"weights": "a"}).recall(images_of(50), rows, False)
+    assert OutputFiles(tmp_path, "a", {"weights": "a"}).lookup(images_of(50), rows, False)
     assert [each.network for each in entries(tmp_path)] == ["b", "c", "a"]
     size = entries(tmp_path)[0].size
     monkeypatch.setenv("SDD_EVAL_CACHE_GB", str(3.5 * size / 1e9))
@@ -283,15 +283,15 @@ def test_processes_that_write_and_read_the_same_at_once_do_not_break(tmp_path):
         import sys
         import numpy as np
         from sdd_eval.data.images import ArrayImages
-        from sdd_eval.evaluation.cache import Outputs
+        from sdd_eval.evaluation.cache import OutputFiles
         from pathlib import Path
-        kept = Outputs(Path(sys.argv[1]), "n", {"weights": "w"})
+        kept = OutputFiles(Path(sys.argv[1]), "n", {"weights": "w"})
         images = ArrayImages("i", np.zeros((900, 1, 2, 2), np.uint8), None, "f", "made here")
         rows, wrong = np.arange(900), 0
         logits = np.arange(90_000, dtype=np.float32).reshape(900, 100)
         for _ in range(10):
-            kept.keep(images, rows, {"logits": logits}, 1)
-            found = kept.recall(images, rows[::3], False)
+            kept.store(images, rows, {"logits": logits}, 1)
+            found = kept.lookup(images, rows[::3], False)
             wrong += found is not None and not np.array_equal(found["logits"], logits[::3])
         print("wrong", wrong)
         """
@@ -335,7 +335,7 @@ def test_folding_is_part_of_the_run_and_moves_no_number(checkpoint, tmp_path):
     }  # fmt: skip
     for one, other in zip(folded.run.measurements, plain.run.measurements, strict=True):
         assert one.value == pytest.approx(other.value, abs=1e-5)
-    assert not evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path)).looked
+    assert not evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path)).evaluated
     assert len(entries(tmp_path / "kept")) == 2
     kinds = [type(each).__name__ for each in sdd_eval.load(checkpoint).modules()]
     assert kinds.count("BatchNorm2d") == 3, "what load gives is as it was trained"
@@ -349,7 +349,7 @@ def test_another_weight_in_a_checkpoint_is_another_run_from_another_pass(checkpo
     card = json.loads((checkpoint / "card.json").read_text())
     write_record(checkpoint / "card.json", {**card, "weights_sha256": sha256})
     second = evaluate_checkpoint(checkpoint, request_for("accuracy", tmp_path))
-    assert second.looked
+    assert second.evaluated
     assert second.run.provenance["recalled"] == []
     assert second.path != first.path
     assert (second.run.arrays["logits"] != first.run.arrays["logits"]).any()
@@ -393,11 +393,11 @@ def test_the_command_keeps_shows_and_clears(checkpoint, tmp_path, monkeypatch, c
 
 def test_two_threads_that_compute_the_same_both_have_it(counting, images_of, tmp_path):
     found = []
-    kept = Outputs(tmp_path, "n", {"weights": "w"})
+    kept = OutputFiles(tmp_path, "n", {"weights": "w"})
 
     def work():
         put(tmp_path, images_of(50))
-        found.append(kept.recall(images_of(50), np.arange(50), False))
+        found.append(kept.lookup(images_of(50), np.arange(50), False))
 
     each = [threading.Thread(target=work) for _ in range(4)]
     [one.start() for one in each]
@@ -406,12 +406,11 @@ def test_two_threads_that_compute_the_same_both_have_it(counting, images_of, tmp
 
 
 def test_no_images_are_one_line(counting, images_of):
-    from sdd_eval.evaluators.inference import seen
-    from sdd_eval.evaluators.subject import Subject
+    from sdd_eval.evaluators.subject import Subject, outputs_of
 
     subject = Subject(counting, SPEC, images_of(5))
     with pytest.raises(InputError, match="noise has no images"):
-        seen(subject, subject.data, np.arange(0), features=True)
+        outputs_of(subject, subject.data, np.arange(0), features=True)
 
 
 @pytest.fixture

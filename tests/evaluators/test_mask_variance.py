@@ -68,7 +68,7 @@ def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, net
 def test_what_cannot_be_is_refused(subject):
     with pytest.raises(InputError, match="--outliers is empty"):
         MaskVariance().collect(subject())
-    with pytest.raises(InputError, match="no linear layer"):
+    with pytest.raises(InputError, match="must end in a linear layer"):
         MaskVariance(outliers=("far",)).collect(subject(torch.nn.Flatten()))
     with pytest.raises(InputError, match="--drop is 1"):
         MaskVariance(drop=1.0).score({"squares": np.ones(2), "spread": np.ones(2)})

@@ -124,7 +124,7 @@ def test_else_the_temperature_is_fitted_crosswise(name, evaluator, dataset, ask)
 
 
 def test_other_held_out_images_cannot_be_named(ask):
-    with pytest.raises(InputError, match="held-out images are 'svhn'; leave them away"):
+    with pytest.raises(InputError, match="--validation-set is 'svhn'; leave it out"):
         ask(Calibration(validation_set="svhn"))
 
 
@@ -144,7 +144,7 @@ def test_training_images_that_have_changed_since_are_refused(trained, ask, monke
         return dataclasses.replace(images, fingerprint="0" * 64) if split == "train" else images
 
     monkeypatch.setattr(catalogue, "load_images", changed)
-    with pytest.raises(InputError, match="which were left out of its training is unknown"):
+    with pytest.raises(InputError, match="so its validation images are unknown"):
         ask(Accuracy(), dataset="digits_validation")
 
 

@@ -106,7 +106,7 @@ def test_the_table_of_results_tells_method_and_lambda_of_the_backbone(capsys):
          "sdd-eval detection measures it"),
         ("train-detector", "--from is missing; use: sdd-eval train-detector --from CHECKPOINT"),
         ("detection", "no checkpoint is named; use: sdd-eval detection CHECKPOINT…"),
-        ("detection detector --limit 0", "--limit is 0, not a positive number of images"),
+        ("detection detector --limit 0", "--limit is 0; it must be 1 or more"),
     ],
 )  # fmt: skip
 def test_the_wrong_checkpoint_is_one_line(command, error, capsys):

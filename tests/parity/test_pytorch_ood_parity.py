@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 from sdd_eval.evaluators.ood.detectors.energy import Energy
 from sdd_eval.evaluators.ood.detectors.entropy import Entropy
 from sdd_eval.evaluators.ood.detectors.knn import Knn
 from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
 from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
 from sdd_eval.evaluators.ood.detectors.odin import Odin
-from sdd_eval.evaluators.ood.detectors.training import Training
 from sdd_eval.evaluators.ood.detectors.vim import Vim
 
 OF_FEATURES = ["knn 50", "knn 200", "vim", "mahalanobis", "energy", "entropy", "max_logit"]

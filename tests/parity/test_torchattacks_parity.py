@@ -5,9 +5,16 @@ import pytest
 import torch
 import torchattacks
 
-from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient, seeded
 from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm
-from sdd_eval.evaluators.adversarial.gradients import own_prediction_gradients, plain_loss
+from sdd_eval.evaluators.adversarial.gradients import (
+    LossGradient,
+    own_prediction_gradients,
+    plain_loss,
+)
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
+    AttackedNetwork,
+    seeded,
+)
 from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
@@ -95,7 +102,7 @@ def test_a_plain_float32_gradient_makes_them_too(network, pixels, labels):
     ours = []
     for batch in pixels:
         (gradient,) = own_prediction_gradients(network, batch, [(plain_loss, 1.0)])
-        ours.append(SPACE.moved("pixel", batch, gradient, [EPSILON])[0])
+        ours.append(SPACE.step("pixel", batch, gradient, [EPSILON])[0])
     assert torch.equal(torch.cat(ours), theirs)
 
 

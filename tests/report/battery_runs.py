@@ -15,9 +15,8 @@ from synthetic_runs import Network, run_of
 
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.audit import EPSILONS
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
-from sdd_eval.evaluators.adversarial.threat import Threat
+from sdd_eval.evaluators.adversarial.threat import EPSILONS, Threat
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.mask_variance import MaskVariance
@@ -71,7 +70,7 @@ def predicted(random: Random, n: int) -> Arrays:
 
     found: Arrays = {"labels": labels, "predicted": guesses(0.76)}
     evaluator = Fgsm()
-    for variant in evaluator.variants():
+    for variant in evaluator.attacks():
         columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(variant)]
         found[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
         found[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)

@@ -249,7 +249,7 @@ def test_audits_of_other_effort_are_not_compared(
 
     def run(weight: float, gain: float, effort: Audit) -> Run:
         found = synthetic.audit_run(synthetic.network(weight, 0, gain))
-        told = [dataclasses.replace(m, protocol=effort._how()) for m in found.measurements]
+        told = [dataclasses.replace(m, protocol=effort._protocol()) for m in found.measurements]
         return dataclasses.replace(found, measurements=tuple(told))
 
     runs = [

@@ -9,7 +9,7 @@ import torch
 
 from sdd_eval.checkpoints.history import gradient_study
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.gradient_history import bring_history
+from sdd_eval.evaluation.on_disk import store_history
 from sdd_eval.models.build import build
 from sdd_eval.paper.proposition import r_1
 from sdd_eval.records import ModelSpec, Recipe
@@ -158,15 +158,15 @@ def test_a_study_gets_the_gradients_of_a_probed_checkpoint_once(material, recipe
 
     probed = dataclasses.replace(recipe, probe_epochs=(0,), probe_images=12)
     card = train_on(lambda: material, probed, tmp_path / "net", device="cpu", threads=1)
-    path = bring_history(tmp_path / "net", card, tmp_path / "study")
+    path = store_history(tmp_path / "net", card, tmp_path / "study")
     run = read_run(path)
     assert (run.evaluator, run.n, run.weights_sha256) == ("history", 12, card.weights_sha256)
     assert {m.metric for m in run.measurements} >= {"p_assumption_1", "kl_cosine"}
     stamp = path.stat().st_mtime_ns
-    assert bring_history(tmp_path / "net", card, tmp_path / "study") == path
+    assert store_history(tmp_path / "net", card, tmp_path / "study") == path
     assert path.stat().st_mtime_ns == stamp
     (tmp_path / "net" / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    assert bring_history(tmp_path / "net", card, tmp_path / "study") is None
+    assert store_history(tmp_path / "net", card, tmp_path / "study") is None
 
 
 @pytest.mark.parametrize(("epochs", "images"), [((4,), 12), ((-1,), 12), ((1,), 1)])

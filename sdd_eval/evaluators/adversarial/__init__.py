@@ -1,1 +1,36 @@
-"""Evaluators of adversarial robustness: FGSM, attacks of torchattacks, the audit."""
+"""Adversarial robustness: FGSM, the attacks of torchattacks, AutoAttack, and an audit.
+
+The functions that need torch are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = [
+    "audited",
+    "clean",
+    "own_prediction_gradients",
+    "predictions_under_attack",
+    "stable_loss",
+    "under_attack",
+]
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.adversarial.attack_run import audited, clean, under_attack
+    from sdd_eval.evaluators.adversarial.fgsm_attack import predictions_under_attack
+    from sdd_eval.evaluators.adversarial.gradients import (
+        own_prediction_gradients,
+        stable_loss,
+    )
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "attack_run": ["audited", "clean", "under_attack"],
+        "fgsm_attack": ["predictions_under_attack"],
+        "gradients": ["own_prediction_gradients", "stable_loss"],
+    },
+)

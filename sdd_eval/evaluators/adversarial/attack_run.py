@@ -1,41 +1,52 @@
-"""Run one attack over a subject's images, at T = 1 and at the fitted temperature."""
+"""Run an attack, or the attacks of an audit, on a subject's images, at T = 1 and a fitted T."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.attacked_network import (
-    AttackedNetwork,
+from sdd_eval.evaluators.adversarial.gradients import (
+    LogitGradient,
     LossGradient,
-    different,
-    path_of_batch,
+    logit_gradient,
+    margin_gradient,
 )
-from sdd_eval.evaluators.adversarial.threat import Threat
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import STANDARD, Budget, Draw, parts_of
-from sdd_eval.evaluators.adversarial.worst_case import worst_case
+from sdd_eval.evaluators.adversarial.threat import BY_CROSS_ENTROPY, EPSILONS, Effort, Threat
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
+    STANDARD,
+    AttackedNetwork,
+    BatchSeed,
+    Budget,
+    Cache,
+    Part,
+    check_predictions,
+    logits_and_zero_gradients,
+    parts_of,
+    runner,
+    worst_case,
+)
+from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
 from sdd_eval.evaluators.temperature import temperature_of
 
-if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
-
 Columns = dict[str, NDArray[Any]]
+LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gradient}
 
 
 def clean(subject: Subject, validation_set: str = "") -> Arrays:
-    """`right` (n,), `temperature` (n,) as fitted, `channels` (n,) and `logits` (n, classes).
+    """Return the arrays of clean images that an attack starts from.
 
-    The temperature is fitted on the held-out set, if one is named; then there is `held_out` (n,).
+    `right` (n,), the fitted `temperature` (n,), `channels` (n,) and `logits` (n, classes). If the
+    temperature is fitted on a validation set, also `held_out` (n,).
 
     Raises:
-        InputError: no labels, or a network that gives NaN.
+        InputError: the images have no labels, or a logit is NaN.
     """
     labels = subject.labels()
     with full_float32():
@@ -51,72 +62,72 @@ def clean(subject: Subject, validation_set: str = "") -> Arrays:
 
 
 def under_attack(
-    subject: Subject, threat: Threat, found: Arrays, budget: Budget = STANDARD
+    subject: Subject, threat: Threat, arrays: Arrays, budget: Budget = STANDARD
 ) -> Arrays:
-    """What an attack leaves, each column (n,) once at T = 1 and once at the fitted temperature.
+    """Return the results of an attack, each (n,), at T = 1 and at the fitted temperature.
 
-    `survives_…`, `broken_by_…` (the part, from 1) and `change_…`, `zero_gradient_…`,
-    `zero_gradient_float32_…` and `path_differs_…`; and `cross_entropy` (n,), whether that is the
-    attack's loss. An attack that asks for no gradient has no fitted twin. `found` is of `clean`.
+    `survives_…`, `broken_by_…` (number of the part, from 1), `change_…`, `zero_gradient_…`,
+    `zero_gradient_float32_…` and `path_differs_…`; and `cross_entropy` (n,), whether the attack's
+    loss is the cross-entropy. An attack without gradients is run at T = 1 only. `arrays` are those
+    of `clean`.
     """
-    one, noted = _at_temperature(subject, threat, found, "one", budget)
-    if noted.asked:
-        fitted, _ = _at_temperature(subject, threat, found, "fitted", budget)
-        one |= fitted
-    return one | {"cross_entropy": np.full(len(found["right"]), noted.by_cross_entropy)}
+    columns, uses = _at_temperature(subject, threat, arrays, "one", budget)
+    if uses.gradients:
+        columns |= _at_temperature(subject, threat, arrays, "fitted", budget)[0]
+    return columns | {"cross_entropy": np.full(len(arrays["right"]), uses.cross_entropy)}
 
 
-class _Noted:
-    """What parts found, and with it whether they asked for gradients, and for cross-entropy's."""
+class _Uses:
+    """Whether an attack uses gradients, and those of the cross-entropy; stored with its results."""
 
     def __init__(self, subject: Subject, network: AttackedNetwork, loss: LossGradient) -> None:
         self.subject, self.network, self.loss = subject, network, loss
-        self.asked = self.by_cross_entropy = False
+        self.gradients = self.cross_entropy = False
 
-    def at(
-        self, place: str, part: str, compute: Callable[[], Mapping[str, Any]]
+    def cached(
+        self, batch: str, part: str, compute: Callable[[], Mapping[str, Any]]
     ) -> Mapping[str, Any]:
-        """What a part of an attack finds somewhere."""
+        """Return the result of a part of an attack on a batch, computed or stored."""
 
-        def noting() -> Mapping[str, Any]:
+        def computed() -> Mapping[str, Any]:
             self.network.gradients, self.loss.used = 0, False
-            found = compute()
+            result = compute()
             asked, used = self.network.gradients > 0, self.loss.used
-            return {**found, "asked": asked, "by_cross_entropy": used}
+            return {**result, "asked": asked, "by_cross_entropy": used}
 
-        found = self.subject.kept(f"{place} {part}", noting)
-        self.asked |= bool(found["asked"])
-        self.by_cross_entropy |= bool(found["by_cross_entropy"])
-        return found
+        result = self.subject.stored(f"{batch} {part}", computed)
+        self.gradients |= bool(result["asked"])
+        self.cross_entropy |= bool(result["by_cross_entropy"])
+        return result
 
 
 def _at_temperature(
-    subject: Subject, threat: Threat, found: Arrays, name: str, budget: Budget
-) -> tuple[Columns, _Noted]:
-    """The columns of one temperature, and what the attack asked for."""
-    temperature = 1.0 if name == "one" else float(found["temperature"][0])
+    subject: Subject, threat: Threat, arrays: Arrays, name: str, budget: Budget
+) -> tuple[Columns, _Uses]:
+    """Return the results at one temperature, and what the attack uses."""
+    temperature = 1.0 if name == "one" else float(arrays["temperature"][0])
     network = AttackedNetwork(subject.model, subject.device, temperature)
-    subject.progress.start(f"{threat.attack} at T = {temperature:.3g}", len(found["right"]))
+    subject.progress.start(f"{threat.attack} at T = {temperature:.3g}", len(arrays["right"]))
     loss = LossGradient()
-    noted = _Noted(subject, network, loss)
+    uses = _Uses(subject, network, loss)
     columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
     for index, (pixels, labels, rows) in enumerate(batches(subject)):
-        for key, values in path_columns(network, pixels, labels, found["logits"][rows]).items():
+        for key, values in checks_of(network, pixels, labels, arrays["logits"][rows]).items():
             columns[key].append(values)
-        draw = Draw(subject.seed, index, subject.device)
-        parts = parts_of(threat, network, subject.spec.classes, draw, loss, budget)
-        right = torch.from_numpy(found["right"][rows]).to(pixels.device)
-        kept = partial(noted.at, f"batch {index} at T {name}")
-        outcome = worst_case(subject.model, parts, pixels, labels, right, kept)
-        columns["survives"].append(outcome.survives.cpu().numpy())
-        columns["broken_by"].append(outcome.broken_by.cpu().numpy().astype(np.uint8))
-        columns["change"].append(outcome.change.cpu().numpy())
+        seed = BatchSeed(subject.seed, index, subject.device)
+        parts = parts_of(threat, network, subject.spec.classes, seed, loss, budget)
+        correct = torch.from_numpy(arrays["right"][rows]).to(pixels.device)
+        cache = partial(uses.cached, f"batch {index} at T {name}")
+        result = worst_case(subject.model, parts, pixels, labels, correct, cache)
+        columns["survives"].append(result.survives.cpu().numpy())
+        columns["broken_by"].append(result.broken_by.cpu().numpy().astype(np.uint8))
+        columns["change"].append(result.change.cpu().numpy())
         subject.progress.advance(len(pixels))
-    return {f"{key}_{name}": np.concatenate(parts) for key, parts in columns.items()}, noted
+    return {f"{key}_{name}": np.concatenate(parts) for key, parts in columns.items()}, uses
 
 
 def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice]]:
-    """Pixels (n, …), labels (n,) and which rows these are, batch by batch."""
+    """Yield pixels (n, channels, side, side), labels (n,) and the rows of each batch."""
     labels, done = torch.from_numpy(subject.labels()), 0
     for pixels in subject.pixels():
         rows = slice(done, done + len(pixels))
@@ -124,17 +135,137 @@ def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slic
         done = rows.stop
 
 
-def path_columns(
+def checks_of(
     network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor, plain: NDArray[Any]
 ) -> Columns:
-    """The checks of one batch before it is attacked, each (n,).
+    """Return the checks of a batch before it is attacked, each (n,).
 
     Raises:
-        RuntimeError: a pixel is outside [0, 1], or the attack's path predicts otherwise.
+        RuntimeError: a pixel is outside [0, 1], or the attacked network predicts otherwise.
     """
-    logits, stable, float32 = path_of_batch(network, pixels, labels)
+    logits, stable, float32 = logits_and_zero_gradients(network, pixels, labels)
     return {
-        "path_differs": different(logits.cpu().numpy(), plain),
+        "path_differs": check_predictions(logits.cpu().numpy(), plain),
         "zero_gradient": stable.cpu().numpy(),
         "zero_gradient_float32": float32.cpu().numpy(),
     }
+
+
+def audited(
+    subject: Subject, effort: Effort, other: ComparedNetwork | None, validation_set: str
+) -> Arrays:
+    """Return the arrays of `Audit.collect`; `other` is the network that attacks transfer from."""
+    arrays = clean(subject, validation_set)
+    temperatures = {"one": 1.0, "fitted": float(arrays["temperature"][0])}
+    networks = {
+        name: AttackedNetwork(subject.model, subject.device, temperature)
+        for name, temperature in temperatures.items()
+    }
+    source = None
+    if other is not None:
+        source = AttackedNetwork(other.network(subject.device), subject.device)
+    columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
+    subject.progress.start("audited images", len(arrays["right"]) * len(EPSILONS))
+    for index, (pixels, labels, rows) in enumerate(batches(subject)):
+        for name, network in networks.items():
+            checks = checks_of(network, pixels, labels, arrays["logits"][rows])
+            for key, values in checks.items():
+                columns[f"{key}_{name}"].append(values)
+        if source is not None:
+            columns["right_compared"].append(_is_correct(source, pixels, labels))
+        correct = torch.from_numpy(arrays["right"][rows]).to(pixels.device)
+        seed = BatchSeed(subject.seed, index, subject.device)
+        battery = Battery(subject, effort, networks, source, seed)
+        for name, table in battery.tables(pixels, labels, correct).items():
+            columns[f"survives_{name}"].append(table)
+    del arrays["logits"], arrays["channels"]
+    return arrays | {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> Any:
+    """Return whether a network classifies each clean image correctly (n,)."""
+    with torch.inference_mode(), full_float32():
+        return (network(pixels).argmax(dim=1) == labels).cpu().numpy()
+
+
+class Battery:
+    """The attacks of an audit on one batch, from the smallest ball to the largest."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        effort: Effort,
+        networks: Mapping[str, AttackedNetwork],
+        source: AttackedNetwork | None,
+        seed: BatchSeed,
+    ) -> None:
+        """Attack `networks`, one for each temperature, and transfer attacks from `source`."""
+        self.subject, self.effort, self.networks = subject, effort, networks
+        self.source, self.seed = source, seed
+
+    def tables(
+        self, pixels: torch.Tensor, labels: torch.Tensor, correct: torch.Tensor
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Return which images survive each attack at each size (n, sizes).
+
+        An image that is broken at one size counts as broken at all larger ones.
+        """
+        left: dict[str, torch.Tensor] = {}
+        columns: dict[str, list[torch.Tensor]] = defaultdict(list)
+        for epsilon in EPSILONS:
+            for name, parts in self._attacks(epsilon).items():
+                # FGSM is one step of this size, independent of smaller ones.
+                to_attack = correct if name.startswith("fgsm") else left.get(name, correct)
+                cache = self._cache(f"{name} {epsilon}")
+                result = worst_case(self.subject.model, parts, pixels, labels, to_attack, cache)
+                left[name] = result.survives
+                columns[name].append(result.survives)
+            self.subject.progress.advance(len(pixels), f"ε = {epsilon * 255:g}/255")
+        return {name: torch.stack(each, dim=1).cpu().numpy() for name, each in columns.items()}
+
+    def _cache(self, of: str) -> Cache:
+        """Return where the parts of one attack at one size are stored."""
+        return lambda part, run: self.subject.stored(f"batch {self.seed.batch} {of} {part}", run)
+
+    def _attacks(self, epsilon: float) -> dict[str, list[Part]]:
+        """Return the parts of each attack at one size, by attack and temperature."""
+        attacks: dict[str, list[Part]] = {}
+        for name, network in self.networks.items():
+            fgsm = Threat("FGSM", "Linf", {"eps": epsilon})
+            parts = {
+                "fgsm": [self._part(fgsm, network, "ce")],
+                "pgd_ce": self._pgd(network, epsilon, "ce"),
+            }
+            attacks |= {f"{attack}_{name}": parts[attack] for attack in BY_CROSS_ENTROPY}
+        one = self.networks["one"]
+        attacks["pgd_margin_one"] = self._pgd(one, epsilon, "margin")
+        attacks["square_one"] = [self._part(self._square(epsilon), one, "ce")]
+        if self.source is not None:
+            both = [part for loss in LOSSES for part in self._pgd(self.source, epsilon, loss, 1)]
+            attacks["transfer_one"] = both
+        return attacks
+
+    def _pgd(
+        self, network: AttackedNetwork, epsilon: float, loss: str, restarts: int | None = None
+    ) -> list[Part]:
+        """Return PGD with a loss, one part a restart; its steps sum to 2.5 ε.
+
+        Source: Madry et al. (2018), "Towards deep learning models resistant to adversarial
+        attacks".
+        """
+        steps = self.effort.steps
+        values = {"eps": epsilon, "alpha": 2.5 * epsilon / steps, "steps": steps}
+        threat = Threat("PGD", "Linf", {**values, "random_start": True})
+        starts = range(restarts or self.effort.restarts)
+        return [self._part(threat, network, loss, start) for start in starts]
+
+    def _square(self, epsilon: float) -> Threat:
+        values = {"norm": "Linf", "eps": epsilon, "n_queries": self.effort.queries}
+        return Threat("Square", "Linf", {**values, "loss": "margin", "resc_schedule": False})
+
+    def _part(self, threat: Threat, network: AttackedNetwork, loss: str, start: int = 0) -> Part:
+        """Return one attack; its seed depends on its name, loss, size and restart."""
+        purpose = f"audit {threat.attack} {loss} {threat.epsilon} {start}"
+        gradient = LossGradient(LOSSES[loss])
+        run = runner(threat, network, self.seed.of(purpose), self.seed.device, gradient)
+        return Part(threat.attack, threat, run)

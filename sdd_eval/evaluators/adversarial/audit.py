@@ -1,8 +1,8 @@
-"""May a gain in robustness be believed? Several attacks, their worst case, and signs of masking.
+"""Audit a gain in robustness: several attacks, their worst case, and signs of masked gradients.
 
-An attack that follows gradients must do at least as well as one step of it, as one that sees only
-logits, and as images made for another network; where it does not, gradients are masked and the
-network only looks robust.
+An attack that uses gradients must succeed at least as often as a single step of it, as an attack
+that only sees logits, and as adversarial images of another network. If it does not, gradients are
+masked and the network only appears robust.
 
 Sources: Athalye, Carlini, Wagner (2018), "Obfuscated gradients give a false sense of security";
 Carlini et al. (2019), "On evaluating adversarial robustness".
@@ -18,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.adversarial.attack_protocol import (
+from sdd_eval.evaluators import adversarial
+from sdd_eval.evaluators.adversarial.threat import (
+    BY_CROSS_ENTROPY,
+    EPSILONS,
     TEMPERATURES,
     WITHOUT_SATURATION,
+    Effort,
     checks,
-    divided,
+    divided_by,
 )
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.records import Measurement
@@ -31,13 +35,12 @@ if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
 
 Table = NDArray[np.bool_]
-#: Sizes of the ball, L∞ in pixels of [0, 1], rising.
-EPSILONS = tuple(size / 255 for size in (0.25, 0.5, 1, 2, 4, 8))
+#: Default limit of an audit.
 IMAGES = 1000
-#: The attacks whose images change with the temperature; the others see margins only.
-BY_CROSS_ENTROPY = ("fgsm", "pgd_ce")
 WHITE_BOX = ("fgsm", "pgd_ce", "pgd_margin")
 ATTACKS = (*WHITE_BOX, "square", "transfer")
+#: Where the user sets the effort.
+FLAGS_OF = {"steps": "--steps", "restarts": "--restarts", "queries": "n_queries"}
 FLAGS = {
     "fgsm_beats_pgd": "FGSM leaves fewer images right than PGD (CE and margin, worst case)",
     "square_beats_white_box": "Square, which sees no gradient, leaves fewer images right than "
@@ -51,7 +54,7 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Audit:
-    """How hard the audit tries, and from which checkpoint it transfers; "" is none."""
+    """The settings of an audit; `transfer_from` is the checkpoint that attacks transfer from."""
 
     steps: int = 50
     restarts: int = 5
@@ -59,75 +62,76 @@ class Audit:
     transfer_from: str = ""
 
     @property
+    def effort(self) -> Effort:
+        """How hard the attacks try."""
+        return Effort(self.steps, self.restarts, self.queries)
+
+    @property
     def attacks(self) -> tuple[str, ...]:
-        """The attacks that are tried."""
+        """The names of the attacks."""
         return ATTACKS if self.transfer_from else ATTACKS[:-1]
 
     def collect(self, subject: Subject, validation_set: str = "") -> Arrays:
-        """Which images each attack leaves right, and what was checked.
+        """Return which images survive each attack, and the checks.
 
-        `right` (n,) before; `survives_ATTACK_TEMPERATURE` (n, sizes) bool; the checks of
-        `attack_run.path_columns` (n,) at each temperature; `temperature` (n,) as fitted, on the
-        set that `held_out` names, if any; and with transfer `right_compared` (n,), whether the
-        other network is right.
+        `right` (n,) before the attacks; `survives_ATTACK_TEMPERATURE` (n, sizes) bool; the arrays
+        of `attack_run.checks_of` (n,) at each temperature; the fitted `temperature` (n,); and with
+        `transfer_from` also `right_compared` (n,), whether the other network is correct.
 
         Raises:
             InputError: the other checkpoint is this one, or takes other images or classes.
-            RuntimeError: an attack's path predicts otherwise, or an image leaves ball or box.
+            RuntimeError: the attacked network predicts otherwise, or an image leaves ball or box.
         """
-        from sdd_eval.evaluators.adversarial.audit_run import audited
-
         other = subject.networks[self.transfer_from] if self.transfer_from else None
         if other is not None:
             _check_comparable(subject, other)
-        return audited(subject, self, other, validation_set)
+        return adversarial.audited(subject, self.effort, other, validation_set)
 
     def score(
         self, arrays: Mapping[str, NDArray[Any]], intervals: Intervals = INTERVALS
     ) -> list[Measurement]:
-        """Accuracies per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
+        """Return accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
         text = "clean images, accuracy against the true labels"
-        found = [share("audit_right_before", arrays["right"], {}, text, intervals)]
+        rows = [share("audit_right_before", arrays["right"], {}, text, intervals)]
         for name in TEMPERATURES:
             tables = self.tables(name, arrays)
-            told = f"{self._how()}; {divided(name, arrays)}"
+            protocol = f"{self._protocol()}; {divided_by(name, arrays)}"
             at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
             for attack, table in tables.items():
-                found += _accuracies(
-                    "audit_accuracy", table, {**at, "attack": attack}, told, intervals
-                )
+                axes = {**at, "attack": attack}
+                rows += _accuracies("audit_accuracy", table, axes, protocol, intervals)
             worst = np.logical_and.reduce(list(tables.values()))
-            text = f"right before and after every attack, image by image; {told}"
-            found += _accuracies("audit_worst_case", worst, at, text, intervals)
+            text = f"right before and after every attack, image by image; {protocol}"
+            rows += _accuracies("audit_worst_case", worst, at, text, intervals)
             if "right_compared" in arrays:
-                found += self._of_both(worst, at, text, arrays, intervals)
-            found += checks("audit", at, name, arrays)
-        return [*found, *self._flags(arrays)]
+                rows += self._both_correct(worst, at, text, arrays, intervals)
+            rows += checks("audit", at, name, arrays)
+        return [*rows, *self._flags(arrays)]
 
     def tables(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Table]:
-        """What each attack leaves right (n, sizes) at a temperature."""
-        ends = {a: name if a in BY_CROSS_ENTROPY else "one" for a in self.attacks}
-        return {attack: arrays[f"survives_{attack}_{end}"] for attack, end in ends.items()}
+        """Return which images survive each attack (n, sizes) at a temperature."""
+        names = {a: name if a in BY_CROSS_ENTROPY else "one" for a in self.attacks}
+        return {attack: arrays[f"survives_{attack}_{own}"] for attack, own in names.items()}
 
-    def _how(self) -> str:
-        """The threat model in words."""
+    def _protocol(self) -> str:
+        """Return the threat model in words."""
+        steps, restarts, queries = self.steps, self.restarts, self.queries
         transfer = (
-            f", transfer (PGD-{self.steps} by CE and by margin, one start each, on "
-            f"{self.transfer_from})"
+            f", transfer (PGD-{steps} by CE and by margin, one start each, on {self.transfer_from})"
             if self.transfer_from
             else ""
         )
         return (
             "right before and after, of all images; L∞ ball in pixels of [0, 1], the same ε in "
             "every channel, clipped to [0, 1], true labels, untargeted; FGSM, "
-            f"PGD-{self.steps} with {self.restarts} random starts and steps of 2.5 ε/{self.steps}, "
-            f"by CE and by margin, Square with {self.queries:,} queries{transfer}; an image that "
+            f"PGD-{steps} with {restarts} random starts and steps of 2.5 ε/{steps}, "
+            f"by CE and by margin, Square with {queries:,} queries{transfer}; an image that "
             "an attack other than FGSM has broken at a smaller ε is broken at a larger one; "
             f"CE's {WITHOUT_SATURATION}; margin, Square and transfer do not depend on the "
             "network's temperature; seeds derived from the run's seed, attack, restart and batch"
         )
 
-    def _of_both(
+    def _both_correct(
         self,
         worst: Table,
         at: Mapping[str, Any],
@@ -135,19 +139,18 @@ class Audit:
         arrays: Mapping[str, NDArray[Any]],
         intervals: Intervals,
     ) -> Iterator[Measurement]:
-        """The worst case on the images that both networks classify rightly."""
+        """Yield the worst case over the images that both networks classify correctly."""
         both = arrays["right"] & arrays["right_compared"]
-        here = {**at, "transfer_from": self.transfer_from}
-        told = f"images, before any attack, that {self.transfer_from} too classifies rightly"
-        yield Measurement("n_both_correct", float(both.sum()), "images", here, told)
+        axes = {**at, "transfer_from": self.transfer_from}
+        images = f"images, before any attack, that {self.transfer_from} too classifies rightly"
+        yield Measurement("n_both_correct", float(both.sum()), "images", axes, images)
         if both.any():
-            text = f"of the {both.sum()} {told}: {text}"
-            yield from _accuracies(
-                "audit_worst_case_both_right", worst[both], here, text, intervals
-            )
+            text = f"of the {both.sum()} {images}: {text}"
+            metric = "audit_worst_case_both_right"
+            yield from _accuracies(metric, worst[both], axes, text, intervals)
 
     def _flags(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
-        """Each flag once, 1 where it is raised at any size or temperature; those that are first."""
+        """Yield each flag, 1 if it is raised at any size or temperature; raised ones come first."""
         raised: dict[str, list[str]] = {flag: [] for flag in FLAGS}
         for name in TEMPERATURES:
             for flag, sizes in _raised(self.tables(name, arrays)).items():
@@ -155,8 +158,8 @@ class Audit:
             zeros = int((arrays[f"zero_gradient_{name}"] & arrays["right"]).sum())
             raised["zero_gradients"] += [f"{zeros} images at T {name}"] if zeros else []
         if not self.transfer_from:
-            del raised["transfer_beats_white_box"]  # not tried is not cleared
-        for flag, places in sorted(raised.items(), key=lambda each: not each[1]):
+            del raised["transfer_beats_white_box"]  # not tried, so neither raised nor cleared
+        for flag, places in sorted(raised.items(), key=lambda item: not item[1]):
             where = f"raised: {', '.join(places)}" if places else "not raised at any size"
             text = f"{FLAGS[flag]}; {where}"
             yield Measurement("audit_flag", float(bool(places)), "count", {"flag": flag}, text)
@@ -165,7 +168,7 @@ class Audit:
 def audit_of(
     steps: int | None, restarts: int | None, parameters: Sequence[str], transfer_from: str
 ) -> Audit:
-    """An audit with other numbers than its own where they are given.
+    """Return an audit with the given effort; None is the default.
 
     Raises:
         InputError: a number below 1, or a parameter other than n_queries.
@@ -174,30 +177,34 @@ def audit_of(
     for item in parameters:
         key, _, value = item.partition("=")
         if key != "n_queries" or not value.isdecimal():
-            raise InputError(f"--parameters has {item!r}; with --audit it takes n_queries=NUMBER")
+            raise InputError(
+                f"--parameters has {item!r}; with --audit the only parameter is n_queries=NUMBER"
+            )
         numbers["queries"] = int(value)
     given = {name: value for name, value in numbers.items() if value is not None}
     for name, number in given.items():
         if number < 1:
-            raise InputError(f"{name} is {number}; at least 1 is needed")
+            raise InputError(f"{FLAGS_OF[name]} is {number}; it must be 1 or more")
     return Audit(**given, transfer_from=transfer_from)
 
 
 def _check_comparable(subject: Subject, other: ComparedNetwork) -> None:
-    """Refuse a checkpoint that takes other images, or that is the same one."""
+    """Raise InputError for a checkpoint that takes other images, or has the same weights."""
     if subject.card is not None and other.weights_sha256 == subject.card.weights_sha256:
-        raise InputError(f"--transfer-from {other.name} has the weights under audit; name another")
+        raise InputError(
+            f"--transfer-from {other.name} has the audited weights; name another checkpoint"
+        )
     for field in ("classes", "channels", "image_size"):
-        ours, theirs = getattr(subject.spec, field), getattr(other.spec, field)
-        if ours != theirs:
+        audited, compared = getattr(subject.spec, field), getattr(other.spec, field)
+        if audited != compared:
             raise InputError(
-                f"--transfer-from {other.name} has {field.replace('_', ' ')} {theirs}, "
-                f"the network under audit {ours}"
+                f"--transfer-from {other.name} has {field.replace('_', ' ')} {compared}, "
+                f"the audited network {audited}"
             )
 
 
 def _raised(tables: Mapping[str, Table]) -> dict[str, list[float]]:
-    """The sizes at which each flag that compares attacks is raised."""
+    """Return the sizes at which each flag that compares two attacks is raised."""
     pgd = tables["pgd_ce"] & tables["pgd_margin"]
     white_box = pgd & tables["fgsm"]
     pairs = {
@@ -214,8 +221,7 @@ def _raised(tables: Mapping[str, Table]) -> dict[str, list[float]]:
 def _accuracies(
     metric: str, table: Table, at: Mapping[str, Any], text: str, intervals: Intervals
 ) -> Iterator[Measurement]:
-    """The share that is right at each size."""
+    """Yield the share of images that survive at each size."""
     for size, flags in zip(EPSILONS, table.T, strict=True):
-        here = {**at, "epsilon": size}
-        told = f"ε = {size * 255:g}/255; {text}"
-        yield share(metric, flags, here, told, intervals)
+        protocol = f"ε = {size * 255:g}/255; {text}"
+        yield share(metric, flags, {**at, "epsilon": size}, protocol, intervals)

@@ -1,6 +1,6 @@
-"""How often is the classifier right after one step against it? FGSM in three readings.
+"""Accuracy under the fast gradient sign method (FGSM), in three variants.
 
-"ε = 0.2" has no single meaning; the readings differ by their space, labels and clipping:
+"ε = 0.2" is ambiguous. The variants differ in space, labels and clipping:
 
 - `authors`: standardised space, the network's own predictions, clipped to [0, 1] in that space;
 - `standardised`: standardised space, true labels, clipped to valid pixels;
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.standardisation import author_statistics
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.evaluators import adversarial
+from sdd_eval.evaluators.adversarial.threat import FgsmAttack
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
@@ -26,7 +28,7 @@ from sdd_eval.records import Measurement, ModelSpec
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
 
-Reading = Literal["authors", "standardised", "pixel"]
+Variant = Literal["authors", "standardised", "pixel"]
 CLIPS = {
     "authors": "clipped to [0, 1] in standardised space, then to the ±ε ball (as the authors ran "
     "it); accuracy against the true labels",
@@ -45,173 +47,161 @@ GRADIENTS = {
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One attack: a reading, how its gradient is formed, and what the logits are divided by."""
-
-    reading: str
-    gradient: Literal["stable", "float32"]
-    temperature: Literal["one", "fitted"]
-
-    @property
-    def column(self) -> str:
-        """The end of the names of its arrays."""
-        return f"{self.reading}_{self.gradient}_{self.temperature}"
-
-
-@dataclass(frozen=True)
 class Fgsm:
-    """Accuracy under the fast gradient sign method, with the controls that tell what it means."""
+    """Accuracy under the fast gradient sign method, with controls."""
 
     name: ClassVar[str] = "fgsm"
     version: ClassVar[int] = 1
 
     epsilon: float = collects(0.2)
-    """Size ε of the step (L∞), in the units of each reading."""
+    """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
-    """Further sizes, for accuracy against ε."""
-    readings: tuple[Reading, ...] = collects(("authors", "standardised", "pixel"))
-    """Meanings of ε: authors (as they ran it), standardised, pixel."""
+    """Further step sizes, for the curve of accuracy against ε."""
+    readings: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
+    """Variants of the attack: authors (as they ran it), standardised, pixel."""
     constants: Literal["paper", "own"] = collects("paper")
-    """Standardisation that readings authors and standardised are in: the paper's or the network's.
-    Networks of other than three channels always have their own."""
+    """Standardisation of the variants authors and standardised: the paper's or the network's own.
+    Networks whose images do not have three channels always use their own."""
     validation_set: str = collects("", loads="validation")
-    """What T is fitted on: the checkpoint's validation images if it has any; none: the test's."""
+    """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
+    test images."""
     intervals: Intervals = scores(INTERVALS)
     """How the intervals are made."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:
-        """All sizes of a step, each once, `epsilon` first."""
+        """The distinct step sizes, `epsilon` first."""
         return tuple(dict.fromkeys((self.epsilon, *self.curve)))
 
-    def sizes(self, variant: Variant) -> tuple[float, ...]:
-        """The sizes at which an attack is tried; plain float32 only at the first."""
-        return self.epsilons if variant.gradient == "stable" else self.epsilons[:1]
+    def sizes(self, attack: FgsmAttack) -> tuple[float, ...]:
+        """Return the step sizes of an attack; with plain float32 gradients only the first."""
+        return self.epsilons if attack.gradient == "stable" else self.epsilons[:1]
 
-    def variants(self) -> tuple[Variant, ...]:
-        """All attacks: `authors` also in plain float32, all also with the fitted temperature."""
+    def attacks(self) -> tuple[FgsmAttack, ...]:
+        """Return all attacks: `authors` also in plain float32, each also with a fitted T."""
         return tuple(
-            Variant(reading, gradient, temperature)
-            for reading in self.readings
-            for gradient in (("stable", "float32") if reading == "authors" else ("stable",))
+            FgsmAttack(variant, gradient, temperature)
+            for variant in self.readings
+            for gradient in (("stable", "float32") if variant == "authors" else ("stable",))
             for temperature in ("one", "fitted")
         )
 
     def collect(self, subject: Subject) -> Arrays:
-        """What the network predicts (n, sizes) under each attack; the images are not kept.
+        """Return the predictions under each attack; adversarial images are not stored.
 
-        `labels` and `predicted` (n,), clean; of each variant `predicted_…` (n, sizes) and
-        `zero_gradient_…` (n,); of each reading `predicted_READING_random` (n,); and, the same for
-        every image, `temperature` (n,) as fitted and `constants` (n, 2, channels), mean and std.
+        `labels` and clean `predicted` (n,); of each attack `predicted_…` (n, sizes) and
+        `zero_gradient_…` (n,); of each variant `predicted_VARIANT_random` (n,); and, constant over
+        images, the fitted `temperature` (n,) and `constants` (n, 2, channels), mean and std.
 
         Raises:
-            InputError: ε < 0, no or unknown readings, no labels, or a network that gives NaN.
+            InputError: ε < 0, no or unknown variants, no labels, or a logit is NaN.
         """
         self._check(subject.spec)
-        from sdd_eval.evaluators.adversarial.fgsm_attack import Space, predictions_under_attack
-
         labels = subject.labels()
         logits = subject.logits(label="clean images")
         temperature = temperature_of(subject, self.validation_set, logits, labels)
-        mean, std = self._constants(subject.spec)
-        plan = {variant: self.sizes(variant) for variant in self.variants()}
-        space = Space(mean, std, subject.device)
-        found = predictions_under_attack(subject, labels, plan, space, temperature)
-        found |= {"labels": labels, "predicted": logits.argmax(axis=1)}
-        return _compact(found, subject.spec.classes) | {
+        constants = self._constants(subject.spec)
+        sizes = {attack: self.sizes(attack) for attack in self.attacks()}
+        arrays = adversarial.predictions_under_attack(
+            subject, labels, sizes, constants, temperature
+        )
+        arrays |= {"labels": labels, "predicted": logits.argmax(axis=1)}
+        return _compact(arrays, subject.spec.classes) | {
             "temperature": np.full(len(labels), temperature),
-            "constants": np.tile(np.array([[mean, std]]), (len(labels), 1, 1)),
+            "constants": np.tile(np.array([constants]), (len(labels), 1, 1)),
         }
 
     def _check(self, spec: ModelSpec) -> None:
-        """Refuse settings that have no meaning."""
+        """Raise InputError for invalid settings."""
         sizes = [("--epsilon", self.epsilon), *(("--curve", size) for size in self.curve)]
         for flag, epsilon in sizes:
             if not 0 <= epsilon < np.inf:
-                raise InputError(f"{flag} has ε = {epsilon:g}; ε must be 0 or more")
+                raise InputError(f"{flag} has ε = {epsilon:g}; it must be 0 or more")
         if not self.readings:
-            raise InputError(f"--readings is empty; known: {', '.join(get_args(Reading))}")
-        for reading in self.readings:
-            if reading not in get_args(Reading):
-                raise unknown_name("variant", reading, get_args(Reading))
+            raise InputError(
+                f"--readings is empty; name one or more of {', '.join(get_args(Variant))}"
+            )
+        for variant in self.readings:
+            if variant not in get_args(Variant):
+                raise unknown_name("variant", variant, get_args(Variant))
         if self.constants not in ("paper", "own"):
             raise unknown_name("constants", self.constants, ("paper", "own"))
         if spec.classes < 2:
             raise InputError("the network has one class; FGSM needs two or more")
 
     def _constants(self, spec: ModelSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and std of the standardised space."""
-        if self._whose(spec.channels) == "own":
+        """Return mean and std of the standardised space, per channel."""
+        if self._constants_of(spec.channels) == "own":
             return spec.mean, spec.std
         return author_statistics(spec.image_size)
 
-    def _whose(self, channels: int) -> str:
-        """Whose constants: the paper has none but for three channels."""
+    def _constants_of(self, channels: int) -> str:
+        """Return whose constants are used: the paper's are for three channels."""
         return self.constants if channels == 3 else "own"
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Accuracy per variant and size, its controls, and what is right before (fractions)."""
-        found = [row for reading in self.readings for row in self._controls(reading, arrays)]
-        for variant in self.variants():
-            found.extend(self._of_variant(variant, arrays))
-        return found
+        """Return accuracy per attack and step size, and the controls (fractions)."""
+        rows = [row for variant in self.readings for row in self._controls(variant, arrays)]
+        for attack in self.attacks():
+            rows.extend(self._of_attack(attack, arrays))
+        return rows
 
-    def _controls(self, reading: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
-        """What is right before a reading's attack, and after a step along random signs."""
-        labels, at = arrays["labels"], {**self._at(reading, arrays), "temperature": 1.0}
+    def _controls(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
+        """Yield accuracy before a variant's attack, and after a step along random signs."""
+        labels, at = arrays["labels"], {**self._at(variant, arrays), "temperature": 1.0}
         text = "clean images, accuracy against the true labels"
         yield share("fgsm_right_before", arrays["predicted"] == labels, at, text, self.intervals)
-        after = arrays[f"predicted_{reading}_random"] == labels
-        text = (
-            f"{self._step(reading, self.epsilon, arrays)}; signs random instead of the gradient's"
-        )
+        after = arrays[f"predicted_{variant}_random"] == labels
+        step = self._step(variant, self.epsilon, arrays)
+        text = f"{step}; signs random instead of the gradient's"
         at = {**at, "epsilon": self.epsilon}
         yield share("fgsm_random_sign_accuracy", after, at, text, self.intervals)
 
-    def _of_variant(
-        self, variant: Variant, arrays: Mapping[str, NDArray[Any]]
+    def _of_attack(
+        self, attack: FgsmAttack, arrays: Mapping[str, NDArray[Any]]
     ) -> Iterator[Measurement]:
-        """Accuracy at each size (right after), and the controls at the first."""
-        temperature = 1.0 if variant.temperature == "one" else "fitted"
-        at = self._at(variant.reading, arrays)
-        at |= {"gradient": variant.gradient, "temperature": temperature}
-        labels, predicted = arrays["labels"], arrays[f"predicted_{variant.column}"]
-        right = predicted == labels[:, None]
-        how = _how(variant, float(arrays["temperature"][0]), bool(self.validation_set))
-        for index, epsilon in enumerate(self.sizes(variant)):
-            text = f"{self._step(variant.reading, epsilon, arrays)}; {how}"
-            here = {**at, "epsilon": epsilon}
-            yield share("fgsm_accuracy", right[:, index], here, text, self.intervals)
+        """Yield accuracy after an attack at each step size, and the controls at the first."""
+        temperature = 1.0 if attack.temperature == "one" else "fitted"
+        at = self._at(attack.variant, arrays)
+        at |= {"gradient": attack.gradient, "temperature": temperature}
+        labels, predicted = arrays["labels"], arrays[f"predicted_{attack.column}"]
+        correct = predicted == labels[:, None]
+        gradient = _gradient(attack, float(arrays["temperature"][0]), bool(self.validation_set))
+        for index, epsilon in enumerate(self.sizes(attack)):
+            text = f"{self._step(attack.variant, epsilon, arrays)}; {gradient}"
+            axes = {**at, "epsilon": epsilon}
+            yield share("fgsm_accuracy", correct[:, index], axes, text, self.intervals)
             if index == 0:
-                flipped = right[:, 0] & (arrays["predicted"] != labels)
+                flipped = correct[:, 0] & (arrays["predicted"] != labels)
                 text = f"share of all images that are wrong before and right after; {text}"
-                yield share("fgsm_flipped_to_right", flipped, here, text, self.intervals)
-        zeros = float(arrays[f"zero_gradient_{variant.column}"].sum())
-        text = f"images whose gradient is zero in every pixel; {how}"
+                yield share("fgsm_flipped_to_right", flipped, axes, text, self.intervals)
+        zeros = float(arrays[f"zero_gradient_{attack.column}"].sum())
+        text = f"images whose gradient is zero in every pixel; {gradient}"
         yield Measurement("fgsm_zero_gradients", zeros, "images", at, text)
 
-    def _at(self, reading: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """The reading, and whose constants its space has."""
-        if reading == "pixel":
-            return {"variant": reading}
-        return {"variant": reading, "constants": self._whose(arrays["constants"].shape[2])}
+    def _at(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return the axes of a variant, and whose constants its space has."""
+        if variant == "pixel":
+            return {"variant": variant}
+        constants = self._constants_of(arrays["constants"].shape[2])
+        return {"variant": variant, "constants": constants}
 
-    def _step(self, reading: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]) -> str:
-        """The step in words: space, norm, ε in pixels, clip, labels."""
-        if reading == "pixel":
+    def _step(self, variant: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Return the step in words: space, norm, ε in pixels, clipping, labels."""
+        if variant == "pixel":
             space = f"pixels of [0, 1] ({epsilon * 255:.3g}/255)"
         else:
             mean, std = arrays["constants"][0]
-            whose = self._whose(len(mean))
+            constants = self._constants_of(len(mean))
             space = (
-                f"standardised space (constants: {whose}, mean {_list(mean)}, std {_list(std)}; "
-                f"in pixels of [0, 1] {_list(epsilon * std)})"
+                f"standardised space (constants: {constants}, mean {_list(mean)}, "
+                f"std {_list(std)}; in pixels of [0, 1] {_list(epsilon * std)})"
             )
-        return f"one L∞ step of ε = {epsilon:g} in {space}; {CLIPS[reading]}"
+        return f"one L∞ step of ε = {epsilon:g} in {space}; {CLIPS[variant]}"
 
 
 def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDArray[Any]]:
-    """Class indices in the smallest type that holds them; flags as they are."""
+    """Return class indices in the smallest type that holds them, and flags unchanged."""
     kind = np.min_scalar_type(classes)
     return {
         name: values if values.dtype == np.bool_ else values.astype(kind)
@@ -219,16 +209,16 @@ def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDA
     }
 
 
-def _how(variant: Variant, fitted: float, validation_set: bool) -> str:
-    """The gradient in words: labels, precision, temperature."""
+def _gradient(attack: FgsmAttack, fitted: float, validation_set: bool) -> str:
+    """Return the gradient in words: labels, precision, temperature."""
     temperature = "T = 1"
-    if variant.temperature == "fitted":
+    if attack.temperature == "fitted":
         temperature = fitted_words(fitted, validation_set)
     return (
-        f"{LABELS[variant.reading]}; {GRADIENTS[variant.gradient]}; logits divided by {temperature}"
+        f"{LABELS[attack.variant]}; {GRADIENTS[attack.gradient]}; logits divided by {temperature}"
     )
 
 
 def _list(values: NDArray[np.float64]) -> str:
-    """Numbers in a row, briefly."""
+    """Return numbers as text with four digits."""
     return " ".join(f"{value:.4g}" for value in values)

@@ -1,9 +1,9 @@
-"""Gradients of the cross-entropy with respect to pixels that a saturated softmax does not erase.
+"""Input gradients of the cross-entropy that do not vanish when the softmax saturates.
 
-An over-confident network's 1 − p underflows to 0, in float32 and after `logits.double()` alike,
-because the backward pass is float32. Here the gradient at the logits is formed in float64 without
-1 − p and divided per image by its largest magnitude before it goes back through the network: the
-sign is the same, and nothing underflows.
+In float32, the 1 − p of an over-confident network underflows to 0, and computing the loss in
+float64 does not help, because the backward pass is float32. Here the gradient at the logits is
+computed in float64 without the term 1 − p, and divided per image by its largest magnitude before
+it is propagated back through the network. The sign is unchanged and nothing underflows.
 """
 
 from __future__ import annotations
@@ -12,59 +12,101 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy, one_hot
+from torch.overrides import TorchFunctionMode
 
 from sdd_eval.device import full_float32
 
+#: Logits (n, classes) and labels (n,) → a scalar loss.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+#: Logits (n, classes) and labels (n,) → gradient at the logits (n, classes).
+LogitGradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def logit_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """∂CE/∂logits (n, classes) in float64, divided per image by its largest magnitude.
+    """Return ∂CE/∂logits (n, classes) in float64, divided per image by its largest magnitude.
 
-    The gradient is p_j for j ≠ y and −Σ_{j≠y} p_j for y, whose magnitude is the largest; divided
-    by it, the others are the softmax of the logits without y, and y has −1.
+    The gradient is p_j for j ≠ y and −Σ_{j≠y} p_j for y, which has the largest magnitude. Divided
+    by it, the other entries are the softmax of the logits without y, and the entry of y is −1.
     """
-    at_label = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
+    at_label = one_hot(labels, logits.shape[1]).bool()
     others = logits.detach().double().masked_fill(at_label, -torch.inf).softmax(dim=1)
     return others.masked_fill(at_label, -1.0)
 
 
-class StableGradient(torch.autograd.Function):
-    """The identity on logits; backwards it sends the stable gradient, whatever loss follows."""
+def margin_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return ∂(max_{j≠y} z_j − z_y)/∂logits (n, classes), which cannot saturate.
+
+    Source: Carlini, Wagner (2017), "Towards evaluating the robustness of neural networks".
+    """
+    label = one_hot(labels, logits.shape[1])
+    others = logits.detach().masked_fill(label.bool(), -torch.inf).argmax(dim=1)
+    return (one_hot(others, logits.shape[1]) - label).to(logits.dtype)
+
+
+class ReplaceGradient(torch.autograd.Function):
+    """The identity on logits, whose backward pass returns a given gradient."""
 
     @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The logits as they are."""
-        ctx.save_for_backward(logits, labels)
+    def forward(ctx: Any, logits: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        ctx.save_for_backward(gradient)
         return logits.view_as(logits)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """The gradient of the cross-entropy with the labels, up to a positive factor per image."""
-        logits, labels = ctx.saved_tensors
-        return logit_gradient(logits, labels).to(logits.dtype), None
+        """Return the given gradient, whatever loss follows."""
+        (gradient,) = ctx.saved_tensors
+        return gradient.to(gradients[0].dtype), None
+
+
+class LossGradient(TorchFunctionMode):
+    """A context in which every cross-entropy has the given gradient at the logits.
+
+    The gradient suits untargeted attacks, which maximise the loss. Afterwards `used` is True if a
+    cross-entropy was computed, that is, if it is the attack's loss.
+    """
+
+    def __init__(self, gradient: LogitGradient = logit_gradient) -> None:
+        """Set the gradient at the logits."""
+        super().__init__()
+        self.gradient, self.used = gradient, False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace the gradient if `func` is the cross-entropy."""
+        if func is cross_entropy and args[0].requires_grad:
+            self.used = True
+            logits, labels, *others = args
+            replaced = ReplaceGradient.apply(logits, self.gradient(logits, labels))
+            args = (replaced, labels, *others)
+        return func(*args, **(kwargs or {}))
+
+
+def with_stable_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the logits; in the backward pass they receive `logit_gradient`."""
+    replaced: torch.Tensor = ReplaceGradient.apply(logits, logit_gradient(logits, labels))
+    return replaced
 
 
 def stable_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy whose gradient is the stable one."""
-    stable: torch.Tensor = StableGradient.apply(logits, labels)
-    return plain_loss(stable, labels)
+    """Return the summed cross-entropy with the gradient `logit_gradient`."""
+    return plain_loss(with_stable_gradient(logits, labels), labels)
 
 
 def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy as everyone writes it: float32, saturating.
+    """Return the float32 cross-entropy, which saturates.
 
-    Summed, so that an image's gradient does not underflow sooner in a larger batch.
+    It is summed, so that an image's gradient does not underflow sooner in a larger batch.
     """
-    return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    return cross_entropy(logits, labels, reduction="sum")
 
 
 def own_prediction_gradients(
     model: torch.nn.Module, pixels: torch.Tensor, losses: Sequence[tuple[Loss, float]]
 ) -> list[torch.Tensor]:
-    """∂ loss(logits / T, own argmax) / ∂ pixels for each (loss, T); one forward pass for all.
+    """Return ∂ loss(logits / T, own prediction) / ∂ pixels for each (loss, T).
 
-    Every gradient has the shape of the pixels (n, channels, side, side).
+    All share one forward pass. Each gradient has the shape of the pixels (n, channels, side, side).
     """
     with torch.enable_grad(), full_float32():
         inputs = pixels.detach().clone().requires_grad_(True)
@@ -81,5 +123,5 @@ def own_prediction_gradients(
 
 
 def is_zero(gradient: torch.Tensor) -> torch.Tensor:
-    """Whether each image's gradient is zero everywhere (n,)."""
+    """Return whether each image's gradient is zero everywhere (n,)."""
     return (gradient == 0).flatten(1).all(dim=1)

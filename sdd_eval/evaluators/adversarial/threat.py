@@ -1,8 +1,8 @@
-"""What an attack may do: its parameters in effect, its norm and its size, in pixels of [0, 1].
+"""Threat models: an attack, its parameters, its norm and its size, in pixels of [0, 1].
 
-Attacks and parameters are those of torchattacks, read from the signatures of the version that is
-installed. Two names are apart: `AutoAttack` is the standard version of Croce and Hein (2020), and
-`torchattacks-autoattack` is what torchattacks calls so, which makes 10 steps instead of 100.
+Attacks and parameters are those of torchattacks, read from the signatures of the installed version.
+Two names are special: `AutoAttack` is the standard version of Croce and Hein (2020), and
+`torchattacks-autoattack` is the weaker attack that torchattacks calls AutoAttack.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.evaluators.temperature import fitted_words
+from sdd_eval.records import Measurement
 
 AUTOATTACK = "AutoAttack"
 ENSEMBLE = "torchattacks-autoattack"
-#: They need other attacks or training data, which no flag can give.
+#: Attacks that need other attacks or training data, which no flag can pass.
 WRAPPERS = ("MultiAttack", "LGV")
-#: What is always passed, or never: no choice of the user's.
-OWN = ("model", "seed", "verbose")
-#: The norms that are not L∞, of attacks whose parameters do not say it.
+#: Parameters that the user cannot set.
+RESERVED = ("model", "seed", "verbose")
+#: Norms other than L∞ of attacks that have no parameter `norm`.
 NORMS = {
     **dict.fromkeys(("PGDL2", "PGDRSL2", "CW", "DeepFool", "EADEN"), "L2"),
     "EADL1": "L1",
     **dict.fromkeys(("SparseFool", "OnePixel", "Pixle", "JSMA"), "L0"),
     **dict.fromkeys(("VANILA", "GN"), "none"),
 }
-#: What parameters of text accept; for some attacks less than for others.
+#: Accepted values of text parameters, by name or by attack and name.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "norm": ("Linf", "L2"),
     "loss": ("ce", "dlr", "margin"),
@@ -39,18 +43,34 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "noise_type": ("guassian", "uniform"),  # as torchattacks spells it
     "kernel_name": ("gaussian", "linear", "uniform"),
 }
-#: Whole numbers by default, though any number has a meaning.
+#: Parameters with an integer default that accept any number.
 REAL = ("c", "kappa", "scale", "lam", "nsig")
+#: Parameters that are the size of the ball.
 SIZES = ("eps", "max_epsilon")
-#: AutoAttack has nine targets: the classes with the largest logits, the label aside.
+#: AutoAttack targets the nine classes with the largest logits, other than the label.
 TARGETED_CLASSES = 10
-#: Losses of the four largest logits; and a target that is always one of the first ten classes.
-NEEDED = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
+#: Fewest classes: losses of the four largest logits; a target among the first ten classes.
+FEWEST_CLASSES = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
+
+#: Names of temperatures in arrays, and their value on the axis `temperature`.
+TEMPERATURES: Mapping[str, float | str] = {"one": 1.0, "fitted": "fitted"}
+#: Suffixes of the arrays of zero gradients, and how the gradient is computed.
+GRADIENTS = {
+    "": "gradient formed at the logits in float64 without 1 − p",
+    "_float32": "gradient in plain float32, which saturates",
+}
+WITHOUT_SATURATION = (
+    f"{GRADIENTS['']}, divided per image and pass by its largest magnitude, then float32"
+)
+#: Radii of the balls of an audit, L∞ in pixels of [0, 1], increasing.
+EPSILONS = tuple(size / 255 for size in (0.25, 0.5, 1, 2, 4, 8))
+#: Attacks of an audit that depend on the temperature; the others use margins only.
+BY_CROSS_ENTROPY = ("fgsm", "pgd_ce")
 
 
 @dataclass(frozen=True)
 class Threat:
-    """An attack with the values of all its parameters, the seed aside."""
+    """An attack with the values of all its parameters, except the seed."""
 
     attack: str
     norm: str
@@ -60,44 +80,44 @@ class Threat:
 
     @property
     def epsilon(self) -> float | None:
-        """The radius of its ball; None where it looks for a small change and has no ball."""
+        """The radius of the ball; None if the attack minimises the change and has no ball."""
         sizes = [self.parameters[name] for name in SIZES if name in self.parameters]
         return float(sizes[0]) if sizes else None
 
     @property
     def at(self) -> dict[str, Any]:
-        """Where its numbers hold."""
+        """The axes of the attack's numbers."""
         size = {} if self.epsilon is None else {"epsilon": self.epsilon}
         others = {k: v for k, v in self.parameters.items() if k not in (*SIZES, "steps", "norm")}
         steps = {"steps": self.parameters["steps"]} if "steps" in self.parameters else {}
-        told = " ".join(f"{name}={_shown(value)}" for name, value in others.items())
+        parameters = " ".join(f"{name}={_shown(value)}" for name, value in others.items())
         return {
             "attack": self.attack,
             "norm": self.norm,
             **size,
             **steps,
             "restarts": self.restarts,
-            **({"parameters": told} if told else {}),
+            **({"parameters": parameters} if parameters else {}),
         }
 
     def as_text(self) -> str:
-        """As JSON in ASCII, to be kept among arrays."""
+        """Return the threat model as ASCII JSON, to be stored with the arrays."""
         return json.dumps(asdict(self))
 
 
 def from_text(text: str | bytes) -> Threat:
-    """The threat that `as_text` wrote."""
+    """Return the threat model that `as_text` wrote."""
     return Threat(**json.loads(text))
 
 
-def described(threat: Threat, channels: int) -> str:
-    """The threat model in words: attack, norm, ε of each channel, and every parameter."""
+def describe(threat: Threat, channels: int) -> str:
+    """Return the threat model in words: attack, norm, ε of each channel, and every parameter."""
     size = threat.epsilon
     if size is None:
         ball = f"{threat.norm}, no ball: a small change is looked for, whatever its size"
     elif threat.norm == "Linf":
-        each = " ".join([f"{size:.4g}"] * channels)
-        ball = f"L∞, ε = {size * 255:.4g}/255 in pixels of [0, 1] (per channel {each})"
+        sizes = " ".join([f"{size:.4g}"] * channels)
+        ball = f"L∞, ε = {size * 255:.4g}/255 in pixels of [0, 1] (per channel {sizes})"
     else:
         ball = f"{threat.norm}, ε = {size:.4g} over all pixels of [0, 1] and channels"
     parts = [f"{name} = {_shown(value)}" for name, value in threat.parameters.items()]
@@ -106,11 +126,11 @@ def described(threat: Threat, channels: int) -> str:
 
 
 def names() -> list[str]:
-    """The attacks that there are."""
+    """Return the names of all attacks."""
     import torchattacks
 
-    theirs = [name for name in torchattacks.__all__ if name not in (*WRAPPERS, AUTOATTACK)]
-    return [AUTOATTACK, ENSEMBLE, *theirs]
+    others = [name for name in torchattacks.__all__ if name not in (*WRAPPERS, AUTOATTACK)]
+    return [AUTOATTACK, ENSEMBLE, *others]
 
 
 def threat_of(
@@ -121,19 +141,19 @@ def threat_of(
     restarts: int = 1,
     classes: int,
 ) -> Threat:
-    """An attack by name, with settings and KEY=VALUE parameters in place of its defaults.
+    """Return the threat model of an attack, with its defaults except for the given parameters.
 
     Args:
-        name: as in `names`, in capitals or not.
-        common: values by parameter, numbers or text such as "8/255"; None leaves the default.
-        parameters: further ones, KEY=VALUE each.
-        restarts: how often the attack starts again on the images that it has not broken.
-        classes: of the network.
+        name: one of `names`, in any case.
+        common: values by parameter, numbers or text such as "8/255"; None is the default.
+        parameters: further parameters, each KEY=VALUE.
+        restarts: how many times the attack is run on images that it has not broken.
+        classes: number of classes of the network.
 
     Raises:
-        InputError: there is no such attack or parameter, or a value that it does not take.
+        InputError: unknown attack or parameter, or invalid value.
     """
-    attack = _known(name)
+    attack = _canonical(name)
     values = _defaults(attack, classes)
     given = {key: value for key, value in common.items() if value is not None}
     for item in parameters:
@@ -141,47 +161,49 @@ def threat_of(
         if not equals:
             raise InputError(f"--parameters has {item!r}, which is not KEY=VALUE")
         if key in given:
-            raise InputError(f"the parameter {key!r} is given twice")
+            raise InputError(
+                f"{key} is given twice, in --parameters or by its own flag; give it once"
+            )
         given[key] = value
     for key, value in given.items():
         if key not in values:
             raise unknown_name(f"parameter of {attack}", key, values)
         values[key] = _value(attack, key, value, values[key])
     if restarts < 1:
-        raise InputError(f"--restarts is {restarts}; at least 1 is needed")
+        raise InputError(f"--restarts is {restarts}; it must be 1 or more")
     if restarts > 1 and attack == AUTOATTACK:
-        raise InputError(f"--restarts is {restarts}; AutoAttack's standard version starts once")
+        raise InputError(f"--restarts is {restarts}; AutoAttack's standard version has 1")
     threat = Threat(attack, values.get("norm") or NORMS.get(attack, "Linf"), values, restarts)
     _check(threat, classes)
     return threat
 
 
-def _known(name: str) -> str:
-    """The attack of that name."""
-    by_small = {known.lower(): known for known in names()}
-    if name.lower() not in by_small:
+def _canonical(name: str) -> str:
+    """Return an attack's name as torchattacks spells it."""
+    canonical = {known.lower(): known for known in names()}
+    if name.lower() not in canonical:
         if name in WRAPPERS:
-            raise InputError(f"{name} of torchattacks wraps other attacks; name one of them")
-        raise unknown_name("attack", name, by_small.values())
-    return by_small[name.lower()]
+            raise InputError(f"--name is {name}, which wraps other attacks; name one of these")
+        raise unknown_name("attack", name, canonical.values())
+    return canonical[name.lower()]
 
 
 def _defaults(attack: str, classes: int) -> dict[str, Any]:
-    """An attack's parameters with their defaults."""
+    """Return an attack's parameters with their defaults."""
     import torchattacks
 
-    if attack == AUTOATTACK:  # all else is what its name stands for
+    if attack == AUTOATTACK:  # the standard version fixes all other parameters
         return {"norm": "Linf", "eps": 8 / 255}
     kind = torchattacks.AutoAttack if attack == ENSEMBLE else getattr(torchattacks, attack)
     signature = inspect.signature(kind).parameters
-    found = {key: value.default for key, value in signature.items() if key not in OWN}
-    if "n_classes" in found:
-        found["n_classes"] = min(TARGETED_CLASSES, classes)
-    return found
+    defaults = {key: value.default for key, value in signature.items() if key not in RESERVED}
+    if "n_classes" in defaults:
+        defaults["n_classes"] = min(TARGETED_CLASSES, classes)
+    return defaults
 
 
 def _value(attack: str, key: str, given: Any, default: Any) -> Any:
-    """A value as the parameter's default is: a flag, a number, a text or several numbers."""
+    """Return a value of the type of the parameter's default: bool, text, tuple or number."""
     if isinstance(default, bool):
         flags = {"true": True, "false": False}
         if str(given).lower() not in flags:
@@ -198,13 +220,14 @@ def _value(attack: str, key: str, given: Any, default: Any) -> Any:
 
 
 def _number(key: str, given: Any, *, whole: bool) -> Any:
-    """A number, or a fraction as text: "8/255"."""
+    """Return a number; text may be a fraction such as "8/255"."""
     kind = int if whole else float
-    above, slash, below = str(given).partition("/")
+    numerator, slash, denominator = str(given).partition("/")
     try:
-        number = kind(above) / kind(below) if slash and not whole else kind(str(given))
+        fraction = slash and not whole
+        number = kind(numerator) / kind(denominator) if fraction else kind(str(given))
     except (ValueError, ZeroDivisionError):
-        accepted = "a whole number" if whole else "a number or a fraction such as 8/255"
+        accepted = "an integer" if whole else "a number or a fraction such as 8/255"
         raise InputError(f"{key} is {given!r}, not {accepted}") from None
     if not math.isfinite(number):
         raise InputError(f"{key} is {given!r}; it must be finite")
@@ -212,21 +235,73 @@ def _number(key: str, given: Any, *, whole: bool) -> Any:
 
 
 def _check(threat: Threat, classes: int) -> None:
-    """Refuse sizes and numbers of classes that have no meaning."""
+    """Raise InputError for an invalid size, number of steps or number of classes."""
     size, values = threat.epsilon, threat.parameters
     if size is not None and size < 0:
         raise InputError(f"eps is {size:g}; it must be 0 or more")
     if size is not None and size > 1 and threat.norm == "Linf":
-        raise InputError(f"eps is {size:g} in pixels of [0, 1]; is {size:g}/255 meant?")
+        raise InputError(f"eps is {size:g} in pixels of [0, 1]; do you mean {size:g}/255?")
     for name in ("steps", "n_queries", "n_restarts"):
         if values.get(name, 1) < 1:
-            raise InputError(f"{name} is {values[name]}; at least 1 is needed")
-    needed = NEEDED.get(threat.attack, 3 if values.get("loss") == "dlr" else 2)
-    if classes < needed:
-        raise InputError(f"{threat.attack} needs {needed} classes; the network has {classes}")
+            raise InputError(f"{name} is {values[name]}; it must be 1 or more")
+    fewest = FEWEST_CLASSES.get(threat.attack, 3 if values.get("loss") == "dlr" else 2)
+    if classes < fewest:
+        raise InputError(f"{threat.attack} needs {fewest} classes; the network has {classes}")
     if not 2 <= values.get("n_classes", classes) <= classes:
         raise InputError(f"n_classes is {values['n_classes']}; the network has {classes} classes")
 
 
 def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class FgsmAttack:
+    """One attack of the FGSM evaluator."""
+
+    variant: str
+    gradient: Literal["stable", "float32"]
+    temperature: Literal["one", "fitted"]
+
+    @property
+    def column(self) -> str:
+        """The suffix of the names of its arrays."""
+        return f"{self.variant}_{self.gradient}_{self.temperature}"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard the attacks of an audit try."""
+
+    steps: int
+    restarts: int
+    queries: int
+
+
+def checks(
+    metric: str, at: Mapping[str, Any], name: str, arrays: Mapping[str, NDArray[Any]]
+) -> Iterator[Measurement]:
+    """Yield the number of zero gradients and of changed predictions at one temperature."""
+    temperature = divided_by(name, arrays)
+    for suffix, how in GRADIENTS.items():
+        zeros = float(arrays[f"zero_gradient{suffix}_{name}"].sum())
+        axes = {**at, "gradient": suffix.removeprefix("_") or "stable"}
+        text = (
+            "clean images whose gradient of the cross-entropy with the true labels is zero in "
+            f"every pixel; {how}; {temperature}"
+        )
+        yield Measurement(f"{metric}_zero_gradients", zeros, "images", axes, text)
+    ties = float(arrays[f"path_differs_{name}"].sum())
+    text = (
+        "clean images that the attack's own path predicts otherwise than the network; all have top "
+        f"two logits within 1e-4, any other would have been an error; {temperature}"
+    )
+    yield Measurement(f"{metric}_path_ties", ties, "images", at, text)
+
+
+def divided_by(name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the temperature in words."""
+    if name == "one":
+        return "logits divided by T = 1"
+    words = fitted_words(float(arrays["temperature"][0]), "held_out" in arrays)
+    return f"logits divided by {words}"

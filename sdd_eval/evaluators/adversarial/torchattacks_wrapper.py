@@ -1,33 +1,124 @@
-"""Attacks as torchattacks makes them, and AutoAttack composed of its parts.
+"""Attacks of torchattacks on a network, AutoAttack, and the worst case over several attacks.
 
-AutoAttack is that of Croce, Hein (2020), "Reliable evaluation of adversarial robustness with an
-ensemble of diverse parameter-free attacks", in its standard version. torchattacks' ensemble of
-that name makes 10 steps instead of 100 and, told the number of classes, aims at all of them.
+An attack's definition is torchattacks' own. While it runs, its cross-entropies have another
+gradient at the logits: the stable one of `gradients.py`, or the margin's.
+
+AutoAttack is the standard version of Croce, Hein (2020), "Reliable evaluation of adversarial
+robustness with an ensemble of diverse parameter-free attacks". The ensemble of that name in
+torchattacks runs 10 steps instead of 100 and targets as many classes as it is told.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torchattacks
+from numpy.typing import NDArray
 
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.attacked_network import AttackedNetwork, LossGradient, seeded
-from sdd_eval.evaluators.adversarial.threat import (
-    AUTOATTACK,
-    ENSEMBLE,
-    TARGETED_CLASSES,
-    Threat,
+from sdd_eval.evaluators.adversarial.gradients import (
+    LossGradient,
+    is_zero,
+    plain_loss,
 )
-from sdd_eval.evaluators.adversarial.worst_case import Part
+from sdd_eval.evaluators.adversarial.threat import AUTOATTACK, ENSEMBLE, TARGETED_CLASSES, Threat
 from sdd_eval.randomness import derived_seed
+
+#: Predictions may depend on the order of summation if the top two logits are closer than this.
+TIE = 1e-4
+#: Tolerance of the check that an attacked image lies in its ball.
+ROUNDING = 1e-6
+#: Pixels (n, channels, side, side) in [0, 1] and labels (n,) → attacked pixels.
+Run = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+#: A name and a function → the function's result, which may be stored from an interrupted run.
+Cache = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
+
+
+class AttackedNetwork(torch.nn.Module):
+    """A network in eval mode that returns logits / T, and counts the gradients that it is used for.
+
+    `gradients` is the number of forward passes on pixels that require a gradient.
+    """
+
+    def __init__(self, model: torch.nn.Module, device: str, temperature: float = 1.0) -> None:
+        """Wrap a network in eval mode."""
+        super().__init__()
+        # torchattacks reads the device from the first parameter, and prints if there is none.
+        self.device_of = torch.nn.Parameter(torch.empty(0, device=device), requires_grad=False)
+        self.model, self.temperature, self.gradients = model, temperature, 0
+        self.eval()  # otherwise torchattacks would put the network back into train mode
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits / T (n, classes)."""
+        self.gradients += int(torch.is_grad_enabled() and pixels.requires_grad)
+        logits: torch.Tensor = self.model(pixels) / self.temperature
+        return logits
+
+
+def check_predictions(attacked: NDArray[Any], plain: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where the predictions of an `AttackedNetwork` differ from the network's (n,).
+
+    `attacked` and `plain` are logits (n, classes).
+
+    Raises:
+        RuntimeError: a prediction differs although the top two plain logits are not tied.
+    """
+    differ: NDArray[np.bool_] = attacked.argmax(axis=1) != plain.argmax(axis=1)
+    top = np.sort(plain, axis=1)[:, -2:]
+    wrong = int((differ & (top[:, 1] - top[:, 0] >= TIE)).sum())
+    if wrong:
+        raise RuntimeError(
+            f"{wrong} of {len(plain)} predictions of the attacked network differ from the plain "
+            "ones; the attack's numbers would not be the network's"
+        )
+    return differ
+
+
+def logits_and_zero_gradients(
+    network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return logits (n, classes) and which images have a gradient of zero (n,), stable and plain.
+
+    Both are gradients of the cross-entropy: the stable one, and the one in plain float32.
+
+    Raises:
+        RuntimeError: a pixel is outside [0, 1].
+    """
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise RuntimeError("some pixels to attack are outside [0, 1]")
+    with torch.enable_grad(), full_float32():
+        inputs = pixels.detach().clone().requires_grad_(True)
+        logits = network(inputs)
+        (float32,) = torch.autograd.grad(plain_loss(logits, labels), inputs, retain_graph=True)
+        with LossGradient():
+            loss = plain_loss(logits, labels)
+        (stable,) = torch.autograd.grad(loss, inputs)
+    return logits.detach(), is_zero(stable), is_zero(float32)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed the global generators of torch and NumPy, which torchattacks uses; restore them."""
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    before = np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        np.random.set_state(before)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How hard AutoAttack tries; the defaults are what its name stands for."""
+    """The effort of AutoAttack; the defaults are those of the standard version."""
 
     steps: int = 100
     targets: int = TARGETED_CLASSES - 1
@@ -38,67 +129,168 @@ STANDARD = Budget()
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Where random numbers come from: one seed for each part of each batch."""
+class BatchSeed:
+    """The source of seeds for one batch of images."""
 
     seed: int
     batch: int
     device: str
 
     def of(self, purpose: str) -> int:
-        """A seed for a purpose; of 31 bits, since NumPy and torchattacks take no more."""
+        """Return a seed of 31 bits, the most that NumPy and torchattacks accept."""
         return derived_seed(self.seed, f"attack {purpose}", self.batch) % 2**31
+
+
+@dataclass(frozen=True)
+class Part:
+    """One attack among several."""
+
+    name: str
+    threat: Threat
+    run: Run
 
 
 def parts_of(
     threat: Threat,
     network: AttackedNetwork,
     classes: int,
-    draw: Draw,
+    seed: BatchSeed,
     loss: LossGradient,
     budget: Budget = STANDARD,
 ) -> list[Part]:
-    """The attacks that a threat stands for, in order; restarts are attacks with another seed.
+    """Return the attacks that a threat model consists of, in order, each restart with its own seed.
 
-    `classes` is the network's number of classes, `loss` what cross-entropies are replaced by.
+    `classes` is the network's number of classes, `loss` replaces the gradient of cross-entropies.
     """
-    once = _autoattack(threat, classes, budget) if threat.attack == AUTOATTACK else [threat]
-    found = []
-    for restart in range(threat.restarts):
-        for each in once:
-            seed = draw.of(f"{each.attack} restart {restart}")
-            found.append(Part(each.attack, each, runner(each, network, seed, draw.device, loss)))
-    return found
+    threats = _autoattack(threat, classes, budget) if threat.attack == AUTOATTACK else [threat]
+    return [
+        Part(one.attack, one, runner(one, network, seed.of(purpose), seed.device, loss))
+        for restart in range(threat.restarts)
+        for one in threats
+        for purpose in [f"{one.attack} restart {restart}"]
+    ]
 
 
 def _autoattack(threat: Threat, classes: int, budget: Budget) -> list[Threat]:
-    """APGD-CE, APGD-T, FAB-T and Square, in this order."""
+    """Return APGD-CE, APGD-T, FAB-T and Square, in this order."""
     shared = {"norm": threat.parameters["norm"], "eps": threat.parameters["eps"], "n_restarts": 1}
     steps = {**shared, "steps": budget.steps}
     targeted = {**steps, "n_classes": min(budget.targets + 1, classes)}
     square = {**shared, "n_queries": budget.queries, "p_init": 0.8, "loss": "margin"}
-    each = {
+    parts = {
         "APGD": {**steps, "loss": "ce", "eot_iter": 1, "rho": 0.75},
         "APGDT": {**targeted, "eot_iter": 1, "rho": 0.75},
         "FAB": {**targeted, "multi_targeted": True},
-        # The standard version keeps the schedule of 10,000 queries, and stops it half way.
+        # The standard version uses the schedule of 10,000 queries and stops half way.
         "Square": {**square, "resc_schedule": False},
     }
-    return [replace(threat, attack=name, parameters=values) for name, values in each.items()]
+    return [replace(threat, attack=name, parameters=values) for name, values in parts.items()]
 
 
 def runner(
     threat: Threat, network: AttackedNetwork, seed: int, device: str, loss: LossGradient
-) -> Any:
-    """A function from pixels and labels to attacked pixels, the same at every call."""
+) -> Run:
+    """Return a deterministic function from pixels and labels to attacked pixels."""
 
     def run(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         name = "AutoAttack" if threat.attack == ENSEMBLE else threat.attack
-        kind = getattr(torchattacks, name)
         takes_seed = name in ("APGD", "APGDT", "FAB", "Square", "AutoAttack")
-        given = {**threat.parameters, **({"seed": seed} if takes_seed else {})}
+        parameters = {**threat.parameters, **({"seed": seed} if takes_seed else {})}
         with seeded(seed, device), torch.enable_grad(), full_float32(), loss:
-            moved: torch.Tensor = kind(network, **given)(pixels, labels)
-        return moved
+            attack = getattr(torchattacks, name)(network, **parameters)
+            attacked: torch.Tensor = attack(pixels, labels)
+        return attacked
 
     return run
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """The result of several attacks: tensors (n,), one value an image.
+
+    `broken_by` is the number of the attack that succeeded, from 1; 0 if none did. `change` is the
+    largest change of a pixel by that attack, or else by the last one; 0 if not attacked.
+    """
+
+    survives: torch.Tensor
+    broken_by: torch.Tensor
+    change: torch.Tensor
+
+
+def no_cache(name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Compute without storing anything."""
+    return compute()
+
+
+def worst_case(
+    model: torch.nn.Module,
+    parts: Sequence[Part],
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    correct: torch.Tensor,
+    cache: Cache = no_cache,
+) -> WorstCase:
+    """Run attacks in order, each on the images that are still classified correctly.
+
+    Args:
+        model: the network that predicts; the attacks may use gradients of another.
+        parts: the attacks.
+        pixels: (n, channels, side, side) in [0, 1].
+        labels: true classes (n,).
+        correct: which images to attack (n,); the others do not survive.
+        cache: stores the result of each attack.
+
+    Raises:
+        RuntimeError: an attacked image is outside its ball or the box [0, 1].
+    """
+    survives = correct.clone()
+    broken_by = torch.zeros_like(labels)
+    change = torch.zeros(len(pixels), device=pixels.device)
+    for number, part in enumerate(parts, start=1):
+        left = survives.nonzero().flatten()
+        if not len(left):
+            break
+        attack = partial(_attack, model, part, pixels[left], labels[left])
+        result = cache(f"part {number} {part.name}", attack)
+        broken = torch.as_tensor(result["broken"], device=pixels.device)
+        change[left] = torch.as_tensor(result["change"], device=pixels.device)
+        survives[left[broken]] = False
+        broken_by[left[broken]] = number
+    return WorstCase(survives, broken_by, change)
+
+
+def _attack(
+    model: torch.nn.Module, part: Part, pixels: torch.Tensor, labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return which images an attack breaks (n,), and the largest change of a pixel in each (n,)."""
+    attacked = _checked(part, pixels, part.run(pixels, labels).detach())
+    with torch.inference_mode(), full_float32():
+        broken = model(attacked).argmax(dim=1) != labels
+    return {"broken": broken, "change": (attacked - pixels).abs().flatten(1).amax(dim=1)}
+
+
+def _checked(part: Part, pixels: torch.Tensor, attacked: torch.Tensor) -> torch.Tensor:
+    """Return attacked pixels after a check that they lie in the ball and the box.
+
+    torchattacks returns NaN where it divides a gradient of zero by its norm. Such values are set
+    back to those of the clean image; the count of zero gradients reports them.
+    """
+    attacked = torch.where(attacked.isnan(), pixels, attacked).to(pixels.dtype)
+    outside = ~((attacked >= 0) & (attacked <= 1)).flatten(1).all(dim=1)
+    size, distance = part.threat.epsilon, _distance(part.threat.norm, attacked - pixels)
+    if size is not None and distance is not None:
+        outside |= distance > size * (1 + ROUNDING) + ROUNDING
+    if outside.any():
+        raise RuntimeError(
+            f"{int(outside.sum())} images attacked by {part.name} are outside their ball or [0, 1]"
+        )
+    return attacked
+
+
+def _distance(norm: str, change: torch.Tensor) -> torch.Tensor | None:
+    """Return the norm of each change (n,); None for a norm that is not L∞, L2 or L1."""
+    orders = {"Linf": torch.inf, "L2": 2, "L1": 1}
+    if norm not in orders:
+        return None
+    size: torch.Tensor = torch.linalg.vector_norm(change.flatten(1), ord=orders[norm], dim=1)
+    return size

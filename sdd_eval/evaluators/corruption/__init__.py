@@ -1,1 +1,1 @@
-"""The evaluator of corruption robustness."""
+"""Corruption robustness."""

@@ -1,12 +1,12 @@
-"""How well scores tell the test set from sets of outliers, on these images and on resampled ones.
+"""Metrics of the separation of the test set from OOD sets, with bootstrap intervals.
 
-All sets of outliers are measured in the same resamples of the test set, and each in resamples of
-its own: so a mean over sets has the interval that their common side gives it.
+All OOD sets share the resamples of the test set, and each has its own resamples. The interval of a
+mean over sets thus reflects that they share the test set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.ood_sets import averages, resizing_warning
-from sdd_eval.evaluators.intervals import Intervals, beside
+from sdd_eval.evaluators.intervals import Intervals, with_interval
 from sdd_eval.evaluators.ood.detectors.detector import Named, places
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid, validated_cell
 from sdd_eval.metrics.ranking import ood_metrics, weighted_ood_metrics
@@ -26,31 +26,31 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class OfSets:
-    """Metrics over each set of outliers; `found` (resamples, sets, metrics) in resamples.
+class SetMetrics:
+    """Metrics over each OOD set; `resamples` is (resamples, sets, metrics).
 
-    `images` gives the size of the test set and of each set of outliers.
+    `images` is the number of images of the test set and of each OOD set.
     """
 
     metrics: tuple[str, ...]
     values: Mapping[str, Mapping[str, float]]
-    found: Floats
+    resamples: Floats
     images: tuple[int, ...]
 
-    def mean(self, metric: str, members: Sequence[str]) -> float:
-        """The mean of a metric over some sets."""
-        return float(np.mean([self.values[name][metric] for name in members]))
+    def mean(self, metric: str, sets: Sequence[str]) -> float:
+        """Return the mean of a metric over some sets."""
+        return float(np.mean([self.values[name][metric] for name in sets]))
 
-    def resampled(self, metric: str, members: Sequence[str]) -> Floats:
-        """That mean in each resample (resamples,)."""
-        sets = [list(self.values).index(name) for name in members]
-        means: Floats = self.found[:, sets, self.metrics.index(metric)].mean(axis=1)
+    def resampled(self, metric: str, sets: Sequence[str]) -> Floats:
+        """Return that mean in each resample (resamples,)."""
+        columns = [list(self.values).index(name) for name in sets]
+        means: Floats = self.resamples[:, columns, self.metrics.index(metric)].mean(axis=1)
         return means
 
     def sizes(self, name: str) -> str:
-        """How many images stand on either side: AUPR by counts depends on it."""
-        own = self.images[1 + list(self.values).index(name)]
-        return f"{self.images[0]:,} against {own:,} images"
+        """Return the numbers of images in words, as AUPR by counts depends on them."""
+        outside = self.images[1 + list(self.values).index(name)]
+        return f"{self.images[0]:,} against {outside:,} images"
 
 
 def detector_metrics(
@@ -60,10 +60,16 @@ def detector_metrics(
     metrics: Iterable[str],
     intervals: Intervals,
     times: int = 1,
-) -> OfSets:
-    """Some metrics over each set of outliers, by the column of the scores that is named for it.
+) -> SetMetrics:
+    """Return metrics over each OOD set.
 
-    `times` says how often this is done for one table, so that all together stays affordable.
+    Args:
+        inside: scores of the test set, (n,) or (n, columns).
+        outside: scores of each OOD set.
+        columns: the column of the scores to use for each OOD set.
+        metrics: names of metrics.
+        intervals: settings of the intervals.
+        times: how many times the function is called for one table; it limits the resamples.
     """
     names = tuple(metrics)
     pairs = {
@@ -72,31 +78,31 @@ def detector_metrics(
     }
     values = {name: ood_metrics(*pair) for name, pair in pairs.items()}
     images = (len(inside), *map(len, outside.values()))
-    makers = [
+    weighted = [
         weighted_ood_metrics(
-            np.concatenate(pair), np.repeat([1, 0], [len(each) for each in pair]), names
+            np.concatenate(pair), np.repeat([1, 0], [len(side) for side in pair]), names
         )
         for pair in pairs.values()
     ]
     ends = list(accumulate(images))
 
     def quantity(weights: Weights) -> Floats:
-        own = weights[:, : ends[0]]
+        of_test = weights[:, : ends[0]]
         of_sets = []
-        for make, begin, end in zip(makers, ends, ends[1:], strict=False):
-            found = make(np.concatenate([own, weights[:, begin:end]], axis=1))
+        for measure, begin, end in zip(weighted, ends, ends[1:], strict=False):
+            found = measure(np.concatenate([of_test, weights[:, begin:end]], axis=1))
             of_sets.append(np.stack([found[metric] for metric in names], axis=1))
         return np.stack(of_sets, axis=1)
 
-    cost = times * sum(images[0] + each for each in images[1:])
-    return OfSets(names, values, intervals.replicates(quantity, images, cost), images)
+    cost = times * sum(images[0] + size for size in images[1:])
+    return SetMetrics(names, values, intervals.replicates(quantity, images, cost), images)
 
 
 def _column(scores: Scores, column: int) -> Scores:
     return scores if scores.ndim == 1 else scores[:, column]
 
 
-#: What each metric means, to stand beside its number.
+#: The convention of each metric.
 CONVENTIONS = {
     "fpr_at_95_tpr": "in-distribution positive; share of outliers at the highest threshold that "
     "≥ 95 % of in-distribution scores reach, no interpolation",
@@ -111,8 +117,8 @@ CONVENTIONS = {
     "aupr_in_prevalence_free": "in-distribution positive; step rule, precision = TPR / (TPR + FPR)",
     "aupr_out_prevalence_free": "outliers positive; step rule, precision = TPR / (TPR + FPR)",
 }
-#: Of each cell of a grid only these are told.
-OF_A_CELL = ("fpr_at_95_tpr", "detection_error", "auroc")
+#: Metrics of each cell of the grid.
+CELL_METRICS = ("fpr_at_95_tpr", "detection_error", "auroc")
 BEST = "best"
 HOW_CHOSEN = (
     "the cell of lowest FPR at 95 % TPR, then highest AUROC, chosen on the outliers under test "
@@ -132,17 +138,17 @@ def rows(
     dataset: str,
     intervals: Intervals,
 ) -> list[Measurement]:
-    """All metrics of a detector: for each of its places, over each set and their averages.
+    """Return all metrics of a detector, of each of its columns over each OOD set and averages.
 
-    `dataset` is the one that the network was trained on; groups of outliers are those of it.
+    `dataset` is the one that the network was trained on, which determines the groups of OOD sets.
     """
-    found: list[Measurement] = []
-    for column, place in enumerate(places(detector)):
-        at = {"detector": detector.name, "outliers": "", **place}
+    measurements: list[Measurement] = []
+    for column, axes in enumerate(places(detector)):
+        at = {"detector": detector.name, "outliers": "", **axes}
         columns = dict.fromkeys(outside, column)
-        told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
-        found += _rows(at, detector.protocol, told, dataset, intervals)
-    return found
+        metrics = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
+        measurements += _rows(at, detector.protocol, metrics, dataset, intervals)
+    return measurements
 
 
 def grid_rows(
@@ -151,41 +157,42 @@ def grid_rows(
     outside: Mapping[str, Scores],
     dataset: str,
     intervals: Intervals,
-    validation_set: Scores | None = None,
+    validation: Scores | None = None,
 ) -> list[Measurement]:
-    """A few metrics of each cell of ODIN's grid, and all of the best cell for each set.
+    """Return a few metrics of each cell of ODIN's grid, and all metrics of chosen cells.
 
-    And all of the cell that validation images choose, for all sets the same, by their scores
-    `held_out` (m, steps), if there are any.
+    One cell is the best for each OOD set. Another, the same for all sets, is chosen by the scores
+    of validation images (m, steps), if given.
     """
     numbers = range(len(grid.cells))
     cells = [
         detector_metrics(
-            inside, outside, dict.fromkeys(outside, cell), OF_A_CELL, intervals, len(numbers)
+            inside, outside, dict.fromkeys(outside, cell), CELL_METRICS, intervals, len(numbers)
         )
         for cell in numbers
     ]
-    found: list[Measurement] = []
-    for place, told in zip(grid.places, cells, strict=True):
-        at = {"detector": "odin", "outliers": "", **place}
-        found += _rows(at, grid.protocol, told, dataset, intervals)
+    measurements: list[Measurement] = []
+    for axes, metrics in zip(grid.places, cells, strict=True):
+        at = {"detector": "odin", "outliers": "", **axes}
+        measurements += _rows(at, grid.protocol, metrics, dataset, intervals)
     best = {name: min(numbers, key=_badness(cells, name)) for name in outside}
-    protocols = {name: _of_chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
-    chosen = detector_metrics(inside, outside, best, CONVENTIONS, intervals)
+    protocols = {name: _chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
+    metrics = detector_metrics(inside, outside, best, CONVENTIONS, intervals)
     at = {"detector": "odin", "outliers": "", "grid": BEST}
     shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
-    found += _rows(at, shared, chosen, dataset, intervals, protocols)
-    if validation_set is not None:
-        validated = validated_cell(validation_set)
-        columns = dict.fromkeys(outside, validated)
-        told = detector_metrics(inside, outside, columns, CONVENTIONS, intervals)
-        how = _of_chosen(grid, validated, HOW_VALIDATED)
-        found += _rows({**at, "grid": VALIDATED}, how, told, dataset, intervals)
-    return found
+    measurements += _rows(at, shared, metrics, dataset, intervals, protocols)
+    if validation is not None:
+        cell = validated_cell(validation)
+        metrics = detector_metrics(
+            inside, outside, dict.fromkeys(outside, cell), CONVENTIONS, intervals
+        )
+        protocol = _chosen(grid, cell, HOW_VALIDATED)
+        measurements += _rows({**at, "grid": VALIDATED}, protocol, metrics, dataset, intervals)
+    return measurements
 
 
-def _badness(cells: Sequence[OfSets], name: str) -> Any:
-    """What the best cell for a set of outliers has least of; of equal ones the first is taken."""
+def _badness(cells: Sequence[SetMetrics], name: str) -> Callable[[int], tuple[float, float]]:
+    """Return the key that the best cell for an OOD set minimises; of ties the first is taken."""
 
     def badness(cell: int) -> tuple[float, float]:
         values = cells[cell].values[name]
@@ -194,8 +201,8 @@ def _badness(cells: Sequence[OfSets], name: str) -> Any:
     return badness
 
 
-def _of_chosen(grid: OdinGrid, cell: int, how: str) -> str:
-    """The protocol of a chosen cell; its T and ε are marked as fitted, so that seeds share it."""
+def _chosen(grid: OdinGrid, cell: int, how: str) -> str:
+    """Return the protocol of a chosen cell; marked as fitted, so that seeds share it."""
     temperature, epsilon = grid.cells[cell]
     return f"{grid.protocol}; T = {temperature:g}, fitted, and ε = {epsilon:g}, fitted: {how}"
 
@@ -203,35 +210,32 @@ def _of_chosen(grid: OdinGrid, cell: int, how: str) -> str:
 def _rows(
     at: Mapping[str, Any],
     protocol: str,
-    told: OfSets,
+    metrics: SetMetrics,
     dataset: str,
     intervals: Intervals,
     protocols: Mapping[str, str] | None = None,
 ) -> Iterator[Measurement]:
-    """Rows of each set, each with its convention, then of the averages that may be formed."""
-    for name in told.values:
-        score = (protocols or {}).get(name, protocol)
-        note = "; ".join(filter(None, [told.sizes(name), resizing_warning([name])]))
-        yield from _of_place({**at, "outliers": name}, score, told, [name], note, intervals)
-    for label, members in averages(told.values, dataset).items():
-        note = "; ".join(
-            filter(None, [f"mean over {', '.join(members)}", resizing_warning(members)])
-        )
-        yield from _of_place({**at, "outliers": label}, protocol, told, members, note, intervals)
+    """Yield the metrics of each set, with its own protocol if given, then of the averages."""
+    for name in metrics.values:
+        of_set = (protocols or {}).get(name, protocol)
+        note = "; ".join(filter(None, [metrics.sizes(name), resizing_warning([name])]))
+        yield from _over({**at, "outliers": name}, of_set, metrics, [name], note, intervals)
+    for label, sets in averages(metrics.values, dataset).items():
+        note = "; ".join(filter(None, [f"mean over {', '.join(sets)}", resizing_warning(sets)]))
+        yield from _over({**at, "outliers": label}, protocol, metrics, sets, note, intervals)
 
 
-def _of_place(
+def _over(
     at: Mapping[str, Any],
     protocol: str,
-    told: OfSets,
-    members: Sequence[str],
+    metrics: SetMetrics,
+    sets: Sequence[str],
     note: str,
     intervals: Intervals,
 ) -> Iterator[Measurement]:
-    """The metrics over a set, or their means over several, each with its interval."""
-    for metric in told.metrics:
+    """Yield the means of the metrics over some sets, with intervals."""
+    for metric in metrics.metrics:
         text = "; ".join(filter(None, [protocol, CONVENTIONS[metric], note]))
-        number = Measurement(metric, told.mean(metric, members), "fraction", at, text)
-        yield beside(
-            number, intervals.of_ranking(metric, number.value, told.resampled(metric, members))
-        )
+        number = Measurement(metric, metrics.mean(metric, sets), "fraction", at, text)
+        resampled = metrics.resampled(metric, sets)
+        yield with_interval(number, intervals.of_ranking(metric, number.value, resampled))

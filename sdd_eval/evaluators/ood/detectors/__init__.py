@@ -1,1 +1,14 @@
-"""Out-of-distribution detectors."""
+"""Detectors of out-of-distribution images; what needs torch is loaded on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = ["last_layer", "training_of"]
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluators.ood.detectors.batch import last_layer, training_of
+
+__getattr__ = lazy_exports(__name__, {"batch": ["last_layer", "training_of"]})

@@ -1,52 +1,57 @@
-"""A batch of images and what a network makes of it, each computed once, when it is first asked."""
+"""What detectors score and are fitted on: a batch of images, and the training images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from sdd_eval.data.images import ImageSet
 from sdd_eval.device import full_float32
 from sdd_eval.errors import InputError
-from sdd_eval.models.features import logits_and_features
+from sdd_eval.models.features import last_linear, logits_and_features
+
+#: Rows of training features that are converted to float64 at a time.
+ROWS = 16_384
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network made of images: float32 logits (n, classes) and features (n, width).
+class NetworkOutputs:
+    """Float32 logits (n, classes), and features (n, width), of images.
 
-    Features are what its last linear layer takes; None where it does not end in one, or where
-    they were not kept.
+    Features are the input of the last linear layer; None if the network does not end in one, or if
+    they were not stored.
     """
 
     logits: Tensor
     features: Tensor | None = None
 
-    def part(self, rows: slice) -> Seen:
-        """The same of some of the images."""
-        return Seen(self.logits[rows], None if self.features is None else self.features[rows])
+    def part(self, rows: slice) -> NetworkOutputs:
+        """Return the outputs of some of the images."""
+        features = None if self.features is None else self.features[rows]
+        return NetworkOutputs(self.logits[rows], features)
 
 
 class Batch:
-    """Images of [0, 1], and the network that looks at them.
+    """Images in [0, 1] and the network's outputs, which are computed when first accessed.
 
-    All detectors share one: `logits` and `features` cost one forward pass together, or none where
-    they are known from an earlier pass. Nothing is read from a disk before it is asked for.
+    All detectors share one batch: `logits` and `features` together cost one forward pass, or none
+    if they are cached. Pixels are not read before they are accessed.
     """
 
     def __init__(
         self,
         model: nn.Module,
         pixels: Tensor | Callable[[], Tensor],
-        recall: Callable[[], Seen | None] = lambda: None,
+        cached: Callable[[], NetworkOutputs | None] = lambda: None,
     ) -> None:
-        """A network, pixels or what gives them, and what gives that which is known of these."""
+        """Set the network, pixels or a function that returns them, and one for cached outputs."""
         self.model = model
         self._given = pixels
-        self._recall = recall
+        self._cached = cached
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -54,8 +59,8 @@ class Batch:
         return self._given if isinstance(self._given, Tensor) else self._given()
 
     @cached_property
-    def _known(self) -> Seen | None:
-        return self._recall()
+    def _known(self) -> NetworkOutputs | None:
+        return self._cached()
 
     @property
     def logits(self) -> Tensor:
@@ -64,40 +69,99 @@ class Batch:
 
     @property
     def features(self) -> Tensor:
-        """What the last linear layer takes (n, width), computed in float32, as float64.
+        """Input of the last linear layer (n, width), computed in float32, as float64.
 
         Raises:
             InputError: the network does not end in a linear layer.
         """
         known = None if self._known is None else self._known.features
-        found = self.computed.features if known is None else known
-        if found is None:
+        features = self.computed.features if known is None else known
+        if features is None:
             raise not_linear(self.model)
-        return found.double()
+        return features.double()
 
     def logits_of(self, pixels: Tensor) -> Tensor:
-        """Logits (n, classes) of other pixels, as float64."""
+        """Return logits (n, classes) of other pixels, as float64."""
         with torch.no_grad(), full_float32():
             logits: Tensor = self.model(pixels)
         return logits.double()
 
     @cached_property
-    def computed(self) -> Seen:
-        """What the network makes of the pixels now."""
+    def computed(self) -> NetworkOutputs:
+        """The outputs of a forward pass, not of the cache."""
         logits, features = logits_and_features(self.model, self.pixels)
-        return Seen(logits.float(), None if features is None else features.float())
+        return NetworkOutputs(logits.float(), None if features is None else features.float())
 
     @property
     def is_computed(self) -> bool:
-        """Whether anything has asked for that."""
+        """Whether a forward pass was made."""
         return "computed" in vars(self)
 
 
+@dataclass(frozen=True)
+class Training:
+    """All training images, unaugmented, through a network in eval mode.
+
+    `features` (N, width) and `logits` (N, classes) are float32; compute with them in float64, in
+    `pieces`. `weight` (classes, width) and `bias` (classes,) of the last linear layer are float64.
+    All are on the device.
+    """
+
+    name: str
+    features: Tensor
+    logits: Tensor
+    labels: Tensor | None
+    weight: Tensor
+    bias: Tensor
+
+    def pieces(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield consecutive rows and their features as float64."""
+        for start in range(0, len(self.features), ROWS):
+            rows = slice(start, start + ROWS)
+            yield rows, self.features[rows].double()
+
+
+def training_of(model: nn.Module, images: ImageSet, outputs: NetworkOutputs) -> Training:
+    """Return what detectors are fitted on, from the outputs of all training images.
+
+    Raises:
+        InputError: the network does not end in a linear layer, or a feature is not finite.
+    """
+    last, features = last_layer(model), outputs.features
+    if features is None:
+        raise not_linear(model)
+    broken = int((~torch.isfinite(features)).any(dim=1).sum())
+    if broken:
+        raise InputError(f"features of {broken} of {len(images)} training images are not finite")
+    labels = None if images.labels is None else torch.from_numpy(images.labels)
+    weight = last.weight.detach().double()
+    return Training(
+        name=images.name,
+        features=features,
+        logits=outputs.logits,
+        labels=None if labels is None else labels.to(features.device),
+        weight=weight,
+        bias=weight.new_zeros(len(weight)) if last.bias is None else last.bias.detach().double(),
+    )
+
+
+def last_layer(model: nn.Module) -> nn.Linear:
+    """Return the network's last layer.
+
+    Raises:
+        InputError: it is not linear.
+    """
+    last = last_linear(model)
+    if last is None:
+        raise not_linear(model)
+    return last
+
+
 def not_linear(model: nn.Module) -> InputError:
-    """The error for a network whose logits are no linear function of a feature."""
+    """Return the error for a network whose logits are not a linear function of a feature."""
     last = getattr(model, "classifier", None)
     what = f"classifier is a {type(last).__name__}" if last is not None else "last layer is another"
     return InputError(
-        "this detector needs features: the network must end in a linear layer "
-        f"(torch.nn.Linear), but its {what}"
+        "features are needed: the network must end in a linear layer (torch.nn.Linear), but its "
+        + what
     )

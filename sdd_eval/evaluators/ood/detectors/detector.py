@@ -1,9 +1,9 @@
-"""What a detector is: a plugin of `sdd_eval.detectors` that scores a batch of images.
+"""The interface of a detector, a plugin of `sdd_eval.detectors` that scores batches of images.
 
-A frozen dataclass with a `name`, a `protocol` (what the score is, in words) and either
-`scores(batch)`, or `fit(training)`, which returns something with `scores(batch)`. Scores are
-float64, higher = more in-distribution: (n,), or (n, columns) where a detector has several variants;
-then its `places` says of each column where in the results it belongs.
+A detector is a frozen dataclass with a `name`, a `protocol` (the score in words) and either
+`scores(batch)`, or `fit(training)`, which returns an object with `scores(batch)`. Scores are
+float64, higher = more in-distribution: (n,), or (n, columns) for a detector with variants, whose
+`places` then gives the axes of each column.
 """
 
 from __future__ import annotations
@@ -14,53 +14,52 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-    from sdd_eval.evaluators.ood.detectors.training import Training
+    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 
 
 class Named(Protocol):
-    """What every detector has."""
+    """The attributes of every detector."""
 
     @property
     def name(self) -> str:
-        """The plugin's name, without "." and ":" (a class variable)."""
+        """The name of the plugin, without "." and ":" (a class variable)."""
 
     @property
     def protocol(self) -> str:
-        """What the score is, in words that stand beside every number (a class variable)."""
+        """The score in words, shown with every number (a class variable)."""
 
 
 @runtime_checkable
-class Scores(Protocol):
-    """Something that scores images.
+class Scorer(Protocol):
+    """An object that scores images.
 
-    Where fitting counted something that a reader must know, `counts` (name → number) says it.
+    An optional attribute `counts` (name → number) reports counts that were made when fitting.
     """
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Float64 scores (n,) or (n, columns) of a batch, higher = more in-distribution."""
+        """Return float64 scores (n,) or (n, columns), higher = more in-distribution."""
 
 
 @runtime_checkable
 class Fits(Protocol):
-    """A detector that looks at all training images first."""
+    """A detector that is fitted on all training images."""
 
-    def fit(self, training: Training) -> Scores:
-        """What scores images, once it has seen the training images."""
+    def fit(self, training: Training) -> Scorer:
+        """Return the fitted scorer."""
 
 
 def fits(detector: Any) -> bool:
-    """Whether a detector looks at training images."""
+    """Return whether a detector is fitted on training images."""
     return isinstance(detector, Fits)
 
 
 def places(detector: Any) -> tuple[Mapping[str, Any], ...]:
-    """Where each column of a detector's scores belongs, besides the detector's name."""
-    found: tuple[Mapping[str, Any], ...] = getattr(detector, "places", ({},))
-    return found
+    """Return the axes of each column of a detector's scores, besides the detector's name."""
+    axes: tuple[Mapping[str, Any], ...] = getattr(detector, "places", ({},))
+    return axes
 
 
 def counts(scorer: Any) -> Mapping[str, int]:
-    """What fitting counted, by name."""
-    found: Mapping[str, int] = getattr(scorer, "counts", {})
-    return found
+    """Return the counts made when fitting, by name."""
+    numbers: Mapping[str, int] = getattr(scorer, "counts", {})
+    return numbers

@@ -22,5 +22,5 @@ class Energy:
     protocol: ClassVar[str] = "energy: logsumexp of the logits at T = 1, in float64"
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """logsumexp(logits), (n,)."""
+        """Return logsumexp(logits), (n,)."""
         return batch.logits.logsumexp(dim=1)

@@ -23,6 +23,6 @@ class Entropy:
     protocol: ClassVar[str] = "entropy: Σ p log p of the softmax at T = 1 (nats), in float64"
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Σ p log p, (n,); −log(classes) … 0."""
+        """Return Σ p log p, (n,); −log(classes) … 0."""
         logs = batch.logits.log_softmax(dim=1)
         return (logs.exp() * logs).sum(dim=1)

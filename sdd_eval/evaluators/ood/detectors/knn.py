@@ -14,8 +14,7 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-    from sdd_eval.evaluators.ood.detectors.training import Training
+    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 
 
 @dataclass(frozen=True)
@@ -29,24 +28,24 @@ class Knn:
         "unaugmented, eval mode, float64"
     )
     k: tuple[int, ...] = (50, 200)
-    """Which neighbours count; 50 is the headline."""
+    """Numbers of the neighbours; 50 is the headline."""
 
     @property
     def places(self) -> tuple[Mapping[str, Any], ...]:
-        """One column for each k."""
+        """The axis k of each column."""
         return tuple({"k": k} for k in self.k)
 
     def fit(self, training: Training) -> Neighbours:
-        """Keep the training features.
+        """Return a scorer with the training features.
 
         Raises:
-            InputError: there are fewer training images than neighbours.
+            InputError: fewer training images than neighbours.
         """
         import torch
 
         if not 1 <= min(self.k) <= max(self.k) <= len(training.features):
             raise InputError(
-                f"knn asks for neighbours {', '.join(map(str, self.k))}; "
+                f"knn needs neighbours {', '.join(map(str, self.k))}; "
                 f"{training.name} has {len(training.features):,} training images"
             )
         norms = torch.cat([features.norm(dim=1) for _, features in training.pieces()])
@@ -55,46 +54,46 @@ class Knn:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """All training features, and one over their norms (N,)."""
+    """Training features, and the inverse of their norms (N,)."""
 
     k: tuple[int, ...]
     training: Training
     scale: torch.Tensor
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Minus the distance to the k-th neighbour, (n, number of k)."""
+        """Return minus the distance to the k-th neighbour, (n, number of k)."""
         import torch
 
-        found = batch.features
-        found = found * _inverse(found.norm(dim=1, keepdim=True))
-        nearest = self._nearest(found)
-        # The product formula ranks well but loses the digits of small distances: take them anew.
+        features = batch.features
+        features = features * _inverse(features.norm(dim=1, keepdim=True))
+        nearest = self._nearest(features)
+        # The product formula ranks well but is inaccurate for small distances: recompute them.
         return torch.stack(
-            [-(found - self._normalised(nearest[:, k - 1])).norm(dim=1) for k in self.k], dim=1
+            [-(features - self._normalised(nearest[:, k - 1])).norm(dim=1) for k in self.k], dim=1
         )
 
-    def _nearest(self, found: torch.Tensor) -> torch.Tensor:
-        """Rows of the max(k) nearest training features, nearest first, (n, max k)."""
+    def _nearest(self, queries: torch.Tensor) -> torch.Tensor:
+        """Return the rows of the max(k) nearest training features, nearest first, (n, max k)."""
         import torch
 
-        best = found.new_empty(len(found), 0)
-        which = torch.empty(len(found), 0, dtype=torch.int64, device=found.device)
+        best = queries.new_empty(len(queries), 0)
+        which = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
         for rows, features in self.training.pieces():
             scale = self.scale[rows]
             # |a|² − |a − b|² = 2 a·b − |b|², where |b| is 1, or 0 for a feature of 0.
-            likeness = (found @ features.T).mul_(2 * scale).sub_((scale > 0).double())
-            numbers = torch.arange(len(features), device=found.device) + rows.start
-            best = torch.cat([best, likeness], dim=1)
-            which = torch.cat([which, numbers.expand(len(found), -1)], dim=1)
+            similarity = (queries @ features.T).mul_(2 * scale).sub_((scale > 0).double())
+            numbers = torch.arange(len(features), device=queries.device) + rows.start
+            best = torch.cat([best, similarity], dim=1)
+            which = torch.cat([which, numbers.expand(len(queries), -1)], dim=1)
             best, order = best.topk(min(max(self.k), best.shape[1]), dim=1)
             which = which.gather(1, order)
         return which
 
     def _normalised(self, rows: torch.Tensor) -> torch.Tensor:
-        """Training features by row, divided by their norms."""
+        """Return training features by row, divided by their norms."""
         return self.training.features[rows].double() * self.scale[rows][:, None]
 
 
 def _inverse(norms: torch.Tensor) -> torch.Tensor:
-    """One over norms; 0 for a norm of 0: such a feature has no direction and stays 0."""
+    """Return 1 / norm, or 0 for a norm of 0, whose feature has no direction."""
     return (1 / norms).masked_fill(norms == 0, 0)

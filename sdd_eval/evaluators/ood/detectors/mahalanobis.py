@@ -1,7 +1,7 @@
-"""The distance to the nearest class in the metric of the scatter within classes.
+"""The distance to the nearest class in the metric of the covariance within classes.
 
 Source: Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting out-of-distribution
-samples and adversarial attacks"; here on the last feature only, without a step of the input.
+samples and adversarial attacks"; here on the last feature only, without perturbing the input.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-    from sdd_eval.evaluators.ood.detectors.training import Training
+    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 
-#: Eigenvalues below this share of the largest are rounding, not scatter.
+#: Eigenvalues below this share of the largest are rounding error.
 NEGLIGIBLE = 1e-10
 
 
@@ -34,10 +33,10 @@ class Mahalanobis:
     )
 
     def fit(self, training: Training) -> Whitened:
-        """Class means and the shared covariance.
+        """Fit the class means and the shared covariance.
 
         Raises:
-            InputError: the training set has no labels, or features do not vary within classes.
+            InputError: no labels, or features that do not vary within classes.
         """
         import torch
 
@@ -62,23 +61,25 @@ class Whitened:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """Minus the squared distance to the nearest mean, (n,)."""
+        """Return minus the squared distance to the nearest mean, (n,)."""
         import torch
 
         whitened = (batch.features - self.centre) @ self.whitening
-        # Differences, not the product formula, which loses the digits of small distances.
-        far = torch.cdist(whitened, self.means, compute_mode="donot_use_mm_for_euclid_dist")
-        return -far.amin(dim=1).square()
+        # Differences: the product formula is inaccurate for small distances.
+        distances = torch.cdist(whitened, self.means, compute_mode="donot_use_mm_for_euclid_dist")
+        return -distances.amin(dim=1).square()
 
 
 def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean feature of each class (classes, width), and which classes have images (classes,).
+    """Return class means (classes, width), and which classes have images (classes,).
 
     Raises:
         InputError: the training set has no labels.
     """
     if training.labels is None:
-        raise InputError(f"the training set of {training.name} has no labels; mahalanobis needs it")
+        raise InputError(
+            f"the training set of {training.name} has no labels, which mahalanobis needs"
+        )
     sizes = training.labels.bincount()
     sums = training.weight.new_zeros(len(sizes), training.features.shape[1])
     for rows, features in training.pieces():
@@ -87,10 +88,10 @@ def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _scatter(training: Training, means: torch.Tensor) -> torch.Tensor:
-    """The covariance within classes (width, width): Σ (f − μ)(f − μ)ᵀ / N."""
-    assert training.labels is not None  # class_means has refused that
+    """Return the covariance within classes (width, width), Σ (f − μ)(f − μ)ᵀ / N."""
+    assert training.labels is not None  # class_means has checked that
     total = means.new_zeros(means.shape[1], means.shape[1])
     for rows, features in training.pieces():
-        apart = features - means[training.labels[rows]]
-        total.addmm_(apart.T, apart)
+        centred = features - means[training.labels[rows]]
+        total.addmm_(centred.T, centred)
     return total / len(training.features)

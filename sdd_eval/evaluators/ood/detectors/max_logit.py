@@ -22,5 +22,5 @@ class MaxLogit:
     protocol: ClassVar[str] = "MaxLogit: largest logit"
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """max logits, (n,)."""
+        """Return max logits, (n,)."""
         return batch.logits.amax(dim=1)

@@ -1,4 +1,4 @@
-"""The largest softmax probability: the baseline of the field.
+"""The largest softmax probability, the usual baseline.
 
 Source: Hendrycks, Gimpel (2017), "A baseline for detecting misclassified and out-of-distribution
 examples in neural networks".
@@ -23,5 +23,5 @@ class Msp:
     protocol: ClassVar[str] = "MSP: largest softmax probability at T = 1; softmax in float64"
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """max softmax(logits), (n,)."""
+        """Return max softmax(logits), (n,)."""
         return batch.logits.softmax(dim=1).amax(dim=1)

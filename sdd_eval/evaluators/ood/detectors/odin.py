@@ -1,4 +1,4 @@
-"""ODIN: temperature, and a step of the input towards the network's own prediction.
+"""ODIN: softmax with temperature, after a step of the input towards the network's prediction.
 
 Source: Liang, Li, Srikant (2018), "Enhancing the reliability of out-of-distribution image
 detection in neural networks".
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators import adversarial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from sdd_eval.evaluators.ood.detectors.batch import Batch
 
-#: What the grid crosses: steps that the original tunes over, and temperatures up to its own.
+#: Temperatures and steps of the grid: the steps that the original tunes over.
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
 EPSILONS = (0.0, 0.0014, 0.002, 0.0024, 0.0028)
 
-#: A temperature and the size of a step.
+#: A temperature and a step size.
 Cell = tuple[float, float]
 
 STEP = (
@@ -42,10 +43,10 @@ class Odin:
     temperature: float = 1000.0
     """Temperature T of the softmax, in the step and in the score."""
     epsilon: float = 0.0028
-    """Size ε of the step, in pixels of [0, 1]."""
+    """Step size ε, in pixels of [0, 1]."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that have no meaning."""
+        """Raise InputError for invalid settings."""
         if not 0 < self.temperature < math.inf:
             raise InputError(f"--temperature is {self.temperature:g}; it must be above 0")
         if not 0 <= self.epsilon < math.inf:
@@ -58,17 +59,17 @@ class Odin:
 
     @property
     def places(self) -> tuple[Mapping[str, Any], ...]:
-        """Where T and ε stand."""
+        """The axes T and ε."""
         return ({"temperature": self.temperature, "epsilon": self.epsilon},)
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """max softmax(f(x − ε sign ∇CE) / T), (n,)."""
+        """Return max softmax(f(x − ε sign ∇CE) / T), (n,)."""
         return cells_of(batch, [(self.temperature, self.epsilon)])[:, 0]
 
 
 @dataclass(frozen=True)
 class OdinGrid:
-    """ODIN at every temperature and step of a grid."""
+    """ODIN at each temperature and step of a grid."""
 
     name: ClassVar[str] = "odin_grid"
     protocol: ClassVar[str] = f"ODIN at the T and ε (L∞) of its cell of a grid; step {STEP}"
@@ -78,44 +79,44 @@ class OdinGrid:
 
     @property
     def places(self) -> tuple[Mapping[str, Any], ...]:
-        """Where T and ε of each cell stand."""
+        """The axes of each cell."""
         return tuple({"temperature": t, "epsilon": e, "grid": "cell"} for t, e in self.cells)
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """ODIN's score for each cell, (n, cells)."""
+        """Return ODIN's score for each cell, (n, cells)."""
         return cells_of(batch, self.cells)
 
 
-#: The steps between which validation images choose; mean scores compare at one temperature only.
+#: The cells among which validation images choose; mean scores compare at one temperature only.
 STEPS = OdinGrid(tuple((TEMPERATURES[-1], epsilon) for epsilon in EPSILONS))
 
 
-def validated_cell(validation_set: NDArray[np.float64]) -> int:
-    """The grid's cell with the step that validation images choose, from their scores (m, steps).
+def validated_cell(scores: NDArray[np.float64]) -> int:
+    """Return the index of the grid's cell that validation images choose by their mean scores.
 
-    Hsu et al. (2020), "Generalized ODIN": the mean score is highest, and no outlier is looked at.
+    Source: Hsu et al. (2020), "Generalized ODIN", which uses no OOD image for the choice.
     """
-    step = STEPS.cells[int(validation_set.mean(axis=0).argmax())]
+    step = STEPS.cells[int(scores.mean(axis=0).argmax())]
     return OdinGrid().cells.index(step)
 
 
 def cells_of(batch: Batch, cells: Sequence[Cell]) -> torch.Tensor:
-    """ODIN's scores (n, cells): one gradient a temperature, one forward pass a step."""
+    """Return ODIN's scores (n, cells), with one gradient per temperature and one pass per step."""
     import torch
 
-    from sdd_eval.evaluators.adversarial.gradients import own_prediction_gradients, stable_loss
-
     stepping = list(dict.fromkeys(temperature for temperature, epsilon in cells if epsilon))
-    losses = [(stable_loss, temperature) for temperature in stepping]
-    gradients = own_prediction_gradients(batch.model, batch.pixels, losses) if losses else []
-    # A gradient of 0 counts as +1, as in the original; nothing is clipped.
+    losses = [(adversarial.stable_loss, temperature) for temperature in stepping]
+    gradients = (
+        adversarial.own_prediction_gradients(batch.model, batch.pixels, losses) if losses else []
+    )
+    # As in the original, a gradient of 0 counts as +1 and nothing is clipped.
     signs = {t: torch.where(g >= 0, 1.0, -1.0) for t, g in zip(stepping, gradients, strict=True)}
-    found = []
+    scores = []
     for temperature, epsilon in cells:
         if epsilon:
             logits = batch.logits_of(batch.pixels - epsilon * signs[temperature])
         else:
             logits = batch.logits
-        # In float32, scores of thousands of images collapse into one number.
-        found.append((logits / temperature).softmax(dim=1).amax(dim=1))
-    return torch.stack(found, dim=1)
+        # In float32, the scores of thousands of images round to the same number.
+        scores.append((logits / temperature).softmax(dim=1).amax(dim=1))
+    return torch.stack(scores, dim=1)

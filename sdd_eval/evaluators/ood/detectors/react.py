@@ -1,4 +1,4 @@
-"""Energy of the logits after large activations are cut off.
+"""Energy of the logits after activations are clipped.
 
 Source: Sun, Guo, Li (2021), "ReAct: out-of-distribution detection with rectified activations".
 """
@@ -14,11 +14,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-    from sdd_eval.evaluators.ood.detectors.training import Training
+    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 
-#: The share of all training activations that stays as it is.
-KEPT = 0.9
+#: Quantile of all training activations at which activations are clipped.
+QUANTILE = 0.9
 
 
 @dataclass(frozen=True)
@@ -33,29 +32,29 @@ class React:
     )
 
     def fit(self, training: Training) -> Clipped:
-        """The threshold, and the last linear layer."""
+        """Fit the threshold."""
         return Clipped(threshold(training), training.weight, training.bias)
 
 
 @dataclass(frozen=True)
 class Clipped:
-    """Where activations are cut off, and the layer that makes logits of them."""
+    """The threshold, and the last linear layer."""
 
-    above: float
+    threshold: float
     weight: torch.Tensor
     bias: torch.Tensor
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """logsumexp(W min(f, c) + b), (n,)."""
-        logits = batch.features.clamp(max=self.above) @ self.weight.T + self.bias
+        """Return logsumexp(W min(f, c) + b), (n,)."""
+        logits = batch.features.clamp(max=self.threshold) @ self.weight.T + self.bias
         return logits.logsumexp(dim=1)
 
 
 def threshold(training: Training) -> float:
-    """The 90th percentile of all values of the features, interpolated in float64."""
+    """Return the 90th percentile of all feature values, interpolated in float64."""
     values = training.features.cpu().numpy().ravel()
-    place = KEPT * (len(values) - 1)
-    low, high = math.floor(place), math.ceil(place)
+    position = QUANTILE * (len(values) - 1)
+    low, high = math.floor(position), math.ceil(position)
     ranked = np.partition(values, (low, high))
     below, above = float(ranked[low]), float(ranked[high])
-    return below + (place - low) * (above - below)
+    return below + (position - low) * (above - below)

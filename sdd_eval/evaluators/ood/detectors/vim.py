@@ -1,4 +1,4 @@
-"""Virtual-logit matching: energy less what the feature has outside the principal space.
+"""Virtual-logit matching: energy minus the residual of the feature outside the principal space.
 
 Source: Wang, Li, Feng, Zhang (2022), "ViM: out-of-distribution with virtual-logit matching".
 """
@@ -13,10 +13,9 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
-    from sdd_eval.evaluators.ood.detectors.training import Training
+    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
 
-#: A mean residual below this share of the mean length is rounding, not a residual.
+#: A mean residual below this fraction of the mean length is rounding error.
 NEGLIGIBLE = 1e-10
 
 
@@ -33,7 +32,7 @@ class Vim:
     )
 
     def fit(self, training: Training) -> Residual:
-        """The origin, the directions outside the principal space, and α.
+        """Fit the origin, the directions outside the principal space, and α.
 
         Raises:
             InputError: the training features have no residual.
@@ -44,8 +43,8 @@ class Vim:
         width = len(origin)
         total = origin.new_zeros(width, width)
         for _, features in training.pieces():
-            apart = features - origin
-            total.addmm_(apart.T, apart)
+            centred = features - origin
+            total.addmm_(centred.T, centred)
         total /= len(training.features)
         _, vectors = torch.linalg.eigh(total)  # ascending: the principal directions come last
         outside = vectors[:, : width - width // 2]
@@ -65,14 +64,14 @@ class Vim:
 
 @dataclass(frozen=True)
 class Residual:
-    """Where features are measured from, the directions of the residual, and its weight."""
+    """The origin of features, the directions of the residual, and its weight."""
 
     origin: torch.Tensor
     outside: torch.Tensor
     alpha: float
 
     def scores(self, batch: Batch) -> torch.Tensor:
-        """logsumexp(logits) − α · residual, (n,)."""
+        """Return logsumexp(logits) − α · residual, (n,)."""
         import torch
 
         residual = torch.linalg.vector_norm((batch.features - self.origin) @ self.outside, dim=1)
