@@ -99,7 +99,7 @@ def train_detector(
             making, classifier, data, resolved, threads, workers, progress or NoProgress()
         )
 
-    return making.made(complete)
+    return making.run(complete)
 
 
 def _complete(
@@ -113,7 +113,7 @@ def _complete(
 ) -> Card:
     """Train the missing epochs and write the checkpoint."""
     recipe, channels = making.recipe, backbone.card.model.channels
-    state = making.begun(data.fingerprint, threads).on(device_name(device))
+    state = making.start_state(data.fingerprint, threads).on(device_name(device))
     readers = default_workers(state.threads) if workers is None else workers
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(backbone, recipe, data)
@@ -123,11 +123,11 @@ def _complete(
             lambda epoch: epoch_batches(data, recipe, epoch, channels, device, readers),
             len(data),
             state,
-            keep=making.keep,
+            keep=making.save,
             progress=progress,
         )
         return write_checkpoint(
-            making.place,
+            making.folder,
             detector,
             state,
             TrainedOn(len(data), data.provenance),

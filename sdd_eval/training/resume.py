@@ -1,4 +1,4 @@
-"""The folder of a checkpoint while it is made: held, resumed, finished, or refused."""
+"""The folder of a checkpoint during training: locked, resumed, finished or refused."""
 
 from __future__ import annotations
 
@@ -22,81 +22,81 @@ from sdd_eval.training.recipe import differences
 
 @dataclass(frozen=True)
 class TrainingFolder(Generic[Kind]):
-    """A checkpoint that a recipe is to make, in a folder of its own."""
+    """A folder in which a recipe is trained to a checkpoint."""
 
-    place: Path
+    folder: Path
     recipe: Kind
     recipe_of: Callable[[Card], Kind | None]
-    """The recipe that a card tells; None where it is the card of something else."""
+    """Returns the recipe of a card; None if the card is of another kind."""
     what: str
-    """What it is to become, in words."""
+    """What is trained, for error messages."""
     overwrite: bool = False
-    """Replace a checkpoint of another recipe, one of other images, or a damaged one."""
+    """Replace a checkpoint of another recipe or other images, or a damaged one."""
 
-    def made(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
-        """The card of the finished checkpoint; `complete` makes what is missing of it.
+    def run(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
+        """Return the card of the finished checkpoint, training what is missing.
 
-        Other trainings are kept out of the folder meanwhile. Of several processes of one training
-        the first holds and looks for all.
+        The folder is locked meanwhile. Of several processes the first one holds the lock and looks
+        for finished work.
 
         Args:
-            complete: trains from `begun` on, and writes weights, history and card.
-            processes: those that train; this one alone if None.
+            complete: trains from `start_state` on, and writes weights, history and card.
+            processes: the processes that train together; None for a single process.
 
         Raises:
-            InputError: the folder holds something else, or another process is at it.
+            InputError: the folder contains something else, or another process trains in it.
         """
         processes = processes or Processes("cpu")
-        with self._held() if processes.first else contextlib.nullcontext():
-            finished = processes.first_finds(self._left)
+        with self._locked() if processes.first else contextlib.nullcontext():
+            finished = processes.broadcast(self._prepare)
             if finished is None:
                 finished = complete()
             if processes.first:
-                (self.place / STATE_FILE).unlink(missing_ok=True)
+                (self.folder / STATE_FILE).unlink(missing_ok=True)
             return finished
 
-    def begun(self, fingerprint: str, threads: int | None) -> State[Kind]:
-        """The state to go on from; the thread count that training began with is kept.
+    def start_state(self, fingerprint: str, threads: int | None) -> State[Kind]:
+        """Return the state to resume from, with its original number of threads, or a new one.
 
         Raises:
-            InputError: it was begun on other images than those of the fingerprint.
+            InputError: the training began on images with another fingerprint.
         """
-        state = read_state(self.place, type(self.recipe))
+        state = read_state(self.folder, type(self.recipe))
         other = state is not None and state.fingerprint != fingerprint
         if state is None or (other and self.overwrite):
             started = torch.get_num_threads() if threads is None else threads
             return State(self.recipe, fingerprint, started, devices=())
         if other:
             raise InputError(
-                f"{self.place} was begun on other images of {self.recipe.dataset} than are there "
-                "now; --overwrite starts anew"
+                f"{self.folder} was begun on other images of {self.recipe.dataset} than there are "
+                "now; --overwrite starts again"
             )
         return state
 
-    def keep(self, state: State[Kind]) -> None:
-        """Write down what there is after an epoch."""
-        write_state(self.place, state)
-        checkpoint.write_history(self.place, state.history)
+    def save(self, state: State[Kind]) -> None:
+        """Write the state after an epoch."""
+        write_state(self.folder, state)
+        checkpoint.write_history(self.folder, state.history)
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """The folder, held against other trainings; gone if nothing came of it."""
-        with store.locked(self.place, "training"):
+    def _locked(self) -> Iterator[None]:
+        """Lock the folder, and remove it at the end if it is empty."""
+        with store.locked(self.folder, "training"):
             try:
                 yield
             finally:
                 with contextlib.suppress(OSError):
-                    self.place.rmdir()
+                    self.folder.rmdir()
 
-    def _left(self) -> Card | None:
-        """The card of what is finished already, after removing what is to be replaced."""
+    def _prepare(self) -> Card | None:
+        """Remove what is to be replaced, and return the card if the checkpoint is finished."""
         if self.overwrite and self._blocked():
-            shutil.rmtree(self.place)
+            shutil.rmtree(self.folder)
         return self._finished()
 
     def _blocked(self) -> bool:
-        """Whether a folder is there that keeps this recipe from being trained in it."""
-        if not self.place.is_dir():
+        """Return whether the folder's content prevents training this recipe in it."""
+        if not self.folder.is_dir():
             return False
         with contextlib.suppress(InputError):
             self._finished()
@@ -104,38 +104,39 @@ class TrainingFolder(Generic[Kind]):
         return True
 
     def _finished(self) -> Card | None:
-        """The card of a finished checkpoint of this recipe, its weights verified; None if not.
+        """Return the card if the checkpoint is finished, after verifying its weights; else None.
 
         Raises:
-            InputError: the folder holds another recipe, something else, or damaged weights.
+            InputError: the folder contains another recipe, something else, or damaged weights.
         """
         try:
-            self.place.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot write {self.place}: {error.strerror}") from error
-        for litter in self.place.glob(".*.part"):  # of a process that was killed while writing
-            litter.unlink()
-        if not (self.place / checkpoint.CARD).exists():
-            state = read_state(self.place, type(self.recipe))
+            raise InputError(f"cannot write {self.folder}: {error.strerror}") from error
+        for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
+            leftover.unlink()
+        if not (self.folder / checkpoint.CARD).exists():
+            state = read_state(self.folder, type(self.recipe))
             if state is not None:
-                self._refuse_other(state.recipe)
+                self._check_same_recipe(state.recipe)
             return None
-        card = checkpoint.read_card(self.place)
-        self._refuse_other(self.recipe_of(card))
-        checkpoint.verify(self.place, card)
+        card = checkpoint.read_card(self.folder)
+        self._check_same_recipe(self.recipe_of(card))
+        checkpoint.verify(self.folder, card)
         return card
 
-    def _refuse_other(self, there: Kind | None) -> None:
-        """Refuse to go on in the folder of another recipe."""
-        if there is None:
+    def _check_same_recipe(self, existing: Kind | None) -> None:
+        """Check that the folder's recipe is this one."""
+        if existing is None:
             raise InputError(
-                f"{self.place} holds no training of {self.what}; choose another --name"
+                f"{self.folder} is not a training of {self.what}; choose another --name"
             )
-        pairs = differences(there, self.recipe)
+        pairs = differences(existing, self.recipe)
         if pairs:
-            said = "; ".join(
+            differing = "; ".join(
                 f"{n} is {old!r} there, {new!r} here" for n, (old, new) in pairs.items()
             )
             raise InputError(
-                f"{self.place} holds another recipe: {said}; take another --name or --overwrite"
+                f"{self.folder} contains another recipe: {differing}; choose another --name or "
+                "--overwrite"
             )

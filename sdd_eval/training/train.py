@@ -1,4 +1,4 @@
-"""Recipe → checkpoint: train what is missing of it, and nothing where it is finished."""
+"""Train a recipe to a checkpoint, doing only the missing work."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ def train(
     overwrite: bool = False,
     trust_code: bool = False,
 ) -> Card:
-    """Train a recipe into `folder/NAME`, going on from the last finished epoch; return its card.
+    """Train a recipe into `folder/NAME`, resuming after the last finished epoch; return its card.
 
-    A checkpoint that is finished costs no work. On a CPU an interrupted training ends in exactly
-    the weights of an uninterrupted one, with the thread count that it began with. Started by
-    torchrun all processes train one network: their losses are those of one process to rounding.
+    A finished checkpoint is not trained again. On a CPU a resumed training ends in exactly the
+    weights of an uninterrupted one, because it keeps its number of threads. Under torchrun all
+    processes train one network, with the losses of a single process up to rounding.
 
     Args:
-        recipe: how to train; its data set is the catalogue's.
-        folder: where checkpoints lie.
-        data_root: where data sets lie; the catalogue's default if None.
-        name: of the checkpoint; `recipes.checkpoint_name` if None.
+        recipe: how to train; its data set is looked up in the catalogue.
+        folder: folder of checkpoints.
+        data_root: folder of data sets; the catalogue's default if None.
+        name: name of the checkpoint; `checkpoint_name(recipe)` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: of each process, for work on the CPU; torch's present number if None.
-        workers: of each process, further processes that decode and augment photographs, which
-            changes no number; if None as many as threads, and none for one.
-        progress: who is told, in images.
+        threads: CPU threads of each process; torch's current number if None.
+        workers: worker processes of each process that decode and augment photographs, without
+            effect on numbers; if None as many as threads, but none for one thread.
+        progress: progress in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
-        trust_code: run the code that the recipe's `arch` names, if it names a factory.
+        trust_code: allow running the network factory that `recipe.arch` names, if it names one.
 
     Raises:
-        InputError: the recipe, the data or the folder will not do.
+        InputError: the recipe or the data are invalid, or the folder contains something else.
     """
     recipe = validated(recipe)
     return train_on(
@@ -82,9 +82,9 @@ def train(
 
 
 def train_on(
-    material: Callable[[], TrainingData],
+    load_data: Callable[[], TrainingData],
     recipe: Recipe,
-    place: Path,
+    folder: Path,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -93,59 +93,59 @@ def train_on(
     overwrite: bool = False,
     trust_code: bool = False,
 ) -> Card:
-    """`train` with images of your own, in a folder of your own; `material` is read if needed."""
+    """Train like `train`, on given data and in a given folder; `load_data` is called if needed."""
     recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    making = TrainingFolder(place, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    target = TrainingFolder(folder, recipe, lambda card: card.recipe, "a classifier", overwrite)
     with join_processes(device) as processes:
 
         def complete() -> Card:
-            own = resolve_device(processes.device)
-            parted = material().parted(recipe)
-            heard = progress if progress is not None and processes.first else NoProgress()
-            return _complete(making, parted, own, processes, threads, workers, heard)
+            resolved = resolve_device(processes.device)
+            split = load_data().split(recipe)
+            display = progress if progress is not None and processes.first else NoProgress()
+            return _complete(target, split, resolved, processes, threads, workers, display)
 
-        return making.made(complete, processes)
+        return target.run(complete, processes)
 
 
 def _complete(
-    making: TrainingFolder[Recipe],
-    material: TrainingData,
+    target: TrainingFolder[Recipe],
+    data: TrainingData,
     device: torch.device,
     processes: Processes,
     threads: int | None,
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    """Train the epochs that are missing, and export."""
-    recipe = with_augmentation(making.recipe, material.train)
-    making = replace(making, recipe=recipe)
-    state = processes.first_finds(lambda: making.begun(material.train.fingerprint, threads))
+    """Train the missing epochs and write the checkpoint."""
+    recipe = with_augmentation(target.recipe, data.train)
+    target = replace(target, recipe=recipe)
+    state = processes.broadcast(lambda: target.start_state(data.train.fingerprint, threads))
     state = state.on(device_name(device), processes.count)
-    check_class_sizes(material.train, recipe, method_of(recipe))
-    processes.refuse_too_many(recipe)
+    check_class_sizes(data.train, recipe, method_of(recipe))
+    processes.check_count(recipe)
 
-    kernels = training_settings(
+    settings = training_settings(
         device, state.threads, recipe.deterministic, recipe.precision == "tf32"
     )
-    with kernels, explain_batch_errors(recipe.batch_size):
-        objective = _objective(recipe, material, device)
-        readers = default_workers(state.threads) if workers is None else workers
-        data = training_set(material.train, device, recipe.augmentation, readers)
-        probe = probe_of(objective.network, material.train, recipe, device)
+    with settings, explain_batch_errors(recipe.batch_size):
+        objective = _objective(recipe, data, device)
+        worker_count = default_workers(state.threads) if workers is None else workers
+        images = training_set(data.train, device, recipe.augmentation, worker_count)
+        probe = probe_of(objective.network, data.train, recipe, device)
         state = fit(
-            objective, data, state,
-            keep=making.keep if processes.first else lambda state: None,
+            objective, images, state,
+            keep=target.save if processes.first else lambda state: None,
             progress=progress, probe=probe, processes=processes,
         )  # fmt: skip
         network = objective.network
-        return processes.first_finds(lambda: export(making.place, network, state, material, device))
+        return processes.broadcast(lambda: export(target.folder, network, state, data, device))
 
 
-def _objective(recipe: Recipe, material: TrainingData, device: torch.device) -> Objective:
-    """The freshly initialised network with the method's parts, on the device."""
+def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
+    """Return the initialised network with the method's parts, on the device."""
     seed_global(recipe.seed, "weights")
-    network = build(material.spec(recipe), trust_code=True)  # or `train_on` had refused it
+    network = build(data.spec(recipe), trust_code=True)  # `train_on` has checked it
     objective = Objective(network, method_of(recipe), recipe)
     if recipe.init == "authors":
         initialise_as_authors(objective.network, *objective.parts.values())
@@ -153,7 +153,7 @@ def _objective(recipe: Recipe, material: TrainingData, device: torch.device) -> 
     if recipe.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
     if recipe.compile:
-        for module in objective.modules():  # a method's parts may hold networks too
+        for module in objective.modules():  # parts of a method may contain networks, too
             if isinstance(module, Network):
                 module.compile_activations()
     return objective
@@ -166,9 +166,9 @@ def export(
     data: TrainingData,
     device: torch.device,
 ) -> Card:
-    """Write weights, history and card; the method's training-only parts stay behind."""
+    """Write weights, history and card; the method's training-only parts are not written."""
     recipe, train = state.recipe, data.train
-    held, test = data.validation, data.test
+    validation, test = data.validation, data.test
     return write_checkpoint(
         folder,
         network,
@@ -180,7 +180,7 @@ def export(
         provenance={
             "precision": recipe.precision,
             "standardisation": recipe.standardisation,
-            "validation_images": 0 if held is None else len(held),
+            "validation_images": 0 if validation is None else len(validation),
             "test_images": 0 if test is None else len(test),
             **checkpoint.code_of(recipe.arch),
         },
@@ -188,18 +188,18 @@ def export(
 
 
 def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict[str, float]:
-    """What the further images say."""
+    """Return the metrics of validation and test images."""
     metrics: dict[str, float] = {}
-    test, held = data.test, data.validation
-    if held is not None:
-        metrics |= _validation(logits_of(network, held, device), held.labels)
+    test, validation = data.test, data.validation
+    if validation is not None:
+        metrics |= _validation(logits_of(network, validation, device), validation.labels)
     if test is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(network, test, device)
     return metrics
 
 
 def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> dict[str, float]:
-    """By what a choice may be made: accuracy, ECE (ten bins) and NLL of the held-out images."""
+    """Return accuracy, ECE (ten bins) and NLL on the validation images, for model selection."""
     confidence, correct = confidence_and_correct(logits, labels)
     return {
         "validation_accuracy": float(correct.mean()),

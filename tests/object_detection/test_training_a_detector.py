@@ -106,7 +106,7 @@ def test_another_recipe_in_the_folder_is_refused_and_may_overwrite(made, quick, 
 def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick, tmp_path):
     place = made / "checkpoints"
     shutil.copytree(place / "backbone", tmp_path / "again")
-    with pytest.raises(InputError, match="again holds no training of an object detector"):
+    with pytest.raises(InputError, match="again is not a training of an object detector"):
         trained(made, tmp_path, quick)
     with pytest.raises(InputError, match="backbone is the backbone itself"):
         train_detector(place / "backbone", quick, place, name="backbone", overwrite=True)

@@ -264,7 +264,7 @@ def test_a_batch_of_fewer_images_than_processes_is_refused():
     from sdd_eval.errors import InputError
 
     with pytest.raises(InputError, match="batch_size is 3, but 4 processes train"):
-        Processes("cpu", 1, 4).refuse_too_many(Recipe(batch_size=3))
+        Processes("cpu", 1, 4).check_count(Recipe(batch_size=3))
 
 
 def test_shares_of_a_batch_are_the_batch(material):

@@ -114,7 +114,7 @@ def test_training_leaves_the_caller_s_random_state_and_threads_alone(trained, ma
 def test_a_folder_with_another_recipe_is_refused_naming_the_fields(trained, material):
     place, card = trained
     other = dataclasses.replace(card.recipe, lr=0.2, sd_dropout=1.0)
-    with pytest.raises(InputError, match="holds another recipe") as caught:
+    with pytest.raises(InputError, match="contains another recipe") as caught:
         started(material, other, place)
     assert "lr is 0.05 there, 0.2 here" in str(caught.value)
     assert "sd_dropout is 0.1 there, 1.0 here" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Random crops and flips: of whole batches on a device, or of one image by a worker."""
+"""Random crops and flips, of whole batches on a device or of single images in a worker."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Of `RandomResizedCrop`: from this share of an image's area up to all of it.
-SMALLEST = 0.08
+#: Minimum share of an image's area in `RandomResizedCrop`.
+MIN_AREA = 0.08
 
 
 def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
-    """One image (channels, side, side) uint8, its random numbers those of the seed.
+    """Augment one image to (channels, side, side) uint8, with random numbers of a seed.
 
-    "resized_crop_flip" takes a picture of any size, an image of PIL or a tensor; the others a
-    tensor of that shape.
+    "resized_crop_flip" takes an image of any size, of PIL or a tensor; the others a tensor of the
+    final shape.
     """
     if augmentation == "resized_crop_flip":
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global state
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global random state
             torch.default_generator.manual_seed(seed)
-            found: Tensor = _resized_crop_flip(side)(image)
-        return found
+            augmented: Tensor = _resized_crop_flip(side)(image)
+        return augmented
     pixels: Tensor = image
     return augment_batch(pixels[None], augmentation, torch.Generator().manual_seed(seed))[0]
 
 
 def augment_batch(images: Tensor, augmentation: str, random: torch.Generator) -> Tensor:
-    """Images (n, channels, side, side) shifted by "crop", mirrored too by "crop_flip"."""
+    """Crop images (n, channels, side, side) for "crop", and mirror them, too, for "crop_flip"."""
     if augmentation in ("crop", "crop_flip"):
         images = random_crop(images, random)
     return random_flip(images, random) if augmentation == "crop_flip" else images
 
 
 def to_pixels(images: Tensor, channels_last: bool) -> Tensor:
-    """uint8 images (n, channels, side, side) as float pixels in [0, 1]."""
+    """Convert uint8 images (n, channels, side, side) to float pixels in [0, 1]."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return images.float().div_(255).contiguous(memory_format=layout)
 
 
 def random_crop(images: Tensor, random: torch.Generator) -> Tensor:
-    """Each image shifted by up to an eighth of its side in both directions, zeros coming in."""
+    """Shift each image by up to an eighth of its side in both directions, padded with zeros."""
     side = images.shape[-1]
     padding = side // 8
     padded = torch.nn.functional.pad(images, (padding,) * 4)
@@ -53,20 +53,20 @@ def random_crop(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def random_flip(images: Tensor, random: torch.Generator) -> Tensor:
-    """Each image mirrored left to right with probability one half."""
+    """Mirror each image left to right with probability 0.5."""
     mirror = torch.rand(len(images), generator=random, device=images.device) < 0.5
     return torch.where(mirror[:, None, None, None], images.flip(3), images)
 
 
 @functools.cache
 def _resized_crop_flip(side: int) -> Callable[[Any], Tensor]:
-    """The paper's transform of photographs: a crop of any size and shape, scaled, and mirrored."""
+    """Return the paper's transform of photographs: random crop, scaling and mirroring."""
     from torchvision.transforms import v2
 
     bilinear = v2.InterpolationMode.BILINEAR
     transform: Callable[[Any], Tensor] = v2.Compose(
         [
-            v2.RandomResizedCrop(side, (SMALLEST, 1.0), interpolation=bilinear, antialias=True),
+            v2.RandomResizedCrop(side, (MIN_AREA, 1.0), interpolation=bilinear, antialias=True),
             v2.RandomHorizontalFlip(),
             v2.PILToTensor(),
         ]

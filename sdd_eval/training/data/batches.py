@@ -1,8 +1,9 @@
-"""The training set, and an epoch of it as batches.
+"""Training sets and their batches, in memory or streamed from disk.
 
-Small sets are one uint8 tensor on the device, whole batches augmented there; photographs are
-streamed (`streaming.py`). The order and the augmentation of an epoch come from generators derived
-from (seed, purpose, epoch), so an epoch is the same whether or not training was interrupted before.
+Small sets are one uint8 tensor on the device, where whole batches are augmented; photographs are
+decoded and augmented by worker processes. Order and augmentation come from generators derived from
+(seed, purpose, epoch) or (…, image), so an epoch depends neither on the number of workers nor on an
+interruption before it.
 """
 
 from __future__ import annotations
@@ -26,34 +27,34 @@ from sdd_eval.training.data.augmentation import augment_batch, augment_image, to
 from sdd_eval.training.distributed.shard import Rows, RowsOf, whole_batch
 from sdd_eval.training.methods.method import Batch, Method
 
-#: Decoded images of a folder that are more than these bytes are streamed, not kept on the device.
+#: Decoded images of a folder beyond this size in bytes are streamed.
 RESIDENT_BYTES = 2 << 30
 
-#: How many images of a folder are decoded at a time on their way to the device.
-AT_A_TIME = 1024
+#: Number of images of a folder that are decoded at a time.
+IMAGES_PER_READ = 1024
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Labels (n,) on a device, and images: on it, (n, channels, side, side) uint8, or streamed."""
+    """Labels (n,) on a device, and images: uint8 (n, channels, side, side) on it, or streamed."""
 
     images: Tensor | ImageSet
     labels: Tensor
     workers: int = 0
-    """Processes that decode and augment streamed images."""
+    """Worker processes that decode and augment streamed images."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.labels)
 
     @property
     def device(self) -> torch.device:
-        """Where batches are made."""
+        """Return the device of the batches."""
         return self.labels.device
 
     @cached_property
     def by_class(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Indices sorted by class; where each class starts among them, and how many it has."""
+        """Return indices sorted by class, and the start and the size of each class among them."""
         counts = torch.bincount(self.labels)
         return self.labels.argsort(stable=True), counts.cumsum(0) - counts, counts
 
@@ -61,12 +62,12 @@ class TrainingSet:
 def training_set(
     images: ImageSet, device: torch.device, augmentation: str = "crop_flip", workers: int = 0
 ) -> TrainingSet:
-    """The images of a set for training: all of them moved to the device once, or streamed.
+    """Return a training set whose images are moved to the device once, or are streamed.
 
-    Streamed is what is cut out of photographs, and what would fill more than 2 GiB.
+    Photographs that are cropped at random are streamed, and sets of more than 2 GiB.
 
     Raises:
-        InputError: the set has no labels, or no images, or there are less than no workers.
+        InputError: there are no labels or no images, or the number of workers is negative.
     """
     if images.labels is None or not len(images):
         raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
@@ -90,9 +91,9 @@ def epoch_batches(
     epoch: int,
     rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
-    """The batches of one epoch, each image once, the last one perhaps smaller.
+    """Yield the batches of one epoch with each image once; the last batch may be smaller.
 
-    `rows_of` says which rows of a batch of so many images are wanted, if not all.
+    `rows_of` maps the size of a batch to the rows to load, if not all.
     """
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
     if isinstance(data.images, Tensor):
@@ -107,7 +108,7 @@ def epoch_batches(
 
 
 def draw_partners(data: TrainingSet, rows: Tensor, random: torch.Generator) -> Tensor:
-    """For each row an index of an image of its class, uniform, with replacement."""
+    """Return for each row the index of a random image of its class, drawn with replacement."""
     members, starts, counts = data.by_class
     labels = data.labels[rows]
     uniform = torch.rand(len(rows), generator=random, device=rows.device, dtype=torch.float64)
@@ -115,12 +116,12 @@ def draw_partners(data: TrainingSet, rows: Tensor, random: torch.Generator) -> T
 
 
 def _resident(images: ImageSet, device: torch.device) -> Tensor:
-    """All images of a set that is on the disk, as one tensor on the device."""
+    """Load all images of a set from disk into one tensor on the device."""
     side, done = images.image_size, 0
     whole = torch.empty(
         (len(images), images.channels, side, side), dtype=torch.uint8, device=device
     )
-    for batch in images.batches(AT_A_TIME, device=str(device)):
+    for batch in images.batches(IMAGES_PER_READ, device=str(device)):
         whole[done : done + len(batch)] = batch
         done += len(batch)
     return whole
@@ -135,9 +136,10 @@ def _augmented(
     epoch: int,
     rows_of: RowsOf,
 ) -> Iterator[Batch]:
-    """The batches of images on the device, augmented there.
+    """Yield batches of images that are augmented on the device.
 
-    All of a batch is augmented, which is cheap, and then cut: so each process draws the same.
+    The whole batch is augmented, which is cheap, and then sliced, so that each process draws the
+    same.
     """
     random = generator(recipe.seed, "augmentation", epoch, data.device.type)
     for rows in torch.split(order.to(data.device), recipe.batch_size):
@@ -151,23 +153,23 @@ def _augmented(
 
 
 def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
-    """Float pixels in [0, 1] of some rows of images, all of them augmented afresh."""
+    """Augment images, and return some rows as float pixels in [0, 1]."""
     images = augment_batch(images, recipe.augmentation, random)
     return to_pixels(images[own], recipe.channels_last)
 
 
-#: Workers more than these seldom help.
-MOST_WORKERS = 16
+#: More workers than these seldom help.
+MAX_WORKERS = 16
 
 
 def default_workers(threads: int) -> int:
-    """As many workers as threads; none where one core is to do all."""
-    return 0 if threads == 1 else min(threads, MOST_WORKERS)
+    """Return as many workers as threads, but none for one thread."""
+    return 0 if threads == 1 else min(threads, MAX_WORKERS)
 
 
 @dataclass(frozen=True)
 class AugmentedViews:
-    """What workers make: for an image, its views and a view of its partner, augmented afresh."""
+    """The augmented views of images and their partners, as worker processes create them."""
 
     images: ImageSet
     recipe: Recipe
@@ -175,9 +177,9 @@ class AugmentedViews:
     views: int
 
     def __getitem__(self, pair: tuple[int, int | None]) -> Tensor | InputError:
-        """uint8 (views, channels, side, side) of an image, and of its partner if it has one.
+        """Return uint8 (views, channels, side, side) of an image and of its partner, if it has one.
 
-        An error is returned, not raised: out of a worker it would come with that one's traceback.
+        Errors are returned, not raised: a worker would raise them with its traceback.
         """
         row, partner = pair
         try:
@@ -190,7 +192,7 @@ class AugmentedViews:
         return torch.stack(found)
 
     def _read(self, row: int) -> Any:
-        """An image as the augmentation takes it."""
+        """Return an image as its augmentation takes it."""
         read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
         return read(self.images, row)
 
@@ -207,22 +209,22 @@ def stream_batches(
     workers: int,
     rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
-    """The batches of an epoch in an order (n,), on the labels' device; of each only some rows.
+    """Yield the batches of an epoch in a given order (n,), on the device of the labels.
 
     Raises:
-        InputError: an image cannot be read (it is named), or a worker died.
+        InputError: an image cannot be read, or a worker was killed.
     """
     device, recipe = labels.device, draws.recipe
     others = [None] * len(order) if partners is None else partners.tolist()
     pairs = list(zip(order.tolist(), others, strict=True))
-    parts = list(_parts(len(pairs), recipe.batch_size, rows_of))
+    parts = list(_batch_slices(len(pairs), recipe.batch_size, rows_of))
     loader: DataLoader[Any] = DataLoader(
-        draws,  # type: ignore[arg-type]  # what indexes it are pairs
+        draws,  # type: ignore[arg-type]  # it is indexed by pairs
         batch_sampler=[pairs[part] for part, _ in parts],
         num_workers=workers,
         collate_fn=functools.partial(_stacked, draws, partners is not None),
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # or it would draw from the global state
+        generator=torch.Generator(),  # else it draws from the global state
     )
     there = order.to(device)
     for (part, rows), drawn in zip(parts, worker_batches(loader, workers), strict=True):
@@ -232,8 +234,8 @@ def stream_batches(
         yield Batch(views[: draws.views], labels[there[part]], apart, rows)
 
 
-def _parts(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:
-    """Where in an epoch's order the images of each batch are, and which rows of it they are."""
+def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:
+    """Yield the slice of an epoch's order for each batch, and the rows of the batch that it is."""
     for start in range(0, count, size):
         total = min(size, count - start)
         rows = rows_of(total)
@@ -244,8 +246,8 @@ def _parts(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows
 def _stacked(
     draws: AugmentedViews, partnered: bool, items: Sequence[Tensor | InputError]
 ) -> Tensor | InputError:
-    """(views, b, channels, side, side) of a batch, or the first error in it."""
-    if not items:  # the last batch of an epoch may not go round all processes
+    """Stack a batch to (views, b, channels, side, side), or return its first error."""
+    if not items:  # the last batch may be too small for all processes
         images, side = draws.images, draws.images.image_size
         shape = (draws.views + partnered, 0, images.channels, side, side)
         return torch.empty(shape, dtype=torch.uint8)
@@ -258,10 +260,10 @@ def _stacked(
 
 
 def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
-    """What the workers send, batch by batch.
+    """Yield the batches of the workers.
 
     Raises:
-        InputError: one that came in place of a batch, or a worker died.
+        InputError: a worker returned an error or was killed.
     """
     try:
         for drawn in loader:
@@ -272,6 +274,6 @@ def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
         if "DataLoader worker" not in str(error):
             raise
         raise InputError(
-            f"one of {workers} workers that read images was killed, perhaps for want of memory; "
+            f"one of {workers} workers that read images was killed, perhaps for lack of memory; "
             f"try --workers {workers // 2}"
         ) from error

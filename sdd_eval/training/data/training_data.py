@@ -1,4 +1,4 @@
-"""What a recipe is trained on: training images, test images, constants of standardisation."""
+"""The data of a training: training, validation and test images, and standardisation constants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sdd_eval.training.methods.method import Method
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images and constants; where there are no test or no validation images they are None."""
+    """Images and standardisation constants; `test` and `validation` are None if there are none."""
 
     train: ImageSet
     test: ImageSet | None
@@ -25,26 +25,26 @@ class TrainingData:
     std: tuple[float, ...]
     validation: ImageSet | None = None
 
-    def parted(self, recipe: Recipe) -> TrainingData:
-        """The material with the training images that the recipe trains on and those it holds out.
+    def split(self, recipe: Recipe) -> TrainingData:
+        """Return the data with the recipe's validation images split off the training images.
 
         Raises:
-            InputError: too few would be left.
+            InputError: too few training images would remain.
         """
-        kept, held = training_split(self.train, recipe)
-        return replace(self, train=kept, validation=held)
+        training, validation = training_split(self.train, recipe)
+        return replace(self, train=training, validation=validation)
 
     def spec(self, recipe: Recipe) -> ModelSpec:
-        """The spec of the network that the recipe trains on these images.
+        """Return the spec of the network that the recipe trains on these images.
 
         Raises:
-            InputError: the sets do not fit each other, or there is nothing to classify.
+            InputError: training and test images do not match, or there are no labels.
         """
         labels = self.train.labels
         if labels is None or not len(labels):
             raise InputError(f"{self.train.name} has no labelled training images")
         classes = max(len(self.train.class_names), int(labels.max()) + 1)
-        _refuse_unfit(self.train, self.test, classes)
+        _check_test_images(self.train, self.test, classes)
         return ModelSpec(
             arch=recipe.arch,
             classes=classes,
@@ -56,10 +56,10 @@ class TrainingData:
 
 
 def load_training_data(recipe: Recipe, data_root: str | Path | None) -> TrainingData:
-    """Both splits of the recipe's data set, and its standardisation, from the catalogue.
+    """Load both splits of the recipe's data set and its standardisation constants.
 
     Raises:
-        InputError: the data set or the standardisation is unknown, absent or broken.
+        InputError: the data set or the standardisation is unknown, missing or broken.
     """
     from sdd_eval.data.catalogue import load_images
     from sdd_eval.data.standardisation import resolve_standardisation
@@ -74,8 +74,8 @@ def load_training_data(recipe: Recipe, data_root: str | Path | None) -> Training
     return TrainingData(train, test, mean, std)
 
 
-def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
-    """Refuse test images of another shape or of further classes."""
+def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> None:
+    """Check that test images have the shape and the classes of the training images."""
     if test is None:
         return
     if (test.channels, test.image_size) != (train.channels, train.image_size):
@@ -91,10 +91,10 @@ def _refuse_unfit(train: ImageSet, test: ImageSet | None, classes: int) -> None:
 
 
 def check_batch_size(recipe: AnyRecipe, images: int) -> None:
-    """Refuse a batch of more than all training images.
+    """Check that a batch is not larger than the training set.
 
     Raises:
-        InputError: it is.
+        InputError: it is larger.
     """
     if recipe.batch_size > images:
         raise InputError(
@@ -104,10 +104,10 @@ def check_batch_size(recipe: AnyRecipe, images: int) -> None:
 
 
 def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
-    """Refuse a batch larger than the set, and a class whose images have no partner to draw.
+    """Check the batch size, and that images have partners if the method needs them.
 
     Raises:
-        InputError: naming the first such class.
+        InputError: the batch is too large, or a class has one image; the message names the first.
     """
     check_batch_size(recipe, len(train))
     if not method.partners or train.labels is None:

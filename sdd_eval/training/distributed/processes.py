@@ -1,8 +1,8 @@
-"""Several processes that train one network, as `torchrun` starts them; one process is the rule.
+"""Processes that train one network together, as started by `torchrun`; usually there is one.
 
-Each has its own rows of every batch and all else is as in one process: the order, the augmentation
-and the masks of the whole batch, batch norms over it, gradients of its mean loss. The first process
-alone writes, and shows how far it is. Where one fails all end, and one of them says why.
+Each process computes its rows of every batch. Order, augmentation and masks of the whole batch are
+those of a single process, batch norms see the whole batch, and gradients are of its mean loss. Only
+the first process writes and shows progress. If a process fails, all exit and one reports the error.
 """
 
 from __future__ import annotations
@@ -33,20 +33,19 @@ from sdd_eval.training.objective import Objective
 
 Found = TypeVar("Found")
 
-#: How long a process waits for another, which may be testing a network on many images.
-PATIENCE = datetime.timedelta(hours=6)
+#: How long a process waits for another, which may be evaluating many images.
+TIMEOUT = datetime.timedelta(hours=6)
 
-#: Seconds that a group's threads have to let go of what they sent; they take microseconds.
-LETTING_GO = 0.2
+#: Seconds for a group's threads to release sent tensors; they take microseconds.
+RELEASE_SECONDS = 0.2
 
-#: Numbers for the trainings of this process, which the others count alike: a group leaves its words
-#: in the store, and the next one must not read them.
+#: Counts the trainings of this process: the keys of one must not be read by the next.
 _TRAININGS = itertools.count()
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process, of all that train together, and the device that it works on."""
+    """This process among those that train together, and its device."""
 
     device: str
     rank: int = 0
@@ -54,14 +53,14 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Return whether this is the process that writes."""
         return self.rank == 0
 
-    def refuse_too_many(self, recipe: Recipe) -> None:
-        """Refuse batches that do not go round.
+    def check_count(self, recipe: Recipe) -> None:
+        """Check that a batch has an image for every process.
 
         Raises:
-            InputError: a whole batch has fewer images than there are processes.
+            InputError: a batch has fewer images than there are processes.
         """
         if recipe.batch_size < self.count:
             raise InputError(
@@ -70,31 +69,31 @@ class Processes:
             )
 
     def rows(self, total: int) -> Rows | None:
-        """Its rows of a batch of so many; None where it has all, being alone."""
+        """Return this process's rows of a batch of `total`; None for a single process."""
         return None if self.count == 1 else even_rows(self.rank, self.count, total)
 
-    def first_finds(self, look: Callable[[], Found]) -> Found:
-        """What the first process finds, in all of them; the others wait for it."""
+    def broadcast(self, compute: Callable[[], Found]) -> Found:
+        """Call a function in the first process, and return its result in all of them."""
         if self.count == 1:
-            return look()
-        found = [look() if self.first else None]
+            return compute()
+        found = [compute() if self.first else None]
         dist.broadcast_object_list(found, device=torch.device("cpu"))
         return found[0]  # type: ignore[return-value]
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum of each number over all processes; the tensor is overwritten."""
+        """Sum each number over all processes, in place."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
 
     def purpose(self, name: str) -> str:
-        """Of random numbers that each process draws for its own rows."""
+        """Return the purpose of random numbers that differ between processes."""
         return name if self.first else f"{name} of process {self.rank}"
 
     def step(self, objective: Objective) -> nn.Module:
-        """The objective as `Step`, gradients averaged and batch norms taken over all processes.
+        """Wrap the objective as `Step`, with gradients and batch norms over all processes.
 
-        The state dict of the objective stays what it is, and its tensors are what is trained.
+        The objective's state dict does not change, and its tensors are the trained ones.
         """
         step = Step(objective, self.count)
         if self.count == 1:
@@ -110,21 +109,21 @@ class Processes:
 
 
 class Step(nn.Module):
-    """A batch → what is minimised, and the losses that it is made of.
+    """Returns the loss to minimise and its terms for a batch.
 
-    A process's mean loss weighs as much as it has rows of the batch, so that the mean over
-    processes is the whole batch's. The scalar stands apart: of what a module gives,
-    DistributedDataParallel finds only tensors in tuples, lists and dictionaries.
+    The mean loss of a process is weighted by its share of rows, so that the mean over processes is
+    that of the whole batch. The scalar is returned separately, because DistributedDataParallel
+    finds tensors only in tuples, lists and dictionaries.
     """
 
     def __init__(self, objective: Objective, count: int) -> None:
-        """The objective, and how many processes there are."""
+        """Store the objective and the number of processes."""
         super().__init__()
         self.objective = objective
         self.count = count
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Losses]:
-        """The loss whose gradient is wanted, and all terms over the rows that are here."""
+        """Return the loss to differentiate, and the terms over this process's rows."""
         losses: Losses = self.objective(batch, generator)
         if batch.rows is None:
             return losses.total, losses
@@ -133,13 +132,13 @@ class Step(nn.Module):
 
 @contextlib.contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
-    """Join the processes that `torchrun` started beside this one; alone, do nothing.
+    """Join the processes that `torchrun` started; does nothing for a single process.
 
-    With GPUs each process has that of its `LOCAL_RANK`, and NCCL joins them; else Gloo does.
+    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo.
 
     Raises:
-        InputError: what torchrun says or the device will not do, or a process failed: raised by
-            the first that fails, in the others as `ReportedElsewhere`.
+        InputError: torchrun's environment or the device is invalid, or a process failed: raised by
+            the first that fails, and as `ReportedElsewhere` by the others.
     """
     rank, count = _environment()
     if count == 1:
@@ -147,33 +146,33 @@ def join_processes(device: str) -> Iterator[Processes]:
         return
     own = _own_device(device, count)
     backend = "cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo"
-    store, rank, count = next(rendezvous("env://", rank, count, timeout=PATIENCE))
+    store, rank, count = next(rendezvous("env://", rank, count, timeout=TIMEOUT))
     store = PrefixStore(f"sdd_eval training {next(_TRAININGS)}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
-    with _ending_together(store):
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
+    with _report_once(store):
         yield Processes(own, rank, count)
         dist.barrier()
     _leave()
 
 
 def _leave() -> None:
-    """Leave the group, once its threads have let go of the tensors that came last.
+    """Leave the group after its threads have released the tensors that arrived last.
 
-    They do so a moment after these have come, and need Python for it: where that is ending by then
-    the whole process aborts. Gloo cannot be asked whether they have, nor do its threads end while
-    DistributedDataParallel holds the group, so Python is left to them for a while.
+    They do so shortly after and need Python for it; if the interpreter exits first, the process
+    aborts. Gloo cannot be asked whether they have finished, and its threads do not end while
+    DistributedDataParallel holds the group, so this waits for a short time.
     """
-    time.sleep(LETTING_GO)
+    time.sleep(RELEASE_SECONDS)
     dist.destroy_process_group()
 
 
 def is_first() -> bool:
-    """Whether this is the first process, or alone; without joining the others."""
+    """Return whether this is the first or only process, without joining the others."""
     return _environment()[0] == 0
 
 
 def _environment() -> tuple[int, int]:
-    """This process's rank and how many there are, as torchrun tells them."""
+    """Return this process's rank and the number of processes from torchrun's environment."""
     count = os.environ.get("WORLD_SIZE", "1")
     rank = os.environ.get("RANK", "0" if count == "1" else "")
     if not (rank.isdigit() and count.isdigit() and int(rank) < int(count)):
@@ -185,7 +184,7 @@ def _environment() -> tuple[int, int]:
 
 
 def _own_device(device: str, count: int) -> str:
-    """The GPU of this process on its machine, or the CPU.
+    """Return the GPU of this process, or the CPU.
 
     Raises:
         InputError: there are fewer GPUs than processes, or one GPU is named for all.
@@ -206,41 +205,39 @@ def _own_device(device: str, count: int) -> str:
 
 
 @contextlib.contextmanager
-def _ending_together(failures: Store) -> Iterator[None]:
-    """The first process that fails raises its error; the others, that it is said elsewhere.
+def _report_once(failures: Store) -> Iterator[None]:
+    """Raise the error of the first process that fails; the others raise ReportedElsewhere.
 
-    A failed process leaves, whereupon what the others wait for breaks: no process waits forever.
+    A failed process leaves, which breaks the connections the others wait on: none waits forever.
 
     Raises:
-        InputError: this process failed, or another ended without saying why.
+        InputError: this process failed, or another exited without reporting why.
     """
     try:
         yield
     except (InputError, RuntimeError) as error:
         broken = not isinstance(error, InputError)
-        if broken and not _of_a_connection(error):
+        if broken and not _is_connection_error(error):
             raise
-        if _counted(failures) > 1:
-            raise ReportedElsewhere(
-                "another process of this training says why it failed"
-            ) from error
+        if _count_failure(failures) > 1:
+            raise ReportedElsewhere("another process of this training reports its error") from error
         if broken:
             raise InputError(
-                "another process of this training was ended; the same command goes on from the "
+                "another process of this training was killed; the same command resumes after the "
                 "last finished epoch"
             ) from error
         raise
 
 
-def _counted(failures: Store) -> int:
-    """How many processes have failed, this one included; none where nobody counts any more."""
+def _count_failure(failures: Store) -> int:
+    """Return how many processes have failed, this one included; 0 if the store is gone."""
     try:
         return int(failures.add("failed", 1))
     except RuntimeError:
         return 0
 
 
-def _of_a_connection(error: Exception) -> bool:
-    """Whether a process waited for another in vain."""
+def _is_connection_error(error: Exception) -> bool:
+    """Return whether an error comes from a broken connection to another process."""
     words = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
     return isinstance(error, dist.DistError) or any(word in str(error) for word in words)
