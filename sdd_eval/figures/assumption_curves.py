@@ -49,5 +49,5 @@ def assumption_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -
     groups = [each for each in labelled if not each[1].endswith(", r₁")]
     fills = zip(filled_and_hollow(), ("Assumption 1, r", "Assumption 2, r₁"), strict=True)
     handles, labels = zip(*groups, *fills, strict=True)
-    legend(figure, handles, labels)
+    legend(figure, (handles, labels))
     return figure

@@ -48,7 +48,7 @@ def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         percent_ticks(axes)
     for axes in panels[:, 0]:
         axes.set_ylabel("Accuracy")
-    legend(figure, *panels[0, 0].get_legend_handles_labels())
+    legend(figure, panels[0, 0].get_legend_handles_labels())
     return figure
 
 

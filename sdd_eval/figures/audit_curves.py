@@ -48,7 +48,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
         axes.label_outer()
     for axes in panels[:, 0]:
         axes.set_ylabel("Accuracy")
-    legend(figure, *first.get_legend_handles_labels())
+    legend(figure, first.get_legend_handles_labels())
     return figure
 
 

@@ -60,5 +60,5 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     axes.set_box_aspect(0.75)
     percent_ticks(axes)
     percent_ticks(axes, "x")
-    legend(figure, handles, [plain_text(group) for group in groups])
+    legend(figure, (handles, [plain_text(group) for group in groups]))
     return figure

@@ -37,7 +37,7 @@ def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
     for line, axes in enumerate(panels[:, 0]):
         shown = names[line * per_line : (line + 1) * per_line]
         _bars(axes, rows, shown, per_line, styles_of(results))
-    legend(figure, *axes.get_legend_handles_labels(), side="upper")
+    legend(figure, axes.get_legend_handles_labels(), "upper")
     return figure
 
 

@@ -56,7 +56,7 @@ def corruption_differences(
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
     axes.set(xlabel="Change of accuracy (points)", ylim=(len(names) - 0.4, -0.6))
     axes.margins(x=0.05)
-    legend(figure, *axes.get_legend_handles_labels(), side="upper")
+    legend(figure, axes.get_legend_handles_labels(), "upper")
     return figure
 
 

@@ -62,7 +62,7 @@ def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> F
         axes.tick_params(labelbottom=True)
     figure.supxlabel("AUROC", fontsize=8)
     handles = [_handle(styles[group]) for group in groups]
-    legend(figure, handles, [plain_text(group) for group in groups], "upper")
+    legend(figure, (handles, [plain_text(group) for group in groups]), "upper")
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.layout import legend, percent_ticks, single_panel
-from sdd_eval.figures.selection import group_names, one_space, preferred_number, spreads, where
+from sdd_eval.figures.selection import fgsm_rows, group_names, preferred_number, spreads, where
 from sdd_eval.figures.series import group_bars
 from sdd_eval.figures.style import plain_text, styles_of
 
@@ -31,14 +31,12 @@ CLEAN = "no attack"
 )
 def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Draw a cluster of bars without attack and one per variant."""
-    rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
-    attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
+    rows, attacked, variants = fgsm_rows(results, VARIANTS)
     if attacked.empty:
         return None
     epsilon = preferred_number(attacked, "epsilon", EPSILON)
     attacked = where(attacked, epsilon=epsilon)
-    measured = set(attacked["variant"])
-    variants = [name for name in VARIANTS if name in measured] + sorted(measured - set(VARIANTS))
+    variants = [name for name in variants if name in set(attacked["variant"])]
     before = where(rows, metric="fgsm_right_before", variant=variants[0])
     groups, styles = group_names(attacked), styles_of(results)
     figure, axes = single_panel(2.2)
@@ -53,5 +51,5 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
     axes.set(ylim=(0, 1), ylabel="Accuracy", title=f"FGSM, ε = {epsilon:g}")
     percent_ticks(axes)
     axes.grid(False, axis="x")
-    legend(figure, *axes.get_legend_handles_labels())
+    legend(figure, axes.get_legend_handles_labels())
     return figure

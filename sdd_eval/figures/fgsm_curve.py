@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
-from sdd_eval.figures.selection import group_names, one_space, where
+from sdd_eval.figures.selection import fgsm_rows, group_names, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_line
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
 
@@ -37,12 +37,9 @@ CONTROL = "random signs"
 )
 def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Draw accuracy against ε with a line per group (Goodfellow et al. 2015)."""
-    rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
-    attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
+    rows, attacked, variants = fgsm_rows(results, VARIANTS)
     if attacked.empty:
         return None
-    measured = set(attacked["variant"])
-    variants = [name for name in VARIANTS if name in measured] + sorted(measured - set(VARIANTS))
     grid = panel_grid(len(variants))
     figure, panels = grid.figure(0.2 + 2.0 * grid.rows, sharey=True)
     styles = styles_of(results)
@@ -54,7 +51,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
         percent_ticks(axes)
     for axes in panels[:, 0]:
         axes.set_ylabel("Accuracy")
-    legend(figure, *_legend(panels.flat[: len(variants)]))
+    legend(figure, _legend(panels.flat[: len(variants)]))
     return figure
 
 

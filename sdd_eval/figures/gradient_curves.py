@@ -46,5 +46,5 @@ def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     norms.set_ylim(bottom=0)
     handles, labels = cosine.get_legend_handles_labels()
-    legend(figure, [*handles, *filled_and_hollow()], [*labels, "reverse KL", "forward KL"])
+    legend(figure, ([*handles, *filled_and_hollow()], [*labels, "reverse KL", "forward KL"]))
     return figure

@@ -75,14 +75,17 @@ def single_panel(height: float) -> tuple[Figure, Axes]:
 
 def legend(
     figure: Figure,
-    handles: Sequence[Any],
-    labels: Sequence[str],
+    entries: tuple[Sequence[Any], Sequence[str]],
     side: Literal["upper", "lower"] = "lower",
 ) -> None:
     """Add a legend above or below the panels and increase the figure's height by as much.
 
-    A label that is wider than the figure is truncated.
+    Args:
+        figure: the figure.
+        entries: handles and labels; a label that is wider than the figure is truncated.
+        side: whether it is above or below.
     """
+    handles, labels = entries
     width = 72 * figure.get_figwidth()
     most = math.floor((width - HANDLE) / LETTER)
     texts = [label if len(label) <= most else f"{label[: most - 1]}…" for label in labels]

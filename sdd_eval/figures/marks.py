@@ -186,7 +186,7 @@ def _bin_text(axes: Axes, series: str, left: float, right: float, height: float)
 
 def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
     """Return the cells of a heat map that have a value."""
-    array = np.ma.asarray(mesh.get_array(), dtype=float)
+    array: Any = np.ma.asarray(mesh.get_array(), dtype=float)
     values: NDArray[np.float64] = np.ma.filled(array, np.nan)
     corners = np.asarray(mesh.get_coordinates(), dtype=float)
     for (row, column), value in np.ndenumerate(values.reshape(len(corners) - 1, -1)):

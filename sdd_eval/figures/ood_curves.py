@@ -116,7 +116,7 @@ def draw_ood_curves(
     figure.supxlabel(f"{labels[0]} ({detector_label(rows)})", fontsize=8)
     groups = group_names(rows)
     handles = [_handle(styles[group]) for group in groups]
-    legend(figure, handles, [plain_text(group) for group in groups], "upper")
+    legend(figure, (handles, [plain_text(group) for group in groups]), "upper")
     return figure
 
 

@@ -72,7 +72,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
     for upper, lower in zip(panels[::2, 0], panels[1::2, 0], strict=True):
         upper.set_ylabel("Accuracy")
         lower.set_ylabel("Images")
-    legend(figure, *_legend(with_band=not where(rows, metric=BAND).empty))
+    legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
     return figure
 
 

@@ -59,7 +59,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     first.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     for axes in panels[:, 0]:
         axes.set_ylabel("Risk")
-    legend(figure, *first.get_legend_handles_labels(), side="upper")
+    legend(figure, first.get_legend_handles_labels(), "upper")
     return figure
 
 

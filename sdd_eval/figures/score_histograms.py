@@ -59,7 +59,7 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
                 title = plain_text(name, round(14 * grid.panel_width))
                 axes.set_title(title, pad=11 if dense else 3)
         _label_group(panels[line][0], plain_text(group, 40), dense)
-    legend(figure, *_legend(), "upper")
+    legend(figure, _legend(), "upper")
     figure.supxlabel(f"Score ({detector_label(rows)})", fontsize=8)
     return figure
 

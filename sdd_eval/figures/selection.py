@@ -136,6 +136,22 @@ def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.concat(selected)
 
 
+def fgsm_rows(
+    results: pandas.DataFrame, titles: Mapping[str, Any]
+) -> tuple[pandas.DataFrame, pandas.DataFrame, list[str]]:
+    """Return the FGSM rows at temperature 1, those after the attack, and the variants.
+
+    Args:
+        results: a results table.
+        titles: the known variants in the order in which to return them.
+    """
+    rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
+    attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
+    measured = set() if attacked.empty else set(attacked["variant"])
+    known = [name for name in titles if name in measured]
+    return rows, attacked, [*known, *sorted(measured - set(titles))]
+
+
 def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
     """Return count, mean confidence and accuracy of each bin over all images of all networks.
 

@@ -20,30 +20,14 @@ REFERENCE_BATCH, REFERENCE_LR = 16, 0.02
 EVALUATION_BATCH_SIZE = 8
 
 _BOUNDS = {
-    "epochs": FROM_1,
-    "batch_size": FROM_1,
-    "lr": ABOVE_0,
-    "momentum": BELOW_1,
-    "weight_decay": FROM_0,
-    "min_size": FROM_1,
-    "max_size": FROM_1,
-    "channels": FROM_1,
-    "regions": FROM_1,
-    "trainable_layers": FROM_0,
-    "seed": FROM_0,
+    **{"epochs": FROM_1, "batch_size": FROM_1, "lr": ABOVE_0, "momentum": BELOW_1},
+    **{"weight_decay": FROM_0, "min_size": FROM_1, "max_size": FROM_1, "channels": FROM_1},
+    **{"regions": FROM_1, "trainable_layers": FROM_0, "seed": FROM_0},
 }
 #: Fields of a classifier's recipe that specify its training method.
 METHOD = (
-    *(
-        "method",
-        "method_options",
-        "sd_dropout",
-        "drop_rate",
-        "temperature",
-        "direction",
-        "position",
-    ),
-    "hidden_layers",
+    *("method", "method_options", "sd_dropout", "drop_rate", "temperature"),
+    *("direction", "position", "hidden_layers"),
 )
 
 

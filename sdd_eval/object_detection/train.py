@@ -85,10 +85,10 @@ def train_detector(
     card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
     checkpoint.require_trust(card, trust_code)
     recipe = resolved_recipe(recipe, card)
-    place = Path(folder) / store.folder_name("--name", name or detector_name(recipe))
-    if place.resolve() == backbone.resolve():
-        raise InputError(f"{place} is the backbone itself; choose another --name")
-    making = TrainingFolder(place, recipe, recipe_of, "an object detector", overwrite)
+    path = Path(folder) / store.folder_name("--name", name or detector_name(recipe))
+    if path.resolve() == backbone.resolve():
+        raise InputError(f"{path} is the backbone itself; choose another --name")
+    making = TrainingFolder(path, recipe, recipe_of, "an object detector", overwrite)
     classifier = Backbone(backbone, card, trust_code)
 
     def complete() -> Card:

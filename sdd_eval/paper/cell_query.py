@@ -33,21 +33,11 @@ class CellQuery:
 
 #: The evaluator that measures each metric.
 EVALUATORS = {
-    "accuracy": "accuracy",
-    "accuracy_top5": "accuracy",
-    "ece": "calibration",
-    "fgsm_accuracy": "fgsm",
-    "mca": "corruption",
-    "fpr_at_95_tpr": "odin",
-    "detection_error": "odin",
-    "auroc": "odin",
-    "aupr_in": "odin",
-    "aupr_out": "odin",
-    "map": "detection",
-    "map50": "detection",
-    "p_assumption_1": "history",
-    "assumption_2_r": "history",
-    "assumption_2_r1": "history",
+    **{"ece": "calibration", "fgsm_accuracy": "fgsm", "mca": "corruption"},
+    **dict.fromkeys(("accuracy", "accuracy_top5"), "accuracy"),
+    **dict.fromkeys(("fpr_at_95_tpr", "detection_error", "auroc", "aupr_in", "aupr_out"), "odin"),
+    **dict.fromkeys(("map", "map50"), "detection"),
+    **dict.fromkeys(("p_assumption_1", "assumption_2_r", "assumption_2_r1"), "history"),
 }
 #: The same mean over corrupted images that are not those of the CIFAR-100-C archive.
 RELATED_METRICS = {
@@ -90,22 +80,14 @@ _PROTOCOLS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 _BACKBONE = "backbone_"
 #: torchvision's reference on Detectron's schedules; the paper states only their lengths.
 _DETECTOR: Mapping[str, tuple[Any, ...]] = {
-    "batch_size": (16,),
-    "lr": (0.02,),
-    "milestones": ((8, 11), (5, 6)),
-    "min_size": (800,),
-    "max_size": (1333,),
-    "trainable_layers": (3,),
-    "channels": (256,),
-    "regions": (512,),
+    **{"batch_size": (16,), "lr": (0.02,), "milestones": ((8, 11), (5, 6))},
+    **{"min_size": (800,), "max_size": (1333,)},
+    **{"trainable_layers": (3,), "channels": (256,), "regions": (512,)},
 }
 #: Fields of a backbone's recipe in which it may differ and still be the paper's.
 _BACKBONE_CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "dataset": ("imagenet",),
-    "precision": ("float32", "bf16"),
-    "channels_last": (False, True),
-    "compile": (False, True),
-    "deterministic": (False, True),
+    **{"dataset": ("imagenet",), "precision": ("float32", "bf16")},
+    **dict.fromkeys(("channels_last", "compile", "deterministic"), (False, True)),
 }
 
 

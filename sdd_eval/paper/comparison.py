@@ -150,12 +150,12 @@ def _compare(
     if not groups:
         return PaperComparison(number, summarize_seeds(()), assess(number, summarize_seeds(()), ()))
     candidates = [_candidate(query, group, recipes) for group in groups.values()]
-    seeds, found = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
+    seeds, reasons = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
     measured = summarize_seeds(row["value"] for row in seeds)
     return PaperComparison(
         number=number,
         measured=measured,
-        assessment=assess(number, measured, found),
+        assessment=assess(number, measured, reasons),
         metric=seeds[0]["metric"],
         checkpoints=tuple(row["checkpoint"] for row in seeds),
     )
@@ -179,8 +179,8 @@ def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, st
 def _group_key(row: Row, recipe: Recipe) -> str:
     """Return a key that all seeds of one mean share."""
     shared = {name: value for name, value in recipe.items() if name != "seed"}
-    place = {name: row[name] for name in ("metric", "dataset", "n", "limited", "data", "at")}
-    return key_of({"recipe": shared, "place": {name: str(v) for name, v in place.items()}})
+    names = ("metric", "dataset", "n", "limited", "data", "at")
+    return key_of({"recipe": shared, "row": {name: str(row[name]) for name in names}})
 
 
 def _candidate(
@@ -193,7 +193,7 @@ def _candidate(
     return seeds, deviations(query, recipe, [{**row, **row["at"]} for row in seeds])
 
 
-def assess(number: PaperNumber, measured: SeedSummary, found: Sequence[str]) -> Assessment:
+def assess(number: PaperNumber, measured: SeedSummary, reasons: Sequence[str]) -> Assessment:
     """Assess whether the paper's mean could be one more mean of the measured networks.
 
     The printed mean, give or take its rounding, must lie in the 95 % prediction interval of the
@@ -202,13 +202,13 @@ def assess(number: PaperNumber, measured: SeedSummary, found: Sequence[str]) -> 
     Args:
         number: the printed number.
         measured: mean and standard deviation over seeds.
-        found: deviations from the paper's protocol; any one rules the comparison out.
+        reasons: deviations from the paper's protocol; any one rules the comparison out.
     """
     if measured.n == 0:
         return Assessment("not measured")
     low, high = prediction_interval(measured, number.seeds)
-    if found:
-        return Assessment("not comparable", low, high, tuple(found))
+    if reasons:
+        return Assessment("not comparable", low, high, tuple(reasons))
     if measured.n < SEEDS:
         return Assessment("too few seeds", low, high, (f"{measured.n} of {SEEDS} seeds",))
     inside = low - number.rounding <= number.value <= high + number.rounding
@@ -224,7 +224,7 @@ def deviations(query: CellQuery, recipe: Recipe, rows: Iterable[Row]) -> tuple[s
 def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
     """Describe recipe fields that are neither accepted nor ignored."""
     defaults = records.encode(records.Recipe())
-    found = [
+    reasons = [
         f"{name.replace('_', ' ')} {recipe[name]}, not {accepted}"
         for name, accepted in query.recipe.items()
         if name in ("dataset", "arch") and recipe.get(name) != accepted
@@ -238,8 +238,8 @@ def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
             continue
         accepted = query.protocol.get(name, (defaults.get(name),))
         if value not in [records.encode(choice) for choice in accepted]:
-            found.append(f"{name.replace('_', ' ')} {value}, not {accepted[0]}")
-    return found + _option_deviations(query, recipe)
+            reasons.append(f"{name.replace('_', ' ')} {value}, not {accepted[0]}")
+    return reasons + _option_deviations(query, recipe)
 
 
 def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
@@ -264,13 +264,13 @@ def _default_options(method: str) -> Mapping[str, Any]:
 
 def _row_deviations(query: CellQuery, row: Row) -> list[str]:
     """Describe a subset of the images, unofficial data, or another metric, OOD set or constants."""
-    found = [f"only {row['n']:,} images"] if row["limited"] else []
-    found += [part for part in str(row["data"]).split("; ") if not part.endswith(": official")]
+    reasons = [f"only {row['n']:,} images"] if row["limited"] else []
+    reasons += [part for part in str(row["data"]).split("; ") if not part.endswith(": official")]
     if row["metric"] != query.metrics[0]:
-        found.append(f"{row['metric']}, not {query.metrics[0]}")
+        reasons.append(f"{row['metric']}, not {query.metrics[0]}")
     outliers = query.at.get("outliers")
     if outliers and row["outliers"] != outliers[0]:
-        found.append(f"outliers {row['outliers']}, not {outliers[0]}")
+        reasons.append(f"outliers {row['outliers']}, not {outliers[0]}")
     if row.get("constants") not in (None, "paper"):
-        found.append(f"standardised with {row['constants']} constants, not the paper's")
-    return found
+        reasons.append(f"standardised with {row['constants']} constants, not the paper's")
+    return reasons

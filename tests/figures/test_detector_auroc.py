@@ -1,4 +1,4 @@
-"""What the figure of all detectors shows: who, against what, with which whiskers."""
+"""The figure of the AUROC of all detectors: panels, lines, markers, whiskers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RATES: tuple[dict[str, Any], ...] = (
 
 
 def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] = RATES) -> Any:
-    """Runs of two methods: the AUROC is .6, .01 more a place and .02 more a seed."""
+    """Return a table of two methods with AUROC .6 + .01 · detector + .02 · seed."""
     runs = []
     for network in synthetic.pair(seeds=seeds):
         found = []
@@ -39,7 +39,7 @@ def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] 
 
 
 def marks(axes: Any) -> list[tuple[float, float, float]]:
-    """Of each mark in a panel its value and the ends of its whisker."""
+    """Return value and ends of the whisker of each marker in a panel."""
     found = []
     for bars in axes.containers:
         assert isinstance(bars, ErrorbarContainer)
@@ -51,7 +51,7 @@ def marks(axes: Any) -> list[tuple[float, float, float]]:
 
 
 @pytest.mark.parametrize("width", [SINGLE, DOUBLE])
-def test_a_panel_a_set_and_a_line_a_detector_and_setting(
+def test_an_ood_set_has_a_panel_and_a_detector_with_its_setting_a_line(
     synthetic: ModuleType, width: float
 ) -> None:
     assert plugins.load("figures", "detector_auroc") is detector_auroc
@@ -70,7 +70,7 @@ def test_a_panel_a_set_and_a_line_a_detector_and_setting(
     assert [len(marks(axes)) for axes in panels] == [2 * 3] * 3
 
 
-def test_one_network_has_its_interval_and_seeds_have_their_deviation(
+def test_one_network_has_its_interval_and_several_seeds_their_standard_deviation(
     synthetic: ModuleType,
 ) -> None:
     one, three = (detector_auroc(*table(synthetic, seeds)) for seeds in (1, 3))
@@ -80,7 +80,7 @@ def test_one_network_has_its_interval_and_seeds_have_their_deviation(
     assert marks(three.axes[0])[0] == pytest.approx((0.62, 0.60, 0.64))
 
 
-def test_a_mark_says_its_group_detector_and_value(synthetic: ModuleType) -> None:
+def test_a_tooltip_has_group_detector_and_value(synthetic: ModuleType) -> None:
     drawn = detector_auroc(*table(synthetic, 1))
     assert drawn is not None
     drawn.draw_without_rendering()
@@ -88,13 +88,13 @@ def test_a_mark_says_its_group_detector_and_value(synthetic: ModuleType) -> None
     assert any("CE, knn k 200: 0.620 [0.590, 0.630]" in each for each in words), words
 
 
-def test_of_a_grid_of_settings_the_first_three_are_drawn(synthetic: ModuleType) -> None:
+def test_only_the_first_three_settings_of_a_detector_are_drawn(synthetic: ModuleType) -> None:
     grid = tuple({"detector": "odin", "epsilon": 0.001 * n} for n in range(5))
     results, _ = table(synthetic, 1, (*RATES, *grid))
     assert [line[0] for line in lines_of(results)] == ["msp", "knn", "knn", "odin", "odin", "odin"]
 
 
-def test_settings_are_told_by_their_own_signs(synthetic: ModuleType) -> None:
+def test_labels_have_only_the_settings_that_differ(synthetic: ModuleType) -> None:
     grid = tuple({"detector": "odin", "temperature": 1000.0, "epsilon": e} for e in (0.0, 0.002))
     drawn = detector_auroc(*table(synthetic, 1, grid))
     assert drawn is not None
@@ -102,7 +102,7 @@ def test_settings_are_told_by_their_own_signs(synthetic: ModuleType) -> None:
     assert labels == ["odin ε 0", "odin ε 0.002"]
 
 
-def test_of_many_sets_the_means_over_them_are_drawn(synthetic: ModuleType) -> None:
+def test_the_means_over_many_ood_sets_are_drawn(synthetic: ModuleType) -> None:
     import pandas
 
     results, _ = table(synthetic, 1)
@@ -112,7 +112,7 @@ def test_of_many_sets_the_means_over_them_are_drawn(synthetic: ModuleType) -> No
     assert [axes.get_title() for axes in drawn.axes if axes.axison] == ["average", "average:near"]
 
 
-def test_more_groups_than_a_line_has_room_for_are_left_to_the_table(
+def test_more_than_six_groups_are_not_drawn(
     synthetic: ModuleType,
 ) -> None:
     nets = [synthetic.network(weight / 10, 0) for weight in range(7)]
@@ -121,6 +121,6 @@ def test_more_groups_than_a_line_has_room_for_are_left_to_the_table(
     assert detector_auroc(*seven) is None
 
 
-def test_what_has_no_other_detectors_has_no_such_figure(synthetic: ModuleType) -> None:
+def test_results_of_odin_alone_have_no_such_figure(synthetic: ModuleType) -> None:
     runs = [synthetic.odin_run(network) for network in synthetic.pair(seeds=1)]
     assert detector_auroc(*synthetic.table(runs)) is None

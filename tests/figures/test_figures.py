@@ -59,19 +59,19 @@ WIDTHS = (SINGLE, DOUBLE)
 
 @pytest.fixture(scope="module")
 def whole(synthetic: ModuleType) -> tuple[Any, Any]:
-    """The tidy table and the arrays of two methods × two seeds."""
+    """The results table and the arrays of two methods × two seeds."""
     return synthetic.table(synthetic.whole(seeds=2))  # type: ignore[no-any-return]
 
 
 def at_width(name: str, width: float, table: tuple[Any, Any]) -> Any:
-    """A figure at one of the widths of a paper."""
+    """Return a figure with the width of one or two columns."""
     with house_style(width=width):
         return BUILT_IN[name](*table)
 
 
 @pytest.fixture(scope="module")
 def laid_out(whole: tuple[Any, Any]) -> Callable[[str, float], Any]:
-    """A figure of the whole table, drawn and laid out once for all who only look at it."""
+    """A figure of the whole table, drawn and laid out only once."""
 
     @functools.cache
     def draw(name: str, width: float) -> Any:
@@ -95,8 +95,8 @@ def test_a_figure_is_a_plugin_of_print_width_with_readable_text(
     assert min(text.get_fontsize() for text in shown) >= SMALL
 
 
-def beyond_the_limits(axes: Any) -> list[Text]:
-    """Labels of ticks that matplotlib keeps but does not draw."""
+def labels_beyond_limits(axes: Any) -> list[Text]:
+    """Return labels of ticks beyond the limits, which matplotlib does not draw."""
     found = []
     for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         for tick in axis.get_major_ticks():
@@ -107,12 +107,12 @@ def beyond_the_limits(axes: Any) -> list[Text]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_no_text_leaves_the_figure_and_labels_do_not_overlap(
+def test_text_stays_inside_the_figure_and_labels_do_not_overlap(
     name: str, width: float, laid_out: Callable[[str, float], Any]
 ) -> None:
     drawn = laid_out(name, width)
     width, height = drawn.bbox.size
-    unseen = {id(label) for axes in drawn.axes for label in beyond_the_limits(axes)}
+    unseen = {id(label) for axes in drawn.axes for label in labels_beyond_limits(axes)}
     for text in drawn.findobj(Text):
         if text.get_visible() and text.get_text() and id(text) not in unseen:
             box = text.get_window_extent()
@@ -132,16 +132,14 @@ def test_no_text_leaves_the_figure_and_labels_do_not_overlap(
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_nothing_to_draw_is_none(name: str, synthetic: ModuleType) -> None:
+def test_without_data_there_is_no_figure(name: str, synthetic: ModuleType) -> None:
     results, arrays = synthetic.table([synthetic.accuracy_run(synthetic.network(0.0, 0))])
     assert BUILT_IN[name](results, arrays) is None
     assert BUILT_IN[name](results.head(0), None) is None
 
 
 @pytest.mark.parametrize("name", ["reliability", "corruption_bars"])
-def test_the_bytes_are_the_same_each_time_without_dates_and_with_truetype_fonts(
-    name: str, whole: tuple[Any, Any]
-) -> None:
+def test_files_are_reproducible_and_embed_truetype_fonts(name: str, whole: tuple[Any, Any]) -> None:
     first, second = (BUILT_IN[name](*whole) for _ in range(2))
     for kind in ("pdf", "svg"):
         content = figure_bytes(first, kind)  # type: ignore[arg-type]
@@ -154,7 +152,7 @@ def test_the_bytes_are_the_same_each_time_without_dates_and_with_truetype_fonts(
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_a_figure_takes_no_number_of_another_evaluator_that_has_the_same_name(
+def test_a_figure_ignores_equally_named_metrics_of_other_evaluators(
     name: str, whole: tuple[Any, Any]
 ) -> None:
     import pandas
@@ -187,7 +185,7 @@ def test_reliability_draws_the_pooled_bins_and_the_mean_ece(whole: tuple[Any, An
 
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_titles_of_neighbouring_reliability_diagrams_are_told_apart(
+def test_titles_of_neighbouring_reliability_diagrams_do_not_touch(
     seeds: int, width: float, synthetic: ModuleType
 ) -> None:
     results, arrays = synthetic.table(synthetic.whole(seeds=seeds))
@@ -201,7 +199,7 @@ def test_titles_of_neighbouring_reliability_diagrams_are_told_apart(
     assert gap > 0.6 * first.get_fontsize() * drawn.dpi / 72
 
 
-def test_each_bin_has_a_bracket_from_the_low_to_the_high_end_of_its_band(
+def test_each_bin_has_a_bracket_over_its_consistency_band(
     whole: tuple[Any, Any],
 ) -> None:
     results, _ = whole
@@ -216,7 +214,7 @@ def test_each_bin_has_a_bracket_from_the_low_to_the_high_end_of_its_band(
         assert ends == pytest.approx(means.to_numpy())
 
 
-def test_a_run_without_a_band_is_drawn_without_one(whole: tuple[Any, Any]) -> None:
+def test_a_run_without_a_consistency_band_is_drawn_without_brackets(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = reliability(results[results["metric"] != "bin_accuracy_calibrated"])
     assert drawn is not None
@@ -225,7 +223,7 @@ def test_a_run_without_a_band_is_drawn_without_one(whole: tuple[Any, Any]) -> No
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_lines_of_confidence_leave_no_empty_strip_above_them(
+def test_confidence_lines_have_no_empty_strip_above_them(
     width: float, laid_out: Callable[[str, float], Any]
 ) -> None:
     drawn = laid_out("confidence_lines", width)
@@ -234,7 +232,7 @@ def test_lines_of_confidence_leave_no_empty_strip_above_them(
     assert drawn.bbox.height - top < 0.04 * drawn.bbox.height
 
 
-def test_bins_are_pooled_by_their_counts(synthetic: ModuleType) -> None:
+def test_bins_are_pooled_with_their_counts_as_weights(synthetic: ModuleType) -> None:
     from sdd_eval.records import Measurement
 
     runs = []
@@ -258,7 +256,7 @@ def test_bins_are_pooled_by_their_counts(synthetic: ModuleType) -> None:
     assert high == pytest.approx([0.75])
 
 
-def test_the_fgsm_curve_keeps_the_three_readings_apart(whole: tuple[Any, Any]) -> None:
+def test_each_variant_of_fgsm_has_its_panel(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = fgsm_curve(results)
     assert drawn is not None
@@ -288,7 +286,7 @@ def test_the_fgsm_curve_keeps_the_three_readings_apart(whole: tuple[Any, Any]) -
     assert 1 <= high < 1.05, "markers at 100 % are whole"
 
 
-def test_fgsm_in_two_spaces_is_not_one_line(synthetic: ModuleType) -> None:
+def test_fgsm_lines_do_not_mix_standardisation_constants(synthetic: ModuleType) -> None:
     run = synthetic.fgsm_run(synthetic.network(0.0, 0))
     paper = tuple(
         dataclasses.replace(each, value=0.0, at={**each.at, "constants": "paper"})
@@ -303,7 +301,7 @@ def test_fgsm_in_two_spaces_is_not_one_line(synthetic: ModuleType) -> None:
     assert min(drawn.axes[0].containers[0].lines[0].get_ydata()) > 0.4
 
 
-def test_bars_of_fgsm_are_of_one_space(synthetic: ModuleType) -> None:
+def test_fgsm_bars_do_not_mix_standardisation_constants(synthetic: ModuleType) -> None:
     own, paper = (synthetic.fgsm_run(synthetic.network(0.0, 0)) for _ in range(2))
     moved = [
         dataclasses.replace(each, value=each.value - 0.2, at={**each.at, "constants": "paper"})
@@ -316,10 +314,10 @@ def test_bars_of_fgsm_are_of_one_space(synthetic: ModuleType) -> None:
         [bar.get_height() for bar in drawn.axes[0].patches][1:3] for drawn in (alone, both) if drawn
     ]
     assert heights[0] == pytest.approx(heights[1])
-    assert not any("±" in words for words in told(both))
+    assert not any("±" in words for words in tooltips(both))
 
 
-def test_the_heat_map_writes_every_cell_beside_its_own_label(whole: tuple[Any, Any]) -> None:
+def test_every_cell_of_the_heat_map_is_in_the_row_of_its_corruption(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = corruption_heatmap(results)
     assert drawn is not None
@@ -336,7 +334,7 @@ def test_the_heat_map_writes_every_cell_beside_its_own_label(whole: tuple[Any, A
     assert axes.get_ylim() == (15, 0)
 
 
-def test_the_difference_is_with_minus_without_in_points(whole: tuple[Any, Any]) -> None:
+def test_the_difference_is_with_minus_without_sd_dropout_in_points(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = corruption_heatmap(results)
     assert drawn is not None
@@ -346,7 +344,7 @@ def test_the_difference_is_with_minus_without_in_points(whole: tuple[Any, Any]) 
     assert written[0.5, 7.5] == f"{change:+.1f}"
 
 
-def test_a_cell_that_was_not_measured_stays_open(whole: tuple[Any, Any]) -> None:
+def test_an_unmeasured_cell_is_empty(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     missing = (results["corruption"] == "fog") & (results["severity"] == 2)
     drawn = corruption_heatmap(results[~missing & (results["sd_dropout"] == 0)])
@@ -356,7 +354,7 @@ def test_a_cell_that_was_not_measured_stays_open(whole: tuple[Any, Any]) -> None
     assert written[1.5, row + 0.5] == "–"
 
 
-def test_a_corruption_whose_file_is_missing_is_a_row_of_open_cells(whole: tuple[Any, Any]) -> None:
+def test_a_corruption_without_a_file_is_a_row_of_empty_cells(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     results = results[(results["sd_dropout"] == 0) & (results["evaluator"] == "corruption")]
     rows = results[results["corruption"] != "fog"].copy()
@@ -370,7 +368,7 @@ def test_a_corruption_whose_file_is_missing_is_a_row_of_open_cells(whole: tuple[
     assert {t.get_text() for t in drawn.axes[0].texts if t.get_position()[1] == row} == {"–"}
 
 
-def test_the_bars_are_the_means_of_the_corruptions(whole: tuple[Any, Any]) -> None:
+def test_bars_are_the_means_over_severities(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     drawn = corruption_bars(results)
     assert drawn is not None
@@ -380,7 +378,7 @@ def test_the_bars_are_the_means_of_the_corruptions(whole: tuple[Any, Any]) -> No
     expected = where(results, group="CE", corruption="frost", severity=None)["value"].mean()
     assert bars[labels.index("frost")].get_height() == pytest.approx(expected)
     hatches = {bar.get_hatch() for c in axes.containers if hasattr(c, "patches") for bar in c}
-    assert len(hatches) == 2, "the groups can be told apart in grey"
+    assert len(hatches) == 2, "the groups can be tooltips apart in grey"
 
 
 @pytest.mark.parametrize("draw", [corruption_bars, fgsm_bars])
@@ -395,10 +393,10 @@ def test_a_single_network_has_no_whiskers(draw: Any, synthetic: ModuleType) -> N
         _, caps, (lines,) = each.errorbar.lines
         assert not any(len(segment) for segment in lines.get_segments())
         assert all(np.isnan(np.asarray(cap.get_ydata(), float)).all() for cap in caps)
-    assert not [text for text in told(drawn) if "±" in text]
+    assert not [text for text in tooltips(drawn) if "±" in text]
 
 
-def test_nineteen_corruptions_fit(synthetic: ModuleType) -> None:
+def test_nineteen_corruptions_and_unknown_ones_fit(synthetic: ModuleType) -> None:
     extra = ["saturate", "spatter", "gaussian_blur", "speckle_noise", "my_own_one"]
     runs = [synthetic.corruption_run(net, [*synthetic.FIFTEEN, *extra]) for net in synthetic.pair()]
     drawn = corruption_bars(synthetic.table(runs)[0])
@@ -422,7 +420,7 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.1000043), (0.01, 0.0101), (-31, 7)])
-def test_a_narrow_panel_of_scores_still_has_a_scale(low: float, high: float) -> None:
+def test_a_narrow_histogram_has_two_distinct_ticks(low: float, high: float) -> None:
     axes = Figure(figsize=(1, 1)).subplots()
     axes.set_xlim(low, high)
     few_ticks(axes, 1.1)
@@ -431,20 +429,20 @@ def test_a_narrow_panel_of_scores_still_has_a_scale(low: float, high: float) -> 
     assert low <= ticks[0] < ticks[1] <= high
 
 
-def test_no_curve_of_risk_reaches_the_areas_above_it(whole: tuple[Any, Any]) -> None:
+def test_risk_curves_do_not_reach_the_legend(whole: tuple[Any, Any]) -> None:
     drawn = risk_coverage(*whole)
     assert drawn is not None
     highest = max(line.get_ydata().max() for axes in drawn.axes for line in axes.lines)
     assert drawn.axes[0].get_ylim()[1] > 1.25 * highest
 
 
-def test_scores_that_are_all_equal_still_have_a_histogram(synthetic: ModuleType) -> None:
+def test_constant_scores_have_a_histogram(synthetic: ModuleType) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     flat = {name: np.full(9, 0.1) for name in run.arrays}
     assert score_histograms(*synthetic.table([dataclasses.replace(run, arrays=flat)])) is not None
 
 
-def test_the_roc_curve_has_the_area_that_stands_in_its_legend(synthetic: ModuleType) -> None:
+def test_the_area_below_the_roc_curve_is_the_auroc_of_the_legend(synthetic: ModuleType) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     results, arrays = synthetic.table([run])
     rows = where(results, metric="auroc", outliers="uniform")
@@ -459,7 +457,7 @@ def test_the_roc_curve_has_the_area_that_stands_in_its_legend(synthetic: ModuleT
     assert legend.get_texts()[0].get_text() == f"{rows['value'].iloc[0]:.3f}"
 
 
-def test_outlier_sets_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
+def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     run = synthetic.odin_run(net)
     other = tuple(
@@ -472,7 +470,7 @@ def test_outlier_sets_of_two_settings_are_not_mixed(synthetic: ModuleType) -> No
     assert len(drawn.axes[0].get_lines()) == 3
 
 
-def test_cells_of_a_grid_are_not_drawn_with_the_scores_of_another_setting(
+def test_cells_of_a_grid_are_not_drawn_as_roc_curves(
     synthetic: ModuleType,
 ) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
@@ -490,7 +488,7 @@ def test_cells_of_a_grid_are_not_drawn_with_the_scores_of_another_setting(
     assert len(drawn.axes[0].get_lines()) == 3
 
 
-def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleType) -> None:
+def test_many_groups_and_sets_with_long_and_unusual_names_are_drawn(synthetic: ModuleType) -> None:
     methods = ["ce", "ls", "$\\frac{1}$ a method with <b>a very long name</b> that runs on"]
     nets = [synthetic.network(weight, 0, method=method) for method in methods for weight in (0, 1)]
     sets = (*(f"outliers_{index}_$x^" for index in range(4)), "photo_patches")
@@ -505,7 +503,7 @@ def test_many_groups_and_sets_with_long_odd_names_are_drawn(synthetic: ModuleTyp
         assert "frac{1}" in shown
 
 
-def test_the_precision_recall_curve_has_the_average_precision_below_it(
+def test_the_area_below_the_precision_recall_curve_is_the_average_precision(
     synthetic: ModuleType,
 ) -> None:
     from sdd_eval.metrics.ranking import ood_metrics, precision_recall_curve
@@ -540,7 +538,7 @@ def test_risk_at_full_coverage_is_the_error_and_the_area_is_aurc(synthetic: Modu
     assert legend.get_texts()[0].get_text() == f"{1000 * aurc.mean():.1f} ± {1000 * aurc.std():.1f}"
 
 
-def test_equal_scores_are_accepted_in_no_order_of_their_own() -> None:
+def test_tied_scores_are_accepted_in_random_order() -> None:
     from sdd_eval.metrics.ranking import risk_coverage_curve as curve
     from sdd_eval.metrics.selective import selective_metrics
 
@@ -552,7 +550,7 @@ def test_equal_scores_are_accepted_in_no_order_of_their_own() -> None:
     assert curve(scores, correct)[1].mean() == pytest.approx(aurc)
 
 
-def test_a_change_is_marked_with_its_interval_and_filled_only_where_that_excludes_zero(
+def test_a_difference_has_its_interval_and_is_filled_if_that_excludes_zero(
     synthetic: ModuleType,
 ) -> None:
     nets = synthetic.pair(0.02)
@@ -573,7 +571,7 @@ def test_a_change_is_marked_with_its_interval_and_filled_only_where_that_exclude
     assert corruption_differences(where(results, sd_dropout=0.0)) is None
 
 
-def test_attacks_of_other_settings_are_other_panels(synthetic: ModuleType) -> None:
+def test_attacks_with_different_settings_have_different_panels(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     run = synthetic.attack_run(net)
     other = tuple(
@@ -589,7 +587,7 @@ def test_attacks_of_other_settings_are_other_panels(synthetic: ModuleType) -> No
     assert line.get_ydata() == pytest.approx([0.95, *(0.95 * np.exp(-np.array([1, 4, 8]) / 4))])
 
 
-def test_the_audit_shows_each_attack_the_worst_case_and_raised_flags(
+def test_the_audit_shows_every_attack_the_worst_case_and_the_flags(
     synthetic: ModuleType,
 ) -> None:
     runs = [
@@ -606,13 +604,13 @@ def test_the_audit_shows_each_attack_the_worst_case_and_raised_flags(
     assert len(lines) == 6
 
 
-def told(drawn: Any) -> list[str]:
+def tooltips(drawn: Any) -> list[str]:
     drawn.draw_without_rendering()
     return [value.text for value in tooltips_of(drawn)]
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_every_figure_tells_its_values_inside_of_itself(name: str, whole: tuple[Any, Any]) -> None:
+def test_every_figure_has_tooltips_inside_the_figure(name: str, whole: tuple[Any, Any]) -> None:
     drawn = BUILT_IN[name](*whole)
     assert drawn is not None
     drawn.draw_without_rendering()
@@ -637,14 +635,14 @@ def test_a_table_read_from_results_csv_makes_the_same_figure(
     assert tooltips_of(drawn) == tooltips_of(laid_out(name, DOUBLE))
 
 
-def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
+def test_tooltips_have_the_values_of_the_table(whole: tuple[Any, Any]) -> None:
     results, arrays = whole
     fog = where(results, group="CE", corruption="fog", severity=None)["value"]
     bars, cells = corruption_bars(results), corruption_heatmap(results)
     curve = fgsm_curve(results)
-    assert f"CE, fog: {100 * fog.mean():.1f} % ± {100 * fog.std():.1f} %" in told(bars)
+    assert f"CE, fog: {100 * fog.mean():.1f} % ± {100 * fog.std():.1f} %" in tooltips(bars)
     third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
-    assert f"CE, fog, Severity 3: {100 * third:.1f} %" in told(cells)
+    assert f"CE, fog, Severity 3: {100 * third:.1f} %" in tooltips(cells)
     attacked = where(
         results,
         group="CE",
@@ -655,42 +653,43 @@ def test_the_values_are_those_of_the_table(whole: tuple[Any, Any]) -> None:
         temperature=1.0,
     )["value"].mean()
     assert any(
-        text.startswith(f"Pixel space, CE, ε 0.05: {100 * attacked:.1f} %") for text in told(curve)
+        text.startswith(f"Pixel space, CE, ε 0.05: {100 * attacked:.1f} %")
+        for text in tooltips(curve)
     )
     counts = where(results, group="CE", metric="bin_count", bin=10)["value"].sum()
-    bins = told(reliability(results))
+    bins = tooltips(reliability(results))
     assert any(text.endswith(f", {counts:,.0f} images") for text in bins)
     for group in ("CE", "CE + SD-Dropout λ 0.1"):
         assert any(
             text.startswith(f"{group}, fraction of images, Confidence 0.95: ") for text in bins
         )
-    hist = told(score_histograms(results, arrays))
+    hist = tooltips(score_histograms(results, arrays))
     assert any("in-distribution" in text and "OOD" in text for text in hist)
 
 
-def test_a_strangers_plot_tells_its_values_too() -> None:
+def test_a_figure_without_this_package_has_tooltips_too() -> None:
     from matplotlib.figure import Figure
 
     drawn = Figure()
     axes = drawn.subplots()
     axes.plot([1, 2], [3.5, 4.25], "o", label="mine")
     axes.set_xlabel("Depth")
-    assert told(drawn) == ["mine, Depth 1: 3.5", "mine, Depth 2: 4.25"]
+    assert tooltips(drawn) == ["mine, Depth 1: 3.5", "mine, Depth 2: 4.25"]
 
 
 @pytest.mark.parametrize("name", ["risk_coverage", "attack_curves"])
-def test_png_is_made_for_print_and_the_same_each_time(name: str, whole: tuple[Any, Any]) -> None:
+def test_png_files_are_reproducible_at_300_dpi(name: str, whole: tuple[Any, Any]) -> None:
     first, second = (figure_bytes(at_width(name, SINGLE, whole), "png") for _ in range(2))
     assert first == second
     assert int.from_bytes(first[16:20], "big") == round(300 * SINGLE)
     assert b"Software" not in first
 
 
-def test_places_reach_from_none_to_all() -> None:
+def test_rates_range_from_0_to_1() -> None:
     assert (RATES[0], RATES[-1]) == (0, 1)
 
 
-def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
+def test_confidence_scores_are_in_the_order_of_the_evaluator() -> None:
     from sdd_eval.metrics.selective import SCORES
 
     assert tuple(NAMES) == tuple(SCORES)
@@ -698,7 +697,7 @@ def test_the_columns_of_confidence_are_those_of_the_evaluator() -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["roc_curves", "pr_curves", "risk_coverage"])
-def test_ten_groups_leave_room_for_the_curves(name: str, synthetic: ModuleType) -> None:
+def test_a_legend_of_ten_groups_leaves_room_for_curves(name: str, synthetic: ModuleType) -> None:
     methods = ["ce", "ls", "byot", "dml", "ddgsd"]
     nets = [synthetic.network(weight, 0, method=each) for each in methods for weight in (0.0, 0.1)]
     make = synthetic.selective_run if name == "risk_coverage" else synthetic.odin_run
@@ -708,7 +707,7 @@ def test_ten_groups_leave_room_for_the_curves(name: str, synthetic: ModuleType) 
     assert drawn.axes[0].get_position().height > 0.15
 
 
-def test_twelve_methods_look_different_and_one_has_one_colour() -> None:
+def test_twelve_groups_have_distinct_styles_and_one_colour_per_method() -> None:
     methods = ["CE", "LS", "CS-KD", "DDGSD", "BYOT", "DML"]
     groups = [f"{name}{end}" for name in methods for end in ("", " + SD-Dropout λ 0.1")]
     found = group_styles(groups, {group: "SD-Dropout" in group for group in groups})

@@ -1,4 +1,4 @@
-"""The figure of the gradient study, from rows of a table."""
+"""The figures of the training history: gradients and assumptions."""
 
 import numpy as np
 import pandas
@@ -24,7 +24,7 @@ def rows():
     )  # fmt: skip
 
 
-def test_each_group_has_its_line_of_means_over_seeds(rows):
+def test_each_group_has_a_line_of_means_over_seeds(rows):
     cosine, norms = gradient_curves(rows).axes
     assert len(cosine.containers) == 2
     assert len(norms.containers) == 4
@@ -37,19 +37,19 @@ def test_each_group_has_its_line_of_means_over_seeds(rows):
     assert norms.get_ylim()[0] == 0
 
 
-def test_few_epochs_have_whole_ticks(rows):
+def test_ticks_of_few_epochs_are_integers(rows):
     few = rows.assign(epoch=rows["epoch"] / 10)
     for axes in gradient_curves(few).axes:
         assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
-def test_other_layers_are_not_mixed_in(rows):
+def test_gradients_of_single_layers_are_not_drawn(rows):
     other = rows.assign(layer="layer1", value=99.0)
     cosine, _ = gradient_curves(pandas.concat([rows, other])).axes
     assert max(cosine.containers[0][0].get_ydata()) < 2
 
 
-def test_how_often_the_assumptions_hold_is_a_share_and_r_stands_beside_its_bound(rows):
+def test_the_rates_of_the_assumptions_and_the_means_of_r_and_its_bound_are_drawn(rows):
     shown = dict(
         zip(
             ("p_assumption_1", "assumption_2", "assumption_2_r", "assumption_2_r1"),
@@ -76,4 +76,4 @@ def test_how_often_the_assumptions_hold_is_a_share_and_r_stands_beside_its_bound
     assert shares.get_ylim() == (0, 1.02)
     words = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert words == ["CE", "CE + SDD", "Assumption 1, r", "Assumption 2, r₁"]
-    assert assumption_curves(rows) is None, "a history of before has none of it"
+    assert assumption_curves(rows) is None, "an older history has no assumptions"

@@ -1,4 +1,4 @@
-"""The table of the points that a figure draws."""
+"""The table of all points of a figure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def points(figure: Figure | None) -> Any:
     return table
 
 
-def test_a_curve_has_all_its_points_and_not_those_alone_that_are_told(
+def test_all_points_of_a_curve_are_listed(
     whole: tuple[Any, Any],
 ) -> None:
     results, arrays = whole
@@ -51,12 +51,12 @@ def test_a_curve_has_all_its_points_and_not_those_alone_that_are_told(
     assert own["x"].iloc[[0, -1]].tolist() == [0.0, 1.0]
 
 
-def test_risk_is_there_at_every_coverage(whole: tuple[Any, Any]) -> None:
+def test_risk_is_listed_at_every_coverage(whole: tuple[Any, Any]) -> None:
     table = points(risk_coverage(*whole))
     assert table.groupby(["panel", "series"]).size().unique().tolist() == [200]
 
 
-def test_bars_stand_at_the_names_of_their_ticks_with_the_ends_of_their_error_bars(
+def test_bars_have_the_names_of_their_ticks_and_their_error_bars(
     whole: tuple[Any, Any],
 ) -> None:
     results, _ = whole
@@ -80,7 +80,7 @@ def test_series_of_equal_means_keep_their_own_error_bars() -> None:
     assert table["high"].tolist() == pytest.approx([0.6, 0.52] * 2)
 
 
-def test_cells_are_told_by_corruption_and_severity(whole: tuple[Any, Any]) -> None:
+def test_cells_have_corruption_and_severity(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_heatmap(results))
     third = where(results, group="CE", corruption="fog", severity=3)["value"].mean()
@@ -89,7 +89,7 @@ def test_cells_are_told_by_corruption_and_severity(whole: tuple[Any, Any]) -> No
     assert own["y"].iloc[2] == pytest.approx(100 * third, rel=1e-5)
 
 
-def test_places_in_a_row_are_the_numbers_that_their_ticks_tell(whole: tuple[Any, Any]) -> None:
+def test_categories_have_the_numbers_of_their_tick_labels(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     epsilons = set(where(results, metric="fgsm_accuracy", variant="pixel")["epsilon"].dropna())
     table = points(fgsm_curve(results))
@@ -97,14 +97,14 @@ def test_places_in_a_row_are_the_numbers_that_their_ticks_tell(whole: tuple[Any,
         assert {*epsilons} <= set(own["x"])
 
 
-def test_steps_of_a_histogram_go_from_edge_to_edge_and_sum_to_one(whole: tuple[Any, Any]) -> None:
+def test_bins_of_a_histogram_have_both_edges_and_sum_to_one(whole: tuple[Any, Any]) -> None:
     table = points(score_histograms(*whole))
     for _, own in table.groupby(["panel", "series"]):
         assert own["x_end"].tolist()[:-1] == own["x"].tolist()[1:]
         assert own["y"].sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_words_of_a_figures_own_stand_beside_their_point(whole: tuple[Any, Any]) -> None:
+def test_marks_with_their_own_text_have_it_in_words(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_differences(results))
     fog = table[table["words"].str.contains("fog")]
@@ -114,7 +114,7 @@ def test_words_of_a_figures_own_stand_beside_their_point(whole: tuple[Any, Any])
     assert bins["words"].dropna().str.contains("images").all()
 
 
-def test_what_matplotlib_names_itself_has_no_name() -> None:
+def test_labels_that_matplotlib_generates_are_empty() -> None:
     figure = Figure()
     axes = figure.subplots()
     (line,) = axes.plot([1, 2], [3, 4])

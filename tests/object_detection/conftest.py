@@ -1,4 +1,4 @@
-"""A data root with a small set in COCO's format, a backbone, and a detector of one epoch."""
+"""A small data set in COCO's format, a backbone, and a trained detector."""
 
 import pytest
 
@@ -14,14 +14,14 @@ def root(tmp_path, write_coco):
 
 @pytest.fixture(scope="session")
 def quick():
-    """A recipe of two epochs of three steps each, on small images with a small head."""
+    """Return a recipe of two epochs of three steps, on small images with a small head."""
     small = {"min_size": 32, "max_size": 64, "channels": 8, "regions": 8}
     return DetectorRecipe(dataset="shapes", epochs=2, batch_size=2, lr=0.01, **small)
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, write_coco, write_backbone, quick):
-    """A folder with `data`, and `checkpoints` with a `backbone` and a finished `detector`."""
+    """Return a folder with `data` and `checkpoints`, a `backbone` and a trained `detector`."""
     place = tmp_path_factory.mktemp("made")
     write_coco(place / "data")
     backbone = write_backbone(place / "checkpoints" / "backbone", "resnet18w16")

@@ -1,4 +1,4 @@
-"""The numbers are pycocotools' own, from arrays alone."""
+"""Average precision from arrays equals pycocotools' from files."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def by_files(found, folder):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_arrays_give_what_files_give(seed, tmp_path):
+def test_arrays_and_files_give_the_same_numbers(seed, tmp_path):
     found = arrays(seed)
     ours = average_precision(found)
     assert list(ours) == ["map", "map50", "map75", "map_small", "map_medium", "map_large"]
@@ -80,7 +80,7 @@ def test_arrays_give_what_files_give(seed, tmp_path):
     assert 0.1 < ours["map"] < ours["map50"] < 0.9
 
 
-def test_a_detection_in_a_crowd_is_neither_right_nor_wrong():
+def test_a_detection_in_a_crowd_is_ignored():
     found = arrays()
     found["object_crowd"][:] = False
     perfect = {
@@ -93,7 +93,7 @@ def test_a_detection_in_a_crowd_is_neither_right_nor_wrong():
     assert average_precision(perfect)["map"] == pytest.approx(1)
 
 
-def test_a_box_that_is_a_fifth_too_wide_counts_up_to_an_iou_of_five_sixths():
+def test_a_box_20_percent_too_wide_counts_up_to_an_iou_of_five_sixths():
     found = arrays(crowd=0)
     wide = found["object_box"] * [1, 1, 1.2, 1]
     wide = {**found, "image": found["object_image"], "box": wide, "label": found["object_label"]}
@@ -102,32 +102,32 @@ def test_a_box_that_is_a_fifth_too_wide_counts_up_to_an_iou_of_five_sixths():
     assert average_precision(wide)["map"] == pytest.approx(0.7, abs=0.02)
 
 
-def test_a_detector_that_finds_nothing_has_no_precision():
+def test_a_detector_without_detections_has_map_0():
     found = arrays()
     nothing = {name: found[name][:0] for name in ("image", "box", "label", "score")}
     assert average_precision({**found, **nothing})["map"] == 0
 
 
-def test_sizes_of_which_there_is_no_object_have_no_number():
+def test_a_size_without_objects_has_no_number():
     found = arrays()
     found["object_area"][:] = 100
     assert "map_large" not in average_precision(found)
 
 
-def test_every_number_says_what_it_is():
+def test_every_measurement_has_protocol_and_unit():
     for measured in Detection().score(arrays()):
         assert measured.protocol
         assert measured.unit == "fraction"
 
 
-def test_images_without_any_object_give_no_number():
+def test_images_without_objects_are_refused():
     found = arrays()
     found["object_crowd"][:] = True
     with pytest.raises(InputError, match="none of the 30 images has an object"):
         average_precision(found)
 
 
-def test_without_pycocotools_the_extra_is_named(monkeypatch):
+def test_without_pycocotools_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
     with pytest.raises(InputError, match=r"pip install 'sdd-eval\[detection\]'"):
         average_precision(arrays())

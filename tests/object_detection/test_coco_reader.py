@@ -1,4 +1,4 @@
-"""Sets in COCO's format: what is read, and what is wrong with them."""
+"""Data sets in COCO's format: reading, batches and invalid files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_box_is_where_its_colour_is(root):
     assert (data.pixels(0)[0] == 230).sum() == inside[0].size
 
 
-def test_objects_belong_to_their_images_in_whatever_order_they_are_annotated(root):
+def test_objects_are_assigned_to_images_in_any_order(root):
     def backwards(content):
         content["annotations"].reverse()
 
@@ -51,7 +51,7 @@ def test_objects_belong_to_their_images_in_whatever_order_they_are_annotated(roo
     assert sorted(found.boxes[found.objects_in(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
 
 
-def test_crowds_and_boxes_without_an_area_are_not_learned_but_empty_images_are(root):
+def test_crowds_and_empty_boxes_are_not_trained_on_but_empty_images_are(root):
     def flat(content):
         content["annotations"][0]["bbox"] = [8, 10, 24, 0]
 
@@ -63,7 +63,7 @@ def test_crowds_and_boxes_without_an_area_are_not_learned_but_empty_images_are(r
     assert found.annotations.crowd.sum() == 1
 
 
-def test_a_box_that_reaches_over_the_edge_is_cut_off_for_learning_only(root):
+def test_a_box_beyond_the_edge_is_clipped_for_training_only(root):
     def large(content):
         content["annotations"][0]["bbox"] = [-4, 50, 200, 20]
 
@@ -72,7 +72,7 @@ def test_a_box_that_reaches_over_the_edge_is_cut_off_for_learning_only(root):
     assert found.boxes[0].tolist() == [-4, 50, 200, 20]
 
 
-def test_the_fingerprint_is_of_pixels_and_annotations(root):
+def test_the_fingerprint_covers_pixels_and_annotations(root):
     before = load_objects("shapes", root, "train").fingerprint
     assert load_objects("shapes", root, "train").fingerprint == before
 
@@ -85,7 +85,7 @@ def test_the_fingerprint_is_of_pixels_and_annotations(root):
     assert len({before, annotated, load_objects("shapes", root, "train").fingerprint}) == 3
 
 
-def test_a_mirrored_image_has_its_boxes_mirrored(root, quick):
+def test_a_flipped_image_has_flipped_boxes(root, quick):
     import torch
 
     data = load_objects("shapes", root, "train")
@@ -107,7 +107,7 @@ def settled(recipe):
     return dataclasses.replace(recipe, seed=0)
 
 
-def test_workers_change_no_batch(root, quick):
+def test_batches_do_not_depend_on_workers(root, quick):
     import torch
 
     data = load_objects("shapes", root, "train")
@@ -142,18 +142,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("said", WRONG)
-def test_what_is_wrong_with_annotations_is_named(said, root):
+def test_invalid_annotations_are_named(said, root):
     with pytest.raises(InputError, match=said):
         rewritten(root, WRONG[said])()
 
 
-def test_annotations_that_are_no_json_are_refused(root):
+def test_annotations_that_are_not_json_are_refused(root):
     (root / "shapes/annotations/instances_train2017.json").write_text('{"images": [')
     with pytest.raises(InputError, match=r"instances_train2017.json is not JSON"):
         load_objects("shapes", root, "train")
 
 
-def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
+def test_an_invalid_image_or_one_of_another_size_is_named(root):
     from PIL import Image
 
     data = load_objects("shapes", root, "train")
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_image_or_of_another_size_is_named(root):
         data.pixels(1)
 
 
-def test_an_unknown_set_is_told_those_that_there_are(root):
+def test_an_unknown_data_set_lists_the_known_ones(root):
     with pytest.raises(InputError, match="did you mean 'shapes'"):
         load_objects("shape", root, "train")
     (root / "photos").mkdir()
@@ -175,7 +175,7 @@ def test_an_unknown_set_is_told_those_that_there_are(root):
         load_objects("photos", root, "train")
 
 
-def test_of_two_years_2017_is_read(root):
+def test_the_year_2017_is_preferred(root):
     folder = root / "shapes" / "annotations"
     other = copy.deepcopy(json.loads((folder / "instances_train2017.json").read_text()))
     other["images"] = other["images"][:1]
@@ -186,7 +186,7 @@ def test_of_two_years_2017_is_read(root):
         load_objects("shapes", root, "train")
 
 
-def test_boxes_are_kept_to_the_last_bit(root):
+def test_boxes_are_read_exactly(root):
     def fraction(content):
         content["annotations"][0]["bbox"] = [8.1, 10.7, 24.3, 20.9]
 

@@ -1,4 +1,4 @@
-"""`sdd-eval train-detector` and `sdd-eval detection`, and what becomes of their numbers."""
+"""`sdd-eval train-detector` and `sdd-eval detection`, and the results table of their runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALL = "--dataset shapes --min-size 32 --max-size 64 --channels 8 --regions 8 -
 
 
 @pytest.mark.usefixtures("here")
-def test_half_a_schedule_is_seven_epochs_named_after_the_backbone(capsys, monkeypatch):
+def test_the_half_schedule_has_seven_epochs_and_the_name_the_backbone_s(capsys, monkeypatch):
     from sdd_eval.object_detection import train
 
     def stopped(*given, **_):
@@ -50,7 +50,7 @@ def test_half_a_schedule_is_seven_epochs_named_after_the_backbone(capsys, monkey
     assert (code, error) == (2, "sdd-eval: --schedule half is 7 epochs, --epochs says 3")
 
 
-def test_a_detector_is_trained_measured_and_not_measured_twice(here, capsys):
+def test_a_detector_is_trained_and_evaluated_only_once(here, capsys):
     train = f"train-detector --from backbone --epochs 1 --batch-size 2 --name mine {SMALL}"
     code, out, _ = said(capsys, train)
     assert (code, out.splitlines()[0]) == (0, "checkpoints/mine")
@@ -64,7 +64,7 @@ def test_a_detector_is_trained_measured_and_not_measured_twice(here, capsys):
     assert store.read_run(path).n == 6
 
 
-def test_too_little_memory_for_detection_names_a_batch_size_to_try(here, capsys, monkeypatch):
+def test_too_little_memory_suggests_a_batch_size(here, capsys, monkeypatch):
     def exhausted(self, subject):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -75,7 +75,7 @@ def test_too_little_memory_for_detection_names_a_batch_size_to_try(here, capsys,
     assert store.run_paths(here / "reports" / "default") == []
 
 
-def test_a_limited_run_says_so(here, capsys):
+def test_a_limited_run_is_marked(here, capsys):
     code, out, _ = said(capsys, "detection detector --limit 3 --json --threads 1")
     run = json.loads(out)
     assert (code, run["limit"], run["n"]) == (0, 3, 3)
@@ -83,7 +83,7 @@ def test_a_limited_run_says_so(here, capsys):
 
 
 @pytest.mark.usefixtures("here")
-def test_the_table_of_results_tells_method_and_lambda_of_the_backbone(capsys):
+def test_the_results_table_has_the_method_and_lambda_of_the_backbone(capsys):
     assert said(capsys, "detection detector --threads 1")[0] == 0
     from pathlib import Path
 
@@ -109,12 +109,12 @@ def test_the_table_of_results_tells_method_and_lambda_of_the_backbone(capsys):
         ("detection detector --limit 0", "--limit is 0; it must be 1 or more"),
     ],
 )  # fmt: skip
-def test_the_wrong_checkpoint_is_one_line(command, error, capsys):
+def test_a_checkpoint_of_the_wrong_task_is_refused(command, error, capsys):
     code, out, line = said(capsys, command)
     assert (code, out, line) == (2, "", f"sdd-eval: {error}")
 
 
-def test_other_categories_than_the_detector_s_are_refused(here, capsys, write_coco):
+def test_a_data_set_with_other_categories_is_refused(here, capsys, write_coco):
     place = write_coco(here / "others", "others")
     path = place / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace("boat", "ship"))

@@ -1,4 +1,4 @@
-"""A detector learns a small set by heart, with everything in it that real sets have."""
+"""A detector overfits a small data set that has the irregularities of real ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def objects(images=12):
 
 
 @pytest.mark.slow
-def test_it_overfits_with_a_box_of_one_pixel_empty_images_and_a_crowd(
+def test_a_detector_overfits_with_a_one_pixel_box_empty_images_and_a_crowd(
     tmp_path, write_coco, write_backbone
 ):
     write_coco(tmp_path, "shapes", objects())

@@ -1,4 +1,4 @@
-"""A detector by the paper's protocol answers to the cells of its Table 4, and no other does."""
+"""Which detectors the cells of the paper's Table 4 are compared with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMAGENET = Recipe(
 
 
 def told(epochs, weight, **changes):
-    """What a run tells of a detector on a backbone with this weight of SD-Dropout."""
+    """Return the recipe that a run stores of a detector on a backbone with this λ."""
     backbone = dataclasses.replace(IMAGENET, sd_dropout=weight)
     network = ModelSpec(backbone.arch, 1000, (0.485,) * 3, (0.229,) * 3, 224)
     under = Card("backbone", network, backbone, {}, "0")
@@ -44,7 +44,7 @@ def told(epochs, weight, **changes):
 
 
 @pytest.mark.parametrize("number", CELLS, ids=lambda n: f"{n.metric}-{n.at['epochs']}")
-def test_every_cell_has_its_detector(number):
+def test_a_detector_with_the_paper_s_protocol_matches_each_cell(number):
     asked = query_for(number)
     recipe = told(number.at["epochs"], 0.1 if number.sd_dropout else 0.0)
     assert asked.evaluator == "detection"
@@ -52,18 +52,18 @@ def test_every_cell_has_its_detector(number):
     assert deviations(asked, recipe, ()) == ()
 
 
-def test_another_schedule_or_another_weight_is_another_cell_s():
+def test_another_schedule_or_lambda_does_not_match():
     seven = query_for(CELLS[0])
     assert not matches_recipe(seven, told(12, 0.0))
     assert not matches_recipe(seven, told(7, 0.1))
 
 
-def test_what_is_not_the_protocol_is_said():
+def test_deviations_of_the_detector_are_listed():
     said = deviations(query_for(CELLS[0]), told(7, 0.0, min_size=400, lr=0.01), ())
     assert said == ("lr 0.01, not 0.02", "min size 400, not 800")
 
 
-def test_a_backbone_that_was_trained_otherwise_is_said():
+def test_deviations_of_the_backbone_are_listed():
     recipe = {**told(7, 0.0), "backbone_epochs": 10, "backbone_dataset": "cifar100"}
     said = deviations(query_for(CELLS[0]), recipe, ())
     assert set(said) == {
@@ -71,7 +71,7 @@ def test_a_backbone_that_was_trained_otherwise_is_said():
     }  # fmt: skip
 
 
-def test_seeds_are_one_kind_whatever_their_backbones_are_called():
+def test_recipes_of_two_seeds_differ_only_in_the_seed():
     recipe = told(7, 0.0)
     assert "backbone" not in recipe
     assert recipe["seed"] == 0

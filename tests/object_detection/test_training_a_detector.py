@@ -1,4 +1,4 @@
-"""A detector's checkpoint: what is in it, how it resumes, what it is refused for."""
+"""Training of a detector: its checkpoint, resuming, schedule and invalid recipes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def weights(place):
     return load_file(place / checkpoint.WEIGHTS)
 
 
-def test_the_card_says_what_it_is_and_on_what_it_stands(made):
+def test_the_card_has_the_recipe_and_the_backbone(made):
     card = checkpoint.read_card(made / "checkpoints" / "detector")
     assert card.model.arch == "fasterrcnn_fpn:resnet18w16"
     assert card.model.classes == 2
@@ -45,7 +45,7 @@ def test_the_card_says_what_it_is_and_on_what_it_stands(made):
     assert not (made / "checkpoints" / "detector" / "state.pt").exists()
 
 
-def test_it_starts_from_the_backbone_and_leaves_frozen_what_is(made):
+def test_training_starts_from_the_backbone_and_keeps_frozen_layers(made):
     ours = weights(made / "checkpoints" / "detector")
     theirs = weights(made / "checkpoints" / "backbone")
     for name in ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.bn1.weight"):
@@ -57,7 +57,7 @@ def test_it_starts_from_the_backbone_and_leaves_frozen_what_is(made):
     assert not any("classifier" in name for name in ours)
 
 
-def test_a_finished_detector_costs_no_work(made, quick, monkeypatch):
+def test_a_finished_detector_is_not_trained_again(made, quick, monkeypatch):
     monkeypatch.setattr(train, "learning_rate", None)
     place = made / "checkpoints"
     card = train_detector(
@@ -85,7 +85,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path,
     assert card.metrics == whole.metrics
 
 
-def test_what_is_loaded_is_what_was_written(made):
+def test_a_loaded_detector_has_the_written_weights(made):
     place = made / "checkpoints" / "detector"
     detector = load_detector(place, checkpoint.read_card(place))
     state = detector.state_dict()
@@ -94,7 +94,7 @@ def test_what_is_loaded_is_what_was_written(made):
     assert not any(each.requires_grad for each in detector.parameters())
 
 
-def test_another_recipe_in_the_folder_is_refused_and_may_overwrite(made, quick, tmp_path):
+def test_a_folder_with_another_recipe_is_refused_without_overwrite(made, quick, tmp_path):
     one = dataclasses.replace(quick, epochs=1)
     trained(made, tmp_path, one)
     with pytest.raises(InputError, match=r"seed is 3 there, 4 here.*--overwrite"):
@@ -103,7 +103,7 @@ def test_another_recipe_in_the_folder_is_refused_and_may_overwrite(made, quick, 
     assert card.provenance["detector"]["seed"] == 4
 
 
-def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick, tmp_path):
+def test_a_classifier_s_folder_is_refused(made, quick, tmp_path):
     place = made / "checkpoints"
     shutil.copytree(place / "backbone", tmp_path / "again")
     with pytest.raises(InputError, match="again is not a training of an object detector"):
@@ -113,24 +113,24 @@ def test_a_classifier_s_folder_is_no_place_for_a_detector(made, quick, tmp_path)
     assert (place / "backbone" / checkpoint.CARD).exists()
 
 
-def test_a_detector_is_no_classifier(made):
+def test_a_detector_cannot_be_loaded_as_a_classifier(made):
     with pytest.raises(InputError, match="detector is an object detector, not a classifier"):
         checkpoint.load(made / "checkpoints" / "detector")
 
 
-def test_a_network_without_stages_has_no_pyramid(quick):
+def test_a_network_without_stages_is_refused(quick):
     flat = ModelSpec("torchvision:mobilenet_v3_small", 2, (0.5,) * 3, (0.2,) * 3, 64)
     with pytest.raises(InputError, match="mobilenet_v3_small' has no stages layer1"):
         build_detector(detector_spec(flat, quick, {1: "kite"}))
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_itself(made, quick, tmp_path):
+def test_a_non_finite_loss_stops_the_training(made, quick, tmp_path):
     with pytest.raises(InputError, match=r"is not finite at step .* of epoch 1"):
         trained(made, tmp_path, dataclasses.replace(quick, lr=1e20))
 
 
 @pytest.mark.parametrize(("epochs", "falls"), [(7, (5, 6)), (12, (8, 11)), (24, (16, 22))])
-def test_the_rate_falls_as_in_detectron_s_schedules(epochs, falls):
+def test_the_learning_rate_follows_detectron_s_schedules(epochs, falls):
     card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
     recipe = resolved_recipe(DetectorRecipe(epochs=epochs), card)
     rates = [learning_rate(recipe, epoch, 1999, 2000) for epoch in range(epochs)]
@@ -140,7 +140,7 @@ def test_the_rate_falls_as_in_detectron_s_schedules(epochs, falls):
     assert rates[-1] == pytest.approx(0.0002)
 
 
-def test_the_rate_warms_up_in_the_first_epoch_and_goes_with_the_batch():
+def test_the_learning_rate_warms_up_and_scales_with_the_batch_size():
     card = Card("b", ModelSpec("resnet18", 2, (0.5,), (0.5,), 32), None, {}, "0")
     recipe = resolved_recipe(DetectorRecipe(batch_size=4), card)
     warm = [learning_rate(recipe, 0, step, 5000) for step in (0, 500, 1000)]
@@ -167,7 +167,7 @@ def test_an_impossible_recipe_is_refused(change, said, made, quick, tmp_path):
         trained(made, tmp_path, dataclasses.replace(quick, **change))
 
 
-def test_two_at_once_do_not_train_one_detector(made, quick, tmp_path):
+def test_two_processes_cannot_train_one_detector(made, quick, tmp_path):
     with (
         store.locked(tmp_path / "again", "training"),
         pytest.raises(InputError, match="another process is training"),
