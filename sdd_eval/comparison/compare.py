@@ -1,4 +1,4 @@
-"""One side against others: groups of seeds where there are several, else network by network."""
+"""Compare checkpoints of a study: over seeds where both sides have several, else pair by pair."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sdd_eval.comparison.families import study_families
 from sdd_eval.comparison.matching import StoredRun, has_runs, load_runs
-from sdd_eval.comparison.paired import McNemars, compare_networks
-from sdd_eval.comparison.seeds import compare_groups, grouped
+from sdd_eval.comparison.paired import McNemarVariant, compare_networks
+from sdd_eval.comparison.seeds import compare_groups, group_by_recipe
 from sdd_eval.comparison.store import (
     PLANNED,
     ComparisonSet,
@@ -22,7 +22,7 @@ from sdd_eval.comparison.store import (
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 
-#: Names of checkpoints on either side.
+#: The checkpoints of both sides.
 Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -30,36 +30,36 @@ def compare(
     study: Path,
     checkpoints: Sequence[str],
     *,
-    test: McNemars = "mid-p",
+    test: McNemarVariant = "mid-p",
     progress: Progress | None = None,
 ) -> ComparisonSet:
-    """The first checkpoint, with its other seeds among those named, against all others.
+    """Compare the first checkpoint, with its other seeds among those named, with all others.
 
-    Checkpoints that are seeds of one recipe are one group. Two groups of at least two seeds are
-    compared over seeds, others network by network. Holm's adjustment is over all of them together.
+    Checkpoints that are seeds of one recipe form a group. Two groups of at least two seeds are
+    compared over seeds, others network by network. The Holm–Bonferroni adjustment is over all
+    comparisons together.
 
     Raises:
-        InputError: fewer than two checkpoints, one named twice, one without runs, or all of them
-            seeds of one recipe.
+        InputError: fewer than two checkpoints are named, one is named twice, or one has no runs.
     """
     if len(checkpoints) < 2 or len(set(checkpoints)) < len(checkpoints):
         raise InputError("name a base and at least one other checkpoint, each once")
-    base, *others = grouped({name: load_runs(study, name) for name in checkpoints})
-    if not others:  # seeds of one recipe: network against network
+    base, *others = group_by_recipe({name: load_runs(study, name) for name in checkpoints})
+    if not others:  # all are seeds of one recipe: compare them network by network
         base, others = base[:1], [(name,) for name in base[1:]]
     sides = [pair for other in others for pair in _sides(base, other)]
-    return _compared(study, comparison_name(checkpoints), sides, (), test, progress)
+    return _compare_all(study, comparison_name(checkpoints), sides, (), test, progress)
 
 
 def compare_planned(
-    study: Path, *, test: McNemars = "mid-p", progress: Progress | None = None
+    study: Path, *, test: McNemarVariant = "mid-p", progress: Progress | None = None
 ) -> ComparisonSet:
-    """All pairs that the study's file names, Holm's adjustment over all of them together.
+    """Compare all pairs of the study file, adjusting p-values over all of them together.
 
-    What has no run yet, as where a training failed, is left out and said to be.
+    Checkpoints without runs, as after a failed training, are omitted and listed in `without`.
 
     Raises:
-        InputError: the study's file names no pair, or none of them has runs.
+        InputError: the study file defines no pair, or no pair has runs on both sides.
     """
     sides, without = planned_sides(study)
     if not sides and not without:
@@ -69,69 +69,72 @@ def compare_planned(
         )
     if not sides:
         raise InputError(f"no pair of {study.name} has runs on both sides; evaluate them first")
-    return _compared(study, PLANNED, sides, without, test, progress)
+    return _compare_all(study, PLANNED, sides, without, test, progress)
 
 
 def planned_sides(study: Path) -> tuple[list[Sides], list[str]]:
-    """What the study's file has compared of what has runs, and a line for each that has none."""
+    """Return the planned comparisons that have runs, and a line for each checkpoint without."""
     pairs = _planned_pairs(study)
     names = dict.fromkeys(name for pair in pairs for side in pair for name in side)
     missing = [name for name in names if not has_runs(study, name)]
-    there = [[tuple(n for n in side if n not in missing) for side in pair] for pair in pairs]
-    sides = [each for base, other in there if base and other for each in _sides(base, other)]
+    evaluated = [
+        tuple(tuple(name for name in side if name not in missing) for side in pair)
+        for pair in pairs
+    ]
+    sides = [one for base, other in evaluated if base and other for one in _sides(base, other)]
     return sides, [f"{name} has no run" for name in missing]
 
 
 def planned_is_current(study: Path) -> bool:
-    """Whether what the study's file has compared lies there, made of the runs as they are."""
+    """Whether the planned comparison is stored and of the present runs."""
     sides, without = planned_sides(study)
-    found, _ = load_comparisons(study)
+    comparisons, _ = load_comparisons(study)
     return any(
-        each.planned
-        and not each.outdated
-        and list(each.without) == without
-        and [(pair.base, pair.others) for pair in each.pairs] == sides
-        for each in found
+        comparison.planned
+        and not comparison.outdated
+        and list(comparison.without) == without
+        and [(pair.base, pair.others) for pair in comparison.pairs] == sides
+        for comparison in comparisons
     )
 
 
 def _planned_pairs(study: Path) -> list[Sides]:
-    """The pairs that the study's file came down to; none where nothing says so."""
+    """Return the pairs of checkpoints that the study file resolved to."""
     try:
-        said = json.loads((study / "study.json").read_text(encoding="utf-8"))["pairs"]
-        return [(tuple(map(str, each["base"])), tuple(map(str, each["other"]))) for each in said]
+        pairs = json.loads((study / "study.json").read_text(encoding="utf-8"))["pairs"]
+        return [(tuple(map(str, pair["base"])), tuple(map(str, pair["other"]))) for pair in pairs]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def _compared(
+def _compare_all(
     study: Path,
     name: str,
     sides: Sequence[Sides],
     without: Sequence[str],
-    test: McNemars,
+    test: McNemarVariant,
     progress: Progress | None,
 ) -> ComparisonSet:
-    """Each pair as it lies in the study, or made now; then all of them together."""
+    """Compare each pair unless it is stored, and store all of them as one comparison."""
     families = study_families(study)
-    networks: dict[str, tuple[StoredRun, ...]] = {}
+    runs: dict[str, tuple[StoredRun, ...]] = {}
     files = []
     for pair in sides:
-        for each in (*pair[0], *pair[1]):
-            networks[each] = networks.get(each) or load_runs(study, each)
-        base, other = ([networks[each] for each in side] for side in pair)
-        one_each = partial(compare_networks, base[0], other[0], families, pairs=len(sides))
-        work = (
+        for checkpoint in (*pair[0], *pair[1]):
+            runs[checkpoint] = runs.get(checkpoint) or load_runs(study, checkpoint)
+        base, other = ([runs[checkpoint] for checkpoint in side] for side in pair)
+        networks = partial(compare_networks, base[0], other[0], families, pairs=len(sides))
+        compute = (
             partial(compare_groups, base, other, families, progress=progress)
             if len(base) > 1
-            else partial(one_each, test=test, progress=progress)
+            else partial(networks, test=test, progress=progress)
         )
-        files.append(cached_pair(study, (base, other), (families, len(sides), test), work))
+        files.append(cached_pair(study, (base, other), (families, len(sides), test), compute))
     return save_comparison(study, name, files, without)
 
 
 def _sides(base: tuple[str, ...], other: tuple[str, ...]) -> list[Sides]:
-    """What is compared of two groups: both whole, or each network of one with each of the other."""
+    """Return two groups as they are if both have several seeds, else all pairs of networks."""
     if min(len(base), len(other)) > 1:
         return [(base, other)]
     return [((one,), (two,)) for one in base for two in other]

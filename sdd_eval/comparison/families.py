@@ -1,4 +1,4 @@
-"""Families of hypotheses: which numbers are corrected together, whatever is shown of them."""
+"""Families of hypotheses: the measurements whose p-values are adjusted together."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sdd_eval.statistics.tests import holm_bonferroni
 
 Families = Mapping[str, tuple[str, ...]]
 
-#: The family of numbers that sum a network up; every other family is of cells.
+#: The family of measurements that summarise a network; other families contain single cells.
 HEADLINE = "headline"
-#: The families of a study whose file names none, or lacks one of them.
+#: Default families, used where the study file does not define them.
 DEFAULT: Families = {
     HEADLINE: (
         *("accuracy.accuracy", "calibration.ece", "fgsm.fgsm_accuracy", "corruption.mca"),
@@ -28,7 +28,7 @@ DEFAULT: Families = {
         *("ood.auroc", "ood.fpr_at_95_tpr"),
     ),
 }
-#: Axes on which only some places sum a network up: what the value there begins with.
+#: Axes on which only values with these prefixes summarise a network.
 _SUMMARY = {
     "corruption": (MEAN,),
     "outliers": ("average",),
@@ -36,54 +36,56 @@ _SUMMARY = {
     "detector": ("odin", "msp"),
     "score": ("msp",),
 }
-#: Axes that no number that sums a network up has.
-_PARTS = ("severity", "bin", "half", "grid", "part", "layer", "epoch")
-#: Temperatures that were fitted to the network.
-_FITTED = ("fitted", "cross-fitted", "validation")
+#: Axes that no summarising measurement has.
+_CELL_AXES = ("severity", "bin", "half", "grid", "part", "layer", "epoch")
+#: Values of the axis `temperature` that were fitted to the network.
+_FITTED_TEMPERATURES = ("fitted", "cross-fitted", "validation")
 
 
 def study_families(study: Path) -> dict[str, tuple[str, ...]]:
-    """The families that the study's file fixed; those of `DEFAULT` where it does not say."""
-    return {**DEFAULT, **_fixed(study)}
+    """Return the families of a study: the default ones, overridden by those of its file."""
+    return {**DEFAULT, **_defined_families(study)}
 
 
-def _fixed(study: Path) -> dict[str, tuple[str, ...]]:
-    """The families that the study's file names."""
+def _defined_families(study: Path) -> dict[str, tuple[str, ...]]:
+    """Return the families that the study file defines."""
     try:
-        said = json.loads((study / "study.json").read_text(encoding="utf-8"))["families"]
+        families = json.loads((study / "study.json").read_text(encoding="utf-8"))["families"]
         return {
-            str(name): tuple(current_selector(str(one)) for one in each)
-            for name, each in said.items()
+            str(name): tuple(current_selector(str(selector)) for selector in selectors)
+            for name, selectors in families.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def unmatched_selectors(study: Path, found: Sequence[PairComparison]) -> list[str]:
-    """A line for each selector of the study's file that selects no number of a comparison.
+def unmatched_selectors(study: Path, pairs: Sequence[PairComparison]) -> list[str]:
+    """Return a line for each selector of the study file that matches no compared measurement.
 
-    A metric that is spelt wrongly would leave its family without anybody's notice.
+    A misspelt metric would otherwise be missing from its family unnoticed.
     """
-    numbers = {(row.evaluator, row.metric) for each in found for row in each.rows}
+    metrics = {(row.evaluator, row.metric) for pair in pairs for row in pair.rows}
     return [
-        f"family {name}: no number that was compared is {selector}"
-        for name, selectors in _fixed(study).items()
+        f"family {name}: no compared number matches {selector}"
+        for name, selectors in _defined_families(study).items()
         for selector in selectors
-        if not any(_selects(selector, *number) for number in numbers)
+        if not any(_matches(selector, *metric) for metric in metrics)
     ]
 
 
 def is_headline(at: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Whether a number sums a network up, or is one of many cells.
+    """Whether a measurement at these axes summarises a network, rather than being one cell of many.
 
     >>> is_headline({"outliers": "average"}, {}), is_headline({"outliers": "svhn"}, {})
     (True, False)
     """
-    if any(name in at for name in _PARTS) or at.get("temperature") in _FITTED:
+    if any(axis in at for axis in _CELL_AXES) or at.get("temperature") in _FITTED_TEMPERATURES:
         return False
     if "epsilon" in at and at["epsilon"] != settings.get("epsilon", at["epsilon"]):
         return False
-    return all(str(at[name]).startswith(begins) for name, begins in _SUMMARY.items() if name in at)
+    return all(
+        str(at[axis]).startswith(prefixes) for axis, prefixes in _SUMMARY.items() if axis in at
+    )
 
 
 def family_of(
@@ -91,56 +93,56 @@ def family_of(
     metric: str,
     at: Mapping[str, Any],
     settings: Mapping[str, Any],
-    within: Families,
+    families: Families,
 ) -> str:
-    """The family that a number belongs to; empty where it belongs to none.
+    """Return the family of a measurement; empty if it has none.
 
-    A selector is EVALUATOR or EVALUATOR.METRIC. What sums a network up is of the headline family
-    and no other; cells, single corruptions and sets of outliers are of the others. A grid tries one
-    detector many times: its cells are of no family, or the setting that was fixed beforehand would
-    pay for them.
+    A selector is EVALUATOR or EVALUATOR.METRIC. Summarising measurements can only be in the
+    headline family; cells, single corruptions and OOD sets only in others. Cells of a grid are in
+    no family: one detector is tried many times, and the predefined setting would pay for it.
     """
     if "grid" in at:
         return ""
-    summary = is_headline(at, settings)
-    for name, selectors in within.items():
-        if (name == HEADLINE) == summary and any(_selects(s, evaluator, metric) for s in selectors):
+    headline = is_headline(at, settings)
+    for name, selectors in families.items():
+        selected = any(_matches(selector, evaluator, metric) for selector in selectors)
+        if selected and (name == HEADLINE) == headline:
             return name
     return ""
 
 
-def _selects(selector: str, evaluator: str, metric: str) -> bool:
-    """Whether a selector is of a metric; mCA's is also of mCA with other frost."""
-    of, _, named = selector.partition(".")
-    return of == evaluator and (
-        not named or metric == named or metric.startswith((f"{named}_15_", f"{named}_19_"))
+def _matches(selector: str, evaluator: str, metric: str) -> bool:
+    """Whether a selector matches a metric; that of mCA matches mCA with other frost images too."""
+    selected_evaluator, _, name = selector.partition(".")
+    return selected_evaluator == evaluator and (
+        not name or metric == name or metric.startswith((f"{name}_15_", f"{name}_19_"))
     )
 
 
 def family_sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
-    """How many tests each family holds."""
-    found: dict[str, int] = {}
+    """Return the number of tests in each family."""
+    sizes: dict[str, int] = {}
     for row in rows:
         if row.family and row.p is not None:
-            found[row.family] = found.get(row.family, 0) + 1
-    return found
+            sizes[row.family] = sizes.get(row.family, 0) + 1
+    return sizes
 
 
 def adjust_rows(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
-    """The rows with Holm's adjusted p-values, each within its family, and with the family's size.
+    """Return rows with Holm–Bonferroni adjusted p-values and the size of their family.
 
-    Give it all rows that are compared: what is left out before makes a family smaller.
+    Pass all rows that are compared, whichever are shown: omitted rows would make a family smaller.
     """
-    found = list(rows)
+    adjusted_rows = list(rows)
     for name, size in family_sizes(rows).items():
         members = [i for i, row in enumerate(rows) if row.family == name and row.p is not None]
-        values = holm_bonferroni([rows[i].p or 0.0 for i in members])
-        for i, value in zip(members, values, strict=True):
-            found[i] = dataclasses.replace(rows[i], adjusted=float(value), size=size)
-    return found
+        adjusted = holm_bonferroni([rows[i].p or 0.0 for i in members])
+        for i, value in zip(members, adjusted, strict=True):
+            adjusted_rows[i] = dataclasses.replace(rows[i], adjusted=float(value), size=size)
+    return adjusted_rows
 
 
-def adjust_together(found: Sequence[PairComparison]) -> list[PairComparison]:
-    """The comparisons with p-values adjusted over all of them."""
-    rows = iter(adjust_rows([row for each in found for row in each.rows]))
-    return [dataclasses.replace(each, rows=tuple(next(rows) for _ in each.rows)) for each in found]
+def adjust_together(pairs: Sequence[PairComparison]) -> list[PairComparison]:
+    """Return comparisons with p-values adjusted over all of them."""
+    rows = iter(adjust_rows([row for pair in pairs for row in pair.rows]))
+    return [dataclasses.replace(pair, rows=tuple(next(rows) for _ in pair.rows)) for pair in pairs]

@@ -1,121 +1,133 @@
-"""Which runs of two networks may be set against each other, and why others may not."""
+"""Which runs of two networks are comparable, and why others are not."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import store
+from sdd_eval import plugins, store
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Run
 
-#: Runs that nothing was evaluated in: what was seen in training is no test of a network.
-NOT_TESTED = ("history",)
-#: What stands behind in what two audits differ.
-AUDITS = "audits that did not try equally hard say nothing of the networks"
+#: Kinds of runs that evaluate nothing: training curves.
+NOT_EVALUATED = ("history",)
+#: A note on differences between audits.
+AUDIT_NOTE = "audits that did not try equally hard do not compare networks"
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run, and the file that it lies in."""
+    """A run and the path of its file."""
 
     path: Path
     run: Run
 
 
 def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
-    """The runs of a checkpoint as it is now: those of its newest weights, in order of their names.
+    """Read the runs of a checkpoint's newest weights, sorted by file name.
 
-    A run on a part of the images is left out where one on all of them is there.
+    A run on a subset of the images is omitted if there is one on all of them.
 
     Raises:
-        InputError: the study has no run of it.
+        InputError: the study has no run of the checkpoint.
     """
     folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
-    found = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
-    found = [each for each in found if each.run.evaluator not in NOT_TESTED]
-    if not found:
-        there = sorted({path.parent.name for path in store.run_paths(study)})
-        if not there:
+    stored = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
+    stored = [one for one in stored if one.run.evaluator not in NOT_EVALUATED]
+    if not stored:
+        known = sorted({path.parent.name for path in store.run_paths(study)})
+        if not known:
             raise InputError(f"{study} has no finished run; evaluate checkpoints first")
-        raise unknown_name(f"checkpoint in {study}", checkpoint, there)
-    newest = max(found, key=_created).run.weights_sha256
-    found = [each for each in found if each.run.weights_sha256 == newest]
-    whole = [_question(each.run) for each in found if each.run.limit is None]
-    return tuple(e for e in found if e.run.limit is None or _question(e.run) not in whole)
+        raise unknown_name(f"checkpoint in {study}", checkpoint, known)
+    newest = max(stored, key=_created).run.weights_sha256
+    stored = [one for one in stored if one.run.weights_sha256 == newest]
+    complete = [_request(one.run) for one in stored if one.run.limit is None]
+    return tuple(
+        one for one in stored if one.run.limit is None or _request(one.run) not in complete
+    )
 
 
-def _question(run: Run) -> tuple[str, str, str]:
-    """What was asked of which set, whatever the number of images."""
-    scored = scoring_settings(run.evaluator)
-    settings = {name: value for name, value in run.settings.items() if name not in scored}
+def _request(run: Run) -> tuple[str, str, str]:
+    """Return what identifies a run's measurement, apart from the number of images."""
+    scoring = scoring_settings(run.evaluator)
+    settings = {name: value for name, value in run.settings.items() if name not in scoring}
     return run.evaluator, run.dataset, repr(sorted(settings.items()))
 
 
 def has_runs(study: Path, checkpoint: str) -> bool:
-    """Whether a checkpoint was evaluated in a study; what was seen in training does not count."""
+    """Whether a study has evaluated a checkpoint."""
     names = [path.name for path in (study / "runs" / checkpoint).glob("*.json")]
-    return any(not name.startswith(NOT_TESTED) for name in names)
+    return any(not name.startswith(NOT_EVALUATED) for name in names)
 
 
-def _created(found: StoredRun) -> str:
-    return str(found.run.provenance.get("created", ""))
+def _created(stored: StoredRun) -> str:
+    return str(stored.run.provenance.get("created", ""))
 
 
 def match_runs(
     base: Sequence[StoredRun], other: Sequence[StoredRun]
 ) -> tuple[list[tuple[StoredRun, StoredRun]], list[str]]:
-    """Pairs of runs that may be joined, and a line for each run that has no partner, with why.
+    """Return pairs of comparable runs, and a line with the reason for each unmatched run.
 
-    Of several partners the newest is taken.
+    If several runs match, the newest is taken.
     """
-    pairs, apart = [], []
+    pairs, unmatched = [], []
     for one in base:
-        alike = [each for each in other if _place(each.run) == _place(one.run)]
-        partners = [each for each in alike if not run_differences(one.run, each.run)]
-        if partners:
-            pairs.append((one, max(partners, key=_created)))
-        elif alike:
-            reasons = min((run_differences(one.run, each.run) for each in alike), key=len)
-            audits = one.run.settings.get("audit") and any(
-                e.run.settings.get("audit") for e in alike
-            )
-            note = f" ({AUDITS})" if audits else ""
-            apart.append(f"{_told(one.run)}: differ: {'; '.join(reasons)}{note}")
+        candidates = [two for two in other if _task(two.run) == _task(one.run)]
+        matches = [two for two in candidates if not run_differences(one.run, two.run)]
+        if matches:
+            pairs.append((one, max(matches, key=_created)))
+        elif candidates:
+            unmatched.append(_mismatch(one, candidates))
         else:
-            apart.append(f"{_told(one.run)}: differ: only the first was measured")
-    places = {_place(each.run) for each in base}
-    lonely = [each.run for each in other if _place(each.run) not in places]
-    return pairs, apart + [f"{_told(run)}: differ: only the second was measured" for run in lonely]
+            unmatched.append(f"{_describe(one.run)}: differ: only the first side was measured")
+    tasks = {_task(one.run) for one in base}
+    unmatched += [
+        f"{_describe(two.run)}: differ: only the second side was measured"
+        for two in other
+        if _task(two.run) not in tasks
+    ]
+    return pairs, unmatched
 
 
-def _place(run: Run) -> tuple[str, str]:
+def _mismatch(one: StoredRun, candidates: Sequence[StoredRun]) -> str:
+    """Return a line with the fewest differences between a run and its candidates."""
+    reasons = min((run_differences(one.run, two.run) for two in candidates), key=len)
+    audits = one.run.settings.get("audit") and any(
+        two.run.settings.get("audit") for two in candidates
+    )
+    note = f" ({AUDIT_NOTE})" if audits else ""
+    return f"{_describe(one.run)}: differ: {'; '.join(reasons)}{note}"
+
+
+def _task(run: Run) -> tuple[str, str]:
     return run.evaluator, run.dataset
 
 
-def _told(run: Run) -> str:
+def _describe(run: Run) -> str:
     return f"{run.evaluator} on {run.dataset}"
 
 
 def run_differences(base: Run, other: Run) -> list[str]:
-    """In what two runs of an evaluator differ that forbids to join them; empty where they may be.
+    """Return the differences that make two runs of an evaluator incomparable; empty if none.
 
-    Both have looked at the same images in the same way, or a difference would be of more than the
-    networks: evaluator and its version, images and their content, subset, settings, and the
-    standardisation of the network.
+    Comparable runs share evaluator version, images and their content, subset, settings that affect
+    the network's outputs, and standardisation; otherwise a difference would not be one of the
+    networks alone.
     """
-    found = [
+    values = [
         f"{name} {_short(one)} and {_short(two)}"
-        for name, one, two in _compared(base, other)
+        for name, one, two in _compared_values(base, other)
         if one != two
     ]
-    return [*found, *_settings(base, other), *_contents(base, other)]
+    return [*values, *_setting_differences(base, other), *_content_differences(base, other)]
 
 
-def _compared(base: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
+def _compared_values(base: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
     yield "evaluator version", base.evaluator_version, other.evaluator_version
     yield "data", base.data_fingerprint, other.data_fingerprint
     yield "images", base.n, other.n
@@ -123,31 +135,26 @@ def _compared(base: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
     if base.limit is not None:
         yield "seed of the subset", base.provenance.get("seed"), other.provenance.get("seed")
     for name in ("mean", "std"):
-        yield f"standardisation, {name}", _of_model(base, name), _of_model(other, name)
+        yield f"standardisation, {name}", _model_value(base, name), _model_value(other, name)
 
 
-def _of_model(run: Run, name: str) -> Any:
+def _model_value(run: Run, name: str) -> Any:
     model = run.provenance.get("model")
-    found = model.get(name) if isinstance(model, Mapping) else None
-    return list(found) if isinstance(found, list | tuple) else found
+    value = model.get(name) if isinstance(model, Mapping) else None
+    return list(value) if isinstance(value, list | tuple) else value
 
 
-def _settings(base: Run, other: Run) -> Iterator[str]:
-    """Settings that change what a network computes, and differ."""
-    scored = scoring_settings(base.evaluator)
-    for name in sorted({*base.settings, *other.settings} - scored):
+def _setting_differences(base: Run, other: Run) -> Iterator[str]:
+    """Yield the settings that affect the network's outputs and differ."""
+    for name in sorted({*base.settings, *other.settings} - scoring_settings(base.evaluator)):
         one, two = base.settings.get(name), other.settings.get(name)
-        empty = one in (None, "") and two in (None, "")  # a run of before the setting was there
+        empty = one in (None, "") and two in (None, "")  # older runs may lack the setting
         if one != two and not empty:
             yield f"{name.replace('_', ' ')} {_short(one)} and {_short(two)}"
 
 
 def scoring_settings(evaluator: str) -> set[str]:
-    """The settings that only scoring depends on; none of an evaluator that is not installed."""
-    import dataclasses
-
-    from sdd_eval import plugins
-
+    """Return the settings that only affect scoring; empty if the evaluator is not installed."""
     try:
         fields = dataclasses.fields(plugins.load("evaluators", evaluator))
     except (InputError, TypeError):
@@ -155,39 +162,39 @@ def scoring_settings(evaluator: str) -> set[str]:
     return {field.name for field in fields if field.metadata.get("stage") != "collect"}
 
 
-def _contents(base: Run, other: Run) -> Iterator[str]:
-    """Further data sets, of outliers or corrupted, whose content differs."""
-    one, two = (_fingerprints(run) for run in (base, other))
+def _content_differences(base: Run, other: Run) -> Iterator[str]:
+    """Yield the further data sets, of OOD or corrupted images, whose content differs."""
+    one, two = _fingerprints(base), _fingerprints(other)
     for name in sorted({*one, *two}):
         if one.get(name) != two.get(name):
             yield f"content of {name} {_short(one.get(name))} and {_short(two.get(name))}"
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
-    """Of each set; those of the network's own training images differ from seed to seed."""
+    """Return the fingerprint of each data set but the network's training set, which seeds split."""
     data = run.provenance.get("data")
     sets = data if isinstance(data, Mapping) else {}
     return {
-        str(name): told.get("fingerprint")
-        for name, told in sets.items()
-        if isinstance(told, dict) and not told.get("own")
+        str(name): facts.get("fingerprint")
+        for name, facts in sets.items()
+        if isinstance(facts, dict) and not facts.get("own")
     }
 
 
 def _short(value: Any) -> str:
-    """A value in few letters."""
+    """Return a value as short text."""
     if isinstance(value, list | tuple):
-        return "(" + ", ".join(_short(each) for each in value) + ")"
+        return "(" + ", ".join(_short(item) for item in value) + ")"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text[:12]}…"
 
 
-#: A value that an evaluator fits to each network, as its protocol names it.
+#: The value of a parameter that an evaluator fits to each network, within its protocol.
 _FITTED = re.compile(r" = [0-9.eE+-]+(?:, a bound of the range)?(?=, fitted\b)")
 
 
 def comparable_protocol(protocol: str) -> str:
-    """A protocol without the values fitted to one network, so that seeds share it.
+    """Return a protocol without the values fitted to one network, so that networks share it.
 
     >>> comparable_protocol("T = 1.43, fitted by NLL; ε = 0.2"), comparable_protocol("T = 1000")
     ('T, fitted by NLL; ε = 0.2', 'T = 1000')

@@ -1,11 +1,10 @@
-"""Two networks on the same images: each number's difference, its interval, and its test."""
+"""Compare two networks on the same images: differences, intervals and tests."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -27,34 +26,40 @@ from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.sums import EXCEEDANCES, bootstrap_differences, permutation_p_values
 from sdd_eval.statistics.tests import mcnemar, permutations_needed
 
-#: What two networks' numbers are about.
-NETWORKS = "these two networks, new images"
-#: How many resamples of the images an interval of a difference takes.
+#: What the intervals and tests of two networks generalise to.
+MEANING = "these two networks, new images"
+#: Number of bootstrap resamples of a difference.
 RESAMPLES = 1000
-#: How many of a number's last digits ranks of equally many images, and float32, may cost.
-AGREES = 2e-3
+#: Tolerance, relative and absolute, for errors by ranks of equally many images and by float32.
+TOLERANCE = 2e-3
 
-McNemars = Literal["mid-p", "exact"]
+McNemarVariant = Literal["mid-p", "exact"]
 
 
 @dataclass(frozen=True)
-class Side:
-    """The parts of a run, and where each number is among them."""
+class RunStatistics:
+    """A run, its statistics, and the position of each measurement among them."""
 
     run: Run
-    parts: tuple[KeyedStatistic, ...]
+    statistics: tuple[KeyedStatistic, ...]
 
-    def place(self, name: Key) -> tuple[int, int] | None:
-        """The part that has a number, and its row there."""
-        return self._places.get(name)
+    def position(self, key: Key) -> tuple[int, int] | None:
+        """Return the statistic and the row in it that a key names, if there is one."""
+        return self._positions.get(key)
 
     @cached_property
-    def _places(self) -> dict[Key, tuple[int, int]]:
+    def _positions(self) -> dict[Key, tuple[int, int]]:
         return {
-            name: (index, column)
-            for index, part in reversed(list(enumerate(self.parts)))
-            for column, name in enumerate(part.keys)
+            key: (index, row)
+            for index, statistic in reversed(list(enumerate(self.statistics)))
+            for row, key in enumerate(statistic.keys)
         }
+
+
+#: The index of a row of the comparison, the row without its test, and its measurement's key.
+IndexedRow = tuple[int, MetricDifference, Key]
+#: A statistic of both sides, and the rows that it tests: their index, themselves, their column.
+StatisticPair = tuple[KeyedStatistic, KeyedStatistic, list[tuple[int, MetricDifference, int]]]
 
 
 def compare_networks(
@@ -63,66 +68,81 @@ def compare_networks(
     families: Families,
     *,
     pairs: int = 1,
-    test: McNemars = "mid-p",
+    test: McNemarVariant = "mid-p",
     progress: Progress | None = None,
 ) -> PairComparison:
-    """All numbers of two networks' runs that may be joined, tested on the same images.
+    """Compare all measurements of two networks' comparable runs, tested on the same images.
 
-    Shares of images have McNemar's test; all else that images add up to the paired permutation
-    test, with as many permutations as the largest family that it is in needs when so many `pairs`
-    of networks are compared together. p-values are adjusted within this pair.
+    Shares of images have McNemar's test, other functions of sums over images the paired permutation
+    test. p-values are adjusted within this pair.
+
+    Args:
+        base, other: the runs of the two networks.
+        families: the families of hypotheses.
+        pairs: number of pairs that are compared together; the number of permutations suffices for
+            the family that they form.
+        test: variant of McNemar's test.
+        progress: reports progress.
     """
     progress = progress or NoProgress()
-    matched, apart = match_runs(base, other)
+    matched, unmatched = match_runs(base, other)
     rows: list[MetricDifference] = []
-    tasks: list[tuple[Side, Side, list[tuple[int, MetricDifference, Key]]]] = []
+    tasks: list[tuple[RunStatistics, RunStatistics, list[IndexedRow]]] = []
     for one, two in matched:
-        drafted, protocols = _drafted(one.run, two.run, families)
-        apart += protocols
-        sides = Side(one.run, statistics_of(one)), Side(two.run, statistics_of(two))
-        numbered = [(len(rows) + i, row, name) for i, (row, name) in enumerate(drafted)]
-        rows += [row for row, _ in drafted]
-        tasks.append((*sides, numbered))
-    needed = _permutations(tasks, pairs)
-    total = sum(len(first.parts) for first, _, _ in tasks)
-    progress.start("comparing", total)
-    for first, second, numbered in tasks:
-        for index, row in _tested(first, second, numbered, needed, test, progress):
+        untested, incomparable = _untested_rows(one.run, two.run, families)
+        unmatched += incomparable
+        indexed = [(len(rows) + i, row, key) for i, (row, key) in enumerate(untested)]
+        rows += [row for row, _ in untested]
+        first, second = (RunStatistics(side.run, statistics_of(side)) for side in (one, two))
+        tasks.append((first, second, indexed))
+    permutations = _permutations(tasks, pairs)
+    progress.start("comparing", sum(len(first.statistics) for first, _, _ in tasks))
+    for first, second, indexed in tasks:
+        for index, row in _tested_rows(first, second, indexed, permutations, test, progress):
             rows[index] = row
-    names = base[0].run.checkpoint, other[0].run.checkpoint
-    found = tuple(adjust_rows(rows))
-    return PairComparison((names[0],), (names[1],), NETWORKS, found, tuple(apart), dict(families))
+    return PairComparison(
+        (base[0].run.checkpoint,),
+        (other[0].run.checkpoint,),
+        MEANING,
+        tuple(adjust_rows(rows)),
+        tuple(unmatched),
+        dict(families),
+    )
 
 
-def _drafted(
+def _untested_rows(
     base: Run, other: Run, families: Families
 ) -> tuple[list[tuple[MetricDifference, Key]], list[str]]:
-    """Rows without a test of all numbers that both have by the same protocol; the rest in lines."""
-    theirs = {measurement_id(each): each for each in other.measurements}
-    found, apart = [], []
+    """Return a row for each measurement that both runs have by the same protocol.
+
+    Also returns a line for each measurement whose protocols differ.
+    """
+    others = {measurement_id(number): number for number in other.measurements}
+    rows, incomparable = [], []
     for one in base.measurements:
-        two = theirs.get(measurement_id(one))
+        two = others.get(measurement_id(one))
         if two is None:
             continue
         if not same_protocol(one, two):
-            apart.append(f"{base.evaluator}, {describe(one)}: differ: protocols")
+            incomparable.append(f"{base.evaluator}, {describe(one)}: differ: protocols")
             continue
         family = family_of(base.evaluator, one.metric, one.at, base.settings, families)
-        found.append((untested_row(base, one, (one.value, two.value), family), key_of(base, one)))
-    return found, list(dict.fromkeys(apart))
+        row = untested_row(base, one, (one.value, two.value), family)
+        rows.append((row, key_of(base, one)))
+    return rows, list(dict.fromkeys(incomparable))
 
 
 def same_protocol(one: Measurement, two: Measurement) -> bool:
-    """Whether two numbers follow one protocol, what was fitted or found of a network aside."""
-    return one.metric in PER_NETWORK_PROTOCOL or comparable_protocol(
-        one.protocol
-    ) == comparable_protocol(two.protocol)
+    """Whether two measurements share a protocol, apart from values found for each network."""
+    if one.metric in PER_NETWORK_PROTOCOL:
+        return True
+    return comparable_protocol(one.protocol) == comparable_protocol(two.protocol)
 
 
 def untested_row(
     run: Run, number: Measurement, values: tuple[float, float], family: str
 ) -> MetricDifference:
-    """The row of a number of both sides, not yet tested."""
+    """Return the row of a measurement without a test; `values` are those of both sides."""
     return MetricDifference(
         evaluator=run.evaluator,
         dataset=run.dataset,
@@ -140,35 +160,35 @@ def untested_row(
 
 
 def measurement_id(number: Measurement) -> tuple[str, str]:
-    """What tells a number from the others of its run."""
-    return number.metric, repr(sorted((name, repr(value)) for name, value in number.at.items()))
+    """Return what identifies a measurement within its run."""
+    return number.metric, repr(sorted((axis, repr(value)) for axis, value in number.at.items()))
 
 
 def describe(number: Measurement) -> str:
-    """A metric and where it holds, in words."""
-    places = [f"{name} {value}" for name, value in number.at.items()]
-    return ", ".join([number.metric, *places])
+    """Return a measurement's metric and axes as text."""
+    axes = [f"{axis} {value}" for axis, value in number.at.items()]
+    return ", ".join([number.metric, *axes])
 
 
 def _permutations(
-    tasks: Sequence[tuple[Side, Side, list[tuple[int, MetricDifference, Key]]]], pairs: int
+    tasks: Sequence[tuple[RunStatistics, RunStatistics, list[IndexedRow]]], pairs: int
 ) -> Mapping[str, int]:
-    """How many permutations a number needs, by its family; one in none is a family of its own."""
+    """Return the number of permutations by family; "" is for tests outside all families."""
     sizes = {"": 1}
-    for first, _, numbered in tasks:
-        for _, row, name in numbered:
-            if row.family and first.place(name) is not None:
+    for first, _, indexed in tasks:
+        for _, row, key in indexed:
+            if row.family and first.position(key) is not None:
                 sizes[row.family] = sizes.get(row.family, 0) + pairs
     return {
-        name: permutations_needed(size, exceedances=exceedances_for(size))
-        for name, size in sizes.items()
+        family: permutations_needed(size, exceedances=exceedances_for(size))
+        for family, size in sizes.items()
     }
 
 
 def exceedances_for(size: int) -> int:
-    """How many permutations no less extreme a p at the threshold of a family rests on.
+    """Return the exceedances that p-values near the threshold of a family rest on.
 
-    With fewer than 3 a p near the threshold would be chance; more cost a large family minutes.
+    Fewer than 3 would make such a p-value arbitrary; more take minutes in a large family.
 
     >>> exceedances_for(5), exceedances_for(40), exceedances_for(400)
     (50, 25, 3)
@@ -176,83 +196,83 @@ def exceedances_for(size: int) -> int:
     return max(3, min(EXCEEDANCES, 1000 // size))
 
 
-#: A part of each side, and the rows that are of it: their number, themselves, their column.
-Twins = tuple[KeyedStatistic, KeyedStatistic, list[tuple[int, MetricDifference, int]]]
+def _tested_rows(
+    first: RunStatistics,
+    second: RunStatistics,
+    indexed: Sequence[IndexedRow],
+    permutations: Mapping[str, int],
+    test: McNemarVariant,
+    progress: Progress,
+) -> Iterator[tuple[int, MetricDifference]]:
+    """Yield the rows of a pair of runs with their tests, and their indices."""
+    pairs = _statistic_pairs(first, second, indexed)
+    for images in dict.fromkeys(one.sums.images for one, _, _ in pairs):
+        same_images = [pair for pair in pairs if pair[0].sums.images == images]
+        sums = [(one.sums, two.sums) for one, two, _ in same_images]
+        for pair, replicates in zip(
+            same_images, bootstrap_differences(sums, RESAMPLES), strict=True
+        ):
+            yield from _tested(pair, replicates, permutations, test)
+            progress.advance(1, first.run.evaluator)
+    progress.advance(len(first.statistics) - len(pairs), first.run.evaluator)
+
+
+def _statistic_pairs(
+    first: RunStatistics, second: RunStatistics, indexed: Sequence[IndexedRow]
+) -> list[StatisticPair]:
+    """Return the statistics that both sides have of the same images, with their rows."""
+    pairs: list[StatisticPair] = []
+    positions = [(i, row, first.position(key)) for i, row, key in indexed]
+    for index, one in enumerate(first.statistics):
+        same_keys = (two for two in second.statistics if two.keys == one.keys)
+        two = next((two for two in same_keys if two.sums.images == one.sums.images), None)
+        rows = [(i, row, at[1]) for i, row, at in positions if at is not None and at[0] == index]
+        if two is not None and rows:
+            pairs.append((one, two, rows))
+    return pairs
 
 
 def _tested(
-    first: Side,
-    second: Side,
-    numbered: Sequence[tuple[int, MetricDifference, Key]],
-    needed: Mapping[str, int],
-    test: McNemars,
-    progress: Progress,
+    pair: StatisticPair,
+    replicates: Floats,
+    permutations: Mapping[str, int],
+    test: McNemarVariant,
 ) -> Iterator[tuple[int, MetricDifference]]:
-    """The rows of a pair of runs with their tests, part by part."""
-    twins = _twins(first, second, numbered)
-    for images in dict.fromkeys(part.sums.images for part, _, _ in twins):
-        alike = [each for each in twins if each[0].sums.images == images]
-        drawn = bootstrap_differences([(p.sums, twin.sums) for p, twin, _ in alike], RESAMPLES)
-        for (part, twin, here), differences in zip(alike, drawn, strict=True):
-            yield from _of_part(part, twin, here, differences, needed, test)
-            progress.advance(1, first.run.evaluator)
-    progress.advance(len(first.parts) - len(twins), first.run.evaluator)
-
-
-def _twins(
-    first: Side, second: Side, numbered: Sequence[tuple[int, MetricDifference, Key]]
-) -> list[Twins]:
-    """The parts that both sides have of the same images, with the rows that are of them."""
-    found: list[Twins] = []
-    for index, part in enumerate(first.parts):
-        alike = (each for each in second.parts if each.keys == part.keys)
-        twin = next((e for e in alike if e.sums.images == part.sums.images), None)
-        places = [(i, row, first.place(name)) for i, row, name in numbered]
-        here = [(i, row, at[1]) for i, row, at in places if at is not None and at[0] == index]
-        if twin is not None and here:
-            found.append((part, twin, here))
-    return found
-
-
-def _of_part(
-    part: KeyedStatistic,
-    twin: KeyedStatistic,
-    here: Sequence[tuple[int, MetricDifference, int]],
-    drawn: Floats,
-    needed: Mapping[str, int],
-    test: McNemars,
-) -> Iterator[tuple[int, MetricDifference]]:
-    """The rows of a part with their intervals, and McNemar's test or permutations."""
-    values = part.sums.values, twin.sums.values
-    estimate = values[1] - values[0]
-    most = max(needed[row.family] for _, row, _ in here)
-    permuted = None if part.flags is not None else permutation_p_values(part.sums, twin.sums, most)
-    for index, row, column in here:
-        told = values[0][column], values[1][column]
-        if not _agrees(row, *told):
-            why = f"no test: its images give {told[0]:.6g} and {told[1]:.6g}, not what the runs say"
-            yield index, dataclasses.replace(row, test=why)
+    """Yield the rows of a statistic with their intervals and tests, and their indices."""
+    one, two, rows = pair
+    base, other = one.sums.values, two.sums.values
+    p_values, counts = None, None
+    if one.flags is None:
+        most = max(permutations[row.family] for _, row, _ in rows)
+        p_values, counts = permutation_p_values(one.sums, two.sums, most)
+    for index, row, column in rows:
+        values = float(base[column]), float(other[column])
+        if not _agrees(row, *values):
+            recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
+            yield index, replace(row, test=f"no test: the stored arrays give {recomputed}")
             continue
-        interval = basic_interval(
-            row.difference, drawn[:, column] - estimate[column] + row.difference
-        )
-        found = dataclasses.replace(row, low=interval.low, high=interval.high)
-        if row.metric in MAXIMA:
-            found = row
-        if part.flags is not None and twin.flags is not None:
-            flags = mcnemar(part.flags[:, column], twin.flags[:, column])
-            p = flags.exact if test == "exact" else flags.mid_p
-            yield index, dataclasses.replace(found, p=p, test=f"McNemar, {test}")
-        elif permuted is not None:
-            p, count = float(permuted[0][column]), int(permuted[1][column])
-            yield (
-                index,
-                dataclasses.replace(found, p=p, permutations=count, test="paired permutation"),
-            )
+        changes = replicates[:, column] - (other[column] - base[column])
+        row = _with_interval(row, changes + row.difference)
+        if one.flags is not None and two.flags is not None:
+            result = mcnemar(one.flags[:, column], two.flags[:, column])
+            p = result.exact if test == "exact" else result.mid_p
+            yield index, replace(row, p=p, test=f"McNemar, {test}")
+        elif p_values is not None and counts is not None:
+            p, count = float(p_values[column]), int(counts[column])
+            yield index, replace(row, p=p, permutations=count, test="paired permutation")
+
+
+def _with_interval(row: MetricDifference, replicates: Floats) -> MetricDifference:
+    """Return a row with its bootstrap interval; maxima have none."""
+    if row.metric in MAXIMA:
+        return row
+    interval = basic_interval(row.difference, replicates)
+    return replace(row, low=interval.low, high=interval.high)
 
 
 def _agrees(row: MetricDifference, base: float, other: float) -> bool:
-    """Whether what images add up to is what the runs say, so that it is the same number."""
+    """Whether the statistics give the runs' values, and so are the same measurement."""
     if math.isnan(row.difference):
         return False
-    return bool(np.allclose([row.base, row.other], [base, other], rtol=AGREES, atol=AGREES))
+    values, expected = [base, other], [row.base, row.other]
+    return bool(np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE))

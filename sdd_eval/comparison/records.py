@@ -1,4 +1,4 @@
-"""What is written down of a comparison."""
+"""Records of a comparison, as they are stored."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Where an adjusted p-value lies at most, a difference is told.
+#: Largest adjusted p-value at which a difference is reported.
 LEVEL = 0.05
-#: Maxima: no resampling of the images gives them an interval that holds the truth.
+#: Metrics that are maxima, for which no bootstrap interval covers.
 MAXIMA = ("mce",)
 
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """One number of both sides: how much it differs, second less first, and the test of that.
+    """One measurement of both sides, its difference, and its test.
 
-    `low` and `high` bound the 95 % interval of the difference. `p` is the test's own, `adjust_rows`
-    the one within its `family` of `size` tests; None where there is no test, and `test` says why.
-    Over seeds, `detectable` is what would have been found with power 80 %, and `both_low` and
-    `both_high` bound the interval under new seeds and new images at once.
+    Attributes:
+        difference: `other` minus `base`.
+        test: the test's name, or why there is none.
+        low, high: 95 % interval of the difference.
+        p: the test's p-value; None without a test.
+        permutations: number of permutations of a permutation test.
+        family: the family of hypotheses; empty outside all families.
+        size: number of tests in the family.
+        adjusted: Holm–Bonferroni adjusted p-value within the family.
+        detectable: over seeds, the difference detected with a power of 80 %.
+        both_low, both_high: over seeds, 95 % interval under new seeds and new images.
     """
 
     evaluator: str
@@ -46,9 +53,9 @@ class MetricDifference:
 
     @property
     def verdict(self) -> str:
-        """What may be said: higher, lower, or not distinguishable; nothing outside a family.
+        """Return "higher", "lower" or "not distinguishable"; empty outside families.
 
-        Both the adjusted p-value and the interval must carry it.
+        A difference needs both an adjusted p-value of at most `LEVEL` and an interval without 0.
         """
         if self.adjusted is None or self.low is None or self.high is None:
             return ""
@@ -59,7 +66,16 @@ class MetricDifference:
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Two networks, or two groups of seeds: what differs, and what could not be joined."""
+    """A comparison of two networks, or of two groups of seeds.
+
+    Attributes:
+        base, others: checkpoints of the first and the second side.
+        meaning: what the intervals and tests generalise to.
+        rows: the differences.
+        apart: a line for each measurement or run that could not be compared, with the reason.
+        families: the families of hypotheses by name.
+        format: version of the record.
+    """
 
     base: tuple[str, ...]
     others: tuple[str, ...]

@@ -1,11 +1,11 @@
-"""Two groups of networks, the seeds of one recipe each: what would new seeds show?"""
+"""Compare two groups of networks, each of several seeds of one recipe: Welch's test over seeds."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,24 +22,26 @@ from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import key_of, statistics_of
 from sdd_eval.comparison.statistic import Key
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.records import Measurement, Run
+from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats, bootstrap_replicates
 from sdd_eval.statistics.seeds import difference, minimum_detectable_difference, seeds_and_images
 
 Runs = Sequence[StoredRun]
+#: Bootstrap replicates by key of each network of both sides.
+Replicates = Sequence[Sequence[Mapping[Key, Floats]]]
 
 
-def grouped(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
-    """Names of checkpoints, those that differ in nothing but the seed of their recipe together."""
-    found: dict[str, list[str]] = {}
+def group_by_recipe(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
+    """Return groups of the names of checkpoints whose recipes differ in nothing but the seed."""
+    groups: dict[str, list[str]] = {}
     for name, runs in networks.items():
-        recipe = runs[0].run.provenance.get("card")
-        alike = name
-        if isinstance(recipe, Mapping):
-            fields = {field: value for field, value in recipe.items() if field != "seed"}
-            alike = json.dumps(fields, sort_keys=True)
-        found.setdefault(alike, []).append(name)
-    return [tuple(names) for names in found.values()]
+        card = runs[0].run.provenance.get("card")
+        recipe = name
+        if isinstance(card, Mapping):
+            fields = {field: value for field, value in card.items() if field != "seed"}
+            recipe = json.dumps(fields, sort_keys=True)
+        groups.setdefault(recipe, []).append(name)
+    return [tuple(names) for names in groups.values()]
 
 
 def compare_groups(
@@ -49,117 +51,129 @@ def compare_groups(
     *,
     progress: Progress | None = None,
 ) -> PairComparison:
-    """All numbers that every network of both groups has: Welch's test over seeds.
+    """Compare all measurements that every network of both groups has, by Welch's test over seeds.
 
-    Beside it the interval under new seeds and new images at once, where images add up to the
-    number, and the smallest difference that so many seeds would have found.
+    Statistics that are functions of sums over images also get the interval under new seeds and new
+    images. All differences get the smallest one that so many seeds detect.
+
+    Args:
+        base, other: the runs of each network of both sides.
+        families: the families of hypotheses.
+        progress: reports progress.
     """
     progress = progress or NoProgress()
     progress.start("comparing", len(base[0]))
     rows: list[MetricDifference] = []
-    apart: list[str] = []
-    for one in base[0]:
-        sides = [[_partner(one, runs, apart) for runs in side] for side in (base, other)]
-        first, second = ([each for each in side if each is not None] for side in sides)
+    unmatched: list[str] = []
+    for reference in base[0]:
+        first, second = (_matching_runs(reference, side, unmatched) for side in (base, other))
         if len(first) == len(base) and len(second) == len(other):
-            found, reasons = _rows(first, second, families)
-            rows += found
-            apart += reasons
-        progress.advance(1, one.run.evaluator)
-    apart += _not_of_the_first([*base, *other])
-    names, others = (tuple(runs[0].run.checkpoint for runs in side) for side in (base, other))
-    meaning = f"{len(base)} and {len(other)} seeds, new seeds"
+            compared, incomparable = _rows(first, second, families)
+            rows += compared
+            unmatched += incomparable
+        progress.advance(1, reference.run.evaluator)
+    unmatched += _not_in_reference([*base, *other])
     return PairComparison(
-        names,
-        others,
-        meaning,
+        tuple(runs[0].run.checkpoint for runs in base),
+        tuple(runs[0].run.checkpoint for runs in other),
+        f"{len(base)} and {len(other)} seeds, new seeds",
         tuple(adjust_rows(rows)),
-        tuple(dict.fromkeys(apart)),
+        tuple(dict.fromkeys(unmatched)),
         dict(families),
     )
 
 
-def _partner(one: StoredRun, runs: Runs, apart: list[str]) -> StoredRun | None:
-    """The run of another network that may be joined with this one."""
-    pairs, reasons = match_runs([one], [r for r in runs if r.run.evaluator == one.run.evaluator])
-    if pairs:
-        return pairs[0][1]
-    apart += [f"{runs[0].run.checkpoint}, {reason}" for reason in reasons]
-    return None
+def _matching_runs(
+    reference: StoredRun, networks: Sequence[Runs], unmatched: list[str]
+) -> list[StoredRun]:
+    """Return the run of each network that matches; append to `unmatched` why others do not."""
+    matching = []
+    for runs in networks:
+        candidates = [one for one in runs if one.run.evaluator == reference.run.evaluator]
+        pairs, reasons = match_runs([reference], candidates)
+        if pairs:
+            matching.append(pairs[0][1])
+        else:
+            unmatched += [f"{runs[0].run.checkpoint}, {reason}" for reason in reasons]
+    return matching
 
 
-def _not_of_the_first(networks: Sequence[Runs]) -> Iterator[str]:
-    """A line for all that others were measured in and the first network was not."""
-    first, *rest = networks
-    known = {(each.run.evaluator, each.run.dataset) for each in first}
-    for each in (each for runs in rest for each in runs):
-        if (each.run.evaluator, each.run.dataset) not in known:
-            name = first[0].run.checkpoint
-            yield f"{each.run.evaluator} on {each.run.dataset}: differ: not measured on {name}"
+def _not_in_reference(networks: Sequence[Runs]) -> Iterator[str]:
+    """Yield a line for each evaluation that the first network lacks."""
+    reference, *others = networks
+    known = {(one.run.evaluator, one.run.dataset) for one in reference}
+    for run in (one.run for runs in others for one in runs):
+        if (run.evaluator, run.dataset) not in known:
+            checkpoint = reference[0].run.checkpoint
+            yield f"{run.evaluator} on {run.dataset}: differ: not measured on {checkpoint}"
 
 
 def _rows(
     first: Sequence[StoredRun], second: Sequence[StoredRun], families: Families
 ) -> tuple[list[MetricDifference], list[str]]:
-    """The rows of an evaluator, and a line for each number that follows several protocols."""
-    drawn = [[_replicates(each) for each in side] for side in (first, second)]
-    known = [[_by_place(each.run) for each in side] for side in (first, second)]
-    found, apart, run = [], [], first[0].run
+    """Return the rows of an evaluator, and a line for each measurement with several protocols."""
+    sides = (first, second)
+    replicates = [[_replicates(network) for network in side] for side in sides]
+    by_id = [[_by_id(network) for network in side] for side in sides]
+    rows, incomparable, run = [], [], first[0].run
     for number in run.measurements:
-        there = [[each.get(measurement_id(number)) for each in side] for side in known]
-        every = [each for side in there for each in side if each is not None]
-        if len(every) < len(first) + len(second):
+        numbers = [[known.get(measurement_id(number)) for known in side] for side in by_id]
+        present = [[one for one in side if one is not None] for side in numbers]
+        if sum(map(len, present)) < len(first) + len(second):
             continue
-        if not all(same_protocol(number, each) for each in every):
-            apart.append(f"{run.evaluator}, {describe(number)}: differ: protocols")
+        if not all(same_protocol(number, one) for side in present for one in side):
+            incomparable.append(f"{run.evaluator}, {describe(number)}: differ: protocols")
             continue
-        one, two = ([each.value for each in side if each is not None] for side in there)
+        values = ([one.value for one in present[0]], [two.value for two in present[1]])
+        means = (float(np.mean(values[0])), float(np.mean(values[1])))
         family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
-        row = untested_row(run, number, (float(np.mean(one)), float(np.mean(two))), family)
-        found.append(_both(_over_seeds(row, one, two), (one, two), drawn, key_of(run, number)))
-    return found, apart
+        row = _with_welch(untested_row(run, number, means, family), *values)
+        rows.append(_with_both_interval(row, values, replicates, key_of(run, number)))
+    return rows, incomparable
 
 
-def _by_place(run: Run) -> dict[tuple[str, str], Measurement]:
-    return {measurement_id(each): each for each in run.measurements}
+def _by_id(stored: StoredRun) -> dict[tuple[str, str], Measurement]:
+    return {measurement_id(number): number for number in stored.run.measurements}
 
 
-def _over_seeds(
-    row: MetricDifference, one: Sequence[float], two: Sequence[float]
+def _with_welch(
+    row: MetricDifference, first: Sequence[float], second: Sequence[float]
 ) -> MetricDifference:
-    """The row with Welch's interval and test, and what would have been found."""
-    found, least = difference(one, two), minimum_detectable_difference(one, two)
-    if math.isnan(found.value):
-        return dataclasses.replace(row, test="no test: a number is not defined for some seed")
-    if math.isnan(found.p):
-        return dataclasses.replace(row, test="no test: seeds of a side do not differ")
-    return dataclasses.replace(
-        row, low=found.low, high=found.high, p=found.p, test="Welch, over seeds", detectable=least
+    """Return a row with Welch's interval and test and the minimum detectable difference."""
+    result = difference(first, second)
+    if math.isnan(result.value):
+        return replace(row, test="no test: the number is undefined for some seed")
+    if math.isnan(result.p):
+        return replace(row, test="no test: the seeds of each side all give the same number")
+    return replace(
+        row,
+        low=result.low,
+        high=result.high,
+        p=result.p,
+        test="Welch, over seeds",
+        detectable=minimum_detectable_difference(first, second),
     )
 
 
-def _both(
+def _with_both_interval(
     row: MetricDifference,
     values: tuple[Sequence[float], Sequence[float]],
-    drawn: Sequence[Sequence[Mapping[Key, Floats]]],
-    name: Key,
+    replicates: Replicates,
+    key: Key,
 ) -> MetricDifference:
-    """The row with the interval under new seeds and new images, where all networks have it."""
-    if (
-        row.p is None
-        or row.metric in MAXIMA
-        or not all(name in each for side in drawn for each in side)
-    ):
+    """Add the interval under new seeds and images if all networks have replicates."""
+    available = all(key in network for side in replicates for network in side)
+    if row.p is None or row.metric in MAXIMA or not available:
         return row
-    one, two = (np.stack([each[name] for each in side], axis=1) for side in drawn)
-    interval = seeds_and_images(values[0], one, values[1], two)
-    return dataclasses.replace(row, both_low=interval.low, both_high=interval.high)
+    first, second = (np.stack([network[key] for network in side], axis=1) for side in replicates)
+    interval = seeds_and_images(values[0], first, values[1], second)
+    return replace(row, both_low=interval.low, both_high=interval.high)
 
 
-def _replicates(of: StoredRun) -> dict[Key, Floats]:
-    """What each number of a run is over the same resamples of the images."""
-    found: dict[Key, Floats] = {}
-    for part in statistics_of(of):
-        drawn = bootstrap_replicates(part.sums, part.sums.images, RESAMPLES)
-        found |= dict(zip(part.keys, drawn.T, strict=True))
-    return found
+def _replicates(stored: StoredRun) -> dict[Key, Floats]:
+    """Return bootstrap replicates of each measurement over the same resamples of the images."""
+    replicates: dict[Key, Floats] = {}
+    for statistic in statistics_of(stored):
+        drawn = bootstrap_replicates(statistic.sums, statistic.sums.images, RESAMPLES)
+        replicates |= dict(zip(statistic.keys, drawn.T, strict=True))
+    return replicates

@@ -1,7 +1,8 @@
-"""Comparisons in the study's folder: pairs computed once for the same runs, and what was asked.
+"""Stored comparisons of a study: each pair is computed once for the same runs.
 
-`pairs/FIRST--SECOND-KEY.json` holds what was found of a pair, p-values adjusted within it, and
-`NAME.json` which pairs were compared together, of which runs: p-values are adjusted over these.
+`comparisons/pairs/FIRST--SECOND-KEY.json` holds the comparison of a pair, with p-values adjusted
+within it. `comparisons/NAME.json` lists the pairs that were compared together, and their runs;
+p-values are adjusted over all of them when it is read.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from sdd_eval.comparison.records import PairComparison
 from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_row
 
-#: Raised when the same runs would be compared in another way.
+#: Increased whenever the same runs would be compared differently.
 VERSION = 3
 FOLDER, PAIRS = "comparisons", "pairs"
-#: What the comparison that a study's file asks for is called.
+#: The name of the comparison that the study file defines.
 PLANNED = "planned"
 
 
 @dataclass(frozen=True)
 class ComparisonManifest:
-    """A comparison as it lies on disk: files of pairs, and the content of the runs behind them."""
+    """A comparison as it is stored: its pairs' files, and the hashes of the runs they are of."""
 
     name: str
     pairs: tuple[str, ...]
@@ -40,9 +41,13 @@ class ComparisonManifest:
 
 @dataclass(frozen=True)
 class ComparisonSet:
-    """Pairs that were compared together; `outdated` says why they are older than the study's runs.
+    """Pairs that were compared together.
 
-    `without` are lines on what the study's file asks for and could not be compared.
+    Attributes:
+        name: its name, which is that of its file.
+        pairs: the comparisons.
+        without: a line for each part of the study file that could not be compared.
+        outdated: why it does not match the study's present runs; empty if it does.
     """
 
     name: str
@@ -52,35 +57,40 @@ class ComparisonSet:
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """Every checkpoint of the pairs, once."""
-        return tuple(dict.fromkeys(n for each in self.pairs for n in (*each.base, *each.others)))
+        """The distinct checkpoints of the pairs."""
+        return tuple(dict.fromkeys(n for pair in self.pairs for n in (*pair.base, *pair.others)))
 
     @property
     def planned(self) -> bool:
-        """Whether the study's file asks for it."""
+        """Whether the study file defines it."""
         return self.name == PLANNED
 
 
 def cached_pair(
     study: Path,
     sides: tuple[Sequence[Sequence[StoredRun]], Sequence[Sequence[StoredRun]]],
-    how: tuple[Families, int, str],
+    options: tuple[Families, int, str],
     compare: Callable[[], PairComparison],
 ) -> str:
-    """The name of the file with the comparison of these runs; made and written if it is not there.
+    """Return the file name of the comparison of these runs, computing and writing it if missing.
 
-    `how` are the families, how many pairs are compared together, and which McNemar's test.
+    Args:
+        study: folder of the study.
+        sides: the runs of each checkpoint of both sides.
+        options: families, number of pairs that are compared together, and variant of McNemar's
+            test.
+        compare: computes the comparison.
     """
-    content = [[[_content(each.path) for each in runs] for runs in side] for side in sides]
-    families = {name: list(each) for name, each in how[0].items()}
+    runs = [[[_name_and_hash(one.path) for one in stored] for stored in side] for side in sides]
+    families = {name: list(selectors) for name, selectors in options[0].items()}
     key = store.key_of(
-        {"runs": content, "families": families, "how": list(how[1:]), "version": VERSION}
+        {"runs": runs, "families": families, "how": list(options[1:]), "version": VERSION}
     )
     first, second = (side[0][0].run.checkpoint for side in sides)
     path = study / FOLDER / PAIRS / f"{first[:90]}--{second[:90]}-{key}.json"
     try:
         store.read_record(path, PairComparison)
-    except InputError:  # not there, of another format, or cut by a hand
+    except InputError:  # missing, of another format, or damaged
         store.write_record(path, compare())
     return path.name
 
@@ -88,71 +98,75 @@ def cached_pair(
 def save_comparison(
     study: Path, name: str, pairs: Sequence[str], without: Sequence[str] = ()
 ) -> ComparisonSet:
-    """Write which pairs were compared together, and give what was found."""
-    found = tuple(_pairs(study, pairs))
-    families = {each: list(own) for each, own in study_families(study).items()}
-    kept = ComparisonSet(name, found, tuple(without))
-    runs = _runs_of(study, kept.checkpoints)
-    asked = ComparisonManifest(name, tuple(pairs), runs, families, tuple(without))
-    store.write_record(study / FOLDER / f"{name}.json", asked)
-    return kept
+    """Write which pairs were compared together, and return their comparisons."""
+    comparison = ComparisonSet(name, tuple(_read_pairs(study, pairs)), tuple(without))
+    runs = _run_hashes(study, comparison.checkpoints)
+    manifest = ComparisonManifest(name, tuple(pairs), runs, _families(study), tuple(without))
+    store.write_record(study / FOLDER / f"{name}.json", manifest)
+    return comparison
 
 
 def load_comparisons(study: Path) -> tuple[list[ComparisonSet], list[str]]:
-    """The comparisons that lie in a study, that of its file first; a line for each unreadable."""
-    found, broken = [], []
+    """Return the comparisons of a study, the planned one first, and a line per unreadable file."""
+    comparisons, unreadable = [], []
     paths = sorted((study / FOLDER).glob("*.json"), key=lambda p: (p.stem != PLANNED, p.stem))
     for path in paths:
         try:
-            asked = store.read_record(path, ComparisonManifest)
-            pairs = tuple(_pairs(study, asked.pairs))
+            manifest = store.read_record(path, ComparisonManifest)
+            pairs = tuple(_read_pairs(study, manifest.pairs))
         except InputError as error:
-            broken.append(str(error))
+            unreadable.append(str(error))
             continue
-        kept = ComparisonSet(asked.name, pairs, asked.without)
-        found.append(replace(kept, outdated=_outdated(study, asked, kept)))
-    return found, broken
+        comparison = ComparisonSet(manifest.name, pairs, manifest.without)
+        outdated = _outdated(study, manifest, comparison)
+        comparisons.append(replace(comparison, outdated=outdated))
+    return comparisons, unreadable
 
 
-def _pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
-    """Pairs with p-values adjusted over all of them."""
+def _read_pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
+    """Read pairs and adjust p-values over all of them."""
     return adjust_together([_read_pair(study / FOLDER / PAIRS / name) for name in names])
 
 
 def _read_pair(path: Path) -> PairComparison:
-    """Read a pair; its rows have the present names of metrics and axes."""
+    """Read a pair; former names of metrics and axes are replaced by the present ones."""
     pair = store.read_record(path, PairComparison)
     return replace(pair, rows=tuple(current_row(row.evaluator, row) for row in pair.rows))
 
 
-def _outdated(study: Path, asked: ComparisonManifest, kept: ComparisonSet) -> str:
-    """Whether the study has other runs or families now than those of a comparison, in words."""
-    now = _runs_of(study, kept.checkpoints)
-    changed = [name for name in {**asked.runs, **now} if asked.runs.get(name) != now.get(name)]
+def _outdated(study: Path, manifest: ComparisonManifest, comparison: ComparisonSet) -> str:
+    """Return how the study's runs or families have changed since a comparison; empty if not."""
+    runs = _run_hashes(study, comparison.checkpoints)
+    changed = [n for n in {**manifest.runs, **runs} if manifest.runs.get(n) != runs.get(n)]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return f"since then {changed[0]}{more} came, went or changed"
-    if asked.families != {each: list(own) for each, own in study_families(study).items()}:
-        return "since then the study's file has named other families"
+        verb = "were" if more else "was"
+        return f"{changed[0]}{more} {verb} added, removed or changed since"
+    if manifest.families != _families(study):
+        return "the families in the study file have changed since"
     return ""
 
 
-def _runs_of(study: Path, checkpoints: Iterable[str]) -> dict[str, str]:
-    """The content of each run of some checkpoints, by its path below the study's runs."""
+def _families(study: Path) -> dict[str, list[str]]:
+    return {name: list(selectors) for name, selectors in study_families(study).items()}
+
+
+def _run_hashes(study: Path, checkpoints: Iterable[str]) -> dict[str, str]:
+    """Return the hash of each run of the checkpoints, by CHECKPOINT/FILE."""
     paths = [p for n in checkpoints for p in sorted((study / "runs" / n).glob("*.json"))]
-    return {f"{path.parent.name}/{path.name}": _content(path)[1] for path in paths}
+    return {f"{path.parent.name}/{path.name}": _name_and_hash(path)[1] for path in paths}
 
 
-def _content(path: Path) -> tuple[str, str]:
+def _name_and_hash(path: Path) -> tuple[str, str]:
     return path.name, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def comparison_name(checkpoints: Sequence[str]) -> str:
-    """A file name for the comparison of so many checkpoints; a digest stands for those after two.
+    """Return a file name for a comparison; a hash stands for checkpoints after the second.
 
     >>> comparison_name(["a", "b"])
     'a--b'
     """
-    more = hashlib.sha256(" ".join(checkpoints).encode()).hexdigest()[:8]
-    rest = f"--{more}" if len(checkpoints) > 2 else ""
-    return f"{checkpoints[0][:90]}--{checkpoints[1][:90]}{rest}"
+    digest = hashlib.sha256(" ".join(checkpoints).encode()).hexdigest()[:8]
+    suffix = f"--{digest}" if len(checkpoints) > 2 else ""
+    return f"{checkpoints[0][:90]}--{checkpoints[1][:90]}{suffix}"

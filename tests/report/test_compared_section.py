@@ -162,7 +162,7 @@ def test_a_comparison_older_than_its_runs_is_said_to_be_and_finds_nothing(synthe
     again = synthetic.accuracy_run(synthetic.network(0.0, 0), created="2026-05-05T00:00:00+00:00")
     write_run(study / "runs" / again.checkpoint / "accuracy-digits-again.json", again)
     ((found,), said) = compared_of([study], tidy(collect([study]).runs), study)
-    assert "accuracy-digits-again.json came, went or changed" in found.kept.outdated
+    assert "accuracy-digits-again.json was added, removed or changed" in found.kept.outdated
     assert "is older than the runs of study" in said[0]
     assert compared_findings([found]) == []
 

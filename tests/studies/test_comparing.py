@@ -108,14 +108,14 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     (run,) = study.glob(f"runs/{pair.base[0]}/accuracy-*.json")
     run.unlink()
     ((kept,), _) = load_comparisons(study)
-    assert f"{pair.base[0]}/{run.name} came, went or changed" in kept.outdated
+    assert f"{pair.base[0]}/{run.name} was added, removed or changed" in kept.outdated
 
 
 @pytest.mark.usefixtures("only_svg")
 def test_a_family_of_numbers_that_nobody_compared_is_said(tiny, capsys):
     families = '[families]\nheadline = ["accuracy.accuracy", "accuracy.acuracy"]\n'
     tiny.write_text(tiny.read_text() + COMPARED + families)
-    said = "note: family headline: no number that was compared is accuracy.acuracy"
+    said = "note: family headline: no compared number matches accuracy.acuracy"
     for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
         assert exit_code(command) == 0
         assert [
