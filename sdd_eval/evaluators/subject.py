@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -225,6 +226,11 @@ class Subject:
         run and the batch size, such as a generator's, as `compute` may not be called.
         """
         return self.partial_results.stored(name, compute) if self.partial_results else compute()
+
+    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Call `stored`, whose former name this is."""
+        warnings.warn("Subject.kept is now called stored", DeprecationWarning, stacklevel=2)
+        return self.stored(name, compute)
 
     def generator(self, purpose: str, index: int = 0) -> torch.Generator:
         """Return a random generator on the CPU, seeded by (seed, purpose, index)."""

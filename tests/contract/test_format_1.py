@@ -124,12 +124,12 @@ def test_stored_arrays_are_scored_again_with_another_level(run):
 
 def test_trainings_of_a_study_file_are_found_done(run):
     jobs = dry_run(run)
-    assert [state for job, state in jobs if job.startswith("train ")] == ["there"] * 2
+    assert [state for job, state in jobs if job.startswith("train ")] == ["done"] * 2
 
 
 def test_evaluations_of_a_study_file_are_found_done(run):
     jobs = dry_run(run)
-    assert [state for job, state in jobs if not job.startswith("train ")] == ["there"] * 17
+    assert [state for job, state in jobs if not job.startswith("train ")] == ["done"] * 17
 
 
 def dry_run(run):
