@@ -16,12 +16,7 @@ from sdd_eval.comparison.records import PairComparison
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 
-DESCRIPTION = (
-    "Compare networks of one study on the same images: paired differences with intervals and "
-    "tests. McNemar's test for accuracies, permutation tests for other metrics, Welch's t-test "
-    "over seeds if both sides have several; Holm–Bonferroni adjustment within each family of "
-    "hypotheses of the study file."
-)
+DESCRIPTION = "Compare networks on the same images: paired differences, intervals and tests."
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ DESCRIPTION = {
     "cache": "Show or clear the cached logits and features: data cache [--clear]",
 }
 
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
 
 
@@ -60,9 +61,9 @@ class NamesFlags(RootFlags):
 class AddFlags(RootFlags):
     """What is added under which name."""
 
-    name: tyro.conf.Positional[str] = ""
+    name: Name = ""
     """Name of a built-in data set, or a new name for a folder of images."""
-    path: tyro.conf.Positional[Path] = Path()
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")] = Path()
     """A folder, an archive or a file."""
 
 
@@ -70,7 +71,7 @@ class AddFlags(RootFlags):
 class CorruptFlags(RootFlags):
     """Which test set is corrupted, and how."""
 
-    name: tyro.conf.Positional[str] = ""
+    name: Name = ""
     """The data set whose test images are corrupted."""
     corruptions: tuple[str, ...] = ()
     """Names of corruptions; default: all 19."""

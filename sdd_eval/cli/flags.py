@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import itertools
@@ -204,6 +205,8 @@ def _metavar(hint: Any) -> str | None:
     arguments = [each for each in typing.get_args(hint) if each not in (type(None), ...)]
     if typing.get_origin(hint) in (tuple, list):
         return f"{_metavar(arguments[0])}…"
+    if typing.get_origin(hint) is Mapping:
+        return "NAME VALUE…"
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return "|".join(filter(None, map(_metavar, arguments))) or None
     return _METAVARS.get(hint)
@@ -226,17 +229,25 @@ def _default_hint(default: Any) -> str:
 def _attribute_docs(kind: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
     docs: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        with contextlib.suppress(OSError, TypeError):
-            (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-            body = typing.cast(ast.ClassDef, node).body
-            for field, doc in itertools.pairwise(body):
-                match field, doc:
-                    case (
-                        ast.AnnAssign(target=ast.Name(id=name)),
-                        ast.Expr(value=ast.Constant(value=str(text))),
-                    ):
-                        docs[name] = " ".join(text.split())
+    for base in reversed(kind.__mro__[:-1]):
+        docs |= _own_docs(base)
+    return docs
+
+
+@functools.cache
+def _own_docs(kind: type) -> dict[str, str]:
+    """Return the docstrings below the fields that a dataclass itself defines."""
+    docs: dict[str, str] = {}
+    with contextlib.suppress(OSError, TypeError):
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        body = typing.cast(ast.ClassDef, node).body
+        for field, doc in itertools.pairwise(body):
+            match field, doc:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    docs[name] = " ".join(text.split())
     return docs
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -65,7 +65,7 @@ class Storage(Inputs):
 class Flags:
     """Flags of the command `import`."""
 
-    name: tyro.conf.Positional[str] = ""
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")] = ""
     """Name of the checkpoint."""
     model: Model = field(default_factory=Model)
     accuracy: Accuracy = field(default_factory=Accuracy)
