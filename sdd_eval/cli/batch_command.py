@@ -24,15 +24,15 @@ from sdd_eval.cli.terminal import duration, relative, table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
-from sdd_eval.store import run_paths
+from sdd_eval.store import run_paths, write_record
 from sdd_eval.studies.builtin import builtin_file, builtin_names, study_file
 from sdd_eval.studies.jobs import Workspace, jobs_of
 from sdd_eval.studies.plan import Planned, plan
 from sdd_eval.studies.ray_engine import run_on_ray
-from sdd_eval.studies.run import FAILURES, Outcome, run_jobs, write_failures, write_study
+from sdd_eval.studies.run import FAILURES, Outcome, record_of, run_jobs, write_failures
 from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.selection import selections
-from sdd_eval.studies.study import Study, warnings
+from sdd_eval.studies.study import RECORD, Study, warnings
 
 #: States of jobs, in the order in which they are counted.
 STATES = ("done", "interrupted", "missing", "blocked")
@@ -125,12 +125,7 @@ def run_quickstart(arguments: Sequence[str]) -> int:
 
 
 def _device(flags: Flags) -> str:
-    """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs.
-
-    Raises:
-        InputError: there is no such device, one GPU is named for all jobs of a cluster, or an
-            address is given without --engine ray.
-    """
+    """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs."""
     if flags.cluster.engine == "local":
         if flags.cluster.address is not None:
             raise InputError("--address is the address of a Ray cluster; it needs --engine ray")
@@ -171,7 +166,7 @@ def _run(
     study: Study, workspace: Workspace, planned: Sequence[Planned], cluster: RayFlags
 ) -> list[Outcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
-    write_study(workspace.study, study)
+    write_record(workspace.study / RECORD, record_of(study))
     jobs = [each.job for each in planned]
     seconds = {each.job.key: each.seconds for each in planned}
     steps = {"compare": _compare, "report": _report}

@@ -126,12 +126,7 @@ def run_detection(arguments: Sequence[str]) -> int:
 
 def _flags(evaluator: Any) -> type[Any]:
     """Return a dataclass of a command's flags, the evaluator's settings among them."""
-    groups = {
-        "data": Data,
-        "inference": ClassifierInference,
-        "storage": Storage,
-        "output": Output,
-    }
+    groups = {"data": Data, "inference": ClassifierInference, "storage": Storage, "output": Output}
     return dataclasses.make_dataclass(
         "Flags",
         [
@@ -218,11 +213,10 @@ def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement
     share = max(3, MAX_ROWS // len(metrics))
     selected = []
     for metric in metrics:
-        selected += sorted((m for m in rows if m.metric == metric), key=_rank)[:share]
+        of_metric = (m for m in rows if m.metric == metric)
+        selected += sorted(of_metric, key=lambda m: (not _is_average(m), len(m.at)))[:share]
     return selected
 
 
-def _rank(measurement: Measurement) -> tuple[bool, int]:
-    """Return a key that sorts averages first, then rows with fewer axes."""
-    at = measurement.at
-    return not str(at.get("outliers", "average")).startswith("average"), len(at)
+def _is_average(measurement: Measurement) -> bool:
+    return str(measurement.at.get("outliers", "average")).startswith("average")

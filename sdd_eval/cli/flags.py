@@ -260,11 +260,7 @@ def _one_line(box: str, program: str) -> str:
 
 
 def require_positive(flag: str, value: int | None) -> None:
-    """Refuse a number below 1.
-
-    Raises:
-        InputError: naming the flag.
-    """
+    """Refuse a number below 1 with an `InputError` that names the flag."""
     if value is not None and value < 1:
         raise InputError(f"{flag} is {value}; it must be 1 or more")
 

@@ -86,7 +86,8 @@ def run(arguments: Sequence[str]) -> int:
     if models.is_factory(source.arch):
         print(f"running the code of {source.arch}")
     setting = checkpoints.plan_import(source, root)
-    mean, std = _numbers(setting.spec.mean), _numbers(setting.spec.std)
+    spec = setting.spec
+    mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
     print(f"mean {mean}  std {std}  ({setting.constants})")
     folder = flags.storage.checkpoints / flags.name
     with Bar(f"import {flags.name}: ", "images") as bar:
@@ -139,7 +140,3 @@ def _check_accuracy(percent: float, expect: float | None, setting: Any) -> int:
         "the order of channels and classes, and for a ResNet with option A --options padding both"
     )
     return 1
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)

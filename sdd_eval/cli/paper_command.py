@@ -62,21 +62,19 @@ class Flags:
 
 
 @dataclass(frozen=True)
-class FigureFlags:
-    """Flags of the command `paper figure-1`."""
-
-    sd_dropout: bool = True
-    """Also draw cross-entropy with the SD-Dropout term, the paper's method."""
-    storage: Reports = field(default_factory=Reports)
-    compute: Threads = field(default_factory=Threads)
-
-
-@dataclass(frozen=True)
 class PropositionFlags:
     """Flags of the command `proposition`."""
 
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
+
+
+@dataclass(frozen=True)
+class FigureFlags(PropositionFlags):
+    """Flags of the command `paper figure-1`."""
+
+    sd_dropout: bool = True
+    """Also draw cross-entropy with the SD-Dropout term, the paper's method."""
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,7 @@ def _comparison(table: Table, networks: Sequence[Network]) -> Comparison:
         if not any(True for _ in matches(comparison.base, values, groups)):
             fields = ", ".join(f"{name} = {value!r}" for name, value in values.items())
             raise table.error(
-                f"no training with {fields} equals a training of base in all other fields",
-                "others",
+                f"no training with {fields} equals a training of base in all other fields", "others"
             )
     return comparison
 
@@ -77,10 +76,7 @@ def pairings_of(
     """Return all pairs of groups, each once; a group is the seeds of one recipe."""
     groups = _groups(networks)
     pairings = dict.fromkeys(
-        Pairing(
-            base.names(comparison.base.get("seed")),
-            other.names(values.get("seed")),
-        )
+        Pairing(base.names(comparison.base.get("seed")), other.names(values.get("seed")))
         for comparison in comparisons
         for values in comparison.others
         for base, other in matches(comparison.base, values, groups)

@@ -106,11 +106,7 @@ def detectors_of(
 
 
 def _detector(
-    table: Table,
-    smoke: Smoke,
-    backbone: str,
-    training: Training | None,
-    fields: Mapping[str, Any],
+    table: Table, smoke: Smoke, backbone: str, training: Training | None, fields: Mapping[str, Any]
 ) -> DetectorTraining:
     """Return a detector on a backbone."""
     full = decode(DetectorRecipe, fields)

@@ -21,7 +21,6 @@ from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import (
     DETECTION,
-    RECORD,
     Evaluation,
     Network,
     Study,
@@ -196,11 +195,6 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
         batch_size=EVALUATION_BATCH_SIZE if detect else evaluation.Request.batch_size,
         trust_code=workspace.trust_code,
     )
-
-
-def write_study(folder: Path, study: Study) -> None:
-    """Write `study.json`."""
-    store.write_record(folder / RECORD, record_of(study))
 
 
 def record_of(study: Study) -> StudyRecord:

@@ -73,8 +73,10 @@ def read_study(
     smoke = replaced if small and replaced is not None else Smoke()
     trainings, ids = trainings_of(top, smoke, seeds, check_positions=check_positions)
     detectors, ids = detectors_of(top, smoke, trainings, ids)
+    with top.errors_at("name"):
+        name = folder_name("name", top.get("name", str, path.stem))
     study = Study(
-        name=_name(top, path) + ("-small" if small else ""),
+        name=name + ("-small" if small else ""),
         title=top.get("title", str, ""),
         tables=_numbers_of_paper(top, "tables", TABLES),
         figures=_numbers_of_paper(top, "figures", FIGURES),
@@ -89,11 +91,6 @@ def read_study(
         varied_of_detectors=varied(each.fields for each in detectors),
     )
     return dataclasses.replace(study, evaluations=_evaluations(top, smoke, study, ids))
-
-
-def _name(top: Table, path: Path) -> str:
-    with top.errors_at("name"):
-        return folder_name("name", top.get("name", str, path.stem))
 
 
 def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:

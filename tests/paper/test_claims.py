@@ -55,7 +55,7 @@ def test_the_cost_of_every_method_is_relative_to_cross_entropy(here, capsys):
 @pytest.mark.usefixtures("here")
 def test_zero_steps_are_refused_and_too_little_memory_suggests_a_batch_size(capsys, monkeypatch):
     assert exit_code(["paper", "claims", "--steps", "0"]) == 2
-    assert "--steps is 0; at least 1 is needed" in capsys.readouterr().err
+    assert "--steps is 0; it must be 1 or more" in capsys.readouterr().err
 
     def exhausted(self, pixels):
         raise torch.OutOfMemoryError("CUDA out of memory")
