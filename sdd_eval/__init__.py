@@ -12,7 +12,7 @@ __all__ = ["__version__", "evaluate", "load"]
 if TYPE_CHECKING:
     from sdd_eval.checkpoints.checkpoint import load
     from sdd_eval.evaluation.in_memory import evaluate
-
-__getattr__ = lazy_exports(
-    __name__, {"evaluation.in_memory": ["evaluate"], "checkpoints.checkpoint": ["load"]}
-)
+else:
+    __getattr__ = lazy_exports(
+        __name__, {"evaluation.in_memory": ["evaluate"], "checkpoints.checkpoint": ["load"]}
+    )

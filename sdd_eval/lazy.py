@@ -21,7 +21,8 @@ class _LazyPackage(ModuleType):
 def lazy_exports(package: str, exports: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
     """Return a module `__getattr__` that imports each name from its submodule on first use.
 
-    The package also lists the names in `__all__`, and imports them under `TYPE_CHECKING`.
+    The package also lists the names in `__all__` and imports them if `TYPE_CHECKING`; else it calls
+    this function, so that a type checker reports names that do not exist.
 
     Args:
         package: `__name__` of the package.

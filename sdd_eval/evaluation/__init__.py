@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from sdd_eval.evaluation.in_memory import evaluate
     from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
     from sdd_eval.evaluation.request import Request
-
-__getattr__ = lazy_exports(
-    __name__,
-    {
-        "cache": ["outputs_folder"],
-        "in_memory": ["evaluate"],
-        "on_disk": ["Outcome", "evaluate_checkpoint", "is_measured"],
-        "request": ["Request"],
-    },
-)
+else:
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "cache": ["outputs_folder"],
+            "in_memory": ["evaluate"],
+            "on_disk": ["Outcome", "evaluate_checkpoint", "is_measured"],
+            "request": ["Request"],
+        },
+    )

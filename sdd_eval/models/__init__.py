@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sdd_eval.models.bn_folding import Folding, fold
     from sdd_eval.models.build import build
     from sdd_eval.models.foreign import is_factory
-
-__getattr__ = lazy_exports(
-    __name__, {"bn_folding": ["Folding", "fold"], "build": ["build"], "foreign": ["is_factory"]}
-)
+else:
+    __getattr__ = lazy_exports(
+        __name__, {"bn_folding": ["Folding", "fold"], "build": ["build"], "foreign": ["is_factory"]}
+    )

@@ -157,7 +157,7 @@ def training_cost_rows(
         for weight in (0.0, 1.0 if name == "ce" else 0.1)
     ]
     spec = ModelSpec(arch, 100, (0.5,) * 3, (0.25,) * 3, 32)
-    costs = training.costs(recipes, spec, steps=steps, device=device, progress=progress)
+    costs = training.measure_costs(recipes, spec, steps=steps, device=device, progress=progress)
     base = costs[0]
     return [
         {

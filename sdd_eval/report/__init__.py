@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from sdd_eval.report.tables.headline import headline_text
     from sdd_eval.report.write import current_report, write_report
     from sdd_eval.report.write_comparison import write_comparison
-
-__getattr__ = lazy_exports(
-    __name__,
-    {
-        "page.proposition": ["write_proposition"],
-        "tables.comparisons": ["lines_of", "shown_rows", "sizes_of", "title_of", "titles_of"],
-        "tables.headline": ["headline_text"],
-        "write": ["current_report", "write_report"],
-        "write_comparison": ["write_comparison"],
-    },
-)
+else:
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "page.proposition": ["write_proposition"],
+            "tables.comparisons": ["lines_of", "shown_rows", "sizes_of", "title_of", "titles_of"],
+            "tables.headline": ["headline_text"],
+            "write": ["current_report", "write_report"],
+            "write_comparison": ["write_comparison"],
+        },
+    )
