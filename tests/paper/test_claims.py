@@ -97,7 +97,7 @@ def test_a_study_without_such_runs_names_the_commands_that_make_them(capsys):
     assert exit_code(["paper", "claims", "paper-table-13-small", "--no-cost"]) == 0
     output = capsys.readouterr().out
     assert "note: small: digits stands for cifar100" in output
-    assert "nothing measured: sdd-eval mask-variance CHECKPOINT" in output
+    assert "nothing measured: run sdd-eval mask-variance CHECKPOINT" in output
     assert "nothing measured: sdd-eval corruption CHECKPOINT" in output
 
 
