@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.ranking import ood_metrics
+from sdd_eval.metrics.ranking import ood_metrics, roc_curve, tpr_at_fpr
 
 tied = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
 tiny = st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=40)
@@ -130,3 +130,19 @@ def test_nan_and_nothing_are_refused():
         ood_metrics([np.nan, 1.0], [0.0])
     with pytest.raises(InputError, match="there are no outlier scores"):
         ood_metrics([1.0], [])
+
+
+def test_the_area_below_the_roc_curve_counts_ties_half():
+    inside, outside = [0.9, 0.5, 0.5], [0.5, 0.1]
+    false_positive, true_positive = roc_curve(inside, outside)
+    pairs = [(i > o) + 0.5 * (i == o) for i in inside for o in outside]
+    middles = (true_positive[1:] + true_positive[:-1]) / 2
+    assert np.diff(false_positive) @ middles == pytest.approx(np.mean(pairs))
+    assert (false_positive[0], true_positive[0]) == (0, 0)
+    assert (false_positive[-1], true_positive[-1]) == (1, 1)
+
+
+def test_a_vertical_stretch_of_the_curve_is_read_at_its_upper_end():
+    false_positive, true_positive = roc_curve([3.0, 2.0, 1.0], [1.5, 0.5])
+    heights = tpr_at_fpr(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
+    assert heights == pytest.approx([2 / 3, 2 / 3, 1, 1])

@@ -1,3 +1,5 @@
+"""Summaries, Welch tests and intervals over seeds."""
+
 from __future__ import annotations
 
 import math
@@ -6,7 +8,6 @@ import numpy as np
 import pytest
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.ranking import roc_curve, tpr_at_fpr
 from sdd_eval.statistics.bootstrap import basic_interval, resample_counts
 from sdd_eval.statistics.seeds import (
     difference,
@@ -55,22 +56,6 @@ def test_a_single_seed_has_no_interval() -> None:
     assert found.value == 1.5
     assert math.isnan(found.low)
     assert not found.excludes_zero
-
-
-def test_the_area_below_the_roc_curve_counts_ties_half() -> None:
-    inside, outside = [0.9, 0.5, 0.5], [0.5, 0.1]
-    false_positive, true_positive = roc_curve(inside, outside)
-    pairs = [(i > o) + 0.5 * (i == o) for i in inside for o in outside]
-    middles = (true_positive[1:] + true_positive[:-1]) / 2
-    assert np.diff(false_positive) @ middles == pytest.approx(np.mean(pairs))
-    assert (false_positive[0], true_positive[0]) == (0, 0)
-    assert (false_positive[-1], true_positive[-1]) == (1, 1)
-
-
-def test_a_vertical_stretch_of_the_curve_is_read_at_its_upper_end() -> None:
-    false_positive, true_positive = roc_curve([3.0, 2.0, 1.0], [1.5, 0.5])
-    heights = tpr_at_fpr(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
-    assert heights == pytest.approx([2 / 3, 2 / 3, 1, 1])
 
 
 def test_welch_p_value_is_that_of_scipy_and_agrees_with_the_interval() -> None:
