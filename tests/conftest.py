@@ -61,7 +61,7 @@ def only_svg(monkeypatch):
     """
     from sdd_eval.report.drawing import draw
 
-    monkeypatch.setattr(draw, "KINDS", ("svg",))
+    monkeypatch.setattr(draw, "FORMATS", ("svg",))
 
 
 @pytest.fixture(scope="session")

@@ -60,10 +60,10 @@ def main(study: Path, name: str) -> None:
 
 
 def without_links(page: str, study: Path) -> str:
-    """The page without links to files that are not copied, and without lists of nothing else."""
-    page = re.sub(r' <span class="files">For print.*?</span>', "", page, flags=re.DOTALL)
-    page = re.sub(r"Every number, each severity among them: .*?</p>", "</p>", page, flags=re.DOTALL)
-    page = re.sub(r" As a table for print: <a [^>]*>[^<]*</a>\.", "", page)
+    """Return the page without links to files that are not copied."""
+    page = re.sub(r' <span class="files">Files for print.*?</span>', "", page, flags=re.DOTALL)
+    page = re.sub(r"All numbers, including every severity: .*?</p>", "</p>", page, flags=re.DOTALL)
+    page = re.sub(r" As a LaTeX table: <a [^>]*>[^<]*</a>\.", "", page)
     for link in re.findall(r'<a href="?([^"\s>]+)', page):
         target = html.unescape(link)
         if not target.startswith("#") and target not in ("results.csv", "summary.csv"):

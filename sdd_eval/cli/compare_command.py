@@ -68,13 +68,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _lines(pair: PairComparison, flags: Flags) -> Iterator[str]:
     """Yield a comparison of two sides as a terminal shows it."""
-    yield f"\n{report.title_of(pair)}"
+    yield f"\n{report.comparison_title(pair)}"
     for family in flags.family:
-        size = report.sizes_of(pair).get(family, 0)
+        size = report.family_sizes(pair).get(family, 0)
         yield f"family {family}: {size} tests, adjusted together (Holm–Bonferroni)"
-        rows = report.shown_rows(pair, family, flags.metrics)
+        rows = report.family_rows(pair, family, flags.metrics)
         if rows:
-            yield table(report.lines_of(pair, rows), report.titles_of(pair))
+            yield table(report.formatted_rows(pair, rows), report.column_titles(pair))
     yield from (f"not joined: {line}" for line in pair.apart)
     rows = [row for row in pair.rows if not flags.metrics or row.metric in flags.metrics]
     yield from (f"not tested: {line}" for line in comparison.untested_lines(rows))

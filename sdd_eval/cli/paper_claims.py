@@ -15,11 +15,11 @@ from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import prepare_device
 from sdd_eval.paper.claims import Row, corruption_rows, mask_variance_rows, training_cost_rows
-from sdd_eval.report.formatting import exact
-from sdd_eval.report.runs import collect
+from sdd_eval.report.formatting import format_stored
+from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.results import tidy
-from sdd_eval.report.tables.summary import comparisons, summarise
+from sdd_eval.report.tables.summary import comparable_results, summarise
 from sdd_eval.store import write_text
 from sdd_eval.studies.study import read_study_record
 
@@ -106,8 +106,8 @@ def _costs(flags: Flags) -> list[Row]:
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
     """Return the rows of the claims that studies measure."""
-    collection = collect(folders)
-    tables = [each.results for each in comparisons(tidy(collection.runs))]
+    collection = read_runs(folders)
+    tables = [each.results for each in comparable_results(tidy(collection.runs))]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]
     arrays = collection.arrays
     return {
@@ -143,7 +143,7 @@ def _variance_cells(row: Row) -> dict[str, str]:
     return {
         "images": row["images"],
         "method": row["method"],
-        "relative variance": exact(row["relative_variance"], row["std"], row["networks"]),
+        "relative variance": format_stored(row["relative_variance"], row["std"], row["networks"]),
         "absolute, × test set": "" if math.isnan(ratio) else f"{ratio:.2f}",
     }
 

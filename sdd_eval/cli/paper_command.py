@@ -30,7 +30,7 @@ from sdd_eval.paper.rendering import (
     format_number,
     latex_table,
 )
-from sdd_eval.report.runs import collect
+from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import METHODS, recipe_of
 from sdd_eval.report.tables.results import tidy
@@ -142,7 +142,7 @@ def _compared(part: _Part) -> list[PaperComparison]:
     """Compare the numbers of the part's tables with what its studies measured."""
     numbers = [number for number in paper_numbers() if number.table in part.tables]
     folders = [folder for folder in part.folders if run_paths(folder)]
-    runs = collect(folders).runs if folders else ()
+    runs = read_runs(folders).runs if folders else ()
     record = part.record
     substitutes = Substitutes(record.names, record.stands_for) if record else None
     recipes = {run.name: recipe_of(run) for run in runs}

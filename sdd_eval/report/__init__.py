@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 __all__ = [
+    "column_titles",
+    "comparison_title",
     "current_report",
+    "family_rows",
+    "family_sizes",
+    "formatted_rows",
     "headline_text",
-    "lines_of",
-    "shown_rows",
-    "sizes_of",
-    "title_of",
-    "titles_of",
     "write_comparison",
     "write_proposition",
     "write_report",
@@ -22,23 +22,24 @@ __all__ = [
 if TYPE_CHECKING:
     from sdd_eval.report.page.proposition import write_proposition
     from sdd_eval.report.tables.comparisons import (
-        lines_of,
-        shown_rows,
-        sizes_of,
-        title_of,
-        titles_of,
+        column_titles,
+        comparison_title,
+        family_rows,
+        family_sizes,
+        formatted_rows,
     )
     from sdd_eval.report.tables.headline import headline_text
-    from sdd_eval.report.write import current_report, write_report
-    from sdd_eval.report.write_comparison import write_comparison
+    from sdd_eval.report.write import current_report, write_comparison, write_report
 else:
     __getattr__ = lazy_exports(
         __name__,
         {
             "page.proposition": ["write_proposition"],
-            "tables.comparisons": ["lines_of", "shown_rows", "sizes_of", "title_of", "titles_of"],
+            "tables.comparisons": [
+                *("column_titles", "comparison_title", "family_rows", "family_sizes"),
+                "formatted_rows",
+            ],
             "tables.headline": ["headline_text"],
-            "write": ["current_report", "write_report"],
-            "write_comparison": ["write_comparison"],
+            "write": ["current_report", "write_comparison", "write_report"],
         },
     )

@@ -1,9 +1,9 @@
-"""Many files put in place as one: a reader finds the old report or the new one.
+"""Replace the files of a report atomically: a reader sees the old report or the new one.
 
-All files are written aside and flushed to the disk first. Then a marker says that they are whole,
-and each is moved into place; where that fails, the old files are put back. A process that is
-killed in between leaves the marker, and the next command finishes the move. Of two processes that
-write one report at once the second waits, so that it does not throw away what the first has aside.
+All files are first written and flushed in a staging folder. A marker file then records that they
+are complete, and each is moved to its final path; if a move fails, the old files are restored. If
+the process is killed during the moves, the next command finds the marker and finishes them. A lock
+keeps two processes from writing the same report at once.
 """
 
 from __future__ import annotations
@@ -18,56 +18,56 @@ from pathlib import Path
 from sdd_eval import store
 from sdd_eval.errors import InputError
 
-#: Where files wait beside their place, the old ones meanwhile, and the marker that all are there.
-ASIDE, OLD, WHOLE = ".report", "old", "whole"
+#: The staging folder, the backup folder inside it, and the marker that staging is complete.
+STAGING, BACKUP, COMPLETE = ".report", "old", "whole"
 
 
 def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = ()) -> None:
-    """Write files (name with folders → content) below a folder, and remove obsolete ones.
+    """Write files (relative path → content) below a folder and delete obsolete ones.
 
     Raises:
-        InputError: they cannot be written; then all files are as before.
+        InputError: If a file cannot be written; all files are then as before.
     """
-    with _alone(folder):
+    with _lock(folder):
         _recover(folder)
         _publish(folder, files, obsolete)
 
 
 def _publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str]) -> None:
-    aside = folder / ASIDE
+    staging = folder / STAGING
     try:
         for name, content in files.items():
-            _write(aside / "new" / name, content)
-        store.write_text(aside / "obsolete", "".join(f"{name}\n" for name in obsolete))
-        store.write_text(aside / WHOLE, "")
+            _write(staging / "new" / name, content)
+        store.write_text(staging / "obsolete", "".join(f"{name}\n" for name in obsolete))
+        store.write_text(staging / COMPLETE, "")
         _move(folder)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def recover(folder: Path) -> None:
-    """Finish what a killed process had begun to move, or throw away what it had not.
+    """Finish the moves of a killed process, or discard its incomplete staging folder.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: If the folder cannot be written.
     """
-    with _alone(folder):
+    with _lock(folder):
         _recover(folder)
 
 
-def _alone(folder: Path) -> AbstractContextManager[None]:
-    """While no other process writes the folder's report; waits for one that does."""
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    """Lock the folder's report; wait while another process holds the lock."""
     return store.locked(folder / "report", "writing", wait=True)
 
 
 def _recover(folder: Path) -> None:
-    aside = folder / ASIDE
-    if (aside / WHOLE).exists():
+    staging = folder / STAGING
+    if (staging / COMPLETE).exists():
         with contextlib.suppress(OSError):
             _move(folder)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -75,39 +75,40 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _move(folder: Path) -> None:
-    """Move every file that waits into place; on an error put the old ones back."""
-    aside = folder / ASIDE
-    new = sorted(p.relative_to(aside / "new") for p in (aside / "new").rglob("*") if p.is_file())
+    """Move every staged file to its final path; restore the old files on an error."""
+    staging = folder / STAGING
+    new = staging / "new"
+    names = sorted(path.relative_to(new) for path in new.rglob("*") if path.is_file())
     moved: list[Path] = []
     try:
-        for name in new:
-            _keep(folder / name, aside / OLD / name)
+        for name in names:
+            _back_up(folder / name, staging / BACKUP / name)
             moved.append(name)
-            os.replace(aside / "new" / name, folder / name)
+            os.replace(new / name, folder / name)
     except OSError as error:
-        _put_back(folder, moved)
+        _restore(folder, moved)
         raise InputError(f"cannot write {folder / name}: {error.strerror or error}") from error
-    for line in (aside / "obsolete").read_text(encoding="utf-8").splitlines():
+    for line in (staging / "obsolete").read_text(encoding="utf-8").splitlines():
         (folder / line).unlink(missing_ok=True)
 
 
-def _keep(path: Path, kept: Path) -> None:
-    """Keep the file that is there now, and make the folder of the one that comes."""
+def _back_up(path: Path, backup: Path) -> None:
+    """Back up the present file, and create the folder of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not kept.exists():
+    backup.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not backup.exists():
         try:
-            os.link(path, kept)
-        except OSError:  # a file system without links
-            shutil.copy2(path, kept)
+            os.link(path, backup)
+        except OSError:  # the file system has no hard links
+            shutil.copy2(path, backup)
 
 
-def _put_back(folder: Path, moved: Iterable[Path]) -> None:
-    """The old files of those that were moved; none where there was none."""
+def _restore(folder: Path, moved: Iterable[Path]) -> None:
+    """Restore the backups of moved files; delete files that did not exist before."""
     for name in moved:
-        old = folder / ASIDE / OLD / name
+        backup = folder / STAGING / BACKUP / name
         with contextlib.suppress(OSError):
-            if old.exists():
-                shutil.copy2(old, folder / name)
+            if backup.exists():
+                shutil.copy2(backup, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The runs of one or more studies as they lie on disk; what cannot be read is named."""
+"""Read the runs of one or several studies from disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sdd_eval.records import Run
 
 
 @dataclass(frozen=True)
-class Found:
-    """One run: the study's name, and the run's name, unique in a report (STUDY/CHECKPOINT/FILE)."""
+class StudyRun:
+    """A run with its study's name and a name that is unique in a report (STUDY/CHECKPOINT/FILE)."""
 
     study: str
     name: str
@@ -23,20 +23,20 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Collection:
-    """All runs of a report, and a line for each file that is not one."""
+class RunCollection:
+    """All runs of a report, and an error message for each file that could not be read."""
 
-    runs: tuple[Found, ...]
-    broken: tuple[str, ...] = ()
+    runs: tuple[StudyRun, ...]
+    errors: tuple[str, ...] = ()
 
     @property
     def arrays(self) -> Mapping[str, Mapping[str, Any]]:
-        """The per-image arrays of each run by its name, read when they are asked for."""
-        return {found.name: _Readable(found.run.arrays) for found in self.runs}
+        """The per-image arrays of each run by its name, read on access."""
+        return {entry.name: _ReadableArrays(entry.run.arrays) for entry in self.runs}
 
 
-class _Readable(Mapping[str, Any]):
-    """Arrays of a run; a file of arrays that is gone or broken has none."""
+class _ReadableArrays(Mapping[str, Any]):
+    """The arrays of a run; empty if the file of arrays is missing or broken."""
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         self.arrays = arrays
@@ -54,49 +54,48 @@ class _Readable(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def collect(studies: Sequence[Path], progress: Progress | None = None) -> Collection:
+def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:
     """Read every run below the study folders.
 
     Raises:
-        InputError: a folder is not there, or there is no readable run at all.
+        InputError: If a folder does not exist, or no run at all can be read.
     """
     progress = progress or NoProgress()
-    paths = [(name, path) for name, study in named_studies(studies) for path in _runs_of(study)]
+    paths = [(name, path) for name, study in named_studies(studies) for path in _run_paths(study)]
     progress.start("reading runs", len(paths))
-    runs, broken = [], []
+    runs, errors = [], []
     for study, path in paths:
         try:
             name = f"{study}/{path.parent.name}/{path.name}"
-            runs.append(Found(study, name, store.read_run(path)))
+            runs.append(StudyRun(study, name, store.read_run(path)))
         except InputError as error:
-            broken.append(str(error))
+            errors.append(str(error))
         progress.advance()
     if not runs:
-        raise InputError(_nothing(studies, broken))
-    return Collection(tuple(runs), tuple(broken))
+        raise InputError(_no_runs_message(studies, errors))
+    return RunCollection(tuple(runs), tuple(errors))
 
 
-def _runs_of(study: Path) -> list[Path]:
-    """The run files of a study folder."""
+def _run_paths(study: Path) -> list[Path]:
+    """Return the run files of a study folder."""
     if not study.is_dir():
-        raise InputError(f"{study} is not there; {_how(study)}")
+        raise InputError(f"study folder {study} does not exist; {_hint(study)}")
     return store.run_paths(study)
 
 
-def _how(study: Path) -> str:
+def _hint(study: Path) -> str:
     return f"evaluate a checkpoint first: sdd-eval accuracy CHECKPOINT --study {study.name}"
 
 
-def _nothing(studies: Sequence[Path], broken: Sequence[str]) -> str:
-    """What is missing where no run could be read."""
-    if broken:
-        return f"none of {len(broken)} run files can be read; the first: {broken[0]}"
+def _no_runs_message(studies: Sequence[Path], errors: Sequence[str]) -> str:
+    if errors:
+        return f"none of {len(errors)} run files can be read; the first error: {errors[0]}"
     folders = ", ".join(f"{study / 'runs'}" for study in studies)
-    return f"no finished run below {folders}; {_how(studies[0])}"
+    return f"no finished run below {folders}; {_hint(studies[0])}"
 
 
 def named_studies(studies: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Each study folder once, by its own name; with its parents' where two are alike."""
+    """Return each study folder once, with parent folders in its name where names repeat."""
     folders = list(dict.fromkeys(study.resolve() for study in studies))
     depth = 1
     while len({folder.parts[-depth:] for folder in folders}) < len(folders):

@@ -50,7 +50,7 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
     study = synthetic.write_study(tmp_path_factory.mktemp("browser") / "study", runs)
     compare(study, [net.checkpoint for net in nets[:-1]])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draw, "KINDS", ("svg",))  # what the page shows
+        patch.setattr(draw, "FORMATS", ("svg",))  # what the page shows
         return write_report(study)
 
 

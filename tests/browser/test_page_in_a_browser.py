@@ -24,14 +24,14 @@ def column(page: Any, index: int) -> list[str]:
     return found
 
 
-def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(opened: Any, report: Path) -> None:
+def test_the_page_makes_no_request_and_logs_no_error(opened: Any, report: Path) -> None:
     opened.page.wait_for_load_state("networkidle")
     opened.page.locator("summary").first.click()
     assert opened.asked == [report.as_uri()]
     assert opened.said == []
 
 
-def test_a_script_that_is_not_the_pages_own_does_not_run(opened: Any) -> None:
+def test_the_content_security_policy_blocks_other_scripts(opened: Any) -> None:
     opened.page.evaluate(
         "() => { const s = document.createElement('script'); s.textContent = 'window.bad = 1';"
         " document.body.append(s); }"
@@ -40,7 +40,7 @@ def test_a_script_that_is_not_the_pages_own_does_not_run(opened: Any) -> None:
     assert any("Content Security Policy" in text for text in opened.said)
 
 
-def test_a_click_on_a_title_sorts_by_its_numbers_and_missing_ones_come_last(opened: Any) -> None:
+def test_a_click_on_a_title_sorts_numerically_with_missing_values_last(opened: Any) -> None:
     page = opened.page
     title = page.get_by_role("button", name=re.compile("^ECE"))
     head = page.locator("th", has=title)
@@ -58,14 +58,14 @@ def test_a_click_on_a_title_sorts_by_its_numbers_and_missing_ones_come_last(open
         assert values[-1] == ""
 
 
-def test_words_sort_by_the_alphabet(opened: Any) -> None:
+def test_text_columns_sort_alphabetically(opened: Any) -> None:
     opened.page.get_by_role("button", name="method").click()
     names = column(opened.page, 0)
     assert len(names) == 3
     assert [name for name in names if "script" not in name] == ["CE", "CE + SD-Dropout λ 0.1"]
 
 
-def test_the_filter_keeps_the_rows_with_its_words(opened: Any) -> None:
+def test_the_filter_keeps_rows_with_all_its_words(opened: Any) -> None:
     opened.page.get_by_role("searchbox").fill("dropout ce")
     assert column(opened.page, 0) == ["CE + SD-Dropout λ 0.1"]
     assert opened.page.locator("#headline-count").inner_text() == "1 of 3 rows"
@@ -82,7 +82,7 @@ def test_the_table_is_copied(opened: Any, name: str, word: str) -> None:
     assert word in opened.page.evaluate("() => navigator.clipboard.readText()")
 
 
-def test_a_value_shows_on_hover_and_goes(opened: Any) -> None:
+def test_a_value_is_shown_on_hover(opened: Any) -> None:
     page = opened.page
     box = page.locator("figure:has(#corruption_heatmap) .double g.values path").nth(7)
     box.scroll_into_view_if_needed()
@@ -93,7 +93,7 @@ def test_a_value_shows_on_hover_and_goes(opened: Any) -> None:
     assert page.locator("#tip").is_hidden()
 
 
-def test_the_box_of_a_value_lies_on_what_it_is_of(opened: Any) -> None:
+def test_the_box_of_a_value_covers_its_mark(opened: Any) -> None:
     """The first cell of the heat map is hit in its middle, where its number is written."""
     page = opened.page
     first = page.locator("figure:has(#corruption_heatmap) .double g.values path").first
@@ -109,7 +109,7 @@ def drawn(report: Path) -> int:
     return len([f for f in report.parent.glob("figures/*.svg") if "-single" not in f.name])
 
 
-def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(
+def test_every_figure_is_one_tab_stop_and_arrow_keys_move_between_values(
     opened: Any, report: Path
 ) -> None:
     page = opened.page
@@ -131,7 +131,7 @@ def test_every_figure_is_one_stop_and_arrows_go_from_value_to_value(
 
 
 @pytest.mark.slow
-def test_the_keyboard_reaches_everything_that_a_mouse_does(opened: Any) -> None:
+def test_every_control_is_reachable_by_keyboard(opened: Any) -> None:
     page = opened.page
     page.locator("summary", has_text="Copy this table").click()
     page.evaluate("() => document.activeElement.blur()")
@@ -154,7 +154,9 @@ def test_the_keyboard_reaches_everything_that_a_mouse_does(opened: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("screen", "scheme"), [("phone", "dark"), ("desk", "light")])
-def test_axe_finds_no_serious_fault(browser: Any, report: Path, screen: str, scheme: str) -> None:
+def test_axe_finds_no_accessibility_violations(
+    browser: Any, report: Path, screen: str, scheme: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     context = browser.new_context(
         viewport=SCREENS[screen], color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
@@ -168,7 +170,7 @@ def test_axe_finds_no_serious_fault(browser: Any, report: Path, screen: str, sch
     assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in found]
 
 
-def test_a_name_that_is_too_long_makes_no_table_wider_than_a_few_screens(
+def test_a_very_long_name_does_not_widen_the_tables(
     browser: Any, synthetic: ModuleType, tmp_path: Path
 ) -> None:
     long = dataclasses.replace(synthetic.network(0.0, 0, method=300 * "m"), name="long")
@@ -211,9 +213,7 @@ def test_the_page_fits_the_screen(
     context.close()
 
 
-def test_on_a_phone_the_values_have_the_words_of_the_wide_drawing(
-    browser: Any, report: Path
-) -> None:
+def test_values_on_a_phone_have_the_texts_of_the_wide_drawing(browser: Any, report: Path) -> None:
     context = browser.new_context(viewport=SCREENS["phone"], has_touch=True)
     page = context.new_page()
     page.goto(report.as_uri())
@@ -225,7 +225,7 @@ def test_on_a_phone_the_values_have_the_words_of_the_wide_drawing(
     context.close()
 
 
-def test_without_scripts_everything_can_be_read(browser: Any, report: Path) -> None:
+def test_the_page_is_readable_without_scripts(browser: Any, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
@@ -236,7 +236,7 @@ def test_without_scripts_everything_can_be_read(browser: Any, report: Path) -> N
     context.close()
 
 
-def test_print_has_all_figures_and_cuts_none(opened: Any, report: Path, tmp_path: Path) -> None:
+def test_print_shows_all_figures_on_whole_pages(opened: Any, report: Path, tmp_path: Path) -> None:
     page = opened.page
     page.emulate_media(media="print")
     assert page.locator(".drawing.double svg").count() == drawn(report)

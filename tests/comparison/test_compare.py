@@ -23,7 +23,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.records import Recipe, Run, encode
-from sdd_eval.report.tables.comparisons import compared_tex
+from sdd_eval.report.tables.comparisons import comparison_tex
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
 from sdd_eval.statistics.tests import mcnemar, permutations_needed
 from sdd_eval.store import write_run
@@ -219,7 +219,7 @@ def test_what_one_of_several_seeds_lacks_or_has_otherwise_is_said_to_differ(tmp_
 def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
     runs = [accuracy_run(name, right, 1) for name, right in (("a", 0.5), ("b", 0.6), ("c", 0.7))]
     pairs = compare(study_of(tmp_path, *runs), ["a", "b", "c"]).pairs
-    labels = [re.findall(r"\\label{(.*?)}", compared_tex(pair)) for pair in pairs]
+    labels = [re.findall(r"\\label{(.*?)}", comparison_tex(pair)) for pair in pairs]
     assert len({label for (label,) in labels}) == len(pairs) == 2
 
 

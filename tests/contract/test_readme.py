@@ -109,7 +109,7 @@ def test_every_command_of_the_readme_runs(
                 "batch",
                 "report",
             ):  # whatever format fails, their page only says it
-                patch.setattr(draw, "KINDS", ("svg",))
+                patch.setattr(draw, "FORMATS", ("svg",))
             code = exit_code(arguments)
         said = capfd.readouterr()
         assert code == 0, (command, said.err)

@@ -11,7 +11,7 @@ import torch
 from sdd_eval import store
 from sdd_eval.cli import exit_code
 from sdd_eval.object_detection.evaluator import Detection
-from sdd_eval.report.runs import collect
+from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.results import tidy
 
 
@@ -87,7 +87,7 @@ def test_the_results_table_has_the_method_and_lambda_of_the_backbone(capsys):
     assert said(capsys, "detection detector --threads 1")[0] == 0
     from pathlib import Path
 
-    table = tidy(collect([Path("reports/default")]).runs)
+    table = tidy(read_runs([Path("reports/default")]).runs)
     row = table[table["metric"] == "map"].iloc[0]
     assert (row["method"], row["sd_dropout"], row["seed"]) == ("ce", 0.1, 3)
     assert (row["dataset"], row["arch"]) == ("shapes", "fasterrcnn_fpn:resnet18w16")

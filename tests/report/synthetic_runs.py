@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sdd_eval import plugins
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
 from sdd_eval.report.text.robustness import FLAGS
@@ -327,6 +328,14 @@ def write_study(study: Path, runs: list[Run]) -> Path:
     return study
 
 
+#: The figures that `whole` has numbers for: all but those of gradients during training.
+FIGURES = [
+    name
+    for name in plugins.names("figures")
+    if name not in ("gradient_curves", "assumption_curves")
+]
+
+
 def pair(gain: float = 0.02, seeds: int = 3) -> list[Network]:
     """Cross-entropy, and with SD-Dropout, `gain` better."""
     return [
@@ -336,6 +345,11 @@ def pair(gain: float = 0.02, seeds: int = 3) -> list[Network]:
     ]
 
 
+def small_study(study: Path, *runs: Run) -> Path:
+    """Write a study of two networks' accuracies and of other runs."""
+    return write_study(study, [*(accuracy_run(net) for net in pair(seeds=1)), *runs])
+
+
 def whole(seeds: int = 3, gain: float = 0.02) -> list[Run]:
     """Two methods × seeds × all evaluators."""
     return [make(net) for net in pair(gain, seeds) for make in MAKERS.values()]
@@ -343,11 +357,11 @@ def whole(seeds: int = 3, gain: float = 0.02) -> list[Run]:
 
 def table(runs: list[Run]) -> tuple[Any, dict[str, Any]]:
     """The tidy table of runs in memory, and their arrays by run."""
-    from sdd_eval.report.runs import Found
+    from sdd_eval.report.runs import StudyRun
     from sdd_eval.report.tables.results import tidy
 
     found = [
-        Found("study", f"study/{run.checkpoint}/{index}.json", run)
+        StudyRun("study", f"study/{run.checkpoint}/{index}.json", run)
         for index, run in enumerate(runs)
     ]
     return tidy(found), {each.name: each.run.arrays for each in found}

@@ -29,7 +29,7 @@ def make_example() -> ModuleType:
 
 @needs_examples
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
-def test_a_committed_example_keeps_the_rules_of_the_script(folder: Path, make_example: Any) -> None:
+def test_committed_examples_obey_the_limits_of_the_script(folder: Path, make_example: Any) -> None:
     page = (folder / "index.html").read_bytes()
     make_example.checked("index.html", page, make_example.MOST_PAGE)
     for table in ("results.csv", "summary.csv"):
@@ -49,7 +49,7 @@ def test_a_committed_example_keeps_the_rules_of_the_script(folder: Path, make_ex
 
 
 @needs_examples
-def test_a_report_loses_its_links_to_what_is_not_copied(
+def test_links_to_files_that_are_not_copied_are_removed(
     tmp_path: Path, synthetic: ModuleType, make_example: Any
 ) -> None:
     from sdd_eval.cli import exit_code
@@ -71,7 +71,7 @@ def test_a_report_loses_its_links_to_what_is_not_copied(
 
 @needs_examples
 @pytest.mark.parametrize("path", ["/home/somebody/checkpoints", "/root/x", r"C:\Users\x"])
-def test_a_page_that_tells_of_a_machine_is_refused(path: str, make_example: Any) -> None:
+def test_a_page_with_a_local_path_is_refused(path: str, make_example: Any) -> None:
     with pytest.raises(SystemExit, match="tells of a machine"):
         make_example.checked("index.html", f"<td>{path}</td>".encode(), 1000)
 

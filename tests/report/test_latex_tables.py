@@ -23,7 +23,7 @@ def test_the_headline_has_the_numbers_and_bold_type_of_the_page(synthetic: Modul
     ce, with_it = (line.split(" & ") for line in lines if line.startswith("CE"))
     assert ce[1] == "3"
     cell = table.rows[1].cells[0]
-    shown = rf"{100 * cell.spread.mean:.1f} $\pm$ {100 * cell.spread.std:.1f}"
+    shown = rf"{100 * cell.summary.mean:.1f} $\pm$ {100 * cell.summary.std:.1f}"
     assert with_it[0] == r"CE + SD-Dropout $\lambda$ 0.1"
     assert with_it[2] == (rf"\textbf{{{shown}}}" if cell.mark else shown)
     assert sum("textbf" in each for each in ce) < sum("textbf" in each for each in with_it)
@@ -37,7 +37,7 @@ def test_an_empty_cell_is_a_dash(synthetic: ModuleType) -> None:
     assert " & --- & " in headline_tex(headline(synthetic.table(runs)[0]))
 
 
-def test_whatever_stands_in_a_name_is_text() -> None:
+def test_special_characters_in_names_are_escaped() -> None:
     assert escaped(r"\input{x} & 5 % $^_#~") == (
         r"\textbackslash{}input\{x\} \& 5 \% \$\textasciicircum{}\_\#\textasciitilde{}"
     )
@@ -45,12 +45,12 @@ def test_whatever_stands_in_a_name_is_text() -> None:
 
 
 @pytest.mark.parametrize("name", ["[best] net", "*star", "[1]"])
-def test_a_name_at_the_beginning_of_a_row_is_no_argument_of_the_one_before(name: str) -> None:
+def test_a_name_at_the_start_of_a_row_is_not_parsed_as_an_argument(name: str) -> None:
     lines = tabular(["name", "n"], [[escaped(name), "1"]], "All.", "ood", 1).splitlines()
     assert lines[lines.index(r"\midrule") + 1] == rf"{{}}{name} & 1 \\"
 
 
-def test_a_long_table_comes_in_parts_that_fit_a_page() -> None:
+def test_a_long_table_is_split_into_parts_that_fit_a_page() -> None:
     lines = [[f"metric {row}", f"{row}.5"] for row in range(100)]
     text = tabular(["metric", "CE"], lines, "All.", "ood", 1)
     floats = text.split(r"\begin{table}")[1:]

@@ -16,7 +16,7 @@ from sdd_eval.report.tables.results import AXES, COLUMNS
 from sdd_eval.report.tables.summary import summarise, usable
 
 
-def test_columns_are_the_documented_ones_then_axes_then_others_by_name(
+def test_columns_are_the_documented_ones_then_axes_in_order(
     synthetic: ModuleType,
 ) -> None:
     results, _ = synthetic.table(synthetic.whole(seeds=1))
@@ -25,7 +25,7 @@ def test_columns_are_the_documented_ones_then_axes_then_others_by_name(
     assert list(results.columns) == [*COLUMNS, *AXES, *others]
 
 
-def test_a_row_says_what_where_and_how(synthetic: ModuleType) -> None:
+def test_a_row_has_the_network_data_and_axes(synthetic: ModuleType) -> None:
     results, _ = synthetic.table(synthetic.whole(seeds=1))
     cell = where(results, corruption="fog", severity=3, sd_dropout=0.1).iloc[0]
     assert (cell["method"], cell["seed"], cell["arch"]) == ("ce", 0, "small_cnn")
@@ -35,14 +35,14 @@ def test_a_row_says_what_where_and_how(synthetic: ModuleType) -> None:
     assert cell["group"] == "CE + SD-Dropout λ 0.1"
 
 
-def test_an_outlier_row_names_only_its_own_set(synthetic: ModuleType) -> None:
+def test_a_row_of_one_ood_set_names_only_that_set(synthetic: ModuleType) -> None:
     results, _ = synthetic.table(synthetic.whole(seeds=1))
     rows = where(results, metric="auroc", sd_dropout=0.0)
     assert set(where(rows, outliers="uniform")["data"]) == {"digits: official; uniform: made here"}
     assert "partial: 300 of 1,000" in where(rows, outliers="average")["data"].iloc[0]
 
 
-def test_the_summary_is_mean_sample_deviation_and_count_over_seeds(synthetic: ModuleType) -> None:
+def test_the_summary_has_mean_sample_deviation_and_count_over_seeds(synthetic: ModuleType) -> None:
     runs = []
     for seed, value in enumerate((0.90, 0.92, 0.97)):
         net = synthetic.network(0.0, seed)
@@ -53,7 +53,7 @@ def test_the_summary_is_mean_sample_deviation_and_count_over_seeds(synthetic: Mo
     assert (row["n"], row["images"]) == (3, 360)
 
 
-def test_limited_rows_never_enter_a_mean_with_full_ones(synthetic: ModuleType) -> None:
+def test_rows_of_a_subset_are_never_averaged_with_full_ones(synthetic: ModuleType) -> None:
     full = [synthetic.accuracy_run(synthetic.network(0.0, seed)) for seed in (0, 1)]
     part = synthetic.accuracy_run(synthetic.network(0.0, 2), limit=64, n=64)
     results, _ = synthetic.table([*full, part])
@@ -62,7 +62,7 @@ def test_limited_rows_never_enter_a_mean_with_full_ones(synthetic: ModuleType) -
     assert not usable(results)["limited"].any()
 
 
-def test_networks_of_other_recipes_are_other_groups_and_say_how_they_differ(
+def test_different_recipes_are_different_groups_with_the_difference_in_the_label(
     synthetic: ModuleType,
 ) -> None:
     nets = [synthetic.network(0.1, seed, epochs=epochs) for epochs in (5, 10) for seed in (0, 1)]
@@ -87,7 +87,7 @@ def test_a_fitted_temperature_in_the_protocol_does_not_split_the_seeds(
     assert set(rows["n"]) == {3}
 
 
-def test_weights_that_changed_leave_the_older_rows_out_of_means(synthetic: ModuleType) -> None:
+def test_rows_of_replaced_weights_are_excluded(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     old = synthetic.accuracy_run(
         dataclasses.replace(net, weights="a" * 64), created="2026-01-01T00:00:00+00:00"
@@ -106,31 +106,31 @@ def _with(run: Any, value: float) -> Any:
     return dataclasses.replace(run, measurements=(Measurement("accuracy", value, "fraction"),))
 
 
-def test_runs_that_disagree_under_one_key_are_both_left_out(synthetic: ModuleType) -> None:
+def test_runs_that_disagree_on_a_number_are_both_excluded(synthetic: ModuleType) -> None:
     run = synthetic.accuracy_run(synthetic.network(0.0, 0))
     results, _ = synthetic.table([_with(run, 0.9), _with(run, 0.8)])
-    assert list(results["note"]) == ["runs disagree under the same key: 0.9, 0.8"] * 2
+    assert list(results["note"]) == ["runs disagree on this number: 0.9, 0.8"] * 2
     assert summarise(results).empty
 
 
-def test_a_number_that_two_runs_agree_on_counts_once(synthetic: ModuleType) -> None:
+def test_a_number_measured_twice_counts_once(synthetic: ModuleType) -> None:
     run = synthetic.accuracy_run(synthetic.network(0.0, 0))
     results, _ = synthetic.table([_with(run, 0.9), _with(run, 0.9)])
     assert list(results["note"] == "") == [True, False]
     assert list(summarise(results)["n"]) == [1]
 
 
-def test_another_name_for_the_same_weights_is_not_another_seed(synthetic: ModuleType) -> None:
+def test_a_copy_of_a_checkpoint_is_not_another_seed(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     runs = [
         synthetic.accuracy_run(dataclasses.replace(net, name=name, weights="a" * 64))
         for name in ("first", "second")
     ]
     results, _ = synthetic.table(runs)
-    assert set(where(results, checkpoint="second")["note"]) == {"the same weights as first"}
+    assert set(where(results, checkpoint="second")["note"]) == {"same weights as first"}
 
 
-def test_nan_and_an_older_evaluator_are_noted(synthetic: ModuleType) -> None:
+def test_nan_and_older_evaluator_versions_are_excluded(synthetic: ModuleType) -> None:
     net, other = synthetic.network(0.0, 0), synthetic.network(0.0, 1)
     runs = [
         _with(synthetic.accuracy_run(net, version=2), math.nan),
@@ -139,11 +139,11 @@ def test_nan_and_an_older_evaluator_are_noted(synthetic: ModuleType) -> None:
     results, _ = synthetic.table(runs)
     assert list(results["note"]) == [
         "not a finite number",
-        "accuracy version 1; there is version 2",
+        "accuracy version 1; the study has version 2",
     ]
 
 
-def test_an_axis_named_as_a_column_does_not_overwrite_it(synthetic: ModuleType) -> None:
+def test_an_axis_with_a_reserved_name_is_prefixed(synthetic: ModuleType) -> None:
     found = Measurement("flips", 3.0, "images", {"seed": 9, "layer": [1, 2]})
     results, _ = synthetic.table([synthetic.run_of(synthetic.network(0.0, 4), "stranger", [found])])
     assert list(results["seed"]) == [4]
@@ -151,7 +151,7 @@ def test_an_axis_named_as_a_column_does_not_overwrite_it(synthetic: ModuleType) 
     assert list(results["layer"]) == ["[1, 2]"]
 
 
-def test_csv_keeps_numbers_and_disarms_formulas(synthetic: ModuleType) -> None:
+def test_csv_keeps_numbers_and_escapes_formulas(synthetic: ModuleType) -> None:
     found = [
         Measurement("change", -0.25, "fraction", {"where": "=cmd()|' /C calc'!A0"}),
         Measurement("change", 1e-7, "fraction", {"where": 'two\nlines, and "quotes"'}),
@@ -170,7 +170,7 @@ def test_csv_keeps_numbers_and_disarms_formulas(synthetic: ModuleType) -> None:
     assert rows[0]["seed"] == "0"
 
 
-def test_rows_are_found_again_in_a_table_read_from_csv(synthetic: ModuleType) -> None:
+def test_rows_can_be_selected_in_a_table_read_from_csv(synthetic: ModuleType) -> None:
     import pandas
 
     results, _ = synthetic.table(synthetic.whole(seeds=1))
@@ -182,7 +182,7 @@ def test_rows_are_found_again_in_a_table_read_from_csv(synthetic: ModuleType) ->
         assert len(where(read, **place)) == len(where(results, **place)) > 0
 
 
-def test_a_recipe_of_before_a_field_was_there_is_the_same_group(synthetic):
+def test_a_recipe_without_a_newer_field_has_its_default(synthetic):
     import dataclasses
 
     new = synthetic.accuracy_run(synthetic.network(0.0, 0))
@@ -194,7 +194,7 @@ def test_a_recipe_of_before_a_field_was_there_is_the_same_group(synthetic):
     assert set(table["group"]) == {"CE"}
 
 
-def test_csv_is_what_the_csv_module_writes_of_the_same_cells() -> None:
+def test_csv_equals_the_output_of_the_csv_module() -> None:
     import pandas
 
     odd = ["a,b", 'say "x"', "two\nlines", "\r", " led", "", "=1", "ε", "fog"]

@@ -1,9 +1,17 @@
-""" "Robust" may be said of a gain only if the worst case shows it and no flag is raised."""
+"""A gain is called robust only if the worst case shows it and no flag is raised."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import ModuleType
 
 import pytest
 
 from sdd_eval.evaluators.adversarial import audit as audit_module
-from sdd_eval.records import Measurement
+from sdd_eval.evaluators.adversarial.audit import Audit
+from sdd_eval.records import Measurement, Run
+from sdd_eval.report.tables.headline import headline
+from sdd_eval.report.text.findings import findings
 from sdd_eval.report.text.robustness import FLAGS, may_say_robust
 
 EPSILON = 2 / 255
@@ -23,64 +31,123 @@ def audit(worst, both, flags=()):
 
 
 BASE = audit((0.20, 0.18), (0.30, 0.28))
+
+
 BETTER = audit((0.25, 0.24), (0.40, 0.37))
 
 
-def test_a_gain_that_every_worst_case_shows_without_flags_is_robust():
+def test_a_gain_in_every_worst_case_without_flags_is_robust():
     verdict = may_say_robust(BASE, BETTER, EPSILON)
     assert verdict.robust
     assert verdict.reasons == ()
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-@pytest.mark.parametrize("whose", ["baseline", "other"])
-def test_any_flag_on_either_side_forbids_the_word(flag, whose):
-    raised = {"baseline": (0.20, 0.18), "other": (0.25, 0.24)}
-    rows = {"baseline": BASE, "other": BETTER}
-    rows[whose] = audit(raised[whose], (0.30, 0.28) if whose == "baseline" else (0.4, 0.4), {flag})
-    verdict = may_say_robust(rows["baseline"], rows["other"], EPSILON)
+@pytest.mark.parametrize("network", ["baseline", "other network"])
+def test_any_raised_flag_on_either_side_rules_out_robust(flag, network):
+    raised = {"baseline": (0.20, 0.18), "other network": (0.25, 0.24)}
+    rows = {"baseline": BASE, "other network": BETTER}
+    both = (0.30, 0.28) if network == "baseline" else (0.4, 0.4)
+    rows[network] = audit(raised[network], both, {flag})
+    verdict = may_say_robust(rows["baseline"], rows["other network"], EPSILON)
     assert not verdict.robust
-    assert verdict.reasons == (f"{flag} is raised for the {whose}",)
+    assert verdict.reasons == (f"flag {flag} is raised for the {network}",)
 
 
 @pytest.mark.parametrize(
     ("worst", "both", "words"),
     [
-        ((0.20, 0.24), (0.40, 0.37), "T = 1.0 shows no gain: 0.2000 to 0.2000"),
-        ((0.25, 0.17), (0.40, 0.37), "T = fitted shows no gain: 0.1800 to 0.1700"),
-        ((0.25, 0.24), (0.29, 0.37), "both networks classify rightly at ε = 2/255, T = 1.0"),
-        ((0.25, 0.24), (0.40, float("nan")), "T = fitted shows no gain: 0.2800 to nan"),
+        ((0.20, 0.24), (0.40, 0.37), "T = 1.0 does not increase (0.2000 to 0.2000)"),
+        ((0.25, 0.17), (0.40, 0.37), "T = fitted does not increase (0.1800 to 0.1700)"),
+        ((0.25, 0.24), (0.29, 0.37), "both networks classify correctly at ε = 2/255, T = 1.0"),
+        ((0.25, 0.24), (0.40, float("nan")), "T = fitted does not increase (0.2800 to nan)"),
     ],
 )
-def test_a_gain_that_one_worst_case_does_not_show_is_not_robust(worst, both, words):
+def test_a_gain_missing_in_one_worst_case_is_not_robust(worst, both, words):
     (reason,) = may_say_robust(BASE, audit(worst, both), EPSILON).reasons
     assert words in reason
 
 
-def test_a_flag_that_was_not_looked_at_is_not_down():
+def test_a_flag_that_was_not_checked_does_not_count_as_clear():
     without = [row for row in BETTER if row.at.get("flag") != "transfer_beats_white_box"]
     (reason,) = may_say_robust(BASE, without, EPSILON).reasons
-    assert reason == "transfer_beats_white_box was not looked at for the other"
+    assert reason == "flag transfer_beats_white_box was not checked for the other network"
 
 
-def test_a_flag_that_nobody_knows_counts_too():
+def test_an_unknown_flag_counts_too():
     strange = Measurement("audit_flag", 1.0, "count", {"flag": "something_new"})
     assert not may_say_robust(BASE, [*BETTER, strange], EPSILON).robust
 
 
-def test_the_size_is_the_one_that_is_asked_for():
+def test_the_verdict_is_about_the_requested_epsilon():
     verdict = may_say_robust(BASE, BETTER, 8 / 255)
     assert [reason for reason in verdict.reasons if "8/255" in reason] == list(verdict.reasons)
     assert len(verdict.reasons) == 4
     assert "not measured for both" in may_say_robust(BASE, BETTER, 3 / 255).reasons[0]
 
 
-def test_the_flags_are_those_that_an_audit_raises():
+def test_the_flags_are_those_of_the_audit():
     assert tuple(audit_module.FLAGS) == FLAGS
 
 
-def test_of_two_values_at_one_place_neither_is_believed():
+def test_ambiguous_values_count_as_not_measured():
     twice = [*BETTER, *(row for row in BETTER if row.at.get("epsilon") == EPSILON)]
     reasons = may_say_robust(BASE, twice, EPSILON).reasons
     assert len(reasons) == 4
     assert all("not measured for both" in reason for reason in reasons)
+
+
+def audited(synthetic: ModuleType, seeds: int, gain: float, *raised: str) -> str:
+    """What is said of audits of so many seeds a side."""
+    runs = [
+        synthetic.audit_run(synthetic.network(weight, seed, amount + 0.0001 * seed), flags)
+        for weight, amount, flags in ((0.0, 0.0, ()), (0.1, gain, raised))
+        for seed in range(seeds)
+    ]
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    (sentence,) = found.sentences
+    return sentence
+
+
+def test_robust_requires_every_audit_and_an_interval_over_seeds_above_zero(
+    synthetic: ModuleType,
+) -> None:
+    assert "is more robust at ε = 0.25/255, 0.5/255" in audited(synthetic, 3, 0.05)
+    two = audited(synthetic, 2, 0.05)
+    assert two.startswith("For these networks, the audit shows a gain")
+    assert "robust" not in two
+    flagged = audited(synthetic, 3, 0.05, "zero_gradients")
+    assert flagged.startswith("No gain may be called robust: flag zero_gradients is raised for")
+    assert audited(synthetic, 3, -0.05).startswith("No gain may be called robust: worst-case")
+
+
+@pytest.mark.parametrize(
+    ("steps", "source", "same"), [(50, "another", True), (3, "a network", False)]
+)
+def test_audits_with_different_attack_settings_are_not_compared(
+    synthetic: ModuleType, steps: int, source: str, same: bool
+) -> None:
+    """Only the network that transferred images were made for may differ."""
+
+    def run(weight: float, gain: float, effort: Audit) -> Run:
+        found = synthetic.audit_run(synthetic.network(weight, 0, gain))
+        told = [dataclasses.replace(m, protocol=effort._protocol()) for m in found.measurements]
+        return dataclasses.replace(found, measurements=tuple(told))
+
+    runs = [
+        run(0.0, 0.0, Audit(transfer_from="a network")),
+        run(0.1, 0.05, Audit(steps=steps, transfer_from=source)),
+    ]
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    assert ("shows a gain in worst-case accuracy" in found.sentences[0]) is same
+    assert ("used different images or different attack settings" in found.sentences[0]) is not same
+
+
+def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) -> None:
+    runs = [
+        synthetic.audit_run(synthetic.network(weight, seed, gain))
+        for weight, gains in ((0.0, (0.0, 0.03, 0.06)), (0.1, (0.001, 0.031, 0.061)))
+        for seed, gain in enumerate(gains)
+    ]
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    assert "it is within seed noise, so it is not called robust" in found.sentences[0]

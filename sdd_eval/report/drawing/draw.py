@@ -1,4 +1,4 @@
-"""Every figure plugin over every comparison, at both widths of a paper, and what went wrong."""
+"""Draw the figures of a report with every figure plugin, in both widths of a paper."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.report.drawing.cache import Drawn, DrawnBefore, key_of_figure
-from sdd_eval.report.runs import Collection, collect
-from sdd_eval.report.tables.comparisons import Shown
+from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
+from sdd_eval.report.runs import RunCollection, read_runs
+from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.tables.summary import (
-    Comparison,
-    comparisons,
-    measured_alike,
-    names_apart,
+    ComparableResults,
+    comparable_results,
+    distinguishing_names,
+    most_common_conditions,
     usable,
 )
 
@@ -36,93 +36,95 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-#: The kinds of files of a figure.
-KINDS = ("pdf", "svg", "png")
-#: What the widths add to the name of a figure's files, and the widths.
+#: The file formats of a figure.
+FORMATS = ("pdf", "svg", "png")
+#: The suffix of a figure's files for each width.
 WIDTHS = {"": DOUBLE, "-single": SINGLE}
+#: The figures of compared checkpoints: confidence lines, FGSM bars and gradients during training.
+COMPARISON_FIGURES = ("confidence_lines", "fgsm_bars", "gradient_curves")
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One figure of one comparison, drawn; `name` is its files' without width and ending.
+class ReportFigure:
+    """A rendered figure of one part of the results; `name` is that of its files without suffix.
 
-    One that has nothing to show has no files; it is remembered, and not tried again. `left_out` are
-    networks of which it lacks numbers, because they were measured otherwise than most.
+    A figure with nothing to show has no files; the cache remembers that too. `excluded` are
+    checkpoints with numbers that were measured under other conditions than most.
     """
 
     name: str
     plot: Plot
-    comparison: Comparison
+    comparison: ComparableResults
     results: pandas.DataFrame
-    drawn: Drawn
-    left_out: tuple[str, ...] = ()
+    rendered: RenderedFigure
+    excluded: tuple[str, ...] = ()
 
     @property
     def files(self) -> Mapping[str, bytes]:
         """File name → content."""
-        return {f"{self.name}{ending}": content for ending, content in self.drawn.files.items()}
+        return {f"{self.name}{suffix}": file for suffix, file in self.rendered.files.items()}
 
 
 def draw_all(
-    compared: Sequence[Comparison],
+    comparable: Sequence[ComparableResults],
     arrays: Arrays,
     style: Path | None = None,
     progress: Progress | None = None,
-    before: DrawnBefore | None = None,
-) -> tuple[list[Drawing], list[str]]:
-    """Draw what there is to draw; a plugin that fails is named and disturbs no other.
+    cache: FigureCache | None = None,
+) -> tuple[list[ReportFigure], list[str]]:
+    """Draw every figure plugin; return the figures and an error message for each that failed.
 
-    What `before` holds of figures that have not changed is taken from there.
+    Figures that have not changed are taken from the cache.
 
     Raises:
-        InputError: the style file is not one.
+        InputError: If the style file is invalid.
     """
-    return draw(plugins.names("figures"), compared, arrays, style, progress, before)
+    return draw(plugins.names("figures"), comparable, arrays, style, progress, cache)
 
 
 def draw(
     figures: Sequence[str],
-    compared: Sequence[Comparison],
+    comparable: Sequence[ComparableResults],
     arrays: Arrays,
     style: Path | None = None,
     progress: Progress | None = None,
-    before: DrawnBefore | None = None,
-    mark: str = "",
-) -> tuple[list[Drawing], list[str]]:
-    """`draw_all` of some figures; `mark` sets their files apart from those of all networks."""
+    cache: FigureCache | None = None,
+    suffix: str = "",
+) -> tuple[list[ReportFigure], list[str]]:
+    """Draw some figure plugins like `draw_all`; `suffix` is appended to the names of the files."""
     progress = progress or NoProgress()
     names = _in_order(figures)
-    progress.start("drawing figures", len(names) * len(compared))
-    pages = [_page(each, arrays, style) for each in compared]
-    drawn: list[Drawing] = []
-    failed: list[str] = []
-    # matplotlib takes half a second to import, and is not where all is drawn already.
+    progress.start("drawing figures", len(names) * len(comparable))
+    contexts = [_context(part, arrays, style, cache or {}) for part in comparable]
+    drawn: list[ReportFigure] = []
+    failures: list[str] = []
+    # house_style() imports matplotlib, half a second that a report with cached figures can save.
     with contextlib.nullcontext() if style is None else house_style(style):
         for name in names:
             try:
                 plot = as_plot(name, plugins.load("figures", name))
             except InputError as error:
-                failed.append(str(error))
-                progress.advance(len(compared), name)
+                failures.append(str(error))
+                progress.advance(len(comparable), name)
                 continue
-            for words, page in zip(names_apart(compared), pages, strict=True):
-                drawn += page.figures((name, *words, mark), plot, before or DrawnBefore(), failed)
+            for words, context in zip(distinguishing_names(comparable), contexts, strict=True):
+                drawn += context.figures((name, *words, suffix), plot, failures)
                 progress.advance(1, name)
-    return _apart(drawn), failed
+    return _with_unique_names(drawn), failures
 
 
-def _apart(drawn: Sequence[Drawing]) -> list[Drawing]:
-    """The drawings with file names that differ, also where only odd letters set them apart."""
-    seen: dict[str, int] = {}
-    found = []
-    for drawing in drawn:
-        count = seen[drawing.name] = seen.get(drawing.name, 0) + 1
-        name = drawing.name if count == 1 else f"{drawing.name}-{count}"
-        found.append(dataclasses.replace(drawing, name=name))
-    return found
+def _with_unique_names(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
+    """Return the figures with a number appended to names that would otherwise repeat."""
+    counts: dict[str, int] = {}
+    unique = []
+    for figure in figures:
+        count = counts[figure.name] = counts.get(figure.name, 0) + 1
+        name = figure.name if count == 1 else f"{figure.name}-{count}"
+        unique.append(dataclasses.replace(figure, name=name))
+    return unique
 
 
-#: The order in which the page shows the figures of this package; strangers' follow by name.
+#: The order of this package's figures on the page; others follow by name.
 _ORDER = (
     "reliability",
     "risk_coverage",
@@ -144,75 +146,76 @@ def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def _page(comparison: Comparison, arrays: Arrays, style: Path | None) -> _Page:
-    rows = usable(comparison.results)
-    alike = measured_alike(rows)
-    return _Page(comparison, alike, rows.drop(alike.index), arrays, style)
+def _context(
+    part: ComparableResults, arrays: Arrays, style: Path | None, cache: FigureCache
+) -> _DrawingContext:
+    rows = usable(part.results)
+    included = most_common_conditions(rows)
+    return _DrawingContext(part, included, rows.drop(included.index), arrays, style, cache)
 
 
 @dataclass(frozen=True)
-class _Page:
-    """A comparison with its usable rows, those measured otherwise apart, and the style in force."""
+class _DrawingContext:
+    """One part of the results with its included and excluded rows, the arrays, style and cache."""
 
-    comparison: Comparison
+    comparison: ComparableResults
     rows: pandas.DataFrame
-    apart: pandas.DataFrame
+    excluded: pandas.DataFrame
     arrays: Arrays
     style: Path | None
+    cache: FigureCache
 
     def figures(
-        self, words: Sequence[str], plot: Plot, before: DrawnBefore, failed: list[str]
-    ) -> Iterator[Drawing]:
-        """The figures of a plugin: one a rendering of the test set."""
-        for part, rows in _parts(plot, self.rows):
-            key = key_of_figure(plot, rows, self.arrays, self.style)
-            drawn = before.found(key)
-            if drawn is None:
-                drawn = self._drawn(words[0], plot, rows, failed)
-            if drawn is not None:
-                kept = dataclasses.replace(drawn, key=key)
-                name, apart = file_name(*words, part), self._left_out(plot)
-                yield Drawing(name, plot, self.comparison, rows, kept, apart)
+        self, words: Sequence[str], plot: Plot, failures: list[str]
+    ) -> Iterator[ReportFigure]:
+        """Yield the figures of a plugin, one for each data set of its evaluator."""
+        for dataset, rows in _per_dataset(plot, self.rows):
+            key = figure_key(plot, rows, self.arrays, self.style)
+            rendered = self.cache.get(key) or self._render(words[0], plot, rows, failures)
+            if rendered is not None:
+                rendered = dataclasses.replace(rendered, key=key)
+                name, excluded = file_name(*words, dataset), self._excluded_checkpoints(plot)
+                yield ReportFigure(name, plot, self.comparison, rows, rendered, excluded)
 
-    def _left_out(self, plot: Plot) -> tuple[str, ...]:
-        """The networks of which a figure lacks numbers, because they were measured otherwise."""
-        own = where(self.apart, evaluator=plot.evaluator)
-        return tuple(own.loc[own["metric"].isin(plot.metrics), "checkpoint"].unique())
+    def _excluded_checkpoints(self, plot: Plot) -> tuple[str, ...]:
+        rows = where(self.excluded, evaluator=plot.evaluator)
+        return tuple(rows.loc[rows["metric"].isin(plot.metrics), "checkpoint"].unique())
 
-    def _drawn(
-        self, name: str, plot: Plot, rows: pandas.DataFrame, failed: list[str]
-    ) -> Drawn | None:
-        """A figure in both widths; None where it fails."""
+    def _render(
+        self, name: str, plot: Plot, rows: pandas.DataFrame, failures: list[str]
+    ) -> RenderedFigure | None:
+        """Render a figure; None if that fails."""
         try:
-            return drawn_in_widths(plot, rows, self.arrays)
-        except Exception as error:  # a stranger's figure may raise anything
+            return render(plot, rows, self.arrays)
+        except Exception as error:  # a third-party figure may raise anything
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            failed.append(f"figure {name!r} of {self.comparison.title} could not be drawn: {cause}")
+            failures.append(f"Figure {name!r} of {self.comparison.title} failed: {cause}")
             return None
 
 
-def drawn_in_widths(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> Drawn:
-    """A figure's files in both widths, its points and the values in each; none if it is empty."""
+def render(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> RenderedFigure:
+    """Return a figure's files in both widths, its points as CSV and its values; empty if blank."""
     files: dict[str, bytes] = {}
     values: dict[str, tuple[Tooltip, ...]] = {}
-    for mark, width in WIDTHS.items():
+    for suffix, width in WIDTHS.items():
         with house_style(width=width):
             figure = plot(rows, arrays)
             if figure is None:
-                return Drawn("", {}, {})
+                return RenderedFigure("", {}, {})
             figure.draw_without_rendering()
-            _keep_the_layout(figure)
-            values[mark] = tuple(tooltips_of(figure))
-            files |= {f"{mark}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
-            if not mark:
+            _freeze_layout(figure)
+            values[suffix] = tuple(tooltips_of(figure))
+            files |= {f"{suffix}.{kind}": figure_bytes(figure, kind) for kind in FORMATS}
+            if not suffix:
                 files[".csv"] = to_csv(points_of(figure)).encode()
-    return Drawn("", files, values)
+    return RenderedFigure("", files, values)
 
 
-def _keep_the_layout(figure: Figure) -> None:
-    """What is laid out once is not laid out for every file.
+def _freeze_layout(figure: Figure) -> None:
+    """Remove the layout engine, so that the layout is computed once and not for every file.
 
-    Nor is it drawn once more before each, as a figure is that has any engine, also one of none.
+    With the automatic settings off, `None` means no engine at all; any engine would draw the figure
+    once more before each file.
     """
     import matplotlib
 
@@ -221,78 +224,70 @@ def _keep_the_layout(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
-def _parts(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
-    """The rows, once for each data set that the figure's evaluator used, which must not mix."""
-    own = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows.head(0)
-    sets = list(dict.fromkeys(own["dataset"]))
-    if len(sets) < 2:
+def _per_dataset(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
+    """Yield the rows once for each data set of the figure's evaluator, which must not be mixed."""
+    of_evaluator = where(rows, evaluator=plot.evaluator) if plot.evaluator else rows.head(0)
+    datasets = list(dict.fromkeys(of_evaluator["dataset"]))
+    if len(datasets) < 2:
         yield "", rows
         return
-    for dataset in sets:
-        kept = (rows["evaluator"] != plot.evaluator) | (rows["dataset"] == dataset)
-        yield str(dataset), rows[kept]
+    for dataset in datasets:
+        mask = (rows["evaluator"] != plot.evaluator) | (rows["dataset"] == dataset)
+        yield str(dataset), rows[mask]
 
 
 def file_name(*words: str) -> str:
-    """A file name from words: letters, digits, dots and underscores, joined by dashes."""
+    """Return a file name from words: letters, digits, dots and underscores, joined by dashes."""
     safe = [re.sub(r"[^A-Za-z0-9_.]+", "-", word).strip("-.") for word in words]
     return "-".join(word for word in safe if word)[:150]
 
 
-#: Figure 2, lines with and without; Figure 3, bars; Figure 4, gradients during training.
-FIGURES = ("confidence_lines", "fgsm_bars", "gradient_curves")
-
-
-def draw_compared(study: Path, checkpoints: Sequence[str], folder: Path) -> Iterator[Path]:
-    """Write each figure that there is something to draw for, in both widths; the PDFs' paths."""
-    collection = collect([study])
-    own = tuple(each for each in collection.runs if each.run.checkpoint in checkpoints)
-    arrays = Collection(own).arrays
-    compared = comparisons(tidy(own))
-    for name in FIGURES:
+def write_comparison_figures(
+    study: Path, checkpoints: Sequence[str], folder: Path
+) -> Iterator[Path]:
+    """Write the comparison figures of some checkpoints in both widths; yield the PDFs' paths."""
+    runs = tuple(e for e in read_runs([study]).runs if e.run.checkpoint in checkpoints)
+    arrays = RunCollection(runs).arrays
+    comparable = comparable_results(tidy(runs))
+    for name in COMPARISON_FIGURES:
         plot = as_plot(name, plugins.load("figures", name))
-        for words, each in zip(names_apart(compared), compared, strict=True):
-            drawn = drawn_in_widths(plot, usable(each.results), arrays)
-            for ending, content in drawn.files.items():
-                path = folder / f"{file_name(name, *words)}{ending}"
-                store.write_atomically(path, functools.partial(_pour, content))
-                if ending == ".pdf":
+        for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
+            for suffix, content in render(plot, usable(part.results), arrays).files.items():
+                path = folder / f"{file_name(name, *words)}{suffix}"
+                store.write_atomically(path, functools.partial(_write, content))
+                if suffix == ".pdf":
                     yield path
 
 
-def draw_asked(
-    asked: Shown,
-    compared: Sequence[Comparison],
+def draw_comparison(
+    section: ComparisonSection,
+    comparable: Sequence[ComparableResults],
     arrays: Arrays,
     style: Path | None,
-    before: DrawnBefore,
-    failed: list[str],
-) -> list[Drawing]:
-    """The figures of a comparison's networks, for the page, where it has others beside them."""
-    if asked.kept.outdated:
-        return []
-    own = [_of_asked(asked, each) for each in compared if each.study == asked.study]
-    digest = hashlib.sha256(f"{asked.study} {asked.kept.name}".encode()).hexdigest()[:8]
-    found, wrong = draw(
-        FIGURES,
-        [each for each in own if each is not None],
+    cache: FigureCache,
+) -> tuple[list[ReportFigure], list[str]]:
+    """Draw the figures of a comparison's checkpoints if the report also has other checkpoints."""
+    if section.stored.outdated:
+        return [], []
+    parts = [_restricted(section, part) for part in comparable if part.study == section.study]
+    digest = hashlib.sha256(f"{section.study} {section.stored.name}".encode()).hexdigest()[:8]
+    return draw(
+        COMPARISON_FIGURES,
+        [part for part in parts if part is not None],
         arrays,
         style,
-        before=before,
-        mark=f"compared-{digest}",
+        cache=cache,
+        suffix=f"compared-{digest}",
     )
-    failed += wrong
-    return found
 
 
-def _of_asked(asked: Shown, comparison: Comparison) -> Comparison | None:
-    """A comparison's rows of the networks that were asked for; None if these are all or none."""
-    rows = comparison.results
-    kept = rows["checkpoint"].isin(asked.kept.checkpoints)
-    if kept.all() or not kept.any():
+def _restricted(section: ComparisonSection, part: ComparableResults) -> ComparableResults | None:
+    """Restrict results to the compared checkpoints; None if that leaves all or none of them."""
+    compared = part.results["checkpoint"].isin(section.stored.checkpoints)
+    if compared.all() or not compared.any():
         return None
-    return dataclasses.replace(comparison, results=rows[kept])
+    return dataclasses.replace(part, results=part.results[compared])
 
 
-def _pour(content: bytes, file: IO[bytes]) -> None:
+def _write(content: bytes, file: IO[bytes]) -> None:
     file.write(content)

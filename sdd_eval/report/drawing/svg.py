@@ -1,4 +1,4 @@
-"""Figures inline in a page: ids of their own, theme colours, values to hover over and to focus."""
+"""Convert matplotlib's SVG files to inline SVG: unique ids, theme colours, hoverable values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from collections.abc import Mapping, Sequence
 
 from sdd_eval.figures.points import Tooltip
 from sdd_eval.figures.style import GRID, INK, MUTED, PAPER
-from sdd_eval.report.drawing.svg_paths import lines_joined, number_of, rounded, short_path, within
+from sdd_eval.report.drawing.svg_paths import (
+    format_number,
+    merge_lines,
+    rounded,
+    short_path,
+    within,
+)
 
-#: Colours of the figures that have another value on a dark page, by the name of the variable.
+#: CSS variables for the colours that differ between the light and the dark page.
 THEMED = {
     INK: "ink",
     MUTED: "muted",
@@ -36,133 +42,142 @@ _CLIP = re.compile(
 )
 
 
-class Shared:
-    """What the figures of a page have in common, said once: letters, words and looks."""
+class SharedSvg:
+    """The glyphs, words and styles that the figures of a page share, each defined once."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start without any definitions."""
         self.glyphs: dict[str, str] = {}
         self.words: dict[str, str] = {}
-        self.looks: dict[str, str] = {}
+        self.styles: dict[str, str] = {}
 
-    def taken_from(self, body: str) -> str:
-        """The SVG with its letters and looks replaced by references to the shared ones."""
+    def extract(self, body: str) -> str:
+        """Replace the glyphs, words and styles of an SVG by references to the shared ones."""
         names: dict[str, str] = {}
 
-        def glyph(found: re.Match[str]) -> str:
-            shape = short_path(found[2] or "", float(found[3]))
-            names[found[1]] = self.glyphs.setdefault(shape, f"g{len(self.glyphs)}")
+        def glyph(match: re.Match[str]) -> str:
+            shape = short_path(match[2] or "", float(match[3]))
+            names[match[1]] = self.glyphs.setdefault(shape, f"g{len(self.glyphs)}")
             return ""
 
-        def look(found: re.Match[str]) -> str:
-            if "url(" in found[1]:  # a hatch, which is the figure's own
-                return f' style="{_themed(found[1])}"'
-            return f' class="{self.looks.setdefault(found[1], f"s{len(self.looks)}")}"'
+        def style(match: re.Match[str]) -> str:
+            if "url(" in match[1]:  # a hatch, which belongs to this figure alone
+                return f' style="{_themed(match[1])}"'
+            return f' class="{self.styles.setdefault(match[1], f"s{len(self.styles)}")}"'
 
         body = _GLYPH.sub(glyph, body).replace("<defs></defs>", "")
         body = re.sub(r'href="#(DejaVu[^"]+)"', lambda m: f'href="#{names.get(m[1], m[1])}"', body)
-        body = re.sub(r' style="([^"]*)"', look, body)
+        body = re.sub(r' style="([^"]*)"', style, body)
         return _WORD.sub(self._word, body)
 
-    def _word(self, found: re.Match[str]) -> str:
-        """A word of letters, which stands once, in its size and look."""
-        look, x, y, turned, size, letters = found.groups(default="")
-        inside = re.sub(r' transform="translate\(([^ ]+) 0\)"', r' x="\1"', letters)
-        whole = f'{look} transform="{size.strip()}">{rounded(inside)}'
-        name = self.words.setdefault(whole, f"w{len(self.words)}")
-        x, y = number_of(x), number_of(y)
-        if turned:
-            return f'<use href="#{name}" transform="translate({x} {y}){turned}"/>'
+    def _word(self, match: re.Match[str]) -> str:
+        """Replace a word by a reference to a shared one of the same size and style."""
+        style, x, y, rotation, size, glyphs = match.groups(default="")
+        glyphs = re.sub(r' transform="translate\(([^ ]+) 0\)"', r' x="\1"', glyphs)
+        definition = f'{style} transform="{size.strip()}">{rounded(glyphs)}'
+        name = self.words.setdefault(definition, f"w{len(self.words)}")
+        x, y = format_number(x), format_number(y)
+        if rotation:
+            return f'<use href="#{name}" transform="translate({x} {y}){rotation}"/>'
         return f'<use href="#{name}" x="{x}" y="{y}"/>'
 
     def sprite(self) -> str:
-        """An SVG that shows nothing and holds the letters and words."""
+        """Return an invisible SVG with the definitions of glyphs and words."""
         paths = "".join(f'<path id="{n}" d="{shape}"/>' for shape, n in self.glyphs.items())
-        paths += "".join(f'<g id="{name}"{whole}</g>' for whole, name in self.words.items())
+        paths += "".join(f'<g id="{name}"{word}</g>' for word, name in self.words.items())
         head = '<svg class="glyphs" aria-hidden="true" focusable="false">'
         return f"{head}<defs>{paths}</defs></svg>"
 
-    def sheet(self) -> str:
-        """The looks as a style sheet; colours that have a dark twin are variables."""
-        return "\n".join(f".{name}{{{_themed(look)}}}" for look, name in self.looks.items())
+    def style_sheet(self) -> str:
+        """Return the styles as CSS, with variables for colours that have a dark version."""
+        return "\n".join(f".{name}{{{_themed(style)}}}" for style, name in self.styles.items())
 
 
-def _themed(look: str) -> str:
+def _themed(style: str) -> str:
+    """Replace themed colours by CSS variables, and remove spaces."""
     for colour, name in THEMED.items():
-        look = re.sub(rf"(?<=[ :]){colour}\b", f"var(--{name})", look)
-    return re.sub(r"\s*([:;])\s*", r"\1", look)
+        style = re.sub(rf"(?<=[ :]){colour}\b", f"var(--{name})", style)
+    return re.sub(r"\s*([:;])\s*", r"\1", style)
 
 
-def inline(
+def inline_svg(
     svg: str,
     prefix: str,
     label: str,
     values: Sequence[Tooltip],
-    shared: Shared,
-    said: Mapping[str, int] | None = None,
+    shared: SharedSvg,
+    described: Mapping[str, int] | None = None,
 ) -> str:
-    """The `<svg>` element of a matplotlib SVG file, safe beside others in one page.
+    """Convert a matplotlib SVG file to an `<svg>` element that can share a page with others.
 
-    Ids in use get the prefix (matplotlib counts from 1 in each figure), comments, other ids and
-    groups without a meaning go, coordinates keep a tenth of a point. The label is what a screen
-    reader says; over the drawing lie boxes with the values. `said` gives, for words that another
-    drawing of the same figure has, their place there.
+    Referenced ids get a prefix (matplotlib counts from 1 in each figure). Comments, other ids and
+    groups without attributes are removed, and coordinates are rounded to a tenth of a point.
+
+    Args:
+        svg: The content of the file.
+        prefix: The prefix of ids.
+        label: The accessible name of the figure.
+        values: The values to show on hover and focus, each with its box.
+        shared: Collects the definitions that this page's figures share.
+        described: Texts of values that another drawing of the same figure has, with their index
+            there; they are referenced instead of repeated.
     """
-    body = lines_joined(svg[svg.index("<svg") :])
+    body = merge_lines(svg[svg.index("<svg") :])
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL).strip()
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # the page has it for all
     body = re.sub(r">\s+<", "><", body).replace("xlink:href=", "href=")
     body = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", body)
     body = re.sub(r' fill="(#[0-9a-f]{6})"', r' style="fill: \1"', body)
-    body = _shortened(_unclipped(shared.taken_from(body)))
-    body = _flat(_own_ids(body, prefix))
-    return _labelled(_CLIPPED.sub(_clipped_at_once, body), label, _boxes(values, said or {}))
+    body = _shortened(_without_idle_clips(shared.extract(body)))
+    body = _without_plain_groups(_with_unique_ids(body, prefix))
+    body = _CLIPPED.sub(_clip_as_group, body)
+    return _labelled(body, label, _value_boxes(values, described or {}))
 
 
-def _unclipped(body: str) -> str:
-    """The SVG without frames that cut nothing."""
+def _without_idle_clips(body: str) -> str:
+    """Remove clip paths that cut nothing off."""
     frames = {name: tuple(map(float, frame)) for name, *frame in _CLIP.findall(body)}
 
-    def free(found: re.Match[str]) -> str:
-        frame = frames.get(found[2])
-        fits = frame is not None and within(found[1], *frame)
-        return found[0].replace(f' clip-path="url(#{found[2]})"', "") if fits else found[0]
+    def unclip(match: re.Match[str]) -> str:
+        frame = frames.get(match[2])
+        fits = frame is not None and within(match[1], *frame)
+        return match[0].replace(f' clip-path="url(#{match[2]})"', "") if fits else match[0]
 
-    body = re.sub(r'<path d="([^"]*)" clip-path="url\(#([^)]+)\)"[^>]*/>', free, body)
+    body = re.sub(r'<path d="([^"]*)" clip-path="url\(#([^)]+)\)"[^>]*/>', unclip, body)
     used = set(re.findall(r"url\(#([^)]+)\)", body))
-    return _CLIP.sub(lambda found: found[0] if found[1] in used else "", body)
+    return _CLIP.sub(lambda match: match[0] if match[1] in used else "", body)
 
 
-def _clipped_at_once(found: re.Match[str]) -> str:
-    """Elements that are cut by the same frame, one after the other, in one group."""
-    return f"<g{found[1]}>{found[0].replace(found[1], '')}</g>"
+def _clip_as_group(match: re.Match[str]) -> str:
+    """Group consecutive elements with the same clip path."""
+    return f"<g{match[1]}>{match[0].replace(match[1], '')}</g>"
 
 
-def _own_ids(body: str, prefix: str) -> str:
-    """Short ids that no other figure has; none where nothing refers to them."""
+def _with_unique_ids(body: str, prefix: str) -> str:
+    """Replace referenced ids by short ones with a prefix; remove ids without references."""
     used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
-    own = {name: f"{prefix}{index}" for index, name in enumerate(used) if f'id="{name}"' in body}
-    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{own[m[1]]}"' if m[1] in own else "", body)
-    body = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{own.get(m[1], m[1])}"', body)
-    return re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{own.get(m[1], m[1])})", body)
+    ids = {name: f"{prefix}{index}" for index, name in enumerate(used) if f'id="{name}"' in body}
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in ids else "", body)
+    body = re.sub(r'href="#([^"]+)"', lambda m: f'href="#{ids.get(m[1], m[1])}"', body)
+    return re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{ids.get(m[1], m[1])})", body)
 
 
-def _flat(body: str) -> str:
-    """The SVG without empty groups, and without those that say nothing of what they hold."""
+def _without_plain_groups(body: str) -> str:
+    """Remove empty groups and the tags of groups without attributes."""
     body = re.sub(r"<defs></defs>|<g/>", "", body)
     plain: list[bool] = []
 
-    def kept(found: re.Match[str]) -> str:
-        if found[0] == "</g>":
+    def tag(match: re.Match[str]) -> str:
+        if match[0] == "</g>":
             return "" if plain.pop() else "</g>"
-        plain.append(found[0] == "<g>")
-        return "" if plain[-1] else found[0]
+        plain.append(match[0] == "<g>")
+        return "" if plain[-1] else match[0]
 
-    return re.sub(r"<g(?: [^>]*[^>/])?>|</g>", kept, body)
+    return re.sub(r"<g(?: [^>]*[^>/])?>|</g>", tag, body)
 
 
 def _labelled(body: str, label: str, boxes: str) -> str:
-    """The drawing hidden from screen readers, which hear the label and the values instead."""
+    """Hide the drawing from screen readers, which read the label and the values instead."""
     head, rest = body.split(">", 1)
     role = f'role="{"group" if boxes else "img"}" aria-label="{html.escape(label, quote=True)}"'
     return (
@@ -171,53 +186,57 @@ def _labelled(body: str, label: str, boxes: str) -> str:
     )
 
 
-def _boxes(values: Sequence[Tooltip], said: Mapping[str, int]) -> str:
-    """A box a value; its title is what a mouse, a finger or a screen reader gets.
+def _value_boxes(values: Sequence[Tooltip], described: Mapping[str, int]) -> str:
+    """Return a box per value, whose title is shown on hover and read by screen readers.
 
-    Of values in a row that begin alike, the beginning stands once, as the title of their group.
+    Consecutive values of one series form a group, whose title is the series.
     """
     if not values:
         return ""
-    told = [(_parted(v.text) if v.text not in said else ("", ""), v) for v in values]
-    groups = itertools.groupby(enumerate(told), key=lambda each: each[1][0][0])
-    found = []
-    for head, own in groups:
-        boxes = "".join(_box(v, words, said.get(v.text), at) for at, ((_, words), v) in own)
-        title = f"<title>{html.escape(head)}</title>"
-        found.append(f"<g>{title}{boxes}</g>" if head else boxes)
-    return f'<g class="values">{"".join(found)}</g>'
+    texts = [_series_and_point(v.text) if v.text not in described else ("", "") for v in values]
+    indices = itertools.groupby(range(len(values)), key=lambda index: texts[index][0])
+    groups = []
+    for series, members in indices:
+        boxes = "".join(
+            _value_box(values[i], texts[i][1], described.get(values[i].text), i) for i in members
+        )
+        title = f"<title>{html.escape(series)}</title>"
+        groups.append(f"<g>{title}{boxes}</g>" if series else boxes)
+    return f'<g class="values">{"".join(groups)}</g>'
 
 
-def _parted(text: str) -> tuple[str, str]:
-    """The words about a series, and those about a place in it: "CE, fog" and "Severity 3: 71 %"."""
+def _series_and_point(text: str) -> tuple[str, str]:
+    """Split a value's text into series and point: "CE, fog" and "Severity 3: 71 %"."""
     series, comma, _ = text.partition(": ")[0].rpartition(", ")
     return (series, text[len(series + comma) :]) if comma else ("", text)
 
 
-def _box(value: Tooltip, words: str, said: int | None, place: int) -> str:
-    """A box with its words, or with their place in the other drawing if that is not its own."""
-    x, y, width, height = map(number_of, (value.x, value.y, value.width, value.height))
+def _value_box(value: Tooltip, text: str, described: int | None, index: int) -> str:
+    """Return a box with its text, or a reference to another index of the other drawing."""
+    x, y, width, height = map(format_number, (value.x, value.y, value.width, value.height))
     path = f'<path d="M{x} {y}h{width}v{height}h-{width}z"'
-    if said is None:
-        return f"{path}><title>{html.escape(words)}</title></path>"
-    return f"{path}/>" if said == place else f'{path} data-of="{said}"/>'
+    if described is None:
+        return f"{path}><title>{html.escape(text)}</title></path>"
+    return f"{path}/>" if described == index else f'{path} data-of="{described}"/>'
 
 
 def _shortened(body: str) -> str:
-    """Coordinates with a decimal, scales as they are; a line's points from one to the next."""
+    """Round coordinates to one decimal, and write paths with relative commands."""
     body = re.sub(r' d="([^"]*)"', lambda m: f' d="{short_path(m[1])}"', body)
     return re.sub(
-        r' (x|y|width|height|transform)="([^"]*)"', lambda m: f' {m[1]}="{_placed(m[2])}"', body
+        r' (x|y|width|height|transform)="([^"]*)"',
+        lambda m: f' {m[1]}="{_rounded_position(m[2])}"',
+        body,
     )
 
 
-def _placed(text: str) -> str:
-    """Numbers of a place with a decimal; those of a scale as they are."""
-    kept = re.split(r"(scale\([^)]*\))", text)
-    return "".join(each if each.startswith("scale") else rounded(each) for each in kept)
+def _rounded_position(text: str) -> str:
+    """Round the numbers of a position, but not those of a scale."""
+    parts = re.split(r"(scale\([^)]*\))", text)
+    return "".join(part if part.startswith("scale") else rounded(part) for part in parts)
 
 
-def width_of(svg: str) -> float:
-    """The width of an SVG file in points."""
-    found = re.search(r'<svg[^>]*?\bwidth="([0-9.]+)pt"', svg, flags=re.DOTALL)
-    return float(found.group(1)) if found else 0.0
+def svg_width(svg: str) -> float:
+    """Return the width of an SVG file in points."""
+    match = re.search(r'<svg[^>]*?\bwidth="([0-9.]+)pt"', svg, flags=re.DOTALL)
+    return float(match.group(1)) if match else 0.0

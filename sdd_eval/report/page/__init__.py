@@ -1,1 +1,1 @@
-"""The HTML page of a report."""
+"""The HTML pages of reports, rendered with jinja2."""

@@ -1,10 +1,10 @@
-// Sorting, filtering and copying of the headline table; values of figures by mouse, finger, keys.
+// Sort, filter and copy the headline table; show the values of figures on hover, touch and focus.
 "use strict";
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   document.documentElement.classList.add("scripted");
 
-  // A table sorts by a column: numbers by their value, words by the alphabet, missing ones last.
+  // Sort a table by a column: numbers by value, text alphabetically, missing values last.
   for (const button of all("button.sort")) {
     button.addEventListener("click", () => {
       const head = button.closest("th"), table = head.closest("table"), body = table.tBodies[0];
@@ -22,7 +22,7 @@
     });
   }
 
-  // A filter keeps the rows that hold every word of it.
+  // Show only the rows that contain every word of the filter.
   for (const input of all("input.filter")) {
     input.addEventListener("input", () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -31,62 +31,63 @@
         const text = row.textContent.toLowerCase();
         row.hidden = !words.every((word) => text.includes(word));
       }
-      const left = rows.filter((row) => !row.hidden).length;
-      document.getElementById(input.dataset.count).textContent = `${left} of ${rows.length} rows`;
+      const visible = rows.filter((row) => !row.hidden).length;
+      document.getElementById(input.dataset.count).textContent = `${visible} of ${rows.length} rows`;
     });
   }
 
-  // Copying works without a network and, by the old command, without the clipboard interface.
+  // Copy a text; where the clipboard API is unavailable, use the older execCommand.
   for (const button of all("button.copy")) {
     button.addEventListener("click", async () => {
       const text = document.getElementById(button.dataset.from);
-      let done = false;
+      let copied = false;
       try {
         await navigator.clipboard.writeText(text.textContent);
-        done = true;
+        copied = true;
       } catch {
         button.closest("details")?.setAttribute("open", "");
         getSelection().selectAllChildren(text);
-        done = document.execCommand("copy");
+        copied = document.execCommand("copy");
       }
-      document.getElementById("said").textContent = done ? "Copied." : "Press Ctrl+C to copy.";
+      document.getElementById("copy-status").textContent = copied ? "Copied." : "Press Ctrl+C to copy.";
     });
   }
 
-  // A value shows beside its box; arrow keys go from value to value, one stop of Tab a figure.
+  // Show a value in a tooltip next to its box. Each figure is one tab stop; arrow keys move between
+  // its values.
   const tip = document.getElementById("tip");
   const show = (box) => {
-    const words = box.getAttribute("aria-label");
-    if (!words) return;
-    tip.textContent = words;
+    const text = box.getAttribute("aria-label");
+    if (!text) return;
+    tip.textContent = text;
     tip.hidden = false;
-    const place = box.getBoundingClientRect(), own = tip.getBoundingClientRect();
-    const left = place.left + place.width / 2 - own.width / 2;
-    const above = place.top - own.height - 8;
-    tip.style.left = `${Math.max(4, Math.min(left, innerWidth - own.width - 4))}px`;
-    tip.style.top = `${above > 4 ? above : place.bottom + 8}px`;
+    const target = box.getBoundingClientRect(), size = tip.getBoundingClientRect();
+    const left = target.left + target.width / 2 - size.width / 2;
+    const above = target.top - size.height - 8;
+    tip.style.left = `${Math.max(4, Math.min(left, innerWidth - size.width - 4))}px`;
+    tip.style.top = `${above > 4 ? above : target.bottom + 8}px`;
   };
   const hide = () => { tip.hidden = true; };
-  // The title of a box, after that of its group, is what it says. The narrow drawing of a figure
-  // has no words where the wide one has them, at the same place or at the one that is told.
+  // The label of a box is the title of its group, then its own. Boxes of the narrow drawing without
+  // a title have that of the wide one, at the index in `data-of` or else at the same index.
   const title = (element) => element.querySelector(":scope > title")?.textContent ?? "";
-  const words = (box) => [title(box.parentNode), title(box)].filter(Boolean).join(", ");
+  const label = (box) => [title(box.parentNode), title(box)].filter(Boolean).join(", ");
   for (const figure of all("figure")) {
-    const wide = all(".drawing.double g.values path", figure).map(words);
-    for (const sheet of all(".drawing", figure)) {
-      for (const [index, box] of all("g.values path", sheet).entries()) {
-        box.setAttribute("aria-label", words(box) || wide[box.dataset.of ?? index]);
+    const wide = all(".drawing.double g.values path", figure).map(label);
+    for (const drawing of all(".drawing", figure)) {
+      for (const [index, box] of all("g.values path", drawing).entries()) {
+        box.setAttribute("aria-label", label(box) || wide[box.dataset.of ?? index]);
       }
     }
   }
   for (const group of all("g.values")) {
-    all("title", group).forEach((each) => each.remove()); // the browser's tip would cover this one
+    all("title", group).forEach((title) => title.remove()); // the browser's own tooltip would cover this one
     const boxes = all("path", group);
     for (const [index, box] of boxes.entries()) {
       box.setAttribute("role", "img");
       box.setAttribute("tabindex", index ? "-1" : "0");
     }
-    // Listeners sit on the HTML around it: an SVG element that has any becomes a stop of Tab.
+    // Listeners are on the surrounding HTML: an SVG element with listeners becomes a tab stop.
     const drawing = group.closest(".drawing");
     const isBox = (event) => boxes.includes(event.target);
     drawing.addEventListener("pointerover", (event) => isBox(event) && show(event.target));

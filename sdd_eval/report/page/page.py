@@ -1,4 +1,4 @@
-"""Everything that a report says, put into one self-contained page."""
+"""Render a report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ import base64
 import dataclasses
 import hashlib
 import importlib.resources
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
-from sdd_eval.report.drawing.draw import FIGURES, WIDTHS, Drawing
-from sdd_eval.report.drawing.svg import Shared, inline, width_of
-from sdd_eval.report.formatting import shown
-from sdd_eval.report.runs import Collection
+from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, WIDTHS, ReportFigure
+from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
+from sdd_eval.report.formatting import format_mean
+from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance
-from sdd_eval.report.tables.comparisons import Shown
+from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
-from sdd_eval.report.tables.headline import Headline, seeds_of, where_it_holds
+from sdd_eval.report.tables.headline import Headline, seed_count, settings_label
 from sdd_eval.report.tables.latex import headline_tex
-from sdd_eval.report.tables.paper_comparison import TITLES, Set
+from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
 from sdd_eval.report.tables.sections import (
-    Grid,
-    Protocols,
-    Section,
+    EvaluatorTable,
+    ProtocolIndex,
+    ResultTable,
     by_origin,
-    evaluators,
-    flagged,
-    grid,
-    heading,
-    sections,
+    evaluator_names,
+    evaluator_tables,
+    evaluator_title,
+    result_table,
+    unofficial,
 )
-from sdd_eval.report.tables.summary import Comparison
-from sdd_eval.report.text.findings import compared_findings, findings
-from sdd_eval.report.text.warnings import cautions
+from sdd_eval.report.tables.summary import ComparableResults
+from sdd_eval.report.text.findings import comparison_findings, findings
+from sdd_eval.report.text.warnings import report_warnings
+from sdd_eval.version import __version__
 
 if TYPE_CHECKING:
     import pandas
 
-
-#: Letters that turn the direction of the text behind them, also that of the page's own words: they
-#: are told by their numbers. Words of languages that are read from the right need none.
-_TURNING = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-#: So many networks are named in a caption.
-NAMED = 4
+#: Replacements for bidirectional control characters, which could reorder the page's own text.
+#: Text in right-to-left scripts does not need them.
+_BIDI = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+#: Maximum number of checkpoints named in a caption.
+MAX_NAMES = 4
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A figure at one of its widths; which is shown depends on the screen's."""
+class FigureSvg:
+    """A figure at one of its widths; the style sheet shows the one that fits the screen."""
 
     kind: str
     svg: str
@@ -57,189 +58,210 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure on the page, with the table of the numbers behind it.
+class PageFigure:
+    """A figure on the page, with the table of its numbers.
 
-    `like` is the name of an earlier figure with the same table, which is not shown twice.
+    `same_table` names an earlier figure with the same table, which is shown only once.
     """
 
     title: str
     caption: str
     name: str
-    sheets: tuple[Sheet, ...]
-    grid: Grid
-    comparison: Comparison
-    like: str = ""
+    drawings: tuple[FigureSvg, ...]
+    table: ResultTable
+    comparison: ComparableResults
+    same_table: str = ""
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """The part of the page about one evaluator."""
+class EvaluatorSection:
+    """The section of one evaluator: figures, and tables of the metrics in none of them."""
 
     evaluator: str
-    heading: str
-    pictures: tuple[Picture, ...]
-    sections: tuple[Section, ...]
+    title: str
+    figures: tuple[PageFigure, ...]
+    tables: tuple[EvaluatorTable, ...]
 
 
-def page(
-    collection: Collection,
-    results: pandas.DataFrame,
-    compared: Sequence[Comparison],
-    drawings: Sequence[Drawing],
-    failed: Sequence[str],
-    table: Headline,
-    set_beside: Sequence[Set],
-    asked: Sequence[tuple[Shown, Sequence[Drawing]]] = (),
-) -> str:
-    """The page's HTML; `asked` are the comparisons of the studies with their own figures."""
-    from sdd_eval.version import __version__
+@dataclass(frozen=True)
+class PageContent:
+    """All that a page shows: runs, tables, figures, comparisons, and what went wrong."""
 
-    names = evaluators(results)
-    protocols = Protocols(results, names)
-    shared, script = Shared(), _script()
-    pictures = _each_table_once(
-        [_picture(*numbered, protocols, shared) for numbered in enumerate(drawings)]
-    )
-    begin = len(drawings)
-    of_asked = []
-    for each, own_drawings in asked:
-        numbered = enumerate(own_drawings, start=begin)
-        of_asked.append((each, [_picture(*pair, protocols, shared) for pair in numbered]))
-        begin += len(own_drawings)
-    own: dict[str, list[Picture]] = {name: [] for name in names}
-    further: list[Picture] = []
-    for drawing, picture in zip(drawings, pictures, strict=True):
-        own.get(drawing.plot.evaluator, further).append(picture)
-    labels = dict(zip(results["run"], results["group"], strict=True))
-    trained = provenance.trained(
-        [found for found in collection.runs if found.name in labels], labels
-    )
-    studies = list(dict.fromkeys(found.study for found in collection.runs))
-    measured_at = [str(found.run.provenance.get("created", "")) for found in collection.runs]
-    text: str = _template().render(
+    collection: RunCollection
+    results: pandas.DataFrame
+    comparable: Sequence[ComparableResults]
+    figures: Sequence[ReportFigure]
+    failures: Sequence[str]
+    headline: Headline
+    paper: Sequence[PaperRow]
+    comparisons: Sequence[tuple[ComparisonSection, Sequence[ReportFigure]]] = ()
+
+
+def render_page(content: PageContent) -> str:
+    """Return the page's HTML."""
+    results, runs = content.results, content.collection.runs
+    names = evaluator_names(results)
+    protocols = ProtocolIndex(results, names)
+    studies = list(dict.fromkeys(entry.study for entry in runs))
+    sections = [section for section, _ in content.comparisons]
+    created = [str(entry.run.provenance.get("created", "")) for entry in runs]
+    script = (importlib.resources.files(__package__) / "page.js").read_text(encoding="utf-8")
+    text: str = template("page.html.jinja").render(
         version=__version__,
         studies=studies,
-        checkpoints=results["checkpoint"].nunique(),
-        runs=len(collection.runs),
-        latest=max(measured_at, default="")[:10],
-        cautions=cautions(collection, results, failed),
-        findings=[*findings(table), *compared_findings([shown for shown, _ in asked])],
-        headline=table,
-        copies={"CSV": to_csv(headline_frame(table)), "LaTeX": headline_tex(table)},
-        beside=set_beside,
-        beside_titles=TITLES,
-        sprite=shared.sprite(),
-        looks=shared.sheet(),
+        checkpoint_count=results["checkpoint"].nunique(),
+        run_count=len(runs),
+        latest=max(created, default="")[:10],
+        warnings=report_warnings(content.collection, results, content.failures),
+        findings=[*findings(content.headline), *comparison_findings(sections)],
+        headline=content.headline,
+        copies={
+            "CSV": to_csv(headline_frame(content.headline)),
+            "LaTeX": headline_tex(content.headline),
+        },
+        paper=content.paper,
+        paper_titles=TITLES,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        several_comparisons=len(compared) > 1,
+        several_comparisons=len(content.comparable) > 1,
         several_studies=len(studies) > 1,
-        chapters=[_chapter(name, own[name], drawings, compared, protocols) for name in names],
-        further=further,
-        asked=of_asked,
-        shared_figures=[each for each in pictures if each.name.split("-")[0] in FIGURES],
         protocols=protocols,
-        measured=[provenance.measured(collection.runs, name) for name in names],
-        data_sets=provenance.data_sets(collection.runs),
-        surroundings=provenance.surroundings(collection.runs),
-        trained=trained,
-        shared_recipe=provenance.in_common(trained),
-        seconds=provenance.seconds(collection.runs),
-        command_marks=provenance.commands(collection.runs),
-        shown=shown,
-        seeds_of=seeds_of,
-        where_it_holds=where_it_holds,
-        flagged=flagged,
+        format_mean=format_mean,
+        seed_count=seed_count,
+        settings_label=settings_label,
+        unofficial=unofficial,
         by_origin=by_origin,
+        **_figure_values(content, names, protocols),
+        **_provenance_values(content, names),
     )
-    return text.translate(_TURNING)
+    return text.translate(_BIDI)
 
 
-def _chapter(
-    name: str,
-    pictures: Sequence[Picture],
-    drawings: Sequence[Drawing],
-    compared: Sequence[Comparison],
-    protocols: Protocols,
-) -> Chapter:
-    """The figures of an evaluator, then a table of the metrics that are not behind any of them."""
-    behind = {
+def _figure_values(
+    content: PageContent, names: Sequence[str], protocols: ProtocolIndex
+) -> dict[str, Any]:
+    """Return the template's values that contain figures."""
+    shared = SharedSvg()
+    numbers = itertools.count()
+
+    def convert(figures: Sequence[ReportFigure]) -> list[PageFigure]:
+        return [_page_figure(next(numbers), figure, protocols, shared) for figure in figures]
+
+    figures = _with_unique_tables(convert(content.figures))
+    by_evaluator: dict[str, list[PageFigure]] = {name: [] for name in names}
+    further: list[PageFigure] = []
+    for source, figure in zip(content.figures, figures, strict=True):
+        by_evaluator.get(source.plot.evaluator, further).append(figure)
+    return {
+        "sections": [_section(name, by_evaluator[name], content, protocols) for name in names],
+        "further": further,
+        "comparisons": [(section, convert(own)) for section, own in content.comparisons],
+        "shared_figures": [f for f in figures if f.name.split("-")[0] in COMPARISON_FIGURES],
+        "sprite": shared.sprite(),
+        "svg_styles": shared.style_sheet(),
+    }
+
+
+def _provenance_values(content: PageContent, names: Sequence[str]) -> dict[str, Any]:
+    """Return the template's values about the provenance of the numbers."""
+    runs, results = content.collection.runs, content.results
+    labels = dict(zip(results["run"], results["group"], strict=True))
+    checkpoints = provenance.checkpoints([e for e in runs if e.name in labels], labels)
+    return {
+        "evaluators": [provenance.evaluator_runs(runs, name) for name in names],
+        "data_sets": provenance.data_sets(runs),
+        "environment": provenance.environment(runs),
+        "checkpoints": checkpoints,
+        "shared_recipe": provenance.shared_recipe(checkpoints),
+        "seconds": provenance.total_seconds(runs),
+        "command_labels": provenance.command_labels(runs),
+    }
+
+
+def _section(
+    name: str, figures: Sequence[PageFigure], content: PageContent, protocols: ProtocolIndex
+) -> EvaluatorSection:
+    """Return the figures of an evaluator, and tables of the metrics that no figure shows."""
+    in_figures = {
         index: {
             metric
-            for drawing in drawings
-            if drawing.comparison is comparison and drawing.plot.evaluator == name
-            for metric in drawing.plot.metrics
+            for figure in content.figures
+            if figure.comparison is comparison and figure.plot.evaluator == name
+            for metric in figure.plot.metrics
         }
-        for index, comparison in enumerate(compared)
+        for index, comparison in enumerate(content.comparable)
     }
-    tables = sections(compared, name, protocols, behind)
-    return Chapter(name, heading(name), tuple(pictures), tuple(tables))
+    tables = evaluator_tables(content.comparable, name, protocols, in_figures)
+    return EvaluatorSection(name, evaluator_title(name), tuple(figures), tuple(tables))
 
 
-def _picture(number: int, drawing: Drawing, protocols: Protocols, shared: Shared) -> Picture:
-    """A drawing for the page; a figure that names no metrics has no table of its own."""
-    plot = drawing.plot
-    label = f"{plot.title}: {drawing.comparison.title}"
-    sheets: list[Sheet] = []
-    said: dict[str, int] = {}
-    for mark in WIDTHS:
-        svg, values = drawing.drawn.files[f"{mark}.svg"].decode(), drawing.drawn.values[mark]
-        kind = mark.strip("-") or "double"
-        body = inline(svg, f"f{number}{kind[0]}", label, values, shared, said)
-        sheets.append(Sheet(kind, body, width_of(svg)))
-        said = said or {each.text: place for place, each in enumerate(values)}
-    return Picture(
+def _page_figure(
+    number: int, figure: ReportFigure, protocols: ProtocolIndex, shared: SharedSvg
+) -> PageFigure:
+    """Convert a figure for the page."""
+    plot = figure.plot
+    label = f"{plot.title}: {figure.comparison.title}"
+    drawings: list[FigureSvg] = []
+    described: dict[str, int] = {}
+    for suffix in WIDTHS:
+        svg = figure.rendered.files[f"{suffix}.svg"].decode()
+        values = figure.rendered.values[suffix]
+        kind = suffix.strip("-") or "double"
+        body = inline_svg(svg, f"f{number}{kind[0]}", label, values, shared, described)
+        drawings.append(FigureSvg(kind, body, svg_width(svg)))
+        described = described or {value.text: index for index, value in enumerate(values)}
+    return PageFigure(
         title=plot.title,
-        caption=" ".join(filter(None, (plot.caption, _left_out(drawing.left_out)))),
-        name=drawing.name,
-        sheets=tuple(sheets),
-        grid=_behind(drawing, protocols),
-        comparison=drawing.comparison,
+        caption=" ".join(filter(None, (plot.caption, _exclusion_note(figure.excluded)))),
+        name=figure.name,
+        drawings=tuple(drawings),
+        table=_figure_table(figure, protocols),
+        comparison=figure.comparison,
     )
 
 
-def _left_out(checkpoints: Sequence[str]) -> str:
-    """Of which networks a figure shows not all, having been measured otherwise than most."""
+def _exclusion_note(checkpoints: Sequence[str]) -> str:
+    """Return which checkpoints have numbers that a figure omits; empty if there are none."""
     if not checkpoints:
         return ""
-    named = ", ".join(checkpoints[:NAMED])
-    more = f" and {len(checkpoints) - NAMED} more" if len(checkpoints) > NAMED else ""
+    names = ", ".join(checkpoints[:MAX_NAMES])
+    more = len(checkpoints) - MAX_NAMES
+    others = f" and {more} more" if more > 0 else ""
     return (
-        f"Left out are numbers of {named}{more}: other images, data or protocols are behind them "
-        "than behind what is drawn."
+        f"Some numbers of {names}{others} are omitted, because they were measured on other images "
+        "or data, or under another protocol, than those shown."
     )
 
 
-def _behind(drawing: Drawing, protocols: Protocols) -> Grid:
-    """The table of the numbers that a figure is drawn from."""
-    plot, rows = drawing.plot, drawing.comparison.summary
+def _figure_table(figure: ReportFigure, protocols: ProtocolIndex) -> ResultTable:
+    """Return the table of a figure's numbers; empty for a figure that names no metrics."""
+    plot, rows = figure.plot, figure.comparison.summary
     if not plot.metrics:
-        return Grid((), (), ())
+        return ResultTable()
     if plot.evaluator:
         rows = where(rows, evaluator=plot.evaluator)
-        rows = rows[rows["dataset"].isin(drawing.results["dataset"].unique())]
-    return grid(rows[rows["metric"].isin(plot.metrics)], protocols)
+        rows = rows[rows["dataset"].isin(figure.results["dataset"].unique())]
+    return result_table(rows[rows["metric"].isin(plot.metrics)], protocols)
 
 
-def _each_table_once(pictures: Sequence[Picture]) -> list[Picture]:
-    """The pictures; of those with the same table only the first shows it."""
-    first: dict[Grid, str] = {}
-    found = []
-    for picture in pictures:
-        name = first.setdefault(picture.grid, picture.name)
-        same = name != picture.name and bool(picture.grid.lines)
-        found.append(dataclasses.replace(picture, like=name if same else ""))
-    return found
+def _with_unique_tables(figures: Sequence[PageFigure]) -> list[PageFigure]:
+    """Refer figures with the same table to the first of them."""
+    first: dict[ResultTable, str] = {}
+    unique = []
+    for figure in figures:
+        name = first.setdefault(figure.table, figure.name)
+        repeated = name != figure.name and bool(figure.table.rows)
+        unique.append(dataclasses.replace(figure, same_table=name if repeated else ""))
+    return unique
 
 
 def headline_frame(table: Headline) -> pandas.DataFrame:
-    """The headline table as plain numbers: mean, standard deviation and n of each column."""
+    """Return mean, standard deviation and n of each column of the headline table as numbers."""
     import pandas
 
     rows: list[dict[str, Any]] = []
     for row in table.rows:
-        told: dict[str, Any] = {
+        cells: dict[str, Any] = {
             "study": row.comparison.study,
             "test_set": row.comparison.test_set,
             "arch": row.comparison.arch,
@@ -247,20 +269,15 @@ def headline_frame(table: Headline) -> pandas.DataFrame:
         }
         for column, cell in zip(table.columns, row.cells, strict=True):
             for name in ("mean", "std", "n"):
-                told[f"{column.title} {name}"] = getattr(cell.spread, name) if cell.values else None
-        rows.append(told)
+                value = getattr(cell.summary, name) if cell.values else None
+                cells[f"{column.title} {name}"] = value
+        rows.append(cells)
     frame: pandas.DataFrame = pandas.DataFrame(rows, dtype=object)
     return frame
 
 
-def _script() -> str:
-    """The page's script."""
-    folder = importlib.resources.files("sdd_eval.report.page")
-    return (folder / "page.js").read_text(encoding="utf-8")
-
-
-def _template() -> Any:
-    """The page's template; everything that goes into it is escaped."""
+def template(name: str) -> Any:
+    """Return a template of this package; values are escaped unless marked as safe."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -270,4 +287,4 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)

@@ -1,61 +1,57 @@
-"""The page, figure and grid of `sdd-eval proposition`."""
+"""Write the page, figure and grid of `sdd-eval proposition`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sdd_eval import store
-from sdd_eval.paper.proposition import PropositionCheck, l_of, l_slope, normalised_k, r_1
+from sdd_eval.figures.style import figure_bytes, house_style
+from sdd_eval.paper.proposition import (
+    PropositionCheck,
+    draw_k_curves,
+    l_of,
+    l_slope,
+    normalised_k,
+    r_1,
+)
+from sdd_eval.report.page.page import template
 
-#: Ratios ρ of the two gradients' norms that are drawn.
+#: Ratios ρ of the two gradient norms that the figure shows.
 RATIOS = (1.2, 1.5, 2.0, 3.0, 5.0)
 
 
 def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[str, float]) -> Path:
-    """Write `index.html`, `k.pdf`, `k.svg` and `grid.csv` into a folder; the page's path.
+    """Write `index.html`, `k.pdf`, `k.svg` and `grid.csv` into a folder; return the page's path.
 
-    `lemma` gives, by direction, the relative error of Lemma 1.
+    Args:
+        folder: The folder to write into.
+        checked: The proposition on a grid of ρ and r.
+        lemma: The relative error of Lemma 1 by direction.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: If the folder cannot be written.
     """
-    from sdd_eval.figures.style import figure_bytes, house_style
-    from sdd_eval.paper.proposition import draw_k_curves
-
     with house_style():
-        drawn = draw_k_curves({rho: normalised_k(rho) for rho in RATIOS})
-        files = {f"k.{kind}": figure_bytes(drawn, kind) for kind in ("pdf", "svg")}
-    for name, content in files.items():
-        store.write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
-    store.write_text(folder / "grid.csv", _grid(checked))
-    svg = files["k.svg"].decode()
-    page = folder / "index.html"
-    store.write_text(page, _page(checked, lemma, svg[svg.index("<svg") :]))
-    return page
-
-
-def _page(checked: PropositionCheck, lemma: Mapping[str, float], figure: str) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sdd_eval", "report/page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        figure = draw_k_curves({rho: normalised_k(rho) for rho in RATIOS})
+        pdf, svg = (figure_bytes(figure, kind) for kind in ("pdf", "svg"))
+    store.write_atomically(folder / "k.pdf", lambda file: file.write(pdf))
+    store.write_atomically(folder / "k.svg", lambda file: file.write(svg))
+    store.write_text(folder / "grid.csv", _grid_csv(checked))
+    text = svg.decode()
+    html = template("proposition.html.jinja").render(
+        checked=checked,
+        lemma=lemma,
+        figure=text[text.index("<svg") :],
+        slope_at_one=float(l_slope(1.0)),
+        least_l=float(l_of(checked.rho).min()),
     )
-    values: dict[str, Any] = {
-        "checked": checked,
-        "lemma": lemma,
-        "figure": figure,
-        "slope_at_one": float(l_slope(1.0)),
-        "least_l": float(l_of(checked.rho).min()),
-    }
-    return environment.get_template("proposition.html.jinja").render(values)
+    store.write_text(folder / "index.html", html)
+    return folder / "index.html"
 
 
-def _grid(checked: PropositionCheck) -> str:
-    """One line a ρ: r₁, l(ρ) and the least k(r)/r² up to r₁."""
+def _grid_csv(checked: PropositionCheck) -> str:
+    """Return one line per ρ: r₁, l(ρ) and the minimum of k(r)/r² up to r₁."""
     lines = ["rho,r_1,l,least_k_over_r_squared"]
     for rho, bound, value, least in zip(
         checked.rho, r_1(checked.rho), l_of(checked.rho), checked.k.min(axis=1), strict=True

@@ -1,4 +1,4 @@
-"""Comparisons as tables: CSV with every row, LaTeX and a terminal with those of the families."""
+"""Comparisons as CSV, LaTeX, terminal and page tables. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 #: The columns of a comparison's CSV before the axes; `base` and `other` are numbers, means over
-#: seeds where there are several.
+#: seeds if there are several.
 COLUMNS = (
     *("base_checkpoints", "other_checkpoints", "evaluator", "dataset", "metric", "base", "other"),
     *("difference", "low", "high", "p", "test", "permutations", "family", "family_size"),
@@ -30,92 +30,95 @@ COLUMNS = (
     *("high_seeds_and_images", "unit", "n", "meaning", "protocol"),
 )
 TITLES = ("Metric", "Base", "Other", "Difference", "95 % interval", "p", "p, Holm", "verdict")
-#: Over seeds also what holds for new images at once, and what could have been found.
-OVER_SEEDS = (*TITLES, "new seeds and images", "detectable")
+#: Over seeds, also the interval for new seeds and new images, and the smallest detectable change.
+OVER_SEEDS = (*TITLES, "95 %, new seeds and images", "detectable")
+#: The metrics of single OOD sets that the page shows; the CSV has all.
+OOD_METRICS = ("auroc", "fpr_at_95_tpr")
+#: Axes that labels omit because they rarely differ.
+_HIDDEN_AXES = ("bins", "constants", "gradient")
 
 
-def compared_frame(found: Sequence[PairComparison]) -> pandas.DataFrame:
-    """Every row of some comparisons, tidy: the documented columns, then the axes."""
+def comparison_frame(pairs: Sequence[PairComparison]) -> pandas.DataFrame:
+    """Return every row of some comparisons: `COLUMNS`, then the axes."""
     import pandas
 
-    rows = [_cells(each, row) for each in found for row in each.rows]
+    rows = [_cells(pair, row) for pair in pairs for row in pair.rows]
     axes = sorted({name for row in rows for name in row} - set(COLUMNS))
     table: pandas.DataFrame = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
     return table
 
 
-def _cells(found: PairComparison, row: MetricDifference) -> dict[str, Any]:
+def _cells(pair: PairComparison, row: MetricDifference) -> dict[str, Any]:
     at = {f"at_{name}" if name in COLUMNS else name: value for name, value in row.at.items()}
-    plain = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
+    fields = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
     return {
-        **plain,
-        "base_checkpoints": " ".join(found.base),
-        "other_checkpoints": " ".join(found.others),
+        **fields,
+        "base_checkpoints": " ".join(pair.base),
+        "other_checkpoints": " ".join(pair.others),
         "family_size": row.size,
         "p_adjusted": row.adjusted,
         "smallest_detectable": row.detectable,
         "low_seeds_and_images": row.both_low,
         "high_seeds_and_images": row.both_high,
-        "meaning": found.meaning,
+        "meaning": pair.meaning,
         **at,
     }
 
 
-def shown_rows(
-    found: PairComparison, family: str = HEADLINE, metrics: Sequence[str] = ()
+def family_rows(
+    pair: PairComparison, family: str = HEADLINE, metrics: Sequence[str] = ()
 ) -> list[MetricDifference]:
-    """The rows of a family that have a test; with `metrics`, only those named.
+    """Return the rows of a family that have a test; with `metrics`, only those metrics.
 
-    What is left out here was tested and corrected with the rest: sizes and p-values stay.
+    This only filters what is shown: p-values are corrected over the whole family.
     """
-    rows = [row for row in found.rows if row.family == family and row.p is not None]
+    rows = [row for row in pair.rows if row.family == family and row.p is not None]
     return [row for row in rows if not metrics or row.metric in metrics]
 
 
-def titles_of(found: PairComparison) -> tuple[str, ...]:
-    """The titles of a comparison's table."""
-    return OVER_SEEDS if len(found.base) > 1 else TITLES
+def column_titles(pair: PairComparison) -> tuple[str, ...]:
+    """Return the titles of a comparison's table."""
+    return OVER_SEEDS if len(pair.base) > 1 else TITLES
 
 
-def lines_of(found: PairComparison, rows: Iterable[MetricDifference]) -> list[tuple[str, ...]]:
-    """Rows as people read them, a cell for each title."""
+def formatted_rows(pair: PairComparison, rows: Iterable[MetricDifference]) -> list[tuple[str, ...]]:
+    """Return rows as text, one cell for each of `column_titles`."""
     return [
         (
-            place_of(row),
+            _row_label(row),
             f"{row.base:.4f}",
             f"{row.other:.4f}",
             _signed(row.difference),
             _interval(row.low, row.high),
-            p_value(row.p),
-            p_value(row.adjusted),
+            format_p_value(row.p),
+            format_p_value(row.adjusted),
             row.verdict,
             _interval(row.both_low, row.both_high),
             "—" if row.detectable is None else f"{row.detectable:.4f}",
-        )[: len(titles_of(found))]
+        )[: len(column_titles(pair))]
         for row in rows
     ]
 
 
-def place_of(row: MetricDifference) -> str:
-    """The metric and where it holds, in words; the evaluator where these do not say it."""
+def _row_label(row: MetricDifference) -> str:
+    """Return the metric and its axes, with the evaluator's name unless these contain it."""
     named = row.metric.startswith(row.evaluator) or row.evaluator in (*row.at, *row.at.values())
-    return ", ".join([row.metric if named else f"{row.evaluator} {row.metric}", *places_of(row)])
+    return ", ".join([row.metric if named else f"{row.evaluator} {row.metric}", *axis_labels(row)])
 
 
-def places_of(row: MetricDifference) -> list[str]:
-    """Where a number holds, in words, without what hardly anybody asks for."""
-    hidden = ("bins", "constants", "gradient")
+def axis_labels(row: MetricDifference) -> list[str]:
+    """Return the axes of a number as text, without those that rarely differ."""
     return [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in row.at.items()
-        if name not in hidden and (name, value) != ("temperature", 1.0)
+        if name not in _HIDDEN_AXES and (name, value) != ("temperature", 1.0)
     ]
 
 
-def p_value(p: float | None) -> str:
-    """A p-value in three digits.
+def format_p_value(p: float | None) -> str:
+    """Return a p-value with three significant digits.
 
-    >>> p_value(0.04217), p_value(2e-7), p_value(None)
+    >>> format_p_value(0.04217), format_p_value(2e-7), format_p_value(None)
     ('0.0422', '2e-07', '—')
     """
     return "—" if p is None else f"{p:.3g}"
@@ -129,208 +132,204 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
 
 
-def title_of(found: PairComparison) -> str:
-    """Who is compared with whom, and what the intervals are about."""
-    return f"{', '.join(found.others)} less {', '.join(found.base)} ({found.meaning})"
+def comparison_title(pair: PairComparison) -> str:
+    """Return who is compared with whom, and what the intervals refer to."""
+    return f"{_networks(pair)} ({pair.meaning})"
 
 
-def sizes_of(found: PairComparison) -> dict[str, int]:
-    """The families of a comparison with how many tests each holds."""
-    return {row.family: row.size for row in found.rows if row.family and row.size is not None}
+def _networks(pair: PairComparison) -> str:
+    return f"{', '.join(pair.others)} compared with {', '.join(pair.base)}"
 
 
-def compared_tex(found: PairComparison, family: str = HEADLINE) -> str:
-    """A family as LaTeX (booktabs)."""
-    lines = [
-        [escaped(cell) for cell in line] for line in lines_of(found, shown_rows(found, family))
-    ]
-    size = sizes_of(found).get(family, 0)
+def family_sizes(pair: PairComparison) -> dict[str, int]:
+    """Return the number of tests in each family of a comparison."""
+    return {row.family: row.size for row in pair.rows if row.family and row.size is not None}
+
+
+def comparison_tex(pair: PairComparison, family: str = HEADLINE) -> str:
+    """Return the rows of a family as a LaTeX table (booktabs)."""
+    rows = formatted_rows(pair, family_rows(pair, family))
+    lines = [[escaped(cell) for cell in row] for row in rows]
+    title = comparison_title(pair)
     caption = (
-        f"{title_of(found)}. Fractions; p adjusted by Holm's method within the family {family} of "
-        f"{size} tests; a direction is told where it is at most .05 and the interval excludes 0."
+        f"{title}. Differences are Other minus Base, as fractions; p is Holm–Bonferroni-adjusted "
+        f"within the family {family} of {family_sizes(pair).get(family, 0)} tests; a direction is "
+        "given if the adjusted p is at most .05 and the interval excludes 0."
     )
-    # A paper has several of these tables, and each has a label of its own.
-    label = f"compared-{family}-{hashlib.sha256(title_of(found).encode()).hexdigest()[:6]}"
-    return tabular([escaped(each) for each in titles_of(found)], lines, caption, label, 1)
-
-
-#: The metrics of single sets of outliers that have a place on the page; all are in the CSV.
-OF_OUTLIERS = ("auroc", "fpr_at_95_tpr")
+    # A paper has several of these tables, and each needs a label of its own.
+    label = f"compared-{family}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"
+    return tabular([escaped(each) for each in column_titles(pair)], lines, caption, label, 1)
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of a comparison with their titles, a word each for what they are of and how many."""
+class PairTable:
+    """Rows of a comparison as text."""
 
-    heading: str
-    titles: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two sides: who they are, the headline's table, further ones, and what has none.
+class PairSection:
+    """Two sides: their names, the table of the headline family, further tables, untested numbers.
 
-    `of` is their architecture, said where another pair's sides have the same names: a method's
-    classifiers and its detectors.
+    `arch` is their architecture, set only if another pair's sides have the same names, as the
+    classifiers and the detectors of one method do.
     """
 
     base: str
     other: str
-    found: PairComparison
-    headline: Table
-    further: tuple[Table, ...]
+    compared: PairComparison
+    headline: PairTable
+    further: tuple[PairTable, ...]
     untested: tuple[str, ...]
-    of: str = ""
+    arch: str = ""
 
     @property
     def title(self) -> str:
         """Who is compared with whom."""
-        return f"{self.other} less {self.base}{self.of and f' ({self.of})'}"
+        return f"{self.other} compared with {self.base}{self.arch and f' ({self.arch})'}"
 
     @property
     def networks(self) -> str:
         """The checkpoints of both sides."""
-        return f"{', '.join(self.found.others)} less {', '.join(self.found.base)}"
+        return _networks(self.compared)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Pairs that were compared together in a study; `files` are their CSV and LaTeX, as links."""
+class ComparisonSection:
+    """Pairs of a study that were compared together; `files` links their CSV and LaTeX files."""
 
     study: str
-    kept: ComparisonSet
+    stored: ComparisonSet
     families: Mapping[str, int]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairSection, ...]
     files: tuple[tuple[str, str], ...]
 
     @property
     def title(self) -> str:
-        """Who asked for it."""
-        if self.kept.planned:
-            return "As the study's file asks"
+        """What requested the comparison."""
+        if self.stored.planned:
+            return "Comparison planned in the study's file"
         several = f", {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
-        return f"As sdd-eval compare was asked{several}"
+        return f"Comparison by sdd-eval compare{several}"
 
 
-def compared_of(
+def comparison_sections(
     studies: Sequence[Path], results: pandas.DataFrame, page: Path
-) -> tuple[list[Shown], list[str]]:
-    """What was compared in some studies, and lines on what is outdated or cannot be read.
+) -> tuple[list[ComparisonSection], list[str]]:
+    """Return the stored comparisons of some studies, and warnings on outdated or unreadable ones.
 
-    `page` is the folder of the page, from which links lead.
+    Links to files are relative to the folder `page`.
     """
-    found, said = [], []
+    sections, warnings = [], []
     for study, folder in named_studies(studies):
-        kept, broken = load_comparisons(folder)
-        of_study = results[results["study"] == study]
-        labels, archs = (_told(of_study, what) for what in ("group", "arch"))
-        found += [_shown(each, study, folder, labels, archs, page) for each in kept if each.pairs]
-        said += [f"A comparison cannot be read and was skipped: {line}" for line in broken]
-    for each in found:
-        if each.kept.outdated:
-            said.append(
-                f"A comparison ({each.title}) is older than the runs of {each.study}: "
-                f"{each.kept.outdated}. `sdd-eval compare` makes it again."
-            )
-    return found, said
+        stored, errors = load_comparisons(folder)
+        rows = results[results["study"] == study]
+        groups, archs = (_by_checkpoint(rows, column) for column in ("group", "arch"))
+        for comparison in stored:
+            if comparison.pairs:
+                pairs = [_pair_section(pair, groups) for pair in comparison.pairs]
+                distinct = _distinct_titles(pairs, archs)
+                sections.append(_section(comparison, study, folder, distinct, page))
+        warnings += [f"A comparison could not be read and was skipped: {e}" for e in errors]
+    warnings += [
+        f"A comparison of study {section.study} ({section.title}) is outdated: "
+        f"{section.stored.outdated}. Run `sdd-eval compare` again to update it."
+        for section in sections
+        if section.stored.outdated
+    ]
+    return sections, warnings
 
 
-def _shown(
-    kept: ComparisonSet,
-    study: str,
-    folder: Path,
-    labels: Mapping[str, str],
-    archs: Mapping[str, str],
-    page: Path,
-) -> Shown:
+def _section(
+    stored: ComparisonSet, study: str, folder: Path, pairs: tuple[PairSection, ...], page: Path
+) -> ComparisonSection:
     sizes: dict[str, int] = {}
-    for each in kept.pairs:
-        sizes |= sizes_of(each)
-    files = {kind: folder / FOLDER / f"{kept.name}.{kind.lower()[:3]}" for kind in ("CSV", "TeX")}
+    for pair in stored.pairs:
+        sizes |= family_sizes(pair)
+    ordered = dict(sorted(sizes.items(), key=lambda item: (item[0] != HEADLINE, item[0])))
+    files = {kind: folder / FOLDER / f"{stored.name}.{kind.lower()}" for kind in ("CSV", "TeX")}
     links = tuple(
         (kind, Path(os.path.relpath(path, page)).as_posix())
         for kind, path in files.items()
         if path.is_file()
     )
-    pairs = _told_apart([_pair(each, labels) for each in kept.pairs], archs)
-    return Shown(study, kept, dict(sorted(sizes.items(), key=_headline_first)), pairs, links)
+    return ComparisonSection(study, stored, ordered, pairs, links)
 
 
-def _headline_first(family: tuple[str, int]) -> tuple[bool, str]:
-    return family[0] != HEADLINE, family[0]
-
-
-def _pair(found: PairComparison, labels: Mapping[str, str]) -> Pair:
-    base, other = (_named(side, labels) for side in (found.base, found.others))
+def _pair_section(pair: PairComparison, groups: Mapping[str, str]) -> PairSection:
+    base, other = (_side_name(side, groups) for side in (pair.base, pair.others))
     if base == other:
-        base, other = (", ".join(side) for side in (found.base, found.others))
-    return Pair(
+        base, other = (", ".join(side) for side in (pair.base, pair.others))
+    return PairSection(
         base=base,
         other=other,
-        found=found,
-        headline=_table(found, HEADLINE, shown_rows(found)),
-        further=tuple(_further(found)),
-        untested=tuple(untested_lines(found.rows)),
+        compared=pair,
+        headline=_pair_table(pair, HEADLINE, family_rows(pair)),
+        further=tuple(_further_tables(pair)),
+        untested=tuple(untested_lines(pair.rows)),
     )
 
 
-def _told(results: pandas.DataFrame, what: str) -> dict[str, str]:
-    """What a column says of each checkpoint; nothing of those of which it says nothing."""
-    known = results[results[what].notna()]
-    return dict(zip(known["checkpoint"], known[what], strict=True))
+def _by_checkpoint(results: pandas.DataFrame, column: str) -> dict[str, str]:
+    """Return the value of a column for each checkpoint that has one."""
+    known = results[results[column].notna()]
+    return dict(zip(known["checkpoint"], known[column], strict=True))
 
 
-def _told_apart(pairs: Sequence[Pair], archs: Mapping[str, str]) -> tuple[Pair, ...]:
-    """The pairs; those with one title are told by their checkpoints, groups by architecture."""
+def _distinct_titles(
+    pairs: Sequence[PairSection], archs: Mapping[str, str]
+) -> tuple[PairSection, ...]:
+    """Distinguish pairs with equal titles: networks by checkpoint, groups by architecture."""
     counts = Counter(pair.title for pair in pairs)
-    return tuple(each if counts[each.title] == 1 else _spelled_out(each, archs) for each in pairs)
+    return tuple(
+        pair if counts[pair.title] == 1 else _with_full_title(pair, archs) for pair in pairs
+    )
 
 
-def _spelled_out(pair: Pair, archs: Mapping[str, str]) -> Pair:
-    networks = (*pair.found.base, *pair.found.others)
+def _with_full_title(pair: PairSection, archs: Mapping[str, str]) -> PairSection:
+    networks = (*pair.compared.base, *pair.compared.others)
     if len(networks) == 2:
         return replace(pair, base=networks[0], other=networks[1])
-    return replace(pair, of=_named(networks, archs))
+    return replace(pair, arch=_side_name(networks, archs))
 
 
-def _named(side: Sequence[str], labels: Mapping[str, str]) -> str:
-    """Networks by what they share; by their checkpoints where the report has none of them."""
+def _side_name(side: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Return the labels of some checkpoints, or their names if the report does not have them."""
     return ", ".join(dict.fromkeys(labels.get(name, name) for name in side))
 
 
-def _table(found: PairComparison, heading: str, rows: Sequence[MetricDifference]) -> Table:
-    titles = (*titles_of(found), "test", "images")
+def _pair_table(pair: PairComparison, title: str, rows: Sequence[MetricDifference]) -> PairTable:
+    columns = (*column_titles(pair), "test", "images")
     lines = [
         (*line, row.test, f"{row.n:,}")
-        for line, row in zip(lines_of(found, rows), rows, strict=True)
+        for line, row in zip(formatted_rows(pair, rows), rows, strict=True)
     ]
-    return Table(heading, titles, tuple(lines))
+    return PairTable(title, columns, tuple(lines))
 
 
-def _further(found: PairComparison) -> Iterator[Table]:
-    """A table of corruptions, one of sets of outliers, then what else families hold."""
-    tested = [row for row in found.rows if row.p is not None and row.family != HEADLINE]
-    left = [row for row in tested if row.family and "severity" not in row.at]
+def _further_tables(pair: PairComparison) -> Iterator[PairTable]:
+    """Yield a table of corruptions, one of OOD sets, and one of all other tested numbers."""
+    tested = [row for row in pair.rows if row.p is not None and row.family != HEADLINE]
+    remaining = [row for row in tested if row.family and "severity" not in row.at]
     kinds: dict[str, Callable[[MetricDifference], bool]] = {
-        "Each corruption": lambda row: "corruption" in row.at,
-        "Each set of outliers": lambda row: "outliers" in row.at and row.metric in OF_OUTLIERS,
-        "Further numbers of families": lambda row: True,
+        "Individual corruptions": lambda row: "corruption" in row.at,
+        "Individual OOD sets": lambda row: "outliers" in row.at and row.metric in OOD_METRICS,
+        "Other tested numbers": lambda row: True,
     }
-    for heading, belongs in kinds.items():
-        rows = [row for row in left if belongs(row)]
-        left = [row for row in left if not belongs(row)]
+    for title, belongs in kinds.items():
+        rows = [row for row in remaining if belongs(row)]
+        remaining = [row for row in remaining if not belongs(row)]
         if rows:
-            families = " and ".join(f"{name}, {size} tests" for name, size in _sizes(rows).items())
-            yield _table(found, f"{heading} (family {families})", _in_order(rows))
-
-
-def _sizes(rows: Sequence[MetricDifference]) -> dict[str, int]:
-    return {row.family: row.size for row in rows if row.size is not None}
+            sizes = {row.family: row.size for row in rows if row.size is not None}
+            families = " and ".join(f"{name}, {size} tests" for name, size in sizes.items())
+            yield _pair_table(pair, f"{title} (family {families})", _in_order(rows))
 
 
 def _in_order(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
-    """Metric by metric; corruptions as the benchmark lists them."""
+    """Sort rows by metric, then corruptions in the benchmark's order."""
     order = benchmark_order(str(row.at["corruption"]) for row in rows if "corruption" in row.at)
     rank = {name: index for index, name in enumerate(order)}
     metrics = list(dict.fromkeys((row.evaluator, row.metric) for row in rows))

@@ -1,132 +1,132 @@
-"""Which rows may enter a mean, and why others may not: nothing is averaged in silence."""
+"""Exclude rows from means, and note the reason on each excluded row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.records import FORMAT
+from sdd_eval.records import FORMAT, Run
 
 if TYPE_CHECKING:
     import pandas
 
-#: What makes two rows the same number measured twice, besides the axes.
-_SAME = ("study", "checkpoint", "evaluator", "dataset", "metric", "n", "limited", "fingerprint")
+#: Columns that, with the axes, identify a number.
+_KEY = ("study", "checkpoint", "evaluator", "dataset", "metric", "n", "limited", "fingerprint")
+
+Notes = dict[Any, str]
+Runs = Mapping[str, Run]
 
 
-def audited(
-    table: pandas.DataFrame,
-    created: Mapping[str, str],
-    weights: Mapping[str, str],
-    versions: Mapping[str, int],
-    formats: Mapping[str, int],
-) -> pandas.DataFrame:
-    """The table with a `note` on each row that enters no mean.
+def with_notes(table: pandas.DataFrame, axes: Sequence[str], runs: Runs) -> pandas.DataFrame:
+    """Return the table with a `note` on each row that is excluded from means.
 
-    `created`, `weights`, `versions` and `formats` give each run's time, weights, evaluator's
-    version and format of its file.
+    Args:
+        table: All rows, with an empty note.
+        axes: The columns of the table that are axes.
+        runs: The runs by name (column `run`).
     """
     table = table.copy()
     for mark in (
-        _of_runs(lambda runs: _other_formats(runs, formats)),
-        _of_runs(lambda runs: _old_weights(runs, created, weights)),
-        _of_runs(lambda runs: _old_versions(runs, versions)),
-        _not_numbers,
-        _twice,
-        _of_runs(lambda runs: _same_network(runs, weights)),
+        _per_run(_other_formats, runs),
+        _per_run(_outdated_weights, runs),
+        _per_run(_outdated_versions, runs),
+        _not_finite,
+        lambda rows: _duplicates(rows, axes),
+        _per_run(_same_network, runs),
     ):
         noted = table["note"] != ""
-        notes: dict[Any, str] = mark(table[~noted] if noted.any() else table)
+        notes: Notes = mark(table[~noted] if noted.any() else table)
         if notes:
             table.loc[list(notes), "note"] = list(notes.values())
     return table
 
 
-Notes = dict[Any, str]
-
-
-def _of_runs(
-    mark: Callable[[pandas.DataFrame], Mapping[str, str]],
+def _per_run(
+    mark: Callable[[pandas.DataFrame, Runs], Mapping[str, str]], runs: Runs
 ) -> Callable[[pandas.DataFrame], Notes]:
-    """Notes of rows from a mark that looks at a row a run and gives notes by run."""
+    """Extend notes on runs to notes on all rows of these runs."""
 
-    def of_rows(table: pandas.DataFrame) -> Notes:
-        notes = mark(table.drop_duplicates("run"))
+    def mark_rows(table: pandas.DataFrame) -> Notes:
+        notes = mark(table.drop_duplicates("run"), runs)
         if not notes:
             return {}
         return {index: notes[run] for index, run in table["run"].items() if run in notes}
 
-    return of_rows
+    return mark_rows
 
 
-def _other_formats(runs: pandas.DataFrame, formats: Mapping[str, int]) -> dict[str, str]:
-    """Files that this version would write otherwise: what they mean is not sure."""
+def _network_id(run: Run) -> str:
+    """Identify a network by its weights and its description (which has the mean and std)."""
+    model = json.dumps(run.provenance.get("model"), sort_keys=True)
+    return f"{run.weights_sha256} {model}"
+
+
+def _other_formats(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
+    """Note runs in another file format, whose fields may have another meaning."""
     return {
-        run: f"format {formats[run]} of the file; this version writes {FORMAT}"
-        for run in runs["run"]
-        if formats[run] != FORMAT
+        name: f"file format {runs[name].format}; this version writes format {FORMAT}"
+        for name in rows["run"]
+        if runs[name].format != FORMAT
     }
 
 
-def _old_weights(
-    runs: pandas.DataFrame, created: Mapping[str, str], weights: Mapping[str, str]
-) -> dict[str, str]:
-    """Runs of weights that a checkpoint no longer has: of two, those evaluated last are kept."""
+def _outdated_weights(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
+    """Note runs of weights that were replaced: only those evaluated last are included."""
     notes = {}
-    for _, alike in runs.groupby(["study", "checkpoint"], sort=False)["run"]:
-        newest = weights[max(alike, key=lambda run: (created[run], run))]
-        for run in alike:
-            if weights[run] != newest:
-                notes[run] = (
-                    f"older weights {weights[run][:12]}; the checkpoint was evaluated later "
-                    f"with {newest[:12]}"
+    for _, names in rows.groupby(["study", "checkpoint"], sort=False)["run"]:
+        last = max(names, key=lambda name: (str(runs[name].provenance.get("created", "")), name))
+        newest = _network_id(runs[last])
+        for name in names:
+            if (network := _network_id(runs[name])) != newest:
+                notes[name] = (
+                    f"older weights {network[:12]}; the checkpoint was evaluated later with "
+                    f"{newest[:12]}"
                 )
     return notes
 
 
-def _old_versions(runs: pandas.DataFrame, versions: Mapping[str, int]) -> dict[str, str]:
-    """Runs of an evaluator's older version, where a newer one measured anything in the study."""
+def _outdated_versions(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
+    """Note runs of an older evaluator version if the study has runs of a newer one."""
     notes = {}
-    for (_, evaluator), alike in runs.groupby(["study", "evaluator"], sort=False)["run"]:
-        newest = max(versions[run] for run in alike)
-        for run in alike:
-            if versions[run] < newest:
-                notes[run] = f"{evaluator} version {versions[run]}; there is version {newest}"
+    for (_, evaluator), names in rows.groupby(["study", "evaluator"], sort=False)["run"]:
+        newest = max(runs[name].evaluator_version for name in names)
+        for name in names:
+            if (version := runs[name].evaluator_version) < newest:
+                notes[name] = f"{evaluator} version {version}; the study has version {newest}"
     return notes
 
 
-def _not_numbers(table: pandas.DataFrame) -> Notes:
-    """Rows whose value is NaN or infinite."""
+def _not_finite(table: pandas.DataFrame) -> Notes:
+    """Note rows whose value is NaN or infinite."""
     import numpy as np
 
-    bad = table.index[~np.isfinite(table["value"].to_numpy(dtype=float))]
-    return dict.fromkeys(bad, "not a finite number")
+    rows = table.index[~np.isfinite(table["value"].to_numpy(dtype=float))]
+    return dict.fromkeys(rows, "not a finite number")
 
 
-def _twice(table: pandas.DataFrame) -> Notes:
-    """The same number from two runs: one is kept if they agree, none if they disagree."""
-    from sdd_eval.report.tables.results import axes_of
-
+def _duplicates(table: pandas.DataFrame, axes: Sequence[str]) -> Notes:
+    """Note numbers that two runs measured: all but one if they agree, all if they disagree."""
     notes = {}
-    keys = [*_SAME, *axes_of(table)]
+    keys = [*_KEY, *axes]
     repeated = table[table.duplicated(keys, keep=False)]
     for _, rows in repeated.groupby(keys, dropna=False, sort=False):
         if rows["value"].nunique() == 1:
-            first, *rest = rows.index
-            notes.update(dict.fromkeys(rest, f"again in {rows.loc[first, 'run']}"))
+            first, *others = rows.index
+            notes.update(dict.fromkeys(others, f"duplicate of {rows.loc[first, 'run']}"))
             continue
         values = ", ".join(f"{value:.6g}" for value in rows["value"])
-        notes.update(dict.fromkeys(rows.index, f"runs disagree under the same key: {values}"))
+        notes.update(dict.fromkeys(rows.index, f"runs disagree on this number: {values}"))
     return notes
 
 
-def _same_network(runs: pandas.DataFrame, weights: Mapping[str, str]) -> dict[str, str]:
-    """Runs of a second checkpoint with the same weights in the same group: not another seed."""
+def _same_network(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
+    """Note runs of a copy of another checkpoint in the group, which is not another seed."""
     notes = {}
-    for _, alike in runs.groupby(["study", "group", "arch"], dropna=False, sort=False):
-        owner: dict[str, str] = {}
-        for run, checkpoint in zip(alike["run"], alike["checkpoint"], strict=True):
-            first = owner.setdefault(weights[run], checkpoint)
+    for _, members in rows.groupby(["study", "group", "arch"], dropna=False, sort=False):
+        owners: dict[str, str] = {}
+        for name, checkpoint in zip(members["run"], members["checkpoint"], strict=True):
+            first = owners.setdefault(_network_id(runs[name]), checkpoint)
             if first != checkpoint:
-                notes[run] = f"the same weights as {first}"
+                notes[name] = f"same weights as {first}"
     return notes

@@ -1,4 +1,4 @@
-"""Which checkpoints are seeds of the same thing, and what to call it."""
+"""Group checkpoints that differ only in their seed, and label the groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdd_eval.records import Recipe, encode
-from sdd_eval.report.runs import Found
+from sdd_eval.report.runs import StudyRun
 
 #: Methods as papers write them.
 METHODS = {
@@ -22,111 +22,111 @@ METHODS = {
     "confidence_penalty": "Confidence penalty",
 }
 
-#: Fields of a recipe that only say how SD-Dropout is done.
+#: Fields of a recipe that only configure SD-Dropout.
 SD_DROPOUT = ("drop_rate", "temperature", "direction", "position")
 
-#: Fields that have a column of their own, or that do not make two checkpoints different in kind.
+#: Fields that have a column of their own or do not set two groups apart.
 _KNOWN = ("method", "sd_dropout", "dataset", "arch", "seed")
 _DEFAULTS: Mapping[str, Any] = encode(Recipe())
 
 
-def recipe_of(found: Found) -> Mapping[str, Any] | None:
-    """The recipe of the run's checkpoint; None for an imported network.
+def recipe_of(entry: StudyRun) -> Mapping[str, Any] | None:
+    """Return the recipe of the run's checkpoint; None for an imported network.
 
-    Fields that a recipe did not have when the run was written have their defaults.
+    Fields that did not exist when the run was written have their defaults.
     """
-    recipe = found.run.provenance.get("card")
+    recipe = entry.run.provenance.get("card")
     return {**_DEFAULTS, **recipe} if isinstance(recipe, Mapping) else None
 
 
-def arch_of(found: Found) -> str | None:
-    """The architecture, from the recipe or from the network's own description."""
-    model = found.run.provenance.get("model")
-    for source in (recipe_of(found), model):
+def arch_of(entry: StudyRun) -> str | None:
+    """Return the architecture from the recipe or the network's description."""
+    model = entry.run.provenance.get("model")
+    for source in (recipe_of(entry), model):
         if isinstance(source, Mapping) and source.get("arch") is not None:
             return str(source["arch"])
     return None
 
 
-def test_set_of(found: Found) -> str:
-    """The clean test set: the first data set that the run names, whatever was made of it."""
-    data = found.run.provenance.get("data")
+def test_set_of(entry: StudyRun) -> str:
+    """Return the clean test set: the first data set that the run names."""
+    data = entry.run.provenance.get("data")
     names = list(data) if isinstance(data, Mapping) else []
-    return str(names[0]) if names else found.run.dataset
+    return str(names[0]) if names else entry.run.dataset
 
 
-def group_labels(runs: Sequence[Found]) -> dict[str, tuple[str, str]]:
-    """For each run's name, its group's label and the part of it that is not the method.
+def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:
+    """Return for each run's name the label of its group, and the part that is not the method.
 
-    The label is the method with its weight of SD-Dropout; settings follow in brackets only where
-    the checkpoints that it stands beside differ in them. An imported network is its own group.
+    The label is the method with its SD-Dropout weight; settings follow in brackets if the
+    checkpoints of the same study and architecture differ in them. An imported network is a group of
+    its own.
     """
-    beside: dict[Any, list[Found]] = {}
-    for found in runs:
-        beside.setdefault((found.study, arch_of(found)), []).append(found)
+    comparable: dict[Any, list[StudyRun]] = {}
+    for entry in runs:
+        comparable.setdefault((entry.study, arch_of(entry)), []).append(entry)
     labels: dict[str, tuple[str, str]] = {}
-    for alike in beside.values():
-        kinds = {found.name: _but_seed(recipe_of(found)) for found in alike}
-        recipes = {kind: json.loads(kind) for kind in dict.fromkeys(kinds.values()) if kind}
-        known = {kind: _label(recipe, list(recipes.values())) for kind, recipe in recipes.items()}
-        for found in alike:
-            labels[found.name] = known.get(kinds[found.name], (found.run.checkpoint, ""))
+    for entries in comparable.values():
+        keys = {entry.name: _key_without_seed(recipe_of(entry)) for entry in entries}
+        recipes = {key: json.loads(key) for key in dict.fromkeys(keys.values()) if key}
+        known = {key: _label(recipe, list(recipes.values())) for key, recipe in recipes.items()}
+        for entry in entries:
+            labels[entry.name] = known.get(keys[entry.name], (entry.run.checkpoint, ""))
     return labels
 
 
-def _but_seed(recipe: Mapping[str, Any] | None) -> str:
-    """What seeds of one recipe share, as JSON; empty for an imported network."""
+def _key_without_seed(recipe: Mapping[str, Any] | None) -> str:
+    """Return a recipe without its seed as JSON; empty for an imported network."""
     if recipe is None:
         return ""
     return json.dumps({name: value for name, value in recipe.items() if name != "seed"})
 
 
-def _label(recipe: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The label of a recipe, and its setting: the differing fields that are not SD-Dropout's."""
-    shared = [each for each in beside if each.get("dataset") == recipe.get("dataset")]
-    if len({each.get("dataset") for each in beside}) > 1:
-        trained_on = [f"trained on {recipe.get('dataset')}"]
+def _label(recipe: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the label of a recipe, and the settings in it that do not configure SD-Dropout."""
+    same_data = [other for other in others if other.get("dataset") == recipe.get("dataset")]
+    if len({other.get("dataset") for other in others}) > 1:
+        training_set = [f"trained on {recipe.get('dataset')}"]
     else:
-        trained_on = []
+        training_set = []
     general = [name for name in recipe if name not in (*_KNOWN, *SD_DROPOUT, "method_options")]
-    setting = [*trained_on, *_differing(recipe, shared, general)]
-    same_method = [each for each in shared if each.get("method") == recipe.get("method")]
-    details = _differing(recipe, same_method, ["method_options"])
+    settings = [*training_set, *_differences(recipe, same_data, general)]
+    same_method = [other for other in same_data if other.get("method") == recipe.get("method")]
+    details = _differences(recipe, same_method, ["method_options"])
     if _weight(recipe):
-        with_it = [each for each in same_method if _weight(each) == _weight(recipe)]
-        details += _differing(recipe, with_it, SD_DROPOUT)
+        same_weight = [other for other in same_method if _weight(other) == _weight(recipe)]
+        details += _differences(recipe, same_weight, SD_DROPOUT)
     label = method_label(recipe.get("method"), _weight(recipe))
-    bracket = ", ".join([*setting, *details])
-    return (f"{label} ({bracket})" if bracket else label), ", ".join(setting)
+    bracket = ", ".join([*settings, *details])
+    return (f"{label} ({bracket})" if bracket else label), ", ".join(settings)
 
 
 def method_label(method: Any, weight: float) -> str:
-    """A method as a reader knows it, e.g. "CE + SD-Dropout λ 0.1"."""
+    """Return a method's name with its SD-Dropout weight, e.g. "CE + SD-Dropout λ 0.1"."""
     name = METHODS.get(str(method), str(method))
     return f"{name} + SD-Dropout λ {weight:g}" if weight else name
 
 
 def _weight(recipe: Mapping[str, Any]) -> float:
-    """The weight of SD-Dropout; 0 is without it."""
+    """Return the weight of SD-Dropout; 0 without SD-Dropout."""
     value = recipe.get("sd_dropout")
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _differing(
-    recipe: Mapping[str, Any], beside: Sequence[Mapping[str, Any]], names: Sequence[str]
+def _differences(
+    recipe: Mapping[str, Any], others: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[str]:
-    """The fields in which the recipes differ, with this recipe's values."""
-    found = []
-    for name in names:
-        if len({json.dumps(each.get(name), sort_keys=True) for each in beside}) > 1:
-            found.append(f"{name.replace('_', ' ')} {_shown(recipe.get(name))}")
-    return found
+    """Return the fields in which the recipes differ, with this recipe's values."""
+    return [
+        f"{name.replace('_', ' ')} {_format_field(recipe.get(name))}"
+        for name in names
+        if len({json.dumps(other.get(name), sort_keys=True) for other in others}) > 1
+    ]
 
 
-def _shown(value: Any) -> str:
-    """A setting's value in few words."""
+def _format_field(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={each}" for name, each in value.items()) or "default"
+        return " ".join(f"{name}={item}" for name, item in value.items()) or "default"
     if isinstance(value, list | tuple):
-        return "/".join(str(each) for each in value)
+        return "/".join(str(item) for item in value)
     return "default" if value is None else str(value)

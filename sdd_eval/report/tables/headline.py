@@ -1,19 +1,25 @@
-"""The headline table: a row a group, a column a question, the better one marked by the numbers."""
+"""The headline table: one row per group, one column per metric, the best means marked."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.records import DETECTOR
-from sdd_eval.report.formatting import shown
-from sdd_eval.report.tables.results import axes_of
-from sdd_eval.report.tables.summary import WAYS, Comparison, comparisons, usable
+from sdd_eval.report.formatting import format_mean
+from sdd_eval.report.runs import read_runs
+from sdd_eval.report.tables.results import axes_of, tidy
+from sdd_eval.report.tables.summary import (
+    CONDITIONS,
+    ComparableResults,
+    comparable_results,
+    usable,
+)
 from sdd_eval.statistics.seeds import SeedSummary, difference, summarize_seeds
 
 if TYPE_CHECKING:
@@ -23,10 +29,11 @@ Mark = Literal["", "best", "tie"]
 
 
 @dataclass(frozen=True)
-class Column:
-    """One number a network: which rows it is (`at`), how it is shown and which way is better.
+class HeadlineColumn:
+    """One metric: the axes that select its rows (`at`), its format and its direction.
 
-    `prefer` chooses where several settings were measured; only one of them is in the table.
+    `prefer` selects one of several measured settings; the table shows only that one. An optional
+    column is shown only if it was measured.
     """
 
     title: str
@@ -40,44 +47,46 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """The direction of better values."""
         return "↑" if self.higher else "↓"
 
 
 _FGSM = {"variant": "authors", "gradient": "stable", "temperature": 1.0}
-#: Beside the reading that flatters stands the one that the paper means.
-_FGSM_MEANT = {**_FGSM, "variant": "standardised"}
+#: The variant that the paper describes; the authors' one gives higher accuracies.
+_STANDARDISED = {**_FGSM, "variant": "standardised"}
 _ODIN = {"detector": "odin", "outliers": "average"}
 _ODIN_DEFAULT = {"temperature": 1000.0, "epsilon": 0.0028}
 
-#: The questions, in order; an optional one has a column only where somebody measured it.
+#: All columns, in order.
 COLUMNS = (
-    Column("Accuracy", "accuracy", "accuracy", True),
-    Column("ECE", "calibration", "ece", False, {"temperature": None}, {"bins": 10}, percent=False),
-    Column("FGSM, authors'", "fgsm", "fgsm_accuracy", True, _FGSM, {"epsilon": 0.2}),
-    Column(
-        "FGSM, standardised",
-        "fgsm",
-        "fgsm_accuracy",
-        True,
-        _FGSM_MEANT,
-        {"epsilon": 0.2},
+    HeadlineColumn("Accuracy", "accuracy", "accuracy", True),
+    HeadlineColumn(
+        "ECE", "calibration", "ece", False, {"temperature": None}, {"bins": 10}, percent=False
+    ),
+    HeadlineColumn("FGSM, authors'", "fgsm", "fgsm_accuracy", True, _FGSM, {"epsilon": 0.2}),
+    HeadlineColumn(
+        *("FGSM, standardised", "fgsm", "fgsm_accuracy", True, _STANDARDISED, {"epsilon": 0.2}),
         optional=True,
     ),
-    Column("mCA", "corruption", "mca", True, optional=True),
-    Column("mCA, synthetic frost", "corruption", "mca_15_synthetic_frost", True, optional=True),
-    Column("mCA, frost photos", "corruption", "mca_15_photographed_frost", True, optional=True),
-    Column("mCA, unknown frost", "corruption", "mca_15_unknown_frost", True, optional=True),
-    Column("ODIN AUROC", "odin", "auroc", True, _ODIN, _ODIN_DEFAULT),
-    Column("ODIN FPR95", "odin", "fpr_at_95_tpr", False, _ODIN, _ODIN_DEFAULT),
-    Column("mAP", "detection", "map", True, optional=True),
-    Column("mAP@0.5", "detection", "map50", True, optional=True),
+    HeadlineColumn("mCA", "corruption", "mca", True, optional=True),
+    *(
+        HeadlineColumn(f"mCA, {title}", "corruption", f"mca_15_{metric}", True, optional=True)
+        for title, metric in (
+            ("synthetic frost", "synthetic_frost"),
+            ("frost photos", "photographed_frost"),
+            ("unknown frost", "unknown_frost"),
+        )
+    ),
+    HeadlineColumn("ODIN AUROC", "odin", "auroc", True, _ODIN, _ODIN_DEFAULT),
+    HeadlineColumn("ODIN FPR95", "odin", "fpr_at_95_tpr", False, _ODIN, _ODIN_DEFAULT),
+    HeadlineColumn("mAP", "detection", "map", True, optional=True),
+    HeadlineColumn("mAP@0.5", "detection", "map50", True, optional=True),
 )
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Mean and spread over seeds, or the reason why there is none."""
+class HeadlineCell:
+    """The values of one group's seeds with their measurement conditions, or why there are none."""
 
     values: tuple[float, ...] = ()
     reason: str = ""
@@ -88,47 +97,47 @@ class Cell:
     protocol: str = ""
     fingerprint: str = ""
     intervals: tuple[tuple[float, float, float], ...] = ()
-    """Low end, high end and level of each network's interval over images; NaN where it has none."""
+    """Each network's interval over images as (low, high, level); NaN where there is none."""
 
     @property
-    def spread(self) -> SeedSummary:
-        """Over the seeds."""
+    def summary(self) -> SeedSummary:
+        """Mean and standard deviation over the seeds."""
         return summarize_seeds(self.values)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One group of checkpoints in one comparison."""
+class HeadlineRow:
+    """One group of checkpoints in one part of the results."""
 
-    comparison: Comparison
+    comparison: ComparableResults
     group: str
-    cells: tuple[Cell, ...]
+    cells: tuple[HeadlineCell, ...]
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The table: `at` of each column is complete, so it says which setting is shown."""
+    """The headline table; `at` of each column is complete and says which setting it shows."""
 
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[HeadlineColumn, ...]
+    rows: tuple[HeadlineRow, ...]
 
 
 def headline(results: pandas.DataFrame) -> Headline:
-    """The headline table of a tidy table."""
+    """Return the headline table of a table of results."""
     shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
-    kept = usable(shown)
-    measured = set(zip(kept["evaluator"], kept["metric"], strict=True))
+    rows = usable(shown)
+    measured = set(zip(rows["evaluator"], rows["metric"], strict=True))
     columns = [c for c in COLUMNS if not c.optional or (c.evaluator, c.metric) in measured]
     if not any(column.evaluator == "corruption" for column in columns):
-        place = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
-        columns.insert(place, next(column for column in COLUMNS if column.metric == "mca"))
-    settled = tuple(_settled(column, kept) for column in columns)
-    return Headline(settled, tuple(_rows(settled, results)))
+        index = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
+        columns.insert(index, next(column for column in COLUMNS if column.metric == "mca"))
+    resolved = tuple(_resolved(column, rows) for column in columns)
+    return Headline(resolved, tuple(_headline_rows(resolved, results)))
 
 
-def _settled(column: Column, kept: pandas.DataFrame) -> Column:
-    """The column with a value for each axis that its rows have: the preferred, or the commonest."""
-    rows = where(kept, evaluator=column.evaluator, metric=column.metric, **column.at)
+def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
+    """Set all axes of a column, to the preferred values or else to the most common ones."""
+    rows = where(rows, evaluator=column.evaluator, metric=column.metric, **column.at)
     preferred = where(rows, **column.prefer)
     rows = rows if preferred.empty else preferred
     if rows.empty:
@@ -136,43 +145,47 @@ def _settled(column: Column, kept: pandas.DataFrame) -> Column:
     axes = axes_of(rows)
     sizes = rows.groupby(axes, dropna=False, sort=False).size()
     common = sizes.index[int(sizes.to_numpy().argmax())]
-    at = {axis: value for axis, value in zip(axes, common, strict=True) if not _missing(value)}
+    at = {
+        axis: value
+        for axis, value in zip(axes, common, strict=True)
+        if value is not None and value == value
+    }
     return dataclasses.replace(column, at={**at, **column.at})
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value != value
-
-
-def _rows(columns: Sequence[Column], results: pandas.DataFrame) -> list[Row]:
-    """All rows, marked within each comparison."""
-    found = []
-    for comparison in comparisons(results):
+def _headline_rows(
+    columns: Sequence[HeadlineColumn], results: pandas.DataFrame
+) -> Iterator[HeadlineRow]:
+    """Yield all rows, with the best means of each part of the results marked."""
+    for comparison in comparable_results(results):
         groups = group_names(comparison.results)
         shown = comparison.results["metric"].isin({column.metric for column in columns})
-        kept = usable(comparison.results[shown])
-        table = [
-            [_cell(column, where(kept, group=group), comparison, group) for column in columns]
+        rows = usable(comparison.results[shown])
+        cells = [
+            [_cell(column, where(rows, group=group), comparison, group) for column in columns]
             for group in groups
         ]
-        marked = [mark(cells, c.higher) for c, *cells in zip(columns, *table, strict=True)]
-        for group, *cells in zip(groups, *marked, strict=True):
-            found.append(Row(comparison, group, tuple(cells)))
-    return found
+        marked = [mark(own, column.higher) for column, *own in zip(columns, *cells, strict=True)]
+        for group, *own in zip(groups, *marked, strict=True):
+            yield HeadlineRow(comparison, group, tuple(own))
 
 
-def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group: str) -> Cell:
-    """One group's numbers for a column, or why there are none."""
-    of_metric = where(kept, evaluator=column.evaluator, metric=column.metric)
-    exact = {axis: column.at.get(axis) for axis in axes_of(of_metric)}
-    rows = where(of_metric, **exact)
+def _cell(
+    column: HeadlineColumn, rows: pandas.DataFrame, comparison: ComparableResults, group: str
+) -> HeadlineCell:
+    """Return one group's values for a column, or why there are none."""
+    of_metric = where(rows, evaluator=column.evaluator, metric=column.metric)
+    at = {axis: column.at.get(axis) for axis in axes_of(of_metric)}
+    rows = where(of_metric, **at)
     if rows.empty:
-        return Cell(reason=_reason(column, of_metric, comparison, group))
-    kinds = rows.groupby(["dataset", *WAYS], sort=False).size()
-    if len(kinds) > 1:
-        return Cell(reason=f"measured in {len(kinds)} ways that do not mix; see its section")
+        return HeadlineCell(reason=_reason(column, of_metric, comparison, group))
+    conditions = rows.groupby(["dataset", *CONDITIONS], sort=False).size()
+    if len(conditions) > 1:
+        return HeadlineCell(
+            reason=f"measured under {len(conditions)} different conditions; see its section"
+        )
     first = rows.iloc[0]
-    return Cell(
+    return HeadlineCell(
         values=tuple(rows["value"]),
         images=int(first["n"]),
         limited=bool(first["limited"]),
@@ -183,73 +196,77 @@ def _cell(column: Column, kept: pandas.DataFrame, comparison: Comparison, group:
     )
 
 
-def _reason(column: Column, of_metric: pandas.DataFrame, comparison: Comparison, group: str) -> str:
-    """Why a cell is empty: left out, measured otherwise, or not measured."""
-    every = where(comparison.results, group=group, evaluator=column.evaluator, metric=column.metric)
+def _reason(
+    column: HeadlineColumn,
+    of_metric: pandas.DataFrame,
+    comparison: ComparableResults,
+    group: str,
+) -> str:
+    """Return why a cell is empty: excluded, measured with other settings, or not measured."""
+    rows = where(comparison.results, group=group, evaluator=column.evaluator, metric=column.metric)
     if len(of_metric):
         return "measured only with other settings; see its section"
-    if len(every):
-        return f"left out: {every['note'].iloc[0]}"
+    if len(rows):
+        return f"excluded: {rows['note'].iloc[0]}"
     if (column.evaluator == "detection") != comparison.arch.startswith(DETECTOR):
-        return f"of {'detectors' if column.evaluator == 'detection' else 'classifiers'} only"
+        return f"for {'detectors' if column.evaluator == 'detection' else 'classifiers'} only"
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 
-def mark(cells: Sequence[Cell], higher: bool) -> list[Cell]:
-    """Mark the best mean where it can be told from all others, otherwise all that tie with it.
+def mark(cells: Sequence[HeadlineCell], higher: bool) -> list[HeadlineCell]:
+    """Mark the best mean if it differs from all others, otherwise all means that tie with it.
 
-    Only cells on the same images by the same protocol are compared. Two can be told apart where
-    Welch's 95 % interval of their difference over seeds excludes zero; where one side has a single
+    Only cells measured on the same images under the same protocol are compared. Two means differ if
+    Welch's 95 % interval of their difference over seeds excludes zero; if a side has a single
     network there is no such interval, so they tie.
     """
     known = [cell for cell in cells if cell.values]
-    alike = {(c.images, c.limited, c.data, c.protocol, c.fingerprint) for c in known}
-    if len(known) < 2 or len(alike) > 1:
+    conditions = {(c.images, c.limited, c.data, c.protocol, c.fingerprint) for c in known}
+    if len(known) < 2 or len(conditions) > 1:
         return list(cells)
     sign = 1 if higher else -1
-    best = max(known, key=lambda cell: sign * cell.spread.mean)
-    tied = [cell for cell in known if cell is best or not _apart(cell, best)]
+    best = max(known, key=lambda cell: sign * cell.summary.mean)
+    tied = [cell for cell in known if cell is best or not _differs(cell, best)]
     chosen: Mark = "best" if len(tied) == 1 else "tie"
     return [
-        dataclasses.replace(cell, mark=chosen) if any(cell is each for each in tied) else cell
+        dataclasses.replace(cell, mark=chosen) if any(cell is other for other in tied) else cell
         for cell in cells
     ]
 
 
-def _apart(cell: Cell, best: Cell) -> bool:
-    """Whether seed noise does not explain the difference of two cells."""
+def _differs(cell: HeadlineCell, best: HeadlineCell) -> bool:
+    """Return whether the interval of the difference over seeds excludes zero."""
     change = difference(cell.values, best.values)
     return not math.isnan(change.low) and change.value != 0 and change.excludes_zero
 
 
-#: What the marks look like in plain text.
+#: The marks in plain text.
 SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "tie": "~"}
 
 
 def headline_text(*studies: Path) -> str:
-    """The headline table of the runs of study folders, as lines for a terminal.
+    """Return the headline table of study folders as text for a terminal.
 
     Raises:
-        InputError: there are no runs.
+        InputError: If there are no runs.
     """
-    from sdd_eval.report.runs import collect
-    from sdd_eval.report.tables.results import tidy
-
-    return as_text(headline(tidy(collect(studies).runs)))
+    return as_text(headline(tidy(read_runs(studies).runs)))
 
 
 def as_text(table: Headline) -> str:
-    """The table with aligned columns, and below it what the marks and columns mean."""
+    """Return the table with aligned columns, followed by a legend."""
     titles = ["data set", "network", "method", "n"]
     titles += [f"{column.title} {column.arrow}" for column in table.columns]
     lines = [titles]
     for row in table.rows:
         cells = [
-            f"{shown(cell.spread, column.percent)} {SIGNS[cell.mark]}" if cell.values else "—  "
+            f"{format_mean(cell.summary, column.percent)} {SIGNS[cell.mark]}"
+            if cell.values
+            else "—  "
             for column, cell in zip(table.columns, row.cells, strict=True)
         ]
-        seeds = str(seeds_of(row))
-        lines.append([row.comparison.test_set, row.comparison.arch, row.group, seeds, *cells])
+        names = [row.comparison.test_set, row.comparison.arch, row.group]
+        lines.append([*names, seed_count(row), *cells])
     widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
     text = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
     text.insert(1, "  ".join("-" * width for width in widths))
@@ -257,52 +274,52 @@ def as_text(table: Headline) -> str:
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Names to the left, numbers to the right."""
+    """Align names to the left and numbers to the right."""
     return [
         cell.ljust(width) if index < 3 else cell.rjust(width)
         for index, (cell, width) in enumerate(zip(line, widths, strict=True))
     ]
 
 
-def seeds_of(row: Row) -> str:
-    """How many networks are behind the row's numbers: one count, or a range."""
+def seed_count(row: HeadlineRow) -> str:
+    """Return the number of networks behind the row's cells: one count, or a range."""
     counts = sorted({len(cell.values) for cell in row.cells if cell.values}) or [0]
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
 
 
 def _legend(table: Headline) -> list[str]:
-    """What stands below the table: marks that occur, settings of columns, subsets."""
+    """Return lines that explain the marks, settings and subsets of the table."""
     marks = {cell.mark for row in table.rows for cell in row.cells}
     lines = ["mean ± standard deviation over n seeds; all but ECE in %"]
     if "best" in marks:
-        lines.append("* best: the 95 % interval over seeds of its lead excludes no change")
+        lines.append("* best mean; the 95 % interval over seeds of its lead excludes zero")
     if "tie" in marks:
-        lines.append("~ best mean, or within seed noise of it (or a single network a side)")
-    settings = [f"{column.title}: {where_it_holds(column)}" for column in table.columns]
-    lines += [line for line in settings if not line.endswith(": ")]
+        lines.append("~ best mean, or within seed noise of it (or only one network on a side)")
+    labels = [(column.title, settings_label(column)) for column in table.columns]
+    lines += [f"{title}: {label}" for title, label in labels if label]
     images = {cell.images for row in table.rows for cell in row.cells if cell.limited}
     if images:
-        lines.append(f"limited: measured on {', '.join(map(str, sorted(images)))} images only")
+        lines.append(f"subset: measured on {', '.join(map(str, sorted(images)))} images only")
     return lines
 
 
-def where_it_holds(column: Column) -> str:
-    """The settings that a column shows, in words."""
-    words = []
+def settings_label(column: HeadlineColumn) -> str:
+    """Return the settings that a column shows, in words."""
+    labels = []
     for axis, value in column.at.items():
-        if value is None:  # only rows without the axis are meant
+        if value is None:  # rows without this axis
             continue
         if axis == "outliers" and value == "average":
-            words.append("mean over the outlier sets")
+            labels.append("mean over the OOD sets")
         elif axis == "variant":
-            words.append("the authors' step" if value == "authors" else f"{value} step")
+            labels.append("the authors' variant" if value == "authors" else f"{value} variant")
         elif axis != "detector":
-            words.append(f"{_AXIS.get(axis, axis)} {_number(value)}")
-    return ", ".join(words)
+            labels.append(f"{_SYMBOLS.get(axis, axis)} {_format_value(value)}")
+    return ", ".join(labels)
 
 
-_AXIS = {"epsilon": "ε", "temperature": "T"}
+_SYMBOLS = {"epsilon": "ε", "temperature": "T"}
 
 
-def _number(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,74 +1,63 @@
-"""Tables for a paper: LaTeX with booktabs, one table a file, numbers as the page shows them."""
+"""LaTeX tables (booktabs) with the numbers as the page shows them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from sdd_eval.report.formatting import shown
-from sdd_eval.report.tables.headline import Cell, Headline, Row, seeds_of, where_it_holds
-from sdd_eval.report.tables.sections import Grid
+from sdd_eval.report.formatting import format_mean
+from sdd_eval.report.tables.headline import Headline, HeadlineCell, seed_count, settings_label
+from sdd_eval.report.tables.sections import ResultTable
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-    "—": "---",
-    "…": r"\ldots{}",
-    "λ": r"$\lambda$",
-    "ε": r"$\varepsilon$",
-    "Δ": r"$\Delta$",
-    "τ": r"$\tau$",
-    "∞": r"$\infty$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "³": "$^3$",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    **dict(zip("–—…−³", ("--", "---", r"\ldots{}", "$-$", "$^3$"), strict=True)),
 }
+_MATHS = {
+    **dict(
+        zip(
+            "±×·≥≤∞↑↓",
+            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow"],
+            strict=True,
+        )
+    ),
+    **dict(zip("λεΔτ", ["lambda", "varepsilon", "Delta", "tau"], strict=True)),
+}
+_ESCAPES |= {character: rf"$\{command}$" for character, command in _MATHS.items()}
 
-#: So many rows fit a page, below a caption.
+#: Rows that fit on a page below a caption.
 ROWS = 36
 
 
 def escaped(text: object) -> str:
-    """Text as LaTeX prints it; letters that no common font has become "?".
+    """Return text escaped for LaTeX; characters that common fonts lack become "?".
 
-    What begins with a bracket or a star has `{}` before it: LaTeX would take it for an argument of
-    the `\\\\` or `\\midrule` before it.
+    Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
+    argument of the preceding `\\\\` or `\\midrule`.
 
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
     'CE + SD-Dropout $\\\\lambda$ 0.1, 50 \\\\% of a\\\\_b'
     """
-    plain = "".join(map(_letter, " ".join(str(text).split())))
+    plain = "".join(map(_escape_character, " ".join(str(text).split())))
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 
 @functools.cache
-def _letter(letter: str) -> str:
-    """A letter of ASCII or Latin-1, which inputenc and T1 fonts know; others as "?"."""
-    plain = " " <= letter < "\x7f" or "\xa1" <= letter <= "\xff"
-    return _ESCAPES.get(letter) or (letter if plain else "?")
+def _escape_character(character: str) -> str:
+    """Escape one character; ASCII and Latin-1 are covered by inputenc and T1 fonts."""
+    covered = " " <= character < "\x7f" or "\xa1" <= character <= "\xff"
+    return _ESCAPES.get(character) or (character if covered else "?")
 
 
 def headline_tex(table: Headline) -> str:
-    """The headline table: the best in bold where it can be told from the others, else all ties."""
+    """Return the headline table, with the marked means of the page in bold."""
     several = len({id(row.comparison) for row in table.rows}) > 1
     titles = [*(["Test set, network"] if several else []), "Method", "n"]
     titles += [f"{column.title} {column.arrow}" for column in table.columns]
@@ -76,59 +65,59 @@ def headline_tex(table: Headline) -> str:
         [
             *([escaped(row.comparison.title)] if several else []),
             escaped(row.group),
-            escaped(seeds_of(row)),
-            *_cells(table, row),
+            escaped(seed_count(row)),
+            *(
+                _headline_cell(cell, column.percent)
+                for column, cell in zip(table.columns, row.cells, strict=True)
+            ),
         ]
         for row in table.rows
     ]
-    notes = [f"{c.title}: {where_it_holds(c)}" for c in table.columns if where_it_holds(c)]
+    settings = [(column.title, settings_label(column)) for column in table.columns]
+    notes = "; ".join(f"{title}: {label}" for title, label in settings if label)
     caption = (
-        "Mean ± standard deviation over n seeds; all but ECE in %. Bold: the best mean, and those "
-        f"that the 95 % interval over seeds does not tell from it. {'; '.join(notes)}."
+        "Mean ± standard deviation over n seeds; all but ECE in %. Bold: the best mean and all "
+        "means that do not differ significantly from it (95 % interval of the difference over "
+        f"seeds). {notes}."
     )
     left = 2 if several else 1
-    return tabular([escaped(each) for each in titles], lines, caption, "headline", left)
+    return tabular([escaped(title) for title in titles], lines, caption, "headline", left)
 
 
-def _cells(table: Headline, row: Row) -> Iterator[str]:
-    for column, cell in zip(table.columns, row.cells, strict=True):
-        yield _cell(cell, column.percent)
-
-
-def _cell(cell: Cell, percent: bool) -> str:
+def _headline_cell(cell: HeadlineCell, percent: bool) -> str:
     if not cell.values:
         return "---"
-    text = escaped(shown(cell.spread, percent))
+    text = escaped(format_mean(cell.summary, percent))
     return rf"\textbf{{{text}}}" if cell.mark else text
 
 
-def grid_tex(grid: Grid, caption: str, label: str) -> str:
-    """The table of an evaluator."""
-    titles = ["metric", *grid.axes, *grid.groups]
-    rows = [[*map(escaped, (line.metric, *line.places, *line.cells))] for line in grid.lines]
-    return tabular([*map(escaped, titles)], rows, caption, label, 1 + len(grid.axes))
+def table_tex(table: ResultTable, caption: str, label: str) -> str:
+    """Return the table of an evaluator."""
+    titles = ["metric", *table.axes, *table.groups]
+    rows = [[*map(escaped, (row.metric, *row.axes, *row.cells))] for row in table.rows]
+    return tabular([*map(escaped, titles)], rows, caption, label, 1 + len(table.axes))
 
 
 def tabular(
     titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str, left: int
 ) -> str:
-    """A table of cells that are LaTeX already; `left` columns of words, the rest of numbers.
+    """Return a table of escaped cells: `left` columns of text, the others of numbers.
 
-    What is longer than a page comes in parts, each of which floats: `longtable` can neither shrink
-    to a column nor stand in a paper of two.
+    A table longer than a page is split into several floats, because `longtable` neither shrinks to
+    the width of a column nor works in a two-column document.
     """
     parts = [lines[begin : begin + ROWS] for begin in range(0, len(lines), ROWS)] or [lines]
-    found = [r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"]
+    output = [r"% needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[T1]{fontenc}"]
     for number, part in enumerate(parts, start=1):
-        told = f"{caption} Part {number} of {len(parts)}." if len(parts) > 1 else caption
-        found += _float(titles, part, told, label if number == 1 else f"{label}-{number}", left)
-    return "\n".join([*found, ""])
+        text = f"{caption} Part {number} of {len(parts)}." if len(parts) > 1 else caption
+        output += _float(titles, part, text, label if number == 1 else f"{label}-{number}", left)
+    return "\n".join([*output, ""])
 
 
 def _float(
     titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str, left: int
 ) -> list[str]:
-    """A table of a page at most, as lines."""
+    """Return one float of at most a page as lines."""
     columns = "l" * left + "r" * (len(titles) - left)
     body = [rf"{' & '.join(line)} \\" for line in lines]
     return [

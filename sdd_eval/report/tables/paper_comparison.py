@@ -1,4 +1,4 @@
-"""The paper's numbers with the measured ones beside them, as rows of words for the page."""
+"""The numbers of the paper next to the measured ones, as rows of text."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sdd_eval.paper import PaperComparison, compare_with_paper
-from sdd_eval.report.formatting import setting, shown, signed
-from sdd_eval.report.runs import Found
+from sdd_eval.report.formatting import format_difference, format_mean, format_setting
+from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import method_label, recipe_of
+from sdd_eval.report.tables.latex import escaped, tabular
 from sdd_eval.statistics.seeds import SeedSummary
 
 if TYPE_CHECKING:
     import pandas
 
 TITLES = (
-    "table",
-    "data set, network",
-    "method",
-    "metric",
-    "paper",
-    "measured",
-    "n",
-    "difference",
+    *("table", "data set, network", "method", "metric", "paper", "measured", "n", "difference"),
     "verdict",
 )
 
 
 @dataclass(frozen=True)
-class Set:
-    """One cell of the paper's that something was measured of; `why` forbids a comparison."""
+class PaperRow:
+    """One number of the paper with the measured one; `deviations` lists protocol differences."""
 
     cells: tuple[str, ...]
-    why: str
+    deviations: str
 
 
-def beside(results: pandas.DataFrame, runs: Sequence[Found]) -> list[Set]:
-    """The cells of the paper that the study answers to, in the paper's order."""
+def paper_rows(results: pandas.DataFrame, runs: Sequence[StudyRun]) -> list[PaperRow]:
+    """Return the numbers of the paper that the studies measured, in the paper's order."""
     recipes: Mapping[str, Mapping[str, object] | None] = {
-        found.name: recipe_of(found) for found in runs
+        entry.name: recipe_of(entry) for entry in runs
     }
-    found = compare_with_paper(results, recipes)
-    return [_row(each) for each in found if each.assessment.verdict != "not measured"]
+    compared = compare_with_paper(results, recipes)
+    return [_paper_row(entry) for entry in compared if entry.assessment.verdict != "not measured"]
 
 
-def _row(each: PaperComparison) -> Set:
-    """One cell in words; its difference in points where the paper has percent."""
-    number, percent = each.number, each.number.percent
-    unit = " points" if percent else ""
-    place = " ".join(f"{n} {setting(v)}" for n, v in number.at.items() if n not in ("bins",))
+def _paper_row(entry: PaperComparison) -> PaperRow:
+    """Format one number; the difference is in points if the paper's number is a percentage."""
+    number, percent = entry.number, entry.number.percent
+    unit, points = (" %", " points") if percent else ("", "")
+    axes = " ".join(f"{n} {format_setting(v)}" for n, v in number.at.items() if n != "bins")
     cells = (
         str(number.table),
         f"{number.dataset}, {number.model}",
         method_label(number.method, 0.0) + (" + SD-Dropout" if number.sd_dropout else ""),
-        " ".join([each.metric or number.metric, *([f"({place})"] if place else [])]),
-        shown(SeedSummary(number.value, math.nan, number.seeds), percent)
-        + (" %" if percent else ""),
-        shown(each.measured, percent) + (" %" if percent else ""),
-        str(each.measured.n),
-        f"{signed(each.difference, percent)}{unit}",
-        each.assessment.verdict,
+        " ".join([entry.metric or number.metric, *([f"({axes})"] if axes else [])]),
+        format_mean(SeedSummary(number.value, math.nan, number.seeds), percent) + unit,
+        format_mean(entry.measured, percent) + unit,
+        str(entry.measured.n),
+        f"{format_difference(entry.difference, percent)}{points}",
+        entry.assessment.verdict,
     )
-    return Set(cells, "; ".join(each.assessment.reasons))
+    return PaperRow(cells, "; ".join(entry.assessment.reasons))
+
+
+def paper_tex(rows: Sequence[PaperRow]) -> str:
+    """Return the rows as a LaTeX table."""
+    lines = [[escaped(cell) for cell in row.cells] for row in rows]
+    caption = "Numbers of the paper and measured ones (mean ± standard deviation over n seeds)."
+    return tabular([escaped(title) for title in TITLES], lines, caption, "paper", 4)

@@ -1,4 +1,4 @@
-"""How the numbers were measured: settings, data, machines, times and commands behind the runs."""
+"""The provenance of the numbers: settings, data, environment, times and commands of the runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdd_eval.report.formatting import setting
-from sdd_eval.report.runs import Found
+from sdd_eval.report.formatting import format_setting
+from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import recipe_of
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is common to the runs of one evaluator, and each run."""
+class EvaluatorRuns:
+    """The versions and settings of one evaluator, and a row of text for each of its runs."""
 
     evaluator: str
     versions: tuple[int, ...]
@@ -22,8 +22,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set that numbers rest on: name, origin, images, fingerprint."""
+class DataSetRow:
+    """A data set behind some numbers: name, origin, number of images and fingerprint."""
 
     name: str
     origin: str
@@ -32,8 +32,8 @@ class DataSet:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """How a checkpoint came to be."""
+class CheckpointRow:
+    """A checkpoint with the recipe that it was trained with, as text."""
 
     checkpoint: str
     group: str
@@ -41,102 +41,101 @@ class Trained:
     recipe: tuple[tuple[str, str], ...]
 
 
-def measured(runs: Sequence[Found], evaluator: str) -> Measured:
-    """The runs of an evaluator."""
-    own = [found for found in runs if found.run.evaluator == evaluator]
-    return Measured(
+def evaluator_runs(runs: Sequence[StudyRun], evaluator: str) -> EvaluatorRuns:
+    """Return the runs of an evaluator."""
+    entries = [entry for entry in runs if entry.run.evaluator == evaluator]
+    return EvaluatorRuns(
         evaluator=evaluator,
-        versions=tuple(sorted({found.run.evaluator_version for found in own})),
-        settings=_distinct(setting(dict(found.run.settings)) for found in own),
-        runs=tuple(_run(found) for found in own),
+        versions=tuple(sorted({entry.run.evaluator_version for entry in entries})),
+        settings=_distinct(format_setting(dict(entry.run.settings)) for entry in entries),
+        runs=tuple(_run_row(entry) for entry in entries),
     )
 
 
-def _run(found: Found) -> dict[str, str]:
-    """One run as a row of text."""
-    run, told = found.run, found.run.provenance
+def _run_row(entry: StudyRun) -> dict[str, str]:
+    run, provenance = entry.run, entry.run.provenance
     return {
         "checkpoint": run.checkpoint,
         "data set": run.dataset,
         "images": f"{run.n:,}" + (f" (limit {run.limit:,})" if run.limit is not None else ""),
-        "seconds": _seconds(told.get("seconds")),
-        "device": setting(told.get("device")),
-        "threads": setting(told.get("threads")),
-        "when": setting(told.get("created")),
-        "command": setting(told.get("command")),
-        "file": found.name,
+        "seconds": _format_seconds(provenance.get("seconds")),
+        "device": format_setting(provenance.get("device")),
+        "threads": format_setting(provenance.get("threads")),
+        "time": format_setting(provenance.get("created")),
+        "command": format_setting(provenance.get("command")),
+        "file": entry.name,
     }
 
 
-def _seconds(value: Any) -> str:
+def _format_seconds(value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, int | float) else "—"
 
 
-def data_sets(runs: Iterable[Found]) -> list[DataSet]:
-    """Every data set of the runs once for each content."""
-    found: dict[DataSet, None] = {}
-    for each in runs:
-        data = each.run.provenance.get("data")
-        for name, entry in (data if isinstance(data, Mapping) else {}).items():
-            entry = entry if isinstance(entry, Mapping) else {"origin": entry}
-            images = entry.get("images")
-            shown = f"{images:,}" if isinstance(images, int) else setting(entry.get("frost"))
-            if "frost" in entry:
-                shown = f"{setting(entry['frost'])} frost"
-            print_of = str(entry.get("fingerprint") or "")[:12] or "—"
-            key = DataSet(str(name), setting(entry.get("origin")), shown, print_of)
-            found[key] = None
-    return list(found)
+def data_sets(runs: Iterable[StudyRun]) -> list[DataSetRow]:
+    """Return every data set of the runs, once for each content."""
+    rows: dict[DataSetRow, None] = {}
+    for entry in runs:
+        data = entry.run.provenance.get("data")
+        for name, facts in (data if isinstance(data, Mapping) else {}).items():
+            facts = facts if isinstance(facts, Mapping) else {"origin": facts}
+            images = facts.get("images")
+            size = f"{images:,}" if isinstance(images, int) else "—"
+            if "frost" in facts:
+                size = f"{format_setting(facts['frost'])} frost"
+            fingerprint = str(facts.get("fingerprint") or "")[:12] or "—"
+            origin = format_setting(facts.get("origin"))
+            rows[DataSetRow(str(name), origin, size, fingerprint)] = None
+    return list(rows)
 
 
-def surroundings(runs: Iterable[Found]) -> list[tuple[str, str]]:
-    """Versions of packages, machines and arithmetic; all values where runs differ."""
+def environment(runs: Iterable[StudyRun]) -> list[tuple[str, str]]:
+    """Return package versions, machine, device, threads and TF32; all values if runs differ."""
     values: dict[str, list[str]] = {}
-    for each in runs:
-        told = each.run.provenance
-        versions = told.get("versions")
+    for entry in runs:
+        provenance = entry.run.provenance
+        versions = provenance.get("versions")
         facts = dict(versions) if isinstance(versions, Mapping) else {}
-        facts |= {name: told.get(name) for name in ("machine", "device", "threads", "tf32")}
-        folding = told.get("folding")
+        facts |= {name: provenance.get(name) for name in ("machine", "device", "threads", "tf32")}
+        folding = provenance.get("folding")
         if isinstance(folding, Mapping):
-            folded, norms = folding.get("folded"), folding.get("batch_norms")
-            facts["batch norms folded"] = f"{folded} of {norms}"
+            folded, total = folding.get("folded"), folding.get("batch_norms")
+            facts["batch norms folded"] = f"{folded} of {total}"
         for name, value in facts.items():
-            values.setdefault(str(name), []).append(setting(value))
-    return [(name, ", ".join(_distinct(found))) for name, found in values.items()]
+            values.setdefault(str(name), []).append(format_setting(value))
+    return [(name, ", ".join(_distinct(texts))) for name, texts in values.items()]
 
 
-def trained(runs: Iterable[Found], labels: Mapping[str, str]) -> list[Trained]:
-    """Every checkpoint with its recipe; `labels` gives the group of each run."""
-    found: dict[tuple[str, str, str], Trained] = {}
-    for each in runs:
-        recipe = recipe_of(each) or {}
-        rows = tuple((name.replace("_", " "), setting(value)) for name, value in recipe.items())
-        key = (each.study, each.run.checkpoint, each.run.weights_sha256)
-        weights = each.run.weights_sha256[:12]
-        found[key] = Trained(each.run.checkpoint, labels[each.name], weights, rows)
-    return list(found.values())
+def checkpoints(runs: Iterable[StudyRun], labels: Mapping[str, str]) -> list[CheckpointRow]:
+    """Return every checkpoint with its recipe; `labels` gives the group of each run."""
+    rows: dict[tuple[str, str, str], CheckpointRow] = {}
+    for entry in runs:
+        recipe = recipe_of(entry) or {}
+        facts = tuple((name.replace("_", " "), format_setting(v)) for name, v in recipe.items())
+        run, group = entry.run, labels[entry.name]
+        key = (entry.study, run.checkpoint, run.weights_sha256)
+        rows[key] = CheckpointRow(run.checkpoint, group, run.weights_sha256[:12], facts)
+    return list(rows.values())
 
 
-def in_common(found: Sequence[Trained]) -> tuple[tuple[str, str], ...]:
-    """The facts that all recipes share; none where there is one recipe."""
-    recipes = [each.recipe for each in found if each.recipe]
+def shared_recipe(rows: Sequence[CheckpointRow]) -> tuple[tuple[str, str], ...]:
+    """Return the settings that all recipes share; empty for fewer than two recipes."""
+    recipes = [row.recipe for row in rows if row.recipe]
     if len(recipes) < 2:
         return ()
     shared = set(recipes[0]).intersection(*recipes[1:])
     return tuple(fact for fact in recipes[0] if fact in shared)
 
 
-def seconds(runs: Iterable[Found]) -> float:
-    """How long all measuring took."""
-    told = [found.run.provenance.get("seconds") for found in runs]
-    return sum(float(value) for value in told if isinstance(value, int | float))
+def total_seconds(runs: Iterable[StudyRun]) -> float:
+    """Return the total time of the runs in seconds."""
+    times = [entry.run.provenance.get("seconds") for entry in runs]
+    return sum(float(value) for value in times if isinstance(value, int | float))
 
 
-def commands(runs: Iterable[Found]) -> dict[str, str]:
-    """The distinct commands that made the runs, each with the mark that stands for it: C1, C2 …"""
-    told = [found.run.provenance.get("command") for found in runs]
-    distinct = _distinct(str(command) for command in told if command)
+def command_labels(runs: Iterable[StudyRun]) -> dict[str, str]:
+    """Return the distinct commands of the runs with their labels C1, C2 and so on."""
+    commands = [entry.run.provenance.get("command") for entry in runs]
+    distinct = _distinct(str(command) for command in commands if command)
     return {command: f"C{number}" for number, command in enumerate(distinct, start=1)}
 
 

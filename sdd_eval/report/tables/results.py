@@ -1,145 +1,108 @@
-"""Runs become one tidy table: a row a number, with where it holds and how it was measured.
+"""Build the table of all numbers (`results.csv`): one row per measurement.
 
 Columns, in this order:
 
-- study, checkpoint, method, sd_dropout, dataset, arch, seed: what was measured, on which images;
+- study, checkpoint, method, sd_dropout, dataset, arch, seed: the network and the evaluated images;
   method, sd_dropout and seed are empty for an imported network.
-- evaluator, metric, value, unit, low, high: the number (fractions, never percent), its interval.
-- n, limited: how many images, and whether they are a subset that `--limit` chose.
-- protocol: the convention in words. data: each data set with how far it is its publisher's.
-- group, setting: the checkpoints over whose seeds means are taken, and what sets the group apart
-  besides its method. test_set: the clean set behind `dataset`. fingerprint: of the data's content.
-- run: the file of the run, below the reports' folder's `runs`. note: why a row is in no mean.
-- level, interval: of low and high, and how they were made; empty where there are none.
-- then the axes, where the number holds: corruption severity epsilon variant outliers detector
-  temperature bins, and whatever others there are, by name.
+- evaluator, metric, value, unit, low, high: the number (fractions, never percent) and its interval.
+- n, limited: the number of images, and whether they are a subset chosen by `--limit`.
+- protocol: the measurement's convention in words. data: each data set with its origin.
+- group, setting: the checkpoints that means over seeds are taken over, and what sets the group
+  apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
+  data's content.
+- run: the run's file, below the study's folder `runs`. note: why the row is excluded from means.
+- level, interval: the confidence level of low and high and their method; empty without interval.
+- then the axes: corruption, severity, epsilon, variant, outliers, detector, temperature, bins, and
+  all others by name.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.records import Measurement, Run
-from sdd_eval.report.runs import Found
+from sdd_eval.records import Measurement
+from sdd_eval.report.runs import StudyRun
+from sdd_eval.report.tables.exclusions import with_notes
 from sdd_eval.report.tables.groups import arch_of, group_labels, recipe_of, test_set_of
 
 if TYPE_CHECKING:
     import pandas
 
 COLUMNS = (
-    "study",
-    "checkpoint",
-    "method",
-    "sd_dropout",
-    "dataset",
-    "arch",
-    "seed",
-    "evaluator",
-    "metric",
-    "value",
-    "unit",
-    "low",
-    "high",
-    "n",
-    "limited",
-    "protocol",
-    "data",
-    "group",
-    "setting",
-    "test_set",
-    "fingerprint",
-    "run",
-    "note",
-    "level",
-    "interval",
+    *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
+    *("metric", "value", "unit", "low", "high", "n", "limited", "protocol", "data", "group"),
+    *("setting", "test_set", "fingerprint", "run", "note", "level", "interval"),
 )
 AXES = (
-    "corruption",
-    "severity",
-    "epsilon",
-    "variant",
-    "outliers",
-    "detector",
-    "temperature",
+    *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
     "bins",
 )
+_NUMERIC = ("sd_dropout", "value", "low", "high", "level")
+#: Column names of this table and of the summary, which an axis must not have.
+_RESERVED = frozenset((*COLUMNS, "mean", "std", "images"))
 
-_NUMBERS = ("sd_dropout", "value", "low", "high", "level")
-#: What no axis may be called: columns of this table and of the summary.
-_TAKEN = frozenset((*COLUMNS, "mean", "std", "images"))
 
-
-def tidy(runs: Sequence[Found]) -> pandas.DataFrame:
-    """The table of all measurements of the runs; rows that enter no mean have a `note`."""
+def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
+    """Return the table of all measurements; rows excluded from means have a `note`."""
     import pandas
 
-    from sdd_eval.report.tables.exclusions import audited
-
     labels = group_labels(runs)
-    rows = [row for found in runs for row in _rows(found, labels[found.name])]
+    rows = [row for entry in runs for row in _rows(entry, labels[entry.name])]
     axes = _axes(rows)
     table = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
-    table = table.astype(dict.fromkeys(_NUMBERS, float)).astype({"n": int, "limited": bool})
-    created = {found.name: str(found.run.provenance.get("created", "")) for found in runs}
-    weights = {found.name: _identity(found.run) for found in runs}
-    versions = {found.name: found.run.evaluator_version for found in runs}
-    formats = {found.name: found.run.format for found in runs}
-    return audited(table, created, weights, versions, formats)
-
-
-def _identity(run: Run) -> str:
-    """What makes a network: its weights, then what its card says of it (its mean and std too)."""
-    model = json.dumps(run.provenance.get("model"), sort_keys=True)
-    return f"{run.weights_sha256} {model}"
+    table = table.astype(dict.fromkeys(_NUMERIC, float)).astype({"n": int, "limited": bool})
+    return with_notes(table, axes, {entry.name: entry.run for entry in runs})
 
 
 def axes_of(results: pandas.DataFrame) -> list[str]:
-    """The axes of a table: all columns after `note`."""
+    """Return the axes of a table: all columns that are not in `COLUMNS`."""
     return [str(name) for name in results.columns if name not in COLUMNS]
 
 
 def _axes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The known axes, then all others by name."""
+    """Return the standard axes, then all others by name."""
     others = {name for row in rows for name in row} - {*COLUMNS, *AXES}
     return [*AXES, *sorted(others)]
 
 
-def _rows(found: Found, labels: tuple[str, str]) -> list[dict[str, Any]]:
-    """One row for each measurement of a run."""
-    run, recipe = found.run, recipe_of(found) or {}
+def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
+    """Return one row for each measurement of a run."""
+    run, recipe = entry.run, recipe_of(entry) or {}
     shared = {
-        "study": found.study,
+        "study": entry.study,
         "checkpoint": run.checkpoint,
         "method": recipe.get("method"),
         "sd_dropout": recipe.get("sd_dropout"),
         "dataset": run.dataset,
-        "arch": arch_of(found),
+        "arch": arch_of(entry),
         "seed": recipe.get("seed"),
         "evaluator": run.evaluator,
         "n": run.n,
         "limited": run.limit is not None,
         "group": labels[0],
         "setting": labels[1],
-        "test_set": test_set_of(found),
+        "test_set": test_set_of(entry),
         "fingerprint": run.data_fingerprint[:12],
-        "run": found.name,
+        "run": entry.name,
         "note": "",
     }
-    data = functools.cache(lambda outliers: sys.intern(origins(found, outliers)))
-    return [{**shared, **_measured(each, data)} for each in run.measurements]
+    data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
+    return [{**shared, **_measurement_cells(each, data)} for each in run.measurements]
 
 
-def _measured(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
-    """What differs from row to row of a run; an axis named as a column gets `at_` before it.
+def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
+    """Return the cells of one measurement; an axis with a reserved name is prefixed with `at_`.
 
-    Each different text is in memory once, and so is told from others without being read.
+    Texts are interned, so that equal texts are stored once and compared by identity.
     """
-    at = {f"at_{name}" if name in _TAKEN else name: _cell(v) for name, v in measurement.at.items()}
+    at = {
+        f"at_{name}" if name in _RESERVED else name: _axis_cell(value)
+        for name, value in measurement.at.items()
+    }
     return {
         "metric": sys.intern(measurement.metric),
         "value": measurement.value,
@@ -154,8 +117,8 @@ def _measured(measurement: Measurement, data: Callable[[Any], str]) -> dict[str,
     }
 
 
-def _cell(value: Any) -> Any:
-    """A value of an axis as one cell: lists and objects become text."""
+def _axis_cell(value: Any) -> Any:
+    """Convert the value of an axis to one cell: lists and objects become text."""
     if isinstance(value, str):
         return sys.intern(value)
     if value is None or isinstance(value, int | bool):
@@ -165,21 +128,22 @@ def _cell(value: Any) -> Any:
     return str(value)
 
 
-def origins(found: Found, outliers: Any = None) -> str:
-    """The data behind a number, "NAME: origin" each; of the outlier sets only the one it is of."""
-    data = found.run.provenance.get("data")
+def origins(entry: StudyRun, outliers: Any = None) -> str:
+    """Return "NAME: origin" of each data set behind a number; of the OOD sets only `outliers`."""
+    data = entry.run.provenance.get("data")
     if not isinstance(data, Mapping):
         return "unknown"
-    own = test_set_of(found)
-    named = [name for name in data if outliers not in data or name in (own, outliers)]
-    # A network that held images out is measured on the same ones as one that did not.
-    aside = [n for n in named if n != own and n.endswith("_validation") and _is_own(data[n])]
-    named = [name for name in named if name not in aside]
-    return "; ".join(f"{name}: {_origin(data[name])}" for name in named)
+    test_set = test_set_of(entry)
+    names = [name for name in data if outliers not in data or name in (test_set, outliers)]
+    # Networks with and without a validation split are evaluated on the same images.
+    names = [name for name in names if name == test_set or not _is_validation(name, data[name])]
+    return "; ".join(f"{name}: {_origin(data[name])}" for name in names)
 
 
-def _is_own(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and bool(entry.get("own"))
+def _is_validation(name: str, entry: Any) -> bool:
+    """Return whether a data set is the validation split of the network's own training set."""
+    own = isinstance(entry, Mapping) and bool(entry.get("own"))
+    return own and name.endswith("_validation")
 
 
 def _origin(entry: Any) -> str:

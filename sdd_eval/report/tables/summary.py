@@ -1,4 +1,4 @@
-"""Means over seeds: rows that differ in nothing but seed and checkpoint become one."""
+"""Means over seeds, and which rows may enter a mean, a figure or a comparison."""
 
 from __future__ import annotations
 
@@ -18,60 +18,36 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-#: How a number was measured: what differs in these is neither averaged nor set side by side.
-WAYS = ("n", "limited", "data", "protocol", "fingerprint")
+#: Measurement conditions: rows that differ in one of them are neither averaged nor compared.
+CONDITIONS = ("n", "limited", "data", "protocol", "fingerprint")
 
-#: What may differ between the rows of one mean.
-_OVER = (
-    "checkpoint",
-    "seed",
-    "value",
-    "low",
-    "high",
-    "level",
-    "interval",
-    "run",
-    "note",
+#: Columns in which the rows of one mean may differ.
+_AGGREGATED = (
+    *("checkpoint", "seed", "value", "low", "high", "level", "interval", "run", "note"),
     "fingerprint",
 )
 
 #: The columns of `summary.csv` before the axes; `n` counts networks, `images` the images of each.
 SUMMARY = (
-    "study",
-    "group",
-    "method",
-    "sd_dropout",
-    "dataset",
-    "arch",
-    "evaluator",
-    "metric",
-    "mean",
-    "std",
-    "n",
-    "unit",
-    "images",
-    "limited",
-    "protocol",
-    "data",
-    "setting",
-    "test_set",
+    *("study", "group", "method", "sd_dropout", "dataset", "arch", "evaluator", "metric", "mean"),
+    *("std", "n", "unit", "images", "limited", "protocol", "data", "setting", "test_set"),
 )
 
 
 def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
-    """Mean, sample standard deviation (NaN for one network) and count, for each group and place.
+    """Return mean, sample standard deviation (NaN for one network) and count over seeds.
 
-    Rows with a note stay out, and limited rows never meet full ones.
+    Rows with a note are excluded; rows measured on a subset are not averaged with full ones.
     """
     axes = axes_of(results)
-    kept = _with_kinds(results[results["note"] == ""])
-    by = [name for name in COLUMNS if name not in _OVER] + axes + ["fingerprint"]
-    firsts, found = _spreads(kept, by)
-    summary = kept.iloc[firsts].assign(
-        images=kept["n"].iloc[firsts],
-        mean=[each.mean for each in found],
-        std=[each.std for each in found],
-        n=[each.n for each in found],
+    rows = _with_shared_protocols(results[results["note"] == ""])
+    by = [name for name in COLUMNS if name not in _AGGREGATED] + axes + ["fingerprint"]
+    firsts, spreads = _spreads(rows, by)
+    summary = rows.iloc[firsts].assign(
+        images=rows["n"].iloc[firsts],
+        mean=[each.mean for each in spreads],
+        std=[each.std for each in spreads],
+        n=[each.n for each in spreads],
     )
     ordered = summary[[*SUMMARY, *axes]].reset_index(drop=True).astype(object)
     typed: pandas.DataFrame = ordered.astype({"mean": float, "std": float})
@@ -81,7 +57,7 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
 def _spreads(
     rows: pandas.DataFrame, by: Sequence[str]
 ) -> tuple[NDArray[np.intp], list[SeedSummary]]:
-    """The place of the first row of each group, in their order, and the spread of its values."""
+    """Return for each group the position of its first row and the spread of its values."""
     number = _group_numbers(rows, by)
     order = np.argsort(number, kind="stable")
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))
@@ -90,9 +66,9 @@ def _spreads(
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:
-    """Of each row the number of its group: all that agree in these columns, or have none there.
+    """Return for each row the number of its group, the rows with equal or missing values in `by`.
 
-    pandas' groupby does the same, and takes seconds for forty columns of a hundred networks.
+    This equals pandas' groupby, which takes seconds for forty columns of a hundred networks.
     """
     import pandas
 
@@ -104,50 +80,51 @@ def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp
 
 
 def usable(results: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows that figures and headline numbers are made of.
+    """Return the rows that figures and headline numbers are made of.
 
-    Rows with a note are out; so are limited rows of a metric and group that has full ones.
-    Protocols are those of the group, not of one network.
+    Rows with a note are excluded, as are rows measured on a subset if the group has full ones of
+    the same metric. Protocols are those that the seeds of a group share.
     """
-    kept = results[results["note"] == ""]
-    limited = kept["limited"].to_numpy(dtype=bool)
+    rows = results[results["note"] == ""]
+    limited = rows["limited"].to_numpy(dtype=bool)
     if limited.any():
-        number = _group_numbers(kept, ("study", "test_set", "group", "arch", "evaluator", "metric"))
-        kept = kept[~(limited & np.isin(number, number[~limited]))]
-    return _with_kinds(kept)
+        number = _group_numbers(rows, ("study", "test_set", "group", "arch", "evaluator", "metric"))
+        rows = rows[~(limited & np.isin(number, number[~limited]))]
+    return _with_shared_protocols(rows)
 
 
-def measured_alike(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Of each number, wherever it holds, the rows of the way in which most networks were measured.
+def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the rows of each number that were measured under its most common conditions.
 
-    So that a figure sets nothing side by side that is not of the same images by one protocol. Of
-    ways that are equally common, one of all images, then the first.
+    A figure thus compares only numbers on the same images under one protocol. Of equally common
+    conditions, those with all images are chosen, then those that come first.
     """
-    place = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
+    number = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
     own = rows["metric"].isin(PER_NETWORK_PROTOCOL)
-    way = _group_numbers(rows.assign(protocol=rows["protocol"].mask(own, "")), WAYS)
-    pair = _group_numbers(rows.assign(place=place, way=way), ("place", "way"))
+    masked = rows.assign(protocol=rows["protocol"].mask(own, ""))
+    condition = _group_numbers(masked, CONDITIONS)
+    pair = _group_numbers(rows.assign(number=number, condition=condition), ("number", "condition"))
     counts = np.bincount(pair)
     first = np.full(len(counts), len(rows), dtype=np.intp)
     np.minimum.at(first, pair, np.arange(len(rows)))
-    order = np.lexsort((first, rows["limited"].to_numpy(dtype=bool)[first], -counts, place[first]))
-    places = place[first[order]]
-    chosen = order[np.diff(places, prepend=-1) != 0]
-    kept: pandas.DataFrame = rows[np.isin(pair, chosen)]
-    return kept
+    limited = rows["limited"].to_numpy(dtype=bool)[first]
+    order = np.lexsort((first, limited, -counts, number[first]))
+    chosen = order[np.diff(number[first[order]], prepend=-1) != 0]
+    selected: pandas.DataFrame = rows[np.isin(pair, chosen)]
+    return selected
 
 
-def _with_kinds(results: pandas.DataFrame) -> pandas.DataFrame:
-    """The table with protocols that the seeds of a group share."""
-    kinds = {each: comparable_protocol(str(each)) for each in results["protocol"].unique()}
-    protocols = [kinds[each] for each in results["protocol"]]
+def _with_shared_protocols(results: pandas.DataFrame) -> pandas.DataFrame:
+    """Replace each protocol by the one without values that were fitted to a single network."""
+    shared = {text: comparable_protocol(str(text)) for text in results["protocol"].unique()}
+    protocols = [shared[text] for text in results["protocol"]]
     changed: pandas.DataFrame = results.assign(protocol=protocols)
     return changed
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The rows of one study, test set and architecture."""
+class ComparableResults:
+    """The rows of one study, test set and architecture, which may be compared."""
 
     study: str
     test_set: str
@@ -161,28 +138,28 @@ class Comparison:
 
     @cached_property
     def summary(self) -> pandas.DataFrame:
-        """The means over seeds of what may stand in a table or figure, made once."""
+        """The means over seeds of the usable rows."""
         return summarise(usable(self.results))
 
 
-def comparisons(results: pandas.DataFrame) -> list[Comparison]:
-    """The comparisons of a table, in the order in which they occur."""
-    found = []
+def comparable_results(results: pandas.DataFrame) -> list[ComparableResults]:
+    """Split a table of results by study, test set and architecture, in order of appearance."""
+    parts = []
     keys = ["study", "test_set", "arch"]
     for (study, test_set, arch), rows in results.groupby(keys, dropna=False, sort=False):
         name = arch if isinstance(arch, str) else "unknown architecture"
-        found.append(Comparison(str(study), str(test_set), name, rows))
-    return found
+        parts.append(ComparableResults(str(study), str(test_set), name, rows))
+    return parts
 
 
-def names_apart(compared: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """The words that tell each comparison from the others: none where there is one."""
-    studies = {each.study for each in compared}
-    settings = {each.title for each in compared}
+def distinguishing_names(parts: Sequence[ComparableResults]) -> list[tuple[str, ...]]:
+    """Return the study and the title of each part, each only if it differs between parts."""
+    several_studies = len({part.study for part in parts}) > 1
+    several_titles = len({part.title for part in parts}) > 1
     return [
         (
-            *((each.study,) if len(studies) > 1 else ()),
-            *((each.title,) if len(settings) > 1 else ()),
+            *((part.study,) if several_studies else ()),
+            *((part.title,) if several_titles else ()),
         )
-        for each in compared
+        for part in parts
     ]

@@ -1,4 +1,4 @@
-"""What was found, in sentences that claim no more than the numbers carry."""
+"""Findings: sentences about differences that claim no more than the numbers support."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.figures.selection import baselines
-from sdd_eval.report.formatting import shown, signed
-from sdd_eval.report.tables.comparisons import Pair, Shown, p_value, places_of, shown_rows
-from sdd_eval.report.tables.headline import Cell, Column, Headline
-from sdd_eval.report.tables.headline import Row as HeadlineRow
+from sdd_eval.report.formatting import format_difference, format_mean
+from sdd_eval.report.tables.comparisons import (
+    ComparisonSection,
+    PairSection,
+    axis_labels,
+    family_rows,
+    format_p_value,
+)
+from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineColumn, HeadlineRow
 from sdd_eval.report.text.robustness import audit_sentences
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
@@ -21,138 +26,146 @@ from sdd_eval.statistics.seeds import (
     minimum_detectable_difference,
 )
 
-#: What goes before sentences about fewer seeds than a method can be judged by.
-FEW = (
-    f"With fewer than {MIN_SEEDS} seeds a side what follows says nothing of the method; "
-    "intervals are of the same networks on new images."
+#: Introduces sentences about networks with too few seeds to judge a method.
+FEW_SEEDS = (
+    f"The following is based on fewer than {MIN_SEEDS} seeds per side, so it describes these "
+    "networks and is no evidence about the method; intervals are for new images, not new seeds."
 )
+#: Titles of metrics in sentences.
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "ece": "ECE",
+    "fgsm_accuracy": "accuracy under FGSM",
+    "auroc": "AUROC",
+    "fpr_at_95_tpr": "FPR at 95 % TPR",
+    "mca": "mCA",
+}
+_COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one pair: which, and a sentence a number."""
+    """The findings about one pair of networks or groups: a title and a sentence per number."""
 
-    opening: str
+    title: str
     sentences: tuple[str, ...]
 
 
 def findings(table: Headline) -> list[Finding]:
-    """The findings of each pair of with and without SD-Dropout."""
+    """Return the findings about each pair of groups with and without SD-Dropout."""
     found = []
-    for without, with_it in pairs(table):
+    for base, other in pairs(table):
         sentences = (
-            *_of_pair(table.columns, without, with_it),
-            *audit_sentences(with_it.comparison.results, without.group, with_it.group),
+            *_column_sentences(table.columns, base, other),
+            *audit_sentences(other.comparison.results, base.group, other.group),
         )
         if sentences:
-            found.append(Finding(_opening(without, with_it), sentences))
+            title = f"{other.group} compared with {base.group} ({other.comparison.title})"
+            found.append(Finding(title, sentences))
     return found
 
 
 def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
-    """The rows that differ only in SD-Dropout: without it, with it."""
-    found = []
-    for row in table.rows:
-        base = baselines(row.comparison.results).get(row.group)
-        for other in table.rows:
-            if other.comparison is row.comparison and other.group == base:
-                found.append((other, row))
-    return found
+    """Return pairs of rows (without, with SD-Dropout) that differ in nothing else."""
+    return [
+        (base, row)
+        for row in table.rows
+        for base in table.rows
+        if base.comparison is row.comparison
+        and base.group == baselines(row.comparison.results).get(row.group)
+    ]
 
 
-def _opening(without: HeadlineRow, with_it: HeadlineRow) -> str:
-    return f"{with_it.group} against {without.group} ({with_it.comparison.title})"
-
-
-def _of_pair(columns: tuple[Column, ...], without: HeadlineRow, with_it: HeadlineRow) -> list[str]:
-    """A sentence a column, where both sides were measured alike; of few networks at the end."""
-    found: list[str] = []
+def _column_sentences(
+    columns: tuple[HeadlineColumn, ...], base: HeadlineRow, other: HeadlineRow
+) -> list[str]:
+    """Return a sentence per column; those about too few seeds come last."""
+    sentences: list[str] = []
     few: list[str] = []
-    for column, base, other in zip(columns, without.cells, with_it.cells, strict=True):
-        if not (base.values and other.values):
+    for column, first, second in zip(columns, base.cells, other.cells, strict=True):
+        if not (first.values and second.values):
             continue
-        if _alike(base) != _alike(other):
-            found.append(
-                f"{column.title} was not measured alike on both sides "
-                "(images, data or protocol differ), so nothing is said of it."
+        if _conditions(first) != _conditions(second):
+            sentences.append(
+                f"{column.title} is not compared: images, data or protocol differ between the two "
+                "sides."
             )
             continue
-        (few if _are_few(base, other) else found).append(sentence(column, base, other))
-    return found + ([FEW, *few] if few else [])
+        target = few if _too_few_seeds(first, second) else sentences
+        target.append(sentence(column, first, second))
+    return sentences + ([FEW_SEEDS, *few] if few else [])
 
 
-def _alike(cell: Cell) -> tuple[object, ...]:
+def _conditions(cell: HeadlineCell) -> tuple[object, ...]:
     return cell.images, cell.limited, cell.data, cell.protocol, cell.fingerprint
 
 
-def sentence(column: Column, base: Cell, other: Cell) -> str:
-    """How one number changes with SD-Dropout, and whether that could be seed noise."""
-    if _are_few(base, other):
-        return _of_networks(column, base, other)
+def sentence(column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell) -> str:
+    """Return how one number changes with SD-Dropout, and whether seed noise could explain it."""
+    if _too_few_seeds(base, other):
+        return _network_sentence(column, base, other)
     change = difference(base.values, other.values)
     unit = " %" if column.percent else ""
     text = (
-        f"Over {_seeds(base, other)} SD-Dropout changes {column.title} from "
-        f"{shown(base.spread, column.percent)}{unit} to "
-        f"{shown(other.spread, column.percent)}{unit}"
+        f"With {_seeds(base, other)}, SD-Dropout changes {column.title} from "
+        f"{format_mean(base.summary, column.percent)}{unit} to "
+        f"{format_mean(other.summary, column.percent)}{unit}"
     )
     if math.isnan(change.low):
-        return f"{text}: seeds of a side do not differ, so nothing says how far new ones would."
-    text += f", by {_difference(column, change)}"
+        return (
+            f"{text}. All seeds of a side give the same value, so there is no interval over seeds."
+        )
+    text += f", by {_format_change(column, change)}"
     if change.value == 0:
         return f"{text}: no change."
     if change.excludes_zero:
         return f"{text}: {_direction(column, change)}."
     smallest = minimum_detectable_difference(base.values, other.values)
     return (
-        f"{text}, which is within seed noise; a difference of {_amount(column, smallest)} could "
-        "have been detected (with a chance of 80 %)."
+        f"{text}. This is within seed noise; the smallest difference detectable with a power of "
+        f"80 % is {_amount(column, smallest)}."
     )
 
 
-def _are_few(base: Cell, other: Cell) -> bool:
-    """Whether there are too few networks on a side to speak of the method."""
+def _too_few_seeds(base: HeadlineCell, other: HeadlineCell) -> bool:
     return min(len(base.values), len(other.values)) < MIN_SEEDS
 
 
-def _seeds(base: Cell, other: Cell) -> str:
-    """How many seeds are behind a sentence."""
+def _seeds(base: HeadlineCell, other: HeadlineCell) -> str:
     counts = len(base.values), len(other.values)
     if counts[0] == counts[1]:
-        return f"{counts[0]} seeds a side"
+        return f"{counts[0]} seeds per side"
     return f"{counts[0]} seeds without and {counts[1]} with it"
 
 
-def _difference(column: Column, change: Difference) -> str:
-    """The change and its interval."""
-    low, high = signed(change.low, column.percent), signed(change.high, column.percent)
+def _format_change(column: HeadlineColumn, change: Difference) -> str:
+    low, high = (format_difference(end, column.percent) for end in (change.low, change.high))
     unit = " points" if column.percent else ""
     level = f"{100 * change.level:g} % interval over seeds"
-    return f"{signed(change.value, column.percent)}{unit} [{level} {low} to {high}]"
+    return f"{format_difference(change.value, column.percent)}{unit} [{level}: {low} to {high}]"
 
 
-def _amount(column: Column, value: float) -> str:
-    return signed(value, column.percent)[1:] + (" points" if column.percent else "")
+def _amount(column: HeadlineColumn, value: float) -> str:
+    return format_difference(value, column.percent)[1:] + (" points" if column.percent else "")
 
 
-def _direction(column: Column, change: Difference) -> str:
+def _direction(column: HeadlineColumn, change: Difference) -> str:
     return "better" if (change.value > 0) == column.higher else "worse"
 
 
-def _of_networks(column: Column, base: Cell, other: Cell) -> str:
-    """The numbers of single networks: nothing is said of the method."""
+def _network_sentence(column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell) -> str:
+    """Return the numbers of single networks, without a statement about the method."""
     unit = " %" if column.percent else ""
     count = len(base.values) + len(other.values)
-    words = {2: "two", 3: "three", 4: "four"}.get(count, str(count))
     sides = " and ".join(
-        f"{shown(cell.spread, column.percent)}{unit}{_images(column, cell)} {which}"
-        for cell, which in ((base, "without"), (other, "with"))
+        f"{format_mean(cell.summary, column.percent)}{unit}{_image_interval(column, cell)} {side}"
+        for cell, side in ((base, "without"), (other, "with"))
     )
-    return f"Between these {words} networks: {column.title} is {sides} SD-Dropout."
+    return f"For these {_COUNTS.get(count, count)} networks, {column.title} is {sides} SD-Dropout."
 
 
-def _images(column: Column, cell: Cell) -> str:
-    """The interval of a single network's number over images; `FEW` says what it is."""
+def _image_interval(column: HeadlineColumn, cell: HeadlineCell) -> str:
+    """Return a single network's interval over images; empty for several networks or no interval."""
     if len(cell.values) != 1 or math.isnan(cell.intervals[0][0]):
         return ""
     factor, digits = (100, 1) if column.percent else (1, 3)
@@ -161,108 +174,104 @@ def _images(column: Column, cell: Cell) -> str:
     return f" [{100 * level:g} %: {low} to {high}]"
 
 
-#: Metrics as people call them.
-NAMES = {
-    "accuracy": "accuracy",
-    "ece": "ECE",
-    "fgsm_accuracy": "accuracy under FGSM",
-    "auroc": "AUROC",
-    "fpr_at_95_tpr": "FPR at 95 % TPR",
-    "mca": "mCA",
-}
-
-
-def compared_findings(found: Sequence[Shown]) -> list[Finding]:
-    """The findings of each pair of comparisons that are not older than their runs."""
+def comparison_findings(sections: Sequence[ComparisonSection]) -> list[Finding]:
+    """Return the findings about each pair of the comparisons that are up to date."""
     return [
-        Finding(_pair_opening(pair), sentences)
-        for each in found
-        if not each.kept.outdated
-        for pair in each.pairs
-        if (sentences := tuple(_pair_sentences(each, pair)))
+        Finding(_pair_title(pair), sentences)
+        for section in sections
+        if not section.stored.outdated
+        for pair in section.pairs
+        if (sentences := tuple(_pair_sentences(section, pair)))
     ]
 
 
-def _pair_opening(pair: Pair) -> str:
-    """Who is compared: groups over seeds, or networks by their names."""
-    if len(pair.found.base) > 1:
-        of = f" ({pair.of})" if pair.of else ""
-        return f"{pair.other} against {pair.base}{of}, corrected for the number of tests"
-    base, other = pair.found.base[0], pair.found.others[0]
-    return f"The network {other} against {base}, corrected for the number of tests"
+def _pair_title(pair: PairSection) -> str:
+    """Return who is compared: groups of seeds, or two networks by name."""
+    if len(pair.compared.base) > 1:
+        arch = f" ({pair.arch})" if pair.arch else ""
+        return f"{pair.other} compared with {pair.base}{arch}, corrected for multiple testing"
+    base, other = pair.compared.base[0], pair.compared.others[0]
+    return f"Network {other} compared with {base}, corrected for multiple testing"
 
 
-def _pair_sentences(shown: Shown, pair: Pair) -> Iterator[str]:
-    """What the headline's family says, then how many cells of each metric differ."""
-    rows = shown_rows(pair.found)
-    told = [row for row in rows if row.verdict in ("higher", "lower")]
-    size = shown.families.get(HEADLINE, 0)
-    for row in told:
-        yield f"{_who(pair)} {_row_difference(pair, row, size)}."
+def _pair_sentences(section: ComparisonSection, pair: PairSection) -> Iterator[str]:
+    """Yield each significant headline difference, then counts for the rest and for each family."""
+    rows = family_rows(pair.compared)
+    significant = [row for row in rows if row.verdict in ("higher", "lower")]
+    size = section.families.get(HEADLINE, 0)
+    for row in significant:
+        yield f"{_scope(pair)}, {_row_sentence(pair, row, size)}."
     if rows:
-        yield _rest(pair, len(rows), len(told), size)
-    for family, tests in shown.families.items():
-        counted = list(_counted(shown_rows(pair.found, family))) if family != HEADLINE else []
-        if counted:
-            yield f"Cell by cell (family {family}, {tests} tests): {'; '.join(counted)}."
+        yield _remaining(pair, len(rows), len(significant), size)
+    for family, tests in section.families.items():
+        rows = family_rows(pair.compared, family) if family != HEADLINE else []
+        if rows:
+            yield f"Family {family} ({tests} tests): {'; '.join(_verdict_counts(rows))}."
 
 
-def _rest(pair: Pair, rows: int, told: int, size: int) -> str:
-    """How many headline numbers cannot be told from chance, and what networks do not say."""
-    rest = rows - told
-    which = f"the other {rest}" if told else f"{rest}" if rest > 1 else "the one"
-    text = (
-        f"{_who(pair)} {which} headline number{'s' if rest > 1 else ''} cannot be told from chance "
-    )
-    every = f"That is every headline number that both sides have: {rows}, of"
-    text = f"{text}(family of {size} tests)" if rest else f"{every} a family of {size} tests"
-    return text + ("." if _of_a_method(pair) else "; all this says nothing of the method.")
+def _remaining(pair: PairSection, total: int, significant: int, size: int) -> str:
+    """Return how many headline numbers do not differ significantly."""
+    remaining = total - significant
+    family = f"family of {size} test{'s' if size != 1 else ''}"
+    if remaining:
+        numbers = "headline number" if remaining == 1 else "headline numbers"
+        verb = "shows" if remaining == 1 else "show"
+        count = f"the other {remaining}" if significant else f"{remaining}"
+        text = f"{_scope(pair)}, {count} {numbers} {verb} no significant difference ({family})."
+    else:
+        numbers = "the only headline number" if total == 1 else f"all {total} headline numbers"
+        verb = "differs" if total == 1 else "differ"
+        text = f"{_scope(pair)}, {numbers} measured on both sides {verb} significantly ({family})."
+    return text if _is_about_method(pair) else f"{text} This is no evidence about the method."
 
 
-def _of_a_method(pair: Pair) -> bool:
-    return min(len(pair.found.base), len(pair.found.others)) >= MIN_SEEDS
+def _is_about_method(pair: PairSection) -> bool:
+    return min(len(pair.compared.base), len(pair.compared.others)) >= MIN_SEEDS
 
 
-def _who(pair: Pair) -> str:
-    """Methods over seeds, or networks; these are no sentence about a method."""
-    sides = len(pair.found.base), len(pair.found.others)
-    if _of_a_method(pair):
-        return f"Over {sides[0]} and {sides[1]} seeds"
-    words = {2: "two", 3: "three", 4: "four"}
-    return f"Between these {words.get(sum(sides), sum(sides))} networks"
+def _scope(pair: PairSection) -> str:
+    """Return whether a sentence is about a method (enough seeds) or about single networks."""
+    base, other = len(pair.compared.base), len(pair.compared.others)
+    if _is_about_method(pair):
+        return f"With {base} seeds per side" if base == other else f"With {base} and {other} seeds"
+    return f"For these {_COUNTS.get(base + other, base + other)} networks"
 
 
-def _row_difference(pair: Pair, row: MetricDifference, size: int) -> str:
-    """One difference with the interval that its test goes with."""
+def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
+    """Return one difference with the interval that belongs to its test."""
     percent = row.unit == "fraction" and "ece" not in row.metric and row.metric != "mce"
-    low, high = (signed(each or 0.0, percent) for each in (row.low, row.high))
+    low, high = (format_difference(end or 0.0, percent) for end in (row.low, row.high))
     unit = " points" if percent else ""
-    about = "over seeds" if len(pair.found.base) > 1 else "same networks, new images"
+    kind = "over seeds" if len(pair.compared.base) > 1 else "same networks, new images"
+    tests = f"{size} test{'s' if size != 1 else ''}"
     return (
-        f"{_called(row)} is {row.verdict} by {signed(abs(row.difference), percent)[1:]}{unit} "
-        f"[95 % interval, {about}: {low} to {high}; p = {p_value(row.adjusted)} after Holm's "
-        f"correction over {size} tests]"
+        f"{_row_title(row)} is {row.verdict} by "
+        f"{format_difference(abs(row.difference), percent)[1:]}{unit} "
+        f"[95 % interval, {kind}: {low} to {high}; p = {format_p_value(row.adjusted)} "
+        f"after Holm–Bonferroni correction over {tests}]"
     )
 
 
-def _called(row: MetricDifference) -> str:
-    """A metric in words, and where it holds."""
-    name = NAMES.get(row.metric, row.metric.replace("_", " "))
+def _row_title(row: MetricDifference) -> str:
+    """Return a metric's title with its axes in brackets."""
+    title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))
     if row.metric.startswith("mca"):
-        name = row.metric.replace("mca", "mCA").replace("_15_", " with ").replace("_", " ")
-    places = places_of(row)
-    return f"{name} ({', '.join(places)})" if places else name
+        title = row.metric.replace("mca", "mCA").replace("_15_", " with ").replace("_", " ")
+    labels = axis_labels(row)
+    return f"{title} ({', '.join(labels)})" if labels else title
 
 
-def _counted(rows: Sequence[MetricDifference]) -> Iterator[str]:
-    """For each metric of an evaluator, how many of its cells are higher and lower."""
-    found: dict[str, list[str]] = {}
+def _verdict_counts(rows: Sequence[MetricDifference]) -> Iterator[str]:
+    """Yield how many of each metric's numbers are significantly higher and lower."""
+    verdicts: dict[str, list[str]] = {}
     for row in rows:
-        name = NAMES.get(row.metric, row.metric.replace("_", " "))
-        found.setdefault(f"{name} ({row.evaluator})", []).append(row.verdict)
-    for name, verdicts in found.items():
-        higher, lower = verdicts.count("higher"), verdicts.count("lower")
-        told = (
-            f"higher in {higher} and lower in {lower}" if higher + lower else "told apart in none"
+        title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))
+        verdicts.setdefault(f"{title} ({row.evaluator})", []).append(row.verdict)
+    for title, found in verdicts.items():
+        higher, lower = found.count("higher"), found.count("lower")
+        counts = (
+            f"significantly higher in {higher} and lower in {lower}"
+            if higher + lower
+            else "no significant difference in any"
         )
-        yield f"{name} {told} of {len(verdicts)}"
+        yield f"{title}: {counts} of {len(found)}"

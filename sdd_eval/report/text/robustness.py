@@ -1,6 +1,7 @@
-"""May a report say "robust" of a gain? Only if the worst case shows it and no flag is raised.
+"""Decide whether a report may call a gain "robust".
 
-It decides from the rows of two audits (`audit_worst_case`, `audit_flag` …) alone.
+The word needs a gain in the worst case over all audited attacks and no sign of masked gradients.
+Only rows of the two audits (`audit_worst_case`, `audit_flag`, …) are read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sdd_eval.statistics.seeds import MIN_SEEDS, difference
 if TYPE_CHECKING:
     import pandas
 
-#: All of them must have been looked at: a flag that is not there is not a flag that is down.
+#: Flags that every audit must have checked: a flag that was not checked does not count as clear.
 FLAGS = (
     "fgsm_beats_pgd",
     "square_beats_white_box",
@@ -28,14 +29,21 @@ FLAGS = (
 TEMPERATURES = (1.0, "fitted")
 #: Accuracies that must each be higher, at both temperatures.
 WORST_CASES = {
-    "audit_worst_case": "the worst case over attacks",
-    "audit_worst_case_both_right": "the worst case on images that both networks classify rightly",
+    "audit_worst_case": "worst-case accuracy over all attacks",
+    "audit_worst_case_both_right": "worst-case accuracy on images that both networks classify "
+    "correctly",
 }
+
+#: Columns in which two audits must agree to have used the same images.
+_IMAGES = ("dataset", "n", "limited", "fingerprint")
+
+#: The source network of the transfer attack in an audit's protocol.
+_TRANSFER_SOURCE = re.compile(r"(?<=one start each, on )[^;]*(?=\);)")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether "robust" may be said of a gain, and, where it may not, every reason."""
+    """Whether a gain may be called robust and, if not, every reason against it."""
 
     robust: bool
     reasons: tuple[str, ...] = ()
@@ -44,168 +52,154 @@ class Verdict:
 def may_say_robust(
     base: Sequence[Measurement], other: Sequence[Measurement], epsilon: float
 ) -> Verdict:
-    """Whether `other` may be called more robust than `base` at a size ε, in pixels of [0, 1].
+    """Decide whether `other` may be called more robust than `base` at perturbation size ε.
+
+    The caller must make sure that both audits used the same images, and must test separately
+    whether the gain could be due to chance.
 
     Args:
-        base: the rows of an audit, with transfer, of the network to compare with.
-        other: those of the network that is said to gain.
-        epsilon: one of the audit's sizes.
-
-    Both audits must be of the same images: that is for the caller, who knows the runs. Whether a
-    gain could be chance is a question of its own, for an interval.
+        base: Rows of the baseline's audit, including the transfer attack.
+        other: Rows of the other network's audit.
+        epsilon: One of the audited sizes, in pixel values of [0, 1].
     """
     reasons = [
-        *_of_flags("the baseline", base),
-        *_of_flags("the other", other),
-        *_of_worst_cases(base, other, epsilon),
+        *_flag_reasons("baseline", base),
+        *_flag_reasons("other network", other),
+        *_worst_case_reasons(base, other, epsilon),
     ]
     return Verdict(not reasons, tuple(reasons))
 
 
-def _of_flags(whose: str, rows: Sequence[Measurement]) -> Iterator[str]:
-    """Why the flags of one network forbid the word."""
+def _flag_reasons(network: str, rows: Sequence[Measurement]) -> Iterator[str]:
     flags = {str(row.at.get("flag")): row.value for row in rows if row.metric == "audit_flag"}
     for flag in (*FLAGS, *(flag for flag in flags if flag not in FLAGS)):
         if flag not in flags:
-            yield f"{flag} was not looked at for {whose}"
+            yield f"flag {flag} was not checked for the {network}"
         elif flags[flag] != 0:
-            yield f"{flag} is raised for {whose}"
+            yield f"flag {flag} is raised for the {network}"
 
 
-def _of_worst_cases(
+def _worst_case_reasons(
     base: Sequence[Measurement], other: Sequence[Measurement], epsilon: float
 ) -> Iterator[str]:
-    """Which worst case does not show the gain."""
-    for metric, words in WORST_CASES.items():
+    for metric, title in WORST_CASES.items():
         for temperature in TEMPERATURES:
-            where = f"{words} at ε = {epsilon * 255:g}/255, T = {temperature}"
+            label = f"{title} at ε = {epsilon * 255:g}/255, T = {temperature}"
             at = {"temperature": temperature}
             before, after = (_value(rows, metric, at, epsilon) for rows in (base, other))
             if before is None or after is None:
-                yield f"{where} was not measured for both"
+                yield f"{label} was not measured for both networks"
             elif not after > before:
-                yield f"{where} shows no gain: {before:.4f} to {after:.4f}"
+                yield f"{label} does not increase ({before:.4f} to {after:.4f})"
 
 
 def _value(
     rows: Sequence[Measurement], metric: str, at: Mapping[str, Any], epsilon: float
 ) -> float | None:
-    """The one value of a metric at a place; None where there is none, or more than one."""
-    found = [
+    """Return the only value of a metric at these settings; None for no or several values."""
+    values = [
         row.value
         for row in rows
         if row.metric == metric
         and at.items() <= dict(row.at).items()
         and math.isclose(row.at.get("epsilon", math.nan), epsilon, rel_tol=1e-9)
     ]
-    return found[0] if len(found) == 1 else None
-
-
-#: What must be the same for two audits to be of the same images.
-_IMAGES = ("dataset", "n", "limited", "fingerprint")
-
-#: The name of the network that transferred images were made for, in an audit's protocol.
-_TRANSFERRED = re.compile(r"(?<=one start each, on )[^;]*(?=\);)")
+    return values[0] if len(values) == 1 else None
 
 
 def audit_sentences(results: pandas.DataFrame, base: str, other: str) -> Iterator[str]:
-    """One sentence on the audits of two groups; none where not both have any.
+    """Yield one sentence on the audits of two groups; nothing if a group has no audit.
 
-    "Robust" is said of a size ε where the verdict on every pair of seeds allows it, and the
-    interval over seeds of the worst case excludes no change.
+    "Robust" is used for a size ε only if the verdict of every pair of seeds allows it and the
+    95 % interval over seeds of the worst-case difference lies above zero.
     """
     rows = where(results, evaluator="attack", note="")
     rows = rows[rows["metric"].str.startswith("audit_")]
     sides = [where(rows, group=group) for group in (base, other)]
     if any(side.empty for side in sides):
         return
-    pairs = _pairs(*sides)
+    pairs = _seed_pairs(*sides)
     if not pairs:
         yield (
-            "The audits are not of the same images with the same effort on both sides, so nothing "
-            "is said of them."
+            "The audits of the two groups used different images or different attack settings, "
+            "so they are not compared."
         )
         return
     sizes = distinct_numbers(sides[0], "epsilon")
     verdicts = {size: [may_say_robust(*pair, size) for pair in pairs] for size in sizes}
-    allowed = [size for size, found in verdicts.items() if all(each.robust for each in found)]
-    yield _sentence(sides, allowed, verdicts, len(pairs))
+    yield _audit_sentence(sides, verdicts, len(pairs))
 
 
-def _sentence(
-    sides: list[pandas.DataFrame],
-    allowed: list[float],
-    verdicts: dict[float, list[Verdict]],
-    count: int,
+def _audit_sentence(
+    sides: list[pandas.DataFrame], verdicts: dict[float, list[Verdict]], seeds: int
 ) -> str:
-    """What may be said of which sizes, or why it may not."""
+    """Return what the audits support at which sizes, or why they do not support "robust"."""
+    allowed = [size for size, found in verdicts.items() if all(each.robust for each in found)]
     if not allowed:
         reasons = dict.fromkeys(r for found in verdicts.values() for v in found for r in v.reasons)
         first, *rest = reasons
-        others = f", and {len(rest)} more reasons" if rest else ""
-        return f"No gain here may be called robust: {first}{others}."
-    if count < MIN_SEEDS:
+        more = f" ({len(rest)} more reason{'s' if len(rest) > 1 else ''})" if rest else ""
+        return f"No gain may be called robust: {first}{more}."
+    if seeds < MIN_SEEDS:
         return (
-            f"Between these networks the audit shows a gain in the worst case, and no sign of "
-            f"masked gradients, at {_sizes(allowed)}; with fewer than {MIN_SEEDS} seeds a side "
-            "that says nothing of the method."
+            "For these networks, the audit shows a gain in worst-case accuracy and no sign of "
+            f"masked gradients at {_format_sizes(allowed)}. With fewer than {MIN_SEEDS} seeds per "
+            "side, this is no evidence about the method."
         )
-    sure = [size for size in allowed if _excludes_no_change(sides, size)]
-    if not sure:
+    significant = [size for size in allowed if _gain_exceeds_seed_noise(sides, size)]
+    if not significant:
         return (
-            f"Over {count} seeds a side the audit shows a gain in the worst case at "
-            f"{_sizes(allowed)} that is within seed noise, so nothing is called robust."
+            f"With {seeds} seeds per side, the audit shows a gain in worst-case accuracy at "
+            f"{_format_sizes(allowed)}, but it is within seed noise, so it is not called robust."
         )
     return (
-        f"Over {count} seeds a side the network with SD-Dropout is more robust at {_sizes(sure)}: "
-        "every audit shows the gain in the worst case and no sign of masked gradients, and the "
-        "95 % interval over seeds excludes no change."
+        f"With {seeds} seeds per side, the network with SD-Dropout is more robust at "
+        f"{_format_sizes(significant)}: every audit shows a gain in worst-case accuracy and no "
+        "sign of masked gradients, and the 95 % interval over seeds lies above zero."
     )
 
 
-def _sizes(sizes: list[float]) -> str:
+def _format_sizes(sizes: list[float]) -> str:
     return "ε = " + ", ".join(f"{255 * size:g}/255" for size in sizes)
 
 
-def _excludes_no_change(sides: list[pandas.DataFrame], size: float) -> bool:
+def _gain_exceeds_seed_noise(sides: list[pandas.DataFrame], size: float) -> bool:
     at = {"metric": "audit_worst_case", "epsilon": size, "temperature": 1.0}
     base, other = (where(side, **at)["value"].astype(float).tolist() for side in sides)
     return difference(base, other).low > 0
 
 
-def _pairs(
+def _seed_pairs(
     base: pandas.DataFrame, other: pandas.DataFrame
 ) -> list[tuple[list[Measurement], list[Measurement]]]:
-    """The audits of equal seeds, on equal images and with equal effort, as measurements."""
+    """Pair the audits of equal seeds that used the same images and the same attack settings."""
     sides = [dict(list(side.groupby("seed", dropna=False))) for side in (base, other)]
-    found = []
+    pairs = []
     for seed in sorted(sides[0].keys() & sides[1].keys(), key=str):
-        rows = [side[seed] for side in sides]
-        alike = len({(_images(each), _effort(each)) for each in rows}) == 1
-        if alike and all(_one_run(each) for each in rows):
-            found.append((_measurements(rows[0]), _measurements(rows[1])))
-    return found
+        first, second = (side[seed] for side in sides)
+        same = (_images(first), _attacks(first)) == (_images(second), _attacks(second))
+        if same and all(rows["run"].nunique() == 1 for rows in (first, second)):
+            pairs.append((_measurements(first), _measurements(second)))
+    return pairs
 
 
 def _images(rows: pandas.DataFrame) -> Any:
     return tuple(rows[list(_IMAGES)].drop_duplicates().itertuples(index=False, name=None))
 
 
-def _effort(rows: pandas.DataFrame) -> tuple[str, ...]:
-    """The attacks that were tried, in words, whichever network the transferred images are of."""
+def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:
+    """Return the protocols of the attacks without the source of the transfer attack."""
     worst = where(rows, metric="audit_worst_case", temperature=1.0)
-    return tuple(sorted({_TRANSFERRED.sub("", str(each)) for each in worst["protocol"]}))
-
-
-def _one_run(rows: pandas.DataFrame) -> bool:
-    return bool(rows["run"].nunique() == 1)
+    return tuple(sorted({_TRANSFER_SOURCE.sub("", str(text)) for text in worst["protocol"]}))
 
 
 def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
-    """The rows as they were measured, as far as a verdict looks at them."""
+    """Convert rows of an audit back to measurements, with the axes that a verdict uses."""
     axes = [name for name in ("temperature", "epsilon", "flag", "attack") if name in rows]
-    found = []
+    measurements = []
     for row in rows[["metric", "value", "unit", *axes]].to_dict("records"):
         at = {name: row[name] for name in axes if row[name] is not None and row[name] == row[name]}
-        found.append(Measurement(str(row["metric"]), float(row["value"]), str(row["unit"]), at))
-    return found
+        measurements.append(
+            Measurement(str(row["metric"]), float(row["value"]), str(row["unit"]), at)
+        )
+    return measurements

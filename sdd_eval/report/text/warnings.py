@@ -1,99 +1,97 @@
-"""What a reader must know before believing a number, one line each."""
+"""Warnings that a reader needs before quoting a number, one sentence each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sdd_eval.report.runs import Collection
+from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables.provenance import data_sets
 from sdd_eval.report.tables.summary import usable
 
 if TYPE_CHECKING:
     import pandas
 
-#: What each kind of origin means for a number.
-_MEANING = (
-    ("partial", "is only a part of its publisher's set, so its numbers are not the benchmark's"),
+#: What each kind of origin implies for a number, by the first words of the origin.
+_ORIGINS = (
+    ("partial", "is only part of the published set; its numbers are not those of the benchmark"),
     (
         "regenerated",
-        "was made here by the recipe of CIFAR-C; it is not, and does not compare with, a "
-        "published archive",
+        "was generated locally with the recipe of CIFAR-C; its numbers are not comparable with "
+        "those of the published archive",
     ),
-    ("unverified", "could not be checked against its publisher's checksum"),
-    ("user's folder", "is a folder of the user's, not a published set"),
-    ("unknown", "is of unknown origin"),
+    ("unverified", "could not be verified against the publisher's checksum"),
+    ("user's folder", "is a user's own folder, not a published set"),
+    ("unknown", "has an unknown origin"),
 )
 
 
-def cautions(collection: Collection, results: pandas.DataFrame, failed: Sequence[str]) -> list[str]:
-    """Unofficial data, subsets, rows left out of means, unreadable files, failed figures."""
+def report_warnings(
+    collection: RunCollection, results: pandas.DataFrame, failures: Sequence[str]
+) -> list[str]:
+    """Return warnings on data, subsets, excluded rows, unreadable files and failed figures."""
     return [
-        *_data(collection),
-        *_flattering(results),
-        *_limited(results),
-        *_missing(results),
-        *_left_out(results),
-        *(f"A file is not a run and was skipped: {line}" for line in collection.broken),
-        *failed,
+        *_data_warnings(collection),
+        *_fgsm_warning(results),
+        *_subset_warnings(results),
+        *_missing_warnings(results),
+        *_exclusion_warnings(results),
+        *(f"A run file could not be read and was skipped: {line}" for line in collection.errors),
+        *failures,
     ]
 
 
-def _data(collection: Collection) -> Iterator[str]:
-    """A line for each set that is not its publisher's."""
-    said = set()
-    for each in data_sets(collection.runs):
-        for word, meaning in _MEANING:
-            if each.origin.startswith(word) and (each.name, each.origin) not in said:
-                said.add((each.name, each.origin))
-                yield f"{each.name} ({each.origin}) {meaning}."
+def _data_warnings(collection: RunCollection) -> Iterator[str]:
+    """Yield a warning for each data set that is not the complete, verified published one."""
+    origins = dict.fromkeys((each.name, each.origin) for each in data_sets(collection.runs))
+    for name, origin in origins:
+        for prefix, meaning in _ORIGINS:
+            if origin.startswith(prefix):
+                yield f"{name} ({origin}) {meaning}."
 
 
-def _flattering(results: pandas.DataFrame) -> Iterator[str]:
-    """What the authors' reading of FGSM does to a number."""
+def _fgsm_warning(results: pandas.DataFrame) -> Iterator[str]:
     if "variant" in results and (results["variant"] == "authors").any():
         yield (
-            "FGSM as the paper's authors ran it is a weak attack: its labels are the network's own "
-            "predictions and its clipping moves a third of the values against the gradient. "
-            "Compare it with the standardised step and with random signs."
+            "FGSM as implemented by the paper's authors is a weak attack: its labels are the "
+            "network's own predictions, and its clipping moves a third of the pixel values against "
+            "the gradient. Compare it with the standardised variant and with random signs."
         )
 
 
-def _limited(results: pandas.DataFrame) -> Iterator[str]:
-    """Which evaluators were run on a subset."""
-    kept = usable(results)
-    limited = kept[kept["limited"]]
-    for evaluator, rows in limited.groupby("evaluator", sort=False):
-        sizes = ", ".join(f"{n:,}" for n in sorted(set(rows["n"])))
-        yield f"{evaluator} was measured on a subset of {sizes} images (--limit)."
+def _subset_warnings(results: pandas.DataFrame) -> Iterator[str]:
+    """Yield the evaluators that ran on a subset, and how many such rows the page omits."""
+    rows = usable(results)
+    limited = rows[rows["limited"]]
+    for evaluator, group in limited.groupby("evaluator", sort=False):
+        sizes = ", ".join(f"{n:,}" for n in sorted(set(group["n"])))
+        yield f"{evaluator} was evaluated on a subset of {sizes} images (--limit)."
     hidden = results[results["limited"] & (results["note"] == "")].index.difference(limited.index)
     if len(hidden):
         yield (
-            f"{len(hidden)} limited rows are in results.csv but not on this page: "
-            "full runs of the same are there."
+            f"{len(hidden)} rows of results.csv that were measured on a subset (--limit) are not "
+            "shown on this page, because full runs of the same metrics exist."
         )
 
 
-def _missing(results: pandas.DataFrame) -> Iterator[str]:
-    """What could not be measured, so that means are missing too."""
+def _missing_warnings(results: pandas.DataFrame) -> Iterator[str]:
     keys = ["study", "checkpoint", "evaluator", "protocol"]
-    for study, checkpoint, evaluator, why in results.loc[
-        results["metric"] == "missing", keys
-    ].itertuples(index=False):
-        yield f"Missing in {evaluator} of {checkpoint} (study {study}): {why}."
+    missing = results.loc[results["metric"] == "missing", keys]
+    for study, checkpoint, evaluator, reason in missing.itertuples(index=False):
+        yield f"Missing in {evaluator} of {checkpoint} (study {study}): {reason}."
 
 
-def _left_out(results: pandas.DataFrame) -> Iterator[str]:
-    """A line for each reason for which rows are in no mean."""
+def _exclusion_warnings(results: pandas.DataFrame) -> Iterator[str]:
+    """Yield a warning for each reason why rows are excluded from means."""
     noted = results[results["note"] != ""]
-    shared = noted["note"].str.replace(r":.*$", "", regex=True)
+    reasons = noted["note"].str.replace(r":.*$", "", regex=True)
     keys = ["study", "checkpoint", "evaluator"]
-    for (study, checkpoint, evaluator, note), rows in noted.groupby([*keys, shared], sort=False):
-        if str(note).startswith("again in"):
+    for (study, checkpoint, evaluator, reason), rows in noted.groupby([*keys, reasons], sort=False):
+        if str(reason).startswith("duplicate of"):
             continue
-        numbers = "1 number" if len(rows) == 1 else f"{len(rows)} numbers"
+        count = "1 number is" if len(rows) == 1 else f"{len(rows)} numbers are"
         example = rows.iloc[0]
         yield (
-            f"{numbers} of {checkpoint}, {evaluator} (study {study}), enter no mean: "
-            f"{example['note']} ({example['metric']})."
+            f"{count} excluded from means ({evaluator} of {checkpoint}, study {study}): "
+            f"{example['note']} (for example {example['metric']})."
         )

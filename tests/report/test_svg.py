@@ -15,8 +15,8 @@ from sdd_eval.figures.points import Tooltip, tooltips_of
 from sdd_eval.figures.roc_curves import roc_curves
 from sdd_eval.figures.style import figure_bytes, house_style
 from sdd_eval.report import write
-from sdd_eval.report.drawing.svg import Shared, inline
-from sdd_eval.report.drawing.svg_paths import TOLERANCE, lines_joined, short_path, thinned, within
+from sdd_eval.report.drawing.svg import SharedSvg, inline_svg
+from sdd_eval.report.drawing.svg_paths import TOLERANCE, merge_lines, short_path, thinned, within
 from sdd_eval.report.write import write_report
 
 Point = tuple[int, int]
@@ -54,7 +54,7 @@ def distance(point: Point, first: Point, last: Point) -> float:
 
 
 @given(POINTS)
-def test_no_point_of_a_line_is_farther_from_the_thinned_one_than_is_seen(
+def test_thinned_lines_stay_within_the_tolerance(
     points: list[Point],
 ) -> None:
     kept = thinned(points)
@@ -67,19 +67,19 @@ def test_no_point_of_a_line_is_farther_from_the_thinned_one_than_is_seen(
 
 
 @given(POINTS)
-def test_a_path_in_steps_leads_through_the_same_points(points: list[Point]) -> None:
+def test_a_relative_path_visits_the_same_points(points: list[Point]) -> None:
     text = "".join(f"{'L' if n else 'M'} {x / 10} {y / 10} \n" for n, (x, y) in enumerate(points))
     assert absolute(short_path(text)) == thinned(points)
 
 
-def test_an_area_keeps_all_its_corners_and_a_curve_its_shape() -> None:
+def test_areas_and_curves_keep_all_their_points() -> None:
     area = "M 0 0 \nL 1 0.01 \nL 2 0 \nL 2 5 \nz\n"
     assert short_path(area) == "M0 0h1h1v5z"
     assert short_path("M 1 1 \nQ 2 2 3 1.26 \nz\n") == "M1 1q1 1 2 .3z"
     assert short_path("M 64 128 \nL 0 128 \n", 1 / 64) == "M1 2h-1"
 
 
-def test_a_frame_is_left_out_where_it_cuts_nothing() -> None:
+def test_a_path_inside_a_frame_needs_no_clipping() -> None:
     assert within("M 1 1 \nL 9 9 \n", 0, 0, 10, 10)
     assert not within("M 1 1 \nL 11 9 \n", 0, 0, 10, 10)
     assert not within("M 1 1 \nC 1 1 2 2 3 3 \n", 0, 0, 10, 10)
@@ -98,9 +98,9 @@ def drawn(synthetic: ModuleType) -> tuple[str, list[Tooltip]]:
         return figure_bytes(figure, "svg").decode(), tooltips_of(figure)
 
 
-def test_lines_of_an_axis_are_one_path_and_end_where_they_did(drawn: Any) -> None:
+def test_merged_axis_lines_have_the_same_end_points(drawn: Any) -> None:
     svg, _ = drawn
-    joined = lines_joined(svg)
+    joined = merge_lines(svg)
 
     def ends(text: str) -> set[tuple[float, float]]:
         grid = "stroke: #d9d9d9; stroke-width: 0.5"
@@ -115,24 +115,24 @@ def test_lines_of_an_axis_are_one_path_and_end_where_they_did(drawn: Any) -> Non
     assert joined.count("<use") < svg.count("<use")
 
 
-def test_a_figure_is_a_fraction_of_its_file_and_says_the_same(drawn: Any) -> None:
+def test_an_inline_figure_is_smaller_than_its_file_and_has_all_values(drawn: Any) -> None:
     svg, values = drawn
-    shared = Shared()
-    assert len(inline(svg, "f0d", "ROC", (), Shared())) < 0.2 * len(svg)
-    page = inline(svg, "f1d", "ROC", values, shared)
+    shared = SharedSvg()
+    assert len(inline_svg(svg, "f0d", "ROC", (), SharedSvg())) < 0.2 * len(svg)
+    page = inline_svg(svg, "f1d", "ROC", values, shared)
     groups = re.findall(r"<g><title>(.*?)</title>(.*?)</g>", page)
     told = [
         f"{head}, {text}" for head, own in groups for text in re.findall(r"<title>(.*?)</", own)
     ]
     assert told == [value.text for value in values]
-    again = inline(svg, "f1s", "ROC", values, shared, {v.text: n for n, v in enumerate(values)})
+    again = inline_svg(svg, "f1s", "ROC", values, shared, {v.text: n for n, v in enumerate(values)})
     assert "<title>" not in again
     assert "data-of" not in again
     turned = {v.text: len(values) - 1 - n for n, v in enumerate(values)}
-    assert f'data-of="{len(values) - 1}"' in inline(svg, "f2s", "ROC", values, shared, turned)
+    assert f'data-of="{len(values) - 1}"' in inline_svg(svg, "f2s", "ROC", values, shared, turned)
 
 
-def test_without_its_figures_a_page_of_ten_networks_is_small(
+def test_a_page_without_figures_takes_at_most_50_bytes_per_number(
     whole_battery: ModuleType,
     synthetic: ModuleType,
     tmp_path: Path,
@@ -148,7 +148,7 @@ def test_without_its_figures_a_page_of_ten_networks_is_small(
 
 
 @pytest.mark.slow
-def test_a_study_of_twenty_networks_makes_a_page_that_can_be_mailed(
+def test_the_page_of_a_study_of_twenty_networks_is_below_1_8_mb(
     whole_battery: ModuleType, synthetic: ModuleType, tmp_path: Path
 ) -> None:
     runs = list(whole_battery.runs(20, 200, 2000))

@@ -2,16 +2,16 @@
 
 from types import SimpleNamespace
 
-from sdd_eval.report.tables.provenance import surroundings
+from sdd_eval.report.tables.provenance import environment
 
 
 def run(**provenance):
     return SimpleNamespace(run=SimpleNamespace(provenance=provenance))
 
 
-def test_folding_and_tf32_are_told_and_every_value_where_runs_differ():
+def test_the_environment_lists_all_values_if_runs_differ():
     told = dict(
-        surroundings(
+        environment(
             [
                 run(tf32=False, folding={"folded": 20, "batch_norms": 20}, device="cpu"),
                 run(tf32=True, folding={"folded": 0, "batch_norms": 20}, device="cpu"),

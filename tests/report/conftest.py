@@ -1,0 +1,17 @@
+"""A report of every evaluator, written once for all tests that only read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sdd_eval.report.write import write_report
+
+
+@pytest.fixture(scope="session")
+def written(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report of all evaluators, two methods and two seeds."""
+    folder = tmp_path_factory.mktemp("whole") / "synthetic"
+    return write_report(synthetic.write_study(folder, synthetic.whole(2)))

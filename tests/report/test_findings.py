@@ -1,0 +1,90 @@
+"""Findings: which differences are described, and how strongly."""
+
+from __future__ import annotations
+
+import itertools
+from types import ModuleType
+
+from sdd_eval.records import Measurement
+from sdd_eval.report.tables.headline import Headline, headline
+from sdd_eval.report.text.findings import FEW_SEEDS, findings
+
+
+def measured(synthetic: ModuleType, plain: list[float], with_it: list[float]) -> Headline:
+    """A headline of accuracies, without and with SD-Dropout, a seed each."""
+    runs = []
+    for weight, values in ((0.0, plain), (0.1, with_it)):
+        for seed, value in enumerate(values):
+            found = [Measurement("accuracy", value, "fraction", protocol="top-1")]
+            runs.append(synthetic.run_of(synthetic.network(weight, seed), "accuracy", found))
+    return headline(synthetic.table(runs)[0])
+
+
+def test_three_seeds_per_side_support_a_sentence_about_the_method(synthetic: ModuleType) -> None:
+    (found,) = findings(measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97]))
+    assert found.title == "CE + SD-Dropout λ 0.1 compared with CE (digits, small_cnn)"
+    assert found.sentences == (
+        "With 3 seeds per side, SD-Dropout changes Accuracy from 91.0 ± 1.0 % to 96.0 ± 1.0 %, by "
+        "+5.0 points [95 % interval over seeds: +2.7 to +7.3]: better.",
+    )
+
+
+def test_a_difference_without_spread_over_seeds_is_not_called_better(synthetic: ModuleType) -> None:
+    table = measured(synthetic, [0.99] * 3, [0.9925] * 3)
+    ((sentence,),) = [each.sentences for each in findings(table)]
+    assert [row.cells[0].mark for row in table.rows] == ["tie", "tie"]
+    assert "better" not in sentence
+    assert "there is no interval over seeds" in sentence
+
+
+def test_a_decrease_is_called_worse(synthetic: ModuleType) -> None:
+    (found,) = findings(measured(synthetic, [0.95, 0.96, 0.97], [0.90, 0.91, 0.92]))
+    assert found.sentences[0].endswith("−2.7]: worse.")
+
+
+def test_seed_noise_is_stated_with_the_smallest_detectable_difference(
+    synthetic: ModuleType,
+) -> None:
+    (found,) = findings(measured(synthetic, [0.90, 0.92, 0.94], [0.93, 0.95, 0.97]))
+    assert "This is within seed noise; the smallest difference detectable" in found.sentences[0]
+    assert found.sentences[0].endswith("with a power of 80 % is 6.1 points.")
+    assert "better" not in found.sentences[0]
+
+
+def test_fewer_seeds_support_sentences_about_these_networks_only(synthetic: ModuleType) -> None:
+    (found,) = findings(measured(synthetic, [0.9], [0.95]))
+    assert found.sentences == (
+        FEW_SEEDS,
+        "For these two networks, Accuracy is 90.0 % without and 95.0 % with SD-Dropout.",
+    )
+    assert "no evidence about the method" in FEW_SEEDS
+    (found,) = findings(measured(synthetic, [0.9, 0.91, 0.92], [0.95, 0.96]))
+    assert found.sentences[0] == FEW_SEEDS
+    assert found.sentences[1].startswith("For these 5 networks, ")
+
+
+def test_sentences_of_few_networks_come_after_those_of_many_seeds(synthetic: ModuleType) -> None:
+    runs = []
+    for weight, seed in itertools.product((0.0, 0.1), range(3)):
+        network, value = synthetic.network(weight, seed), 0.9 + weight / 2 + 0.01 * seed
+        accuracy = Measurement("accuracy", value, "fraction", {}, "top-1")
+        ece = Measurement("ece", value, "fraction", {"bins": 10}, "ten bins")
+        runs.append(synthetic.run_of(network, "calibration", [ece]))
+        if seed == 0:  # accuracy is the table's first column
+            runs.append(synthetic.run_of(network, "accuracy", [accuracy]))
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    assert [each.split()[0] for each in found.sentences] == ["With", "The", "For"]
+
+
+def test_an_interval_over_images_is_labelled_as_such(synthetic: ModuleType) -> None:
+    runs = [
+        synthetic.run_of(
+            synthetic.network(weight, 0),
+            "accuracy",
+            [Measurement("accuracy", 0.9, "fraction", {}, "top-1", 0.86, 0.93, 0.9)],
+        )
+        for weight in (0.0, 0.1)
+    ]
+    (found,) = findings(headline(synthetic.table(runs)[0]))
+    assert "intervals are for new images, not new seeds" in found.sentences[0]
+    assert "90.0 % [90 %: 86.0 to 93.0] without and" in found.sentences[1]

@@ -1,0 +1,253 @@
+"""The files of a report: complete, reproducible, cached, and replaced all at once."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sdd_eval import store
+from sdd_eval.errors import InputError
+from sdd_eval.report.drawing import cache, draw
+from sdd_eval.report.publish import publish, recover
+from sdd_eval.report.write import write_report
+
+
+def test_all_files_are_written_next_to_the_page(written: Path, synthetic: ModuleType) -> None:
+    folder = written.parent
+    assert {"results.csv", "summary.csv", "index.html"} <= {each.name for each in folder.iterdir()}
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    names = synthetic.FIGURES
+    expected = {
+        f"{name}{width}.{kind}"
+        for name in names
+        for width in ("", "-single")
+        for kind in ("pdf", "svg", "png")
+    }
+    assert figures == {*expected, *(f"{name}.csv" for name in names), "drawn.json"}
+    tables = {path.name for path in (folder / "tables").iterdir()}
+    assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}
+    assert not (folder / ".report").exists()
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_same_runs_give_the_same_bytes(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = synthetic.small_study(
+        tmp_path / "study", synthetic.calibration_run(synthetic.network(0, 0))
+    )
+    assert_bytes_again(write_report(study).parent, monkeypatch)
+
+
+@pytest.mark.slow
+def test_all_runs_give_the_same_bytes(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_bytes_again(written.parent, monkeypatch)
+
+
+def assert_bytes_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw and write all of a report once more, at another time."""
+    before = contents(study)
+    assert any(name.endswith(".pdf") for name in before)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    (study / "figures" / "drawn.json").unlink()
+    write_report(study)
+    assert contents(study) == before
+
+
+def test_obsolete_figures_are_removed_and_user_files_are_kept(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = synthetic.small_study(tmp_path / "study")
+    (study / "figures").mkdir()
+    for name in ("roc_curves.pdf", "roc_curves-old-digits.svg", "mine.pdf", "roc_curves.txt"):
+        (study / "figures" / name).write_text("old")
+    write_report(study)
+    left = {path.name for path in (study / "figures").iterdir()}
+    assert left == {"mine.pdf", "roc_curves.txt", "drawn.json"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that a report has written, by name."""
+    paths = [each for each in folder.rglob("*") if each.is_file() and "runs" not in each.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("broken", ["index.html", "results.csv", "headline.tex"])
+def test_a_write_error_leaves_the_old_report_unchanged(
+    broken: str, synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = synthetic.small_study(tmp_path / "study")
+    write_report(study)
+    before = contents(study)
+    third = synthetic.accuracy_run(synthetic.network(0.0, 7))
+    store.write_run(study / "runs" / third.checkpoint / "accuracy-digits-0.json", third)
+    real = os.replace
+
+    def failing(source: Any, target: Any) -> None:
+        if str(target) == str(next(study.glob(f"**/{broken}"), study)):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(InputError, match=rf"cannot write .*{broken}: No space left"):
+        write_report(study)
+    assert contents(study) == before
+    monkeypatch.setattr(os, "replace", real)
+    write_report(study)
+    assert contents(study) != before
+
+
+def test_moves_of_a_killed_process_are_finished_by_the_next(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    publish(folder, {"a.txt": b"old", "b/c.txt": b"old"})
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from sdd_eval.report.publish import publish\n"
+        "real = os.replace\n"
+        "def kill(source, target):\n"
+        "    if str(target).endswith('b/c.txt') and '.report' not in str(target):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    real(source, target)\n"
+        "os.replace = kill\n"
+        "publish(pathlib.Path(sys.argv[1]), {'a.txt': b'new', 'b/c.txt': b'new'})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (folder / "b/c.txt").read_bytes() == b"old"
+    recover(folder)
+    assert contents(folder) == {"a.txt": b"new", "b/c.txt": b"new"}
+
+
+def test_concurrent_reports_do_not_delete_each_others_files(tmp_path: Path) -> None:
+    """The first stops in the midst of writing aside; the second, meanwhile, must not clear up."""
+    folder = tmp_path / "study"
+    publish(folder, {"a.txt": b"old", "b.txt": b"old"})
+    code = (
+        "import pathlib, sys\n"
+        "from sdd_eval.report import publish\n"
+        "real = publish._write\n"
+        "def slow(path, content):\n"
+        "    real(path, content)\n"
+        "    if path.name == 'a.txt':\n"
+        "        print('half', flush=True)\n"
+        "        sys.stdin.readline()\n"
+        "publish._write = slow\n"
+        "publish.publish(pathlib.Path(sys.argv[1]), {'a.txt': b'new', 'b.txt': b'new'})\n"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "half\n"
+        second = threading.Thread(target=recover, args=(folder,))
+        second.start()
+        second.join(timeout=0.5)
+        assert second.is_alive(), "it waits for the first"
+        assert contents(folder)[".report/new/a.txt"] == b"new"
+        first.communicate("go on\n")
+        second.join()
+    assert first.returncode == 0
+    assert contents(folder) == {"a.txt": b"new", "b.txt": b"new"}
+
+
+def test_unchanged_figures_are_not_drawn_again(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = synthetic.pair(seeds=1)
+    runs = [make(net) for net in nets for make in (synthetic.selective_run, synthetic.attack_run)]
+    study = synthetic.small_study(tmp_path / "study", *runs)
+    write_report(study)
+    before = contents(study)
+    drawn: list[str] = []
+    real = draw.render
+
+    def counted(plot: Any, *others: Any) -> Any:
+        drawn.append(plot.title)  # also where there turns out to be nothing to draw
+        return real(plot, *others)
+
+    monkeypatch.setattr(draw, "render", counted)
+    write_report(study)
+    assert drawn == []
+    assert contents(study) == before
+    other = synthetic.attack_run(nets[0], (2.0,))
+    store.write_run(study / "runs" / other.checkpoint / "attack-digits-9.json", other)
+    write_report(study)
+    assert drawn == ["Accuracy under attack", "Audit: may a gain in robustness be believed?"]
+    (study / "figures" / "risk_coverage.svg").write_text("changed by hand")
+    write_report(study)
+    assert drawn[2:] == ["Risk and coverage"]
+    assert contents(study)["figures/risk_coverage.svg"] == before["figures/risk_coverage.svg"]
+
+
+@pytest.mark.parametrize("changed", ["figures/layout.py", "statistics/seeds.py"])
+def test_a_change_of_the_code_draws_every_figure_again(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_hash = cache.code_hash.__wrapped__
+    before = code_hash("sdd_eval.figures.reliability")
+    package = importlib.resources.files("sdd_eval")
+    for folder in ("figures", "statistics"):
+        shutil.copytree(str(package / folder), tmp_path / folder)
+    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    assert code_hash("sdd_eval.figures.reliability") == before
+    (tmp_path / changed).write_text("changed")
+    assert code_hash("sdd_eval.figures.reliability") != before
+
+
+def test_a_missing_or_empty_study_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere does not exist; evaluate a checkpoint first"):
+        write_report(tmp_path / "nowhere")
+    (tmp_path / "empty" / "runs" / "net").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no finished run below .*empty.runs; .*--study empty"):
+        write_report(tmp_path / "empty")
+    (tmp_path / "empty" / "runs" / "net" / "accuracy-digits-0.json").write_text("[]")
+    with pytest.raises(
+        InputError, match=r"none of 1 run files can be read; the first error: .*Run"
+    ):
+        write_report(tmp_path / "empty")
+
+
+def test_a_style_file_changes_the_figures_and_an_invalid_one_is_an_error(
+    synthetic: ModuleType, tmp_path: Path
+) -> None:
+    study = synthetic.write_study(
+        tmp_path / "study", [synthetic.calibration_run(synthetic.network(0.0, 0))]
+    )
+    write_report(study)
+    before = (study / "figures" / "reliability.svg").read_bytes()
+    style = tmp_path / "big.mplstyle"
+    style.write_text("font.size: 12\naxes.labelsize: 12\n")
+    write_report(study, style=style)
+    assert (study / "figures" / "reliability.svg").read_bytes() != before
+    with pytest.raises(InputError, match=r"nothing\.mplstyle is not a file"):
+        write_report(study, style=tmp_path / "nothing.mplstyle")
+    style.write_text("font.size: big\n")
+    with pytest.raises(InputError, match=r"big\.mplstyle is not a matplotlib style file: .*big"):
+        write_report(study, style=style)
+
+
+def test_progress_is_reported_to_the_end(synthetic: ModuleType, tmp_path: Path) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.total = self.done = 0
+
+        def start(self, label: str, total: int) -> None:
+            self.total += total
+
+        def advance(self, units: int = 1, note: str = "") -> None:
+            self.done += units
+
+    listener = Listener()
+    write_report(synthetic.small_study(tmp_path / "study"), progress=listener)
+    assert listener.done == listener.total > 2
