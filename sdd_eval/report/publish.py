@@ -28,23 +28,19 @@ def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = 
     Raises:
         InputError: If a file cannot be written; all files are then as before.
     """
+    staging = folder / STAGING
     with _lock(folder):
         _recover(folder)
-        _publish(folder, files, obsolete)
-
-
-def _publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str]) -> None:
-    staging = folder / STAGING
-    try:
-        for name, content in files.items():
-            _write(staging / "new" / name, content)
-        store.write_text(staging / "obsolete", "".join(f"{name}\n" for name in obsolete))
-        store.write_text(staging / COMPLETE, "")
-        _move(folder)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            for name, content in files.items():
+                _write(staging / "new" / name, content)
+            store.write_text(staging / "obsolete", "".join(f"{name}\n" for name in obsolete))
+            store.write_text(staging / COMPLETE, "")
+            _move(folder)
+        except OSError as error:
+            raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def recover(folder: Path) -> None:

@@ -13,8 +13,8 @@ from sdd_eval.report.drawing.cache import RECORD, cache_record, read_cache
 from sdd_eval.report.drawing.draw import (
     FORMATS,
     ReportFigure,
-    draw_all,
     draw_comparison,
+    draw_figures,
     file_name,
 )
 from sdd_eval.report.page.page import PageContent, render_page
@@ -74,7 +74,9 @@ def write_report(
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
     cache = read_cache(folder / "figures")
-    figures, failures = draw_all(comparable, collection.arrays, style, progress, cache)
+    figures, failures = draw_figures(
+        plugins.names("figures"), comparable, collection.arrays, style, progress, cache
+    )
     compared = []
     for section in sections:
         drawn, failed = draw_comparison(section, comparable, collection.arrays, style, cache)

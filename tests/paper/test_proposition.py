@@ -48,7 +48,7 @@ def test_the_command_writes_page_figure_and_grid(tmp_path, capsys):
     assert exit_code(["proposition", "--reports", str(tmp_path)]) == 0
     folder = tmp_path / "proposition"
     page = (folder / "index.html").read_text()
-    assert "the proposition holds there" in page
+    assert "the proposition holds on this grid" in page
     assert "not the derivative of (24)" in page
     assert page.count("<svg") == 1
     assert (folder / "k.pdf").read_bytes().startswith(b"%PDF")

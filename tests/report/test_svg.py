@@ -139,7 +139,7 @@ def test_a_page_without_figures_takes_at_most_50_bytes_per_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A thousand numbers a network: what a page says of each may cost 50 bytes and no more."""
-    monkeypatch.setattr(write, "draw_all", lambda *_: ([], []))
+    monkeypatch.setattr(write, "draw_figures", lambda *_: ([], []))
     runs = list(whole_battery.runs(10, 60))
     page = write_report(synthetic.write_study(tmp_path / "study", runs))
     numbers = sum(len(run.measurements) for run in runs)

@@ -96,8 +96,8 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
     assert (len(pair.base), len(pair.others)) == (1, 1)
     assert "sdd0.1" in pair.others[0]
     page = (study / "index.html").read_text()
-    assert "As the study&#39;s file asks" in page
-    assert f"{pair.others[0]} less {pair.base[0]}." in page
+    assert "Comparison planned in the study&#39;s file" in page
+    assert f"{pair.others[0]} compared with {pair.base[0]}." in page
     files = [study / "comparisons/planned.json", study / "index.html"]
     before = [path.stat().st_mtime_ns for path in files]
     assert exit_code(["batch", "study.toml"]) == 0

@@ -1,1 +1,1 @@
-"""Figures of a report: drawn, cached, and inlined as SVG."""
+"""The figures of a report: drawn, cached, and converted to inline SVG."""

@@ -65,24 +65,7 @@ class ReportFigure:
         return {f"{self.name}{suffix}": file for suffix, file in self.rendered.files.items()}
 
 
-def draw_all(
-    comparable: Sequence[ComparableResults],
-    arrays: Arrays,
-    style: Path | None = None,
-    progress: Progress | None = None,
-    cache: FigureCache | None = None,
-) -> tuple[list[ReportFigure], list[str]]:
-    """Draw every figure plugin; return the figures and an error message for each that failed.
-
-    Figures that have not changed are taken from the cache.
-
-    Raises:
-        InputError: If the style file is invalid.
-    """
-    return draw(plugins.names("figures"), comparable, arrays, style, progress, cache)
-
-
-def draw(
+def draw_figures(
     figures: Sequence[str],
     comparable: Sequence[ComparableResults],
     arrays: Arrays,
@@ -91,7 +74,13 @@ def draw(
     cache: FigureCache | None = None,
     suffix: str = "",
 ) -> tuple[list[ReportFigure], list[str]]:
-    """Draw some figure plugins like `draw_all`; `suffix` is appended to the names of the files."""
+    """Draw figure plugins; return the figures and an error message for each that failed.
+
+    Figures that have not changed are taken from the cache; `suffix` is appended to file names.
+
+    Raises:
+        InputError: If the style file is invalid.
+    """
     progress = progress or NoProgress()
     names = _in_order(figures)
     progress.start("drawing figures", len(names) * len(comparable))
@@ -271,7 +260,7 @@ def draw_comparison(
         return [], []
     parts = [_restricted(section, part) for part in comparable if part.study == section.study]
     digest = hashlib.sha256(f"{section.study} {section.stored.name}".encode()).hexdigest()[:8]
-    return draw(
+    return draw_figures(
         COMPARISON_FIGURES,
         [part for part in parts if part is not None],
         arrays,

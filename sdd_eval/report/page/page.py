@@ -23,13 +23,15 @@ from sdd_eval.report.tables.headline import Headline, seed_count, settings_label
 from sdd_eval.report.tables.latex import headline_tex
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
 from sdd_eval.report.tables.sections import (
+    TITLES as EVALUATOR_TITLES,
+)
+from sdd_eval.report.tables.sections import (
     EvaluatorTable,
     ProtocolIndex,
     ResultTable,
     by_origin,
     evaluator_names,
     evaluator_tables,
-    evaluator_title,
     result_table,
     unofficial,
 )
@@ -192,7 +194,7 @@ def _section(
         for index, comparison in enumerate(content.comparable)
     }
     tables = evaluator_tables(content.comparable, name, protocols, in_figures)
-    return EvaluatorSection(name, evaluator_title(name), tuple(figures), tuple(tables))
+    return EvaluatorSection(name, EVALUATOR_TITLES.get(name, name), tuple(figures), tuple(tables))
 
 
 def _page_figure(

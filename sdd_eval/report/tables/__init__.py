@@ -1,1 +1,1 @@
-"""Tables of a report: results, summary over seeds, headline, LaTeX and CSV."""
+"""The tables of a report: results, means over seeds, headline, comparisons; CSV and LaTeX."""

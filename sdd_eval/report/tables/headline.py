@@ -100,6 +100,11 @@ class HeadlineCell:
     """Each network's interval over images as (low, high, level); NaN where there is none."""
 
     @property
+    def conditions(self) -> tuple[object, ...]:
+        """The measurement conditions, which must agree for a comparison."""
+        return self.images, self.limited, self.data, self.protocol, self.fingerprint
+
+    @property
     def summary(self) -> SeedSummary:
         """Mean and standard deviation over the seeds."""
         return summarize_seeds(self.values)
@@ -221,8 +226,7 @@ def mark(cells: Sequence[HeadlineCell], higher: bool) -> list[HeadlineCell]:
     network there is no such interval, so they tie.
     """
     known = [cell for cell in cells if cell.values]
-    conditions = {(c.images, c.limited, c.data, c.protocol, c.fingerprint) for c in known}
-    if len(known) < 2 or len(conditions) > 1:
+    if len(known) < 2 or len({cell.conditions for cell in known}) > 1:
         return list(cells)
     sign = 1 if higher else -1
     best = max(known, key=lambda cell: sign * cell.summary.mean)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
@@ -54,21 +53,18 @@ def evaluator_runs(runs: Sequence[StudyRun], evaluator: str) -> EvaluatorRuns:
 
 def _run_row(entry: StudyRun) -> dict[str, str]:
     run, provenance = entry.run, entry.run.provenance
+    seconds = provenance.get("seconds")
     return {
         "checkpoint": run.checkpoint,
         "data set": run.dataset,
         "images": f"{run.n:,}" + (f" (limit {run.limit:,})" if run.limit is not None else ""),
-        "seconds": _format_seconds(provenance.get("seconds")),
+        "seconds": f"{seconds:.1f}" if isinstance(seconds, int | float) else "—",
         "device": format_setting(provenance.get("device")),
         "threads": format_setting(provenance.get("threads")),
         "time": format_setting(provenance.get("created")),
         "command": format_setting(provenance.get("command")),
         "file": entry.name,
     }
-
-
-def _format_seconds(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, int | float) else "—"
 
 
 def data_sets(runs: Iterable[StudyRun]) -> list[DataSetRow]:

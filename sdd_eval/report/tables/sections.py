@@ -85,11 +85,6 @@ def evaluator_names(results: pandas.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def evaluator_title(evaluator: str) -> str:
-    """Return the heading of an evaluator's section."""
-    return TITLES.get(evaluator, evaluator)
-
-
 def evaluator_tables(
     comparable: Sequence[ComparableResults],
     evaluator: str,

@@ -1,1 +1,1 @@
-"""Sentences of a report: findings, warnings, what an audit allows to be said."""
+"""The sentences of a report: findings, warnings, and whether a gain may be called robust."""

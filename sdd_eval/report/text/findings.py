@@ -85,7 +85,7 @@ def _column_sentences(
     for column, first, second in zip(columns, base.cells, other.cells, strict=True):
         if not (first.values and second.values):
             continue
-        if _conditions(first) != _conditions(second):
+        if first.conditions != second.conditions:
             sentences.append(
                 f"{column.title} is not compared: images, data or protocol differ between the two "
                 "sides."
@@ -94,10 +94,6 @@ def _column_sentences(
         target = few if _too_few_seeds(first, second) else sentences
         target.append(sentence(column, first, second))
     return sentences + ([FEW_SEEDS, *few] if few else [])
-
-
-def _conditions(cell: HeadlineCell) -> tuple[object, ...]:
-    return cell.images, cell.limited, cell.data, cell.protocol, cell.fingerprint
 
 
 def sentence(column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell) -> str:
