@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdd_eval import plugins, store
-from sdd_eval.comparison.store import FOLDER
+from sdd_eval.comparison.store import FOLDER, ComparisonSet
 from sdd_eval.figures.selection import where
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import RECORD, cache_record, read_cache
@@ -16,11 +16,16 @@ from sdd_eval.report.drawing.draw import (
     draw_comparison,
     draw_figures,
     file_name,
+    write_comparison_figures,
 )
 from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
-from sdd_eval.report.tables.comparisons import comparison_sections
+from sdd_eval.report.tables.comparisons import (
+    comparison_frame,
+    comparison_sections,
+    comparison_tex,
+)
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import headline_tex, table_tex
@@ -146,6 +151,20 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
         for path in (*folder.glob(f"tables/{name}.tex"), *folder.glob(f"tables/{name}-*.tex")):
             paths.append(f"tables/{path.name}")
     return [path for path in dict.fromkeys(paths) if path not in written]
+
+
+def write_comparison(
+    study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
+) -> list[Path]:
+    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths."""
+    csv = study / FOLDER / f"{comparison.name}.csv"
+    store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
+    tex = csv.with_suffix(".tex")
+    tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
+    store.write_text(tex, "\n".join(tables))
+    folder = csv.with_suffix("")
+    drawn = write_comparison_figures(study, comparison.checkpoints, folder) if figures else ()
+    return [csv, tex, *drawn]
 
 
 def current_report(study: Path) -> Path | None:

@@ -183,10 +183,10 @@ def test_unchanged_figures_are_not_drawn_again(
     other = synthetic.attack_run(nets[0], (2.0,))
     store.write_run(study / "runs" / other.checkpoint / "attack-digits-9.json", other)
     write_report(study)
-    assert drawn == ["Accuracy under attack", "Audit: may a gain in robustness be believed?"]
+    assert drawn == ["Robust accuracy under attack", "Gradient-masking audit"]
     (study / "figures" / "risk_coverage.svg").write_text("changed by hand")
     write_report(study)
-    assert drawn[2:] == ["Risk and coverage"]
+    assert drawn[2:] == ["Risk–coverage curves"]
     assert contents(study)["figures/risk_coverage.svg"] == before["figures/risk_coverage.svg"]
 
 
