@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,18 @@ def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None
         finite = "" if math.isfinite(value) else "finite and "
         if finite or not bound.holds(value):
             raise InputError(f"{where}{name} is {value}; it must be {finite}{bound.accepted}")
+
+
+def check_milestones(milestones: Sequence[int] | None) -> None:
+    """Check that milestones are ascending epochs from 1.
+
+    Raises:
+        InputError: they are not.
+    """
+    if milestones is None:
+        return
+    if list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1:
+        raise InputError(f"milestones are {milestones}; they must be epochs from 1, ascending")
 
 
 def parse_json(value: Any) -> Any:

@@ -27,7 +27,7 @@ class DenseLayer(nn.Module):
     """A 1×1 bottleneck of 4 × growth channels and a 3×3 convolution, each after BN and ReLU."""
 
     def __init__(self, ins: int, growth: int, newest: Place = "last") -> None:
-        """Channels in, channels added, and where these go."""
+        """Create the layers from input channels, added channels and their place."""
         super().__init__()
         self.newest = newest
         self.bn1 = nn.BatchNorm2d(ins)
@@ -36,7 +36,7 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ins, h, w) → (n, ins + growth, h, w)."""
+        """Map (n, ins, h, w) to (n, ins + growth, h, w)."""
         y = self.conv1(functional.relu(self.bn1(x), inplace=True))
         y = self.conv2(functional.relu(self.bn2(y), inplace=True))
         return torch.cat([x, y] if self.newest == "last" else [y, x], dim=1)
@@ -49,10 +49,10 @@ def densenet_bc(
     compression: float = 0.5,
     newest: Place = "last",
 ) -> Stages:
-    """A backbone of dense blocks `layer1` … of so many layers each, with transitions between.
+    """Return a backbone of dense blocks of `blocks` layers each, with transitions between them.
 
     Raises:
-        InputError: there is no such place for new channels.
+        InputError: `newest` is unknown.
     """
     if newest not in PLACES:
         raise unknown_name("newest", str(newest), PLACES)
@@ -74,7 +74,7 @@ def densenet_bc(
 
 
 def _transition(ins: int, outs: int) -> nn.Module:
-    """Fewer channels by a 1×1 convolution, half the side by averaging."""
+    """Return a 1×1 convolution to fewer channels, and average pooling to half the side."""
     return nn.Sequential(
         OrderedDict(
             bn1=nn.BatchNorm2d(ins),

@@ -1,8 +1,7 @@
-"""Networks from elsewhere: `torchvision:NAME`, `timm:NAME`, and factories of the user's own.
+"""Networks from elsewhere: `torchvision:NAME`, `timm:NAME`, and the user's own factories.
 
-A name of torchvision or timm runs only their code, and only such of it as builds a network: what
-an option would download or unpickle is refused. A factory runs whatever its file says, so `build`
-calls one only where its caller trusts it.
+Names of torchvision or timm run only their code that builds a network; options that would download
+or unpickle are refused. A factory runs arbitrary code, so `build` calls it only if it is trusted.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from torch import nn
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec
 
-#: Options that would read or fetch weights; what a card's arch runs must not.
+#: Options that would read or download weights, which a card must not do.
 REFUSED = (
     "weights",
     "pretrained",
@@ -35,7 +34,7 @@ REFUSED = (
     "weights_backbone",
 )
 
-#: What factories call what a spec says.
+#: Common names of factories' parameters for the fields of a spec.
 ARGUMENTS: Mapping[str, Sequence[str]] = {
     "classes": ("num_classes", "classes", "n_classes", "num_class", "nclass"),
     "channels": ("in_channels", "in_chans", "channels", "num_channels"),
@@ -44,7 +43,7 @@ ARGUMENTS: Mapping[str, Sequence[str]] = {
 
 
 def is_factory(arch: str) -> bool:
-    """Whether an architecture names code of the user's: `package.module:f` or `file.py:f`.
+    """Return whether an architecture names the user's code: `package.module:f` or `file.py:f`.
 
     >>> is_factory("timm:vit_tiny_patch16_224"), is_factory("nets/mine.py:resnet")
     (False, True)
@@ -53,23 +52,23 @@ def is_factory(arch: str) -> bool:
 
 
 def refuse_code(arch: str, trust_code: bool) -> None:
-    """Refuse an architecture that is the user's code, unless that is trusted.
+    """Check that an architecture is not the user's code, unless that is trusted.
 
     Raises:
-        InputError: it is not.
+        InputError: it is code that is not trusted.
     """
     if is_factory(arch) and not trust_code:
         raise InputError(
-            f"arch {arch!r} runs code of its own; say --trust-code (in Python trust_code=True) "
-            "if you know whose it is"
+            f"arch {arch!r} runs code of its own; give --trust-code (in Python trust_code=True) "
+            "if you trust its author"
         )
 
 
 def check_name(arch: str) -> None:
-    """Refuse an architecture whose library or file is not there; no code of the user's is run.
+    """Check that the network, library or file of an architecture exists, without running user code.
 
     Raises:
-        InputError: there is no such network, library or file, or the arch is no `…:…`.
+        InputError: it does not exist, or the arch is not of the form `…:…`.
     """
     source, _, name = arch.partition(":")
     if not source or not name:
@@ -84,29 +83,29 @@ def check_name(arch: str) -> None:
 
 
 def source_file(arch: str) -> Path:
-    """The file of a `file.py:factory`.
+    """Return the file of a `file.py:factory`.
 
     Raises:
-        InputError: it is not there.
+        InputError: the file does not exist.
     """
     path = Path(arch.rpartition(":")[0]).expanduser()
     if not path.is_file():
-        raise InputError(f"arch {arch!r}: {path} is not there (looked from {Path.cwd()})")
+        raise InputError(f"arch {arch!r}: {path} does not exist (in {Path.cwd()})")
     return path
 
 
 def source_sha256(arch: str) -> str | None:
-    """sha256 of the file of a `file.py:factory`; None for any other arch."""
+    """Return the SHA-256 of the file of a `file.py:factory`; None for any other arch."""
     if not is_factory(arch) or not arch.rpartition(":")[0].endswith(".py"):
         return None
     return hashlib.sha256(source_file(arch).read_bytes()).hexdigest()
 
 
 def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
-    """The network of a spec whose arch has a colon, freshly initialised, as its author built it.
+    """Return the network of a spec whose arch has a colon, initialised by its author's code.
 
     Raises:
-        InputError: there is no such network, it refuses the options, or the options are refused.
+        InputError: there is no such network, or it does not accept the options.
     """
     source, _, name = spec.arch.partition(":")
     for option in options:
@@ -114,12 +113,12 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
             raise InputError(f"option {option!r} of arch {spec.arch!r} reads weights; refused")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on how later versions will initialise
+            warnings.simplefilter("ignore")  # about how later versions initialise
             build: Callable[..., Any] = LIBRARIES.get(source, _from_factory)
             module = build(spec, name, dict(options))
     except InputError:
         raise
-    except Exception as error:  # a stranger's code may raise anything
+    except Exception as error:  # third-party code may raise anything
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"arch {spec.arch!r} with {dict(options)}: {cause}") from error
     if not isinstance(module, nn.Module):
@@ -148,20 +147,20 @@ def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn.Module
 
 
 def _from_factory(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
-    """Call a factory with what it has parameters for, under the names that such code uses."""
+    """Call a factory with those arguments for which it has parameters, under their common names."""
     factory = _factory(spec.arch)
     accepted = inspect.signature(factory).parameters
-    given = dict(options)
+    arguments = dict(options)
     for field, names in ARGUMENTS.items():
         for argument in names:
-            if argument in accepted and argument not in given:
-                given[argument] = getattr(spec, field)
+            if argument in accepted and argument not in arguments:
+                arguments[argument] = getattr(spec, field)
                 break
-    return factory(**given)
+    return factory(**arguments)
 
 
 def _factory(arch: str) -> Callable[..., Any]:
-    """Import a factory: here the user's code is run."""
+    """Import a factory, which runs the user's code."""
     source, _, name = arch.rpartition(":")
     module = _module_of(source_file(arch)) if source.endswith(".py") else _imported(source)
     found = getattr(module, name, None)
@@ -173,34 +172,34 @@ def _factory(arch: str) -> Callable[..., Any]:
 
 
 def _imported(source: str) -> Any:
-    """A module by its dotted name, also one in the folder that the command is run in."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
+    """Import a module by its dotted name, also from the current folder."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
     try:
         return importlib.import_module(source)
     finally:
-        sys.path.remove(here)
+        sys.path.remove(folder)
 
 
 def _module_of(path: Path) -> Any:
-    """A module from its file; what lies beside it can be imported by it."""
+    """Import a module from its file, which may import its neighbours."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"{path.stem}_{digest}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    beside = str(path.resolve().parent)
-    sys.path.insert(0, beside)
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     finally:
-        sys.path.remove(beside)
+        sys.path.remove(folder)
     return module
 
 
 def _known(library: str, name: str) -> None:
-    """Refuse a network that a library does not have."""
+    """Check that a library has a network."""
     known = _torchvision_names() if library == "torchvision" else _timm_names()
     if name.split(".")[0] not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=6, cutoff=0.4))
@@ -208,7 +207,7 @@ def _known(library: str, name: str) -> None:
 
 
 def _torchvision_names() -> list[str]:
-    """The classifiers of torchvision."""
+    """Return the classifiers of torchvision."""
     import torchvision.models
 
     names: list[str] = torchvision.models.list_models(module=torchvision.models)

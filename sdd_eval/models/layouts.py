@@ -1,8 +1,7 @@
-"""Other people's names of tensors → a network's own.
+"""Mapping of tensor names in public checkpoints to the names of this package.
 
-Public checkpoints of one network differ in the names of its layers. The names are translated in
-every known way, and the way that leaves the fewest tensors over is taken; what does not fit then
-is named.
+Public checkpoints of one network differ in the names of its layers. Names are translated in every
+known way; the way with the fewest mismatches is used, and the remaining ones are reported.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from torch import Tensor
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
 
-#: So many tensors are named with both shapes.
-SHOWN = 5
+#: Number of tensors that are reported with shapes.
+NAMED_WITH_SHAPE = 5
 
-#: Wrappers that put their name before every other (DataParallel, torch.compile, a LightningModule).
+#: Prefixes of wrappers (DataParallel, torch.compile, LightningModule).
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.")
 
 #: Names of the built-in networks in public code → ours, one after the other: torchvision and its
@@ -59,34 +58,36 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
 
 @dataclass(frozen=True)
 class Mismatches:
-    """Tensors that a network lacks, that a file lacks, and that differ in shape; all by name."""
+    """Tensors missing in the file, unknown to the network, or of another shape, by name."""
 
     missing: Mapping[str, tuple[int, ...]]
     extra: Mapping[str, tuple[int, ...]]
     shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """In the file, and in the network."""
+    """Shape in the file, and in the network."""
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of mismatches."""
         return len(self.missing) + len(self.extra) + len(self.shapes)
 
 
 def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """A file's tensors under the network's names, in its types.
+    """Return a file's tensors under the network's names and in its types.
 
-    The counters of batches, which old files lack and nothing reads, may be missing.
+    The batch counters of batch norms, which old files lack and nothing reads, may be missing.
 
     Raises:
-        InputError: naming every tensor that is missing, left over or of another shape, the first
-            few with shapes; or that holds a number that is not finite.
+        InputError: tensors are missing, unknown or of another shape (all are named, the first with
+            shapes), or not finite.
     """
     own = network.state_dict()
     ways = list(_ways(network, list(tensors)))
     misfits = [_misfits(network, own, tensors, way) for way in ways]
     best = min(range(len(ways)), key=lambda way: misfits[way].count)
     if misfits[best].count:
-        raise InputError(f"{where} does not fit arch {network.spec.arch!r}: {_told(misfits[best])}")
+        raise InputError(
+            f"{where} does not fit arch {network.spec.arch!r}: {_report(misfits[best])}"
+        )
     state = dict(own)
     for theirs, ours in ways[best].items():
         tensor = tensors[theirs].to(own[ours].dtype)
@@ -97,7 +98,7 @@ def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -
 
 
 def _ways(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The names in the file → names in the network's state, in every known way."""
+    """Yield the mappings of names in the file to names in the network, in every known way."""
     head = f"{network.head}."
 
     def placed(name: str) -> str:
@@ -114,7 +115,7 @@ def _ways(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
-    """The names without the wrappers that all of them share, one wrapper after the other."""
+    """Yield the names without the wrappers that all of them share, one wrapper after the other."""
     yield list(names)
     inner = [name.replace("_orig_mod.", "") for name in names]
     if inner != list(names):
@@ -125,7 +126,7 @@ def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _shared(names: Sequence[str]) -> str:
-    """The wrapper before all names; empty where there is none."""
+    """Return the wrapper before all names; empty if there is none."""
     for wrapper in WRAPPERS:
         if all(name.startswith(wrapper) for name in names):
             return wrapper
@@ -166,7 +167,7 @@ def _misfits(
 
 
 def _outer(network: Network) -> Callable[[str], str]:
-    """The name of a tensor in the network before it was parted."""
+    """Return a function from a tensor's name to its name in the original network."""
     return lambda name: (
         name.removeprefix("backbone.")
         if name.startswith("backbone.")
@@ -174,8 +175,8 @@ def _outer(network: Network) -> Callable[[str], str]:
     )
 
 
-def _told(misfits: Mismatches) -> str:
-    """All names, the first few with their shapes."""
+def _report(misfits: Mismatches) -> str:
+    """Return all names, the first with their shapes."""
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"
         for name, (theirs, ours) in misfits.shapes.items()
@@ -192,7 +193,7 @@ def _told(misfits: Mismatches) -> str:
 
 def _listed(found: Mapping[str, object]) -> str:
     named = [
-        f"{name} {shape}" if index < SHOWN else name
+        f"{name} {shape}" if index < NAMED_WITH_SHAPE else name
         for index, (name, shape) in enumerate(found.items())
     ]
     return ", ".join(named)

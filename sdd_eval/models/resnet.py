@@ -25,13 +25,13 @@ Padding = Literal["end", "both"]
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with batch norm, and a shortcut, added before the last ReLU."""
+    """Two 3×3 convolutions with batch norm, added to a shortcut before the last ReLU."""
 
     #: A block is as wide outside as inside.
     widening = 1
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
-        """Channels in and out, the stride of the first convolution, the shortcut."""
+        """Create the layers; `stride` is that of the first convolution."""
         super().__init__()
         self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outs)
@@ -40,20 +40,20 @@ class Block(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
+        """Map (n, ins, h, w) to (n, outs, h / stride, w / stride)."""
         y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y)) + self.shortcut(x)
         return functional.relu(y, inplace=True)
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions with batch norm, and a shortcut, added before the last ReLU."""
+    """1×1, 3×3 and 1×1 convolutions with batch norm, added to a shortcut before the last ReLU."""
 
     #: How many times wider a block is outside than inside.
     widening = 4
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
-        """Channels in and out, the stride of the 3×3 convolution, the shortcut."""
+        """Create the layers; `stride` is that of the 3×3 convolution."""
         super().__init__()
         inner = outs // self.widening
         self.conv1 = nn.Conv2d(ins, inner, 1, bias=False)
@@ -65,7 +65,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
+        """Map (n, ins, h, w) to (n, outs, h / stride, w / stride)."""
         y = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         y = functional.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y)) + self.shortcut(x)
@@ -73,16 +73,16 @@ class Bottleneck(nn.Module):
 
 
 class ZeroPad(nn.Module):
-    """Shortcut without parameters (option A): every second pixel, zeros for the new channels."""
+    """Parameter-free shortcut (option A): every second pixel, zeros for the new channels."""
 
     def __init__(self, outs: int, padding: Padding = "end") -> None:
-        """Channels wanted, and where the zeros go."""
+        """Set the number of output channels, and where the zeros go."""
         super().__init__()
         self.outs = outs
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ins, h, w) → (n, outs, h / 2, w / 2)."""
+        """Map (n, ins, h, w) to (n, outs, h / 2, w / 2)."""
         missing = self.outs - x.shape[1]
         before = missing // 2 if self.padding == "both" else 0
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
@@ -98,7 +98,7 @@ def doubling(width: int, stages: int) -> tuple[int, ...]:
 
 
 def _projection(ins: int, outs: int, stride: int) -> nn.Module:
-    """Shortcut of a 1×1 convolution and a batch norm (option B)."""
+    """Return a shortcut of a 1×1 convolution and a batch norm (option B)."""
     return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
 
 

@@ -1,4 +1,4 @@
-"""A small convolutional network, for the 8×8 grey digits and other images on a CPU."""
+"""A small convolutional network for the 8×8 grey digits and other images on a CPU."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sdd_eval.models.network import Stages
 
 
 def small_cnn(channels: int, width: int = 96) -> Stages:
-    """Three 3×3 convolutions with batch norm, halving the side after the first two.
+    """Return three 3×3 convolutions with batch norm; the first two halve the side.
 
-    The feature is the mean over the last map, so any size from 4 pixels goes. `width` is its size;
-    the layers before have a quarter and a half of it. Initialised as PyTorch does by default.
+    The feature is the mean of the last map, so images of 4 pixels or more work. `width` is its
+    width; the layers before have a quarter and half of it. Initialised as PyTorch does by default.
     """
     stages = {
         "layer1": nn.Sequential(*_convolution(channels, width // 4), nn.MaxPool2d(2)),
@@ -24,5 +24,5 @@ def small_cnn(channels: int, width: int = 96) -> Stages:
 
 
 def _convolution(ins: int, outs: int) -> tuple[nn.Module, ...]:
-    """A 3×3 convolution, its batch norm and a ReLU."""
+    """Return a 3×3 convolution, its batch norm and a ReLU."""
     return nn.Conv2d(ins, outs, 3, padding=1, bias=False), nn.BatchNorm2d(outs), nn.ReLU()

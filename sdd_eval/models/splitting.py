@@ -1,4 +1,4 @@
-"""A backbone from elsewhere → its stages, where its parts are run one after the other."""
+"""Splitting a network into backbone and classifier, and a backbone into stages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sdd_eval.models.network import Stages
 
 
 def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
-    """The backbone as `Stages`, if it is no more than its children in order; else as it is.
+    """Return the backbone as `Stages` if it is the sequence of its children, else unchanged.
 
-    ResNets of torchvision and timm are: their `layer1` … `layer4` can then be reached by name, and
-    the weights keep theirs. Whether the children alone make the same features is tried out on the
-    images, in both modes.
+    This holds for ResNets of torchvision and timm: their `layer1` … `layer4` become accessible by
+    name, and the names of weights do not change. Whether the children in sequence compute the same
+    features is tested on images, in both modes.
 
     Args:
-        backbone: standardised images (n, channels, side, side) → features (n, width).
-        width: of the features.
-        images: a few that are tried.
+        backbone: maps standardised images (n, channels, side, side) to features (n, width).
+        width: width of the features.
+        images: a few images for the test.
     """
     children = dict(backbone.named_children())
     if "layer1" not in children:
@@ -31,11 +31,11 @@ def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
     stages.training = backbone.training
     if stages.state_dict().keys() != backbone.state_dict().keys():
         return backbone
-    return stages if _alike(backbone, stages, images) else backbone
+    return stages if _same_outputs(backbone, stages, images) else backbone
 
 
-def _alike(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
-    """Whether two modules of the same parts give the same, evaluated and in training."""
+def _same_outputs(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
+    """Return whether two modules have the same outputs, in eval and in train mode."""
     training = one.training
     kept = {name: buffer.clone() for name, buffer in one.named_buffers()}
     try:
@@ -43,17 +43,17 @@ def _alike(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
             torch.allclose(_output(one, images, mode), _output(other, images, mode), atol=1e-5)
             for mode in (False, True)
         )
-    except Exception:  # a child that takes something else than the one before it gives
+    except Exception:  # a child does not accept the previous one's output
         return False
     finally:
         for name, buffer in one.named_buffers():
-            buffer.copy_(kept[name])  # batch norms have looked at the images
+            buffer.copy_(kept[name])  # batch norms have been updated by the images
         one.train(training)
         other.train(training)
 
 
 def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
-    """What a module gives in a mode, its random numbers the same each time."""
+    """Return a module's output in a mode, with fixed random numbers."""
     module.train(training)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -63,42 +63,46 @@ def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class SplitNetwork:
-    """`classifier(backbone(images))` are the logits; `head` is the name that the layer had."""
+    """A network as `classifier(backbone(images))`; `head` is the former name of the classifier."""
 
     backbone: nn.Module
     classifier: nn.Linear
     head: str
 
 
-def split_classifier(module: nn.Module, classes: int, images: Tensor, called: str) -> SplitNetwork:
-    """Take the last linear layer out of a network; what is left gives the features.
+def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str) -> SplitNetwork:
+    """Split a network before its last linear layer.
 
-    The layer is found by looking: of all `nn.Linear` that one forward pass calls, the last. That
-    the two halves give the same logits is tried out on the same images.
+    The layer is the last `nn.Linear` that a forward pass calls. Whether both parts together compute
+    the same logits is tested on the same images.
 
     Args:
-        module: images (n, channels, side, side) → logits (n, classes); it is taken apart.
-        classes: how many logits there must be.
-        images: a few that are tried, standardised.
-        called: the network's name in errors.
+        module: maps images (n, channels, side, side) to logits (n, classes); it is modified.
+        classes: expected number of logits.
+        images: a few standardised images for the test.
+        arch: the network's name in errors.
 
     Raises:
-        InputError: the network does not take the images, gives something else than logits, or its
-            logits do not come straight out of a linear layer.
+        InputError: the network does not accept the images, does not return logits, or its logits
+            are not the output of a linear layer.
     """
     training = module.training
     module.register_forward_hook(_main_output)
     module.eval()
-    logits, layers = _watched(module, images, called)
+    logits, layers = _trace_linear_layers(module, images, arch)
     if logits.shape != (len(images), classes):
         raise InputError(
-            f"arch {called!r} gives {tuple(logits.shape)} for {len(images)} images, "
+            f"arch {arch!r} gives {tuple(logits.shape)} for {len(images)} images, "
             f"not logits ({len(images)}, {classes})"
         )
     fitting = [name for name, layer in layers if layer.out_features == classes]
-    looked = f"arch {called!r}: looked for a last nn.Linear (… → {classes}) that gives the logits"
+    looked = f"arch {arch!r}: looked for a last nn.Linear (… → {classes}) that gives the logits"
     if not layers or not fitting or fitting[-1] != layers[-1][0]:
-        last = f"the last of {len(layers)} is {_told(*layers[-1])}" if layers else "there is none"
+        last = (
+            f"the last of {len(layers)} is {_layer_text(*layers[-1])}"
+            if layers
+            else "there is none"
+        )
         raise InputError(f"{looked}; {last}")
     head, classifier = layers[-1]
     _replace(module, head, nn.Identity())
@@ -108,17 +112,17 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, called: st
         flat = shape == (len(images), classifier.in_features)
         if not flat or not _close(classifier(features), logits):
             raise InputError(
-                f"{looked}; {_told(head, classifier)} is the last, but what it takes is not a "
-                f"feature (n, {classifier.in_features}) from which it alone makes them"
+                f"{looked}; {_layer_text(head, classifier)} is the last, but its input is not a "
+                f"feature (n, {classifier.in_features}) from which it alone computes them"
             )
     module.train(training)
     return SplitNetwork(module, classifier, head)
 
 
-def _watched(
-    module: nn.Module, images: Tensor, called: str
+def _trace_linear_layers(
+    module: nn.Module, images: Tensor, arch: str
 ) -> tuple[Tensor, list[tuple[str, nn.Linear]]]:
-    """The logits, and the linear layers that were called, in order."""
+    """Return the logits, and the linear layers in the order of their calls."""
     layers: list[tuple[str, nn.Linear]] = []
     hooks = [
         layer.register_forward_hook(lambda layer, *_, name=name: layers.append((name, layer)))
@@ -128,25 +132,25 @@ def _watched(
     try:
         with torch.no_grad():
             logits = module(images)
-    except Exception as error:  # a stranger's network may raise anything
+    except Exception as error:  # third-party networks may raise anything
         size = " × ".join(map(str, images.shape[1:]))
         cause = " ".join(str(error).split())
-        raise InputError(f"arch {called!r} does not take images of {size}: {cause}") from error
+        raise InputError(f"arch {arch!r} does not take images of {size}: {cause}") from error
     finally:
         for hook in hooks:
             hook.remove()
     if not isinstance(logits, Tensor):
-        raise InputError(f"arch {called!r} gives a {type(logits).__name__}, not logits")
+        raise InputError(f"arch {arch!r} gives a {type(logits).__name__}, not logits")
     return logits, layers
 
 
 def _main_output(module: nn.Module, taken: tuple[Tensor, ...], given: object) -> object:
-    """In training some networks (Inception's) give the logits of further heads after their own."""
+    """Return the first output; Inception returns auxiliary logits, too, in train mode."""
     return given[0] if isinstance(given, tuple) else given
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
-    """Put another module in the place of a named one."""
+    """Replace a submodule by name."""
     if not name:
         raise InputError("a single linear layer is no network with features")
     parent, _, own = name.rpartition(".")
@@ -158,5 +162,5 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     return math.isfinite(scale) and torch.allclose(found, expected, rtol=0, atol=1e-4 * scale)
 
 
-def _told(name: str, layer: nn.Linear) -> str:
+def _layer_text(name: str, layer: nn.Linear) -> str:
     return f"{name!r} ({layer.in_features} → {layer.out_features})"

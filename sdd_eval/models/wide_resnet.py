@@ -19,7 +19,7 @@ class WideBlock(nn.Module):
     """Batch norm, ReLU and 3×3 convolution, twice, added to the shortcut."""
 
     def __init__(self, ins: int, outs: int, stride: int) -> None:
-        """Channels in and out, the stride of the first convolution."""
+        """Create the layers from channels in and out and the first convolution's stride."""
         super().__init__()
         self.bn1 = nn.BatchNorm2d(ins)
         self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)
@@ -30,7 +30,7 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(ins, outs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, ins, h, w) → (n, outs, h / stride, w / stride)."""
+        """Map (n, ins, h, w) to (n, outs, h / stride, w / stride)."""
         y = functional.relu(self.bn1(x), inplace=True)
         skipped = x if self.shortcut is None else self.shortcut(y)
         y = functional.relu(self.bn2(self.conv1(y)), inplace=True)
@@ -39,7 +39,7 @@ class WideBlock(nn.Module):
 
 
 def wide_resnet(channels: int, depth: int, widen: int) -> Stages:
-    """A backbone of three stages with (depth − 4) / 6 blocks each, widths 16, 32, 64 × `widen`."""
+    """Return a backbone of three stages of (depth − 4) / 6 blocks, widths 16, 32, 64 × `widen`."""
     count = (depth - 4) // 6
     stages: dict[str, nn.Module] = {"conv1": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
     ins = STEM

@@ -10,7 +10,7 @@ from typing import Any
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, upgraded
-from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds, check_milestones
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
 SCHEDULES = {"half": 7, "full": 12}
@@ -95,18 +95,16 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
     Raises:
         InputError: a value is impossible.
     """
-    milestones = recipe.milestones
-    if milestones is not None and (
-        list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1
-    ):
-        raise InputError(f"milestones are {milestones}; they must be epochs from 1, ascending")
+    check_milestones(recipe.milestones)
     seed = backbone.seed if backbone else 0
     lr = REFERENCE_LR * recipe.batch_size / REFERENCE_BATCH
     complete = dataclasses.replace(
         recipe,
         lr=lr if recipe.lr is None else recipe.lr,
         seed=seed if recipe.seed is None else recipe.seed,
-        milestones=_milestones(recipe.epochs) if milestones is None else tuple(milestones),
+        milestones=_milestones(recipe.epochs)
+        if recipe.milestones is None
+        else tuple(recipe.milestones),
     )
     check_bounds(complete, _BOUNDS)
     if complete.max_size < complete.min_size:

@@ -1,4 +1,4 @@
-"""Recipes before anything is done with them: refused if impossible, named, compared."""
+"""Validation, default names and comparison of recipes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from sdd_eval.validation import (
     FROM_1,
     bounds_of,
     check_bounds,
+    check_milestones,
     parse_json,
 )
 
-#: An augmentation that the data set decides.
+#: A setting that depends on the data set.
 AUTO: Final = "auto"
 
-#: Fields that a default name tells where they are unusual: they make another method of it.
+#: Fields that appear in default names if they are unusual, because they change the method.
 NAME_FIELDS = (
     *("drop_rate", "temperature", "direction", "position", "hidden_layers"),
     *("init", "images_per_class", "validation"),
 )
 
-#: Data sets of the paper, on which "auto" means the authors' initial weights.
+#: Data sets of the paper, for which "auto" means the authors' initial weights.
 PAPER_SETS = frozenset(
     {
         *("cifar10", "cifar100", "imagenet"),
@@ -56,19 +57,17 @@ _BOUNDS = {
 
 
 def validated(recipe: Recipe) -> Recipe:
-    """The recipe with its method's name spelt with underscores and its settings written out.
+    """Return a valid recipe, with the method's name in underscores and all its options.
 
     Raises:
-        InputError: a value is impossible, or the method or one of its settings is unknown.
+        InputError: a value is invalid, or the method or one of its options is unknown.
     """
     check_bounds(recipe, _BOUNDS)
     for name in ("image_size", "images_per_class"):
         value = getattr(recipe, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be 1 or more")
-    given = recipe.milestones
-    if given is not None and (list(given) != sorted(set(given)) or min(given, default=1) < 1):
-        raise InputError(f"milestones are {given}; they must be epochs from 1, ascending")
+    check_milestones(recipe.milestones)
     for field, choices in _choices().items():
         if getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
@@ -87,12 +86,12 @@ def validated(recipe: Recipe) -> Recipe:
 
 
 def with_augmentation(recipe: Recipe, images: ImageSet) -> Recipe:
-    """The recipe with the augmentation that "auto" comes down to on these training images."""
+    """Return the recipe with "auto" replaced by the augmentation for these training images."""
     if recipe.augmentation != AUTO:
         return recipe
-    usual: Literal["resized_crop_flip", "crop_flip"]
-    usual = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
-    return dataclasses.replace(recipe, augmentation=usual)
+    default: Literal["resized_crop_flip", "crop_flip"]
+    default = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
+    return dataclasses.replace(recipe, augmentation=default)
 
 
 def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
@@ -103,7 +102,7 @@ def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
 
 
 def _choices() -> dict[str, tuple[str, ...]]:
-    """The fields of a recipe that take one of a few words."""
+    """Return the fields of a recipe that take one of a few words."""
     return {
         "direction": ("both", "forward", "reverse"),
         "init": (AUTO, "authors", "torch"),
@@ -113,10 +112,10 @@ def _choices() -> dict[str, tuple[str, ...]]:
 
 
 def method_of(recipe: Recipe) -> Method:
-    """The recipe's method with its settings, which may be text from a command line.
+    """Return the recipe's method with its options, which may be text from a command line.
 
     Raises:
-        InputError: the method does not have such a setting, or its value will not do.
+        InputError: the method has no such option, or its value is invalid.
     """
     kind = plugins.load("methods", recipe.method)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -131,17 +130,17 @@ def method_of(recipe: Recipe) -> Method:
 
 
 def settings_of(method: Method) -> dict[str, Any]:
-    """All settings of a method by name, the defaults among them."""
+    """Return all settings of a method by name, including defaults."""
     return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}  # type: ignore[arg-type]
 
 
 def checkpoint_name(recipe: Recipe) -> str:
-    """`DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`: the words tell what is unusual in the method.
+    """Return `DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`; the words name unusual settings.
 
-    For how long and how fast is trained has no word: who trains otherwise gives a name.
+    Settings of the optimisation have no word: give such a training a name of its own.
 
     Raises:
-        InputError: the method is unknown, or one of its settings.
+        InputError: the method or one of its settings is unknown.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
@@ -158,30 +157,30 @@ def checkpoint_name(recipe: Recipe) -> str:
 
 
 def _word(name: str) -> str:
-    """Return a field as it is spelt in a checkpoint's name; renamed fields keep their former name.
+    """Return the word for a field in checkpoint names: the former name of renamed fields.
 
-    A name given by an earlier version still names the same recipe.
+    So names from earlier versions still stand for the same recipe.
     """
     former = {new: old for old, new in records.former_names(Recipe).items()}
     return former.get(name, name).replace("_", "")
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
-    """The fields in `TOLD`, and the settings of the method, that have not their default."""
+    """Return the named fields and the method's settings that differ from their defaults."""
     fields = {name: getattr(recipe, name) for name in NAME_FIELDS} | {
         "init": initialisation(recipe)
     }
     method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
-    usual = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
-    usual["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
-    given = {**fields, **settings_of(method)}
-    return {name: value for name, value in given.items() if value != usual[name]}
+    defaults = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
+    defaults["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
+    values = {**fields, **settings_of(method)}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
-    """The fields in which a recipe differs from another that is asked for, with both values.
+    """Return the fields in which a recipe differs from another of its type, with both values.
 
-    Both are of one kind. What the other leaves to the data set does not differ.
+    A field that the other recipe leaves to the data set ("auto") does not differ.
     """
     pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

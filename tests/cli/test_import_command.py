@@ -201,7 +201,7 @@ def test_a_factory_says_that_it_runs_and_its_card_is_trusted_only_when_asked(her
     assert exit_code(flags.split()) == 0
     assert "running the code of net.py:net" in capsys.readouterr().out
     assert exit_code(["accuracy", "mine"]) == 2
-    assert "say --trust-code" in capsys.readouterr().err
+    assert "give --trust-code" in capsys.readouterr().err
     assert exit_code(["accuracy", "mine", "--trust-code"]) == 0
     network = sdd_eval.load("checkpoints/mine", trust_code=True)
     assert torch.equal(network.classifier.weight, state["2.weight"])

@@ -286,7 +286,7 @@ def test_a_factory_is_found_in_a_module_of_the_folder_that_one_is_in(nets, monke
 
 def test_nothing_of_a_factory_runs_unless_it_is_trusted(nets):
     nets.write_text("raise SystemExit('it ran')")
-    with pytest.raises(InputError, match="runs code of its own; say --trust-code"):
+    with pytest.raises(InputError, match="runs code of its own; give --trust-code"):
         build(spec(f"{nets}:Ten"))
     with pytest.raises(InputError, match="runs code of its own"):
         build(spec("os:system"))
@@ -295,7 +295,7 @@ def test_nothing_of_a_factory_runs_unless_it_is_trusted(nets):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Scaled", r"'last' \(20 → 10\) is the last, but what it takes is not a feature"),
+        ("Scaled", r"'last' \(20 → 10\) is the last, but its input is not a feature"),
         ("Direct", r"\(… → 10\).*the last of 1 is 'hidden' \(192 → 20\)"),
         ("Convolved", "there is none"),
         ("Tokens", r"not a feature \(n, 20\)"),
@@ -316,7 +316,7 @@ def test_a_network_of_other_classes_or_images_is_refused(nets):
         build(spec(f"{nets}:Ten", classes=100), trust_code=True)
     with pytest.raises(InputError, match="does not take images of 3 × 9 × 9"):
         build(spec(f"{nets}:Ten", size=9), trust_code=True)
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         build(spec(f"{nets}x.py:Ten"), trust_code=True)
 
 

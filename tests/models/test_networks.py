@@ -224,10 +224,10 @@ def test_a_backbone_without_stages_is_one_stage():
     [
         ({"arch": "resnet81"}, "unknown arch 'resnet81'; did you mean 'resnet8'"),
         ({"arch": "torchvision:resnt18"}, "torchvision has no network 'resnt18'; near it: resnet"),
-        ({"arch": "nets.py:mine"}, "runs code of its own; say --trust-code"),
+        ({"arch": "nets.py:mine"}, "runs code of its own; give --trust-code"),
         ({"arch": "resnet20", "options": {"padding": "left"}}, "unknown padding 'left'"),
         ({"arch": "densenet121", "options": {"newest": "left"}}, "unknown newest 'left'"),
-        ({"classes": 0}, "1 class"),
+        ({"classes": 0}, "classes is 0 and image_size 8; both must be 1 or more"),
         ({"std": (0.2, 0.2)}, "have different numbers of channels"),
         ({"std": (0.2, 0.0, 0.2)}, "must be finite, and std positive"),
         ({"mean": (0.2, float("nan"), 0.2)}, "must be finite, and std positive"),

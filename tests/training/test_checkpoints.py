@@ -157,7 +157,7 @@ def test_a_card_that_names_code_is_refused_unless_it_is_trusted(with_code):
     loaded = load(folder, trust_code=True)
     assert torch.equal(loaded(pixels), network.eval()(pixels))
     code.write_text("raise SystemExit('it ran')")
-    with pytest.raises(InputError, match=r"net\.py:net' runs code of its own; say --trust-code"):
+    with pytest.raises(InputError, match=r"net\.py:net' runs code of its own; give --trust-code"):
         load(folder)
 
 
@@ -173,7 +173,7 @@ def test_a_run_that_is_there_is_refused_too(with_code, tmp_path):
     evaluator = plugins.load("evaluators", "accuracy")()
     request = Request(evaluator, tmp_path / "study", tmp_path, limit=20, trust_code=True)
     assert evaluate_checkpoint(folder, request).run.n == 20
-    with pytest.raises(InputError, match="say --trust-code"):
+    with pytest.raises(InputError, match="give --trust-code"):
         evaluate_checkpoint(folder, dataclasses.replace(request, trust_code=False))
 
 

@@ -1,7 +1,7 @@
-"""What a method costs beside cross-entropy: images a second, memory, parameters; measured.
+"""The measured cost of methods: images per second, memory, parameters.
 
-Methods take turns, so that whatever else the machine does falls on all of them; each rate is the
-median of its turns.
+Methods take turns, so that other load on the machine affects all of them; each rate is the median
+of its turns.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from sdd_eval.training.recipe import method_of, validated
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one recipe. `memory` is in bytes; on a GPU the peak that torch allocated, on a CPU what a
-    step keeps: parameters, gradients, momentum, and all that is saved for the backward pass.
+    """The cost of one recipe.
+
+    `memory` is in bytes: on a GPU the peak that torch allocated, on a CPU what a step keeps, which
+    is parameters, gradients, momentum and everything saved for the backward pass.
     """
 
     recipe: Recipe
@@ -46,11 +48,11 @@ def measure_costs(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[Cost, ...]:
-    """The cost of each recipe on random images in its batch size, in `turns` of `steps` steps.
+    """Return the cost of each recipe on random images, in `turns` of `steps` steps.
 
     Raises:
-        InputError: a recipe or the spec is impossible, there is no such device, or it has too
-            little memory.
+        InputError: a recipe or the spec is invalid, or the device is missing or has too little
+            memory.
     """
     where, progress = resolve_device(device), progress or NoProgress()
     rates: list[list[float]] = [[] for _ in recipes]
@@ -59,20 +61,20 @@ def measure_costs(
         memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
         progress.start("training steps", turns * len(subjects))
         for _ in range(turns):
-            for subject, found in zip(subjects, rates, strict=True):
-                found.append(subject.rate(steps))
+            for subject, measured_rates in zip(subjects, rates, strict=True):
+                measured_rates.append(subject.rate(steps))
                 progress.advance()
     measured = zip(subjects, rates, memory, strict=True)
     return tuple(
         Cost(
             recipe=subject.recipe,
-            images_per_second=statistics.median(found),
-            memory=kept,
+            images_per_second=statistics.median(measured_rates),
+            memory=bytes_used,
             memory_is="peak allocated" if where.type == "cuda" else "kept by a step",
             trained_parameters=_size(subject.objective.parameters()),
             exported_parameters=_size(subject.objective.network.parameters()),
         )
-        for subject, found, kept in measured
+        for subject, measured_rates, bytes_used in measured
     )
 
 
@@ -90,7 +92,7 @@ class _Subject:
         self.draws = generator(0, "cost masks", device=device.type)
 
     def step(self) -> None:
-        """One step of training."""
+        """Train one step."""
         self.optimiser.zero_grad(set_to_none=True)
         enabled = self.recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
@@ -99,16 +101,16 @@ class _Subject:
         self.optimiser.step()
 
     def rate(self, steps: int) -> float:
-        """Images a second over so many steps."""
+        """Return images per second over a number of steps."""
         self._wait()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(steps):
             self.step()
         self._wait()
-        return steps * len(self.batch.labels) / (time.perf_counter() - begun)
+        return steps * len(self.batch.labels) / (time.perf_counter() - start)
 
     def memory(self) -> int:
-        """Bytes, of a step."""
+        """Return the memory of a step in bytes."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             self.step()
@@ -123,11 +125,11 @@ class _Subject:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             losses = self.objective(self.batch, self.draws)
         held = {p.untyped_storage().data_ptr() for p in self.objective.parameters()}
-        activations = sum(size for place, size in saved.items() if place not in held)
+        activations = sum(size for pointer, size in saved.items() if pointer not in held)
         losses.total.backward()
         self.optimiser.step()
         weights = sum(p.numel() * p.element_size() for p in self.objective.parameters())
-        return activations + 3 * weights  # itself, its gradient, its momentum
+        return activations + 3 * weights  # value, gradient and momentum
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -135,7 +137,7 @@ class _Subject:
 
 
 def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.device) -> Batch:
-    """Random images as the method wants them; two of every class, so that there are partners."""
+    """Return random images for the method, two of every class so that there are partners."""
     draws = generator(0, "cost images")
     shape = (recipe.batch_size, spec.channels, spec.image_size, spec.image_size)
     method = objective.method
@@ -149,5 +151,5 @@ def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.
 
 
 def _size(parameters: object) -> int:
-    """How many numbers there are in parameters."""
+    """Return the number of elements of parameters."""
     return sum(each.numel() for each in parameters)  # type: ignore[attr-defined]

@@ -1,9 +1,8 @@
-"""The gradients of forward and reverse KL in a network: how long, how alike, layer by layer.
+"""Gradients of forward and reverse KL in a network: norms and similarity per layer.
 
-What is measured is the SD-Dropout term itself, under one pair of masks, whatever is trained. The
-"1 −" in the paper's form of the forward gradient is arbitrary (see `sdd_eval.paper.proposition`),
-so beside its class-by-class quantities stand norms and cosine of the whole gradients, which are
-what moves the weights.
+The SD-Dropout term itself is measured under one pair of masks, whatever the training method. The "1
+−" in the paper's form of the forward gradient is arbitrary (see `sdd_eval.paper.proposition`), so
+norms and cosine of the full gradients, which update the weights, are measured, too.
 
 Source: Lee, Park, Seo, Kang (2022), "Self-knowledge distillation via dropout", section 3.3, Table 8
 and Figure 4.
@@ -28,7 +27,7 @@ from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
 from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
 
-#: All parameters together, beside the layers of a network.
+#: All parameters together, reported like a layer.
 WHOLE = "all"
 
 Direction = Literal["forward", "reverse"]
@@ -38,26 +37,26 @@ DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
 def kl_gradients(
     network: Network, pixels: Tensor, recipe: Recipe, generator: torch.Generator
 ) -> dict[str, float]:
-    """What section 3.3 of the paper measures, on pixels (n, channels, side, side) in [0, 1].
+    """Return the quantities of section 3.3 of the paper on pixels (n, channels, side, side).
 
     - `p_assumption_1`: the share of (image, class) in which the larger of p_i and q_i has the
-      larger gradient; `assumption_2_r` mean |log(p_i/q_i)|, nats; `assumption_2_r1` mean r₁;
-      `assumption_2` the share with r ≤ r₁; `proposition_1` the share with D_i > 0. ∇p_i is with
+      larger gradient; `assumption_2_r`: mean |log(p_i/q_i)| in nats; `assumption_2_r1`: mean r₁;
+      `assumption_2`: the share with r ≤ r₁; `proposition_1`: the share with D_i > 0. ∇p_i is with
       respect to the weights of the last linear layer, its norm Euclidean (the paper does not say).
     - `kl_cosine@LAYER`, `kl_DIRECTION_l1@LAYER`, `kl_DIRECTION_l2@LAYER` of the gradients of the
       batch mean of the term: LAYER is a stage of the network, "classifier", or "all".
 
-    Drop rate, temperature and position are the recipe's; masks come from the generator, the same
-    for both directions. Afterwards the network is as it was, batch statistics included.
+    Drop rate, temperature and position are the recipe's; both directions use the same masks, drawn
+    from the generator. The network is restored afterwards, batch statistics included.
     """
-    with _untouched(network):
+    with _restored(network):
         stage = network.stage_of(recipe.position)
         activation = network.activations(pixels)[stage]
         state = generator.get_state()
         gradients: dict[str, dict[str, Tensor]] = {}
         for direction in DIRECTIONS:
             generator.set_state(state)
-            with _watched(_last_linear(network)) as seen:
+            with _record_calls(_last_linear(network)) as recorded:
                 loss = sd_dropout_loss(
                     activation,
                     functools.partial(network.classify, stage=stage),
@@ -67,21 +66,23 @@ def kl_gradients(
                     generator=generator,
                 )
             gradients[direction] = _gradients(network, loss)
-        taken, logits = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        return assumptions(taken, logits / recipe.temperature) | _compared(network, gradients)
+        taken, logits = (torch.cat(parts) for parts in zip(*recorded, strict=True))
+        return assumptions(taken, logits / recipe.temperature) | _compare_directions(
+            network, gradients
+        )
 
 
 def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
-    """The class-by-class quantities of `kl_gradients`.
+    """Return the class-by-class quantities of `kl_gradients`.
 
     Args:
-        taken: what the last linear layer takes, (2n, width): n images under mask u, then under v.
-        logits: what it gives, divided by the temperature, (2n, classes).
+        taken: input of the last linear layer (2n, width): n images under mask u, then under v.
+        logits: its output, divided by the temperature (2n, classes).
     """
     log_p, log_q = logits.detach().double().log_softmax(dim=1).chunk(2)
     length_u, length_v = taken.detach().double().norm(dim=1, keepdim=True).log().chunk(2)
     norm_p, norm_q = _log_norm(log_p) + length_u, _log_norm(log_q) + length_v
-    known = norm_p.isfinite() & norm_q.isfinite()  # not where a mask left nothing of the feature
+    known = norm_p.isfinite() & norm_q.isfinite()  # not where a mask dropped the whole feature
     signed, ratio = (log_p - log_q)[known], (norm_p - norm_q)[known]
     r, rho = signed.abs(), ratio.abs()
     # log(ρ + e − 1) of a ρ that may be huge: log ρ + log(1 + (e − 1)/ρ)
@@ -98,9 +99,9 @@ def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
 
 
 def _log_norm(log_p: Tensor) -> Tensor:
-    """log of ‖∇p_i‖ over the length of what the layer takes: p_i √((1 − p_i)² + Σ_{j≠i} p_j²).
+    """Return log(‖∇p_i‖ / ‖input‖) = log(p_i √((1 − p_i)² + Σ_{j≠i} p_j²)).
 
-    Of the likeliest class the others' logarithms are added: 1 − p_i would cancel to nothing.
+    For the likeliest class 1 − p_i would cancel, so the logarithms of the other classes are summed.
     """
     p = log_p.exp()
     rest = (1 - p).square() + p.square().sum(dim=1, keepdim=True) - p.square()
@@ -111,13 +112,15 @@ def _log_norm(log_p: Tensor) -> Tensor:
 
 
 def _excess(r: Tensor, log_ratio: Tensor) -> Tensor:
-    """D_i over the norm that belongs to the smaller of p_i and q_i; `log_ratio` of the larger's."""
-    ratio = log_ratio.clamp_max(600).exp()  # beyond, its sign is long decided
+    """Return D_i over the norm of the smaller of p_i and q_i; `log_ratio` is that of the larger."""
+    ratio = log_ratio.clamp_max(600).exp()  # the sign does not change beyond
     return r * (ratio + 1) - torch.expm1(r) + ratio * torch.expm1(-r)
 
 
-def _compared(network: Network, gradients: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
-    """Norms and cosine of both directions, of all parameters and of each layer's."""
+def _compare_directions(
+    network: Network, gradients: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, float]:
+    """Return norms and cosine of both directions, for all parameters and for each layer."""
     found: dict[str, float] = {}
     for layer, names in _layers(network).items():
         pair = [
@@ -134,7 +137,7 @@ def _compared(network: Network, gradients: Mapping[str, Mapping[str, Tensor]]) -
 
 
 def _layers(network: Network) -> dict[str, list[str]]:
-    """The names of all parameters, and of each stage's and the classifier's."""
+    """Return the names of all parameters, and of those of each stage and of the classifier."""
     owner = {
         id(parameter): stage
         for stage, module in network.stages().items()
@@ -149,7 +152,7 @@ def _layers(network: Network) -> dict[str, list[str]]:
 
 
 def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
-    """The gradient of a loss by every parameter's name; zeros where it has none."""
+    """Return the gradient of a loss by each parameter's name; zeros if unused."""
     named = dict(network.named_parameters())
     found = torch.autograd.grad(
         loss, list(named.values()), retain_graph=True, allow_unused=True, materialize_grads=True
@@ -158,26 +161,26 @@ def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
 
 
 def _last_linear(network: Network) -> nn.Linear:
-    """The layer that gives the logits."""
+    """Return the layer whose output is the logits."""
     return [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)][-1]
 
 
 @contextlib.contextmanager
-def _watched(layer: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """What a layer takes and gives, call by call."""
-    seen: list[tuple[Tensor, Tensor]] = []
+def _record_calls(layer: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Record the inputs and outputs of a layer's calls."""
+    recorded: list[tuple[Tensor, Tensor]] = []
     hook = layer.register_forward_hook(
-        lambda _, taken, given: seen.append((taken[0].detach(), given.detach()))
+        lambda _, taken, output: recorded.append((taken[0].detach(), output.detach()))
     )
     try:
-        yield seen
+        yield recorded
     finally:
         hook.remove()
 
 
 @contextlib.contextmanager
-def _untouched(network: Network) -> Iterator[None]:
-    """Run the network as training does, and put its mode and batch statistics back."""
+def _restored(network: Network) -> Iterator[None]:
+    """Run the network in train mode, and restore its mode and batch statistics."""
     training = network.training
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     network.train()
@@ -192,16 +195,16 @@ def _untouched(network: Network) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Probe:
-    """The images that are looked at (n, channels, side, side), pixels in [0, 1]."""
+    """Images (n, channels, side, side) in [0, 1] for comparing gradients in training."""
 
     network: Network
     pixels: Tensor
     recipe: Recipe
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """What `kl_gradients` measures after so many epochs; nothing at one not asked for.
+        """Return `kl_gradients` after a number of epochs; empty if not requested for it.
 
-        Random numbers are its own: a training that is probed ends in the same weights.
+        It draws random numbers of its own, so a probed training ends in the same weights.
         """
         if epoch not in self.recipe.probe_epochs:
             return {}
@@ -213,10 +216,10 @@ class Probe:
 
 
 def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
-    """The probe of a recipe: `probe_images` training images, balanced by class, not augmented.
+    """Return the probe of a recipe: class-balanced training images without augmentation.
 
     Raises:
-        InputError: epochs that training does not reach, or fewer than two images.
+        InputError: the training does not reach an epoch of the probe, or there is only one image.
     """
     beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
     if beyond:
@@ -238,10 +241,12 @@ IMAGES, WIDTH, CLASSES = 4, 12, 7
 
 
 def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
-    """By direction, the largest relative difference of autograd's gradient from Lemma 1's.
+    """Compare autograd's gradient of each direction with the closed form of the paper's Lemma 1.
 
-    Random features, a random linear classifier and two dropout masks, T = 1, float64; the
-    difference is in the L2 norm, over that of the closed form.
+    Uses random features, a random linear classifier and two dropout masks, T = 1, in float64.
+
+    Returns:
+        For each direction the largest difference in the L2 norm, relative to the closed form.
     """
     worst = dict.fromkeys(DIRECTIONS, 0.0)
     for trial in range(trials):
@@ -261,7 +266,7 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
 def _by_autograd(
     features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
 ) -> Tensor:
-    """The gradient of the term that training minimises."""
+    """Return the gradient of the training loss."""
     loss = sd_dropout_loss(
         features,
         lambda taken: taken @ weights.T,
@@ -276,7 +281,7 @@ def _by_autograd(
 def _by_lemma(
     features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
 ) -> Tensor:
-    """Σ_i of Lemma 1's coefficient times ∇p_i or ∇q_i, batch mean."""
+    """Return Σ_i of Lemma 1's coefficient times ∇p_i or ∇q_i, batch mean."""
     u, v = dropped(features, 0.5, masks), dropped(features, 0.5, masks)
     p, q = (taken @ weights.T for taken in (u, v))
     p, q = p.softmax(dim=1), q.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""What a method declares: what it looks at, which parts it adds, which terms its loss has."""
+"""The inputs, parts, loss terms and forward passes of a method, found by running one step."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipe import method_of, validated
 
-#: The network itself, among those that learn.
+#: Name of the network among the modules that learn.
 NETWORK = "network"
 
-#: A small network with all positions, on which a method is asked.
+#: A small network with all positions, on which methods run.
 _SPEC = ModelSpec("resnet18w16", 4, (0.5,) * 3, (0.25,) * 3, 32)
 
 
 @dataclass(frozen=True)
 class MethodSummary:
-    """Of a method: inputs, training-only parts, and the terms of its loss, all by name."""
+    """The inputs, training-only parts and loss terms of a method, by name."""
 
     method: str
     sd_dropout: bool
     inputs: tuple[str, ...]
     parts: tuple[str, ...]
     terms: Mapping[str, tuple[str, ...]]
-    """Each with those whose logits, features or own weights learn from it: `NETWORK`, parts."""
+    """For each term the modules that learn from it: `NETWORK` and parts."""
 
 
 def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
-    """Ask a method for its parts, and one step of it for its terms and whom they teach.
+    """Return the summary of a method from one step on a small network.
 
     Raises:
         InputError: there is no such method.
@@ -54,22 +54,22 @@ def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
         sd_dropout=sd_dropout > 0,
         inputs=(*views, *(["same-class partner"] if kind.partners else [])),
         parts=tuple(objective.parts),
-        terms={name: _taught(objective, term) for name, term in losses.terms.items()},
+        terms={name: _learners(objective, term) for name, term in losses.terms.items()},
     )
 
 
-def _taught(objective: Objective, term: Tensor) -> tuple[str, ...]:
-    """The parts that get a gradient from a term; the network where it does not come through them.
+def _learners(objective: Objective, term: Tensor) -> tuple[str, ...]:
+    """Return the parts that get a gradient from a term, and the network if it does directly.
 
-    That is where its classifier gets one too, or no part does.
+    It does if its classifier gets a gradient, too, or if no part does.
     """
-    found = [name for name, part in objective.parts.items() if _reaches(term, part)]
-    direct = not found or _reaches(term, objective.network.classifier)
-    return (*([NETWORK] if direct else []), *found)
+    parts = [name for name, part in objective.parts.items() if _reaches(term, part)]
+    direct = not parts or _reaches(term, objective.network.classifier)
+    return (*([NETWORK] if direct else []), *parts)
 
 
 def _reaches(term: Tensor, module: nn.Module) -> bool:
-    """Whether a term has a gradient at any weight of a module."""
+    """Return whether any weight of a module gets a gradient from a term."""
     weights = list(module.parameters())
     grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
     return any(each is not None for each in grads)
@@ -77,9 +77,9 @@ def _reaches(term: Tensor, module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Passes:
-    """What a step cannot do without, in passes of a batch's images through a network.
+    """The passes of a batch's images through a network that a step needs.
 
-    `learned` are forward and backward, `watched` forward only: partners teach, and learn nothing.
+    `learned` are forward and backward, `watched` forward only: partners teach without learning.
     """
 
     learned: int
@@ -87,13 +87,13 @@ class Passes:
 
     @property
     def relative(self) -> float:
-        """Their cost in that of cross-entropy's one pass; a backward pass costs two forward."""
+        """Return the cost in passes of cross-entropy; backward costs twice as much as forward."""
         return self.learned + self.watched / 3
 
 
 @functools.cache
 def passes_per_step(method: str) -> Passes:
-    """The passes that follow from views, partners, and the networks among a method's parts.
+    """Return the passes that follow from views, partners and networks among a method's parts.
 
     Raises:
         InputError: there is no such method.
@@ -104,7 +104,7 @@ def passes_per_step(method: str) -> Passes:
 
 
 def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
-    """The method on a small network, in train mode."""
+    """Return the method on a small network, in train mode."""
     recipe = validated(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
     with torch.random.fork_rng(devices=[]):
         seed_global(0, "declared")

@@ -45,7 +45,7 @@ _TRAININGS = itertools.count()
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together, and its device."""
+    """The current process among those that train together, and its device."""
 
     device: str
     rank: int = 0
