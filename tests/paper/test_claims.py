@@ -98,7 +98,7 @@ def test_a_study_without_such_runs_names_the_commands_that_make_them(capsys):
     output = capsys.readouterr().out
     assert "note: small: digits stands for cifar100" in output
     assert "nothing measured: run sdd-eval mask-variance CHECKPOINT" in output
-    assert "nothing measured: sdd-eval corruption CHECKPOINT" in output
+    assert "nothing measured: run sdd-eval corruption CHECKPOINT" in output
 
 
 def network(seed, share, names=("fog", "snow"), n=400):
