@@ -136,7 +136,7 @@ def runs(folder: Path) -> list[Path]:
         ("report nothing-here", "nothing-here"),
         ("data get nothing-here", "unknown data set 'nothing-here'"),
         ("data add", "sdd-eval data add NAME PATH"),
-        ("data add dtd no/such/path", "no/such/path is not there"),
+        ("data add dtd no/such/path", "no/such/path does not exist"),
         ("data corrupt", "no data set is named"),
         ("data lost", "unknown data command 'lost'; did you mean 'list'?"),
         ("show nothing", "unknown checkpoint 'nothing'"),
