@@ -96,7 +96,7 @@ def runs(folder: Path) -> list[Path]:
         (f"accuracy {NAME} --study ../up", "--study '../up' is not a valid name"),
         ("train --dataset digits --name ../up", "--name '../up' is not a valid name"),
         ("data corrupt digits --threads 0", "--threads is 0"),
-        (f"odin {NAME} --outliers digits", "it is the test set"),
+        (f"odin {NAME} --outliers digits", "is the in-distribution test set"),
         (f"accuracy {NAME} --device tpu9", "--device is 'tpu9'"),
         (f"accuracy {NAME} --threads 0", "--threads is 0"),
         (f"accuracy {NAME} --dataset digitz", "unknown data set 'digitz'; did you mean 'digits'?"),
