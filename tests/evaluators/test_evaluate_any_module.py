@@ -118,12 +118,12 @@ def test_arrays_are_taken_in_every_usual_layout(mine, arrays):
     ("images", "labels", "message"),
     [
         (np.zeros((4, 3, 8, 8), np.float32), np.zeros(4, int), "are float32, not uint8"),
-        (np.zeros((4, 2, 8, 8), np.uint8), np.zeros(4, int), r"are \(4, 2, 8, 8\), not"),
-        (np.zeros((4, 8, 6, 3), np.uint8), np.zeros(4, int), r"are \(4, 3, 8, 6\), not"),
-        (np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), r"are \(0, 3, 8, 8\), not"),
+        (np.zeros((4, 2, 8, 8), np.uint8), np.zeros(4, int), r"shape \(4, 2, 8, 8\), not"),
+        (np.zeros((4, 8, 6, 3), np.uint8), np.zeros(4, int), r"shape \(4, 3, 8, 6\), not"),
+        (np.zeros((0, 8, 8, 3), np.uint8), np.zeros(0, int), r"shape \(0, 3, 8, 8\), not"),
         (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(3, int), r"labels .* not 4 class indices"),
         (np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4), "labels of arrays are float64"),
-        (np.zeros((4, 8, 8, 3), np.uint8), np.full(4, -1), "begin at -1, not at 0"),
+        (np.zeros((4, 8, 8, 3), np.uint8), np.full(4, -1), "start at -1, not at 0"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(mine, images, labels, message):

@@ -208,7 +208,7 @@ def test_a_large_folder_is_streamed_and_never_more_than_a_batch_of_it_decoded(ro
 def test_a_broken_image_is_named_in_one_line(birds, tmp_path, workers):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff and then nothing")
     images = dataclasses.replace(birds, folder=tmp_path, files=("broken.jpg",) * len(birds))
-    with pytest.raises(InputError, match=r"broken\.jpg is not an image that can be") as caught:
+    with pytest.raises(InputError, match=r"cannot read .*broken\.jpg as") as caught:
         epoch_of(images, workers=workers)
     assert "\n" not in str(caught.value)
 
