@@ -196,7 +196,7 @@ def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, 
     rows = {row.metric: row for row in pair.rows}
     assert rows["map"].difference == pytest.approx(rows["map"].other - rows["map"].base)
     assert rows["map"].family == "headline"
-    assert "mAP ranks what was found in all images together" in rows["map"].test
+    assert "mAP ranks the detections of all images together" in rows["map"].test
     best = "0.01" if rows["map"].difference <= 0 else "1e-06"
     chosen = "fasterrcnn_fpn:backbone on shapes: best of 2 by mAP on the test images is lr"
     assert f"{chosen} {best} ({100 * max(rows['map'].base, rows['map'].other):.2f} %" in said
