@@ -22,8 +22,8 @@ import torch
 from networks import MEAN, STD, network
 from pairs import seconds, where
 
-from sdd_eval.data.images import ArrayImages, forgetful
-from sdd_eval.data.readers.cifar_c import open_folder
+from sdd_eval.data.images import ArrayImages, lazy_images
+from sdd_eval.data.readers.cifar_c import open_corrupted_folder
 from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.evaluation.run import EvaluatedNetwork, run
 from sdd_eval.evaluators.accuracy import Accuracy
@@ -58,9 +58,9 @@ def work(count: int) -> Iterator[tuple[list[Inputs], Path]]:
     clean = images("test", count, 0)
     with tempfile.TemporaryDirectory() as folder:
         write_corrupted(Path(folder), clean)
-        rendering = {"test_c": open_folder("test_c", Path(folder))}
+        rendering = {"test_c": open_corrupted_folder("test_c", Path(folder))}
         outliers = {
-            name: forgetful(lambda name=name, seed=seed: images(name, count, seed))
+            name: lazy_images(lambda name=name, seed=seed: images(name, count, seed))
             for seed, name in enumerate(OUTLIERS, start=1)
         }
         battery: list[tuple[Any, dict[str, Any]]] = [
