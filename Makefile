@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test parity lint paper-small clean
+.PHONY: demo test parity lint docs paper-small clean
 
 demo: $(VENV)/.installed  ## train, measure and report on images that ship with scikit-learn
 	$(BIN)/sdd-eval quickstart
@@ -20,6 +20,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed $(VENV)-docs/.installed  ## build the documentation site into build/docs
+	$(BIN)/python docs/generate.py
+	$(VENV)-docs/bin/mkdocs build --strict --quiet
+
 paper-small: $(VENV)/.installed  ## every study of the paper's, in small; an empty cell fails
 	$(BIN)/python tests/paper_small.py
 
@@ -32,9 +36,14 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+$(VENV)-docs/.installed: docs/requirements.txt
+	test -x $(VENV)-docs/bin/pip || $(PYTHON) -m venv --clear $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	touch $@
+
 $(VENV)/.installed-parity: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[parity]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-docs build dist
