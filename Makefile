@@ -22,7 +22,7 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed $(VENV)-docs/.installed  ## build the documentation site into build/docs
 	$(BIN)/python docs/generate.py
-	$(VENV)-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
 
 paper-small: $(VENV)/.installed  ## every study of the paper's, in small; an empty cell fails
 	$(BIN)/python tests/paper_small.py

@@ -1,0 +1,67 @@
+"""Every example of the how-to pages on plugins is executed, and each plugin does what it says."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sdd_eval import store
+from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.models.build import build
+from sdd_eval.records import ModelSpec
+
+
+def rows() -> list[dict[str, str]]:
+    with Path("reports/default/results.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_evaluator_measures_the_lead_and_its_number_is_in_the_report(execute):
+    execute("docs/how-to/evaluator.md")
+    measured = [row for row in rows() if row["metric"] == "certain"]
+    assert {row["margin"] for row in measured} == {"2.0", "4.0"}
+    (path,) = [p for p in store.run_paths(Path("reports/default")) if "certainty" in p.name]
+    lead = store.read_run(path).arrays["lead"]
+    values = {float(row["margin"]): float(row["value"]) for row in measured}
+    assert values == {margin: np.mean(lead > margin) for margin in (2.0, 4.0)}
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in measured)
+
+
+def test_the_detectors_score_images_as_their_pages_say(execute):
+    execute("docs/how-to/detector.md")
+    (path,) = store.run_paths(Path("reports/default"))
+    auroc = [m for m in store.read_run(path).measurements if m.metric == "auroc"]
+    assert {m.at["detector"] for m in auroc} == {"lead", "centroid", "msp"}
+    network = build(ModelSpec("small_cnn", 3, (0.3,), (0.4,), 8)).eval()
+    batch = Batch(network, torch.rand(4, 1, 8, 8))
+    ranked = batch.logits.sort(dim=1).values
+    lead = sys.modules["my_detectors"].Lead().scores(batch)
+    torch.testing.assert_close(lead, ranked[:, -1] - ranked[:, -2])
+
+
+def test_the_method_trains_with_and_without_sd_dropout(execute):
+    execute("docs/how-to/method.md")
+    folder = Path("checkpoints/digits-small_cnn-focal-sdd0.1-seed0")
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        (epoch,) = csv.DictReader(file)
+    assert float(epoch["focal"]) > 0
+    assert float(epoch["auxiliary_ce"]) > 0
+    focal = sys.modules["my_methods"].Focal(gamma=0.0)
+    assert focal.auxiliary_weight == 0.3
+
+
+def test_the_data_set_is_listed_trained_on_and_measured(execute):
+    commands = execute("docs/how-to/data-set.md")
+    assert ["data", "list"] in commands
+    assert {p.name.split("-")[1] for p in store.run_paths(Path("reports/default"))} == {"stripes"}
+
+
+def test_the_figure_is_drawn_in_the_report(execute):
+    execute("docs/how-to/figure.md")
+    assert list(Path("reports/default/figures").glob("accuracy_and_ece*"))
+    assert Path("accuracy_and_ece.png").stat().st_size > 0
+    assert "Accuracy and calibration" in Path("reports/default/index.html").read_text()

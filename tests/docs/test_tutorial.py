@@ -1,0 +1,27 @@
+"""Every example of the README, the tutorial, and the pages that explain and refer is executed."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/index.md",
+        "docs/reference/file-formats.md",
+        "docs/explanation/reproducing-the-paper.md",
+    ],
+)
+def test_every_example_of_a_page_runs(page, execute):
+    execute(page)
+
+
+def test_every_example_of_the_tutorial_runs_and_ends_in_a_report(execute, tmp_path):
+    execute("docs/tutorial.md")
+    assert (tmp_path / "reports/default/index.html").exists()
+    results = (tmp_path / "reports/default/results.csv").read_text()
+    assert "fgsm_accuracy" in results
+    assert "mean_corruption_error" in results
+    assert "audit_flag" in results
