@@ -238,7 +238,7 @@ API: Mapping[str, Sequence[str]] = {
         "sdd_eval.evaluators.settings",
         "sdd_eval.evaluators.ood.detectors.detector",
         "sdd_eval.evaluators.ood.detectors.batch.Batch",
-        "sdd_eval.evaluators.ood.detectors.training.Training",
+        "sdd_eval.evaluators.ood.detectors.batch.Training",
         "sdd_eval.training.methods.method",
         "sdd_eval.data.dataset",
         "sdd_eval.data.images.ImageSet",

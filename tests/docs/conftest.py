@@ -20,7 +20,6 @@ import pytest
 import sdd_eval
 from sdd_eval import plugins
 from sdd_eval.cli import exit_code
-from sdd_eval.report.drawing import draw
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,12 +101,11 @@ def checkpoints(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def execute(pages, checkpoints, tmp_path, monkeypatch, capfd):
+def execute(pages, checkpoints, only_svg, tmp_path, monkeypatch, capfd):
     """Return a function that executes the examples of a page and returns the commands it ran."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SDD_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(draw, "KINDS", ("svg",))
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copytree(checkpoints, tmp_path / "checkpoints")
     before = set(sys.modules)
