@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from tyro.constructors import (
@@ -201,12 +201,16 @@ def _metavar(hint: Any) -> str | None:
 
     >>> _metavar(int | None), _metavar(tuple[str, ...]), _metavar(bool)
     ('INT', 'STR…', None)
+    >>> _metavar(tuple[Literal["a", "b"], ...])
+    '{a,b}…'
     """
     arguments = [each for each in typing.get_args(hint) if each not in (type(None), ...)]
     if typing.get_origin(hint) in (tuple, list):
         return f"{_metavar(arguments[0])}…"
     if typing.get_origin(hint) is Mapping:
         return "NAME VALUE…"
+    if typing.get_origin(hint) is Literal:
+        return f"{{{','.join(arguments)}}}"
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return "|".join(filter(None, map(_metavar, arguments))) or None
     return _METAVARS.get(hint)

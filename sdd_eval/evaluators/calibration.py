@@ -259,8 +259,7 @@ def calibration_errors(
     at: Mapping[str, Any],
     intervals: Intervals,
 ) -> Iterator[Measurement]:
-    """Yield `ece`, `mce`, `ece_debiased`, `ece_debiased_l2`, `ece_adaptive`, `ece_classwise`,
-    `ece_floor`, `ece_smooth`, `nll` and `brier`.
+    """Yield every calibration error, the negative log-likelihood and the Brier score.
 
     `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
     `high` are the central 95 %. Intervals treat the scaling as fixed.

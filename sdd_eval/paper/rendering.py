@@ -158,7 +158,7 @@ _NAMES = {
 
 
 def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
-    """Return a table of the paper as LaTeX, each cell with the printed and the measured number.
+    r"""Return a table of the paper as LaTeX, each cell with the printed and the measured number.
 
     The best of each contest is bold, among printed and among measured numbers. The table needs
     `\\usepackage{booktabs}`.

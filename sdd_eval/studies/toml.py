@@ -135,7 +135,7 @@ _TOKEN = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]|.')
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """Return the line, from 1, of every table and key of a valid TOML document.
+    r"""Return the line, from 1, of every table and key of a valid TOML document.
 
     >>> key_lines('seeds = [0]\\n[[train]]\\nmethod = "ce"')
     {('seeds',): 1, ('train', 0): 2, ('train', 0, 'method'): 3}

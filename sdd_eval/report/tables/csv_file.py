@@ -12,7 +12,7 @@ _FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def to_csv(table: pandas.DataFrame) -> str:
-    """Return a table as CSV with `\\n` line ends; text that looks like a formula gets a `'`."""
+    r"""Return a table as CSV with `\\n` line ends; text that looks like a formula gets a `'`."""
     columns = [_cells(table.iloc[:, index]) for index in range(table.shape[1])]
     header = ",".join(_quoted(str(harmless(name))) for name in table.columns)
     return "\n".join([header, *map(",".join, zip(*columns, strict=True)), ""])

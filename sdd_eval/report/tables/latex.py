@@ -37,7 +37,7 @@ ROWS = 36
 
 
 def escaped(text: object) -> str:
-    """Return text escaped for LaTeX; characters that common fonts lack become "?".
+    r"""Return text escaped for LaTeX; characters that common fonts lack become "?".
 
     Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
     argument of the preceding `\\\\` or `\\midrule`.
