@@ -1,4 +1,10 @@
-"""Build a network from its spec, initialised from torch's global random state."""
+"""Build a network from its spec, initialised from torch's global random state.
+
+A plugin of `sdd_eval.models` takes (classes, channels, image_size, **options) and returns a
+backbone: a module from standardised images (n, channels, side, side) to features (n, width), with
+an attribute `width`. If it is a `sdd_eval.models.network.Stages`, its stages `layer1` … are
+accessible by name.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,16 @@ from torch.nn import functional
 from sdd_eval.errors import unknown_name
 from sdd_eval.models.network import Stages
 
-#: Where a layer puts its new channels: after those that it was given, as the authors' code does, or
-#: before them, as one common public code does. The weights have the same shapes.
-PLACES = ("last", "first")
-
-Place = Literal["last", "first"]
+#: Position of a layer's new channels: after its input channels, as in the authors' code, or before
+#: them, as in a common public implementation. The weights have the same shapes.
+Newest = Literal["last", "first"]
 
 
 class DenseLayer(nn.Module):
     """A 1×1 bottleneck of 4 × growth channels and a 3×3 convolution, each after BN and ReLU."""
 
-    def __init__(self, ins: int, growth: int, newest: Place = "last") -> None:
-        """Create the layers from input channels, added channels and their place."""
+    def __init__(self, ins: int, growth: int, newest: Newest = "last") -> None:
+        """Create the layers; `ins` are the input channels, `growth` the added ones."""
         super().__init__()
         self.newest = newest
         self.bn1 = nn.BatchNorm2d(ins)
@@ -42,20 +40,30 @@ class DenseLayer(nn.Module):
         return torch.cat([x, y] if self.newest == "last" else [y, x], dim=1)
 
 
+def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
+    return densenet_bc(channels, (16, 16, 16), growth=12)
+
+
+def densenet121(classes: int, channels: int, image_size: int, newest: Newest = "last") -> Stages:
+    """Return the paper's DenseNet-121 for 32 pixels, growth 32, 3×3 stem: 7 M parameters."""
+    return densenet_bc(channels, (6, 12, 24, 16), growth=32, newest=newest)
+
+
 def densenet_bc(
     channels: int,
     blocks: Sequence[int],
     growth: int,
     compression: float = 0.5,
-    newest: Place = "last",
+    newest: Newest = "last",
 ) -> Stages:
     """Return a backbone of dense blocks of `blocks` layers each, with transitions between them.
 
     Raises:
         InputError: `newest` is unknown.
     """
-    if newest not in PLACES:
-        raise unknown_name("newest", str(newest), PLACES)
+    if newest not in get_args(Newest):
+        raise unknown_name("newest", str(newest), get_args(Newest))
     width = 2 * growth
     stages: dict[str, nn.Module] = {"conv1": nn.Conv2d(channels, width, 3, padding=1, bias=False)}
     for index, count in enumerate(blocks, start=1):

@@ -1,14 +1,14 @@
 """Post-activation ResNets for small images (He et al., "Deep Residual Learning", CVPR 2016).
 
-Their stem is a 3×3 convolution without max-pooling. All layers have PyTorch's default
-initialisation; a training whose recipe says so replaces it by the authors'
-(`sdd_eval.training.objective`).
+Their stem is a 3×3 convolution without max-pooling. Where the shape changes, shortcuts of option A
+have no parameters, and those of option B are 1×1 convolutions. All layers have PyTorch's default
+initialisation; a recipe with `init = "authors"` replaces it (`sdd_eval.training.objective`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,18 +16,16 @@ from torch.nn import functional
 from sdd_eval.errors import unknown_name
 from sdd_eval.models.network import Stages
 
-#: Where a shortcut without parameters puts the zeros: after the channels that it has, as the
-#: authors' successor code does, or half before and half after, as the commonest public checkpoints
-#: of PyTorch have it. The weights have the same names and shapes, so that no file tells which.
-PADDINGS = ("end", "both")
-
+#: Position of the zero channels of a shortcut of option A: after its input channels, as in the
+#: authors' successor code, or half before and half after, as in the most common public checkpoints
+#: of PyTorch. The weights have the same names and shapes, so a file does not show which.
 Padding = Literal["end", "both"]
 
 
 class Block(nn.Module):
     """Two 3×3 convolutions with batch norm, added to a shortcut before the last ReLU."""
 
-    #: A block is as wide outside as inside.
+    #: Ratio of output channels to inner channels.
     widening = 1
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
@@ -49,7 +47,7 @@ class Block(nn.Module):
 class Bottleneck(nn.Module):
     """1×1, 3×3 and 1×1 convolutions with batch norm, added to a shortcut before the last ReLU."""
 
-    #: How many times wider a block is outside than inside.
+    #: Ratio of output channels to inner channels.
     widening = 4
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
@@ -76,7 +74,7 @@ class ZeroPad(nn.Module):
     """Parameter-free shortcut (option A): every second pixel, zeros for the new channels."""
 
     def __init__(self, outs: int, padding: Padding = "end") -> None:
-        """Set the number of output channels, and where the zeros go."""
+        """Set the number of output channels and the position of the zero channels."""
         super().__init__()
         self.outs = outs
         self.padding = padding
@@ -86,6 +84,98 @@ class ZeroPad(nn.Module):
         missing = self.outs - x.shape[1]
         before = missing // 2 if self.padding == "both" else 0
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
+
+
+def resnet8(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-8 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 1, "A", padding)
+
+
+def resnet20(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 3, "A", padding)
+
+
+def resnet32(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 5, "A", padding)
+
+
+def resnet44(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 7, "A", padding)
+
+
+def resnet56(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 9, "A", padding)
+
+
+def resnet110(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option A."""
+    return _cifar_resnet(channels, 18, "A", padding)
+
+
+def resnet20_b(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option B."""
+    return _cifar_resnet(channels, 3, "B")
+
+
+def resnet32_b(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option B."""
+    return _cifar_resnet(channels, 5, "B")
+
+
+def resnet44_b(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option B."""
+    return _cifar_resnet(channels, 7, "B")
+
+
+def resnet56_b(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option B."""
+    return _cifar_resnet(channels, 9, "B")
+
+
+def resnet110_b(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option B."""
+    return _cifar_resnet(channels, 18, "B")
+
+
+def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """Return the paper's ResNet-18 for 32 pixels, with shortcuts of option B."""
+    return resnet(channels, (2, 2, 2, 2), doubling(width, 4), shortcut="B")
+
+
+def resnet34(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """Return the paper's ResNet-34 for 32 pixels, with shortcuts of option B."""
+    return resnet(channels, (3, 4, 6, 3), doubling(width, 4), shortcut="B")
+
+
+def resnet50(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
+    """Return the paper's ResNet-50 for 32 pixels, of bottleneck blocks: 23.7 M parameters."""
+    return resnet(channels, (3, 4, 6, 3), doubling(width, 4), shortcut="B", block=Bottleneck)
+
+
+def resnet18w16(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a ResNet-18 with a quarter of the channels (16-32-64-128), for CPUs: 0.7 M weights."""
+    return resnet18(classes, channels, image_size, width=16)
+
+
+def resnet10_s2(classes: int, channels: int, image_size: int) -> Stages:
+    """Return a small ResNet with a wide feature, for CPUs: 3.4 M parameters, 512 features.
+
+    One basic block per stage, as in a ResNet-10, but 32, 64, 128 and 512 channels and a 3×3 stem of
+    stride 2. It overfits a few images per class, unlike the smaller built-in networks, and its
+    feature is as wide as that of the paper's ResNet-18.
+    """
+    return resnet(channels, (1, 1, 1, 1), (32, 64, 128, 512), shortcut="B", stem_stride=2)
+
+
+def _cifar_resnet(
+    channels: int, blocks: int, shortcut: Literal["A", "B"], padding: Padding = "end"
+) -> Stages:
+    """Return three stages of `blocks` blocks, 16, 32 and 64 channels wide."""
+    return resnet(channels, (blocks,) * 3, doubling(16, 3), shortcut, padding)
 
 
 def doubling(width: int, stages: int) -> tuple[int, ...]:
@@ -114,19 +204,19 @@ def resnet(
     """Return a backbone of stages `layer1` …, each but the first of stride 2.
 
     Args:
-        channels: of the images.
+        channels: channels of the images.
         blocks: number of blocks of each stage.
         widths: channels inside the blocks of each stage; the stem has those of the first.
-        shortcut: without parameters (A) or a 1×1 convolution (B) where the shape changes.
-        padding: where shortcuts of option A put their zeros.
-        block: kind of block.
+        shortcut: option A or B.
+        padding: position of the zero channels of option A.
+        block: class of the blocks.
         stem_stride: stride of the stem's 3×3 convolution.
 
     Raises:
-        InputError: there is no such padding.
+        InputError: `padding` is unknown.
     """
-    if padding not in PADDINGS:
-        raise unknown_name("padding", str(padding), PADDINGS)
+    if padding not in get_args(Padding):
+        raise unknown_name("padding", str(padding), get_args(Padding))
 
     def change(ins: int, outs: int, stride: int) -> nn.Module:
         if ins == outs:

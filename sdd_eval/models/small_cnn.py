@@ -7,11 +7,11 @@ from torch import nn
 from sdd_eval.models.network import Stages
 
 
-def small_cnn(channels: int, width: int = 96) -> Stages:
-    """Return three 3×3 convolutions with batch norm; the first two halve the side.
+def small_cnn(classes: int, channels: int, image_size: int, width: int = 96) -> Stages:
+    """Return three 3×3 convolutions with batch norm: 52 thousand parameters on the digits.
 
-    The feature is the mean of the last map, so images of 4 pixels or more work. `width` is its
-    width; the layers before have a quarter and half of it. Initialised as PyTorch does by default.
+    The first two halve the side, and the feature is the mean of the last map, so images of 4 pixels
+    or more work. `width` is the feature's; the layers before have a quarter and half of it.
     """
     stages = {
         "layer1": nn.Sequential(*_convolution(channels, width // 4), nn.MaxPool2d(2)),

@@ -213,7 +213,7 @@ def test_a_network_that_is_more_than_its_parts_in_order_has_no_stages(nets, fact
     assert network.stage_of("layer4") == "features"
 
 
-def test_options_are_the_builders_own():
+def test_options_are_passed_to_the_library():
     network = build(spec("torchvision:vit_b_16", size=16, image_size=16))
     assert network.backbone.encoder.pos_embedding.shape == (1, 2, 768)
     assert_parted(network, torch.rand(2, 3, 16, 16))

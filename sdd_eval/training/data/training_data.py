@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from sdd_eval.checkpoints.state import AnyRecipe
+from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
+from sdd_eval.data.standardisation import resolve_standardisation
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Method
@@ -61,9 +63,6 @@ def load_training_data(recipe: Recipe, data_root: str | Path | None) -> Training
     Raises:
         InputError: the data set or the standardisation is unknown, missing or broken.
     """
-    from sdd_eval.data.catalogue import load_images
-    from sdd_eval.data.standardisation import resolve_standardisation
-
     root = None if data_root is None else Path(data_root)
     train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
