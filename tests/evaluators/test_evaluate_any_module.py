@@ -135,7 +135,7 @@ def test_what_is_no_classifier_of_these_images_says_so(mine, arrays):
     with pytest.raises(InputError, match=r"Mine does not accept images of 1 × 8 × 8: Given groups"):
         sdd_eval.evaluate(mine, "accuracy", data="digits")
     with pytest.raises(
-        InputError, match=r"Sequential gives \(1, 6, 36\) for one image, not logits"
+        InputError, match=r"Sequential returns \(1, 6, 36\) for one image, not logits"
     ):
         sdd_eval.evaluate(nn.Sequential(mine.conv, nn.Flatten(2)), "accuracy", data=arrays)
     with pytest.raises(InputError, match="data is a list, not a name"):
