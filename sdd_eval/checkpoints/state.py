@@ -42,14 +42,14 @@ class AnyRecipe(Protocol):
         """Return the number of images per step."""
 
 
-Kind = TypeVar("Kind", bound=AnyRecipe)
+RecipeType = TypeVar("RecipeType", bound=AnyRecipe)
 
 
 @dataclass(frozen=True)
-class State(Generic[Kind]):
+class State(Generic[RecipeType]):
     """A training after a number of epochs."""
 
-    recipe: Kind
+    recipe: RecipeType
     fingerprint: str
     """Fingerprint of the training images."""
     threads: int
@@ -65,8 +65,8 @@ class State(Generic[Kind]):
     processes: tuple[int, ...] = ()
     """Numbers of processes that trained the epochs, in order, without repetition."""
 
-    def on(self, device: str, processes: int = 1) -> State[Kind]:
-        """Return the state as it is resumed on a device, by a number of processes."""
+    def resumed_on(self, device: str, processes: int = 1) -> State[RecipeType]:
+        """Return the state with a device and a number of processes that resume it."""
         return replace(
             self,
             devices=tuple(dict.fromkeys((*self.devices, device))),
@@ -83,7 +83,7 @@ def write_state(folder: Path, state: State[Any]) -> None:
     store.write_atomically(folder / STATE_FILE, lambda file: file.write(buffer.getbuffer()))
 
 
-def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
+def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType] | None:
     """Read the state in a checkpoint's folder; return None if there is none.
 
     Raises:
@@ -92,8 +92,8 @@ def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
     path = folder / STATE_FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = records.upgraded(kind, content.pop("recipe"))
-        return State(recipe=records.decode(kind, recipe, str(path)), **content)
+        recipe = records.upgraded(recipe_type, content.pop("recipe"))
+        return State(recipe=records.decode(recipe_type, recipe, str(path)), **content)
     except FileNotFoundError:
         return None
     except InputError:
@@ -107,12 +107,12 @@ def read_state(folder: Path, kind: type[Kind]) -> State[Kind] | None:
 
 @contextlib.contextmanager
 def background_writer(
-    write: Callable[[State[Kind]], None], *, in_background: bool
-) -> Iterator[Callable[[State[Kind]], None]]:
+    write: Callable[[State[RecipeType]], None], *, in_background: bool
+) -> Iterator[Callable[[State[RecipeType]], None]]:
     """Yield the function to call after each epoch; leaving the block waits for the last write.
 
     Args:
-        write: writes a state; must keep the previous one until the new one is complete.
+        write: writes a state, and leaves the previous one until the new one is complete.
         in_background: write a copy in a thread while the caller continues.
     """
     if not in_background:
@@ -127,14 +127,14 @@ def background_writer(
 
 
 @dataclass
-class StateWriter(Generic[Kind]):
+class StateWriter(Generic[RecipeType]):
     """Writes copies of states in a thread, one at a time."""
 
-    write: Callable[[State[Kind]], None]
+    write: Callable[[State[RecipeType]], None]
     thread: ThreadPoolExecutor
     writing: Future[None] | None = None
 
-    def after_epoch(self, state: State[Kind]) -> None:
+    def after_epoch(self, state: State[RecipeType]) -> None:
         """Write a copy of the state after the previous write has finished, and raise its errors."""
         self.wait()
         copied = _copy(state)
@@ -150,7 +150,7 @@ class StateWriter(Generic[Kind]):
             writing.result()
 
 
-def _copy(state: State[Kind]) -> State[Kind] | None:
+def _copy(state: State[RecipeType]) -> State[RecipeType] | None:
     """Return a copy of the state; None if the device has no memory for it."""
     try:
         objective, optimiser = copy.deepcopy((state.objective, state.optimiser))

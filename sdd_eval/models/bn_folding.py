@@ -75,66 +75,66 @@ def fold(model: nn.Module, pixels: Tensor) -> tuple[nn.Module, Folding]:
     return (folded_model if pairs else model), Folding(len(pairs), norms, difference)
 
 
-class _Watch(TorchFunctionMode):
+class _Tracer(TorchFunctionMode):
     """Records the output of each layer, the norm that uses it, and other uses of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.given: dict[int, tuple[nn.Module, Tensor]] = {}
-        self.taken: Counter[int] = Counter()
+        self.outputs: dict[int, tuple[nn.Module, Tensor]] = {}
+        self.uses: Counter[int] = Counter()
         self.calls: Counter[nn.Module] = Counter()
-        self.met: list[tuple[nn.Module, nn.Module, Tensor]] = []
-        self.in_a_norm = False
+        self.candidates: list[tuple[nn.Module, nn.Module, Tensor]] = []
+        self.inside_norm = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count the uses of each tensor by torch functions."""
-        if not self.in_a_norm:
+        if not self.inside_norm:
             leaves = tree_leaves((args, kwargs))
-            self.taken.update(id(each) for each in leaves if isinstance(each, Tensor))
+            self.uses.update(id(leaf) for leaf in leaves if isinstance(leaf, Tensor))
         return func(*args, **(kwargs or {}))
 
-    def gave(self, layer: nn.Module, _: Any, output: Any) -> None:
-        """Record the output of a layer; keeping it makes its id unique."""
+    def record_output(self, layer: nn.Module, _: Any, output: Any) -> None:
+        """Record the output of a layer; the reference keeps its id unique."""
         self.calls[layer] += 1
-        self.given[id(output)] = (layer, output)
-        self.taken[id(output)] = 0  # a former tensor with this id is gone
+        self.outputs[id(output)] = (layer, output)
+        self.uses[id(output)] = 0  # a former tensor with this id is gone
 
-    def takes(self, norm: nn.Module, inputs: Any) -> None:
-        """Record the input of a norm."""
+    def enter_norm(self, norm: nn.Module, inputs: Any) -> None:
+        """Record the layer whose output a norm takes."""
         self.calls[norm] += 1
-        self.in_a_norm = True
-        self.taken[id(inputs[0])] += 1
-        layer, given = self.given.get(id(inputs[0]), (None, None))
-        if layer is not None and given is not None:
-            self.met.append((layer, norm, given))
+        self.inside_norm = True
+        self.uses[id(inputs[0])] += 1
+        layer, output = self.outputs.get(id(inputs[0]), (None, None))
+        if layer is not None and output is not None:
+            self.candidates.append((layer, norm, output))
 
-    def took(self, *_: Any) -> None:
-        """Note that the norm has run."""
-        self.in_a_norm = False
+    def leave_norm(self, *_: Any) -> None:
+        """Resume the counting of uses."""
+        self.inside_norm = False
 
     def pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
         """Yield layers and norms that ran once, where the norm alone used the layer's output."""
-        for layer, norm, given in self.met:
-            once = self.calls[layer] == self.calls[norm] == self.taken[id(given)] == 1
-            if once and (not isinstance(layer, nn.Linear) or given.ndim == 2):
+        for layer, norm, output in self.candidates:
+            once = self.calls[layer] == self.calls[norm] == self.uses[id(output)] == 1
+            if once and (not isinstance(layer, nn.Linear) or output.ndim == 2):
                 yield layer, norm
 
 
 def _pairs(model: nn.Module, pixels: Tensor) -> list[tuple[nn.Module, nn.Module]]:
     """Return the layers that can absorb the norm that follows, with the norm."""
-    watch = _Watch()
+    tracer = _Tracer()
     with ExitStack() as hooks:
         for module in model.modules():
             if module._forward_hooks or module._forward_pre_hooks:
                 continue  # another hook may read or change input or output
             if type(module) in LAYERS:
-                hooks.callback(module.register_forward_hook(watch.gave).remove)
+                hooks.callback(module.register_forward_hook(tracer.record_output).remove)
             elif _is_affine(module):
-                hooks.callback(module.register_forward_pre_hook(watch.takes).remove)
-                hooks.callback(module.register_forward_hook(watch.took).remove)
-        with torch.no_grad(), watch:
+                hooks.callback(module.register_forward_pre_hook(tracer.enter_norm).remove)
+                hooks.callback(module.register_forward_hook(tracer.leave_norm).remove)
+        with torch.no_grad(), tracer:
             model(pixels)
-    return list(watch.pairs())
+    return list(tracer.pairs())
 
 
 def _is_affine(module: nn.Module) -> bool:
@@ -171,15 +171,15 @@ def _replace(model: nn.Module, norm: Any) -> None:
 def _difference(model: nn.Module, folded_model: nn.Module, pixels: Tensor) -> float:
     """Return the largest change of features, logits and probabilities."""
     logits, features = logits_and_features(model, pixels)
-    found, its = logits_and_features(folded_model, pixels)
+    folded_logits, folded_features = logits_and_features(folded_model, pixels)
     differences = [
-        _relative_difference(found, logits),
-        float((found.softmax(1) - logits.softmax(1)).abs().max()),
+        _relative_difference(folded_logits, logits),
+        float((folded_logits.softmax(1) - logits.softmax(1)).abs().max()),
     ]
-    if features is not None and its is not None:
-        differences.append(_relative_difference(its, features))
-    return max(differences, key=lambda each: math.inf if math.isnan(each) else each)
+    if features is not None and folded_features is not None:
+        differences.append(_relative_difference(folded_features, features))
+    return max(differences, key=lambda value: math.inf if math.isnan(value) else value)
 
 
-def _relative_difference(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+def _relative_difference(values: Tensor, expected: Tensor) -> float:
+    return float((values - expected).abs().max() / expected.abs().max().clamp(min=1))

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return logits (n, classes) and features (n, width) from one forward pass.
 
-    The features are the input of the last linear layer, caught by a hook. They are None if the
+    The features are the input of the last linear layer, recorded by a hook. They are None if the
     logits are not the output of that layer.
     """
-    caught: list[tuple[Tensor, Tensor]] = []
+    recorded: list[tuple[Tensor, Tensor]] = []
     last = last_linear(model)
     handle = last and last.register_forward_hook(
-        lambda _, inputs, output: caught.append((inputs[0], output))
+        lambda _, inputs, output: recorded.append((inputs[0], output))
     )
     try:
         with torch.no_grad():
@@ -23,9 +23,9 @@ def logits_and_features(model: nn.Module, pixels: Tensor) -> tuple[Tensor, Tenso
     finally:
         if handle:
             handle.remove()
-    if not caught:
+    if not recorded:
         return logits, None
-    features, output = caught[-1]
+    features, output = recorded[-1]
     same = output is logits or torch.equal(output, logits)  # the latter waits for a GPU
     return logits, features if features.ndim == 2 and same else None
 

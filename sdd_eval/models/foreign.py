@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -163,12 +163,11 @@ def _factory(arch: str) -> Callable[..., Any]:
     """Import a factory, which runs the user's code."""
     source, _, name = arch.rpartition(":")
     module = _module_of(source_file(arch)) if source.endswith(".py") else _imported(source)
-    found = getattr(module, name, None)
-    if not callable(found):
+    factory = getattr(module, name, None)
+    if not callable(factory):
         near = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
         raise InputError(f"arch {arch!r}: {source} has no {name!r}; it has {', '.join(near)}")
-    factory: Callable[..., Any] = found
-    return factory
+    return cast(Callable[..., Any], factory)
 
 
 def _imported(source: str) -> Any:

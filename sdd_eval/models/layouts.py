@@ -32,7 +32,7 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"\.convShortcut\.", ".shortcut."),
     (r"^conv1\.0\.", "conv1."),
     (r"^conv1\.1\.", "bn1."),
-    (r"^conv([2-5])_x\.", lambda found: f"layer{int(found[1]) - 1}."),
+    (r"^conv([2-5])_x\.", lambda match: f"layer{int(match[1]) - 1}."),
     (r"\.residual_function\.0\.", ".conv1."),
     (r"\.residual_function\.1\.", ".bn1."),
     (r"\.residual_function\.3\.", ".conv2."),
@@ -49,8 +49,8 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"^features\.transition(\d)\.conv\.", r"trans\1.conv1."),
     (
         r"^features\.denseblock(\d)\.denselayer(\d+)\.(norm|conv)",
-        lambda found: (
-            f"layer{found[1]}.{int(found[2]) - 1}.{'bn' if found[3] == 'norm' else 'conv'}"
+        lambda match: (
+            f"layer{match[1]}.{int(match[2]) - 1}.{'bn' if match[3] == 'norm' else 'conv'}"
         ),
     ),
 )
@@ -80,38 +80,38 @@ def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -
         InputError: tensors are missing, unknown or of another shape (all are named, the first with
             shapes), or not finite.
     """
-    own = network.state_dict()
-    ways = list(_ways(network, list(tensors)))
-    misfits = [_misfits(network, own, tensors, way) for way in ways]
-    best = min(range(len(ways)), key=lambda way: misfits[way].count)
-    if misfits[best].count:
-        raise InputError(
-            f"{where} does not fit arch {network.spec.arch!r}: {_report(misfits[best])}"
-        )
-    state = dict(own)
-    for theirs, ours in ways[best].items():
-        tensor = tensors[theirs].to(own[ours].dtype)
+    expected = network.state_dict()
+    candidates = [
+        (_mismatches(network, expected, tensors, mapping), mapping)
+        for mapping in _mappings(network, list(tensors))
+    ]
+    mismatches, mapping = min(candidates, key=lambda candidate: candidate[0].count)
+    if mismatches.count:
+        raise InputError(f"{where} does not fit arch {network.spec.arch!r}: {_report(mismatches)}")
+    state = dict(expected)
+    for theirs, ours in mapping.items():
+        tensor = tensors[theirs].to(expected[ours].dtype)
         if not torch.isfinite(tensor).all():
             raise InputError(f"{where}: {theirs!r} holds numbers that are not finite")
         state[ours] = tensor
     return state
 
 
-def _ways(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]]:
+def _mappings(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]]:
     """Yield the mappings of names in the file to names in the network, in every known way."""
     head = f"{network.head}."
 
-    def placed(name: str) -> str:
-        """From the network before it was parted into backbone and classifier."""
+    def inner(name: str) -> str:
+        """Return the name in the network as split into backbone and classifier."""
         if name.startswith(head):
             return "classifier." + name.removeprefix(head)
         return f"backbone.{name}"
 
     for unwrapped in _unwrapped(names):
-        ways = [unwrapped, [placed(name) for name in unwrapped]]
+        translations = [unwrapped, [inner(name) for name in unwrapped]]
         if ":" not in network.spec.arch:  # built in: the layers' names are ours
-            ways.append([placed(_ruled(name)) for name in unwrapped])
-        yield from (dict(zip(names, way, strict=True)) for way in ways)
+            translations.append([inner(_translated(name)) for name in unwrapped])
+        yield from (dict(zip(names, names_here, strict=True)) for names_here in translations)
 
 
 def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
@@ -133,40 +133,40 @@ def _shared(names: Sequence[str]) -> str:
     return ""
 
 
-def _ruled(name: str) -> str:
+def _translated(name: str) -> str:
     for pattern, replacement in RULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def _misfits(
+def _mismatches(
     network: Network,
-    own: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
-    way: Mapping[str, str],
+    mapping: Mapping[str, str],
 ) -> Mismatches:
-    there = {ours: theirs for theirs, ours in way.items()}
-    outer = _outer(network)
+    names = {ours: theirs for theirs, ours in mapping.items()}
+    original = _original_name(network)
     return Mismatches(
         missing={
-            outer(name): tuple(tensor.shape)
-            for name, tensor in own.items()
-            if name not in there and not name.endswith("num_batches_tracked")
+            original(name): tuple(tensor.shape)
+            for name, tensor in expected.items()
+            if name not in names and not name.endswith("num_batches_tracked")
         },
         extra={
             theirs: tuple(tensors[theirs].shape)
-            for theirs, ours in way.items()
-            if ours not in own or there[ours] != theirs
+            for theirs, ours in mapping.items()
+            if ours not in expected or names[ours] != theirs
         },
         shapes={
-            theirs: (tuple(tensors[theirs].shape), tuple(own[ours].shape))
-            for ours, theirs in there.items()
-            if ours in own and tensors[theirs].shape != own[ours].shape
+            theirs: (tuple(tensors[theirs].shape), tuple(expected[ours].shape))
+            for ours, theirs in names.items()
+            if ours in expected and tensors[theirs].shape != expected[ours].shape
         },
     )
 
 
-def _outer(network: Network) -> Callable[[str], str]:
+def _original_name(network: Network) -> Callable[[str], str]:
     """Return a function from a tensor's name to its name in the original network."""
     return lambda name: (
         name.removeprefix("backbone.")
@@ -175,25 +175,25 @@ def _outer(network: Network) -> Callable[[str], str]:
     )
 
 
-def _report(misfits: Mismatches) -> str:
+def _report(mismatches: Mismatches) -> str:
     """Return all names, the first with their shapes."""
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"
-        for name, (theirs, ours) in misfits.shapes.items()
+        for name, (theirs, ours) in mismatches.shapes.items()
     }
     parts = {
-        "missing": misfits.missing,
-        "left over": misfits.extra,
+        "missing": mismatches.missing,
+        "left over": mismatches.extra,
         "of another shape": shapes,
     }
     return "; ".join(
-        f"{len(found)} {what}: {_listed(found)}" for what, found in parts.items() if found
+        f"{len(names)} {problem}: {_listed(names)}" for problem, names in parts.items() if names
     )
 
 
-def _listed(found: Mapping[str, object]) -> str:
-    named = [
+def _listed(names: Mapping[str, object]) -> str:
+    texts = [
         f"{name} {shape}" if index < NAMED_WITH_SHAPE else name
-        for index, (name, shape) in enumerate(found.items())
+        for index, (name, shape) in enumerate(names.items())
     ]
-    return ", ".join(named)
+    return ", ".join(texts)

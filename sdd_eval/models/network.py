@@ -80,11 +80,11 @@ class Network(nn.Module):
 
     def activations(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return the output of each stage of the backbone in order, the last as "features", too."""
-        seen = {}
+        outputs = {}
         x = self.standardise(pixels)
         for name, stage in self.stages().items():
-            seen[name] = x = stage(x)
-        return {**seen, FEATURES: x}
+            outputs[name] = x = stage(x)
+        return {**outputs, FEATURES: x}
 
     def classify(self, activation: Tensor, stage: str = FEATURES) -> Tensor:
         """Return logits (n, classes) from a stage's output through the following layers."""

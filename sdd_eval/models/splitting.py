@@ -37,7 +37,7 @@ def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
 def _same_outputs(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
     """Return whether two modules have the same outputs, in eval and in train mode."""
     training = one.training
-    kept = {name: buffer.clone() for name, buffer in one.named_buffers()}
+    buffers = {name: buffer.clone() for name, buffer in one.named_buffers()}
     try:
         return all(
             torch.allclose(_output(one, images, mode), _output(other, images, mode), atol=1e-5)
@@ -47,7 +47,7 @@ def _same_outputs(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
         return False
     finally:
         for name, buffer in one.named_buffers():
-            buffer.copy_(kept[name])  # batch norms have been updated by the images
+            buffer.copy_(buffers[name])  # batch norms have been updated by the images
         one.train(training)
         other.train(training)
 
@@ -57,8 +57,8 @@ def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
     module.train(training)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        found: Tensor = module(images)
-    return found
+        output: Tensor = module(images)
+    return output
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
             f"not logits ({len(images)}, {classes})"
         )
     fitting = [name for name, layer in layers if layer.out_features == classes]
-    looked = f"arch {arch!r}: looked for a last nn.Linear (… → {classes}) that gives the logits"
+    searched = f"arch {arch!r}: looked for a last nn.Linear (… → {classes}) that gives the logits"
     if not layers or not fitting or fitting[-1] != layers[-1][0]:
         last = (
             f"the last of {len(layers)} is {_layer_text(*layers[-1])}"
             if layers
             else "there is none"
         )
-        raise InputError(f"{looked}; {last}")
+        raise InputError(f"{searched}; {last}")
     head, classifier = layers[-1]
     _replace(module, head, nn.Identity())
     with torch.no_grad():
@@ -112,7 +112,7 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
         flat = shape == (len(images), classifier.in_features)
         if not flat or not _close(classifier(features), logits):
             raise InputError(
-                f"{looked}; {_layer_text(head, classifier)} is the last, but its input is not a "
+                f"{searched}; {_layer_text(head, classifier)} is the last, but its input is not a "
                 f"feature (n, {classifier.in_features}) from which it alone computes them"
             )
     module.train(training)
@@ -144,22 +144,22 @@ def _trace_linear_layers(
     return logits, layers
 
 
-def _main_output(module: nn.Module, taken: tuple[Tensor, ...], given: object) -> object:
+def _main_output(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> object:
     """Return the first output; Inception returns auxiliary logits, too, in train mode."""
-    return given[0] if isinstance(given, tuple) else given
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
     """Replace a submodule by name."""
     if not name:
         raise InputError("a single linear layer is no network with features")
-    parent, _, own = name.rpartition(".")
-    setattr(module.get_submodule(parent), own, new)
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, new)
 
 
-def _close(found: Tensor, expected: Tensor) -> bool:
+def _close(values: Tensor, expected: Tensor) -> bool:
     scale = max(1.0, float(expected.abs().max()))
-    return math.isfinite(scale) and torch.allclose(found, expected, rtol=0, atol=1e-4 * scale)
+    return math.isfinite(scale) and torch.allclose(values, expected, rtol=0, atol=1e-4 * scale)
 
 
 def _layer_text(name: str, layer: nn.Linear) -> str:

@@ -88,7 +88,7 @@ def train_detector(
     path = Path(folder) / store.folder_name("--name", name or detector_name(recipe))
     if path.resolve() == backbone.resolve():
         raise InputError(f"{path} is the backbone itself; choose another --name")
-    making = TrainingFolder(path, recipe, recipe_of, "an object detector", overwrite)
+    target = TrainingFolder(path, recipe, recipe_of, "an object detector", overwrite)
     classifier = Backbone(backbone, card, trust_code)
 
     def complete() -> Card:
@@ -96,14 +96,14 @@ def train_detector(
         data = load_objects(recipe.dataset, data_root, "train")
         check_batch_size(recipe, len(data))
         return _complete(
-            making, classifier, data, resolved, threads, workers, progress or NoProgress()
+            target, classifier, data, resolved, threads, workers, progress or NoProgress()
         )
 
-    return making.run(complete)
+    return target.run(complete)
 
 
 def _complete(
-    making: TrainingFolder[DetectorRecipe],
+    target: TrainingFolder[DetectorRecipe],
     backbone: Backbone,
     data: DetectionSet,
     device: torch.device,
@@ -112,8 +112,8 @@ def _complete(
     progress: Progress,
 ) -> Card:
     """Train the missing epochs and write the checkpoint."""
-    recipe, channels = making.recipe, backbone.card.model.channels
-    state = making.start_state(data.fingerprint, threads).on(device_name(device))
+    recipe, channels = target.recipe, backbone.card.model.channels
+    state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
     readers = default_workers(state.threads) if workers is None else workers
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(backbone, recipe, data)
@@ -123,11 +123,11 @@ def _complete(
             lambda epoch: epoch_batches(data, recipe, epoch, channels, device, readers),
             len(data),
             state,
-            keep=making.save,
+            save=target.save,
             progress=progress,
         )
         return write_checkpoint(
-            making.folder,
+            target.folder,
             detector,
             state,
             TrainedOn(len(data), data.provenance),
@@ -170,13 +170,13 @@ def fit(
     images: int,
     state: State[DetectorRecipe],
     *,
-    keep: Callable[[State[DetectorRecipe]], None],
+    save: Callable[[State[DetectorRecipe]], None],
     progress: Progress,
 ) -> State[DetectorRecipe]:
-    """Train from a state to the recipe's last epoch, and call `keep` after each epoch.
+    """Train from a state to the recipe's last epoch, and call `save` after each epoch.
 
     Raises:
-        InputError: a loss or a weight is not finite; the last kept state is of the epoch before.
+        InputError: a loss or a weight is not finite; the epoch before is saved.
     """
     recipe = state.recipe
     assert recipe.seed is not None
@@ -185,24 +185,24 @@ def fit(
 
     def train_epoch(epoch: int) -> dict[str, float]:
         seed_global(seed, "regions", epoch)  # both heads sample regions
-        tally = LossAverage(epoch)
+        averages = LossAverage(epoch)
 
         detector.train()
         for step, batch in enumerate(batches(epoch)):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, epoch, step, steps)
             losses = _losses(detector(batch.images, batch.targets))
-            tally.add(losses, len(batch.images))
-            tally.check()  # before the step, as non-finite weights propose no regions
+            averages.add(losses, len(batch.images))
+            averages.check()  # before the step, as non-finite weights propose no regions
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward([losses["loss"]])
             optimiser.step()
             progress.advance(len(batch.images))
-        return {"lr": learning_rate(recipe, epoch, steps - 1, steps), **tally.means()}
+        return {"lr": learning_rate(recipe, epoch, steps - 1, steps), **averages.means()}
 
     return train_epochs(
         state, detector, optimiser, train_epoch,
-        label=f"detector on {recipe.dataset}", images=images, keep=keep, progress=progress,
+        label=f"detector on {recipe.dataset}", images=images, save=save, progress=progress,
     )  # fmt: skip
 
 

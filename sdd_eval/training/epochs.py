@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from sdd_eval.checkpoints.state import Kind, State, background_writer
+from sdd_eval.checkpoints.state import RecipeType, State, background_writer
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.training.distributed.processes import Processes
@@ -20,20 +20,20 @@ Probe = Callable[[int], Mapping[str, float]]
 
 
 def train_epochs(
-    state: State[Kind],
+    state: State[RecipeType],
     trained: nn.Module,
     optimiser: torch.optim.Optimizer,
     train_epoch: Callable[[int], Mapping[str, float]],
     *,
     label: str,
     images: int,
-    keep: Callable[[State[Kind]], None],
+    save: Callable[[State[RecipeType]], None],
     progress: Progress,
     probe: Probe = lambda epoch: {},
-) -> State[Kind]:
+) -> State[RecipeType]:
     """Train from a state to the recipe's last epoch.
 
-    On a GPU `keep` is called in a thread with a copy of the state while the next epoch runs
+    On a GPU `save` is called in a thread with a copy of the state while the next epoch runs
     (`background_writer`).
 
     Args:
@@ -44,7 +44,7 @@ def train_epochs(
             `loss`.
         label: label of the progress.
         images: number of images per epoch.
-        keep: saves the state after each epoch.
+        save: saves a state; called after each epoch.
         progress: progress in images; `train_epoch` reports the images within an epoch.
         probe: returns additional columns of the history.
 
@@ -56,7 +56,7 @@ def train_epochs(
     progress.advance(state.epoch * images)
     state = _restore(state, trained, optimiser, probe)
     in_background = any(weights.is_cuda for weights in trained.parameters())
-    with background_writer(keep, in_background=in_background) as keep_aside:
+    with background_writer(save, in_background=in_background) as write_state:
         for epoch in range(state.epoch, epochs):
             started = time.perf_counter()
             losses = train_epoch(epoch)
@@ -65,14 +65,14 @@ def train_epochs(
             row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
             row |= {"seconds": seconds, **probe(epoch + 1)}
             state = _after_epoch(state, trained, optimiser, row)
-            keep_aside(state)
+            write_state(state)
             progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
     return state
 
 
 def _restore(
-    state: State[Kind], trained: nn.Module, optimiser: torch.optim.Optimizer, probe: Probe
-) -> State[Kind]:
+    state: State[RecipeType], trained: nn.Module, optimiser: torch.optim.Optimizer, probe: Probe
+) -> State[RecipeType]:
     """Load the state's tensors; before the first epoch, add the probe's row to the history."""
     if state.objective is not None and state.optimiser is not None:
         trained.load_state_dict(dict(state.objective))
@@ -83,11 +83,11 @@ def _restore(
 
 
 def _after_epoch(
-    state: State[Kind],
+    state: State[RecipeType],
     trained: nn.Module,
     optimiser: torch.optim.Optimizer,
     row: Mapping[str, float],
-) -> State[Kind]:
+) -> State[RecipeType]:
     """Return the state after an epoch, with the epoch's row of the history."""
     return replace(
         state,
@@ -101,10 +101,10 @@ def _after_epoch(
 
 def _check_weights(trained: nn.Module, epoch: int) -> None:
     """Raise InputError if a weight is not finite, before it is saved."""
-    named = dict(trained.named_parameters())
-    finite = torch.stack([tensor.isfinite().all() for tensor in named.values()]).tolist()
-    for name, whole in zip(named, finite, strict=True):
-        if not whole:
+    weights = dict(trained.named_parameters())
+    finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
+    for name, is_finite in zip(weights, finite, strict=True):
+        if not is_finite:
             raise InputError(
                 f"the weights {name!r} are not finite after epoch {epoch + 1}; {advice(epoch)}"
             )
@@ -112,7 +112,7 @@ def _check_weights(trained: nn.Module, epoch: int) -> None:
 
 @dataclass
 class LossAverage:
-    """The mean losses of one epoch, kept on the device so that no step waits for them."""
+    """Mean losses of one epoch, stored on the device so that no step waits for them."""
 
     epoch: int
     processes: Processes = field(default_factory=lambda: Processes("cpu"))
@@ -121,16 +121,16 @@ class LossAverage:
     sizes: list[int] = field(default_factory=list)
     checked: int = 0
 
-    def add(self, named: Mapping[str, Tensor], total: int, rows: Rows | None = None) -> None:
+    def add(self, losses: Mapping[str, Tensor], total: int, rows: Rows | None = None) -> None:
         """Add the mean losses of one step.
 
         Args:
-            named: scalar losses by name.
+            losses: scalar losses by name.
             total: number of images of the whole batch.
-            rows: the rows over which the losses are means, if not the whole batch.
+            rows: the part of the batch over which the losses are means, if not all.
         """
-        self.names = tuple(named)
-        means = torch.stack([value.detach().float() for value in named.values()])
+        self.names = tuple(losses)
+        means = torch.stack([value.detach().float() for value in losses.values()])
         self.values.append(means if rows is None else _contribution(means, rows))
         self.sizes.append(total)
 
@@ -146,9 +146,9 @@ class LossAverage:
             return
         values = self.processes.summed(torch.stack(self.values[self.checked :]))
         self.values[self.checked :] = values
-        broken = ~values.isfinite().cpu()
-        if broken.any():
-            step, term = broken.nonzero()[0].tolist()
+        non_finite = ~values.isfinite().cpu()
+        if non_finite.any():
+            step, term = non_finite.nonzero()[0].tolist()
             raise InputError(
                 f"{self.names[term]} is not finite at step {self.checked + step + 1} of epoch "
                 f"{self.epoch + 1}; {advice(self.epoch)}"
@@ -164,7 +164,7 @@ class LossAverage:
 
 
 def advice(epoch: int) -> str:
-    """Return what is left of a training that failed in an epoch, and what to try."""
+    """Return advice for a training that failed in an epoch."""
     return "the epoch before is saved; try a lower lr" if epoch else "try a lower lr"
 
 

@@ -23,7 +23,7 @@ def fit(
     data: TrainingSet,
     state: State[Recipe],
     *,
-    keep: Callable[[State[Recipe]], None],
+    save: Callable[[State[Recipe]], None],
     progress: Progress,
     probe: Probe = lambda epoch: {},
     processes: Processes | None = None,
@@ -36,7 +36,7 @@ def fit(
         objective: network and parts, on the device.
         data: training set.
         state: state to resume from.
-        keep: called with the state after each epoch.
+        save: saves a state; called after each epoch.
         progress: progress in images.
         probe: returns additional columns of the history after an epoch; 0 is before training.
         processes: the processes that train together.
@@ -79,7 +79,7 @@ def fit(
     return train_epochs(
         state, objective, optimiser, train_epoch,
         label=f"{recipe.method} on {recipe.dataset}", images=len(data),
-        keep=keep, progress=progress, probe=probe,
+        save=save, progress=progress, probe=probe,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import torch
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.state import STATE_FILE, Kind, State, read_state, write_state
+from sdd_eval.checkpoints.state import STATE_FILE, RecipeType, State, read_state, write_state
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card
 from sdd_eval.training.distributed.processes import Processes
@@ -21,13 +21,13 @@ from sdd_eval.training.recipe import differences
 
 
 @dataclass(frozen=True)
-class TrainingFolder(Generic[Kind]):
+class TrainingFolder(Generic[RecipeType]):
     """A folder in which a recipe is trained to a checkpoint."""
 
     folder: Path
-    recipe: Kind
-    recipe_of: Callable[[Card], Kind | None]
-    """Returns the recipe of a card; None if the card is of another kind."""
+    recipe: RecipeType
+    recipe_of: Callable[[Card], RecipeType | None]
+    """Returns the recipe of a card; None if the card has no such recipe."""
     what: str
     """What is trained, for error messages."""
     overwrite: bool = False
@@ -55,7 +55,7 @@ class TrainingFolder(Generic[Kind]):
                 (self.folder / STATE_FILE).unlink(missing_ok=True)
             return finished
 
-    def start_state(self, fingerprint: str, threads: int | None) -> State[Kind]:
+    def start_state(self, fingerprint: str, threads: int | None) -> State[RecipeType]:
         """Return the state to resume from, with its original number of threads, or a new one.
 
         Raises:
@@ -73,7 +73,7 @@ class TrainingFolder(Generic[Kind]):
             )
         return state
 
-    def save(self, state: State[Kind]) -> None:
+    def save(self, state: State[RecipeType]) -> None:
         """Write the state after an epoch."""
         write_state(self.folder, state)
         checkpoint.write_history(self.folder, state.history)
@@ -125,7 +125,7 @@ class TrainingFolder(Generic[Kind]):
         checkpoint.verify(self.folder, card)
         return card
 
-    def _check_same_recipe(self, existing: Kind | None) -> None:
+    def _check_same_recipe(self, existing: RecipeType | None) -> None:
         """Check that the folder's recipe is this one."""
         if existing is None:
             raise InputError(

@@ -121,7 +121,7 @@ def _complete(
     recipe = with_augmentation(target.recipe, data.train)
     target = replace(target, recipe=recipe)
     state = processes.broadcast(lambda: target.start_state(data.train.fingerprint, threads))
-    state = state.on(device_name(device), processes.count)
+    state = state.resumed_on(device_name(device), processes.count)
     check_class_sizes(data.train, recipe, method_of(recipe))
     processes.check_count(recipe)
 
@@ -135,7 +135,7 @@ def _complete(
         probe = probe_of(objective.network, data.train, recipe, device)
         state = fit(
             objective, images, state,
-            keep=target.save if processes.first else lambda state: None,
+            save=target.save if processes.first else lambda state: None,
             progress=progress, probe=probe, processes=processes,
         )  # fmt: skip
         network = objective.network

@@ -295,7 +295,7 @@ def test_shares_of_a_batch_are_the_batch(material):
 @pytest.mark.parametrize("total", [1, 2, 7, 8, 128])
 def test_rows_of_all_processes_are_the_batch_and_as_even_as_can_be(count, total):
     rows = [even_rows(rank, count, total) for rank in range(count)]
-    assert [row for each in rows for row in range(total)[each.own]] == list(range(total))
+    assert [row for each in rows for row in range(total)[each.indices]] == list(range(total))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
     assert sum(each.share for each in rows) == pytest.approx(1)
 

@@ -143,19 +143,19 @@ def _augmented(
     """
     random = generator(recipe.seed, "augmentation", epoch, data.device.type)
     for rows in torch.split(order.to(data.device), recipe.batch_size):
-        wanted = rows_of(len(rows))
-        own = slice(None) if wanted is None else wanted.own
-        views = [_pixels(images[rows], recipe, random, own) for _ in range(method.views)]
+        shard = rows_of(len(rows))
+        selected = slice(None) if shard is None else shard.indices
+        views = [_pixels(images[rows], recipe, random, selected) for _ in range(method.views)]
         partners = None
         if method.partners:
-            partners = _pixels(images[draw_partners(data, rows, random)], recipe, random, own)
-        yield Batch(tuple(views), data.labels[rows[own]], partners, wanted)
+            partners = _pixels(images[draw_partners(data, rows, random)], recipe, random, selected)
+        yield Batch(tuple(views), data.labels[rows[selected]], partners, shard)
 
 
-def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, own: slice) -> Tensor:
+def _pixels(images: Tensor, recipe: Recipe, random: torch.Generator, selected: slice) -> Tensor:
     """Augment images, and return some rows as float pixels in [0, 1]."""
     images = augment_batch(images, recipe.augmentation, random)
-    return to_pixels(images[own], recipe.channels_last)
+    return to_pixels(images[selected], recipe.channels_last)
 
 
 #: More workers than these seldom help.
@@ -184,19 +184,19 @@ class AugmentedViews:
         row, partner = pair
         try:
             image = self._read(row)
-            found = [self._drawn(image, f"view {view}", row) for view in range(self.views)]
+            views = [self._augmented_view(image, f"view {view}", row) for view in range(self.views)]
             if partner is not None:
-                found.append(self._drawn(self._read(partner), "partner", row))
+                views.append(self._augmented_view(self._read(partner), "partner", row))
         except InputError as error:
             return error
-        return torch.stack(found)
+        return torch.stack(views)
 
     def _read(self, row: int) -> Any:
         """Return an image as its augmentation takes it."""
         read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
         return read(self.images, row)
 
-    def _drawn(self, image: Any, purpose: str, row: int) -> Tensor:
+    def _augmented_view(self, image: Any, purpose: str, row: int) -> Tensor:
         seed = derived_seed(self.recipe.seed, f"{purpose} of epoch {self.epoch}", row)
         return augment_image(image, self.recipe.augmentation, self.images.image_size, seed)
 
@@ -226,12 +226,12 @@ def stream_batches(
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from the global state
     )
-    there = order.to(device)
+    indices = order.to(device)
     for (part, rows), drawn in zip(parts, worker_batches(loader, workers), strict=True):
         images = drawn.to(device, non_blocking=True)
         views = tuple(to_pixels(view, recipe.channels_last) for view in images)
-        apart = None if partners is None else views[-1]
-        yield Batch(views[: draws.views], labels[there[part]], apart, rows)
+        partner_images = None if partners is None else views[-1]
+        yield Batch(views[: draws.views], labels[indices[part]], partner_images, rows)
 
 
 def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slice, Rows | None]]:
@@ -239,8 +239,8 @@ def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slic
     for start in range(0, count, size):
         total = min(size, count - start)
         rows = rows_of(total)
-        own = slice(0, total) if rows is None else rows.own
-        yield slice(start + own.start, start + own.stop), rows
+        selected = slice(0, total) if rows is None else rows.indices
+        yield slice(start + selected.start, start + selected.stop), rows
 
 
 def _stacked(

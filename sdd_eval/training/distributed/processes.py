@@ -31,7 +31,7 @@ from sdd_eval.training.distributed.sync_batchnorm import synchronise_batch_norms
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.objective import Objective
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 #: How long a process waits for another, which may be evaluating many images.
 TIMEOUT = datetime.timedelta(hours=6)
@@ -72,13 +72,13 @@ class Processes:
         """Return this process's rows of a batch of `total`; None for a single process."""
         return None if self.count == 1 else even_rows(self.rank, self.count, total)
 
-    def broadcast(self, compute: Callable[[], Found]) -> Found:
+    def broadcast(self, compute: Callable[[], Result]) -> Result:
         """Call a function in the first process, and return its result in all of them."""
         if self.count == 1:
             return compute()
-        found = [compute() if self.first else None]
-        dist.broadcast_object_list(found, device=torch.device("cpu"))
-        return found[0]  # type: ignore[return-value]
+        results = [compute() if self.first else None]
+        dist.broadcast_object_list(results, device=torch.device("cpu"))
+        return results[0]  # type: ignore[return-value]
 
     def summed(self, values: Tensor) -> Tensor:
         """Sum each number over all processes, in place."""
@@ -144,13 +144,13 @@ def join_processes(device: str) -> Iterator[Processes]:
     if count == 1:
         yield Processes(device)
         return
-    own = _own_device(device, count)
-    backend = "cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo"
+    local = _local_device(device, count)
+    backend = "cpu:gloo,cuda:nccl" if local.startswith("cuda") else "gloo"
     store, rank, count = next(rendezvous("env://", rank, count, timeout=TIMEOUT))
     store = PrefixStore(f"sdd_eval training {next(_TRAININGS)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     with _report_once(store):
-        yield Processes(own, rank, count)
+        yield Processes(local, rank, count)
         dist.barrier()
     _leave()
 
@@ -183,25 +183,25 @@ def _environment() -> tuple[int, int]:
     return int(rank), int(count)
 
 
-def _own_device(device: str, count: int) -> str:
+def _local_device(device: str, count: int) -> str:
     """Return the GPU of this process, or the CPU.
 
     Raises:
         InputError: there are fewer GPUs than processes, or one GPU is named for all.
     """
-    kind = resolve_device(device)
-    if kind.type != "cuda":
-        return str(kind)
-    if kind.index is not None:
+    resolved = resolve_device(device)
+    if resolved.type != "cuda":
+        return str(resolved)
+    if resolved.index is not None:
         raise InputError(f"device is {device!r}, but {count} processes train; give cuda")
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    if own.index >= torch.cuda.device_count():
+    local = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if local.index >= torch.cuda.device_count():
         raise InputError(
             f"there are {torch.cuda.device_count()} GPUs here, each for one process; give "
             f"torchrun --nproc-per-node {torch.cuda.device_count()}"
         )
-    torch.cuda.set_device(own)
-    return str(own)
+    torch.cuda.set_device(local)
+    return str(local)
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ class Rows:
         return self.stop - self.start
 
     @property
-    def own(self) -> slice:
-        """Return the slice of the whole batch."""
+    def indices(self) -> slice:
+        """Return the slice of these rows in the whole batch."""
         return slice(self.start, self.stop)
 
     @property
@@ -48,12 +48,12 @@ def whole_batch(total: int) -> Rows | None:
 def even_rows(rank: int, count: int, total: int) -> Rows:
     """Return the rows of process `rank` of `count`: contiguous and as even as possible.
 
-    >>> [even_rows(rank, 3, 8).own for rank in range(3)]
+    >>> [even_rows(rank, 3, 8).indices for rank in range(3)]
     [slice(0, 3, None), slice(3, 6, None), slice(6, 8, None)]
     """
-    each, more = divmod(total, count)
-    start = rank * each + min(rank, more)
-    return Rows(start, start + each + (rank < more), total)
+    size, remainder = divmod(total, count)
+    start = rank * size + min(rank, remainder)
+    return Rows(start, start + size + (rank < remainder), total)
 
 
 def uniform(
@@ -69,7 +69,7 @@ def uniform(
     if rows is None:
         return torch.rand(shape, generator=generator, device=device)
     whole = torch.rand((rows.total, *shape[1:]), generator=generator, device=device)
-    return whole[rows.own]
+    return whole[rows.indices]
 
 
 def batch_mean(values: Tensor, rows: Rows | None = None) -> Tensor:

@@ -49,7 +49,7 @@ def branches(network: Network) -> dict[str, Branch]:
         InputError: the network has no such layer, or its output there is not a map.
     """
     spec = network.spec
-    _refuse_without(LAYERS, network)
+    _require(LAYERS, network)
     shapes = _shapes(network)
     for layer in LAYERS:
         if len(shapes[layer]) != 4:
@@ -66,7 +66,7 @@ def branches(network: Network) -> dict[str, Branch]:
     }
 
 
-def _refuse_without(layers: tuple[str, ...], network: Network) -> None:
+def _require(layers: tuple[str, ...], network: Network) -> None:
     missing = [layer for layer in layers if layer not in network.stages()]
     if missing:
         raise InputError(
@@ -80,9 +80,9 @@ def _shapes(network: Network) -> dict[str, torch.Size]:
     spec, training = network.spec, network.training
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
     with torch.no_grad():
-        seen = network.eval().activations(image)
+        outputs = network.eval().activations(image)
     network.train(training)
-    return {name: maps.shape for name, maps in seen.items()}
+    return {name: maps.shape for name, maps in outputs.items()}
 
 
 def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.training import methods
 from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OwnTeacher:
+class OwnTeacher(BaseMethod):
     """Branches after layer1, layer2 and layer3 learn from the labels and from the network's output.
 
     CE + λ_KD · (0.9 Σ CEᵢ + 0.1 · T² Σ KL(output‖i) + 1e-6 Σ MSE(featureᵢ, feature)), the network's
@@ -25,8 +25,6 @@ class OwnTeacher:
     """
 
     name: ClassVar[str] = "byot"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     kd_weight: float = bounded(0.1, FROM_0)
     """Weight λ_KD of everything the branches learn; the paper's Table 1 used 0.1."""

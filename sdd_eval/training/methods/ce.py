@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward
-from sdd_eval.training.methods.method import Losses, Step
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(BaseMethod):
     """Cross-entropy with the labels, batch mean: the paper's baseline."""
 
     name: ClassVar[str] = "ce"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the term `ce`."""

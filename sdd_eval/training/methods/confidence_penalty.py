@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward, log_softmax
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import FROM_0, bounded
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
 
 
 @dataclass(frozen=True)
-class ConfidencePenalty:
+class ConfidencePenalty(BaseMethod):
     """CE − β · H(p): penalises predictions of low entropy.
 
     "Regularizing Neural Networks by Penalizing Confident Output Distributions", equation 2; β = 0.1
@@ -24,15 +19,9 @@ class ConfidencePenalty:
     """
 
     name: ClassVar[str] = "confidence_penalty"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     penalty_weight: float = bounded(0.1, FROM_0)
     """Weight β of the negative entropy."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` and `negative_entropy`."""

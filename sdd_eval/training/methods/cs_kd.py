@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import distillation_loss, forward
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
 
 
 @dataclass(frozen=True)
-class ClasswiseDistillation:
+class ClasswiseDistillation(BaseMethod):
     """Cross-entropy, and distillation from the prediction for another image of the same class.
 
     CE + λ_KD · T² · KL(partner‖image). The partners run without gradient but in train mode, in a
@@ -25,17 +20,12 @@ class ClasswiseDistillation:
     """
 
     name: ClassVar[str] = "cs_kd"
-    views: ClassVar[int] = 1
     partners: ClassVar[bool] = True
 
     kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
     kd_temperature: float = bounded(4.0, ABOVE_0)
     """Temperature T of the distillation."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` and `kd`."""

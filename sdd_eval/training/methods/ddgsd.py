@@ -11,17 +11,15 @@ from sdd_eval.training.methods.distillation_losses import (
     forward,
     mutual_distillation_loss,
 )
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from sdd_eval.models.network import Network
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class DistortionGuided:
+class DistortionGuided(BaseMethod):
     """Mutual distillation between two augmented views of each image.
 
     CE of both views, summed + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers
@@ -31,7 +29,6 @@ class DistortionGuided:
 
     name: ClassVar[str] = "ddgsd"
     views: ClassVar[int] = 2
-    partners: ClassVar[bool] = False
 
     kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""
@@ -41,10 +38,6 @@ class DistortionGuided:
     """Weight of the squared distance between the two views' mean features."""
     sdd: Literal["authors", "plain"] = "authors"
     """SD-Dropout's masks: authors (one on each view, as the paper ran it) or plain (on view 1)."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce`, `kd` and `mmd`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from sdd_eval import models
 from sdd_eval.training.methods.distillation_losses import forward, mutual_distillation_loss
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MutualLearning:
+class MutualLearning(BaseMethod):
     """Mutual distillation between two networks of one architecture; the first is exported.
 
     ½ (CE₁ + CE₂) + λ_KD · T² · [KL(p₁‖p₂) + KL(p₂‖p₁)] with detached teachers and one optimiser. As
@@ -27,8 +27,6 @@ class MutualLearning:
     """
 
     name: ClassVar[str] = "dml"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from sdd_eval.training.methods.distillation_losses import at_least_float32
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped
 from sdd_eval.validation import BELOW_1, FROM_0, bounded
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
-
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(BaseMethod):
     """Cross-entropy with a dropped feature, alone or added to the cross-entropy with the clean one.
 
     "standard" is CE(dropped). The row of Table 11 marked with a dagger "equalises the number of
@@ -28,8 +23,6 @@ class Dropout:
     """
 
     name: ClassVar[str] = "dropout"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     variant: Literal["standard", "equal_steps"] = "standard"
     """CE(dropped), or CE(clean) + λ CE(dropped): our reading of Table 11's dagger."""
@@ -37,10 +30,6 @@ class Dropout:
     """Drop rate of the feature."""
     dropped_weight: float = bounded(1.0, FROM_0)
     """Weight λ of the cross-entropy with the dropped feature in "equal_steps"."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the term `dropped_ce`, and `ce` for "equal_steps"."""

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import BELOW_1, bounded
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
 
 
 @dataclass(frozen=True)
-class LabelSmoothing:
+class LabelSmoothing(BaseMethod):
     """Cross-entropy with labels of which a share is spread evenly over all classes."""
 
     name: ClassVar[str] = "ls"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     smoothing: float = bounded(0.1, BELOW_1)
     """Share of each label that is spread evenly over all classes."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the term `smoothed_ce`."""

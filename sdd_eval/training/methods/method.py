@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -99,3 +99,14 @@ class Method(Protocol):
 
     def losses(self, step: Step) -> Losses:
         """Return the loss terms of one step; softmaxes must be taken in float32."""
+
+
+class BaseMethod:
+    """Defaults of a method: one view, no partners, no parts."""
+
+    views: ClassVar[int] = 1
+    partners: ClassVar[bool] = False
+
+    def parts(self, network: Network) -> dict[str, nn.Module]:
+        """Return no parts."""
+        return {}

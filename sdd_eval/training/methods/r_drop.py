@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import at_least_float32, kl, log_softmax
-from sdd_eval.training.methods.method import Losses, Step
+from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped
 from sdd_eval.validation import BELOW_1, FROM_0, bounded
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdd_eval.models.network import Network
-
 
 @dataclass(frozen=True)
-class RDrop:
+class RDrop(BaseMethod):
     """Cross-entropy of two dropped predictions, and the divergence between them.
 
     CE₁ + CE₂ + α · ½ [KL(p₁‖p₂) + KL(p₂‖p₁)] at temperature 1 with gradients through both
@@ -27,17 +22,11 @@ class RDrop:
     """
 
     name: ClassVar[str] = "r_drop"
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
 
     consistency_weight: float = bounded(0.6, FROM_0)
     """Weight α of the divergence between the two predictions."""
     rate: float = bounded(0.5, BELOW_1)
     """Drop rate of the feature."""
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `dropped_ce`, summed over both predictions, and `consistency`."""
