@@ -6,13 +6,36 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Folding", "build", "fold", "is_factory"]
+__all__ = [
+    "Bottleneck",
+    "Folding",
+    "build",
+    "build_densenet",
+    "build_resnet",
+    "build_small_cnn",
+    "build_wide_resnet",
+    "fold",
+    "is_factory",
+]
 
 if TYPE_CHECKING:
     from sdd_eval.models.bn_folding import Folding, fold
     from sdd_eval.models.build import build
+    from sdd_eval.models.densenet import build_densenet
     from sdd_eval.models.foreign import is_factory
+    from sdd_eval.models.resnet import Bottleneck, build_resnet
+    from sdd_eval.models.small_cnn import build_small_cnn
+    from sdd_eval.models.wide_resnet import build_wide_resnet
 else:
     __getattr__ = lazy_exports(
-        __name__, {"bn_folding": ["Folding", "fold"], "build": ["build"], "foreign": ["is_factory"]}
+        __name__,
+        {
+            "bn_folding": ["Folding", "fold"],
+            "build": ["build"],
+            "densenet": ["build_densenet"],
+            "foreign": ["is_factory"],
+            "resnet": ["Bottleneck", "build_resnet"],
+            "small_cnn": ["build_small_cnn"],
+            "wide_resnet": ["build_wide_resnet"],
+        },
     )

@@ -40,17 +40,7 @@ class DenseLayer(nn.Module):
         return torch.cat([x, y] if self.newest == "last" else [y, x], dim=1)
 
 
-def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
-    return densenet_bc(channels, (16, 16, 16), growth=12)
-
-
-def densenet121(classes: int, channels: int, image_size: int, newest: Newest = "last") -> Stages:
-    """Return the paper's DenseNet-121 for 32 pixels, growth 32, 3×3 stem: 7 M parameters."""
-    return densenet_bc(channels, (6, 12, 24, 16), growth=32, newest=newest)
-
-
-def densenet_bc(
+def build_densenet(
     channels: int,
     blocks: Sequence[int],
     growth: int,

@@ -86,113 +86,12 @@ class ZeroPad(nn.Module):
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
 
 
-def resnet8(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-8 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 1, "A", padding)
-
-
-def resnet20(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 3, "A", padding)
-
-
-def resnet32(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 5, "A", padding)
-
-
-def resnet44(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 7, "A", padding)
-
-
-def resnet56(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 9, "A", padding)
-
-
-def resnet110(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 18, "A", padding)
-
-
-def resnet20_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 3, "B")
-
-
-def resnet32_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 5, "B")
-
-
-def resnet44_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 7, "B")
-
-
-def resnet56_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 9, "B")
-
-
-def resnet110_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 18, "B")
-
-
-def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
-    """Return the paper's ResNet-18 for 32 pixels, with shortcuts of option B."""
-    return resnet(channels, (2, 2, 2, 2), doubling(width, 4), shortcut="B")
-
-
-def resnet34(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
-    """Return the paper's ResNet-34 for 32 pixels, with shortcuts of option B."""
-    return resnet(channels, (3, 4, 6, 3), doubling(width, 4), shortcut="B")
-
-
-def resnet50(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
-    """Return the paper's ResNet-50 for 32 pixels, of bottleneck blocks: 23.7 M parameters."""
-    return resnet(channels, (3, 4, 6, 3), doubling(width, 4), shortcut="B", block=Bottleneck)
-
-
-def resnet18w16(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-18 with a quarter of the channels (16-32-64-128), for CPUs: 0.7 M weights."""
-    return resnet18(classes, channels, image_size, width=16)
-
-
-def resnet10_s2(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a small ResNet with a wide feature, for CPUs: 3.4 M parameters, 512 features.
-
-    One basic block per stage, as in a ResNet-10, but 32, 64, 128 and 512 channels and a 3×3 stem of
-    stride 2. It overfits a few images per class, unlike the smaller built-in networks, and its
-    feature is as wide as that of the paper's ResNet-18.
-    """
-    return resnet(channels, (1, 1, 1, 1), (32, 64, 128, 512), shortcut="B", stem_stride=2)
-
-
-def _cifar_resnet(
-    channels: int, blocks: int, shortcut: Literal["A", "B"], padding: Padding = "end"
-) -> Stages:
-    """Return three stages of `blocks` blocks, 16, 32 and 64 channels wide."""
-    return resnet(channels, (blocks,) * 3, doubling(16, 3), shortcut, padding)
-
-
-def doubling(width: int, stages: int) -> tuple[int, ...]:
-    """Return the widths of stages that double from `width`.
-
-    >>> doubling(64, 4)
-    (64, 128, 256, 512)
-    """
-    return tuple(width * 2**index for index in range(stages))
-
-
 def _projection(ins: int, outs: int, stride: int) -> nn.Module:
     """Return a shortcut of a 1×1 convolution and a batch norm (option B)."""
     return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
 
 
-def resnet(
+def build_resnet(
     channels: int,
     blocks: Sequence[int],
     widths: Sequence[int],

@@ -7,7 +7,7 @@ from torch import nn
 from sdd_eval.models.network import Stages
 
 
-def small_cnn(classes: int, channels: int, image_size: int, width: int = 96) -> Stages:
+def build_small_cnn(channels: int, width: int) -> Stages:
     """Return three 3×3 convolutions with batch norm: 52 thousand parameters on the digits.
 
     The first two halve the side, and the feature is the mean of the last map, so images of 4 pixels

@@ -38,12 +38,7 @@ class WideBlock(nn.Module):
         return z
 
 
-def wrn_28_10(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a Wide ResNet of 28 layers, ten times as wide: 36.5 M parameters."""
-    return wide_resnet(channels, depth=28, widen=10)
-
-
-def wide_resnet(channels: int, depth: int, widen: int) -> Stages:
+def build_wide_resnet(channels: int, depth: int, widen: int) -> Stages:
     """Return a backbone of three stages of (depth − 4) / 6 blocks, widths 16, 32, 64 × `widen`."""
     count = (depth - 4) // 6
     stages: dict[str, nn.Module] = {"conv1": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}

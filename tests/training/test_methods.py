@@ -185,8 +185,8 @@ def test_a_method_s_option_of_another_type_is_refused(everything, material, reci
         train_on(lambda: material, recipe, tmp_path / "tiny", device="cpu")
 
 
-def test_importing_methods_and_recipes_does_not_import_torch():
+def test_importing_methods_builders_and_recipes_does_not_import_torch():
     modules = "sdd_eval.training.methods.ce, sdd_eval.training.methods.sd_dropout"
-    modules += ", sdd_eval.training.recipe"
+    modules += ", sdd_eval.models.builders, sdd_eval.training.recipe"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
