@@ -1,4 +1,4 @@
-"""Freed memory is kept: asked for again, it costs no page faults."""
+"""Freed memory is reused without page faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def faults(call: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told")
-def test_what_is_freed_is_not_fetched_from_the_kernel_again() -> None:
+def test_freed_memory_is_reused_without_page_faults() -> None:
     pages = 16 * 2**26 // 4096
     assert faults("pass") > pages / 600  # huge pages count as one of 512
     assert faults("assert keep_freed_memory()") < pages / 6000

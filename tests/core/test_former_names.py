@@ -1,4 +1,4 @@
-"""Former names of metrics, axes and settings are read under the present ones."""
+"""Former names of metrics, axes and settings are read."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from sdd_eval.store import read_run, write_run
 
 
 def stored(tmp_path, evaluator, measurement, settings):
-    """The run as it is read from a file with these names."""
+    """Return a run as read from a file with the given names."""
     path = tmp_path / "run.json"
     run = Run("c", "w", "digits", "f", evaluator, 1, settings, None, 1, (measurement,))
     write_run(path, run)

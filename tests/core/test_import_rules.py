@@ -1,4 +1,4 @@
-"""Who may import whom."""
+"""Rules for imports between modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imported(path: Path, *, top_only: bool = False) -> set[str]:
-    """Names of the modules that a file imports, outside `if TYPE_CHECKING`."""
+    """Return the modules that a file imports outside `if TYPE_CHECKING`."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -36,12 +36,12 @@ def imported(path: Path, *, top_only: bool = False) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["errors", "plugins", "records", "progress"])
-def test_the_ground_needs_only_the_standard_library(name):
+def test_core_modules_import_only_the_standard_library(name):
     roots = {module.split(".")[0] for module in imported(PACKAGE / f"{name}.py")}
     assert roots - {"sdd_eval"} <= set(sys.stdlib_module_names)
 
 
-def test_metrics_know_no_network():
+def test_metrics_do_not_import_torch():
     for path in (PACKAGE / "metrics").glob("*.py"):
         roots = {module.split(".")[0] for module in imported(path, top_only=True)}
         assert not roots & {"torch", "torchvision", "torchattacks"}, path
@@ -91,6 +91,6 @@ def test_quick_commands_never_import_torch(command, tmp_path):
     assert done.stdout
 
 
-def test_the_package_itself_costs_no_torch():
+def test_importing_the_package_does_not_import_torch():
     code = "import sys, sdd_eval, sdd_eval.report.write; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ from sdd_eval import plugins
 from sdd_eval.errors import InputError
 
 
-def test_the_built_in_plugins_are_entry_points_like_everybodys():
+def test_built_in_plugins_are_entry_points():
     assert {"accuracy", "calibration", "fgsm", "corruption", "odin"} <= set(
         plugins.names("evaluators")
     )
@@ -18,12 +18,12 @@ def test_the_built_in_plugins_are_entry_points_like_everybodys():
     assert plugins.names("no_such_group") == ()
 
 
-def test_an_unknown_plugin_is_answered_with_what_was_meant():
+def test_an_unknown_plugin_name_suggests_similar_names():
     with pytest.raises(InputError, match="unknown evaluator 'calibraton'; did you mean 'calib"):
         plugins.load("evaluators", "calibraton")
 
 
-def test_a_plugin_that_does_not_import_says_why(monkeypatch):
+def test_an_import_error_of_a_plugin_is_reported_with_its_cause(monkeypatch):
     broken = EntryPoint("broken", "no_such_module:Thing", "sdd_eval.evaluators")
     monkeypatch.setattr(plugins, "points", lambda group: {"broken": broken})
     with pytest.raises(
@@ -32,7 +32,7 @@ def test_a_plugin_that_does_not_import_says_why(monkeypatch):
         plugins.load("evaluators", "broken")
 
 
-def test_what_is_installed_or_removed_meanwhile_is_noticed(tmp_path, monkeypatch):
+def test_plugins_installed_or_removed_later_are_noticed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert "guess" not in plugins.names("evaluators")
     info = tmp_path / "guesser-1.0.dist-info"
@@ -45,7 +45,7 @@ def test_what_is_installed_or_removed_meanwhile_is_noticed(tmp_path, monkeypatch
     assert "guess" not in plugins.names("evaluators")
 
 
-def test_what_is_installed_is_read_once_however_often_it_is_asked(monkeypatch):
+def test_installed_plugins_are_read_once(monkeypatch):
     plugins.names("models")
     monkeypatch.setattr(plugins, "entry_points", lambda: pytest.fail("read again"))
     assert "resnet18" in plugins.names("models")

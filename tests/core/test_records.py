@@ -14,7 +14,7 @@ def through_json(record):
     return decode(type(record), json.loads(json.dumps(encode(record))))
 
 
-def test_every_record_comes_back_from_json_as_it_was():
+def test_records_survive_a_round_trip_through_json():
     recipe = Recipe(sd_dropout=1.0, milestones=(5, 7), method_options={"alpha": 0.1})
     card = Card("a", SPEC, recipe, {"accuracy": 0.5}, "00")
     measured = Measurement("ece", 0.1, "fraction", {"bins": 10}, "ten bins", 0.05, 0.2, 0.95)
@@ -23,12 +23,12 @@ def test_every_record_comes_back_from_json_as_it_was():
         assert through_json(record) == record
 
 
-def test_a_run_leaves_its_arrays_out_of_json():
+def test_the_json_of_a_run_does_not_contain_its_arrays():
     run = Run("a", "00", "d", "11", "e", 1, {}, None, 3, (), arrays={"logits": [1, 2]})
     assert "arrays" not in encode(run)
 
 
-def test_a_whole_number_is_read_where_a_fraction_is_meant():
+def test_an_integer_is_read_as_a_float_field():
     assert decode(Recipe, {"lr": 1}).lr == 1.0
 
 
@@ -44,24 +44,24 @@ def test_a_whole_number_is_read_where_a_fraction_is_meant():
         ({"epoch": 3}, "Recipe has no field 'epoch'"),
     ],
 )
-def test_a_wrong_field_is_named_with_the_file(change, said):
+def test_the_error_about_a_wrong_type_names_field_and_file(change, said):
     with pytest.raises(InputError, match=f"card.json: .*{said}|card.json: {said}"):
         decode(Recipe, change, "card.json")
 
 
-def test_a_missing_field_is_named():
+def test_the_error_about_a_missing_field_names_it():
     data = encode(SPEC)
     del data["classes"]
     with pytest.raises(InputError, match="ModelSpec lacks the field 'classes'"):
         decode(ModelSpec, data)
 
 
-def test_what_is_no_object_is_no_record():
+def test_a_record_must_be_a_json_object():
     with pytest.raises(InputError, match="Card must be a JSON object, not list"):
         decode(Card, [])
 
 
-def test_a_renamed_field_is_read_under_its_former_name():
+def test_the_former_name_of_a_field_is_read():
     stored = {**encode(Card("a", SPEC, Recipe(drop_rate=0.3), {}, "00")), "format": 1}
     stored["recipe"]["drop"] = stored["recipe"].pop("drop_rate")
     assert decode(Card, stored).recipe == Recipe(drop_rate=0.3, init="auto")

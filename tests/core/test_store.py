@@ -26,7 +26,7 @@ def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_run_comes_back_with_its_arrays(tmp_path):
+def test_a_run_is_read_with_its_arrays(tmp_path):
     path = tmp_path / "runs" / "a" / "e-d-0.json"
     store.write_run(path, RUN)
     back = store.read_run(path)
@@ -36,13 +36,13 @@ def test_a_run_comes_back_with_its_arrays(tmp_path):
     assert store.run_paths(tmp_path) == [path]
 
 
-def test_a_key_depends_on_every_part_and_on_no_order():
+def test_a_key_depends_on_all_parts_but_not_on_their_order():
     assert store.key_of({"a": 1, "b": (2,)}) == store.key_of({"b": [2], "a": 1})
     assert store.key_of({"a": 1}) != store.key_of({"a": 2})
     assert len(store.key_of({})) == 12
 
 
-def test_a_failing_move_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+def test_a_failed_rename_leaves_the_old_file_and_no_temporary_file(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     store.write_text(path, "old")
 
@@ -56,7 +56,7 @@ def test_a_failing_move_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == ["file.json"]
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
+def test_a_full_disk_gives_a_one_line_error_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "file.json"
     store.write_text(path, "old")
     done = python(
@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["file.json"]
 
 
-def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
+def test_a_file_in_place_of_the_folder_gives_a_one_line_error(tmp_path):
     (tmp_path / "reports").write_text("in the way")
     with pytest.raises(InputError, match="cannot write"):
         store.write_text(tmp_path / "reports" / "a.json", "x")
@@ -104,7 +104,7 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_lock_can_be_waited_for(tmp_path):
+def test_a_process_can_wait_for_a_lock(tmp_path):
     path, order = tmp_path / "run.json", []
 
     def second():
@@ -121,7 +121,7 @@ def test_a_lock_can_be_waited_for(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path):
+def test_the_lock_of_a_killed_process_is_released(tmp_path):
     path = tmp_path / "run.json"
     code = """
         import os, signal, sys
@@ -135,7 +135,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         pass
 
 
-def test_a_file_that_is_no_json_is_named(tmp_path):
+def test_the_error_about_invalid_json_names_the_file(tmp_path):
     path = tmp_path / "card.json"
     path.write_text("{")
     with pytest.raises(InputError, match=r"card\.json is not JSON"):

@@ -1,4 +1,4 @@
-"""Batch norms folded into the layers before them: the same numbers, or not folded and said so."""
+"""Batch norms are folded into the preceding layers only if predictions do not change."""
 
 import copy
 
@@ -13,7 +13,7 @@ from sdd_eval.records import ModelSpec
 
 
 def lively(model, seed=0):
-    """The same network with batch norms that have seen something, in eval mode."""
+    """Return the network in eval mode with random statistics in its batch norms."""
     random = torch.Generator().manual_seed(seed)
     for each in model.modules():
         if isinstance(each, nn.modules.batchnorm._BatchNorm) and each.running_mean is not None:
@@ -48,7 +48,7 @@ def norms(model):
     ],
 )
 @pytest.mark.filterwarnings("ignore:The default weight initialization")
-def test_every_norm_that_can_be_is_folded_and_new_images_give_the_same(arch, side, folded, of):
+def test_foldable_norms_are_folded_without_changing_predictions(arch, side, folded, of):
     torch.manual_seed(0)
     model = lively(build(ModelSpec(arch, 10, (0.5,) * 3, (0.25,) * 3, side)))
     found, how = fold(model, images(side))
@@ -63,7 +63,7 @@ def test_every_norm_that_can_be_is_folded_and_new_images_give_the_same(arch, sid
     torch.testing.assert_close(found(new).softmax(1), model(new).softmax(1), atol=1e-5, rtol=0)
 
 
-def test_gradients_with_respect_to_pixels_stay_too():
+def test_folding_does_not_change_gradients_with_respect_to_pixels():
     torch.manual_seed(0)
     model = lively(build(ModelSpec("resnet8", 10, (0.5,) * 3, (0.25,) * 3, 16)))
     found, _ = fold(model, images())
@@ -76,7 +76,7 @@ def test_gradients_with_respect_to_pixels_stay_too():
 
 
 class Odd(nn.Module):
-    """A convolution, a norm, and a way in which they cannot be one."""
+    """A convolution and a norm that cannot be folded."""
 
     def __init__(self, kind):
         super().__init__()
@@ -120,7 +120,7 @@ class Odd(nn.Module):
         "weights made anew",
     ],
 )
-def test_a_norm_that_cannot_be_folded_stays(kind):
+def test_norms_that_cannot_be_folded_remain(kind):
     torch.manual_seed(0)
     model = lively(Odd(kind))
     found, how = fold(model, images())
@@ -128,7 +128,7 @@ def test_a_norm_that_cannot_be_folded_stays(kind):
     assert found is model
 
 
-def test_a_norm_after_a_linear_layer_is_folded_and_shared_weights_stay_the_others():
+def test_a_norm_after_a_linear_layer_is_folded_without_changing_shared_weights():
     torch.manual_seed(0)
     first, second = nn.Linear(48, 48), nn.Linear(48, 48)
     second.weight = first.weight
@@ -141,21 +141,21 @@ def test_a_norm_after_a_linear_layer_is_folded_and_shared_weights_stay_the_other
     torch.testing.assert_close(found(images(4, seed=5)), model(images(4, seed=5)))
 
 
-def test_a_norm_in_train_mode_stays():
+def test_a_norm_in_train_mode_is_not_folded():
     model = lively(Odd("plain"))
     assert fold(model, images())[1].folded == 1
     model.norm.train()
     assert fold(model, images())[1].folded == 0
 
 
-def test_a_hook_of_somebody_elses_keeps_its_layer():
+def test_a_layer_with_a_hook_is_not_folded():
     model = lively(Odd("plain"))
     model.conv.register_forward_hook(lambda *_: None)
     assert fold(model, images())[1].folded == 0
 
 
 class Knows(nn.Module):
-    """A network that looks whether its norm is still there."""
+    """A network that checks whether its norm exists."""
 
     def __init__(self, copies=True):
         super().__init__()
@@ -173,7 +173,7 @@ class Knows(nn.Module):
         return self.body(x) + float(isinstance(self.body.norm, nn.Identity))
 
 
-def test_where_numbers_would_move_nothing_is_folded_and_it_is_said():
+def test_nothing_is_folded_if_outputs_would_change():
     model = lively(Knows())
     found, how = fold(model, images())
     assert found is model
@@ -181,7 +181,7 @@ def test_where_numbers_would_move_nothing_is_folded_and_it_is_said():
     assert how.note.startswith("not folded: outputs would change by ")
 
 
-def test_what_cannot_be_copied_or_run_is_not_folded_and_says_why():
+def test_a_network_that_cannot_be_copied_or_run_is_not_folded():
     model = lively(Knows(copies=False))
     assert fold(model, images())[0] is model
     assert fold(model, images())[1].note == "not folded: TypeError: this is mine alone"
@@ -190,7 +190,7 @@ def test_what_cannot_be_copied_or_run_is_not_folded_and_says_why():
     assert norms(found) == 2
 
 
-def test_weights_that_are_nan_are_not_folded():
+def test_a_network_with_nan_weights_is_not_folded():
     model = lively(Odd("plain"))
     model.conv.weight[0] = torch.nan
     assert fold(model, images())[1].note == "not folded: outputs would change by nan"

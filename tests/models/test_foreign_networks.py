@@ -1,4 +1,4 @@
-"""Networks of torchvision, of timm and of the user's own: taken apart, and what is refused."""
+"""Networks of torchvision, timm and the user's factories: splitting and refusals."""
 
 import importlib.util
 import textwrap
@@ -75,7 +75,7 @@ NETS = """
 
 @pytest.fixture
 def nets(tmp_path):
-    """A file of factories, with a module beside it that it imports."""
+    """Return a file of factories that imports a module in its folder."""
     (tmp_path / "beside.py").write_text("WIDTH = 6\n")
     path = tmp_path / "nets.py"
     path.write_text(textwrap.dedent(NETS))
@@ -87,7 +87,7 @@ def spec(arch, classes=10, size=8, channels=3, **options):
 
 
 def assert_parted(network, images, whole=None):
-    """Features of one axis; the classifier alone makes the logits of them."""
+    """Check that features are 2-D and that the classifier maps them to the logits."""
     network.eval()
     with torch.no_grad():
         logits, features = network(images), network.features(images)
@@ -100,7 +100,7 @@ def assert_parted(network, images, whole=None):
 
 
 def same_weights(spec, trust_code=False):
-    """A network taken apart and the same one whole."""
+    """Return a split network and the original one."""
     torch.manual_seed(0)
     network = build(spec, trust_code=trust_code)
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def same_weights(spec, trust_code=False):
         ("googlenet", "fc"),
     ],
 )
-def test_torchvisions_networks_give_features_and_the_same_logits(name, head):
+def test_torchvision_networks_are_split_without_changing_their_logits(name, head):
     wanted = spec(f"torchvision:{name}", classes=7, size=32)
     network, whole = same_weights(wanted)
     assert network.head == head
@@ -124,7 +124,7 @@ def test_torchvisions_networks_give_features_and_the_same_logits(name, head):
     assert_parted(network, torch.rand(2, 3, 32, 32), whole)
 
 
-def test_a_network_with_further_heads_trains_by_its_own():
+def test_a_network_with_auxiliary_heads_trains_on_its_main_output():
     network, _ = same_weights(spec("torchvision:googlenet", classes=7, size=32))
     images = torch.rand(4, 3, 32, 32)
     seen = network.activations(images)  # in training torchvision's gives three kinds of logits
@@ -140,7 +140,7 @@ def test_a_network_with_further_heads_trains_by_its_own():
     # torchvision's own counts for 1,000 classes
     [("resnet18", 11_689_512), ("resnet50", 25_557_032), ("resnet152", 60_192_808)],
 )
-def test_the_stages_of_torchvisions_resnets_are_reached_by_name(name, parameters):
+def test_stages_of_torchvision_resnets_are_accessible_by_name(name, parameters):
     network, whole = same_weights(spec(f"torchvision:{name}", classes=1000, size=32))
     assert sum(p.numel() for p in network.parameters()) == parameters
     assert [key for key in network.stages() if key.startswith("layer")] == [
@@ -161,7 +161,7 @@ def test_the_stages_of_torchvisions_resnets_are_reached_by_name(name, parameters
     assert names == {key for key in network.state_dict() if key.startswith("backbone.")}
 
 
-def test_trying_the_stages_out_leaves_no_trace_in_the_batch_norms():
+def test_testing_the_stages_does_not_change_the_batch_statistics():
     network, whole = same_weights(spec("torchvision:resnet18", size=32))
     assert network.training
     assert torch.equal(network.backbone.bn1.running_mean, whole.bn1.running_mean)
@@ -169,7 +169,7 @@ def test_trying_the_stages_out_leaves_no_trace_in_the_batch_norms():
 
 
 @pytest.mark.parametrize("factory", ["Twice", "Dropping", "Own"])
-def test_a_network_that_is_more_than_its_parts_in_order_has_no_stages(nets, factory):
+def test_a_network_that_is_not_a_sequence_of_its_children_has_no_stages(nets, factory):
     nets.write_text(
         textwrap.dedent(
             """
@@ -223,20 +223,20 @@ def test_options_are_passed_to_the_library():
         build(spec("torchvision:resnet18", size=32, depth=3))
 
 
-def test_hidden_layers_take_the_place_of_the_last_one():
+def test_hidden_layers_replace_the_last_layer():
     network = build(spec("torchvision:resnet18", size=32, hidden_layers=1))
     assert network.classifier[-1].out_features == 10
     assert network(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_a_network_whose_logits_come_out_of_a_convolution_says_which_layer_was_looked_for():
+def test_a_network_whose_logits_come_from_a_convolution_is_refused():
     with pytest.raises(InputError, match=r"looked for a last nn\.Linear \(… → 10\).*there is none"):
         build(spec("torchvision:squeezenet1_1", size=64))
 
 
 @pytest.mark.parametrize("option", ["weights", "pretrained", "checkpoint_path", "pretrained_cfg"])
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_an_option_that_would_read_weights_is_refused(library, option):
+def test_options_that_would_read_weights_are_refused(library, option):
     if library == "timm":
         pytest.importorskip("timm")
     with pytest.raises(InputError, match=f"option '{option}' .* reads weights"):
@@ -244,12 +244,12 @@ def test_an_option_that_would_read_weights_is_refused(library, option):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
-def test_without_timm_its_networks_say_what_to_install():
+def test_the_error_without_timm_says_what_to_install():
     with pytest.raises(InputError, match=r"pip install 'sdd-eval\[timm\]'"):
         build(spec("timm:resnet10t", size=32))
 
 
-def test_timms_networks_give_features_and_the_same_logits():
+def test_timm_networks_are_split_without_changing_their_logits():
     pytest.importorskip("timm")
     for name, channels in (("resnet10t", 1), ("mobilenetv3_small_050", 3)):
         network, whole = same_weights(spec(f"timm:{name}", size=32, channels=channels))
@@ -258,13 +258,13 @@ def test_timms_networks_give_features_and_the_same_logits():
 
 
 @pytest.mark.parametrize("name", ["hf-hub:someone/net", "local-dir:/tmp", "resnet18o"])
-def test_timm_fetches_nothing_by_name(name):
+def test_timm_networks_download_nothing(name):
     pytest.importorskip("timm")
     with pytest.raises(InputError, match="timm has no network"):
         build(spec(f"timm:{name}", size=32))
 
 
-def test_a_factory_gets_what_it_has_parameters_for(nets):
+def test_a_factory_receives_the_arguments_that_it_accepts(nets):
     network, whole = same_weights(spec(f"{nets}:small", 4, 8, 1, width=5), trust_code=True)
     assert network.classifier.weight.shape == (4, 5)
     assert network.backbone[0][0].in_channels == 1
@@ -272,19 +272,19 @@ def test_a_factory_gets_what_it_has_parameters_for(nets):
     assert build(spec(f"{nets}:small"), trust_code=True).classifier.in_features == 6
 
 
-def test_a_class_is_a_factory_too_and_the_last_of_several_layers_is_found(nets):
+def test_a_class_can_be_a_factory_and_its_last_linear_layer_is_the_classifier(nets):
     network, whole = same_weights(spec(f"{nets}:Ten"), trust_code=True)
     assert network.head == "last"
     assert_parted(network, torch.rand(2, 3, 8, 8), whole)
 
 
-def test_a_factory_is_found_in_a_module_of_the_folder_that_one_is_in(nets, monkeypatch):
+def test_a_factory_is_imported_from_a_module_of_the_current_folder(nets, monkeypatch):
     monkeypatch.chdir(nets.parent)
     nets.rename(nets.parent / "nets_of_this_test.py")
     assert build(spec("nets_of_this_test:Ten"), trust_code=True).head == "last"
 
 
-def test_nothing_of_a_factory_runs_unless_it_is_trusted(nets):
+def test_factories_run_only_if_trusted(nets):
     nets.write_text("raise SystemExit('it ran')")
     with pytest.raises(InputError, match="runs code of its own; give --trust-code"):
         build(spec(f"{nets}:Ten"))
@@ -305,13 +305,13 @@ def test_nothing_of_a_factory_runs_unless_it_is_trusted(nets):
         ("absent", "has no 'absent'; it has .*small"),
     ],
 )
-def test_a_factory_whose_network_cannot_be_parted_says_why_in_one_line(nets, name, message):
+def test_a_network_that_cannot_be_split_gives_a_one_line_error(nets, name, message):
     with pytest.raises(InputError, match=message) as caught:
         build(spec(f"{nets}:{name}"), trust_code=True)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_of_other_classes_or_images_is_refused(nets):
+def test_a_network_for_other_classes_or_images_is_refused(nets):
     with pytest.raises(InputError, match=r"gives \(2, 10\) for 2 images, not logits \(2, 100\)"):
         build(spec(f"{nets}:Ten", classes=100), trust_code=True)
     with pytest.raises(InputError, match="does not take images of 3 × 9 × 9"):
@@ -320,7 +320,7 @@ def test_a_network_of_other_classes_or_images_is_refused(nets):
         build(spec(f"{nets}x.py:Ten"), trust_code=True)
 
 
-def test_taking_a_network_apart_leaves_the_random_numbers_to_its_weights(nets):
+def test_splitting_a_network_draws_no_global_random_numbers(nets):
     torch.manual_seed(1)
     build(spec(f"{nets}:Ten"), trust_code=True)
     after = torch.rand(1)
@@ -329,7 +329,7 @@ def test_taking_a_network_apart_leaves_the_random_numbers_to_its_weights(nets):
     assert torch.equal(after, torch.rand(1))
 
 
-def test_only_what_is_no_librarys_is_a_factory():
+def test_names_of_libraries_are_not_factories():
     assert [is_factory(arch) for arch in ("resnet18", "torchvision:resnet18", "timm:x")] == [
         False,
         False,

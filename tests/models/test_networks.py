@@ -57,12 +57,12 @@ def parameters(network):
         ("densenet_bc_100_12", 10, 769_162),
     ],
 )
-def test_a_resnet_has_as_many_parameters_as_its_paper_says(arch, classes, expected):
+def test_resnets_have_the_published_number_of_parameters(arch, classes, expected):
     with torch.device("meta"):  # weights that are only counted need not be drawn
         assert parameters(build(spec(arch, classes))) == expected
 
 
-def test_the_narrow_resnet_has_0_7_million_parameters_and_the_small_cnn_some_tens_of_thousands():
+def test_small_networks_have_the_documented_number_of_parameters():
     assert parameters(build(spec("resnet18w16", 100))) == pytest.approx(0.7e6, rel=0.03)
     assert 20_000 < parameters(build(spec("small_cnn", 10, 1, 8))) < 90_000
 
@@ -119,14 +119,14 @@ def test_a_bottleneck_block_activates_after_each_convolution_and_after_the_sum()
     assert first.conv1.stride == (1, 1)
 
 
-def test_layers_are_named_as_in_the_usual_resnet():
+def test_layers_have_the_names_of_torchvision():
     names = set(build(spec("resnet18")).backbone.state_dict())
     assert {"conv1.weight", "bn1.running_mean", "layer4.1.bn2.bias"} <= names
     assert "layer2.0.shortcut.0.weight" in names
     assert "layer1.0.shortcut.0.weight" not in names
 
 
-def test_a_shortcut_without_parameters_takes_every_second_pixel_and_adds_zero_channels():
+def test_option_a_takes_every_second_pixel_and_adds_zero_channels():
     block = build(spec("resnet8")).backbone.layer2[0]
     x = torch.arange(16 * 16.0).view(1, 16, 4, 4)
     y = block.shortcut(x)
@@ -135,7 +135,7 @@ def test_a_shortcut_without_parameters_takes_every_second_pixel_and_adds_zero_ch
     assert not y[:, 16:].any()
 
 
-def test_the_zero_channels_come_last_or_half_of_them_first():
+def test_zero_channels_are_appended_or_split_around_the_input():
     x = torch.rand(1, 16, 4, 4)
     for padding, start in (("end", 0), ("both", 8)):
         block = build(spec("resnet8", padding=padding)).backbone.layer2[0]
@@ -144,7 +144,7 @@ def test_the_zero_channels_come_last_or_half_of_them_first():
         assert y.count_nonzero() == x[:, :, ::2, ::2].count_nonzero()
 
 
-def test_a_wide_block_activates_before_it_convolves_and_before_its_shortcut():
+def test_a_wide_block_activates_before_convolutions_and_shortcut():
     network = build(spec("wrn_28_10")).eval()
     first, second = network.backbone.layer1[:2]
     x = torch.randn(1, 16, 4, 4)
@@ -157,7 +157,7 @@ def test_a_wide_block_activates_before_it_convolves_and_before_its_shortcut():
         assert torch.allclose(second(y), inner + y, atol=1e-5)
 
 
-def test_a_dense_block_hands_all_its_channels_on_and_a_transition_halves_them():
+def test_a_dense_block_concatenates_channels_and_a_transition_halves_them():
     network = build(spec("densenet_bc_100_12")).eval()
     with torch.no_grad():
         seen = network.activations(torch.rand(1, 3, 32, 32))
@@ -170,7 +170,7 @@ def test_a_dense_block_hands_all_its_channels_on_and_a_transition_halves_them():
     ]
 
 
-def test_new_channels_come_last_or_first():
+def test_new_channels_are_last_or_first():
     for newest, old in (("last", slice(0, 64)), ("first", slice(-64, None))):
         network = build(spec("densenet121", newest=newest)).eval()
         with torch.no_grad():
@@ -178,19 +178,19 @@ def test_new_channels_come_last_or_first():
         assert torch.equal(seen["layer1"][:, old], seen["conv1"])
 
 
-def test_pixels_are_standardised_by_the_first_layer_and_the_constants_are_no_weights():
+def test_the_first_layer_standardises_pixels_by_constants_outside_the_state():
     network = build(ModelSpec("small_cnn", 10, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0), 8))
     pixels = torch.tensor([1.0, 0.5, 0.75]).view(1, 3, 1, 1)
     assert network.standardise(pixels).flatten().tolist() == [1.0, 1.0, 0.75]
     assert not any(name.startswith("standardise") for name in network.state_dict())
 
 
-def test_a_grey_image_is_not_taken_for_a_colour_one():
+def test_grey_images_are_refused_by_a_network_for_colour():
     with pytest.raises(InputError, match="takes 3 channels, not 1"):
         build(spec())(torch.zeros(1, 1, 32, 32))
 
 
-def test_hidden_layers_stand_between_feature_and_logits():
+def test_hidden_layers_are_between_feature_and_logits():
     network = build(spec("small_cnn", 10, 1, 8, hidden_layers=1))
     shapes = [tuple(layer.weight.shape) for layer in network.classifier if hasattr(layer, "weight")]
     assert shapes == [(512, 96), (10, 512)]
@@ -234,7 +234,7 @@ def test_a_backbone_without_stages_is_one_stage():
         ({"options": {"depth": 3}}, "'small_cnn' and its options.*depth"),
     ],
 )
-def test_an_impossible_spec_is_refused_in_one_line(wrong, message):
+def test_an_invalid_spec_gives_a_one_line_error(wrong, message):
     values = {"arch": "small_cnn", "classes": 10, "mean": (0.4,) * 3, "std": (0.2,) * 3}
     with pytest.raises(InputError, match=message) as caught:
         build(ModelSpec(**{**values, "image_size": 8, **wrong}))

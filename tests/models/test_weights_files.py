@@ -1,4 +1,4 @@
-"""Weights of other people's: what is read, under which names, and what is refused."""
+"""Reading of public weights: formats, tensor names and refusals."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ from sdd_eval.records import ModelSpec
 
 
 def network_of(arch="resnet8", classes=10, **options):
-    """A network whose every tensor differs from a fresh one's."""
+    """Return a network all of whose tensors differ from their initial values."""
     torch.manual_seed(1)
     size = 32
     network = build(ModelSpec(arch, classes, (0.4,) * 3, (0.2,) * 3, size, options))
@@ -31,7 +31,7 @@ def network_of(arch="resnet8", classes=10, **options):
 
 
 def plain(network, head="fc"):
-    """The state under the names of the layers, the classifier under another."""
+    """Return the state without prefixes, with another name for the classifier."""
     names = {name: name.removeprefix("backbone.") for name in network.state_dict()}
     return {
         re.sub("^classifier", head, new): network.state_dict()[old] for old, new in names.items()
@@ -45,7 +45,7 @@ def renamed(state, *rules):
 
 
 def gpleiss(name):
-    """densenet as in torchvision: features.denseblock1.denselayer1.norm1."""
+    """Return the state of a DenseNet under torchvision's names."""
     found = re.match(r"layer(\d)\.(\d+)\.(bn|conv)(\d)\.(.*)", name)
     if found:
         block, layer, kind, number, rest = found.groups()
@@ -122,7 +122,7 @@ PUBLIC = {
 
 
 def assert_fits(network, tensors):
-    """Every tensor of a fresh network becomes that of `network`."""
+    """Check that a new network loads all tensors of `network`."""
     fresh = build(network.spec)
     state = match_weights(fresh, tensors, "file")
     own = network.state_dict()
@@ -132,7 +132,7 @@ def assert_fits(network, tensors):
 
 
 @pytest.mark.parametrize("public", PUBLIC)
-def test_the_names_of_public_checkpoints_are_known(public):
+def test_tensor_names_of_public_checkpoints_are_translated(public):
     arch, name = PUBLIC[public]
     network = network_of(arch)
     tensors = name(plain(network))
@@ -140,7 +140,7 @@ def test_the_names_of_public_checkpoints_are_known(public):
     assert_fits(network, tensors)
 
 
-def test_a_network_of_a_library_takes_the_librarys_own_names():
+def test_library_networks_accept_the_tensor_names_of_the_library():
     from torchvision.models import mobilenet_v3_small
 
     whole = mobilenet_v3_small(num_classes=7)
@@ -152,18 +152,18 @@ def test_a_network_of_a_library_takes_the_librarys_own_names():
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "model.net."])
-def test_the_names_of_wrappers_are_taken_off(prefix):
+def test_prefixes_of_wrappers_are_removed(prefix):
     network = network_of()
     for state in (plain(network), dict(network.state_dict())):
         assert_fits(network, {prefix + name: value for name, value in state.items()})
 
 
-def test_compiled_parts_within_a_network_are_known():
+def test_prefixes_of_compiled_submodules_are_removed():
     network = network_of()
     assert_fits(network, renamed(plain(network), (r"^layer1\.", "layer1._orig_mod.")))
 
 
-def test_counters_of_batches_may_be_missing_and_halves_become_floats():
+def test_batch_counters_may_be_missing_and_half_precision_is_converted():
     network = network_of()
     old = {k: v for k, v in plain(network).items() if not k.endswith("num_batches_tracked")}
     assert_fits(network, old)
@@ -171,7 +171,7 @@ def test_counters_of_batches_may_be_missing_and_halves_become_floats():
     assert state["classifier.weight"].dtype == torch.float32
 
 
-def test_every_misfit_is_named_and_the_first_few_with_both_shapes():
+def test_mismatches_are_listed_the_first_ones_with_both_shapes():
     tensors = plain(network_of(classes=100))
     del tensors["layer2.0.conv1.weight"]
     tensors["mean"] = torch.zeros(3)
@@ -184,7 +184,7 @@ def test_every_misfit_is_named_and_the_first_few_with_both_shapes():
     )
 
 
-def test_all_names_are_there_however_many():
+def test_all_mismatched_names_are_listed():
     with pytest.raises(InputError) as caught:
         match_weights(build(network_of().spec), plain(network_of("resnet20")), "mine.pt")
     said = str(caught.value)
@@ -194,7 +194,7 @@ def test_all_names_are_there_however_many():
     assert said.count("(") < 10
 
 
-def test_a_number_that_is_not_finite_is_refused():
+def test_weights_that_are_not_finite_are_refused():
     tensors = plain(network_of())
     tensors["bn1.running_var"][3] = torch.nan
     with pytest.raises(InputError, match=r"'bn1\.running_var' holds numbers that are not finite"):
@@ -212,7 +212,7 @@ NESTINGS = {
 
 @pytest.mark.parametrize("nesting", NESTINGS)
 @pytest.mark.parametrize("old", [False, True])
-def test_a_state_is_found_in_whatever_nests_it(tmp_path, nesting, old):
+def test_nested_state_dicts_are_found(tmp_path, nesting, old):
     network = network_of()
     path = tmp_path / "mine.pt"
     content = NESTINGS[nesting](plain(network))
@@ -220,7 +220,7 @@ def test_a_state_is_found_in_whatever_nests_it(tmp_path, nesting, old):
     assert_fits(network, read_weights(path).tensors)
 
 
-def test_a_whole_training_state_with_its_optimiser_is_read(tmp_path):
+def test_the_network_of_a_training_state_with_optimiser_is_read(tmp_path):
     network = network_of("small_cnn")
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     network(torch.rand(2, 3, 8, 8)).sum().backward()
@@ -233,14 +233,14 @@ def test_a_whole_training_state_with_its_optimiser_is_read(tmp_path):
     assert_fits(network, found.tensors)
 
 
-def test_safetensors_are_read_whatever_the_file_is_called(tmp_path):
+def test_safetensors_are_recognised_by_content(tmp_path):
     network = network_of()
     safetensors.torch.save_file(plain(network), tmp_path / "weights.bin")
     assert_fits(network, read_weights(tmp_path / "weights.bin").tensors)
 
 
 class Evil:
-    """To read a pickle of it is to make a folder."""
+    """An object whose unpickling creates a folder."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -250,7 +250,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("how", ["zip", "old", "pickle 2", "pickle 5"])
-def test_a_pickle_that_wants_to_run_code_is_refused_and_says_what(tmp_path, how):
+def test_a_pickle_that_would_run_code_is_refused(tmp_path, how):
     path = tmp_path / "evil.pt"
     content = {"state_dict": {"fc.weight": torch.zeros(3)}, "extra": Evil(tmp_path / "made")}
     if how.startswith("pickle"):
@@ -265,13 +265,13 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_says_what(tmp_path, how)
     assert "\n" not in str(caught.value)
 
 
-def test_tensors_of_a_plain_pickle_are_refused_by_what_would_unpickle_them_again(tmp_path):
+def test_tensors_in_a_plain_pickle_are_refused(tmp_path):
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"fc.weight": torch.zeros(3)}))
     with pytest.raises(InputError, match=r"would run torch\.storage\._load_from_bytes\."):
         read_weights(tmp_path / "plain.pkl")
 
 
-def test_a_whole_module_is_refused_and_its_class_named(tmp_path):
+def test_a_pickled_module_is_refused_and_its_class_named(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
     with pytest.raises(InputError, match=r"would run torch\.nn\.modules\.linear\.Linear"):
         read_weights(tmp_path / "whole.pt")
@@ -317,7 +317,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_file_of_something_else_is_named_in_a_sentence(tmp_path, what):
+def test_files_of_other_formats_are_recognised_in_the_error(tmp_path, what):
     content, expected = BROKEN[what]
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(
@@ -330,14 +330,14 @@ def test_a_file_of_something_else_is_named_in_a_sentence(tmp_path, what):
     assert "weights_only" not in cause
 
 
-def test_a_zip_of_something_else_is_named(tmp_path):
+def test_a_zip_of_other_content_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
         archive.writestr("photo.txt", "no weights")
     with pytest.raises(InputError, match=r"neither safetensors nor a file of torch\.save"):
         read_weights(tmp_path / "file.pt")
 
 
-def test_a_file_cut_short_or_absent_is_named(tmp_path):
+def test_the_error_about_a_truncated_or_missing_file_names_it(tmp_path):
     safetensors.torch.save_file(plain(network_of()), tmp_path / "cut")
     (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-9])
     with pytest.raises(InputError, match="not a complete safetensors file"):
@@ -346,7 +346,7 @@ def test_a_file_cut_short_or_absent_is_named(tmp_path):
         read_weights(tmp_path / "absent")
 
 
-def test_a_file_without_a_network_says_what_it_holds(tmp_path):
+def test_the_error_about_a_file_without_tensors_lists_its_keys(tmp_path):
     torch.save({"epoch": 3, "history": [1, 2]}, tmp_path / "log.pt")
     with pytest.raises(InputError, match="it holds epoch, history"):
         read_weights(tmp_path / "log.pt")

@@ -47,7 +47,7 @@ def test_the_half_schedule_has_seven_epochs_and_the_name_the_backbone_s(capsys, 
     code, _, error = said(
         capsys, f"train-detector --from backbone --schedule half --epochs 3 {SMALL}"
     )
-    assert (code, error) == (2, "sdd-eval: --schedule half is 7 epochs, --epochs says 3")
+    assert (code, error) == (2, "sdd-eval: --schedule half means 7 epochs, but --epochs is 3")
 
 
 def test_a_detector_is_trained_and_evaluated_only_once(here, capsys):

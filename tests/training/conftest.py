@@ -1,4 +1,4 @@
-"""A set of 96 images of 8 × 8 in three classes that a small network learns in a few epochs."""
+"""A data set of 96 images of 8 × 8 pixels in three classes, learned in a few epochs."""
 
 import numpy as np
 import pytest

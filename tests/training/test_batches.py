@@ -22,7 +22,7 @@ def seeded(seed=0):
 
 
 def numbered(count=50, side=8):
-    """Images whose every pixel is the image's number; labels are that modulo 5."""
+    """Return images whose pixels equal their index, with the index modulo 5 as label."""
     images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, side, side)
     return TrainingSet(images.contiguous(), torch.arange(count) % 5)
 
@@ -34,7 +34,7 @@ def batches(recipe, epoch=0, method=None, count=50):
 PLAIN = Recipe(batch_size=16, augmentation="none")
 
 
-def test_every_image_comes_once_an_epoch_and_the_last_partial_batch_is_kept():
+def test_an_epoch_has_each_image_once_including_a_partial_last_batch():
     found = batches(PLAIN)
     assert [len(batch.labels) for batch in found] == [16, 16, 16, 2]
     numbers = torch.cat([batch.pixels[:, 0, 0, 0] for batch in found]) * 255
@@ -43,13 +43,13 @@ def test_every_image_comes_once_an_epoch_and_the_last_partial_batch_is_kept():
     assert torch.equal(labels, numbers.round().long() % 5)
 
 
-def test_pixels_are_fractions_in_float32():
+def test_pixels_are_float32_in_0_to_1():
     pixels = batches(PLAIN)[0].pixels
     assert pixels.dtype == torch.float32
     assert pixels.max() <= 49 / 255
 
 
-def test_order_and_augmentation_depend_on_seed_and_epoch_and_on_nothing_else():
+def test_order_and_augmentation_depend_only_on_seed_and_epoch():
     def first(recipe, epoch):
         batch = batches(recipe, epoch)[0]
         return batch.labels, batch.pixels
@@ -65,7 +65,7 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_and_on_nothing_else():
     assert not torch.equal(once[1], first(other_seed, 3)[1])
 
 
-def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_zeros_come_in():
+def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_pads_with_zeros():
     image = torch.arange(1, 33 * 32 + 1 - 32).view(1, 1, 32, 32)
     shifted = random_crop(image.expand(4000, 1, 32, 32), seeded())
     offsets = set()
@@ -79,7 +79,7 @@ def test_a_crop_shifts_by_up_to_an_eighth_of_the_side_and_zeros_come_in():
     assert offsets == {(dy, dx) for dy in range(-4, 5) for dx in range(-4, 5)}
 
 
-def test_a_crop_moves_all_channels_of_an_image_alike():
+def test_a_crop_shifts_all_channels_of_an_image_equally():
     images = torch.randint(256, (20, 1, 8, 8), generator=seeded(), dtype=torch.uint8)
     moved = random_crop(images.expand(-1, 3, -1, -1), seeded(1))
     assert torch.equal(moved[:, 0], moved[:, 2])
@@ -94,7 +94,7 @@ def test_half_of_the_images_are_mirrored_left_to_right():
     assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_partners_are_of_the_same_class_and_uniform_over_it():
+def test_partners_are_drawn_uniformly_from_the_same_class():
     data = numbered(50)
     rows = torch.arange(50).repeat(400)
     found = draw_partners(data, rows, seeded())
@@ -105,7 +105,7 @@ def test_partners_are_of_the_same_class_and_uniform_over_it():
 
 
 @pytest.mark.parametrize("augmentation", ["none", "crop", "crop_flip"])
-def test_a_crop_alone_mirrors_nothing(augmentation):
+def test_crop_does_not_mirror(augmentation):
     ramp = torch.arange(0, 160, 10, dtype=torch.uint8).expand(50, 3, 16, 16).contiguous()
     data = TrainingSet(ramp, torch.arange(50) % 5)
     recipe = Recipe(batch_size=50, augmentation=augmentation)
@@ -121,7 +121,7 @@ def test_a_crop_alone_mirrors_nothing(augmentation):
         assert torch.equal(middle[:, 8], middle[:1, 8].expand(50)) == (augmentation == "none")
 
 
-def test_a_method_gets_the_views_and_partners_that_it_asks_for():
+def test_a_batch_has_the_views_and_partners_of_the_method():
     class Greedy(CrossEntropy):
         views = 2
         partners = True
@@ -136,7 +136,7 @@ def test_a_method_gets_the_views_and_partners_that_it_asks_for():
     assert torch.equal(partners % 5, batch.labels)
 
 
-def test_channels_last_changes_the_layout_and_not_the_pixels():
+def test_channels_last_changes_the_memory_layout_but_not_the_pixels():
     plain, last = (
         batches(dataclasses.replace(PLAIN, channels_last=flag))[0].pixels for flag in (False, True)
     )

@@ -21,9 +21,7 @@ def network(arch, side=32, channels=3):
         ("small_cnn", 8, 1, [2, 1, 1]),
     ],
 )
-def test_a_branch_brings_its_map_near_the_last_one_s_side_and_to_the_feature_s_width(
-    arch, side, channels, strides
-):
+def test_a_branch_maps_to_the_last_side_and_the_width_of_the_feature(arch, side, channels, strides):
     trained = network(arch, side, channels)
     found = branches(trained)
     assert list(found) == ["layer1", "layer2", "layer3"]
@@ -39,7 +37,7 @@ def test_a_branch_brings_its_map_near_the_last_one_s_side_and_to_the_feature_s_w
         assert logits.shape == (2, 7)
 
 
-def test_looking_at_the_maps_leaves_the_network_as_it_was():
+def test_building_branches_does_not_change_the_network():
     trained = network("resnet8")
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
     branches(trained)
@@ -54,7 +52,7 @@ def test_looking_at_the_maps_leaves_the_network_as_it_was():
         (("layer1", "layer2", "pool"), "has no layer3: its stages are layer1, layer2, pool"),
     ],
 )
-def test_a_network_without_such_layers_is_refused_naming_its_stages(stages, said):
+def test_the_error_about_missing_layers_lists_the_stages(stages, said):
     spec = ModelSpec("mine", 7, (0.5,), (0.2,), 8)
     modules = {name: torch.nn.Identity() for name in stages or ()}
     backbone = Stages(modules, 64) if stages else torch.nn.Flatten()
@@ -63,7 +61,7 @@ def test_a_network_without_such_layers_is_refused_naming_its_stages(stages, said
     assert said in str(told.value)
 
 
-def test_layers_that_give_no_maps_are_refused():
+def test_layers_whose_output_is_not_a_map_are_refused():
     spec = ModelSpec("mine", 7, (0.5,), (0.2,), 8)
     modules = {"layer1": torch.nn.Flatten()} | {
         name: torch.nn.Identity() for name in ("layer2", "layer3")

@@ -17,7 +17,7 @@ SPEC = ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A checkpoint with fresh weights."""
+    """Return a checkpoint with initial weights."""
     torch.manual_seed(0)
     save(tmp_path, SPEC, build(SPEC))
     return tmp_path
@@ -33,7 +33,7 @@ def with_card(folder, **changes):
     store.write_record(folder / "card.json", card)
 
 
-def test_a_network_comes_back_as_it_was_written(tmp_path):
+def test_a_loaded_network_equals_the_written_one(tmp_path):
     network = build(SPEC)
     with torch.no_grad():
         network(torch.rand(4, 1, 8, 8))  # moves the running statistics, which travel too
@@ -43,7 +43,7 @@ def test_a_network_comes_back_as_it_was_written(tmp_path):
     assert torch.equal(load(tmp_path)(pixels), network(pixels))
 
 
-def test_loading_does_not_touch_the_random_state(folder):
+def test_loading_does_not_change_the_random_state(folder):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -51,7 +51,7 @@ def test_loading_does_not_touch_the_random_state(folder):
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_a_folder_without_a_card_is_no_checkpoint(tmp_path):
+def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"is not a checkpoint: it has no card\.json"):
         load(tmp_path / "nowhere")
 
@@ -68,7 +68,7 @@ def test_a_card_that_is_not_json_is_refused(folder):
         load(folder)
 
 
-def test_missing_weights_are_named(folder):
+def test_the_error_about_missing_weights_names_the_file(folder):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(InputError, match=r"cannot read .*weights\.safetensors"):
         load(folder)
@@ -88,7 +88,7 @@ def test_damaged_weights_are_refused(folder, damage):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_safetensors_is_refused_even_with_the_right_sum(folder):
+def test_weights_that_are_not_safetensors_are_refused_even_with_the_right_hash(folder):
     import hashlib
 
     (folder / "weights.safetensors").write_bytes(b"not weights")
@@ -107,14 +107,14 @@ def test_a_file_that_is_no_safetensors_is_refused_even_with_the_right_sum(folder
         ({"arch": "resnet88"}, "unknown arch"),
     ],
 )
-def test_a_card_that_does_not_fit_its_weights_is_refused_naming_the_first(folder, changes, message):
+def test_a_card_that_does_not_match_its_weights_is_refused(folder, changes, message):
     with_card(folder, model=dataclasses.replace(SPEC, **changes))
     with pytest.raises(InputError, match=message) as caught:
         load(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_the_card_s_network_does_not_have_are_named(folder):
+def test_unexpected_weights_are_named(folder):
     network = build(SPEC)
     network.spare = torch.nn.Linear(1, 1)
     save(folder, SPEC, network)
@@ -139,7 +139,7 @@ def net(num_classes):
 
 @pytest.fixture
 def with_code(tmp_path):
-    """A checkpoint whose network is made by a file of its own; its folder and that file."""
+    """Return a checkpoint whose network is built by a factory in a file."""
     code = tmp_path / "net.py"
     code.write_text(FACTORY)
     spec = dataclasses.replace(SPEC, arch=f"{code}:net")
@@ -151,7 +151,7 @@ def with_code(tmp_path):
     return folder, code, network
 
 
-def test_a_card_that_names_code_is_refused_unless_it_is_trusted(with_code):
+def test_a_card_that_names_code_is_refused_unless_trusted(with_code):
     folder, code, network = with_code
     pixels = torch.rand(3, 1, 8, 8)
     loaded = load(folder, trust_code=True)
@@ -161,14 +161,14 @@ def test_a_card_that_names_code_is_refused_unless_it_is_trusted(with_code):
         load(folder)
 
 
-def test_trust_is_in_the_code_that_the_card_was_written_with(with_code):
+def test_code_that_changed_since_the_card_was_written_is_refused(with_code):
     folder, code, _ = with_code
     code.write_text("raise SystemExit('it ran')")
     with pytest.raises(InputError, match="has changed since the card was written"):
         load(folder, trust_code=True)
 
 
-def test_a_run_that_is_there_is_refused_too(with_code, tmp_path):
+def test_code_is_refused_even_if_a_run_exists(with_code, tmp_path):
     folder, _, _ = with_code
     evaluator = plugins.load("evaluators", "accuracy")()
     request = Request(evaluator, tmp_path / "study", tmp_path, limit=20, trust_code=True)
@@ -177,7 +177,7 @@ def test_a_run_that_is_there_is_refused_too(with_code, tmp_path):
         evaluate_checkpoint(folder, dataclasses.replace(request, trust_code=False))
 
 
-def test_every_command_that_runs_a_network_refuses_code(with_code, monkeypatch, tmp_path, capsys):
+def test_commands_with_a_network_refuse_untrusted_code(with_code, monkeypatch, tmp_path, capsys):
     folder, _, _ = with_code
     monkeypatch.chdir(tmp_path)
     for name in plugins.names("evaluators"):

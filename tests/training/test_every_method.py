@@ -1,4 +1,4 @@
-"""What holds for every installed method: SD-Dropout beside it, what it leaves behind, resuming."""
+"""Properties of all installed methods: SD-Dropout, exported weights and resuming."""
 
 import dataclasses
 import importlib
@@ -48,7 +48,7 @@ def step(objective, batch):
 @pytest.mark.parametrize("hidden_layers", [0, 1])
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("name", METHODS)
-def test_sd_dropout_goes_with_it_in_every_position_and_reaches_the_first_layer(
+def test_sd_dropout_combines_with_the_method_in_every_position(
     name, position, hidden_layers, batch
 ):
     plain = step(objective_of(name, hidden_layers=hidden_layers).eval(), batch)
@@ -67,13 +67,13 @@ def test_sd_dropout_goes_with_it_in_every_position_and_reaches_the_first_layer(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_without_a_drop_only_masks_on_two_different_features_differ(name, batch):
+def test_at_drop_rate_0_only_terms_of_two_features_are_positive(name, batch):
     term = step(objective_of(name, sd_dropout=1.0, drop_rate=0.0).eval(), batch).terms["sd_dropout"]
     assert (term.item() > 1e-6) == (name in TWO_SIDED)
 
 
 @pytest.mark.parametrize("name", sorted(TWO_SIDED))
-def test_plain_masks_fall_on_the_first_of_both(name, batch):
+def test_plain_masks_are_applied_to_the_first_view_or_network(name, batch):
     objective = objective_of(name, sd_dropout=1.0, method_options={"sdd": "plain"}).eval()
     expected = sd_dropout_loss(
         objective.network.features(batch.pixels),
@@ -83,7 +83,7 @@ def test_plain_masks_fall_on_the_first_of_both(name, batch):
     torch.testing.assert_close(step(objective, batch).terms["sd_dropout"], expected)
 
 
-def test_dml_as_the_authors_ran_it_sends_both_features_through_the_first_network(batch):
+def test_dml_of_the_authors_classifies_both_features_by_the_first_network(batch):
     objective = objective_of("dml", sd_dropout=1.0, drop_rate=0.0).eval()
     network, peer = objective.network, objective.parts["peer"]
     one, two = (
@@ -100,7 +100,7 @@ def test_dml_as_the_authors_ran_it_sends_both_features_through_the_first_network
 
 @pytest.mark.parametrize("sd_dropout", [0.0, 0.1])
 @pytest.mark.parametrize("name", METHODS)
-def test_it_makes_no_pass_but_those_that_follow_from_what_it_declares(name, sd_dropout, batch):
+def test_forward_passes_follow_from_the_declared_inputs(name, sd_dropout, batch):
     objective = objective_of(name, sd_dropout=sd_dropout)
     images = {True: 0, False: 0}
 
@@ -115,7 +115,7 @@ def test_it_makes_no_pass_but_those_that_follow_from_what_it_declares(name, sd_d
     assert images == {True: 6 * needed.learned, False: 6 * needed.watched}
 
 
-def test_what_a_method_needs_is_its_views_partners_and_networks():
+def test_the_summary_lists_views_partners_and_networks():
     found = {
         name: (passes_per_step(name).learned, passes_per_step(name).watched) for name in METHODS
     }
@@ -128,13 +128,13 @@ def test_what_a_method_needs_is_its_views_partners_and_networks():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_network_starts_as_cross_entropy_s_whatever_is_trained_beside_it(name):
+def test_all_methods_start_from_the_same_initial_network(name):
     plain, objective = objective_of("ce"), objective_of(name)
     for one, other in zip(plain.network.parameters(), objective.network.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_dml_s_second_network_starts_elsewhere():
+def test_the_second_network_of_dml_has_other_initial_weights():
     objective = objective_of("dml")
     for one, other in zip(
         objective.network.parameters(), objective.parts["peer"].parameters(), strict=True
@@ -145,7 +145,7 @@ def test_dml_s_second_network_starts_elsewhere():
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("sd_dropout", [0.0, 0.1])
-def test_it_exports_the_network_that_it_trained_and_nothing_beside_it(
+def test_only_the_trained_network_is_exported(
     name, sd_dropout, material, recipe, tmp_path, monkeypatch
 ):
     exported = []
@@ -169,7 +169,7 @@ def test_it_exports_the_network_that_it_trained_and_nothing_beside_it(
 
 
 class Interrupter:
-    """Ctrl-C in the second epoch."""
+    """Progress that raises KeyboardInterrupt in the second epoch."""
 
     left = 110
 
@@ -183,9 +183,7 @@ class Interrupter:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
-    name, material, recipe, tmp_path
-):
+def test_an_interrupted_training_ends_in_the_same_weights(name, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method=name, epochs=2)
     whole = train_on(lambda: material, recipe, tmp_path / "whole", device="cpu", threads=1)
     place = tmp_path / "tiny"
@@ -199,14 +197,14 @@ def test_an_interrupted_training_ends_in_the_weights_of_one_that_was_left_alone(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_its_settings_are_called_like_no_other_flag_of_train(name):
+def test_settings_do_not_share_names_with_flags_of_train(name):
     groups = (Recipe, train_command.Storage, train_command.TrainingCompute)
     taken = {field.name for group in groups for field in dataclasses.fields(group)}
     assert not taken & {f.name for f in dataclasses.fields(plugins.load("methods", name))}
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_in_bf16_its_losses_are_float32_and_close_to_those_in_float32(name, batch):
+def test_losses_in_bf16_are_float32_and_close_to_those_in_float32(name, batch):
     objective = objective_of(name, sd_dropout=0.1).eval()
     exact = step(objective, batch)
     with torch.autocast("cpu", torch.bfloat16):

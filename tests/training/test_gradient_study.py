@@ -1,4 +1,4 @@
-"""The gradients of forward and reverse KL during training, against autograd spelled out."""
+"""Gradients of forward and reverse KL during training, compared with explicit autograd."""
 
 import csv
 import math
@@ -35,7 +35,7 @@ def masks():
 
 
 def gradient(network, pixels, direction, recipe):
-    """One direction's gradient of every parameter, one long vector."""
+    """Return the gradient of one direction by all parameters as one vector."""
     features = network.activations(pixels)["features"]
     loss = sd_dropout_loss(
         features,
@@ -48,7 +48,7 @@ def gradient(network, pixels, direction, recipe):
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))])
 
 
-def test_norms_and_cosine_are_those_of_the_whole_gradients(network, pixels):
+def test_norms_and_cosine_equal_those_of_autograd(network, pixels):
     recipe = Recipe(drop_rate=0.5, temperature=3.0)
     found = kl_gradients(network, pixels, recipe, masks())
     network.train()
@@ -63,7 +63,7 @@ def test_norms_and_cosine_are_those_of_the_whole_gradients(network, pixels):
     assert found["kl_cosine@all"] == pytest.approx(cosine, abs=1e-5)
 
 
-def test_the_layers_squares_add_up_to_the_whole(network, pixels):
+def test_squared_norms_of_layers_sum_to_that_of_all_parameters(network, pixels):
     found = kl_gradients(network, pixels, Recipe(), masks())
     layers = {name.split("@")[1] for name in found if name.startswith("kl_cosine@")}
     assert layers == {"all", "conv1", "bn1", "layer1", "layer2", "layer3", "classifier"}
@@ -72,7 +72,7 @@ def test_the_layers_squares_add_up_to_the_whole(network, pixels):
 
 
 @pytest.mark.parametrize("hidden", [0, 1])
-def test_the_class_by_class_quantities_are_those_of_autograd(hidden):
+def test_quantities_per_class_equal_those_of_autograd(hidden):
     torch.manual_seed(3)
     spec = ModelSpec("small_cnn", 4, (0.4,), (0.3,), 8, {"hidden_layers": hidden})
     network, recipe = build(spec).train(), Recipe(drop_rate=0.3, temperature=2.0)
@@ -110,21 +110,21 @@ def test_the_class_by_class_quantities_are_those_of_autograd(hidden):
     assert found["proposition_1"] == pytest.approx(np.mean(excess))
 
 
-def test_a_feature_of_which_a_mask_left_nothing_is_not_counted():
+def test_features_that_are_dropped_completely_are_not_counted():
     taken = torch.tensor([[1.0, 1.0], [0.0, 0.0], [1.0, 2.0], [1.0, 1.0]])
     logits = torch.tensor([[1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 0.0]])
     alone = assumptions(taken[[0, 2]], logits[[0, 2]])
     assert assumptions(taken, logits) == pytest.approx(alone)
 
 
-def test_a_saturated_network_gives_numbers():
+def test_a_saturated_network_gives_finite_numbers():
     logits = torch.tensor([[2000.0, 0.0], [1990.0, 0.0]])
     found = assumptions(torch.ones(2, 3), logits)
     assert all(map(math.isfinite, found.values()))
     assert found["assumption_2_r"] == pytest.approx(5.0)  # 0 of the first class, 10 of the second
 
 
-def test_looking_leaves_the_network_as_it_was(network, pixels):
+def test_measuring_gradients_does_not_change_the_network(network, pixels):
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     kl_gradients(network, pixels, Recipe(position="layer1"), masks())
@@ -134,9 +134,7 @@ def test_looking_leaves_the_network_as_it_was(network, pixels):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_probed_training_ends_in_the_same_weights_and_logs_the_chosen_epochs(
-    material, recipe, tmp_path
-):
+def test_a_probe_logs_the_requested_epochs_without_changing_the_weights(material, recipe, tmp_path):
     import dataclasses
 
     probed = dataclasses.replace(recipe, probe_epochs=(0, 2), probe_images=12)
@@ -153,7 +151,7 @@ def test_a_probed_training_ends_in_the_same_weights_and_logs_the_chosen_epochs(
     assert epochs == {0, 2}
 
 
-def test_a_study_gets_the_gradients_of_a_probed_checkpoint_once(material, recipe, tmp_path):
+def test_a_study_includes_the_gradients_of_a_checkpoint_once(material, recipe, tmp_path):
     import dataclasses
 
     probed = dataclasses.replace(recipe, probe_epochs=(0,), probe_images=12)
@@ -170,7 +168,7 @@ def test_a_study_gets_the_gradients_of_a_probed_checkpoint_once(material, recipe
 
 
 @pytest.mark.parametrize(("epochs", "images"), [((4,), 12), ((-1,), 12), ((1,), 1)])
-def test_a_probe_that_cannot_be_is_refused(material, recipe, tmp_path, epochs, images):
+def test_an_invalid_probe_is_refused(material, recipe, tmp_path, epochs, images):
     import dataclasses
 
     wrong = dataclasses.replace(recipe, probe_epochs=epochs, probe_images=images)
@@ -178,5 +176,5 @@ def test_a_probe_that_cannot_be_is_refused(material, recipe, tmp_path, epochs, i
         train_on(lambda: material, wrong, tmp_path / "net", device="cpu", threads=1)
 
 
-def test_lemma_1_is_what_autograd_finds():
+def test_lemma_1_agrees_with_autograd():
     assert max(check_lemma_1().values()) < 1e-12

@@ -1,4 +1,4 @@
-"""The authors' initial weights, and where a recipe uses them."""
+"""The authors' initial weights, and the recipes that use them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def network(arch):
 
 
 @pytest.mark.parametrize("arch", ["resnet18w16", "resnet10_s2"])
-def test_convolutions_of_a_resnet_have_the_spread_of_fan_out(arch):
+def test_convolutions_of_resnets_have_the_variance_of_fan_out(arch):
     model = network(arch)
     initialise_as_authors(model)
     for layer in model.modules():
@@ -29,7 +29,7 @@ def test_convolutions_of_a_resnet_have_the_spread_of_fan_out(arch):
             assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
 
 
-def test_the_branches_of_byot_are_initialised_too():
+def test_branches_of_byot_are_initialised_too():
     model = network("resnet18w16")
     parts = branches(model)
     before = parts["layer1"].bottleneck[0].weight.clone()
@@ -37,14 +37,14 @@ def test_the_branches_of_byot_are_initialised_too():
     assert not torch.equal(parts["layer1"].bottleneck[0].weight, before)
 
 
-def test_batch_norms_and_the_classifier_keep_their_default():
+def test_batch_norms_and_classifier_keep_the_default_initialisation():
     model = network("resnet18w16")
     before = {n: p.clone() for n, p in model.named_parameters() if p.dim() < 4}
     initialise_as_authors(model)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)
 
 
-def test_a_densenet_keeps_pytorch_s_default():
+def test_densenets_keep_the_default_initialisation():
     model = network("densenet_bc_100_12")
     before = {name: p.clone() for name, p in model.named_parameters()}
     initialise_as_authors(model)
@@ -61,13 +61,13 @@ def test_a_densenet_keeps_pytorch_s_default():
         ("digits", "authors", "authors", "-initauthors"),
     ],
 )
-def test_auto_follows_the_data_set_and_a_name_tells_what_is_unusual(dataset, init, resolved, word):
+def test_auto_depends_on_the_data_set_and_names_show_other_choices(dataset, init, resolved, word):
     recipe = Recipe(dataset=dataset, arch="resnet8", init=init)
     assert validated(recipe).init == resolved
     assert checkpoint_name(recipe) == f"{dataset}-resnet8-ce{word}-seed0"
 
 
-def test_a_card_without_the_field_was_trained_with_pytorch_s_default():
+def test_a_card_without_the_field_means_the_default_of_pytorch():
     card = Card("x", ModelSpec("resnet8", 2, (0.5,), (0.5,), 8), Recipe(), {}, "0" * 64)
     stored = encode(card)
     del stored["recipe"]["init"], stored["recipe"]["images_per_class"]

@@ -1,4 +1,4 @@
-"""The state of a training is written after each epoch, on a GPU in the background."""
+"""Writing of the training state after each epoch, on a GPU in the background."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from sdd_eval.training import epochs as loop
 
 
 class Disk:
-    """What is written: of each state its epoch and tensors, as they are when it is let through."""
+    """Records epoch and tensors of each written state at the time of writing."""
 
     def __init__(self, *, slow=False):
         self.written, self.tensors, self.threads = [], [], set()
@@ -32,7 +32,7 @@ class Disk:
 
 
 def trained(disk, epochs, *, in_background=True, failure=None):
-    """So many epochs in the same tensors, spoiled by the one in which training fails."""
+    """Train some epochs that overwrite the same tensors, then fail."""
     weight, momentum = torch.zeros(1), torch.zeros(1)
     with background_writer(disk, in_background=in_background) as keep:
         for epoch in range(1, epochs + 1):
@@ -58,7 +58,7 @@ def trained(disk, epochs, *, in_background=True, failure=None):
 
 
 @pytest.mark.parametrize("in_background", [False, True])
-def test_each_epoch_is_written_as_it_was(in_background):
+def test_each_state_is_written_as_it_was_after_its_epoch(in_background):
     disk = Disk()
     trained(disk, 3, in_background=in_background)
     assert disk.written == [1, 2, 3]
@@ -66,14 +66,14 @@ def test_each_epoch_is_written_as_it_was(in_background):
     assert (threading.current_thread() in disk.threads) is not in_background
 
 
-def test_training_goes_on_while_an_epoch_is_written():
+def test_training_continues_while_a_state_is_written():
     disk = Disk(slow=True)
     trained(disk, 1)  # would wait for ever for a disk that becomes ready after it
     assert disk.tensors == [(1, -1)]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, InputError, MemoryError])
-def test_whatever_ends_a_training_its_last_finished_epoch_is_written(failure):
+def test_the_last_finished_epoch_is_written_whatever_error_ends_the_training(failure):
     disk = Disk()
     with pytest.raises(failure):
         trained(disk, 3, failure=failure)
@@ -81,7 +81,7 @@ def test_whatever_ends_a_training_its_last_finished_epoch_is_written(failure):
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_disk_that_is_full_is_what_is_said(epochs):
+def test_a_full_disk_ends_the_training_with_its_error(epochs):
     calls = []
 
     def full(state):
@@ -94,7 +94,7 @@ def test_a_disk_that_is_full_is_what_is_said(epochs):
     assert calls == [1]  # and no epoch is trained on top of one that is lost
 
 
-def test_where_the_device_has_no_room_for_a_copy_training_waits(monkeypatch):
+def test_without_memory_for_a_copy_training_waits_for_the_write(monkeypatch):
     def exhausted(tensors):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -105,11 +105,11 @@ def test_where_the_device_has_no_room_for_a_copy_training_waits(monkeypatch):
 
 
 def written_in_background(writer, keep, in_background):
-    """Write in the background also on a CPU."""
+    """Call the writer in the background on a CPU, too."""
     return writer(keep, in_background=True)
 
 
-def test_a_training_that_writes_in_the_background_ends_in_the_same_weights(
+def test_writing_in_the_background_does_not_change_the_weights(
     material, recipe, tmp_path, monkeypatch
 ):
     from sdd_eval.training.train import train_on

@@ -1,4 +1,4 @@
-"""Any method goes through the one loop, with or without SD-Dropout."""
+"""The training loop runs any method, with and without SD-Dropout."""
 
 import dataclasses
 import subprocess
@@ -26,7 +26,7 @@ SPEC = ModelSpec("small_cnn", 3, (0.4,), (0.25,), 8)
 
 @dataclasses.dataclass(frozen=True)
 class Everything:
-    """Two views, partners, a head on an inner stage and a second network: all that others need."""
+    """A method with two views, partners, a head on an inner stage and a second network."""
 
     name: ClassVar[str] = "everything"
     views: ClassVar[int] = 2
@@ -110,7 +110,7 @@ def test_sd_dropout_adds_its_weighted_term_to_the_same_cross_entropy(batch):
 
 
 @pytest.mark.parametrize("sd_dropout", [0.0, 1.0])
-def test_the_backbone_runs_once_whether_or_not_there_is_sd_dropout(batch, sd_dropout):
+def test_the_backbone_runs_once_with_and_without_sd_dropout(batch, sd_dropout):
     objective = objective_of(CrossEntropy(), sd_dropout=sd_dropout)
     calls = []
     objective.network.backbone.layer1.register_forward_hook(lambda *_: calls.append("layer1"))
@@ -119,7 +119,7 @@ def test_the_backbone_runs_once_whether_or_not_there_is_sd_dropout(batch, sd_dro
     assert calls == ["layer1", "classifier"] + ["classifier"] * bool(sd_dropout)
 
 
-def test_masks_after_an_inner_layer_run_through_the_layers_behind_it(batch):
+def test_masked_maps_run_through_the_following_layers(batch):
     objective = objective_of(CrossEntropy(), sd_dropout=1.0, position="layer2")
     calls = []
     for name in ("layer1", "layer2", "layer3"):
@@ -130,7 +130,7 @@ def test_masks_after_an_inner_layer_run_through_the_layers_behind_it(batch):
     assert losses.terms["sd_dropout"] > 0
 
 
-def test_the_second_mask_falls_on_what_the_method_says(batch):
+def test_the_method_determines_the_features_of_the_second_mask(batch):
     objective = objective_of(Everything(), sd_dropout=1.0, drop_rate=0.0).eval()
     losses = objective(batch, torch.Generator())
     one, two = (objective.network(view).div(3).log_softmax(1) for view in batch.views)
@@ -138,7 +138,7 @@ def test_the_second_mask_falls_on_what_the_method_says(batch):
     torch.testing.assert_close(losses.terms["sd_dropout"], expected)
 
 
-def test_a_method_with_views_partners_heads_and_a_second_network_needs_no_other_loop(
+def test_the_loop_trains_a_method_with_views_partners_heads_and_a_second_network(
     everything, material, recipe, tmp_path
 ):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "2"})
@@ -152,9 +152,7 @@ def test_a_method_with_views_partners_heads_and_a_second_network_needs_no_other_
     assert names == set(build(card.model).state_dict())  # neither head nor peer
 
 
-def test_a_method_s_parts_are_trained_and_survive_an_interruption(
-    everything, material, recipe, tmp_path
-):
+def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", epochs=2)
     whole = train_on(lambda: material, recipe, tmp_path / "whole", device="cpu", threads=1)
 
@@ -179,7 +177,7 @@ def test_a_method_s_parts_are_trained_and_survive_an_interruption(
     assert card.weights_sha256 == whole.weights_sha256
 
 
-def test_a_method_s_option_of_another_type_is_refused(everything, material, recipe, tmp_path):
+def test_a_method_option_of_another_type_is_refused(everything, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "x"})
     with pytest.raises(InputError, match="head_weight is 'x', not float"):
         train_on(lambda: material, recipe, tmp_path / "tiny", device="cpu")

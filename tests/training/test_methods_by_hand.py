@@ -1,4 +1,4 @@
-"""Loss and gradient of each method, against the formulas worked out in NumPy.
+"""Loss and gradient of each method, compared with its formula in NumPy.
 
 The network of these tests is the identity: its pixels are its feature and its logits, so that the
 gradient of the pixels is the one at the logits.
@@ -25,7 +25,7 @@ ONE_HOT = np.eye(C)[LABELS]
 
 
 class Identity:
-    """Logits are the feature are the pixels, scaled; `inner` are what further layers give."""
+    """A network whose logits and feature are the scaled pixels; `inner` are further layers."""
 
     def __init__(self, scale=1.0, **inner):
         self.scale = scale
@@ -39,14 +39,14 @@ class Identity:
 
 
 def logits(seed):
-    """Leaf logits (5, 4) in float64."""
+    """Return logits (5, 4) in float64 as a leaf tensor."""
     generator = torch.Generator().manual_seed(seed)
     values = 2 * torch.randn(B, C, generator=generator, dtype=torch.float64)
     return values.requires_grad_()
 
 
 def lost(method, *views, partners=None, network=None, parts=None):
-    """The losses of a step, after their gradient has been taken."""
+    """Return the losses of a step after the backward pass."""
     batch = Batch(views, torch.from_numpy(LABELS), partners)
     step = Step(network or Identity(), parts or {}, batch, torch.Generator().manual_seed(9))
     losses = method.losses(step)
@@ -55,7 +55,7 @@ def lost(method, *views, partners=None, network=None, parts=None):
 
 
 def masks(rate, count):
-    """The inverted masks that the generator of `lost` gives."""
+    """Return the inverted dropout masks that the generator of `lost` draws."""
     generator = torch.Generator().manual_seed(9)
     keep = [torch.rand(B, C, generator=generator) >= rate for _ in range(count)]
     return [each.numpy() / (1 - rate) for each in keep]
@@ -83,7 +83,7 @@ def ce_gradient(z, target=ONE_HOT):
 
 
 def distillation(teacher, student, temperature):
-    """T² KL(teacher‖student), and its gradient at the student's logits, the teacher fixed."""
+    """Return T² KL(teacher‖student) and its gradient by the student's logits."""
     p, q = softmax(teacher, temperature), softmax(student, temperature)
     return temperature**2 * kl(p, q), temperature * (q - p) / B
 
@@ -108,7 +108,7 @@ def test_label_smoothing_spreads_its_share_over_all_classes(smoothing):
     agree(z.grad, ce_gradient(array(z), target))
 
 
-def test_the_confidence_penalty_takes_the_entropy_away():
+def test_the_confidence_penalty_subtracts_the_entropy():
     z = logits(0)
     losses = lost(ConfidencePenalty(0.3), z)
     p = softmax(array(z))
@@ -119,7 +119,7 @@ def test_the_confidence_penalty_takes_the_entropy_away():
 
 
 @pytest.mark.parametrize("method", [ClasswiseDistillation(), ClasswiseDistillation(0.5, 2.0)])
-def test_cs_kd_learns_from_its_partner_which_learns_nothing(method):
+def test_cs_kd_distils_from_a_detached_partner(method):
     z, partner = logits(0), logits(1)
     losses = lost(method, z, partners=partner)
     kd, gradient = distillation(array(partner), array(z), method.kd_temperature)
@@ -142,7 +142,7 @@ def test_cs_kd_runs_its_partners_after_the_images_in_train_mode():
     assert calls == [(B, True), (B, False)]
 
 
-def test_the_defaults_are_what_made_the_paper_s_numbers():
+def test_defaults_are_those_of_the_paper():
     assert ClasswiseDistillation() == ClasswiseDistillation(1.0, 4.0)
     assert DistortionGuided() == DistortionGuided(1.0, 3.0, 0.005, "authors")
     assert MutualLearning() == MutualLearning(1.0, 3.0, "authors")
@@ -152,7 +152,7 @@ def test_the_defaults_are_what_made_the_paper_s_numbers():
 
 
 @pytest.mark.parametrize("method", [DistortionGuided(), DistortionGuided(0.5, 2.0, 0.3)])
-def test_ddgsd_sums_both_views_distils_both_ways_and_pulls_the_mean_features_together(method):
+def test_ddgsd_is_cross_entropy_mutual_distillation_and_mmd_of_both_views(method):
     one, two = logits(0), logits(1)
     losses = lost(method, one, two)
     z1, z2 = array(one), array(two)
@@ -183,7 +183,7 @@ def test_ddgsd_runs_both_views_in_one_pass():
 
 
 @pytest.mark.parametrize("method", [MutualLearning(), MutualLearning(0.5, 2.0)])
-def test_dml_halves_the_cross_entropies_and_lets_each_network_teach_the_other(method):
+def test_dml_is_the_mean_cross_entropy_and_mutual_distillation(method):
     z, scale = logits(0), torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     losses = lost(method, z, parts={"peer": Identity(scale)})
     z1, z2 = array(z), 0.5 * array(z)
@@ -198,7 +198,7 @@ def test_dml_halves_the_cross_entropies_and_lets_each_network_teach_the_other(me
     agree(losses.logits, z1)
 
 
-def test_byot_s_branches_learn_from_labels_and_from_an_end_that_learns_nothing_of_them():
+def test_branches_of_byot_learn_from_labels_and_the_detached_output():
     z = logits(0)
     guesses = [logits(seed) for seed in (1, 2, 3)]
     features = [logits(seed) for seed in (4, 5, 6)]
@@ -221,7 +221,7 @@ def test_byot_s_branches_learn_from_labels_and_from_an_end_that_learns_nothing_o
         agree(feature.grad, 0.2 * 0.01 * 2 * each / (B * C))
 
 
-def test_standard_dropout_is_the_cross_entropy_of_the_dropped_feature_alone():
+def test_standard_dropout_is_the_cross_entropy_of_the_dropped_feature():
     z = logits(0)
     losses = lost(Dropout(rate=0.25), z)
     (mask,) = masks(0.25, 1)
@@ -231,7 +231,7 @@ def test_standard_dropout_is_the_cross_entropy_of_the_dropped_feature_alone():
     agree(z.grad, mask * ce_gradient(dropped))
 
 
-def test_dropout_with_equal_steps_adds_it_to_the_undropped_one():
+def test_dropout_with_equal_steps_adds_the_cross_entropy_of_the_clean_feature():
     z = logits(0)
     losses = lost(Dropout("equal_steps", dropped_weight=0.3), z)
     (mask,) = masks(0.5, 1)
@@ -241,7 +241,7 @@ def test_dropout_with_equal_steps_adds_it_to_the_undropped_one():
     agree(losses.logits, array(z))
 
 
-def test_r_drop_sums_both_passes_and_averages_both_divergences_gradients_through_each():
+def test_r_drop_is_two_cross_entropies_and_the_mean_of_both_divergences():
     z = logits(0)
     losses = lost(RDrop(0.7, rate=0.25), z)
     u, v = masks(0.25, 2)
@@ -252,7 +252,7 @@ def test_r_drop_sums_both_passes_and_averages_both_divergences_gradients_through
     agree(losses.total, ce(z1) + ce(z2) + 0.7 * (kl(p, q) + kl(q, p)) / 2)
 
     def at_first(p, q):
-        """Gradient of KL(p‖q) + KL(q‖p) at the logits of p."""
+        """Return the gradient of KL(p‖q) + KL(q‖p) by the logits of p."""
         surprise = np.log(p / q)
         return (p * (surprise - (p * surprise).sum(1, keepdims=True)) + p - q) / B
 
@@ -261,7 +261,7 @@ def test_r_drop_sums_both_passes_and_averages_both_divergences_gradients_through
     agree(z.grad, u * at_one + v * at_two)
 
 
-def test_sd_dropout_s_second_mask_falls_where_the_authors_had_it_unless_plain_is_asked_for():
+def test_the_second_mask_is_applied_as_by_the_authors_unless_plain():
     one, two = logits(0), logits(1)
     agree(lost(DistortionGuided(), one, two).others["features"], array(two))
     assert lost(DistortionGuided(sdd="plain"), one, two).others is None

@@ -30,15 +30,13 @@ from sdd_eval.training.recipe import checkpoint_name, differences, method_of, va
         ("augmentation", "flip", "unknown augmentation 'flip'"),
     ],
 )
-def test_an_impossible_recipe_is_refused_naming_the_value_and_what_is_accepted(
-    field, value, message
-):
+def test_an_invalid_recipe_is_refused_with_the_value_and_the_accepted_ones(field, value, message):
     with pytest.raises(InputError, match=message) as caught:
         validated(dataclasses.replace(Recipe(), **{field: value}))
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_is_the_paper_s_recipe():
+def test_the_default_is_the_recipe_of_the_paper():
     recipe = validated(Recipe())
     assert (recipe.epochs, recipe.batch_size, recipe.weight_decay) == (200, 128, 1e-4)
     rates = [learning_rate(recipe, epoch) for epoch in range(200)]
@@ -49,7 +47,7 @@ def test_the_default_is_the_paper_s_recipe():
     ("epochs", "expected"),
     [(1, [1.0]), (2, [1.0, 0.1]), (4, [1.0, 1.0, 0.1, 0.01])],
 )
-def test_a_short_training_scales_the_schedule_and_never_starts_below_the_rate(epochs, expected):
+def test_the_schedule_scales_with_the_epochs_and_starts_at_the_full_rate(epochs, expected):
     recipe = Recipe(epochs=epochs, lr=1.0)
     assert [learning_rate(recipe, epoch) for epoch in range(epochs)] == pytest.approx(expected)
 
@@ -81,12 +79,12 @@ def test_a_checkpoint_is_named_after_its_recipe(recipe, name):
     assert checkpoint_name(recipe) == name
 
 
-def test_an_option_that_the_method_does_not_have_is_refused():
+def test_an_unknown_option_of_a_method_is_refused():
     with pytest.raises(InputError, match="unknown option of method 'ce' 'smoothing'"):
         method_of(Recipe(method_options={"smoothing": "0.1"}))
 
 
-def test_a_recipe_has_all_settings_of_its_method_written_out():
+def test_a_validated_recipe_contains_all_settings_of_its_method():
     given = validated(Recipe(method="cs-kd", method_options={"kd_weight": "2"}))
     assert given.method_options == {"kd_weight": 2.0, "kd_temperature": 4.0}
     assert validated(given) == given
@@ -107,19 +105,19 @@ def test_a_recipe_has_all_settings_of_its_method_written_out():
         ("byot", "kd_weigth", 1.0, "'kd_weigth'; did you mean 'kd_weight'?"),
     ],
 )
-def test_an_impossible_setting_of_a_method_is_refused(method, option, value, message):
+def test_an_invalid_setting_of_a_method_is_refused(method, option, value, message):
     with pytest.raises(InputError) as caught:
         validated(Recipe(method=method, method_options={option: value}))
     assert message in str(caught.value)
 
 
-def test_several_views_want_an_augmentation():
+def test_several_views_require_an_augmentation():
     with pytest.raises(InputError, match=r"method ddgsd .* 2 augmented views .* choose crop or"):
         validated(Recipe(method="ddgsd", augmentation="none"))
     assert validated(Recipe(method="ddgsd", augmentation="crop"))
     assert validated(Recipe(method="byot", augmentation="none"))
 
 
-def test_the_fields_in_which_recipes_differ_are_named():
+def test_differences_between_recipes_are_listed_by_field():
     assert differences(Recipe(seed=1), Recipe(lr=0.2)) == {"seed": (1, 0), "lr": (0.1, 0.2)}
     assert not differences(Recipe(), Recipe())

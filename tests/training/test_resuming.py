@@ -1,4 +1,4 @@
-"""Kill a training anywhere: the same command ends in the weights of one that was left alone."""
+"""A training killed at any moment resumes to the weights of an uninterrupted one."""
 
 import dataclasses
 import json
@@ -72,7 +72,7 @@ train_on(
 
 @pytest.fixture(scope="module")
 def reference(material, tmp_path_factory):
-    """Recipe and weights of a training that was left alone."""
+    """Return recipe and weights of an uninterrupted training."""
     recipe = records.Recipe(
         dataset="tiny", arch="small_cnn", epochs=3, batch_size=20, lr=0.05, sd_dropout=0.5
     )
@@ -82,7 +82,7 @@ def reference(material, tmp_path_factory):
 
 
 def interrupted(folder, material, recipe, moment):
-    """Run a training in another process that ends at a moment; return its exit code."""
+    """Run a training in a process that exits at a given moment; return its exit code."""
     arrays = {}
     for name, images in (("train", material.train), ("test", material.test)):
         arrays[f"{name}_images"], arrays[f"{name}_labels"] = images.images, images.labels
@@ -109,7 +109,7 @@ def interrupted(folder, material, recipe, moment):
         ("sigint", 1),
     ],
 )
-def test_a_training_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(
+def test_a_training_killed_at_any_moment_resumes_to_the_same_weights(
     moment, epochs_kept, reference, material, tmp_path
 ):
     recipe, weights = reference
@@ -137,7 +137,7 @@ def test_a_training_killed_at_any_moment_goes_on_and_ends_in_the_same_weights(
 
 
 class Epochs:
-    """Notes the epochs that were trained."""
+    """Records the trained epochs."""
 
     def __init__(self, done):
         self.done = done
@@ -151,7 +151,7 @@ class Epochs:
 
 
 class Interrupter(Epochs):
-    """Ctrl-C after so many images."""
+    """Progress that raises KeyboardInterrupt after a number of images."""
 
     def __init__(self, images):
         self.left = images
@@ -170,7 +170,7 @@ def after_one_epoch(material, recipe, place, **options):
     assert (place / "state.pt").exists()
 
 
-def test_the_thread_count_of_the_beginning_is_restored(reference, material, tmp_path):
+def test_resuming_restores_the_number_of_threads(reference, material, tmp_path):
     recipe, weights = reference
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place, threads=1)
@@ -179,9 +179,7 @@ def test_the_thread_count_of_the_beginning_is_restored(reference, material, tmp_
     assert (place / "weights.safetensors").read_bytes() == weights
 
 
-def test_a_training_is_not_continued_with_another_recipe_or_on_other_images(
-    reference, material, tmp_path
-):
+def test_resuming_with_another_recipe_or_other_images_is_refused(reference, material, tmp_path):
     recipe, _ = reference
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place)
@@ -195,7 +193,7 @@ def test_a_training_is_not_continued_with_another_recipe_or_on_other_images(
     assert len((place / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
 
 
-def test_a_damaged_state_is_refused_and_overwrite_starts_anew(reference, material, tmp_path):
+def test_a_damaged_state_is_refused_and_overwrite_starts_again(reference, material, tmp_path):
     recipe, weights = reference
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place, threads=1)
@@ -206,7 +204,7 @@ def test_a_damaged_state_is_refused_and_overwrite_starts_anew(reference, materia
     assert (place / "weights.safetensors").read_bytes() == weights
 
 
-def test_a_full_disk_stops_with_one_line_and_keeps_the_epoch_before(reference, material, tmp_path):
+def test_a_full_disk_gives_one_line_and_leaves_the_epoch_before(reference, material, tmp_path):
     recipe, weights = reference
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place, threads=1)

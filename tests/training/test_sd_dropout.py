@@ -14,7 +14,7 @@ def seeded(seed=0):
 
 
 class Recorder(nn.Module):
-    """A linear classifier that keeps its last logits, with their gradient."""
+    """A linear classifier that stores its last logits and their gradient."""
 
     def __init__(self, width=6, classes=4):
         super().__init__()
@@ -30,7 +30,7 @@ class Recorder(nn.Module):
 
 
 def lemma(direction, batch=5):
-    """Loss, logits of u and v with their gradients, and the classifier's gradient."""
+    """Return the loss, the logits of both masks with gradients, and the classifier's gradient."""
     features = torch.randn(batch, 6, generator=seeded(1), dtype=torch.float64, requires_grad=True)
     classifier = Recorder()
     loss = sd_dropout_loss(
@@ -41,7 +41,7 @@ def lemma(direction, batch=5):
     return loss.item(), logits.chunk(2), grad.chunk(2), (features.grad, classifier.weight.grad)
 
 
-def test_the_loss_equals_a_case_worked_out_by_hand():
+def test_the_loss_equals_a_value_computed_by_hand():
     # One feature of 2; one mask keeps it (doubled to 4), the other drops it: logits T·log 3·(1, 0)
     # and (0, 0), so p = (3/4, 1/4) and q = (1/2, 1/2) at temperature T.
     weight = T * math.log(3) / 4
@@ -78,7 +78,7 @@ def test_the_loss_is_a_batch_mean_of_both_divergences_times_the_temperature_squa
     assert loss == pytest.approx(T**2 * expected.item() / 5, rel=1e-12)
 
 
-def test_forward_pulls_each_prediction_to_the_other_as_lemma_1_says():
+def test_the_forward_gradient_is_that_of_lemma_1():
     # d/dw T²·KL(p‖softmax(w/T)) = T·(q − p) with the reference p held fixed.
     _, (u, v), (grad_u, grad_v), _ = lemma("forward")
     p, q = (u / T).softmax(1), (v / T).softmax(1)
@@ -86,7 +86,7 @@ def test_forward_pulls_each_prediction_to_the_other_as_lemma_1_says():
     torch.testing.assert_close(grad_v, T * (q - p) / 5)
 
 
-def test_reverse_weighs_the_log_ratio_by_the_probability_as_lemma_1_says():
+def test_the_reverse_gradient_is_that_of_lemma_1():
     # d/dz_i T²·KL(softmax(z/T)‖q) = T·p_i·(log p_i/q_i − KL(p‖q)) with the other q held fixed.
     def expected(p, q):
         ratio = torch.log(p / q)
@@ -110,7 +110,7 @@ def test_the_gradient_of_both_directions_is_the_sum_of_forward_and_reverse():
 
 
 @pytest.mark.parametrize("drop", [0.0, 0.2, 0.5, 0.9])
-def test_a_mask_drops_at_its_rate_and_scales_what_is_left(drop):
+def test_a_mask_drops_at_its_rate_and_scales_the_rest(drop):
     kept = dropped(torch.ones(400, 500), drop, seeded())
     assert kept.unique().tolist() == pytest.approx([0.0, 1 / (1 - drop)] if drop else [1.0])
     share = (kept == 0).float().mean().item()
@@ -131,14 +131,14 @@ def test_the_two_masks_are_independent_and_differ_between_images():
             assert (rows[one] * rows[other]).mean().item() == pytest.approx(0.25, abs=0.02)
 
 
-def test_no_drop_means_no_loss():
+def test_the_loss_is_0_at_drop_rate_0():
     classifier = Recorder()
     features = torch.randn(3, 6, generator=seeded(), dtype=torch.float64)
     assert sd_dropout_loss(features, classifier, drop_rate=0.0).item() == 0
     assert classifier.calls == 1
 
 
-def test_the_channels_of_a_map_fall_whole_and_each_map_runs_by_itself():
+def test_whole_channels_of_maps_are_dropped_and_maps_are_classified_separately():
     seen = []
 
     def rest(maps):
@@ -154,7 +154,7 @@ def test_the_channels_of_a_map_fall_whole_and_each_map_runs_by_itself():
         assert torch.equal(~whole.all((2, 3)), (each == 0).all((2, 3)))
 
 
-def test_the_second_mask_can_fall_on_other_features():
+def test_the_second_mask_can_be_applied_to_other_features():
     seen = []
 
     def classifier(features):

@@ -1,4 +1,4 @@
-"""Trainings by torchrun on the CPU: what one process finds, several find together."""
+"""Trainings by torchrun on the CPU have the losses of a single process."""
 
 import csv
 import dataclasses
@@ -87,7 +87,7 @@ OTHERS = {
 
 
 def torchrun(processes, lines, folder, moment="never"):
-    """Run command lines one after the other in so many processes; checkpoints go into a folder."""
+    """Run commands one after the other, each in a number of processes."""
     folder.mkdir(exist_ok=True)
     arguments = [[*line.split(), "--checkpoints", str(folder)] for line in lines]
     (folder / "child.py").write_text(CHILD)
@@ -104,7 +104,7 @@ def torchrun(processes, lines, folder, moment="never"):
 
 
 def by_hand(processes, line, folder):
-    """The same without torchrun, whose start takes as long as a training; return what is said."""
+    """Run commands without torchrun, which starts slowly; return their output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -139,7 +139,7 @@ def card(place):
 
 
 def assert_equal(one, other):
-    """The losses of two trainings to rounding, and nearly their weights."""
+    """Check that two trainings have equal losses up to rounding and similar weights."""
     for mine, theirs in zip(history(one), history(other), strict=True):
         assert mine == pytest.approx(theirs, rel=2e-4, abs=1e-6)
     assert card(one).model == card(other).model
@@ -150,7 +150,7 @@ def assert_equal(one, other):
 
 
 @pytest.mark.slow
-def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_image(tmp_path):
+def test_two_processes_have_the_losses_of_one_even_if_one_has_no_image(tmp_path):
     assert by_hand(2, WITH_TERM, tmp_path / "two").count("accuracy") == 2  # told once
     alone(WITH_TERM, tmp_path / "one")
     assert_equal(tmp_path / "one/term", tmp_path / "two/term")
@@ -162,8 +162,8 @@ def test_two_processes_find_the_losses_of_one_also_where_one_of_them_has_no_imag
     )
 
 
-def test_two_processes_find_the_losses_of_one_on_photographs_that_stream(tmp_path, write_imagenet):
-    """12 photographs in batches of 5: three rows and two of each, and one of each at the end."""
+def test_two_processes_have_the_losses_of_one_on_streamed_photographs(tmp_path, write_imagenet):
+    """Train on 12 photographs in batches of 5; the last batch has one row per process."""
     write_imagenet(tmp_path / "data", 18)
     line = (
         "train --dataset imagenet --image-size 32 --augmentation resized_crop_flip --method cs-kd "
@@ -177,10 +177,10 @@ def test_two_processes_find_the_losses_of_one_on_photographs_that_stream(tmp_pat
 
 
 @pytest.mark.slow
-def test_two_one_and_two_processes_find_the_losses_of_one_with_every_kind_of_batch_and_part(
+def test_changing_the_number_of_processes_between_epochs_does_not_change_the_losses(
     tmp_path, monkeypatch
 ):
-    """The first epoch by two, the second by one, the third by two: each goes on from the other.
+    """Train epoch 1 by two processes, epoch 2 by one and epoch 3 by two.
 
     At a lower rate, or what rounding does to DDGSD's squared distance grows over three epochs.
     """
@@ -210,7 +210,7 @@ def test_two_one_and_two_processes_find_the_losses_of_one_with_every_kind_of_bat
 
 
 @pytest.mark.slow
-def test_a_training_whose_processes_were_killed_goes_on_in_one(tmp_path):
+def test_a_training_of_killed_processes_resumes_in_a_single_one(tmp_path):
     line = f"{WITH_TERM} --epochs 3"
     assert torchrun(2, [line], tmp_path / "two", "after epoch 1").returncode == 1
     state = torch.load(tmp_path / "two/term/state.pt", weights_only=True)
@@ -226,7 +226,7 @@ def test_a_training_whose_processes_were_killed_goes_on_in_one(tmp_path):
     ("moment", "said"),
     [("reading", "this process cannot read"), ("training", "this process cannot go on")],
 )
-def test_where_one_process_fails_all_end_and_one_line_says_why(moment, said, tmp_path):
+def test_if_one_process_fails_all_exit_with_one_error_line(moment, said, tmp_path):
     done = torchrun(2, [f"{PLAIN} --epochs 2"], tmp_path / "two", moment)
     assert re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE) == [said]
     assert done.returncode == 1  # torchrun's own
@@ -235,13 +235,13 @@ def test_where_one_process_fails_all_end_and_one_line_says_why(moment, said, tmp
 
 
 @pytest.mark.slow
-def test_a_mistake_that_all_processes_find_is_told_once(tmp_path):
+def test_an_error_of_all_processes_is_reported_once(tmp_path):
     done = torchrun(2, [f"{PLAIN} --lr 1e30"], tmp_path / "two")
     (line,) = re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE)
     assert "is not finite" in line
 
 
-def test_what_is_no_training_is_refused_under_torchrun(monkeypatch, capsys):
+def test_other_commands_are_refused_under_torchrun(monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, said in (("0", "sdd-eval: torchrun is for train; run data without it\n"),
@@ -252,7 +252,7 @@ def test_what_is_no_training_is_refused_under_torchrun(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("rank", "count"), [(None, "2"), ("2", "2"), ("x", "2")])
-def test_an_environment_without_a_rank_is_one_line(rank, count, monkeypatch, capsys, tmp_path):
+def test_an_environment_without_a_rank_gives_one_line(rank, count, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", count)
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
@@ -267,8 +267,8 @@ def test_a_batch_of_fewer_images_than_processes_is_refused():
         Processes("cpu", 1, 4).check_count(Recipe(batch_size=3))
 
 
-def test_shares_of_a_batch_are_the_batch(material):
-    """Views and masks of two processes, one below the other, are those of one."""
+def test_shards_of_a_batch_concatenate_to_the_batch(material):
+    """Views and masks of two processes concatenate to those of one."""
     method, recipe = DistortionGuided(), Recipe(batch_size=21, augmentation="crop_flip")
     data = training_set(material.train, torch.device("cpu"))
     whole = list(epoch_batches(data, recipe, method, 0))
@@ -293,7 +293,7 @@ def test_shares_of_a_batch_are_the_batch(material):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 @pytest.mark.parametrize("total", [1, 2, 7, 8, 128])
-def test_rows_of_all_processes_are_the_batch_and_as_even_as_can_be(count, total):
+def test_shards_cover_the_batch_and_differ_by_at_most_one_row(count, total):
     rows = [even_rows(rank, count, total) for rank in range(count)]
     assert [row for each in rows for row in range(total)[each.indices]] == list(range(total))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
@@ -302,7 +302,7 @@ def test_rows_of_all_processes_are_the_batch_and_as_even_as_can_be(count, total)
 
 @pytest.fixture
 def group(tmp_path):
-    """A group of this process alone."""
+    """Start a process group of this process alone."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
     )
@@ -312,7 +312,7 @@ def group(tmp_path):
 
 @pytest.mark.usefixtures("group")
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_a_synchronised_norm_is_torchs_norm_value_gradient_and_statistics(momentum):
+def test_a_synchronised_norm_equals_the_norm_of_torch_in_value_gradient_and_statistics(momentum):
     torch.manual_seed(0)
     norms = [nn.BatchNorm2d(3, momentum=momentum).double() for _ in range(2)]
     nn.init.normal_(norms[0].weight)
@@ -334,7 +334,7 @@ def test_a_synchronised_norm_is_torchs_norm_value_gradient_and_statistics(moment
         both[1].train()(torch.ones(1, 3, 1, 1).double())
 
 
-def test_a_stranger_finds_the_weight_of_its_rows_in_the_batch():
+def test_a_third_party_loss_can_be_weighted_by_the_share_of_rows():
     rows = even_rows(0, 3, 8)
     assert dataclasses.asdict(rows) == {"start": 0, "stop": 3, "total": 8}
     assert np.isclose(rows.share, 3 / 8)

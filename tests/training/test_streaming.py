@@ -1,4 +1,4 @@
-"""Photographs are decoded and augmented by workers: which ones and how many changes nothing."""
+"""Decoding and augmentation of photographs by worker processes."""
 
 import dataclasses
 import os
@@ -39,7 +39,7 @@ class Greedy(CrossEntropy):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, write_cub):
-    """A data root with a CUB of 24 birds, 16 of them for training."""
+    """Return a data root with a CUB-200 of 24 images, 16 of them for training."""
     folder = tmp_path_factory.mktemp("root")
     write_cub(folder, 24)
     return folder
@@ -60,11 +60,11 @@ def tensors(found):
 
 
 def kinds(pixels):
-    """The class that an image's colour tells: reddish or greenish."""
+    """Return the class of an image by its colour: reddish or greenish."""
     return pixels.mean((2, 3)).argmax(1)
 
 
-def test_an_epoch_has_every_image_once_with_its_label_its_views_and_a_partner(birds):
+def test_an_epoch_has_each_image_once_with_label_views_and_partner(birds):
     found = epoch_of(birds)
     assert [len(batch.labels) for batch in found] == [5, 5, 5, 1]
     assert torch.cat([batch.labels for batch in found]).bincount().tolist() == [8, 8]
@@ -79,13 +79,13 @@ def test_an_epoch_has_every_image_once_with_its_label_its_views_and_a_partner(bi
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_number_of_workers_changes_nothing(birds, workers):
+def test_batches_do_not_depend_on_the_number_of_workers(birds, workers):
     alone, shared = epoch_of(birds), epoch_of(birds, workers=workers)
     for one, other in zip(tensors(alone), tensors(shared), strict=True):
         assert torch.equal(one, other)
 
 
-def test_an_epoch_depends_on_seed_and_epoch_and_on_nothing_before_it(birds):
+def test_an_epoch_depends_only_on_seed_and_epoch(birds):
     epoch_of(birds, epoch=2)
     torch.rand(7)
     before = torch.get_rng_state()
@@ -98,14 +98,14 @@ def test_an_epoch_depends_on_seed_and_epoch_and_on_nothing_before_it(birds):
     assert not torch.equal(again[0].pixels, reseeded[0].pixels)
 
 
-def test_what_workers_make_can_be_sent_to_them(birds):
+def test_objects_sent_to_workers_can_be_pickled(birds):
     draws = batches.AugmentedViews(birds, RECIPE, 0, 2)
     sent = pickle.loads(pickle.dumps(draws))
     assert torch.equal(sent[3, 5], draws[3, 5])
     assert draws[3, 5].shape == (3, 3, 128, 128)
 
 
-def test_an_image_is_augmented_alike_wherever_it_comes_in_an_epoch(birds):
+def test_the_augmentation_of_an_image_does_not_depend_on_its_position_in_the_epoch(birds):
     plain = CrossEntropy()
     small, large = (
         epoch_of(birds, dataclasses.replace(RECIPE, batch_size=size), plain) for size in (3, 16)
@@ -114,7 +114,7 @@ def test_an_image_is_augmented_alike_wherever_it_comes_in_an_epoch(birds):
     assert torch.equal(pixels, torch.cat([batch.pixels for batch in large]))
 
 
-def test_a_photograph_is_cut_scaled_and_mirrored_as_torchvision_does(birds):
+def test_photographs_are_augmented_as_by_torchvision(birds):
     theirs = v2.Compose(
         [
             v2.RandomResizedCrop(64, scale=(0.08, 1.0), antialias=True),
@@ -130,7 +130,7 @@ def test_a_photograph_is_cut_scaled_and_mirrored_as_torchvision_does(birds):
         assert torch.equal(augment_image(image, "resized_crop_flip", 64, seed), expected)
 
 
-def test_images_without_files_are_cut_and_scaled_too():
+def test_images_in_memory_are_augmented_as_by_torchvision():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
     images = ArrayImages("small", pixels, np.arange(8) % 2, "f", "made here")
     found = epoch_of(images)
@@ -139,8 +139,8 @@ def test_images_without_files_are_cut_and_scaled_too():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_shares_of_a_streamed_batch_are_the_batch_with_its_views_and_partners(birds, count):
-    """16 birds in batches of 5: of the last batch, one image, only the first process has a row."""
+def test_shards_of_a_streamed_batch_concatenate_to_the_batch(birds, count):
+    """Of 16 images in batches of 5, only the first process has a row of the last batch."""
     data = training_set(birds, CPU, RECIPE.augmentation)
     parts = [
         list(epoch_batches(data, RECIPE, Greedy(), 1, Processes("cpu", rank, count).rows))
@@ -158,7 +158,7 @@ def test_shares_of_a_streamed_batch_are_the_batch_with_its_views_and_partners(bi
             assert share.total == len(batch.labels)
 
 
-def test_images_that_are_held_out_are_not_streamed(birds):
+def test_validation_images_are_not_streamed(birds):
     kept, held = validation_split(birds, 6, seed=0)
     colours = {tuple(np.asarray(birds.full_resolution(int(row)))[0, 0]) for row in kept.rows}
     seen = {tuple(np.asarray(image)[0, 0]) for image in map(streamed_original(kept), range(10))}
@@ -172,20 +172,20 @@ def streamed_original(images):
     return lambda row: batches.full_resolution(images, row)
 
 
-def test_auto_is_a_resized_crop_of_photographs_and_a_shift_of_small_images(birds, root):
+def test_auto_augmentation_is_resized_crop_for_photographs_and_crop_for_small_images(birds, root):
     assert with_augmentation(Recipe(), birds).augmentation == "resized_crop_flip"
     small = load_images("cub200", root, "train", image_size=32)
     assert with_augmentation(Recipe(), small).augmentation == "crop_flip"
     assert with_augmentation(Recipe(augmentation="none"), birds).augmentation == "none"
 
 
-def test_a_small_folder_is_decoded_once_onto_the_device(root):
+def test_a_small_folder_is_decoded_to_the_device_once(root):
     small = load_images("cub200", root, "train", image_size=32)
     data = training_set(small, CPU)
     assert torch.equal(data.images, torch.cat(list(small.batches(7))))
 
 
-def test_a_large_folder_is_streamed_and_never_more_than_a_batch_of_it_decoded(root, monkeypatch):
+def test_a_large_folder_is_streamed_batch_by_batch(root, monkeypatch):
     monkeypatch.setattr(batches, "RESIDENT_BYTES", 1000)
     read, original = [], FolderImages.full_resolution
     monkeypatch.setattr(
@@ -205,7 +205,7 @@ def test_a_large_folder_is_streamed_and_never_more_than_a_batch_of_it_decoded(ro
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_image_is_named_in_one_line(birds, tmp_path, workers):
+def test_a_broken_image_gives_a_one_line_error(birds, tmp_path, workers):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff and then nothing")
     images = dataclasses.replace(birds, folder=tmp_path, files=("broken.jpg",) * len(birds))
     with pytest.raises(InputError, match=r"cannot read .*broken\.jpg as") as caught:
@@ -213,7 +213,7 @@ def test_a_broken_image_is_named_in_one_line(birds, tmp_path, workers):
     assert "\n" not in str(caught.value)
 
 
-def test_a_worker_that_is_killed_says_what_to_try(birds, monkeypatch):
+def test_the_error_about_a_killed_worker_suggests_fewer_workers(birds, monkeypatch):
     def die(self, pair):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -222,13 +222,13 @@ def test_a_worker_that_is_killed_says_what_to_try(birds, monkeypatch):
         epoch_of(birds, workers=2)
 
 
-def test_less_than_no_workers_are_refused(birds):
+def test_a_negative_number_of_workers_is_refused(birds):
     with pytest.raises(InputError, match="workers is -1; it must be 0 or more"):
         training_set(birds, CPU, workers=-1)
 
 
 class Interrupter:
-    """Ctrl-C after so many images."""
+    """Progress that raises KeyboardInterrupt after a number of images."""
 
     def __init__(self, images):
         self.left = images
@@ -242,7 +242,7 @@ class Interrupter:
             raise KeyboardInterrupt
 
 
-def test_a_training_on_birds_goes_on_after_an_interruption_and_is_measured(root, tmp_path):
+def test_a_training_on_photographs_resumes_and_is_evaluated(root, tmp_path):
     recipe = Recipe(
         dataset="cub200",
         arch="small_cnn",
@@ -272,7 +272,7 @@ def test_a_training_on_birds_goes_on_after_an_interruption_and_is_measured(root,
 
 
 @pytest.mark.slow
-def test_the_command_of_the_paper_trains_on_small_birds(root, tmp_path, capsys):
+def test_the_train_command_of_the_paper_runs_on_photographs(root, tmp_path, capsys):
     command = (
         "train --dataset cub200 --arch torchvision:resnet18 --batch-size 8 --epochs 1 --lr 0.01 "
         f"--sd-dropout 1 --threads 1 --data-root {root} --checkpoints {tmp_path}"

@@ -16,7 +16,7 @@ from sdd_eval.training.train import train, train_on
 
 @pytest.fixture(scope="module")
 def trained(material, tmp_path_factory):
-    """A finished checkpoint: its folder and its card."""
+    """Return folder and card of a finished checkpoint."""
     place = tmp_path_factory.mktemp("checkpoints") / "tiny"
     recipe = Recipe(dataset="tiny", arch="small_cnn", epochs=4, batch_size=20, lr=0.05)
     recipe = dataclasses.replace(recipe, sd_dropout=0.1)
@@ -33,14 +33,14 @@ def test_a_small_network_learns_the_tiny_set(trained):
     assert card.metrics["train_accuracy"] > 0.9
 
 
-def test_the_folder_holds_card_weights_and_history_and_nothing_else(trained):
+def test_the_folder_contains_only_card_weights_and_history(trained):
     place, card = trained
     names = sorted(path.name for path in place.iterdir())
     assert names == ["card.json", "history.csv", "weights.safetensors"]
     assert store.read_record(place / "card.json", Card) == card
 
 
-def test_the_history_has_a_row_an_epoch_with_every_term_of_the_loss(trained):
+def test_the_history_has_one_row_per_epoch_with_all_loss_terms(trained):
     place, card = trained
     with (place / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -51,7 +51,7 @@ def test_the_history_has_a_row_an_epoch_with_every_term_of_the_loss(trained):
     assert last["ce"] == pytest.approx(card.metrics["ce"], rel=1e-4)
 
 
-def test_the_card_says_by_what_and_on_what_the_weights_were_made(trained):
+def test_the_card_records_software_and_data_of_the_training(trained):
     _, card = trained
     told = card.provenance
     assert told["devices"] == ["cpu"]
@@ -64,7 +64,7 @@ def test_the_card_says_by_what_and_on_what_the_weights_were_made(trained):
     assert told["torch"] == torch.__version__
 
 
-def test_a_loaded_checkpoint_classifies_as_the_card_says_and_is_frozen(trained, material):
+def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, material):
     place, card = trained
     network = sdd_eval.load(place)
     (pixels,) = material.test.batches(60)
@@ -74,7 +74,7 @@ def test_a_loaded_checkpoint_classifies_as_the_card_says_and_is_frozen(trained, 
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_finished_training_costs_no_work(trained):
+def test_a_finished_checkpoint_is_not_trained_again(trained):
     place, card = trained
 
     def never():
@@ -83,9 +83,7 @@ def test_a_finished_training_costs_no_work(trained):
     assert train_on(never, card.recipe, place, device="cpu") == card
 
 
-def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(
-    trained, material, tmp_path
-):
+def test_weights_depend_on_recipe_and_seed(trained, material, tmp_path):
     _, card = trained
     torch.manual_seed(123)
     again = started(material, card.recipe, tmp_path / "again")
@@ -94,7 +92,7 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(
     assert other.weights_sha256 != card.weights_sha256
 
 
-def test_training_leaves_the_caller_s_random_state_and_threads_alone(trained, material, tmp_path):
+def test_training_restores_random_state_and_threads(trained, material, tmp_path):
     _, card = trained
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -111,7 +109,7 @@ def test_training_leaves_the_caller_s_random_state_and_threads_alone(trained, ma
     assert torch.get_num_threads() == threads
 
 
-def test_a_folder_with_another_recipe_is_refused_naming_the_fields(trained, material):
+def test_the_error_about_another_recipe_names_the_fields(trained, material):
     place, card = trained
     other = dataclasses.replace(card.recipe, lr=0.2, sd_dropout=1.0)
     with pytest.raises(InputError, match="contains another recipe") as caught:
@@ -122,7 +120,7 @@ def test_a_folder_with_another_recipe_is_refused_naming_the_fields(trained, mate
     sdd_eval.load(place)  # nothing is lost
 
 
-def test_overwrite_replaces_another_recipe_but_goes_on_with_the_same(material, recipe, tmp_path):
+def test_overwrite_replaces_another_recipe_but_resumes_the_same(material, recipe, tmp_path):
     place = tmp_path / "tiny"
     recipe = dataclasses.replace(recipe, epochs=1)
     first = started(material, recipe, place)
@@ -153,7 +151,7 @@ def test_two_processes_do_not_train_the_same_checkpoint(material, recipe, tmp_pa
         started(material, recipe, place)
 
 
-def test_a_file_where_the_folder_should_be_is_refused(material, recipe, tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(material, recipe, tmp_path):
     (tmp_path / "tiny").write_text("in the way")
     with pytest.raises(InputError, match="cannot write"):
         started(material, recipe, tmp_path / "tiny")
@@ -164,9 +162,7 @@ def test_a_batch_larger_than_the_data_is_refused(material, recipe, tmp_path):
         started(material, dataclasses.replace(recipe, batch_size=97), tmp_path / "tiny")
 
 
-def test_a_class_without_partners_is_refused_where_the_method_wants_them(
-    material, recipe, tmp_path
-):
+def test_a_class_with_one_image_is_refused_if_the_method_needs_partners(material, recipe, tmp_path):
     labels = np.where(np.arange(96) == 5, 3, material.train.labels)
     names = ("plain", "bright above", "striped", "lonely")
     train = dataclasses.replace(material.train, labels=labels, class_names=names)
@@ -177,7 +173,7 @@ def test_a_class_without_partners_is_refused_where_the_method_wants_them(
     assert started(lonely, dataclasses.replace(recipe, epochs=1), tmp_path / "ce")
 
 
-def test_too_little_memory_names_a_batch_size_to_try_and_keeps_the_epoch_before(
+def test_the_error_about_memory_suggests_a_batch_size_and_leaves_the_epoch_before(
     material, recipe, tmp_path, monkeypatch
 ):
     steps, forward = [], Objective.forward
@@ -196,7 +192,7 @@ def test_too_little_memory_names_a_batch_size_to_try_and_keeps_the_epoch_before(
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
-def test_a_batch_of_one_image_that_batch_norm_cannot_take_is_explained(material, recipe, tmp_path):
+def test_a_batch_of_one_image_under_batch_norm_gives_a_clear_error(material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, arch="resnet18w16", batch_size=95)
     with pytest.raises(InputError, match="the last batch holds one image"):
         started(material, recipe, tmp_path / "tiny")
@@ -239,16 +235,14 @@ def test_without_test_images_there_is_no_accuracy(material, recipe, tmp_path):
         {"precision": "bf16", "channels_last": True},
     ],
 )
-def test_every_variant_of_a_recipe_trains_and_loads_again(material, recipe, tmp_path, options):
+def test_all_variants_of_a_recipe_can_be_trained_and_loaded(material, recipe, tmp_path, options):
     recipe = dataclasses.replace(recipe, epochs=1, batch_size=48, **options)
     card = started(material, recipe, tmp_path / "tiny")
     assert torch.tensor(list(card.metrics.values())).isfinite().all()
     assert sdd_eval.load(tmp_path / "tiny").spec == card.model
 
 
-def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
-    material, recipe, tmp_path, monkeypatch
-):
+def test_compilation_does_not_change_names_or_weights(material, recipe, tmp_path, monkeypatch):
     compiled, compile_ = [], torch.compile
 
     def with_eager_kernels(
@@ -266,7 +260,7 @@ def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
     sdd_eval.load(tmp_path / "compiled")
 
 
-def test_a_position_deeper_in_the_network_gives_another_network(material, recipe, tmp_path):
+def test_another_position_gives_other_weights(material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, arch="resnet8", epochs=1, batch_size=48)
     cards = [
         started(material, dataclasses.replace(recipe, position=position), tmp_path / position)
@@ -275,7 +269,7 @@ def test_a_position_deeper_in_the_network_gives_another_network(material, recipe
     assert len({card.weights_sha256 for card in cards}) == 3
 
 
-def test_a_loss_that_is_not_finite_stops_naming_step_and_term_and_keeps_the_epoch_before(
+def test_the_error_about_a_non_finite_loss_names_step_and_term(
     material, recipe, tmp_path, monkeypatch
 ):
     from sdd_eval.training import objective
@@ -295,7 +289,7 @@ def test_a_loss_that_is_not_finite_stops_naming_step_and_term_and_keeps_the_epoc
     assert all(tensor.isfinite().all() for tensor in state["objective"].values())
 
 
-def test_weights_that_are_not_finite_are_never_kept(material, recipe, tmp_path, monkeypatch):
+def test_weights_that_are_not_finite_are_not_saved(material, recipe, tmp_path, monkeypatch):
     steps = []
     step = torch.optim.SGD.step
 
@@ -313,7 +307,7 @@ def test_weights_that_are_not_finite_are_never_kept(material, recipe, tmp_path, 
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
-def test_progress_counts_images_and_tells_the_loss(material, recipe, tmp_path):
+def test_progress_counts_images_and_shows_the_loss(material, recipe, tmp_path):
     class Listener:
         total = done = 0
         notes = ()
@@ -331,7 +325,7 @@ def test_progress_counts_images_and_tells_the_loss(material, recipe, tmp_path):
     assert listener.notes[-1].startswith("epoch 3/3, loss ")
 
 
-def test_a_recipe_trains_on_the_catalogue_s_digits(tmp_path):
+def test_a_recipe_trains_on_the_digits_of_the_catalogue(tmp_path):
     recipe = Recipe(
         dataset="digits",
         arch="small_cnn",
@@ -346,6 +340,6 @@ def test_a_recipe_trains_on_the_catalogue_s_digits(tmp_path):
     assert json.loads((tmp_path / card.name / "card.json").read_text())["format"] == 1
 
 
-def test_an_unknown_data_set_is_refused(tmp_path):
+def test_an_unknown_dataset_is_refused(tmp_path):
     with pytest.raises(InputError, match="digit"):
         train(Recipe(dataset="digit", arch="small_cnn"), tmp_path, data_root=tmp_path)
