@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from sdd_eval import store
-from sdd_eval.checkpoints import checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
 from sdd_eval.models.foreign import refuse_code, source_sha256
@@ -211,25 +210,25 @@ class LazyCheckpoint:
         """Return the SHA-256 of the weights."""
         return self.card.weights_sha256
 
-    def network(self, device: str) -> torch.nn.Module:
+    def network(self, device: str) -> nn.Module:
         """Load the network onto a device, in eval mode, without gradients."""
-        return checkpoint.load(self.folder, device, trust_code=self.trust_code)
+        return load(self.folder, device, trust_code=self.trust_code)
 
 
 def find_checkpoint(
-    name: str, beside: Path | None = None, *, trust_code: bool = False
+    name: str, parent: Path | None = None, *, trust_code: bool = False
 ) -> LazyCheckpoint:
-    """Find a checkpoint by its folder, or by its name in `beside`, and verify its weights.
+    """Find a checkpoint by its folder, or by its name in `parent`, and verify its weights.
 
     Raises:
         InputError: there is none, its weights are missing or changed, or it names code that is not
             trusted.
     """
-    folders = [Path(name), *([beside / name] if beside else [])]
+    folders = [Path(name), *([parent / name] if parent else [])]
     for folder in folders:
-        if (folder / checkpoint.CARD).is_file():
-            card = checkpoint.read_card(folder)
-            checkpoint.require_trust(card, trust_code)
-            checkpoint.verify(folder, card)
+        if (folder / CARD).is_file():
+            card = read_card(folder)
+            require_trust(card, trust_code)
+            verify(folder, card)
             return LazyCheckpoint(folder, card, trust_code)
     raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, folders))}")

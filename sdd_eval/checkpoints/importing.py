@@ -137,23 +137,12 @@ def import_weights(
 
 def _spec_without_data(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
     """Return the spec of a network without a data set."""
-    required = {
-        "--classes": source.classes,
-        "--image-size": source.image_size,
-        "--mean": source.mean,
-        "--std": source.std,
-    }
+    classes, image_size, mean, std = source.classes, source.image_size, source.mean, source.std
+    required = {"--classes": classes, "--image-size": image_size, "--mean": mean, "--std": std}
     missing = [flag for flag, value in required.items() if value is None]
-    if missing:
+    if classes is None or image_size is None or mean is None or std is None:
         raise InputError(f"without --dataset, give {', '.join(missing)}")
-    assert source.classes is not None
-    assert source.image_size is not None
-    assert source.mean is not None
-    assert source.std is not None
-    spec = ModelSpec(
-        source.arch, source.classes, source.mean, source.std, source.image_size, options
-    )
-    return spec
+    return ModelSpec(source.arch, classes, mean, std, image_size, options)
 
 
 def _name(dataset: str, root: Path) -> str:

@@ -143,7 +143,7 @@ def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
     assert "accuracy not measured" in capsys.readouterr().out
     assert read_card("checkpoints/mine").dataset is None
     assert exit_code(["accuracy", "mine"]) == 2
-    assert "name them: --dataset" in capsys.readouterr().err
+    assert "names no data set; set --dataset" in capsys.readouterr().err
     assert exit_code(["accuracy", "mine", "--dataset", "digits", "--limit", "20"]) == 0
 
 
