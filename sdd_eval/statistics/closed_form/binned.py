@@ -1,0 +1,150 @@
+"""Intervals of binned calibration errors.
+
+The target is the error of the population over the same bins. The lower end inverts the consistency
+test (Bröcker and Smith 2007; Vaicenavicius et al. 2019) along soft-thresholded gaps, so that 0 is
+inside exactly where the test does not refute calibration. The upper end is square-and-add over
+bins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf
+
+from sdd_eval.statistics.closed_form.share import Bounds, difference, normal_quantile, wilson
+from sdd_eval.statistics.intervals import LEVEL
+
+Floats = NDArray[np.float64]
+
+#: Draws of the consistency test.
+DRAWS = 1000
+#: Steps of bisection along the soft threshold.
+BISECTIONS = 12
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Non-empty bins: number of images, sum of confidences, number of correct predictions (k,)."""
+
+    count: Floats
+    confidence: Floats
+    correct: Floats
+
+    @property
+    def images(self) -> float:
+        """Number of images in all bins."""
+        return float(self.count.sum())
+
+    @property
+    def share(self) -> Floats:
+        """Share of the images in each bin."""
+        return self.count / self.images
+
+    @property
+    def mean_confidence(self) -> Floats:
+        """Mean confidence of each bin."""
+        return self.confidence / self.count
+
+    @property
+    def accuracy(self) -> Floats:
+        """Accuracy of each bin."""
+        return self.correct / self.count
+
+    @cached_property
+    def gap(self) -> Floats:
+        """Accuracy less mean confidence of each bin."""
+        return self.accuracy - self.mean_confidence
+
+    @cached_property
+    def spread(self) -> Floats:
+        """Standard error of the accuracy of each bin, with two pseudo images."""
+        smoothed = (self.correct + 1) / (self.count + 2)
+        return np.sqrt(smoothed * (1 - smoothed) / self.count)
+
+    @property
+    def error(self) -> float:
+        """The calibration error: mean absolute gap, weighted by the bins' shares."""
+        return float((self.share * np.abs(self.gap)).sum())
+
+    @property
+    def debiased(self) -> float:
+        """The calibration error less the mean that noise adds to it (folded normal)."""
+        size = np.abs(self.gap)
+        ratio = np.minimum(size / self.spread, 40)
+        folded = self.spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2)
+        folded += size * erf(ratio / math.sqrt(2))
+        return max(0.0, float((self.share * (2 * size - folded)).sum()))
+
+
+def ece(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:
+    """Return the expected calibration error of bins, with its interval.
+
+    >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
+    >>> [round(end, 2) for end in ece(bins)]
+    [0.4, 0.3, 0.5]
+    """
+    value, share = bins.error, bins.share
+    excess = max(float((share * bins.gap**2).sum()) - value**2, 0.0)
+    moving = normal_quantile(level) ** 2 * excess / bins.images  # the bins' shares vary too
+    low = _lower_end(bins, level, draws, seed)
+    if low > 0:
+        low = max(0.0, value - math.sqrt((value - low) ** 2 + moving))
+    ends = np.stack(wilson(bins.accuracy, bins.count, level))
+    reach = np.abs(ends - bins.mean_confidence).max(axis=0) - np.abs(bins.gap)
+    high = min(1.0, value + math.sqrt(float(((share * reach) ** 2).sum()) + moving))
+    return Bounds(value, low, high)
+
+
+def _lower_end(bins: Bins, level: float, draws: int, seed: int) -> float:
+    """Return the least error that a consistency test does not refute; 0 if none is refuted."""
+    count, tail = bins.count.astype(np.int64), (1 - level) / 2
+
+    def shrunk(threshold: float) -> tuple[bool, float]:
+        """Whether gaps reduced by so many standard errors may give the observed error."""
+        size = np.maximum(np.abs(bins.gap) - threshold * bins.spread, 0)
+        p = np.clip(bins.mean_confidence + np.sign(bins.gap) * size, 0, 1)
+        correct = np.random.default_rng(seed).binomial(count, p, (draws, len(count)))
+        drawn = np.abs(correct - bins.confidence).sum(axis=1) / bins.images
+        plausible = bool((drawn >= bins.error - 1e-12).mean() >= tail)
+        return plausible, float((bins.share * np.abs(p - bins.mean_confidence)).sum())
+
+    if shrunk(math.inf)[0]:
+        return 0.0
+    inside, outside = -1.0, float((np.abs(bins.gap) / bins.spread).max())
+    for _ in range(BISECTIONS):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if shrunk(middle)[0] else (inside, middle)
+    return min(shrunk(inside)[1], bins.error)
+
+
+def ece_difference(
+    first: tuple[Bounds, float], second: tuple[Bounds, float], correlation: float
+) -> Bounds:
+    """Return the ECE of the second network minus that of the first on the same images.
+
+    The hull of square-and-add around the estimates and around each debiased estimate.
+
+    Args:
+        first: interval and debiased ECE (`Bins.debiased`) of the first network.
+        second: of the second.
+        correlation: over images, of sign(gap of the image's bin) · (correct − confidence) of the
+            two networks; negative values count as 0.
+    """
+    (one, debiased_one), (two, debiased_two) = first, second
+    centre_one = 0.0 if one.low == 0 else debiased_one
+    centre_two = 0.0 if two.low == 0 else debiased_two
+    centres = ((one.value, two.value), (centre_one, two.value), (one.value, centre_two))
+    found = [
+        difference(_around(one, x), _around(two, y), max(0.0, correlation)) for x, y in centres
+    ]
+    low, high = min(bounds.low for bounds in found), max(bounds.high for bounds in found)
+    return Bounds(two.value - one.value, low, high)
+
+
+def _around(bounds: Bounds, centre: float) -> Bounds:
+    return Bounds(centre, min(bounds.low, centre), max(bounds.high, centre))

@@ -1,0 +1,237 @@
+"""Intervals of metrics of two samples of scores: in-distribution images and outliers.
+
+Scores are higher for in-distribution images. Every function takes `inliers` (n,) and `outliers`
+(m,); for a metric with outliers as positives, swap the two and negate them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+from scipy.stats import binom
+
+from sdd_eval.statistics.closed_form.share import Bounds, difference, wilson
+from sdd_eval.statistics.intervals import LEVEL
+
+Scores = NDArray[np.float64]
+
+#: Normal quantile for the far ends of an FPR whose threshold jumps between ties.
+TIES_Z = 1.28
+
+
+class Placements(NamedTuple):
+    """The share of the other sample that each score is ranked wrongly against, ties as one half."""
+
+    outliers: Scores
+    inliers: Scores
+
+
+def placements(inliers: Scores, outliers: Scores) -> Placements:
+    """Return DeLong's components: the mean of either is 1 − AUROC (DeLong et al. 1988)."""
+    a, b = np.sort(inliers), np.sort(outliers)
+    below = np.searchsorted(a, outliers, "left") + np.searchsorted(a, outliers, "right")
+    above = np.searchsorted(b, inliers, "left") + np.searchsorted(b, inliers, "right")
+    return Placements(below / (2 * len(a)), 1 - above / (2 * len(b)))
+
+
+def auroc(
+    inliers: Scores, outliers: Scores, level: float = LEVEL, placed: Placements | None = None
+) -> Bounds:
+    """Return the AUROC with its interval.
+
+    Wilson's interval with an effective number of images from DeLong's components, at least
+    min(n, m) (Birnbaum and Klose 1957), and Student's quantile with min(n, m) − 1 degrees of
+    freedom.
+
+    >>> [round(end, 3) for end in auroc(np.arange(200.0) + 500, np.arange(200.0))]
+    [1.0, 0.981, 1.0]
+    """
+    placed = placed or placements(inliers, outliers)
+    n, m, error = len(placed.inliers), len(placed.outliers), float(placed.outliers.mean())
+    variance = _smoothed_variance(placed.inliers) / n + _smoothed_variance(placed.outliers) / m
+    smoothed = (error + 1 / n + 1 / m) / (1 + 2 / n + 2 / m)
+    fewest = min(n, m)
+    effective = max(smoothed * (1 - smoothed) / variance, fewest)
+    z = float(stdtrit(fewest - 1, 0.5 + level / 2))
+    low, high = wilson(error, effective, level, z)
+    return Bounds(1 - error, 1 - float(high), 1 - float(low))
+
+
+def _smoothed_variance(x: Scores) -> float:
+    """Return the variance of components with a pseudo image at 0 and one at 1."""
+    k = len(x)
+    mean = (x.sum() + 1) / (k + 2)
+    return float(max(((x * x).sum() + 1) / (k + 2) - mean * mean, 0.0) * k / (k - 1))
+
+
+def auroc_difference(
+    first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = LEVEL
+) -> Bounds:
+    """Return the AUROC of the second network minus that of the first on the same images.
+
+    Square-and-add with the correlation of DeLong's components.
+
+    Args:
+        first: scores of inliers and outliers by the first network.
+        second: by the second, in the same order of images.
+        level: of confidence.
+    """
+    one, two = placements(*first), placements(*second)
+    n, m = len(one.inliers), len(one.outliers)
+    covariance = np.cov(one.inliers, two.inliers) / n + np.cov(one.outliers, two.outliers) / m
+    pseudo = 1 / n**2 + 1 / m**2
+    scale = math.sqrt((covariance[0, 0] + pseudo) * (covariance[1, 1] + pseudo))
+    correlation = max(0.0, float(covariance[0, 1]) / scale)
+    return difference(auroc(*first, level, one), auroc(*second, level, two), correlation)
+
+
+def fpr_at_tpr(
+    inliers: Scores, outliers: Scores, tpr: float = 0.95, level: float = LEVEL
+) -> Bounds:
+    """Return the false positive rate where a share `tpr` of the inliers is accepted.
+
+    Wilson's interval of the outliers at the threshold, and the FPR at the order statistics that
+    bound the threshold (David and Nagaraja 2003), by square-and-add. With fewer than 72 inliers
+    (95 %) the threshold has no lower bound, and the upper end is 1.
+
+    >>> [round(end, 3) for end in fpr_at_tpr(np.arange(1000.0) + 500, np.arange(20.0))]
+    [0.0, 0.0, 0.161]
+    """
+    n, m = len(inliers), len(outliers)
+    a, b = np.sort(inliers), np.sort(outliers)
+
+    def rate(threshold: float) -> float:
+        return float(m - np.searchsorted(b, threshold, "left")) / m
+
+    value = rate(a[n - math.ceil(round(tpr * n, 9))])
+    tail = (1 - level) / 2
+    below, above = int(binom.ppf(tail, n, 1 - tpr)), int(binom.ppf(1 - tail, n, 1 - tpr)) + 1
+    far_high = rate(a[below - 1]) if below else 1.0
+    far_low = rate(a[min(above, n) - 1])
+    near_low, near_high = wilson(value, m, level)
+    low = min(value - math.hypot(value - near_low, value - far_low), _end(far_low, m, level, 0))
+    high = max(value + math.hypot(near_high - value, far_high - value), _end(far_high, m, level, 1))
+    return Bounds(value, max(0.0, low), min(1.0, high))
+
+
+def _end(share: float, n: int, level: float, side: int) -> float:
+    return float(wilson(share, n, level, TIES_Z)[side])
+
+
+class RankedCounts(NamedTuple):
+    """Counts of inliers and outliers at or above each distinct score, highest first."""
+
+    inliers: Scores
+    outliers: Scores
+    order: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def ranked_counts(inliers: Scores, outliers: Scores) -> RankedCounts:
+    """Return the cumulative counts of a ranking; ties share one threshold."""
+    scores = np.concatenate([inliers, outliers])
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    inside = order < len(inliers)
+    return RankedCounts(
+        np.cumsum(inside)[ends].astype(float), np.cumsum(~inside)[ends].astype(float), order, ends
+    )
+
+
+def average_precision(
+    inliers: Scores, outliers: Scores, prevalence_free: bool = True, level: float = LEVEL
+) -> Bounds:
+    """Return the average precision with inliers as positives.
+
+    The outliers enter through the pointwise Wilson band of the FPR, the inliers through the
+    influence function, joined by square-and-add.
+
+    Args:
+        inliers: scores (n,).
+        outliers: scores (m,).
+        prevalence_free: weight outliers by n / m, so that the set sizes do not matter.
+        level: of confidence.
+
+    >>> [round(end, 3) for end in average_precision(np.arange(200.0) + 500, np.arange(200.0))]
+    [1.0, 0.925, 1.0]
+    """
+    n, m = len(inliers), len(outliers)
+    counts = ranked_counts(inliers, outliers)
+    positives = np.diff(np.append(0, counts.inliers))
+    kept = positives > 0
+    a, b, positives = counts.inliers[kept], counts.outliers[kept], positives[kept]
+    k = n / m if prevalence_free else 1.0
+
+    def precision(b: Scores) -> float:
+        return float((positives * a / (a + k * b)).sum() / n)
+
+    value, (low, high) = precision(b), wilson(b / m, m, level)
+    worse, better = precision(m * high), precision(m * low)
+    variance = _influence_variance(a, b, positives, k, value)
+    smoothed = 1 - value + 1 / n
+    down, up = wilson(1 - value, smoothed * (1 - smoothed) / (variance + 1 / n**2), level)
+    return Bounds(
+        value,
+        max(0.0, value - math.hypot(value - worse, float(up) - (1 - value))),
+        min(1.0, value + math.hypot(better - value, 1 - value - float(down))),
+    )
+
+
+def _influence_variance(a: Scores, b: Scores, positives: Scores, k: float, value: float) -> float:
+    """Return the variance of the average precision over new inliers."""
+    later = np.cumsum((positives * k * b / (a + k * b) ** 2)[::-1])[::-1]
+    influence = np.repeat(a / (a + k * b) - value + later, positives.astype(int))
+    return float(((influence - influence.mean()) ** 2).sum() / len(influence) ** 2)
+
+
+def detection_error(
+    inliers: Scores,
+    outliers: Scores,
+    level: float = LEVEL,
+    resamples: int = 100,
+    seed: int = 0,
+) -> Bounds:
+    """Return the smallest ½ (1 − TPR) + ½ FPR over thresholds, with its interval.
+
+    Square-and-add of the Wilson intervals of misses and false alarms at the chosen threshold, as
+    Shan (2015) does for Youden's index; the optimism of the minimum is estimated by the bootstrap.
+    Where a two-sample Kolmogorov–Smirnov test does not tell the samples apart, the upper end is ½.
+
+    >>> [round(end, 3) for end in detection_error(np.arange(200.0) + 500, np.arange(200.0))]
+    [0.0, 0.0, 0.013]
+    """
+    n, m = len(inliers), len(outliers)
+    counts = ranked_counts(inliers, outliers)
+    a, b = np.append(0, counts.inliers), np.append(0, counts.outliers)
+    best = int(np.argmax(a / n - b / m))
+    misses, alarms = 1 - a[best] / n, b[best] / m
+    value = float(misses + alarms) / 2
+    optimism = value - float(np.mean(_resampled_errors(counts, n, m, resamples, seed)))
+    centre = min(0.5, value + max(0.0, optimism))
+    (low_m, high_m), (low_a, high_a) = wilson(misses, n, level), wilson(alarms, m, level)
+    low = value - math.hypot(misses - low_m, alarms - low_a) / 2
+    reach = math.sqrt(-math.log((1 - level) / 2) / 2 * (n + m) / (n * m))
+    if 1 - 2 * value <= reach:
+        return Bounds(value, max(0.0, min(low, value - reach / 2)), 0.5)
+    high = centre + math.hypot(high_m - misses, high_a - alarms) / 2
+    return Bounds(value, max(0.0, low), min(0.5, high))
+
+
+def _resampled_errors(
+    counts: RankedCounts, n: int, m: int, resamples: int, seed: int
+) -> list[float]:
+    """Return the detection errors of stratified bootstrap resamples."""
+    random = np.random.default_rng(seed)
+    step = np.where(counts.order < n, 1 / n, -1 / m)
+    errors = []
+    for _ in range(resamples):
+        drawn = [np.bincount(random.integers(k, size=k), minlength=k) for k in (n, m)]
+        weights = np.concatenate(drawn)[counts.order]
+        gap = np.cumsum(weights * step)[counts.ends].max()
+        errors.append(0.5 - 0.5 * max(float(gap), 0.0))
+    return errors
