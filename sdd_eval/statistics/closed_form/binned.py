@@ -110,7 +110,7 @@ def _lower_end(bins: Bins, level: float, draws: int, seed: int) -> float:
         p = np.clip(bins.mean_confidence + np.sign(bins.gap) * size, 0, 1)
         correct = np.random.default_rng(seed).binomial(count, p, (draws, len(count)))
         drawn = np.abs(correct - bins.confidence).sum(axis=1) / bins.images
-        plausible = bool((drawn >= bins.error - 1e-12).mean() >= tail)
+        plausible = bool((drawn >= bins.error - 1e-12).sum() >= tail * draws - 1e-6)
         return plausible, float((bins.share * np.abs(p - bins.mean_confidence)).sum())
 
     if shrunk(math.inf)[0]:
