@@ -262,7 +262,7 @@ def test_a_strangers_detector_stands_beside_the_built_in_ones(sdd_eval, trained)
     asked = f"ood {trained} --detectors lead knn --outliers uniform --json".split()
     refused = sdd_eval(*asked)
     assert refused.returncode == 2
-    assert "knn asks for neighbours 50, 200; stripes has 64 training images" in refused.stderr
+    assert "knn needs neighbours 50, 200; stripes has 64 training images" in refused.stderr
     run = json.loads(done(sdd_eval(*asked[:4], *asked[5:])))
     (auroc,) = [
         m

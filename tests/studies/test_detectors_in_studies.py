@@ -250,7 +250,7 @@ def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file,
     code, said = batch(capsys)
     assert code == 1
     assert "1 failed, 1 not run, 2 done" in said
-    assert "coco is not there" in said.splitlines()[-2]
+    assert "coco was not found" in said.splitlines()[-2]
 
 
 @pytest.mark.usefixtures("backbone")
