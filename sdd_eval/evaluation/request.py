@@ -16,6 +16,7 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.intervals import score
 from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,
@@ -129,7 +130,7 @@ class Inputs:
     def score(self, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
         """Return the evaluator's numbers from a run's arrays and those of compared runs."""
         others = {name: run.arrays for name, run in self.runs.items()}
-        return tuple(self.evaluator.score(with_arrays_of(arrays, others) if others else arrays))
+        return score(self.evaluator, with_arrays_of(arrays, others) if others else arrays)
 
     def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
         """Return the inputs with the runs that `score` compares with.

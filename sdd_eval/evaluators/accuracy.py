@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share, with_interval
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import scores
 from sdd_eval.metrics import classification
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Quantity, Statistic, means, shares
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -34,19 +34,18 @@ class Accuracy:
         labels = subject.labels()
         return {"logits": subject.logits(), "labels": labels}
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return `accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield `accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
         logits, labels = arrays["logits"], arrays["labels"]
         top_1 = "largest logit against the label; of equal logits the first class counts"
-        shares = {1: ("accuracy", top_1)}
+        quantities = {1: Quantity("accuracy", "fraction", {}, top_1)}
         if logits.shape[1] > TOP:
             top_5 = "label among the 5 largest logits; equal logits ranked by class index"
-            shares[TOP] = ("accuracy_top5", top_5)
-        rows = []
-        for k, (metric, protocol) in shares.items():
-            correct = classification.top_k_correct(logits, labels, k)
-            rows.append(share(metric, correct, {}, protocol, self.intervals))
-        values = classification.nll_per_image(logits, labels)
+            quantities[TOP] = Quantity("accuracy_top5", "fraction", {}, top_5)
+        correct = [classification.top_k_correct(logits, labels, k) for k in quantities]
+        yield shares(list(quantities.values()), correct)
         protocol = "mean of −log softmax of the label, float64, T = 1"
-        nll = Measurement("nll", float(values.mean()), "nats", {}, protocol)
-        return [*rows, with_interval(nll, self.intervals.mean(values))]
+        losses = classification.nll_per_image(logits, labels)
+        runner_up = classification.runner_up_nll(logits)
+        nll = Quantity("nll", "nats", {}, protocol)
+        yield means([nll], [losses], pseudo_losses=[runner_up])

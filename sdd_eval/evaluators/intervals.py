@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from sdd_eval.statistics.bootstrap import (
     percentile_interval,
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
+from sdd_eval.statistics.statistic import Statistic
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
@@ -84,20 +85,41 @@ class Intervals:
 INTERVALS = Intervals()
 
 
+def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    """Return the numbers of an evaluator with their intervals, from its per-image arrays.
+
+    They are those of its `statistics`; an evaluator without that method has a method `score`, whose
+    numbers have the intervals that it gives them and no paired test.
+    """
+    if not hasattr(evaluator, "statistics"):
+        return tuple(evaluator.score(arrays))
+    intervals = getattr(evaluator, "intervals", INTERVALS)
+    return tuple(measurements(evaluator.statistics(arrays), intervals))
+
+
+def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:
+    """Yield the numbers of statistics with their intervals."""
+    for statistic in statistics:
+        bounds = statistic.intervals(intervals.level, intervals.number)
+        rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)
+        for (metric, unit, at, protocol), value, interval in rows:
+            yield with_interval(Measurement(metric, value, unit, at, protocol), interval)
+
+
 def with_interval(measurement: Measurement, interval: Interval) -> Measurement:
-    """Return a number with its interval, unless the interval is NaN.
+    """Return a number with its interval; with the reason why there is none if it is NaN.
 
     >>> with_interval(Measurement("accuracy", 0.5, "fraction"), wilson_interval(5, 10)).interval
     'Wilson score interval; same network, new images'
     """
     if math.isnan(interval.low) or math.isnan(interval.high):
-        return measurement
+        return dataclasses.replace(measurement, interval=interval.method)
     return dataclasses.replace(
         measurement,
         low=interval.low,
         high=interval.high,
         level=interval.level,
-        interval=f"{interval.method}; {MEANING}",
+        interval=f"{interval.method}; {MEANING}" if interval.method else "",
     )
 
 

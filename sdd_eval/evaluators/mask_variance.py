@@ -7,7 +7,8 @@ zero with probability β, the variance of logit c over masks is β / (1 − β) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.bootstrap import Floats
+from sdd_eval.statistics.statistic import Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -60,8 +63,8 @@ class MaskVariance:
             arrays |= {f"{key}_{name}": array for key, array in of_set.items()}
         return arrays
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return the variances of each set, and their ratios.
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield the variances of each set, and their ratios.
 
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
         logits over classes, so that it does not depend on their scale; and of each OOD set
@@ -72,42 +75,73 @@ class MaskVariance:
         """
         if not 0 <= self.drop < 1:
             raise InputError(f"--drop is {self.drop:g}; it must be 0 or more and below 1")
-        names = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
-        rows = list(self._of_set(arrays, ""))
-        inside = rows[0].value
-        for name in names:
-            outside = list(self._of_set(arrays, name))
-            rows += outside
-            if inside > 0:
-                ratio, at = outside[0].value / inside, outside[0].at
-                text = f"{self._protocol()}; mean of {name} over mean of the test set"
-                rows.append(Measurement("mask_variance_ratio", ratio, "number", at, text))
-        return rows
+        ood = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
+        table = _ImageSums([self._values(arrays, name) for name in ("", *ood)])
+        defined = [index for index, known in enumerate(table.defined) if known]
+        names = ["", *ood]
+        quantities = [self._quantity("mask_variance", name) for name in names]
+        quantities += [self._quantity("mask_variance_relative", names[i]) for i in defined]
+        if table.variance_inside > 0:
+            quantities += [self._quantity("mask_variance_ratio", name) for name in ood]
+        yield table.statistic(quantities, defined)
 
-    def _protocol(self) -> str:
-        return (
-            f"dropout β = {self.drop:g}, scaled by 1 / (1 − β), on what the last linear layer "
-            "takes; exact variance over masks, mean over classes and images"
-        )
-
-    def _of_set(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Measurement]:
-        """Yield both variances of a set, with bootstrap intervals over its images."""
-        suffix = f"_{name}" if name else ""
+    def _quantity(self, metric: str, name: str) -> Quantity:
+        """Return a number of a set; the test set has no name."""
         at = {"drop": self.drop, **({"outliers": name} if name else {})}
+        what = {
+            "mask_variance": "",
+            "mask_variance_relative": "; divided by the variance of the logits over classes, image "
+            "by image",
+            "mask_variance_ratio": f"; mean of {name} over mean of the test set",
+        }
+        protocol = (
+            f"dropout β = {self.drop:g}, scaled by 1 / (1 − β), on what the last linear layer "
+            f"takes; exact variance over masks, mean over classes and images{what[metric]}"
+        )
+        return Quantity(metric, "number", at, protocol)
+
+    def _values(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Floats:
+        """Return variance, relative variance and whether it is defined, of each image (n, 3)."""
+        suffix = f"_{name}" if name else ""
         variance = arrays[f"{SQUARES}{suffix}"] * self.drop / (1 - self.drop)
         spread = arrays[f"{SPREAD}{suffix}"]
-        yield self._mean("mask_variance", variance, "number", at, "")
-        known = spread > 0
-        if known.any():
-            relative = variance[known] / spread[known]
-            text = "; divided by the variance of the logits over classes, image by image"
-            yield self._mean("mask_variance_relative", relative, "number", at, text)
+        defined = spread > 0
+        relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=defined)
+        return np.stack([variance, relative, defined], axis=1)
 
-    def _mean(
-        self, metric: str, values: NDArray[Any], unit: str, at: dict[str, Any], more: str
-    ) -> Measurement:
-        number = Measurement(metric, float(values.mean()), unit, at, self._protocol() + more)
-        return with_interval(number, self.intervals.mean(values))
+
+class _ImageSums:
+    """Variances of several sets of images, as functions of sums over all their images."""
+
+    def __init__(self, values: Sequence[Floats]) -> None:
+        self.values, self.sizes = values, tuple(map(len, values))
+        self.defined = [bool(of_set[:, 2].any()) for of_set in values]
+        self.variance_inside = float(values[0][:, 0].mean())
+
+    def statistic(self, quantities: Sequence[Quantity], relative: Sequence[int]) -> Statistic:
+        """Return all numbers; `relative` are the sets whose relative variance is defined."""
+        sums = np.concatenate([of_set.sum(axis=0) for of_set in self.values])[None]
+        return Statistic(
+            quantities=tuple(quantities),
+            values=self._finish(sums, relative)[0, : len(quantities)],
+            make_sums=lambda: self._sums(relative, len(quantities)),
+            highest=math.inf,
+        )
+
+    def _sums(self, relative: Sequence[int], rows: int) -> SumStatistic:
+        columns = np.zeros((sum(self.sizes), 3 * len(self.sizes)), dtype=np.float32)
+        start = 0
+        for index, of_set in enumerate(self.values):
+            columns[start : start + len(of_set), 3 * index : 3 * index + 3] = of_set
+            start += len(of_set)
+        return SumStatistic(columns, lambda s: self._finish(s, relative)[:, :rows], self.sizes)
+
+    def _finish(self, sums: Floats, relative: Sequence[int]) -> Floats:
+        variance, scaled, defined = np.moveaxis(sums.reshape(len(sums), -1, 3), -1, 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = variance / np.array(self.sizes)
+            ratios = mean[:, 1:] / mean[:, :1]
+            return np.concatenate([mean, (scaled / defined)[:, list(relative)], ratios], axis=1)
 
 
 def _collected(subject: Subject, images: ImageSet) -> Arrays:

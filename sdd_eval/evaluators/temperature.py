@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from sdd_eval.metrics.temperature import (
     FittedTemperature,
     fit_temperature,
 )
-from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,18 +49,19 @@ def fitted_words(temperature: float, validation_set: bool) -> str:
     return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
 
 
-def interval_of(temperature: float, error: float, level: float) -> Interval:
-    """Return the interval of a temperature from the standard error of log T; NaN if that is NaN.
+#: The method of the interval of a temperature.
+TEMPERATURE = "normal interval of log T, sandwich standard error"
 
-    >>> interval = interval_of(2.0, 0.1, 0.95)
-    >>> round(interval.low, 3), round(interval.high, 3)
-    (1.644, 2.433)
+
+def temperature_bounds(temperature: float, error: float, level: float) -> Bounds | str:
+    """Return the bounds of a temperature from the standard error of log T, if that is known.
+
+    >>> [round(end, 3) for end in temperature_bounds(2.0, 0.1, 0.95)[1:3]]
+    [1.644, 2.433]
     """
-    from scipy.special import ndtri
-
+    if math.isnan(error):
+        return ""
     with np.errstate(over="ignore"):
-        factor = np.exp(ndtri(0.5 + level / 2) * error)
-    low, high = np.clip(
-        [temperature / factor, temperature * factor], MIN_TEMPERATURE, MAX_TEMPERATURE
-    ).tolist()
-    return Interval(low, high, level, "normal interval of log T, sandwich standard error")
+        factor = np.exp(normal_quantile(level) * error)
+    ends = np.clip([temperature / factor, temperature * factor], MIN_TEMPERATURE, MAX_TEMPERATURE)
+    return Bounds(temperature, *ends.tolist())

@@ -13,7 +13,6 @@ models" (equal-mass bins). Kull et al. (2019), "Beyond temperature scaling" (cla
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -254,20 +253,37 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5
     """
+    sums = classwise_sums(logits, labels, bins)
+    return float(np.abs(sums.right - sums.confidence).sum() / sums.count.sum())
+
+
+def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:
+    """Return the sums of each class's probabilities over each of its bins (classes · M,).
+
+    An image counts once for each class, and is right for the class that is its label.
+
+    Raises:
+        InputError: see `classwise_ece`.
+
+    >>> classwise_sums([[0.0, 0.0]], [0], bins=2).right
+    array([1., 0., 0., 0.])
+    """
     check_bins(bins)
     values = logit_matrix(logits)
     images, classes = values.shape
     targets = class_indices(labels, images=images, classes=classes)
-    gaps = np.zeros(classes * bins)
+    size = classes * bins
+    count, confidence, right = np.zeros(size), np.zeros(size), np.zeros(size)
     for rows, block in float64_blocks(values):
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         block /= block.sum(axis=1, keepdims=True)
         cells = np.arange(classes) * bins + bin_index(block, bins)
         target_cells = np.take_along_axis(cells, targets[rows, None], axis=1)[:, 0]
-        gaps += np.bincount(cells.ravel(), block.ravel(), minlength=len(gaps))
-        gaps -= np.bincount(target_cells, minlength=len(gaps))
-    return float(np.abs(gaps).sum() / (images * classes))
+        count += np.bincount(cells.ravel(), minlength=size)
+        confidence += np.bincount(cells.ravel(), block.ravel(), minlength=size)
+        right += np.bincount(target_cells, minlength=size)
+    return BinSums(count, confidence, right)
 
 
 def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> ReliabilityBins:
@@ -345,27 +361,6 @@ def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> BinSums:
     index, columns = _binned(confidence, correct, bins)
     sums = (np.bincount(index, column, minlength=bins) for column in columns.T)
     return BinSums(*(np.asarray(column, dtype=np.float64) for column in sums))
-
-
-def weighted_bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Callable[[Any], BinSums]:
-    """Return a function from image weights (k, n) to the sums over each bin (k, M).
-
-    Raises:
-        InputError: see `ece`.
-
-    >>> weighted_bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2)(np.array([[0, 3, 1]])).right
-    array([[3., 1.]])
-    """
-    index, values = _binned(confidence, correct, bins)
-    columns = np.zeros((len(index), bins, 3))
-    columns[np.arange(len(index)), index] = values
-    flat = columns.reshape(len(index), -1)
-
-    def sums(weights: Any) -> BinSums:
-        totals = (weights @ flat).reshape(-1, bins, 3)
-        return BinSums(totals[..., 0], totals[..., 1], totals[..., 2])
-
-    return sums
 
 
 def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Floats]:

@@ -128,3 +128,35 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
         block[np.arange(len(block)), targets[rows]] -= 1
         scores[rows] = np.square(block, out=block).sum(axis=1)
     return scores
+
+
+def runner_up_labels(logits: Any) -> NDArray[np.int64]:
+    """Return the class of the second-largest logit of each image (n,); 0 of a single class.
+
+    A loss of these labels is what an error costs, in the intervals of mean losses.
+
+    >>> runner_up_labels([[3.0, 1.0, 2.0]])
+    array([2])
+    """
+    values = logit_matrix(logits)
+    if values.shape[1] < 2:
+        return np.zeros(len(values), dtype=np.int64)
+    return np.argpartition(-values, 1, axis=1)[:, 1]
+
+
+def runner_up_nll(logits: Any) -> float:
+    """Return the mean negative log-likelihood of the classes of second-largest logits, in nats.
+
+    >>> round(runner_up_nll([[0.0, 0.0]]), 6)
+    0.693147
+    """
+    return float(nll_per_image(logits, runner_up_labels(logits)).mean())
+
+
+def runner_up_brier(logits: Any) -> float:
+    """Return the mean Brier score of the classes of second-largest logits.
+
+    >>> runner_up_brier([[0.0, 0.0]])
+    0.5
+    """
+    return float(brier_per_image(logits, runner_up_labels(logits)).mean())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from sdd_eval.statistics.closed_form.share import Bounds, difference, normal_quantile, wilson
+from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile, wilson
 from sdd_eval.statistics.intervals import LEVEL
 
 Floats = NDArray[np.float64]
@@ -67,11 +67,6 @@ class Bins:
         return np.sqrt(smoothed * (1 - smoothed) / self.count)
 
     @property
-    def error(self) -> float:
-        """The calibration error: mean absolute gap, weighted by the bins' shares."""
-        return float((self.share * np.abs(self.gap)).sum())
-
-    @property
     def debiased(self) -> float:
         """The calibration error less the mean that noise adds to it (folded normal)."""
         size = np.abs(self.gap)
@@ -82,36 +77,59 @@ class Bins:
 
 
 def ece(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:
-    """Return the expected calibration error of bins, with its interval.
+    """Return the expected calibration error of bins, with its interval and debiased value.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
-    >>> [round(end, 2) for end in ece(bins)]
+    >>> [round(end, 2) for end in ece(bins)[:3]]
     [0.4, 0.3, 0.5]
     """
-    value, share = bins.error, bins.share
-    excess = max(float((share * bins.gap**2).sum()) - value**2, 0.0)
+    value, low, high = _mean_power(bins, 1, level, draws, seed)
+    return Bounds(value, low, min(1.0, high), bins.debiased if low > 0 else 0.0)
+
+
+def l2_error(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:
+    """Return the root mean squared gap of bins, with its interval.
+
+    As `ece`, with squared gaps.
+
+    >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
+    >>> [round(end, 2) for end in l2_error(bins)[:3]]
+    [0.4, 0.3, 0.5]
+    """
+    value, low, high = np.sqrt(_mean_power(bins, 2, level, draws, seed)).tolist()
+    return Bounds(value, low, min(1.0, high), value if low > 0 else 0.0)
+
+
+def _mean_power(
+    bins: Bins, power: int, level: float, draws: int, seed: int
+) -> tuple[float, float, float]:
+    """Return the mean of |gap|ᵖ over images, and the ends of its interval."""
+    share, sizes = bins.share, np.abs(bins.gap) ** power
+    value = float((share * sizes).sum())
+    excess = max(float((share * sizes**2).sum()) - value**2, 0.0)
     moving = normal_quantile(level) ** 2 * excess / bins.images  # the bins' shares vary too
-    low = _lower_end(bins, level, draws, seed)
+    low = _lower_end(bins, power, level, draws, seed)
     if low > 0:
         low = max(0.0, value - math.sqrt((value - low) ** 2 + moving))
     ends = np.stack(wilson(bins.accuracy, bins.count, level))
-    reach = np.abs(ends - bins.mean_confidence).max(axis=0) - np.abs(bins.gap)
-    high = min(1.0, value + math.sqrt(float(((share * reach) ** 2).sum()) + moving))
-    return Bounds(value, low, high)
+    reach = np.abs(ends - bins.mean_confidence).max(axis=0) ** power - sizes
+    return value, low, value + math.sqrt(float(((share * reach) ** 2).sum()) + moving)
 
 
-def _lower_end(bins: Bins, level: float, draws: int, seed: int) -> float:
+def _lower_end(bins: Bins, power: int, level: float, draws: int, seed: int) -> float:
     """Return the least error that a consistency test does not refute; 0 if none is refuted."""
     count, tail = bins.count.astype(np.int64), (1 - level) / 2
+    share, confidence = bins.share, bins.mean_confidence
+    observed = float((share * np.abs(bins.gap) ** power).sum())
 
     def shrunk(threshold: float) -> tuple[bool, float]:
         """Whether gaps reduced by so many standard errors may give the observed error."""
         size = np.maximum(np.abs(bins.gap) - threshold * bins.spread, 0)
-        p = np.clip(bins.mean_confidence + np.sign(bins.gap) * size, 0, 1)
+        p = np.clip(confidence + np.sign(bins.gap) * size, 0, 1)
         correct = np.random.default_rng(seed).binomial(count, p, (draws, len(count)))
-        drawn = np.abs(correct - bins.confidence).sum(axis=1) / bins.images
-        plausible = bool((drawn >= bins.error - 1e-12).sum() >= tail * draws - 1e-6)
-        return plausible, float((bins.share * np.abs(p - bins.mean_confidence)).sum())
+        drawn = np.abs(correct / count - confidence) ** power @ share
+        plausible = bool((drawn >= observed - 1e-12).sum() >= tail * draws - 1e-6)
+        return plausible, float((share * np.abs(p - confidence) ** power).sum())
 
     if shrunk(math.inf)[0]:
         return 0.0
@@ -119,32 +137,4 @@ def _lower_end(bins: Bins, level: float, draws: int, seed: int) -> float:
     for _ in range(BISECTIONS):
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if shrunk(middle)[0] else (inside, middle)
-    return min(shrunk(inside)[1], bins.error)
-
-
-def ece_difference(
-    first: tuple[Bounds, float], second: tuple[Bounds, float], correlation: float
-) -> Bounds:
-    """Return the ECE of the second network minus that of the first on the same images.
-
-    The hull of square-and-add around the estimates and around each debiased estimate.
-
-    Args:
-        first: interval and debiased ECE (`Bins.debiased`) of the first network.
-        second: of the second.
-        correlation: over images, of sign(gap of the image's bin) · (correct − confidence) of the
-            two networks; negative values count as 0.
-    """
-    (one, debiased_one), (two, debiased_two) = first, second
-    centre_one = 0.0 if one.low == 0 else debiased_one
-    centre_two = 0.0 if two.low == 0 else debiased_two
-    centres = ((one.value, two.value), (centre_one, two.value), (one.value, centre_two))
-    found = [
-        difference(_around(one, x), _around(two, y), max(0.0, correlation)) for x, y in centres
-    ]
-    low, high = min(bounds.low for bounds in found), max(bounds.high for bounds in found)
-    return Bounds(two.value - one.value, low, high)
-
-
-def _around(bounds: Bounds, centre: float) -> Bounds:
-    return Bounds(centre, min(bounds.low, centre), max(bounds.high, centre))
+    return min(shrunk(inside)[1], observed)

@@ -47,7 +47,7 @@ def auroc(
     min(n, m) (Birnbaum and Klose 1957), and Student's quantile with min(n, m) − 1 degrees of
     freedom.
 
-    >>> [round(end, 3) for end in auroc(np.arange(200.0) + 500, np.arange(200.0))]
+    >>> [round(end, 3) for end in auroc(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [1.0, 0.981, 1.0]
     """
     placed = placed or placements(inliers, outliers)
@@ -98,7 +98,7 @@ def fpr_at_tpr(
     bound the threshold (David and Nagaraja 2003), by square-and-add. With fewer than 72 inliers
     (95 %) the threshold has no lower bound, and the upper end is 1.
 
-    >>> [round(end, 3) for end in fpr_at_tpr(np.arange(1000.0) + 500, np.arange(20.0))]
+    >>> [round(end, 3) for end in fpr_at_tpr(np.arange(1000.0) + 500, np.arange(20.0))[:3]]
     [0.0, 0.0, 0.161]
     """
     n, m = len(inliers), len(outliers)
@@ -157,7 +157,7 @@ def average_precision(
         prevalence_free: weight outliers by n / m, so that the set sizes do not matter.
         level: of confidence.
 
-    >>> [round(end, 3) for end in average_precision(np.arange(200.0) + 500, np.arange(200.0))]
+    >>> [round(end, 3) for end in average_precision(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [1.0, 0.925, 1.0]
     """
     n, m = len(inliers), len(outliers)
@@ -202,7 +202,7 @@ def detection_error(
     Shan (2015) does for Youden's index; the optimism of the minimum is estimated by the bootstrap.
     Where a two-sample Kolmogorov–Smirnov test does not tell the samples apart, the upper end is ½.
 
-    >>> [round(end, 3) for end in detection_error(np.arange(200.0) + 500, np.arange(200.0))]
+    >>> [round(end, 3) for end in detection_error(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [0.0, 0.0, 0.013]
     """
     n, m = len(inliers), len(outliers)

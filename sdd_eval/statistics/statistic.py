@@ -1,0 +1,257 @@
+"""A statistic: numbers of one network whose value, interval and paired test share one definition.
+
+An evaluator's `statistics` yields statistics. Constructors: `shares`, `counts`, `means` and
+`unpaired` of this module; `metrics.calibration_statistics` for calibration errors,
+`metrics.ranking_statistics` for rankings, `metrics.selective_statistics` for risk–coverage curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sdd_eval.statistics.bootstrap import Floats, basic_interval, bootstrap_replicates
+from sdd_eval.statistics.closed_form.loss import mean_loss
+from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.sums import SumStatistic
+
+
+class Quantity(NamedTuple):
+    """A number without its value: metric, unit, axes and protocol."""
+
+    metric: str
+    unit: str
+    at: Mapping[str, Any]
+    protocol: str
+
+
+#: The bounds of a number, an interval with a method of its own, or why there is none.
+Ends = Bounds | Interval | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """Numbers (rows,) of one network on the same images.
+
+    Attributes:
+        quantities: what each number is.
+        values: the numbers (rows,).
+        make_sums: returns the numbers as a function of sums over images, for the bootstrap and the
+            permutation test; None if they are no such function.
+        bounds: intervals in closed form; None for bootstrap intervals of `make_sums`.
+        method: the method of the closed-form intervals in words.
+        lowest, highest: the range of the numbers, to which bootstrap intervals are clipped.
+        flags: the per-image flags (n, rows) if the numbers are shares or counts of images, which
+            are compared by McNemar's test.
+        scale: what a share is multiplied with: 1, or n for counts.
+        influence: returns each image's influence on the numbers (n, rows), up to a factor; the
+            correlation of two networks' numbers is that of their influences. By default it is
+            estimated by the paired bootstrap.
+        untested: why networks cannot be compared by a paired test; empty if they can.
+    """
+
+    quantities: tuple[Quantity, ...]
+    values: Floats
+    make_sums: Callable[[], SumStatistic] | None = None
+    bounds: Callable[[float], Sequence[Ends]] | None = None
+    method: str = ""
+    lowest: float = 0.0
+    highest: float = 1.0
+    flags: NDArray[np.bool_] | None = None
+    scale: float = 1.0
+    influence: Callable[[], Floats] | None = None
+    untested: str = ""
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def sums(self) -> SumStatistic:
+        """The numbers as a function of sums over images, made once.
+
+        Raises:
+            ValueError: they are no such function.
+        """
+        if self.make_sums is None:
+            raise ValueError(f"{self.quantities[0].metric} is not a function of sums over images")
+        if "sums" not in self._cache:
+            self._cache["sums"] = self.make_sums()
+        sums: SumStatistic = self._cache["sums"]
+        return sums
+
+    @property
+    def images(self) -> int | tuple[int, ...]:
+        """The number of images, or the sizes of several sets of images."""
+        return len(self.flags) if self.flags is not None else self.sums.images
+
+    def intervals(self, level: float, resamples: Callable[[float], int]) -> list[Interval]:
+        """Return the interval of each number under new images; NaN, with the reason, if none.
+
+        Args:
+            level: nominal coverage.
+            resamples: the number of bootstrap resamples, given the values that one processes.
+        """
+        if self.bounds is not None:
+            return [_interval(bounds, level, self.method) for bounds in self.bounds(level)]
+        if self.make_sums is None:
+            return [_interval("", level, "") for _ in self.quantities]
+        count = resamples(_cost(self.sums.columns))
+        replicates = bootstrap_replicates(self.sums, self.sums.images, count)
+        limits = {"level": level, "lowest": self.lowest, "highest": self.highest}
+        pairs = zip(self.values, replicates.T, strict=True)
+        return [_around(basic_interval(value, row, **limits), value) for value, row in pairs]
+
+
+def _cost(columns: Any) -> float:
+    """Return the number of values that one resample processes."""
+    return float(columns.nnz if hasattr(columns, "nnz") else columns.size)
+
+
+def _interval(bounds: Ends, level: float, method: str) -> Interval:
+    """Return the interval of bounds, or the reason why there is none."""
+    if isinstance(bounds, Interval):
+        return bounds
+    if isinstance(bounds, str):
+        return Interval(math.nan, math.nan, level, f"none: {bounds}" if bounds else "")
+    return Interval(bounds.low, bounds.high, level, method)
+
+
+def _around(interval: Interval, value: float) -> Interval:
+    """Return an interval extended to its estimate, which a reflected bias may leave outside."""
+    if math.isnan(interval.low):
+        return interval
+    low, high = min(interval.low, value), max(interval.high, value)
+    return Interval(low, high, interval.level, interval.method)
+
+
+#: Methods of closed-form intervals.
+SHARE = "Wilson score interval with the ends of Brown, Cai and DasGupta"
+LOSS = "score interval with variance proportional to the mean"
+
+
+def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statistic:
+    """Return the shares of images that are flagged (n,), one for each quantity.
+
+    >>> accuracy = shares([Quantity("accuracy", "fraction", {}, "")], [[True, False]])
+    >>> accuracy.values, [round(end, 3) for end in accuracy.bounds(0.95)[0][1:3]]
+    (array([0.5]), [0.025, 0.975])
+    """
+    table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
+    values, n = table.mean(axis=0), len(table)
+
+    def bounds(level: float) -> list[Bounds]:
+        ends = zip(
+            values.tolist(), *(end.tolist() for end in wilson(values, n, level)), strict=True
+        )
+        return [Bounds(*row) for row in ends]
+
+    return Statistic(
+        quantities=tuple(quantities),
+        values=values,
+        make_sums=lambda: _mean_sums(table),
+        bounds=bounds,
+        method=SHARE,
+        flags=table,
+    )
+
+
+def share_bounds(share: float, n: float, level: float) -> Bounds:
+    """Return the bounds of the share of n images.
+
+    >>> [round(end, 3) for end in share_bounds(0.0, 10, 0.95)[1:3]]
+    [0.0, 0.278]
+    """
+    low, high = wilson(share, n, level)
+    return Bounds(share, float(low), float(high))
+
+
+def counts(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statistic:
+    """Return the numbers of images that are flagged (n,), one for each quantity, no intervals.
+
+    >>> counts([Quantity("zero_gradients", "images", {}, "")], [[True, False]]).values
+    array([1.])
+    """
+    table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
+    n = len(table)
+    return Statistic(
+        quantities=tuple(quantities),
+        values=table.sum(axis=0).astype(np.float64),
+        make_sums=lambda: SumStatistic(table.astype(np.float32), lambda sums: sums, n),
+        bounds=lambda level: [""] * table.shape[1],
+        flags=table,
+        scale=float(n),
+    )
+
+
+def means(
+    quantities: Sequence[Quantity],
+    values: Sequence[ArrayLike],
+    *,
+    pseudo_losses: Sequence[float] | None = None,
+    lowest: float = 0.0,
+    highest: float = math.inf,
+) -> Statistic:
+    """Return the means of per-image values (n,), one for each quantity.
+
+    Args:
+        quantities: what each number is.
+        values: per-image values of each quantity.
+        pseudo_losses: for losses, which are never negative, the loss of an error; they get a
+            closed-form interval (`closed_form.loss.mean_loss`). Without, bootstrap intervals.
+        lowest, highest: range of the means.
+
+    >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values
+    array([2.])
+    """
+    table = np.stack([np.asarray(column, dtype=np.float64) for column in values], axis=1)
+
+    def bounds(level: float) -> list[Bounds]:
+        rows = zip(table.T, pseudo_losses or (), strict=True)
+        found = [mean_loss(losses, pseudo, level) for losses, pseudo in rows]
+        return [Bounds(*row[:2], min(row.high, highest)) for row in found]
+
+    return Statistic(
+        quantities=tuple(quantities),
+        values=table.mean(axis=0),
+        make_sums=lambda: _mean_sums(table),
+        bounds=None if pseudo_losses is None else bounds,
+        method=LOSS,
+        lowest=lowest,
+        highest=highest,
+        influence=lambda: table,
+    )
+
+
+def _mean_sums(table: NDArray[Any]) -> SumStatistic:
+    n = len(table)
+    return SumStatistic(table.astype(np.float32), lambda sums: sums / n, n)
+
+
+def unpaired(
+    quantity: Quantity,
+    value: float,
+    reason: str,
+    interval: Callable[[float], Ends] | None = None,
+    method: str = "",
+) -> Statistic:
+    """Return a number that networks cannot be compared by on the same images, for a reason.
+
+    Args:
+        quantity: what the number is.
+        value: the number.
+        reason: why there is no paired test.
+        interval: returns the bounds at a confidence level, or why there are none; by default the
+            number has no interval.
+        method: the method of the interval in words.
+    """
+    return Statistic(
+        quantities=(quantity,),
+        values=np.array([value], dtype=np.float64),
+        bounds=lambda level: [interval(level) if interval else ""],
+        method=method,
+        untested=reason,
+    )
