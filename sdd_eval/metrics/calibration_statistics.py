@@ -74,11 +74,11 @@ def equal_width_errors(
     residuals = np.asarray(correct, dtype=np.float64) - np.asarray(confidence, dtype=np.float64)
 
     def bounds(level: float) -> list[Bounds | str]:
-        filled = _filled(sums)
-        of_ece, of_l2 = binned.ece(filled, level), binned.l2_error(filled, level)
+        used = filled(sums)
+        of_ece, of_l2 = binned.ece(used, level), binned.l2_error(used, level)
         known: dict[str, Bounds | str] = {"mce": NO_MAXIMUM, "ece_debiased_l2": of_l2}
         found = [known.get(metric, of_ece) for metric in metrics]
-        return [_around(one, value) for one, value in zip(found, values.tolist(), strict=True)]
+        return [around(one, value) for one, value in zip(found, values.tolist(), strict=True)]
 
     def influence() -> Floats:
         gaps = sums.gap[bin_index(np.asarray(confidence, dtype=np.float64), bins)]
@@ -96,12 +96,13 @@ def equal_width_errors(
     )
 
 
-def _filled(sums: BinSums) -> binned.Bins:
-    filled = sums.count > 0
-    return binned.Bins(sums.count[filled], sums.confidence[filled], sums.right[filled])
+def filled(sums: BinSums) -> binned.Bins:
+    """Return the bins that have images."""
+    used = sums.count > 0
+    return binned.Bins(sums.count[used], sums.confidence[used], sums.right[used])
 
 
-def _around(bounds: Bounds | str, value: float) -> Bounds | str:
+def around(bounds: Bounds | str, value: float) -> Bounds | str:
     """Return bounds of a population's error for another estimate of it."""
     if isinstance(bounds, str):
         return bounds
@@ -134,7 +135,7 @@ def adaptive_error(quantity: Quantity, confidence: Any, correct: Any, bins: int)
     value = adaptive_ece(confidences, flags, bins)
 
     def bounds(level: float) -> list[Bounds | str]:
-        return [_around(binned.ece(_equal_mass_bins(confidences, flags, bins), level), value)]
+        return [around(binned.ece(_equal_mass_bins(confidences, flags, bins), level), value)]
 
     def influence() -> Floats:
         of_bins = _equal_mass_bins(confidences, flags, bins)
@@ -208,7 +209,7 @@ def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> 
     total = images * classes
 
     def bounds(level: float) -> list[Bounds]:
-        return [binned.ece(_filled(classwise_sums(logits, labels, bins)), level)]
+        return [binned.ece(filled(classwise_sums(logits, labels, bins)), level)]
 
     def sums() -> SumStatistic:
         columns = classwise_residuals(logits, labels, bins)

@@ -74,25 +74,24 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
     return debiased
 
 
-def weighted_binned_ece(
-    residuals: ArrayLike, index: NDArray[np.int64], bins: int, noise: Floats | None = None
+def weighted_debiased_ece(
+    residuals: ArrayLike, index: NDArray[np.int64], bins: int, noise: Floats
 ) -> WeightedStatistic:
-    """Return Σ over bins of |weighted sum of residuals| / sum of weights as a statistic.
+    """Return the ECE of each column without what the noise adds, as a statistic.
 
-    With residuals correct − confidence it is the ECE of each column. Sums are in float32, accurate
-    to about 1e-6.
+    The ECE is Σ over bins of |weighted sum of residuals| / sum of weights. Sums are in float32,
+    accurate to about 1e-6.
 
     Args:
-        residuals: residuals (n, columns); an image's columns are resampled together.
+        residuals: correct − confidence (n, columns); an image's columns are resampled together.
         index: the bin, from 0, of each residual (n, columns).
         bins: number of bins.
         noise: standard deviations (columns, bins) of a bin's sum over n images, divided by n.
 
     Returns:
-        A function from weights (k, n) to (k, columns), or, with `noise`, to (k, columns, 2): the
-        same, and without what the noise adds.
+        A function from weights (k, n) to (k, columns).
 
-    >>> error = weighted_binned_ece([[0.5], [-0.25]], np.array([[0], [1]]), 2)
+    >>> error = weighted_debiased_ece([[0.5], [-0.25]], np.array([[0], [1]]), 2, np.zeros((1, 2)))
     >>> error(np.array([[1, 1], [2, 0]], dtype=np.float32)).tolist()
     [[0.375], [0.5]]
     """
@@ -101,16 +100,14 @@ def weighted_binned_ece(
     step = max(1, BINS_PER_PRODUCT // bins)
 
     def error(weights: Weights) -> Floats:
-        errors = np.empty((len(weights), columns, 1 if noise is None else 2))
+        errors = np.empty((len(weights), columns))
         totals = weights.sum(axis=1, dtype=np.float64)[:, None, None]
         for start in range(0, columns, step):
             part = slice(start, min(start + step, columns))
             in_bins = np.zeros((images, part.stop - start, bins), dtype=np.float32)
             np.put_along_axis(in_bins, index[:, part, None], values[:, part, None], axis=2)
             sums = (weights @ in_bins.reshape(images, -1)).reshape(len(weights), -1, bins) / totals
-            errors[:, part, 0] = np.abs(sums).sum(axis=2)
-            if noise is not None:
-                errors[:, part, 1] = debiased_absolute(sums, noise[part]).sum(axis=2)
-        return errors[..., 0] if noise is None else errors
+            errors[:, part] = debiased_absolute(sums, noise[part]).sum(axis=2)
+        return errors
 
     return error

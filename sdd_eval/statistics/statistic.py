@@ -1,7 +1,8 @@
 """A statistic: numbers of one network whose value, interval and paired test share one definition.
 
-An evaluator's `statistics` yields statistics. Constructors: `shares`, `counts`, `means` and
-`unpaired` of this module; `metrics.calibration_statistics` for calibration errors,
+An evaluator's `statistics` yields statistics. Constructors: `shares`, `counts`, `means`,
+`mean_of_cells` and `unpaired` of this module; `metrics.calibration_statistics` for calibration
+errors, `metrics.corruption_statistics` for calibration errors and error ratios under corruption,
 `metrics.ranking_statistics` for rankings, `metrics.selective_statistics` for risk–coverage curves.
 """
 
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sdd_eval.statistics.bootstrap import Floats, basic_interval, bootstrap_replicates
 from sdd_eval.statistics.closed_form.loss import mean_loss
 from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.closed_form.share import mean_of_cells as mean_of_cells_bounds
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -45,7 +47,7 @@ class Statistic:
         make_sums: returns the numbers as a function of sums over images, for the bootstrap and the
             permutation test; None if they are no such function.
         bounds: intervals in closed form; None for bootstrap intervals of `make_sums`.
-        method: the method of the closed-form intervals in words.
+        method: the method of the closed-form intervals in words, or that of each number.
         lowest, highest: the range of the numbers, to which bootstrap intervals are clipped.
         flags: the per-image flags (n, rows) if the numbers are shares or counts of images, which
             are compared by McNemar's test.
@@ -60,7 +62,7 @@ class Statistic:
     values: Floats
     make_sums: Callable[[], SumStatistic] | None = None
     bounds: Callable[[float], Sequence[Ends]] | None = None
-    method: str = ""
+    method: str | Sequence[str] = ""
     lowest: float = 0.0
     highest: float = 1.0
     flags: NDArray[np.bool_] | None = None
@@ -96,14 +98,17 @@ class Statistic:
             resamples: the number of bootstrap resamples, given the values that one processes.
         """
         if self.bounds is not None:
-            return [_interval(bounds, level, self.method) for bounds in self.bounds(level)]
+            ends, rows = self.bounds(level), len(self.quantities)
+            methods = [self.method] * rows if isinstance(self.method, str) else self.method
+            pairs = zip(ends, methods, strict=True)
+            return [_interval(bounds, level, method) for bounds, method in pairs]
         if self.make_sums is None:
             return [_interval("", level, "") for _ in self.quantities]
         count = resamples(_cost(self.sums.columns))
         replicates = bootstrap_replicates(self.sums, self.sums.images, count)
         limits = {"level": level, "lowest": self.lowest, "highest": self.highest}
-        pairs = zip(self.values, replicates.T, strict=True)
-        return [_around(basic_interval(value, row, **limits), value) for value, row in pairs]
+        by_row = zip(self.values, replicates.T, strict=True)
+        return [_around(basic_interval(value, row, **limits), value) for value, row in by_row]
 
 
 def _cost(columns: Any) -> float:
@@ -131,6 +136,7 @@ def _around(interval: Interval, value: float) -> Interval:
 #: Methods of closed-form intervals.
 SHARE = "Wilson score interval with the ends of Brown, Cai and DasGupta"
 LOSS = "score interval with variance proportional to the mean"
+CELLS = "Wilson score interval with the design effect of drawing an image with all its renderings"
 
 
 def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statistic:
@@ -222,6 +228,28 @@ def means(
         method=LOSS,
         lowest=lowest,
         highest=highest,
+        influence=lambda: table,
+    )
+
+
+def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) -> Statistic:
+    """Return mean accuracies over cells (renderings) of the same images.
+
+    Args:
+        quantities: what each number is.
+        correct: of each number the share of its cells in which each image is right (n,).
+
+    >>> accuracy = mean_of_cells([Quantity("mca", "fraction", {}, "")], [np.ones(200)])
+    >>> [round(end, 3) for end in accuracy.bounds(0.95)[0][:3]]
+    [1.0, 0.981, 1.0]
+    """
+    table = np.stack([np.asarray(column, dtype=np.float64) for column in correct], axis=1)
+    return Statistic(
+        quantities=tuple(quantities),
+        values=table.mean(axis=0),
+        make_sums=lambda: _mean_sums(table),
+        bounds=lambda level: [mean_of_cells_bounds(1 - column, level) for column in table.T],
+        method=CELLS,
         influence=lambda: table,
     )
 

@@ -17,6 +17,7 @@ from sdd_eval.evaluators.adversarial.attack_run import Battery
 from sdd_eval.evaluators.adversarial.audit import ATTACKS, FLAGS, Audit
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork, BatchSeed
+from sdd_eval.evaluators.intervals import score
 from sdd_eval.records import ModelSpec
 from sdd_eval.report.text.robustness import may_say_robust
 from sdd_eval.store import read_run
@@ -79,7 +80,7 @@ def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_o
         agrees = arrays[f"survives_{attack}"] == expected
         assert agrees[clear].all(), attack
     assert (arrays["survives_square_one"] >= arrays["survives_pgd_ce_one"])[clear].all()
-    found = SMALL.score(arrays)
+    found = score(SMALL, arrays)
     for temperature in (1.0, "fitted"):
         worst = rows_of("audit_worst_case", found, temperature)
         np.testing.assert_allclose(worst, expected.mean(axis=0), atol=1 / 80)
@@ -97,7 +98,7 @@ def test_images_of_the_same_hyperplane_transfer_and_both_right_is_said(linear, s
     np.testing.assert_array_equal(
         arrays["survives_transfer_one"][clear], arrays["survives_pgd_ce_one"][clear]
     )
-    found = audit.score(arrays)
+    found = score(audit, arrays)
     assert flags(found) == dict.fromkeys(FLAGS, 0.0)
     assert rows_of("n_both_correct", found) == [80.0]
     assert rows_of("audit_worst_case_both_right", found) == rows_of("audit_worst_case", found)
@@ -114,7 +115,7 @@ def test_images_made_against_another_hyperplane_are_the_other_networks(
     arrays = audit.collect(subject)
     assert arrays["survives_transfer_one"].all()
     assert not arrays["right_compared"].any()
-    found = audit.score(arrays)
+    found = score(audit, arrays)
     assert rows_of("n_both_correct", found) == [0.0]
     assert rows_of("audit_worst_case_both_right", found) == []
     assert not may_say_robust(found, found, EPSILONS[2]).robust
@@ -170,7 +171,7 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
     model, data, _ = linear
     audit = Audit(steps=3, restarts=1, queries=150, transfer_from="other")
     subject = subject_of(Rounded(model), data, classes=2, networks={"other": Other(model)})
-    found = audit.score(audit.collect(subject))
+    found = score(audit, audit.collect(subject))
     raised = flags(found)
     assert raised["zero_gradients"] == 1
     assert raised["square_beats_white_box"] == 1
@@ -211,14 +212,14 @@ def arrays_of(audit, n=10, **left):
 )
 def test_each_flag_is_raised_by_its_own_attack_alone_and_comes_first(left, flag):
     audit = Audit(transfer_from="other")
-    raised = flags(audit.score(arrays_of(audit, **left)))
+    raised = flags(score(audit, arrays_of(audit, **left)))
     assert next(iter(raised)) == flag
     assert raised == {**dict.fromkeys(FLAGS, 0.0), flag: 1.0}
 
 
 def test_fgsm_beats_pgd_only_if_it_beats_both_losses_together():
     audit = Audit(transfer_from="other")
-    raised = flags(audit.score(arrays_of(audit, fgsm_one=4, fgsm_fitted=4, pgd_margin_one=4)))
+    raised = flags(score(audit, arrays_of(audit, fgsm_one=4, fgsm_fitted=4, pgd_margin_one=4)))
     assert raised == dict.fromkeys(FLAGS, 0.0)
 
 
@@ -226,9 +227,9 @@ def test_a_gradient_of_zero_counts_where_the_image_is_right():
     audit = Audit(transfer_from="other")
     arrays = arrays_of(audit)
     arrays["zero_gradient_fitted"][9] = True  # wrong before
-    assert flags(audit.score(arrays))["zero_gradients"] == 0
+    assert flags(score(audit, arrays))["zero_gradients"] == 0
     arrays["zero_gradient_fitted"][7] = True
-    assert flags(audit.score(arrays))["zero_gradients"] == 1
+    assert flags(score(audit, arrays))["zero_gradients"] == 1
 
 
 def test_the_worst_case_is_over_attacks_image_by_image():
@@ -237,7 +238,7 @@ def test_the_worst_case_is_over_attacks_image_by_image():
     arrays["survives_square_one"][0] = False
     arrays["survives_pgd_margin_one"][1] = False
     arrays["survives_pgd_ce_fitted"][2] = False
-    found = audit.score(arrays)
+    found = score(audit, arrays)
     assert rows_of("audit_worst_case", found) == [0.3] * 6
     assert rows_of("audit_worst_case", found, "fitted") == [0.2] * 6
     assert rows_of("n_both_correct", found) == [6.0]

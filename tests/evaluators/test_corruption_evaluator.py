@@ -11,6 +11,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.evaluators.intervals import score
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.statistics.intervals import wilson_interval
 
@@ -51,7 +52,7 @@ def subject(network, subject_of, images_of):
 
 def measured(subject, **settings):
     evaluator = Corruption("noise_c", **settings)
-    return evaluator.score(evaluator.collect(subject))
+    return score(evaluator, evaluator.collect(subject))
 
 
 def names(measurements):
@@ -68,7 +69,7 @@ def test_a_cell_has_the_accuracy_of_the_network_on_its_images(subject, subject_o
     whole = subject()
     found = measured(whole)
     cell = whole.corrupted("noise_c").cell("fog", 4)
-    plain = Accuracy().score(Accuracy().collect(subject_of(whole.model, cell)))
+    plain = score(Accuracy(), Accuracy().collect(subject_of(whole.model, cell)))
     expected = value_of(plain, "accuracy")
     assert value_of(found, "accuracy", corruption="fog", severity=4) == expected
 
@@ -106,7 +107,7 @@ def test_a_cell_has_the_calibration_error_of_the_network_on_its_images(
     found = measured(whole, bins=7)
     cell = whole.corrupted("noise_c").cell("fog", 4)
     plain = Calibration(bins=7)
-    expected = value_of(plain.score(plain.collect(subject_of(whole.model, cell)))[:12], "ece")
+    expected = value_of(score(plain, plain.collect(subject_of(whole.model, cell)))[:12], "ece")
     ours = value_of(found, "ece", corruption="fog", severity=4, bins=7)
     assert ours == pytest.approx(expected, abs=1e-7)
 
@@ -114,7 +115,7 @@ def test_a_cell_has_the_calibration_error_of_the_network_on_its_images(
 def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_renderings(subject):
     whole = subject()
     arrays = Corruption("noise_c").collect(whole)
-    found = Corruption("noise_c").score(arrays)
+    found = score(Corruption("noise_c"), arrays)
     by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in found}
     cell = by_place["accuracy", "fog", 2]
     of_fog = arrays["correct_fog"]
@@ -238,7 +239,7 @@ def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
     assert arrays["confidence_fog"].shape == (40, 5)
     assert arrays["confidence_fog"].dtype == np.float32
     assert {len(array) for array in arrays.values()} == {40}
-    found = Corruption("noise_c").score(arrays)
+    found = score(Corruption("noise_c"), arrays)
     assert all("regenerated" in each.protocol for each in found)
     for each in found:
         about_frost = each.at.get("corruption", "frost") in ("frost", "mean of 15, synthetic frost")

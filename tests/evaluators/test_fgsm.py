@@ -8,6 +8,7 @@ import torchattacks
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, check_inside
+from sdd_eval.evaluators.intervals import score
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -118,7 +119,7 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
         logits = model(next(data.batches(200)).float() / 255)
         labelled = type(data)(data.name, data.images, logits.argmax(1).numpy(), "f", "made here")
         evaluator = Fgsm(curve=())
-        found = evaluator.score(evaluator.collect(subject_of(model, labelled)))
+        found = score(evaluator, evaluator.collect(subject_of(model, labelled)))
         for gradient in ("stable", "float32"):
             at = {"variant": "authors", "gradient": gradient, "temperature": 1.0}
             accuracies[gradient, scale] = value_of(found, "fgsm_accuracy", **at)
@@ -133,7 +134,7 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
     network, subject_of, images_of
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
-    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
+    found = score(evaluator, evaluator.collect(subject_of(network(), images_of(40))))
     names = [(each.metric, each.at["variant"]) for each in found]
     for reading, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
         assert names.count(("fgsm_right_before", reading)) == 1
@@ -153,7 +154,7 @@ def test_right_before_and_flipped_to_right_add_up_to_right_after(
 ):
     evaluator = Fgsm(curve=(), readings=("authors",))
     arrays = evaluator.collect(subject_of(network(), images_of(200)))
-    found = evaluator.score(arrays)
+    found = score(evaluator, arrays)
     at = {"gradient": "stable", "temperature": 1.0}
     labels, before = arrays["labels"], arrays["predicted"]
     after = arrays["predicted_authors_stable_one"][:, 0]
@@ -195,7 +196,7 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
     subject = subject_of(network(channels=1), images_of(20, channels=1))
     arrays = Fgsm().collect(subject)
     assert arrays["constants"][0].tolist() == [[0.5], [0.25]]
-    for each in Fgsm().score(arrays):
+    for each in score(Fgsm(), arrays):
         if each.at["variant"] != "pixel":
             assert each.at["constants"] == "own"
             if "step" in each.protocol:
@@ -209,7 +210,7 @@ def test_the_papers_constants_are_used_whatever_the_network_has(network, subject
     own = Fgsm(constants="own")
     arrays = own.collect(subject_of(network(), data))
     assert arrays["constants"][0].tolist() == [[0.5] * 3, [0.25] * 3]
-    assert {each.at.get("constants", "own") for each in own.score(arrays)} == {"own"}
+    assert {each.at.get("constants", "own") for each in score(own, arrays)} == {"own"}
     large = ModelSpec("tiny", 4, (0.5,) * 3, (0.25,) * 3, 224)
     assert Fgsm()._constants(large) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -217,7 +218,7 @@ def test_the_papers_constants_are_used_whatever_the_network_has(network, subject
 def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature(
     network, subject_of, images_of
 ):
-    found = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
+    found = score(Fgsm(), Fgsm().collect(subject_of(network(), images_of(10))))
     (one,) = [
         each
         for each in found

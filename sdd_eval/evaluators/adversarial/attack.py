@@ -29,9 +29,9 @@ from sdd_eval.evaluators.adversarial.threat import (
     from_text,
     threat_of,
 )
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Quantity, Statistic, shares, unpaired
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 #: The parts of AutoAttack, by their names in the papers.
 PARTS = ("APGD-CE", "APGD-T", "FAB-T", "Square")
 DEFAULT = "PGD"
+#: Why the largest change has no paired test.
+MAXIMUM = "it is a maximum over images, bounded by the attack"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Attack:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def default_limit(self) -> int | None:
@@ -123,39 +125,40 @@ class Attack:
             self.algorithm, common, self.parameters, restarts=restarts, classes=classes
         )
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return `attack_right_before`, and per temperature `attack_accuracy` and its checks."""
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield `attack_right_before`, and per temperature `attack_accuracy` and its checks."""
         if self.audit:
-            return self._audit().score(arrays, self.intervals)
+            yield from self._audit().statistics(arrays)
+            return
         threat = from_text(bytes(arrays["threat"][0]))
         text = "clean images, accuracy against the true labels"
-        before = share("attack_right_before", arrays["right"], threat.at, text, self.intervals)
-        rows = [before]
+        before = Quantity("attack_right_before", "fraction", threat.at, text)
+        yield shares([before], [arrays["right"]])
         for name in TEMPERATURES:
             if f"survives_{name}" in arrays:
-                rows.extend(_rows(threat, name, arrays, self.intervals))
-        return rows
+                yield from _at_temperature(threat, name, arrays)
 
 
-def _rows(
-    threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]], intervals: Intervals
-) -> Iterator[Measurement]:
+def _at_temperature(
+    threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]
+) -> Iterator[Statistic]:
     """Yield the numbers at one temperature."""
     at = {**threat.at, "temperature": TEMPERATURES[name]}
     text = protocol(threat, name, arrays)
     survives = arrays[f"survives_{name}"]
-    yield share("attack_accuracy", survives, at, text, intervals)
+    quantities, flags = [Quantity("attack_accuracy", "fraction", at, text)], [survives]
     if threat.attack == AUTOATTACK:
         broken_by = arrays[f"broken_by_{name}"]
         for number, part in enumerate(PARTS, start=1):
-            left = survives | (broken_by > number)
             after = f"right after the parts up to {part}; {text}"
             axes = {**at, "part": part}
-            yield share("attack_accuracy_after", left, axes, after, intervals)
-    change = float(arrays[f"change_{name}"].max())
+            quantities.append(Quantity("attack_accuracy_after", "fraction", axes, after))
+            flags.append(survives | (broken_by > number))
+    yield shares(quantities, flags)
     largest = f"largest change of a pixel value in any image, of the range [0, 1]; {text}"
-    yield Measurement("attack_largest_change", change, "fraction", at, largest)
-    yield from checks("attack", at, name, arrays)
+    change = Quantity("attack_largest_change", "fraction", at, largest)
+    yield unpaired(change, float(arrays[f"change_{name}"].max()), MAXIMUM)
+    yield checks("attack", at, name, arrays)
 
 
 def protocol(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:

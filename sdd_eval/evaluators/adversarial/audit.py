@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,15 @@ from sdd_eval.evaluators.adversarial.threat import (
     checks,
     divided_by,
 )
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import (
+    SHARE,
+    Quantity,
+    Statistic,
+    counts,
+    share_bounds,
+    shares,
+    unpaired,
+)
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
@@ -50,6 +58,10 @@ FLAGS = {
     "zero_gradients": "an image that is right has a gradient of zero in every pixel, although it "
     "is formed so that it cannot underflow at the logits",
 }
+
+#: Why numbers have no paired test.
+OTHER_IMAGES = "it is about different images for each network"
+PRESENCE = "a sign of gradient masking is present or absent"
 
 
 @dataclass(frozen=True)
@@ -87,26 +99,24 @@ class Audit:
             _check_comparable(subject, other)
         return adversarial.audited(subject, self.effort, other, validation_set)
 
-    def score(
-        self, arrays: Mapping[str, NDArray[Any]], intervals: Intervals = INTERVALS
-    ) -> list[Measurement]:
-        """Return accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
         text = "clean images, accuracy against the true labels"
-        rows = [share("audit_right_before", arrays["right"], {}, text, intervals)]
+        yield shares([Quantity("audit_right_before", "fraction", {}, text)], [arrays["right"]])
         for name in TEMPERATURES:
             tables = self.tables(name, arrays)
             protocol = f"{self._protocol()}; {divided_by(name, arrays)}"
             at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
             for attack, table in tables.items():
                 axes = {**at, "attack": attack}
-                rows += _accuracies("audit_accuracy", table, axes, protocol, intervals)
+                yield shares(_by_size("audit_accuracy", axes, protocol), list(table.T))
             worst = np.logical_and.reduce(list(tables.values()))
             text = f"right before and after every attack, image by image; {protocol}"
-            rows += _accuracies("audit_worst_case", worst, at, text, intervals)
+            yield shares(_by_size("audit_worst_case", at, text), list(worst.T))
             if "right_compared" in arrays:
-                rows += self._both_correct(worst, at, text, arrays, intervals)
-            rows += checks("audit", at, name, arrays)
-        return [*rows, *self._flags(arrays)]
+                yield from self._both_correct(worst, at, text, arrays)
+            yield checks("audit", at, name, arrays)
+        yield from self._flags(arrays)
 
     def tables(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Table]:
         """Return which images survive each attack (n, sizes) at a temperature."""
@@ -137,19 +147,22 @@ class Audit:
         at: Mapping[str, Any],
         text: str,
         arrays: Mapping[str, NDArray[Any]],
-        intervals: Intervals,
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[Statistic]:
         """Yield the worst case over the images that both networks classify correctly."""
         both = arrays["right"] & arrays["right_compared"]
         axes = {**at, "transfer_from": self.transfer_from}
         images = f"images, before any attack, that {self.transfer_from} too classifies rightly"
-        yield Measurement("n_both_correct", float(both.sum()), "images", axes, images)
-        if both.any():
-            text = f"of the {both.sum()} {images}: {text}"
-            metric = "audit_worst_case_both_right"
-            yield from _accuracies(metric, worst[both], axes, text, intervals)
+        yield counts([Quantity("n_both_correct", "images", axes, images)], [both])
+        if not both.any():
+            return
+        text = f"of the {both.sum()} {images}: {text}"
+        quantities = _by_size("audit_worst_case_both_right", axes, text)
+        for quantity, flags in zip(quantities, worst[both].T, strict=True):
+            value = float(flags.mean())
+            bounds = partial(share_bounds, value, len(flags))
+            yield unpaired(quantity, value, OTHER_IMAGES, bounds, SHARE)
 
-    def _flags(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
+    def _flags(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield each flag, 1 if it is raised at any size or temperature; raised ones come first."""
         raised: dict[str, list[str]] = {flag: [] for flag in FLAGS}
         for name in TEMPERATURES:
@@ -162,7 +175,8 @@ class Audit:
         for flag, places in sorted(raised.items(), key=lambda item: not item[1]):
             where = f"raised: {', '.join(places)}" if places else "not raised at any size"
             text = f"{FLAGS[flag]}; {where}"
-            yield Measurement("audit_flag", float(bool(places)), "count", {"flag": flag}, text)
+            quantity = Quantity("audit_flag", "count", {"flag": flag}, text)
+            yield unpaired(quantity, float(bool(places)), PRESENCE)
 
 
 def audit_of(
@@ -218,10 +232,9 @@ def _raised(tables: Mapping[str, Table]) -> dict[str, list[float]]:
     }
 
 
-def _accuracies(
-    metric: str, table: Table, at: Mapping[str, Any], text: str, intervals: Intervals
-) -> Iterator[Measurement]:
-    """Yield the share of images that survive at each size."""
-    for size, flags in zip(EPSILONS, table.T, strict=True):
-        protocol = f"ε = {size * 255:g}/255; {text}"
-        yield share(metric, flags, {**at, "epsilon": size}, protocol, intervals)
+def _by_size(metric: str, at: Mapping[str, Any], text: str) -> list[Quantity]:
+    """Return a share of images at each size."""
+    return [
+        Quantity(metric, "fraction", {**at, "epsilon": size}, f"ε = {size * 255:g}/255; {text}")
+        for size in EPSILONS
+    ]

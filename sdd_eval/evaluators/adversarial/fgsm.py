@@ -20,10 +20,11 @@ from sdd_eval.data.standardisation import author_statistics
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import FgsmAttack
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
-from sdd_eval.records import Measurement, ModelSpec
+from sdd_eval.records import ModelSpec
+from sdd_eval.statistics.statistic import Quantity, Statistic, counts, shares
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -66,7 +67,7 @@ class Fgsm:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:
@@ -139,27 +140,28 @@ class Fgsm:
         """Return whose constants are used: the paper's are for three channels."""
         return self.constants if channels == 3 else "own"
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return accuracy per attack and step size, and the controls (fractions)."""
-        rows = [row for variant in self.readings for row in self._controls(variant, arrays)]
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield accuracy per attack and step size, and the controls (fractions)."""
+        for variant in self.readings:
+            yield self._controls(variant, arrays)
         for attack in self.attacks():
-            rows.extend(self._of_attack(attack, arrays))
-        return rows
+            yield from self._of_attack(attack, arrays)
 
-    def _controls(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Measurement]:
-        """Yield accuracy before a variant's attack, and after a step along random signs."""
+    def _controls(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> Statistic:
+        """Return accuracy before a variant's attack, and after a step along random signs."""
         labels, at = arrays["labels"], {**self._at(variant, arrays), "temperature": 1.0}
         text = "clean images, accuracy against the true labels"
-        yield share("fgsm_right_before", arrays["predicted"] == labels, at, text, self.intervals)
-        after = arrays[f"predicted_{variant}_random"] == labels
+        before = Quantity("fgsm_right_before", "fraction", at, text)
         step = self._step(variant, self.epsilon, arrays)
         text = f"{step}; signs random instead of the gradient's"
         at = {**at, "epsilon": self.epsilon}
-        yield share("fgsm_random_sign_accuracy", after, at, text, self.intervals)
+        after = Quantity("fgsm_random_sign_accuracy", "fraction", at, text)
+        predicted = (arrays["predicted"], arrays[f"predicted_{variant}_random"])
+        return shares([before, after], [classes == labels for classes in predicted])
 
     def _of_attack(
         self, attack: FgsmAttack, arrays: Mapping[str, NDArray[Any]]
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[Statistic]:
         """Yield accuracy after an attack at each step size, and the controls at the first."""
         temperature = 1.0 if attack.temperature == "one" else "fitted"
         at = self._at(attack.variant, arrays)
@@ -167,17 +169,20 @@ class Fgsm:
         labels, predicted = arrays["labels"], arrays[f"predicted_{attack.column}"]
         correct = predicted == labels[:, None]
         gradient = _gradient(attack, float(arrays["temperature"][0]), bool(self.validation_set))
+        quantities, flags = [], []
         for index, epsilon in enumerate(self.sizes(attack)):
             text = f"{self._step(attack.variant, epsilon, arrays)}; {gradient}"
             axes = {**at, "epsilon": epsilon}
-            yield share("fgsm_accuracy", correct[:, index], axes, text, self.intervals)
+            quantities.append(Quantity("fgsm_accuracy", "fraction", axes, text))
+            flags.append(correct[:, index])
             if index == 0:
-                flipped = correct[:, 0] & (arrays["predicted"] != labels)
                 text = f"share of all images that are wrong before and right after; {text}"
-                yield share("fgsm_flipped_to_right", flipped, axes, text, self.intervals)
-        zeros = float(arrays[f"zero_gradient_{attack.column}"].sum())
+                quantities.append(Quantity("fgsm_flipped_to_right", "fraction", axes, text))
+                flags.append(correct[:, 0] & (arrays["predicted"] != labels))
+        yield shares(quantities, flags)
         text = f"images whose gradient is zero in every pixel; {gradient}"
-        yield Measurement("fgsm_zero_gradients", zeros, "images", at, text)
+        zeros = Quantity("fgsm_zero_gradients", "images", at, text)
+        yield counts([zeros], [arrays[f"zero_gradient_{attack.column}"]])
 
     def _at(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """Return the axes of a variant, and whose constants its space has."""

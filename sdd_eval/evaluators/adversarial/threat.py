@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.temperature import fitted_words
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Quantity, Statistic, counts
 
 AUTOATTACK = "AutoAttack"
 ENSEMBLE = "torchattacks-autoattack"
@@ -280,23 +280,24 @@ class Effort:
 
 def checks(
     metric: str, at: Mapping[str, Any], name: str, arrays: Mapping[str, NDArray[Any]]
-) -> Iterator[Measurement]:
-    """Yield the number of zero gradients and of changed predictions at one temperature."""
+) -> Statistic:
+    """Return the numbers of zero gradients and of changed predictions at one temperature."""
     temperature = divided_by(name, arrays)
+    quantities, flags = [], []
     for suffix, how in GRADIENTS.items():
-        zeros = float(arrays[f"zero_gradient{suffix}_{name}"].sum())
         axes = {**at, "gradient": suffix.removeprefix("_") or "stable"}
         text = (
             "clean images whose gradient of the cross-entropy with the true labels is zero in "
             f"every pixel; {how}; {temperature}"
         )
-        yield Measurement(f"{metric}_zero_gradients", zeros, "images", axes, text)
-    ties = float(arrays[f"path_differs_{name}"].sum())
+        quantities.append(Quantity(f"{metric}_zero_gradients", "images", axes, text))
+        flags.append(arrays[f"zero_gradient{suffix}_{name}"])
     text = (
         "clean images that the attack's own path predicts otherwise than the network; all have top "
         f"two logits within 1e-4, any other would have been an error; {temperature}"
     )
-    yield Measurement(f"{metric}_path_ties", ties, "images", at, text)
+    quantities.append(Quantity(f"{metric}_path_ties", "images", at, text))
+    return counts(quantities, [*flags, arrays[f"path_differs_{name}"]])
 
 
 def divided_by(name: str, arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -6,24 +6,16 @@ AlexNet, so its name is an axis of the number.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.corruption.cells import (
-    UNCORRUPTED,
-    Cell,
-    Cells,
-    Resampled,
-    ResampledEce,
-    resampled_accuracy,
-    resampled_ece,
-)
-from sdd_eval.evaluators.intervals import Intervals, share, with_interval
+from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cell, Cells
+from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.corruption import (
     FIFTEEN,
     LEAST_LOSS,
@@ -32,9 +24,12 @@ from sdd_eval.metrics.corruption import (
     corruption_errors,
     relative_corruption_errors,
 )
-from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import Floats
-from sdd_eval.statistics.intervals import Interval
+from sdd_eval.metrics.corruption_statistics import (
+    ErrorRatio,
+    cell_calibration_errors,
+    error_ratios,
+)
+from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares, unpaired
 
 #: Metrics of the means over the 15 and the 19 corruptions, by the origin of the frost images.
 NAMES = {
@@ -44,8 +39,12 @@ NAMES = {
     "unknown": ("mca_15_unknown_frost", "mca_19_unknown_frost"),
 }
 SETS = {FIFTEEN: "15 corruptions", NINETEEN: "19 corruptions"}
-#: How images are resampled for the interval of a mean over cells.
-TOGETHER = "an image drawn with all its renderings"
+#: Why numbers have no paired test.
+UNMEASURED = "it counts what could not be measured"
+NO_BASELINE = "this study has no run of the baseline, or its arrays were not stored"
+
+#: A number, and the cells that it is the mean of.
+Group = tuple[Quantity, Sequence[Cell]]
 
 
 @dataclass(frozen=True)
@@ -70,47 +69,80 @@ class Source:
         return "mean of 15" + ("" if self.frost == "official" else f", {self.frost} frost")
 
 
-def rows(cells: Cells, source: Source, bins: int, intervals: Intervals) -> Iterator[Measurement]:
-    """Yield all numbers that need no baseline."""
-    correct = {cell: cells.correct[cell] for cell in cells.corrupted}
-    accuracy = resampled_accuracy(correct, intervals)
+def cell_statistics(
+    cells: Cells, source: Source, bins: int, resamples: Callable[[float], int]
+) -> Iterator[Statistic]:
+    """Yield all numbers that need no baseline.
+
+    Args:
+        cells: the measured cells.
+        source: the origin of the images.
+        bins: number of confidence bins.
+        resamples: the number of bootstrap resamples, given the values that one processes.
+    """
+    names = cells.corrupted
     yield from _missing(cells)
-    for name, severity in cells.corrupted:
-        text = f"top-1 accuracy, {source.of(name)}"
+    quantities = []
+    for name, severity in names:
         at = {"corruption": name, "severity": severity}
-        yield share("accuracy", cells.correct[name, severity], at, text, intervals)
+        text = f"top-1 accuracy, {source.of(name)}"
+        quantities.append(Quantity("accuracy", "fraction", at, text))
+    yield shares(quantities, [cells.correct[cell] for cell in names])
+    correct = np.stack([cells.correct[cell] for cell in names], axis=1)
+    quantities, groups = _complete(_accuracies(cells, source), names)
+    if quantities:
+        yield mean_of_cells(quantities, [correct[:, over].mean(axis=1) for over in groups])
+    confidence = np.stack([cells.confidence[cell] for cell in names], axis=1)
+    quantities, groups = _complete(_calibration(cells, source, bins), names)
+    yield cell_calibration_errors(quantities, groups, confidence, correct, bins, resamples)
+
+
+def _complete(
+    groups: Iterable[Group], names: Sequence[Cell]
+) -> tuple[list[Quantity], list[list[int]]]:
+    """Return the numbers whose cells are all measured, and the positions of these."""
+    index = {cell: i for i, cell in enumerate(names)}
+    complete = [
+        (quantity, [index[cell] for cell in over])
+        for quantity, over in groups
+        if all(cell in index for cell in over)
+    ]
+    return [quantity for quantity, _ in complete], [over for _, over in complete]
+
+
+def _accuracies(cells: Cells, source: Source) -> Iterator[Group]:
+    """Yield the mean accuracies of corruptions, and over the 15 and the 19."""
     for name in _names(cells):
         text = f"top-1 accuracy, mean of severities 1–5, {source.of(name)}"
-        yield from _mean("accuracy", accuracy, _severities(name), {"corruption": name}, text)
+        quantity = Quantity("accuracy", "fraction", {"corruption": name}, text)
+        yield quantity, _severities(name)
     for metric, over in zip(NAMES[source.frost], (FIFTEEN, NINETEEN), strict=True):
         text = f"mean top-1 accuracy over {SETS[over]} × 5 severities, {source.with_frost}"
-        yield from _mean(metric, accuracy, _all_severities(over), {}, text)
-    yield from _calibration(resampled_ece(cells, bins, intervals), cells, source, bins)
+        yield Quantity(metric, "fraction", {}, text), _all_severities(over)
 
 
-def _calibration(
-    ece: ResampledEce, cells: Cells, source: Source, bins: int
-) -> Iterator[Measurement]:
+def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Group]:
     """Yield the ECE of each cell, and its means over severities, over the 15, and over both."""
     bins_text = f"{bins} equal-width bins, T = 1"
     for name, severity in cells.corrupted:
         at = {"corruption": name, "severity": severity, "bins": bins}
         text = f"ECE, {bins_text}, {source.of(name)}"
-        yield from _mean("ece", ece, [(name, severity)], at, text)
+        yield Quantity("ece", "fraction", at, text), [(name, severity)]
     mean = f"mean of the ECEs of cells ({bins_text}), not ECE of all images"
     for name in _names(cells):
         text = f"{mean}: severities 1–5, {source.of(name)}"
-        yield from _mean("ece", ece, _severities(name), {"corruption": name, "bins": bins}, text)
+        at = {"corruption": name, "bins": bins}
+        yield Quantity("ece", "fraction", at, text), _severities(name)
     for severity in SEVERITIES:
         at = {"corruption": source.mean, "severity": severity, "bins": bins}
         text = f"{mean}: {SETS[FIFTEEN]} at one severity, {source.with_frost}"
-        yield from _mean("ece", ece, [(name, severity) for name in FIFTEEN], at, text)
+        yield Quantity("ece", "fraction", at, text), [(name, severity) for name in FIFTEEN]
     text = f"{mean}: {SETS[FIFTEEN]} × 5 severities, {source.with_frost}"
     at = {"corruption": source.mean, "bins": bins}
-    yield from _mean("ece", ece, _all_severities(FIFTEEN), at, text)
+    yield Quantity("ece", "fraction", at, text), _all_severities(FIFTEEN)
 
 
-def _missing(cells: Cells) -> Iterator[Measurement]:
+def _missing(cells: Cells) -> Iterator[Statistic]:
     """Yield the number of missing severities of each corruption, and the reasons."""
     for name in dict.fromkeys(name for name, _ in cells.missing):
         severities = [severity for missing, severity in cells.missing if missing == name]
@@ -121,27 +153,8 @@ def _missing(cells: Cells) -> Iterator[Measurement]:
             f"{', '.join(map(str, severities))}; {'; '.join(reasons)}; "
             f"so there is no mean over {' or '.join(without)}"
         )
-        yield Measurement("missing", float(len(severities)), "count", {"corruption": name}, text)
-
-
-def _mean(
-    metric: str,
-    resampled: Resampled | ResampledEce,
-    over: Sequence[Cell],
-    at: Mapping[str, Any],
-    text: str,
-) -> Iterator[Measurement]:
-    """Yield a mean over cells with its interval, if all cells are measured."""
-    mean = resampled.mean(over)
-    if mean is not None:
-        yield _with_interval(Measurement(metric, mean[0], "fraction", at, text), mean[1])
-
-
-def _with_interval(number: Measurement, interval: Interval) -> Measurement:
-    """Return a number of several cells with its interval."""
-    return with_interval(
-        number, dataclasses.replace(interval, method=f"{interval.method}, {TOGETHER}")
-    )
+        quantity = Quantity("missing", "count", {"corruption": name}, text)
+        yield unpaired(quantity, len(severities), UNMEASURED)
 
 
 def _names(cells: Cells) -> list[str]:
@@ -170,58 +183,89 @@ SUFFIXES = {
 CE, RELATIVE = "corruption_error", "relative_corruption_error"
 
 
-@dataclass(frozen=True)
-class _Ratios:
-    """A ratio of each corruption (C,), and in resamples of the images (resamples, C)."""
-
-    names: Sequence[str]
-    values: Floats
-    resamples: Floats
-    intervals: Intervals
-
-    def over(self, names: Sequence[str]) -> tuple[float, Floats] | None:
-        """Return the mean over corruptions, and in resamples; None if a ratio is undefined."""
-        if not set(names) <= set(self.names):
-            return None
-        columns = [self.names.index(name) for name in names]
-        value = float(self.values[columns].mean())
-        return None if np.isnan(value) else (value, self.resamples[:, columns].mean(axis=1))
-
-
-def baseline_rows(
-    cells: Cells, baseline: Mapping[str, Cells], source: Source, intervals: Intervals
-) -> Iterator[Measurement]:
+def baseline_statistics(
+    cells: Cells, baseline: Mapping[str, Cells | None], source: Source
+) -> Iterator[Statistic]:
     """Yield `corruption_error` and `relative_corruption_error`, and their means over the 15.
 
-    The errors of the baseline are averaged over its networks. Both sides are resampled together,
-    an image with all its corrupted versions.
+    The errors of the baseline are averaged over its networks. A ratio that is undefined for the
+    baseline is `missing`.
+
+    Args:
+        cells: the measured cells.
+        baseline: those of the baseline's networks by name; None if they were not stored. The
+            numbers are NaN then and only say why there is no paired test.
+        source: the origin of the images.
 
     Raises:
         InputError: the baseline was measured on another number of images.
     """
-    names = whole_corruptions([cells, *baseline.values()])
+    known = [side for side in baseline.values() if side is not None]
+    names = _whole_corruptions([cells, *known])
     if not names:
         return
-    sides: list[list[Cells]] = [[cells], list(baseline.values())]
-    network, reference = (_accuracy(names, side, intervals) for side in sides)
+    rows = _ratio_rows(names, list(baseline), source)
+    if len(known) < len(baseline):
+        yield from (unpaired(row.quantity, math.nan, NO_BASELINE) for row in rows)
+        return
+    own, reference = _errors([cells], names), _errors(known, names)
+    defined = _defined(own, reference)
+    for row in rows:
+        if len(row.over) == 1 and not defined[int(row.relative), row.over[0]]:
+            yield unpaired(_undefined(row.quantity), 1.0, UNMEASURED)
+    rows = [row for row in rows if all(defined[int(row.relative), column] for column in row.over)]
+    if rows:
+        itself = len(known) == 1 and _is_same_network(cells, known[0])
+        yield error_ratios(rows, own, reference, itself=itself)
+
+
+def _ratio_rows(names: Sequence[str], baseline: Sequence[str], source: Source) -> list[ErrorRatio]:
+    """Return the errors of each corruption, and their means over the 15 if these are complete."""
     at = {"baseline": " + ".join(baseline)}
     of_baseline = f"those of the baseline {_in_words(baseline)}; 100 × a ratio of sums"
     text = f"top-1 errors summed over severities 1–5, in percent of {of_baseline}"
-    yield from _ratio_rows(CE, _plain(names, network, reference), at, text, source)
-    text = (
+    of_increase = (
         "what top-1 errors, summed over severities 1–5, exceed the clean error by, in percent of "
         f"{of_baseline}, missing where the baseline's is below {LEAST_LOSS:g} per severity"
     )
-    yield from _ratio_rows(RELATIVE, _relative(names, network, reference), at, text, source)
+    rows = []
+    for metric, protocol in ((CE, text), (RELATIVE, of_increase)):
+        for column, name in enumerate(names):
+            axes = {"corruption": name, **at}
+            quantity = Quantity(metric, UNIT, axes, f"{protocol}, {source.of(name)}")
+            rows.append(ErrorRatio(quantity, [column], metric == RELATIVE))
+        if set(FIFTEEN) <= set(names):
+            mean = metric.replace("corruption", "mean_corruption") + SUFFIXES[source.frost]
+            protocol = f"mean over {SETS[FIFTEEN]} of {protocol}, {source.with_frost}"
+            over = [names.index(name) for name in FIFTEEN]
+            rows.append(ErrorRatio(Quantity(mean, UNIT, at, protocol), over, metric == RELATIVE))
+    return rows
 
 
-def _in_words(baseline: Mapping[str, Cells]) -> str:
+def _defined(own: Floats, baseline: Floats) -> Floats:
+    """Return whether CE (row 0) and relative CE (row 1) of each corruption are defined (2, C)."""
+    errors, reference = own.mean(axis=0), baseline.mean(axis=0)
+    ratios = [
+        corruption_errors(errors[1:], reference[1:]),
+        relative_corruption_errors(errors[1:], errors[0], reference[1:], reference[0]),
+    ]
+    return ~np.isnan(ratios)
+
+
+def _undefined(quantity: Quantity) -> Quantity:
+    """Return the number that counts an undefined ratio."""
+    metric, _, axes, protocol = quantity
+    text = f"{metric} is not defined; {protocol}"
+    return Quantity("missing", "count", {**axes, "of": metric}, text)
+
+
+def _in_words(baseline: Sequence[str]) -> str:
     """Return the names of the baseline's networks in words."""
     names = ", ".join(baseline)
     return names if len(baseline) == 1 else f"(mean over {len(baseline)} networks: {names})"
 
 
-def whole_corruptions(sides: Sequence[Cells]) -> list[str]:
+def _whole_corruptions(sides: Sequence[Cells]) -> list[str]:
     """Return the corruptions whose cells are all measured on every side."""
     counts = sorted({side.images for side in sides})
     if len(counts) > 1:
@@ -234,71 +278,26 @@ def whole_corruptions(sides: Sequence[Cells]) -> list[str]:
     ]
 
 
-def _accuracy(names: Sequence[str], networks: Sequence[Cells], intervals: Intervals) -> Resampled:
-    """Return the accuracy of each cell and of clean images, averaged over networks."""
-    shares = {
-        cell: np.mean([network.correct[cell] for network in networks], axis=0)
-        for cell in [UNCORRUPTED, *_all_severities(names)]
-    }
-    return resampled_accuracy(shares, intervals)
+def _errors(networks: Sequence[Cells], corruptions: Sequence[str]) -> Floats:
+    """Return each image's clean error and mean error per corruption (n, 1 + C), over networks."""
+    correct = [
+        [
+            network.correct[UNCORRUPTED],
+            *(np.mean([network.correct[n, s] for s in SEVERITIES], axis=0) for n in corruptions),
+        ]
+        for network in networks
+    ]
+    errors: Floats = 1 - np.mean(np.asarray(correct, dtype=np.float64), axis=0).T
+    return errors
 
 
-def _errors(names: Sequence[str], side: Resampled) -> tuple[Floats, Floats]:
-    """Return errors averaged over severities (C,), and (resamples, C)."""
-    values = [np.mean([side.values[name, s] for s in SEVERITIES]) for name in names]
-    resamples = [np.mean([side.resamples[name, s] for s in SEVERITIES], axis=0) for name in names]
-    return 1 - np.array(values), 1 - np.stack(resamples, axis=1)
-
-
-def _plain(names: Sequence[str], network: Resampled, reference: Resampled) -> _Ratios:
-    """Return the CE of each corruption."""
-    (values, resamples), (of_baseline, resampled) = (
-        _errors(names, side) for side in (network, reference)
+def _is_same_network(cells: Cells, other: Cells) -> bool:
+    """Whether two networks have the same confidences in all cells and are right for the same."""
+    pairs: list[tuple[Mapping[Cell, Any], Mapping[Cell, Any]]] = [
+        (cells.correct, other.correct),
+        (cells.confidence, other.confidence),
+    ]
+    return all(
+        one.keys() == two.keys() and all(np.array_equal(one[cell], two[cell]) for cell in one)
+        for one, two in pairs
     )
-    return _Ratios(
-        names,
-        corruption_errors(values, of_baseline),
-        corruption_errors(resamples, resampled),
-        network.intervals,
-    )
-
-
-def _relative(names: Sequence[str], network: Resampled, reference: Resampled) -> _Ratios:
-    """Return the relative CE of each corruption; resamples use no threshold on the baseline."""
-    sides = (network, reference)
-    (values, resamples), (of_baseline, resampled) = (_errors(names, side) for side in sides)
-    clean, clean_of_baseline = (1 - side.values[UNCORRUPTED] for side in sides)
-    clean_resamples, clean_resampled = (1 - side.resamples[UNCORRUPTED] for side in sides)
-    return _Ratios(
-        names,
-        relative_corruption_errors(values, clean, of_baseline, clean_of_baseline),
-        relative_corruption_errors(
-            resamples, clean_resamples, resampled, clean_resampled, least=1e-9
-        ),
-        network.intervals,
-    )
-
-
-def _ratio_rows(
-    metric: str, ratios: _Ratios, at: Mapping[str, Any], text: str, source: Source
-) -> Iterator[Measurement]:
-    """Yield the ratio of each corruption, or `missing` if undefined, and the mean over the 15."""
-    lowest = 0 if metric == CE else -np.inf
-    undefined = [name for name in ratios.names if ratios.over([name]) is None]
-    for name in undefined:
-        axes = {"corruption": name, **at, "of": metric}
-        why = f"{metric} is not defined; {text}, {source.of(name)}"
-        yield Measurement("missing", 1.0, "count", axes, why)
-    defined = [name for name in ratios.names if name not in undefined]
-    means = {(metric, name): ([name], source.of(name)) for name in defined}
-    mean = metric.replace("corruption", "mean_corruption") + SUFFIXES[source.frost]
-    means[mean, ""] = (list(FIFTEEN), source.with_frost)
-    for (of, name), (over, origin) in means.items():
-        ratio = ratios.over(over)
-        if ratio is not None:
-            interval = ratios.intervals.basic(ratio[0], ratio[1], lowest, np.inf)
-            axes = {"corruption": name, **at} if name else {**at}
-            protocol = f"{text}, {origin}"
-            if not name:
-                protocol = f"mean over {SETS[FIFTEEN]} of {protocol}"
-            yield _with_interval(Measurement(of, ratio[0], UNIT, axes, protocol), interval)

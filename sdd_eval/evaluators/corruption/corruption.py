@@ -6,7 +6,7 @@ sets: mCA, ECE, and mCE relative to a named baseline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluators.corruption.cell_metrics import NAMES, Source, baseline_rows, rows
+from sdd_eval.evaluators.corruption.cell_metrics import (
+    NAMES,
+    Source,
+    baseline_statistics,
+    cell_statistics,
+)
 from sdd_eval.evaluators.corruption.cells import CLEAN, CONFIDENCE, CORRECT, MISSING, cells_of
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import arrays_of, collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Statistic
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
@@ -97,19 +102,19 @@ class Corruption:
         expected = (*FIFTEEN, *corrupted.corruptions, *broken)
         return tuple(dict.fromkeys(self.corruptions or expected))
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return `accuracy` and `ece` per cell and corruption, and means over complete sets.
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield `accuracy` and `ece` per cell and corruption, and means over complete sets.
 
-        A corruption with `missing` severities is in no mean. With a baseline, the result includes
-        `baseline_rows`.
+        A corruption with `missing` severities is in no mean. With a baseline, also errors relative
+        to it (`baseline_statistics`).
         """
         source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]))
         cells = cells_of(arrays)
-        measurements = list(rows(cells, source, self.bins, self.intervals))
+        yield from cell_statistics(cells, source, self.bins, self.intervals.number)
         if self.baseline:
-            baseline = {name: cells_of(arrays_of(name, arrays)) for name in self.baseline}
-            measurements += baseline_rows(cells, baseline, source, self.intervals)
-        return measurements
+            sides = {name: arrays_of(name, arrays) for name in self.baseline}
+            baseline = {name: cells_of(side) if side else None for name, side in sides.items()}
+            yield from baseline_statistics(cells, baseline, source)
 
 
 def _measured(

@@ -1,4 +1,4 @@
-"""Intervals of mean losses: negative log-likelihood, Brier score, mean corruption error."""
+"""Intervals of mean losses and of means of ratios of errors to those of a baseline."""
 
 from __future__ import annotations
 
@@ -27,9 +27,62 @@ def mean_loss(losses: NDArray[np.float64], pseudo_loss: float, level: float = LE
     [0.1, 0.07, 0.143]
     """
     x = np.asarray(losses, dtype=np.float64)
-    mean, n = float(x.mean()), len(x)
-    spread = float(((x - mean) ** 2).sum()) + pseudo_loss**2
-    dispersion = spread / (float(x.sum()) + pseudo_loss)
-    k = normal_quantile(level) ** 2 * dispersion / n
-    half = math.sqrt(mean * k + k * k / 4)
-    return Bounds(mean, max(0.0, mean + k / 2 - half), mean + k / 2 + half)
+    return score_bounds(float(x.mean()), x - x.mean(), pseudo_loss, level)
+
+
+def score_bounds(
+    value: float, influence: NDArray[np.float64], pseudo: float, level: float = LEVEL
+) -> Bounds:
+    """Return a number that is 0 without errors, with its score interval.
+
+    To second order it is the interval of the delta method on the logarithm, but it is also defined
+    at 0.
+
+    Args:
+        value: the number.
+        influence: of each image on it (n,), with mean 0.
+        pseudo: the influence of an error.
+        level: of confidence.
+    """
+    n = len(influence)
+    spread = float((influence**2).sum()) + pseudo**2
+    k = normal_quantile(level) ** 2 * spread / (n * value + pseudo) / n
+    half = math.sqrt(value * k + k * k / 4)
+    return Bounds(value, max(0.0, value + k / 2 - half), value + k / 2 + half)
+
+
+def ratio_bounds(
+    value: float,
+    influence: NDArray[np.float64],
+    denominator: NDArray[np.float64],
+    pseudo: float,
+    level: float = LEVEL,
+) -> Bounds | None:
+    """Return a ratio of means with Fieller's interval, or None if that is unbounded.
+
+    Fieller (1954), "Some problems in interval estimation": it contains the ratios ρ for which
+    numerator − ρ · denominator does not differ significantly from 0. It is unbounded if the
+    denominator does not differ significantly from 0.
+
+    Args:
+        value: the ratio, or a mean of ratios.
+        influence: of each image on it (n,), with mean 0.
+        denominator: of each image on the denominator, relative to it (n,), with mean 0; for a mean
+            of ratios the mean.
+        pseudo: the influence of an error.
+        level: of confidence.
+
+    >>> x, y = np.array([1.0, -1.0] * 50), np.array([1.0, 1.0, -1.0, -1.0] * 25)
+    >>> [round(end, 2) for end in ratio_bounds(1.0, x, y, pseudo=1.0)[:3]]
+    [1.0, 0.8, 1.2]
+    >>> ratio_bounds(1.0, x, 10 * y, pseudo=1.0) is None
+    True
+    """
+    n, square = len(influence), normal_quantile(level) ** 2
+    spread = (float((influence**2).sum()) + pseudo**2) / n**2
+    linear = -square * float((influence * denominator).sum()) / n**2
+    leading = 1 - square * float((denominator**2).sum()) / n**2
+    if leading <= 0:
+        return None
+    root = math.sqrt(linear**2 + leading * square * spread)
+    return Bounds(value, value + (linear - root) / leading, value + (linear + root) / leading)
