@@ -83,9 +83,9 @@ class Selective:
                 ]
                 arrays[f"correct{CELL}{name}"] = np.stack([cell[0] for cell in cells], axis=1)
                 arrays[f"scores{CELL}{name}"] = np.stack([cell[1] for cell in cells], axis=1)
-            arrays["origin"] = np.full(
-                len(labels), f"{corrupted.provenance}, {corrupted.frost} frost"
-            )
+            recipe = getattr(corrupted, "recipe", 1)
+            origin = f"{corrupted.provenance}{f' by recipe {recipe}' if recipe > 1 else ''}"
+            arrays["origin"] = np.full(len(labels), f"{origin}, {corrupted.frost} frost")
         return arrays
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:

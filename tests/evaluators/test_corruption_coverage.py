@@ -7,9 +7,13 @@ the truth is twice the floor that chance leaves, and the basic bootstrap would h
 import numpy as np
 import pytest
 
-from sdd_eval.evaluators.corruption.cell_metrics import Source, baseline_rows, rows
-from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells, resampled_ece
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.corruption.cell_metrics import (
+    Source,
+    baseline_statistics,
+    cell_statistics,
+)
+from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
+from sdd_eval.evaluators.intervals import Intervals, measurements
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.corruption import FIFTEEN
 
@@ -50,9 +54,12 @@ def population(random, n, gain=0.0):
 def measured(own, base):
     """The means over the 15, each with its interval."""
     source = Source("official", "official")
-    every = [*rows(own, source, 10, FEW), *baseline_rows(own, {"base": base}, source, FEW)]
+    statistics = [
+        *cell_statistics(own, source, 10, FEW.number),
+        *baseline_statistics(own, {"base": base}, source),
+    ]
     found = {}
-    for m in every:
+    for m in measurements(statistics, FEW):
         of, severity = m.at.get("corruption"), m.at.get("severity")
         if of in (None, "mean of 15"):
             found[f"{m.metric} severity {severity}" if severity else m.metric] = m
@@ -61,10 +68,28 @@ def measured(own, base):
     return {name: found[name] for name in METRICS}
 
 
+def values(own, base):
+    """The means over the 15 without intervals."""
+    source = Source("official", "official")
+    found = {}
+    for statistic in (
+        *cell_statistics(own, source, 10, FEW.number),
+        *baseline_statistics(own, {"base": base}, source),
+    ):
+        for quantity, value in zip(statistic.quantities, statistic.values, strict=True):
+            of, severity = quantity.at.get("corruption"), quantity.at.get("severity")
+            if of in (None, "mean of 15"):
+                name = f"{quantity.metric} severity {severity}" if severity else quantity.metric
+                found[name] = value
+            elif not severity:
+                found[f"{quantity.metric} {of}"] = value
+    return {name: found[name] for name in METRICS}
+
+
 @pytest.mark.slow
 def test_the_intervals_of_means_over_cells_hold_the_truth_as_often_as_they_say():
     random = np.random.default_rng(1903)
-    truth = {name: m.value for name, m in measured(*population(random, 100_000, 0.02)).items()}
+    truth = values(*population(random, 100_000, 0.02))
     trials, held = 200, dict.fromkeys(METRICS, 0)
     for _ in range(trials):
         for name, found in measured(*population(random, 500, 0.02)).items():
@@ -79,7 +104,7 @@ def test_the_interval_lies_about_a_number_without_what_chance_adds():
     """The mean ECE itself is too large, by more than half of its interval's width."""
     random = np.random.default_rng(7)
     big, _ = population(random, 60_000, 0.02)
-    truth = np.mean(list(resampled_ece(big, 10, Intervals(resamples=1)).values.values()))
+    truth = np.mean([ece(big.confidence[cell], big.correct[cell]) for cell in big.corrupted])
     centres, values = [], []
     for _ in range(10):
         found = measured(*population(random, 500, 0.02))["ece"]

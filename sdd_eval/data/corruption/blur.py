@@ -149,9 +149,13 @@ def motion_blur(
 
 
 def zoom_blur(images: Floats, zooms: int) -> Floats:
-    """Average the image and `zooms` centre zooms by 1, 1.01, …."""
+    """Average the image and `zooms` centre zooms by 1, 1.01, ….
+
+    The factors are rounded as in `np.arange(1, 1.26, 0.01)` of the original, whose 1.25 is a little
+    larger, so that 26 pixels are enlarged to 33 and not to 32.
+    """
     side = images.shape[1]
-    factors = tuple(1 + step / 100 for step in range(zooms))
+    factors = tuple(1 + step * (1.01 - 1) for step in range(zooms))
     return apply_zoom(zoom_operator(side, side, factors, True), images)
 
 

@@ -105,6 +105,9 @@ def _feather(
     return np.concatenate(parts), np.concatenate(glows)
 
 
+#: The published photographs; the original draws from the first five only.
+PUBLISHED = (*("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg"),)
+USED = 5
 #: Scale of the photographs for images of 32 pixels.
 PHOTO_SCALE = 0.2
 
@@ -124,6 +127,8 @@ Photo = Path | str | NDArray[np.uint8] | Photograph
 def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
     """Read photographs of frost; None for synthetic frost.
 
+    Of the six published photographs the first five are used, in their order, as in the original.
+
     Raises:
         InputError: the list or a folder is empty, or a file is not an image or too small for images
             of the side.
@@ -132,7 +137,9 @@ def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photogr
         return None
     if not photos:
         raise InputError("the list of photographs of frost is empty; omit it for synthetic frost")
-    read = tuple(_photograph(photo, number) for number, photo in enumerate(_expand(photos), 1))
+    read = tuple(
+        _photograph(photo, number) for number, photo in enumerate(_used(list(_expand(photos))), 1)
+    )
     for photo in read:
         _check_size(photo, side)
     return read
@@ -159,6 +166,14 @@ def _expand(photos: Sequence[Photo]) -> Iterator[Photo]:
         if not files:
             raise InputError(f"{photo} contains no photographs of frost")
         yield from (Path(photo, file) for file in files)
+
+
+def _used(photos: Sequence[Photo]) -> Sequence[Photo]:
+    """Return the first five published photographs in order if all six are given, else all."""
+    by_name = {Path(photo).name: photo for photo in photos if isinstance(photo, (Path, str))}
+    if len(photos) == len(PUBLISHED) and set(by_name) == set(PUBLISHED):
+        return [by_name[name] for name in PUBLISHED[:USED]]
+    return photos
 
 
 def _photograph(photo: Photo, number: int) -> Photograph:

@@ -42,6 +42,11 @@ class GeneratedCorruptions:
         return f"{self.source.name}_c_regenerated"
 
     @property
+    def recipe(self) -> int:
+        """Version of the recipe that renders the images."""
+        return VERSION
+
+    @property
     def frost(self) -> str:
         """Source of the frost: "synthetic" or "photographs"."""
         return "synthetic" if self.frost_photos is None else "photographs"

@@ -137,6 +137,8 @@ class CorruptedFolder:
     class_names: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     """Why each unusable file is unusable, by name without suffix."""
+    recipe: int = 1
+    """Version of the recipe that rendered the images, if this package did."""
 
     @property
     def fingerprint(self) -> str:
@@ -214,6 +216,7 @@ def open_corrupted_folder(
         provenance=provenance,
         frost=str(record.get("frost", "synthetic")) if record else frost,
         broken={**broken, **changed},
+        recipe=int(record.get("recipe", 1)),
     )
 
 

@@ -63,7 +63,8 @@ class Corruption:
         The confidence is the largest softmax probability at T = 1. If a cell of a corruption is
         missing, `missing_NAME` (n, 5) says why, and its confidence is NaN. `correct_clean` and
         `confidence_clean` (n,) are of the uncorrupted images; `frost` and `origin` (n,) are the
-        origins of the set's frost images and of the set.
+        origins of the set's frost images and of the set, `recipe` (n,) the version of the recipe
+        if this package rendered the set.
 
         Raises:
             InputError: no cell can be measured, a NaN or infinite logit, or fewer than one bin.
@@ -87,6 +88,8 @@ class Corruption:
             raise InputError(f"no cell of {corrupted.name} can be measured: {reasons[0]}")
         arrays["frost"] = np.full(len(labels), corrupted.frost)
         arrays["origin"] = np.full(len(labels), corrupted.provenance)
+        if hasattr(corrupted, "recipe"):
+            arrays["recipe"] = np.full(len(labels), corrupted.recipe, dtype=np.uint8)
         return arrays
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
@@ -108,7 +111,8 @@ class Corruption:
         A corruption with `missing` severities is in no mean. With a baseline, also errors relative
         to it (`baseline_statistics`).
         """
-        source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]))
+        recipe = int(arrays["recipe"][0]) if "recipe" in arrays else 1
+        source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]), recipe)
         cells = cells_of(arrays)
         yield from cell_statistics(cells, source, self.bins, self.intervals.number)
         if self.baseline:

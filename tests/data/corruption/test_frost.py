@@ -72,3 +72,14 @@ def test_a_folder_is_expanded_to_its_photographs(tmp_path, photos):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty contains no photographs of frost"):
         corrupt(photos, "frost", 1, frost_photos=[str(tmp_path / "empty")])
+
+
+def test_of_the_six_published_photographs_the_first_five_are_used_in_their_order(tmp_path):
+    names = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
+    paths = [tmp_path / name for name in names]
+    for level, path in enumerate(paths):
+        Image.fromarray(np.full((160, 160, 3), 40 * level, np.uint8)).save(path)
+    used = [photo.name for photo in frost.read_photographs(paths[::-1], 32)]
+    assert used == [str(path) for path in paths[:5]]
+    assert [photo.name for photo in frost.read_photographs([tmp_path], 32)] == used
+    assert len(frost.read_photographs(paths[1:], 32)) == 5

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from sdd_eval.data.corruption.blur import zoom_axis
 from sdd_eval.data.corruption.frost import frost_definition
 from sdd_eval.data.corruption.recipe import _definition, corrupt
 from sdd_eval.metrics.corruption import NINETEEN
@@ -141,7 +142,7 @@ def centre_zoom(x, factor):
 
 
 def zoom_blur(x, c):
-    zooms = [1 + step / 100 for step in range(round((c - 1) * 100) + 1)]
+    zooms = np.arange(1, c + 0.005, 0.01)  # of which the last is a little above 1.25
     return (x + sum(centre_zoom(x, zoom) for zoom in zooms)) / (len(zooms) + 1)
 
 
@@ -405,3 +406,13 @@ def test_motion_blur_smears_one_way_only():
 def test_saturating_black_pixels_uses_the_hue_of_red():
     grey = np.full((1, 32, 32, 3), 200, np.uint8)
     assert corrupt(grey, "saturate", 5)[0, 0, 0].tolist() == [200, 160, 160]
+
+
+def test_the_last_zoom_of_severity_5_is_to_33_pixels_as_by_the_floats_of_the_original():
+    last = np.arange(1, 1.26, 0.01)[-1]
+    assert round(26 * last) == 33
+    assert round(26 * 1.25) == 32
+    image = np.random.default_rng(0).random((32, 32, 1)).astype(np.float32)
+    axis = zoom_axis(32, 32, float(last))
+    zoomed = np.einsum("ri,cj,ijk->rck", axis, axis, image)
+    np.testing.assert_allclose(zoomed, centre_zoom(image, last), atol=1e-5)
