@@ -16,7 +16,7 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.intervals import score
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import TEMPERATURE, fit_on_validation, temperature_bounds
@@ -43,7 +44,7 @@ VALIDATED = {"temperature": "validation"}
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Evaluator):
     """Calibration errors, NLL and Brier score, without and with temperature scaling."""
 
     name: ClassVar[str] = "calibration"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from sdd_eval.statistics.bootstrap import (
     percentile_interval,
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
-from sdd_eval.statistics.statistic import Statistic
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
@@ -83,27 +82,6 @@ class Intervals:
 
 #: The default settings.
 INTERVALS = Intervals()
-
-
-def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
-    """Return the numbers of an evaluator with their intervals, from its per-image arrays.
-
-    They are those of its `statistics`; an evaluator without that method has a method `score`, whose
-    numbers have the intervals that it gives them and no paired test.
-    """
-    if not hasattr(evaluator, "statistics"):
-        return tuple(evaluator.score(arrays))
-    intervals = getattr(evaluator, "intervals", INTERVALS)
-    return tuple(measurements(evaluator.statistics(arrays), intervals))
-
-
-def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:
-    """Yield the numbers of statistics with their intervals."""
-    for statistic in statistics:
-        bounds = statistic.intervals(intervals.level, intervals.number)
-        rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)
-        for (metric, unit, at, protocol), value, interval in rows:
-            yield with_interval(Measurement(metric, value, unit, at, protocol), interval)
 
 
 def with_interval(measurement: Measurement, interval: Interval) -> Measurement:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
@@ -32,7 +33,7 @@ SQUARES, SPREAD = "squares", "spread"
 
 
 @dataclass(frozen=True)
-class MaskVariance:
+class MaskVariance(Evaluator):
     """Variance of the logits over dropout masks on the last feature, in and out of distribution."""
 
     name: ClassVar[str] = "mask_variance"
