@@ -17,7 +17,7 @@ from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import TEMPERATURE, fit_on_validation, temperature_bounds
 from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
-from sdd_eval.metrics.calibration import reliability_bins
+from sdd_eval.metrics.calibration import bin_index, reliability_bins
 from sdd_eval.metrics.calibration_statistics import (
     adaptive_error,
     classwise_error,
@@ -32,6 +32,7 @@ from sdd_eval.metrics.classification import (
     runner_up_nll,
 )
 from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, CrossFitted, cross_fit
+from sdd_eval.statistics.closed_form.loss import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
 
@@ -80,11 +81,11 @@ class Calibration(Evaluator):
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield the errors, the bins, and the errors after temperature scaling.
 
-        Of each bin, from 1 to M: `bin_count`, `bin_confidence`, `bin_accuracy`, and
-        `bin_accuracy_calibrated` with the interval of a calibrated model. After scaling the errors
-        again, and `temperature_fitted`: the axis `temperature` is "validation", or without
-        validation images "cross-fitted" (from two images on), with the T of each half. Bins are
-        those before scaling.
+        Of each bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
+        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval of a calibrated model.
+        After scaling the errors again, and `temperature_fitted`: the axis `temperature` is
+        "validation", or without validation images "cross-fitted" (from two images on), with the T
+        of each half. Bins are those before scaling.
 
         Raises:
             InputError: a logit is NaN or infinite.
@@ -108,7 +109,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
     confidence, correct = confidence_and_correct(logits, labels)
     reliability = reliability_bins(confidence, correct, bins)
     chance = ece_floor(confidence, bins, level=LEVEL)
-    protocol = equal_width(bins, "T = 1")
+    protocol, index_of = equal_width(bins, "T = 1"), bin_index(confidence, bins)
     simulated = (
         f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
         f"with these confidences lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, "
@@ -120,7 +121,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         if not count:
             continue
         mean, accuracy = float(reliability.confidence[index]), float(reliability.accuracy[index])
-        yield unpaired(Quantity("bin_confidence", "fraction", at, protocol), mean, IN_BIN)
+        yield _bin_confidence(confidence[index_of == index], at, protocol)
         yield unpaired(
             Quantity("bin_accuracy", "fraction", at, protocol),
             accuracy,
@@ -131,6 +132,22 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
         quantity = Quantity("bin_accuracy_calibrated", "fraction", at, simulated)
         yield unpaired(quantity, mean, IN_BIN, lambda level, ends=ends: ends)
+
+
+def _bin_confidence(
+    confidence: NDArray[np.float64], at: Mapping[str, Any], protocol: str
+) -> Statistic:
+    """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
+    last, bins = at["bin"], at["bins"]
+    ends = partial(bounded_mean, confidence, (last - 1) / bins, last / bins)
+    few = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
+    return unpaired(
+        Quantity("bin_confidence", "fraction", at, protocol),
+        float(confidence.mean()),
+        IN_BIN,
+        ends if len(confidence) >= FEWEST_IN_A_BIN else lambda level: few,
+        "Student's interval within the bin",
+    )
 
 
 def _validated(temperature: NDArray[Any]) -> str:
@@ -177,6 +194,8 @@ def _cross_fitted_temperatures(scaling: CrossFitted) -> Iterator[Statistic]:
 #: Level of the intervals of a calibrated model.
 LEVEL = 0.95
 
+#: Fewest images for an interval of a bin's mean confidence.
+FEWEST_IN_A_BIN = 20
 #: Why a number of a bin, and a fitted temperature, have no paired test.
 IN_BIN = "a bin holds different images for each network"
 ONE_TEMPERATURE = "one temperature is fitted to all images, not a sum over them"

@@ -161,8 +161,9 @@ def test_a_bins_mean_confidence_has_an_interval_where_there_are_enough_images(ar
     assert all(m.low is None for m in sure if m not in enough)
 
 
-def test_what_no_bootstrap_covers_has_no_interval_and_all_other_errors_have_one(arrays):
+def test_a_number_that_no_method_covers_has_the_reason_instead_of_an_interval(arrays):
     found = [m for m in Calibration().score(arrays) if m.unit != "images"]
-    bare = {m.metric for m in found if m.low is None}
-    assert bare == {"mce", "bin_confidence"}
+    without = [m for m in found if m.low is None]
+    assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}
+    assert all(m.interval.startswith("none: ") for m in without)
     assert all("no bootstrap covers a maximum" in m.protocol for m in found if m.metric == "mce")
