@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from sdd_eval.records import Run
 
 
@@ -57,7 +59,8 @@ def current_row(evaluator: str, row: Any) -> Any:
     if former is None or not (row.metric in former.metrics or row.at.keys() & former.axes.keys()):
         return row
     metric = former.metrics.get(row.metric, row.metric)
-    return dataclasses.replace(row, metric=metric, at=_renamed(row.at, former.axes))
+    replace = msgspec.structs.replace if isinstance(row, msgspec.Struct) else dataclasses.replace
+    return replace(row, metric=metric, at=_renamed(row.at, former.axes))
 
 
 def current_selector(selector: str) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import filelock
+import msgspec
 import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_run
-from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
+from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
 
 
 class Busy(InputError):
@@ -63,8 +64,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_record(path: Path, record: Any) -> None:
-    """Write a record, or plain values, as indented JSON, atomically."""
-    write_text(path, json.dumps(encode(record), indent=1, ensure_ascii=False) + "\n")
+    """Write a record, or plain values, as indented JSON, atomically.
+
+    Raises:
+        InputError: a number is NaN or infinite, or the file cannot be written.
+    """
+    try:
+        text = json.dumps(encode(record), indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path}: a number is NaN or infinite") from error
+    write_text(path, text + "\n")
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
@@ -74,12 +83,12 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         InputError: the file does not exist, is not JSON, or is not such a record.
     """
     try:
-        data = json.loads(path.read_bytes().decode())
+        data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     return decode(kind, data, str(path))
 
@@ -147,9 +156,12 @@ def read_run(path: Path) -> Run:
     """Read a run; its arrays are loaded from disk on access.
 
     Raises:
-        InputError: the file is not a run.
+        InputError: the file is not a run, is of an unknown format, or holds numbers that no run
+            has: NaN, infinite, or negative counts.
     """
     run = current_run(read_record(path, Run))
+    if problem := invalid(run):
+        raise InputError(f"{path} has {problem}; make the run again")
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
         run = dataclasses.replace(run, provenance=provenance)

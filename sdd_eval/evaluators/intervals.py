@@ -5,12 +5,12 @@ They do not cover the variation between training seeds, which needs several netw
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sdd_eval.errors import InputError
@@ -91,8 +91,8 @@ def with_interval(measurement: Measurement, interval: Interval) -> Measurement:
     'Wilson score interval; same network, new images'
     """
     if math.isnan(interval.low) or math.isnan(interval.high):
-        return dataclasses.replace(measurement, interval=interval.method)
-    return dataclasses.replace(
+        return msgspec.structs.replace(measurement, interval=interval.method)
+    return msgspec.structs.replace(
         measurement,
         low=interval.low,
         high=interval.high,

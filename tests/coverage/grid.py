@@ -165,11 +165,16 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def table(folder: Path) -> str:
     """Return the table of the documentation: the lowest coverages of each metric, and where."""
     lines = _lines(folder / "coverage.jsonl")
-    rows = ["| number | regimes | lowest | in | median | without interval |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| number | regimes | lowest | in | median | without interval |",
+        "|---|---|---|---|---|---|",
+    ]
     for which, suffix in (("single", ""), ("paired", ", paired difference")):
         names = dict.fromkeys(name for line in lines for name in line[which])
         for name in names:
-            counts = {line["regime"]: Count(**line[which][name]) for line in lines if name in line[which]}
+            counts = {
+                line["regime"]: Count(**line[which][name]) for line in lines if name in line[which]
+            }
             known = {key: c.coverage for key, c in counts.items() if c.coverage is not None}
             without = len(counts) - len(known)
             if not known:
