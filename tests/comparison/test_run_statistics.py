@@ -61,8 +61,8 @@ def flags(random, *shape):
 def fgsm_arrays(random):
     evaluator = Fgsm()
     found = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
-    for reading in evaluator.readings:
-        found[f"predicted_{reading}_random"] = random.integers(0, 6, N)
+    for variant in evaluator.variants:
+        found[f"predicted_{variant}_random"] = random.integers(0, 6, N)
     for variant in evaluator.attacks():
         sizes = len(evaluator.sizes(variant))
         found[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))

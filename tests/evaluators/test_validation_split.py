@@ -157,7 +157,7 @@ def test_more_validation_than_training_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("evaluator", "metric"),
     [
-        (Fgsm(readings=("pixel",), curve=()), "fgsm_accuracy"),
+        (Fgsm(variants=("pixel",), curve=()), "fgsm_accuracy"),
         (Attack(algorithm="FGSM", eps="2/255"), "attack_accuracy"),
         (Attack(audit=True, steps=1, restarts=1, parameters=("n_queries=1",)), "audit_worst_case"),
     ],

@@ -57,7 +57,7 @@ class Fgsm:
     """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
     """Further step sizes, for the curve of accuracy against ε."""
-    readings: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
+    variants: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
     """Variants of the attack: authors (as they ran it), standardised, pixel."""
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation of the variants authors and standardised: the paper's or the network's own.
@@ -81,7 +81,7 @@ class Fgsm:
         """Return all attacks: `authors` also in plain float32, each also with a fitted T."""
         return tuple(
             FgsmAttack(variant, gradient, temperature)
-            for variant in self.readings
+            for variant in self.variants
             for gradient in (("stable", "float32") if variant == "authors" else ("stable",))
             for temperature in ("one", "fitted")
         )
@@ -117,11 +117,11 @@ class Fgsm:
         for flag, epsilon in sizes:
             if not 0 <= epsilon < np.inf:
                 raise InputError(f"{flag} has ε = {epsilon:g}; it must be 0 or more")
-        if not self.readings:
+        if not self.variants:
             raise InputError(
-                f"--readings is empty; name one or more of {', '.join(get_args(Variant))}"
+                f"--variants is empty; name one or more of {', '.join(get_args(Variant))}"
             )
-        for variant in self.readings:
+        for variant in self.variants:
             if variant not in get_args(Variant):
                 raise unknown_name("variant", variant, get_args(Variant))
         if self.constants not in ("paper", "own"):
@@ -141,7 +141,7 @@ class Fgsm:
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """Return accuracy per attack and step size, and the controls (fractions)."""
-        rows = [row for variant in self.readings for row in self._controls(variant, arrays)]
+        rows = [row for variant in self.variants for row in self._controls(variant, arrays)]
         for attack in self.attacks():
             rows.extend(self._of_attack(attack, arrays))
         return rows
