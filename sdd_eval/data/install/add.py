@@ -93,7 +93,7 @@ def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path
         mirror = staged / f"mirror{number}"
         link = mirror / location
         link.parent.mkdir(parents=True)
-        link.symlink_to(folder)
+        link.symlink_to(folder.absolute())
         try:
             status = target.status(mirror)
             if status.present and status.images:
