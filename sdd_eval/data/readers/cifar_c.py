@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset
+from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, missing_dataset
 from sdd_eval.data.fingerprints import (
     Digests,
     cached_file_digests,
@@ -36,7 +36,7 @@ Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class CorruptedDataset:
+class CorruptedDataset(Reader):
     """A data set in CIFAR-C's layout: published, or a user's folder if `clean` is None."""
 
     name: str
@@ -69,14 +69,7 @@ class CorruptedDataset:
         verified = len(sums) == len(cached) and self._verified(root, sums)
         return Status(assess(count, 10_000, verified), count, location)
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ImageSet:
+    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
         """Refuse to load: the set has different images for every corruption and severity.
 
         Raises:

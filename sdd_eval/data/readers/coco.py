@@ -18,7 +18,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import (
     cached_folder_fingerprint,
     file_digests,
@@ -119,7 +126,7 @@ def require_files(folder: Path, files: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class CocoFolder:
+class CocoFolder(Reader):
     """Photographs below `folder` (relative to the data root, or absolute) in COCO's layout.
 
     The split "test" is COCO's val. As a set of images they are unlabelled, since an image shows
@@ -141,26 +148,19 @@ class CocoFolder:
         count = len(image_files(images_folder(annotation_file(base, "test"))))
         return Status(self._provenance(root, "test", count), count, str(base))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> FolderImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
         """Load the images of a split without labels, as input of a classifier."""
         folder = images_folder(self._annotation_file(root, split))
         files = image_files(folder)
         if not files:
             raise InputError(f"{folder} contains no images")
-        side = image_size or SIDE
+        side = shape.side or SIDE
         return FolderImages(
             name=self.name,
             folder=folder,
             files=files,
             image_size=side,
-            channels=channels or 3,
+            channels=shape.channels or 3,
             labels=None,
             fingerprint=folder_fingerprint(folder, files),
             provenance=self._provenance(root, split, len(files)),

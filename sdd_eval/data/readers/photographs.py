@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import (
     array_fingerprint,
     cached_folder_fingerprint,
@@ -34,7 +41,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class PhotographSet:
+class PhotographSet(Reader):
     """Photographs below `folder`/`images`, read at the network's size: 224 by default.
 
     The short side is resized to 8/7 of that size (256), followed by a centre crop.
@@ -67,14 +74,7 @@ class PhotographSet:
         content = cached_folder_fingerprint(base, self._files(base, existing))
         return Status(self._provenance(root, "test", count, content), count, str(base))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> FolderImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
         """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder
@@ -88,13 +88,13 @@ class PhotographSet:
         files = tuple(listing.files[row] for row in rows)
         content = folder_fingerprint(base, self._files(base, existing))
         boxes = None if self.boxes is None else self.boxes(base, files)
-        side = image_size or SIDE
+        side = shape.side or SIDE
         return FolderImages(
             name=self.name,
             folder=base / self.images,
             files=files,
             image_size=side,
-            channels=channels or 3,
+            channels=shape.channels or 3,
             labels=listing.labels[rows],
             fingerprint=value_fingerprint(content, split, array_fingerprint(boxes)),
             provenance=self._provenance(root, split, len(files), content),
