@@ -166,7 +166,6 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
     """The arrays of an `.npz` file, each loaded on access."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path without reading the file."""
         self.path = path
 
     @contextlib.contextmanager
@@ -178,17 +177,14 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
             raise InputError(f"cannot read {self.path}: {error}") from error
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        """Load one array."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[name]
             return array
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of the arrays."""
         with self._open() as file:
             return iter(list(file.files))
 
     def __len__(self) -> int:
-        """Return the number of arrays."""
         with self._open() as file:
             return len(file.files)

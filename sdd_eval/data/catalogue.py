@@ -128,7 +128,6 @@ def detection_dataset(name: str, root: Path) -> Any:
 
 
 def _detection_names(root: Path) -> list[str]:
-    """Return the names of all sets with annotated objects."""
     names = {name for name in folder_names(root) if is_coco(root / name)}
     for name in plugins.names("datasets"):
         with contextlib.suppress(InputError):  # plugins that cannot be imported
@@ -231,9 +230,6 @@ def _matched(corrupted: Any, clean: ImageSet) -> CorruptedSet:
     """Return a corrupted set with class names and labels after comparing it with the clean set.
 
     Without readable labels of its own, only the number of images is compared.
-
-    Raises:
-        InputError: number or labels differ.
     """
     if corrupted.images != len(clean):
         raise InputError(

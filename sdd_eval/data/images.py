@@ -116,7 +116,6 @@ class ArrayImages:
         return int(self.images.shape[1])
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.images)
 
     def tensor(self, device: str = "cpu") -> torch.Tensor:
@@ -228,7 +227,6 @@ class MappedImages:
     class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.stop - self.start
 
     def batches(
@@ -283,7 +281,6 @@ class Subset:
         return self.parent.provenance
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.rows)
 
     def batches(
@@ -309,7 +306,6 @@ class LazyImages:
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.total
 
     def batches(

@@ -228,7 +228,6 @@ def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
 
 
 def _corrupted(context: _Context, value: str) -> _Loaded:
-    """Load a corrupted version of the test set."""
     root = context.request.data_root
     name = value or catalogue.default_corrupted_set(context.images.name, root)
     corrupted = catalogue.load_corrupted(name, root, clean=context.images)
@@ -310,11 +309,7 @@ def _has_validation(card: Card) -> bool:
 
 
 def _is_validation(name: str, card: Card, root: Path | None) -> bool:
-    """Return whether a name is that of the checkpoint's validation images.
-
-    Raises:
-        InputError: it is, but the checkpoint has none, and there is no data set of that name.
-    """
+    """Return whether a name is that of the checkpoint's validation images."""
     if catalogue.canonical_name(name) != catalogue.canonical_name(
         validation_name(card.dataset or "")
     ):
@@ -327,11 +322,7 @@ def _is_validation(name: str, card: Card, root: Path | None) -> bool:
 
 
 def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
-    """Return the images that a checkpoint was trained on, and its validation images, if any.
-
-    Raises:
-        InputError: the training images have changed since the training.
-    """
+    """Return the images that a checkpoint was trained on, and its validation images, if any."""
     recipe = card.recipe
     assert recipe is not None
 
@@ -348,7 +339,6 @@ def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet |
 
 
 def _validation_images(card: Card, root: Path | None) -> ImageSet:
-    """Return the validation images of a checkpoint that has some."""
     _, validation = _training_split(card, root)
     assert validation is not None
     return validation

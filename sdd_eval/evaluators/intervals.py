@@ -44,11 +44,7 @@ class Intervals:
     """Bootstrap resamples of the images; fewer, at least 200, if one is expensive."""
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            InputError: a level outside (0, 1), or fewer than one resample.
-        """
+        """Check the settings."""
         if not 0 < self.level < 1:
             raise InputError(f"--level is {self.level:g}; it must be between 0 and 1")
         if self.resamples < 1:

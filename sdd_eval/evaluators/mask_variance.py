@@ -111,7 +111,6 @@ class MaskVariance:
 
 
 def _collected(subject: Subject, images: ImageSet) -> Arrays:
-    """Return the per-image values of one set."""
     last = detectors.last_layer(subject.model)
     squared = last.weight.detach().double().square().mean(dim=0)
     total = len(subject.indices(images))

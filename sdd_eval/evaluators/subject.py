@@ -342,7 +342,6 @@ class _Collected:
 
 
 def _store(subject: Subject, images: ImageSet, rows: Rows, collected: _Collected) -> None:
-    """Store the outputs of a complete pass."""
     if subject.cache and collected.done == len(rows):
         arrays = {name: values.cpu().numpy() for name, values in collected.arrays.items()}
         subject.cache.store(images, rows, arrays, subject.batch_size)

@@ -264,7 +264,6 @@ def _formatted(formatter: Any, value: float) -> str:
 
 
 def _tick_name(axes: Axes, position: float, axis: Any = None) -> str:
-    """Return the label of the tick at a position, on one line; empty if there is none."""
     axis = axes.xaxis if axis is None else axis
     for tick in axis.get_major_ticks():
         if math.isclose(tick.get_loc(), position, abs_tol=1e-9):

@@ -53,7 +53,6 @@ def _one_setting(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _or_none(value: Any) -> Any:
-    """Return None for a missing value."""
     return None if value is None or value != value else value
 
 

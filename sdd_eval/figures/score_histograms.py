@@ -96,7 +96,6 @@ def _label_group(axes: Axes, group: str, dense: bool) -> None:
 
 
 def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> None:
-    """Draw the scores of one network on one OOD set."""
     if rows.empty:
         return
     axes.set_axis_on()

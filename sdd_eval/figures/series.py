@@ -56,7 +56,6 @@ def accuracy_by_epsilon(
 
 
 def _only(rows: pandas.DataFrame) -> SeedSummary:
-    """Return mean and standard deviation of the rows of one group."""
     return next(iter(spreads(rows, "group").values()))
 
 

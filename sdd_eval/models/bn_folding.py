@@ -138,7 +138,6 @@ def _pairs(model: nn.Module, pixels: Tensor) -> list[tuple[nn.Module, nn.Module]
 
 
 def _is_affine(module: nn.Module) -> bool:
-    """Return whether a module is a batch norm with fixed statistics."""
     known = type(module) in NORMS or type(module).__name__ == "BatchNormAct2d"  # timm's
     return known and not module.training and getattr(module, "running_mean", None) is not None
 

@@ -89,7 +89,6 @@ def check_arch(arch: str, *, trust_code: bool = False) -> None:
 
 
 def _check(spec: ModelSpec, trust_code: bool) -> None:
-    """Check the numbers of a spec."""
     check_arch(spec.arch, trust_code=trust_code)
     if spec.classes < 1 or spec.image_size < 1:
         raise InputError(

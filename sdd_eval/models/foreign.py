@@ -198,7 +198,6 @@ def _module_of(path: Path) -> Any:
 
 
 def _known(library: str, name: str) -> None:
-    """Check that a library has a network."""
     known = _torchvision_names() if library == "torchvision" else _timm_names()
     if name.split(".")[0] not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=6, cutoff=0.4))
@@ -206,7 +205,6 @@ def _known(library: str, name: str) -> None:
 
 
 def _torchvision_names() -> list[str]:
-    """Return the classifiers of torchvision."""
     import torchvision.models
 
     names: list[str] = torchvision.models.list_models(module=torchvision.models)

@@ -150,7 +150,6 @@ def _main_output(module: nn.Module, inputs: tuple[Tensor, ...], output: object) 
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
-    """Replace a submodule by name."""
     if not name:
         raise InputError("a single linear layer is no network with features")
     parent, _, child = name.rpartition(".")

@@ -167,7 +167,6 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
 def _annotations(
     arrays: Arrays, prefix: str, attributes: Mapping[str, NDArray[Any]]
 ) -> list[dict[str, Any]]:
-    """Return objects or detections in pycocotools' format."""
     columns = {
         "image_id": arrays[f"{prefix}image"],
         "bbox": arrays[f"{prefix}box"],

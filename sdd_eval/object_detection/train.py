@@ -111,7 +111,6 @@ def _complete(
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    """Train the missing epochs and write the checkpoint."""
     recipe, channels = target.recipe, backbone.card.model.channels
     state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
     readers = default_workers(state.threads) if workers is None else workers
@@ -152,7 +151,6 @@ def _detector(
 
 
 def _provenance(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
-    """Return the provenance of a detector: its recipe and its backbone."""
     return {
         "torchvision": torchvision.__version__,
         "detector": encode(recipe),
@@ -207,7 +205,6 @@ def fit(
 
 
 def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
-    """Return SGD over the parameters that are not frozen."""
     assert recipe.lr is not None
     trained = [each for each in detector.parameters() if each.requires_grad]
     return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)

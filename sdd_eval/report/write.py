@@ -104,12 +104,10 @@ def write_report(
 
 
 def _non_empty(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
-    """Return the figures that show anything."""
     return [figure for figure in figures if figure.files]
 
 
 def _text_files(content: PageContent) -> dict[str, bytes]:
-    """Return the content of the CSV files, LaTeX tables and page by path."""
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
@@ -122,7 +120,6 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
 
 
 def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
-    """Return the content of the figures' files and of their record by path."""
     files = {f"figures/{name}": data for figure in figures for name, data in figure.files.items()}
     record = cache_record((figure.name, figure.rendered) for figure in figures)
     return {**files, f"figures/{RECORD}": record.encode()}

@@ -40,6 +40,5 @@ def builtin_file(name: str) -> Path:
 
 
 def _sort_key(name: str) -> tuple[str, int, str]:
-    """Return a key that sorts table-2 before table-10."""
     begin, _, number = name.rpartition("-")
     return (begin, int(number), "") if number.isdigit() else (name, 0, "")

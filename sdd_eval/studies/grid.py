@@ -108,7 +108,6 @@ def detectors_of(
 def _detector(
     table: Table, smoke: Smoke, backbone: str, training: Training | None, fields: Mapping[str, Any]
 ) -> DetectorTraining:
-    """Return a detector on a backbone."""
     full = decode(DetectorRecipe, fields)
     recipe = decode(DetectorRecipe, smoke.detector_fields(fields)) if smoke else full
     with table.errors_at():
@@ -191,7 +190,6 @@ class _Options:
 
 
 def _choices(name: str, value: Any) -> list[Any]:
-    """Return the values of a field in a grid."""
     if name in LISTS:
         several = isinstance(value, list) and value and isinstance(value[0], list)
         return list(value) if several else [value]

@@ -78,11 +78,7 @@ def _connect(address: str | None) -> Any:
 
 
 def _device(ray: Any, requested: str) -> str:
-    """Return the device of the jobs; "auto" is a GPU if the cluster has one.
-
-    Raises:
-        InputError: GPUs are requested, and the cluster has none.
-    """
+    """Return the device of the jobs; "auto" is a GPU if the cluster has one."""
     gpus = ray.cluster_resources().get("GPU", 0)
     if requested == "cuda" and not gpus:
         raise InputError("--device is cuda, but no node of the Ray cluster has a GPU; use cpu")

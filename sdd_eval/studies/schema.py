@@ -94,7 +94,6 @@ def read_study(
 
 
 def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:
-    """Return numbers of the paper's tables or figures."""
     numbers = top.get_list(key, int)
     for number in numbers:
         if not 1 <= number <= last:
@@ -142,11 +141,7 @@ class _Requested:
 def _evaluations(
     top: Table, smoke: Smoke, study: Study, ids: Mapping[str, set[str]]
 ) -> tuple[Evaluation, ...]:
-    """Return the evaluations, checkpoint by checkpoint, classifiers first.
-
-    Raises:
-        InputError: an evaluator or a setting is unknown, or there is no checkpoint to evaluate.
-    """
+    """Return the evaluations, checkpoint by checkpoint, classifiers first."""
     checkpoints = [
         *(each.name for each in study.trainings),
         *top.get_list("checkpoints", str),

@@ -33,7 +33,6 @@ class Table:
     lines: Mapping[KeyPath, int]
 
     def __contains__(self, key: str) -> bool:
-        """Return whether the table has the key."""
         return key in self.values
 
     def error(self, message: str, *key: str) -> InputError:
@@ -168,7 +167,6 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
 
 
 def _parts(dotted: str) -> KeyPath:
-    """Return the parts of a dotted key, without quotes."""
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 

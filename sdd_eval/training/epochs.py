@@ -100,7 +100,6 @@ def _after_epoch(
 
 
 def _check_weights(trained: nn.Module, epoch: int) -> None:
-    """Raise InputError if a weight is not finite, before it is saved."""
     weights = dict(trained.named_parameters())
     finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
     for name, is_finite in zip(weights, finite, strict=True):

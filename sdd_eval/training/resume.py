@@ -104,11 +104,7 @@ class TrainingFolder(Generic[RecipeType]):
         return True
 
     def _finished(self) -> Card | None:
-        """Return the card if the checkpoint is finished, after verifying its weights; else None.
-
-        Raises:
-            InputError: the folder contains another recipe, something else, or damaged weights.
-        """
+        """Return the card if the checkpoint is finished, after verifying its weights; else None."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -126,7 +122,6 @@ class TrainingFolder(Generic[RecipeType]):
         return card
 
     def _check_same_recipe(self, existing: RecipeType | None) -> None:
-        """Check that the folder's recipe is this one."""
         if existing is None:
             raise InputError(
                 f"{self.folder} is not a training of {self.what}; choose another --name"

@@ -96,7 +96,6 @@ class GeneratedCell:
     provenance: str = REGENERATED
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.corrupted.source)
 
     def batches(

@@ -90,7 +90,6 @@ def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> Non
 def _definition(
     corruption: str, side: int, frost_photos: Sequence[frost.Photo] | None
 ) -> Definition:
-    """Return the definition of a corruption for images of a side."""
     if corruption == "frost":
         return frost.frost_definition(frost.read_photographs(frost_photos, side), side)
     return _DEFINITIONS[corruption]

@@ -53,7 +53,6 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
-    """Write the members to the folder."""
     for name, content in members:
         target = folder / _relative_path(archive, name)
         if content is None:
@@ -65,11 +64,7 @@ def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
 
 
 def _relative_path(archive: Path, name: str) -> PurePosixPath:
-    """Return a member's path below the folder.
-
-    Raises:
-        InputError: it leads outside.
-    """
+    """Return a member's path below the folder."""
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or "\\" in name or "\0" in name or ":" in name.split("/")[0]:

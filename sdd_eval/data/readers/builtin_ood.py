@@ -72,7 +72,6 @@ class NoiseImages:
         )
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.count
 
     def batches(
@@ -85,7 +84,6 @@ class NoiseImages:
             yield to_device(np.stack(images), device)
 
     def _generate(self, index: int) -> NDArray[np.uint8]:
-        """Generate one image (channels, side, side)."""
         random = np.random.default_rng(derived_seed(0, f"noise {self.kind}", index))
         shape = (self.channels, self.image_size, self.image_size)
         if self.kind == "uniform":

@@ -90,7 +90,6 @@ class Cifar(Reader):
         return True
 
     def _part(self, path: Path) -> tuple[Pixels, Labels]:
-        """Read images and labels of one file."""
         data = read_pickle(path)
         pixels = _checked_images(path, data)
         try:
@@ -105,7 +104,6 @@ class Cifar(Reader):
         return pixels, labels
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:
-        """Read the class names, by index."""
         (file,) = self.meta
         names = read_pickle(folder / file).get(self.names_key)
         if not isinstance(names, list) or len(names) != self.classes:
@@ -114,7 +112,6 @@ class Cifar(Reader):
 
 
 def _images(path: Path) -> Pixels:
-    """Read the images of one file."""
     return _checked_images(path, read_pickle(path))
 
 

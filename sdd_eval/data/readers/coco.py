@@ -57,7 +57,6 @@ class CocoImages:
     provenance: str
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.annotations.files)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
@@ -193,7 +192,6 @@ class CocoFolder(Reader):
         return folder_fingerprint(base, self._files(base), fresh=fresh)
 
     def _annotation_file(self, root: Path, split: str) -> Path:
-        """Return the annotation file of a split."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder
         if not is_coco(base):

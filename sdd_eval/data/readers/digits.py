@@ -71,7 +71,6 @@ class SceneImages:
     provenance: str = MADE_HERE
 
     def __len__(self) -> int:
-        """Return the number of scenes."""
         return len(self.scenes)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
@@ -137,7 +136,6 @@ def _positions(random: np.random.Generator) -> list[tuple[int, int, int]]:
 def _annotations(
     count: int, objects: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Annotations:
-    """Return the objects as annotations in COCO's format."""
     boxes = objects[:, 1:5].astype(np.float64)
     return Annotations(
         files=tuple(f"scene {number}" for number in range(count)),

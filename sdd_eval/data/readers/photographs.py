@@ -113,7 +113,6 @@ class PhotographSet(Reader):
         return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
 
     def _existing(self, base: Path) -> frozenset[str]:
-        """Return the image files that exist."""
         return frozenset(image_files(base / self.images))
 
     def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
@@ -129,11 +128,7 @@ class PhotographSet(Reader):
 
 
 def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
-    """Return the folder name of each class.
-
-    Raises:
-        InputError: a class has images in two folders, or no image.
-    """
+    """Return the folder name of each class."""
     names: dict[int, str] = {}
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):

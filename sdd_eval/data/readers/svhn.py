@@ -83,7 +83,6 @@ class Svhn(Reader):
 
 
 def _read(path: Path) -> tuple[Pixels, Labels]:
-    """Read all images and labels of a file."""
     stored = read_matlab(path, "X", "y")["X"]
     labels = _labels(path)
     if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):

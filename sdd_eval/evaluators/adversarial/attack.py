@@ -103,7 +103,6 @@ class Attack:
         return {**arrays, **results, "threat": text, "classes": classes}
 
     def _audit(self) -> Audit:
-        """Return the audit of these settings."""
         if self.algorithm != DEFAULT:
             raise InputError(
                 f"--name is {self.algorithm}, but --audit runs its own attacks; leave it out"

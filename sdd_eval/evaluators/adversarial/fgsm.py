@@ -112,7 +112,6 @@ class Fgsm:
         }
 
     def _check(self, spec: ModelSpec) -> None:
-        """Raise InputError for invalid settings."""
         sizes = [("--epsilon", self.epsilon), *(("--curve", size) for size in self.curve)]
         for flag, epsilon in sizes:
             if not 0 <= epsilon < np.inf:

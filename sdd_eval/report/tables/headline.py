@@ -292,7 +292,6 @@ def seed_count(row: HeadlineRow) -> str:
 
 
 def _legend(table: Headline) -> list[str]:
-    """Return lines that explain the marks, settings and subsets of the table."""
     marks = {cell.mark for row in table.rows for cell in row.cells}
     lines = ["mean ± standard deviation over n seeds; all but ECE in %"]
     if "best" in marks:

@@ -44,7 +44,6 @@ class TrainingSet:
     """Worker processes that decode and augment streamed images."""
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.labels)
 
     @property

@@ -117,7 +117,6 @@ class Step(nn.Module):
     """
 
     def __init__(self, objective: Objective, count: int) -> None:
-        """Store the objective and the number of processes."""
         super().__init__()
         self.objective = objective
         self.count = count
@@ -184,11 +183,7 @@ def _environment() -> tuple[int, int]:
 
 
 def _local_device(device: str, count: int) -> str:
-    """Return the GPU of this process, or the CPU.
-
-    Raises:
-        InputError: there are fewer GPUs than processes, or one GPU is named for all.
-    """
+    """Return the GPU of this process, or the CPU."""
     resolved = resolve_device(device)
     if resolved.type != "cuda":
         return str(resolved)
@@ -209,9 +204,6 @@ def _report_once(failures: Store) -> Iterator[None]:
     """Raise the error of the first process that fails; the others raise ReportedElsewhere.
 
     A failed process leaves, which breaks the connections the others wait on: none waits forever.
-
-    Raises:
-        InputError: this process failed, or another exited without reporting why.
     """
     try:
         yield

@@ -86,6 +86,5 @@ def _shapes(network: Network) -> dict[str, torch.Size]:
 
 
 def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:
-    """Return a side×side convolution with stride `side`, its batch norm and a ReLU."""
     convolution = nn.Conv2d(ins, outs, side, stride=side, bias=False)
     return convolution, nn.BatchNorm2d(outs), nn.ReLU()

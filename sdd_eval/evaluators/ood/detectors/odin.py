@@ -46,7 +46,6 @@ class Odin:
     """Step size ε, in pixels of [0, 1]."""
 
     def __post_init__(self) -> None:
-        """Raise InputError for invalid settings."""
         if not 0 < self.temperature < math.inf:
             raise InputError(f"--temperature is {self.temperature:g}; it must be above 0")
         if not 0 <= self.epsilon < math.inf:
