@@ -125,11 +125,7 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def folder_name(kind: str, name: str) -> str:
-    """Return a name that becomes one folder, after checking that it contains no path.
-
-    Raises:
-        InputError: the name is empty, starts with a dot or contains a path separator.
-    """
+    """Return a folder's name; raise InputError if it is empty, hidden or contains a path."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise InputError(f"{kind} {name!r} is not a valid name: no '/' and no leading '.'")
     return name
@@ -144,11 +140,7 @@ def write_run(path: Path, run: Run) -> None:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run; its arrays are loaded from disk on access.
-
-    Raises:
-        InputError: the file is not a run.
-    """
+    """Read a run, whose arrays are loaded on access; raise InputError if it is not one."""
     run = current_run(read_record(path, Run))
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}

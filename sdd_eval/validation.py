@@ -38,11 +38,7 @@ def bounds_of(kind: Any) -> dict[str, Bound]:
 
 
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
-    """Check attributes of `values` against their bounds.
-
-    Raises:
-        InputError: a value is out of bounds; the message begins with `where`.
-    """
+    """Raise InputError, beginning with `where`, if an attribute is out of its bounds."""
     for name, bound in bounds.items():
         value = getattr(values, name)
         finite = "" if math.isfinite(value) else "finite and "
@@ -51,11 +47,7 @@ def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:
-    """Check that milestones are ascending epochs from 1.
-
-    Raises:
-        InputError: they are not.
-    """
+    """Raise InputError unless milestones are ascending epochs from 1."""
     if milestones is None:
         return
     if list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1:

@@ -270,11 +270,7 @@ def require_positive(flag: str, value: int | None) -> None:
 
 
 def checkpoint_folder(name: str, checkpoints: Path) -> Path:
-    """Return the folder of a checkpoint from its path or its name.
-
-    Raises:
-        InputError: there is none; the message lists those in `checkpoints`.
-    """
+    """Return the folder of a checkpoint by path or name; raise InputError if there is none."""
     for path in (Path(name), checkpoints / name):
         if (path / "card.json").is_file():
             return path
@@ -285,11 +281,7 @@ def checkpoint_folder(name: str, checkpoints: Path) -> Path:
 
 
 def study_folder(name: str, reports: Path) -> Path:
-    """Return the folder of a study from its name.
-
-    Raises:
-        InputError: the name is not valid, or there is no such study.
-    """
+    """Return the folder of a study by name; raise InputError if there is none."""
     folder = reports / folder_name("study", name)
     if not folder.is_dir():
         raise InputError(f"there is no study {name} in {reports}")

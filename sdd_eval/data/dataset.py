@@ -145,21 +145,13 @@ def missing_dataset(name: str, location: Path, downloadable: bool) -> InputError
 
 
 def require_split(name: str, split: str, *splits: str) -> None:
-    """Check that a set has a split.
-
-    Raises:
-        InputError: `split` is none of `splits`.
-    """
+    """Raise InputError if `split` is none of the `splits` of a set."""
     if split not in splits:
         raise InputError(f"{name} has no split {split!r}, only {' and '.join(splits)}")
 
 
 def require_shape(images: ImageSet, image_size: int | None, channels: int | None) -> None:
-    """Check that images of a fixed size match the network's input; None matches any.
-
-    Raises:
-        InputError: side or channels differ.
-    """
+    """Raise InputError if images differ from the network's input; None matches any."""
     expected = (channels or images.channels, image_size or images.image_size)
     if expected != (images.channels, images.image_size):
         raise InputError(

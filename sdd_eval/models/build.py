@@ -76,11 +76,7 @@ def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:
 
 
 def check_arch(arch: str, *, trust_code: bool = False) -> None:
-    """Check that an architecture can be built, before any data are loaded.
-
-    Raises:
-        InputError: the architecture is unknown, or is code that is not trusted.
-    """
+    """Raise InputError if an architecture is unknown, or is code that is not trusted."""
     if ":" in arch:
         refuse_code(arch, trust_code)
         check_name(arch)

@@ -52,11 +52,7 @@ def is_factory(arch: str) -> bool:
 
 
 def refuse_code(arch: str, trust_code: bool) -> None:
-    """Check that an architecture is not the user's code, unless that is trusted.
-
-    Raises:
-        InputError: it is code that is not trusted.
-    """
+    """Raise InputError if an architecture is the user's code and is not trusted."""
     if is_factory(arch) and not trust_code:
         raise InputError(
             f"arch {arch!r} runs code of its own; give --trust-code (in Python trust_code=True) "
@@ -83,11 +79,7 @@ def check_name(arch: str) -> None:
 
 
 def source_file(arch: str) -> Path:
-    """Return the file of a `file.py:factory`.
-
-    Raises:
-        InputError: the file does not exist.
-    """
+    """Return the file of a `file.py:factory`; raise InputError if it does not exist."""
     path = Path(arch.rpartition(":")[0]).expanduser()
     if not path.is_file():
         raise InputError(f"arch {arch!r}: {path} does not exist (in {Path.cwd()})")

@@ -62,11 +62,7 @@ def evaluate_detector(
 
 
 def is_evaluated(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored already.
-
-    Raises:
-        InputError: as `evaluate_detector`.
-    """
+    """Return whether the run is stored; raise InputError as `evaluate_detector`."""
     return _resolved(checkpoint, request).path.is_file()
 
 

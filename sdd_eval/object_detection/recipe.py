@@ -74,11 +74,7 @@ class DetectorRecipe:
 
 
 def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
-    """Return the recipe on a backbone, with all defaults filled in.
-
-    Raises:
-        InputError: a value is impossible.
-    """
+    """Return the recipe on a backbone with all defaults; raise InputError if it is invalid."""
     recipe = dataclasses.replace(
         recipe, backbone=backbone.name, backbone_sha256=backbone.weights_sha256
     )
@@ -139,11 +135,7 @@ def detector_name(recipe: DetectorRecipe) -> str:
 
 
 def recipe_of(card: Card) -> DetectorRecipe | None:
-    """Return the recipe of a detector; None if the card is not a detector's.
-
-    Raises:
-        InputError: the card has no valid recipe.
-    """
+    """Return a detector's recipe, None for other cards; raise InputError if it is invalid."""
     if not card.model.arch.startswith(DETECTOR):
         return None
     return decode(DetectorRecipe, card.provenance.get("detector"), card.name)

@@ -218,11 +218,7 @@ def recipe_of(table: Table, fields: Mapping[str, Any], seed: int) -> Recipe:
 
 
 def refuse_position(table: Table, recipe: Recipe) -> None:
-    """Refuse a position of SD-Dropout's masks that the network does not have.
-
-    Raises:
-        InputError: with the line, and the position that is most similar.
-    """
+    """Raise InputError, with the line, if the network lacks a position of SD-Dropout's masks."""
     with table.errors_at(*(["position"] if "position" in table else [])):
         _refuse_position(recipe.arch, recipe.position)
 

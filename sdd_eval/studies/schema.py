@@ -121,11 +121,7 @@ class _Requested:
     table: Table
 
     def checkpoints(self, study: Study, top: Table) -> list[str]:
-        """Return the checkpoints of the right kind, classifiers or detectors.
-
-        Raises:
-            InputError: there are none; with the line.
-        """
+        """Return the checkpoints of the right kind; raise InputError if there are none."""
         detect = self.evaluation.evaluator == DETECTION
         trained = study.detectors if detect else study.trainings
         further = top.get_list("detectors" if detect else "checkpoints", str)

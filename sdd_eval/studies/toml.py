@@ -49,11 +49,7 @@ class Table:
             raise self.error(str(error), *key) from error
 
     def require_keys(self, known: Iterable[str], kind: str) -> Table:
-        """Return the table itself if it has no other keys.
-
-        Raises:
-            InputError: with the line, and the known key that is most similar.
-        """
+        """Return the table; raise InputError, with line and similar key, if it has other keys."""
         known = list(known)
         for key in self.values:
             if key not in known:

@@ -74,11 +74,7 @@ def corrupt(
 
 
 def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> None:
-    """Check corruption, severity and seed.
-
-    Raises:
-        InputError: a value is invalid; the message lists the valid ones.
-    """
+    """Raise InputError, with the valid values, if corruption, severity or seed is invalid."""
     if corruption not in NINETEEN:
         raise unknown_name("corruption", corruption, NINETEEN)
     if severity not in SEVERITIES:

@@ -97,11 +97,7 @@ def _special_file(archive: Path, name: str) -> InputError:
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """Provide an empty temporary folder on the data root's disk, deleted at the end.
-
-    Raises:
-        InputError: it cannot be created.
-    """
+    """Provide an empty temporary folder on the data root's disk, deleted at the end."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=root, prefix=".staging-"))
@@ -131,11 +127,7 @@ def install_staged(staged: Path, folder: Path) -> None:
 
 
 def refuse_existing(target: Path) -> None:
-    """Refuse to overwrite anything but an empty folder.
-
-    Raises:
-        InputError: the target exists.
-    """
+    """Raise InputError if the target is anything but an empty folder."""
     with contextlib.suppress(OSError):
         target.rmdir()
     if os.path.lexists(target):

@@ -70,11 +70,7 @@ class CorruptedDataset(Reader):
         return Status(assess(count, 10_000, verified), count, location)
 
     def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
-        """Refuse to load: the set has different images for every corruption and severity.
-
-        Raises:
-            InputError: always.
-        """
+        """Raise InputError: the set has different images for every corruption and severity."""
         raise InputError(
             f"{self.name} is {self.clean or 'a test set'} under several corruptions, not one set "
             "of images; use it as --corrupted"

@@ -109,11 +109,7 @@ def images_folder(annotations: Path) -> Path:
 
 
 def require_files(folder: Path, files: Sequence[str]) -> None:
-    """Check that all annotated images exist.
-
-    Raises:
-        InputError: naming the first missing image.
-    """
+    """Raise InputError, naming the first, if an annotated image is missing."""
     existing: set[str] = set()
     for path, _, names in os.walk(folder):
         relative = Path(path).relative_to(folder)

@@ -142,11 +142,7 @@ def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]
 
 
 def class_indices(path: Path, labels: Sequence[int]) -> Labels:
-    """Convert labels that start at 1 to class indices.
-
-    Raises:
-        InputError: a label is below 1.
-    """
+    """Convert labels that start at 1 to class indices; raise InputError for other labels."""
     indices: Labels = np.asarray(labels, dtype=np.int64) - 1
     if len(indices) and indices.min() < 0:
         raise InputError(f"{path} has the label {indices.min() + 1}; its labels start at 1")

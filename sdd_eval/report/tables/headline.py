@@ -249,11 +249,7 @@ SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "tie": "~"}
 
 
 def headline_text(*studies: Path) -> str:
-    """Return the headline table of study folders as text for a terminal.
-
-    Raises:
-        InputError: If there are no runs.
-    """
+    """Return the headline table of studies as text; raise InputError if there are no runs."""
     return as_text(headline(tidy(read_runs(studies).runs)))
 
 

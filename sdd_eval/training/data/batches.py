@@ -259,11 +259,7 @@ def _stacked(
 
 
 def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
-    """Yield the batches of the workers.
-
-    Raises:
-        InputError: a worker returned an error or was killed.
-    """
+    """Yield the batches of the workers; raise InputError if one failed or was killed."""
     try:
         for drawn in loader:
             if isinstance(drawn, InputError):

@@ -57,11 +57,7 @@ class Processes:
         return self.rank == 0
 
     def check_count(self, recipe: Recipe) -> None:
-        """Check that a batch has an image for every process.
-
-        Raises:
-            InputError: a batch has fewer images than there are processes.
-        """
+        """Raise InputError if a batch has fewer images than there are processes."""
         if recipe.batch_size < self.count:
             raise InputError(
                 f"batch_size is {recipe.batch_size}, but {self.count} processes train; "
