@@ -96,12 +96,9 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on `path`; it is released when the process ends, however it ends.
+    """Hold a lock on a file or folder; it is released when the process ends, however it ends.
 
-    Args:
-        path: file or folder to lock.
-        doing: what the holder of the lock does, for the error message, such as "training".
-        wait: wait for the lock instead of failing.
+    `doing` is what the holder does, for the error message, such as "training".
 
     Raises:
         Busy: another process holds the lock and `wait` is false.

@@ -132,7 +132,7 @@ class Inputs:
         return tuple(self.evaluator.score(with_arrays_of(arrays, others) if others else arrays))
 
     def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
-        """Return the inputs with runs to compare with; raise InputError if one is of other images."""
+        """Return the inputs with runs to compare with; raise InputError for one of other images."""
         for name, run in runs.items():
             if run.data_fingerprint != self.fingerprint:
                 raise InputError(f"{name} was measured on other images than {self.data.name}")

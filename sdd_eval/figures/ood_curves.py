@@ -87,13 +87,8 @@ def draw_ood_curves(
 ) -> Figure | None:
     """Draw curves averaged over seeds; return None if no scores are stored.
 
-    Args:
-        results: a results table.
-        arrays: the per-image arrays of each run.
-        curve: the function from scores to heights.
-        area: the metric in each panel's legend, and its name there.
-        labels: the labels of the axes.
-        background: draws what is behind the curves of a panel.
+    `area` is the metric in each panel's legend, and its name there; `labels` are those of the axes;
+    `background` draws what is behind the curves of a panel.
     """
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:

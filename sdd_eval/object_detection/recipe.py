@@ -82,11 +82,7 @@ def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
 
 
 def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
-    """Return the recipe with learning rate, milestones and seed filled in.
-
-    Args:
-        recipe: a recipe.
-        backbone: the backbone's recipe, None if it was imported.
+    """Return the recipe with learning rate, milestones and seed; `backbone` is None if imported.
 
     Raises:
         InputError: a value is impossible.

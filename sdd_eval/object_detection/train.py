@@ -63,21 +63,12 @@ def train_detector(
     """Fine-tune a detector into `folder/NAME`, or resume it, and return its card.
 
     A finished detector is not trained again. On a CPU an interrupted training ends in exactly the
-    weights of an uninterrupted one.
+    weights of an uninterrupted one. Arguments that are not listed are those of `training.train`.
 
     Args:
         backbone: the folder of the classifier's checkpoint.
         recipe: how to train; defaults are filled in from the backbone.
-        folder: the folder of checkpoints.
-        data_root: the folder of data sets; the default one if None.
         name: name of the checkpoint; `DATASET-fasterrcnn-Nepochs-BACKBONE` if None.
-        device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: CPU threads; torch's current number if None.
-        workers: processes that decode images, without effect on results; if None, as many as
-            threads, or none for one thread.
-        progress: is notified of trained images.
-        overwrite: replace a detector with another recipe, or a damaged one.
-        trust_code: run the code of the network factory that the backbone's card names, if any.
 
     Raises:
         InputError: the recipe, the backbone, the data or the folder is invalid.

@@ -53,7 +53,7 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`.
+    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`; return its path.
 
     Figures that have not changed since the last report are not drawn again.
 
@@ -62,9 +62,6 @@ def write_report(
         into: The folder to write into; by default that of the first study.
         style: A matplotlib style file for the figures.
         progress: Receives the progress.
-
-    Returns:
-        The path of the page.
 
     Raises:
         InputError: If a folder is missing or has no readable run, or the report cannot be written;

@@ -54,14 +54,10 @@ def read_study(
     seeds: Sequence[int] | None = None,
     check_positions: bool = False,
 ) -> Study:
-    """Read a study file.
+    """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
 
-    Args:
-        path: the file.
-        small: apply its table `[small]`.
-        seeds: replace its seeds.
-        check_positions: build the networks whose masks are at another position than the default,
-            to see whether they have it.
+    With `check_positions`, networks whose masks are at another position than the default are built,
+    to see whether they have it.
 
     Raises:
         InputError: the file is not a valid study; names the line and the most similar valid name.

@@ -58,10 +58,7 @@ class Table:
         return self
 
     def with_present_keys(self, names: Mapping[str, str]) -> Table:
-        """Return the table with renamed keys under their present names.
-
-        Args:
-            names: present names by former names.
+        """Return the table with renamed keys (former → present `names`) under their present names.
 
         Warns:
             DeprecationWarning: the table uses a former name; with the line.

@@ -34,14 +34,10 @@ class TrainingFolder(Generic[RecipeType]):
     """Replace a checkpoint of another recipe or other images, or a damaged one."""
 
     def run(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
-        """Return the card of the finished checkpoint, training what is missing.
+        """Return the card of the finished checkpoint, training what is missing with `complete`.
 
         The folder is locked meanwhile. Of several processes the first one holds the lock and looks
         for finished work.
-
-        Args:
-            complete: trains from `start_state` on, and writes weights, history and card.
-            processes: the processes that train together; None for a single process.
 
         Raises:
             InputError: the folder contains something else, or another process trains in it.

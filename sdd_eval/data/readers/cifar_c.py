@@ -169,14 +169,9 @@ def open_corrupted_folder(
     """Open the corruptions of a folder; every file is checked and hashed (then cached).
 
     A file that is truncated, or whose shape or type differs from most, only loses its own
-    corruption: `broken` has the reason.
-
-    Args:
-        name: name of the set.
-        folder: folder of the `.npy` files.
-        judge: returns the provenance for the number of images and the checksums. A folder with
-            `regenerated.json` is always "regenerated".
-        frost: source of the frost, unless `regenerated.json` states it.
+    corruption: `broken` has the reason. `judge` returns the provenance for the number of images and
+    the checksums; a folder with `regenerated.json`, which also states the frost, is always
+    "regenerated".
 
     Raises:
         InputError: no file is usable, or `labels.npy` contradicts them.

@@ -18,11 +18,8 @@ class Branch(nn.Module):
     def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
         """Create a bottleneck a quarter as wide as the feature, as in the BYOT code.
 
-        Args:
-            ins: channels of the map.
-            width: width of the network's feature.
-            stride: k of the k×k convolution.
-            classes: number of classes.
+        `ins` are the channels of the map, `width` is that of the feature, `stride` the k of the k×k
+        convolution.
         """
         super().__init__()
         narrow = max(1, width // 4)
