@@ -24,6 +24,7 @@ ABOVE_0 = Bound("above 0", lambda value: value > 0)
 FROM_0 = Bound("0 or more", lambda value: value >= 0)
 FROM_1 = Bound("1 or more", lambda value: value >= 1)
 BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
+BETWEEN_0_AND_1 = Bound("between 0 and 1", lambda value: 0 < value < 1)
 
 
 def bounded(default: float, bound: Bound) -> Any:

@@ -27,7 +27,8 @@ class TrainingCompute(Compute):
     """Where to compute."""
 
     workers: int | None = None
-    """Processes that decode and augment photographs; default: one per thread, none for one."""
+    """Processes that decode and augment photographs; default: one
+    per thread; none with one thread."""
 
 
 @dataclass(frozen=True)

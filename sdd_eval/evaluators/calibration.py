@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fit_on_validation, interval_of
@@ -39,6 +38,7 @@ from sdd_eval.metrics.weighted_calibration import (
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.intervals import wilson_interval
+from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -65,17 +65,16 @@ class Calibration:
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for fewer than one bin."""
+        check_bounds(self, {"bins": FROM_1}, "--")
+
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (n, classes) float32 and `labels` (n,).
 
         With validation images also `temperature` (n,), fitted on them and constant over images, and
         `temperature_error` (n,), the standard error of its logarithm.
-
-        Raises:
-            InputError: fewer than one bin.
         """
-        if self.bins < 1:
-            raise InputError(f"--bins is {self.bins}; it must be 1 or more")
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.validation_set:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import (
     Floats,
@@ -25,6 +24,7 @@ from sdd_eval.statistics.bootstrap import (
     percentile_interval,
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
+from sdd_eval.validation import BETWEEN_0_AND_1, FROM_1, check_bounds
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
@@ -45,10 +45,7 @@ class Intervals:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if not 0 < self.level < 1:
-            raise InputError(f"--level is {self.level:g}; it must be between 0 and 1")
-        if self.resamples < 1:
-            raise InputError(f"--resamples is {self.resamples}; it must be 1 or more")
+        check_bounds(self, {"level": BETWEEN_0_AND_1, "resamples": FROM_1}, "--")
 
     def number(self, cost: float) -> int:
         """Return the number of resamples if one processes so many values."""

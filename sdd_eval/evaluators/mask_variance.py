@@ -19,6 +19,7 @@ from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.records import Measurement
+from sdd_eval.validation import BELOW_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -43,6 +44,10 @@ class MaskVariance:
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for a drop rate outside [0, 1)."""
+        check_bounds(self, {"drop": BELOW_1}, "--")
+
     def collect(self, subject: Subject) -> Arrays:
         """Return per-image values (n,) float64 of the test set and, as `…_NAME`, of each OOD set.
 
@@ -66,12 +71,7 @@ class MaskVariance:
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
         logits over classes, so that it does not depend on their scale; and of each OOD set
         `mask_variance_ratio`, the ratio to the test set.
-
-        Raises:
-            InputError: the drop rate is not in [0, 1).
         """
-        if not 0 <= self.drop < 1:
-            raise InputError(f"--drop is {self.drop:g}; it must be 0 or more and below 1")
         names = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
         rows = list(self._of_set(arrays, ""))
         inside = rows[0].value

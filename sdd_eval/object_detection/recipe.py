@@ -42,11 +42,11 @@ class DetectorRecipe:
     """
 
     dataset: str = "coco"
-    """Set of COCO's format: a folder below the data root, or a path."""
+    """Data set in COCO's format: a name, a folder below the data root, or a path."""
     epochs: int = SCHEDULES["full"]
     """Passes over the training images."""
     batch_size: int = REFERENCE_BATCH
-    """Images per step; the last partial batch is kept."""
+    """Images per step; the last, smaller batch is kept."""
     lr: float | None = None
     """Learning rate of SGD; default: .02 for 16 images a step, in proportion for others."""
     momentum: float = 0.9
@@ -56,9 +56,9 @@ class DetectorRecipe:
     milestones: tuple[int, ...] | None = None
     """Epochs after which the learning rate is divided by 10; default: 8/12 and 11/12 of all."""
     min_size: int = 800
-    """Pixels that an image's shorter side is scaled to."""
+    """Length in pixels to which an image's shorter side is scaled."""
     max_size: int = 1333
-    """Most pixels that its longer side may have then."""
+    """Largest length in pixels of the longer side after scaling."""
     trainable_layers: int = 3
     """Number of the backbone's last stages that are trained; batch norms never are."""
     channels: int = 256

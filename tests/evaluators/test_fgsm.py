@@ -235,9 +235,9 @@ def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epsilon": -0.1}, "--epsilon has ε = -0.1"),
+        ({"epsilon": -0.1}, "--epsilon is -0.1; it must be 0 or more"),
         ({"curve": (0.1, -1.0)}, "--curve has ε = -1"),
-        ({"epsilon": float("nan")}, "--epsilon has ε = nan"),
+        ({"epsilon": float("nan")}, "--epsilon is nan; it must be finite and 0 or more"),
         ({"variants": ()}, "--variants is empty"),
         ({"variants": ("pixels",)}, "did you mean 'pixel'"),
         ({"constants": "owns"}, "did you mean 'own'"),

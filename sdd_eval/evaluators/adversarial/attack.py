@@ -71,7 +71,7 @@ class Attack:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def default_limit(self) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.standardisation import author_statistics
+from sdd_eval import data
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import FgsmAttack
@@ -24,6 +24,7 @@ from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
 from sdd_eval.records import Measurement, ModelSpec
+from sdd_eval.validation import FROM_0, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -66,7 +67,7 @@ class Fgsm:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:
@@ -112,10 +113,10 @@ class Fgsm:
         }
 
     def _check(self, spec: ModelSpec) -> None:
-        sizes = [("--epsilon", self.epsilon), *(("--curve", size) for size in self.curve)]
-        for flag, epsilon in sizes:
+        check_bounds(self, {"epsilon": FROM_0}, "--")
+        for epsilon in self.curve:
             if not 0 <= epsilon < np.inf:
-                raise InputError(f"{flag} has ε = {epsilon:g}; it must be 0 or more")
+                raise InputError(f"--curve has ε = {epsilon:g}; it must be 0 or more")
         if not self.variants:
             raise InputError(
                 f"--variants is empty; name one or more of {', '.join(get_args(Variant))}"
@@ -132,7 +133,7 @@ class Fgsm:
         """Return mean and std of the standardised space, per channel."""
         if self._constants_of(spec.channels) == "own":
             return spec.mean, spec.std
-        return author_statistics(spec.image_size)
+        return data.author_statistics(spec.image_size)
 
     def _constants_of(self, channels: int) -> str:
         """Return whose constants are used: the paper's are for three channels."""
