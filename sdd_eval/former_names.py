@@ -31,7 +31,9 @@ _VALIDATION = {"held_out": "validation_set"}
 FORMER_NAMES: Mapping[str, FormerNames] = {
     "attack": FormerNames({"audit_both_right": "n_both_correct"}, settings=_VALIDATION),
     "calibration": FormerNames({"ece_calibrated": "ece_floor"}, settings=_VALIDATION),
-    "fgsm": FormerNames(axes={"reading": "variant"}, settings=_VALIDATION),
+    "fgsm": FormerNames(
+        axes={"reading": "variant"}, settings={**_VALIDATION, "readings": "variants"}
+    ),
     "odin": FormerNames(settings=_VALIDATION),
     "ood": FormerNames(settings=_VALIDATION),
     "selective": FormerNames(axes={"detector": "score"}),

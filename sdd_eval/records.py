@@ -54,7 +54,8 @@ class Recipe:
     """How a checkpoint is trained; the defaults are the paper's on CIFAR-100."""
 
     method: str = "ce"
-    """Training method."""
+    """Training method: ce, ls, cs_kd, … (`sdd-eval plugins` lists all); `train --method NAME
+    --help` shows its options."""
     method_options: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the method, as NAME VALUE pairs."""
     sd_dropout: float = 0.0
@@ -66,9 +67,9 @@ class Recipe:
     direction: Literal["both", "forward", "reverse"] = "both"
     """Which KL divergences let their gradient through."""
     position: str = "layer4"
-    """The layer after which SD-Dropout's two masks are applied; layer4 is the method itself."""
+    """Layer after which SD-Dropout's two masks are applied; the paper's is layer4, the last."""
     hidden_layers: int = 0
-    """Hidden fully connected layers (512 units) before the last one."""
+    """Number of hidden fully connected layers (512 units) before the last one."""
     dataset: str = "cifar100"
     """Data set to train on."""
     arch: str = "resnet18"
@@ -93,11 +94,11 @@ class Recipe:
     validation: int = 0
     """Training images held out for validation, balanced by class."""
     seed: int = 0
-    """Random seed."""
+    """Seed of all random numbers."""
     epochs: int = 200
     """Passes over the training set."""
     batch_size: int = 128
-    """Images per step; the last partial batch is kept."""
+    """Images per step; the last, smaller batch is kept."""
     lr: float = 0.1
     """Learning rate of SGD before the first milestone."""
     momentum: float = 0.9
@@ -116,9 +117,10 @@ class Recipe:
     deterministic: bool = False
     """Use deterministic kernels on a GPU, which are slower; a CPU is always deterministic."""
     probe_epochs: tuple[int, ...] = ()
-    """Epochs after which gradients of forward and reverse KL are compared; 0: before training."""
+    """Epochs after which the gradients of forward and reverse KL are compared; 0: before training.
+    Default: none."""
     probe_images: int = 128
-    """Training images for that comparison, the same at each epoch."""
+    """Number of training images for that comparison, the same ones at each epoch."""
 
 
 @dataclass(frozen=True)

@@ -105,12 +105,9 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on `path`; it is released when the process ends, however it ends.
+    """Hold a lock on a file or folder; it is released when the process ends, however it ends.
 
-    Args:
-        path: file or folder to lock.
-        doing: what the holder of the lock does, for the error message, such as "training".
-        wait: wait for the lock instead of failing.
+    `doing` is what the holder does, for the error message, such as "training".
 
     Raises:
         Busy: another process holds the lock and `wait` is false.
@@ -134,11 +131,7 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def folder_name(kind: str, name: str) -> str:
-    """Return a name that becomes one folder, after checking that it contains no path.
-
-    Raises:
-        InputError: the name is empty, starts with a dot or contains a path separator.
-    """
+    """Return a folder's name; raise InputError if it is empty, hidden or contains a path."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise InputError(f"{kind} {name!r} is not a valid name: no '/' and no leading '.'")
     return name
@@ -178,7 +171,6 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
     """The arrays of an `.npz` file, each loaded on access."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path without reading the file."""
         self.path = path
 
     @contextlib.contextmanager
@@ -190,17 +182,14 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
             raise InputError(f"cannot read {self.path}: {error}") from error
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        """Load one array."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[name]
             return array
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of the arrays."""
         with self._open() as file:
             return iter(list(file.files))
 
     def __len__(self) -> int:
-        """Return the number of arrays."""
         with self._open() as file:
             return len(file.files)

@@ -80,7 +80,7 @@ class CorruptFlags(RootFlags):
     frost_photographs: tuple[Path, ...] = ()
     """Photographs of frost, or folders of them; default: synthetic frost."""
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Number of processes."""
+    """Number of worker processes."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class CacheFlags:
     cache: str | None = None
     """Folder of the cache; default: $SDD_EVAL_CACHE, else in the user's cache folder."""
     clear: bool = False
-    """Delete everything in it."""
+    """Delete everything in the cache."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
@@ -35,6 +34,7 @@ from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, Cross
 from sdd_eval.statistics.closed_form.loss import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
+from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -59,17 +59,16 @@ class Calibration(Evaluator):
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for fewer than one bin."""
+        check_bounds(self, {"bins": FROM_1}, "--")
+
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (n, classes) float32 and `labels` (n,).
 
         With validation images also `temperature` (n,), fitted on them and constant over images, and
         `temperature_error` (n,), the standard error of its logarithm.
-
-        Raises:
-            InputError: fewer than one bin.
         """
-        if self.bins < 1:
-            raise InputError(f"--bins is {self.bins}; it must be 1 or more")
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.validation_set:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import (
     Floats,
@@ -25,6 +24,7 @@ from sdd_eval.statistics.bootstrap import (
     percentile_interval,
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
+from sdd_eval.validation import BETWEEN_0_AND_1, FROM_1, check_bounds
 
 #: What every interval of an evaluator refers to.
 MEANING = "same network, new images"
@@ -44,15 +44,8 @@ class Intervals:
     """Bootstrap resamples of the images; fewer, at least 200, if one is expensive."""
 
     def __post_init__(self) -> None:
-        """Check the settings.
-
-        Raises:
-            InputError: a level outside (0, 1), or fewer than one resample.
-        """
-        if not 0 < self.level < 1:
-            raise InputError(f"--level is {self.level:g}; it must be between 0 and 1")
-        if self.resamples < 1:
-            raise InputError(f"--resamples is {self.resamples}; it must be 1 or more")
+        """Check the settings."""
+        check_bounds(self, {"level": BETWEEN_0_AND_1, "resamples": FROM_1}, "--")
 
     def number(self, cost: float) -> int:
         """Return the number of resamples if one processes so many values."""

@@ -110,11 +110,7 @@ def loaded_names(evaluator: Any) -> dict[str, str]:
 
 
 def with_settings(evaluator: Any, **settings: Any) -> Any:
-    """Return the evaluator with other settings.
-
-    Raises:
-        InputError: it has no such setting.
-    """
+    """Return the evaluator with other settings; raise InputError if it has no such setting."""
     known = [field.name for field in dataclasses.fields(evaluator)]
     for name in settings:
         if name not in known:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import grid  # noqa: E402
+import grid
 
 pytestmark = pytest.mark.slow
 REPETITIONS, LOWEST = 150, 0.92

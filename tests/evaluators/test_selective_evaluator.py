@@ -110,7 +110,7 @@ def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, line
     assert not any(name.startswith("misclassification") for name in metrics)
 
 
-def test_the_corrupted_set_is_loaded_only_where_it_is_asked_for(network, images_of, tmp_path):
+def test_the_corrupted_set_is_loaded_only_on_request(network, images_of, tmp_path):
     assert settings_that_load(Selective()) == loaded_names(Selective()) == {}
     assert settings_that_load(Selective("digits_c")) == {"corrupted": "corruptions"}
     run = evaluate(network(), Selective(), data=images_of(12), root=tmp_path)

@@ -10,8 +10,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
-
 from sdd_eval.comparison.statistic import calibration_errors
+from sdd_eval.metrics.weighted_calibration import (
+    weighted_adaptive_ece,
+    weighted_bin_confidence,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
+
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.ranking import detector_metrics
@@ -31,13 +38,6 @@ from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
 from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
-from sdd_eval.metrics.weighted_calibration import (
-    weighted_adaptive_ece,
-    weighted_bin_confidence,
-    weighted_classwise_ece,
-    weighted_equal_width_errors,
-    weighted_smooth_ece,
-)
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means, weighted_mean
 from sdd_eval.statistics.intervals import coverage_interval, wilson_interval
 from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences

@@ -162,7 +162,6 @@ def _expand(photos: Sequence[Photo]) -> Iterator[Photo]:
 
 
 def _photograph(photo: Photo, number: int) -> Photograph:
-    """Return a photograph, read if necessary."""
     if isinstance(photo, Photograph):
         return photo
     if isinstance(photo, np.ndarray):

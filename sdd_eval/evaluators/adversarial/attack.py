@@ -71,7 +71,7 @@ class Attack:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def default_limit(self) -> int | None:
@@ -103,7 +103,6 @@ class Attack:
         return {**arrays, **results, "threat": text, "classes": classes}
 
     def _audit(self) -> Audit:
-        """Return the audit of these settings."""
         if self.algorithm != DEFAULT:
             raise InputError(
                 f"--name is {self.algorithm}, but --audit runs its own attacks; leave it out"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.standardisation import author_statistics
+from sdd_eval import data
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import FgsmAttack
@@ -24,6 +24,7 @@ from sdd_eval.evaluators.intervals import INTERVALS, Intervals, share
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
 from sdd_eval.records import Measurement, ModelSpec
+from sdd_eval.validation import FROM_0, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -57,7 +58,7 @@ class Fgsm:
     """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
     """Further step sizes, for the curve of accuracy against ε."""
-    readings: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
+    variants: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
     """Variants of the attack: authors (as they ran it), standardised, pixel."""
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation of the variants authors and standardised: the paper's or the network's own.
@@ -66,7 +67,7 @@ class Fgsm:
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
     intervals: Intervals = scores(INTERVALS)
-    """How the intervals are made."""
+    """Settings of the intervals."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:
@@ -81,7 +82,7 @@ class Fgsm:
         """Return all attacks: `authors` also in plain float32, each also with a fitted T."""
         return tuple(
             FgsmAttack(variant, gradient, temperature)
-            for variant in self.readings
+            for variant in self.variants
             for gradient in (("stable", "float32") if variant == "authors" else ("stable",))
             for temperature in ("one", "fitted")
         )
@@ -112,16 +113,15 @@ class Fgsm:
         }
 
     def _check(self, spec: ModelSpec) -> None:
-        """Raise InputError for invalid settings."""
-        sizes = [("--epsilon", self.epsilon), *(("--curve", size) for size in self.curve)]
-        for flag, epsilon in sizes:
+        check_bounds(self, {"epsilon": FROM_0}, "--")
+        for epsilon in self.curve:
             if not 0 <= epsilon < np.inf:
-                raise InputError(f"{flag} has ε = {epsilon:g}; it must be 0 or more")
-        if not self.readings:
+                raise InputError(f"--curve has ε = {epsilon:g}; it must be 0 or more")
+        if not self.variants:
             raise InputError(
-                f"--readings is empty; name one or more of {', '.join(get_args(Variant))}"
+                f"--variants is empty; name one or more of {', '.join(get_args(Variant))}"
             )
-        for variant in self.readings:
+        for variant in self.variants:
             if variant not in get_args(Variant):
                 raise unknown_name("variant", variant, get_args(Variant))
         if self.constants not in ("paper", "own"):
@@ -133,7 +133,7 @@ class Fgsm:
         """Return mean and std of the standardised space, per channel."""
         if self._constants_of(spec.channels) == "own":
             return spec.mean, spec.std
-        return author_statistics(spec.image_size)
+        return data.author_statistics(spec.image_size)
 
     def _constants_of(self, channels: int) -> str:
         """Return whose constants are used: the paper's are for three channels."""
@@ -141,7 +141,7 @@ class Fgsm:
 
     def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
         """Return accuracy per attack and step size, and the controls (fractions)."""
-        rows = [row for variant in self.readings for row in self._controls(variant, arrays)]
+        rows = [row for variant in self.variants for row in self._controls(variant, arrays)]
         for attack in self.attacks():
             rows.extend(self._of_attack(attack, arrays))
         return rows
