@@ -15,6 +15,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -104,20 +105,22 @@ def _same(first: Statistic, second: Statistic) -> bool:
     return names[0] == names[1]
 
 
+ACCURACIES, OVER = (0.5, 0.9, 0.99, 0.999), (0.0, 0.01, 0.05, 0.15)
+OUTLIERS, SEPARATIONS = (20, 50, 200, 5000), (0.0, 1.0, 3.0, 12.0)
+KINDS = ("normal", "ties", "saturated")
+
+
 def regimes() -> Iterator[Regime]:
     """Yield every regime of the grid."""
-    for n in IMAGES:
-        for accuracy in (0.5, 0.9, 0.99, 0.999):
-            for over in (0.0, 0.01, 0.05, 0.15):
-                yield Regime(p.Classification(accuracy, over, "smooth"), n)
-            for kind in ("ties", "saturated"):
-                yield Regime(p.Classification(accuracy, 0.05, kind), n)
-            for correlation in (0.5, 0.9):
-                yield Regime(p.Cells(accuracy, correlation), n)
-        for m in (20, 50, 200, 5000):
-            for separation in (0.0, 1.0, 3.0, 12.0):
-                for kind in ("normal", "ties", "saturated"):
-                    yield Regime(p.Ranking(separation, kind, n, m), n)
+    for n, accuracy in product(IMAGES, ACCURACIES):
+        for over in OVER:
+            yield Regime(p.Classification(accuracy, over, "smooth"), n)
+        for kind in KINDS[1:]:
+            yield Regime(p.Classification(accuracy, 0.05, kind), n)
+        for correlation in (0.5, 0.9):
+            yield Regime(p.Cells(accuracy, correlation), n)
+    for n, m, separation, kind in product(IMAGES, OUTLIERS, SEPARATIONS, KINDS):
+        yield Regime(p.Ranking(separation, kind, n, m), n)
 
 
 def hardest() -> Iterator[Regime]:

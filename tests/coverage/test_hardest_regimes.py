@@ -28,4 +28,5 @@ def test_intervals_hold_the_truth(regime):
         for name, count in counts.items()
         if count.coverage is not None and count.coverage < LOWEST - slack
     }
-    assert counts and not low
+    assert counts
+    assert not low
