@@ -59,10 +59,7 @@ def device_name(device: torch.device) -> str:
 
 
 def set_threads(threads: int | None) -> None:
-    """Limit the threads of NumPy's libraries and, if torch is imported, of torch.
-
-    Args:
-        threads: number of threads; None leaves everything as it is.
+    """Limit the threads of NumPy's libraries and of torch, if imported; None changes nothing.
 
     Raises:
         InputError: the number is not positive.
@@ -115,14 +112,8 @@ def training_settings(
 ) -> Iterator[None]:
     """Apply the settings that affect bitwise reproducibility, and restore the previous ones.
 
-    Torch's global random state is restored, too.
-
-    Args:
-        device: device of the training.
-        threads: number of threads of work on the CPU.
-        deterministic: use deterministic kernels on a GPU; a CPU always does.
-        tf32: let a GPU compute in TF32; by default it computes in float32, unlike torch's default
-            for convolutions.
+    Torch's global random state is restored, too. A CPU always uses deterministic kernels. Without
+    `tf32` a GPU computes in float32, unlike torch's default for convolutions.
 
     Raises:
         InputError: the number of threads is not positive.

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from sdd_eval.records import Run
 
 
@@ -29,7 +31,9 @@ _VALIDATION = {"held_out": "validation_set"}
 FORMER_NAMES: Mapping[str, FormerNames] = {
     "attack": FormerNames({"audit_both_right": "n_both_correct"}, settings=_VALIDATION),
     "calibration": FormerNames({"ece_calibrated": "ece_floor"}, settings=_VALIDATION),
-    "fgsm": FormerNames(axes={"reading": "variant"}, settings=_VALIDATION),
+    "fgsm": FormerNames(
+        axes={"reading": "variant"}, settings={**_VALIDATION, "readings": "variants"}
+    ),
     "odin": FormerNames(settings=_VALIDATION),
     "ood": FormerNames(settings=_VALIDATION),
     "selective": FormerNames(axes={"detector": "score"}),
@@ -57,7 +61,8 @@ def current_row(evaluator: str, row: Any) -> Any:
     if former is None or not (row.metric in former.metrics or row.at.keys() & former.axes.keys()):
         return row
     metric = former.metrics.get(row.metric, row.metric)
-    return dataclasses.replace(row, metric=metric, at=_renamed(row.at, former.axes))
+    replace = msgspec.structs.replace if isinstance(row, msgspec.Struct) else dataclasses.replace
+    return replace(row, metric=metric, at=_renamed(row.at, former.axes))
 
 
 def current_selector(selector: str) -> str:

@@ -22,14 +22,8 @@ def lazy_exports(package: str, exports: Mapping[str, Sequence[str]]) -> Callable
     """Return a module `__getattr__` that imports each name from its submodule on first use.
 
     The package also lists the names in `__all__` and imports them if `TYPE_CHECKING`; else it calls
-    this function, so that a type checker reports names that do not exist.
-
-    Args:
-        package: `__name__` of the package.
-        exports: names by submodule, which is relative to the package.
-
-    Raises:
-        AttributeError: on use, if the package exports no such name.
+    this function with its `__name__` and the names by submodule, so that a type checker reports
+    names that do not exist.
     """
     sys.modules[package].__class__ = _LazyPackage
     submodules = {name: submodule for submodule, names in exports.items() for name in names}

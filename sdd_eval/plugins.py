@@ -47,11 +47,7 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def load(group: str, name: str) -> Any:
-    """Import one plugin.
-
-    Raises:
-        InputError: the name is unknown, or its module cannot be imported.
-    """
+    """Import one plugin; raise InputError if it is unknown or cannot be imported."""
     plugins = points(group)
     if name not in plugins:
         raise unknown_name(group.removesuffix("s"), name, plugins)

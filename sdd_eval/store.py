@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import filelock
+import msgspec
 import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.former_names import current_run
-from sdd_eval.records import Recipe, Record, Run, decode, encode, with_present_names
+from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
 
 
 class Busy(InputError):
@@ -63,8 +64,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_record(path: Path, record: Any) -> None:
-    """Write a record, or plain values, as indented JSON, atomically."""
-    write_text(path, json.dumps(encode(record), indent=1, ensure_ascii=False) + "\n")
+    """Write a record, or plain values, as indented JSON, atomically.
+
+    Raises:
+        InputError: a number is NaN or infinite, or the file cannot be written.
+    """
+    try:
+        text = json.dumps(encode(record), indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path}: a number is NaN or infinite") from error
+    write_text(path, text + "\n")
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
@@ -74,12 +83,12 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         InputError: the file does not exist, is not JSON, or is not such a record.
     """
     try:
-        data = json.loads(path.read_bytes().decode())
+        data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except msgspec.DecodeError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     return decode(kind, data, str(path))
 
@@ -96,12 +105,9 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on `path`; it is released when the process ends, however it ends.
+    """Hold a lock on a file or folder; it is released when the process ends, however it ends.
 
-    Args:
-        path: file or folder to lock.
-        doing: what the holder of the lock does, for the error message, such as "training".
-        wait: wait for the lock instead of failing.
+    `doing` is what the holder does, for the error message, such as "training".
 
     Raises:
         Busy: another process holds the lock and `wait` is false.
@@ -125,11 +131,7 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
 
 
 def folder_name(kind: str, name: str) -> str:
-    """Return a name that becomes one folder, after checking that it contains no path.
-
-    Raises:
-        InputError: the name is empty, starts with a dot or contains a path separator.
-    """
+    """Return a folder's name; raise InputError if it is empty, hidden or contains a path."""
     if not name or name.startswith(".") or Path(name).name != name:
         raise InputError(f"{kind} {name!r} is not a valid name: no '/' and no leading '.'")
     return name
@@ -147,9 +149,12 @@ def read_run(path: Path) -> Run:
     """Read a run; its arrays are loaded from disk on access.
 
     Raises:
-        InputError: the file is not a run.
+        InputError: the file is not a run, is of an unknown format, or holds numbers that no run
+            has: NaN, infinite, or negative counts.
     """
     run = current_run(read_record(path, Run))
+    if problem := invalid(run):
+        raise InputError(f"{path} has {problem}; make the run again")
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
         run = dataclasses.replace(run, provenance=provenance)
@@ -166,7 +171,6 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
     """The arrays of an `.npz` file, each loaded on access."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path without reading the file."""
         self.path = path
 
     @contextlib.contextmanager
@@ -178,17 +182,14 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
             raise InputError(f"cannot read {self.path}: {error}") from error
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        """Load one array."""
         with self._open() as file:
             array: np.ndarray[Any, Any] = file[name]
             return array
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of the arrays."""
         with self._open() as file:
             return iter(list(file.files))
 
     def __len__(self) -> int:
-        """Return the number of arrays."""
         with self._open() as file:
             return len(file.files)

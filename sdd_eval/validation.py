@@ -24,6 +24,7 @@ ABOVE_0 = Bound("above 0", lambda value: value > 0)
 FROM_0 = Bound("0 or more", lambda value: value >= 0)
 FROM_1 = Bound("1 or more", lambda value: value >= 1)
 BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
+BETWEEN_0_AND_1 = Bound("between 0 and 1", lambda value: 0 < value < 1)
 
 
 def bounded(default: float, bound: Bound) -> Any:
@@ -38,11 +39,7 @@ def bounds_of(kind: Any) -> dict[str, Bound]:
 
 
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
-    """Check attributes of `values` against their bounds.
-
-    Raises:
-        InputError: a value is out of bounds; the message begins with `where`.
-    """
+    """Raise InputError, beginning with `where`, if an attribute is out of its bounds."""
     for name, bound in bounds.items():
         value = getattr(values, name)
         finite = "" if math.isfinite(value) else "finite and "
@@ -51,11 +48,7 @@ def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:
-    """Check that milestones are ascending epochs from 1.
-
-    Raises:
-        InputError: they are not.
-    """
+    """Raise InputError unless milestones are ascending epochs from 1."""
     if milestones is None:
         return
     if list(milestones) != sorted(set(milestones)) or min(milestones, default=1) < 1:

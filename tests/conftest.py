@@ -5,6 +5,7 @@ a backbone of a detector.
 """
 
 import importlib
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -239,3 +240,35 @@ def write_backbone():
         return place
 
     return write
+
+
+#: What a process of `start_process` does before the code that it is given.
+BEFORE = """
+import os, sys
+os.environ.update(environment)
+sys.argv[1:] = arguments
+if output:
+    os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
+exec(code, {"__name__": "__main__"})
+"""
+
+
+@pytest.fixture(scope="session")
+def start_process():
+    """Start code in another process, forked from one that has imported torch and the package.
+
+    The first process takes as long as the imports, the others start at once.
+    """
+    context = multiprocessing.get_context("forkserver")
+    third = ("torch._dynamo", "torch.distributed", "sklearn.datasets", "safetensors.torch")
+    modules = ("training.train", "evaluation", "cli")
+    context.set_forkserver_preload([*third, *(f"sdd_eval.{name}" for name in modules)])
+
+    def start(code, *arguments, output=None, environment=()):
+        given = {"code": code, "arguments": [*map(str, arguments)], "output": output}
+        variables = {"OMP_NUM_THREADS": "1", "SDD_EVAL_CACHE": "off", **dict(environment)}
+        process = context.Process(target=exec, args=(BEFORE, {**given, "environment": variables}))
+        process.start()
+        return process
+
+    return start

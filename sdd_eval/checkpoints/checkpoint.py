@@ -96,11 +96,7 @@ def code_of(arch: str) -> dict[str, str]:
 
 
 def verify(checkpoint: str | Path, card: Card) -> None:
-    """Check the weights against the card without building the network.
-
-    Raises:
-        InputError: the weights are missing, truncated or changed.
-    """
+    """Check the weights against the card; raise InputError if missing, truncated or changed."""
     _verified(Path(checkpoint) / WEIGHTS, card.weights_sha256)
 
 
@@ -126,11 +122,7 @@ def _content(network: nn.Module) -> bytes:
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint's weights.
-
-    Raises:
-        InputError: the weights are missing, truncated or changed.
-    """
+    """Read the tensors of a checkpoint; raise InputError if the weights are missing or changed."""
     path = folder / WEIGHTS
     try:
         return dict(safetensors.torch.load(_verified(path, card.weights_sha256)))

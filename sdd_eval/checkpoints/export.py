@@ -66,7 +66,6 @@ def write_checkpoint(
 
 
 def _last_losses(state: State[Any]) -> dict[str, float]:
-    """Return the last epoch's losses and training accuracy."""
     last = state.history[-1].items()
     return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
 

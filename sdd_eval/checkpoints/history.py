@@ -55,7 +55,6 @@ def gradient_study(history: Path) -> list[Measurement]:
 
 
 def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
-    """Yield the measurements of one epoch."""
     for column, text in row.items():
         metric, layer = metric_of(str(column))
         if metric in GRADIENT_COLUMNS and text:

@@ -136,7 +136,6 @@ def import_weights(
 
 
 def _spec_without_data(source: ImportSource, options: Mapping[str, Any]) -> ModelSpec:
-    """Return the spec of a network without a data set."""
     classes, image_size, mean, std = source.classes, source.image_size, source.mean, source.std
     required = {"--classes": classes, "--image-size": image_size, "--mean": mean, "--std": std}
     missing = [flag for flag, value in required.items() if value is None]
@@ -166,11 +165,7 @@ def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics
 
 
 def _existing_card(folder: Path, overwrite: bool) -> Card | None:
-    """Return the card in a folder; None without a card or a complete import.
-
-    Raises:
-        InputError: the folder contains something else, which is not overwritten.
-    """
+    """Return the card in a folder; None without a card or a complete import."""
     if (folder / checkpoint.CARD).is_file():
         return checkpoint.read_card(folder)
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
@@ -181,7 +176,6 @@ def _existing_card(folder: Path, overwrite: bool) -> Card | None:
 
 
 def _same(existing: Card, card: Card, dataset: str | None) -> bool:
-    """Return whether a card describes the same network."""
     expected = (card.model, None, card.weights_sha256, dataset)
     return (existing.model, existing.recipe, existing.weights_sha256, existing.dataset) == expected
 

@@ -111,9 +111,8 @@ def background_writer(
 ) -> Iterator[Callable[[State[RecipeType]], None]]:
     """Yield the function to call after each epoch; leaving the block waits for the last write.
 
-    Args:
-        write: writes a state, and leaves the previous one until the new one is complete.
-        in_background: write a copy in a thread while the caller continues.
+    `write` leaves the previous state until the new one is complete. In the background it writes a
+    copy in a thread while the caller continues.
     """
     if not in_background:
         yield write

@@ -138,7 +138,6 @@ def _device(flags: Flags) -> str:
 
 
 def _builtin_studies() -> str:
-    """Return the built-in studies with their titles."""
     names = builtin_names()
     rows = [(name, read_study(builtin_file(name)).title) for name in names]
     usage = "usage: sdd-eval batch STUDY, where STUDY is a file or one of:\n"

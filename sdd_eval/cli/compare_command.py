@@ -75,6 +75,6 @@ def _lines(pair: PairComparison, flags: Flags) -> Iterator[str]:
         rows = report.family_rows(pair, family, flags.metrics)
         if rows:
             yield table(report.formatted_rows(pair, rows), report.column_titles(pair))
-    yield from (f"not joined: {line}" for line in pair.apart)
+    yield from (f"not compared: {line}" for line in pair.apart)
     rows = [row for row in pair.rows if not flags.metrics or row.metric in flags.metrics]
     yield from (f"not tested: {line}" for line in comparison.untested_lines(rows))

@@ -82,7 +82,7 @@ class CorruptFlags(RootFlags):
     six published photographs (frost1.png to frost6.jpg) the first five are used, as by Hendrycks
     and Dietterich."""
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Number of processes."""
+    """Number of worker processes."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class CacheFlags:
     cache: str | None = None
     """Folder of the cache; default: $SDD_EVAL_CACHE, else in the user's cache folder."""
     clear: bool = False
-    """Delete everything in it."""
+    """Delete everything in the cache."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -139,12 +139,7 @@ def _flags(evaluator: Any) -> type[Any]:
 
 
 def _request(flags: Any, evaluator: Any, command: str) -> evaluation.Request:
-    """Return the evaluation that the flags describe.
-
-    Raises:
-        InputError: no checkpoint is named, the study's name is not valid, or there is no such
-            device.
-    """
+    """Return the evaluation that the flags describe."""
     if not flags.checkpoint:
         raise InputError(f"no checkpoint is named; use: sdd-eval {command} CHECKPOINT…")
     storage: Storage = flags.storage
@@ -167,7 +162,6 @@ def _measure(
     flags: Any,
     request: evaluation.Request,
 ) -> int:
-    """Evaluate each checkpoint and print its numbers."""
     folders = [checkpoint_folder(name, flags.storage.checkpoints) for name in flags.checkpoint]
     for folder in folders:
         with Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
@@ -195,7 +189,6 @@ def _summary(outcome: evaluation.Outcome) -> str:
 
 
 def _title(outcome: evaluation.Outcome) -> str:
-    """Return what was measured on which images."""
     run = outcome.run
     how = "measured" if outcome.evaluated else "re-scored" if outcome.scored else "already measured"
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")

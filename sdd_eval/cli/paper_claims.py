@@ -89,7 +89,6 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _costs(flags: Flags) -> list[Row]:
-    """Measure the training cost of every method."""
     cost = flags.training
     require_positive("--steps", cost.steps)
     device = prepare_device(flags.compute.device, flags.compute.threads)
@@ -117,7 +116,6 @@ def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
 
 
 def _table(name: str, rows: Sequence[Row]) -> str:
-    """Return the rows as a table for the terminal."""
     formats = {"cost": _cost_cells, "variance": _variance_cells, "corruptions": _corruption_cells}
     cells = [formats[name](row) for row in rows]
     lines = [table([list(each.values()) for each in cells], list(cells[0]))]

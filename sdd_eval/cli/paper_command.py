@@ -150,7 +150,6 @@ def _compared(part: _Part) -> list[PaperComparison]:
 
 
 def _table(of_table: Sequence[Cell]) -> str:
-    """Return a table for the terminal, with its legend below."""
     rows = []
     for cell in of_table:
         number, measured = cell.comparison.number, cell.comparison.measured

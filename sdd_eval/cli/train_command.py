@@ -27,7 +27,8 @@ class TrainingCompute(Compute):
     """Where to compute."""
 
     workers: int | None = None
-    """Processes that decode and augment photographs; default: one per thread, none for one."""
+    """Processes that decode and augment photographs; default: one
+    per thread; none with one thread."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,6 @@ def run_detector(arguments: Sequence[str]) -> int:
 def _train(
     train: Callable[..., Card], device: str, storage: Storage, compute: TrainingCompute
 ) -> Card:
-    """Train with a progress bar."""
     with Bar(unit="images") as bar:
         return train(
             folder=storage.checkpoints,
@@ -145,11 +145,7 @@ def _method_name(arguments: Sequence[str]) -> str:
 
 
 def _refuse_options_of_others(name: str, arguments: Sequence[str]) -> None:
-    """Refuse an option that only other methods have.
-
-    Raises:
-        InputError: naming the option, the methods that have it, and the options of this method.
-    """
+    """Refuse an option that only other methods have."""
     options = _options(name)
     for argument in arguments:
         option = argument.partition("=")[0].replace("_", "-")
@@ -191,11 +187,7 @@ def _recipe(flags: Any) -> Recipe:
 
 
 def _detector_recipe(flags: DetectorRecipeFlags) -> DetectorRecipe:
-    """Return the recipe with its schedule as a number of epochs.
-
-    Raises:
-        InputError: --schedule and --epochs contradict each other.
-    """
+    """Return the recipe with its schedule as a number of epochs."""
     values = {f.name: getattr(flags, f.name) for f in dataclasses.fields(DetectorRecipe)}
     if flags.schedule is not None:
         epochs = SCHEDULES[flags.schedule]

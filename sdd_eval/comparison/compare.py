@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sdd_eval.comparison.differences import McNemarVariant
 from sdd_eval.comparison.families import study_families
 from sdd_eval.comparison.matching import StoredRun, has_runs, load_runs
-from sdd_eval.comparison.paired import McNemarVariant, compare_networks
+from sdd_eval.comparison.paired import compare_networks
 from sdd_eval.comparison.seeds import compare_groups, group_by_recipe
 from sdd_eval.comparison.store import (
     PLANNED,

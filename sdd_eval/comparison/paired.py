@@ -4,62 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
+from sdd_eval.comparison.differences import McNemarVariant, PairedDifference, paired_differences
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, comparable_protocol, match_runs
-from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
+from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import (
     PER_NETWORK_PROTOCOL,
-    key_of,
+    Key,
+    RunStatistics,
+    key,
     statistics_of,
-    untested_reason,
 )
-from sdd_eval.comparison.statistic import Key, KeyedStatistic
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
-from sdd_eval.statistics.bootstrap import Floats, basic_interval
-from sdd_eval.statistics.sums import EXCEEDANCES, bootstrap_differences, permutation_p_values
-from sdd_eval.statistics.tests import mcnemar, permutations_needed
+from sdd_eval.statistics.statistic import Statistic
+from sdd_eval.statistics.sums import EXCEEDANCES
+from sdd_eval.statistics.tests import permutations_needed
 
 #: What the intervals and tests of two networks generalise to.
 MEANING = "these two networks, new images"
-#: Number of bootstrap resamples of a difference.
-RESAMPLES = 1000
 #: Tolerance, relative and absolute, for errors by ranks of equally many images and by float32.
 TOLERANCE = 2e-3
 
-McNemarVariant = Literal["mid-p", "exact"]
 
-
-@dataclass(frozen=True)
-class RunStatistics:
-    """A run, its statistics, and the position of each measurement among them."""
-
-    run: Run
-    statistics: tuple[KeyedStatistic, ...]
-
-    def position(self, key: Key) -> tuple[int, int] | None:
-        """Return the statistic and the row in it that a key names, if there is one."""
-        return self._positions.get(key)
-
-    @cached_property
-    def _positions(self) -> dict[Key, tuple[int, int]]:
-        return {
-            key: (index, row)
-            for index, statistic in reversed(list(enumerate(self.statistics)))
-            for row, key in enumerate(statistic.keys)
-        }
-
-
-#: The index of a row of the comparison, the row without its test, and its measurement's key.
-IndexedRow = tuple[int, MetricDifference, Key]
-#: A statistic of both sides, and the rows that it tests: their index, themselves, their column.
-StatisticPair = tuple[KeyedStatistic, KeyedStatistic, list[tuple[int, MetricDifference, int]]]
+#: A row of the comparison: its index, the row without its test, and its measurement.
+IndexedRow = tuple[int, MetricDifference, Measurement]
+#: The statistics of both networks, and the comparison's rows by the row of the statistics.
+StatisticPair = tuple[Statistic, Statistic, list[tuple[int, int, MetricDifference]]]
 
 
 def compare_networks(
@@ -89,17 +64,18 @@ def compare_networks(
     rows: list[MetricDifference] = []
     tasks: list[tuple[RunStatistics, RunStatistics, list[IndexedRow]]] = []
     for one, two in matched:
-        untested, incomparable = _untested_rows(one.run, two.run, families)
+        first, second = statistics_of(one), statistics_of(two)
+        untested, incomparable = _untested_rows(first, second.run, families)
         unmatched += incomparable
-        indexed = [(len(rows) + i, row, key) for i, (row, key) in enumerate(untested)]
+        indexed = [(len(rows) + i, row, number) for i, (row, number) in enumerate(untested)]
         rows += [row for row, _ in untested]
-        first, second = (RunStatistics(side.run, statistics_of(side)) for side in (one, two))
         tasks.append((first, second, indexed))
     permutations = _permutations(tasks, pairs)
     progress.start("comparing", sum(len(first.statistics) for first, _, _ in tasks))
     for first, second, indexed in tasks:
-        for index, row in _tested_rows(first, second, indexed, permutations, test, progress):
+        for index, row in _tested_rows(first, second, indexed, permutations, test):
             rows[index] = row
+        progress.advance(len(first.statistics), first.run.evaluator)
     return PairComparison(
         (base[0].run.checkpoint,),
         (other[0].run.checkpoint,),
@@ -111,24 +87,23 @@ def compare_networks(
 
 
 def _untested_rows(
-    base: Run, other: Run, families: Families
-) -> tuple[list[tuple[MetricDifference, Key]], list[str]]:
+    base: RunStatistics, other: Run, families: Families
+) -> tuple[list[tuple[MetricDifference, Measurement]], list[str]]:
     """Return a row for each measurement that both runs have by the same protocol.
 
     Also returns a line for each measurement whose protocols differ.
     """
-    others = {measurement_id(number): number for number in other.measurements}
-    rows, incomparable = [], []
-    for one in base.measurements:
-        two = others.get(measurement_id(one))
+    others = {key(number.metric, number.at): number for number in other.measurements}
+    rows, incomparable, run = [], [], base.run
+    for one in run.measurements:
+        two = others.get(key(one.metric, one.at))
         if two is None:
             continue
         if not same_protocol(one, two):
-            incomparable.append(f"{base.evaluator}, {describe(one)}: differ: protocols")
+            incomparable.append(f"{run.evaluator}, {describe(one)}: differ: protocols")
             continue
-        family = family_of(base.evaluator, one.metric, one.at, base.settings, families)
-        row = untested_row(base, one, (one.value, two.value), family)
-        rows.append((row, key_of(base, one)))
+        family = family_of(run.evaluator, one.metric, one.at, run.settings, families)
+        rows.append((untested_row(base, one, (one.value, two.value), family), one))
     return rows, list(dict.fromkeys(incomparable))
 
 
@@ -140,28 +115,24 @@ def same_protocol(one: Measurement, two: Measurement) -> bool:
 
 
 def untested_row(
-    run: Run, number: Measurement, values: tuple[float, float], family: str
+    base: RunStatistics, number: Measurement, values: tuple[float, float], family: str
 ) -> MetricDifference:
     """Return the row of a measurement without a test; `values` are those of both sides."""
+    reason = base.untested_reason(number) or "the other side has no such statistic"
     return MetricDifference(
-        evaluator=run.evaluator,
-        dataset=run.dataset,
+        evaluator=base.run.evaluator,
+        dataset=base.run.dataset,
         metric=number.metric,
         at=dict(number.at),
         unit=number.unit,
         protocol=comparable_protocol(number.protocol),
-        n=run.n,
+        n=base.run.n,
         base=values[0],
         other=values[1],
         difference=values[1] - values[0],
-        test=untested_reason(run, number),
+        test=f"no test: {reason}",
         family=family,
     )
-
-
-def measurement_id(number: Measurement) -> tuple[str, str]:
-    """Return what identifies a measurement within its run."""
-    return number.metric, repr(sorted((axis, repr(value)) for axis, value in number.at.items()))
 
 
 def describe(number: Measurement) -> str:
@@ -176,8 +147,8 @@ def _permutations(
     """Return the number of permutations by family; "" is for tests outside all families."""
     sizes = {"": 1}
     for first, _, indexed in tasks:
-        for _, row, key in indexed:
-            if row.family and first.position(key) is not None:
+        for _, row, number in indexed:
+            if row.family and not first.untested_reason(number):
                 sizes[row.family] = sizes.get(row.family, 0) + pairs
     return {
         family: permutations_needed(size, exceedances=exceedances_for(size))
@@ -202,72 +173,54 @@ def _tested_rows(
     indexed: Sequence[IndexedRow],
     permutations: Mapping[str, int],
     test: McNemarVariant,
-    progress: Progress,
 ) -> Iterator[tuple[int, MetricDifference]]:
-    """Yield the rows of a pair of runs with their tests, and their indices."""
+    """Yield the rows of a pair of runs that can be tested, and their indices."""
     pairs = _statistic_pairs(first, second, indexed)
-    for images in dict.fromkeys(one.sums.images for one, _, _ in pairs):
-        same_images = [pair for pair in pairs if pair[0].sums.images == images]
-        sums = [(one.sums, two.sums) for one, two, _ in same_images]
-        for pair, replicates in zip(
-            same_images, bootstrap_differences(sums, RESAMPLES), strict=True
-        ):
-            yield from _tested(pair, replicates, permutations, test)
-            progress.advance(1, first.run.evaluator)
-    progress.advance(len(first.statistics) - len(pairs), first.run.evaluator)
+    most = [max(permutations[row.family] for _, _, row in rows) for _, _, rows in pairs]
+    tested = paired_differences([(one, two) for one, two, _ in pairs], most, test)
+    for (one, two, rows), differences in zip(pairs, tested, strict=True):
+        for index, column, row in rows:
+            yield index, _tested(row, one, two, column, differences[column])
 
 
 def _statistic_pairs(
     first: RunStatistics, second: RunStatistics, indexed: Sequence[IndexedRow]
 ) -> list[StatisticPair]:
-    """Return the statistics that both sides have of the same images, with their rows."""
+    """Return the statistics that both runs have of the same images, with the comparison's rows."""
+    others = {_keys(two): two for two in second.statistics}
     pairs: list[StatisticPair] = []
-    positions = [(i, row, first.position(key)) for i, row, key in indexed]
     for index, one in enumerate(first.statistics):
-        same_keys = (two for two in second.statistics if two.keys == one.keys)
-        two = next((two for two in same_keys if two.sums.images == one.sums.images), None)
-        rows = [(i, row, at[1]) for i, row, at in positions if at is not None and at[0] == index]
-        if two is not None and rows:
+        two = others.get(_keys(one))
+        if one.untested or two is None or two.untested or one.images != two.images:
+            continue
+        found = [(i, first.position(number), row) for i, row, number in indexed]
+        rows = [(i, at[1], row) for i, at, row in found if at is not None and at[0] == index]
+        if rows:
             pairs.append((one, two, rows))
     return pairs
 
 
+def _keys(statistic: Statistic) -> tuple[Key, ...]:
+    return tuple(key(quantity.metric, quantity.at) for quantity in statistic.quantities)
+
+
 def _tested(
-    pair: StatisticPair,
-    replicates: Floats,
-    permutations: Mapping[str, int],
-    test: McNemarVariant,
-) -> Iterator[tuple[int, MetricDifference]]:
-    """Yield the rows of a statistic with their intervals and tests, and their indices."""
-    one, two, rows = pair
-    base, other = one.sums.values, two.sums.values
-    p_values, counts = None, None
-    if one.flags is None:
-        most = max(permutations[row.family] for _, row, _ in rows)
-        p_values, counts = permutation_p_values(one.sums, two.sums, most)
-    for index, row, column in rows:
-        values = float(base[column]), float(other[column])
-        if not _agrees(row, *values):
-            recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
-            yield index, replace(row, test=f"no test: the stored arrays give {recomputed}")
-            continue
-        changes = replicates[:, column] - (other[column] - base[column])
-        row = _with_interval(row, changes + row.difference)
-        if one.flags is not None and two.flags is not None:
-            result = mcnemar(one.flags[:, column], two.flags[:, column])
-            p = result.exact if test == "exact" else result.mid_p
-            yield index, replace(row, p=p, test=f"McNemar, {test}")
-        elif p_values is not None and counts is not None:
-            p, count = float(p_values[column]), int(counts[column])
-            yield index, replace(row, p=p, permutations=count, test="paired permutation")
-
-
-def _with_interval(row: MetricDifference, replicates: Floats) -> MetricDifference:
-    """Return a row with its bootstrap interval; maxima have none."""
-    if row.metric in MAXIMA:
-        return row
-    interval = basic_interval(row.difference, replicates)
-    return replace(row, low=interval.low, high=interval.high)
+    row: MetricDifference, one: Statistic, two: Statistic, column: int, result: PairedDifference
+) -> MetricDifference:
+    """Return a row with its interval and test, if the statistics are the runs' measurements."""
+    values = float(one.values[column]), float(two.values[column])
+    if not _agrees(row, *values):
+        recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
+        return replace(row, test=f"no test: the stored arrays give {recomputed}")
+    shift = row.difference - result.value
+    return replace(
+        row,
+        low=None if result.low is None else result.low + shift,
+        high=None if result.high is None else result.high + shift,
+        p=result.p,
+        test=result.test,
+        permutations=result.permutations,
+    )
 
 
 def _agrees(row: MetricDifference, base: float, other: float) -> bool:

@@ -108,8 +108,9 @@ def _detector(
     sets = list(outliers)
     sizes = (len(inliers), *map(len, outliers.values()))
     rank = ranks(np.concatenate([inliers, *outliers.values()]))
-    first_column = MAX_RANKS * np.repeat(np.arange(len(sizes)), sizes)
-    columns = _one_hot(rank + first_column, MAX_RANKS * len(sizes))
+    width = min(MAX_RANKS, len(rank))  # the same for all networks
+    first_column = width * np.repeat(np.arange(len(sizes)), sizes)
+    columns = _one_hot(rank + first_column, width * len(sizes))
     groups = {**{name: (name,) for name in sets}, **averages(sets, dataset)}
     members = [[sets.index(name) for name in group] for group in groups.values()]
     for metrics in metric_groups:
@@ -124,7 +125,7 @@ def _averaged(
     """Return a function from counts by set and rank to means of metrics over groups of sets."""
 
     def finish(sums: Floats) -> Floats:
-        accepted = _accepted(sums.reshape(len(sums), sets, MAX_RANKS))
+        accepted = _accepted(sums.reshape(len(sums), sets, -1))
         points = [OperatingPoints(accepted[:, 0], accepted[:, i]) for i in range(1, sets)]
         values = [ranking_metrics(one, metrics) for one in points]
         table = np.stack([np.stack([v[m] for m in metrics], axis=1) for v in values], axis=1)
@@ -135,8 +136,8 @@ def _averaged(
 
 
 def _accepted(counts: Floats) -> Floats:
-    """Return the numbers of images (…, MAX_RANKS + 1) above each rank, descending from none."""
-    accepted = np.zeros((*counts.shape[:-1], MAX_RANKS + 1))
+    """Return the numbers of images (…, ranks + 1) above each rank, descending from none."""
+    accepted = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1))
     np.cumsum(counts[..., ::-1], axis=-1, out=accepted[..., 1:])
     return accepted
 
@@ -145,18 +146,19 @@ def selective_statistics(arrays: Arrays, settings: Mapping[str, Any]) -> Iterato
     """Yield the metrics of selective prediction by each confidence score, on the test set."""
     correct = np.asarray(arrays["correct"], dtype=np.int64)
     n = len(correct)
-    all_ranks = np.arange(MAX_RANKS, dtype=np.float64)
-    metrics_of = weighted_selective_metrics(np.tile(all_ranks, 2), np.repeat([1, 0], MAX_RANKS))
-    metrics = list(metrics_of(np.ones((1, 2 * MAX_RANKS))))
+    width = min(MAX_RANKS, n)
+    all_ranks = np.arange(width, dtype=np.float64)
+    metrics_of = weighted_selective_metrics(np.tile(all_ranks, 2), np.repeat([1, 0], width))
+    metrics = list(metrics_of(np.ones((1, 2 * width))))
 
     def finish(sums: Floats) -> Floats:
         values = metrics_of(sums)
         return np.stack([values[name] for name in metrics], axis=1)
 
     for column, score in enumerate(SCORES):
-        columns = ranks(arrays["scores"][:, column]) + MAX_RANKS * (1 - correct)
+        columns = ranks(arrays["scores"][:, column]) + width * (1 - correct)
         keys = tuple(key(name, score=score) for name in metrics)
-        yield KeyedStatistic(keys, SumStatistic(_one_hot(columns, 2 * MAX_RANKS), finish, n))
+        yield KeyedStatistic(keys, SumStatistic(_one_hot(columns, 2 * width), finish, n))
 
 
 def _one_hot(columns: NDArray[np.int64], width: int) -> Any:

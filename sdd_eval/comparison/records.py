@@ -8,8 +8,6 @@ from typing import Any
 
 #: Largest adjusted p-value at which a difference is reported.
 LEVEL = 0.05
-#: Metrics that are maxima, for which no bootstrap interval covers.
-MAXIMA = ("mce",)
 
 
 @dataclass(frozen=True)

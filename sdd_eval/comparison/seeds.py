@@ -9,21 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from sdd_eval.comparison.differences import RESAMPLES, has_interval
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
-from sdd_eval.comparison.paired import (
-    RESAMPLES,
-    describe,
-    measurement_id,
-    same_protocol,
-    untested_row,
-)
-from sdd_eval.comparison.records import MAXIMA, MetricDifference, PairComparison
-from sdd_eval.comparison.run_statistics import key_of, statistics_of
-from sdd_eval.comparison.statistic import Key
+from sdd_eval.comparison.paired import describe, same_protocol, untested_row
+from sdd_eval.comparison.records import MetricDifference, PairComparison
+from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats, bootstrap_replicates
+from sdd_eval.statistics.intervals import LEVEL
 from sdd_eval.statistics.seeds import difference, minimum_detectable_difference, seeds_and_images
 
 Runs = Sequence[StoredRun]
@@ -113,11 +108,12 @@ def _rows(
 ) -> tuple[list[MetricDifference], list[str]]:
     """Return the rows of an evaluator, and a line for each measurement with several protocols."""
     sides = (first, second)
-    replicates = [[_replicates(network) for network in side] for side in sides]
+    statistics = [[statistics_of(network) for network in side] for side in sides]
+    replicates = [[_replicates(network) for network in side] for side in statistics]
     by_id = [[_by_id(network) for network in side] for side in sides]
     rows, incomparable, run = [], [], first[0].run
     for number in run.measurements:
-        numbers = [[known.get(measurement_id(number)) for known in side] for side in by_id]
+        numbers = [[known.get(key(number.metric, number.at)) for known in side] for side in by_id]
         present = [[one for one in side if one is not None] for side in numbers]
         if sum(map(len, present)) < len(first) + len(second):
             continue
@@ -127,13 +123,13 @@ def _rows(
         values = ([one.value for one in present[0]], [two.value for two in present[1]])
         means = (float(np.mean(values[0])), float(np.mean(values[1])))
         family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
-        row = _with_welch(untested_row(run, number, means, family), *values)
-        rows.append(_with_both_interval(row, values, replicates, key_of(run, number)))
+        row = _with_welch(untested_row(statistics[0][0], number, means, family), *values)
+        rows.append(_with_both_interval(row, values, replicates, key(number.metric, number.at)))
     return rows, incomparable
 
 
-def _by_id(stored: StoredRun) -> dict[tuple[str, str], Measurement]:
-    return {measurement_id(number): number for number in stored.run.measurements}
+def _by_id(stored: StoredRun) -> dict[Key, Measurement]:
+    return {key(number.metric, number.at): number for number in stored.run.measurements}
 
 
 def _with_welch(
@@ -159,21 +155,27 @@ def _with_both_interval(
     row: MetricDifference,
     values: tuple[Sequence[float], Sequence[float]],
     replicates: Replicates,
-    key: Key,
+    number: Key,
 ) -> MetricDifference:
     """Add the interval under new seeds and images if all networks have replicates."""
-    available = all(key in network for side in replicates for network in side)
-    if row.p is None or row.metric in MAXIMA or not available:
+    available = all(number in network for side in replicates for network in side)
+    if row.p is None or not available:
         return row
-    first, second = (np.stack([network[key] for network in side], axis=1) for side in replicates)
+    first, second = (np.stack([network[number] for network in side], axis=1) for side in replicates)
     interval = seeds_and_images(values[0], first, values[1], second)
     return replace(row, both_low=interval.low, both_high=interval.high)
 
 
-def _replicates(stored: StoredRun) -> dict[Key, Floats]:
-    """Return bootstrap replicates of each measurement over the same resamples of the images."""
+def _replicates(network: RunStatistics) -> dict[Key, Floats]:
+    """Return bootstrap replicates of the numbers that have an interval under new images."""
     replicates: dict[Key, Floats] = {}
-    for statistic in statistics_of(stored):
-        drawn = bootstrap_replicates(statistic.sums, statistic.sums.images, RESAMPLES)
-        replicates |= dict(zip(statistic.keys, drawn.T, strict=True))
+    for statistic in network.statistics:
+        if statistic.make_sums is None:
+            continue
+        drawn = bootstrap_replicates(statistic.sums, statistic.sums.images, RESAMPLES).T
+        for quantity, row, ends in zip(
+            statistic.quantities, drawn, statistic.level_bounds(LEVEL), strict=True
+        ):
+            if statistic.bounds is None or has_interval(ends):
+                replicates[key(quantity.metric, quantity.at)] = row
     return replicates

@@ -128,7 +128,6 @@ def detection_dataset(name: str, root: Path) -> Any:
 
 
 def _detection_names(root: Path) -> list[str]:
-    """Return the names of all sets with annotated objects."""
     names = {name for name in folder_names(root) if is_coco(root / name)}
     for name in plugins.names("datasets"):
         with contextlib.suppress(InputError):  # plugins that cannot be imported
@@ -139,7 +138,8 @@ def _detection_names(root: Path) -> list[str]:
 def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:
     """Load corruptions of `clean`: a published set, a user's folder, or NAME_c_regenerated.
 
-    A regenerated set is read from its folder if that exists, and rendered on the fly otherwise.
+    A regenerated set, which may also be called by the name of its folder, is read from that folder
+    if it exists, and rendered on the fly otherwise.
 
     Raises:
         InputError: the name is unknown, or the set absent, broken or of other images than `clean`.
@@ -150,6 +150,8 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
     custom = _custom_corrupted(name, root)
     if custom is not None:
         return _matched(custom.load_corrupted(root), clean)
+    if is_regenerated(name, clean.name, root):
+        return _regenerated(root, clean)
     published = {key: value for key in plugins.names("datasets") if (value := _published(key))}
     if spelled not in published:
         known = (*published, f"{canonical_name(clean.name)}_c_regenerated")
@@ -183,6 +185,12 @@ def default_corrupted_set(dataset_name: str, root: Path | None) -> str:
 def regenerated_folder(name: str, root: Path) -> Path:
     """Return the folder that `sdd-eval data corrupt NAME` writes."""
     return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
+
+
+def is_regenerated(name: str, clean: str, root: Path) -> bool:
+    """Return whether a name is that of the regenerated corruptions of a set, or of their folder."""
+    regenerated = f"{canonical_name(clean)}_c_regenerated"
+    return canonical_name(name) == regenerated or name == regenerated_folder(clean, root).name
 
 
 def _custom_corrupted(name: str, root: Path) -> CorruptedDataset | None:
@@ -222,9 +230,6 @@ def _matched(corrupted: Any, clean: ImageSet) -> CorruptedSet:
     """Return a corrupted set with class names and labels after comparing it with the clean set.
 
     Without readable labels of its own, only the number of images is compared.
-
-    Raises:
-        InputError: number or labels differ.
     """
     if corrupted.images != len(clean):
         raise InputError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sdd_eval.data.annotations import Annotations
-from sdd_eval.data.images import ImageSet, Pixels
+from sdd_eval.data.images import Described, ImageSet, Pixels
 from sdd_eval.errors import InputError
 
 
@@ -74,24 +75,41 @@ class Dataset(Protocol):
         """
 
 
-class DetectionSet(Protocol):
-    """Images of any size with annotated objects, as a plugin's `load_objects` returns them."""
+@dataclass(frozen=True)
+class InputShape:
+    """The network's input: side in pixels and channels; None for the set's own."""
 
-    @property
-    def name(self) -> str:
-        """Name in the catalogue, or of the folder."""
+    side: int | None = None
+    channels: int | None = None
+
+
+class Reader(ABC):
+    """Base of the built-in readers: `load` of a `Dataset` with the check of the images' shape."""
+
+    def load(
+        self,
+        root: Path,
+        split: str = "test",
+        *,
+        image_size: int | None = None,
+        channels: int | None = None,
+    ) -> ImageSet:
+        """Load the images of a split, as `Dataset.load`."""
+        images = self.read(root, split, InputShape(image_size, channels))
+        require_shape(images, image_size, channels)
+        return images
+
+    @abstractmethod
+    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+        """Read the images of a split, in this shape if the set has no size of its own."""
+
+
+class DetectionSet(Described, Protocol):
+    """Images of any size with annotated objects, as a plugin's `load_objects` returns them."""
 
     @property
     def annotations(self) -> Annotations:
         """The annotated objects of each image."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hexadecimal sha256 of pixels and annotations."""
-
-    @property
-    def provenance(self) -> str:
-        """As in `ImageSet`."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -104,24 +122,12 @@ class DetectionSet(Protocol):
         """
 
 
-class CorruptedSet(Protocol):
+class CorruptedSet(Described, Protocol):
     """A test set under several corruptions: the same images in the same order."""
-
-    @property
-    def name(self) -> str:
-        """Name in the catalogue, e.g. "cifar100_c", or NAME_c_regenerated."""
 
     @property
     def corruptions(self) -> tuple[str, ...]:
         """The available corruptions of the 19, in the order of the benchmark."""
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the content, or of everything that determines it."""
-
-    @property
-    def provenance(self) -> str:
-        """As in `ImageSet`; "regenerated" if this package rendered the images."""
 
     @property
     def frost(self) -> str:
@@ -139,21 +145,13 @@ def missing_dataset(name: str, location: Path, downloadable: bool) -> InputError
 
 
 def require_split(name: str, split: str, *splits: str) -> None:
-    """Check that a set has a split.
-
-    Raises:
-        InputError: `split` is none of `splits`.
-    """
+    """Raise InputError if `split` is none of the `splits` of a set."""
     if split not in splits:
         raise InputError(f"{name} has no split {split!r}, only {' and '.join(splits)}")
 
 
 def require_shape(images: ImageSet, image_size: int | None, channels: int | None) -> None:
-    """Check that images of a fixed size match the network's input; None matches any.
-
-    Raises:
-        InputError: side or channels differ.
-    """
+    """Raise InputError if images differ from the network's input; None matches any."""
     expected = (channels or images.channels, image_size or images.image_size)
     if expected != (images.channels, images.image_size):
         raise InputError(

@@ -38,11 +38,7 @@ class Digests:
 
 
 def file_digests(path: Path, *, fresh: bool = False) -> Digests:
-    """Return both checksums of a file, from the cache unless `fresh` or the file changed.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Return both checksums of a file, cached unless `fresh`; raise InputError if unreadable."""
     cached = None if fresh else cached_file_digests(path)
     if cached is not None:
         return cached

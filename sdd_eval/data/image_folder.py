@@ -147,7 +147,6 @@ class FolderImages:
         return self.resize is not None and self.resize > self.image_size
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.files)
 
     def batches(

@@ -27,18 +27,28 @@ Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
 
-@runtime_checkable
-class ImageSet(Protocol):
-    """Images of one square size, with or without labels.
-
-    `provenance` states how the set relates to its publisher's: "official",
-    "partial: 1,200 of 5,640", "unverified", "regenerated", "made here" …; it is reported with every
-    number measured on the set.
-    """
+class Described(Protocol):
+    """What every set is identified by."""
 
     @property
     def name(self) -> str:
-        """Name in the catalogue, or of the folder."""
+        """Name in the catalogue (e.g. "cifar100_c", "NAME_c_regenerated"), or of the folder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal sha256 of the content, or of everything that determines it."""
+
+    @property
+    def provenance(self) -> str:
+        """How the set relates to its publisher's, reported with every number measured on it.
+
+        "official", "partial: 1,200 of 5,640", "unverified", "regenerated", "made here" …
+        """
+
+
+@runtime_checkable
+class ImageSet(Described, Protocol):
+    """Images of one square size, with or without labels."""
 
     @property
     def labels(self) -> Labels | None:
@@ -55,14 +65,6 @@ class ImageSet(Protocol):
     @property
     def channels(self) -> int:
         """Number of channels: 1 (grey) or 3 (RGB)."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hexadecimal sha256 of the content."""
-
-    @property
-    def provenance(self) -> str:
-        """How the set relates to its publisher's."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -114,7 +116,6 @@ class ArrayImages:
         return int(self.images.shape[1])
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.images)
 
     def tensor(self, device: str = "cpu") -> torch.Tensor:
@@ -226,7 +227,6 @@ class MappedImages:
     class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.stop - self.start
 
     def batches(
@@ -281,7 +281,6 @@ class Subset:
         return self.parent.provenance
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.rows)
 
     def batches(
@@ -307,7 +306,6 @@ class LazyImages:
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.total
 
     def batches(

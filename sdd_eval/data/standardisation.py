@@ -76,11 +76,7 @@ def author_statistics(image_size: int | None) -> Statistics:
 
 
 def require_standardisation(name: str, root: Path) -> None:
-    """Check that a name is that of constants or of a data set.
-
-    Raises:
-        InputError: it is neither; the message lists both.
-    """
+    """Raise InputError, listing both, unless the name is that of constants or of a data set."""
     if name in CONSTANTS:
         return
     try:

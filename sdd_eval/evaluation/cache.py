@@ -53,11 +53,7 @@ def outputs_folder(folder: str | None = None) -> Path | None:
 
 
 def max_bytes() -> int:
-    """Return the size limit of the folder.
-
-    Raises:
-        InputError: `$SDD_EVAL_CACHE_GB` is not a number of gigabytes.
-    """
+    """Return the folder's size limit; raise InputError if $SDD_EVAL_CACHE_GB is no number."""
     size = os.environ.get("SDD_EVAL_CACHE_GB") or DEFAULT_GB
     with contextlib.suppress(ValueError):
         if 0 <= float(size) < float("inf"):

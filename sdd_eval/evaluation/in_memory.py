@@ -144,11 +144,7 @@ def _device_of(model: torch.nn.Module) -> str:
 
 
 def _images(data: Any, root: Path, spec: ModelSpec | None) -> ImageSet:
-    """Return the test set, in the shape of the network if that is known.
-
-    Raises:
-        InputError: `data` is no set of images.
-    """
+    """Return the test set, in the shape of the network if that is known."""
     if isinstance(data, tuple) and len(data) == 2:
         return from_arrays(*data)
     if isinstance(data, str | Path):
@@ -162,7 +158,6 @@ def _images(data: Any, root: Path, spec: ModelSpec | None) -> ImageSet:
 
 
 def _spec_of(model: torch.nn.Module) -> ModelSpec | None:
-    """Return the spec of a network of this package, else None."""
     spec = getattr(model, "spec", None)
     return spec if isinstance(spec, ModelSpec) else None
 

@@ -32,7 +32,6 @@ class PartialResultFiles:
     """
 
     def __init__(self, run: Path, request: Request) -> None:
-        """Read the results of an interrupted run; damaged files are ignored."""
         self.folder = _folder(run)
         parts = {
             "batch_size": request.batch_size,
@@ -66,7 +65,6 @@ class PartialResultFiles:
         return result
 
     def _write(self) -> None:
-        """Write all new results to one file."""
         now = time.perf_counter()
         arrays: dict[str, Any] = {
             "names": np.array(list(self._new)),

@@ -16,7 +16,7 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.intervals import score
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,
@@ -133,11 +133,7 @@ class Inputs:
         return score(self.evaluator, with_arrays_of(arrays, others) if others else arrays)
 
     def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
-        """Return the inputs with the runs that `score` compares with.
-
-        Raises:
-            InputError: a run is of other images.
-        """
+        """Return the inputs with runs to compare with; raise InputError for one of other images."""
         for name, run in runs.items():
             if run.data_fingerprint != self.fingerprint:
                 raise InputError(f"{name} was measured on other images than {self.data.name}")
@@ -229,7 +225,6 @@ def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
 
 
 def _corrupted(context: _Context, value: str) -> _Loaded:
-    """Load a corrupted version of the test set."""
     root = context.request.data_root
     name = value or catalogue.default_corrupted_set(context.images.name, root)
     corrupted = catalogue.load_corrupted(name, root, clean=context.images)
@@ -311,11 +306,7 @@ def _has_validation(card: Card) -> bool:
 
 
 def _is_validation(name: str, card: Card, root: Path | None) -> bool:
-    """Return whether a name is that of the checkpoint's validation images.
-
-    Raises:
-        InputError: it is, but the checkpoint has none, and there is no data set of that name.
-    """
+    """Return whether a name is that of the checkpoint's validation images."""
     if catalogue.canonical_name(name) != catalogue.canonical_name(
         validation_name(card.dataset or "")
     ):
@@ -328,11 +319,7 @@ def _is_validation(name: str, card: Card, root: Path | None) -> bool:
 
 
 def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
-    """Return the images that a checkpoint was trained on, and its validation images, if any.
-
-    Raises:
-        InputError: the training images have changed since the training.
-    """
+    """Return the images that a checkpoint was trained on, and its validation images, if any."""
     recipe = card.recipe
     assert recipe is not None
 
@@ -349,7 +336,6 @@ def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet |
 
 
 def _validation_images(card: Card, root: Path | None) -> ImageSet:
-    """Return the validation images of a checkpoint that has some."""
     _, validation = _training_split(card, root)
     assert validation is not None
     return validation

@@ -111,7 +111,6 @@ def _subject(
     request: Request,
     progress: Progress | None,
 ) -> Subject:
-    """Return the subject of an evaluation."""
     cache = None
     if request.cache is not None:
         parts = network_parts(network.weights_sha256, network.spec, folding.folded)

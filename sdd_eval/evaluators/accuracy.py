@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import scores
 from sdd_eval.metrics import classification
@@ -20,7 +21,7 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Evaluator):
     """Accuracy, top-5 accuracy if there are more than five classes, and NLL."""
 
     name: ClassVar[str] = "accuracy"

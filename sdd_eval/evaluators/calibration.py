@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import TEMPERATURE, fit_on_validation, temperature_bounds
 from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
-from sdd_eval.metrics.calibration import reliability_bins
+from sdd_eval.metrics.calibration import bin_index, reliability_bins
 from sdd_eval.metrics.calibration_statistics import (
     adaptive_error,
     classwise_error,
@@ -31,8 +31,10 @@ from sdd_eval.metrics.classification import (
     runner_up_nll,
 )
 from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, CrossFitted, cross_fit
+from sdd_eval.statistics.closed_form.loss import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
+from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -43,7 +45,7 @@ VALIDATED = {"temperature": "validation"}
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Evaluator):
     """Calibration errors, NLL and Brier score, without and with temperature scaling."""
 
     name: ClassVar[str] = "calibration"
@@ -57,17 +59,16 @@ class Calibration:
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for fewer than one bin."""
+        check_bounds(self, {"bins": FROM_1}, "--")
+
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (n, classes) float32 and `labels` (n,).
 
         With validation images also `temperature` (n,), fitted on them and constant over images, and
         `temperature_error` (n,), the standard error of its logarithm.
-
-        Raises:
-            InputError: fewer than one bin.
         """
-        if self.bins < 1:
-            raise InputError(f"--bins is {self.bins}; it must be 1 or more")
         labels = subject.labels()
         arrays: Arrays = {"logits": subject.logits(), "labels": labels}
         if self.validation_set:
@@ -79,11 +80,11 @@ class Calibration:
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield the errors, the bins, and the errors after temperature scaling.
 
-        Of each bin, from 1 to M: `bin_count`, `bin_confidence`, `bin_accuracy`, and
-        `bin_accuracy_calibrated` with the interval of a calibrated model. After scaling the errors
-        again, and `temperature_fitted`: the axis `temperature` is "validation", or without
-        validation images "cross-fitted" (from two images on), with the T of each half. Bins are
-        those before scaling.
+        Of each bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
+        on), `bin_accuracy`, and `bin_accuracy_calibrated` with the interval of a calibrated model.
+        After scaling the errors again, and `temperature_fitted`: the axis `temperature` is
+        "validation", or without validation images "cross-fitted" (from two images on), with the T
+        of each half. Bins are those before scaling.
 
         Raises:
             InputError: a logit is NaN or infinite.
@@ -107,7 +108,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
     confidence, correct = confidence_and_correct(logits, labels)
     reliability = reliability_bins(confidence, correct, bins)
     chance = ece_floor(confidence, bins, level=LEVEL)
-    protocol = equal_width(bins, "T = 1")
+    protocol, index_of = equal_width(bins, "T = 1"), bin_index(confidence, bins)
     simulated = (
         f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
         f"with these confidences lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, "
@@ -119,7 +120,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         if not count:
             continue
         mean, accuracy = float(reliability.confidence[index]), float(reliability.accuracy[index])
-        yield unpaired(Quantity("bin_confidence", "fraction", at, protocol), mean, IN_BIN)
+        yield _bin_confidence(confidence[index_of == index], at, protocol)
         yield unpaired(
             Quantity("bin_accuracy", "fraction", at, protocol),
             accuracy,
@@ -130,6 +131,22 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
         quantity = Quantity("bin_accuracy_calibrated", "fraction", at, simulated)
         yield unpaired(quantity, mean, IN_BIN, lambda level, ends=ends: ends)
+
+
+def _bin_confidence(
+    confidence: NDArray[np.float64], at: Mapping[str, Any], protocol: str
+) -> Statistic:
+    """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
+    last, bins = at["bin"], at["bins"]
+    ends = partial(bounded_mean, confidence, (last - 1) / bins, last / bins)
+    few = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
+    return unpaired(
+        Quantity("bin_confidence", "fraction", at, protocol),
+        float(confidence.mean()),
+        IN_BIN,
+        ends if len(confidence) >= FEWEST_IN_A_BIN else lambda level: few,
+        "Student's interval within the bin",
+    )
 
 
 def _validated(temperature: NDArray[Any]) -> str:
@@ -176,6 +193,8 @@ def _cross_fitted_temperatures(scaling: CrossFitted) -> Iterator[Statistic]:
 #: Level of the intervals of a calibrated model.
 LEVEL = 0.95
 
+#: Fewest images for an interval of a bin's mean confidence.
+FEWEST_IN_A_BIN = 20
 #: Why a number of a bin, and a fitted temperature, have no paired test.
 IN_BIN = "a bin holds different images for each network"
 ONE_TEMPERATURE = "one temperature is fitted to all images, not a sum over them"

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
+from sdd_eval.validation import BELOW_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
@@ -32,7 +34,7 @@ SQUARES, SPREAD = "squares", "spread"
 
 
 @dataclass(frozen=True)
-class MaskVariance:
+class MaskVariance(Evaluator):
     """Variance of the logits over dropout masks on the last feature, in and out of distribution."""
 
     name: ClassVar[str] = "mask_variance"
@@ -45,6 +47,10 @@ class MaskVariance:
     """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a drop rate outside [0, 1)."""
+        check_bounds(self, {"drop": BELOW_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
         """Return per-image values (n,) float64 of the test set and, as `…_NAME`, of each OOD set.
@@ -69,12 +75,7 @@ class MaskVariance:
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
         logits over classes, so that it does not depend on their scale; and of each OOD set
         `mask_variance_ratio`, the ratio to the test set.
-
-        Raises:
-            InputError: the drop rate is not in [0, 1).
         """
-        if not 0 <= self.drop < 1:
-            raise InputError(f"--drop is {self.drop:g}; it must be 0 or more and below 1")
         ood = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
         table = _ImageSums([self._values(arrays, name) for name in ("", *ood)])
         defined = [index for index, known in enumerate(table.defined) if known]
@@ -145,7 +146,6 @@ class _ImageSums:
 
 
 def _collected(subject: Subject, images: ImageSet) -> Arrays:
-    """Return the per-image values of one set."""
     last = detectors.last_layer(subject.model)
     squared = last.weight.detach().double().square().mean(dim=0)
     total = len(subject.indices(images))

@@ -110,16 +110,29 @@ def loaded_names(evaluator: Any) -> dict[str, str]:
 
 
 def with_settings(evaluator: Any, **settings: Any) -> Any:
-    """Return the evaluator with other settings.
-
-    Raises:
-        InputError: it has no such setting.
-    """
+    """Return the evaluator with other settings; raise InputError if it has no such setting."""
     known = [field.name for field in dataclasses.fields(evaluator)]
     for name in settings:
         if name not in known:
             raise unknown_name(f"setting of {evaluator.name}", name, known)
     return dataclasses.replace(evaluator, **settings)
+
+
+def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:
+    """Return an evaluator with the settings of a stored run, under their present names.
+
+    Settings that it no longer has are ignored, and those that it has got since have their defaults.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    known = {name: value for name, value in settings.items() if name in fields}
+    return kind(**{name: _stored(fields[name].default, value) for name, value in known.items()})
+
+
+def _stored(default: Any, value: Any) -> Any:
+    """Return a setting from its JSON value."""
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+        return type(default)(**value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def settings_that_load(evaluator: Any) -> dict[str, str]:

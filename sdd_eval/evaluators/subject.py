@@ -267,14 +267,8 @@ def outputs_of(
 ) -> NetworkOutputs:
     """Return logits, and features if requested, of some rows of a set, on the device.
 
-    Args:
-        subject: the network.
-        images: the set.
-        rows: the rows.
-        features: store features with the logits.
-        required: do not use cached logits without features.
-        store: store what is computed in the cache.
-        note: text for the progress.
+    With `features` they are stored with the logits, with `required` cached logits without features
+    are not used, and with `store` what is computed is stored in the cache.
 
     Raises:
         InputError: there are no images.
@@ -342,7 +336,6 @@ class _Collected:
 
 
 def _store(subject: Subject, images: ImageSet, rows: Rows, collected: _Collected) -> None:
-    """Store the outputs of a complete pass."""
     if subject.cache and collected.done == len(rows):
         arrays = {name: values.cpu().numpy() for name, values in collected.arrays.items()}
         subject.cache.store(images, rows, arrays, subject.batch_size)

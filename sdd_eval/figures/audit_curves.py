@@ -57,7 +57,6 @@ def _radius(epsilon: float) -> str:
 
 
 def _title(results: pandas.DataFrame, group: str, longest: int) -> str:
-    """Return the group and the flags that its audit raised."""
     flags = where(results, evaluator="attack", metric="audit_flag", group=group)
     raised = dict.fromkeys(str(flag) for flag in flags[flags["value"] > 0]["flag"])
     words = ", ".join(raised).replace("_", " ") or "no flag raised"

@@ -96,7 +96,6 @@ def _markers(
 
 
 def _formatted(change: Difference) -> str:
-    """Format a change in points with its interval."""
     text = f"{change.value:+.1f} points"
     if not math.isnan(change.low):
         text += f" ({100 * change.level:g} % interval {change.low:+.1f} to {change.high:+.1f})"

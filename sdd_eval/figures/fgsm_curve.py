@@ -61,7 +61,6 @@ def _panel(
     attacked: pandas.DataFrame,
     styles: dict[str, GroupStyle],
 ) -> None:
-    """Draw a line per group, and its control."""
     for group in group_names(attacked):
         of_group, style = where(rows, group=group), styles[group]
         clean = where(of_group, metric="fgsm_right_before")

@@ -56,10 +56,7 @@ class Grid:
 def panel_grid(panels: int, wide: int = 3, narrow: int = 1) -> Grid:
     """Return a grid as wide as matplotlib's setting `figure.figsize`.
 
-    Args:
-        panels: the number of panels.
-        wide: columns at most in a figure of two columns of a paper.
-        narrow: columns at most in a figure of one column.
+    `wide` and `narrow` are the most columns in a figure of two columns and of one of a paper.
     """
     import matplotlib
 
@@ -78,12 +75,9 @@ def legend(
     entries: tuple[Sequence[Any], Sequence[str]],
     side: Literal["upper", "lower"] = "lower",
 ) -> None:
-    """Add a legend above or below the panels and increase the figure's height by as much.
+    """Add a legend of (handles, labels) on one side and increase the figure's height by as much.
 
-    Args:
-        figure: the figure.
-        entries: handles and labels; a label that is wider than the figure is truncated.
-        side: whether it is above or below.
+    A label that is wider than the figure is truncated.
     """
     handles, labels = entries
     width = 72 * figure.get_figwidth()

@@ -62,11 +62,9 @@ def set_mark_text(artist: Any, text: Callable[[Any], str]) -> None:
 
 
 def marks_of(figure: Figure, *, every: bool = False) -> Iterator[Mark]:
-    """Return the marks of a figure, panel by panel.
+    """Return the marks of a figure whose layout is done, panel by panel.
 
-    Args:
-        figure: a figure whose layout is done.
-        every: return all points of long lines and all bins of long histograms, not a selection.
+    With `every`, all points of long lines and all bins of long histograms, not a selection.
     """
     for axes in figure.axes:
         if axes.axison:
@@ -264,7 +262,6 @@ def _formatted(formatter: Any, value: float) -> str:
 
 
 def _tick_name(axes: Axes, position: float, axis: Any = None) -> str:
-    """Return the label of the tick at a position, on one line; empty if there is none."""
     axis = axes.xaxis if axis is None else axis
     for tick in axis.get_major_ticks():
         if math.isclose(tick.get_loc(), position, abs_tol=1e-9):

@@ -53,7 +53,6 @@ def _one_setting(rows: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _or_none(value: Any) -> Any:
-    """Return None for a missing value."""
     return None if value is None or value != value else value
 
 
@@ -88,13 +87,8 @@ def draw_ood_curves(
 ) -> Figure | None:
     """Draw curves averaged over seeds; return None if no scores are stored.
 
-    Args:
-        results: a results table.
-        arrays: the per-image arrays of each run.
-        curve: the function from scores to heights.
-        area: the metric in each panel's legend, and its name there.
-        labels: the labels of the axes.
-        background: draws what is behind the curves of a panel.
+    `area` is the metric in each panel's legend, and its name there; `labels` are those of the axes;
+    `background` draws what is behind the curves of a panel.
     """
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:

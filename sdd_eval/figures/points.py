@@ -24,12 +24,10 @@ HALF = 4.0
 def points_of(figure: Figure) -> pandas.DataFrame:
     """Return all points, bars, cells and bins of a figure, to redraw it with another tool.
 
-    `x` is the name of its tick or a number in the axis's unit, and a bin reaches to `x_end`; `low`
-    and `high` are the ends of an error bar along y. `words` is the text of a mark that has its own,
-    such as one with an interval along x. Numbers have six digits.
-
-    Args:
-        figure: a figure whose layout is done.
+    The figure's layout must be done. `x` is the name of its tick or a number in the axis's unit,
+    and a bin reaches to `x_end`; `low` and `high` are the ends of an error bar along y. `words` is
+    the text of a mark that has its own, such as one with an interval along x. Numbers have six
+    digits.
     """
     import pandas
 

@@ -96,7 +96,6 @@ def _label_group(axes: Axes, group: str, dense: bool) -> None:
 
 
 def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> None:
-    """Draw the scores of one network on one OOD set."""
     if rows.empty:
         return
     axes.set_axis_on()
@@ -123,12 +122,7 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> N
 
 
 def few_ticks(axes: Axes, width: float) -> None:
-    """Set up to three ticks with just enough digits to differ, as for scores at T = 1000.
-
-    Args:
-        axes: the panel.
-        width: its width in inches; a panel without room for two ticks gets none.
-    """
+    """Set up to three ticks that fit a width in inches, with just enough digits to differ."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = axes.get_xlim()

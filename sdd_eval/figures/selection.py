@@ -141,9 +141,7 @@ def fgsm_rows(
 ) -> tuple[pandas.DataFrame, pandas.DataFrame, list[str]]:
     """Return the FGSM rows at temperature 1, those after the attack, and the variants.
 
-    Args:
-        results: a results table.
-        titles: the known variants in the order in which to return them.
+    The variants are in the order of `titles`.
     """
     rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")

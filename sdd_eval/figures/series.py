@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 def group_line(
     axes: Axes, points: Mapping[float, SeedSummary], style: GroupStyle, **options: Any
 ) -> None:
-    """Draw a group's means as a line with whiskers.
-
-    Args:
-        axes: the panel.
-        points: the mean and standard deviation at each x.
-        style: the group's style.
-        **options: matplotlib's options of the line, which override the style's.
-    """
+    """Draw a group's means at each x as a line with whiskers; `options` override the style's."""
     shared: dict[str, Any] = {"marker": style.marker, "linestyle": style.line, "capsize": 2}
     axes.errorbar(
         list(points),
@@ -43,12 +36,7 @@ def group_line(
 def accuracy_by_epsilon(
     rows: pandas.DataFrame, clean: pandas.DataFrame
 ) -> dict[float, SeedSummary]:
-    """Return the accuracy of one group by ε in ascending order, with ε = 0 before the attack.
-
-    Args:
-        rows: the group's rows of accuracy after the attack.
-        clean: the group's rows of accuracy before the attack, possibly repeated.
-    """
+    """Return a group's accuracy by ascending ε; at 0 that of `clean`, which may repeat rows."""
     points = {0.0: _only(clean.drop_duplicates("checkpoint"))} if len(clean) else {}
     for epsilon in distinct_numbers(rows, "epsilon"):
         points[epsilon] = _only(where(rows, epsilon=epsilon))
@@ -56,7 +44,6 @@ def accuracy_by_epsilon(
 
 
 def _only(rows: pandas.DataFrame) -> SeedSummary:
-    """Return mean and standard deviation of the rows of one group."""
     return next(iter(spreads(rows, "group").values()))
 
 
@@ -107,16 +94,10 @@ def group_bars(
     label: str,
     **error: Any,
 ) -> None:
-    """Draw a group's bars, one in each cluster that it has a number in.
+    """Draw a group's bars, one in each cluster (at 0, 1, 2 …) that it has a number in.
 
-    Args:
-        axes: the panel, with clusters at 0, 1, 2 ….
-        heights: mean and standard deviation in each cluster, None if there is no number.
-        index: the position of the group within a cluster.
-        groups: the number of groups.
-        style: the group's style.
-        label: the group's label in the legend.
-        **error: matplotlib's options of the whiskers.
+    `index` is the position of the group within a cluster, of `groups`; `error` are matplotlib's
+    options of the whiskers.
     """
     known = [(cluster, value) for cluster, value in enumerate(heights) if value is not None]
     axes.bar(

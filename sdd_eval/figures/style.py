@@ -96,11 +96,8 @@ def group_styles(groups: list[str], sd_dropout: dict[str, bool]) -> dict[str, Gr
     """Return a style per group, with solid lines if trained with SD-Dropout, else dashed.
 
     No two of up to 36 groups share colour, marker and line style. If there are more groups than
-    colours, a method has one colour with and without SD-Dropout, if groups stay distinct.
-
-    Args:
-        groups: labels that begin with the method, such as "CE + SD-Dropout λ 1".
-        sd_dropout: whether each group was trained with the SD-Dropout term.
+    colours, a method, with which a label begins, has one colour with and without SD-Dropout, if
+    groups stay distinct.
     """
     styles = {}
     colours = _colours(groups, sd_dropout)
@@ -125,11 +122,8 @@ def _colours(groups: list[str], sd_dropout: dict[str, bool]) -> list[str]:
 def house_style(style: Path | None = None, width: float | None = None) -> Iterator[None]:
     """Set matplotlib's parameters to the house style and a user's style file on top of it.
 
-    Inside another `house_style` only the width changes, so that the outer style file stays active.
-
-    Args:
-        style: a matplotlib style file.
-        width: width of figures in inches, `DOUBLE` by default.
+    Inside another `house_style` only the width (in inches) changes, so that the outer style file
+    stays active.
 
     Raises:
         InputError: the style file does not exist or is invalid.
@@ -168,11 +162,9 @@ _METADATA = {
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a file that depends on nothing but the figure, with fonts embedded.
+    """Return a figure as a "pdf", "svg" or "png" that depends on nothing but the figure.
 
-    Args:
-        figure: the figure, in the style that it was drawn in.
-        kind: "pdf", "svg" or "png".
+    Fonts are embedded; the figure must be in the style that it was drawn in.
     """
     buffer = io.BytesIO()
     with house_style(), warnings.catch_warnings():

@@ -50,10 +50,8 @@ class Folding:
 def fold(model: nn.Module, pixels: Tensor) -> tuple[nn.Module, Folding]:
     """Return a copy of a network with batch norms folded as far as possible, or the network itself.
 
-    Args:
-        model: network in eval mode; it is not changed.
-        pixels: images (n, channels, side, side) on which the copy is tested. Features, logits and
-            probabilities must agree within 1e-4, or nothing is folded.
+    Features, logits and probabilities of the copy must agree within 1e-4 on `pixels` (n, channels,
+    side, side), or nothing is folded. The network is in eval mode and is not changed.
     """
     norms = sum(isinstance(module, _BatchNorm) for module in model.modules())
     if not norms:
@@ -138,7 +136,6 @@ def _pairs(model: nn.Module, pixels: Tensor) -> list[tuple[nn.Module, nn.Module]
 
 
 def _is_affine(module: nn.Module) -> bool:
-    """Return whether a module is a batch norm with fixed statistics."""
     known = type(module) in NORMS or type(module).__name__ == "BatchNormAct2d"  # timm's
     return known and not module.training and getattr(module, "running_mean", None) is not None
 

@@ -76,11 +76,7 @@ def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:
 
 
 def check_arch(arch: str, *, trust_code: bool = False) -> None:
-    """Check that an architecture can be built, before any data are loaded.
-
-    Raises:
-        InputError: the architecture is unknown, or is code that is not trusted.
-    """
+    """Raise InputError if an architecture is unknown, or is code that is not trusted."""
     if ":" in arch:
         refuse_code(arch, trust_code)
         check_name(arch)
@@ -89,7 +85,6 @@ def check_arch(arch: str, *, trust_code: bool = False) -> None:
 
 
 def _check(spec: ModelSpec, trust_code: bool) -> None:
-    """Check the numbers of a spec."""
     check_arch(spec.arch, trust_code=trust_code)
     if spec.classes < 1 or spec.image_size < 1:
         raise InputError(

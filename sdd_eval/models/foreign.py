@@ -52,11 +52,7 @@ def is_factory(arch: str) -> bool:
 
 
 def refuse_code(arch: str, trust_code: bool) -> None:
-    """Check that an architecture is not the user's code, unless that is trusted.
-
-    Raises:
-        InputError: it is code that is not trusted.
-    """
+    """Raise InputError if an architecture is the user's code and is not trusted."""
     if is_factory(arch) and not trust_code:
         raise InputError(
             f"arch {arch!r} runs code of its own; give --trust-code (in Python trust_code=True) "
@@ -83,11 +79,7 @@ def check_name(arch: str) -> None:
 
 
 def source_file(arch: str) -> Path:
-    """Return the file of a `file.py:factory`.
-
-    Raises:
-        InputError: the file does not exist.
-    """
+    """Return the file of a `file.py:factory`; raise InputError if it does not exist."""
     path = Path(arch.rpartition(":")[0]).expanduser()
     if not path.is_file():
         raise InputError(f"arch {arch!r}: {path} does not exist (in {Path.cwd()})")
@@ -198,7 +190,6 @@ def _module_of(path: Path) -> Any:
 
 
 def _known(library: str, name: str) -> None:
-    """Check that a library has a network."""
     known = _torchvision_names() if library == "torchvision" else _timm_names()
     if name.split(".")[0] not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=6, cutoff=0.4))
@@ -206,7 +197,6 @@ def _known(library: str, name: str) -> None:
 
 
 def _torchvision_names() -> list[str]:
-    """Return the classifiers of torchvision."""
     import torchvision.models
 
     names: list[str] = torchvision.models.list_models(module=torchvision.models)

@@ -21,7 +21,6 @@ class Standardisation(nn.Module):
     std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Set the constants per channel, for pixels in [0, 1]; the card stores them."""
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
@@ -39,7 +38,6 @@ class Stages(nn.Sequential):
     """A backbone of named stages that run in sequence; the last returns features (n, width)."""
 
     def __init__(self, stages: Mapping[str, nn.Module], width: int) -> None:
-        """Add the stages in order."""
         super().__init__()
         for name, stage in stages.items():
             self.add_module(name, stage)

@@ -24,5 +24,4 @@ def build_small_cnn(channels: int, width: int) -> Stages:
 
 
 def _convolution(ins: int, outs: int) -> tuple[nn.Module, ...]:
-    """Return a 3×3 convolution, its batch norm and a ReLU."""
     return nn.Conv2d(ins, outs, 3, padding=1, bias=False), nn.BatchNorm2d(outs), nn.ReLU()

@@ -17,12 +17,7 @@ def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
 
     This holds for ResNets of torchvision and timm: their `layer1` … `layer4` become accessible by
     name, and the names of weights do not change. Whether the children in sequence compute the same
-    features is tested on images, in both modes.
-
-    Args:
-        backbone: maps standardised images (n, channels, side, side) to features (n, width).
-        width: width of the features.
-        images: a few images for the test.
+    features (n, width) is tested on standardised images (n, channels, side, side), in both modes.
     """
     children = dict(backbone.named_children())
     if "layer1" not in children:
@@ -150,7 +145,6 @@ def _main_output(module: nn.Module, inputs: tuple[Tensor, ...], output: object) 
 
 
 def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
-    """Replace a submodule by name."""
     if not name:
         raise InputError("a single linear layer is no network with features")
     parent, _, child = name.rpartition(".")

@@ -62,11 +62,7 @@ def evaluate_detector(
 
 
 def is_evaluated(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored already.
-
-    Raises:
-        InputError: as `evaluate_detector`.
-    """
+    """Return whether the run is stored; raise InputError as `evaluate_detector`."""
     return _resolved(checkpoint, request).path.is_file()
 
 
@@ -92,11 +88,7 @@ def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> 
 
 
 def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
-    """Run the detector, score it, and record the provenance.
-
-    Raises:
-        InputError: the device has too little memory for the batch size.
-    """
+    """Run the detector, score it, and record the provenance."""
     start = time.perf_counter()
     card, data, request = resolved.card, resolved.data, resolved.request
     evaluator = request.evaluator
@@ -140,7 +132,6 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
 
 
 def _provenance(card: Card, data: DetectionSet) -> dict[str, Any]:
-    """Return the detector's recipe, architecture and backbone, and the data's provenance."""
     return {
         "card": flattened_recipe(card),
         "model": encode(card.model),
@@ -181,7 +172,6 @@ def _require_detector(card: Card) -> None:
 
 
 def _require_categories(card: Card, data: DetectionSet) -> None:
-    """Check that the data set has the detector's categories."""
     trained, given = list(card.model.options["class_names"]), list(data.annotations.class_names)
     for number, (expected, actual) in enumerate(itertools.zip_longest(trained, given), start=1):
         if expected != actual:

@@ -84,11 +84,7 @@ class Detection:
         }
 
     def score(self, arrays: Arrays) -> list[Measurement]:
-        """Return the average precisions.
-
-        Raises:
-            InputError: pycocotools is not installed, or no image has an object.
-        """
+        """Return the average precisions; raise InputError as `average_precision`."""
         return [
             Measurement(name, value, "fraction", {}, PROTOCOLS[name])
             for name, value in average_precision(arrays).items()
@@ -118,11 +114,7 @@ def _objects(data: DetectionSet, rows: NDArray[np.int64]) -> dict[str, NDArray[n
 
 
 def require_pycocotools() -> None:
-    """Check that mAP can be computed, before anything else is.
-
-    Raises:
-        InputError: pycocotools is not installed.
-    """
+    """Raise InputError if pycocotools, which computes mAP, is not installed."""
     try:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
@@ -167,7 +159,6 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
 def _annotations(
     arrays: Arrays, prefix: str, attributes: Mapping[str, NDArray[Any]]
 ) -> list[dict[str, Any]]:
-    """Return objects or detections in pycocotools' format."""
     columns = {
         "image_id": arrays[f"{prefix}image"],
         "bbox": arrays[f"{prefix}box"],

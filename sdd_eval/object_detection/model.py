@@ -120,7 +120,6 @@ def _freeze_norms(module: nn.Module) -> None:
 
 
 def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    """Return a frozen batch norm that equals this one in eval mode."""
     frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
     state: dict[str, Any] = norm.state_dict()
     state.pop("num_batches_tracked")
@@ -129,7 +128,6 @@ def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
 
 
 def _channels_and_strides(network: Network, layers: list[str]) -> tuple[list[int], list[int]]:
-    """Return channels and strides of the stages."""
     x = torch.zeros(1, network.spec.channels, PROBE_SIZE, PROBE_SIZE)
     channels, strides = [], []
     network.eval()

@@ -42,11 +42,11 @@ class DetectorRecipe:
     """
 
     dataset: str = "coco"
-    """Set of COCO's format: a folder below the data root, or a path."""
+    """Data set in COCO's format: a name, a folder below the data root, or a path."""
     epochs: int = SCHEDULES["full"]
     """Passes over the training images."""
     batch_size: int = REFERENCE_BATCH
-    """Images per step; the last partial batch is kept."""
+    """Images per step; the last, smaller batch is kept."""
     lr: float | None = None
     """Learning rate of SGD; default: .02 for 16 images a step, in proportion for others."""
     momentum: float = 0.9
@@ -56,9 +56,9 @@ class DetectorRecipe:
     milestones: tuple[int, ...] | None = None
     """Epochs after which the learning rate is divided by 10; default: 8/12 and 11/12 of all."""
     min_size: int = 800
-    """Pixels that an image's shorter side is scaled to."""
+    """Length in pixels to which an image's shorter side is scaled."""
     max_size: int = 1333
-    """Most pixels that its longer side may have then."""
+    """Largest length in pixels of the longer side after scaling."""
     trainable_layers: int = 3
     """Number of the backbone's last stages that are trained; batch norms never are."""
     channels: int = 256
@@ -74,11 +74,7 @@ class DetectorRecipe:
 
 
 def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
-    """Return the recipe on a backbone, with all defaults filled in.
-
-    Raises:
-        InputError: a value is impossible.
-    """
+    """Return the recipe on a backbone with all defaults; raise InputError if it is invalid."""
     recipe = dataclasses.replace(
         recipe, backbone=backbone.name, backbone_sha256=backbone.weights_sha256
     )
@@ -86,11 +82,7 @@ def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
 
 
 def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
-    """Return the recipe with learning rate, milestones and seed filled in.
-
-    Args:
-        recipe: a recipe.
-        backbone: the backbone's recipe, None if it was imported.
+    """Return the recipe with learning rate, milestones and seed; `backbone` is None if imported.
 
     Raises:
         InputError: a value is impossible.
@@ -139,11 +131,7 @@ def detector_name(recipe: DetectorRecipe) -> str:
 
 
 def recipe_of(card: Card) -> DetectorRecipe | None:
-    """Return the recipe of a detector; None if the card is not a detector's.
-
-    Raises:
-        InputError: the card has no valid recipe.
-    """
+    """Return a detector's recipe, None for other cards; raise InputError if it is invalid."""
     if not card.model.arch.startswith(DETECTOR):
         return None
     return decode(DetectorRecipe, card.provenance.get("detector"), card.name)

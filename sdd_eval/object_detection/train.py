@@ -63,21 +63,12 @@ def train_detector(
     """Fine-tune a detector into `folder/NAME`, or resume it, and return its card.
 
     A finished detector is not trained again. On a CPU an interrupted training ends in exactly the
-    weights of an uninterrupted one.
+    weights of an uninterrupted one. Arguments that are not listed are those of `training.train`.
 
     Args:
         backbone: the folder of the classifier's checkpoint.
         recipe: how to train; defaults are filled in from the backbone.
-        folder: the folder of checkpoints.
-        data_root: the folder of data sets; the default one if None.
         name: name of the checkpoint; `DATASET-fasterrcnn-Nepochs-BACKBONE` if None.
-        device: "cpu", "cuda", "cuda:1" …, or "auto".
-        threads: CPU threads; torch's current number if None.
-        workers: processes that decode images, without effect on results; if None, as many as
-            threads, or none for one thread.
-        progress: is notified of trained images.
-        overwrite: replace a detector with another recipe, or a damaged one.
-        trust_code: run the code of the network factory that the backbone's card names, if any.
 
     Raises:
         InputError: the recipe, the backbone, the data or the folder is invalid.
@@ -111,7 +102,6 @@ def _complete(
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    """Train the missing epochs and write the checkpoint."""
     recipe, channels = target.recipe, backbone.card.model.channels
     state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
     readers = default_workers(state.threads) if workers is None else workers
@@ -152,7 +142,6 @@ def _detector(
 
 
 def _provenance(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
-    """Return the provenance of a detector: its recipe and its backbone."""
     return {
         "torchvision": torchvision.__version__,
         "detector": encode(recipe),
@@ -207,7 +196,6 @@ def fit(
 
 
 def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
-    """Return SGD over the parameters that are not frozen."""
     assert recipe.lr is not None
     trained = [each for each in detector.parameters() if each.requires_grad]
     return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)

@@ -91,11 +91,9 @@ def _difference(name: str, base: Sequence[Arrays], other: Sequence[Arrays]) -> C
 
 
 def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:
-    """Return a row per corruption and group, compared with plain cross-entropy.
+    """Return a row per corruption and group of a results table, compared with plain cross-entropy.
 
-    Args:
-        results: a results table of one test set and architecture.
-        arrays: the per-image arrays of each run.
+    The table is of one test set and architecture; `arrays` are the per-image arrays of each run.
     """
     rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
     plain = rows[(rows["method"] == "ce") & (rows["sd_dropout"] == 0)]
@@ -119,11 +117,7 @@ def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> 
 
 
 def mask_variance_rows(summary: pandas.DataFrame) -> Iterator[Row]:
-    """Return a row per group and set of images of the evaluator `mask_variance`.
-
-    Args:
-        summary: means over seeds (`sdd_eval.report.tables.summary`).
-    """
+    """Return a row per group and set of images of the evaluator `mask_variance`, from a summary."""
     relative = summary[summary["metric"] == "mask_variance_relative"]
     ratios = summary[summary["metric"] == "mask_variance_ratio"]
     for row in relative.to_dict("records"):

@@ -197,12 +197,8 @@ def assess(number: PaperNumber, measured: SeedSummary, reasons: Sequence[str]) -
     """Assess whether the paper's mean could be one more mean of the measured networks.
 
     The printed mean, give or take its rounding, must lie in the 95 % prediction interval of the
-    mean of as many further networks as the paper has.
-
-    Args:
-        number: the printed number.
-        measured: mean and standard deviation over seeds.
-        reasons: deviations from the paper's protocol; any one rules the comparison out.
+    mean of as many further networks as the paper has. Any deviation from the paper's protocol among
+    `reasons` rules the comparison out.
     """
     if measured.n == 0:
         return Assessment("not measured")

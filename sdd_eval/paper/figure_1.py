@@ -57,7 +57,6 @@ def draw_methods(methods: Mapping[str, Method]) -> Figure:
 
 
 def _panel(axes: Axes, method: Method) -> None:
-    """Draw the boxes of one method and the arrows between them."""
     branches = {name: f"branch {name}" for name in method.parts if name.startswith("layer")}
     others = [name for name in method.parts if name not in branches]
     masks = {_MASKS: _MASKS} if "sd_dropout" in method.terms else {}
@@ -111,7 +110,6 @@ def _boxes(
 
 
 def _arrow(axes: Axes, start: Text, end: Text) -> None:
-    """Draw an arrow from the right edge of one box to the left edge of another."""
     style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 0.6, "shrinkA": 2.5, "shrinkB": 2.5}
     axes.annotate(
         "",

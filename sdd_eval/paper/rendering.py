@@ -109,12 +109,9 @@ def _record(cell: Cell) -> dict[str, Any]:
 
 
 def format_number(number: PaperNumber, value: float, sign: bool = False) -> str:
-    """Format a value with the paper's unit and digits; "—" for NaN.
+    """Format a value (a fraction where the paper has percent) like a printed number; "—" for NaN.
 
-    Args:
-        number: the printed number whose format to use.
-        value: the value, a fraction where the paper has percent.
-        sign: also write a plus sign, for a difference.
+    With `sign`, write a plus sign, too, for a difference.
     """
     if math.isnan(value):
         return "—"

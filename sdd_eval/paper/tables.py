@@ -115,11 +115,8 @@ def contest_key(number: PaperNumber) -> str:
 def best_values(numbers: Sequence[PaperNumber], values: Mapping[int, float]) -> set[int]:
     """Return the indices of the numbers whose value is the best of its contest, ties included.
 
-    A contest needs at least two values and a metric with a better direction.
-
-    Args:
-        numbers: the numbers of one or more tables.
-        values: the value to compare, printed or measured, by index into `numbers`.
+    `values` are printed or measured ones, by index into `numbers`. A contest needs at least two
+    values and a metric with a better direction.
     """
     contests: dict[str, list[int]] = {}
     for index in values:

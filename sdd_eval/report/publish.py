@@ -89,7 +89,6 @@ def _move(folder: Path) -> None:
 
 
 def _back_up(path: Path, backup: Path) -> None:
-    """Back up the present file, and create the folder of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     backup.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not backup.exists():

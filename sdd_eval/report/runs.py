@@ -77,7 +77,6 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
 
 
 def _run_paths(study: Path) -> list[Path]:
-    """Return the run files of a study folder."""
     if not study.is_dir():
         raise InputError(f"study folder {study} does not exist; {_hint(study)}")
     return store.run_paths(study)

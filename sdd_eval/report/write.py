@@ -53,7 +53,7 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`.
+    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`; return its path.
 
     Figures that have not changed since the last report are not drawn again.
 
@@ -62,9 +62,6 @@ def write_report(
         into: The folder to write into; by default that of the first study.
         style: A matplotlib style file for the figures.
         progress: Receives the progress.
-
-    Returns:
-        The path of the page.
 
     Raises:
         InputError: If a folder is missing or has no readable run, or the report cannot be written;
@@ -104,12 +101,10 @@ def write_report(
 
 
 def _non_empty(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
-    """Return the figures that show anything."""
     return [figure for figure in figures if figure.files]
 
 
 def _text_files(content: PageContent) -> dict[str, bytes]:
-    """Return the content of the CSV files, LaTeX tables and page by path."""
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
@@ -122,7 +117,6 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
 
 
 def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
-    """Return the content of the figures' files and of their record by path."""
     files = {f"figures/{name}": data for figure in figures for name, data in figure.files.items()}
     record = cache_record((figure.name, figure.rendered) for figure in figures)
     return {**files, f"figures/{RECORD}": record.encode()}

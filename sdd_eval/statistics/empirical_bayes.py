@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf
 
 from sdd_eval.statistics.bootstrap import Floats, WeightedStatistic, Weights
 
@@ -65,6 +64,8 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
     >>> debiased_absolute(np.array([3.0, 0.0]), np.array([0.0, 1.0])).round(4).tolist()
     [3.0, -0.7979]
     """
+    from scipy.special import erf  # imported here because scipy takes a second to load
+
     noise = np.maximum(deviations, np.finfo(np.float64).tiny)
     absolute = np.abs(means)
     ratio = np.minimum(absolute / noise, 40.0)  # beyond, noise adds nothing

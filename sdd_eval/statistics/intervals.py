@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,33 +21,6 @@ class Interval:
     high: float
     level: float
     method: str
-
-
-def wilson_interval(hits: int, n: int, level: float = LEVEL) -> Interval:
-    """Return Wilson's score interval of a share of n independent images.
-
-    It does not apply to means over several renderings of the same images, which are dependent.
-
-    Raises:
-        InputError: n is below 1, or the hits are not between 0 and n.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
-
-    >>> interval = wilson_interval(0, 10)
-    >>> (interval.low, round(interval.high, 3))
-    (0.0, 0.278)
-    """
-    from scipy.special import ndtri  # imported here because scipy takes a second to load
-
-    if n < 1 or not 0 <= hits <= n:
-        raise InputError(f"{hits} of {n} images is not a share")
-    z = float(ndtri(0.5 + level / 2))
-    share, square = hits / n, z * z
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == n else centre + half
-    return Interval(low, high, level, "Wilson score interval")
 
 
 def coverage_interval(

@@ -69,7 +69,7 @@ class Statistic:
     scale: float = 1.0
     influence: Callable[[], Floats] | None = None
     untested: str = ""
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sums(self) -> SumStatistic:
@@ -85,6 +85,29 @@ class Statistic:
         sums: SumStatistic = self._cache["sums"]
         return sums
 
+    def level_bounds(self, level: float) -> Sequence[Ends]:
+        """Return the closed-form bounds of each number at a confidence level, computed once."""
+        if self.bounds is None:
+            return [""] * len(self.quantities)
+        if level not in self._cache:
+            self._cache[level] = self.bounds(level)
+        bounds: Sequence[Ends] = self._cache[level]
+        return bounds
+
+    @property
+    def image_influence(self) -> Floats:
+        """Each image's influence on the numbers (n, rows), computed once.
+
+        Raises:
+            ValueError: it is not known.
+        """
+        if self.influence is None:
+            raise ValueError(f"the influence of images on {self.quantities[0].metric} is not known")
+        if "influence" not in self._cache:
+            self._cache["influence"] = self.influence()
+        influence: Floats = self._cache["influence"]
+        return influence
+
     @property
     def images(self) -> int | tuple[int, ...]:
         """The number of images, or the sizes of several sets of images."""
@@ -98,7 +121,7 @@ class Statistic:
             resamples: the number of bootstrap resamples, given the values that one processes.
         """
         if self.bounds is not None:
-            ends, rows = self.bounds(level), len(self.quantities)
+            ends, rows = self.level_bounds(level), len(self.quantities)
             methods = [self.method] * rows if isinstance(self.method, str) else self.method
             pairs = zip(ends, methods, strict=True)
             return [_interval(bounds, level, method) for bounds, method in pairs]

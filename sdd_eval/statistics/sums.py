@@ -138,10 +138,10 @@ def _used_columns(*statistics: SumStatistic) -> list[Any]:
     return [matrix[:, used] for matrix in columns]
 
 
-def bootstrap_differences(
+def paired_replicates(
     pairs: Sequence[tuple[SumStatistic, SumStatistic]], resamples: int = RESAMPLES, seed: int = 0
-) -> list[Floats]:
-    """Return bootstrap replicates (resamples, rows) of second minus first of each pair.
+) -> list[tuple[Floats, Floats]]:
+    """Return bootstrap replicates (resamples, rows) of both statistics of each pair.
 
     All pairs use the same resamples, which take longer to draw than most statistics to compute.
 
@@ -149,18 +149,19 @@ def bootstrap_differences(
         InputError: the pairs are not all of the same images.
 
     >>> first, second = (SumStatistic(np.full((3, 1), x), lambda s: s / 3, 3) for x in (1.0, 3.0))
-    >>> bootstrap_differences([(first, second)], 2)[0].tolist()
-    [[2.0], [2.0]]
+    >>> [replicates.tolist() for replicates in paired_replicates([(first, second)], 2)[0]]
+    [[[1.0], [1.0]], [[3.0], [3.0]]]
     """
     images = {statistic.images for pair in pairs for statistic in pair}
     if len(images) != 1:
         raise InputError(f"the pairs have different images: {sorted(map(str, images))}")
-    replicates: list[list[Floats]] = [[] for _ in pairs]
+    blocks: list[list[list[Floats]]] = [[[], []] for _ in pairs]
     for block in resample_counts(images.pop(), resamples, seed):
         counts = np.asfortranarray(block)
-        for (first, second), blocks in zip(pairs, replicates, strict=True):
-            blocks.append(second(counts) - first(counts))
-    return [np.concatenate(blocks) for blocks in replicates]
+        for pair, replicates in zip(pairs, blocks, strict=True):
+            for statistic, rows in zip(pair, replicates, strict=True):
+                rows.append(statistic(counts))
+    return [(np.concatenate(first), np.concatenate(second)) for first, second in blocks]
 
 
 def swap_indicators(n: int, permutations: int, seed: int = 0) -> Iterator[Weights]:

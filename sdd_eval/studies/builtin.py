@@ -17,11 +17,7 @@ def builtin_names() -> tuple[str, ...]:
 
 
 def study_file(name: str) -> Path:
-    """Return the file of a study: a path, or the name of a built-in study.
-
-    Raises:
-        InputError: it is neither.
-    """
+    """Return a study's file by path or built-in name; raise InputError if there is none."""
     path = Path(name)
     if path.is_file():
         return path
@@ -29,17 +25,12 @@ def study_file(name: str) -> Path:
 
 
 def builtin_file(name: str) -> Path:
-    """Return the file of a built-in study.
-
-    Raises:
-        InputError: there is no such study.
-    """
+    """Return the file of a built-in study; raise InputError if there is none."""
     if name not in builtin_names():
         raise unknown_name("study", name, builtin_names())
     return FOLDER / f"{name}.toml"
 
 
 def _sort_key(name: str) -> tuple[str, int, str]:
-    """Return a key that sorts table-2 before table-10."""
     begin, _, number = name.rpartition("-")
     return (begin, int(number), "") if number.isdigit() else (name, 0, "")

@@ -65,7 +65,6 @@ class Estimates:
     """Estimates for a workspace, based on the checkpoints and runs in it."""
 
     def __init__(self, workspace: Workspace) -> None:
-        """Read the cards of the checkpoints; runs are read when they are needed."""
         self.workspace = workspace
         self.kind = "gpu" if workspace.device.startswith("cuda") else "cpu"
         self.cards = [card for card in _cards(workspace.checkpoints) if self._is_comparable(card)]

@@ -108,7 +108,6 @@ def detectors_of(
 def _detector(
     table: Table, smoke: Smoke, backbone: str, training: Training | None, fields: Mapping[str, Any]
 ) -> DetectorTraining:
-    """Return a detector on a backbone."""
     full = decode(DetectorRecipe, fields)
     recipe = decode(DetectorRecipe, smoke.detector_fields(fields)) if smoke else full
     with table.errors_at():
@@ -191,7 +190,6 @@ class _Options:
 
 
 def _choices(name: str, value: Any) -> list[Any]:
-    """Return the values of a field in a grid."""
     if name in LISTS:
         several = isinstance(value, list) and value and isinstance(value[0], list)
         return list(value) if several else [value]
@@ -220,11 +218,7 @@ def recipe_of(table: Table, fields: Mapping[str, Any], seed: int) -> Recipe:
 
 
 def refuse_position(table: Table, recipe: Recipe) -> None:
-    """Refuse a position of SD-Dropout's masks that the network does not have.
-
-    Raises:
-        InputError: with the line, and the position that is most similar.
-    """
+    """Raise InputError, with the line, if the network lacks a position of SD-Dropout's masks."""
     with table.errors_at(*(["position"] if "position" in table else [])):
         _refuse_position(recipe.arch, recipe.position)
 

@@ -93,11 +93,7 @@ def _training(job: Job, work: Network, workspace: Workspace, estimates: Estimate
 
 
 def _is_result_of(card: Card, work: Network, workspace: Workspace) -> bool:
-    """Return whether a checkpoint is the one that a training would make.
-
-    Raises:
-        InputError: this cannot be decided, e.g. because there is no backbone.
-    """
+    """Return whether a checkpoint is the one that a training would make."""
     if isinstance(work, Training):
         return card.recipe is not None and not differences(card.recipe, work.recipe)
     path = workspace.checkpoints / work.backbone / "card.json"

@@ -33,11 +33,8 @@ def run_on_ray(
 ) -> list[Outcome]:
     """Submit all jobs to a cluster and wait; a job starts when those that it needs have ended.
 
-    Args:
-        jobs: in an order in which each comes after those that it needs.
-        workspace: with absolute paths that every node sees.
-        address: of the cluster; $RAY_ADDRESS if None, else a cluster on this machine.
-        on_outcome: called with each outcome.
+    Each job must come after those that it needs. The workspace has absolute paths that every node
+    sees. The address is $RAY_ADDRESS if None, else a cluster on this machine.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
@@ -78,11 +75,7 @@ def _connect(address: str | None) -> Any:
 
 
 def _device(ray: Any, requested: str) -> str:
-    """Return the device of the jobs; "auto" is a GPU if the cluster has one.
-
-    Raises:
-        InputError: GPUs are requested, and the cluster has none.
-    """
+    """Return the device of the jobs; "auto" is a GPU if the cluster has one."""
     gpus = ray.cluster_resources().get("GPU", 0)
     if requested == "cuda" and not gpus:
         raise InputError("--device is cuda, but no node of the Ray cluster has a GPU; use cpu")

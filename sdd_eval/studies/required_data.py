@@ -58,5 +58,5 @@ def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
             yield from expand_groups(value, trained_on) or default_ood_sets(test)
         if kind == "corruptions":
             corrupted = value or catalogue.default_corrupted_set(test, root)
-            if not corrupted.endswith("_c_regenerated"):  # generated if it is not on disk
+            if not catalogue.is_regenerated(corrupted, test, root):  # rendered if it is not on disk
                 yield corrupted

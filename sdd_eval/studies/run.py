@@ -74,12 +74,7 @@ def run_jobs(
 ) -> list[Outcome]:
     """Run the jobs one after the other; those that another process is running come last.
 
-    Args:
-        jobs: in an order in which each comes after those that it needs.
-        workspace: the folders, device and options.
-        seconds: how long each job is expected to take, by its key.
-        progress: the listener.
-        on_outcome: called with each outcome.
+    Each job must come after those that it needs; `seconds` is its expected time by its key.
     """
     outcomes: dict[str, Outcome] = {}
     waiting, postponed = deque(jobs), 0
@@ -106,11 +101,7 @@ def _next(
     progress: JobProgress,
     outcomes: Mapping[str, Outcome],
 ) -> Outcome:
-    """Run a job unless one that it needs has failed.
-
-    Raises:
-        Busy: another process is running it or one that it needs.
-    """
+    """Run a job unless one that it needs has failed."""
     if any(key not in outcomes for key in job.needs):
         raise store.Busy("another process is running a job that it needs")
     failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]

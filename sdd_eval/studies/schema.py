@@ -54,14 +54,10 @@ def read_study(
     seeds: Sequence[int] | None = None,
     check_positions: bool = False,
 ) -> Study:
-    """Read a study file.
+    """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
 
-    Args:
-        path: the file.
-        small: apply its table `[small]`.
-        seeds: replace its seeds.
-        check_positions: build the networks whose masks are at another position than the default,
-            to see whether they have it.
+    With `check_positions`, networks whose masks are at another position than the default are built,
+    to see whether they have it.
 
     Raises:
         InputError: the file is not a valid study; names the line and the most similar valid name.
@@ -94,7 +90,6 @@ def read_study(
 
 
 def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:
-    """Return numbers of the paper's tables or figures."""
     numbers = top.get_list(key, int)
     for number in numbers:
         if not 1 <= number <= last:
@@ -122,11 +117,7 @@ class _Requested:
     table: Table
 
     def checkpoints(self, study: Study, top: Table) -> list[str]:
-        """Return the checkpoints of the right kind, classifiers or detectors.
-
-        Raises:
-            InputError: there are none; with the line.
-        """
+        """Return the checkpoints of the right kind; raise InputError if there are none."""
         detect = self.evaluation.evaluator == DETECTION
         trained = study.detectors if detect else study.trainings
         further = top.get_list("detectors" if detect else "checkpoints", str)
@@ -142,11 +133,7 @@ class _Requested:
 def _evaluations(
     top: Table, smoke: Smoke, study: Study, ids: Mapping[str, set[str]]
 ) -> tuple[Evaluation, ...]:
-    """Return the evaluations, checkpoint by checkpoint, classifiers first.
-
-    Raises:
-        InputError: an evaluator or a setting is unknown, or there is no checkpoint to evaluate.
-    """
+    """Return the evaluations, checkpoint by checkpoint, classifiers first."""
     checkpoints = [
         *(each.name for each in study.trainings),
         *top.get_list("checkpoints", str),

@@ -47,7 +47,6 @@ class Selection:
     candidates: int
 
     def __str__(self) -> str:
-        """Return the selection in one line."""
         values = ", ".join(f"{name.replace('_', ' ')} {v}" for name, v in self.values.items())
         biased = "" if self.metric == VALIDATION else "; selected on the test set, so biased"
         seeds = f"{self.score.n} seed{'s' if self.score.n > 1 else ''}"
@@ -92,7 +91,6 @@ def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
 
 
 def _runs(paths: Iterable[Path]) -> Iterator[Run]:
-    """Yield the runs that can be read."""
     for path in paths:
         with contextlib.suppress(InputError):
             yield store.read_run(path)

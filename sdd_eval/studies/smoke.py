@@ -26,7 +26,6 @@ class Smoke:
     evaluators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Return whether any recipe changes."""
         return bool(self.names or self.recipe or self.detector)
 
     def name(self, name: str) -> str:

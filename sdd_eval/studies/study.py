@@ -178,11 +178,7 @@ def evaluators() -> tuple[str, ...]:
 
 
 def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
-    """Return an evaluator with settings.
-
-    Raises:
-        InputError: it has no such setting, or a value is of another type.
-    """
+    """Return an evaluator with settings; raise InputError if a name or type is wrong."""
     detect = evaluator == DETECTION
     kind: Any = object_detection.Detection if detect else plugins.load("evaluators", evaluator)
     with_settings(kind(), **dict.fromkeys(settings))  # refuses unknown names

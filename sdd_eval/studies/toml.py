@@ -33,7 +33,6 @@ class Table:
     lines: Mapping[KeyPath, int]
 
     def __contains__(self, key: str) -> bool:
-        """Return whether the table has the key."""
         return key in self.values
 
     def error(self, message: str, *key: str) -> InputError:
@@ -50,11 +49,7 @@ class Table:
             raise self.error(str(error), *key) from error
 
     def require_keys(self, known: Iterable[str], kind: str) -> Table:
-        """Return the table itself if it has no other keys.
-
-        Raises:
-            InputError: with the line, and the known key that is most similar.
-        """
+        """Return the table; raise InputError, with line and similar key, if it has other keys."""
         known = list(known)
         for key in self.values:
             if key not in known:
@@ -63,10 +58,7 @@ class Table:
         return self
 
     def with_present_keys(self, names: Mapping[str, str]) -> Table:
-        """Return the table with renamed keys under their present names.
-
-        Args:
-            names: present names by former names.
+        """Return the table with renamed keys (former → present `names`) under their present names.
 
         Warns:
             DeprecationWarning: the table uses a former name; with the line.
@@ -168,7 +160,6 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
 
 
 def _parts(dotted: str) -> KeyPath:
-    """Return the parts of a dotted key, without quotes."""
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 

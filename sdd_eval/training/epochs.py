@@ -100,7 +100,6 @@ def _after_epoch(
 
 
 def _check_weights(trained: nn.Module, epoch: int) -> None:
-    """Raise InputError if a weight is not finite, before it is saved."""
     weights = dict(trained.named_parameters())
     finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
     for name, is_finite in zip(weights, finite, strict=True):
@@ -122,13 +121,7 @@ class LossAverage:
     checked: int = 0
 
     def add(self, losses: Mapping[str, Tensor], total: int, rows: Rows | None = None) -> None:
-        """Add the mean losses of one step.
-
-        Args:
-            losses: scalar losses by name.
-            total: number of images of the whole batch.
-            rows: the part of the batch over which the losses are means, if not all.
-        """
+        """Add the mean losses of a step of `total` images, over `rows` of them if not all."""
         self.names = tuple(losses)
         means = torch.stack([value.detach().float() for value in losses.values()])
         self.values.append(means if rows is None else _contribution(means, rows))

@@ -30,20 +30,8 @@ def fit(
 ) -> State[Recipe]:
     """Train from a state to the recipe's last epoch.
 
-    Several processes all run this function, each on its rows of every batch.
-
-    Args:
-        objective: network and parts, on the device.
-        data: training set.
-        state: state to resume from.
-        save: saves a state; called after each epoch.
-        progress: progress in images.
-        probe: returns additional columns of the history after an epoch; 0 is before training.
-        processes: the processes that train together.
-
-    Raises:
-        InputError: a loss or a weight is not finite; the last saved state is that of the epoch
-            before.
+    Several processes all run this function, each on its rows of every batch. `save`, `progress`,
+    `probe` and the errors are those of `train_epochs`.
     """
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))

@@ -23,11 +23,7 @@ class Objective(nn.Module):
     """
 
     def __init__(self, network: Network, method: Method, recipe: Recipe) -> None:
-        """Build the method's parts, which are initialised after the network.
-
-        Raises:
-            InputError: the network has no such position for SD-Dropout.
-        """
+        """Build the method's parts, which are initialised after the network."""
         super().__init__()
         self.network = network
         self.method = method

@@ -102,7 +102,6 @@ def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
 
 
 def _choices() -> dict[str, tuple[str, ...]]:
-    """Return the fields of a recipe that take one of a few words."""
     return {
         "direction": ("both", "forward", "reverse"),
         "init": (AUTO, "authors", "torch"),

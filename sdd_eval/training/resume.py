@@ -34,14 +34,10 @@ class TrainingFolder(Generic[RecipeType]):
     """Replace a checkpoint of another recipe or other images, or a damaged one."""
 
     def run(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
-        """Return the card of the finished checkpoint, training what is missing.
+        """Return the card of the finished checkpoint, training what is missing with `complete`.
 
         The folder is locked meanwhile. Of several processes the first one holds the lock and looks
         for finished work.
-
-        Args:
-            complete: trains from `start_state` on, and writes weights, history and card.
-            processes: the processes that train together; None for a single process.
 
         Raises:
             InputError: the folder contains something else, or another process trains in it.
@@ -104,11 +100,7 @@ class TrainingFolder(Generic[RecipeType]):
         return True
 
     def _finished(self) -> Card | None:
-        """Return the card if the checkpoint is finished, after verifying its weights; else None.
-
-        Raises:
-            InputError: the folder contains another recipe, something else, or damaged weights.
-        """
+        """Return the card if the checkpoint is finished, after verifying its weights; else None."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -126,7 +118,6 @@ class TrainingFolder(Generic[RecipeType]):
         return card
 
     def _check_same_recipe(self, existing: RecipeType | None) -> None:
-        """Check that the folder's recipe is this one."""
         if existing is None:
             raise InputError(
                 f"{self.folder} is not a training of {self.what}; choose another --name"

@@ -117,7 +117,6 @@ def _complete(
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    """Train the missing epochs and write the checkpoint."""
     recipe = with_augmentation(target.recipe, data.train)
     target = replace(target, recipe=recipe)
     state = processes.broadcast(lambda: target.start_state(data.train.fingerprint, threads))
@@ -188,7 +187,6 @@ def export(
 
 
 def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict[str, float]:
-    """Return the metrics of validation and test images."""
     metrics: dict[str, float] = {}
     test, validation = data.test, data.validation
     if validation is not None:

@@ -1,7 +1,7 @@
 """How long `compare` takes of two networks: python tests/benchmarks/comparison.py [images]
 
 Synthetic kept values in the evaluators' own format, of a whole battery on CIFAR-100: 19 × 5
-corrupted cells, eight detectors on four sets of outliers, three readings of FGSM, an attack. Prints
+corrupted cells, eight detectors on four sets of outliers, three variants of FGSM, an attack. Prints
 the seconds of each evaluator and of all together, whose families are larger. Run it on an idle
 machine; no test depends on it.
 """
@@ -88,8 +88,8 @@ def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better:
         return np.where(right, labels.reshape(-1, *[1] * len(shape)), CLASSES).astype(np.uint8)
 
     found = {"labels": labels, "predicted": predicted(), "temperature": np.full(n, 1.3)}
-    for reading in evaluator.readings:
-        found[f"predicted_{reading}_random"] = predicted()
+    for variant in evaluator.variants:
+        found[f"predicted_{variant}_random"] = predicted()
     for variant in evaluator.attacks():
         found[f"predicted_{variant.column}"] = predicted(len(evaluator.sizes(variant)))
         found[f"zero_gradient_{variant.column}"] = random.random(n) < 0.01

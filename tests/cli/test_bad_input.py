@@ -103,7 +103,7 @@ def runs(folder: Path) -> list[Path]:
         (f"accuracy {NAME} --dataset cifar100", "sdd-eval data get cifar100"),
         (f"accuracy {NAME} --dataset uniform", "has no labels"),
         (f"fgsm {NAME} --epsilon -0.1", "-0.1"),
-        (f"fgsm {NAME} --readings autors", "autors"),
+        (f"fgsm {NAME} --variants autors", "autors"),
         (f"odin {NAME} --temperature 0", "temperature"),
         (f"odin {NAME} --outliers isun", "sdd-eval data get isun"),
         (f"odin {NAME} --outliers uniform uniform", "names a set twice"),

@@ -86,6 +86,7 @@ def test_help_of_an_evaluator_does_not_load_torch():
     [
         ("train --dataset digits --drop 1.0", "--drop is now called --drop-rate"),
         ("fgsm none --held-out=none", "--held-out is now called --validation-set"),
+        ("fgsm none --readings pixel authors", "--readings is now called --variants"),
     ],
 )
 def test_the_former_name_of_a_flag_is_accepted_with_a_warning(command, warning, capsys):
@@ -102,6 +103,36 @@ def test_the_warning_about_a_former_name_is_one_line_on_standard_error(tmp_path)
         "sdd-eval: DeprecationWarning: --held-out is now called --validation-set; use that name"
     )
     assert second.startswith("sdd-eval: unknown checkpoint 'none'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --image-size x", "--image-size: 'x' is not an integer"),
+        ("train --milestones 1 b", "--milestones: 'b' is not an integer"),
+        ("train --lr fast", "--lr: 'fast' is not a number"),
+        ("import mine --mean .5 a", "--mean: 'a' is not a number"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_the_words_of_the_flag(arguments, message, capsys):
+    assert exit_code(arguments.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"sdd-eval: {message} (see sdd-eval {arguments.split()[0]} --help)"
+
+
+@pytest.mark.parametrize("command", ["fgsm", "corruption", "calibration"])
+def test_help_of_an_evaluator_loads_only_what_it_shows(command):
+    code = (
+        "import sys\n"
+        "from sdd_eval.cli import exit_code\n"
+        f"try:\n    exit_code(['{command}', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "slow = {'torch', 'scipy', 'pandas', 'PIL', 'typeguard', 'filelock'} & set(sys.modules)\n"
+        "sys.exit(' '.join(sorted(slow)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "\n"
+    assert done.stdout.startswith(f"usage: sdd-eval {command}")
 
 
 @pytest.mark.parametrize("command", sorted(set(EVERY_COMMAND) - WITHOUT_THREADS))

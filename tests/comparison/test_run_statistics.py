@@ -1,15 +1,18 @@
-"""What images add up to is what the runs say, and swapping the sums is swapping the images."""
+"""The statistics of a run give its measurements; swapping sums equals swapping images."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sdd_eval.comparison.calibration import calibration_statistics
+from sdd_eval.comparison.statistic import key
+
+from sdd_eval.comparison import paired
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import StoredRun
 from sdd_eval.comparison.records import MAXIMA
@@ -20,7 +23,6 @@ from sdd_eval.comparison.run_statistics import (
     statistics_of,
     untested_lines,
 )
-from sdd_eval.comparison.statistic import key
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
@@ -60,15 +62,15 @@ def flags(random, *shape):
 
 def fgsm_arrays(random):
     evaluator = Fgsm()
-    found = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
-    for reading in evaluator.readings:
-        found[f"predicted_{reading}_random"] = random.integers(0, 6, N)
+    arrays = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
+    for variant in evaluator.variants:
+        arrays[f"predicted_{variant}_random"] = random.integers(0, 6, N)
     for variant in evaluator.attacks():
         sizes = len(evaluator.sizes(variant))
-        found[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))
-        found[f"zero_gradient_{variant.column}"] = random.random(N) < 0.1
+        arrays[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))
+        arrays[f"zero_gradient_{variant.column}"] = random.random(N) < 0.1
     constants = np.tile(np.array([[[0.5] * 3, [0.2] * 3]]), (N, 1, 1))
-    return found | {"temperature": np.full(N, 1.3), "constants": constants}
+    return arrays | {"temperature": np.full(N, 1.3), "constants": constants}
 
 
 def checks(random):
@@ -80,26 +82,26 @@ def checks(random):
 
 
 def audit_arrays(random):
-    found = {"right": flags(random), "right_compared": flags(random)} | checks(random)
+    arrays = {"right": flags(random), "right_compared": flags(random)} | checks(random)
     for name in ("fgsm_one", "fgsm_fitted", "pgd_ce_one", "pgd_ce_fitted", "pgd_margin_one"):
-        found[f"survives_{name}"] = flags(random, len(EPSILONS))
+        arrays[f"survives_{name}"] = flags(random, len(EPSILONS))
     for name in ("square_one", "transfer_one"):
-        found[f"survives_{name}"] = flags(random, len(EPSILONS))
-    return found
+        arrays[f"survives_{name}"] = flags(random, len(EPSILONS))
+    return arrays
 
 
 def attack_arrays(random):
     threat = Attack(algorithm="AutoAttack", eps="8/255").threat(6)
-    found = {"right": flags(random), "classes": np.full(N, 6), "channels": np.full(N, 3)}
-    found |= checks(random)
+    arrays = {"right": flags(random), "classes": np.full(N, 6), "channels": np.full(N, 3)}
+    arrays |= checks(random)
     for end in ("one", "fitted"):
-        found |= {
+        arrays |= {
             f"survives_{end}": flags(random),
             f"broken_by_{end}": random.integers(0, 5, N),
             f"change_{end}": random.random(N) * 0.03,
         }
-    found["cross_entropy"] = np.zeros(N, dtype=bool)
-    return found | {"threat": np.full(N, threat.as_text().encode())}
+    arrays["cross_entropy"] = np.zeros(N, dtype=bool)
+    return arrays | {"threat": np.full(N, threat.as_text().encode())}
 
 
 def mask_arrays(random):
@@ -114,29 +116,29 @@ def odin_arrays(random):
     cells = len(OdinGrid().cells)
     sizes = {"": N, "_svhn": 100, "_dtd": 60}
     shifts = {"": 0.3, "_svhn": 0.0, "_dtd": 0.0}
-    inside = {f"scores{e}": random.normal(shifts[e], 1, size) for e, size in sizes.items()}
-    return inside | {
+    scores = {f"scores{e}": random.normal(shifts[e], 1, size) for e, size in sizes.items()}
+    return scores | {
         f"grid{e}": random.normal(shifts[e], 1, (size, cells)) for e, size in sizes.items()
     }
 
 
 def ood_arrays(random):
-    found = odin_arrays(random)
+    arrays = odin_arrays(random)
     names = {"scores": "msp", "grid": "odin_grid"}
     return {
         names[k.split("_")[0]] + (f":{k.split('_')[1]}" if "_" in k else ""): v
-        for k, v in found.items()
+        for k, v in arrays.items()
     }
 
 
 def corruption_arrays(random, base=0.25):
-    found = {}
+    arrays = {}
     for number, name in enumerate(["clean", *FIFTEEN]):
         shape = (N,) if name == "clean" else (N, 5)
         hard = 0.05 if name == "clean" else base + number / 60
-        found[f"correct_{name}"] = random.random(shape) > hard
-        found[f"confidence_{name}"] = random.random(shape).astype("f4")
-    return found | {"frost": np.full(N, "official"), "origin": np.full(N, "official")}
+        arrays[f"correct_{name}"] = random.random(shape) > hard
+        arrays[f"confidence_{name}"] = random.random(shape).astype("f4")
+    return arrays | {"frost": np.full(N, "official"), "origin": np.full(N, "official")}
 
 
 KINDS = {
@@ -153,7 +155,7 @@ KINDS = {
     "ood": (Ood(detectors=("msp",), grid=True, training="digits", intervals=FEW), ood_arrays),
     "corruption": (Corruption(baseline=("base",), intervals=FEW), corruption_arrays),
 }
-#: What of each kind has no test; grids only their best cell, chosen on the outliers.
+#: The metrics of each kind without a test. Of a grid only the best cell has none.
 WITHOUT = {
     "calibration": {"ece_floor", "temperature_fitted"},
     "attack": {"attack_largest_change"},
@@ -161,7 +163,7 @@ WITHOUT = {
 }
 
 
-def run_of(name, kind, arrays, beside=None) -> Run:
+def run_of(name, kind, arrays, baseline=None) -> Run:
     evaluator, _ = KINDS[kind]
     return Run(
         checkpoint=name,
@@ -175,57 +177,86 @@ def run_of(name, kind, arrays, beside=None) -> Run:
         ),
         limit=None,
         n=N,
-        measurements=tuple(evaluator.score(with_arrays_of(arrays, beside or {}))),
+        measurements=tuple(evaluator.score(with_arrays_of(arrays, baseline or {}))),
         provenance={"created": "2026-01-02", "model": {"mean": [0.3], "std": [0.4]}},
         arrays=arrays,
     )
 
 
-def runs_of_kind(kind, *names) -> list[Run]:
-    """A network a name; of corruption the baseline beside them."""
+@functools.cache
+def runs_of_kind(kind) -> list[Run]:
+    """Return the runs of the networks "one" and "two", after that of a baseline if there is one."""
     make = KINDS[kind][1]
-    arrays = {name: make(np.random.default_rng(s)) for s, name in enumerate(("base", *names))}
-    beside = {"base": arrays["base"]} if kind == "corruption" else None
-    return [run_of(name, kind, arrays[name], beside) for name in (names if not beside else arrays)]
+    arrays = {name: make(np.random.default_rng(s)) for s, name in enumerate(("base", "one", "two"))}
+    baseline = {"base": arrays["base"]} if kind == "corruption" else None
+    names = arrays if baseline else ("one", "two")
+    return [run_of(name, kind, arrays[name], baseline) for name in names]
 
 
-def evaluated(folder: Path, runs) -> list[StoredRun]:
-    found = []
+def written(folder: Path, runs) -> list[StoredRun]:
+    """Write runs into a study and return them."""
+    stored = []
     for run in runs:
         path = folder / "s/runs" / run.checkpoint / f"{run.evaluator}-digits-0.json"
         write_run(path, run)
-        found.append(StoredRun(path, run))
-    return found
+        stored.append(StoredRun(path, run))
+    return stored
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_draws():
+    """Draw few resamples and permutations: no test here depends on their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paired, "RESAMPLES", 200)
+        patch.setattr(paired, "permutations_needed", lambda size, exceedances: 199)
+        yield
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Return the comparison of two runs of a kind."""
+
+    @functools.cache
+    def compare_kind(kind):
+        folder = tmp_path_factory.mktemp(kind)
+        written(folder, runs_of_kind(kind))
+        (pair,) = compare(folder / "s", ["one", "two"]).pairs
+        return pair
+
+    return compare_kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sums_of_images_are_what_a_run_says(kind, tmp_path):
-    (*_, found) = evaluated(tmp_path, runs_of_kind(kind, "one"))
-    known = {}
-    for part in statistics_of(found):
-        known |= dict(zip(part.keys, part.sums.values.tolist(), strict=True))
-    untested_here = set()
-    for number in found.run.measurements:
-        value = known.get(key_of(found.run, number))
+def test_the_sums_over_images_give_the_measurements_of_the_run(kind, tmp_path):
+    *_, stored, _ = written(tmp_path, runs_of_kind(kind))
+    values = {}
+    for part in statistics_of(stored):
+        values |= dict(zip(part.keys, part.sums.values.tolist(), strict=True))
+    without = set()
+    for number in stored.run.measurements:
+        value = values.get(key_of(stored.run, number))
         if value is None:
-            untested_here.add((number.metric, number.at.get("grid")))
+            without.add((number.metric, number.at.get("grid")))
             continue
         near = {"rel": 0.01} if number.metric in ("ece_smooth",) else {"abs": 1e-4, "rel": 1e-4}
         assert value == pytest.approx(number.value, **near), (number.metric, number.at)
-    metrics = {metric for metric, grid in untested_here if grid != "best"}
+    metrics = {metric for metric, grid in without if grid != "best"}
     metrics -= {metric for metric in metrics if metric.startswith("bin_")}
-    expected = WITHOUT.get(evaluator_kind(found.run), set()) & {
-        m.metric for m in found.run.measurements
+    expected = WITHOUT.get(evaluator_kind(stored.run), set()) & {
+        m.metric for m in stored.run.measurements
     }
     assert metrics == expected
     assert metrics <= set(REASONS)
 
 
-# Not of "calibration": after a swap T would be fitted anew, crosswise.
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "calibration"])
-def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
-    """What each image brings is moved from one network to the other, by a coin an image."""
-    *_, one, two = evaluated(tmp_path, runs_of_kind(kind, "one", "two"))
+# Not "calibration", whose T would be fitted again after a swap, nor "odin" and "ood", whose scores
+# are ranked within a network.
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in ("calibration", "odin", "ood")]
+)
+def test_swapping_the_sums_equals_swapping_the_images(kind, tmp_path):
+    """Swap the two networks' values of half of the images, drawn at random."""
+    *_, one, two = written(tmp_path, runs_of_kind(kind))
     random = np.random.default_rng(9)
     coins: dict[int, np.ndarray] = {}
 
@@ -238,20 +269,18 @@ def test_to_swap_the_sums_is_to_swap_the_images(kind, tmp_path):
     swapped = dataclasses.replace(two.run, arrays={name: mixed(name) for name in two.run.arrays})
     parts = [statistics_of(each) for each in (one, two, StoredRun(two.path, swapped))]
     assert parts[0]
-    for first, second, by_hand in zip(*parts, strict=True):
+    for first, second, expected in zip(*parts, strict=True):
         sizes = second.sums.images
         sizes = (sizes,) if isinstance(sizes, int) else sizes
         coin = np.concatenate([coins[size] for size in sizes]).astype(np.float32)[None]
         ones = np.ones_like(coin)
         moved = ones @ second.sums.columns + coin @ (first.sums.columns - second.sums.columns)
-        found = second.sums.finish(np.asarray(moved, dtype=np.float64))[0]
-        if kind in ("odin", "ood"):  # scores are ranked within a network: mixed, they rank anew
-            continue
-        np.testing.assert_allclose(found, by_hand.sums.values, rtol=1e-4, atol=2e-5)
+        values = second.sums.finish(np.asarray(moved, dtype=np.float64))[0]
+        np.testing.assert_allclose(values, expected.sums.values, rtol=1e-4, atol=2e-5)
 
 
-def test_bins_of_equally_many_images_are_exact_where_images_are_few():
-    """150 sure images share a few thousandths of confidence: none may share a cell with another."""
+def test_equal_mass_bins_are_exact_for_few_images():
+    """The confidences of 150 images lie within a few thousandths; no two may share a cell."""
     random = np.random.default_rng(4)
     logits = random.normal(0, 1, (2, 150, 10)).astype(np.float32)
     labels = np.arange(150) % 10
@@ -274,11 +303,10 @@ def _adaptive_sums(arrays) -> SumStatistic:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_number_is_tested_or_says_why_not(kind, tmp_path):
-    evaluated(tmp_path, runs_of_kind(kind, "one", "two"))
-    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
-    assert found.apart == ()
-    for row in found.rows:
+def test_every_row_has_a_p_value_or_the_reason_why_not(kind, compared):
+    pair = compared(kind)
+    assert pair.apart == ()
+    for row in pair.rows:
         reason = row.test.startswith("no test: ")
         assert (row.p is None) == reason
         assert "not the runs' values" not in row.test, row
@@ -286,49 +314,48 @@ def test_every_number_is_tested_or_says_why_not(kind, tmp_path):
             assert row.low is row.high is row.both_low is None
             continue
         assert reason or row.low <= row.difference <= row.high or "fpr" in row.metric
-    lines = untested_lines(found.rows)
-    assert sum(row.p is None for row in found.rows) == sum(
+    lines = untested_lines(pair.rows)
+    assert sum(row.p is None for row in pair.rows) == sum(
         int(line.split("(")[1].split(")")[0]) for line in lines
     )
 
 
-def test_without_its_baseline_a_ratio_has_no_test_and_says_so(tmp_path):
-    for found in evaluated(tmp_path, runs_of_kind("corruption", "one", "two"))[:1]:
-        found.path.unlink()
-    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
-    rows = [row for row in found.rows if "corruption_error" in row.metric]
+def test_a_ratio_without_its_baseline_has_no_test(tmp_path):
+    baseline, *_ = written(tmp_path, runs_of_kind("corruption"))
+    baseline.path.unlink()
+    (pair,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    rows = [row for row in pair.rows if "corruption_error" in row.metric]
     assert rows
     assert all("this study has no run of the baseline" in row.test for row in rows)
 
 
-def test_audits_that_tried_otherwise_are_not_joined(tmp_path):
-    one, two = evaluated(tmp_path, runs_of_kind("audit", "one", "two"))
+def test_audits_with_different_attacks_are_not_compared(tmp_path):
+    one, two = written(tmp_path, runs_of_kind("audit"))
     other = dataclasses.replace(two.run, settings={**two.run.settings, "transfer_from": "one"})
     write_run(two.path, other)
-    (found,) = compare(tmp_path / "s", [one.run.checkpoint, "two"]).pairs
-    assert found.rows == ()
-    assert "transfer from third and one (audits that did not try equally hard" in found.apart[0]
+    (pair,) = compare(tmp_path / "s", [one.run.checkpoint, "two"]).pairs
+    assert pair.rows == ()
+    assert "transfer from third and one (audits that did not try equally hard" in pair.apart[0]
 
 
-def test_cells_of_a_grid_are_of_no_family(tmp_path):
-    evaluated(tmp_path, runs_of_kind("odin", "one", "two"))
-    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
-    grid = [row for row in found.rows if row.at.get("grid") == "cell"]
+def test_cells_of_a_grid_belong_to_no_family(compared):
+    rows = compared("odin").rows
+    grid = [row for row in rows if row.at.get("grid") == "cell"]
     assert len(grid) > 100
     assert {row.family for row in grid} == {""}
     assert all(row.p is not None and row.verdict == "" for row in grid)
-    assert {row.size for row in found.rows if row.family == "cells"} == {4}
+    assert {row.size for row in rows if row.family == "cells"} == {4}
 
 
-def test_a_network_that_is_calibrated_otherwise_is_told_by_every_error(tmp_path):
-    """The same decisions, three times as sure: errors differ, accuracy does not."""
-    one = runs_of_kind("calibration", "one")[0]
+def test_every_calibration_error_detects_overconfidence(tmp_path):
+    """Multiply the logits by 3: calibration errors differ, accuracy does not."""
+    one = runs_of_kind("calibration")[0]
     logits = one.arrays["logits"]
-    surer = run_of("two", "calibration", {"logits": 3 * logits, "labels": LABELS})
-    evaluated(tmp_path, [one, surer])
-    (found,) = compare(tmp_path / "s", ["one", "two"]).pairs
+    overconfident = run_of("two", "calibration", {"logits": 3 * logits, "labels": LABELS})
+    written(tmp_path, [one, overconfident])
+    (pair,) = compare(tmp_path / "s", ["one", "two"]).pairs
     errors = ("ece", "ece_adaptive", "ece_classwise", "ece_smooth", "ece_debiased", "nll")
-    for row, metric in itertools.product(found.rows, errors):
+    for row, metric in itertools.product(pair.rows, errors):
         if row.metric == metric and "temperature" not in row.at:
             assert row.p < 0.01, row
             assert row.low > 0

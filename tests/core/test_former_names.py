@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sdd_eval.former_names import FORMER_NAMES, current_settings
+from sdd_eval.former_names import FORMER_NAMES, current_settings, key_settings
 from sdd_eval.plugins import load
 from sdd_eval.records import Measurement, Run, encode
 from sdd_eval.store import read_run, write_run
@@ -40,8 +40,10 @@ def test_a_stored_run_is_read_under_the_present_names(tmp_path, evaluator, forme
 
 def test_a_stored_setting_is_read_under_its_present_name(tmp_path):
     number = Measurement("fgsm_accuracy", 0.5, "fraction", {"variant": "pixel"})
-    run = stored(tmp_path, "fgsm", number, {"held_out": "none", "epsilon": 0.1})
-    assert run.settings == {"validation_set": "none", "epsilon": 0.1}
+    former = {"held_out": "none", "readings": ["pixel"], "epsilon": 0.1}
+    run = stored(tmp_path, "fgsm", number, former)
+    assert run.settings == {"validation_set": "none", "variants": ["pixel"], "epsilon": 0.1}
+    assert key_settings("fgsm", run.settings) == former
 
 
 @pytest.mark.parametrize("evaluator", FORMER_NAMES)
@@ -52,6 +54,10 @@ def test_present_settings_exist_and_former_ones_do_not(evaluator):
     assert not fields & set(settings)
 
 
-def test_a_former_setting_is_accepted_with_a_warning():
-    with pytest.warns(DeprecationWarning, match="held_out of fgsm is now called validation_set"):
-        assert current_settings("fgsm", {"held_out": "none"}) == {"validation_set": "none"}
+@pytest.mark.parametrize(
+    ("former", "present", "value"),
+    [("held_out", "validation_set", "none"), ("readings", "variants", ["pixel"])],
+)
+def test_a_former_setting_is_accepted_with_a_warning(former, present, value):
+    with pytest.warns(DeprecationWarning, match=f"{former} of fgsm is now called {present}"):
+        assert current_settings("fgsm", {former: value}) == {present: value}

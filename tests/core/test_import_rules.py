@@ -36,15 +36,45 @@ def imported(path: Path, *, top_only: bool = False) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["errors", "plugins", "records", "progress"])
-def test_core_modules_import_only_the_standard_library(name):
+def test_core_modules_import_only_the_standard_library_and_msgspec(name):
     roots = {module.split(".")[0] for module in imported(PACKAGE / f"{name}.py")}
-    assert roots - {"sdd_eval"} <= set(sys.stdlib_module_names)
+    assert roots - {"sdd_eval", "msgspec"} <= set(sys.stdlib_module_names)
 
 
 def test_metrics_do_not_import_torch():
     for path in (PACKAGE / "metrics").glob("*.py"):
         roots = {module.split(".")[0] for module in imported(path, top_only=True)}
         assert not roots & {"torch", "torchvision", "torchattacks"}, path
+
+
+def test_functions_do_not_import_from_the_package():
+    """Functions that need a slow module use its package, which exports it lazily."""
+    inside = {
+        f"{path.relative_to(PACKAGE)}: {ast.unparse(statement)}"
+        for path in MODULES
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in ast.walk(function)
+        if _imports_the_package(statement)
+    }
+    assert not inside
+
+
+def _imports_the_package(statement: ast.AST) -> bool:
+    if isinstance(statement, ast.ImportFrom):
+        return statement.level > 0 or (statement.module or "").split(".")[0] == "sdd_eval"
+    names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
+    return any(name.split(".")[0] == "sdd_eval" for name in names)
+
+
+def test_modules_are_imported_by_name_only_by_plugins_lazy_packages_and_commands():
+    by_name = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if {"importlib", "importlib.import_module"} & imported(path)
+        and "import_module(" in path.read_text()
+    }
+    assert by_name <= {"lazy.py", "cli/__init__.py", "models/foreign.py"}
 
 
 WITHOUT_TORCH = """

@@ -1,6 +1,7 @@
 import hashlib
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,13 @@ def test_a_single_file_is_copied(tmp_path, root, write_svhn):
     assert add("svhn", path, root).images == 50
     path.unlink()
     assert len(load_images("svhn", root)) == 50
+
+
+def test_a_file_is_added_below_a_relative_data_root(tmp_path, write_svhn, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_svhn(tmp_path / "mine") / "test_32x32.mat"
+    assert add("svhn", path, Path("data")).images == 50
+    assert len(load_images("svhn", tmp_path / "data")) == 50
 
 
 def test_folders_and_archives_of_images_are_added_under_a_new_name(tmp_path, root, write_images):

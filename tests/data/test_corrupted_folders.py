@@ -242,6 +242,9 @@ def test_regenerated_images_are_read_from_disk_or_rendered_on_the_fly(root):
     digits = DIGITS.load(root)
     few = ArrayImages("digits", digits.images[:6], digits.labels[:6], "few", "official")
     made = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
+    assert catalogue.load_corrupted("digits-C-regenerated", root, clean=few) == made
+    with pytest.raises(InputError, match="unknown corrupted set 'cifar100-C-regenerated'"):
+        catalogue.load_corrupted("cifar100-C-regenerated", root, clean=few)
     folder = catalogue.regenerated_folder("digits", root)
     regenerate(few, folder, corruptions=("contrast", "fog"))
     read = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)

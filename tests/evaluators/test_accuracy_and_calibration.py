@@ -7,7 +7,10 @@ import torch
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece
+
+FEW = Intervals(resamples=20)
 
 
 class Constant(torch.nn.Module):
@@ -49,7 +52,7 @@ def test_the_logits_are_kept_in_float32_with_images_first(subject_of, images_of,
 def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value_of):
     data = images_of(30, classes=3)
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), data)
-    found = Calibration().score(Calibration().collect(subject))
+    found = Calibration(intervals=FEW).score(Calibration().collect(subject))
     plain = [each for each in found if "temperature" not in each.at]
     assert value_of(plain, "ece", bins=10) == 1.0
     assert value_of(found, "bin_count", bin=10) == 30
@@ -59,7 +62,7 @@ def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value
 
 def test_an_empty_bin_has_a_count_and_nothing_else(subject_of, images_of):
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), images_of(30))
-    found = Calibration().score(Calibration().collect(subject))
+    found = Calibration(intervals=FEW).score(Calibration().collect(subject))
     of_first = [each for each in found if each.at.get("bin") == 1]  # before scaling
     assert [(each.metric, each.value) for each in of_first] == [("bin_count", 0)]
 
@@ -71,7 +74,7 @@ def test_another_number_of_bins_is_another_scoring_of_the_same_arrays(
     probabilities = torch.tensor(arrays["logits"], dtype=torch.float64).softmax(dim=1).numpy()
     correct = probabilities.argmax(axis=1) == arrays["labels"]
     for bins in (1, 10, 15):
-        found = Calibration(bins=bins).score(arrays)
+        found = Calibration(bins=bins, intervals=FEW).score(arrays)
         expected = ece(probabilities.max(axis=1), correct, bins)
         (plain,) = [each for each in found if each.metric == "ece" and each.at == {"bins": bins}]
         assert plain.value == pytest.approx(expected, abs=1e-12)
@@ -84,7 +87,7 @@ def test_a_limit_looks_at_so_many_images(subject_of, images_of, network):
 
 
 def test_every_number_says_by_which_convention(subject_of, images_of, network):
-    for evaluator in (Accuracy(), Calibration(bins=12)):
+    for evaluator in (Accuracy(), Calibration(bins=12, intervals=FEW)):
         for each in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
             assert each.protocol
             if each.at.get("bins"):

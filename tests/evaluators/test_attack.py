@@ -20,7 +20,6 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     seeded,
     worst_case,
 )
-from sdd_eval.evaluators.intervals import score
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_an_attack_without_gradients_has_no_fitted_twin(network, subject_of, ima
     arrays = evaluator.collect(subject_of(network(), images_of(20)))
     assert "survives_one" in arrays
     assert not any(name.endswith("_fitted") for name in arrays)
-    found = score(evaluator, arrays)
+    found = evaluator.score(arrays)
     assert value_of(found, "attack_accuracy", temperature=1.0) == arrays["survives_one"].mean()
     assert not any(each.at.get("temperature") == "fitted" for each in found)
 
@@ -264,7 +263,7 @@ def test_the_margins_gradient_is_that_of_autograd():
 def test_every_number_names_its_threat_model(network, subject_of, images_of, value_of):
     evaluator = Attack("PGD", eps="8/255", steps=3, restarts=2, parameters=("random_start=false",))
     arrays = evaluator.collect(subject_of(network(), images_of(10)))
-    found = score(evaluator, arrays)
+    found = evaluator.score(arrays)
     at = {"attack": "PGD", "norm": "Linf", "epsilon": 8 / 255, "steps": 3, "restarts": 2}
     (one,) = [
         each for each in found if each.metric == "attack_accuracy" and "fitted" in each.protocol
@@ -285,7 +284,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
 
 def test_an_attack_with_its_own_loss_says_so(network, subject_of, images_of):
     evaluator = Attack("APGD", parameters=("loss=dlr",), steps=2)
-    found = score(evaluator, evaluator.collect(subject_of(network(), images_of(10))))
+    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
     assert "the attack's own loss" in found[1].protocol
 
 

@@ -17,7 +17,7 @@ from sdd_eval.evaluators.adversarial.attack_run import Battery
 from sdd_eval.evaluators.adversarial.audit import ATTACKS, FLAGS, Audit
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork, BatchSeed
-from sdd_eval.evaluators.intervals import score
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.records import ModelSpec
 from sdd_eval.report.text.robustness import may_say_robust
 from sdd_eval.store import read_run

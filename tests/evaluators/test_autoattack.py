@@ -20,7 +20,6 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     parts_of,
     worst_case,
 )
-from sdd_eval.evaluators.intervals import score
 
 SMALL = Budget(steps=8, targets=3, queries=40)
 
@@ -110,7 +109,7 @@ def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
     monkeypatch.setattr(under_attack, "__defaults__", (SMALL,))
     evaluator = Attack("AutoAttack", eps="1/255")
     arrays = evaluator.collect(subject_of(network(), images_of(40)))
-    found = score(evaluator, arrays)
+    found = evaluator.score(arrays)
     left = [
         value_of(found, "attack_accuracy_after", part=part, temperature=1.0)
         for part in ("APGD-CE", "APGD-T", "FAB-T", "Square")
@@ -133,6 +132,6 @@ def test_the_rows_of_torchattacks_ensemble_say_that_it_is_not_autoattack(
     network, subject_of, images_of
 ):
     evaluator = Attack("torchattacks-autoattack", eps=0, parameters=("version=rand",))
-    found = score(evaluator, evaluator.collect(subject_of(network(), images_of(4))))
+    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
     (text, *_) = [each.protocol for each in found if each.metric == "attack_accuracy"]
     assert "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100" in text

@@ -1,4 +1,4 @@
-"""What the calibration evaluator measures beyond ECE, before and after temperature scaling."""
+"""Calibration errors before and after temperature scaling, and their intervals."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from scipy.special import softmax
 
 from sdd_eval.comparison.matching import comparable_protocol
 from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
@@ -20,6 +21,8 @@ from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import cross_fit, fit_temperature
 
 SCALED = {"temperature": "cross-fitted"}
+#: Few resamples, for tests of anything but intervals.
+FEW = Intervals(resamples=20)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,12 @@ def arrays():
     logits = random.normal(0, 1.5, (3000, 6))
     labels = (softmax(logits, axis=1).cumsum(axis=1) < random.random((3000, 1))).sum(axis=1)
     return {"logits": (3 * logits).astype(np.float32), "labels": labels}
+
+
+@pytest.fixture(scope="module")
+def measured(arrays):
+    """The measurements of the network, with the default settings."""
+    return Calibration().score(arrays)
 
 
 def expected(logits, labels, bins):
@@ -47,17 +56,17 @@ def expected(logits, labels, bins):
     }
 
 
-def test_every_error_is_there_before_and_after_scaling(arrays):
-    found = {(m.metric, repr(m.at)): m.value for m in Calibration(bins=12).score(arrays)}
+def test_every_error_is_measured_before_and_after_scaling(arrays):
+    evaluator = Calibration(bins=12, intervals=FEW)
+    values = {(m.metric, repr(m.at)): m.value for m in evaluator.score(arrays)}
     scaled = cross_fit(arrays["logits"], arrays["labels"]).logits
     for logits, at in ((arrays["logits"], {}), (scaled, SCALED)):
         for metric, value in expected(logits, arrays["labels"], 12).items():
             place = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
-            assert found[metric, repr(place)] == value
+            assert values[metric, repr(place)] == value
 
 
-def test_scaling_calibrates_an_over_confident_network(arrays, value_of):
-    measured = Calibration().score(arrays)
+def test_scaling_calibrates_an_over_confident_network(measured, value_of):
     plain = [each for each in measured if "temperature" not in each.at]
     scaled = [each for each in measured if each.at.get("temperature") == "cross-fitted"]
     for metric in ("ece", "ece_smooth", "ece_classwise", "nll", "brier"):
@@ -81,64 +90,66 @@ def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
     assert scaled.first.value != scaled.second.value
 
 
-def test_the_temperatures_are_measured_and_a_bound_is_said(arrays, value_of):
-    measured = Calibration().score(arrays)
+def test_temperatures_are_measured_and_the_protocol_names_a_bound(arrays, measured, value_of):
     scaled = cross_fit(arrays["logits"], arrays["labels"])
     assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
     assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
     assert not any("a bound of the range" in each.protocol for each in measured)
     sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
-    for each in Calibration().score(sure):
+    for each in Calibration(intervals=FEW).score(sure):
         of_scaling = "temperature" in each.at or each.metric == "temperature_fitted"
         if of_scaling:
             assert "T = 0.05, a bound of the range, fitted" in each.protocol
 
 
-def test_seeds_share_a_protocol_whatever_temperature_they_have(arrays):
+def test_seeds_with_different_temperatures_share_a_protocol(arrays):
     other = {**arrays, "logits": arrays["logits"] * 1.7}
-    kinds = [
-        {comparable_protocol(m.protocol) for m in Calibration().score(each)}
+    protocols = [
+        {comparable_protocol(m.protocol) for m in Calibration(intervals=FEW).score(each)}
         for each in (arrays, other)
     ]
-    assert kinds[0] == kinds[1]
+    assert protocols[0] == protocols[1]
 
 
-def test_each_bin_has_the_interval_that_chance_leaves_it(arrays):
-    measured = [m for m in Calibration().score(arrays) if m.metric == "bin_accuracy_calibrated"]
+def test_a_calibrated_bin_has_the_interval_of_chance(arrays, measured):
+    rows = [m for m in measured if m.metric == "bin_accuracy_calibrated"]
     sure, _ = confidence_and_correct(arrays["logits"], arrays["labels"])
     chance = ece_floor(sure, 10)
     filled = ~np.isnan(chance.bin_low)
-    assert [m.low for m in measured] == chance.bin_low[filled].tolist()
-    assert [m.high for m in measured] == chance.bin_high[filled].tolist()
-    assert all(m.low <= m.value <= m.high for m in measured)
+    assert [m.low for m in rows] == chance.bin_low[filled].tolist()
+    assert [m.high for m in rows] == chance.bin_high[filled].tolist()
+    assert all(m.low <= m.value <= m.high for m in rows)
 
 
 def test_a_single_image_is_measured_without_scaling():
-    found = Calibration().score({"logits": np.float32([[2, 1]]), "labels": np.array([0])})
-    assert {"ece", "ece_smooth", "brier"} <= {each.metric for each in found}
-    assert not any("temperature" in each.at for each in found)
+    scored = Calibration().score({"logits": np.float32([[2, 1]]), "labels": np.array([0])})
+    assert {"ece", "ece_smooth", "brier"} <= {each.metric for each in scored}
+    assert not any("temperature" in each.at for each in scored)
 
 
 def test_one_class_in_the_labels_and_huge_logits_are_scored():
     logits = 1e4 * np.random.default_rng(0).choice([-1, 1], (40, 3)).astype(np.float32)
-    for each in Calibration().score({"logits": logits, "labels": np.zeros(40, int)}):
+    evaluator = Calibration(intervals=FEW)
+    for each in evaluator.score({"logits": logits, "labels": np.zeros(40, int)}):
         assert np.isfinite(each.value)
 
 
-def test_a_fitted_temperature_has_an_interval_that_tightens_with_more_images(arrays):
-    def widths(n):
-        part = {name: values[:n] for name, values in arrays.items()}
-        found = [m for m in Calibration().score(part) if m.metric == "temperature_fitted"]
-        assert all(m.low < m.value < m.high and "new images" in m.interval for m in found)
-        return np.mean([m.high - m.low for m in found])
+def test_the_interval_of_a_fitted_temperature_is_narrower_for_more_images(arrays, measured):
+    def width(measurements):
+        rows = [m for m in measurements if m.metric == "temperature_fitted"]
+        assert all(m.low < m.value < m.high and "new images" in m.interval for m in rows)
+        return np.mean([m.high - m.low for m in rows])
 
-    assert widths(3000) == pytest.approx(widths(300) / np.sqrt(10), rel=0.25)
+    part = {name: values[:300] for name, values in arrays.items()}
+    fewer = Calibration(intervals=FEW).score(part)  # a temperature's interval is not resampled
+    assert width(measured) == pytest.approx(width(fewer) / np.sqrt(10), rel=0.25)
     sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
-    at_bound = [m for m in Calibration().score(sure) if m.metric == "temperature_fitted"]
+    scored = Calibration(intervals=FEW).score(sure)
+    at_bound = [m for m in scored if m.metric == "temperature_fitted"]
     assert [m.low for m in at_bound] == [None, None]
 
 
-def test_the_error_of_a_temperature_is_what_resampling_shows(arrays):
+def test_the_error_of_a_temperature_equals_its_spread_over_resamples(arrays):
     random, logits, labels = (
         np.random.default_rng(0),
         arrays["logits"][:400],
@@ -149,10 +160,9 @@ def test_the_error_of_a_temperature_is_what_resampling_shows(arrays):
     assert fit_temperature(logits, labels).error == pytest.approx(np.std(again), rel=0.15)
 
 
-def test_a_bins_mean_confidence_has_an_interval_where_there_are_enough_images(arrays):
-    found = Calibration().score(arrays)
-    count = {m.at["bin"]: m.value for m in found if m.metric == "bin_count"}
-    sure = [m for m in found if m.metric == "bin_confidence"]
+def test_the_mean_confidence_of_a_bin_with_enough_images_has_an_interval(measured):
+    count = {m.at["bin"]: m.value for m in measured if m.metric == "bin_count"}
+    sure = [m for m in measured if m.metric == "bin_confidence"]
     enough = [m for m in sure if count[m.at["bin"]] >= 20]
     assert 1 < len(enough) < len(sure)
     for m in enough:
@@ -161,8 +171,9 @@ def test_a_bins_mean_confidence_has_an_interval_where_there_are_enough_images(ar
     assert all(m.low is None for m in sure if m not in enough)
 
 
-def test_what_no_bootstrap_covers_has_no_interval_and_all_other_errors_have_one(arrays):
+def test_a_number_that_no_method_covers_has_the_reason_instead_of_an_interval(arrays):
     found = [m for m in Calibration().score(arrays) if m.unit != "images"]
-    bare = {m.metric for m in found if m.low is None}
-    assert bare == {"mce", "bin_confidence"}
+    without = [m for m in found if m.low is None]
+    assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}
+    assert all(m.interval.startswith("none: ") for m in without)
     assert all("no bootstrap covers a maximum" in m.protocol for m in found if m.metric == "mce")

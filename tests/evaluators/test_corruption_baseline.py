@@ -13,7 +13,6 @@ from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.intervals import score
 from sdd_eval.evaluators.settings import with_arrays_of
 from sdd_eval.metrics.corruption import FIFTEEN, corruption_errors, relative_corruption_errors
 from sdd_eval.models.build import build
@@ -39,7 +38,7 @@ def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official"):
 
 def scored(own, **baseline):
     evaluator = Corruption("c", baseline=tuple(baseline))
-    found = score(evaluator, with_arrays_of(own, baseline))
+    found = evaluator.score(with_arrays_of(own, baseline))
     return [each for each in found if "baseline" in each.at]
 
 

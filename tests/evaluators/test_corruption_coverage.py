@@ -13,7 +13,8 @@ from sdd_eval.evaluators.corruption.cell_metrics import (
     cell_statistics,
 )
 from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
-from sdd_eval.evaluators.intervals import Intervals, measurements
+from sdd_eval.evaluators.evaluator import measurements
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.corruption import FIFTEEN
 

@@ -1,4 +1,4 @@
-"""FGSM in its three readings, against closed forms, a literal formula and torchattacks."""
+"""FGSM in its three variants, against closed forms, a literal formula and torchattacks."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ import torchattacks
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, check_inside
-from sdd_eval.evaluators.intervals import score
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -72,7 +71,7 @@ def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
     network, pixels, subject_of, images_of
 ):
     model, data = network(), images_of(30)
-    arrays = Fgsm(readings=("authors",), curve=(0.05,)).collect(subject_of(model, data))
+    arrays = Fgsm(variants=("authors",), curve=(0.05,)).collect(subject_of(model, data))
     mean, std = column(MEAN), column(STD)
     x = ((pixels - mean) / std).requires_grad_()
     logits = model(x * std + mean)
@@ -119,7 +118,7 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
         logits = model(next(data.batches(200)).float() / 255)
         labelled = type(data)(data.name, data.images, logits.argmax(1).numpy(), "f", "made here")
         evaluator = Fgsm(curve=())
-        found = score(evaluator, evaluator.collect(subject_of(model, labelled)))
+        found = evaluator.score(evaluator.collect(subject_of(model, labelled)))
         for gradient in ("stable", "float32"):
             at = {"variant": "authors", "gradient": gradient, "temperature": 1.0}
             accuracies[gradient, scale] = value_of(found, "fgsm_accuracy", **at)
@@ -134,13 +133,13 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
     network, subject_of, images_of
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
-    found = score(evaluator, evaluator.collect(subject_of(network(), images_of(40))))
+    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
     names = [(each.metric, each.at["variant"]) for each in found]
-    for reading, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
-        assert names.count(("fgsm_right_before", reading)) == 1
-        assert names.count(("fgsm_random_sign_accuracy", reading)) == 1
-        assert names.count(("fgsm_flipped_to_right", reading)) == 2 * gradients
-        assert names.count(("fgsm_zero_gradients", reading)) == 2 * gradients
+    for variant, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
+        assert names.count(("fgsm_right_before", variant)) == 1
+        assert names.count(("fgsm_random_sign_accuracy", variant)) == 1
+        assert names.count(("fgsm_flipped_to_right", variant)) == 2 * gradients
+        assert names.count(("fgsm_zero_gradients", variant)) == 2 * gradients
     accuracies = [each.at for each in found if each.metric == "fgsm_accuracy"]
     plain = [dict(at) for at in accuracies if at["temperature"] == 1.0]
     fitted = [{**at, "temperature": 1.0} for at in accuracies if at["temperature"] == "fitted"]
@@ -152,9 +151,9 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
 def test_right_before_and_flipped_to_right_add_up_to_right_after(
     network, subject_of, images_of, value_of
 ):
-    evaluator = Fgsm(curve=(), readings=("authors",))
+    evaluator = Fgsm(curve=(), variants=("authors",))
     arrays = evaluator.collect(subject_of(network(), images_of(200)))
-    found = score(evaluator, arrays)
+    found = evaluator.score(arrays)
     at = {"gradient": "stable", "temperature": 1.0}
     labels, before = arrays["labels"], arrays["predicted"]
     after = arrays["predicted_authors_stable_one"][:, 0]
@@ -196,7 +195,7 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
     subject = subject_of(network(channels=1), images_of(20, channels=1))
     arrays = Fgsm().collect(subject)
     assert arrays["constants"][0].tolist() == [[0.5], [0.25]]
-    for each in score(Fgsm(), arrays):
+    for each in Fgsm().score(arrays):
         if each.at["variant"] != "pixel":
             assert each.at["constants"] == "own"
             if "step" in each.protocol:
@@ -210,7 +209,7 @@ def test_the_papers_constants_are_used_whatever_the_network_has(network, subject
     own = Fgsm(constants="own")
     arrays = own.collect(subject_of(network(), data))
     assert arrays["constants"][0].tolist() == [[0.5] * 3, [0.25] * 3]
-    assert {each.at.get("constants", "own") for each in score(own, arrays)} == {"own"}
+    assert {each.at.get("constants", "own") for each in own.score(arrays)} == {"own"}
     large = ModelSpec("tiny", 4, (0.5,) * 3, (0.25,) * 3, 224)
     assert Fgsm()._constants(large) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -218,7 +217,7 @@ def test_the_papers_constants_are_used_whatever_the_network_has(network, subject
 def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature(
     network, subject_of, images_of
 ):
-    found = score(Fgsm(), Fgsm().collect(subject_of(network(), images_of(10))))
+    found = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
     (one,) = [
         each
         for each in found
@@ -236,11 +235,11 @@ def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epsilon": -0.1}, "--epsilon has ε = -0.1"),
+        ({"epsilon": -0.1}, "--epsilon is -0.1; it must be 0 or more"),
         ({"curve": (0.1, -1.0)}, "--curve has ε = -1"),
-        ({"epsilon": float("nan")}, "--epsilon has ε = nan"),
-        ({"readings": ()}, "--readings is empty"),
-        ({"readings": ("pixels",)}, "did you mean 'pixel'"),
+        ({"epsilon": float("nan")}, "--epsilon is nan; it must be finite and 0 or more"),
+        ({"variants": ()}, "--variants is empty"),
+        ({"variants": ("pixels",)}, "did you mean 'pixel'"),
         ({"constants": "owns"}, "did you mean 'own'"),
     ],
 )
@@ -256,24 +255,24 @@ def test_a_network_that_gives_nan_is_refused(network, subject_of, images_of):
         Fgsm().collect(subject_of(model, images_of(5)))
 
 
-@pytest.mark.parametrize("reading", ["authors", "standardised", "pixel"])
-def test_an_attack_that_leaves_its_ball_or_box_is_an_error(reading, pixels, space):
-    honest = space.step(reading, pixels, torch.ones_like(pixels), [0.2])
-    check_inside(reading, space.outside(reading, pixels, honest, [0.2]).numpy())
-    beyond = pixels + 1.1 * space.sizes(reading, [0.2])
+@pytest.mark.parametrize("variant", ["authors", "standardised", "pixel"])
+def test_an_attack_that_leaves_its_ball_or_box_is_an_error(variant, pixels, space):
+    honest = space.step(variant, pixels, torch.ones_like(pixels), [0.2])
+    check_inside(variant, space.outside(variant, pixels, honest, [0.2]).numpy())
+    beyond = pixels + 1.1 * space.sizes(variant, [0.2])
     for moved in (beyond, honest * torch.nan):
         one = torch.cat([moved[:, :1], honest[:, 1:]], dim=1)
-        outside = space.outside(reading, pixels, one, [0.2])
+        outside = space.outside(variant, pixels, one, [0.2])
         assert outside[0] > 0
         assert not outside[1:].any()
-        with pytest.raises(RuntimeError, match=f"the {reading} attack left its box or ball"):
-            check_inside(reading, outside.numpy())
+        with pytest.raises(RuntimeError, match=f"the {variant} attack left its box or ball"):
+            check_inside(variant, outside.numpy())
 
 
 def test_an_evaluation_refuses_an_attack_that_has_left_its_ball(
     network, images_of, subject_of, monkeypatch
 ):
-    monkeypatch.setattr(Space, "step", lambda self, reading, pixels, *_: (pixels + 2)[None])
+    monkeypatch.setattr(Space, "step", lambda self, variant, pixels, *_: (pixels + 2)[None])
     with pytest.raises(RuntimeError, match="the authors attack left its box or ball"):
         Fgsm().collect(subject_of(network(), images_of(10)))
 

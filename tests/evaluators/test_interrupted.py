@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import textwrap
 from dataclasses import dataclass, replace
 
@@ -168,30 +166,30 @@ KILLED = """
 
     partial_results.SECONDS = 0.0
     root = pathlib.Path(sys.argv[1])
-    asked = Request(Attack(steps=2), root / "study", root, limit=60, batch_size=16)
-    evaluate_checkpoint(root / "tiny", asked, Killing())
+    request = Request(Attack(steps=2), root / "study", root, limit=60, batch_size=16)
+    evaluate_checkpoint(root / "tiny", request, Killing())
 """
 
 
-def test_kill_9_in_the_middle_of_an_attack_loses_no_finished_part(tmp_path):
+def test_sigkill_during_an_attack_loses_no_finished_part(tmp_path, start_process):
     torch.manual_seed(0)
     spec = ModelSpec("small_cnn", 10, (0.5,), (0.25,), 8)
     weights = write_weights(tmp_path / "tiny", build(spec))
     card = Card("tiny", spec, None, {}, weights, {"dataset": "digits"})
     write_record(tmp_path / "tiny" / "card.json", card)
-    script = textwrap.dedent(KILLED)
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path), "8"], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = start_process(textwrap.dedent(KILLED), tmp_path, 8)
+    killed.join(timeout=120)
+    assert killed.exitcode == -signal.SIGKILL
     (folder,) = tmp_path.glob("study/runs/tiny/.*.pieces")
     assert re.fullmatch(r"\.attack-digits-\w{12}\.pieces", folder.name)
-    asked = Request(Attack(steps=2), tmp_path / "study", tmp_path, limit=60, batch_size=16)
-    resumed = evaluate_checkpoint(tmp_path / "tiny", asked)
+    request = Request(Attack(steps=2), tmp_path / "study", tmp_path, limit=60, batch_size=16)
+    resumed = evaluate_checkpoint(tmp_path / "tiny", request)
     assert resumed.run.provenance["resumed"] >= 1
     assert not folder.exists()
     assert sorted(os.listdir(folder.parent)) == [
         resumed.path.with_suffix(s).name for s in (".json", ".npz")
     ]
-    anew = evaluate_checkpoint(tmp_path / "tiny", replace(asked, study=tmp_path / "other"))
+    anew = evaluate_checkpoint(tmp_path / "tiny", replace(request, study=tmp_path / "other"))
     assert "resumed" not in anew.run.provenance
     assert resumed.run.measurements == anew.run.measurements
     for name, values in anew.run.arrays.items():

@@ -13,6 +13,7 @@ from sdd_eval.data.images import ArrayImages, LazyImages, lazy_images
 from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, expand_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -23,6 +24,8 @@ from sdd_eval.plugins import names
 from sdd_eval.records import ModelSpec
 
 ALL = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
+#: Few resamples: no test here is about intervals.
+FEW = Intervals(resamples=20)
 
 
 @pytest.fixture
@@ -44,11 +47,11 @@ def digits_network():
     return build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))
 
 
-def test_the_detectors_of_the_paper_trail_are_all_there():
+def test_all_detectors_are_installed():
     assert set(ALL) <= set(names("detectors"))
 
 
-def test_every_set_is_looked_at_once_for_all_detectors(subject, network, listener):
+def test_all_detectors_share_one_pass_over_each_set(subject, network, listener):
     model, passes = network(), []
     model.register_forward_hook(lambda _, inputs, output: passes.append(len(output)))
     detectors = tuple(name for name in ALL if name != "odin")
@@ -64,27 +67,28 @@ def test_every_set_is_looked_at_once_for_all_detectors(subject, network, listene
     assert sum(passes) == 210 + 50 + 30 + 40
 
 
-def test_without_fitted_detectors_no_training_images_are_looked_at(subject, listener):
+def test_the_training_images_are_read_only_for_fitted_detectors(subject, listener):
     Ood(("msp", "energy"), ("far",)).collect(subject(progress=listener))
     assert [label for label, _, _ in listener.pieces] == ["noise", "far"]
 
 
-def test_odin_here_is_the_odin_evaluator(subject, value_of):
+def test_the_odin_detector_equals_the_odin_evaluator(subject):
     plain = subject()
-    here, there = Ood(("odin", "msp"), ("far", "near")), Odin(outliers=("far", "near"))
-    arrays, scores = here.collect(plain), there.collect(plain)
+    detectors = Ood(("odin", "msp"), ("far", "near"), intervals=FEW)
+    evaluator = Odin(outliers=("far", "near"), intervals=FEW)
+    arrays, scores = detectors.collect(plain), evaluator.collect(plain)
     np.testing.assert_array_equal(arrays["odin"], scores["scores"])
     np.testing.assert_array_equal(arrays["odin:near"], scores["scores_near"])
     assert {"odin", "odin:far", "odin:near", "msp", "msp:far", "msp:near"} == set(arrays)
-    own = [each for each in here.score(arrays) if each.at["detector"] == "odin"]
-    assert own == there.score(scores)
+    odin = [each for each in detectors.score(arrays) if each.at["detector"] == "odin"]
+    assert odin == evaluator.score(scores)
 
 
 def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, value_of):
-    evaluator = Ood(ALL, ("far", "near"), training="noise")
+    evaluator = Ood(ALL, ("far", "near"), training="noise", intervals=FEW)
     arrays = evaluator.collect(subject())
     found = evaluator.score(arrays)
-    assert found == Ood().score(arrays)  # the arrays say which detectors they are of
+    assert found == Ood(intervals=FEW).score(arrays)  # the arrays say which detectors they are of
     for name in ALL:
         place = {"detector": name, **({"k": 200} if name == "knn" else {})}
         for metric in CONVENTIONS:
@@ -121,7 +125,7 @@ def _within(subject):
         (("msp", "msp"), "--detectors is msp msp; name one or more, each once"),
     ],
 )
-def test_detectors_that_are_none_are_refused(detectors, message, subject):
+def test_unknown_missing_and_repeated_detectors_are_refused(detectors, message, subject):
     with pytest.raises(InputError, match=message):
         Ood(detectors, ("far",)).collect(subject())
 
@@ -177,7 +181,7 @@ def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
         assert value_of(found, metric, outliers="average:paper") == plain
 
 
-def test_a_group_stands_for_its_sets_and_no_set_is_looked_at_twice():
+def test_a_group_expands_to_its_sets_without_repetition():
     assert expand_groups(["near"], "cifar100") == ("cifar10", "imagenet_resize")
     assert expand_groups(["far", "paper"], "cifar10") == (
         *("svhn", "dtd", "lsun_crop"),
@@ -205,17 +209,19 @@ def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
     assert noted == means | (set(sets) & set(RESIZED))
 
 
-@pytest.mark.parametrize("evaluator", [Odin(grid=True), Ood(("msp",), grid=True)])
+@pytest.mark.parametrize(
+    "evaluator", [Odin(grid=True), Ood(("msp",), grid=True)], ids=["odin", "ood"]
+)
 def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
     evaluator, subject, value_of
 ):
     plain = subject()
-    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"))
+    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"), intervals=FEW)
     found = evaluator.score(evaluator.collect(plain))
     cells = {}
     for temperature, epsilon in OdinGrid().cells:
         at = {"temperature": temperature, "epsilon": epsilon, "outliers": "far"}
-        alone = Odin(temperature, epsilon, ("far",))
+        alone = Odin(temperature, epsilon, ("far",), intervals=FEW)
         expected = alone.score(alone.collect(plain))
         for metric in ("auroc", "fpr_at_95_tpr", "detection_error"):
             value = value_of(found, metric, grid="cell", **at)
@@ -236,7 +242,7 @@ def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
     assert not any("chosen" in m.protocol for m in found if m.at.get("grid") != BEST)
 
 
-def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
+def test_a_lazy_set_is_in_memory_only_while_it_is_read(images_of):
     loaded = []
 
     def load():

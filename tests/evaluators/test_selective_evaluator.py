@@ -13,7 +13,7 @@ from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
-from sdd_eval.statistics.intervals import wilson_interval
+from sdd_eval.statistics.closed_form.share import wilson
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, line
     assert not any(name.startswith("misclassification") for name in metrics)
 
 
-def test_the_corrupted_set_is_loaded_only_where_it_is_asked_for(network, images_of, tmp_path):
+def test_the_corrupted_set_is_loaded_only_on_request(network, images_of, tmp_path):
     assert settings_that_load(Selective()) == loaded_names(Selective()) == {}
     assert settings_that_load(Selective("digits_c")) == {"corrupted": "corruptions"}
     run = evaluate(network(), Selective(), data=images_of(12), root=tmp_path)
@@ -133,9 +133,9 @@ def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_
     arrays = {"scores": np.tile(sure[:, None], 4), "correct": correct}
     found = [m for m in Selective().score(arrays) if m.metric == "coverage_at_5_percent_risk"]
     told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
-    around = {k: wilson_interval(int(w), int(k)) for k, w in told}
-    surely = max(k for k, interval in around.items() if interval.high <= 0.05)
-    perhaps = max(k for k, interval in around.items() if interval.low <= 0.05)
+    around = {k: wilson(w / k, k) for k, w in told}
+    surely = max(k for k, (_, high) in around.items() if high <= 0.05)
+    perhaps = max(k for k, (low, _) in around.items() if low <= 0.05)
     for row in found:
         assert (row.low, row.high) == (surely / 2000, perhaps / 2000)
         assert 0 < row.low < row.value < row.high < 1

@@ -1,4 +1,4 @@
-"""`--validation`: what is held out of training chooses, and is never trained on."""
+"""Validation images held out of training choose temperatures and steps."""
 
 import dataclasses
 from functools import partial
@@ -16,6 +16,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -31,11 +32,14 @@ RECIPE = Recipe(
     epochs=2,
     validation=200,
 )
+#: Few resamples: no test here is about intervals.
+FEW = Intervals(resamples=20)
+CALIBRATION = Calibration(intervals=FEW)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder of checkpoints with the card of one that held 200 digits out, and of one of none."""
+    """Return a folder of a checkpoint with 200 validation images, its card, and one without."""
     folder = tmp_path_factory.mktemp("checkpoints")
     cards = [
         train(recipe, folder, name=name, data_root=folder, device="cpu")
@@ -47,15 +51,17 @@ def trained(tmp_path_factory):
     return folder, cards[0]
 
 
-@pytest.fixture
-def ask(trained, tmp_path):
+@pytest.fixture(scope="module")
+def run_of(trained, tmp_path_factory):
+    """Return the run of an evaluator; equal requests share one run."""
     folder, _ = trained
+    study = tmp_path_factory.mktemp("reports") / "study"
 
-    def asked(evaluator, name="held", dataset=None, **options):
-        request = Request(evaluator, tmp_path / "study", folder, dataset, **options)
+    def evaluate(evaluator, name="held", dataset=None, study=study, **options):
+        request = Request(evaluator, study, folder, dataset, **options)
         return evaluate_checkpoint(folder / name, request).run
 
-    return asked
+    return evaluate
 
 
 def values(run, metric, **at):
@@ -75,68 +81,70 @@ def test_the_card_has_the_validation_accuracy_and_fewer_training_images(trained)
     assert {len(set(np.bincount(held.labels)))} <= {1, 2}
 
 
-def test_the_held_out_images_are_a_data_set_of_their_own(trained, ask):
+def test_the_validation_images_are_a_data_set(trained, run_of):
     _, card = trained
-    run = ask(Accuracy(), dataset="digits-validation")
+    run = run_of(Accuracy(), dataset="digits-validation")
     assert (run.dataset, run.n) == ("digits_validation", 200)
     assert values(run, "accuracy") == [pytest.approx(card.metrics["validation_accuracy"])]
 
 
-def test_a_checkpoint_that_held_nothing_out_has_no_such_set(ask):
+def test_a_checkpoint_without_validation_images_has_no_such_data_set(run_of):
     with pytest.raises(InputError, match=r"plain has no validation images: .*--validation"):
-        ask(Accuracy(), "plain", "digits_validation")
+        run_of(Accuracy(), "plain", "digits_validation")
 
 
-def test_the_temperature_is_fitted_on_the_held_out_images(trained, ask):
+def test_the_temperature_is_fitted_on_the_validation_images(trained, run_of):
     folder, _ = trained
-    run = ask(Calibration())
-    logits = ask(Accuracy(), dataset="digits_validation").arrays["logits"]
+    run = run_of(CALIBRATION)
+    logits = run_of(Accuracy(), dataset="digits_validation").arrays["logits"]
     _, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
     expected = fit_temperature(logits, held.labels).value
     assert values(run, "temperature_fitted", temperature="validation") == [pytest.approx(expected)]
     assert values(run, "ece", temperature="validation")
     assert not values(run, "ece", temperature="cross-fitted")
-    scaled = Calibration().score(
+    scaled = CALIBRATION.score(
         {"logits": run.arrays["logits"] / np.float64(expected), "labels": run.arrays["labels"]}
     )
     plain = next(m.value for m in scaled if m.metric == "ece" and not m.at.get("temperature"))
     assert values(run, "ece", temperature="validation") == [pytest.approx(plain)]
 
 
-def test_a_limit_cuts_the_test_images_and_not_the_held_out_ones(ask):
-    limited = ask(Calibration(), limit=50)
+def test_a_limit_applies_to_the_test_images_only(run_of):
+    limited = run_of(CALIBRATION, limit=50)
     assert limited.n == 50
-    assert values(limited, "temperature_fitted") == values(ask(Calibration()), "temperature_fitted")
+    assert values(limited, "temperature_fitted") == values(
+        run_of(CALIBRATION), "temperature_fitted"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "evaluator", "dataset"),
     [
-        ("plain", Calibration(), None),
-        ("held", Calibration(validation_set="none"), None),
-        ("held", Calibration(), "digits_validation"),  # they would judge what is fitted on them
+        ("plain", CALIBRATION, None),
+        ("held", Calibration(intervals=FEW, validation_set="none"), None),
+        ("held", CALIBRATION, "digits_validation"),  # they would judge what is fitted on them
     ],
 )
-def test_else_the_temperature_is_fitted_crosswise(name, evaluator, dataset, ask):
-    run = ask(evaluator, name, dataset)
+def test_otherwise_the_temperature_is_cross_fitted(name, evaluator, dataset, run_of):
+    run = run_of(evaluator, name, dataset)
     assert values(run, "ece", temperature="cross-fitted")
     assert not values(run, "ece", temperature="validation")
 
 
-def test_other_held_out_images_cannot_be_named(ask):
+def test_other_validation_images_are_refused(run_of):
     with pytest.raises(InputError, match="--validation-set is 'svhn'; leave it out"):
-        ask(Calibration(validation_set="svhn"))
+        run_of(Calibration(intervals=FEW, validation_set="svhn"))
 
 
-def test_a_detector_is_fitted_on_what_was_trained_on(trained, ask):
+def test_a_detector_is_fitted_on_the_images_of_the_training(trained, run_of):
     _, card = trained
-    run = ask(Ood(("mahalanobis",), ("uniform",)))
+    run = run_of(Ood(("mahalanobis",), ("uniform",), intervals=FEW))
     fitted = run.provenance["data"]["digits training"]
     assert fitted["images"] == 800
     assert fitted["fingerprint"] == card.provenance["data_fingerprint"]
 
 
-def test_training_images_that_have_changed_since_are_refused(trained, ask, monkeypatch):
+def test_training_images_changed_since_the_training_are_refused(run_of, monkeypatch, tmp_path):
     load_images = catalogue.load_images
 
     def changed(name, root=None, split="test", **shape):
@@ -145,7 +153,7 @@ def test_training_images_that_have_changed_since_are_refused(trained, ask, monke
 
     monkeypatch.setattr(catalogue, "load_images", changed)
     with pytest.raises(InputError, match="so its validation images are unknown"):
-        ask(Accuracy(), dataset="digits_validation")
+        run_of(Accuracy(), dataset="digits_validation", study=tmp_path)
 
 
 def test_more_validation_than_training_images_are_refused(tmp_path):
@@ -157,54 +165,58 @@ def test_more_validation_than_training_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("evaluator", "metric"),
     [
-        (Fgsm(readings=("pixel",), curve=()), "fgsm_accuracy"),
+        (Fgsm(variants=("pixel",), curve=()), "fgsm_accuracy"),
         (Attack(algorithm="FGSM", eps="2/255"), "attack_accuracy"),
         (Attack(audit=True, steps=1, restarts=1, parameters=("n_queries=1",)), "audit_worst_case"),
     ],
 )
-def test_an_attack_s_temperature_is_fitted_on_them_too(evaluator, metric, ask):
-    expected = values(ask(Calibration()), "temperature_fitted")
-    run = ask(evaluator, limit=20)
+def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluator, metric, run_of):
+    expected = values(run_of(CALIBRATION), "temperature_fitted")
+    run = run_of(evaluator, limit=20)
     assert set(run.arrays["temperature"]) == set(expected)
-    told = [
+    protocols = [
         m.protocol
         for m in run.measurements
         if m.metric == metric and m.at["temperature"] == "fitted"
     ]
-    assert told
-    assert all("on validation images held out of training" in each for each in told)
-    plain = ask(dataclasses.replace(evaluator, validation_set="none"), limit=20)
+    assert protocols
+    assert all("on validation images held out of training" in each for each in protocols)
+    plain = run_of(dataclasses.replace(evaluator, validation_set="none"), limit=20)
     assert set(plain.arrays["temperature"]) != set(expected)
     assert plain.data_fingerprint == run.data_fingerprint
 
 
-@pytest.mark.parametrize("kind", [Odin, partial(Ood, ("msp",))])
-def test_odins_step_is_chosen_by_the_mean_score_of_the_held_out_images(kind, ask):
-    run = ask(kind(outliers=("uniform", "gaussian"), grid=True), limit=60)
-    on_held = ask(Odin(outliers=("uniform",), grid=True), dataset="digits_validation", limit=60)
+@pytest.mark.parametrize("kind", [Odin, partial(Ood, ("msp",))], ids=["odin", "ood"])
+def test_odins_step_has_the_largest_mean_score_of_the_validation_images(kind, run_of):
+    run = run_of(kind(outliers=("uniform", "gaussian"), grid=True, intervals=FEW), limit=60)
+    on_uniform = Odin(outliers=("uniform",), grid=True, intervals=FEW)
+    on_held = run_of(on_uniform, dataset="digits_validation", limit=60)
     at_1000 = [i for i, (t, _) in enumerate(OdinGrid().cells) if t == 1000]
     means = on_held.arrays["grid"][:, at_1000].mean(axis=0)
     np.testing.assert_allclose(run.arrays["held_out"].mean(axis=0), means)
     _, epsilon = OdinGrid().cells[at_1000[int(means.argmax())]]
     for outliers in ("uniform", "gaussian", "average"):
-        (found,) = values(run, "auroc", grid="validation", outliers=outliers)
+        (auroc,) = values(run, "auroc", grid="validation", outliers=outliers)
         at = {"grid": "cell", "temperature": 1000.0, "epsilon": epsilon, "outliers": outliers}
-        assert values(run, "auroc", **at) == [found]
-    (told,) = [
+        assert values(run, "auroc", **at) == [auroc]
+    (protocol,) = [
         m.protocol
         for m in run.measurements
         if (m.metric, m.at.get("grid"), m.at["outliers"]) == ("auroc", "validation", "uniform")
     ]
-    assert f"ε = {epsilon:g}, fitted: the step whose mean score of the validation images" in told
+    assert (
+        f"ε = {epsilon:g}, fitted: the step whose mean score of the validation images" in protocol
+    )
     assert not values(on_held, "auroc", grid="validation")  # they would judge what they choose
-    assert not values(ask(kind(outliers=("uniform",)), limit=60), "auroc", grid="validation")
+    without_grid = run_of(kind(outliers=("uniform",), intervals=FEW), limit=60)
+    assert not values(without_grid, "auroc", grid="validation")
 
 
-def test_seeds_that_held_other_images_out_are_judged_by_the_same(trained, ask):
+def test_seeds_with_other_validation_images_are_comparable(trained, run_of):
     folder, _ = trained
     train(dataclasses.replace(RECIPE, seed=1), folder, name="other", data_root=folder, device="cpu")
-    for evaluator in (Calibration(), Ood(("mahalanobis",), ("uniform",))):
-        one, other = ask(evaluator), ask(evaluator, "other")
+    for evaluator in (CALIBRATION, Ood(("mahalanobis",), ("uniform",), intervals=FEW)):
+        one, other = run_of(evaluator), run_of(evaluator, "other")
         assert one.provenance["data"] != other.provenance["data"]
         assert one.data_fingerprint == other.data_fingerprint
         assert run_differences(one, other) == []

@@ -265,14 +265,14 @@ def test_each_variant_of_fgsm_has_its_panel(whole: tuple[Any, Any]) -> None:
         "Standardised space",
         "Pixel space",
     ]
-    for axes, reading in zip(drawn.axes, ("authors", "standardised", "pixel"), strict=True):
+    for axes, variant in zip(drawn.axes, ("authors", "standardised", "pixel"), strict=True):
         line = axes.containers[0].lines[0]
         assert line.get_xdata() == pytest.approx([0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3])
         rows = where(
             results,
             group="CE",
             metric="fgsm_accuracy",
-            variant=reading,
+            variant=variant,
             epsilon=0.2,
             gradient="stable",
             temperature=1.0,

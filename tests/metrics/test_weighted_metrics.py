@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sdd_eval.metrics.weighted_calibration import (
+    weighted_adaptive_ece,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
 
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
@@ -17,12 +23,6 @@ from sdd_eval.metrics.calibration import (
 from sdd_eval.metrics.ranking import ood_metrics, weighted_ood_metrics
 from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
-from sdd_eval.metrics.weighted_calibration import (
-    weighted_adaptive_ece,
-    weighted_classwise_ece,
-    weighted_equal_width_errors,
-    weighted_smooth_ece,
-)
 
 #: Scores with many ties, a flag and a count of each image; some images are not there at all.
 images = st.lists(

@@ -74,7 +74,7 @@ def predicted(random: Random, n: int) -> Arrays:
         columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(variant)]
         found[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
         found[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)
-    found |= {f"predicted_{reading}_random": guesses(0.7) for reading in evaluator.readings}
+    found |= {f"predicted_{variant}_random": guesses(0.7) for variant in evaluator.variants}
     constants = np.array([[[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]]])
     return {**found, **fitted(n), "constants": np.tile(constants, (n, 1, 1))}
 

@@ -163,21 +163,21 @@ def calibration_run(net: Network, bins: int = 10) -> Run:
 
 def fgsm_run(net: Network) -> Run:
     found = [
-        each for reading in ("authors", "standardised", "pixel") for each in _fgsm(net, reading)
+        each for variant in ("authors", "standardised", "pixel") for each in _fgsm(net, variant)
     ]
     return run_of(net, "fgsm", found, settings={"epsilon": 0.2, "constants": "paper"})
 
 
-def _fgsm(net: Network, reading: str) -> Iterator[Measurement]:
-    fall = {"authors": 2.0, "standardised": 4.0, "pixel": 12.0}[reading]
+def _fgsm(net: Network, variant: str) -> Iterator[Measurement]:
+    fall = {"authors": 2.0, "standardised": 4.0, "pixel": 12.0}[variant]
     noise, fitted = net.random.normal(0, 0.004, 2)
-    space = {"variant": reading} | ({} if reading == "pixel" else {"constants": "own"})
+    space = {"variant": variant} | ({} if variant == "pixel" else {"constants": "own"})
     at: dict[str, Any] = {**space, "temperature": 1.0}
     yield Measurement("fgsm_right_before", 0.95 + net.gain, "fraction", at, "clean images")
     control = 0.95 * float(np.exp(-fall * 0.2 / 6)) + net.gain
     at = {**at, "epsilon": 0.2}
     yield Measurement("fgsm_random_sign_accuracy", control, "fraction", at, "random signs")
-    for gradient in ("stable", "float32") if reading == "authors" else ("stable",):
+    for gradient in ("stable", "float32") if variant == "authors" else ("stable",):
         for temperature in (1.0, "fitted"):
             shown = "1" if temperature == 1.0 else f"{1.2 + fitted:.4g}, fitted by NLL"
             how = f"{gradient} gradient; logits divided by T = {shown}"
@@ -185,7 +185,7 @@ def _fgsm(net: Network, reading: str) -> Iterator[Measurement]:
             for epsilon in (0.2, 0.01, 0.02, 0.05, 0.1, 0.3)[: 6 if gradient == "stable" else 1]:
                 value = 0.95 * float(np.exp(-fall * epsilon)) + net.gain + noise
                 here = {**at, "epsilon": epsilon}
-                protocol = f"one L∞ step of ε = {epsilon:g}, {reading}; {how}"
+                protocol = f"one L∞ step of ε = {epsilon:g}, {variant}; {how}"
                 yield Measurement("fgsm_accuracy", value, "fraction", here, protocol)
                 if epsilon == 0.2:
                     yield Measurement("fgsm_flipped_to_right", 0.01, "fraction", here, protocol)

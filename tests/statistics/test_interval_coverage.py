@@ -10,8 +10,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
-
 from sdd_eval.comparison.statistic import calibration_errors
+from sdd_eval.metrics.weighted_calibration import (
+    weighted_adaptive_ece,
+    weighted_bin_confidence,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
+
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.ood.ranking import detector_metrics
@@ -31,15 +38,8 @@ from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
 from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
-from sdd_eval.metrics.weighted_calibration import (
-    weighted_adaptive_ece,
-    weighted_bin_confidence,
-    weighted_classwise_ece,
-    weighted_equal_width_errors,
-    weighted_smooth_ece,
-)
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means, weighted_mean
-from sdd_eval.statistics.intervals import coverage_interval, wilson_interval
+from sdd_eval.statistics.intervals import coverage_interval
 from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences
 
 pytestmark = pytest.mark.slow
@@ -112,13 +112,6 @@ def test_intervals_of_calibration() -> None:
     confidence, _ = confidence_and_correct(logits, labels)
     assert truth["ece"] > 2 * ece_floor(confidence, BINS).mean
     check(inside)
-
-
-def test_wilson_intervals_of_accuracy() -> None:
-    random = np.random.default_rng(2)
-    for share in (0.5, 0.9, 0.98):
-        hits = random.binomial(500, share, 2000)
-        check({f"accuracy {share}": [holds(wilson_interval(int(k), 500), share) for k in hits]})
 
 
 def scores_of(random, sizes):

@@ -81,7 +81,7 @@ evaluator = ["accuracy", "calibration"]
 [[evaluate]]
 evaluator = "fgsm"
 of = "plain"
-settings = { epsilon = 0.1, readings = ["pixel"] }
+settings = { epsilon = 0.1, variants = ["pixel"] }
 """
     )
     study = read_study(path)
@@ -91,7 +91,7 @@ settings = { epsilon = 0.1, readings = ["pixel"] }
         *((plain, "accuracy"), (plain, "calibration"), (plain, "fgsm")),
         *((other, "accuracy"), (other, "calibration")),
     ]
-    assert study.evaluations[2].settings == {"epsilon": 0.1, "readings": ["pixel"]}
+    assert study.evaluations[2].settings == {"epsilon": 0.1, "variants": ["pixel"]}
 
 
 def test_in_small_names_and_epochs_are_others_and_what_they_stand_for_is_kept(study_file):

@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import resource
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -63,11 +60,15 @@ def killing_unlink(path, **options):
     unlink(path, **options)
 
 torch.save, os.replace, pathlib.Path.unlink = killing_save, killing_replace, killing_unlink
-train_on(
-    lambda: TrainingData(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
-    device="cpu", threads=1,
-)
+try:
+    train_on(
+        lambda: TrainingData(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
+        device="cpu", threads=1,
+    )
+except KeyboardInterrupt:
+    sys.exit(130)
 """
+INTERRUPTED = 130
 
 
 @pytest.fixture(scope="module")
@@ -81,25 +82,20 @@ def reference(material, tmp_path_factory):
     return recipe, (place / "weights.safetensors").read_bytes()
 
 
-def interrupted(folder, material, recipe, moment):
+def interrupted(folder, material, recipe, moment, start_process):
     """Run a training in a process that exits at a given moment; return its exit code."""
     arrays = {}
     for name, images in (("train", material.train), ("test", material.test)):
         arrays[f"{name}_images"], arrays[f"{name}_labels"] = images.images, images.labels
         arrays[f"{name}_print"] = np.array(images.fingerprint)
     np.savez(folder / "data.npz", **arrays)
-    arguments = [str(folder), moment, json.dumps(records.encode(recipe))]
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, *arguments],
-        check=False,
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    return done.returncode
+    process = start_process(CHILD, folder, moment, json.dumps(records.encode(recipe)))
+    process.join(timeout=120)
+    return process.exitcode
 
 
 @pytest.mark.parametrize(
-    ("moment", "epochs_kept"),
+    ("moment", "epochs_before"),
     [
         ("batch", 1),
         ("state", 1),
@@ -110,23 +106,23 @@ def interrupted(folder, material, recipe, moment):
     ],
 )
 def test_a_training_killed_at_any_moment_resumes_to_the_same_weights(
-    moment, epochs_kept, reference, material, tmp_path
+    moment, epochs_before, reference, material, tmp_path, start_process
 ):
     recipe, weights = reference
     place = tmp_path / "tiny"
-    code = interrupted(tmp_path, material, recipe, moment)
-    assert code == (-signal.SIGINT if moment == "sigint" else -signal.SIGKILL)
+    code = interrupted(tmp_path, material, recipe, moment, start_process)
+    assert code == (INTERRUPTED if moment == "sigint" else -signal.SIGKILL)
     assert (place / "card.json").exists() == (moment == "clearing up")
-    kept = place / "state.pt"
-    epochs = torch.load(kept, weights_only=True)["epoch"] if kept.exists() else 0
-    assert epochs == epochs_kept
+    state = place / "state.pt"
+    epochs = torch.load(state, weights_only=True)["epoch"] if state.exists() else 0
+    assert epochs == epochs_before
 
     epochs_done = []
     card = train_on(
         lambda: material, recipe, place, device="cpu", threads=1, progress=Epochs(epochs_done)
     )
     assert (place / "weights.safetensors").read_bytes() == weights
-    assert len(epochs_done) == 3 - epochs_kept
+    assert len(epochs_done) == 3 - epochs_before
     assert sorted(path.name for path in place.iterdir()) == [
         "card.json",
         "history.csv",

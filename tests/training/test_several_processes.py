@@ -103,24 +103,30 @@ def torchrun(processes, lines, folder, moment="never"):
     )
 
 
-def by_hand(processes, line, folder):
-    """Run commands without torchrun, which starts slowly; return their output."""
+def by_hand(start_process, processes, line, folder):
+    """Run a command in several processes without torchrun, which starts slowly; return its output.
+
+    The environment of each is that which torchrun would set.
+    """
+    folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
+    outputs = [folder / f"{rank}.txt" for rank in range(processes)]
     children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "sdd_eval", *line.split(), "--checkpoints", str(folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **group, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+        start_process(
+            "import sys; from sdd_eval.cli import exit_code; sys.exit(exit_code(sys.argv[1:]))",
+            *(*line.split(), "--checkpoints", folder),
+            output=str(output),
+            environment={**group, "RANK": str(rank)},
         )
-        for rank in range(processes)
+        for rank, output in enumerate(outputs)
     ]
-    said = [child.communicate(timeout=120)[0] for child in children]
-    assert [child.returncode for child in children] == [0] * processes
-    return "".join(said)
+    for child in children:
+        child.join(timeout=120)
+    assert [child.exitcode for child in children] == [0] * processes
+    return "".join(output.read_text() for output in outputs)
 
 
 def alone(line, folder, code=0):
@@ -130,8 +136,8 @@ def alone(line, folder, code=0):
 def history(place):
     with (place / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    told = {"seconds", "images_per_second"}
-    return [{k: float(v) for k, v in row.items() if k not in told and v} for row in rows]
+    speed = {"seconds", "images_per_second"}
+    return [{k: float(v) for k, v in row.items() if k not in speed and v} for row in rows]
 
 
 def card(place):
@@ -150,19 +156,22 @@ def assert_equal(one, other):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one_even_if_one_has_no_image(tmp_path):
-    assert by_hand(2, WITH_TERM, tmp_path / "two").count("accuracy") == 2  # told once
+def test_two_processes_have_the_losses_of_one_even_if_one_has_no_image(tmp_path, start_process):
+    output = by_hand(start_process, 2, WITH_TERM, tmp_path / "two")
+    assert output.count("accuracy") == 2  # one process prints it
     alone(WITH_TERM, tmp_path / "one")
     assert_equal(tmp_path / "one/term", tmp_path / "two/term")
-    told = card(tmp_path / "two/term").provenance
-    assert (told["processes"], told["threads"]) == ([2], 1)
-    assert told["reproducible"] == "to seed noise"
+    provenance = card(tmp_path / "two/term").provenance
+    assert (provenance["processes"], provenance["threads"]) == ([2], 1)
+    assert provenance["reproducible"] == "to seed noise"
     assert sorted(path.name for path in (tmp_path / "two/term").iterdir()) == sorted(
         path.name for path in (tmp_path / "one/term").iterdir()
     )
 
 
-def test_two_processes_have_the_losses_of_one_on_streamed_photographs(tmp_path, write_imagenet):
+def test_two_processes_have_the_losses_of_one_on_streamed_photographs(
+    tmp_path, write_imagenet, start_process
+):
     """Train on 12 photographs in batches of 5; the last batch has one row per process."""
     write_imagenet(tmp_path / "data", 18)
     line = (
@@ -170,7 +179,7 @@ def test_two_processes_have_the_losses_of_one_on_streamed_photographs(tmp_path, 
         "--sd-dropout 0.1 --arch small_cnn --batch-size 5 --lr 0.01 --epochs 2 --device cpu "
         f"--threads 1 --name photographs --data-root {tmp_path / 'data'}"
     )
-    by_hand(2, line, tmp_path / "two")
+    by_hand(start_process, 2, line, tmp_path / "two")
     alone(line, tmp_path / "one")
     assert_equal(tmp_path / "one/photographs", tmp_path / "two/photographs")
     assert card(tmp_path / "two/photographs").recipe.augmentation == "resized_crop_flip"
@@ -223,12 +232,12 @@ def test_a_training_of_killed_processes_resumes_in_a_single_one(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("moment", "said"),
+    ("moment", "message"),
     [("reading", "this process cannot read"), ("training", "this process cannot go on")],
 )
-def test_if_one_process_fails_all_exit_with_one_error_line(moment, said, tmp_path):
+def test_if_one_process_fails_all_exit_with_one_error_line(moment, message, tmp_path):
     done = torchrun(2, [f"{PLAIN} --epochs 2"], tmp_path / "two", moment)
-    assert re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE) == [said]
+    assert re.findall(r"^.*sdd-eval: (.*)$", done.stderr, re.MULTILINE) == [message]
     assert done.returncode == 1  # torchrun's own
     assert "exitcode  : 2" in done.stderr
     assert not (tmp_path / "two/ce/card.json").exists()
@@ -244,11 +253,11 @@ def test_an_error_of_all_processes_is_reported_once(tmp_path):
 def test_other_commands_are_refused_under_torchrun(monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, said in (("0", "sdd-eval: torchrun is for train; run data without it\n"),
+    for rank, message in (("0", "sdd-eval: torchrun is for train; run data without it\n"),
                        ("1", "")):  # fmt: skip
         monkeypatch.setenv("RANK", rank)
         assert exit_code(["data", "list"]) == 2
-        assert capsys.readouterr().err == said
+        assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(("rank", "count"), [(None, "2"), ("2", "2"), ("x", "2")])

@@ -47,7 +47,6 @@ def contrast(images: Floats, factor: float) -> Floats:
 
 
 def _with_pillow(images: Floats, change: Callable[[Image.Image], Image.Image]) -> Floats:
-    """Apply a Pillow operation to each image."""
     pixels = truncated(images)
     grey = pixels.shape[3] == 1
     changed = [np.asarray(change(Image.fromarray(p[..., 0] if grey else p))) for p in pixels]
@@ -66,7 +65,6 @@ def pixelate(images: Floats, share: float) -> Floats:
 
 
 def _jpeg(image: Image.Image, quality: int) -> Image.Image:
-    """Encode an image as JPEG and decode it."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer)

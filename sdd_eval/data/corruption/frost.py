@@ -177,7 +177,6 @@ def _used(photos: Sequence[Photo]) -> Sequence[Photo]:
 
 
 def _photograph(photo: Photo, number: int) -> Photograph:
-    """Return a photograph, read if necessary."""
     if isinstance(photo, Photograph):
         return photo
     if isinstance(photo, np.ndarray):

@@ -66,11 +66,7 @@ class GeneratedCorruptions:
         return value_fingerprint(self.source.fingerprint, VERSION, self.seed, photos, *cell)
 
     def cell(self, corruption: str, severity: int) -> ImageSet:
-        """Return the images of one corruption at one severity, 1 to 5.
-
-        Raises:
-            InputError: corruption or severity is unknown.
-        """
+        """Return the images of a corruption at a severity, 1 to 5; raise InputError for others."""
         require_corruption(corruption, severity, self.seed)
         return GeneratedCell(
             corrupted=self,
@@ -101,7 +97,6 @@ class GeneratedCell:
     provenance: str = REGENERATED
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.corrupted.source)
 
     def batches(

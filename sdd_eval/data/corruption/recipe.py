@@ -74,11 +74,7 @@ def corrupt(
 
 
 def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> None:
-    """Check corruption, severity and seed.
-
-    Raises:
-        InputError: a value is invalid; the message lists the valid ones.
-    """
+    """Raise InputError, with the valid values, if corruption, severity or seed is invalid."""
     if corruption not in NINETEEN:
         raise unknown_name("corruption", corruption, NINETEEN)
     if severity not in SEVERITIES:
@@ -90,7 +86,6 @@ def require_corruption(corruption: str, severity: int = 1, seed: int = 0) -> Non
 def _definition(
     corruption: str, side: int, frost_photos: Sequence[frost.Photo] | None
 ) -> Definition:
-    """Return the definition of a corruption for images of a side."""
     if corruption == "frost":
         return frost.frost_definition(frost.read_photographs(frost_photos, side), side)
     return _DEFINITIONS[corruption]

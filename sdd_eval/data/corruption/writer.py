@@ -107,8 +107,6 @@ def _as_bytes(labels: Labels) -> NDArray[np.integer[Any]]:
 
 @dataclass(frozen=True)
 class _Target:
-    """A file to write."""
-
     images: ImageSet
     folder: Path
     corruption: str
@@ -216,12 +214,7 @@ def _new_record(
 
 
 def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord:
-    """Return the record of the folder; without one, write and return the given record.
-
-    Raises:
-        InputError: the folder has images of another source, seed, recipe or frost, or images that
-            this package did not write.
-    """
+    """Return the record of the folder; without one, write and return the given record."""
     path = folder / REGENERATED_FILE
     if path.exists():
         existing = read_record(path, RegenerationRecord)

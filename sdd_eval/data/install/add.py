@@ -84,16 +84,12 @@ def _opened(path: Path, staged: Path) -> Path:
 
 
 def _matching(target: Any, path: Path, source: Path, staged: Path) -> tuple[Path, str]:
-    """Return a folder at or below `source`, and where below the root the reader accepts it.
-
-    Raises:
-        InputError: the reader accepts none, or a file that it reads is broken.
-    """
+    """Return a folder at or below `source`, and where below the root the reader accepts it."""
     for number, (folder, location) in enumerate(_candidates(target.folder, source)):
         mirror = staged / f"mirror{number}"
         link = mirror / location
         link.parent.mkdir(parents=True)
-        link.symlink_to(folder)
+        link.symlink_to(folder.absolute())
         try:
             status = target.status(mirror)
             if status.present and status.images:
@@ -115,7 +111,6 @@ def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _put(folder: Path, final: Path, *, linked: bool) -> None:
-    """Link or move a folder to its final location."""
     refuse_existing(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -69,11 +69,7 @@ def download(
 
 
 def _is_official(dataset: Dataset, root: Path) -> bool:
-    """Return whether the published files are on disk.
-
-    Raises:
-        InputError: other files are in their place, which is better known before the download.
-    """
+    """Return whether the published files are on disk."""
     folder = getattr(dataset, "folder", None)
     try:
         if dataset.status(root).present:
@@ -125,11 +121,7 @@ def _is_placed(dataset: Dataset, archive: Archive, root: Path) -> bool:
 
 
 def _verify(archive: Archive, part: Path) -> None:
-    """Compare a file with its published checksum; delete it if it differs.
-
-    Raises:
-        InputError: it differs.
-    """
+    """Compare a file with its published checksum; delete it if it differs."""
     actual = file_digests(part, fresh=True).md5
     if actual != archive.md5:
         _delete(part)

@@ -53,7 +53,6 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
-    """Write the members to the folder."""
     for name, content in members:
         target = folder / _relative_path(archive, name)
         if content is None:
@@ -65,11 +64,7 @@ def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
 
 
 def _relative_path(archive: Path, name: str) -> PurePosixPath:
-    """Return a member's path below the folder.
-
-    Raises:
-        InputError: it leads outside.
-    """
+    """Return a member's path below the folder."""
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
@@ -102,11 +97,7 @@ def _special_file(archive: Path, name: str) -> InputError:
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """Provide an empty temporary folder on the data root's disk, deleted at the end.
-
-    Raises:
-        InputError: it cannot be created.
-    """
+    """Provide an empty temporary folder on the data root's disk, deleted at the end."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=root, prefix=".staging-"))
@@ -136,11 +127,7 @@ def install_staged(staged: Path, folder: Path) -> None:
 
 
 def refuse_existing(target: Path) -> None:
-    """Refuse to overwrite anything but an empty folder.
-
-    Raises:
-        InputError: the target exists.
-    """
+    """Raise InputError if the target is anything but an empty folder."""
     with contextlib.suppress(OSError):
         target.rmdir()
     if os.path.lexists(target):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Status, require_split
+from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels, to_device
 from sdd_eval.data.provenance import MADE_HERE
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Reader):
     """Independent values for every pixel and channel.
 
     Both kinds are ODIN's: uniform on [0, 1], and Gaussian with mean 0.5 and standard deviation 1,
@@ -45,17 +45,10 @@ class Noise:
         """Return the status of generated images, which are always present."""
         return Status(MADE_HERE, self.count, "random numbers")
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> NoiseImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> NoiseImages:
         """Return the images, the same every time; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
-        return NoiseImages(self.name, self.kind, self.count, image_size or 32, channels or 3)
+        return NoiseImages(self.name, self.kind, self.count, shape.side or 32, shape.channels or 3)
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,6 @@ class NoiseImages:
         )
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return self.count
 
     def batches(
@@ -92,7 +84,6 @@ class NoiseImages:
             yield to_device(np.stack(images), device)
 
     def _generate(self, index: int) -> NDArray[np.uint8]:
-        """Generate one image (channels, side, side)."""
         random = np.random.default_rng(derived_seed(0, f"noise {self.kind}", index))
         shape = (self.channels, self.image_size, self.image_size)
         if self.kind == "uniform":
@@ -114,7 +105,7 @@ COUNT = 2 * len(SIDES) * GRID * GRID
 
 
 @dataclass(frozen=True)
-class PhotoPatches:
+class PhotoPatches(Reader):
     """1,000 patches: 2 photographs × 5 sides × a regular grid of 10 × 10, resized to the input.
 
     Neighbours overlap at the larger sides, so there are fewer than 1,000 independent images.
@@ -128,22 +119,15 @@ class PhotoPatches:
         """Return the status of the patches, which are always present."""
         return Status(MADE_HERE, COUNT, "scikit-learn")
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Return the patches; by default 3 channels of 32 pixels."""
         from sklearn.datasets import load_sample_images
 
         require_split(self.name, split, "test")
-        mode = "L" if channels == 1 else "RGB"
+        mode = "L" if shape.channels == 1 else "RGB"
         photographs = [Image.fromarray(array) for array in load_sample_images().images]
         patches = [
-            _patch(photograph.convert(mode), box, image_size or 32)
+            _patch(photograph.convert(mode), box, shape.side or 32)
             for photograph in photographs
             for box in _boxes(*photograph.size)
         ]

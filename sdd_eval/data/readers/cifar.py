@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -23,7 +30,7 @@ SIDE = 32
 
 
 @dataclass(frozen=True)
-class Cifar:
+class Cifar(Reader):
     """One of the two sets; `train`, `test` and `meta` map file names to the published md5."""
 
     name: str
@@ -55,14 +62,7 @@ class Cifar:
         count = published if verified else sum(len(_images(folder / name)) for name in self.test)
         return Status(assess(count, published, verified), count, str(folder))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Load the images of a split (n, 3, 32, 32), with fine labels."""
         require_split(self.name, split, "train", "test")
         files = self.train if split == "train" else self.test
@@ -77,9 +77,7 @@ class Cifar:
         provenance = assess(len(pixels), count, self._verified(root, files, file_digests))
         names = self._class_names(folder)
         fingerprint = array_fingerprint(pixels, labels)
-        images = ArrayImages(self.name, pixels, labels, fingerprint, provenance, names)
-        require_shape(images, image_size, channels)
-        return images
+        return ArrayImages(self.name, pixels, labels, fingerprint, provenance, names)
 
     def _verified(
         self, root: Path, files: dict[str, str], digests: Callable[[Path], Digests | None]
@@ -92,7 +90,6 @@ class Cifar:
         return True
 
     def _part(self, path: Path) -> tuple[Pixels, Labels]:
-        """Read images and labels of one file."""
         data = read_pickle(path)
         pixels = _checked_images(path, data)
         try:
@@ -107,7 +104,6 @@ class Cifar:
         return pixels, labels
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:
-        """Read the class names, by index."""
         (file,) = self.meta
         names = read_pickle(folder / file).get(self.names_key)
         if not isinstance(names, list) or len(names) != self.classes:
@@ -116,7 +112,6 @@ class Cifar:
 
 
 def _images(path: Path) -> Pixels:
-    """Read the images of one file."""
     return _checked_images(path, read_pickle(path))
 
 

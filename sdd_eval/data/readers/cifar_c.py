@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset
+from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, missing_dataset
 from sdd_eval.data.fingerprints import (
     Digests,
     cached_file_digests,
@@ -36,7 +36,7 @@ Shape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class CorruptedDataset:
+class CorruptedDataset(Reader):
     """A data set in CIFAR-C's layout: published, or a user's folder if `clean` is None."""
 
     name: str
@@ -69,19 +69,8 @@ class CorruptedDataset:
         verified = len(sums) == len(cached) and self._verified(root, sums)
         return Status(assess(count, 10_000, verified), count, location)
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ImageSet:
-        """Refuse to load: the set has different images for every corruption and severity.
-
-        Raises:
-            InputError: always.
-        """
+    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+        """Raise InputError: the set has different images for every corruption and severity."""
         raise InputError(
             f"{self.name} is {self.clean or 'a test set'} under several corruptions, not one set "
             "of images; use it as --corrupted"
@@ -182,14 +171,9 @@ def open_corrupted_folder(
     """Open the corruptions of a folder; every file is checked and hashed (then cached).
 
     A file that is truncated, or whose shape or type differs from most, only loses its own
-    corruption: `broken` has the reason.
-
-    Args:
-        name: name of the set.
-        folder: folder of the `.npy` files.
-        judge: returns the provenance for the number of images and the checksums. A folder with
-            `regenerated.json` is always "regenerated".
-        frost: source of the frost, unless `regenerated.json` states it.
+    corruption: `broken` has the reason. `judge` returns the provenance for the number of images and
+    the checksums; a folder with `regenerated.json`, which also states the frost, is always
+    "regenerated".
 
     Raises:
         InputError: no file is usable, or `labels.npy` contradicts them.

@@ -18,7 +18,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import (
     cached_folder_fingerprint,
     file_digests,
@@ -50,7 +57,6 @@ class CocoImages:
     provenance: str
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.annotations.files)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
@@ -103,11 +109,7 @@ def images_folder(annotations: Path) -> Path:
 
 
 def require_files(folder: Path, files: Sequence[str]) -> None:
-    """Check that all annotated images exist.
-
-    Raises:
-        InputError: naming the first missing image.
-    """
+    """Raise InputError, naming the first, if an annotated image is missing."""
     existing: set[str] = set()
     for path, _, names in os.walk(folder):
         relative = Path(path).relative_to(folder)
@@ -119,7 +121,7 @@ def require_files(folder: Path, files: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class CocoFolder:
+class CocoFolder(Reader):
     """Photographs below `folder` (relative to the data root, or absolute) in COCO's layout.
 
     The split "test" is COCO's val. As a set of images they are unlabelled, since an image shows
@@ -141,26 +143,19 @@ class CocoFolder:
         count = len(image_files(images_folder(annotation_file(base, "test"))))
         return Status(self._provenance(root, "test", count), count, str(base))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> FolderImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
         """Load the images of a split without labels, as input of a classifier."""
         folder = images_folder(self._annotation_file(root, split))
         files = image_files(folder)
         if not files:
             raise InputError(f"{folder} contains no images")
-        side = image_size or SIDE
+        side = shape.side or SIDE
         return FolderImages(
             name=self.name,
             folder=folder,
             files=files,
             image_size=side,
-            channels=channels or 3,
+            channels=shape.channels or 3,
             labels=None,
             fingerprint=folder_fingerprint(folder, files),
             provenance=self._provenance(root, split, len(files)),
@@ -193,7 +188,6 @@ class CocoFolder:
         return folder_fingerprint(base, self._files(base), fresh=fresh)
 
     def _annotation_file(self, root: Path, split: str) -> Path:
-        """Return the annotation file of a split."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder
         if not is_coco(base):

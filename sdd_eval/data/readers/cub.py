@@ -56,11 +56,7 @@ def boxes(base: Path, files: Sequence[str]) -> Boxes:
 
 
 def _table(path: Path, columns: int) -> dict[str, list[str]]:
-    """Read a list: the id of an image and `columns` further columns per line.
-
-    Raises:
-        InputError: the file cannot be read, or a line has another number of columns.
-    """
+    """Read a list: the id of an image and `columns` further columns per line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -76,11 +72,7 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, images: Mapping[str, object], columns: int) -> dict[str, list[float]]:
-    """Read the numbers of each image from a list.
-
-    Raises:
-        InputError: an image is missing, or a value is not a number.
-    """
+    """Read the numbers of each image from a list."""
     table = _table(path, columns)
     missing = next((image for image in images if image not in table), None)
     if missing is not None:

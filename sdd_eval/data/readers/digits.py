@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.annotations import Annotations
-from sdd_eval.data.dataset import Archive, Status, require_shape, require_split
+from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE, OFFICIAL
@@ -19,7 +19,7 @@ TRAIN, TEST = 1000, 797
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(Reader):
     """Digits 8 × 8: the first 1,000 for training, the last 797 for testing.
 
     The digits are ordered by writer, so most test writers are not in the training set, unlike in a
@@ -35,14 +35,7 @@ class Digits:
         """Return the status of the digits, which are always present."""
         return Status(OFFICIAL, TEST, "scikit-learn")
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Load the digits of a split; their 17 grey values are scaled to 0 to 255."""
         from sklearn.datasets import load_digits
 
@@ -53,9 +46,7 @@ class Digits:
         labels = digits.target[rows].astype(np.int64)
         names = tuple(str(digit) for digit in range(10))
         fingerprint = array_fingerprint(pixels, labels)
-        images = ArrayImages(self.name, pixels, labels, fingerprint, OFFICIAL, names)
-        require_shape(images, image_size, channels)
-        return images
+        return ArrayImages(self.name, pixels, labels, fingerprint, OFFICIAL, names)
 
 
 DIGITS = Digits()
@@ -80,7 +71,6 @@ class SceneImages:
     provenance: str = MADE_HERE
 
     def __len__(self) -> int:
-        """Return the number of scenes."""
         return len(self.scenes)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
@@ -90,7 +80,7 @@ class SceneImages:
 
 
 @dataclass(frozen=True)
-class DigitScenes:
+class DigitScenes(Reader):
     """Up to four of scikit-learn's digits on grey noise, enlarged two or three times.
 
     Training scenes have training digits, test scenes have test digits. The seed is fixed.
@@ -104,24 +94,15 @@ class DigitScenes:
         """Return the status of the scenes, which are always present."""
         return Status(MADE_HERE, COUNTS["test"], "scikit-learn")
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Return the scenes of a split as unlabelled images."""
         objects = self.load_objects(root, split)
-        images = ArrayImages(self.name, objects.scenes, None, objects.fingerprint, MADE_HERE)
-        require_shape(images, image_size, channels)
-        return images
+        return ArrayImages(self.name, objects.scenes, None, objects.fingerprint, MADE_HERE)
 
     def load_objects(self, root: Path, split: str = "test") -> SceneImages:
         """Return the scenes of a split with their digits."""
         require_split(self.name, split, *COUNTS)
-        digits = DIGITS.load(root, split)
+        digits = DIGITS.read(root, split, InputShape())
         assert digits.labels is not None
         random = np.random.default_rng(derived_seed(0, f"scenes of {split} digits"))
         scenes = random.integers(0, 48, (COUNTS[split], 1, SIDE, SIDE), dtype=np.uint8)
@@ -155,7 +136,6 @@ def _positions(random: np.random.Generator) -> list[tuple[int, int, int]]:
 def _annotations(
     count: int, objects: NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Annotations:
-    """Return the objects as annotations in COCO's format."""
     boxes = objects[:, 1:5].astype(np.float64)
     return Annotations(
         files=tuple(f"scene {number}" for number in range(count)),

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import cached_folder_fingerprint, folder_fingerprint
 from sdd_eval.data.image_folder import (
     FolderImages,
@@ -26,7 +33,7 @@ LARGEST = 224
 
 
 @dataclass(frozen=True)
-class FolderSet:
+class FolderSet(Reader):
     """Image files below `folder` (relative to the data root, or absolute), read as needed.
 
     Sub-folders are classes. Images are returned at the network's size: short side to that size (256
@@ -56,14 +63,7 @@ class FolderSet:
         content = cached_folder_fingerprint(folder, files) if hashed else None
         return Status(self._provenance(root, "test", len(files), content), len(files), str(base))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> FolderImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
         """Load the images of a split; "train" only if the folder contains `train/`."""
         if not (root / self.folder).is_dir():
             raise missing_dataset(self.name, root / self.folder, bool(self.archives))
@@ -73,13 +73,13 @@ class FolderSet:
             raise InputError(f"{folder} contains no images")
         class_names = self._class_names(root, files)
         content = folder_fingerprint(folder, files)
-        side = image_size or self.side or min(_short_side(folder / files[0]), LARGEST)
+        side = shape.side or self.side or min(_short_side(folder / files[0]), LARGEST)
         return FolderImages(
             name=self.name,
             folder=folder,
             files=files,
             image_size=side,
-            channels=channels or (3 if self.side else _channels(folder / files[0])),
+            channels=shape.channels or (3 if self.side else _channels(folder / files[0])),
             labels=folder_labels(folder, files, class_names),
             fingerprint=content,
             provenance=self._provenance(root, split, len(files), content),

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
@@ -20,7 +27,7 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
-class NpzSet:
+class NpzSet(Reader):
     """`train.npz` and `test.npz` in a folder (relative to the data root, or absolute), or one file.
 
     Each has `images`, uint8 (n, side, side) or with 1 or 3 channels, last or first; `labels`, class
@@ -41,14 +48,7 @@ class NpzSet:
         shape = _header(files.get("test", next(iter(files.values()))))
         return Status(USERS_FOLDER, shape[0] if shape else 0, str(folder))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Load the images of a split into memory."""
         folder = root / self.folder
         files = _files(folder)
@@ -56,15 +56,13 @@ class NpzSet:
             raise missing_dataset(self.name, folder, downloadable=False)
         require_split(self.name, split, *files)
         arrays = _read(files[split])
-        images = from_arrays(
+        return from_arrays(
             arrays["images"],
             arrays.get("labels"),
             name=self.name,
             class_names=tuple(arrays.get("class_names", ())),
             provenance=USERS_FOLDER,
         )
-        require_shape(images, image_size, channels)
-        return images
 
 
 def npz_files(path: Path) -> list[Path]:
@@ -75,11 +73,7 @@ def npz_files(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Return the file of each split.
-
-    Raises:
-        InputError: there are several files, but no `test.npz`.
-    """
+    """Return the file of each split."""
     paths = npz_files(folder)
     if len(paths) == 1 and paths[0].stem not in SPLITS:
         return {"test": paths[0]}

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import (
     array_fingerprint,
     cached_folder_fingerprint,
@@ -34,7 +41,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class PhotographSet:
+class PhotographSet(Reader):
     """Photographs below `folder`/`images`, read at the network's size: 224 by default.
 
     The short side is resized to 8/7 of that size (256), followed by a centre crop.
@@ -67,14 +74,7 @@ class PhotographSet:
         content = cached_folder_fingerprint(base, self._files(base, existing))
         return Status(self._provenance(root, "test", count, content), count, str(base))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> FolderImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
         """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder
@@ -88,13 +88,13 @@ class PhotographSet:
         files = tuple(listing.files[row] for row in rows)
         content = folder_fingerprint(base, self._files(base, existing))
         boxes = None if self.boxes is None else self.boxes(base, files)
-        side = image_size or SIDE
+        side = shape.side or SIDE
         return FolderImages(
             name=self.name,
             folder=base / self.images,
             files=files,
             image_size=side,
-            channels=channels or 3,
+            channels=shape.channels or 3,
             labels=listing.labels[rows],
             fingerprint=value_fingerprint(content, split, array_fingerprint(boxes)),
             provenance=self._provenance(root, split, len(files), content),
@@ -113,7 +113,6 @@ class PhotographSet:
         return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
 
     def _existing(self, base: Path) -> frozenset[str]:
-        """Return the image files that exist."""
         return frozenset(image_files(base / self.images))
 
     def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
@@ -129,11 +128,7 @@ class PhotographSet:
 
 
 def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
-    """Return the folder name of each class.
-
-    Raises:
-        InputError: a class has images in two folders, or no image.
-    """
+    """Return the folder name of each class."""
     names: dict[int, str] = {}
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):
@@ -147,11 +142,7 @@ def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]
 
 
 def class_indices(path: Path, labels: Sequence[int]) -> Labels:
-    """Convert labels that start at 1 to class indices.
-
-    Raises:
-        InputError: a label is below 1.
-    """
+    """Convert labels that start at 1 to class indices; raise InputError for other labels."""
     indices: Labels = np.asarray(labels, dtype=np.int64) - 1
     if len(indices) and indices.min() < 0:
         raise InputError(f"{path} has the label {indices.min() + 1}; its labels start at 1")

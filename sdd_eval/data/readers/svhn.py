@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Status, missing_dataset, require_shape, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    InputShape,
+    Reader,
+    Status,
+    missing_dataset,
+    require_split,
+)
 from sdd_eval.data.fingerprints import array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -24,7 +31,7 @@ MD5 = {"test": "eb5a983be6a315427106f1b164d9cef3", "train": "e26dedcc434d2e4c54c
 
 
 @dataclass(frozen=True)
-class Svhn:
+class Svhn(Reader):
     """House numbers; the test set is the first `per_class` images of each class, in file order.
 
     The first 1,000 of each class are 10,000 images, as in the closest published code. The
@@ -55,14 +62,7 @@ class Svhn:
         images = len(_first_of_each(labels, self.per_class))
         return Status(assess(len(labels), COUNTS["test"], verified), images, str(path))
 
-    def load(
-        self,
-        root: Path,
-        split: str = "test",
-        *,
-        image_size: int | None = None,
-        channels: int | None = None,
-    ) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
         """Load images (n, 3, 32, 32) with labels 0 to 9; all of them for the split "train"."""
         require_split(self.name, split, "train", "test")
         path = self._path(root, split)
@@ -74,18 +74,15 @@ class Svhn:
         rows = _first_of_each(labels, self.per_class if split == "test" else None)
         pixels, labels = pixels[rows], labels[rows]
         names = tuple(str(digit) for digit in range(10))
-        images = ArrayImages(
+        return ArrayImages(
             self.name, pixels, labels, array_fingerprint(pixels, labels), provenance, names
         )
-        require_shape(images, image_size, channels)
-        return images
 
     def _path(self, root: Path, split: str) -> Path:
         return root / self.folder / f"{split}_32x32.mat"
 
 
 def _read(path: Path) -> tuple[Pixels, Labels]:
-    """Read all images and labels of a file."""
     stored = read_matlab(path, "X", "y")["X"]
     labels = _labels(path)
     if stored.dtype != np.uint8 or stored.shape != (32, 32, 3, len(labels)):

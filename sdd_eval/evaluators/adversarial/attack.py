@@ -29,6 +29,7 @@ from sdd_eval.evaluators.adversarial.threat import (
     from_text,
     threat_of,
 )
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.statistic import Quantity, Statistic, shares, unpaired
@@ -44,7 +45,7 @@ MAXIMUM = "it is a maximum over images, bounded by the attack"
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Evaluator):
     """Accuracy under an attack of torchattacks, or under AutoAttack."""
 
     name: ClassVar[str] = "attack"
@@ -105,7 +106,6 @@ class Attack:
         return {**arrays, **results, "threat": text, "classes": classes}
 
     def _audit(self) -> Audit:
-        """Return the audit of these settings."""
         if self.algorithm != DEFAULT:
             raise InputError(
                 f"--name is {self.algorithm}, but --audit runs its own attacks; leave it out"

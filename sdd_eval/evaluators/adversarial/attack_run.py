@@ -183,7 +183,6 @@ def audited(
 
 
 def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> Any:
-    """Return whether a network classifies each clean image correctly (n,)."""
     with torch.inference_mode(), full_float32():
         return (network(pixels).argmax(dim=1) == labels).cpu().numpy()
 
@@ -199,7 +198,6 @@ class Battery:
         source: AttackedNetwork | None,
         seed: BatchSeed,
     ) -> None:
-        """Attack `networks`, one for each temperature, and transfer attacks from `source`."""
         self.subject, self.effort, self.networks = subject, effort, networks
         self.source, self.seed = source, seed
 

@@ -124,7 +124,6 @@ class Audit:
         return {attack: arrays[f"survives_{attack}_{own}"] for attack, own in names.items()}
 
     def _protocol(self) -> str:
-        """Return the threat model in words."""
         steps, restarts, queries = self.steps, self.restarts, self.queries
         transfer = (
             f", transfer (PGD-{steps} by CE and by margin, one start each, on {self.transfer_from})"

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.standardisation import author_statistics
+from sdd_eval import data
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import FgsmAttack
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
 from sdd_eval.records import ModelSpec
 from sdd_eval.statistics.statistic import Quantity, Statistic, counts, shares
+from sdd_eval.validation import FROM_0, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -48,7 +50,7 @@ GRADIENTS = {
 
 
 @dataclass(frozen=True)
-class Fgsm:
+class Fgsm(Evaluator):
     """Accuracy under the fast gradient sign method, with controls."""
 
     name: ClassVar[str] = "fgsm"
@@ -58,7 +60,7 @@ class Fgsm:
     """Step size ε (L∞), in the space of each variant."""
     curve: tuple[float, ...] = collects((0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
     """Further step sizes, for the curve of accuracy against ε."""
-    readings: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
+    variants: tuple[Variant, ...] = collects(("authors", "standardised", "pixel"))
     """Variants of the attack: authors (as they ran it), standardised, pixel."""
     constants: Literal["paper", "own"] = collects("paper")
     """Standardisation of the variants authors and standardised: the paper's or the network's own.
@@ -82,7 +84,7 @@ class Fgsm:
         """Return all attacks: `authors` also in plain float32, each also with a fitted T."""
         return tuple(
             FgsmAttack(variant, gradient, temperature)
-            for variant in self.readings
+            for variant in self.variants
             for gradient in (("stable", "float32") if variant == "authors" else ("stable",))
             for temperature in ("one", "fitted")
         )
@@ -113,16 +115,15 @@ class Fgsm:
         }
 
     def _check(self, spec: ModelSpec) -> None:
-        """Raise InputError for invalid settings."""
-        sizes = [("--epsilon", self.epsilon), *(("--curve", size) for size in self.curve)]
-        for flag, epsilon in sizes:
+        check_bounds(self, {"epsilon": FROM_0}, "--")
+        for epsilon in self.curve:
             if not 0 <= epsilon < np.inf:
-                raise InputError(f"{flag} has ε = {epsilon:g}; it must be 0 or more")
-        if not self.readings:
+                raise InputError(f"--curve has ε = {epsilon:g}; it must be 0 or more")
+        if not self.variants:
             raise InputError(
-                f"--readings is empty; name one or more of {', '.join(get_args(Variant))}"
+                f"--variants is empty; name one or more of {', '.join(get_args(Variant))}"
             )
-        for variant in self.readings:
+        for variant in self.variants:
             if variant not in get_args(Variant):
                 raise unknown_name("variant", variant, get_args(Variant))
         if self.constants not in ("paper", "own"):
@@ -134,7 +135,7 @@ class Fgsm:
         """Return mean and std of the standardised space, per channel."""
         if self._constants_of(spec.channels) == "own":
             return spec.mean, spec.std
-        return author_statistics(spec.image_size)
+        return data.author_statistics(spec.image_size)
 
     def _constants_of(self, channels: int) -> str:
         """Return whose constants are used: the paper's are for three channels."""
@@ -142,7 +143,7 @@ class Fgsm:
 
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield accuracy per attack and step size, and the controls (fractions)."""
-        for variant in self.readings:
+        for variant in self.variants:
             yield self._controls(variant, arrays)
         for attack in self.attacks():
             yield from self._of_attack(attack, arrays)

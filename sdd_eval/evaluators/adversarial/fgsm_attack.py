@@ -37,7 +37,6 @@ class Space:
     """The standardised space of some constants, and steps in it or in pixels."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: str) -> None:
-        """Set mean and std per channel."""
         self.device = device
         self._sizes: dict[tuple[float, ...], torch.Tensor] = {}
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device).view(-1, 1, 1)
@@ -99,7 +98,6 @@ class FgsmNetwork(torch.nn.Module):
     without_gradient: torch.Tensor
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Wrap a network in eval mode."""
         super().__init__()
         self.model = model
         self.temperature = 1.0
@@ -118,7 +116,6 @@ class StableFgsm:
     """`torchattacks.FGSM` with the stable gradient; all step sizes share one gradient."""
 
     def __init__(self, model: torch.nn.Module, device: str) -> None:
-        """Attack a network; one instance serves all batches."""
         self.network = FgsmNetwork(model)
         on_device = torch.nn.ParameterList([torch.empty(0, device=device)])
         self.attack = torchattacks.FGSM(on_device)
@@ -206,7 +203,6 @@ class Attacker:
     def __init__(
         self, subject: Subject, sizes: Sizes, space: Space, temperatures: Mapping[str, float]
     ) -> None:
-        """Attack a subject; `temperatures` gives the value of each name."""
         self.model, self.sizes, self.space = subject.model, sizes, space
         self.temperatures = temperatures
         self.stable_fgsm = StableFgsm(subject.model, subject.device)

@@ -68,7 +68,6 @@ class LossGradient(TorchFunctionMode):
     """
 
     def __init__(self, gradient: LogitGradient = logit_gradient) -> None:
-        """Set the gradient at the logits."""
         super().__init__()
         self.gradient, self.used = gradient, False
 

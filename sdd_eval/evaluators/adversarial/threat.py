@@ -189,7 +189,6 @@ def _canonical(name: str) -> str:
 
 
 def _defaults(attack: str, classes: int) -> dict[str, Any]:
-    """Return an attack's parameters with their defaults."""
     import torchattacks
 
     if attack == AUTOATTACK:  # the standard version fixes all other parameters

@@ -47,7 +47,6 @@ class AttackedNetwork(torch.nn.Module):
     """
 
     def __init__(self, model: torch.nn.Module, device: str, temperature: float = 1.0) -> None:
-        """Wrap a network in eval mode."""
         super().__init__()
         # torchattacks reads the device from the first parameter, and prints if there is none.
         self.device_of = torch.nn.Parameter(torch.empty(0, device=device), requires_grad=False)

@@ -22,11 +22,13 @@ from sdd_eval.evaluators.corruption.cell_metrics import (
     cell_statistics,
 )
 from sdd_eval.evaluators.corruption.cells import CLEAN, CONFIDENCE, CORRECT, MISSING, cells_of
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import arrays_of, collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.statistics.statistic import Statistic
+from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Corruption:
+class Corruption(Evaluator):
     """Accuracy and ECE under common corruptions at severities 1 to 5, mCA, and mCE."""
 
     name: ClassVar[str] = "corruption"
@@ -57,6 +59,10 @@ class Corruption:
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
+    def __post_init__(self) -> None:
+        """Raise InputError for fewer than one bin."""
+        check_bounds(self, {"bins": FROM_1}, "--")
+
     def collect(self, subject: Subject) -> Arrays:
         """Return `correct_NAME` (n, 5) bool and `confidence_NAME` (n, 5) float32, by severity.
 
@@ -67,10 +73,8 @@ class Corruption:
         if this package rendered the set.
 
         Raises:
-            InputError: no cell can be measured, a NaN or infinite logit, or fewer than one bin.
+            InputError: no cell can be measured, or a logit is NaN or infinite.
         """
-        if self.bins < 1:
-            raise InputError(f"--bins is {self.bins}; it must be 1 or more")
         corrupted = subject.corrupted(self.corrupted)
         labels, names = subject.labels(), self._names(corrupted)
         confidence, correct = confidence_and_correct(subject.logits(), labels)

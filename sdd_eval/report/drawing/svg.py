@@ -46,7 +46,6 @@ class SharedSvg:
     """The glyphs, words and styles that the figures of a page share, each defined once."""
 
     def __init__(self) -> None:
-        """Start without any definitions."""
         self.glyphs: dict[str, str] = {}
         self.words: dict[str, str] = {}
         self.styles: dict[str, str] = {}
@@ -149,7 +148,6 @@ def _without_idle_clips(body: str) -> str:
 
 
 def _clip_as_group(match: re.Match[str]) -> str:
-    """Group consecutive elements with the same clip path."""
     return f"<g{match[1]}>{match[0].replace(match[1], '')}</g>"
 
 

@@ -142,7 +142,6 @@ def render_page(content: PageContent) -> str:
 def _figure_values(
     content: PageContent, names: Sequence[str], protocols: ProtocolIndex
 ) -> dict[str, Any]:
-    """Return the template's values that contain figures."""
     shared = SharedSvg()
     numbers = itertools.count()
 
@@ -165,7 +164,6 @@ def _figure_values(
 
 
 def _provenance_values(content: PageContent, names: Sequence[str]) -> dict[str, Any]:
-    """Return the template's values about the provenance of the numbers."""
     runs, results = content.collection.runs, content.results
     labels = dict(zip(results["run"], results["group"], strict=True))
     checkpoints = provenance.checkpoints([e for e in runs if e.name in labels], labels)
@@ -200,7 +198,6 @@ def _section(
 def _page_figure(
     number: int, figure: ReportFigure, protocols: ProtocolIndex, shared: SharedSvg
 ) -> PageFigure:
-    """Convert a figure for the page."""
     plot = figure.plot
     label = f"{plot.title}: {figure.comparison.title}"
     drawings: list[FigureSvg] = []

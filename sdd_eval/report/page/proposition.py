@@ -24,10 +24,8 @@ RATIOS = (1.2, 1.5, 2.0, 3.0, 5.0)
 def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[str, float]) -> Path:
     """Write `index.html`, `k.pdf`, `k.svg` and `grid.csv` into a folder; return the page's path.
 
-    Args:
-        folder: The folder to write into.
-        checked: The proposition on a grid of ρ and r.
-        lemma: The relative error of Lemma 1 by direction.
+    `checked` is the proposition on a grid of ρ and r, `lemma` the relative error of Lemma 1 by
+    direction.
 
     Raises:
         InputError: If the folder cannot be written.

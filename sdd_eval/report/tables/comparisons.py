@@ -274,7 +274,6 @@ def _pair_section(pair: PairComparison, groups: Mapping[str, str]) -> PairSectio
 
 
 def _by_checkpoint(results: pandas.DataFrame, column: str) -> dict[str, str]:
-    """Return the value of a column for each checkpoint that has one."""
     known = results[results[column].notna()]
     return dict(zip(known["checkpoint"], known[column], strict=True))
 

@@ -21,10 +21,7 @@ Runs = Mapping[str, Run]
 def with_notes(table: pandas.DataFrame, axes: Sequence[str], runs: Runs) -> pandas.DataFrame:
     """Return the table with a `note` on each row that is excluded from means.
 
-    Args:
-        table: All rows, with an empty note.
-        axes: The columns of the table that are axes.
-        runs: The runs by name (column `run`).
+    `axes` are the columns that are axes, `runs` the runs by the column `run`.
     """
     table = table.copy()
     for mark in (

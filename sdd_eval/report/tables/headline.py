@@ -249,11 +249,7 @@ SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "tie": "~"}
 
 
 def headline_text(*studies: Path) -> str:
-    """Return the headline table of study folders as text for a terminal.
-
-    Raises:
-        InputError: If there are no runs.
-    """
+    """Return the headline table of studies as text; raise InputError if there are no runs."""
     return as_text(headline(tidy(read_runs(studies).runs)))
 
 
@@ -292,7 +288,6 @@ def seed_count(row: HeadlineRow) -> str:
 
 
 def _legend(table: Headline) -> list[str]:
-    """Return lines that explain the marks, settings and subsets of the table."""
     marks = {cell.mark for row in table.rows for cell in row.cells}
     lines = ["mean ± standard deviation over n seeds; all but ECE in %"]
     if "best" in marks:

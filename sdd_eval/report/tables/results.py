@@ -64,13 +64,11 @@ def axes_of(results: pandas.DataFrame) -> list[str]:
 
 
 def _axes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the standard axes, then all others by name."""
     others = {name for row in rows for name in row} - {*COLUMNS, *AXES}
     return [*AXES, *sorted(others)]
 
 
 def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
-    """Return one row for each measurement of a run."""
     run, recipe = entry.run, recipe_of(entry) or {}
     shared = {
         "study": entry.study,

@@ -208,7 +208,6 @@ class ProtocolIndex:
     """The protocols of a table, numbered P1, P2, … in the order of the page's sections."""
 
     def __init__(self, results: pandas.DataFrame, evaluators: Sequence[str]) -> None:
-        """Build the index of the protocols and of the metrics measured under each."""
         self.metrics: dict[str, dict[str, list[str]]] = {name: {} for name in evaluators}
         columns = results[["evaluator", "protocol", "metric"]].drop_duplicates()
         for evaluator, protocol, metric in columns.itertuples(index=False, name=None):

@@ -206,7 +206,6 @@ def _pair_sentences(section: ComparisonSection, pair: PairSection) -> Iterator[s
 
 
 def _remaining(pair: PairSection, total: int, significant: int, size: int) -> str:
-    """Return how many headline numbers do not differ significantly."""
     remaining = total - significant
     family = f"family of {size} test{'s' if size != 1 else ''}"
     if remaining:
@@ -249,7 +248,6 @@ def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
 
 
 def _row_title(row: MetricDifference) -> str:
-    """Return a metric's title with its axes in brackets."""
     title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))
     if row.metric.startswith("mca"):
         title = row.metric.replace("mca", "mCA").replace("_15_", " with ").replace("_", " ")

@@ -54,13 +54,9 @@ def may_say_robust(
 ) -> Verdict:
     """Decide whether `other` may be called more robust than `base` at perturbation size ε.
 
-    The caller must make sure that both audits used the same images, and must test separately
-    whether the gain could be due to chance.
-
-    Args:
-        base: Rows of the baseline's audit, including the transfer attack.
-        other: Rows of the other network's audit.
-        epsilon: One of the audited sizes, in pixel values of [0, 1].
+    Both are rows of an audit, that of `base` including the transfer attack, and ε is one of its
+    sizes in pixel values of [0, 1]. The caller must make sure that both audits used the same
+    images, and must test separately whether the gain could be due to chance.
     """
     reasons = [
         *_flag_reasons("baseline", base),

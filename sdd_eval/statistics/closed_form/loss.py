@@ -1,4 +1,4 @@
-"""Intervals of mean losses and of means of ratios of errors to those of a baseline."""
+"""Intervals of means: losses, values within a range, and errors relative to a baseline's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile
 from sdd_eval.statistics.intervals import LEVEL
@@ -86,3 +87,22 @@ def ratio_bounds(
         return None
     root = math.sqrt(linear**2 + leading * square * spread)
     return Bounds(value, value + (linear - root) / leading, value + (linear + root) / leading)
+
+
+def bounded_mean(
+    values: NDArray[np.float64], lowest: float, highest: float, level: float = LEVEL
+) -> Bounds:
+    """Return the mean of values in a known range, with Student's interval within that range.
+
+    One pseudo value at each end of the range enters the variance, so that equal values have an
+    interval of positive width.
+
+    >>> [round(end, 4) for end in bounded_mean(np.full(100, 0.95), 0.9, 1.0)[:3]]
+    [0.95, 0.9486, 0.9514]
+    """
+    x = np.asarray(values, dtype=np.float64)
+    mean, n = float(x.mean()), len(x)
+    pseudo = (mean - lowest) ** 2 + (highest - mean) ** 2
+    variance = (float(((x - mean) ** 2).sum()) + pseudo) / (n + 1)
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * math.sqrt(variance / n) if n > 1 else math.inf
+    return Bounds(mean, max(lowest, mean - half), min(highest, mean + half))

@@ -151,5 +151,4 @@ def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.
 
 
 def _size(parameters: object) -> int:
-    """Return the number of elements of parameters."""
     return sum(each.numel() for each in parameters)  # type: ignore[attr-defined]

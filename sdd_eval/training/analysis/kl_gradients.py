@@ -167,7 +167,6 @@ def _last_linear(network: Network) -> nn.Linear:
 
 @contextlib.contextmanager
 def _record_calls(layer: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Record the inputs and outputs of a layer's calls."""
     recorded: list[tuple[Tensor, Tensor]] = []
     hook = layer.register_forward_hook(
         lambda _, taken, output: recorded.append((taken[0].detach(), output.detach()))
@@ -266,7 +265,6 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
 def _by_autograd(
     features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
 ) -> Tensor:
-    """Return the gradient of the training loss."""
     loss = sd_dropout_loss(
         features,
         lambda taken: taken @ weights.T,

@@ -37,11 +37,7 @@ class MethodSummary:
 
 
 def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
-    """Return the summary of a method from one step on a small network.
-
-    Raises:
-        InputError: there is no such method.
-    """
+    """Return a method's summary from a step on a small network; raise InputError if unknown."""
     objective = _objective(method, sd_dropout)
     kind = objective.method
     images = [torch.rand(8, 3, 32, 32, generator=generator(0, "declared", i)) for i in range(3)]
@@ -93,11 +89,7 @@ class Passes:
 
 @functools.cache
 def passes_per_step(method: str) -> Passes:
-    """Return the passes that follow from views, partners and networks among a method's parts.
-
-    Raises:
-        InputError: there is no such method.
-    """
+    """Return the passes that views, partners and networks need; raise InputError if unknown."""
     objective = _objective(method)
     networks = 1 + sum(isinstance(part, Network) for part in objective.parts.values())
     return Passes(objective.method.views * networks, int(objective.method.partners))

@@ -60,7 +60,6 @@ def random_flip(images: Tensor, random: torch.Generator) -> Tensor:
 
 @functools.cache
 def _resized_crop_flip(side: int) -> Callable[[Any], Tensor]:
-    """Return the paper's transform of photographs: random crop, scaling and mirroring."""
     from torchvision.transforms import v2
 
     bilinear = v2.InterpolationMode.BILINEAR

@@ -44,7 +44,6 @@ class TrainingSet:
     """Worker processes that decode and augment streamed images."""
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.labels)
 
     @property
@@ -260,11 +259,7 @@ def _stacked(
 
 
 def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
-    """Yield the batches of the workers.
-
-    Raises:
-        InputError: a worker returned an error or was killed.
-    """
+    """Yield the batches of the workers; raise InputError if one failed or was killed."""
     try:
         for drawn in loader:
             if isinstance(drawn, InputError):

@@ -90,11 +90,7 @@ def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> 
 
 
 def check_batch_size(recipe: AnyRecipe, images: int) -> None:
-    """Check that a batch is not larger than the training set.
-
-    Raises:
-        InputError: it is larger.
-    """
+    """Raise InputError if a batch is larger than the training set."""
     if recipe.batch_size > images:
         raise InputError(
             f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only {images} training "
@@ -103,11 +99,7 @@ def check_batch_size(recipe: AnyRecipe, images: int) -> None:
 
 
 def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
-    """Check the batch size, and that images have partners if the method needs them.
-
-    Raises:
-        InputError: the batch is too large, or a class has one image; the message names the first.
-    """
+    """Raise InputError for too large a batch, or a class without the partners that it needs."""
     check_batch_size(recipe, len(train))
     if not method.partners or train.labels is None:
         return

@@ -57,11 +57,7 @@ class Processes:
         return self.rank == 0
 
     def check_count(self, recipe: Recipe) -> None:
-        """Check that a batch has an image for every process.
-
-        Raises:
-            InputError: a batch has fewer images than there are processes.
-        """
+        """Raise InputError if a batch has fewer images than there are processes."""
         if recipe.batch_size < self.count:
             raise InputError(
                 f"batch_size is {recipe.batch_size}, but {self.count} processes train; "
@@ -117,7 +113,6 @@ class Step(nn.Module):
     """
 
     def __init__(self, objective: Objective, count: int) -> None:
-        """Store the objective and the number of processes."""
         super().__init__()
         self.objective = objective
         self.count = count
@@ -184,11 +179,7 @@ def _environment() -> tuple[int, int]:
 
 
 def _local_device(device: str, count: int) -> str:
-    """Return the GPU of this process, or the CPU.
-
-    Raises:
-        InputError: there are fewer GPUs than processes, or one GPU is named for all.
-    """
+    """Return the GPU of this process, or the CPU."""
     resolved = resolve_device(device)
     if resolved.type != "cuda":
         return str(resolved)
@@ -209,9 +200,6 @@ def _report_once(failures: Store) -> Iterator[None]:
     """Raise the error of the first process that fails; the others raise ReportedElsewhere.
 
     A failed process leaves, which breaks the connections the others wait on: none waits forever.
-
-    Raises:
-        InputError: this process failed, or another exited without reporting why.
     """
     try:
         yield

@@ -22,7 +22,6 @@ class Rows:
     total: int
 
     def __len__(self) -> int:
-        """Return the number of rows, which may be 0."""
         return self.stop - self.start
 
     @property

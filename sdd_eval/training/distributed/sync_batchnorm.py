@@ -61,9 +61,6 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
 
     Sums are in at least float32. The variance is that of centred values, because the difference of
     mean square and squared mean loses digits.
-
-    Raises:
-        ValueError: all processes together have one value per channel.
     """
     if not norm.training:
         normalised: Tensor = type(norm).forward(norm, values)
@@ -87,7 +84,6 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
 
 
 def _update_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, number: Tensor) -> None:
-    """Update the running statistics as torch does."""
     if not number.is_cuda and number.item() <= 1:
         raise ValueError("Expected more than 1 value per channel when training")
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:

@@ -18,11 +18,8 @@ class Branch(nn.Module):
     def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
         """Create a bottleneck a quarter as wide as the feature, as in the BYOT code.
 
-        Args:
-            ins: channels of the map.
-            width: width of the network's feature.
-            stride: k of the k×k convolution.
-            classes: number of classes.
+        `ins` are the channels of the map, `width` is that of the feature, `stride` the k of the k×k
+        convolution.
         """
         super().__init__()
         narrow = max(1, width // 4)
@@ -86,6 +83,5 @@ def _shapes(network: Network) -> dict[str, torch.Size]:
 
 
 def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:
-    """Return a side×side convolution with stride `side`, its batch norm and a ReLU."""
     convolution = nn.Conv2d(ins, outs, side, stride=side, bias=False)
     return convolution, nn.BatchNorm2d(outs), nn.ReLU()

@@ -36,11 +36,7 @@ class OwnTeacher(BaseMethod):
     """Weight of the mean squared distance between a branch's feature and the network's."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return a branch for each of the three layers.
-
-        Raises:
-            InputError: the network lacks one of them.
-        """
+        """Return a branch for each of the three layers; raise InputError if one is missing."""
         return dict(methods.branches(network))
 
     def losses(self, step: Step) -> Losses:

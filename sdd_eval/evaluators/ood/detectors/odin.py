@@ -6,13 +6,12 @@ detection in neural networks".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sdd_eval.errors import InputError
 from sdd_eval.evaluators import adversarial
+from sdd_eval.validation import ABOVE_0, FROM_0, check_bounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +45,7 @@ class Odin:
     """Step size ε, in pixels of [0, 1]."""
 
     def __post_init__(self) -> None:
-        """Raise InputError for invalid settings."""
-        if not 0 < self.temperature < math.inf:
-            raise InputError(f"--temperature is {self.temperature:g}; it must be above 0")
-        if not 0 <= self.epsilon < math.inf:
-            raise InputError(f"--epsilon is {self.epsilon:g}; it must be 0 or more")
+        check_bounds(self, {"temperature": ABOVE_0, "epsilon": FROM_0}, "--")
 
     @property
     def protocol(self) -> str:

@@ -1,0 +1,170 @@
+"""Paired differences of two networks' statistics: intervals and tests on the same images.
+
+Shares of images have Tango's interval and McNemar's test. Other numbers have the interval of both
+networks' intervals by square-and-add with the correlation of the two numbers, and the paired
+permutation test; numbers without an interval in closed form have the paired bootstrap's. An
+interval includes 0 wherever the test does not reject, so that both agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sdd_eval.statistics.bootstrap import Floats, basic_interval
+from sdd_eval.statistics.closed_form.share import Bounds, difference, paired_difference
+from sdd_eval.statistics.intervals import LEVEL, Interval
+from sdd_eval.statistics.statistic import Ends, Statistic
+from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
+from sdd_eval.statistics.tests import mcnemar
+
+McNemarVariant = Literal["mid-p", "exact"]
+#: Resamples of a bootstrap interval, and of the correlation of two numbers.
+RESAMPLES, CORRELATION_RESAMPLES = 1000, 200
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The second network's number minus the first's, with its interval and test.
+
+    Attributes:
+        value: the difference.
+        low, high: ends of the interval; None without one.
+        p: two-sided p-value.
+        test: name of the test.
+        permutations: number of permutations of a permutation test.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float
+    test: str
+    permutations: int | None = None
+
+
+def paired_differences(
+    pairs: Sequence[tuple[Statistic, Statistic]],
+    permutations: Sequence[int],
+    test: McNemarVariant = "mid-p",
+) -> list[list[PairedDifference]]:
+    """Return the differences of each row of each pair of statistics of the same images.
+
+    Args:
+        pairs: the statistics of the first and of the second network.
+        permutations: largest number of permutations of each pair.
+        test: variant of McNemar's test.
+    """
+    replicates = _replicates(pairs)
+    return [
+        _of_flags(first, second, test)
+        if first.flags is not None and second.flags is not None
+        else _of_sums(first, second, replicates.get(index), permutations[index])
+        for index, (first, second) in enumerate(pairs)
+    ]
+
+
+def _replicates(
+    pairs: Sequence[tuple[Statistic, Statistic]],
+) -> Mapping[int, tuple[Floats, Floats]]:
+    """Return paired bootstrap replicates of the pairs that need them, by index."""
+    replicates: dict[int, tuple[Floats, Floats]] = {}
+    for resamples in (RESAMPLES, CORRELATION_RESAMPLES):
+        needed = [i for i, (first, _) in enumerate(pairs) if _resamples(first) == resamples]
+        for images in dict.fromkeys(pairs[i][0].images for i in needed):
+            indices = [i for i in needed if pairs[i][0].images == images]
+            sums = [(pairs[i][0].sums, pairs[i][1].sums) for i in indices]
+            replicates |= dict(zip(indices, paired_replicates(sums, resamples), strict=True))
+    return replicates
+
+
+def _resamples(statistic: Statistic) -> int:
+    """Return the number of bootstrap resamples that a pair of such statistics needs."""
+    if statistic.flags is not None:
+        return 0
+    if statistic.bounds is None:
+        return RESAMPLES
+    return 0 if statistic.influence is not None else CORRELATION_RESAMPLES
+
+
+def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list[PairedDifference]:
+    """Return the differences of shares or counts of images."""
+    rows = []
+    for one, two in zip(_flags(first), _flags(second), strict=True):
+        result = mcnemar(one, two)
+        bounds = paired_difference(result.lost, result.gained, len(one))
+        p = result.exact if test == "exact" else result.mid_p
+        value, low, high = (first.scale * end for end in bounds[:3])
+        low, high = _agreeing(p, low, high)
+        rows.append(PairedDifference(value, low, high, p, f"McNemar, {test}"))
+    return rows
+
+
+def _flags(statistic: Statistic) -> Floats:
+    flags: Floats = np.asarray(statistic.flags).T
+    return flags
+
+
+def _of_sums(
+    first: Statistic,
+    second: Statistic,
+    replicates: tuple[Floats, Floats] | None,
+    permutations: int,
+) -> list[PairedDifference]:
+    """Return the differences of functions of sums over images."""
+    p_values, counts = permutation_p_values(first.sums, second.sums, permutations)
+    rows = []
+    for row, p in enumerate(p_values.tolist()):
+        value = float(second.values[row] - first.values[row])
+        ends = _ends(first, second, row, replicates)
+        low, high = _agreeing(p, *ends) if ends else (None, None)
+        rows.append(PairedDifference(value, low, high, p, "paired permutation", int(counts[row])))
+    return rows
+
+
+def _agreeing(p: float, low: float, high: float) -> tuple[float, float]:
+    """Return an interval that includes 0 if the test does not reject."""
+    return (min(low, 0.0), max(high, 0.0)) if p > 1 - LEVEL else (low, high)
+
+
+def _ends(
+    first: Statistic, second: Statistic, row: int, replicates: tuple[Floats, Floats] | None
+) -> tuple[float, float] | None:
+    """Return the interval of a row's difference; None if a network's number has none."""
+    value = float(second.values[row] - first.values[row])
+    widest = first.highest - first.lowest
+    if first.bounds is None and replicates is not None:
+        changes = replicates[1][:, row] - replicates[0][:, row]
+        interval = basic_interval(value, changes, lowest=-widest, highest=widest)
+        if math.isnan(interval.low):
+            return None
+        return min(interval.low, value), max(interval.high, value)
+    one, two = first.level_bounds(LEVEL)[row], second.level_bounds(LEVEL)[row]
+    if not (isinstance(one, Bounds) and isinstance(two, Bounds)):
+        return None
+    bounds = difference(one, two, _correlation(first, second, row, replicates))
+    return max(bounds.low, -widest), min(bounds.high, widest)
+
+
+def _correlation(
+    first: Statistic, second: Statistic, row: int, replicates: tuple[Floats, Floats] | None
+) -> float:
+    """Return the correlation of two networks' numbers under new images, at least 0."""
+    if replicates is None:
+        if first.influence is None or second.influence is None:
+            return 0.0
+        replicates = first.image_influence, second.image_influence
+    one, two = replicates[0][:, row], replicates[1][:, row]
+    known = np.isfinite(one) & np.isfinite(two)
+    one, two = one[known] - one[known].mean(), two[known] - two[known].mean()
+    scale = math.sqrt(float(one @ one) * float(two @ two)) if len(one) else 0.0
+    return min(max(float(one @ two) / scale, 0.0), 1.0) if scale > 0 else 0.0
+
+
+def has_interval(ends: Ends) -> bool:
+    """Whether a number has an interval under new images."""
+    return isinstance(ends, Bounds | Interval)

@@ -1,0 +1,51 @@
+"""The base class of evaluators: numbers with intervals from `statistics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
+from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Statistic
+
+
+class Evaluator:
+    """A question about a classifier, answered from per-image arrays.
+
+    A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
+    runs the network and returns the arrays, and a method `statistics` that defines the numbers.
+    Values, intervals and paired tests follow from these.
+    """
+
+    intervals: Intervals = INTERVALS
+
+    def statistics(self, arrays: Mapping[str, Any]) -> Iterable[Statistic]:
+        """Return the statistics of the arrays that `collect` returned."""
+        raise NotImplementedError
+
+    def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
+        """Return the numbers of the arrays with their intervals."""
+        return list(measurements(self.statistics(arrays), self.intervals))
+
+
+def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    """Return the numbers of any evaluator with their intervals, from its per-image arrays.
+
+    They are those of its `statistics`, whether or not it is an `Evaluator`. An evaluator without
+    that method has a method `score`; its numbers have the intervals that it gives them and no
+    paired test.
+    """
+    if not hasattr(evaluator, "statistics"):
+        return tuple(evaluator.score(arrays))
+    intervals = getattr(evaluator, "intervals", INTERVALS)
+    return tuple(measurements(evaluator.statistics(arrays), intervals))
+
+
+def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:
+    """Yield the numbers of statistics with their intervals."""
+    for statistic in statistics:
+        bounds = statistic.intervals(intervals.level, intervals.number)
+        rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)
+        for (metric, unit, at, protocol), value, interval in rows:
+            yield with_interval(Measurement(metric, value, unit, at, protocol), interval)
