@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sdd_eval import store
-from sdd_eval.cli import exit_code
+from sdd_eval import evaluation, store
+from sdd_eval.cli import exit_code, main
 from sdd_eval.models.network import Network
 from sdd_eval.records import Run, decode
 
@@ -320,20 +321,6 @@ def test_a_run_that_another_process_is_writing_is_refused(here, refused, capsys)
     assert runs(here) == [path]
 
 
-def sdd_eval(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`sdd-eval ARGUMENTS` in a process of its own, after some code."""
-    end = "from sdd_eval.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code) + end, *arguments],
-        cwd=folder,
-        env={**os.environ, "SDD_EVAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @contextmanager
 def room_for(octets: int) -> Iterator[None]:
     """No file becomes larger than so many bytes, as if the disk were full then."""
@@ -359,13 +346,15 @@ def test_a_full_disk_is_one_line_and_the_command_goes_on_when_there_is_room(here
 
 
 def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_given_again(here):
-    killed = """
-        import os, signal
-        from sdd_eval import store
-        def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-        store.write_record = die
-        """
-    done = sdd_eval(killed, here, "accuracy", NAME)
+    code = (
+        "import os, signal\n"
+        "from sdd_eval import store\n"
+        "from sdd_eval.cli import main\n"
+        "store.write_record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "accuracy", NAME]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
     assert runs(here) == []
     assert exit_code(["accuracy", NAME]) == 0
@@ -373,19 +362,24 @@ def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_giv
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_ctrl_c_and_a_scheduler_s_end_exit_with_130_and_one_line(here, name):
-    interrupted = f"""
-        import os, signal, time
-        import sdd_eval.evaluation
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-        def interrupt(*_):
-            os.kill(os.getpid(), signal.{name})
-            time.sleep(9)
-        sdd_eval.evaluation.evaluate_checkpoint = interrupt
-        """
-    done = sdd_eval(interrupted, here, "accuracy", NAME)
-    assert done.returncode == 130
-    assert done.stderr == "sdd-eval: interrupted; run the same command again to resume\n"
+def test_ctrl_c_and_a_schedulers_signal_exit_with_130_and_one_line(here, name, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(9)
+
+    monkeypatch.setattr(evaluation, "evaluate_checkpoint", interrupt)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main() replaces it
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+            main(["accuracy", NAME])
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert end.value.code == 130
+    said = capsys.readouterr().err
+    assert said == "sdd-eval: interrupted; run the same command again to resume\n"
 
 
 def test_the_module_is_the_command(here):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -159,21 +157,6 @@ def test_the_text_table_is_aligned_and_has_a_legend(synthetic: ModuleType) -> No
 def test_the_text_of_a_study_folder_needs_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished run below"):
         headline_text(tmp_path)
-
-
-def test_report_and_figures_do_not_load_torch() -> None:
-    code = (
-        "import sys, importlib\n"
-        "from sdd_eval import plugins\n"
-        "import sdd_eval.report.write, sdd_eval.report.tables.headline, sdd_eval.statistics.seeds\n"
-        "before = set(sys.modules)\n"
-        "assert 'matplotlib' not in before, 'matplotlib'\n"
-        "[plugins.load('figures', name) for name in plugins.names('figures')]\n"
-        "assert 'matplotlib' not in sys.modules, 'matplotlib'\n"
-        "import sdd_eval.figures.style, matplotlib.figure\n"
-        "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_cells_for_another_task_are_not_reported_as_unmeasured(synthetic: ModuleType) -> None:
