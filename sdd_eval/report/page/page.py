@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
-from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, WIDTHS, ReportFigure
+from sdd_eval.report.drawing.draw import (
+    COMPARISON_FIGURES,
+    FORMATS,
+    WIDTHS,
+    ReportFigure,
+)
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.formatting import format_mean
 from sdd_eval.report.runs import RunCollection
@@ -63,12 +68,14 @@ class FigureSvg:
 class PageFigure:
     """A figure on the page, with the table of its numbers.
 
-    `same_table` names an earlier figure with the same table, which is shown only once.
+    `formats` are those of its files. `same_table` names an earlier figure with the same table,
+    which is shown only once.
     """
 
     title: str
     caption: str
     name: str
+    formats: tuple[str, ...]
     drawings: tuple[FigureSvg, ...]
     table: ResultTable
     comparison: ComparableResults
@@ -213,6 +220,7 @@ def _page_figure(
         title=plot.title,
         caption=" ".join(filter(None, (plot.caption, _exclusion_note(figure.excluded)))),
         name=figure.name,
+        formats=tuple(kind for kind in FORMATS if f".{kind}" in figure.rendered.files),
         drawings=tuple(drawings),
         table=_figure_table(figure, protocols),
         comparison=figure.comparison,
