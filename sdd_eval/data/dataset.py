@@ -76,7 +76,7 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
-class InputShape:
+class Shape:
     """The network's input: side in pixels and channels; None for the set's own."""
 
     side: int | None = None
@@ -95,12 +95,12 @@ class Reader(ABC):
         channels: int | None = None,
     ) -> ImageSet:
         """Load the images of a split, as `Dataset.load`."""
-        images = self.read(root, split, InputShape(image_size, channels))
+        images = self.read(root, split, Shape(image_size, channels))
         require_shape(images, image_size, channels)
         return images
 
     @abstractmethod
-    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+    def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
         """Read the images of a split, in this shape if the set has no size of its own."""
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -35,13 +35,10 @@ TOLERANCE = 1e-3
 class Evaluator(Protocol):
     """A frozen dataclass whose fields are the settings of a measurement."""
 
-    @property
-    def name(self) -> str:
-        """The name of the plugin and of the subcommand (a class variable)."""
-
-    @property
-    def version(self) -> int:
-        """Increased when the same settings give other arrays or numbers (a class variable)."""
+    name: ClassVar[str]
+    """The name of the plugin and of the subcommand."""
+    version: ClassVar[int]
+    """Increased when the same settings give other arrays or numbers."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Run the network and return arrays whose first axis is images."""

@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
-from sdd_eval.evaluators.ood.detectors.energy import Energy
-from sdd_eval.evaluators.ood.detectors.entropy import Entropy
 from sdd_eval.evaluators.ood.detectors.knn import Knn
+from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit
 from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
 from sdd_eval.evaluators.ood.detectors.odin import Odin
 from sdd_eval.evaluators.ood.detectors.vim import Vim
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, require_split
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels, to_device
 from sdd_eval.data.provenance import MADE_HERE
@@ -45,7 +45,7 @@ class Noise(Reader):
         """Return the status of generated images, which are always present."""
         return Status(MADE_HERE, self.count, "random numbers")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> NoiseImages:
+    def read(self, root: Path, split: str, shape: Shape) -> NoiseImages:
         """Return the images, the same every time; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
         return NoiseImages(self.name, self.kind, self.count, shape.side or 32, shape.channels or 3)
@@ -119,7 +119,7 @@ class PhotoPatches(Reader):
         """Return the status of the patches, which are always present."""
         return Status(MADE_HERE, COUNT, "scikit-learn")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Return the patches; by default 3 channels of 32 pixels."""
         from sklearn.datasets import load_sample_images
 

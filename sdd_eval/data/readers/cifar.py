@@ -12,14 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -62,7 +55,7 @@ class Cifar(Reader):
         count = published if verified else sum(len(_images(folder / name)) for name in self.test)
         return Status(assess(count, published, verified), count, str(folder))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load the images of a split (n, 3, 32, 32), with fine labels."""
         require_split(self.name, split, "train", "test")
         files = self.train if split == "train" else self.test

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, missing_dataset
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset
 from sdd_eval.data.fingerprints import (
     Digests,
     cached_file_digests,
@@ -32,7 +32,7 @@ REGENERATED_FILE = "regenerated.json"
 
 Sums = Mapping[str, Digests]
 #: (rows, side, side, channels).
-Shape = tuple[int, int, int, int]
+ArrayShape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class CorruptedDataset(Reader):
         verified = len(sums) == len(cached) and self._verified(root, sums)
         return Status(assess(count, 10_000, verified), count, location)
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+    def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
         """Raise InputError: the set has different images for every corruption and severity."""
         raise InputError(
             f"{self.name} is {self.clean or 'a test set'} under several corruptions, not one set "
@@ -249,9 +249,9 @@ def read_regenerated(folder: Path) -> dict[str, Any]:
     return {"regenerated": True, **(record if isinstance(record, dict) else {})}
 
 
-def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
+def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[ArrayShape, dict[str, str]]:
     """Return the most frequent shape, and why each file of another shape is unusable."""
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, ArrayShape] = {}
     broken: dict[str, str] = {}
     for name in corruptions:
         try:
@@ -268,7 +268,7 @@ def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, di
     return common, broken
 
 
-def _shape(path: Path) -> Shape:
+def _shape(path: Path) -> ArrayShape:
     array = open_npy(path)
     if array.dtype != np.uint8:
         raise InputError(f"{path} has the type {array.dtype}, not uint8")

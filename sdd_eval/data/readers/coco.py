@@ -18,14 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import (
     cached_folder_fingerprint,
     file_digests,
@@ -143,7 +136,7 @@ class CocoFolder(Reader):
         count = len(image_files(images_folder(annotation_file(base, "test"))))
         return Status(self._provenance(root, "test", count), count, str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split without labels, as input of a classifier."""
         folder = images_folder(self._annotation_file(root, split))
         files = image_files(folder)

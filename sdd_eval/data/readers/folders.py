@@ -7,14 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import cached_folder_fingerprint, folder_fingerprint
 from sdd_eval.data.image_folder import (
     FolderImages,
@@ -63,7 +56,7 @@ class FolderSet(Reader):
         content = cached_folder_fingerprint(folder, files) if hashed else None
         return Status(self._provenance(root, "test", len(files), content), len(files), str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split; "train" only if the folder contains `train/`."""
         if not (root / self.folder).is_dir():
             raise missing_dataset(self.name, root / self.folder, bool(self.archives))

@@ -8,14 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import (
     array_fingerprint,
     cached_folder_fingerprint,
@@ -74,7 +67,7 @@ class PhotographSet(Reader):
         content = cached_folder_fingerprint(base, self._files(base, existing))
         return Status(self._provenance(root, "test", count, content), count, str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder

@@ -41,7 +41,9 @@ class Mahalanobis:
         import torch
 
         means, present = class_means(training)
-        values, vectors = torch.linalg.eigh(_scatter(training, means))
+        labels = training.labels
+        assert labels is not None  # class_means has checked that
+        values, vectors = torch.linalg.eigh(training.scatter(lambda rows: means[labels[rows]]))
         kept = (values >= NEGLIGIBLE * values[-1]) & (values > 0)
         if not kept.any():
             raise InputError(f"features of {training.name} do not vary within classes")
@@ -85,13 +87,3 @@ def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
     for rows, features in training.pieces():
         sums.index_add_(0, training.labels[rows], features)
     return sums / sizes.clamp(min=1)[:, None], sizes > 0
-
-
-def _scatter(training: Training, means: torch.Tensor) -> torch.Tensor:
-    """Return the covariance within classes (width, width), Σ (f − μ)(f − μ)ᵀ / N."""
-    assert training.labels is not None  # class_means has checked that
-    total = means.new_zeros(means.shape[1], means.shape[1])
-    for rows, features in training.pieces():
-        centred = features - means[training.labels[rows]]
-        total.addmm_(centred.T, centred)
-    return total / len(training.features)

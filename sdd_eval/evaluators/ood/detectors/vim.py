@@ -40,12 +40,7 @@ class Vim:
         import torch
 
         origin = -torch.linalg.pinv(training.weight) @ training.bias
-        width = len(origin)
-        total = origin.new_zeros(width, width)
-        for _, features in training.pieces():
-            centred = features - origin
-            total.addmm_(centred.T, centred)
-        total /= len(training.features)
+        width, total = len(origin), training.scatter(lambda rows: origin)
         _, vectors = torch.linalg.eigh(total)  # ascending: the principal directions come last
         outside = vectors[:, : width - width // 2]
         lengths = sum(
