@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.images import Described, ImageSet, Pixels
@@ -22,6 +22,11 @@ class Archive:
     folder: str = "."
     unpack: bool = True
     size: int | None = None
+
+    @classmethod
+    def at(cls, url: str, md5: str, **options: Any) -> Archive:
+        """Return the archive at a URL that ends with its file name."""
+        return cls(url, md5, url.split("/")[-1], **options)
 
 
 @dataclass(frozen=True)

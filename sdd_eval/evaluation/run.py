@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sdd_eval import evaluators, models
 from sdd_eval.data.images import ImageSet, Subset
 from sdd_eval.device import explain_batch_errors, float32_precision
 from sdd_eval.evaluation.cache import OutputFiles, network_parts
-from sdd_eval.evaluation.environment import device_and_threads, machine, versions
+from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.partial_results import PartialResultFiles
 from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.progress import NoProgress, Progress
@@ -68,8 +67,10 @@ def run(
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
-    resumed = partial_results.resumed if partial_results else 0
-    before = partial_results.seconds if partial_results else 0
+    seconds, resumed = time.perf_counter() - start, {}
+    if partial_results:
+        seconds += partial_results.seconds
+        resumed = {"resumed": partial_results.resumed} if partial_results.resumed else {}
     return Run(
         checkpoint=network.name,
         weights_sha256=network.weights_sha256,
@@ -77,9 +78,7 @@ def run(
         data_fingerprint=inputs.fingerprint,
         evaluator=evaluator.name,
         evaluator_version=evaluator.version,
-        settings=encode(
-            {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
-        ),
+        settings=encode(evaluator),
         limit=subject.limit,
         n=len(subject.indices()),
         measurements=measurements,
@@ -88,16 +87,11 @@ def run(
             "folding": _folding_provenance(folding, request),
             **({"recalled": list(subject.cache.hits)} if subject.cache else {}),
             "scored_against": inputs.scored_against,
-            "versions": versions(),
-            "machine": machine(),
-            **device_and_threads(subject.device),
-            "tf32": request.tf32,
-            "batch_size": subject.batch_size,
-            "seed": subject.seed,
-            "seconds": round(time.perf_counter() - start + before, 3),
-            **({"resumed": resumed} if resumed else {}),
-            "command": request.command,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **conditions(
+                *(request.device, request.batch_size, request.seed, seconds, request.command),
+                tf32=request.tf32,
+                **resumed,
+            ),
         },
         arrays=arrays,
     )

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.device import explain_batch_errors
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.environment import device_and_threads, machine, versions
+from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.on_disk import Outcome
 from sdd_eval.evaluation.request import Request, validated
 from sdd_eval.object_detection.batches import image_batches
@@ -118,14 +117,10 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
         measurements=tuple(evaluator.score(arrays)),
         provenance={
             **_provenance(card, data),
-            "versions": versions(),
-            "machine": machine(),
-            **device_and_threads(request.device),
-            "batch_size": request.batch_size,
-            "seed": request.seed,
-            "seconds": round(time.perf_counter() - start, 3),
-            "command": request.command,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **conditions(
+                *(request.device, request.batch_size, request.seed),
+                *(time.perf_counter() - start, request.command),
+            ),
         },
         arrays=arrays,
     )

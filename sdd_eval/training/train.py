@@ -44,6 +44,7 @@ def train(
     progress: Progress | None = None,
     overwrite: bool = False,
     trust_code: bool = False,
+    data: Callable[[], TrainingData] | None = None,
 ) -> Card:
     """Train a recipe into `folder/NAME`, resuming after the last finished epoch; return its card.
 
@@ -52,7 +53,7 @@ def train(
     processes train one network, with the losses of a single process up to rounding.
 
     Args:
-        recipe: how to train; its data set is looked up in the catalogue.
+        recipe: how to train.
         folder: folder of checkpoints.
         data_root: folder of data sets; the catalogue's default if None.
         name: name of the checkpoint; `checkpoint_name(recipe)` if None.
@@ -63,40 +64,16 @@ def train(
         progress: progress in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
         trust_code: allow running the network factory that `recipe.arch` names, if it names one.
+        data: loads the images if they are needed; by default the recipe's data set.
 
     Raises:
         InputError: the recipe or the data are invalid, or the folder contains something else.
     """
     recipe = validated(recipe)
-    return train_on(
-        lambda: load_training_data(recipe, data_root),
-        recipe,
-        Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe)),
-        device=device,
-        threads=threads,
-        workers=workers,
-        progress=progress,
-        overwrite=overwrite,
-        trust_code=trust_code,
-    )
-
-
-def train_on(
-    load_data: Callable[[], TrainingData],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    overwrite: bool = False,
-    trust_code: bool = False,
-) -> Card:
-    """Train like `train`, on given data and in a given folder; `load_data` is called if needed."""
-    recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    target = TrainingFolder(folder, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    path = Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe))
+    target = TrainingFolder(path, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    load_data = data or (lambda: load_training_data(recipe, data_root))
     with join_processes(device) as processes:
 
         def complete() -> Card:
@@ -144,7 +121,7 @@ def _complete(
 def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
     """Return the initialised network with the method's parts, on the device."""
     seed_global(recipe.seed, "weights")
-    network = build(data.spec(recipe), trust_code=True)  # `train_on` has checked it
+    network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
     objective = Objective(network, method_of(recipe), recipe)
     if recipe.init == "authors":
         initialise_as_authors(objective.network, *objective.parts.values())

@@ -135,10 +135,9 @@ CIFAR10 = Cifar(
     test={"test_batch": "40351d587109b95175f43aff81a1287e"},
     meta={"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
     archives=(
-        Archive(
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            md5="c58f30108f718f92721af3b95e74349a",
-            filename="cifar-10-python.tar.gz",
+        Archive.at(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            "c58f30108f718f92721af3b95e74349a",
         ),
     ),
 )
@@ -154,10 +153,9 @@ CIFAR100 = Cifar(
     test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     meta={"meta": "7973b15100ade9c7d40fb424638fde48"},
     archives=(
-        Archive(
-            url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            md5="eb9058c3a382ffc7106e4002c42a8d85",
-            filename="cifar-100-python.tar.gz",
+        Archive.at(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            "eb9058c3a382ffc7106e4002c42a8d85",
         ),
     ),
 )

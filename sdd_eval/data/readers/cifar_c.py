@@ -304,10 +304,9 @@ CIFAR10_C = CorruptedDataset(
     clean="cifar10",
     md5={},
     archives=(
-        Archive(
-            url="https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
-            md5="56bf5dcef84df0e2308c6dcbcbbd8499",
-            filename="CIFAR-10-C.tar",
+        Archive.at(
+            "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
+            "56bf5dcef84df0e2308c6dcbcbbd8499",
         ),
     ),
 )
@@ -340,10 +339,9 @@ CIFAR100_C = CorruptedDataset(
         "labels": "bb4026e9ce52996b95f439544568cdb2",
     },
     archives=(
-        Archive(
-            url="https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
-            md5="11f0ed0f1191edbf9fa23466ae6021d3",
-            filename="CIFAR-100-C.tar",
+        Archive.at(
+            "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
+            "11f0ed0f1191edbf9fa23466ae6021d3",
             size=2_918_473_216,
         ),
     ),

@@ -92,10 +92,9 @@ CUB200 = PhotographSet(
     listings=listings,
     published={"train": 5994, "test": 5794},
     archives=(
-        Archive(
-            url="https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-            md5="97eceeb196236b17998738112f37df78",
-            filename="CUB_200_2011.tgz",
+        Archive.at(
+            "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+            "97eceeb196236b17998738112f37df78",
         ),
     ),
 )

@@ -147,10 +147,9 @@ DTD = FolderSet(
     published=5640,
     side=32,
     archives=(
-        Archive(
-            url="https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
-            md5="fff73e5086ae6bdbea199a49dfb8a4c1",
-            filename="dtd-r1.0.1.tar.gz",
+        Archive.at(
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+            "fff73e5086ae6bdbea199a49dfb8a4c1",
         ),
     ),
 )

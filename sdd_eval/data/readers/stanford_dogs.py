@@ -81,7 +81,7 @@ STANFORD_DOGS = PhotographSet(
     boxes=boxes,
     annotations="Annotation",
     archives=tuple(
-        Archive(f"{ADDRESS}/{filename}", md5, filename, folder="stanford_dogs")
+        Archive.at(f"{ADDRESS}/{filename}", md5, folder="stanford_dogs")
         for filename, md5 in ARCHIVES.items()
     ),
 )

@@ -102,10 +102,9 @@ def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
 
 
 _ARCHIVES = (
-    Archive(
-        url="http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
-        md5=MD5["test"],
-        filename="test_32x32.mat",
+    Archive.at(
+        "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+        MD5["test"],
         folder="svhn",
         unpack=False,
     ),
