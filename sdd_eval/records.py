@@ -273,8 +273,6 @@ def _reader(hint: Any) -> _Reader:
 
 
 def _list_reader(read_item: _Reader) -> _Reader:
-    """Return a reader of a list whose items have one type."""
-
     def read(item: Any, prefix: str, name: str) -> Any:
         if not isinstance(item, list | tuple):
             raise InputError(f"{prefix}{name} is {item!r}, not a list")
@@ -284,7 +282,6 @@ def _list_reader(read_item: _Reader) -> _Reader:
 
 
 def _plain_reader(hint: Any, origin: Any) -> _Reader:
-    """Return a reader of a number, text, object or one of a few words."""
     accepted = _accepted(hint, origin)
     words = typing.get_args(hint) if origin is Literal else None
 

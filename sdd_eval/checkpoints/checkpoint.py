@@ -113,7 +113,6 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def _content(network: nn.Module) -> bytes:
-    """Return the network's state as the content of a safetensors file."""
     # Cloned: a network may share one tensor under two names, which safetensors rejects.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}

@@ -92,7 +92,6 @@ def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
 
 
 def _reproducible(state: State[Any]) -> str:
-    """Return how exactly the same command reproduces the weights, interrupted or not."""
     one_device = len(state.devices) == 1 and state.processes in ((), (1,))
     deterministic = getattr(state.recipe, "deterministic", False)
     if one_device and (state.devices == ("cpu",) or deterministic):

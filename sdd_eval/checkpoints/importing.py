@@ -183,7 +183,6 @@ def _same(existing: Card, card: Card, dataset: str | None) -> bool:
 def _provenance(
     source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    """Return the origin of the weights and the software that imported them."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sdd_eval": __version__,

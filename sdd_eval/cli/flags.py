@@ -288,7 +288,6 @@ def _attribute_docs(kind: type) -> dict[str, str]:
 
 
 def _own_docs(kind: type) -> dict[str, str]:
-    """Return the docstrings below the fields that a dataclass itself defines."""
     node = _classes(kind.__module__).get(kind.__qualname__)
     docs: dict[str, str] = {}
     for field, doc in itertools.pairwise(node.body if node else ()):

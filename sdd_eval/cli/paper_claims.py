@@ -104,7 +104,6 @@ def _costs(flags: Flags) -> list[Row]:
 
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
-    """Return the rows of the claims that studies measure."""
     collection = read_runs(folders)
     tables = [each.results for each in comparable_results(tidy(collection.runs))]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]

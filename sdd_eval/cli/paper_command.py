@@ -189,7 +189,6 @@ def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
 
 
 def _draw_figure_1(arguments: Sequence[str]) -> int:
-    """Draw the inputs, modules and loss terms of every installed method."""
     description = "Draw the paper's Figure 1: inputs, modules and loss terms of each method."
     flags = parse(FigureFlags, arguments, "paper figure-1", description)
     set_threads(flags.compute.threads)

@@ -313,7 +313,6 @@ def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
 
 
 def _folder_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
-    """Return the user's folders with at least one image."""
     names = [name for name in folder_names(root) if name not in claimed]
     entries = [_entry(custom_dataset(root / name, name), root) for name in names]
     return [entry for entry in entries if entry.images and entry.provenance != ABSENT]

@@ -237,7 +237,6 @@ def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.
 
 
 def _crop_to_box(image: Image.Image, box: NDArray[np.int64], path: Path) -> Image.Image:
-    """Crop an image to the part of a box that lies inside it."""
     left, top = (max(0, int(edge)) for edge in box[:2])
     right, bottom = (min(int(edge), end) for edge, end in zip(box[2:], image.size, strict=True))
     if left >= right or top >= bottom:

@@ -38,7 +38,6 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name, from /proc/cpuinfo on Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")

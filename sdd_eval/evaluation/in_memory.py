@@ -138,7 +138,6 @@ def _evaluation_mode(model: torch.nn.Module, device: str) -> Iterator[None]:
 
 
 def _device_of(model: torch.nn.Module) -> str:
-    """Return the device of a model; the CPU if it has no parameters or buffers."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     return next((str(tensor.device) for tensor in tensors), "cpu")
 
@@ -184,7 +183,6 @@ def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> Mode
 
 
 def _weights_sha256(model: torch.nn.Module) -> str:
-    """Return the sha256 of the names and bytes of a module's state, in order."""
     import torch
 
     digest = hashlib.sha256()

@@ -137,7 +137,6 @@ def _complete_run(path: Path) -> Run | None:
 
 
 def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:
-    """Return the run's settings with the evaluator's scoring settings."""
     return {**stored.settings, **encode(of_stage(evaluator, "score"))}
 
 
@@ -150,7 +149,6 @@ def _is_scored(stored: Run, inputs: Inputs) -> bool:
 
 
 def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
-    """Score a stored run with other settings, and store it."""
     known, now = stored.provenance.get("scored_against", {}), inputs.scored_against
     # Numbers against a replaced checkpoint of the same name must not stay.
     replaced = any(name in known and known[name] != parts for name, parts in now.items())

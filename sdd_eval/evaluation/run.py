@@ -130,7 +130,6 @@ def _networks_and_data(
     inputs: Inputs,
     compared: Mapping[str, FoldedNetwork],
 ) -> dict[str, Any]:
-    """Return the provenance of the network, the data and the further checkpoints."""
     card = network.card
     further = {
         name: {**parts, "folding": compared[name].folding}

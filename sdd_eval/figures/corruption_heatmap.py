@@ -117,7 +117,6 @@ def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: l
 
 
 def _limit(changes: Mapping[str, Cells]) -> float:
-    """Return the difference at the ends of the colour scale."""
     return max([5.0, *(float(np.nanmax(np.abs(each))) for each in changes.values())])
 
 

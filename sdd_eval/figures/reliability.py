@@ -77,7 +77,6 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
 
 
 def _figure(grid: Grid) -> tuple[Figure, Any]:
-    """Return a figure and axes (2 · rows, columns) of diagrams above histograms."""
     from matplotlib.figure import Figure
 
     height = min((1.2 + min(2.6, grid.panel_width)) * grid.rows, PAGE - 0.8)
@@ -94,7 +93,6 @@ def _figure(grid: Grid) -> tuple[Figure, Any]:
 
 
 def _legend(with_band: bool) -> tuple[list[Any], list[str]]:
-    """Return handles and labels of bars, gaps, the diagonal and brackets."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.path import Path

@@ -77,7 +77,6 @@ def _legend() -> tuple[list[Any], list[str]]:
 
 
 def _first_seed(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the rows of the network with the lowest seed, or the first name without seeds."""
     ordered = rows.sort_values(["seed", "checkpoint"], na_position="last")
     return where(rows, checkpoint=ordered["checkpoint"].iloc[0])
 

@@ -72,7 +72,6 @@ def build_densenet(
 
 
 def _transition(ins: int, outs: int) -> nn.Module:
-    """Return a 1×1 convolution to fewer channels, and average pooling to half the side."""
     return nn.Sequential(
         OrderedDict(
             bn1=nn.BatchNorm2d(ins),

@@ -163,7 +163,6 @@ def _factory(arch: str) -> Callable[..., Any]:
 
 
 def _imported(source: str) -> Any:
-    """Import a module by its dotted name, also from the current folder."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:

@@ -128,7 +128,6 @@ def _cause(path: Path, error: Exception) -> str:
 
 
 def _unnested(content: Any, path: Path, prefix: tuple[str, ...]) -> Weights:
-    """Return the mapping of tensors inside nested mappings."""
     if not isinstance(content, Mapping):
         where = f", below {'.'.join(prefix)}," if prefix else ""
         raise InputError(f"{path} holds{where} a {type(content).__name__}, not tensors by name")
@@ -155,7 +154,6 @@ def _forbidden_calls(path: Path) -> list[str]:
 
 
 def _pickle_of(path: Path) -> io.BufferedIOBase:
-    """Open the pickle in a file: `data.pkl` in an archive of torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
             inner = [name for name in archive.namelist() if name.endswith("data.pkl")]

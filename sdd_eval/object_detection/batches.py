@@ -104,7 +104,6 @@ def image_batches(
 def _read(
     examples: _Examples, keys: Sequence[tuple[int, bool]], size: int, workers: int
 ) -> Iterator[list[tuple[Tensor, Target]]]:
-    """Load batches of (pixels, target) with workers."""
     loader: DataLoader[Any] = DataLoader(
         examples,  # type: ignore[arg-type]  # indexed by pairs
         batch_sampler=[list(keys[start : start + size]) for start in range(0, len(keys), size)],

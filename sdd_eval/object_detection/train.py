@@ -202,6 +202,5 @@ def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
 
 
 def _losses(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the detector's losses by name, and their sum as "loss"."""
     losses = {name.removeprefix("loss_"): loss for name, loss in terms.items()}
     return {**losses, "loss": torch.stack(list(losses.values())).sum()}

@@ -54,7 +54,6 @@ def recover(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> AbstractContextManager[None]:
-    """Lock the folder's report; wait while another process holds the lock."""
     return store.locked(folder / "report", "writing", wait=True)
 
 
@@ -99,7 +98,6 @@ def _back_up(path: Path, backup: Path) -> None:
 
 
 def _restore(folder: Path, moved: Iterable[Path]) -> None:
-    """Restore the backups of moved files; delete files that did not exist before."""
     for name in moved:
         backup = folder / STAGING / BACKUP / name
         with contextlib.suppress(OSError):

@@ -123,7 +123,6 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
 
 
 def _evaluator_tex(comparable: Sequence[ComparableResults]) -> Iterator[tuple[str, str]]:
-    """Yield the name and content of a LaTeX table for each evaluator and part of the results."""
     for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
         summary = without_bins_and_severities(part.summary)
         names = evaluator_names(summary)

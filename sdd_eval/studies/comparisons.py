@@ -102,7 +102,6 @@ def _groups(networks: Iterable[Network]) -> list[_Group]:
 
 
 def _recipes(network: Network) -> tuple[Any, ...]:
-    """Return the recipes that a network stands for, on a foreign backbone its own."""
     if isinstance(network, DetectorTraining) and not network.stands_for:
         return (network.fields,)
     return network.stands_for
@@ -141,5 +140,4 @@ def _equal(value: Any, selected: Any) -> bool:
 
 
 def _differences(one: _Group, two: _Group, names: Iterable[str]) -> int:
-    """Return in how many of some fields two recipes differ."""
     return sum(one.fields.get(name) != two.fields.get(name) for name in names)

@@ -64,7 +64,6 @@ def _common(shared: Table) -> dict[str, Any]:
 
 
 def _merged(planned: Sequence[tuple[int, Training, str]]) -> tuple[dict[str, Training], Ids]:
-    """Return each checkpoint once, with all recipes that it stands for."""
     trainings: dict[str, Training] = {}
     ids: Ids = {}
     for _, training, table_id in planned:
@@ -135,7 +134,6 @@ def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:
 
 
 def _add(detectors: dict[str, DetectorTraining], detector: DetectorTraining) -> None:
-    """Add a detector, or what it stands for to the detector of the same name."""
     present = detectors.setdefault(detector.name, detector)
     further = tuple(each for each in detector.stands_for if each not in present.stands_for)
     stands_for = (*present.stands_for, *further)

@@ -141,7 +141,6 @@ def not_run(job: Job, failed: Outcome) -> Outcome:
 
 
 def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    """Train or evaluate, and return whether there was anything to do."""
     if isinstance(work, Evaluation):
         return _evaluate(work, workspace, progress)
     present = (workspace.checkpoints / work.name / "card.json").is_file()
@@ -163,7 +162,6 @@ def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -
 
 
 def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    """Evaluate, and return whether there was anything to do."""
     detect = work.evaluator == DETECTION
     evaluate: Any = object_detection.evaluate_detector if detect else evaluation.evaluate_checkpoint
     checkpoint = workspace.checkpoints / work.checkpoint

@@ -88,12 +88,10 @@ def _used_names(top: Table) -> set[str]:
 
 
 def _group_means(names: Table) -> set[str]:
-    """Return the names of means over groups of OOD sets, which a study never mentions."""
     return {name for name in names.values if name.startswith("average:")}
 
 
 def _words(value: Any) -> Iterator[str]:
-    """Yield the words in a value, at any depth."""
     if isinstance(value, str):
         yield from [value] if " " not in value else []
     elif isinstance(value, Mapping | list):

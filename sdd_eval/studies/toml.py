@@ -178,7 +178,6 @@ def _table_path(array: bool, parts: KeyPath, lines: Mapping[KeyPath, int]) -> Ke
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines on which a statement begins, not those inside multi-line values."""
     depth, quote = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         if depth == 0 and not quote:

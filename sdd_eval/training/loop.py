@@ -72,7 +72,6 @@ def fit(
 
 
 def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
-    """Return the terms of one step, their sum, and the training accuracy on the batch."""
     right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
 

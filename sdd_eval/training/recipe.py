@@ -165,7 +165,6 @@ def _word(name: str) -> str:
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
-    """Return the named fields and the method's settings that differ from their defaults."""
     fields = {name: getattr(recipe, name) for name in NAME_FIELDS} | {
         "init": initialisation(recipe)
     }

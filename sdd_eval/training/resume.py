@@ -76,7 +76,6 @@ class TrainingFolder(Generic[RecipeType]):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Lock the folder, and remove it at the end if it is empty."""
         with store.locked(self.folder, "training"):
             try:
                 yield

@@ -119,7 +119,6 @@ def _complete(
 
 
 def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
-    """Return the initialised network with the method's parts, on the device."""
     seed_global(recipe.seed, "weights")
     network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
     objective = Objective(network, method_of(recipe), recipe)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdd_eval.figures.ood_curves import roc_curves
 from sdd_eval.figures.points import Tooltip, tooltips_of
-from sdd_eval.figures.roc_curves import roc_curves
 from sdd_eval.figures.style import figure_bytes, house_style
 from sdd_eval.report import write
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg

@@ -120,7 +120,6 @@ def _annotations(target: Any, root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Report every unreadable image of a folder."""
     for images in _image_folders(target, root):
         progress.start(f"{target.name}: images", len(images))
         for row, file in enumerate(images.files):
@@ -132,7 +131,6 @@ def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding
 
 
 def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
-    """Yield the splits of a set that are folders of images."""
     if hasattr(target, "load_corrupted"):
         return
     for split in ("test", "train"):

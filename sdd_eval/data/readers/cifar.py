@@ -75,7 +75,6 @@ class Cifar(Reader):
     def _verified(
         self, root: Path, files: dict[str, str], digests: Callable[[Path], Digests | None]
     ) -> bool:
-        """Return whether the files of a split and its class names are the published ones."""
         for name, md5 in {**files, **self.meta}.items():
             sums = digests(root / self.folder / name)
             if sums is None or sums.md5 != md5:
@@ -109,7 +108,6 @@ def _images(path: Path) -> Pixels:
 
 
 def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:
-    """Return the images of an unpickled file as (n, 3, 32, 32)."""
     pixels = data.get("data")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise InputError(f"{path} has no uint8 array 'data'")

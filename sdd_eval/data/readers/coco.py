@@ -188,7 +188,6 @@ class CocoFolder(Reader):
         return annotation_file(base, split)
 
     def _files(self, base: Path) -> tuple[str, ...]:
-        """Return every file of the set, relative to `base`."""
         files: list[str] = []
         for split in SPLITS:
             with contextlib.suppress(InputError):  # a missing split

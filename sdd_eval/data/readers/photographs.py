@@ -102,14 +102,12 @@ class PhotographSet(Reader):
         return folder_fingerprint(base, self._files(base, self._existing(base)), fresh=fresh)
 
     def _listed(self, base: Path) -> bool:
-        """Return whether the published lists and the folder of images exist."""
         return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
 
     def _existing(self, base: Path) -> frozenset[str]:
         return frozenset(image_files(base / self.images))
 
     def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
-        """Return every file of the set, relative to `base`."""
         annotations: list[str] = []
         if self.annotations is not None:
             paths = (base / self.annotations).rglob("[!.]*")

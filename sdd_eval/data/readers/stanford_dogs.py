@@ -60,7 +60,6 @@ def _listing(path: Path) -> Listing:
 
 
 def _box(path: Path) -> list[int]:
-    """Read left, top, right and bottom of the first object."""
     try:
         edges = [ElementTree.parse(path).findtext(f"object/bndbox/{edge}") for edge in EDGES]
         return [int(edge or "") for edge in edges]

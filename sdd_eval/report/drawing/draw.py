@@ -103,7 +103,6 @@ def draw_figures(
 
 
 def _with_unique_names(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
-    """Return the figures with a number appended to names that would otherwise repeat."""
     counts: dict[str, int] = {}
     unique = []
     for figure in figures:
@@ -173,7 +172,6 @@ class _DrawingContext:
     def _render(
         self, name: str, plot: Plot, rows: pandas.DataFrame, failures: list[str]
     ) -> RenderedFigure | None:
-        """Render a figure; None if that fails."""
         try:
             return render(plot, rows, self.arrays)
         except Exception as error:  # a third-party figure may raise anything

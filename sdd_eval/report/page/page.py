@@ -188,7 +188,6 @@ def _provenance_values(content: PageContent, names: Sequence[str]) -> dict[str, 
 def _section(
     name: str, figures: Sequence[PageFigure], content: PageContent, protocols: ProtocolIndex
 ) -> EvaluatorSection:
-    """Return the figures of an evaluator, and tables of the metrics that no figure shows."""
     in_figures = {
         index: {
             metric
@@ -241,7 +240,6 @@ def _exclusion_note(checkpoints: Sequence[str]) -> str:
 
 
 def _figure_table(figure: ReportFigure, protocols: ProtocolIndex) -> ResultTable:
-    """Return the table of a figure's numbers; empty for a figure that names no metrics."""
     plot, rows = figure.plot, figure.comparison.summary
     if not plot.metrics:
         return ResultTable()

@@ -137,7 +137,6 @@ class _Subject:
 
 
 def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.device) -> Batch:
-    """Return random images for the method, two of every class so that there are partners."""
     draws = generator(0, "cost images")
     shape = (recipe.batch_size, spec.channels, spec.image_size, spec.image_size)
     method = objective.method

@@ -191,7 +191,6 @@ class AugmentedViews:
         return torch.stack(views)
 
     def _read(self, row: int) -> Any:
-        """Return an image as its augmentation takes it."""
         read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
         return read(self.images, row)
 

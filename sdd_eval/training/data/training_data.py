@@ -74,7 +74,6 @@ def load_training_data(recipe: Recipe, data_root: str | Path | None) -> Training
 
 
 def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> None:
-    """Check that test images have the shape and the classes of the training images."""
     if test is None:
         return
     if (test.channels, test.image_size) != (train.channels, train.image_size):
