@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.images import ImageSet, Labels, Pixels, Subset, batch_slices, to_device
+from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows, Subset, batch_slices, to_device
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+    from sdd_eval.data.images import Batches
 
 Boxes = NDArray[np.int64]
 
@@ -149,9 +151,7 @@ class FolderImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`.
 
         The next batch is decoded in the background by as many threads as torch uses.

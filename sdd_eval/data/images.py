@@ -23,8 +23,11 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    Batches = Iterator[torch.Tensor]
+
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+Rows = NDArray[np.int64]
 
 
 class Described(Protocol):
@@ -69,9 +72,7 @@ class ImageSet(Described, Protocol):
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
 
 
@@ -126,9 +127,7 @@ class ArrayImages:
             self._on_device[device] = torch.from_numpy(self.images).to(device)
         return self._on_device[device]
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         images = self.tensor(device)
         order = None if indices is None else to_device(indices, device)
@@ -229,9 +228,7 @@ class MappedImages:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         # Mapped anew for each pass, so that its pages are released afterwards.
         mapped = open_npy(self.path)[self.start : self.stop]
@@ -283,9 +280,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         rows = self.rows if indices is None else self.rows[indices]
         yield from self.parent.batches(size, rows, device)
@@ -308,9 +303,7 @@ class LazyImages:
     def __len__(self) -> int:
         return self.total
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         yield from self.load().batches(size, indices, device)
 
@@ -324,13 +317,6 @@ def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
     if not isinstance(images, ArrayImages):
         return images
     return LazyImages(
-        name=images.name,
-        labels=images.labels,
-        class_names=images.class_names,
-        image_size=images.image_size,
-        channels=images.channels,
-        fingerprint=images.fingerprint,
-        provenance=images.provenance,
-        total=len(images),
-        load=load,
+        *(images.name, images.labels, images.class_names, images.image_size, images.channels),
+        *(images.fingerprint, images.provenance, len(images), load),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from sdd_eval.records import Card, ModelSpec, Run, encode
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.subject import ComparedNetwork, Subject
+    from sdd_eval.evaluators.subject import Subject
     from sdd_eval.models.bn_folding import Folding
 
 #: Number of images, evenly spaced in the test set, on which folding is checked.
@@ -48,9 +48,7 @@ def run(
     progress: Progress | None = None,
     partial_results: PartialResultFiles | None = None,
 ) -> Run:
-    """Evaluate a network, resuming from the partial results of an interrupted run.
-
-    The run's `seconds` include those of the interrupted run.
+    """Evaluate a network, resuming from partial results; `seconds` include the interrupted run's.
 
     Raises:
         InputError: the device has too little memory for the batch size.
@@ -60,10 +58,7 @@ def run(
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         model, folding = folded(network.model, inputs.data, request)
         subject = _subject(network, model, folding, inputs, request, progress)
-        compared = {
-            name: FoldedNetwork(checkpoint, inputs.data, request)
-            for name, checkpoint in inputs.networks.items()
-        }
+        compared = _folded_networks(inputs, request)
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
@@ -95,6 +90,15 @@ def run(
         },
         arrays=arrays,
     )
+
+
+def _folded_networks(inputs: Inputs, request: Request) -> dict[str, FoldedNetwork]:
+    return {
+        name: FoldedNetwork(
+            *(name, other.spec, other.weights_sha256, other.network, inputs.data, request)
+        )
+        for name, other in inputs.networks.items()
+    }
 
 
 def _subject(
@@ -179,29 +183,17 @@ def _folding_provenance(folding: Folding, request: Request) -> dict[str, Any]:
 class FoldedNetwork:
     """A further checkpoint, whose network is folded like the evaluated one."""
 
-    compared: ComparedNetwork
+    name: str
+    spec: ModelSpec
+    weights_sha256: str
+    load: Callable[[str], torch.nn.Module]
     images: ImageSet
     request: Request
     folding: dict[str, Any] = field(default_factory=dict)
     """The provenance of its folding, once its network is loaded."""
 
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-        return self.compared.name
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The specification of its network."""
-        return self.compared.spec
-
-    @property
-    def weights_sha256(self) -> str:
-        """The hash of its weights."""
-        return self.compared.weights_sha256
-
     def network(self, device: str) -> torch.nn.Module:
         """Return its network on a device, in eval mode, with frozen parameters."""
-        model, folding = folded(self.compared.network(device), self.images, self.request)
+        model, folding = folded(self.load(device), self.images, self.request)
         self.folding.update(_folding_provenance(folding, self.request))
         return model

@@ -35,13 +35,7 @@ def fit(
     """
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))
-    optimiser = torch.optim.SGD(
-        objective.parameters(),
-        recipe.lr,
-        recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        fused=True if device.type == "cuda" else None,
-    )
+    optimiser = _optimiser(objective, recipe, fused=device.type == "cuda")
     step = processes.step(objective)
 
     def train_epoch(epoch: int) -> dict[str, float]:
@@ -69,6 +63,11 @@ def fit(
         label=f"{recipe.method} on {recipe.dataset}", images=len(data),
         save=save, progress=progress, probe=probe,
     )  # fmt: skip
+
+
+def _optimiser(objective: Objective, recipe: Recipe, *, fused: bool) -> torch.optim.SGD:
+    options = {"weight_decay": recipe.weight_decay, "fused": fused or None}
+    return torch.optim.SGD(objective.parameters(), recipe.lr, recipe.momentum, **options)
 
 
 def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:

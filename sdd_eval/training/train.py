@@ -53,8 +53,6 @@ def train(
     processes train one network, with the losses of a single process up to rounding.
 
     Args:
-        recipe: how to train.
-        folder: folder of checkpoints.
         data_root: folder of data sets; the catalogue's default if None.
         name: name of the checkpoint; `checkpoint_name(recipe)` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
@@ -168,7 +166,7 @@ def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict
     if validation is not None:
         metrics |= _validation(logits_of(network, validation, device), validation.labels)
     if test is not None and test.labels is not None and len(test):
-        metrics["accuracy"] = accuracy(network, test, device)
+        metrics["accuracy"] = accuracy(logits_of(network, test, device), test.labels)
     return metrics
 
 

@@ -149,14 +149,14 @@ def test_only_the_trained_network_is_exported(
     name, sd_dropout, material, recipe, tmp_path, monkeypatch
 ):
     exported = []
-    train = importlib.import_module("sdd_eval.training.train")
-    export = train.export
+    module = importlib.import_module("sdd_eval.training.train")
+    export = module.export
 
     def noting(place, network, *rest):
         exported.append(network)
         return export(place, network, *rest)
 
-    monkeypatch.setattr(train, "export", noting)
+    monkeypatch.setattr(module, "export", noting)
     recipe = dataclasses.replace(recipe, method=name, sd_dropout=sd_dropout, epochs=1)
     place = tmp_path / "tiny"
     card = train(

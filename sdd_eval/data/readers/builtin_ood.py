@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,12 +12,12 @@ from PIL import Image
 
 from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
-from sdd_eval.data.images import ArrayImages, Pixels, to_device
+from sdd_eval.data.images import ArrayImages, Pixels, Rows, to_device
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.randomness import derived_seed
 
 if TYPE_CHECKING:
-    import torch
+    from sdd_eval.data.images import Batches
 
 #: Incremented whenever an image changes.
 VERSION = 1
@@ -74,9 +73,7 @@ class NoiseImages:
     def __len__(self) -> int:
         return self.count
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         rows = np.arange(self.count) if indices is None else indices
         for start in range(0, len(rows), size):
