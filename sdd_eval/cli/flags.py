@@ -34,6 +34,10 @@ from sdd_eval.store import folder_name
 
 Flags = TypeVar("Flags")
 
+#: Names given without a flag.
+Studies = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")]
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+
 #: What the help shows for a value of a type.
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 

@@ -62,7 +62,8 @@ def run(
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
-    seconds, resumed = time.perf_counter() - start, {}
+    resumed: dict[str, Any] = {}
+    seconds = time.perf_counter() - start
     if partial_results:
         seconds += partial_results.seconds
         resumed = {"resumed": partial_results.resumed} if partial_results.resumed else {}

@@ -11,4 +11,4 @@ __all__ = ["Subject", "outputs_of"]
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Subject, outputs_of
 else:
-    __getattr__ = lazy_exports(__name__, {"subject": ["Subject", "outputs_of"]})
+    __getattr__ = lazy_exports(__name__)

@@ -21,7 +21,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.on_disk import Outcome
 from sdd_eval.evaluation.request import Request, validated
-from sdd_eval.object_detection.batches import image_batches
+from sdd_eval.object_detection.batches import Loader
 from sdd_eval.object_detection.evaluator import DetectionSubject, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
 from sdd_eval.object_detection.recipe import flattened_recipe
@@ -93,11 +93,11 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
     evaluator = request.evaluator
     detector = load_detector(resolved.checkpoint, card, trust_code=request.trust_code)
     device, workers = torch.device(request.device), default_workers(torch.get_num_threads())
-    size, channels = request.batch_size, card.model.channels
+    loader = Loader(data, card.model.channels, device, workers)
     subject = DetectionSubject(
         detector=detector.to(device),
         data=data,
-        batches=lambda rows: image_batches(data, rows, size, channels, device, workers),
+        batches=lambda rows: loader.images(rows, request.batch_size),
         limit=request.limit,
         seed=request.seed,
         progress=progress,

@@ -19,7 +19,7 @@ from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.batches import Batch, epoch_batches
+from sdd_eval.object_detection.batches import Batch, Loader
 from sdd_eval.object_detection.model import detector_on, detector_spec
 from sdd_eval.object_detection.recipe import (
     DetectorRecipe,
@@ -102,15 +102,16 @@ def _complete(
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    recipe, channels = target.recipe, backbone.card.model.channels
+    recipe = target.recipe
     state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
-    readers = default_workers(state.threads) if workers is None else workers
+    workers = default_workers(state.threads) if workers is None else workers
+    loader = Loader(data, backbone.card.model.channels, device, workers)
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(backbone, recipe, data)
         detector.to(device)
         state = fit(
             detector,
-            lambda epoch: epoch_batches(data, recipe, epoch, channels, device, readers),
+            lambda epoch: loader.epoch(recipe, epoch),
             len(data),
             state,
             save=target.save,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def fit(
 
 
 def _optimiser(objective: Objective, recipe: Recipe, *, fused: bool) -> torch.optim.SGD:
-    options = {"weight_decay": recipe.weight_decay, "fused": fused or None}
+    options: Any = {"weight_decay": recipe.weight_decay, "fused": fused or None}
     return torch.optim.SGD(objective.parameters(), recipe.lr, recipe.momentum, **options)
 
 
