@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sdd_eval.records import Card, ModelSpec, Run, encode
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.subject import Subject
+    from sdd_eval.evaluators.subject import ComparedNetwork, Subject
     from sdd_eval.models.bn_folding import Folding
 
 #: Number of images, evenly spaced in the test set, on which folding is checked.
@@ -58,7 +59,8 @@ def run(
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         model, folding = folded(network.model, inputs.data, request)
         subject = _subject(network, model, folding, inputs, request, progress)
-        compared = _folded_networks(inputs, request)
+        foldings: dict[str, Any] = {}
+        compared = _folded_networks(inputs, request, foldings)
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
@@ -79,7 +81,7 @@ def run(
         n=len(subject.indices()),
         measurements=measurements,
         provenance={
-            **_networks_and_data(network, subject, inputs, compared),
+            **_networks_and_data(network, subject, inputs, foldings),
             "folding": _folding_provenance(folding, request),
             **({"recalled": list(subject.cache.hits)} if subject.cache else {}),
             "scored_against": inputs.scored_against,
@@ -93,10 +95,19 @@ def run(
     )
 
 
-def _folded_networks(inputs: Inputs, request: Request) -> dict[str, FoldedNetwork]:
+def _folded_networks(
+    inputs: Inputs, request: Request, foldings: dict[str, Any]
+) -> dict[str, ComparedNetwork]:
+    """Return the further checkpoints, folded like the evaluated one; loading one notes how."""
+
+    def load(name: str, device: str) -> torch.nn.Module:
+        model, folding = folded(inputs.networks[name].network(device), inputs.data, request)
+        foldings[name] = _folding_provenance(folding, request)
+        return model
+
     return {
-        name: FoldedNetwork(
-            *(name, other.spec, other.weights_sha256, other.network, inputs.data, request)
+        name: evaluators.ComparedNetwork(
+            name, other.spec, other.weights_sha256, functools.partial(load, name)
         )
         for name, other in inputs.networks.items()
     }
@@ -133,11 +144,11 @@ def _networks_and_data(
     network: EvaluatedNetwork,
     subject: Subject,
     inputs: Inputs,
-    compared: Mapping[str, FoldedNetwork],
+    foldings: Mapping[str, Any],
 ) -> dict[str, Any]:
     card = network.card
     further = {
-        name: {**parts, "folding": compared[name].folding}
+        name: {**parts, "folding": foldings.get(name, {})}
         for name, parts in inputs.compared.items()
     }
     return {
@@ -178,23 +189,3 @@ def folded(
 
 def _folding_provenance(folding: Folding, request: Request) -> dict[str, Any]:
     return {"asked": request.fold, **encode(folding)}
-
-
-@dataclass(frozen=True)
-class FoldedNetwork:
-    """A further checkpoint, whose network is folded like the evaluated one."""
-
-    name: str
-    spec: ModelSpec
-    weights_sha256: str
-    load: Callable[[str], torch.nn.Module]
-    images: ImageSet
-    request: Request
-    folding: dict[str, Any] = field(default_factory=dict)
-    """The provenance of its folding, once its network is loaded."""
-
-    def network(self, device: str) -> torch.nn.Module:
-        """Return its network on a device, in eval mode, with frozen parameters."""
-        model, folding = folded(self.load(device), self.images, self.request)
-        self.folding.update(_folding_provenance(folding, self.request))
-        return model

@@ -47,23 +47,15 @@ class Evaluator(Protocol):
         """Return numbers from those arrays, with NumPy only."""
 
 
-class ComparedNetwork(Protocol):
-    """A further checkpoint, whose network is loaded on request."""
+@dataclass(frozen=True)
+class ComparedNetwork:
+    """A further checkpoint: its name, its network's spec, and the hash of its weights."""
 
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The specification of its network."""
-
-    @property
-    def weights_sha256(self) -> str:
-        """The hash of its weights."""
-
-    def network(self, device: str) -> torch.nn.Module:
-        """Return its network on a device, in eval mode, with frozen parameters."""
+    name: str
+    spec: ModelSpec
+    weights_sha256: str
+    network: Callable[[str], torch.nn.Module]
+    """Loads its network onto a device, in eval mode, with frozen parameters."""
 
 
 class OutputCache(Protocol):

@@ -21,9 +21,9 @@ _SETTING = ("attack", "norm", "steps", "restarts", "parameters")
 
 @figure(
     "Robust accuracy under attack",
-    caption="Accuracy before (ε = 0) and after the attack against the radius ε of the ball, in "
-    "pixels of [0, 1]; one panel per attack and its settings, true labels, logits at temperature "
-    "1. Whiskers: one standard deviation over seeds.",
+    caption="""Accuracy before (ε = 0) and after the attack against the radius ε of the ball, in
+    pixels of [0, 1]; one panel per attack and its settings, true labels, logits at temperature 1.
+    Whiskers: one standard deviation over seeds.""",
     evaluator="attack",
     metrics=("attack_right_before", "attack_accuracy"),
 )

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @figure(
     "Gradient-masking audit",
-    caption="Accuracy under each attack of the audit, and under the worst of them for each image "
-    "(thick), against the radius ε of the ball (L∞, pixels of [0, 1]; logarithmic); one panel per "
-    "group, mean over its networks, logits at temperature 1. A weaker attack below a stronger one "
-    "indicates masked gradients; the titles list the flags raised.",
+    caption="""Accuracy under each attack of the audit, and under the worst of them for each image
+    (thick), against the radius ε of the ball (L∞, pixels of [0, 1]; logarithmic); one panel per
+    group, mean over its networks, logits at temperature 1. A weaker attack below a stronger one
+    indicates masked gradients; the titles list the flags raised.""",
     evaluator="attack",
     metrics=("audit_accuracy", "audit_worst_case", "audit_flag"),
 )

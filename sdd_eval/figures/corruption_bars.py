@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @figure(
     "Accuracy under corruption",
-    caption="Mean accuracy over the severities of each corruption, averaged over seeds; whiskers: "
-    "one standard deviation over seeds.",
+    caption="""Mean accuracy over the severities of each corruption, averaged over seeds; whiskers:
+    one standard deviation over seeds.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )

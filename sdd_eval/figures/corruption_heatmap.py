@@ -36,10 +36,9 @@ ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
 
 @figure(
     "Accuracy by corruption and severity",
-    caption="Accuracy in percent, mean over seeds; panels marked Δ show the change in percentage "
-    "points relative to the same method without SD-Dropout (positive: SD-Dropout is better). If "
-    "there are too many groups for a page, a column is a group and each cell the mean over "
-    "severities.",
+    caption="""Accuracy in percent, mean over seeds; panels marked Δ show the change in percentage
+    points relative to the same method without SD-Dropout (positive: SD-Dropout is better). If there
+    are too many groups for a page, a column is a group and each cell the mean over severities.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )

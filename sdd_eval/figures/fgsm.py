@@ -26,12 +26,12 @@ CONTROL = "random signs"
 
 @figure(
     "Accuracy under FGSM",
-    caption="Accuracy after one signed-gradient step of size ε, in three variants that must not be "
-    "compared with each other: the authors' (predicted labels, values clipped in standardised "
-    "space), the same step with true labels and valid images, and the step in pixel space. The "
-    "gradient is computed without underflow, at temperature 1; of several standardisation "
-    "constants the most common. Whiskers: one standard deviation over seeds. Hollow: the control, "
-    "a step of the same size with random signs.",
+    caption="""Accuracy after one signed-gradient step of size ε, in three variants that must not be
+    compared with each other: the authors' (predicted labels, values clipped in standardised space),
+    the same step with true labels and valid images, and the step in pixel space. The gradient is
+    computed without underflow, at temperature 1; of several standardisation constants the most
+    common. Whiskers: one standard deviation over seeds. Hollow: the control, a step of the same
+    size with random signs.""",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
 )
@@ -102,10 +102,10 @@ CLEAN = "no attack"
 
 @figure(
     "Accuracy under FGSM at one ε",
-    caption="Accuracy before and after one signed-gradient step of ε = 0.2 (the paper's Figure 3; "
-    "otherwise the smallest ε measured), in variants of FGSM that must not be compared with each "
-    "other; of several standardisation constants the most common. Whiskers: one standard deviation "
-    "over seeds.",
+    caption="""Accuracy before and after one signed-gradient step of ε = 0.2 (the paper's Figure 3;
+    otherwise the smallest ε measured), in variants of FGSM that must not be compared with each
+    other; of several standardisation constants the most common. Whiskers: one standard deviation
+    over seeds.""",
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_right_before"),
 )

@@ -178,10 +178,10 @@ def _areas(
 
 @figure(
     "ROC curves of OOD detection",
-    caption="True positive rate (in-distribution images accepted) against false positive rate (OOD "
-    "images accepted), averaged over seeds at each false positive rate. The thin horizontal line "
-    "is a true positive rate of 95 %, the dotted one chance. The AUROC, mean and standard "
-    "deviation over seeds, is given for up to six groups.",
+    caption="""True positive rate (in-distribution images accepted) against false positive rate (OOD
+    images accepted), averaged over seeds at each false positive rate. The thin horizontal line is a
+    true positive rate of 95 %, the dotted one chance. The AUROC, mean and standard deviation over
+    seeds, is given for up to six groups.""",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
@@ -203,11 +203,11 @@ def _reference_lines(axes: Axes, rows: pandas.DataFrame) -> None:
 
 @figure(
     "Precision–recall curves of OOD detection",
-    caption="Precision against recall with in-distribution images as the positive class, averaged "
-    "over seeds at each recall; class counts are those of the sets. Between two thresholds the "
-    "precision is that of the next threshold that reaches the recall, without interpolation, so "
-    "that the area is the average precision (AUPR-in), which is given for up to six groups. The "
-    "thin line is chance.",
+    caption="""Precision against recall with in-distribution images as the positive class, averaged
+    over seeds at each recall; class counts are those of the sets. Between two thresholds the
+    precision is that of the next threshold that reaches the recall, without interpolation, so that
+    the area is the average precision (AUPR-in), which is given for up to six groups. The thin line
+    is chance.""",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )

@@ -35,13 +35,13 @@ _DASHED = (0, (4, 3))
 
 @figure(
     "Reliability diagrams",
-    caption="Accuracy in each bin of confidence (bars); hatched is the gap to the bin's mean "
-    "confidence, and on the dashed diagonal a network is perfectly calibrated. Brackets are "
-    "consistency bars: the range of the accuracy of a calibrated network with the same confidences "
-    "in 95 % of cases, for each bin by itself and for one network, also if bins are pooled. Below: "
-    "the fraction of images in each bin. Bins are pooled over seeds. ECE, before temperature "
-    "scaling, is the mean over seeds, or one network's with its interval (same network, new "
-    "images; 95 % unless --level says otherwise).",
+    caption="""Accuracy in each bin of confidence (bars); hatched is the gap to the bin's mean
+    confidence, and on the dashed diagonal a network is perfectly calibrated. Brackets are
+    consistency bars: the range of the accuracy of a calibrated network with the same confidences in
+    95 % of cases, for each bin by itself and for one network, also if bins are pooled. Below: the
+    fraction of images in each bin. Bins are pooled over seeds. ECE, before temperature scaling, is
+    the mean over seeds, or one network's with its interval (same network, new images; 95 % unless
+    --level says otherwise).""",
     evaluator="calibration",
     metrics=("ece", "ece_floor", "bin_count", "bin_confidence", "bin_accuracy"),
 )

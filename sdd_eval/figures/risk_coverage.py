@@ -32,10 +32,10 @@ NAMES = {
 
 @figure(
     "Risk–coverage curves",
-    caption="Error rate (risk) among the most confident images against their fraction (coverage), "
-    "averaged over seeds at each coverage; one panel per confidence score, ties in random order. "
-    "The area below the curve (AURC · 10³, lower is better), mean and standard deviation over "
-    "seeds, is given for up to six groups.",
+    caption="""Error rate (risk) among the most confident images against their fraction (coverage),
+    averaged over seeds at each coverage; one panel per confidence score, ties in random order. The
+    area below the curve (AURC · 10³, lower is better), mean and standard deviation over seeds, is
+    given for up to six groups.""",
     evaluator="selective",
     metrics=("aurc", "aurc_excess", "coverage_at_1_percent_risk", "coverage_at_5_percent_risk"),
 )

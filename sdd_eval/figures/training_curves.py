@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @figure(
     "Assumptions 1 and 2 during training",
-    caption="Predictions p and q under two dropout masks, over the classes and images of a fixed "
-    "batch. First panel: how often Assumption 1 holds (filled: the larger of p and q has the "
-    "larger gradient) and Assumption 2 (hollow: r is at most r₁). Second panel: means of "
-    "r = |log(p/q)| (filled) and of its bound r₁ (hollow). Whiskers: one standard deviation over "
-    "seeds.",
+    caption="""Predictions p and q under two dropout masks, over the classes and images of a fixed
+    batch. First panel: how often Assumption 1 holds (filled: the larger of p and q has the larger
+    gradient) and Assumption 2 (hollow: r is at most r₁). Second panel: means of r = |log(p/q)|
+    (filled) and of its bound r₁ (hollow). Whiskers: one standard deviation over seeds.""",
     evaluator="history",
     metrics=("p_assumption_1", "assumption_2", "assumption_2_r", "assumption_2_r1"),
 )
@@ -53,10 +52,10 @@ ALL_LAYERS = "all"
 
 @figure(
     "Gradients of forward and reverse KL during training",
-    caption="Gradients of the SD-Dropout term with respect to all parameters, on a fixed batch "
-    "with fixed masks (the paper's Figure 4). First panel: cosine similarity of the gradients of "
-    "forward and reverse KL. Second panel: their L1 norms, reverse filled and forward hollow. "
-    "Whiskers: one standard deviation over seeds.",
+    caption="""Gradients of the SD-Dropout term with respect to all parameters, on a fixed batch
+    with fixed masks (the paper's Figure 4). First panel: cosine similarity of the gradients of
+    forward and reverse KL. Second panel: their L1 norms, reverse filled and forward hollow.
+    Whiskers: one standard deviation over seeds.""",
     evaluator="history",
     metrics=("kl_cosine", "kl_forward_l1", "kl_reverse_l1"),
 )

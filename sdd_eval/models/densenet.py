@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sdd_eval.errors import unknown_name
-from sdd_eval.models.network import Stages
+from sdd_eval.models.network import Stages, pre_activation_end
 
 #: Position of a layer's new channels: after its input channels, as in the authors' code, or before
 #: them, as in a common public implementation. The weights have the same shapes.
@@ -64,11 +64,7 @@ def build_densenet(
             narrow = int(width * compression)
             stages[f"trans{index}"] = _transition(width, narrow)
             width = narrow
-    stages["bn1"] = nn.BatchNorm2d(width)
-    stages["relu"] = nn.ReLU()
-    stages["pool"] = nn.AdaptiveAvgPool2d(1)
-    stages["flatten"] = nn.Flatten()
-    return Stages(stages, width)
+    return Stages(stages | pre_activation_end(width), width)
 
 
 def _transition(ins: int, outs: int) -> nn.Module:

@@ -65,11 +65,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read the tensors of a network from a file.
-
-    Raises:
-        InputError: the file cannot be read, would run code, or contains no tensors of a network.
-    """
+    """Read a network's tensors; raise InputError for a file without, or one that runs code."""
     try:
         with path.open("rb") as file:
             start = file.read(9)

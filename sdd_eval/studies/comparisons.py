@@ -42,11 +42,7 @@ class _Group:
 
 
 def comparisons_of(top: Table, networks: Sequence[Network]) -> tuple[Comparison, ...]:
-    """Return the comparisons of a study of these networks.
-
-    Raises:
-        InputError: a field is unknown, or no network of the study matches a side; with the line.
-    """
+    """Return a study's comparisons; raise InputError, with the line, if a side matches none."""
     return tuple(_comparison(table, networks) for table in top.tables("compare"))
 
 

@@ -57,11 +57,7 @@ class Smoke:
 
 
 def read_smoke(top: Table) -> Smoke | None:
-    """Read the table `[small]` of a study, if it has one.
-
-    Raises:
-        InputError: it has an unknown key, or replaces a name that the study does not use.
-    """
+    """Read a study's table `[small]` if there is one; raise InputError for an unused name."""
     if "small" not in top:
         return None
     table = top.table("small").require_keys(KEYS, "key of [small]")

@@ -122,12 +122,7 @@ Photo = Path | str | NDArray[np.uint8] | Photograph
 
 
 def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photograph, ...] | None:
-    """Read photographs of frost; None for synthetic frost.
-
-    Raises:
-        InputError: the list or a folder is empty, or a file is not an image or too small for images
-            of the side.
-    """
+    """Read photographs of frost, None for synthetic; raise InputError for none or small ones."""
     if photos is None:
         return None
     if not photos:

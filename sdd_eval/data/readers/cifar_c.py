@@ -77,11 +77,7 @@ class CorruptedDataset(Reader):
         )
 
     def load_corrupted(self, root: Path) -> CorruptedFolder:
-        """Open the set with the corruptions that are on disk.
-
-        Raises:
-            InputError: no file is usable, or `labels.npy` contradicts them.
-        """
+        """Open the corruptions that are on disk; raise InputError if none is usable."""
         folder = root / self.folder
         if not present_corruptions(folder):
             raise missing_dataset(self.name, folder, bool(self.archives))
@@ -234,11 +230,7 @@ def combined_fingerprint(sums: Sums) -> str:
 
 
 def read_regenerated(folder: Path) -> dict[str, Any]:
-    """Return the record of a folder that this package wrote; empty for other folders.
-
-    Raises:
-        InputError: the record is not JSON.
-    """
+    """Return the record of a folder that this package wrote, empty for others."""
     path = folder / REGENERATED_FILE
     if not path.is_file():
         return {}

@@ -78,11 +78,7 @@ def is_coco(folder: Path) -> bool:
 
 
 def annotation_file(folder: Path, split: str) -> Path:
-    """Return the annotation file of "train" or "test"; that of 2017 if there are several.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
+    """Return a split's annotation file, 2017's if several; raise InputError unless there is one."""
     pattern = f"instances_{SPLITS[split]}"
     paths = sorted((folder / ANNOTATIONS).glob(f"{pattern}*.json"))
     if len(paths) > 1:

@@ -13,11 +13,7 @@ from sdd_eval.errors import InputError
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Read variables of a MATLAB file; all others are skipped.
-
-    Raises:
-        InputError: the file cannot be read, or a variable is missing.
-    """
+    """Read variables of a MATLAB file and no others; raise InputError if one is missing."""
     from scipy.io import loadmat
 
     try:

@@ -29,20 +29,12 @@ ARCHIVES = {
 
 
 def listings(base: Path) -> Mapping[str, Listing]:
-    """Read the files and classes of each split, in the order of its list.
-
-    Raises:
-        InputError: a list cannot be read, or does not contain images and labels.
-    """
+    """Read the files and classes of each split; raise InputError for a broken list."""
     return {split: _listing(base / f"{split}_list.mat") for split in SPLITS}
 
 
 def boxes(base: Path, files: Sequence[str]) -> Boxes:
-    """Read the box of each image; that of the first dog if there are several.
-
-    Raises:
-        InputError: an annotation is missing, cannot be read, or has no box.
-    """
+    """Read the box of the first dog of each image; raise InputError if one has no box."""
     edges = [_box((base / "Annotation" / file).with_suffix("")) for file in files]
     return np.array(edges, dtype=np.int64).reshape(-1, 4)
 

@@ -213,11 +213,7 @@ class Probe:
 
 
 def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
-    """Return the probe of a recipe: class-balanced training images without augmentation.
-
-    Raises:
-        InputError: the training does not reach an epoch of the probe, or there is only one image.
-    """
+    """Return a recipe's probe on unaugmented images; raise InputError for epochs past the last."""
     beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
     if beyond:
         raise InputError(

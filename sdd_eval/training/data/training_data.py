@@ -58,11 +58,7 @@ class TrainingData:
 
 
 def load_training_data(recipe: Recipe, data_root: str | Path | None) -> TrainingData:
-    """Load both splits of the recipe's data set and its standardisation constants.
-
-    Raises:
-        InputError: the data set or the standardisation is unknown, missing or broken.
-    """
+    """Load both splits and the standardisation constants; raise InputError if one is missing."""
     root = None if data_root is None else Path(data_root)
     train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
