@@ -52,7 +52,7 @@ class TrainingFolder(Generic[RecipeType]):
             return finished
 
     def start_state(self, fingerprint: str, threads: int | None) -> State[RecipeType]:
-        """Return the state to resume with its threads, or a new one; InputError for other images."""
+        """Return the resumed state with its threads, or a new one; InputError for other images."""
         state = read_state(self.folder, type(self.recipe))
         other = state is not None and state.fingerprint != fingerprint
         if state is None or (other and self.overwrite):
