@@ -140,12 +140,7 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network.
-
-    Raises:
-        InputError: a tensor is missing, unexpected or has another shape; the message names the
-            first.
-    """
+    """Load tensors into a network; raise InputError, naming the first that does not fit."""
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in tensors:

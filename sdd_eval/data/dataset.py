@@ -120,11 +120,7 @@ class DetectionSet(Described, Protocol):
         """Return the number of images."""
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """Return an image, uint8 (channels, height, width), in grey (1) or RGB (3).
-
-        Raises:
-            InputError: it cannot be read, or its size differs from the annotated size.
-        """
+        """Return an image, uint8 (channels, height, width); raise InputError if unreadable."""
 
 
 class CorruptedSet(Described, Protocol):

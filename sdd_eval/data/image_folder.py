@@ -75,11 +75,7 @@ def class_folders(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
-    """Return the class index of each file, or None without classes.
-
-    Raises:
-        InputError: a file lies in no class folder.
-    """
+    """Return each file's class index, None without classes; raise InputError for a stray file."""
     if not class_names:
         return None
     stray = next((name for name in files if "/" not in name), None)

@@ -196,11 +196,7 @@ def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
 
 
 def open_npy(path: Path) -> NDArray[Any]:
-    """Memory-map a `.npy` file; only the header is read.
-
-    Raises:
-        InputError: the file does not exist, is truncated or is not a `.npy` file.
-    """
+    """Memory-map a `.npy` file, reading its header; raise InputError if it is incomplete."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:

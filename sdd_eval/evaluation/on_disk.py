@@ -82,11 +82,7 @@ def _runs_against(
 
 
 def is_measured(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored, so that `evaluate_checkpoint` would not run the network.
-
-    Raises:
-        InputError: the checkpoint, the data or a setting is invalid.
-    """
+    """Return whether the run is stored already; raise InputError for an invalid request."""
     request, card, inputs = _resolved(checkpoint, request)
     return _complete_run(_run_path(request, card, inputs)) is not None
 

@@ -117,11 +117,7 @@ class Subject:
         return subset_indices(len(images), self.limit, labels=images.labels, seed=self.seed)
 
     def labels(self) -> NDArray[np.int64]:
-        """Return the class indices of the evaluated images.
-
-        Raises:
-            InputError: the set has no labels, or more classes than the network.
-        """
+        """Return the images' classes; raise InputError without labels or for too many classes."""
         labels = self.data.labels
         if labels is None:
             raise InputError(f"{self.data.name} has no labels, which this evaluator needs")
@@ -139,11 +135,7 @@ class Subject:
         return corrupted
 
     def cell(self, corrupted: CorruptedSet, name: str, severity: int) -> ImageSet:
-        """Return the test set under one corruption at one severity.
-
-        Raises:
-            InputError: the images are missing or damaged, or do not correspond to the test set.
-        """
+        """Return the test set under a corruption; raise InputError if the images do not match."""
         cell, clean = corrupted.cell(name, severity), self.data
         if len(cell) != len(clean):
             raise InputError(

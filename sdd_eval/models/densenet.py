@@ -47,11 +47,7 @@ def build_densenet(
     compression: float = 0.5,
     newest: Newest = "last",
 ) -> Stages:
-    """Return a backbone of dense blocks of `blocks` layers each, with transitions between them.
-
-    Raises:
-        InputError: `newest` is unknown.
-    """
+    """Return a backbone of dense blocks and transitions; raise InputError for unknown `newest`."""
     if newest not in get_args(Newest):
         raise unknown_name("newest", str(newest), get_args(Newest))
     width = 2 * growth

@@ -163,11 +163,7 @@ def fit(
     save: Callable[[State[DetectorRecipe]], None],
     progress: Progress,
 ) -> State[DetectorRecipe]:
-    """Train from a state to the recipe's last epoch, and call `save` after each epoch.
-
-    Raises:
-        InputError: a loss or a weight is not finite; the epoch before is saved.
-    """
+    """Train to the last epoch and `save` after each; raise InputError for non-finite losses."""
     recipe = state.recipe
     assert recipe.seed is not None
     seed, steps = recipe.seed, -(-images // recipe.batch_size)

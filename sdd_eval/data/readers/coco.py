@@ -53,11 +53,7 @@ class CocoImages:
         return len(self.annotations.files)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """Return an image, uint8 (channels, height, width).
-
-        Raises:
-            InputError: the file is not an image, or its size differs from the annotated size.
-        """
+        """Return an image, uint8 (channels, height, width); raise InputError for another size."""
         path = self.folder / self.annotations.files[index]
         try:
             with Image.open(path) as image:

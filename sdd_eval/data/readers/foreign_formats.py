@@ -28,11 +28,7 @@ def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Read a pickled dictionary of arrays, lists, strings and numbers; keys become strings.
-
-    Raises:
-        InputError: the file is not such a pickle, or calls any other code.
-    """
+    """Read a pickle of arrays, lists, text and numbers; raise InputError if it calls other code."""
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()

@@ -28,20 +28,12 @@ class TrainingData:
     validation: ImageSet | None = None
 
     def split(self, recipe: Recipe) -> TrainingData:
-        """Return the data with the recipe's validation images split off the training images.
-
-        Raises:
-            InputError: too few training images would remain.
-        """
+        """Split the validation images off the training images; raise InputError if too few remain."""
         training, validation = training_split(self.train, recipe)
         return replace(self, train=training, validation=validation)
 
     def spec(self, recipe: Recipe) -> ModelSpec:
-        """Return the spec of the network that the recipe trains on these images.
-
-        Raises:
-            InputError: training and test images do not match, or there are no labels.
-        """
+        """Return the spec of the network to train; raise InputError if test images do not match."""
         labels = self.train.labels
         if labels is None or not len(labels):
             raise InputError(f"{self.train.name} has no labelled training images")
