@@ -28,7 +28,7 @@ class TrainingData:
     validation: ImageSet | None = None
 
     def split(self, recipe: Recipe) -> TrainingData:
-        """Split the validation images off the training images; raise InputError if too few remain."""
+        """Split off the validation images; raise InputError if too few training images remain."""
         training, validation = training_split(self.train, recipe)
         return replace(self, train=training, validation=validation)
 
