@@ -12,8 +12,7 @@ import pytest
 
 from sdd_eval.figures.attack_curves import attack_curves
 from sdd_eval.figures.audit_curves import audit_curves
-from sdd_eval.figures.fgsm_bars import fgsm_bars
-from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.fgsm import fgsm_bars, fgsm_curve
 from sdd_eval.figures.selection import where
 
 

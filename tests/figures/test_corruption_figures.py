@@ -13,7 +13,7 @@ from matplotlib.container import BarContainer
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences, differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm_bars import fgsm_bars
+from sdd_eval.figures.fgsm import fgsm_bars
 from sdd_eval.figures.selection import where
 
 

@@ -21,13 +21,11 @@ from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
 from sdd_eval.figures.detector_auroc import detector_auroc
-from sdd_eval.figures.fgsm_bars import fgsm_bars
-from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.fgsm import fgsm_bars, fgsm_curve
+from sdd_eval.figures.ood_curves import pr_curves, roc_curves
 from sdd_eval.figures.points import tooltips_of
-from sdd_eval.figures.pr_curves import pr_curves
 from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
-from sdd_eval.figures.roc_curves import roc_curves
 from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, figure_bytes, group_styles

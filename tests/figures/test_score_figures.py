@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sdd_eval.figures.ood_curves import RATES, mean_curve
-from sdd_eval.figures.pr_curves import pr_at, pr_curves
+from sdd_eval.figures.ood_curves import RATES, mean_curve, pr_at, pr_curves, roc_at, roc_curves
 from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
-from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.selection import where
 

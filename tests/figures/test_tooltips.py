@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.fgsm import fgsm_curve
 from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
