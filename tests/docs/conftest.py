@@ -85,9 +85,9 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def pages(root) -> dict[str, list[Block]]:
     """Return the blocks of README.md and of every hand-written page, by path."""
-    match = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    files = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     generated = set(re.findall(r"^/(docs/.*\.md)$", (root / ".gitignore").read_text(), re.M))
-    paths = {str(page.relative_to(root)): page for page in match}
+    paths = {str(page.relative_to(root)): page for page in files}
     return {name: blocks_of(path) for name, path in paths.items() if name not in generated}
 
 

@@ -65,12 +65,12 @@ def test_a_figure_is_a_plugin_of_print_width_with_readable_text(
 
 def labels_beyond_limits(axes: Any) -> list[Text]:
     """Return labels of ticks beyond the limits, which matplotlib does not draw."""
-    found = []
+    hidden = []
     for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         for tick in axis.get_major_ticks():
             if not min(low, high) <= tick.get_loc() <= max(low, high):
-                found.append(tick.label1)
-    return found
+                hidden.append(tick.label1)
+    return hidden
 
 
 @pytest.mark.parametrize("width", WIDTHS)

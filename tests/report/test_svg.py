@@ -151,6 +151,7 @@ def test_a_page_without_figures_takes_at_most_50_bytes_per_number(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_svg")
 def test_the_page_of_a_study_of_twenty_networks_is_below_1_8_mb(
     whole_battery: ModuleType, synthetic: ModuleType, tmp_path: Path
 ) -> None:

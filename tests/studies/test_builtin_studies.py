@@ -96,11 +96,11 @@ def test_of_the_paper_s_studies_those_choose_that_try_values(name):
 
 @pytest.fixture
 def short_quickstart(tmp_path, monkeypatch):
-    """The built-in quickstart with two seeds and one epoch, and an empty working folder."""
+    """The built-in quickstart with one seed and one epoch, and an empty working folder."""
     text = study_file("quickstart").read_text()
     assert "seeds = [0, 1, 2]" in text
     assert "epochs = 30" in text
-    text = text.replace("seeds = [0, 1, 2]", "seeds = [0, 1]").replace("epochs = 30", "epochs = 1")
+    text = text.replace("seeds = [0, 1, 2]", "seeds = [0]").replace("epochs = 30", "epochs = 1")
     folder = tmp_path / "builtin"
     folder.mkdir()
     (folder / "quickstart.toml").write_text(text)
@@ -121,17 +121,17 @@ def test_quickstart_trains_evaluates_and_reports_and_then_finds_everything_done(
 ):
     assert exit_code(["quickstart", "--limit", "8"]) == 0
     first = capfd.readouterr()
-    assert "[25/25] report" in first.err
+    assert "[13/13] report" in first.err
     *table, page = first.out.splitlines()
     assert page == "reports/quickstart/index.html"
     assert "CE + SD-Dropout λ 0.1" in first.out
     assert "ODIN FPR95 ↓" in table[0]
     runs = [store.read_run(p) for p in store.run_paths(short_quickstart / "reports/quickstart")]
-    assert len(runs) == 20
+    assert len(runs) == 10
     assert len({run.evaluator for run in runs}) == 5
     assert {run.limit for run in runs} == {8}
     assert {path.name for path in (short_quickstart / "checkpoints").iterdir()} == {
-        f"digits-small_cnn-ce{term}-seed{seed}" for term in ("", "-sdd0.1") for seed in (0, 1)
+        f"digits-small_cnn-ce{term}-seed0" for term in ("", "-sdd0.1")
     }
     before = times(short_quickstart)
     before.pop(short_quickstart / "reports/quickstart/study.json")
