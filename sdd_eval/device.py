@@ -79,11 +79,7 @@ def set_threads(threads: int | None) -> None:
 
 
 def prepare_device(device: str, threads: int | None) -> str:
-    """Set up this process for inference or training; return the name of the resolved device.
-
-    Raises:
-        InputError: there is no such device, or the number of threads is not positive.
-    """
+    """Set up this process and return its device's name; raise InputError for a wrong device."""
     import torch  # noqa: F401  # `set_threads` sets its threads too
 
     set_threads(threads)

@@ -77,7 +77,6 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         )
 
     def _line(self, note: str) -> str:
-        """Return the progress, the rate and the remaining time."""
         line = f"{self._label}: {self._done:,} of {self._total:,}"
         if self._first is not None and self._done > self._first[1]:
             seconds = max(time.monotonic() - self._first[0], 1e-6)
@@ -122,7 +121,6 @@ class Overall(contextlib.AbstractContextManager["Overall"]):
         self._end(label, self._reached + seconds, took)
 
     def _end(self, label: str, reached: float, took: float) -> None:
-        """Count one more job."""
         self._done += 1
         self._move(reached)
         if not self._shown:

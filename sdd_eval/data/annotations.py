@@ -122,7 +122,6 @@ def _entries(
 
 
 def _index_by_id(path: Path, name: str, entries: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Return the index of each entry by its id."""
     index: dict[int, int] = {}
     for number, entry in enumerate(entries):
         if entry["id"] in index:

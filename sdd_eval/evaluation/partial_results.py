@@ -77,7 +77,6 @@ class PartialResultFiles:
         self._new, self._written = {}, now
 
     def _read(self, path: Path) -> None:
-        """Read all results of a file, or none."""
         try:
             arrays = dict(StoredArrays(path))
             names = arrays.pop("names").tolist()

@@ -239,7 +239,6 @@ def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 
 def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
-    """Describe options of the method that differ from its defaults, which the paper used."""
     defaults = _default_options(str(recipe.get("method")))
     return [
         f"{recipe['method']} {name.replace('_', ' ')} {value}, not {defaults[name]}"
@@ -250,7 +249,6 @@ def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 @functools.cache
 def _default_options(method: str) -> Mapping[str, Any]:
-    """Return the default options of a method; none if it is not installed."""
     try:
         encoded: dict[str, Any] = records.encode(plugins.load("methods", method)())
     except InputError:

@@ -114,7 +114,7 @@ def test_generated_pages_describe_every_command_and_plugin(generate, generated):
         assert len(set(summaries.values())) == len(summaries), group
 
 
-def test_former_names_are_listed_beside_the_present_ones(generated):
+def test_former_names_are_listed_with_the_present_ones(generated):
     text = (generated / "former-names.md").read_text()
     assert "| `drop` | `drop_rate` |" in text
     assert "| `--drop` | `--drop-rate` |" in text

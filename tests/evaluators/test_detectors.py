@@ -9,15 +9,9 @@ import torch
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.ood.detectors import batch as training_file
 from sdd_eval.evaluators.ood.detectors.batch import Batch
-from sdd_eval.evaluators.ood.detectors.energy import Energy
-from sdd_eval.evaluators.ood.detectors.entropy import Entropy
-from sdd_eval.evaluators.ood.detectors.knn import Knn
-from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
-from sdd_eval.evaluators.ood.detectors.msp import Msp
+from sdd_eval.evaluators.ood.detectors.feature_scores import Knn, Mahalanobis, React, Vim, threshold
+from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit, Msp
 from sdd_eval.evaluators.ood.detectors.odin import Odin, OdinGrid
-from sdd_eval.evaluators.ood.detectors.react import React, threshold
-from sdd_eval.evaluators.ood.detectors.vim import Vim
 from sdd_eval.evaluators.ood.ood import training_images
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec

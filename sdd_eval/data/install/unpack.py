@@ -110,11 +110,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def install_staged(staged: Path, folder: Path) -> None:
-    """Move the entries of `staged` into `folder`, except hidden files of the archiver.
-
-    Raises:
-        InputError: an entry exists already (nothing was moved), or the disk cannot be written.
-    """
+    """Move the entries of `staged` into `folder`; raise InputError, moving none, if one exists."""
     entries = [entry for entry in staged.iterdir() if not _stray(entry.name)]
     for entry in entries:
         refuse_existing(folder / entry.name)

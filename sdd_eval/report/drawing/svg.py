@@ -152,7 +152,6 @@ def _clip_as_group(match: re.Match[str]) -> str:
 
 
 def _with_unique_ids(body: str, prefix: str) -> str:
-    """Replace referenced ids by short ones with a prefix; remove ids without references."""
     used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
     ids = {name: f"{prefix}{index}" for index, name in enumerate(used) if f'id="{name}"' in body}
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in ids else "", body)
@@ -161,7 +160,6 @@ def _with_unique_ids(body: str, prefix: str) -> str:
 
 
 def _without_plain_groups(body: str) -> str:
-    """Remove empty groups and the tags of groups without attributes."""
     body = re.sub(r"<defs></defs>|<g/>", "", body)
     plain: list[bool] = []
 
