@@ -25,6 +25,10 @@ class Bounds(NamedTuple):
     high: float
     centre: float | None = None
 
+    def around(self, value: float) -> Bounds:
+        """Return the bounds of another estimate of the same number, extended to contain it."""
+        return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
+
 
 def normal_quantile(level: float) -> float:
     """Return z of a two-sided interval.
