@@ -21,8 +21,6 @@ from sdd_eval.statistics.bootstrap import (
     basic_interval,
     bootstrap_means,
     bootstrap_replicates,
-    log_odds_interval,
-    percentile_interval,
 )
 from sdd_eval.statistics.intervals import LEVEL, Interval, wilson_interval
 from sdd_eval.statistics.statistic import Statistic
@@ -69,12 +67,6 @@ class Intervals:
     ) -> Interval:
         """Return the basic bootstrap interval from the number's resamples (resamples,)."""
         return basic_interval(estimate, resamples, level=self.level, lowest=lowest, highest=highest)
-
-    def of_ranking(self, metric: str, value: float, resamples: Any) -> Interval:
-        """Return the interval of a ranking metric: percentile for FPR, else basic in log-odds."""
-        if "fpr" in metric:
-            return percentile_interval(resamples, level=self.level)
-        return log_odds_interval(value, resamples, level=self.level)
 
     def replicates(self, quantity: WeightedStatistic, images: Any, cost: float) -> Floats:
         """Return a quantity in resamples of the images; one resample processes `cost` values."""

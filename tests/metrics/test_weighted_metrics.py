@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from sdd_eval.metrics.weighted_calibration import (
+    weighted_adaptive_ece,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
 
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
@@ -14,43 +18,7 @@ from sdd_eval.metrics.calibration import (
     debiased_l2_calibration_error,
     ece,
 )
-from sdd_eval.metrics.ranking import ood_metrics, weighted_ood_metrics
-from sdd_eval.metrics.selective import selective_metrics, weighted_selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
-from sdd_eval.metrics.weighted_calibration import (
-    weighted_adaptive_ece,
-    weighted_classwise_ece,
-    weighted_equal_width_errors,
-    weighted_smooth_ece,
-)
-
-#: Scores with many ties, a flag and a count of each image; some images are not there at all.
-images = st.lists(
-    st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 4)), min_size=2, max_size=40
-)
-
-
-@settings(deadline=None, max_examples=150)
-@given(images)
-def test_detection_is_exact_under_ties_and_weights(drawn):
-    scores, inside, counts = map(np.array, zip(*drawn, strict=True))
-    repeated, flags = np.repeat(scores, counts), np.repeat(inside, counts)
-    found = weighted_ood_metrics(scores, inside)(counts[None].astype(np.float32))
-    if 0 < flags.sum() < len(flags):
-        expected = ood_metrics(repeated[flags], repeated[~flags])
-        assert {k: v[0] for k, v in found.items()} == pytest.approx(expected, abs=1e-12)
-
-
-@settings(deadline=None, max_examples=150)
-@given(images)
-def test_selective_prediction_is_exact_under_ties_and_weights(drawn):
-    scores, right, counts = map(np.array, zip(*drawn, strict=True))
-    if counts.sum() == 0:
-        return
-    found = weighted_selective_metrics(scores, right)(counts[None].astype(np.float32))
-    expected = selective_metrics(np.repeat(scores, counts), np.repeat(right, counts))
-    defined = {k: v[0] for k, v in found.items() if not np.isnan(v[0])}
-    assert defined == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.fixture

@@ -109,7 +109,9 @@ def test_areas_under_risk_curves_have_the_reference_interval(case):
     correct = (np.cos(np.arange(len(confidence))) < 0.8) * 1.0
     expected = RANKING[case]
     assert risk_coverage.aurc(confidence, correct)[:3] == pytest.approx(expected["aurc"], abs=1e-9)
-    assert risk_coverage.augrc(confidence, correct)[:3] == pytest.approx(expected["augrc"], abs=1e-9)
+    assert risk_coverage.augrc(confidence, correct)[:3] == pytest.approx(
+        expected["augrc"], abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("case", ECE)

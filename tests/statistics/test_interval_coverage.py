@@ -10,11 +10,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sdd_eval.metrics.weighted_calibration import (
+    weighted_adaptive_ece,
+    weighted_bin_confidence,
+    weighted_classwise_ece,
+    weighted_equal_width_errors,
+    weighted_smooth_ece,
+)
 
 from sdd_eval.comparison.statistic import calibration_errors
 from sdd_eval.evaluators.calibration import FEWEST_IN_A_BIN
 from sdd_eval.evaluators.intervals import Intervals
-from sdd_eval.evaluators.ood.ranking import detector_metrics
 from sdd_eval.evaluators.temperature import interval_of
 from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
@@ -27,17 +33,10 @@ from sdd_eval.metrics.calibration import (
     reliability_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll_per_image
-from sdd_eval.metrics.ranking import METRICS, ood_metrics, operating_points
-from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics, weighted_selective_metrics
+from sdd_eval.metrics.ranking import operating_points
+from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import fit_temperature
-from sdd_eval.metrics.weighted_calibration import (
-    weighted_adaptive_ece,
-    weighted_bin_confidence,
-    weighted_classwise_ece,
-    weighted_equal_width_errors,
-    weighted_smooth_ece,
-)
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means, weighted_mean
 from sdd_eval.statistics.intervals import coverage_interval, wilson_interval
 from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences
@@ -121,57 +120,9 @@ def test_wilson_intervals_of_accuracy() -> None:
         check({f"accuracy {share}": [holds(wilson_interval(int(k), 500), share) for k in hits]})
 
 
-def scores_of(random, sizes):
-    """Scores of the test set and of a nearer and a farther set of outliers."""
-    inside, near, far = sizes
-    outside = {"near": random.normal(0, 1.2, near), "far": random.normal(-0.7, 0.8, far)}
-    return random.normal(1, 1, inside), outside
-
-
-def test_intervals_of_detection_and_of_averages_over_sets() -> None:
-    """Set sizes stay in proportion: AUPR by counts depends on it."""
-    random, sizes = np.random.default_rng(3), (300, 200, 240)
-    inside, outside = scores_of(random, [1000 * size for size in sizes])
-    truths = {name: ood_metrics(inside, scores) for name, scores in outside.items()}
-    held = {f"{metric} {where}": [] for metric in METRICS for where in ("near", "far", "average")}
-    for _ in range(TRIALS):
-        inside, outside = scores_of(random, sizes)
-        told = detector_metrics(inside, outside, dict.fromkeys(outside, 0), METRICS, INTERVALS)
-        for metric in METRICS:
-            for where, members in (("near", ["near"]), ("far", ["far"]), ("average", [*outside])):
-                truth = float(np.mean([truths[name][metric] for name in members]))
-                value, found = told.mean(metric, members), told.resampled(metric, members)
-                interval = INTERVALS.of_ranking(metric, value, found)
-                held[f"{metric} {where}"].append(holds(interval, truth))
-    check(held)
-
-
 def selective_sample(random, n: int, slope: float = 1.5, easy: float = 1.2):
     sure = random.normal(0, 1, n)
     return sure, random.random(n) < 1 / (1 + np.exp(-slope * sure - easy))
-
-
-SELECTIVE = ("aurc", "augrc", "misclassification_auroc", "misclassification_fpr_at_95_tpr")
-
-
-def test_intervals_of_selective_prediction() -> None:
-    random = np.random.default_rng(4)
-    truth = selective_metrics(*selective_sample(random, LARGE))
-    held = {name: [] for name in (*SELECTIVE, "aurc_excess")}
-    for _ in range(TRIALS):
-        sample = selective_sample(random, IMAGES)
-        value = selective_metrics(*sample)
-        quantity = weighted_selective_metrics(*sample)
-
-        def columns(weights, quantity=quantity):
-            of = quantity(weights)
-            return np.stack([of[name] for name in held], axis=1)
-
-        found = INTERVALS.replicates(columns, IMAGES, 1)
-        for column, name in enumerate(held):
-            interval = INTERVALS.of_ranking(name, value[name], found[:, column])
-            held[name].append(holds(interval, truth[name]))
-    check(held)
 
 
 @pytest.mark.parametrize("images", [1000, 4000])

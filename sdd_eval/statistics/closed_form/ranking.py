@@ -149,10 +149,7 @@ def fpr_at_tpr(
 
     value = rate(a[n - math.ceil(round(tpr * n, 9))])
     tail = (1 - level) / 2
-    below, above = (
-        _binomial_quantile(tail, n, 1 - tpr),
-        _binomial_quantile(1 - tail, n, 1 - tpr) + 1,
-    )
+    below, above = (_binomial_quantile(share, n, 1 - tpr) for share in (tail, 1 - tail))
     if not below and tpr**n > MOST_MISSES * (1 - level):
         return f"the threshold rests on only {n} image{'s' if n > 1 else ''}"
     far_high, z = rate(a[max(below, 1) - 1]), TIES_Z if below else None
@@ -224,7 +221,7 @@ def average_precision(
     value, (low, high) = precision(b), wilson(b / m, m, level)
     worse, better = precision(m * high), precision(m * low)
     variance = _influence_variance(a, b, positives, k, value)
-    smoothed = 1 - value + 1 / n
+    smoothed = min(1 - value + 1 / n, 1 / (1 + 1 / n))
     down, up = wilson(1 - value, smoothed * (1 - smoothed) / (variance + 1 / n**2), level)
     return Bounds(
         value,

@@ -40,9 +40,10 @@ class Area(NamedTuple):
         n, scale = len(self.influence), self.largest
         deviations = self.influence - self.influence.mean()
         variance = float((deviations**2).sum() + self.pseudo_square) / n**2
-        smoothed = (self.value + self.pseudo / n) / scale
+        share, added = self.value / scale, self.pseudo / n / scale
+        smoothed = min(share + added, 1 / (1 + added))
         effective = smoothed * (1 - smoothed) * scale**2 / variance
-        low, high = wilson(self.value / scale, effective, level)
+        low, high = wilson(share, effective, level)
         return Bounds(self.value, float(low) * scale, float(high) * scale).around(self.value)
 
 
