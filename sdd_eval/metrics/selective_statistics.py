@@ -40,7 +40,7 @@ from sdd_eval.statistics.intervals import Interval, coverage_interval
 from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
-AREAS = {"aurc": aurc_area, "aurc_excess": excess_area, "augrc": augrc_area}
+AREAS = ("aurc", "aurc_excess", "augrc")
 AUROC_METRIC, FPR_METRIC = "misclassification_auroc", "misclassification_fpr_at_95_tpr"
 AREA = "Wilson interval, effective number of images by the influence function"
 ONE_SIDED = "fewer than 2 images are {}"
@@ -74,7 +74,8 @@ class Cell:
     @cached_property
     def areas(self) -> Mapping[str, Area]:
         """The areas, with their influence functions."""
-        return {name: area(self.scores, self.correct) for name, area in AREAS.items()}
+        aurc, augrc = (area(self.scores, self.correct) for area in (aurc_area, augrc_area))
+        return {"aurc": aurc, "aurc_excess": excess_area(aurc, self.correct), "augrc": augrc}
 
     @cached_property
     def separation(self) -> _Separation | str:

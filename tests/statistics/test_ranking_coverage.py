@@ -13,7 +13,7 @@ from sdd_eval.metrics.selective_statistics import Cell, mean_statistic
 from sdd_eval.statistics.statistic import Quantity
 
 TRIALS = 100
-#: A coverage of .95 falls below this in 3 of 1,000 series of trials.
+#: A coverage of .95 falls below this in 2 of 1,000 series of trials.
 LOWEST = 0.88
 
 

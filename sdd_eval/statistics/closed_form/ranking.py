@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -161,6 +162,7 @@ def fpr_at_tpr(
     return Bounds(value, max(0.0, low), min(1.0, high))
 
 
+@lru_cache(maxsize=256)
 def _binomial_quantile(share: float, n: int, p: float) -> int:
     """Return the smallest number of hits of n whose cumulative probability is at least a share.
 
