@@ -74,8 +74,9 @@ class Cell:
     @cached_property
     def areas(self) -> Mapping[str, Area]:
         """The areas, with their influence functions."""
-        aurc, augrc = (area(self.scores, self.correct) for area in (aurc_area, augrc_area))
-        return {"aurc": aurc, "aurc_excess": excess_area(aurc, self.correct), "augrc": augrc}
+        correct = self.correct.astype(np.float64)
+        aurc, augrc = aurc_area(self.scores, correct), augrc_area(self.scores, correct)
+        return {"aurc": aurc, "aurc_excess": excess_area(aurc, correct), "augrc": augrc}
 
     @cached_property
     def separation(self) -> _Separation | str:

@@ -24,19 +24,19 @@ class ArrayName(NamedTuple):
     >>> str(ArrayName("my.msp", "svhn"))
     'my%2Emsp:svhn'
     >>> ArrayName.parse("my%2Emsp:svhn")
-    ArrayName(detector='my.msp', outliers='svhn', count='')
+    ArrayName(detector='my.msp', outliers='svhn', counted='')
     """
 
     detector: str
     outliers: str = ""
-    count: str = ""
+    counted: str = ""
 
     def __str__(self) -> str:
         """Return the array's name."""
-        detector, outliers, count = map(_escaped, self)
+        detector, outliers, counted = map(_escaped, self)
         if outliers:
             return f"{detector}:{outliers}"
-        return f"{detector}.{count}" if count else detector
+        return f"{detector}.{counted}" if counted else detector
 
     @classmethod
     def parse(cls, name: str) -> ArrayName:
@@ -44,8 +44,8 @@ class ArrayName(NamedTuple):
         detector, colon, outliers = name.partition(":")
         if colon:
             return cls(unquote(detector), unquote(outliers))
-        detector, _, count = name.partition(".")
-        return cls(unquote(detector), count=unquote(count))
+        detector, _, counted = name.partition(".")
+        return cls(unquote(detector), counted=unquote(counted))
 
 
 def _escaped(part: str) -> str:

@@ -98,7 +98,7 @@ class Ood:
             for outliers, array in results.outside[name].items():
                 arrays[str(ArrayName(name, outliers))] = array
             for what, count in results.counts[name].items():
-                arrays[str(ArrayName(name, count=what))] = np.full(len(inside), count)
+                arrays[str(ArrayName(name, counted=what))] = np.full(len(inside), count)
         if self.validation_set:
             arrays[VALIDATION] = validation_scores(subject, odin.STEPS, self.validation_set)
         return arrays
@@ -106,7 +106,7 @@ class Ood:
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""
         parsed = {ArrayName.parse(key): arrays[key] for key in arrays if key != VALIDATION}
-        for name in [key.detector for key in parsed if not key.outliers and not key.count]:
+        for name in [key.detector for key in parsed if not key.outliers and not key.counted]:
             detector, own = self._detector(name), {k: v for k, v in parsed.items() if k[0] == name}
             outside = {key.outliers: array for key, array in own.items() if key.outliers}
             tables = Tables(parsed[ArrayName(name)], outside, self.training)
@@ -115,9 +115,9 @@ class Ood:
             else:
                 yield from detector_statistics(detector, tables)
             for key, array in own.items():
-                if key.count:
+                if key.counted:
                     at = {"detector": name}
-                    quantity = Quantity(key.count, "count", at, detector.protocol)
+                    quantity = Quantity(key.counted, "count", at, detector.protocol)
                     yield unpaired(quantity, float(array[0]), ONE_COUNT)
 
     def _detector(self, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,14 +60,15 @@ class Tables:
     outside: Mapping[str, Scores]
     dataset: str
 
-    def rankings(self, columns: Mapping[str, int], metrics: Sequence[str]) -> Rankings:
+    def rankings(self, columns: Mapping[str, int], metrics: Iterable[str]) -> Rankings:
         """Return the rankings against each OOD set by one column of the scores, and averages."""
+        groups: dict[str, Sequence[str]] = {name: (name,) for name in columns}
         return Rankings(
             inliers={name: _column(self.inside, column) for name, column in columns.items()},
             outliers={
                 name: _column(self.outside[name], column) for name, column in columns.items()
             },
-            groups={name: (name,) for name in columns} | averages(columns, self.dataset),
+            groups={**groups, **averages(columns, self.dataset)},
             metrics=tuple(metrics),
         )
 
