@@ -16,12 +16,12 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import run_differences
-from sdd_eval.comparison.ranking import MAX_RANKS, ranks
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import comparison_tex
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators

@@ -11,9 +11,8 @@ from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.intervals import Intervals, score
 from sdd_eval.evaluators.ood.odin import Odin
-from sdd_eval.evaluators.ood.ranking import detector_metrics
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.statistics.closed_form.share import wilson
@@ -86,27 +85,12 @@ def test_a_share_of_images_has_wilsons_interval(asked):
         assert (row.low, row.high) == tuple(map(float, wilson(row.value, count)))
 
 
-def test_an_average_over_outlier_sets_shares_the_resamples_of_the_test_set():
-    """Two sets of one score each: all that varies is the test set, and it moves both alike."""
-    random = np.random.default_rng(0)
-    inside = random.normal(0, 1, 200)
-    outside = {"one": np.full(50, -0.2), "other": np.full(80, 0.2)}
-    told = detector_metrics(
-        inside, outside, dict.fromkeys(outside, 0), ["auroc"], Intervals(resamples=400)
-    )
-    alone = [told.resampled("auroc", [name]) for name in outside]
-    assert np.corrcoef(*alone)[0, 1] > 0.7
-    both = told.resampled("auroc", ["one", "other"])
-    assert both == pytest.approx((alone[0] + alone[1]) / 2)
-    assert both.std() > 1.2 * np.hypot(alone[0].std(), alone[1].std()) / 2
-
-
 def test_every_number_of_odin_has_an_interval_that_is_tighter_with_more_images():
     random = np.random.default_rng(1)
 
     def widths(n):
         scores = {"scores": random.normal(1, 1, n), "scores_noise": random.normal(0, 1, n)}
-        found = Odin(intervals=Intervals(resamples=200)).score(scores)
+        found = score(Odin(), scores)
         assert all(m.interval for m in found)
         return {m.metric: m.high - m.low for m in found}
 

@@ -6,6 +6,7 @@ import torch
 from scipy.stats import spearmanr
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ranking import CONVENTIONS
 from sdd_eval.metrics.ranking import ood_metrics
@@ -110,7 +111,7 @@ def test_each_set_and_their_average_have_all_metrics(subject, value_of):
         "scores_far": 30,
         "scores_near": 40,
     }
-    found = evaluator.score(arrays)
+    found = score(evaluator, arrays)
     for metric in CONVENTIONS:
         far = value_of(found, metric, outliers="far", detector="odin", temperature=1000.0)
         near = value_of(found, metric, outliers="near", epsilon=0.0028)

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import tracemalloc
 import weakref
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from sdd_eval.data.images import ArrayImages, LazyImages, lazy_images
 from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, expand_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import score
+from sdd_eval.evaluators.ood.array_names import ArrayName
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -25,7 +27,6 @@ from sdd_eval.records import ModelSpec
 
 ALL = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
 #: Few resamples: no test here is about intervals.
-FEW = Intervals(resamples=20)
 
 
 @pytest.fixture
@@ -74,21 +75,21 @@ def test_the_training_images_are_read_only_for_fitted_detectors(subject, listene
 
 def test_the_odin_detector_equals_the_odin_evaluator(subject):
     plain = subject()
-    detectors = Ood(("odin", "msp"), ("far", "near"), intervals=FEW)
-    evaluator = Odin(outliers=("far", "near"), intervals=FEW)
+    detectors = Ood(("odin", "msp"), ("far", "near"))
+    evaluator = Odin(outliers=("far", "near"))
     arrays, scores = detectors.collect(plain), evaluator.collect(plain)
     np.testing.assert_array_equal(arrays["odin"], scores["scores"])
     np.testing.assert_array_equal(arrays["odin:near"], scores["scores_near"])
     assert {"odin", "odin:far", "odin:near", "msp", "msp:far", "msp:near"} == set(arrays)
-    odin = [each for each in detectors.score(arrays) if each.at["detector"] == "odin"]
-    assert odin == evaluator.score(scores)
+    own = tuple(each for each in score(detectors, arrays) if each.at["detector"] == "odin")
+    assert own == score(evaluator, scores)
 
 
 def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, value_of):
-    evaluator = Ood(ALL, ("far", "near"), training="noise", intervals=FEW)
+    evaluator = Ood(ALL, ("far", "near"), training="noise")
     arrays = evaluator.collect(subject())
-    found = evaluator.score(arrays)
-    assert found == Ood(intervals=FEW).score(arrays)  # the arrays say which detectors they are of
+    found = score(evaluator, arrays)
+    assert found == score(Ood(), arrays)  # the arrays say which detectors they are of
     for name in ALL:
         place = {"detector": name, **({"k": 200} if name == "knn" else {})}
         for metric in CONVENTIONS:
@@ -161,13 +162,13 @@ def places_of(measurements):
 def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
     sets = ("cifar10", "imagenet_resize", "svhn", "dtd", "lsun_crop")
     arrays = scores_of(*sets)
-    found = Ood(training="cifar100").score(arrays)
+    found = score(Ood(training="cifar100"), arrays)
     assert places_of(found) == {*sets, "average:near", "average:far"}
-    beside = Ood(training="cifar100").score(scores_of("cifar10", "isun"))
+    beside = score(Ood(training="cifar100"), scores_of("cifar10", "isun"))
     assert places_of(beside) == {"cifar10", "isun"}
     near = [value_of(found, "auroc", outliers=name) for name in sets[:2]]
     assert value_of(found, "auroc", outliers="average:near") == pytest.approx(np.mean(near))
-    only_far = Ood(training="cifar100").score(scores_of("svhn", "dtd"))
+    only_far = score(Ood(training="cifar100"), scores_of("svhn", "dtd"))
     assert places_of(only_far) == {"svhn", "dtd", "average"}  # far lacks one of its sets
     assert all(
         "mean over svhn, dtd" in m.protocol for m in only_far if m.at["outliers"] == "average"
@@ -175,7 +176,7 @@ def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
 
 
 def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
-    found = Ood(training="cifar10").score(scores_of(*PAPER))
+    found = score(Ood(training="cifar10"), scores_of(*PAPER))
     for metric in CONVENTIONS:
         plain = value_of(found, metric, outliers="average")
         assert value_of(found, metric, outliers="average:paper") == plain
@@ -204,7 +205,7 @@ def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
     [(("svhn", "isun"), {"average"}), (GROUPS["cifar10"]["near"], {"average", "average:near"})],
 )
 def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
-    found = Ood(training="cifar10").score(scores_of(*sets))
+    found = score(Ood(training="cifar10"), scores_of(*sets))
     noted = {m.at["outliers"] for m in found if "resizing artefacts" in m.protocol}
     assert noted == means | (set(sets) & set(RESIZED))
 
@@ -216,13 +217,13 @@ def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
     evaluator, subject, value_of
 ):
     plain = subject()
-    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"), intervals=FEW)
-    found = evaluator.score(evaluator.collect(plain))
+    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"))
+    found = score(evaluator, evaluator.collect(plain))
     cells = {}
     for temperature, epsilon in OdinGrid().cells:
         at = {"temperature": temperature, "epsilon": epsilon, "outliers": "far"}
-        alone = Odin(temperature, epsilon, ("far",), intervals=FEW)
-        expected = alone.score(alone.collect(plain))
+        alone = Odin(temperature, epsilon, ("far",))
+        expected = score(alone, alone.collect(plain))
         for metric in ("auroc", "fpr_at_95_tpr", "detection_error"):
             value = value_of(found, metric, grid="cell", **at)
             assert value == value_of(expected, metric, outliers="far")
@@ -242,7 +243,41 @@ def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
     assert not any("chosen" in m.protocol for m in found if m.at.get("grid") != BEST)
 
 
-def test_a_lazy_set_is_in_memory_only_while_it_is_read(images_of):
+@dataclasses.dataclass(frozen=True)
+class Largest:
+    """The largest logit, as a detector of a plugin whose name has separators of array names."""
+
+    name: ClassVar[str] = "a.b_c d"
+    protocol: ClassVar[str] = "largest logit"
+    counts: ClassVar[dict[str, int]] = {"kept.of:all": 3}
+
+    def scores(self, batch):
+        return batch.logits.double().amax(dim=1)
+
+
+@pytest.mark.parametrize("name", ["a.b_c d", "held_out", "file", "50%", "c:d"])
+def test_names_of_detectors_and_sets_hold_any_character(name, subject, monkeypatch, tmp_path):
+    kind = type("Named", (Largest,), {"name": name})
+    monkeypatch.setattr("sdd_eval.plugins.load", lambda group, name: kind)
+    whole = subject()
+    sets = {"../far v1.5": whole.sets["far"], "c:near_%41": whole.sets["near"]}
+    evaluator = Ood((name,), tuple(sets))
+    arrays = evaluator.collect(dataclasses.replace(whole, sets=sets))
+    np.savez(tmp_path / "stored.npz", **arrays)
+    stored = np.load(tmp_path / "stored.npz")
+    found = score(evaluator, {key: stored[key] for key in stored.files})
+    assert {m.at["detector"] for m in found} == {name}
+    assert {m.at.get("outliers") for m in found} == {*sets, "average", None}
+    assert [m.value for m in found if m.metric == "kept.of:all"] == [3]
+    assert len(found) == 3 * len(CONVENTIONS) + 1
+
+
+@pytest.mark.parametrize("name", ["msp", "msp:svhn", "msp:lsun_crop", "mahalanobis.dropped_values"])
+def test_arrays_of_plain_names_are_called_as_in_earlier_versions(name):
+    assert str(ArrayName.parse(name)) == name
+
+
+def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
     loaded = []
 
     def load():

@@ -9,6 +9,7 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
@@ -47,7 +48,7 @@ def subject(network, subject_of, images_of):
 
 def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
     whole = subject()
-    found = Selective().score(Selective().collect(whole))
+    found = score(Selective(), Selective().collect(whole))
     arrays = Accuracy().collect(whole)
     correct = arrays["logits"].argmax(axis=1) == arrays["labels"]
     for detector, scores in zip(SCORES, confidence_scores(arrays["logits"]).T, strict=True):
@@ -61,7 +62,7 @@ def test_under_corruption_a_mean_is_that_of_its_cells(subject):
     whole, evaluator = subject(), Selective("noise_c")
     found = {
         (m.metric, *(m.at.get(axis) for axis in ("score", "corruption", "severity"))): m.value
-        for m in evaluator.score(evaluator.collect(whole))
+        for m in score(evaluator, evaluator.collect(whole))
     }
     labels = whole.labels()
 
@@ -81,7 +82,7 @@ def test_under_corruption_a_mean_is_that_of_its_cells(subject):
 
 def test_there_is_no_mean_over_an_incomplete_set(subject):
     evaluator = Selective("noise_c")
-    found = evaluator.score(evaluator.collect(subject(corruptions=("snow", "fog"))))
+    found = score(evaluator, evaluator.collect(subject(corruptions=("snow", "fog"))))
     corruptions = {each.at.get("corruption") for each in found}
     assert corruptions == {None, "snow", "fog"}
     snow = next(each for each in found if each.at.get("corruption") == "snow")
@@ -103,7 +104,7 @@ def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, line
     data = replace(data, labels=np.zeros(10, dtype=np.int64), _on_device={})
     weight = torch.zeros(4, data.images[0].size)
     weight[0] = 1
-    found = Selective().score(Selective().collect(subject_of(linear_network(weight), data)))
+    found = score(Selective(), Selective().collect(subject_of(linear_network(weight), data)))
     metrics = {each.metric: each.value for each in found}
     assert metrics["aurc"] == metrics["augrc"] == metrics["aurc_excess"] == 0
     assert metrics["coverage_at_1_percent_risk"] == 1
@@ -131,7 +132,7 @@ def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_
     sure = random.normal(0, 1, 2000).round(2)  # with ties
     correct = random.random(2000) < 1 / (1 + np.exp(-2.5 * sure - 2))
     arrays = {"scores": np.tile(sure[:, None], 4), "correct": correct}
-    found = [m for m in Selective().score(arrays) if m.metric == "coverage_at_5_percent_risk"]
+    found = [m for m in score(Selective(), arrays) if m.metric == "coverage_at_5_percent_risk"]
     told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
     around = {k: wilson(w / k, k) for k, w in told}
     surely = max(k for k, (_, high) in around.items() if high <= 0.05)
@@ -144,7 +145,7 @@ def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_
 
 def test_a_mean_of_coverages_has_no_interval(subject):
     evaluator = Selective("noise_c")
-    found = evaluator.score(evaluator.collect(subject()))
+    found = score(evaluator, evaluator.collect(subject()))
     rows = [m for m in found if m.metric.startswith("coverage_at")]
     assert all((m.low is None) == ("corruption" in m.at) for m in rows)
     assert len({m.at.get("corruption") for m in rows}) > 2

@@ -9,7 +9,7 @@ float64, higher = more in-distribution: (n,), or (n, columns) for a detector wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 class Named(Protocol):
     """The attributes of every detector."""
 
-    name: ClassVar[str]
-    """The name of the plugin, without "." and ":"."""
-    protocol: ClassVar[str]
-    """The score in words, shown with every number."""
+    @property
+    def name(self) -> str:
+        """The name of the plugin (a class variable)."""
+
+    @property
+    def protocol(self) -> str:
+        """The score in words, shown with every number (a class variable)."""
 
 
 @runtime_checkable
