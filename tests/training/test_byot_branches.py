@@ -46,7 +46,7 @@ def test_building_branches_does_not_change_the_network():
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (None, "arch 'mine' has no layer1: its stages are backbone"),
         (("layer1", "layer2", "pool"), "has no layer3: its stages are layer1, layer2, pool"),
