@@ -13,12 +13,14 @@ from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.corruption.corruption import Corruption
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.settings import with_arrays_of
 from sdd_eval.metrics.corruption import FIFTEEN, corruption_errors, relative_corruption_errors
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
 
 N = 200
+FEW = Intervals(resamples=20)
 SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
 
 
@@ -149,7 +151,7 @@ def prepared(tmp_path):
         weights = write_weights(tmp_path / name, build(SPEC))
         card = Card(name, SPEC, None, {}, weights, {"dataset": "digits"})
         store.write_record(tmp_path / name / "card.json", card)
-    evaluator = Corruption(baseline=("base",))
+    evaluator = Corruption(baseline=("base",), intervals=FEW)
     return Request(evaluator, tmp_path / "study", tmp_path, limit=30), tmp_path
 
 
@@ -174,9 +176,11 @@ def test_the_baselines_own_run_is_made_once_and_used_again(prepared, monkeypatch
     assert not again.evaluated
     assert not again.scored
     assert again.run == first.run
-    plain = dataclasses.replace(request, evaluator=Corruption())
+    plain = dataclasses.replace(request, evaluator=Corruption(intervals=FEW))
     assert not evaluate_checkpoint(place / "own", plain).evaluated
-    both = dataclasses.replace(request, evaluator=Corruption(baseline=("base", "own")))
+    both = dataclasses.replace(
+        request, evaluator=Corruption(baseline=("base", "own"), intervals=FEW)
+    )
     against_both = evaluate_checkpoint(place / "own", both)
     assert against_both.scored
     assert not against_both.evaluated
@@ -228,6 +232,6 @@ def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(prepared):
 
     request, place = prepared
     on_disk = evaluate_checkpoint(place / "own", request).run
-    evaluator = Corruption(baseline=(str(place / "base"),))
+    evaluator = Corruption(baseline=(str(place / "base"),), intervals=FEW)
     run = evaluate(load(place / "own"), evaluator, data="digits", limit=30, root=place)
     assert run.measurements == on_disk.measurements

@@ -9,11 +9,15 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
 from sdd_eval.metrics.selective import SCORES, confidence_scores, selective_metrics
 from sdd_eval.statistics.intervals import wilson_interval
+
+#: Few resamples, for tests of anything but intervals.
+FEW = Intervals(resamples=20)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
 
 
 def test_under_corruption_a_mean_is_that_of_its_cells(subject):
-    whole, evaluator = subject(), Selective("noise_c")
+    whole, evaluator = subject(), Selective("noise_c", intervals=FEW)
     measurements = {
         (m.metric, *(m.at.get(axis) for axis in ("score", "corruption", "severity"))): m.value
         for m in evaluator.score(evaluator.collect(whole))
@@ -80,7 +84,7 @@ def test_under_corruption_a_mean_is_that_of_its_cells(subject):
 
 
 def test_an_incomplete_set_has_no_mean(subject):
-    evaluator = Selective("noise_c")
+    evaluator = Selective("noise_c", intervals=FEW)
     measurements = evaluator.score(evaluator.collect(subject(corruptions=("snow", "fog"))))
     corruptions = {each.at.get("corruption") for each in measurements}
     assert corruptions == {None, "snow", "fog"}
@@ -89,7 +93,7 @@ def test_an_incomplete_set_has_no_mean(subject):
 
 
 def test_a_corrupted_set_without_labels_has_the_same_images_under_a_limit(subject):
-    evaluator = Selective("noise_c")
+    evaluator = Selective("noise_c", intervals=FEW)
     labelled = evaluator.collect(subject(limit=20))
     bare = evaluator.collect(subject(limit=20, labelled=False))
     assert all((labelled[name] == bare[name]).all() for name in labelled)
@@ -145,7 +149,7 @@ def test_the_interval_of_a_coverage_follows_from_wilsons_interval_of_the_risk():
 
 
 def test_a_mean_of_coverages_has_no_interval(subject):
-    evaluator = Selective("noise_c")
+    evaluator = Selective("noise_c", intervals=FEW)
     measurements = evaluator.score(evaluator.collect(subject()))
     rows = [m for m in measurements if m.metric.startswith("coverage_at")]
     assert all((m.low is None) == ("corruption" in m.at) for m in rows)
