@@ -17,7 +17,7 @@ from sdd_eval.statistics.bootstrap import (
     resample_counts,
     weighted_mean,
 )
-from sdd_eval.statistics.sums import SumStatistic, bootstrap_differences, permutation_p_values
+from sdd_eval.statistics.sums import SumStatistic, paired_replicates, permutation_p_values
 from sdd_eval.statistics.tests import holm_bonferroni, mcnemar, permutations_needed
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
@@ -144,7 +144,8 @@ def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
     random = np.random.default_rng(4)
     images = random.normal(0, 10, 300)  # what both networks find hard
     first, second = images, images + random.normal(0.5, 1, 300)
-    (found,) = bootstrap_differences([(means(first), means(second))], 1000)
+    ((one, two),) = paired_replicates([(means(first), means(second))], 1000)
+    found = two - one
     by_hand = bootstrap_replicates(weighted_mean(second - first), 300, 1000)
     assert found[:, 0] == pytest.approx(by_hand, abs=1e-5)
     interval = basic_interval(float((second - first).mean()), found[:, 0])
@@ -164,6 +165,6 @@ def test_sides_of_different_images_are_refused() -> None:
     with pytest.raises(InputError, match="different images"):
         permutation_p_values(means([1, 2]), means([1]), 99)
     with pytest.raises(InputError, match="different images"):
-        bootstrap_differences([(means([1, 2]), means([1]))])
+        paired_replicates([(means([1, 2]), means([1]))])
     with pytest.raises(InputError, match="at least 1 of each"):
         list(resample_counts((3, 0)))
