@@ -178,11 +178,7 @@ def tf32_enabled(device: str) -> bool:
 
 @contextlib.contextmanager
 def explain_batch_errors(batch_size: int) -> Iterator[None]:
-    """Turn torch errors that depend on the batch size into messages that say what to change.
-
-    Raises:
-        InputError: the device has too little memory, or batch norm got a single value per channel.
-    """
+    """Turn torch errors that depend on the batch size into an InputError with advice."""
     import torch
 
     try:

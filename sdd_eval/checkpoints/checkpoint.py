@@ -70,12 +70,7 @@ def read_card(checkpoint: str | Path) -> Card:
 
 
 def require_trust(card: Card, trust_code: bool) -> None:
-    """Check that the code that a card names is trusted and unchanged.
-
-    Raises:
-        InputError: the card's network is built by code that is not trusted or has changed since; or
-            the network is a detector, not a classifier.
-    """
+    """Raise InputError for a detector, or for code of a card that is untrusted or has changed."""
     if card.model.arch.startswith(DETECTOR):
         raise InputError(
             f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"

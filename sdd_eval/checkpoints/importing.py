@@ -63,12 +63,7 @@ class ImportPlan:
 
 
 def plan_import(source: ImportSource, root: Path) -> ImportPlan:
-    """Determine the spec of a network from what is given and from its data set.
-
-    Raises:
-        InputError: something is neither given nor known from a data set, or the data set is
-            unknown, missing or has no labels.
-    """
+    """Determine a network's spec from what is given and its data; InputError if unknown."""
     check_arch(source.arch, trust_code=True)
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")

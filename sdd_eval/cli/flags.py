@@ -275,7 +275,7 @@ def _default_hint(default: Any) -> str:
     >>> _default_hint(None), _default_hint(False), _default_hint((1, 2))
     ('', '(default: no)', '(default: 1 2)')
     """
-    if default is None or default == "" or default == () or default == {}:
+    if default in (None, "", (), {}, Path()):
         return ""
     if isinstance(default, bool):
         return f"(default: {'yes' if default else 'no'})"

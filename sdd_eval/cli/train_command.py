@@ -144,7 +144,6 @@ def _method_name(arguments: Sequence[str]) -> str:
 
 
 def _refuse_options_of_others(name: str, arguments: Sequence[str]) -> None:
-    """Refuse an option that only other methods have."""
     options = _options(name)
     for argument in arguments:
         option = argument.partition("=")[0].replace("_", "-")

@@ -166,11 +166,7 @@ def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Mea
 
 
 def store_history(checkpoint: Path, card: Card, study: Path) -> Path | None:
-    """Store the gradient study made during a checkpoint's training as a run; None without one.
-
-    Raises:
-        InputError: its history cannot be read, or the study's folder not be written.
-    """
+    """Store a training's gradient study as a run, None without one; InputError if broken."""
     path = checkpoint / checkpoints.HISTORY
     measurements = tuple(checkpoints.gradient_study(path))
     if not measurements or card.recipe is None:

@@ -101,5 +101,4 @@ def _folder(run: Path) -> Path:
 
 
 def _array(values: Any) -> Any:
-    """Return an array, or a tensor as one."""
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)

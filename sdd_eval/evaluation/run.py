@@ -64,11 +64,10 @@ def run(
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
-    resumed: dict[str, Any] = {}
-    seconds = time.perf_counter() - start
+    seconds, details = time.perf_counter() - start, dict[str, Any](tf32=request.tf32)
     if partial_results:
         seconds += partial_results.seconds
-        resumed = {"resumed": partial_results.resumed} if partial_results.resumed else {}
+        details |= {"resumed": partial_results.resumed} if partial_results.resumed else {}
     return Run(
         checkpoint=network.name,
         weights_sha256=network.weights_sha256,
@@ -87,8 +86,7 @@ def run(
             "scored_against": inputs.scored_against,
             **conditions(
                 *(request.device, request.batch_size, request.seed, seconds, request.command),
-                tf32=request.tf32,
-                **resumed,
+                **details,
             ),
         },
         arrays=arrays,

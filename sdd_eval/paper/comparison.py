@@ -177,7 +177,6 @@ def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, st
 
 
 def _group_key(row: Row, recipe: Recipe) -> str:
-    """Return a key that all seeds of one mean share."""
     shared = {name: value for name, value in recipe.items() if name != "seed"}
     names = ("metric", "dataset", "n", "limited", "data", "at")
     return key_of({"recipe": shared, "row": {name: str(row[name]) for name in names}})

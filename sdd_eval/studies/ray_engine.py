@@ -122,7 +122,6 @@ def _collect(
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> Outcome:
-    """Return a worker's outcome, or why there is none."""
     try:
         outcome: Outcome = ray.get(reference)
     except ray.exceptions.RayError as error:

@@ -99,7 +99,6 @@ def _next(
     progress: JobProgress,
     outcomes: Mapping[str, Outcome],
 ) -> Outcome:
-    """Run a job unless one that it needs has failed."""
     if any(key not in outcomes for key in job.needs):
         raise store.Busy("another process is running a job that it needs")
     failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]

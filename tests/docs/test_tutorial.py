@@ -11,7 +11,9 @@ import pytest
         "README.md",
         "docs/index.md",
         "docs/reference/file-formats.md",
+        "docs/explanation/performance.md",
         pytest.param("docs/explanation/reproducing-the-paper.md", marks=pytest.mark.docs),
+        pytest.param("docs/explanation/seeds-and-tests.md", marks=pytest.mark.docs),
     ],
 )
 def test_every_example_of_a_page_runs(page, execute):

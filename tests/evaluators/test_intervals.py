@@ -1,4 +1,4 @@
-"""Intervals are a setting of scoring: another one never looks at an image again."""
+"""Intervals are a setting of scoring; changing them does not read images again."""
 
 import dataclasses
 
@@ -22,8 +22,8 @@ SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
 
 
 @pytest.fixture
-def asked(tmp_path, monkeypatch):
-    """A finished run of calibration as it was before there were intervals; nothing looks again."""
+def finished(tmp_path, monkeypatch):
+    """A finished run of calibration without intervals; no image may be read again."""
     torch.manual_seed(0)
     weights = write_weights(tmp_path / "own", build(SPEC))
     card = Card("own", SPEC, None, {}, weights, {"dataset": "digits"})
@@ -37,14 +37,14 @@ def asked(tmp_path, monkeypatch):
     store.write_record(first.path, old)
 
     def refuse(*_):
-        raise AssertionError("it looked again")
+        raise AssertionError("the images were read again")
 
     monkeypatch.setattr(Calibration, "collect", refuse)
     return request, tmp_path / "own", first.run
 
 
-def test_an_old_run_gets_its_intervals_without_a_look_at_the_images(asked):
-    request, checkpoint, first = asked
+def test_an_old_run_gets_its_intervals_without_reading_images(finished):
+    request, checkpoint, first = finished
     outcome = evaluate_checkpoint(checkpoint, request)
     assert outcome.scored
     assert not outcome.evaluated
@@ -52,16 +52,18 @@ def test_an_old_run_gets_its_intervals_without_a_look_at_the_images(asked):
     assert not evaluate_checkpoint(checkpoint, request).scored
 
 
-def test_another_level_and_other_bins_are_another_score(asked):
-    request, checkpoint, first = asked
+def test_another_level_and_other_bins_are_another_score(finished):
+    request, checkpoint, first = finished
     wide = Calibration(bins=15, intervals=Intervals(level=0.5, resamples=300))
     run = evaluate_checkpoint(checkpoint, dataclasses.replace(request, evaluator=wide)).run
-    found = {m.at["bins"]: m for m in run.measurements if m.metric == "ece" and len(m.at) == 1}
+    measurements = {
+        m.at["bins"]: m for m in run.measurements if m.metric == "ece" and len(m.at) == 1
+    }
     (old,) = (m for m in first.measurements if m.metric == "ece" and len(m.at) == 1)
-    assert found[10] != found[15]
-    assert found[10].value == old.value
-    assert found[15].level == 0.5
-    assert "300 seeded resamples" in found[15].interval
+    assert measurements[10] != measurements[15]
+    assert measurements[10].value == old.value
+    assert measurements[15].level == 0.5
+    assert "300 seeded resamples" in measurements[15].interval
     assert run.settings["intervals"] == {"level": 0.5, "resamples": 300}
 
 
@@ -73,14 +75,14 @@ def test_what_is_no_level_or_number_of_resamples_is_refused(flag, wrong):
         Intervals(**wrong)
 
 
-def test_where_a_resample_costs_much_there_are_fewer_and_the_row_says_how_many():
+def test_expensive_statistics_have_fewer_resamples():
     assert Intervals(resamples=1000).number(10_000) == 1000
     assert Intervals(resamples=1000).number(1e9) == 200
     assert Intervals(resamples=50).number(1e9) == 50
 
 
-def test_a_share_of_images_has_wilsons_interval(asked):
-    _, _, run = asked
+def test_a_share_of_images_has_wilsons_interval(finished):
+    _, _, run = finished
     for row in (m for m in run.measurements if m.metric == "bin_accuracy"):
         (count,) = (m.value for m in run.measurements if m.metric == "bin_count" and m.at == row.at)
         assert (row.low, row.high) == tuple(map(float, wilson(row.value, count)))

@@ -199,9 +199,9 @@ def test_an_interrupted_training_ends_in_the_same_weights(name, material, recipe
             threads=1,
             progress=Interrupter(),
         )
-    kept = torch.load(place / "state.pt", weights_only=True)
+    state = torch.load(place / "state.pt", weights_only=True)
     parts = objective_of(name).parts.state_dict()
-    assert {f"parts.{part}" for part in parts} <= set(kept["objective"])
+    assert {f"parts.{part}" for part in parts} <= set(state["objective"])
     card = train(
         recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
     )

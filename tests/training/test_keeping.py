@@ -73,7 +73,7 @@ def test_training_continues_while_a_state_is_written():
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, InputError, MemoryError])
-def test_the_last_finished_epoch_is_written_whatever_error_ends_the_training(failure):
+def test_the_last_finished_epoch_is_written_after_any_error(failure):
     disk = Disk()
     with pytest.raises(failure):
         trained(disk, 3, failure=failure)

@@ -180,9 +180,9 @@ def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe,
             threads=1,
             progress=Interrupter(),
         )
-    kept = torch.load(place / "state.pt", weights_only=True)["objective"]
+    state = torch.load(place / "state.pt", weights_only=True)["objective"]
     torch.manual_seed(0)
-    assert {"parts.head.weight", "parts.peer.classifier.weight"} <= set(kept)
+    assert {"parts.head.weight", "parts.peer.classifier.weight"} <= set(state)
     card = train(
         recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
     )

@@ -63,15 +63,15 @@ def test_the_history_has_one_row_per_epoch_with_all_loss_terms(trained):
 
 def test_the_card_records_software_and_data_of_the_training(trained):
     _, card = trained
-    told = card.provenance
-    assert told["devices"] == ["cpu"]
-    assert told["threads"] == 1
-    assert told["reproducible"].startswith("bit for bit")
-    assert (told["dataset"], told["data_origin"]) == ("tiny", "made here")
-    assert told["training_images"] == 96
-    assert told["standardisation"] == "authors"
-    assert told["images_per_second"] > 0
-    assert told["torch"] == torch.__version__
+    provenance = card.provenance
+    assert provenance["devices"] == ["cpu"]
+    assert provenance["threads"] == 1
+    assert provenance["reproducible"].startswith("bit for bit")
+    assert (provenance["dataset"], provenance["data_origin"]) == ("tiny", "made here")
+    assert provenance["training_images"] == 96
+    assert provenance["standardisation"] == "authors"
+    assert provenance["images_per_second"] > 0
+    assert provenance["torch"] == torch.__version__
 
 
 def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, material):
@@ -197,9 +197,11 @@ def test_the_error_about_memory_suggests_a_batch_size_and_leaves_the_epoch_befor
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", exhausted)
-        with pytest.raises(InputError, match="too little memory for batch_size 20; try 10") as told:
+        with pytest.raises(
+            InputError, match="too little memory for batch_size 20; try 10"
+        ) as caught:
             started(material, recipe, tmp_path / "tiny")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
@@ -230,7 +232,7 @@ def test_test_images_of_another_shape_or_with_more_classes_are_refused(material,
         started(dataclasses.replace(material, test=strange), recipe, tmp_path / "tiny")
 
 
-def test_without_test_images_there_is_no_accuracy(material, recipe, tmp_path):
+def test_a_training_without_test_images_has_no_accuracy(material, recipe, tmp_path):
     alone = dataclasses.replace(material, test=None)
     card = started(alone, dataclasses.replace(recipe, epochs=1), tmp_path / "tiny")
     assert "accuracy" not in card.metrics

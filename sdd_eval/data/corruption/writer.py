@@ -231,7 +231,6 @@ def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord
 def _require_equal(
     folder: Path, existing: RegenerationRecord, expected: RegenerationRecord
 ) -> None:
-    """Refuse a folder that was written with other inputs."""
     pairs = {
         "recipe version": (existing.recipe, expected.recipe),
         "seed": (existing.seed, expected.seed),

@@ -69,7 +69,6 @@ def download(
 
 
 def _is_official(dataset: Dataset, root: Path) -> bool:
-    """Return whether the published files are on disk."""
     folder = getattr(dataset, "folder", None)
     try:
         if dataset.status(root).present:

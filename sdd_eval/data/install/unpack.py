@@ -64,7 +64,6 @@ def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
 
 
 def _relative_path(archive: Path, name: str) -> PurePosixPath:
-    """Return a member's path below the folder."""
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or "\\" in name or "\0" in name or ":" in name.split("/")[0]:

@@ -77,7 +77,6 @@ def _present(target: Any, root: Path) -> bool:
 
 
 def _checksums(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Compare each file with its published md5."""
     published: dict[str, str] = getattr(target, "checksums", {})
     progress.start(f"{target.name}: checksums", len(published))
     for file, md5 in published.items():

@@ -148,12 +148,7 @@ class CocoFolder(Reader):
         )
 
     def load_objects(self, root: Path, split: str = "test") -> CocoImages:
-        """Load the annotated images of a split with their objects.
-
-        Raises:
-            InputError: the set is absent, its annotations are broken, or an annotated image is
-                missing.
-        """
+        """Load a split's images and objects; raise InputError if any is missing or broken."""
         path = self._annotation_file(root, split)
         annotations, folder = read_annotations(path), images_folder(path)
         require_files(folder, annotations.files)

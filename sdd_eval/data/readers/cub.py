@@ -64,7 +64,6 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, images: Mapping[str, object], columns: int) -> dict[str, list[float]]:
-    """Read the numbers of each image from a list."""
     table = _table(path, columns)
     missing = next((image for image in images if image not in table), None)
     if missing is not None:

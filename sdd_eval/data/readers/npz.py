@@ -66,7 +66,6 @@ def npz_files(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Return the file of each split."""
     paths = npz_files(folder)
     if len(paths) == 1 and paths[0].stem not in SPLITS:
         return {"test": paths[0]}

@@ -119,7 +119,6 @@ class PhotographSet(Reader):
 
 
 def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
-    """Return the folder name of each class."""
     names: dict[int, str] = {}
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):

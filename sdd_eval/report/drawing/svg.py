@@ -134,7 +134,6 @@ def inline_svg(
 
 
 def _without_idle_clips(body: str) -> str:
-    """Remove clip paths that cut nothing off."""
     frames = {name: tuple(map(float, frame)) for name, *frame in _CLIP.findall(body)}
 
     def unclip(match: re.Match[str]) -> str:

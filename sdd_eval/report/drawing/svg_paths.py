@@ -89,7 +89,6 @@ def _thinned(segments: list[Segment]) -> Iterator[Segment]:
 
 
 def _step(command: str, points: Sequence[Point], position: Point) -> str:
-    """Return a segment relative to the current position."""
     if command == "z":
         return "z"
     if command == "M":
