@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
@@ -38,11 +39,14 @@ CONVENTIONS = {
     "misclassification_fpr_at_95_tpr": "right images positive; share of wrong ones at the highest "
     "threshold that ≥ 95 % of the right ones reach, no interpolation",
 }
+#: Metrics that are defined for all images, and those that need right and wrong ones.
+ALWAYS = tuple(name for name in CONVENTIONS if not name.startswith("misclassification"))
+SEPARATION = tuple(name for name in CONVENTIONS if name.startswith("misclassification"))
 CELL = "_in_"
 
 
 @dataclass(frozen=True)
-class Selective:
+class Selective(Evaluator):
     """Risk and coverage, and misclassification detection, by four scores of confidence."""
 
     name: ClassVar[str] = "selective"
@@ -89,8 +93,10 @@ class Selective:
         """
         for column, score in enumerate(SCORES):
             clean = Cell(arrays["scores"][:, column], np.asarray(arrays["correct"], dtype=bool))
-            defined = [metric for metric in CONVENTIONS if metric in clean.values]
-            yield selective_statistic([_quantity(name, score, {}) for name in defined], clean)
+            for metrics in (ALWAYS, SEPARATION):
+                if set(metrics) <= clean.values.keys():
+                    quantities = [_quantity(metric, score, {}) for metric in metrics]
+                    yield selective_statistic(quantities, clean)
             cells = _cells(arrays, column)
             if cells:
                 yield from _means(cells, score, f" ({arrays['origin'][0]})")

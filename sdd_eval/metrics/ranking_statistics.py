@@ -20,8 +20,7 @@ from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ood_metrics, rank
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form import ranking
 from sdd_eval.statistics.closed_form.share import Bounds
-from sdd_eval.statistics.intervals import Interval
-from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
+from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
 #: The largest number of distinct ranks.
@@ -91,7 +90,7 @@ def ranks(scores: Scores) -> NDArray[np.int64]:
 
 
 def rank_columns(scores: Scores, group: NDArray[np.int64], groups: int) -> Any:
-    """Return each image's rank in its group, one-hot, as a sparse matrix (n, groups · MAX_RANKS).
+    """Return each image's rank in its group, one-hot, as a sparse matrix (n, groups · ranks).
 
     Args:
         scores: scores of all images (n,), which are ranked together.
@@ -100,27 +99,30 @@ def rank_columns(scores: Scores, group: NDArray[np.int64], groups: int) -> Any:
     """
     from scipy.sparse import csr_matrix  # imported here because scipy takes a second to load
 
-    n, columns = len(scores), ranks(scores) + MAX_RANKS * group
+    n = len(scores)
+    width = min(MAX_RANKS, n)  # the same for all networks
     ones = np.ones(n, dtype=np.float32)
-    return csr_matrix((ones, columns, np.arange(n + 1)), shape=(n, groups * MAX_RANKS))
+    rows = (ones, ranks(scores) + width * group, np.arange(n + 1))
+    return csr_matrix(rows, shape=(n, groups * width))
 
 
 def accepted_counts(sums: Floats, groups: int) -> Floats:
-    """Return the numbers of images (k, groups, MAX_RANKS + 1) above each rank, from none to all."""
-    accepted = np.zeros((len(sums), groups, MAX_RANKS + 1))
-    np.cumsum(sums.reshape(len(sums), groups, MAX_RANKS)[..., ::-1], axis=-1, out=accepted[..., 1:])
+    """Return the numbers of images (k, groups, ranks + 1) above each rank, from none to all."""
+    counts = sums.reshape(len(sums), groups, -1)
+    accepted = np.zeros((len(sums), groups, counts.shape[-1] + 1))
+    np.cumsum(counts[..., ::-1], axis=-1, out=accepted[..., 1:])
     return accepted
 
 
-def mean_of_ends(bounds: Sequence[Bounds | str], level: float, method: str) -> Ends:
+def mean_of_ends(bounds: Sequence[Bounds | str]) -> Bounds | str:
     """Return the interval of a mean of numbers that rest on shared images.
 
     Its ends are the means of their ends. This is square-and-add with fully correlated numbers: the
     widest interval, whatever the correlation. Without one of them there is none, for its reason.
 
-    >>> mean_of_ends([Bounds(0.1, 0.0, 0.2), Bounds(0.3, 0.2, 0.6)], 0.95, "Wilson").high
-    0.4
-    >>> mean_of_ends([Bounds(0.1, 0.0, 0.2), "too few"], 0.95, "Wilson")
+    >>> mean_of_ends([Bounds(0.125, 0.0, 0.25), Bounds(0.375, 0.25, 0.75)])[:3]
+    (0.25, 0.125, 0.5)
+    >>> mean_of_ends([Bounds(0.1, 0.0, 0.2), "too few"])
     'too few'
     """
     known = []
@@ -128,17 +130,17 @@ def mean_of_ends(bounds: Sequence[Bounds | str], level: float, method: str) -> E
         if isinstance(one, str):
             return one
         known.append(one)
-    low, high = np.mean([one[1:3] for one in known], axis=0).tolist()
-    if len(known) > 1:
-        method = f"{method}; means of the {len(known)} intervals' ends"
-    return Interval(low, high, level, method)
+    return Bounds(*np.mean([one[:3] for one in known], axis=0).tolist())
 
 
-def around(ends: Ends, value: float) -> Ends:
-    """Return an interval extended by rounding errors to its number."""
-    if isinstance(ends, Interval):
-        return Interval(min(ends.low, value), max(ends.high, value), ends.level, ends.method)
-    return ends.around(value) if isinstance(ends, Bounds) else ends
+def method_of_mean(method: str, count: int) -> str:
+    """Return the method of `mean_of_ends` in words."""
+    return f"{method}; means of the {count} intervals' ends" if count > 1 else method
+
+
+def around(ends: Bounds | str, value: float) -> Bounds | str:
+    """Return bounds extended by rounding errors to their number."""
+    return ends if isinstance(ends, str) else ends.around(value)
 
 
 @dataclass(frozen=True)
@@ -184,13 +186,19 @@ class Rankings:
             values=np.array([self._value(*row) for row in rows]),
             make_sums=None if untested else partial(self._sums, metrics),
             bounds=partial(self._bounds, rows),
+            method=[self._method(*row) for row in rows],
             untested=untested,
         )
 
     def _value(self, metric: str, label: str) -> float:
         return float(np.mean([self.values[name][metric] for name in self.groups[label]]))
 
-    def _bounds(self, rows: Sequence[tuple[str, str]], level: float) -> list[Ends]:
+    def _method(self, metric: str, label: str) -> str:
+        if metric == "auroc":
+            return AUROC
+        return method_of_mean(INTERVALS[metric][1], len(self.groups[label]))
+
+    def _bounds(self, rows: Sequence[tuple[str, str]], level: float) -> list[Bounds | str]:
         of_sets: dict[tuple[str, str], Bounds | str] = {}
         ends = []
         for metric, label in rows:
@@ -198,21 +206,20 @@ class Rankings:
             if metric == "auroc":
                 found = self._auroc(members, level)
             else:
-                bounds, method = INTERVALS[metric]
+                bounds, _ = INTERVALS[metric]
                 for name in members:
                     if (metric, name) not in of_sets:
                         pair = self.inliers[name], self.outliers[name]
                         of_sets[metric, name] = bounds(*pair, level)
-                found = mean_of_ends([of_sets[metric, name] for name in members], level, method)
+                found = mean_of_ends([of_sets[metric, name] for name in members])
             ends.append(around(found, self._value(metric, label)))
         return ends
 
-    def _auroc(self, members: Sequence[str], level: float) -> Ends:
+    def _auroc(self, members: Sequence[str], level: float) -> Bounds | str:
         pairs = [(self.inliers[name], self.outliers[name]) for name in members]
         if min(len(side) for pair in pairs for side in pair) < 2:
             return ONE_IMAGE
-        bounds = ranking.mean_auroc([ranking.placements(*pair) for pair in pairs], level)
-        return Interval(bounds.low, bounds.high, level, AUROC)
+        return ranking.mean_auroc([ranking.placements(*pair) for pair in pairs], level)
 
     def _sums(self, metrics: Sequence[str]) -> SumStatistic:
         """Return the metrics as functions of numbers of images by set and rank."""

@@ -8,6 +8,7 @@ test set; means over cells average each image's influence on them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,6 +25,7 @@ from sdd_eval.metrics.ranking_statistics import (
     around,
     fpr_bounds,
     mean_of_ends,
+    method_of_mean,
     rank_columns,
 )
 from sdd_eval.metrics.selective import COVERAGE_RISKS, selective_metrics, selective_metrics_of
@@ -36,12 +38,14 @@ from sdd_eval.statistics.closed_form.risk_coverage import (
     excess_area,
     mean_area,
 )
-from sdd_eval.statistics.intervals import Interval, coverage_interval
-from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
+from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.intervals import coverage_interval
+from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
 AREAS = ("aurc", "aurc_excess", "augrc")
 AUROC_METRIC, FPR_METRIC = "misclassification_auroc", "misclassification_fpr_at_95_tpr"
+COVERAGE = "coverages at which a score test leaves the risk open (Wilson's, inverted)"
 AREA = "Wilson interval, effective number of images by the influence function"
 ONE_SIDED = "fewer than 2 images are {}"
 MEAN_COVERAGE = "no method covers a mean of coverages at a risk"
@@ -97,11 +101,12 @@ class Cell:
         """Return the bounds of the FPR at 95 % TPR, or why there are none."""
         return fpr_bounds(self.scores[self.correct], self.scores[~self.correct], level)
 
-    def coverage_interval(self, risk: float, level: float) -> Interval:
-        """Return the interval of the coverage at a risk."""
+    def coverage_bounds(self, risk: float, level: float) -> Bounds:
+        """Return the bounds of the coverage at a risk."""
         points = operating_points(self.scores[self.correct], self.scores[~self.correct])
         accepted = points.inliers + points.outliers
-        return coverage_interval(accepted, points.outliers, risk, len(self.scores), level)
+        interval = coverage_interval(accepted, points.outliers, risk, len(self.scores), level)
+        return Bounds(math.nan, interval.low, interval.high)
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def selective_statistic(quantities: Sequence[Quantity], cell: Cell) -> Statistic
         values=np.array([cell.values[metric] for metric in metrics]),
         make_sums=partial(cell.sums, metrics),
         bounds=lambda level: [mean_bounds(metric, [cell], level) for metric in metrics],
+        method=[_method(metric, 1) for metric in metrics],
     )
 
 
@@ -138,6 +144,7 @@ def mean_statistic(quantity: Quantity, cells: Sequence[Cell]) -> Statistic:
         quantities=(quantity,),
         values=np.array([float(np.mean(values))]),
         bounds=lambda level: [mean_bounds(metric, cells, level)],
+        method=_method(metric, len(cells)),
         influence=_influence(metric, cells),
         untested=MANY_RANKS,
     )
@@ -154,7 +161,12 @@ def _influence(metric: str, cells: Sequence[Cell]) -> Any:
     return lambda: np.mean([one.influence for one in known], axis=0)[:, None]
 
 
-def mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Ends:
+def _method(metric: str, cells: int) -> str:
+    known = {AUROC_METRIC: AUROC, FPR_METRIC: method_of_mean(THRESHOLD, cells)}
+    return AREA if metric in AREAS else known.get(metric, COVERAGE)
+
+
+def mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Bounds | str:
     """Return the interval of the mean of a metric over cells of the same images.
 
     - Areas, and the AUROC: from the variance of the influence, averaged over cells, of each image.
@@ -163,20 +175,19 @@ def mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Ends:
     """
     if metric in AREAS:
         area = mean_area([cell.areas[metric] for cell in cells])
-        bounds = area.bounds(level)
-        ends: Ends = Interval(bounds.low, bounds.high, level, AREA)
+        ends: Bounds | str = area.bounds(level)
     elif metric == AUROC_METRIC:
         ends = _mean_auroc(cells, level)
     elif metric == FPR_METRIC:
-        ends = mean_of_ends([cell.fpr_bounds(level) for cell in cells], level, THRESHOLD)
+        ends = mean_of_ends([cell.fpr_bounds(level) for cell in cells])
     elif len(cells) > 1:
         return MEAN_COVERAGE
     else:
-        return cells[0].coverage_interval(COVERAGE_RISKS[metric], level)
+        ends = cells[0].coverage_bounds(COVERAGE_RISKS[metric], level)
     return around(ends, float(np.mean([cell.values[metric] for cell in cells])))
 
 
-def _mean_auroc(cells: Sequence[Cell], level: float) -> Ends:
+def _mean_auroc(cells: Sequence[Cell], level: float) -> Bounds | str:
     """Return the interval of a mean AUROC; one pseudo error of each side is wrong in all cells."""
     separations: list[_Separation] = []
     for cell in cells:
@@ -184,13 +195,11 @@ def _mean_auroc(cells: Sequence[Cell], level: float) -> Ends:
             return cell.separation
         separations.append(cell.separation)
     if len(cells) == 1:
-        bounds = ranking.mean_auroc([separations[0].placed], level)
-        return Interval(bounds.low, bounds.high, level, AUROC)
+        return ranking.mean_auroc([separations[0].placed], level)
     influence = np.mean([one.influence for one in separations], axis=0)
     pseudo = [np.mean([1 / one.right for one in separations])]
     pseudo.append(np.mean([1 / one.wrong for one in separations]))
     variance = float((influence**2).sum() / len(influence) ** 2 + np.square(pseudo).sum())
     error = float(np.mean([one.placed.outliers.mean() for one in separations]))
     fewest = 1 / float(np.mean([1 / min(one.right, one.wrong) for one in separations]))
-    bounds = ranking.auroc_bounds(error, variance, float(np.sum(pseudo)), fewest, level)
-    return Interval(bounds.low, bounds.high, level, AUROC)
+    return ranking.auroc_bounds(error, variance, float(np.sum(pseudo)), fewest, level)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
 from sdd_eval.evaluators.ood.detectors import odin
@@ -27,7 +28,7 @@ ARRAYS = {odin.Odin.name: "scores", odin.OdinGrid.name: "grid"}
 
 
 @dataclass(frozen=True)
-class Odin:
+class Odin(Evaluator):
     """How well ODIN separates the test set from OOD sets."""
 
     name: ClassVar[str] = "odin"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sdd_eval import evaluators, plugins
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
@@ -38,7 +39,7 @@ ONE_COUNT = "it is a count made when fitting, not a sum over these images"
 
 
 @dataclass(frozen=True)
-class Ood:
+class Ood(Evaluator):
     """How well detectors separate the test set from OOD sets."""
 
     name: ClassVar[str] = "ood"
