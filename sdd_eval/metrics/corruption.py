@@ -27,6 +27,8 @@ SEVERITIES = (1, 2, 3, 4, 5)
 #: The relative corruption error is undefined if corruption raises the baseline's error by less than
 #: this on average over severities: the denominator would be too close to 0.
 LEAST_LOSS = 0.01
+#: Rounding errors of a difference of error rates.
+ROUNDING = 1e-12
 
 
 def corruption_errors(errors: Any, baseline: Any) -> Floats:
@@ -69,7 +71,7 @@ def relative_corruption_errors(
     """
     numerator = _increase(errors, clean)
     denominator = _increase(baseline, baseline_clean)
-    return 100 * _ratio(numerator, denominator, denominator >= least)
+    return 100 * _ratio(numerator, denominator, denominator >= least - ROUNDING)
 
 
 def _increase(errors: Any, clean: Any) -> Floats:
