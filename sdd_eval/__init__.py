@@ -13,6 +13,4 @@ if TYPE_CHECKING:
     from sdd_eval.checkpoints.checkpoint import load
     from sdd_eval.evaluation.in_memory import evaluate
 else:
-    __getattr__ = lazy_exports(
-        __name__, {"evaluation.in_memory": ["evaluate"], "checkpoints.checkpoint": ["load"]}
-    )
+    __getattr__ = lazy_exports(__name__)

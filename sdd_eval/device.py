@@ -79,11 +79,7 @@ def set_threads(threads: int | None) -> None:
 
 
 def prepare_device(device: str, threads: int | None) -> str:
-    """Set up this process for inference or training; return the name of the resolved device.
-
-    Raises:
-        InputError: there is no such device, or the number of threads is not positive.
-    """
+    """Set up this process and return its device's name; raise InputError for a wrong device."""
     import torch  # noqa: F401  # `set_threads` sets its threads too
 
     set_threads(threads)
@@ -182,11 +178,7 @@ def tf32_enabled(device: str) -> bool:
 
 @contextlib.contextmanager
 def explain_batch_errors(batch_size: int) -> Iterator[None]:
-    """Turn torch errors that depend on the batch size into messages that say what to change.
-
-    Raises:
-        InputError: the device has too little memory, or batch norm got a single value per channel.
-    """
+    """Turn torch errors that depend on the batch size into an InputError with advice."""
     import torch
 
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,19 +20,26 @@ class _LazyPackage(ModuleType):
             super().__setattr__(name, value)
 
 
-def lazy_exports(package: str, exports: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+def lazy_exports(package: str) -> Callable[[str], Any]:
     """Return a module `__getattr__` that imports each name from its submodule on first use.
 
-    The package also lists the names in `__all__` and imports them if `TYPE_CHECKING`; else it calls
-    this function with its `__name__` and the names by submodule, so that a type checker reports
-    names that do not exist.
+    The package lists the names in `__all__` and imports them if `TYPE_CHECKING`, which is where
+    this function reads their submodules; so a type checker reports names that do not exist.
     """
-    sys.modules[package].__class__ = _LazyPackage
-    submodules = {name: submodule for submodule, names in exports.items() for name in names}
+    module = sys.modules[package]
+    module.__class__ = _LazyPackage
+    imports = ast.walk(ast.parse(inspect.getsource(module)))
+    submodules = {
+        alias.name: node.module
+        for node in imports
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if alias.name in module.__all__
+    }
 
     def load(name: str) -> Any:
         if name not in submodules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{submodules[name]}"), name)
+        return getattr(importlib.import_module(submodules[name]), name)
 
     return load

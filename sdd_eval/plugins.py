@@ -34,7 +34,6 @@ def _installed(path: tuple[tuple[str, int], ...]) -> Mapping[str, dict[str, Entr
 
 
 def _changed(folder: str) -> int:
-    """Return the modification time of a folder on the import path; 0 if it is not a folder."""
     try:
         return os.stat(folder or ".").st_mtime_ns
     except (OSError, ValueError):

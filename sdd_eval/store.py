@@ -77,11 +77,7 @@ def write_record(path: Path, record: Any) -> None:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """Read a record that `write_record` wrote.
-
-    Raises:
-        InputError: the file does not exist, is not JSON, or is not such a record.
-    """
+    """Read a record that `write_record` wrote; raise InputError if it is missing or invalid."""
     try:
         data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:

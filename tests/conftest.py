@@ -24,15 +24,15 @@ def synthetic():
 
 @pytest.fixture(scope="session")
 def whole_battery():
-    """The module that makes runs of the real size: what all evaluators say of a network."""
+    """The module that makes runs of the real size, of all evaluators."""
     return of_reports("battery_runs")
 
 
 def of_reports(name):
-    """A module beside the tests of reports, which others use too."""
-    place = str(Path(__file__).parent / "report")
-    if place not in sys.path:
-        sys.path.append(place)
+    """Return a module of tests/report that other tests use, too."""
+    folder = str(Path(__file__).parent / "report")
+    if folder not in sys.path:
+        sys.path.append(folder)
     return importlib.import_module(name)
 
 

@@ -31,18 +31,4 @@ if TYPE_CHECKING:
     from sdd_eval.checkpoints.history import gradient_study
     from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "checkpoint": [
-                "HISTORY",
-                "find_checkpoint",
-                "load",
-                "read_card",
-                "require_trust",
-                "verify",
-            ],
-            "history": ["gradient_study"],
-            "importing": ["ImportSource", "import_weights", "plan_import"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

@@ -70,12 +70,7 @@ def read_card(checkpoint: str | Path) -> Card:
 
 
 def require_trust(card: Card, trust_code: bool) -> None:
-    """Check that the code that a card names is trusted and unchanged.
-
-    Raises:
-        InputError: the card's network is built by code that is not trusted or has changed since; or
-            the network is a detector, not a classifier.
-    """
+    """Raise InputError for a detector, or for code of a card that is untrusted or has changed."""
     if card.model.arch.startswith(DETECTOR):
         raise InputError(
             f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"
@@ -113,7 +108,6 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def _content(network: nn.Module) -> bytes:
-    """Return the network's state as the content of a safetensors file."""
     # Cloned: a network may share one tensor under two names, which safetensors rejects.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
@@ -141,12 +135,7 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network.
-
-    Raises:
-        InputError: a tensor is missing, unexpected or has another shape; the message names the
-            first.
-    """
+    """Load tensors into a network; raise InputError, naming the first that does not fit."""
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in tensors:
@@ -181,26 +170,13 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 @dataclass(frozen=True)
 class LazyCheckpoint:
-    """A checkpoint's folder and card; the network is loaded on call."""
+    """A checkpoint's folder and what its card says; the network is loaded on call."""
 
     folder: Path
-    card: Card
+    name: str
+    spec: ModelSpec
+    weights_sha256: str
     trust_code: bool = False
-
-    @property
-    def name(self) -> str:
-        """Return the name of the folder."""
-        return self.folder.resolve().name
-
-    @property
-    def spec(self) -> ModelSpec:
-        """Return the network's spec."""
-        return self.card.model
-
-    @property
-    def weights_sha256(self) -> str:
-        """Return the SHA-256 of the weights."""
-        return self.card.weights_sha256
 
     def network(self, device: str) -> nn.Module:
         """Load the network onto a device, in eval mode, without gradients."""
@@ -222,5 +198,6 @@ def find_checkpoint(
             card = read_card(folder)
             require_trust(card, trust_code)
             verify(folder, card)
-            return LazyCheckpoint(folder, card, trust_code)
+            name = folder.resolve().name
+            return LazyCheckpoint(folder, name, card.model, card.weights_sha256, trust_code)
     raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, folders))}")

@@ -18,7 +18,7 @@ from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.history import GRADIENT_COLUMNS, metric_of
 from sdd_eval.checkpoints.state import State
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.models.network import Network
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Card, ModelSpec, Recipe
@@ -92,7 +92,6 @@ def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
 
 
 def _reproducible(state: State[Any]) -> str:
-    """Return how exactly the same command reproduces the weights, interrupted or not."""
     one_device = len(state.devices) == 1 and state.processes in ((), (1,))
     deterministic = getattr(state.recipe, "deterministic", False)
     if one_device and (state.devices == ("cpu",) or deterministic):
@@ -104,16 +103,9 @@ def _reproducible(state: State[Any]) -> str:
 PIXELS_PER_BATCH = 1 << 23
 
 
-def accuracy(
-    network: Network,
-    images: ImageSet,
-    device: torch.device,
-    batch_size: int = 1024,
-    progress: Progress | None = None,
-) -> float:
-    """Return the share of labelled images that the network classifies correctly."""
-    logits = logits_of(network, images, device, batch_size, progress)
-    return float(np.mean(logits.argmax(axis=1) == images.labels))
+def accuracy(logits: NDArray[np.float32], labels: Labels | None) -> float:
+    """Return the share of images (n,) whose largest logit (n, classes) is that of their label."""
+    return float(np.mean(logits.argmax(axis=1) == labels))
 
 
 def logits_of(

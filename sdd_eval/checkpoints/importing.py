@@ -14,7 +14,7 @@ import torch
 
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import accuracy
+from sdd_eval.checkpoints.export import accuracy, logits_of
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
@@ -23,7 +23,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
 from sdd_eval.models.layouts import match_weights
 from sdd_eval.models.weights_file import read_weights
-from sdd_eval.progress import NoProgress, Progress
+from sdd_eval.progress import Progress
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.validation import parse_json
 from sdd_eval.version import __version__
@@ -63,12 +63,7 @@ class ImportPlan:
 
 
 def plan_import(source: ImportSource, root: Path) -> ImportPlan:
-    """Determine the spec of a network from what is given and from its data set.
-
-    Raises:
-        InputError: something is neither given nor known from a data set, or the data set is
-            unknown, missing or has no labels.
-    """
+    """Determine a network's spec from what is given and its data; InputError if unknown."""
     check_arch(source.arch, trust_code=True)
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
@@ -126,9 +121,8 @@ def import_weights(
             shutil.rmtree(folder)
         metrics = {}
         if plan.images is not None:
-            metrics["accuracy"] = accuracy(
-                network, plan.images, torch.device(device), batch_size, progress or NoProgress()
-            )
+            logits = logits_of(network, plan.images, torch.device(device), batch_size, progress)
+            metrics["accuracy"] = accuracy(logits, plan.images.labels)
         checkpoint.write_weights(folder, network)
         card = replace(card, metrics=metrics, provenance=_provenance(source, plan, loaded.prefix))
         store.write_record(folder / checkpoint.CARD, card)
@@ -183,7 +177,6 @@ def _same(existing: Card, card: Card, dataset: str | None) -> bool:
 def _provenance(
     source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    """Return the origin of the weights and the software that imported them."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sdd_eval": __version__,

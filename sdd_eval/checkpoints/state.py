@@ -84,11 +84,7 @@ def write_state(folder: Path, state: State[Any]) -> None:
 
 
 def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType] | None:
-    """Read the state in a checkpoint's folder; return None if there is none.
-
-    Raises:
-        InputError: the file is not the state of a training with such a recipe.
-    """
+    """Read the state in a folder, None without one; raise InputError if it is not a recipe's."""
     path = folder / STATE_FILE
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -59,7 +59,6 @@ def _one_line(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """Return a warning without the line of code that caused it."""
     return f"sdd-eval: {category.__name__}: {message}\n"
 
 

@@ -203,7 +203,6 @@ def _report(study: Path, bar: Overall) -> None:
 
 
 def _plan_table(planned: Sequence[Planned]) -> str:
-    """Return every job with its state, and the expected time of the missing ones."""
     rows = [
         (
             each.job.label,
@@ -232,7 +231,6 @@ def _blocked(planned: Sequence[Planned]) -> Counter[str]:
 
 
 def _results(study: Study, workspace: Workspace) -> list[str]:
-    """Return the headline numbers, the selected hyper-parameters and notes on families."""
     lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
     lines += map(str, selections(study, workspace))
     planned = [each for each in comparison.load_comparisons(workspace.study)[0] if each.planned]

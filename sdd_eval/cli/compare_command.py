@@ -67,7 +67,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _lines(pair: PairComparison, flags: Flags) -> Iterator[str]:
-    """Yield a comparison of two sides as a terminal shows it."""
     yield f"\n{report.comparison_title(pair)}"
     for family in flags.family:
         size = report.family_sizes(pair).get(family, 0)

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from sdd_eval import data
-from sdd_eval.cli.flags import parse, require_positive
+from sdd_eval.cli.flags import Name, parse, require_positive
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import megabytes, table
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
@@ -32,7 +32,6 @@ DESCRIPTION = {
     "cache": "Show or clear the cached logits and features: data cache [--clear]",
 }
 
-Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
 
 

@@ -139,7 +139,6 @@ def _flags(evaluator: Any) -> type[Any]:
 
 
 def _request(flags: Any, evaluator: Any, command: str) -> evaluation.Request:
-    """Return the evaluation that the flags describe."""
     if not flags.checkpoint:
         raise InputError(f"no checkpoint is named; use: sdd-eval {command} CHECKPOINT…")
     storage: Storage = flags.storage

@@ -34,6 +34,10 @@ from sdd_eval.store import folder_name
 
 Flags = TypeVar("Flags")
 
+#: Names given without a flag.
+Studies = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")]
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+
 #: What the help shows for a value of a type.
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 
@@ -271,7 +275,7 @@ def _default_hint(default: Any) -> str:
     >>> _default_hint(None), _default_hint(False), _default_hint((1, 2))
     ('', '(default: no)', '(default: 1 2)')
     """
-    if default is None or default == "" or default == () or default == {}:
+    if default in (None, "", (), {}, Path()):
         return ""
     if isinstance(default, bool):
         return f"(default: {'yes' if default else 'no'})"
@@ -288,7 +292,6 @@ def _attribute_docs(kind: type) -> dict[str, str]:
 
 
 def _own_docs(kind: type) -> dict[str, str]:
-    """Return the docstrings below the fields that a dataclass itself defines."""
     node = _classes(kind.__module__).get(kind.__qualname__)
     docs: dict[str, str] = {}
     for field, doc in itertools.pairwise(node.body if node else ()):

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from sdd_eval import checkpoints, models
-from sdd_eval.cli.flags import Compute, Inputs, parse, require_positive
+from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -65,7 +63,7 @@ class Storage(Inputs):
 class Flags:
     """Flags of the command `import`."""
 
-    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")] = ""
+    name: Name = ""
     """Name of the checkpoint."""
     model: Model = field(default_factory=Model)
     accuracy: Accuracy = field(default_factory=Accuracy)

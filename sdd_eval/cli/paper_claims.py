@@ -6,11 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from sdd_eval.cli.flags import Compute, Reports, parse, require_positive, study_folder
+from sdd_eval.cli.flags import Compute, Reports, Studies, parse, require_positive, study_folder
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import prepare_device
@@ -54,7 +51,7 @@ class CostFlags:
 class Flags:
     """Flags of the command `paper claims`."""
 
-    study: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")] = ()
+    study: Studies = ()
     """Names of studies with runs of mask_variance and corruption, e.g. paper-claims."""
     training: CostFlags = field(default_factory=CostFlags)
     storage: Reports = field(default_factory=Reports)
@@ -104,7 +101,6 @@ def _costs(flags: Flags) -> list[Row]:
 
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
-    """Return the rows of the claims that studies measure."""
     collection = read_runs(folders)
     tables = [each.results for each in comparable_results(tidy(collection.runs))]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from sdd_eval import plugins, report, training
-from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
+from sdd_eval.cli.flags import Reports, Studies, Threads, parse, study_folder
 from sdd_eval.cli.paper_claims import run_claims
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
@@ -51,7 +48,7 @@ TOLERANCE = 1e-10
 class Flags:
     """Flags of the command `paper`."""
 
-    study: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")] = ()
+    study: Studies = ()
     """Names of studies; default: all except small ones."""
     tables: tuple[int, ...] = ()
     """Tables of the paper, 1 to 14; default: those that the studies reproduce."""
@@ -189,7 +186,6 @@ def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
 
 
 def _draw_figure_1(arguments: Sequence[str]) -> int:
-    """Draw the inputs, modules and loss terms of every installed method."""
     description = "Draw the paper's Figure 1: inputs, modules and loss terms of each method."
     flags = parse(FigureFlags, arguments, "paper figure-1", description)
     set_threads(flags.compute.threads)

@@ -33,7 +33,6 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         self._first: tuple[float, int] | None = None
 
     def __exit__(self, *exception: object) -> None:
-        """Close the bar."""
         self.close()
 
     def start(self, label: str, total: int) -> None:
@@ -63,7 +62,6 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
             self._bar = None
 
     def _open(self) -> None:
-        """Show a bar that starts at what is done already."""
         self.close()
         self._bar = tqdm(
             total=self._total,
@@ -77,7 +75,6 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
         )
 
     def _line(self, note: str) -> str:
-        """Return the progress, the rate and the remaining time."""
         line = f"{self._label}: {self._done:,} of {self._total:,}"
         if self._first is not None and self._done > self._first[1]:
             seconds = max(time.monotonic() - self._first[0], 1e-6)
@@ -104,7 +101,6 @@ class Overall(contextlib.AbstractContextManager["Overall"]):
         )
 
     def __exit__(self, *exception: object) -> None:
-        """Close the bar."""
         self._bar.close()
 
     @contextlib.contextmanager
@@ -122,7 +118,6 @@ class Overall(contextlib.AbstractContextManager["Overall"]):
         self._end(label, self._reached + seconds, took)
 
     def _end(self, label: str, reached: float, took: float) -> None:
-        """Count one more job."""
         self._done += 1
         self._move(reached)
         if not self._shown:
@@ -141,12 +136,10 @@ class Overall(contextlib.AbstractContextManager["Overall"]):
         self._describe(f"{self._part} {100 * share:.0f} % {note}")
 
     def _move(self, seconds: float) -> None:
-        """Move the bar to a part of the expected time."""
         self._bar.update(seconds - self._reached)
         self._reached = seconds
 
     def _describe(self, part: str) -> None:
-        """Show the running job and its task."""
         text = f"[{self._done + 1}/{self._jobs}] {self._label}"
         self._bar.set_description_str(f"{text} · {part}" if part else text, refresh=False)
         self._bar.update(0)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from sdd_eval import report
-from sdd_eval.cli.flags import Reports, Threads, parse
+from sdd_eval.cli.flags import Reports, Studies, Threads, parse
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.device import set_threads
 
@@ -19,7 +16,7 @@ from sdd_eval.device import set_threads
 class Flags:
     """Flags of the command `report`."""
 
-    study: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")] = ()
+    study: Studies = ()
     """Names of studies; default: the study "default"."""
     style: Path | None = None
     """A matplotlib style file for the figures."""

@@ -118,7 +118,6 @@ def _train(
 
 
 def _print_result(card: Card, storage: Storage) -> None:
-    """Print where the checkpoint is, and its metrics."""
     print(storage.checkpoints / card.name)
     print("  ".join(f"{name} {value:.4g}" for name, value in card.metrics.items()))
 
@@ -145,7 +144,6 @@ def _method_name(arguments: Sequence[str]) -> str:
 
 
 def _refuse_options_of_others(name: str, arguments: Sequence[str]) -> None:
-    """Refuse an option that only other methods have."""
     options = _options(name)
     for argument in arguments:
         option = argument.partition("=")[0].replace("_", "-")
@@ -179,7 +177,6 @@ def _flags(method: Any) -> type[Any]:
 
 
 def _recipe(flags: Any) -> Recipe:
-    """Return the recipe with the settings of its method."""
     values = {f.name: getattr(flags.recipe, f.name) for f in dataclasses.fields(Recipe)}
     values["method"] = flags.recipe.method.replace("-", "_")
     values["method_options"] = dataclasses.asdict(flags.method)

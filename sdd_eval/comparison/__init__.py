@@ -28,12 +28,4 @@ if TYPE_CHECKING:
     from sdd_eval.comparison.run_statistics import untested_lines
     from sdd_eval.comparison.store import load_comparisons
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "compare": ["compare", "compare_planned", "planned_is_current", "planned_sides"],
-            "families": ["study_families", "unmatched_selectors"],
-            "run_statistics": ["untested_lines"],
-            "store": ["load_comparisons"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

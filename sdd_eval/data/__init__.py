@@ -13,11 +13,4 @@ if TYPE_CHECKING:
     from sdd_eval.data.corruption.writer import write_corrupted
     from sdd_eval.data.standardisation import author_statistics
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "corruption.generated": ["GeneratedCorruptions"],
-            "corruption.writer": ["write_corrupted"],
-            "standardisation": ["author_statistics"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

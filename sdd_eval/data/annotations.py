@@ -61,12 +61,7 @@ def clip_boxes(boxes: NDArray[np.float64], width: Any, height: Any) -> NDArray[n
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read a file of annotations.
-
-    Raises:
-        InputError: the file is not JSON or not in COCO's format, has no image, category or object,
-            or an object refers to an unknown image or category, or has an impossible box.
-    """
+    """Read a file of annotations; raise InputError unless it is complete, in COCO's format."""
     data = _json(path)
     images = _entries(path, data, "images", ("id", "file_name", "height", "width"))
     categories = _entries(path, data, "categories", ("id", "name"))
@@ -122,7 +117,6 @@ def _entries(
 
 
 def _index_by_id(path: Path, name: str, entries: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Return the index of each entry by its id."""
     index: dict[int, int] = {}
     for number, entry in enumerate(entries):
         if entry["id"] in index:

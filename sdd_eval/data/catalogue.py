@@ -99,22 +99,14 @@ def load_images(
 
 
 def load_objects(name: str, root: Path | None = None, split: str = "test") -> DetectionSet:
-    """Load the images and annotated objects of a split.
-
-    Raises:
-        InputError: the name is unknown, or the set absent, broken or without annotated objects.
-    """
+    """Load the images of a split with their objects; raise InputError if there are none."""
     root = data_root(root)
     objects: DetectionSet = detection_dataset(name, root).load_objects(root, split)
     return objects
 
 
 def detection_dataset(name: str, root: Path) -> Any:
-    """Return the data set of a name if it has annotated objects; it may be absent.
-
-    Raises:
-        InputError: the name is unknown, or the set has no annotated objects.
-    """
+    """Return a set, maybe absent, if it has annotated objects; raise InputError otherwise."""
     try:
         selected = dataset(name, root)
     except InputError as error:
@@ -313,7 +305,6 @@ def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
 
 
 def _folder_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
-    """Return the user's folders with at least one image."""
     names = [name for name in folder_names(root) if name not in claimed]
     entries = [_entry(custom_dataset(root / name, name), root) for name in names]
     return [entry for entry in entries if entry.images and entry.provenance != ABSENT]

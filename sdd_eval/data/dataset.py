@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sdd_eval.data.annotations import Annotations
 from sdd_eval.data.images import Described, ImageSet, Pixels
@@ -22,6 +22,11 @@ class Archive:
     folder: str = "."
     unpack: bool = True
     size: int | None = None
+
+    @classmethod
+    def at(cls, url: str, md5: str, **options: Any) -> Archive:
+        """Return the archive at a URL that ends with its file name."""
+        return cls(url, md5, url.split("/")[-1], **options)
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
-class InputShape:
+class Shape:
     """The network's input: side in pixels and channels; None for the set's own."""
 
     side: int | None = None
@@ -95,12 +100,12 @@ class Reader(ABC):
         channels: int | None = None,
     ) -> ImageSet:
         """Load the images of a split, as `Dataset.load`."""
-        images = self.read(root, split, InputShape(image_size, channels))
+        images = self.read(root, split, Shape(image_size, channels))
         require_shape(images, image_size, channels)
         return images
 
     @abstractmethod
-    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+    def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
         """Read the images of a split, in this shape if the set has no size of its own."""
 
 
@@ -115,11 +120,7 @@ class DetectionSet(Described, Protocol):
         """Return the number of images."""
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """Return an image, uint8 (channels, height, width), in grey (1) or RGB (3).
-
-        Raises:
-            InputError: it cannot be read, or its size differs from the annotated size.
-        """
+        """Return an image, uint8 (channels, height, width); raise InputError if unreadable."""
 
 
 class CorruptedSet(Described, Protocol):

@@ -63,11 +63,7 @@ def cached_file_digests(path: Path) -> Digests | None:
 
 
 def folder_fingerprint(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
-    """Return the sha256 over the sorted relative names and contents of files of a folder.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """Return the sha256 over names and contents of files; raise InputError if one is unreadable."""
     cached = None if fresh else cached_folder_fingerprint(folder, files)
     if cached is not None:
         return cached

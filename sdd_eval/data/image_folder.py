@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.images import ImageSet, Labels, Pixels, Subset, batch_slices, to_device
+from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows, Subset, batch_slices, to_device
 from sdd_eval.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+    from sdd_eval.data.images import Batches
 
 Boxes = NDArray[np.int64]
 
@@ -73,11 +75,7 @@ def class_folders(files: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
-    """Return the class index of each file, or None without classes.
-
-    Raises:
-        InputError: a file lies in no class folder.
-    """
+    """Return each file's class index, None without classes; raise InputError for a stray file."""
     if not class_names:
         return None
     stray = next((name for name in files if "/" not in name), None)
@@ -149,9 +147,7 @@ class FolderImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`.
 
         The next batch is decoded in the background by as many threads as torch uses.
@@ -237,7 +233,6 @@ def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.
 
 
 def _crop_to_box(image: Image.Image, box: NDArray[np.int64], path: Path) -> Image.Image:
-    """Crop an image to the part of a box that lies inside it."""
     left, top = (max(0, int(edge)) for edge in box[:2])
     right, bottom = (min(int(edge), end) for edge, end in zip(box[2:], image.size, strict=True))
     if left >= right or top >= bottom:

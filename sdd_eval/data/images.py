@@ -23,8 +23,11 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    Batches = Iterator[torch.Tensor]
+
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+Rows = NDArray[np.int64]
 
 
 class Described(Protocol):
@@ -69,9 +72,7 @@ class ImageSet(Described, Protocol):
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
 
 
@@ -126,9 +127,7 @@ class ArrayImages:
             self._on_device[device] = torch.from_numpy(self.images).to(device)
         return self._on_device[device]
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         images = self.tensor(device)
         order = None if indices is None else to_device(indices, device)
@@ -197,11 +196,7 @@ def _labels(labels: NDArray[Any], count: int, name: str) -> Labels:
 
 
 def open_npy(path: Path) -> NDArray[Any]:
-    """Memory-map a `.npy` file; only the header is read.
-
-    Raises:
-        InputError: the file does not exist, is truncated or is not a `.npy` file.
-    """
+    """Memory-map a `.npy` file, reading its header; raise InputError if it is incomplete."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
@@ -229,9 +224,7 @@ class MappedImages:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         # Mapped anew for each pass, so that its pages are released afterwards.
         mapped = open_npy(self.path)[self.start : self.stop]
@@ -283,9 +276,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         rows = self.rows if indices is None else self.rows[indices]
         yield from self.parent.batches(size, rows, device)
@@ -308,9 +299,7 @@ class LazyImages:
     def __len__(self) -> int:
         return self.total
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         yield from self.load().batches(size, indices, device)
 
@@ -324,13 +313,6 @@ def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
     if not isinstance(images, ArrayImages):
         return images
     return LazyImages(
-        name=images.name,
-        labels=images.labels,
-        class_names=images.class_names,
-        image_size=images.image_size,
-        channels=images.channels,
-        fingerprint=images.fingerprint,
-        provenance=images.provenance,
-        total=len(images),
-        load=load,
+        *(images.name, images.labels, images.class_names, images.image_size, images.channels),
+        *(images.fingerprint, images.provenance, len(images), load),
     )

@@ -34,11 +34,7 @@ def training_split(images: ImageSet, recipe: Recipe) -> tuple[ImageSet, ImageSet
 
 
 def first_of_each_class(images: ImageSet, count: int) -> Subset:
-    """Return the first `count` images of each class, in the order of the set.
-
-    Raises:
-        InputError: the set has no labels, or a class has fewer images.
-    """
+    """Return the first `count` images of each class; raise InputError if a class has fewer."""
     if images.labels is None:
         raise InputError(f"images_per_class needs labels, and {images.name} has none")
     rank = rank_within_class(images.labels)
@@ -53,11 +49,7 @@ def first_of_each_class(images: ImageSet, count: int) -> Subset:
 
 
 def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Split a set into training images and `count` random validation images, balanced by class.
-
-    Raises:
-        InputError: no image, or none of some class, would remain for training.
-    """
+    """Split off `count` random images, by class; raise InputError if a class would lose all."""
     total = len(images)
     if count >= total:
         raise InputError(f"validation is {count}, but {images.name} has {total} training images")

@@ -14,12 +14,4 @@ if TYPE_CHECKING:
     from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
     from sdd_eval.evaluation.request import Request
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "cache": ["outputs_folder"],
-            "in_memory": ["evaluate"],
-            "on_disk": ["Outcome", "evaluate_checkpoint", "is_measured"],
-            "request": ["Request"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import platform
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,29 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name, from /proc/cpuinfo on Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()
     return platform.processor()
+
+
+def conditions(
+    device: str, batch_size: int, seed: int, seconds: float, command: str, **details: Any
+) -> dict[str, Any]:
+    """Return the software, the device, the options and the time of an evaluation."""
+    return {
+        "versions": versions(),
+        "machine": machine(),
+        **device_and_threads(device),
+        **details,
+        "batch_size": batch_size,
+        "seed": seed,
+        "seconds": round(seconds, 3),
+        "command": command,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def device_and_threads(device: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sdd_eval.data import catalogue
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.request import Inputs, Request, validated, with_sets
+from sdd_eval.evaluation.request import Request, validated, with_sets
 from sdd_eval.evaluation.run import EvaluatedNetwork, run
 from sdd_eval.evaluators.settings import without_runs
 from sdd_eval.progress import Progress
@@ -69,51 +69,32 @@ def evaluate(
     """
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
-    device = device or _device_of(model)
-    request = validated(
-        Request(
-            evaluator=evaluator,
-            study=Path(),
-            data_root=data_root(root),
-            limit=limit,
-            seed=seed,
-            device=device,
-            batch_size=batch_size,
-            fold=fold,
-            tf32=tf32,
-            cache=cache,
-        )
-    )
+    options: dict[str, Any] = {"fold": fold, "tf32": tf32, "cache": cache, "limit": limit}
+    options |= {"device": device or _device_of(model), "batch_size": batch_size, "seed": seed}
+    request = validated(Request(evaluator, Path(), data_root(root), **options))
+    return _evaluated(model, data, spec, request, progress)
+
+
+def _evaluated(
+    model: torch.nn.Module,
+    data: Any,
+    spec: ModelSpec | None,
+    request: Request,
+    progress: Progress | None,
+) -> Run:
+    """Evaluate a module, and before it the checkpoints that it is compared with."""
     images = _images(data, request.data_root, spec or _spec_of(model))
-    with _evaluation_mode(model, device):
-        spec = spec or _spec_of(model) or _derived_spec(model, images, device)
+    with _evaluation_mode(model, request.device):
+        spec = spec or _spec_of(model) or _derived_spec(model, images, request.device)
         inputs = with_sets(request, images, spec)
         request = replace(request, limit=inputs.limit(request.limit))
-        inputs = inputs.with_runs(_runs_against(inputs, request, progress))
+        plain = replace(request, evaluator=without_runs(inputs.evaluator))
+        runs = {
+            name: _evaluated(other.network(request.device), images, other.spec, plain, progress)
+            for name, other in inputs.against.items()
+        }
         network = EvaluatedNetwork(model, spec, type(model).__name__, _weights_sha256(model))
-        return run(network, inputs, request, progress)
-
-
-def _runs_against(inputs: Inputs, request: Request, progress: Progress | None) -> dict[str, Run]:
-    """Evaluate each checkpoint that the model is compared with on the same images."""
-    return {
-        name: evaluate(
-            other.network(request.device),
-            without_runs(inputs.evaluator),
-            data=inputs.data,
-            spec=other.spec,
-            limit=request.limit,
-            seed=request.seed,
-            device=request.device,
-            batch_size=request.batch_size,
-            root=request.data_root,
-            fold=request.fold,
-            tf32=request.tf32,
-            cache=request.cache,
-            progress=progress,
-        )
-        for name, other in inputs.against.items()
-    }
+        return run(network, inputs.with_runs(runs), request, progress)
 
 
 @contextlib.contextmanager
@@ -138,7 +119,6 @@ def _evaluation_mode(model: torch.nn.Module, device: str) -> Iterator[None]:
 
 
 def _device_of(model: torch.nn.Module) -> str:
-    """Return the device of a model; the CPU if it has no parameters or buffers."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     return next((str(tensor.device) for tensor in tensors), "cpu")
 
@@ -184,7 +164,6 @@ def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> Mode
 
 
 def _weights_sha256(model: torch.nn.Module) -> str:
-    """Return the sha256 of the names and bytes of a module's state, in order."""
     import torch
 
     digest = hashlib.sha256()

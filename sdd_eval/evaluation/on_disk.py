@@ -82,11 +82,7 @@ def _runs_against(
 
 
 def is_measured(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored, so that `evaluate_checkpoint` would not run the network.
-
-    Raises:
-        InputError: the checkpoint, the data or a setting is invalid.
-    """
+    """Return whether the run is stored already; raise InputError for an invalid request."""
     request, card, inputs = _resolved(checkpoint, request)
     return _complete_run(_run_path(request, card, inputs)) is not None
 
@@ -137,7 +133,6 @@ def _complete_run(path: Path) -> Run | None:
 
 
 def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:
-    """Return the run's settings with the evaluator's scoring settings."""
     return {**stored.settings, **encode(of_stage(evaluator, "score"))}
 
 
@@ -150,7 +145,6 @@ def _is_scored(stored: Run, inputs: Inputs) -> bool:
 
 
 def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
-    """Score a stored run with other settings, and store it."""
     known, now = stored.provenance.get("scored_against", {}), inputs.scored_against
     # Numbers against a replaced checkpoint of the same name must not stay.
     replaced = any(name in known and known[name] != parts for name, parts in now.items())
@@ -172,11 +166,7 @@ def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Mea
 
 
 def store_history(checkpoint: Path, card: Card, study: Path) -> Path | None:
-    """Store the gradient study made during a checkpoint's training as a run; None without one.
-
-    Raises:
-        InputError: its history cannot be read, or the study's folder not be written.
-    """
+    """Store a training's gradient study as a run, None without one; InputError if broken."""
     path = checkpoint / checkpoints.HISTORY
     measurements = tuple(checkpoints.gradient_study(path))
     if not measurements or card.recipe is None:

@@ -77,7 +77,6 @@ class PartialResultFiles:
         self._new, self._written = {}, now
 
     def _read(self, path: Path) -> None:
-        """Read all results of a file, or none."""
         try:
             arrays = dict(StoredArrays(path))
             names = arrays.pop("names").tolist()
@@ -102,5 +101,4 @@ def _folder(run: Path) -> Path:
 
 
 def _array(values: Any) -> Any:
-    """Return an array, or a tensor as one."""
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)

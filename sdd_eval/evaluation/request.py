@@ -263,7 +263,6 @@ def _validation(context: _Context, value: str) -> _Loaded:
 
 
 def _checkpoint(context: _Context, value: str) -> _Loaded:
-    """Load a checkpoint to compare with, if one is named."""
     if not value:
         return value, {}
     trust_code = context.request.trust_code
@@ -301,7 +300,6 @@ def _shape(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _has_validation(card: Card) -> bool:
-    """Return whether images were held out from the checkpoint's training."""
     return card.recipe is not None and card.recipe.validation > 0
 
 

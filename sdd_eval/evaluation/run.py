@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sdd_eval import evaluators, models
 from sdd_eval.data.images import ImageSet, Subset
 from sdd_eval.device import explain_batch_errors, float32_precision
 from sdd_eval.evaluation.cache import OutputFiles, network_parts
-from sdd_eval.evaluation.environment import device_and_threads, machine, versions
+from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.partial_results import PartialResultFiles
 from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.progress import NoProgress, Progress
@@ -49,9 +49,7 @@ def run(
     progress: Progress | None = None,
     partial_results: PartialResultFiles | None = None,
 ) -> Run:
-    """Evaluate a network, resuming from the partial results of an interrupted run.
-
-    The run's `seconds` include those of the interrupted run.
+    """Evaluate a network, resuming from partial results; `seconds` include the interrupted run's.
 
     Raises:
         InputError: the device has too little memory for the batch size.
@@ -61,15 +59,15 @@ def run(
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         model, folding = folded(network.model, inputs.data, request)
         subject = _subject(network, model, folding, inputs, request, progress)
-        compared = {
-            name: FoldedNetwork(checkpoint, inputs.data, request)
-            for name, checkpoint in inputs.networks.items()
-        }
+        foldings: dict[str, Any] = {}
+        compared = _folded_networks(inputs, request, foldings)
         subject = dataclasses.replace(subject, partial_results=partial_results, networks=compared)
         arrays = evaluator.collect(subject)
     measurements = inputs.score(arrays)
-    resumed = partial_results.resumed if partial_results else 0
-    before = partial_results.seconds if partial_results else 0
+    seconds, details = time.perf_counter() - start, dict[str, Any](tf32=request.tf32)
+    if partial_results:
+        seconds += partial_results.seconds
+        details |= {"resumed": partial_results.resumed} if partial_results.resumed else {}
     return Run(
         checkpoint=network.name,
         weights_sha256=network.weights_sha256,
@@ -77,30 +75,40 @@ def run(
         data_fingerprint=inputs.fingerprint,
         evaluator=evaluator.name,
         evaluator_version=evaluator.version,
-        settings=encode(
-            {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}
-        ),
+        settings=encode(evaluator),
         limit=subject.limit,
         n=len(subject.indices()),
         measurements=measurements,
         provenance={
-            **_networks_and_data(network, subject, inputs, compared),
+            **_networks_and_data(network, subject, inputs, foldings),
             "folding": _folding_provenance(folding, request),
             **({"recalled": list(subject.cache.hits)} if subject.cache else {}),
             "scored_against": inputs.scored_against,
-            "versions": versions(),
-            "machine": machine(),
-            **device_and_threads(subject.device),
-            "tf32": request.tf32,
-            "batch_size": subject.batch_size,
-            "seed": subject.seed,
-            "seconds": round(time.perf_counter() - start + before, 3),
-            **({"resumed": resumed} if resumed else {}),
-            "command": request.command,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **conditions(
+                *(request.device, request.batch_size, request.seed, seconds, request.command),
+                **details,
+            ),
         },
         arrays=arrays,
     )
+
+
+def _folded_networks(
+    inputs: Inputs, request: Request, foldings: dict[str, Any]
+) -> dict[str, ComparedNetwork]:
+    """Return the further checkpoints, folded like the evaluated one; loading one notes how."""
+
+    def load(name: str, device: str) -> torch.nn.Module:
+        model, folding = folded(inputs.networks[name].network(device), inputs.data, request)
+        foldings[name] = _folding_provenance(folding, request)
+        return model
+
+    return {
+        name: evaluators.ComparedNetwork(
+            name, other.spec, other.weights_sha256, functools.partial(load, name)
+        )
+        for name, other in inputs.networks.items()
+    }
 
 
 def _subject(
@@ -134,12 +142,11 @@ def _networks_and_data(
     network: EvaluatedNetwork,
     subject: Subject,
     inputs: Inputs,
-    compared: Mapping[str, FoldedNetwork],
+    foldings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the provenance of the network, the data and the further checkpoints."""
     card = network.card
     further = {
-        name: {**parts, "folding": compared[name].folding}
+        name: {**parts, "folding": foldings.get(name, {})}
         for name, parts in inputs.compared.items()
     }
     return {
@@ -180,35 +187,3 @@ def folded(
 
 def _folding_provenance(folding: Folding, request: Request) -> dict[str, Any]:
     return {"asked": request.fold, **encode(folding)}
-
-
-@dataclass(frozen=True)
-class FoldedNetwork:
-    """A further checkpoint, whose network is folded like the evaluated one."""
-
-    compared: ComparedNetwork
-    images: ImageSet
-    request: Request
-    folding: dict[str, Any] = field(default_factory=dict)
-    """The provenance of its folding, once its network is loaded."""
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-        return self.compared.name
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The specification of its network."""
-        return self.compared.spec
-
-    @property
-    def weights_sha256(self) -> str:
-        """The hash of its weights."""
-        return self.compared.weights_sha256
-
-    def network(self, device: str) -> torch.nn.Module:
-        """Return its network on a device, in eval mode, with frozen parameters."""
-        model, folding = folded(self.compared.network(device), self.images, self.request)
-        self.folding.update(_folding_provenance(folding, self.request))
-        return model

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Subject", "outputs_of"]
+__all__ = ["ComparedNetwork", "Subject", "outputs_of"]
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Subject, outputs_of
+    from sdd_eval.evaluators.subject import ComparedNetwork, Subject, outputs_of
 else:
-    __getattr__ = lazy_exports(__name__, {"subject": ["Subject", "outputs_of"]})
+    __getattr__ = lazy_exports(__name__)

@@ -7,18 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import (
-    Floats,
-    WeightedStatistic,
-    bootstrap_replicates,
-    log_odds_interval,
-    percentile_interval,
-)
 from sdd_eval.statistics.intervals import LEVEL, Interval
 from sdd_eval.validation import BETWEEN_0_AND_1, FROM_1, check_bounds
 
@@ -46,16 +38,6 @@ class Intervals:
     def number(self, cost: float) -> int:
         """Return the number of resamples if one processes so many values."""
         return min(self.resamples, max(FEWEST, int(AFFORDABLE // max(cost, 1))))
-
-    def of_ranking(self, metric: str, value: float, resamples: Any) -> Interval:
-        """Return the interval of a ranking metric: percentile for FPR, else basic in log-odds."""
-        if "fpr" in metric:
-            return percentile_interval(resamples, level=self.level)
-        return log_odds_interval(value, resamples, level=self.level)
-
-    def replicates(self, quantity: WeightedStatistic, images: Any, cost: float) -> Floats:
-        """Return a quantity in resamples of the images; one resample processes `cost` values."""
-        return bootstrap_replicates(quantity, images, self.number(cost))
 
 
 #: The default settings.

@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
+from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
-from sdd_eval.metrics.ranking import operating_points
-from sdd_eval.metrics.selective import (
-    COVERAGE_RISKS,
-    SCORES,
-    confidence_scores,
-    selective_metrics,
-    weighted_selective_metrics,
-)
-from sdd_eval.records import Measurement
-from sdd_eval.statistics.bootstrap import Floats, Weights
-from sdd_eval.statistics.intervals import coverage_interval
+from sdd_eval.metrics.selective import SCORES, confidence_scores
+from sdd_eval.metrics.selective_statistics import Cell, mean_statistic, selective_statistic
+from sdd_eval.statistics.statistic import Quantity, Statistic
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
@@ -88,26 +80,29 @@ class Selective:
             arrays["origin"] = np.full(len(labels), f"{origin}, {corrupted.frost} frost")
         return arrays
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return the metrics of each score (axis `score`), on clean and on corrupted images.
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield the metrics of each score (axis `score`), on clean and on corrupted images.
 
         On corrupted images: means over the five severities of each corruption, and over the 15
         corruptions, at each severity and in all, if all 15 are available. AUROC and FPR are
         undefined if all images are correct or all are wrong, and so is a mean over such a cell.
         """
-        rows: list[Measurement] = []
         for column, score in enumerate(SCORES):
-            clean = {"": (arrays["scores"][:, column], arrays["correct"])}
-            rows += _CellMetrics(clean, self.intervals).rows([""], {"score": score})
+            clean = Cell(arrays["scores"][:, column], np.asarray(arrays["correct"], dtype=bool))
+            defined = [metric for metric in CONVENTIONS if metric in clean.values]
+            yield selective_statistic([_quantity(name, score, {}) for name in defined], clean)
             cells = _cells(arrays, column)
             if cells:
-                source = f" ({arrays['origin'][0]})"
-                rows += _means(_CellMetrics(cells, self.intervals), score, source)
-        return rows
+                yield from _means(cells, score, f" ({arrays['origin'][0]})")
 
 
-#: The scores (n,) and correctness (n,) of each cell; the clean images are a cell of their own.
-Cells = Mapping[Any, tuple[NDArray[Any], NDArray[Any]]]
+#: The cells of one score, by corruption and severity.
+Cells = Mapping[tuple[str, int], Cell]
+
+
+def _quantity(metric: str, score: str, at: Mapping[str, Any], note: str = "") -> Quantity:
+    protocol = f"surest first by {MEANINGS[score]}; {CONVENTIONS[metric]}{note}"
+    return Quantity(metric, "fraction", {"score": score, **at}, protocol)
 
 
 def _logits_of(
@@ -131,79 +126,37 @@ def _correct_and_scores(
 
 def _cells(arrays: Mapping[str, NDArray[Any]], column: int) -> Cells:
     """Return a score and correctness by corruption and severity."""
-    return {
-        (name.removeprefix(f"scores{CELL}"), severity): (
-            arrays[name][:, index, column],
-            arrays[name.replace("scores", "correct", 1)][:, index],
-        )
-        for name in arrays
-        if name.startswith(f"scores{CELL}")
-        for index, severity in enumerate(SEVERITIES)
-    }
+    prefix = f"scores{CELL}"
+    cells = {}
+    for name in [key.removeprefix(prefix) for key in arrays if key.startswith(prefix)]:
+        confidence, correct = arrays[f"{prefix}{name}"], arrays[f"correct{CELL}{name}"]
+        for index, severity in enumerate(SEVERITIES):
+            flags = np.asarray(correct[:, index], dtype=bool)
+            cells[name, severity] = Cell(confidence[:, index, column], flags)
+    return cells
 
 
-class _CellMetrics:
-    """The metrics of one score in each cell, and in resamples of the images.
-
-    A resampled image is drawn with all its corrupted versions, as their errors are correlated.
-    """
-
-    def __init__(self, cells: Cells, intervals: Intervals) -> None:
-        self.values = {cell: selective_metrics(*pair) for cell, pair in cells.items()}
-        self.cells, self.intervals = cells, intervals
-        weighted = [weighted_selective_metrics(*pair) for pair in cells.values()]
-
-        def quantity(weights: Weights) -> Floats:
-            found = [measure(weights) for measure in weighted]
-            return np.stack([np.stack([f[m] for m in CONVENTIONS], axis=-1) for f in found], axis=1)
-
-        images = len(next(iter(cells.values()))[1])
-        self.resamples = intervals.replicates(quantity, images, images * len(cells))
-
-    def rows(
-        self, over: Sequence[Any], at: Mapping[str, Any], note: str = ""
-    ) -> Iterator[Measurement]:
-        """Yield the means over some cells of each metric that is defined in all of them.
-
-        A mean of coverages at a risk has no interval, see `coverage_interval`.
-        """
-        meaning, columns = MEANINGS[at["score"]], [list(self.values).index(cell) for cell in over]
-        for index, (metric, convention) in enumerate(CONVENTIONS.items()):
-            values = [self.values[cell][metric] for cell in over if metric in self.values[cell]]
-            if len(values) == len(over):
-                protocol = f"surest first by {meaning}; {convention}{note}"
-                number = Measurement(metric, float(np.mean(values)), "fraction", at, protocol)
-                if metric in COVERAGE_RISKS:
-                    yield self._coverage(number, over)
-                    continue
-                means = self.resamples[:, columns, index].mean(axis=1)
-                interval = self.intervals.of_ranking(metric, number.value, means)
-                yield with_interval(number, interval)
-
-    def _coverage(self, number: Measurement, over: Sequence[Any]) -> Measurement:
-        """Return a coverage at a risk, with its interval if it is of one cell."""
-        if len(over) > 1:
-            return number
-        scores, correct = self.cells[over[0]]
-        points = operating_points(scores[correct], scores[~correct])
-        accepted, risk = points.inliers + points.outliers, COVERAGE_RISKS[number.metric]
-        level = self.intervals.level
-        interval = coverage_interval(accepted, points.outliers, risk, len(scores), level)
-        return with_interval(number, interval)
-
-
-def _means(metrics: _CellMetrics, score: str, source: str) -> Iterator[Measurement]:
+def _means(cells: Cells, score: str, source: str) -> Iterator[Statistic]:
     """Yield means over the severities of a corruption, the 15 at a severity, and all cells."""
-    names = dict.fromkeys(name for name, _ in metrics.values)
+    names = dict.fromkeys(name for name, _ in cells)
     for name in names:
-        at = {"score": score, "corruption": name}
-        of_name = [(name, severity) for severity in SEVERITIES]
-        yield from metrics.rows(of_name, at, f"; mean of severities 1–5{source}")
+        of_name = [cells[name, severity] for severity in SEVERITIES]
+        note = f"; mean of severities 1–5{source}"
+        yield from _mean(of_name, score, {"corruption": name}, note)
     if set(FIFTEEN) <= set(names):
-        at = {"score": score, "corruption": "mean of 15"}
+        at = {"corruption": "mean of 15"}
         for severity in SEVERITIES:
-            of_severity = [(name, severity) for name in FIFTEEN]
+            of_severity = [cells[name, severity] for name in FIFTEEN]
             note = f"; mean over 15 corruptions{source}"
-            yield from metrics.rows(of_severity, {**at, "severity": severity}, note)
-        cells = [(name, severity) for name in FIFTEEN for severity in SEVERITIES]
-        yield from metrics.rows(cells, at, f"; mean over 15 corruptions × 5 severities{source}")
+            yield from _mean(of_severity, score, {**at, "severity": severity}, note)
+        whole = [cells[name, severity] for name in FIFTEEN for severity in SEVERITIES]
+        yield from _mean(whole, score, at, f"; mean over 15 corruptions × 5 severities{source}")
+
+
+def _mean(
+    cells: Sequence[Cell], score: str, at: Mapping[str, Any], note: str
+) -> Iterator[Statistic]:
+    """Yield the mean over cells of each metric that is defined in all of them."""
+    for metric in CONVENTIONS:
+        if all(metric in cell.values for cell in cells):
+            yield mean_statistic(_quantity(metric, score, at, note), cells)

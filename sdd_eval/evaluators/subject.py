@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -35,13 +35,10 @@ TOLERANCE = 1e-3
 class Evaluator(Protocol):
     """A frozen dataclass whose fields are the settings of a measurement."""
 
-    @property
-    def name(self) -> str:
-        """The name of the plugin and of the subcommand (a class variable)."""
-
-    @property
-    def version(self) -> int:
-        """Increased when the same settings give other arrays or numbers (a class variable)."""
+    name: ClassVar[str]
+    """The name of the plugin and of the subcommand."""
+    version: ClassVar[int]
+    """Increased when the same settings give other arrays or numbers."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Run the network and return arrays whose first axis is images."""
@@ -50,23 +47,15 @@ class Evaluator(Protocol):
         """Return numbers from those arrays, with NumPy only."""
 
 
-class ComparedNetwork(Protocol):
-    """A further checkpoint, whose network is loaded on request."""
+@dataclass(frozen=True)
+class ComparedNetwork:
+    """A further checkpoint: its name, its network's spec, and the hash of its weights."""
 
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The specification of its network."""
-
-    @property
-    def weights_sha256(self) -> str:
-        """The hash of its weights."""
-
-    def network(self, device: str) -> torch.nn.Module:
-        """Return its network on a device, in eval mode, with frozen parameters."""
+    name: str
+    spec: ModelSpec
+    weights_sha256: str
+    network: Callable[[str], torch.nn.Module]
+    """Loads its network onto a device, in eval mode, with frozen parameters."""
 
 
 class OutputCache(Protocol):
@@ -128,11 +117,7 @@ class Subject:
         return subset_indices(len(images), self.limit, labels=images.labels, seed=self.seed)
 
     def labels(self) -> NDArray[np.int64]:
-        """Return the class indices of the evaluated images.
-
-        Raises:
-            InputError: the set has no labels, or more classes than the network.
-        """
+        """Return the images' classes; raise InputError without labels or for too many classes."""
         labels = self.data.labels
         if labels is None:
             raise InputError(f"{self.data.name} has no labels, which this evaluator needs")
@@ -150,11 +135,7 @@ class Subject:
         return corrupted
 
     def cell(self, corrupted: CorruptedSet, name: str, severity: int) -> ImageSet:
-        """Return the test set under one corruption at one severity.
-
-        Raises:
-            InputError: the images are missing or damaged, or do not correspond to the test set.
-        """
+        """Return the test set under a corruption; raise InputError if the images do not match."""
         cell, clean = corrupted.cell(name, severity), self.data
         if len(cell) != len(clean):
             raise InputError(

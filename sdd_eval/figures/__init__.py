@@ -49,10 +49,10 @@ class Plot:
 def figure(
     title: str, *, caption: str = "", evaluator: str = "", metrics: tuple[str, ...] = ()
 ) -> Callable[[Draw], Plot]:
-    """Return a decorator that turns a function into a `Plot` with these attributes."""
+    """Return a decorator that turns a function into a `Plot`; the caption may have line breaks."""
 
     def decorate(draw: Draw) -> Plot:
-        return Plot(draw, title, caption, evaluator, metrics)
+        return Plot(draw, title, " ".join(caption.split()), evaluator, metrics)
 
     return decorate
 

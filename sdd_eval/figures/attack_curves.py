@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
+from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_line
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
@@ -21,9 +21,9 @@ _SETTING = ("attack", "norm", "steps", "restarts", "parameters")
 
 @figure(
     "Robust accuracy under attack",
-    caption="Accuracy before (ε = 0) and after the attack against the radius ε of the ball, in "
-    "pixels of [0, 1]; one panel per attack and its settings, true labels, logits at temperature "
-    "1. Whiskers: one standard deviation over seeds.",
+    caption="""Accuracy before (ε = 0) and after the attack against the radius ε of the ball, in
+    pixels of [0, 1]; one panel per attack and its settings, true labels, logits at temperature 1.
+    Whiskers: one standard deviation over seeds.""",
     evaluator="attack",
     metrics=("attack_right_before", "attack_accuracy"),
 )
@@ -46,14 +46,12 @@ def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         title = _title(setting, with_parameters=len(similar) > 1)
         axes.set(title=plain_text(title, round(13 * grid.panel_width)), ylim=(-0.02, 1.03))
         percent_ticks(axes)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("Accuracy")
+    label_rows(panels, "Accuracy")
     legend(figure, panels[0, 0].get_legend_handles_labels())
     return figure
 
 
 def _column(rows: pandas.DataFrame, name: str) -> list[Any]:
-    """Return a column's values, None if missing."""
     if name not in rows:
         return [None] * len(rows)
     return [None if value is None or value != value else value for value in rows[name]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
+from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import distinct_numbers, group_names, spreads, where
+from sdd_eval.figures.series import mean_line
 from sdd_eval.figures.style import COLOURS, INK, MARKERS, PAGE, plain_text
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 @figure(
     "Gradient-masking audit",
-    caption="Accuracy under each attack of the audit, and under the worst of them for each image "
-    "(thick), against the radius ε of the ball (L∞, pixels of [0, 1]; logarithmic); one panel per "
-    "group, mean over its networks, logits at temperature 1. A weaker attack below a stronger one "
-    "indicates masked gradients; the titles list the flags raised.",
+    caption="""Accuracy under each attack of the audit, and under the worst of them for each image
+    (thick), against the radius ε of the ball (L∞, pixels of [0, 1]; logarithmic); one panel per
+    group, mean over its networks, logits at temperature 1. A weaker attack below a stronger one
+    indicates masked gradients; the titles list the flags raised.""",
     evaluator="attack",
     metrics=("audit_accuracy", "audit_worst_case", "audit_flag"),
 )
@@ -46,8 +47,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
         axes.set_xlabel("ε · 255")
         axes.fmt_xdata, axes.fmt_ydata = _radius, first.fmt_ydata
         axes.label_outer()
-    for axes in panels[:, 0]:
-        axes.set_ylabel("Accuracy")
+    label_rows(panels, "Accuracy")
     legend(figure, first.get_legend_handles_labels())
     return figure
 
@@ -66,9 +66,9 @@ def _title(results: pandas.DataFrame, group: str, longest: int) -> str:
 def _panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None:
     for index, attack in enumerate(attacks):
         values = spreads(where(rows, metric="audit_accuracy", attack=attack), "epsilon")
-        axes.plot(
-            list(values),
-            [value.mean for value in values.values()],
+        mean_line(
+            axes,
+            values,
             color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             linewidth=0.9,
@@ -76,13 +76,5 @@ def _panel(axes: Axes, rows: pandas.DataFrame, attacks: list[str]) -> None:
             label=plain_text(attack, 24),
         )
     values = spreads(where(rows, metric="audit_worst_case"), "epsilon")
-    axes.plot(
-        list(values),
-        [value.mean for value in values.values()],
-        color=INK,
-        linewidth=2.2,
-        linestyle="--",
-        marker="_",
-        zorder=1.5,
-        label="worst case",
-    )
+    line = {"linewidth": 2.2, "linestyle": "--", "marker": "_", "zorder": 1.5}
+    mean_line(axes, values, color=INK, label="worst case", **line)

@@ -19,10 +19,10 @@ BINS, FEW_IMAGES = 10, 10
 
 @figure(
     "Accuracy against confidence",
-    caption="Accuracy against mean confidence in bins of equal width (the paper's Figure 2), with "
-    "SD-Dropout (solid) and without (dashed). On the dotted diagonal a network is perfectly "
-    "calibrated, below it overconfident. Bins are pooled over seeds, before temperature scaling; "
-    "those of fewer than ten images are small and hollow.",
+    caption="""Accuracy against mean confidence in bins of equal width (the paper's Figure 2), with
+    SD-Dropout (solid) and without (dashed). On the dotted diagonal a network is perfectly
+    calibrated, below it overconfident. Bins are pooled over seeds, before temperature scaling;
+    those of fewer than ten images are small and hollow.""",
     evaluator="calibration",
     metrics=("bin_count", "bin_confidence", "bin_accuracy"),
 )

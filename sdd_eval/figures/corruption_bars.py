@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @figure(
     "Accuracy under corruption",
-    caption="Mean accuracy over the severities of each corruption, averaged over seeds; whiskers: "
-    "one standard deviation over seeds.",
+    caption="""Mean accuracy over the severities of each corruption, averaged over seeds; whiskers:
+    one standard deviation over seeds.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )
@@ -48,7 +48,6 @@ def _bars(
     clusters: int,
     styles: dict[str, GroupStyle],
 ) -> None:
-    """Draw the bars of some corruptions on a line with room for so many clusters."""
     groups = group_names(rows)
     capsize = 1.2 if len(groups) < 5 else 0
     for index, group in enumerate(groups):

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @figure(
     "Change of accuracy by SD-Dropout under each corruption",
-    caption="Change of accuracy in percentage points relative to the same method without "
-    "SD-Dropout, mean over the severities of each corruption; right of zero SD-Dropout is better. "
-    "Bars: Welch's 95 % interval over seeds of each difference by itself, none if a side has a "
-    "single network. Filled if the interval excludes zero.",
+    caption="""Change of accuracy in percentage points relative to the same method without
+    SD-Dropout, mean over the severities of each corruption; right of zero SD-Dropout is better.
+    Bars: Welch's 95 % interval over seeds of each difference by itself, none if a side has a single
+    network. Filled if the interval excludes zero.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )

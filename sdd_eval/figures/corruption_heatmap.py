@@ -36,10 +36,9 @@ ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
 
 @figure(
     "Accuracy by corruption and severity",
-    caption="Accuracy in percent, mean over seeds; panels marked Δ show the change in percentage "
-    "points relative to the same method without SD-Dropout (positive: SD-Dropout is better). If "
-    "there are too many groups for a page, a column is a group and each cell the mean over "
-    "severities.",
+    caption="""Accuracy in percent, mean over seeds; panels marked Δ show the change in percentage
+    points relative to the same method without SD-Dropout (positive: SD-Dropout is better). If there
+    are too many groups for a page, a column is a group and each cell the mean over severities.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )
@@ -117,7 +116,6 @@ def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: l
 
 
 def _limit(changes: Mapping[str, Cells]) -> float:
-    """Return the difference at the ends of the colour scale."""
     return max([5.0, *(float(np.nanmax(np.abs(each))) for each in changes.values())])
 
 

@@ -33,11 +33,10 @@ Line = tuple[Any, ...]
 
 @figure(
     "AUROC by OOD detector",
-    caption="Area under the ROC curve of each detector on each OOD set; the dotted line is chance. "
-    "Markers are means over seeds with one standard deviation, or a single network with its "
-    "interval (same network, new images; 95 % unless --level says otherwise). Of a detector with "
-    "more than three settings the first three are drawn; with more than four OOD sets, the means "
-    "over sets.",
+    caption="""Area under the ROC curve of each detector on each OOD set; the dotted line is chance.
+    Markers are means over seeds with one standard deviation, or a single network with its interval
+    (same network, new images; 95 % unless --level says otherwise). Of a detector with more than
+    three settings the first three are drawn; with more than four OOD sets, the means over sets.""",
     evaluator="ood",
     metrics=("auroc",),
 )

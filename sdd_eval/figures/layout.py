@@ -70,6 +70,12 @@ def single_panel(height: float) -> tuple[Figure, Axes]:
     return figure, axes[0, 0]
 
 
+def label_rows(panels: NDArray[np.object_], label: str) -> None:
+    """Label the vertical axis of the first panel of each row."""
+    for axes in panels[:, 0]:
+        axes.set_ylabel(label)
+
+
 def legend(
     figure: Figure,
     entries: tuple[Sequence[Any], Sequence[str]],

@@ -183,7 +183,6 @@ def _bin_text(axes: Axes, series: str, left: float, right: float, height: float)
 
 
 def _cells(axes: Axes, mesh: Any) -> Iterator[Mark]:
-    """Return the cells of a heat map that have a value."""
     array: Any = np.ma.asarray(mesh.get_array(), dtype=float)
     values: NDArray[np.float64] = np.ma.filled(array, np.nan)
     corners = np.asarray(mesh.get_coordinates(), dtype=float)

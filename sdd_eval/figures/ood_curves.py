@@ -1,4 +1,4 @@
-"""Curves of OOD detection, one panel per OOD set, and the scores behind them."""
+"""ROC and precision–recall curves of OOD detection, and the scores behind them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import Arrays
-from sdd_eval.figures.layout import legend, panel_grid
+from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where
-from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
+from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.ranking import (
+    precision_at_recall,
+    precision_recall_curve,
+    roc_curve,
+    tpr_at_fpr,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -105,8 +111,7 @@ def draw_ood_curves(
         axes.set_title(plain_text(name, round(12 * grid.panel_width)))
     for axes in grid.last_of_columns(panels):
         axes.tick_params(labelbottom=True)
-    for axes in panels[:, 0]:
-        axes.set_ylabel(labels[1])
+    label_rows(panels, labels[1])
     figure.supxlabel(f"{labels[0]} ({detector_label(rows)})", fontsize=8)
     groups = group_names(rows)
     handles = [_handle(styles[group]) for group in groups]
@@ -155,7 +160,6 @@ def _areas(
     name: str,
     panel_width: float,
 ) -> None:
-    """Add a legend with the area below each curve, mean and standard deviation over seeds."""
     of_curves = areas[areas["run"].isin(set(drawn["run"]))]
     for axis in ("detector", "temperature", "epsilon"):
         of_curves = of_curves[of_curves[axis].isin(drawn[axis]) | of_curves[axis].isna()]
@@ -170,3 +174,56 @@ def _areas(
             loc="lower right" if name == "AUROC" else "lower left",
             handlelength=1.6,
         )
+
+
+@figure(
+    "ROC curves of OOD detection",
+    caption="""True positive rate (in-distribution images accepted) against false positive rate (OOD
+    images accepted), averaged over seeds at each false positive rate. The thin horizontal line is a
+    true positive rate of 95 %, the dotted one chance. The AUROC, mean and standard deviation over
+    seeds, is given for up to six groups.""",
+    evaluator="odin",
+    metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
+)
+def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+    """Draw a panel per OOD set, with a line per group."""
+    labels = ("False positive rate", "True positive rate")
+    return draw_ood_curves(results, arrays, roc_at, ("auroc", "AUROC"), labels, _reference_lines)
+
+
+def roc_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the true positive rate at each false positive rate of `RATES`."""
+    return tpr_at_fpr(*roc_curve(inside, outside), RATES)
+
+
+def _reference_lines(axes: Axes, rows: pandas.DataFrame) -> None:
+    axes.axhline(0.95, color=MUTED, linewidth=0.6)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
+
+
+@figure(
+    "Precision–recall curves of OOD detection",
+    caption="""Precision against recall with in-distribution images as the positive class, averaged
+    over seeds at each recall; class counts are those of the sets. Between two thresholds the
+    precision is that of the next threshold that reaches the recall, without interpolation, so that
+    the area is the average precision (AUPR-in), which is given for up to six groups. The thin line
+    is chance.""",
+    evaluator="odin",
+    metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
+)
+def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+    """Draw a panel per OOD set, with a line per group (Davis and Goadrich 2006)."""
+
+    def draw_chance(axes: Axes, rows: pandas.DataFrame) -> None:
+        inside, outside = scores_of(rows.iloc[0].to_dict(), arrays or {})
+        prevalence = len(inside) / (len(inside) + len(outside))
+        axes.axhline(prevalence, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
+
+    labels = ("Recall", "Precision")
+    area = ("aupr_in", "AUPR-in")
+    return draw_ood_curves(results, arrays, pr_at, area, labels, draw_chance)
+
+
+def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the precision at each recall of `RATES`."""
+    return precision_at_recall(*precision_recall_curve(inside, outside), RATES)

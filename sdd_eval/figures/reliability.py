@@ -35,13 +35,13 @@ _DASHED = (0, (4, 3))
 
 @figure(
     "Reliability diagrams",
-    caption="Accuracy in each bin of confidence (bars); hatched is the gap to the bin's mean "
-    "confidence, and on the dashed diagonal a network is perfectly calibrated. Brackets are "
-    "consistency bars: the range of the accuracy of a calibrated network with the same confidences "
-    "in 95 % of cases, for each bin by itself and for one network, also if bins are pooled. Below: "
-    "the fraction of images in each bin. Bins are pooled over seeds. ECE, before temperature "
-    "scaling, is the mean over seeds, or one network's with its interval (same network, new "
-    "images; 95 % unless --level says otherwise).",
+    caption="""Accuracy in each bin of confidence (bars); hatched is the gap to the bin's mean
+    confidence, and on the dashed diagonal a network is perfectly calibrated. Brackets are
+    consistency bars: the range of the accuracy of a calibrated network with the same confidences in
+    95 % of cases, for each bin by itself and for one network, also if bins are pooled. Below: the
+    fraction of images in each bin. Bins are pooled over seeds. ECE, before temperature scaling, is
+    the mean over seeds, or one network's with its interval (same network, new images; 95 % unless
+    --level says otherwise).""",
     evaluator="calibration",
     metrics=("ece", "ece_floor", "bin_count", "bin_confidence", "bin_accuracy"),
 )
@@ -77,7 +77,6 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
 
 
 def _figure(grid: Grid) -> tuple[Figure, Any]:
-    """Return a figure and axes (2 · rows, columns) of diagrams above histograms."""
     from matplotlib.figure import Figure
 
     height = min((1.2 + min(2.6, grid.panel_width)) * grid.rows, PAGE - 0.8)
@@ -94,7 +93,6 @@ def _figure(grid: Grid) -> tuple[Figure, Any]:
 
 
 def _legend(with_band: bool) -> tuple[list[Any], list[str]]:
-    """Return handles and labels of bars, gaps, the diagonal and brackets."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.path import Path

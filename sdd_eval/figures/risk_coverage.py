@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import Arrays, figure
-from sdd_eval.figures.layout import legend, panel_grid
+from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.ood_curves import MANY_GROUPS
 from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
@@ -32,10 +32,10 @@ NAMES = {
 
 @figure(
     "Risk–coverage curves",
-    caption="Error rate (risk) among the most confident images against their fraction (coverage), "
-    "averaged over seeds at each coverage; one panel per confidence score, ties in random order. "
-    "The area below the curve (AURC · 10³, lower is better), mean and standard deviation over "
-    "seeds, is given for up to six groups.",
+    caption="""Error rate (risk) among the most confident images against their fraction (coverage),
+    averaged over seeds at each coverage; one panel per confidence score, ties in random order. The
+    area below the curve (AURC · 10³, lower is better), mean and standard deviation over seeds, is
+    given for up to six groups.""",
     evaluator="selective",
     metrics=("aurc", "aurc_excess", "coverage_at_1_percent_risk", "coverage_at_5_percent_risk"),
 )
@@ -57,8 +57,7 @@ def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
     first = panels[0, 0]
     first.set(xlim=(0, 1), ylim=(0, HEIGHT * highest or 1))
     first.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("Risk")
+    label_rows(panels, "Risk")
     legend(figure, first.get_legend_handles_labels(), "upper")
     return figure
 
@@ -69,7 +68,6 @@ def _title(name: str, width: float) -> str:
 
 
 def _with_arrays(rows: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFrame:
-    """Return the rows of runs whose per-image values are stored."""
     known = {
         run: arrays is not None and run in arrays and {"scores", "correct"} <= set(arrays[run])
         for run in rows["run"].unique()

@@ -26,10 +26,10 @@ HIGH, LOW = 1.45, 0.62
 
 @figure(
     "Distributions of OOD scores",
-    caption="Distribution of the detector's score on in-distribution images (filled) and on each "
-    "OOD set (outlined), for the network with the lowest seed of each group. The dashed line is "
-    "the threshold at 95 % true positive rate: OOD images to its right are false positives. The "
-    "outermost bins include the half percent beyond them on either side.",
+    caption="""Distribution of the detector's score on in-distribution images (filled) and on each
+    OOD set (outlined), for the network with the lowest seed of each group. The dashed line is the
+    threshold at 95 % true positive rate: OOD images to its right are false positives. The outermost
+    bins include the half percent beyond them on either side.""",
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
@@ -77,7 +77,6 @@ def _legend() -> tuple[list[Any], list[str]]:
 
 
 def _first_seed(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the rows of the network with the lowest seed, or the first name without seeds."""
     ordered = rows.sort_values(["seed", "checkpoint"], na_position="last")
     return where(rows, checkpoint=ordered["checkpoint"].iloc[0])
 

@@ -33,6 +33,11 @@ def group_line(
     )
 
 
+def mean_line(axes: Axes, points: Mapping[Any, SeedSummary], **options: Any) -> None:
+    """Draw the means at each x as a line without whiskers."""
+    axes.plot(list(points), [value.mean for value in points.values()], **options)
+
+
 def accuracy_by_epsilon(
     rows: pandas.DataFrame, clean: pandas.DataFrame
 ) -> dict[float, SeedSummary]:

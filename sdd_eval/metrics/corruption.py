@@ -27,8 +27,8 @@ SEVERITIES = (1, 2, 3, 4, 5)
 #: The relative corruption error is undefined if corruption raises the baseline's error by less than
 #: this on average over severities: the denominator would be too close to 0.
 LEAST_LOSS = 0.01
-#: Rounding errors of a difference of error rates.
-ROUNDING = 1e-12
+#: Relative rounding error of a difference of error rates.
+ROUNDING = 1e-9
 
 
 def corruption_errors(errors: Any, baseline: Any) -> Floats:
@@ -61,7 +61,7 @@ def relative_corruption_errors(
         clean: error rates (…) on uncorrupted images.
         baseline: error rates (…, corruptions) of the baseline.
         baseline_clean: error rates (…) of the baseline on uncorrupted images.
-        least: smallest increase of the baseline's error that is divided by.
+        least: smallest increase of the baseline's error that is divided by, apart from rounding.
 
     Returns:
         Relative CE (…, corruptions); NaN where the baseline's increase is below `least`.
@@ -71,7 +71,7 @@ def relative_corruption_errors(
     """
     numerator = _increase(errors, clean)
     denominator = _increase(baseline, baseline_clean)
-    return 100 * _ratio(numerator, denominator, denominator >= least - ROUNDING)
+    return 100 * _ratio(numerator, denominator, denominator >= least * (1 - ROUNDING))
 
 
 def _increase(errors: Any, clean: Any) -> Floats:

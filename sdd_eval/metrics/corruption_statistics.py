@@ -22,7 +22,7 @@ from sdd_eval.metrics.calibration import BinSums, bin_index, bin_sums, ece_of_bi
 from sdd_eval.metrics.calibration_statistics import METHOD as OF_CELL
 from sdd_eval.metrics.calibration_statistics import around, filled
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
-from sdd_eval.statistics.bootstrap import bootstrap_replicates, percentile_interval
+from sdd_eval.statistics.bootstrap import bootstrap_replicates
 from sdd_eval.statistics.closed_form import binned
 from sdd_eval.statistics.closed_form.loss import ratio_bounds, score_bounds
 from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells, normal_quantile
@@ -112,11 +112,13 @@ class _Cells:
         gaps = np.stack([self.sums[cell].share * self.sums[cell].gap for cell in cells])
         centre = sum_of_absolute_means(gaps, self.noise[cells]) / len(cells)
         replicates = debiased[:, cells].mean(axis=1)
-        around_mean = percentile_interval(replicates - replicates.mean(), level=level)
+        below, above = np.quantile(
+            replicates - replicates.mean(), [0.5 - level / 2, 0.5 + level / 2]
+        ).tolist()
         wrong = 1 - self.correct[:, cells].mean(axis=1)
         unseen = _unseen_variance(wrong, level)
-        low = centre - math.sqrt(around_mean.high**2 + unseen)
-        high = centre + math.sqrt(around_mean.low**2 + unseen)
+        low = centre - math.sqrt(above**2 + unseen)
+        high = centre + math.sqrt(below**2 + unseen)
         return Bounds(value, max(0.0, min(low, value)), min(1.0, max(high, value)), centre)
 
 

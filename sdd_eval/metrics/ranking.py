@@ -16,10 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.metrics.arrays import Floats, float_array
 
-#: Image counts: int64, or float64 where images are weighted.
+#: Image counts: int64, or float64 sums.
 Counts = NDArray[Any]
-#: Values in a block of weighted images: 1 MiB of float64, which fits into a core's cache.
-BLOCK_SIZE = 2**17
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class OperatingPoints:
     """Counts of inliers and outliers (…, T) whose score is at least each of T falling thresholds.
 
     The first threshold is +∞, where nothing is accepted; at the last, the lowest score, everything
-    is. Leading axes hold several weightings of the images.
+    is. Leading axes hold several permutations or resamples of the images.
     """
 
     inliers: Counts
@@ -51,7 +49,9 @@ class OperatingPoints:
         return OperatingPoints(m * self.inliers, n * self.outliers)
 
 
-def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
+def ood_metrics(
+    in_scores: Any, out_scores: Any, metrics: Iterable[str] | None = None
+) -> dict[str, float]:
     """Return the metrics of OOD detection as fractions; each convention has its own key.
 
     An image is accepted as in-distribution if its score is at least the threshold.
@@ -68,6 +68,7 @@ def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
     Args:
         in_scores: scores of in-distribution images (n,).
         out_scores: scores of OOD images (m,).
+        metrics: the metrics to compute; all by default.
 
     Raises:
         InputError: one side has no scores, or a score is NaN.
@@ -83,7 +84,7 @@ def ood_metrics(in_scores: Any, out_scores: Any) -> dict[str, float]:
     points = operating_points(
         float_array(in_scores, "in-distribution scores"), float_array(out_scores, "outlier scores")
     )
-    return {name: float(value) for name, value in ranking_metrics(points).items()}
+    return {name: float(value) for name, value in ranking_metrics(points, metrics).items()}
 
 
 def ranking_metrics(
@@ -96,77 +97,6 @@ def ranking_metrics(
     1.0
     """
     return {name: METRICS[name](points) for name in (METRICS if metrics is None else metrics)}
-
-
-def weighted_ood_metrics(
-    scores: Any, positive: Any, metrics: Iterable[str] | None = None
-) -> Callable[[Any], dict[str, Floats]]:
-    """Return a function from image weights (k, n) to the metrics of `ood_metrics`, each (k,).
-
-    A metric is NaN where the weights leave no images on one side.
-
-    Args:
-        scores: scores of all images (n,).
-        positive: whether each image is an inlier (n,).
-        metrics: the metrics to compute; all by default.
-
-    Raises:
-        InputError: there are no scores, or a score is NaN.
-
-    >>> metrics = weighted_ood_metrics([3, 2, 1], [1, 1, 0], ["auroc"])
-    >>> metrics(np.array([[1, 0, 2], [0, 1, 1]]))["auroc"].tolist()
-    [1.0, 1.0]
-    """
-    points_of = weighted_operating_points(scores, positive)
-    names = tuple(METRICS if metrics is None else metrics)
-    return in_blocks(len(np.asarray(scores)), lambda w: ranking_metrics(points_of(w), names))
-
-
-def in_blocks(
-    images: int, metrics: Callable[[Any], dict[str, Floats]]
-) -> Callable[[Any], dict[str, Floats]]:
-    """Return a function from weights (k, n) to metrics that processes blocks of rows.
-
-    >>> in_blocks(2, lambda weights: {"sum": weights.sum(axis=1)})(np.ones((3, 2)))
-    {'sum': array([2., 2., 2.])}
-    """
-    rows = max(1, BLOCK_SIZE // images)
-
-    def values(weights: Any) -> dict[str, Floats]:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts = [metrics(weights[i : i + rows]) for i in range(0, len(weights), rows)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    return values
-
-
-def weighted_operating_points(scores: Any, positive: Any) -> Callable[[Any], OperatingPoints]:
-    """Return a function from image weights (k, n) to operating points, in float64.
-
-    >>> weighted_operating_points([2, 2, 1], [1, 0, 1])(np.array([[1, 4, 3]])).inliers.tolist()
-    [[0.0, 1.0, 4.0]]
-    """
-    values = float_array(scores, "scores")
-    order = np.argsort(-values, kind="stable")
-    ends = np.flatnonzero(np.append(values[order][1:] != values[order][:-1], True))
-    inlier = np.asarray(positive, dtype=np.float64)[order]
-
-    def points(weights: Any) -> OperatingPoints:
-        ranked = np.asarray(weights).take(order, axis=1).astype(np.float64)
-        accepted = _cumulative(ranked, ends)
-        inliers = _cumulative(np.multiply(ranked, inlier, out=ranked), ends)
-        return OperatingPoints(inliers, accepted - inliers)
-
-    return points
-
-
-def _cumulative(ranked: Floats, ends: Counts) -> Floats:
-    """Return cumulative weights (k, T) at the end of each tie, after a leading zero."""
-    sums = np.zeros((len(ranked), 1 + ranked.shape[1]))
-    np.cumsum(ranked, axis=1, out=sums[:, 1:])
-    if len(ends) == ranked.shape[1]:
-        return sums  # no ties
-    return sums.take(np.append(0, 1 + ends), axis=1)
 
 
 def operating_points(in_scores: Floats, out_scores: Floats) -> OperatingPoints:

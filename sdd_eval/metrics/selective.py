@@ -9,19 +9,13 @@ misclassified and out-of-distribution examples in neural networks" (misclassific
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Floats, float64_blocks, float_array, logit_matrix
-from sdd_eval.metrics.ranking import (
-    OperatingPoints,
-    in_blocks,
-    ranking_metrics,
-    weighted_operating_points,
-)
+from sdd_eval.metrics.ranking import OperatingPoints, operating_points, ranking_metrics
 
 #: The risk at which each coverage metric is measured.
 COVERAGE_RISKS = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_risk": 0.05}
@@ -56,29 +50,16 @@ def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
     {'aurc': 0.1458, 'aurc_excess': 0.0833, 'augrc': 0.0938}
     """
     values, flags = _check_scores(scores, correct)
-    metrics = weighted_selective_metrics(values, flags)(np.ones((1, len(values))))
-    return {name: float(value[0]) for name, value in metrics.items() if not np.isnan(value[0])}
+    points = operating_points(values[flags == 1], values[flags == 0])
+    metrics = selective_metrics_of(points)
+    return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
 
 
-def weighted_selective_metrics(scores: Any, correct: Any) -> Callable[[Any], dict[str, Floats]]:
-    """Return a function from integer image weights (k, n) to `selective_metrics`, each (k,).
+def selective_metrics_of(points: OperatingPoints) -> dict[str, Floats]:
+    """Return all metrics (…) of counts of right ("inliers") and wrong images (…, T).
 
-    AUROC and FPR are NaN where the weights leave only right or only wrong images.
-
-    Raises:
-        InputError: see `selective_metrics`.
-
-    >>> metrics = weighted_selective_metrics([2.0, 1.0], [1, 0])(np.array([[1, 1], [0, 2]]))
-    >>> metrics["aurc"].tolist()
-    [0.25, 1.0]
+    AUROC and FPR are NaN where there are only right or only wrong images.
     """
-    values, flags = _check_scores(scores, correct)
-    points_of = weighted_operating_points(values, flags)
-    return in_blocks(len(values), lambda weights: _metrics_of(points_of(weights)))
-
-
-def _metrics_of(points: OperatingPoints) -> dict[str, Floats]:
-    """Return all metrics (k,) of counts of right ("inliers") and wrong images (k, T)."""
     right, wrong = points.totals
     images = right + wrong
     accepted = points.inliers + points.outliers
@@ -87,7 +68,7 @@ def _metrics_of(points: OperatingPoints) -> dict[str, Floats]:
     harmonic = _harmonic_numbers(int(images.max()))
     best = wrong - right * (_look_up(harmonic, images) - _look_up(harmonic, right))
     sizes, new_wrong = np.diff(accepted, axis=-1), np.diff(points.outliers, axis=-1)
-    area = (points.outliers[:, :-1] * sizes + new_wrong * (sizes + 1) / 2).sum(axis=-1)
+    area = (points.outliers[..., :-1] * sizes + new_wrong * (sizes + 1) / 2).sum(axis=-1)
     metrics = {
         "aurc": risks / images,
         "aurc_excess": np.maximum(0, (risks - best) / images),
@@ -97,7 +78,8 @@ def _metrics_of(points: OperatingPoints) -> dict[str, Floats]:
         # Compare counts, so that 1 wrong of 100 is not above 1 % by rounding.
         allowed = points.outliers <= np.round(accepted * risk, 9)
         metrics[metric] = np.where(allowed, accepted, 0).max(axis=-1) / images
-    separation = ranking_metrics(points, ("auroc", "fpr_at_95_tpr"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        separation = ranking_metrics(points, ("auroc", "fpr_at_95_tpr"))
     defined = (right > 0) & (wrong > 0)
     return metrics | {
         f"misclassification_{name}": np.where(defined, value, np.nan)
@@ -106,18 +88,18 @@ def _metrics_of(points: OperatingPoints) -> dict[str, Floats]:
 
 
 def _sum_of_risks(accepted: Floats, wrong: Floats) -> Floats:
-    """Return Σ over k = 1 … n of the expected risk among the first k (k,), from counts at ties.
+    """Return Σ over k = 1 … n of the expected risk among the first k (…), from counts at ties.
 
     Within a tie wrong images are spread evenly: after N images with A wrong, the j-th image of a
     tie with a share r of wrong images has the risk (A + j r) / (N + j). With harmonic numbers H the
     sum over the W images of the tie is r W + (A − r N) (H(N + W) − H(N)).
     """
-    before, after = accepted[:, :-1], accepted[:, 1:]
+    before, after = accepted[..., :-1], accepted[..., 1:]
     sizes = after - before
     share = np.divide(np.diff(wrong, axis=-1), sizes, out=np.zeros(sizes.shape), where=sizes > 0)
-    harmonic = _harmonic_numbers(int(accepted[:, -1].max()))
+    harmonic = _harmonic_numbers(int(accepted.max()))
     difference = _look_up(harmonic, after) - _look_up(harmonic, before)
-    terms = share * sizes + (wrong[:, :-1] - share * before) * difference
+    terms = share * sizes + (wrong[..., :-1] - share * before) * difference
     return np.asarray(terms.sum(axis=-1))
 
 

@@ -27,15 +27,4 @@ if TYPE_CHECKING:
     from sdd_eval.models.small_cnn import build_small_cnn
     from sdd_eval.models.wide_resnet import build_wide_resnet
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "bn_folding": ["Folding", "fold"],
-            "build": ["build"],
-            "densenet": ["build_densenet"],
-            "foreign": ["is_factory"],
-            "resnet": ["Bottleneck", "build_resnet"],
-            "small_cnn": ["build_small_cnn"],
-            "wide_resnet": ["build_wide_resnet"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

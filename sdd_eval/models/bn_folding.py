@@ -85,7 +85,6 @@ class _Tracer(TorchFunctionMode):
         self.inside_norm = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Count the uses of each tensor by torch functions."""
         if not self.inside_norm:
             leaves = tree_leaves((args, kwargs))
             self.uses.update(id(leaf) for leaf in leaves if isinstance(leaf, Tensor))

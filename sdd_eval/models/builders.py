@@ -5,7 +5,8 @@ This module does not import torch, so that plugins can be listed quickly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sdd_eval import models
 
@@ -20,59 +21,26 @@ def small_cnn(classes: int, channels: int, image_size: int, width: int = 96) -> 
     return models.build_small_cnn(channels, width)
 
 
-def resnet8(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-8 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 1, "A", padding)
+def _option_a(depth: int) -> Callable[..., Stages]:
+    """Return a builder of CIFAR's ResNets, three stages of widths 16, 32 and 64."""
+
+    def build(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
+        return models.build_resnet(
+            channels, ((depth - 2) // 6,) * 3, _doubling(16, 3), "A", padding
+        )
+
+    build.__doc__ = f"Return a ResNet-{depth} of widths 16, 32 and 64 with shortcuts of option A."
+    return build
 
 
-def resnet20(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 3, "A", padding)
+def _option_b(depth: int) -> Callable[..., Stages]:
+    """Return a builder of the same networks with shortcuts of option B."""
 
+    def build(classes: int, channels: int, image_size: int) -> Stages:
+        return models.build_resnet(channels, ((depth - 2) // 6,) * 3, _doubling(16, 3), "B")
 
-def resnet32(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 5, "A", padding)
-
-
-def resnet44(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 7, "A", padding)
-
-
-def resnet56(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 9, "A", padding)
-
-
-def resnet110(classes: int, channels: int, image_size: int, padding: Padding = "end") -> Stages:
-    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option A."""
-    return _cifar_resnet(channels, 18, "A", padding)
-
-
-def resnet20_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-20 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 3, "B")
-
-
-def resnet32_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-32 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 5, "B")
-
-
-def resnet44_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-44 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 7, "B")
-
-
-def resnet56_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-56 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 9, "B")
-
-
-def resnet110_b(classes: int, channels: int, image_size: int) -> Stages:
-    """Return a ResNet-110 of widths 16, 32 and 64 with shortcuts of option B."""
-    return _cifar_resnet(channels, 18, "B")
+    build.__doc__ = f"Return a ResNet-{depth} of widths 16, 32 and 64 with shortcuts of option B."
+    return build
 
 
 def resnet18(classes: int, channels: int, image_size: int, width: int = 64) -> Stages:
@@ -109,13 +77,6 @@ def resnet10_s2(classes: int, channels: int, image_size: int) -> Stages:
     )
 
 
-def _cifar_resnet(
-    channels: int, blocks: int, shortcut: Literal["A", "B"], padding: Padding = "end"
-) -> Stages:
-    """Return three stages of `blocks` blocks, 16, 32 and 64 channels wide."""
-    return models.build_resnet(channels, (blocks,) * 3, _doubling(16, 3), shortcut, padding)
-
-
 def densenet_bc_100_12(classes: int, channels: int, image_size: int) -> Stages:
     """Return a DenseNet-BC of 100 layers and growth 12: 0.8 M parameters."""
     return models.build_densenet(channels, (16, 16, 16), growth=12)
@@ -138,3 +99,9 @@ def _doubling(width: int, stages: int) -> tuple[int, ...]:
     (64, 128, 256, 512)
     """
     return tuple(width * 2**index for index in range(stages))
+
+
+resnet8, resnet20, resnet32 = _option_a(8), _option_a(20), _option_a(32)
+resnet44, resnet56, resnet110 = _option_a(44), _option_a(56), _option_a(110)
+resnet20_b, resnet32_b = _option_b(20), _option_b(32)
+resnet44_b, resnet56_b, resnet110_b = _option_b(44), _option_b(56), _option_b(110)

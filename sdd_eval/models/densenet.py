@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sdd_eval.errors import unknown_name
-from sdd_eval.models.network import Stages
+from sdd_eval.models.network import Stages, pre_activation_end
 
 #: Position of a layer's new channels: after its input channels, as in the authors' code, or before
 #: them, as in a common public implementation. The weights have the same shapes.
@@ -47,11 +47,7 @@ def build_densenet(
     compression: float = 0.5,
     newest: Newest = "last",
 ) -> Stages:
-    """Return a backbone of dense blocks of `blocks` layers each, with transitions between them.
-
-    Raises:
-        InputError: `newest` is unknown.
-    """
+    """Return a backbone of dense blocks and transitions; raise InputError for unknown `newest`."""
     if newest not in get_args(Newest):
         raise unknown_name("newest", str(newest), get_args(Newest))
     width = 2 * growth
@@ -64,15 +60,10 @@ def build_densenet(
             narrow = int(width * compression)
             stages[f"trans{index}"] = _transition(width, narrow)
             width = narrow
-    stages["bn1"] = nn.BatchNorm2d(width)
-    stages["relu"] = nn.ReLU()
-    stages["pool"] = nn.AdaptiveAvgPool2d(1)
-    stages["flatten"] = nn.Flatten()
-    return Stages(stages, width)
+    return Stages(stages | pre_activation_end(width), width)
 
 
 def _transition(ins: int, outs: int) -> nn.Module:
-    """Return a 1×1 convolution to fewer channels, and average pooling to half the side."""
     return nn.Sequential(
         OrderedDict(
             bn1=nn.BatchNorm2d(ins),

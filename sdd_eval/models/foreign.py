@@ -61,11 +61,7 @@ def refuse_code(arch: str, trust_code: bool) -> None:
 
 
 def check_name(arch: str) -> None:
-    """Check that the network, library or file of an architecture exists, without running user code.
-
-    Raises:
-        InputError: it does not exist, or the arch is not of the form `…:…`.
-    """
+    """Raise InputError if an architecture's network, library or file is missing; run no code."""
     source, _, name = arch.partition(":")
     if not source or not name:
         raise InputError(
@@ -94,11 +90,7 @@ def source_sha256(arch: str) -> str | None:
 
 
 def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
-    """Return the network of a spec whose arch has a colon, initialised by its author's code.
-
-    Raises:
-        InputError: there is no such network, or it does not accept the options.
-    """
+    """Return a foreign network, initialised by its code; raise InputError if that fails."""
     source, _, name = spec.arch.partition(":")
     for option in options:
         if source in LIBRARIES and option in REFUSED:
@@ -163,7 +155,6 @@ def _factory(arch: str) -> Callable[..., Any]:
 
 
 def _imported(source: str) -> Any:
-    """Import a module by its dotted name, also from the current folder."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:

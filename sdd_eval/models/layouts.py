@@ -176,7 +176,6 @@ def _original_name(network: Network) -> Callable[[str], str]:
 
 
 def _report(mismatches: Mismatches) -> str:
-    """Return all names, the first with their shapes."""
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"
         for name, (theirs, ours) in mismatches.shapes.items()

@@ -107,11 +107,7 @@ class Network(nn.Module):
         return {"backbone": self.backbone}
 
     def stage_of(self, position: str) -> str:
-        """Return the stage after which SD-Dropout's masks are applied; "layer4" is the feature.
-
-        Raises:
-            InputError: the network has no such position.
-        """
+        """Return the stage before SD-Dropout's masks; raise InputError for an unknown position."""
         if position == "layer4":
             return FEATURES
         layers = [name for name in self.stages() if name.startswith("layer")]
@@ -123,3 +119,13 @@ class Network(nn.Module):
         if position not in layers:
             raise unknown_name("position", position, {*layers, "layer4"})
         return position
+
+
+def pre_activation_end(width: int) -> dict[str, nn.Module]:
+    """Return the last stages of a network whose blocks begin with batch norm and ReLU."""
+    return {
+        "bn1": nn.BatchNorm2d(width),
+        "relu": nn.ReLU(),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+    }

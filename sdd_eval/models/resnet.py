@@ -87,7 +87,6 @@ class ZeroPad(nn.Module):
 
 
 def _projection(ins: int, outs: int, stride: int) -> nn.Module:
-    """Return a shortcut of a 1×1 convolution and a batch norm (option B)."""
     return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
 
 

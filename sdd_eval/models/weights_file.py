@@ -65,11 +65,7 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read the tensors of a network from a file.
-
-    Raises:
-        InputError: the file cannot be read, would run code, or contains no tensors of a network.
-    """
+    """Read a network's tensors; raise InputError for a file without, or one that runs code."""
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -128,7 +124,6 @@ def _cause(path: Path, error: Exception) -> str:
 
 
 def _unnested(content: Any, path: Path, prefix: tuple[str, ...]) -> Weights:
-    """Return the mapping of tensors inside nested mappings."""
     if not isinstance(content, Mapping):
         where = f", below {'.'.join(prefix)}," if prefix else ""
         raise InputError(f"{path} holds{where} a {type(content).__name__}, not tensors by name")
@@ -155,7 +150,6 @@ def _forbidden_calls(path: Path) -> list[str]:
 
 
 def _pickle_of(path: Path) -> io.BufferedIOBase:
-    """Open the pickle in a file: `data.pkl` in an archive of torch.save."""
     try:
         with zipfile.ZipFile(path) as archive:
             inner = [name for name in archive.namelist() if name.endswith("data.pkl")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sdd_eval.models.network import Stages
+from sdd_eval.models.network import Stages, pre_activation_end
 
 #: Channels of the stem.
 STEM = 16
@@ -49,8 +49,4 @@ def build_wide_resnet(channels: int, depth: int, widen: int) -> Stages:
         rest = [WideBlock(outs, outs, 1) for _ in range(count - 1)]
         stages[f"layer{index + 1}"] = nn.Sequential(first, *rest)
         ins = outs
-    stages["bn1"] = nn.BatchNorm2d(ins)
-    stages["relu"] = nn.ReLU()
-    stages["pool"] = nn.AdaptiveAvgPool2d(1)
-    stages["flatten"] = nn.Flatten()
-    return Stages(stages, ins)
+    return Stages(stages | pre_activation_end(ins), ins)

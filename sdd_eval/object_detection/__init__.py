@@ -13,11 +13,4 @@ if TYPE_CHECKING:
     from sdd_eval.object_detection.evaluator import Detection
     from sdd_eval.object_detection.train import train_detector
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "evaluation": ["evaluate_detector", "is_evaluated"],
-            "evaluator": ["Detection"],
-            "train": ["train_detector"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

@@ -60,59 +60,48 @@ class _Examples:
         return pixels, {"boxes": boxes, "labels": torch.from_numpy(labels) + 1}
 
 
-def epoch_batches(
-    data: DetectionSet,
-    recipe: DetectorRecipe,
-    epoch: int,
-    channels: int,
-    device: torch.device,
-    workers: int,
-) -> Iterator[Batch]:
-    """Return the batches of an epoch on the device, with every image once.
+@dataclass(frozen=True)
+class Loader:
+    """Loads batches of a set onto a device with worker processes.
 
-    Raises:
-        InputError: an image cannot be read (it is named), or a worker died.
+    Iterating raises an InputError that names an image that cannot be read, or if a worker died.
     """
-    assert recipe.seed is not None
-    order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
-    flips = torch.rand(len(data), generator=generator(recipe.seed, "mirrored", epoch)) < 0.5
-    keys = list(zip(order.tolist(), flips.tolist(), strict=True))
-    for items in _read(_Examples(data, channels), keys, recipe.batch_size, workers):
-        yield Batch(
-            [pixels.to(device).float() / 255 for pixels, _ in items],
-            [{name: tensor.to(device) for name, tensor in target.items()} for _, target in items],
+
+    data: DetectionSet
+    channels: int
+    device: torch.device
+    workers: int
+
+    def epoch(self, recipe: DetectorRecipe, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch, with every image once."""
+        assert recipe.seed is not None
+        count = len(self.data)
+        order = torch.randperm(count, generator=generator(recipe.seed, "order", epoch))
+        flips = torch.rand(count, generator=generator(recipe.seed, "mirrored", epoch)) < 0.5
+        keys = list(zip(order.tolist(), flips.tolist(), strict=True))
+        for items in self._read(keys, recipe.batch_size):
+            targets = [{k: tensor.to(self.device) for k, tensor in t.items()} for _, t in items]
+            yield Batch(self._pixels(items), targets)
+
+    def images(self, rows: Sequence[int], size: int) -> Iterator[list[Tensor]]:
+        """Yield batches of images in the order of `rows`, without targets."""
+        for items in self._read([(row, False) for row in rows], size):
+            yield self._pixels(items)
+
+    def _pixels(self, items: Sequence[tuple[Tensor, Target]]) -> list[Tensor]:
+        return [pixels.to(self.device).float() / 255 for pixels, _ in items]
+
+    def _read(
+        self, keys: Sequence[tuple[int, bool]], size: int
+    ) -> Iterator[list[tuple[Tensor, Target]]]:
+        loader: DataLoader[Any] = DataLoader(
+            _Examples(self.data, self.channels),  # type: ignore[arg-type]  # indexed by pairs
+            batch_sampler=[list(keys[start : start + size]) for start in range(0, len(keys), size)],
+            num_workers=self.workers,
+            collate_fn=_collate,
+            generator=torch.Generator(),  # leave the global random state unchanged
         )
-
-
-def image_batches(
-    data: DetectionSet,
-    rows: Sequence[int],
-    size: int,
-    channels: int,
-    device: torch.device,
-    workers: int,
-) -> Iterator[list[Tensor]]:
-    """Return batches of images in the order of `rows`, without targets.
-
-    Raises:
-        InputError: an image cannot be read (it is named), or a worker died.
-    """
-    for items in _read(_Examples(data, channels), [(row, False) for row in rows], size, workers):
-        yield [pixels.to(device).float() / 255 for pixels, _ in items]
-
-
-def _read(
-    examples: _Examples, keys: Sequence[tuple[int, bool]], size: int, workers: int
-) -> Iterator[list[tuple[Tensor, Target]]]:
-    """Load batches of (pixels, target) with workers."""
-    loader: DataLoader[Any] = DataLoader(
-        examples,  # type: ignore[arg-type]  # indexed by pairs
-        batch_sampler=[list(keys[start : start + size]) for start in range(0, len(keys), size)],
-        num_workers=workers,
-        collate_fn=_collate,
-        generator=torch.Generator(),  # leave the global random state unchanged
-    )
-    return worker_batches(loader, workers)
+        return worker_batches(loader, self.workers)
 
 
 def _collate(

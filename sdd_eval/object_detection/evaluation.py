@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.device import explain_batch_errors
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.environment import device_and_threads, machine, versions
+from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.on_disk import Outcome
 from sdd_eval.evaluation.request import Request, validated
-from sdd_eval.object_detection.batches import image_batches
+from sdd_eval.object_detection.batches import Loader
 from sdd_eval.object_detection.evaluator import DetectionSubject, require_pycocotools
 from sdd_eval.object_detection.model import build_detector
 from sdd_eval.object_detection.recipe import flattened_recipe
@@ -94,11 +93,11 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
     evaluator = request.evaluator
     detector = load_detector(resolved.checkpoint, card, trust_code=request.trust_code)
     device, workers = torch.device(request.device), default_workers(torch.get_num_threads())
-    size, channels = request.batch_size, card.model.channels
+    loader = Loader(data, card.model.channels, device, workers)
     subject = DetectionSubject(
         detector=detector.to(device),
         data=data,
-        batches=lambda rows: image_batches(data, rows, size, channels, device, workers),
+        batches=lambda rows: loader.images(rows, request.batch_size),
         limit=request.limit,
         seed=request.seed,
         progress=progress,
@@ -118,14 +117,10 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
         measurements=tuple(evaluator.score(arrays)),
         provenance={
             **_provenance(card, data),
-            "versions": versions(),
-            "machine": machine(),
-            **device_and_threads(request.device),
-            "batch_size": request.batch_size,
-            "seed": request.seed,
-            "seconds": round(time.perf_counter() - start, 3),
-            "command": request.command,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **conditions(
+                *(request.device, request.batch_size, request.seed),
+                *(time.perf_counter() - start, request.command),
+            ),
         },
         arrays=arrays,
     )

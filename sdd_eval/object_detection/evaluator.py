@@ -94,14 +94,12 @@ class Detection:
 def _detections(
     output: dict[str, torch.Tensor],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return boxes (left, top, width, height), scores and labels from 0 of one image."""
     corners = output["boxes"].cpu().float().numpy()
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     return boxes, output["scores"].cpu().float().numpy(), output["labels"].cpu().numpy() - 1
 
 
 def _objects(data: DetectionSet, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """Return the annotated objects of these images, with images numbered from 0."""
     annotations = data.annotations
     selected = np.isin(annotations.image, rows)
     return {

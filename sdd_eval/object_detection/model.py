@@ -55,11 +55,7 @@ def detector_spec(
 
 
 def build_detector(spec: ModelSpec, *, trust_code: bool = False) -> FasterRCNN:
-    """Build the detector of a spec, initialised from torch's global random state.
-
-    Raises:
-        InputError: its backbone cannot be built or has no stages.
-    """
+    """Build a spec's detector from torch's random state; raise InputError without stages."""
     backbone = decode(ModelSpec, spec.options["backbone"], "the detector's backbone")
     return detector_on(build(backbone, trust_code=trust_code), spec)
 

@@ -105,7 +105,6 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
 
 
 def _milestones(epochs: int) -> tuple[int, ...]:
-    """Return 8 and 11 of 12 epochs, 5 and 6 of 7."""
     return tuple(sorted({max(1, round(epochs * part / 12)) for part in (8, 11)}))
 
 

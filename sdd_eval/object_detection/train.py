@@ -19,7 +19,7 @@ from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.batches import Batch, epoch_batches
+from sdd_eval.object_detection.batches import Batch, Loader
 from sdd_eval.object_detection.model import detector_on, detector_spec
 from sdd_eval.object_detection.recipe import (
     DetectorRecipe,
@@ -102,15 +102,16 @@ def _complete(
     workers: int | None,
     progress: Progress,
 ) -> Card:
-    recipe, channels = target.recipe, backbone.card.model.channels
+    recipe = target.recipe
     state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
-    readers = default_workers(state.threads) if workers is None else workers
+    workers = default_workers(state.threads) if workers is None else workers
+    loader = Loader(data, backbone.card.model.channels, device, workers)
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(backbone, recipe, data)
         detector.to(device)
         state = fit(
             detector,
-            lambda epoch: epoch_batches(data, recipe, epoch, channels, device, readers),
+            lambda epoch: loader.epoch(recipe, epoch),
             len(data),
             state,
             save=target.save,
@@ -162,11 +163,7 @@ def fit(
     save: Callable[[State[DetectorRecipe]], None],
     progress: Progress,
 ) -> State[DetectorRecipe]:
-    """Train from a state to the recipe's last epoch, and call `save` after each epoch.
-
-    Raises:
-        InputError: a loss or a weight is not finite; the epoch before is saved.
-    """
+    """Train to the last epoch and `save` after each; raise InputError for non-finite losses."""
     recipe = state.recipe
     assert recipe.seed is not None
     seed, steps = recipe.seed, -(-images // recipe.batch_size)
@@ -202,6 +199,5 @@ def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
 
 
 def _losses(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the detector's losses by name, and their sum as "loss"."""
     losses = {name.removeprefix("loss_"): loss for name, loss in terms.items()}
     return {**losses, "loss": torch.stack(list(losses.values())).sum()}

@@ -126,7 +126,6 @@ def _matches(expected: Any, value: Any) -> bool:
 
 
 def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
-    """Return the recipe fields that identify the cell's checkpoints."""
     at = number.at
     recipe = {
         "dataset": training_set,
@@ -146,7 +145,6 @@ def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
 
 
 def _arch(model: str, training_set: str) -> str:
-    """Return this package's name of a network of the paper."""
     if model.startswith("faster_rcnn_"):
         return f"{DETECTOR}torchvision:{model.removeprefix('faster_rcnn_')}"
     return f"torchvision:{model}" if training_set in LARGE_IMAGES else model

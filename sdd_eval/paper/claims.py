@@ -137,12 +137,7 @@ def mask_variance_rows(summary: pandas.DataFrame) -> Iterator[Row]:
 def training_cost_rows(
     arch: str, batch_size: int, precision: str, *, steps: int, device: str, progress: Progress
 ) -> list[Row]:
-    """Measure the training cost of every installed method, alone and with SD-Dropout.
-
-    Raises:
-        InputError: the architecture or the precision is unknown, or the device has too little
-            memory for the batch size.
-    """
+    """Measure the training cost of every method; raise InputError for unknown arch or precision."""
     shared = {"batch_size": batch_size, "arch": arch, "precision": precision}
     names = ["ce", *(name for name in plugins.names("methods") if name != "ce")]
     recipes = [

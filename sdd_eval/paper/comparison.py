@@ -177,7 +177,6 @@ def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, st
 
 
 def _group_key(row: Row, recipe: Recipe) -> str:
-    """Return a key that all seeds of one mean share."""
     shared = {name: value for name, value in recipe.items() if name != "seed"}
     names = ("metric", "dataset", "n", "limited", "data", "at")
     return key_of({"recipe": shared, "row": {name: str(row[name]) for name in names}})
@@ -239,7 +238,6 @@ def _recipe_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 
 def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
-    """Describe options of the method that differ from its defaults, which the paper used."""
     defaults = _default_options(str(recipe.get("method")))
     return [
         f"{recipe['method']} {name.replace('_', ' ')} {value}, not {defaults[name]}"
@@ -250,7 +248,6 @@ def _option_deviations(query: CellQuery, recipe: Recipe) -> list[str]:
 
 @functools.cache
 def _default_options(method: str) -> Mapping[str, Any]:
-    """Return the default options of a method; none if it is not installed."""
     try:
         encoded: dict[str, Any] = records.encode(plugins.load("methods", method)())
     except InputError:

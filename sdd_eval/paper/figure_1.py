@@ -94,7 +94,6 @@ def _boxes(
     above: int = 0,
     below: int = 0,
 ) -> dict[str, Text]:
-    """Draw a column of framed labels; training-only parts have dashed frames."""
     boxes, step = {}, 5.2 / max(1, above + len(labels) + below)
     for index, (name, label) in enumerate(labels.items(), start=above):
         edge = {"edgecolor": COLOURS[4], "linestyle": "--"} if name in dashed else {}

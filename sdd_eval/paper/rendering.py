@@ -191,7 +191,6 @@ def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
 
 
 def _latex_cell(cell: Cell | None) -> str:
-    """Return the printed and the measured number; a dagger marks one that is not comparable."""
     if cell is None:
         return " & "
     number, measured = cell.comparison.number, cell.comparison.measured

@@ -75,7 +75,6 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
 
 
 def _number(row: Mapping[str, str]) -> PaperNumber:
-    """Convert one line of the CSV file."""
     scale = 100 if row["unit"] == "%" else 1
     decimals = len(row["value"].partition(".")[2])
     return PaperNumber(

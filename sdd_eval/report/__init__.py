@@ -31,15 +31,4 @@ if TYPE_CHECKING:
     from sdd_eval.report.tables.headline import headline_text
     from sdd_eval.report.write import current_report, write_comparison, write_report
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "page.proposition": ["write_proposition"],
-            "tables.comparisons": [
-                *("column_titles", "comparison_title", "family_rows", "family_sizes"),
-                "formatted_rows",
-            ],
-            "tables.headline": ["headline_text"],
-            "write": ["current_report", "write_comparison", "write_report"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

@@ -33,7 +33,6 @@ def format_stored(mean: float, std: float, n: int | None = None) -> str:
 
 
 def _digits(value: float) -> str:
-    """Format whole numbers without decimals and values below 0.0005 in scientific notation."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.4f}" if abs(value) >= 5e-4 else f"{value:.1e}"

@@ -23,11 +23,7 @@ STAGING, BACKUP, COMPLETE = ".report", "old", "whole"
 
 
 def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = ()) -> None:
-    """Write files (relative path → content) below a folder and delete obsolete ones.
-
-    Raises:
-        InputError: If a file cannot be written; all files are then as before.
-    """
+    """Write files below a folder and delete obsolete ones; on InputError all are as before."""
     staging = folder / STAGING
     with _lock(folder):
         _recover(folder)
@@ -44,17 +40,12 @@ def publish(folder: Path, files: Mapping[str, bytes], obsolete: Iterable[str] = 
 
 
 def recover(folder: Path) -> None:
-    """Finish the moves of a killed process, or discard its incomplete staging folder.
-
-    Raises:
-        InputError: If the folder cannot be written.
-    """
+    """Finish the moves of a killed process, or discard its incomplete staging folder."""
     with _lock(folder):
         _recover(folder)
 
 
 def _lock(folder: Path) -> AbstractContextManager[None]:
-    """Lock the folder's report; wait while another process holds the lock."""
     return store.locked(folder / "report", "writing", wait=True)
 
 
@@ -99,7 +90,6 @@ def _back_up(path: Path, backup: Path) -> None:
 
 
 def _restore(folder: Path, moved: Iterable[Path]) -> None:
-    """Restore the backups of moved files; delete files that did not exist before."""
     for name in moved:
         backup = folder / STAGING / BACKUP / name
         with contextlib.suppress(OSError):

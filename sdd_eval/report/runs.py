@@ -55,11 +55,7 @@ class _ReadableArrays(Mapping[str, Any]):
 
 
 def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:
-    """Read every run below the study folders.
-
-    Raises:
-        InputError: If a folder does not exist, or no run at all can be read.
-    """
+    """Read every run below the study folders; raise InputError if there is none."""
     progress = progress or NoProgress()
     paths = [(name, path) for name, study in named_studies(studies) for path in _run_paths(study)]
     progress.start("reading runs", len(paths))

@@ -72,29 +72,26 @@ def write_report(
     folder = folders[0] if into is None else into
     collection = read_runs(folders, progress)
     recover(folder)
-    results = tidy(collection.runs)
+    results, arrays = tidy(collection.runs), collection.arrays
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
     cache = read_cache(folder / "figures")
     figures, failures = draw_figures(
-        plugins.names("figures"), comparable, collection.arrays, style, progress, cache
+        plugins.names("figures"), comparable, arrays, style, progress, cache
     )
-    compared = []
-    for section in sections:
-        drawn, failed = draw_comparison(section, comparable, collection.arrays, style, cache)
-        compared.append((section, drawn))
-        failures += failed
+    drawn = [draw_comparison(each, comparable, arrays, style, cache) for each in sections]
+    compared = list(zip(sections, (own for own, _ in drawn), strict=True))
     content = PageContent(
         collection=collection,
         results=results,
         comparable=comparable,
         figures=_non_empty(figures),
-        failures=[*warnings, *failures],
+        failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
         headline=headline(results),
         paper=paper_rows(results, collection.runs),
-        comparisons=[(section, _non_empty(drawn)) for section, drawn in compared],
+        comparisons=[(section, _non_empty(own)) for section, own in compared],
     )
-    all_figures = [*figures, *(figure for _, drawn in compared for figure in drawn)]
+    all_figures = [*figures, *(figure for own, _ in drawn for figure in own)]
     files = _text_files(content) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
@@ -123,7 +120,6 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
 
 
 def _evaluator_tex(comparable: Sequence[ComparableResults]) -> Iterator[tuple[str, str]]:
-    """Yield the name and content of a LaTeX table for each evaluator and part of the results."""
     for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
         summary = without_bins_and_severities(part.summary)
         names = evaluator_names(summary)

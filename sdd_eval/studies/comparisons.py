@@ -42,11 +42,7 @@ class _Group:
 
 
 def comparisons_of(top: Table, networks: Sequence[Network]) -> tuple[Comparison, ...]:
-    """Return the comparisons of a study of these networks.
-
-    Raises:
-        InputError: a field is unknown, or no network of the study matches a side; with the line.
-    """
+    """Return a study's comparisons; raise InputError, with the line, if a side matches none."""
     return tuple(_comparison(table, networks) for table in top.tables("compare"))
 
 
@@ -102,7 +98,6 @@ def _groups(networks: Iterable[Network]) -> list[_Group]:
 
 
 def _recipes(network: Network) -> tuple[Any, ...]:
-    """Return the recipes that a network stands for, on a foreign backbone its own."""
     if isinstance(network, DetectorTraining) and not network.stands_for:
         return (network.fields,)
     return network.stands_for
@@ -141,5 +136,4 @@ def _equal(value: Any, selected: Any) -> bool:
 
 
 def _differences(one: _Group, two: _Group, names: Iterable[str]) -> int:
-    """Return in how many of some fields two recipes differ."""
     return sum(one.fields.get(name) != two.fields.get(name) for name in names)

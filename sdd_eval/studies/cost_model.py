@@ -83,7 +83,6 @@ class Estimates:
         return self._evaluation(job.work)
 
     def _training(self, recipe: Recipe) -> Estimate:
-        """Estimate from the speed of the most similar training of this network on this data."""
         images = _data_size(recipe.dataset).training * recipe.epochs
         similar = [(c.recipe, c) for c in self.cards if c.recipe and _similar(c.recipe, recipe)]
         if similar:
@@ -95,7 +94,6 @@ class Estimates:
         return self._rough(images, cost)
 
     def _detector(self, work: DetectorTraining) -> Estimate:
-        """Estimate from the speed of another detector with this network and data."""
         recipe, arch = work.recipe, self._detector_arch(work)
         images = _data_size(recipe.dataset).training * recipe.epochs
         for card in self.cards:
@@ -109,7 +107,6 @@ class Estimates:
         return DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
 
     def _evaluation(self, work: Evaluation) -> Estimate:
-        """Estimate from the time per image of the evaluator's earlier runs on this network."""
         detector = self.detectors.get(work.checkpoint)
         recipe = self.recipes.get(work.checkpoint) or Recipe()
         dataset = detector.recipe.dataset if detector else recipe.dataset
@@ -167,7 +164,6 @@ def _cards(folder: Path) -> Iterator[Card]:
 
 
 def _similar(other: Recipe, recipe: Recipe) -> bool:
-    """Return whether two trainings differ only in what `_relative_cost` knows."""
     fields = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
     return all(getattr(other, name) == getattr(recipe, name) for name in fields)
 
@@ -179,7 +175,6 @@ def _similar_scale(other: DetectorRecipe, recipe: DetectorRecipe) -> bool:
 
 
 def _distance(other: Recipe, recipe: Recipe) -> int:
-    """Return in how many of method and SD-Dropout term two trainings differ."""
     same = (other.method == recipe.method, bool(other.sd_dropout) == bool(recipe.sd_dropout))
     return len(same) - sum(same)
 
@@ -202,7 +197,6 @@ def _relative_cost(recipe: Recipe) -> float:
 
 @functools.cache
 def _operations(arch: str, dataset: str) -> float:
-    """Count the floating-point operations of a forward pass of one image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -31,11 +31,7 @@ Ids = dict[str, set[str]]
 def trainings_of(
     top: Table, smoke: Smoke, seeds: Sequence[int] | None = None, *, check_positions: bool = False
 ) -> tuple[dict[str, Training], Ids]:
-    """Return the trainings by checkpoint, seed by seed, and the checkpoints of each id.
-
-    Raises:
-        InputError: a field is unknown or a value invalid; with the line.
-    """
+    """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
     shared = top.table("recipe").with_present_keys(former_names(Recipe))
     common = _common(shared.require_keys(RECIPE_FIELDS, "field of a recipe"))
     default_seeds = tuple(seeds or smoke.seeds or top.get_list("seeds", int, [0]))
@@ -64,7 +60,6 @@ def _common(shared: Table) -> dict[str, Any]:
 
 
 def _merged(planned: Sequence[tuple[int, Training, str]]) -> tuple[dict[str, Training], Ids]:
-    """Return each checkpoint once, with all recipes that it stands for."""
     trainings: dict[str, Training] = {}
     ids: Ids = {}
     for _, training, table_id in planned:
@@ -135,7 +130,6 @@ def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:
 
 
 def _add(detectors: dict[str, DetectorTraining], detector: DetectorTraining) -> None:
-    """Add a detector, or what it stands for to the detector of the same name."""
     present = detectors.setdefault(detector.name, detector)
     further = tuple(each for each in detector.stands_for if each not in present.stands_for)
     stands_for = (*present.stands_for, *further)
@@ -143,11 +137,7 @@ def _add(detectors: dict[str, DetectorTraining], detector: DetectorTraining) -> 
 
 
 def selection(table: Table, ids: Mapping[str, set[str]]) -> set[str] | None:
-    """Return the checkpoints that a table selects by `of`, a list of ids; None for all.
-
-    Raises:
-        InputError: there is no such id; with the line.
-    """
+    """Return the checkpoints that a table selects by `of`, None for all; errors name the line."""
     if "of" not in table:
         return None
     with table.errors_at("of"):
@@ -162,11 +152,7 @@ def selection(table: Table, ids: Mapping[str, set[str]]) -> set[str] | None:
 def combinations(
     table: Table, shared: Mapping[str, Any], kind: type[Any] = Recipe
 ) -> Iterator[dict[str, Any]]:
-    """Yield the fields of every recipe that a table of trainings describes, without seeds.
-
-    Raises:
-        InputError: a field is unknown, or a value is of another type; with the line.
-    """
+    """Yield the fields of each recipe of a table, without seeds; errors name the line."""
     fields = [field.name for field in dataclasses.fields(kind) if field.name != "seed"]
     values = {name: value for name, value in table.values.items() if name in fields}
     with table.errors_at("method_options"):
@@ -202,11 +188,7 @@ def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def recipe_of(table: Table, fields: Mapping[str, Any], seed: int) -> Recipe:
-    """Return the recipe of a combination, validated.
-
-    Raises:
-        InputError: a value is invalid, or the method has no such setting.
-    """
+    """Return the recipe of a combination, validated; errors name the line."""
     options = "method_options" in table and "method_options" in fields
     with table.errors_at(*(["method_options"] if options else [])):
         recipe = validated(decode(Recipe, {**fields, "seed": seed}))

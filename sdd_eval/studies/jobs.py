@@ -74,14 +74,12 @@ def _trainings(study: Study) -> list[Job]:
 
 
 def _training(work: Network, trained: Container[str] = ()) -> Job:
-    """Return the job of a training, which needs that of its backbone if it is among `trained`."""
     backbone = work.backbone if isinstance(work, DetectorTraining) else None
     needs = (f"train {backbone}",) if backbone in trained else ()
     return Job(f"train {work.name}", f"train {work.name}", work, needs)
 
 
 def _evaluation(evaluation: Evaluation, trained: set[str], number: int) -> Job:
-    """Return the job of an evaluation; the number makes its key unique."""
     named = [evaluation.checkpoint, *_strings(list(evaluation.settings.values()))]
     needs = tuple(f"train {name}" for name in dict.fromkeys(named) if name in trained)
     on = f" on {evaluation.dataset}" if evaluation.dataset else ""
@@ -90,7 +88,6 @@ def _evaluation(evaluation: Evaluation, trained: set[str], number: int) -> Job:
 
 
 def _strings(values: Sequence[object]) -> list[str]:
-    """Return the strings among values, also those in lists."""
     strings = []
     for value in values:
         strings += _strings(value) if isinstance(value, list | tuple) else []

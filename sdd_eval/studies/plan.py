@@ -52,7 +52,6 @@ def plan(jobs: Sequence[Job], workspace: Workspace) -> list[Planned]:
 def _planned(
     job: Job, workspace: Workspace, estimates: Estimates, needed: Sequence[Planned]
 ) -> Planned:
-    """Return the state of a job after those that it needs."""
     blocked = next((each for each in needed if each.state == "blocked"), None)
     if blocked is not None:
         note = f"it needs {blocked.job.label!r}"
@@ -103,7 +102,6 @@ def _is_result_of(card: Card, work: Network, workspace: Workspace) -> bool:
 
 
 def _epochs(history: Path) -> int:
-    """Return how many epochs of a training are done."""
     try:
         return max(0, len(history.read_text(encoding="utf-8").splitlines()) - 1)
     except OSError:

@@ -54,7 +54,6 @@ def run_on_ray(
 
 
 def _connect(address: str | None) -> Any:
-    """Return the module ray, connected to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -83,7 +82,6 @@ def _device(ray: Any, requested: str) -> str:
 
 
 def _resources(workspace: Workspace) -> dict[str, Any]:
-    """Return what a job reserves on a node."""
     gpu = workspace.device.startswith("cuda")
     return {"num_cpus": workspace.threads or 1, "num_gpus": 1 if gpu else 0}
 
@@ -107,7 +105,6 @@ def _work(job: Job, workspace: Workspace, *needed: Outcome) -> Outcome:
 def _collect(
     ray: Any, references: dict[Any, Job], on_outcome: Callable[[Outcome], object]
 ) -> list[Outcome]:
-    """Return the outcomes in the order of the jobs."""
     outcomes: dict[str, Outcome] = {}
     waiting = list(references)
     try:
@@ -125,7 +122,6 @@ def _collect(
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> Outcome:
-    """Return a worker's outcome, or why there is none."""
     try:
         outcome: Outcome = ray.get(reference)
     except ray.exceptions.RayError as error:

@@ -77,7 +77,6 @@ def group_title(recipe: Fields) -> str:
 
 
 def _variants(recipe: Fields) -> Fields:
-    """Return a method's options that are not numbers."""
     return {n: v for n, v in recipe.get("method_options", {}).items() if not _is_number(v)}
 
 

@@ -47,7 +47,6 @@ def missing_data(work: Evaluation, trained_on: str, root: Path) -> str:
 
 
 def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
-    """Yield the test set, and the sets that the settings name or mean by default."""
     test = catalogue.canonical_name(work.dataset or trained_on)
     on_validation = test == catalogue.canonical_name(validation_name(trained_on))
     yield trained_on if on_validation else work.dataset or trained_on

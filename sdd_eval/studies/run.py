@@ -7,9 +7,9 @@ import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -70,7 +70,6 @@ def run_jobs(
     workspace: Workspace,
     seconds: Mapping[str, float],
     progress: JobProgress,
-    on_outcome: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Run the jobs one after the other; those that another process is running come last.
 
@@ -90,7 +89,6 @@ def run_jobs(
                 postponed = 0
             continue
         postponed = 0
-        on_outcome(outcomes[job.key])
     return list(outcomes.values())
 
 
@@ -101,7 +99,6 @@ def _next(
     progress: JobProgress,
     outcomes: Mapping[str, Outcome],
 ) -> Outcome:
-    """Run a job unless one that it needs has failed."""
     if any(key not in outcomes for key in job.needs):
         raise store.Busy("another process is running a job that it needs")
     failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]
@@ -141,7 +138,6 @@ def not_run(job: Job, failed: Outcome) -> Outcome:
 
 
 def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    """Train or evaluate, and return whether there was anything to do."""
     if isinstance(work, Evaluation):
         return _evaluate(work, workspace, progress)
     present = (workspace.checkpoints / work.name / "card.json").is_file()
@@ -163,7 +159,6 @@ def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -
 
 
 def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    """Evaluate, and return whether there was anything to do."""
     detect = work.evaluator == DETECTION
     evaluate: Any = object_detection.evaluate_detector if detect else evaluation.evaluate_checkpoint
     checkpoint = workspace.checkpoints / work.checkpoint
@@ -191,17 +186,10 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
 def record_of(study: Study) -> StudyRecord:
     """Return the content of `study.json`."""
     networks: list[Network] = [*study.trainings, *study.detectors]
+    shared = {f.name for f in fields(Study)} & {f.name for f in fields(StudyRecord)}
     return StudyRecord(
-        name=study.name,
-        title=study.title,
-        tables=study.tables,
-        figures=study.figures,
-        notes=study.notes,
-        small=study.small,
-        names=study.names,
+        **{name: getattr(study, name) for name in shared},
         stands_for={each.name: each.stands_for for each in networks if each.stands_for},
-        compare=study.compare,
-        families=study.families,
         warnings=warnings(study),
         pairs=pairings_of(study.compare, networks),
     )

@@ -98,7 +98,6 @@ def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:
 
 
 def _families(table: Table) -> dict[str, tuple[str, ...]]:
-    """Return the families of hypotheses, each with its evaluators or metrics."""
     families = {name: table.get_list(name, str) for name in table.values}
     for name, selectors in families.items():
         for selector in selectors:
@@ -153,7 +152,6 @@ def _evaluations(
 
 
 def _read(table: Table, smoke: Smoke, ids: Mapping[str, set[str]]) -> list[_Requested]:
-    """Return the evaluations of a table."""
     keys = ("evaluator", "settings", "dataset", "limit", "of")
     table.require_keys(keys, "field of an evaluation")
     if not table.get_list("evaluator", str):

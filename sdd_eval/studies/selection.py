@@ -70,7 +70,6 @@ def selections(study: Study, workspace: Workspace) -> tuple[Selection, ...]:
 
 
 def _classifiers(study: Study, checkpoints: Path) -> Iterator[_Candidate]:
-    """Yield the classifiers with the metrics of their cards."""
     for training in study.trainings:
         with contextlib.suppress(InputError):
             card = store.read_record(checkpoints / training.name / "card.json", Card)
@@ -111,7 +110,6 @@ def _selections(networks: Iterable[_Candidate], varied: Sequence[str]) -> Iterat
 
 
 def _best(title: str, group: Mapping[str, Sequence[_Candidate]], metric: str) -> Selection:
-    """Return the values with the best mean, without those that do not vary in the group."""
     scores = {
         v: summarize_seeds(each.metrics[metric] for each in seeds) for v, seeds in group.items()
     }

@@ -57,11 +57,7 @@ class Smoke:
 
 
 def read_smoke(top: Table) -> Smoke | None:
-    """Read the table `[small]` of a study, if it has one.
-
-    Raises:
-        InputError: it has an unknown key, or replaces a name that the study does not use.
-    """
+    """Read a study's table `[small]` if there is one; raise InputError for an unused name."""
     if "small" not in top:
         return None
     table = top.table("small").require_keys(KEYS, "key of [small]")
@@ -88,12 +84,10 @@ def _used_names(top: Table) -> set[str]:
 
 
 def _group_means(names: Table) -> set[str]:
-    """Return the names of means over groups of OOD sets, which a study never mentions."""
     return {name for name in names.values if name.startswith("average:")}
 
 
 def _words(value: Any) -> Iterator[str]:
-    """Yield the words in a value, at any depth."""
     if isinstance(value, str):
         yield from [value] if " " not in value else []
     elif isinstance(value, Mapping | list):

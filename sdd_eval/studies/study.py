@@ -156,11 +156,7 @@ def _selected_on_test(prefix: str, varied: tuple[str, ...], metric: str) -> str:
 
 
 def read_study_record(folder: Path) -> StudyRecord | None:
-    """Read `study.json`; return None if the study has no file.
-
-    Raises:
-        InputError: the file is not such a record.
-    """
+    """Read `study.json`, None without a file; raise InputError if it is no such record."""
     path = folder / RECORD
     if not path.is_file():
         return None

@@ -105,11 +105,7 @@ class Table:
 
 
 def read_toml(path: Path) -> Table:
-    """Read the top table of a TOML file.
-
-    Raises:
-        InputError: the file cannot be read, or is not TOML; the line is named.
-    """
+    """Read the top table of a TOML file; raise InputError, with the line, if it is not TOML."""
     try:
         text = path.read_text(encoding="utf-8")
         return Table(tomllib.loads(text), (), str(path), key_lines(text))
@@ -178,7 +174,6 @@ def _table_path(array: bool, parts: KeyPath, lines: Mapping[KeyPath, int]) -> Ke
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines on which a statement begins, not those inside multi-line values."""
     depth, quote = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         if depth == 0 and not quote:

@@ -22,13 +22,4 @@ if TYPE_CHECKING:
     from sdd_eval.training.distributed.processes import is_first
     from sdd_eval.training.train import train
 else:
-    __getattr__ = lazy_exports(
-        __name__,
-        {
-            "analysis.cost": ["measure_costs"],
-            "analysis.kl_gradients": ["check_lemma_1"],
-            "analysis.method_summary": ["method_summary", "passes_per_step"],
-            "distributed.processes": ["is_first"],
-            "train": ["train"],
-        },
-    )
+    __getattr__ = lazy_exports(__name__)

@@ -88,7 +88,6 @@ def _after_epoch(
     optimiser: torch.optim.Optimizer,
     row: Mapping[str, float],
 ) -> State[RecipeType]:
-    """Return the state after an epoch, with the epoch's row of the history."""
     return replace(
         state,
         epoch=state.epoch + 1,
@@ -162,5 +161,4 @@ def advice(epoch: int) -> str:
 
 
 def _contribution(means: Tensor, rows: Rows) -> Tensor:
-    """Return the contribution of means over some rows to the means over the whole batch."""
     return means * rows.share if len(rows) else torch.zeros_like(means)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,7 @@ def fit(
     """
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))
-    optimiser = torch.optim.SGD(
-        objective.parameters(),
-        recipe.lr,
-        recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        fused=True if device.type == "cuda" else None,
-    )
+    optimiser = _optimiser(objective, recipe, fused=device.type == "cuda")
     step = processes.step(objective)
 
     def train_epoch(epoch: int) -> dict[str, float]:
@@ -71,8 +66,12 @@ def fit(
     )  # fmt: skip
 
 
+def _optimiser(objective: Objective, recipe: Recipe, *, fused: bool) -> torch.optim.SGD:
+    options: Any = {"weight_decay": recipe.weight_decay, "fused": fused or None}
+    return torch.optim.SGD(objective.parameters(), recipe.lr, recipe.momentum, **options)
+
+
 def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
-    """Return the terms of one step, their sum, and the training accuracy on the batch."""
     right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
 

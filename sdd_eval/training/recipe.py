@@ -111,11 +111,7 @@ def _choices() -> dict[str, tuple[str, ...]]:
 
 
 def method_of(recipe: Recipe) -> Method:
-    """Return the recipe's method with its options, which may be text from a command line.
-
-    Raises:
-        InputError: the method has no such option, or its value is invalid.
-    """
+    """Return the recipe's method with its options; raise InputError for an invalid one."""
     kind = plugins.load("methods", recipe.method)
     fields = [field.name for field in dataclasses.fields(kind)]
     for name in recipe.method_options:
@@ -165,7 +161,6 @@ def _word(name: str) -> str:
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
-    """Return the named fields and the method's settings that differ from their defaults."""
     fields = {name: getattr(recipe, name) for name in NAME_FIELDS} | {
         "init": initialisation(recipe)
     }

@@ -52,11 +52,7 @@ class TrainingFolder(Generic[RecipeType]):
             return finished
 
     def start_state(self, fingerprint: str, threads: int | None) -> State[RecipeType]:
-        """Return the state to resume from, with its original number of threads, or a new one.
-
-        Raises:
-            InputError: the training began on images with another fingerprint.
-        """
+        """Return the resumed state with its threads, or a new one; InputError for other images."""
         state = read_state(self.folder, type(self.recipe))
         other = state is not None and state.fingerprint != fingerprint
         if state is None or (other and self.overwrite):
@@ -76,7 +72,6 @@ class TrainingFolder(Generic[RecipeType]):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Lock the folder, and remove it at the end if it is empty."""
         with store.locked(self.folder, "training"):
             try:
                 yield

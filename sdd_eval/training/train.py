@@ -44,6 +44,7 @@ def train(
     progress: Progress | None = None,
     overwrite: bool = False,
     trust_code: bool = False,
+    data: Callable[[], TrainingData] | None = None,
 ) -> Card:
     """Train a recipe into `folder/NAME`, resuming after the last finished epoch; return its card.
 
@@ -52,8 +53,6 @@ def train(
     processes train one network, with the losses of a single process up to rounding.
 
     Args:
-        recipe: how to train; its data set is looked up in the catalogue.
-        folder: folder of checkpoints.
         data_root: folder of data sets; the catalogue's default if None.
         name: name of the checkpoint; `checkpoint_name(recipe)` if None.
         device: "cpu", "cuda", "cuda:1" …, or "auto".
@@ -63,40 +62,16 @@ def train(
         progress: progress in images.
         overwrite: replace a checkpoint of another recipe, or a damaged one.
         trust_code: allow running the network factory that `recipe.arch` names, if it names one.
+        data: loads the images if they are needed; by default the recipe's data set.
 
     Raises:
         InputError: the recipe or the data are invalid, or the folder contains something else.
     """
     recipe = validated(recipe)
-    return train_on(
-        lambda: load_training_data(recipe, data_root),
-        recipe,
-        Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe)),
-        device=device,
-        threads=threads,
-        workers=workers,
-        progress=progress,
-        overwrite=overwrite,
-        trust_code=trust_code,
-    )
-
-
-def train_on(
-    load_data: Callable[[], TrainingData],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    overwrite: bool = False,
-    trust_code: bool = False,
-) -> Card:
-    """Train like `train`, on given data and in a given folder; `load_data` is called if needed."""
-    recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
-    target = TrainingFolder(folder, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    path = Path(folder) / store.folder_name("--name", name or checkpoint_name(recipe))
+    target = TrainingFolder(path, recipe, lambda card: card.recipe, "a classifier", overwrite)
+    load_data = data or (lambda: load_training_data(recipe, data_root))
     with join_processes(device) as processes:
 
         def complete() -> Card:
@@ -142,9 +117,8 @@ def _complete(
 
 
 def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Objective:
-    """Return the initialised network with the method's parts, on the device."""
     seed_global(recipe.seed, "weights")
-    network = build(data.spec(recipe), trust_code=True)  # `train_on` has checked it
+    network = build(data.spec(recipe), trust_code=True)  # `train` has checked it
     objective = Objective(network, method_of(recipe), recipe)
     if recipe.init == "authors":
         initialise_as_authors(objective.network, *objective.parts.values())
@@ -192,7 +166,7 @@ def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict
     if validation is not None:
         metrics |= _validation(logits_of(network, validation, device), validation.labels)
     if test is not None and test.labels is not None and len(test):
-        metrics["accuracy"] = accuracy(network, test, device)
+        metrics["accuracy"] = accuracy(logits_of(network, test, device), test.labels)
     return metrics
 
 

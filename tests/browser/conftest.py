@@ -30,9 +30,9 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
+        instance = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield instance
+        instance.close()
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +42,8 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
     from sdd_eval.report.drawing import draw
     from sdd_eval.report.write import write_report
 
-    nasty = "<script>alert('x')</script> \u202eabc"
-    odd = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="odd")
+    hostile = "<script>alert('x')</script> \u202eabc"
+    odd = dataclasses.replace(synthetic.network(0.0, 0, method=hostile), name="odd")
     nets = [*synthetic.pair(), odd]
     runs = [make(net) for net in nets[:-1] for make in synthetic.MAKERS.values()]
     runs.append(synthetic.accuracy_run(nets[-1]))
@@ -55,23 +55,23 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 class Opened:
-    """A page, what it asked for, and what it said on the console."""
+    """A page with its requests and the messages of its console."""
 
     def __init__(self, browser: Any, path: Path, **context: Any) -> None:
         """Open the page."""
         self.context = browser.new_context(**context)
         self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.requests: list[str] = []
+        self.messages: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.goto(path.as_uri())
 
 
 @pytest.fixture
 def opened(browser: Any, report: Path) -> Iterator[Opened]:
-    """The report at the width of a desk."""
-    found = Opened(browser, report, viewport={"width": 1280, "height": 900})
-    yield found
-    found.context.close()
+    """The report at the width of a desktop screen."""
+    instance = Opened(browser, report, viewport={"width": 1280, "height": 900})
+    yield instance
+    instance.context.close()

@@ -17,18 +17,18 @@ SCREENS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "heig
 
 def column(page: Any, index: int) -> list[str]:
     """The values of a column of the headline table, from top to bottom."""
-    found: list[str] = page.eval_on_selector_all(
+    listed: list[str] = page.eval_on_selector_all(
         "#headline-table tbody tr",
         f"rows => rows.filter(r => !r.hidden).map(r => r.children[{index}].dataset.value)",
     )
-    return found
+    return listed
 
 
 def test_the_page_makes_no_request_and_logs_no_error(opened: Any, report: Path) -> None:
     opened.page.wait_for_load_state("networkidle")
     opened.page.locator("summary").first.click()
-    assert opened.asked == [report.as_uri()]
-    assert opened.said == []
+    assert opened.requests == [report.as_uri()]
+    assert opened.messages == []
 
 
 def test_the_content_security_policy_blocks_other_scripts(opened: Any) -> None:
@@ -37,7 +37,7 @@ def test_the_content_security_policy_blocks_other_scripts(opened: Any) -> None:
         " document.body.append(s); }"
     )
     assert opened.page.evaluate("() => window.bad") is None
-    assert any("Content Security Policy" in text for text in opened.said)
+    assert any("Content Security Policy" in text for text in opened.messages)
 
 
 def test_a_click_on_a_title_sorts_numerically_with_missing_values_last(opened: Any) -> None:
@@ -87,8 +87,8 @@ def test_a_value_is_shown_on_hover(opened: Any) -> None:
     box = page.locator("figure:has(#corruption_heatmap) .double g.values path").nth(7)
     box.scroll_into_view_if_needed()
     box.hover()
-    told = page.locator("#tip").inner_text()
-    assert re.fullmatch(r"CE, shot noise, Severity 3: \d\d\.\d %", told)
+    tip = page.locator("#tip").inner_text()
+    assert re.fullmatch(r"CE, shot noise, Severity 3: \d\d\.\d %", tip)
     page.mouse.move(1, 1)
     assert page.locator("#tip").is_hidden()
 
@@ -165,9 +165,9 @@ def test_axe_finds_no_accessibility_violations(
     page.goto(report.as_uri())
     page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert page.locator("table.compared").count() >= 3, "comparisons are looked at, too"
-    found = axe.Axe().run(page).response["violations"]
+    violations = axe.Axe().run(page).response["violations"]
     context.close()
-    assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in found]
+    assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in violations]
 
 
 def test_a_very_long_name_does_not_widen_the_tables(

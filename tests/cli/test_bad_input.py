@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sdd_eval import store
-from sdd_eval.cli import exit_code
+from sdd_eval import evaluation, store
+from sdd_eval.cli import exit_code, main
 from sdd_eval.models.network import Network
 from sdd_eval.records import Run, decode
 
@@ -55,11 +56,11 @@ def refused(capsys):
     def run(command: str) -> str:
         capsys.readouterr()
         assert exit_code(command.split()) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("sdd-eval: ")
-        assert said.count("\n") == 1, said
-        assert "Traceback" not in said
-        return said
+        message = capsys.readouterr().err
+        assert message.startswith("sdd-eval: ")
+        assert message.count("\n") == 1, message
+        assert "Traceback" not in message
+        return message
 
     return run
 
@@ -83,7 +84,7 @@ def runs(folder: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("calibraton x", "unknown command 'calibraton'; did you mean 'calibration'?"),
         (f"calibration {NAME[:-1]}1", f"did you mean '{NAME}'?"),
@@ -142,11 +143,11 @@ def runs(folder: Path) -> list[Path]:
         ("show nothing", "unknown checkpoint 'nothing'"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it(command, said, refused):
-    assert said in refused(command)
+def test_a_mistake_is_one_line_that_names_it(command, message, refused):
+    assert message in refused(command)
 
 
-def test_what_is_refused_leaves_no_folder(here, refused):
+def test_a_refused_training_leaves_no_folder(here, refused):
     refused(f"{TRAIN} --batch-size 5000")
     assert [path.name for path in (here / "checkpoints").iterdir()] == [NAME]
 
@@ -156,13 +157,13 @@ def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, 
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB")
 
     monkeypatch.setattr(Network, "features", exhausted)
-    said = refused(f"accuracy {NAME} --batch-size 64")
-    assert "too little memory for batch_size 64; try 32" in said
+    message = refused(f"accuracy {NAME} --batch-size 64")
+    assert "too little memory for batch_size 64; try 32" in message
     assert runs(here) == []
 
 
 @pytest.mark.parametrize("mistake", ["--sd-dropout -1", "--method bytot", "--device tpu"])
-def test_of_several_processes_the_first_alone_says_what_is_wrong_with_the_command(
+def test_only_the_first_of_several_processes_reports_a_mistake(
     mistake, refused, monkeypatch, capsys
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -180,7 +181,7 @@ def test_weights_that_were_cut_are_refused(here, refused):
     assert runs(here) == []
 
 
-def test_weights_of_which_one_byte_changed_are_refused_even_where_a_run_is_there(here, refused):
+def test_weights_with_a_changed_byte_are_refused_even_if_a_run_exists(here, refused):
     assert exit_code(["accuracy", NAME]) == 0
     weights = here / "checkpoints" / NAME / "weights.safetensors"
     content = bytearray(weights.read_bytes())
@@ -199,7 +200,7 @@ def test_a_card_that_is_no_json_is_refused(here, refused):
     assert "card.json is not JSON" in refused(f"accuracy {NAME}")
 
 
-def test_a_card_that_does_not_fit_its_weights_is_refused_where_a_run_is_there_too(here, refused):
+def test_a_card_that_does_not_fit_its_weights_is_refused_even_if_a_run_exists(here, refused):
     assert exit_code(["accuracy", NAME]) == 0
     change_card(here, lambda model: model.update(classes=11))
     assert "classifier" in refused(f"accuracy {NAME}")
@@ -281,9 +282,9 @@ def test_images_of_another_size_are_refused(here, refused):
         "y": np.arange(1, 11, dtype=np.uint8)[:, None],
     }
     scipy.io.savemat(here / "data" / "svhn" / "test_32x32.mat", content)
-    said = refused(f"odin {NAME} --outliers svhn")
-    assert "3-channel images of 32 pixels" in said
-    assert "1 channels and 8 pixels" in said
+    message = refused(f"odin {NAME} --outliers svhn")
+    assert "3-channel images of 32 pixels" in message
+    assert "1 channels and 8 pixels" in message
 
 
 def test_an_empty_folder_of_outliers_is_refused(here, refused):
@@ -320,20 +321,6 @@ def test_a_run_that_another_process_is_writing_is_refused(here, refused, capsys)
     assert runs(here) == [path]
 
 
-def sdd_eval(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`sdd-eval ARGUMENTS` in a process of its own, after some code."""
-    end = "from sdd_eval.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code) + end, *arguments],
-        cwd=folder,
-        env={**os.environ, "SDD_EVAL_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @contextmanager
 def room_for(octets: int) -> Iterator[None]:
     """No file becomes larger than so many bytes, as if the disk were full then."""
@@ -347,25 +334,27 @@ def room_for(octets: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, signals)
 
 
-def test_a_full_disk_is_one_line_and_the_command_goes_on_when_there_is_room(here, refused):
+def test_a_full_disk_is_one_line_and_the_command_succeeds_once_there_is_space(here, refused):
     with room_for(4000):
-        said = refused(f"calibration {NAME}")
-    assert "cannot write" in said
-    assert "File too large" in said
+        message = refused(f"calibration {NAME}")
+    assert "cannot write" in message
+    assert "File too large" in message
     assert runs(here) == []
     assert [p for p in here.rglob("*.part")] == []
     assert exit_code(["calibration", NAME]) == 0
     assert len(runs(here)) == 1
 
 
-def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_given_again(here):
-    killed = """
-        import os, signal
-        from sdd_eval import store
-        def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-        store.write_record = die
-        """
-    done = sdd_eval(killed, here, "accuracy", NAME)
+def test_an_evaluation_killed_while_writing_leaves_no_run_and_can_be_repeated(here):
+    code = (
+        "import os, signal\n"
+        "from sdd_eval import store\n"
+        "from sdd_eval.cli import main\n"
+        "store.write_record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "accuracy", NAME]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
     assert runs(here) == []
     assert exit_code(["accuracy", NAME]) == 0
@@ -373,19 +362,24 @@ def test_an_evaluation_killed_before_its_run_is_whole_leaves_none_and_can_be_giv
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_ctrl_c_and_a_scheduler_s_end_exit_with_130_and_one_line(here, name):
-    interrupted = f"""
-        import os, signal, time
-        import sdd_eval.evaluation
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-        def interrupt(*_):
-            os.kill(os.getpid(), signal.{name})
-            time.sleep(9)
-        sdd_eval.evaluation.evaluate_checkpoint = interrupt
-        """
-    done = sdd_eval(interrupted, here, "accuracy", NAME)
-    assert done.returncode == 130
-    assert done.stderr == "sdd-eval: interrupted; run the same command again to resume\n"
+def test_ctrl_c_and_a_schedulers_signal_exit_with_130_and_one_line(here, name, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(9)
+
+    monkeypatch.setattr(evaluation, "evaluate_checkpoint", interrupt)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main() replaces it
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+            main(["accuracy", NAME])
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert end.value.code == 130
+    message = capsys.readouterr().err
+    assert message == "sdd-eval: interrupted; run the same command again to resume\n"
 
 
 def test_the_module_is_the_command(here):

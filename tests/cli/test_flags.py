@@ -69,18 +69,6 @@ def test_help_has_plain_groups_metavars_and_defaults(command, capsys):
     assert set(re.findall(r"─ (\S+) options ─", text)) <= GROUPS
 
 
-def test_help_of_an_evaluator_does_not_load_torch():
-    code = (
-        "import sys\n"
-        "from sdd_eval.cli import exit_code\n"
-        "try:\n    exit_code(['ood', '--help'])\n"
-        "except SystemExit:\n    pass\n"
-        "exit_code(['--help'])\n"
-        "sys.exit('torch' in sys.modules)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 @pytest.mark.parametrize(
     ("command", "warning"),
     [

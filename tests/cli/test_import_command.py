@@ -52,7 +52,7 @@ def importing(name, *more):
 
 def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
     assert importing("mine") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     ours, theirs = read_card("checkpoints/mine"), read_card(trained)
     pixels = torch.rand(5, 1, 8, 8)
     assert torch.equal(sdd_eval.load("checkpoints/mine")(pixels), load(trained)(pixels))
@@ -62,9 +62,9 @@ def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
     assert ours.provenance["imported"] == "theirs.pt"
     assert str(here) not in (here / "checkpoints/mine/card.json").read_text()
     mean, std = channel_statistics(load_images("digits", here, "train"))
-    assert f"mean {mean[0]:.4f}  std {std[0]:.4f}  (true, of the training images" in said
-    assert f"accuracy {100 * theirs.metrics['accuracy']:.2f} % on 797 images" in said
-    assert "theirs.pt, state_dict" in said
+    assert f"mean {mean[0]:.4f}  std {std[0]:.4f}  (true, of the training images" in output
+    assert f"accuracy {100 * theirs.metrics['accuracy']:.2f} % on 797 images" in output
+    assert "theirs.pt, state_dict" in output
 
 
 @pytest.mark.usefixtures("here", "only_svg")
@@ -93,8 +93,8 @@ def test_an_accuracy_more_than_half_a_point_off_the_expected_one_exits_1(
 ):
     accuracy = 100 * read_card(trained).metrics["accuracy"]
     assert importing("mine", "--expect", accuracy + off) == code
-    said = capsys.readouterr().out
-    assert ("--mean and --std" in said) == bool(code)
+    output = capsys.readouterr().out
+    assert ("--mean and --std" in output) == bool(code)
     assert (read_card("checkpoints/mine").metrics["accuracy"] * 100) == accuracy
 
 
@@ -135,7 +135,7 @@ def test_an_import_that_was_cut_short_is_made_again_and_other_files_stay():
 
 
 @pytest.mark.usefixtures("here")
-def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
+def test_importing_for_a_missing_data_set_states_what_is_needed(capsys):
     flags = ["import", "mine", "--arch", "small_cnn", "--weights", "theirs.pt", "--classes", "10"]
     assert exit_code(flags) == 2
     assert "without --dataset, give --image-size, --mean, --std" in (capsys.readouterr().err)
@@ -149,7 +149,7 @@ def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "output"),
     [
         ("", "sdd-eval import NAME --arch ARCH --weights FILE --dataset SET"),
         ("mine --arch small_cnn", "--weights FILE"),
@@ -173,10 +173,10 @@ def test_a_network_for_a_set_that_is_not_here_says_what_it_needs(capsys):
         ),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it_and_leaves_no_checkpoint(flags, said, here, capsys):
+def test_a_mistake_is_one_line_that_names_it_and_leaves_no_checkpoint(flags, output, here, capsys):
     assert exit_code(["import", *flags.split()]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert output in error
     assert error.count("\n") == 1
     assert not list(here.glob("checkpoints/*/card.json"))
 
@@ -189,7 +189,7 @@ def test_options_reach_the_network_as_numbers(here):
     assert read_card("checkpoints/mine").model.options == {"width": 8}
 
 
-def test_a_factory_says_that_it_runs_and_its_card_is_trusted_only_when_asked(here, capsys):
+def test_a_factory_is_announced_and_its_card_needs_trust_code(here, capsys):
     (here / "net.py").write_text(
         "from torch import nn\n\n\ndef net(num_classes):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.Linear(12, num_classes))\n"

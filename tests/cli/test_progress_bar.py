@@ -43,7 +43,7 @@ def test_lines_tell_how_fast_it_goes_and_the_time_left(clock, capsys):
     )
 
 
-def test_of_a_first_advance_no_speed_is_told(clock, capsys):
+def test_the_first_advance_shows_no_speed(clock, capsys):
     with Bar() as bar:
         bar.start("a", 10)
         clock.now += 40

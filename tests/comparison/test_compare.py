@@ -16,12 +16,12 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import run_differences
-from sdd_eval.comparison.ranking import MAX_RANKS, ranks
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.ood.odin import Odin
+from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import comparison_tex
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
@@ -115,7 +115,7 @@ def test_a_difference_of_nothing_is_done_after_few_permutations():
     assert took[0] == 50
 
 
-def test_two_networks_that_differ_by_chance_are_hardly_ever_told_apart():
+def test_networks_that_differ_by_chance_are_rarely_significant():
     """Family-wise: of 100 pairs of equal networks about 5 may have any p below 5 %."""
     generator = np.random.default_rng(5)
     wrong = 0
@@ -164,7 +164,7 @@ def test_outliers_are_compared_set_by_set(tmp_path):
         ({"provenance": {"model": {"mean": [0.5], "std": [0.4]}}}, "standardisation, mean"),
     ],
 )
-def test_runs_under_other_conditions_are_said_to_differ(change, said):
+def test_runs_under_other_conditions_are_listed_as_different(change, said):
     run = accuracy_run("one", 0.5, 1)
     assert run_differences(run, run) == []
     assert any(
@@ -180,7 +180,7 @@ def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
     assert found.apart[0].startswith("accuracy on digits: differ: data ffff")
 
 
-def test_a_number_under_another_protocol_is_said_to_differ(tmp_path):
+def test_a_measurement_with_another_protocol_is_listed_as_different(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
     other = [dataclasses.replace(m, protocol="another") for m in two.measurements[:1]]
     two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
@@ -203,7 +203,7 @@ def over_seeds() -> list[Run]:
     ]
 
 
-def test_what_one_of_several_seeds_lacks_or_has_otherwise_is_said_to_differ(tmp_path):
+def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(tmp_path):
     runs = over_seeds()
     other = [dataclasses.replace(m, protocol="another") for m in runs[4].measurements[:1]]
     runs[4] = dataclasses.replace(runs[4], measurements=(*other, *runs[4].measurements[1:]))
@@ -247,7 +247,7 @@ def test_it_is_computed_once_and_again_when_a_run_changes(tmp_path):
     assert (found.outdated, broken) == ("", [])
 
 
-def test_the_command_tells_the_family_whatever_is_shown(tmp_path, capsys):
+def test_the_command_prints_the_family_with_any_selection(tmp_path, capsys):
     study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run('=cmd(),"x', 0.9, 2))
     command = ["compare", "one", '=cmd(),"x', "--study", "s", "--reports", str(tmp_path)]
     assert exit_code([*command, "--no-figures"]) == 0
@@ -282,7 +282,7 @@ def test_a_reader_that_has_read_enough_ends_it_after_the_files_are_written(tmp_p
     assert (study / "comparisons/one--two.tex").is_file()
 
 
-def test_a_part_of_the_images_is_left_out_where_all_were_looked_at(tmp_path):
+def test_runs_with_a_limit_are_ignored_next_to_complete_ones(tmp_path):
     runs = [accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)]
     part = [dataclasses.replace(run, limit=50, n=50) for run in runs]
     (found,) = compare(study_of(tmp_path, *runs, *part), ["one", "two"]).pairs

@@ -1,4 +1,4 @@
-"""The checkpoints that the repository ships are whole, small, and say what they are."""
+"""The checkpoints that the repository ships are whole, small, and described by their cards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_pair_is_shipped_that_differs_in_sd_dropout_alone() -> None:
 
 
 @pytest.mark.parametrize("name", PAIR)
-def test_a_shipped_checkpoint_loads_and_is_what_its_card_says(name: str) -> None:
+def test_a_shipped_checkpoint_loads_and_matches_its_card(name: str) -> None:
     folder = EXAMPLES / name
     assert (folder / "weights.safetensors").stat().st_size < 4_000_000
     network = sdd_eval.load(folder)  # checks the weights against the card

@@ -45,10 +45,10 @@ def run(tmp_path, monkeypatch):
     return lambda *arguments: make.command_line(*arguments)
 
 
-def require_same(name, found):
+def require_same(name, measured):
     """Fail with the first lines of what differs from `expected/`, to 1e-9."""
     golden = make.read(name, FIXTURES / "expected")
-    lines = list(make.differences(short(found), golden, lambda metric: 1e-9))
+    lines = list(make.differences(short(measured), golden, lambda metric: 1e-9))
     assert not lines, "\n".join([f"{len(lines)} numbers differ", *lines[:40]])
 
 
@@ -68,13 +68,13 @@ def test_a_card_is_shown(run):
 
 
 def test_weights_are_loaded_and_measured_on_a_set_of_arrays(run):
-    said = run(
+    output = run(
         *("accuracy", SD, "--dataset", "mini", "--study", "new", "--json"),
         *("--device", "cpu", "--threads", "1", "--cache", "off"),
     )
-    found = {key[1]: float(row["value"]) for key, row in make.measurements(said).items()}
-    assert found["accuracy"] == pytest.approx(26 / 30, rel=1e-9)
-    assert found["nll"] == pytest.approx(0.9512800568, rel=1e-6)
+    measured = {key[1]: float(row["value"]) for key, row in make.measurements(output).items()}
+    assert measured["accuracy"] == pytest.approx(26 / 30, rel=1e-9)
+    assert measured["nll"] == pytest.approx(0.9512800568, rel=1e-6)
 
 
 def test_a_report_tabulates_the_numbers_of_stored_runs(run, only_svg):
@@ -82,7 +82,7 @@ def test_a_report_tabulates_the_numbers_of_stored_runs(run, only_svg):
     require_same("results", make.rows(page.with_name("results.csv"), "results"))
 
 
-def test_a_report_shows_the_comparison_that_lies_beside_the_runs(run, only_svg):
+def test_a_report_shows_the_stored_comparison(run, only_svg):
     (pair,) = Path(f"reports/{STUDY}/comparisons/pairs").glob("*.json")
     record = json.loads(pair.read_text())
     row = next(each for each in record["rows"] if each["metric"] == "accuracy")
@@ -101,48 +101,48 @@ def keep_only(*evaluators):
 
 
 def test_the_planned_comparison_has_its_differences_intervals_and_p_values(run):
-    said = run("compare", "--study", STUDY, "--no-figures", "--threads", "1")
-    path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+    output = run("compare", "--study", STUDY, "--no-figures", "--threads", "1")
+    path = next(Path(line) for line in output.splitlines() if line.endswith(".csv"))
     require_same("compared", make.rows(path, "compared"))
 
 
 def test_a_comparison_made_anew_of_stored_runs_has_the_same_numbers(run):
     keep_only("accuracy", "calibration", "fgsm", "corruption")
     shutil.rmtree(f"reports/{STUDY}/comparisons")
-    said = run("compare", PLAIN, SD, "--study", STUDY, "--no-figures", "--threads", "1")
-    path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+    output = run("compare", PLAIN, SD, "--study", STUDY, "--no-figures", "--threads", "1")
+    path = next(Path(line) for line in output.splitlines() if line.endswith(".csv"))
     require_same("compared-anew", make.rows(path, "compared"))
 
 
 def test_stored_arrays_are_scored_again_with_another_level(run):
-    said = run(
+    output = run(
         *("selective", SD, "--limit", "40", "--study", STUDY, "--level", "0.9", "--json"),
         *("--device", "cpu", "--threads", "1", "--cache", "off"),
     )
-    require_same("selective-90", make.measurements(said))
+    require_same("selective-90", make.measurements(output))
 
 
-def test_trainings_of_a_study_file_are_found_done(run):
+def test_trainings_of_a_study_file_are_done(run):
     jobs = dry_run(run)
     assert [state for job, state in jobs if job.startswith("train ")] == ["done"] * 2
 
 
-def test_evaluations_of_a_study_file_are_found_done(run):
+def test_evaluations_of_a_study_file_are_done(run):
     jobs = dry_run(run)
     assert [state for job, state in jobs if not job.startswith("train ")] == ["done"] * 17
 
 
 def dry_run(run):
     """What a study consists of: each job with its state."""
-    said = run("batch", "study.toml", "--dry-run", "--device", "cpu", "--threads", "1")
-    lines = [line for line in said.splitlines() if PLAIN in line or SD in line]
+    output = run("batch", "study.toml", "--dry-run", "--device", "cpu", "--threads", "1")
+    lines = [line for line in output.splitlines() if PLAIN in line or SD in line]
     return [tuple(line.rsplit(maxsplit=1)) for line in lines]
 
 
 def test_the_small_size_of_a_study_file_is_read(run):
-    said = run("batch", "study.toml", "--small", "--dry-run", "--device", "cpu")
-    assert "drop0.2" in said
-    assert "seed3" in said
+    output = run("batch", "study.toml", "--small", "--dry-run", "--device", "cpu")
+    assert "drop0.2" in output
+    assert "seed3" in output
 
 
 def test_an_interrupted_training_is_resumed(run):
@@ -172,7 +172,7 @@ def test_a_finished_training_is_not_repeated(run):
     assert weights.stat().st_mtime_ns == before
 
 
-def test_a_corrupted_set_is_known_as_regenerated_and_not_written_again(run):
+def test_a_corrupted_set_is_recognised_as_regenerated_and_not_rewritten(run):
     folder = Path("data/mini-C-regenerated")
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")}
     marker = (folder / "regenerated.json").read_text()
@@ -183,6 +183,6 @@ def test_a_corrupted_set_is_known_as_regenerated_and_not_written_again(run):
         run("data", "corrupt", "mini", "--corruptions", "fog", "--seed", "1", "--threads", "1")
 
 
-def test_a_kept_file_of_logits_is_listed(run):
+def test_a_cached_file_of_logits_is_listed(run):
     (line,) = [line for line in run("data", "cache", "--cache", "cache").splitlines() if SD in line]
     assert line.split()[1:3] == ["mini", "30"]

@@ -63,7 +63,7 @@ def test_an_evaluator_is_a_frozen_dataclass_named_as_its_plugin(name):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_an_evaluator_says_of_every_number_what_it_is(name, runs):
+def test_every_number_of_an_evaluator_has_protocol_and_unit(name, runs):
     run = runs[name]
     assert run.measurements
     places = [(m.metric, repr(sorted(m.at.items()))) for m in run.measurements]
@@ -107,9 +107,9 @@ def test_a_setting_of_scoring_shows_at_what_it_changes(name, runs):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_an_interval_lies_about_its_number_and_says_how_it_was_made(name, runs):
-    told = [m for m in runs[name].measurements if m.interval]
-    for measured in told:
+def test_an_interval_contains_its_number_and_states_its_method(name, runs):
+    with_interval = [m for m in runs[name].measurements if m.interval]
+    for measured in with_interval:
         assert 0 < measured.level < 1
         assert measured.interval.endswith("same network, new images")
         assert measured.low <= measured.high, measured
@@ -158,7 +158,7 @@ def test_an_evaluator_runs_over_a_streamed_folder_of_large_images(name, large_im
 
 
 @pytest.mark.parametrize("name", plugins.names("detectors"))
-def test_a_detector_scores_every_image_and_says_how(name, digits_network, tmp_path):
+def test_a_detector_scores_every_image_and_states_its_protocol(name, digits_network, tmp_path):
     from sdd_eval.evaluators.ood.detectors.detector import places
     from sdd_eval.evaluators.ood.ood import Ood
 
@@ -182,7 +182,7 @@ def test_a_detector_scores_every_image_and_says_how(name, digits_network, tmp_pa
 
 
 @pytest.mark.parametrize("name", plugins.names("datasets"))
-def test_a_data_set_loads_or_says_which_command_gets_it(name, tmp_path):
+def test_a_data_set_loads_or_names_the_command_that_gets_it(name, tmp_path):
     data = plugins.load("datasets", name)
     assert data.name == name
     assert data.summary

@@ -80,7 +80,7 @@ def test_the_list_has_plugins_regenerated_sets_and_folders(root, write_images, w
     assert found["dtd"].source.startswith("https://")
 
 
-def test_a_broken_set_is_listed_as_broken_beside_the_others(root, write_cifar100):
+def test_a_broken_set_is_listed_as_broken_with_the_others(root, write_cifar100):
     (write_cifar100(root) / "test").write_bytes(b"broken")
     found = {row.name: row for row in list_datasets(root)}
     assert found["cifar100"].provenance.startswith("broken: ")

@@ -80,11 +80,11 @@ def only_fog_is_lost(found, message):
         found.cell("fog", 1)
 
 
-@pytest.mark.parametrize("kept", [0, 5, 1000])
-def test_a_truncated_file_is_named(root, write_corrupted, kept):
+@pytest.mark.parametrize("size", [0, 5, 1000])
+def test_a_truncated_file_is_named(root, write_corrupted, size):
     place = write_corrupted(root / "CIFAR-100-C")
     path = place / "fog.npy"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:size])
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 

@@ -30,7 +30,7 @@ class Server:
         self.cut_after = []  # bytes of the body after which the next answers are cut
         self.status = 200
         self.type = "application/x-gzip"
-        self.asked = []  # the Range header of each request
+        self.requested = []  # the Range header of each request
         handler = type("Handler", (_Handler,), {"faults": self})
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
@@ -45,9 +45,13 @@ class Server:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        server, asked = self.faults, self.headers.get("Range")
-        server.asked.append(asked)
-        start = int(asked.removeprefix("bytes=").split("-")[0]) if asked and server.ranges else 0
+        server, requested = self.faults, self.headers.get("Range")
+        server.requested.append(requested)
+        start = (
+            int(requested.removeprefix("bytes=").split("-")[0])
+            if requested and server.ranges
+            else 0
+        )
         if self.headers.get("If-Range", server.etag) != server.etag:
             start = 0
         total = len(server.content)
@@ -127,7 +131,7 @@ def test_an_interrupted_download_resumes(root, server, cifar):
     listener = Listener()
     server.cut_after = [1000, 70_000]
     fetch(cifar, root, listener)
-    assert server.asked == [None, "bytes=1000-", "bytes=71000-"]
+    assert server.requested == [None, "bytes=1000-", "bytes=71000-"]
     assert listener.total == listener.done == len(server.content)
     assert len(cifar.load(root)) == 20
 
@@ -137,9 +141,9 @@ def test_a_later_call_resumes_from_the_partial_file(root, server, cifar):
     with pytest.raises(InputError, match="an interrupted connection; 1,000 bytes are kept"):
         fetch(cifar, root)
     assert not (root / "cifar-100-python").exists()
-    server.asked.clear()
+    server.requested.clear()
     fetch(cifar, root)
-    assert server.asked == ["bytes=1000-"]
+    assert server.requested == ["bytes=1000-"]
     assert len(cifar.load(root)) == 20
 
 
@@ -155,7 +159,7 @@ def test_a_server_that_always_stops_at_the_same_byte_is_an_error(root, server, c
     server.cut_after = [1000] * 50
     with pytest.raises(InputError, match=r"connection; 1,000 bytes are kept.*data add cifar100"):
         fetch(cifar, root)
-    assert len(server.asked) == 5
+    assert len(server.requested) == 5
 
 
 def test_a_file_that_changed_on_the_server_is_downloaded_again(root, server, cifar):
@@ -199,7 +203,7 @@ def test_an_html_page_instead_of_the_archive_is_an_error(root, server, cifar, de
     server.content, server.type = b"\n<!DOCTYPE html><html>moved</html>", declared
     with pytest.raises(InputError, match=r"an HTML page instead of the file.*data add cifar100"):
         fetch(cifar, root)
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     assert not part_of(root, cifar).exists() or part_of(root, cifar).stat().st_size == 0
 
 
@@ -208,7 +212,7 @@ def test_only_temporary_http_errors_are_retried(root, server, cifar, status, tri
     server.status = status
     with pytest.raises(InputError, match=f"returned HTTP {status}.*data add cifar100 PATH"):
         fetch(cifar, root)
-    assert len(server.asked) == tries
+    assert len(server.requested) == tries
 
 
 def test_an_error_404_keeps_the_partial_file(root, server, cifar):
@@ -248,7 +252,7 @@ def test_an_official_set_is_not_downloaded_again(root, server, tmp_path, write_i
     isun = replace(served(ISUN, server), published=2)
     assert fetch(isun, root).provenance == "official"
     assert fetch(isun, root).provenance == "official"
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
 
 
 def test_an_unofficial_set_is_not_overwritten(root, server, cifar, write_cifar100):
@@ -258,7 +262,7 @@ def test_an_unofficial_set_is_not_overwritten(root, server, cifar, write_cifar10
     (place / "test").unlink()
     with pytest.raises(InputError, match=r"cifar-100-python already exists; move it away"):
         fetch(cifar, root)
-    assert server.asked == []
+    assert server.requested == []
 
 
 def test_a_single_file_is_placed_in_its_folder(root, server, tmp_path, write_svhn):
@@ -299,7 +303,7 @@ def test_a_set_of_several_archives_is_official_and_downloaded_once(root, dogs):
     assert fetch(data, root).provenance == "official"
     assert len(data.load(root, "train")) == 8
     assert fetch(data, root).provenance == "official"
-    assert [len(server.asked) for server in servers] == [1, 1, 1]
+    assert [len(server.requested) for server in servers] == [1, 1, 1]
     visible = [entry.name for entry in root.iterdir() if entry.name != ".verified"]
     assert visible == ["stanford_dogs"]
 
@@ -312,7 +316,7 @@ def test_a_set_of_several_archives_resumes_after_installed_ones(root, dogs):
     assert (root / "stanford_dogs" / "Images").is_dir()
     servers[1].status = 200
     assert fetch(data, root).provenance == "official"
-    assert [len(server.asked) for server in servers] == [1, 2, 1]
+    assert [len(server.requested) for server in servers] == [1, 2, 1]
 
 
 def test_deleted_archives_are_downloaded_again(root, dogs):
@@ -323,7 +327,7 @@ def test_deleted_archives_are_downloaded_again(root, dogs):
     shutil.rmtree(root / "stanford_dogs")
     servers[1].status = 200
     assert fetch(data, root).provenance == "official"
-    assert len(servers[0].asked) == 2
+    assert len(servers[0].requested) == 2
 
 
 def test_a_malicious_archive_leaves_no_file(root, server, cifar, tmp_path, pack_member):
@@ -363,9 +367,9 @@ except InputError as error:
     assert "cannot write" in done.stdout
     assert "File too large" in done.stdout
     assert part_of(root, cifar).stat().st_size == 50_000
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     fetch(cifar, root)
-    assert server.asked[-1] == "bytes=50000-"
+    assert server.requested[-1] == "bytes=50000-"
     assert len(cifar.load(root)) == 20
 
 

@@ -146,7 +146,7 @@ def test_a_class_may_have_the_name_of_a_split(root, write_images, name):
     assert len(load_images("laid_out", root)) == 2
 
 
-def test_one_split_folder_beside_a_folder_without_images_is_a_split(root, write_images):
+def test_one_split_folder_next_to_a_folder_without_images_is_a_split(root, write_images):
     place = write_images(root / "scenes", ["test/0.png", "test/1.png"])
     (place / "annotations").mkdir()
     (place / "annotations" / "boxes.json").write_text("{}")

@@ -30,10 +30,10 @@ def numbers(images, indices=None):
 
 
 def test_the_splits_are_disjoint_and_cover_the_set():
-    kept, held = validation_split(numbered(), 20, seed=0)
-    assert (len(kept), len(held)) == (40, 20)
-    assert sorted(numbers(kept) + numbers(held)) == list(range(60))
-    assert (kept.name, held.name) == ("tiny", "tiny_validation")
+    training, held = validation_split(numbered(), 20, seed=0)
+    assert (len(training), len(held)) == (40, 20)
+    assert sorted(numbers(training) + numbers(held)) == list(range(60))
+    assert (training.name, held.name) == ("tiny", "tiny_validation")
 
 
 @pytest.mark.parametrize("count", [8, 10, 43])
@@ -58,8 +58,8 @@ def test_the_seed_determines_the_split_and_its_fingerprint():
     assert numbers(one) == numbers(again)
     assert one.fingerprint == again.fingerprint
     assert set(numbers(one)) != set(numbers(other))
-    kept, held = validation_split(numbered(), 20, seed=0)
-    assert len({kept.fingerprint, held.fingerprint, other.fingerprint, "f" * 64}) == 4
+    training, held = validation_split(numbered(), 20, seed=0)
+    assert len({training.fingerprint, held.fingerprint, other.fingerprint, "f" * 64}) == 4
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_the_first_images_of_each_class_are_taken_in_the_order_of_the_set():
 
 
 def test_the_validation_split_does_not_reduce_images_per_class():
-    kept, held = training_split(numbered(), Recipe(images_per_class=5, validation=12))
-    assert list(np.bincount(kept.labels)) == [5, 5, 5, 5]
+    training, held = training_split(numbered(), Recipe(images_per_class=5, validation=12))
+    assert list(np.bincount(training.labels)) == [5, 5, 5, 5]
     assert len(held) == 12
-    assert not set(numbers(kept)) & set(numbers(held))
+    assert not set(numbers(training)) & set(numbers(held))
 
 
 def test_a_class_with_too_few_images_is_refused():

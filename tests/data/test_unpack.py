@@ -69,12 +69,12 @@ def test_a_zip_with_a_link_or_an_outside_path_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kept", [40, 2000])
-def test_a_truncated_archive_is_named(tmp_path, pack, kept):
+@pytest.mark.parametrize("size", [40, 2000])
+def test_a_truncated_archive_is_named(tmp_path, pack, size):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_bytes(os.urandom(5000))
     archive = pack(tmp_path / "set.tar.gz", tmp_path / "source")
-    archive.write_bytes(archive.read_bytes()[:kept])
+    archive.write_bytes(archive.read_bytes()[:size])
     with pytest.raises(InputError, match=r"set\.tar\.gz is (broken|not a tar)"):
         unpack(archive, tmp_path / "into")
 

@@ -69,8 +69,8 @@ class Block:
 def blocks_of(page: Path) -> list[Block]:
     """Return the fenced blocks of a page."""
     return [
-        Block(found["language"], found["text"], found["title"], found["exempt"])
-        for found in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        Block(match["language"], match["text"], match["title"], match["exempt"])
+        for match in BLOCK.finditer(page.read_text(encoding="utf-8"))
     ]
 
 
@@ -85,9 +85,9 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def pages(root) -> dict[str, list[Block]]:
     """Return the blocks of README.md and of every hand-written page, by path."""
-    found = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    files = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     generated = set(re.findall(r"^/(docs/.*\.md)$", (root / ".gitignore").read_text(), re.M))
-    paths = {str(page.relative_to(root)): page for page in found}
+    paths = {str(page.relative_to(root)): page for page in files}
     return {name: blocks_of(path) for name, path in paths.items() if name not in generated}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+LONG = [pytest.param(page, marks=pytest.mark.docs) for page in ("own-data", "study")]
 
-@pytest.mark.parametrize("page", ["own-network", "own-data", "timm-torchvision", "study"])
+
+@pytest.mark.parametrize("page", ["own-network", "timm-torchvision", *LONG])
 def test_every_example_of_a_page_runs(page, execute):
     execute(f"docs/how-to/{page}.md")
 

@@ -102,6 +102,14 @@ def test_every_link_leads_to_a_file(root, texts, generate):
     assert not broken
 
 
+def test_the_table_of_layers_is_that_of_the_import_contract(root, texts):
+    contract = (root / "pyproject.toml").read_text().split("\nlayers = [\n")[1].split("]")[0]
+    layers = [re.findall(r"\w+", line) for line in contract.splitlines()]
+    section = texts["docs/contributing.md"].split("\n## Layers\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == layers
+
+
 def test_generated_pages_describe_every_command_and_plugin(generate, generated):
     pages = {name: (generated / f"{name}.md").read_text() for name in generate.PAGES}
     for name in COMMANDS:
@@ -114,7 +122,7 @@ def test_generated_pages_describe_every_command_and_plugin(generate, generated):
         assert len(set(summaries.values())) == len(summaries), group
 
 
-def test_former_names_are_listed_beside_the_present_ones(generated):
+def test_former_names_are_listed_with_the_present_ones(generated):
     text = (generated / "former-names.md").read_text()
     assert "| `drop` | `drop_rate` |" in text
     assert "| `--drop` | `--drop-rate` |" in text

@@ -11,13 +11,16 @@ import pytest
         "README.md",
         "docs/index.md",
         "docs/reference/file-formats.md",
-        "docs/explanation/reproducing-the-paper.md",
+        "docs/explanation/performance.md",
+        pytest.param("docs/explanation/reproducing-the-paper.md", marks=pytest.mark.docs),
+        pytest.param("docs/explanation/seeds-and-tests.md", marks=pytest.mark.docs),
     ],
 )
 def test_every_example_of_a_page_runs(page, execute):
     execute(page)
 
 
+@pytest.mark.docs
 def test_every_example_of_the_tutorial_runs_and_ends_in_a_report(execute, tmp_path):
     execute("docs/tutorial.md")
     assert (tmp_path / "reports/default/index.html").exists()

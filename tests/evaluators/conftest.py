@@ -83,7 +83,7 @@ def subject_of():
 
 
 class Listener:
-    """A progress that keeps what it is told."""
+    """Progress that records the calls."""
 
     def __init__(self):
         self.pieces = []

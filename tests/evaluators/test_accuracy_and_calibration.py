@@ -28,21 +28,21 @@ def test_accuracy_is_the_share_of_the_class_that_is_always_predicted(
     subject_of, images_of, value_of
 ):
     data = images_of(50)
-    found = Accuracy().score(
+    measurements = Accuracy().score(
         Accuracy().collect(subject_of(Constant([0.0, 0.0, 3.0, 0.0]), data, batch_size=7))
     )
-    assert value_of(found, "accuracy") == (data.labels == 2).mean()
-    assert [each.metric for each in found] == ["accuracy", "nll"]
+    assert value_of(measurements, "accuracy") == (data.labels == 2).mean()
+    assert [each.metric for each in measurements] == ["accuracy", "nll"]
 
 
-def test_top_five_is_there_for_more_than_five_classes(subject_of, images_of, value_of):
+def test_more_than_five_classes_have_a_top_five_accuracy(subject_of, images_of, value_of):
     data = images_of(60, classes=6)
     model = Constant([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
-    found = Accuracy().score(Accuracy().collect(subject_of(model, data, classes=6)))
-    assert value_of(found, "accuracy_top5") == (data.labels < 5).mean()
+    measurements = Accuracy().score(Accuracy().collect(subject_of(model, data, classes=6)))
+    assert value_of(measurements, "accuracy_top5") == (data.labels < 5).mean()
 
 
-def test_the_logits_are_kept_in_float32_with_images_first(subject_of, images_of, network):
+def test_logits_are_stored_in_float32_with_images_first(subject_of, images_of, network):
     for evaluator in (Accuracy(), Calibration()):
         arrays = evaluator.collect(subject_of(network(), images_of(20), batch_size=6))
         assert arrays["logits"].dtype == np.float32
@@ -52,18 +52,18 @@ def test_the_logits_are_kept_in_float32_with_images_first(subject_of, images_of,
 def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value_of):
     data = images_of(30, classes=3)
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), data)
-    found = Calibration(intervals=FEW).score(Calibration().collect(subject))
-    plain = [each for each in found if "temperature" not in each.at]
+    measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
+    plain = [each for each in measurements if "temperature" not in each.at]
     assert value_of(plain, "ece", bins=10) == 1.0
-    assert value_of(found, "bin_count", bin=10) == 30
-    assert value_of(found, "bin_confidence", bin=10) == 1.0
-    assert value_of(found, "bin_accuracy", bin=10) == 0.0
+    assert value_of(measurements, "bin_count", bin=10) == 30
+    assert value_of(measurements, "bin_confidence", bin=10) == 1.0
+    assert value_of(measurements, "bin_accuracy", bin=10) == 0.0
 
 
 def test_an_empty_bin_has_a_count_and_nothing_else(subject_of, images_of):
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), images_of(30))
-    found = Calibration(intervals=FEW).score(Calibration().collect(subject))
-    of_first = [each for each in found if each.at.get("bin") == 1]  # before scaling
+    measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
+    of_first = [each for each in measurements if each.at.get("bin") == 1]  # before scaling
     assert [(each.metric, each.value) for each in of_first] == [("bin_count", 0)]
 
 
@@ -74,19 +74,21 @@ def test_another_number_of_bins_is_another_scoring_of_the_same_arrays(
     probabilities = torch.tensor(arrays["logits"], dtype=torch.float64).softmax(dim=1).numpy()
     correct = probabilities.argmax(axis=1) == arrays["labels"]
     for bins in (1, 10, 15):
-        found = Calibration(bins=bins, intervals=FEW).score(arrays)
+        measurements = Calibration(bins=bins, intervals=FEW).score(arrays)
         expected = ece(probabilities.max(axis=1), correct, bins)
-        (plain,) = [each for each in found if each.metric == "ece" and each.at == {"bins": bins}]
+        (plain,) = [
+            each for each in measurements if each.metric == "ece" and each.at == {"bins": bins}
+        ]
         assert plain.value == pytest.approx(expected, abs=1e-12)
-        assert sum(each.metric == "bin_count" for each in found) == bins
+        assert sum(each.metric == "bin_count" for each in measurements) == bins
 
 
-def test_a_limit_looks_at_so_many_images(subject_of, images_of, network):
+def test_a_limit_selects_that_many_images(subject_of, images_of, network):
     arrays = Accuracy().collect(subject_of(network(), images_of(40), limit=8))
     assert len(arrays["logits"]) == len(arrays["labels"]) == 8
 
 
-def test_every_number_says_by_which_convention(subject_of, images_of, network):
+def test_every_measurement_names_its_convention(subject_of, images_of, network):
     for evaluator in (Accuracy(), Calibration(bins=12, intervals=FEW)):
         for each in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
             assert each.protocol

@@ -237,7 +237,7 @@ class Divided(torch.nn.Module):
         return -logits if pixels.requires_grad else logits
 
 
-def test_a_path_that_predicts_otherwise_is_an_error(network, subject_of, images_of):
+def test_a_path_with_other_predictions_is_an_error(network, subject_of, images_of):
     with pytest.raises(RuntimeError, match="20 of 20 predictions of the attacked network"):
         Attack("FGSM").collect(subject_of(Divided(network()), images_of(20)))
 
@@ -282,7 +282,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
     }
 
 
-def test_an_attack_with_its_own_loss_says_so(network, subject_of, images_of):
+def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, images_of):
     evaluator = Attack("APGD", parameters=("loss=dlr",), steps=2)
     found = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
     assert "the attack's own loss" in found[1].protocol

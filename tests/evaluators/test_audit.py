@@ -57,18 +57,18 @@ def linear(linear_network):
     return model, ArrayImages("inner", images, labels, "inner", "made here"), np.abs(margins)
 
 
-def rows_of(metric, found, temperature=1.0, **at):
+def rows_of(metric, measurements, temperature=1.0, **at):
     """The values of a metric at each size."""
     return [
         each.value
-        for each in found
+        for each in measurements
         if each.metric == metric
         and {"temperature": temperature, **at}.items() <= dict(each.at).items()
     ]
 
 
-def flags(found):
-    return {each.at["flag"]: each.value for each in found if each.metric == "audit_flag"}
+def flags(measurements):
+    return {each.at["flag"]: each.value for each in measurements if each.metric == "audit_flag"}
 
 
 def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_of):
@@ -80,16 +80,16 @@ def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_o
         agrees = arrays[f"survives_{attack}"] == expected
         assert agrees[clear].all(), attack
     assert (arrays["survives_square_one"] >= arrays["survives_pgd_ce_one"])[clear].all()
-    found = score(SMALL, arrays)
+    measurements = score(SMALL, arrays)
     for temperature in (1.0, "fitted"):
-        worst = rows_of("audit_worst_case", found, temperature)
+        worst = rows_of("audit_worst_case", measurements, temperature)
         np.testing.assert_allclose(worst, expected.mean(axis=0), atol=1 / 80)
         assert worst == sorted(worst, reverse=True)
         assert 0.9 > worst[2] > worst[4] > 0
-    assert flags(found) == dict.fromkeys(FLAGS.keys() - {"transfer_beats_white_box"}, 0.0)
+    assert flags(measurements) == dict.fromkeys(FLAGS.keys() - {"transfer_beats_white_box"}, 0.0)
 
 
-def test_images_of_the_same_hyperplane_transfer_and_both_right_is_said(linear, subject_of):
+def test_images_transfer_between_networks_with_the_same_hyperplane(linear, subject_of):
     model, data, distances = linear
     audit = dataclasses.replace(SMALL, transfer_from="other")
     subject = subject_of(model, data, classes=2, networks={"other": Other(model)})
@@ -98,11 +98,13 @@ def test_images_of_the_same_hyperplane_transfer_and_both_right_is_said(linear, s
     np.testing.assert_array_equal(
         arrays["survives_transfer_one"][clear], arrays["survives_pgd_ce_one"][clear]
     )
-    found = score(audit, arrays)
-    assert flags(found) == dict.fromkeys(FLAGS, 0.0)
-    assert rows_of("n_both_correct", found) == [80.0]
-    assert rows_of("audit_worst_case_both_right", found) == rows_of("audit_worst_case", found)
-    assert not may_say_robust(found, found, EPSILONS[2]).robust  # no gain over itself
+    measurements = score(audit, arrays)
+    assert flags(measurements) == dict.fromkeys(FLAGS, 0.0)
+    assert rows_of("n_both_correct", measurements) == [80.0]
+    assert rows_of("audit_worst_case_both_right", measurements) == rows_of(
+        "audit_worst_case", measurements
+    )
+    assert not may_say_robust(measurements, measurements, EPSILONS[2]).robust  # no gain over itself
 
 
 def test_images_made_against_another_hyperplane_are_the_other_networks(
@@ -115,10 +117,10 @@ def test_images_made_against_another_hyperplane_are_the_other_networks(
     arrays = audit.collect(subject)
     assert arrays["survives_transfer_one"].all()
     assert not arrays["right_compared"].any()
-    found = score(audit, arrays)
-    assert rows_of("n_both_correct", found) == [0.0]
-    assert rows_of("audit_worst_case_both_right", found) == []
-    assert not may_say_robust(found, found, EPSILONS[2]).robust
+    measurements = score(audit, arrays)
+    assert rows_of("n_both_correct", measurements) == [0.0]
+    assert rows_of("audit_worst_case_both_right", measurements) == []
+    assert not may_say_robust(measurements, measurements, EPSILONS[2]).robust
 
 
 class Ring(torch.nn.Module):
@@ -171,16 +173,16 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
     model, data, _ = linear
     audit = Audit(steps=3, restarts=1, queries=150, transfer_from="other")
     subject = subject_of(Rounded(model), data, classes=2, networks={"other": Other(model)})
-    found = score(audit, audit.collect(subject))
-    raised = flags(found)
+    measurements = score(audit, audit.collect(subject))
+    raised = flags(measurements)
     assert raised["zero_gradients"] == 1
     assert raised["square_beats_white_box"] == 1
     assert raised["transfer_beats_white_box"] == 1
-    (text,) = [each.protocol for each in found if each.at.get("flag") == "zero_gradients"]
+    (text,) = [each.protocol for each in measurements if each.at.get("flag") == "zero_gradients"]
     assert "80 images at T one" in text
     worst, transfer = (
-        rows_of("audit_worst_case", found),
-        rows_of("audit_accuracy", found, attack="transfer"),
+        rows_of("audit_worst_case", measurements),
+        rows_of("audit_accuracy", measurements, attack="transfer"),
     )
     assert all(each <= other for each, other in zip(worst, transfer, strict=True))
 
@@ -238,14 +240,14 @@ def test_the_worst_case_is_over_attacks_image_by_image():
     arrays["survives_square_one"][0] = False
     arrays["survives_pgd_margin_one"][1] = False
     arrays["survives_pgd_ce_fitted"][2] = False
-    found = score(audit, arrays)
-    assert rows_of("audit_worst_case", found) == [0.3] * 6
-    assert rows_of("audit_worst_case", found, "fitted") == [0.2] * 6
-    assert rows_of("n_both_correct", found) == [6.0]
-    assert rows_of("audit_worst_case_both_right", found) == [3 / 6] * 6
-    attacks = {each.at["attack"] for each in found if each.metric == "audit_accuracy"}
+    measurements = score(audit, arrays)
+    assert rows_of("audit_worst_case", measurements) == [0.3] * 6
+    assert rows_of("audit_worst_case", measurements, "fitted") == [0.2] * 6
+    assert rows_of("n_both_correct", measurements) == [6.0]
+    assert rows_of("audit_worst_case_both_right", measurements) == [3 / 6] * 6
+    attacks = {each.at["attack"] for each in measurements if each.metric == "audit_accuracy"}
     assert attacks == set(ATTACKS)
-    places = [(each.metric, repr(sorted(each.at.items()))) for each in found]
+    places = [(each.metric, repr(sorted(each.at.items()))) for each in measurements]
     assert len(places) == len(set(places))
 
 
@@ -348,7 +350,7 @@ def test_another_comparison_checkpoint_under_the_same_name_is_another_run(traine
     assert evaluate_checkpoint(name, request).evaluated
 
 
-def test_an_audit_looks_at_a_thousand_images_balanced_by_class(linear_network, images_of):
+def test_an_audit_attacks_a_thousand_images_balanced_by_class(linear_network, images_of):
     model = linear_network(torch.zeros(2, 108))  # nothing is right but ties: attacks are quick
     data = images_of(2100, classes=2)
     evaluator = Attack(audit=True, steps=1, restarts=1, parameters=("n_queries=1",))

@@ -109,15 +109,15 @@ def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
     monkeypatch.setattr(under_attack, "__defaults__", (SMALL,))
     evaluator = Attack("AutoAttack", eps="1/255")
     arrays = evaluator.collect(subject_of(network(), images_of(40)))
-    found = evaluator.score(arrays)
+    measurements = evaluator.score(arrays)
     left = [
-        value_of(found, "attack_accuracy_after", part=part, temperature=1.0)
+        value_of(measurements, "attack_accuracy_after", part=part, temperature=1.0)
         for part in ("APGD-CE", "APGD-T", "FAB-T", "Square")
     ]
     assert left == sorted(left, reverse=True)
-    assert left[-1] == value_of(found, "attack_accuracy", temperature=1.0)
-    assert left[0] < value_of(found, "attack_right_before")
-    assert "3 targets, all that the network has, Square 5,000 queries" in found[1].protocol
+    assert left[-1] == value_of(measurements, "attack_accuracy", temperature=1.0)
+    assert left[0] < value_of(measurements, "attack_right_before")
+    assert "3 targets, all that the network has, Square 5,000 queries" in measurements[1].protocol
 
 
 def test_torchattacks_ensemble_has_its_own_name_and_its_own_numbers(network):
@@ -132,6 +132,6 @@ def test_the_rows_of_torchattacks_ensemble_say_that_it_is_not_autoattack(
     network, subject_of, images_of
 ):
     evaluator = Attack("torchattacks-autoattack", eps=0, parameters=("version=rand",))
-    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
-    (text, *_) = [each.protocol for each in found if each.metric == "attack_accuracy"]
+    measurements = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
+    (text, *_) = [each.protocol for each in measurements if each.metric == "attack_accuracy"]
     assert "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100" in text

@@ -29,11 +29,11 @@ def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official"):
     def right(error):
         return random.permutation(N) >= round(error * N)
 
-    found = {"correct_clean": right(clean), "confidence_clean": np.full(N, 0.9, "f4")}
+    measurements = {"correct_clean": right(clean), "confidence_clean": np.full(N, 0.9, "f4")}
     for name in corruptions:
-        found[f"correct_{name}"] = np.stack([right(error) for error in errors], axis=1)
-        found[f"confidence_{name}"] = np.full((N, 5), 0.9, dtype=np.float32)
-    return {**found, "frost": np.full(N, frost), "origin": np.full(N, "official")}
+        measurements[f"correct_{name}"] = np.stack([right(error) for error in errors], axis=1)
+        measurements[f"confidence_{name}"] = np.full((N, 5), 0.9, dtype=np.float32)
+    return {**measurements, "frost": np.full(N, frost), "origin": np.full(N, "official")}
 
 
 def scored(own, **baseline):
@@ -42,8 +42,10 @@ def scored(own, **baseline):
     return [each for each in found if "baseline" in each.at]
 
 
-def one(found, metric, **at):
-    (row,) = [m for m in found if m.metric == metric and m.at.get("corruption") == at.get("c")]
+def one(measurements, metric, **at):
+    (row,) = [
+        m for m in measurements if m.metric == metric and m.at.get("corruption") == at.get("c")
+    ]
     return row
 
 
@@ -52,25 +54,25 @@ BASE = arrays((0.2, 0.4, 0.5, 0.6, 0.8), clean=0.2, seed=1)
 
 
 def test_the_error_of_a_corruption_is_a_ratio_of_sums_in_percent():
-    found = scored(OWN, base=BASE)
-    assert len([m for m in found if m.metric == "corruption_error"]) == 15
-    fog = one(found, "corruption_error", c="fog")
+    measurements = scored(OWN, base=BASE)
+    assert len([m for m in measurements if m.metric == "corruption_error"]) == 15
+    fog = one(measurements, "corruption_error", c="fog")
     assert fog.value == pytest.approx(100 * 1.5 / 2.5)
     mean_of_ratios = 100 * np.mean([0.2 / 0.2, 0.2 / 0.4, 0.3 / 0.5, 0.4 / 0.6, 0.4 / 0.8])
     assert abs(fog.value - mean_of_ratios) > 1
-    relative = one(found, "relative_corruption_error", c="fog")
+    relative = one(measurements, "relative_corruption_error", c="fog")
     assert relative.value == pytest.approx(100 * (1.5 - 0.5) / (2.5 - 1.0))
 
 
 def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
     varied = {**OWN, "correct_snow": np.zeros((N, 5), bool)}
-    found = scored(varied, base=BASE)
-    mean = one(found, "mean_corruption_error")
+    measurements = scored(varied, base=BASE)
+    mean = one(measurements, "mean_corruption_error")
     assert mean.value == pytest.approx((14 * 60 + 100 * 5 / 2.5) / 15)
     assert dict(mean.at) == {"baseline": "base"}
-    relative = one(found, "relative_mean_corruption_error")
+    relative = one(measurements, "relative_mean_corruption_error")
     assert relative.value == pytest.approx(100 * (14 * 1.0 + 4.5) / 1.5 / 15)
-    for row in found:
+    for row in measurements:
         assert row.unit == "percent of baseline"
         assert "baseline base;" in row.protocol
         assert "same network, new images" in row.interval
@@ -80,12 +82,12 @@ def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
 
 def test_errors_of_several_networks_of_a_baseline_are_averaged_not_their_ratios():
     two = arrays((0.4,) * 5, clean=0.2, seed=2), arrays((0.8,) * 5, clean=0.1, seed=3)
-    found = scored(OWN, first=two[0], second=two[1])
-    fog = one(found, "corruption_error", c="fog")
+    measurements = scored(OWN, first=two[0], second=two[1])
+    fog = one(measurements, "corruption_error", c="fog")
     assert fog.value == pytest.approx(100 * 0.3 / 0.6)
     assert fog.at["baseline"] == "first + second"
     assert "(mean over 2 networks: first, second)" in fog.protocol
-    relative = one(found, "relative_corruption_error", c="fog")
+    relative = one(measurements, "relative_corruption_error", c="fog")
     assert relative.value == pytest.approx(100 * 0.2 / 0.45)
 
 
@@ -99,14 +101,14 @@ def test_both_networks_are_resampled_together():
 
 def test_what_a_baseline_hardly_loses_is_nothing_to_divide_by():
     close = arrays((0.105,) * 5, clean=0.1, seed=1)
-    found = scored(OWN, base={**BASE, "correct_fog": close["correct_fog"],
+    measurements = scored(OWN, base={**BASE, "correct_fog": close["correct_fog"],
                               "correct_clean": close["correct_clean"]})  # fmt: skip
-    metrics = [(m.metric, m.at.get("corruption")) for m in found]
+    metrics = [(m.metric, m.at.get("corruption")) for m in measurements]
     assert ("relative_corruption_error", "fog") not in metrics
     assert ("relative_corruption_error", "snow") in metrics
     assert ("relative_mean_corruption_error", None) not in metrics
     assert ("mean_corruption_error", None) in metrics
-    lost = one(found, "missing", c="fog")
+    lost = one(measurements, "missing", c="fog")
     assert lost.at["of"] == "relative_corruption_error"
     assert "missing where the baseline's is below 0.01 per severity" in lost.protocol
 
@@ -117,9 +119,9 @@ def test_a_baseline_without_errors_gives_no_ratio():
     assert metrics == {"missing"}
 
 
-def test_there_is_no_mean_over_an_incomplete_set_and_synthetic_frost_has_its_own():
-    found = scored(arrays((0.3,) * 5, corruptions=FIFTEEN[1:]), base=BASE)
-    assert {m.metric for m in found} == {"corruption_error", "relative_corruption_error"}
+def test_an_incomplete_set_has_no_mean_and_synthetic_frost_has_a_separate_one():
+    measurements = scored(arrays((0.3,) * 5, corruptions=FIFTEEN[1:]), base=BASE)
+    assert {m.metric for m in measurements} == {"corruption_error", "relative_corruption_error"}
     frosty = arrays((0.3,) * 5, frost="synthetic")
     names = {m.metric for m in scored(frosty, base=BASE) if "mean" in m.metric}
     assert names == {
@@ -141,7 +143,7 @@ def test_the_metrics_take_any_number_of_leading_axes():
 
 
 @pytest.fixture
-def asked(tmp_path):
+def prepared(tmp_path):
     """A request for mCE of a few digits against `base`, and the folder of both checkpoints."""
     for seed, name in enumerate(("own", "base")):
         torch.manual_seed(seed)
@@ -152,8 +154,8 @@ def asked(tmp_path):
     return Request(evaluator, tmp_path / "study", tmp_path, limit=30), tmp_path
 
 
-def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
-    request, place = asked
+def test_the_baselines_own_run_is_made_once_and_used_again(prepared, monkeypatch):
+    request, place = prepared
     first = evaluate_checkpoint(place / "own", request)
     assert first.evaluated
     (base,) = (request.study / "runs" / "base").glob("corruption-*.json")
@@ -166,7 +168,7 @@ def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
     assert not any("/" in name for name in ours)
 
     def refuse(*_):
-        raise AssertionError("it looked again")
+        raise AssertionError("the images were read again")
 
     monkeypatch.setattr(Corruption, "collect", refuse)
     again = evaluate_checkpoint(place / "own", request)
@@ -183,8 +185,8 @@ def test_the_baselines_own_run_is_made_once_and_used_again(asked, monkeypatch):
     assert named == {"base", "base + own"}
 
 
-def test_another_baseline_under_the_same_name_is_scored_against_anew(asked):
-    request, place = asked
+def test_a_changed_baseline_of_the_same_name_changes_the_scores(prepared):
+    request, place = prepared
     first = evaluate_checkpoint(place / "own", request)
     card = place / "base" / "card.json"
     content = json.loads(card.read_text())
@@ -201,8 +203,8 @@ def test_another_baseline_under_the_same_name_is_scored_against_anew(asked):
     assert not evaluate_checkpoint(place / "own", request).scored
 
 
-def test_a_baseline_that_is_not_there_or_named_twice_is_refused(asked):
-    request, place = asked
+def test_a_missing_or_repeated_baseline_is_refused(prepared):
+    request, place = prepared
     for names, said in (
         (("nobody",), "no checkpoint 'nobody' to compare with"),
         (("base", str(place / "base")), "named twice: base, base"),
@@ -212,8 +214,8 @@ def test_a_baseline_that_is_not_there_or_named_twice_is_refused(asked):
             evaluate_checkpoint(place / "own", wrong)
 
 
-def test_the_flag_of_the_command_line_names_the_baseline(asked, capsys):
-    _, place = asked
+def test_the_flag_of_the_command_line_names_the_baseline(prepared, capsys):
+    _, place = prepared
     where = ["--checkpoints", str(place), "--reports", str(place), "--data-root", str(place)]
     command = ["corruption", "own", "base", "--limit", "30", "--baseline", "base", *where]
     assert exit_code(command) == 0
@@ -222,10 +224,10 @@ def test_the_flag_of_the_command_line_names_the_baseline(asked, capsys):
     assert "100.0000" in out  # base against itself
 
 
-def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(asked):
+def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(prepared):
     from sdd_eval.checkpoints.checkpoint import load
 
-    request, place = asked
+    request, place = prepared
     on_disk = evaluate_checkpoint(place / "own", request).run
     evaluator = Corruption(baseline=(str(place / "base"),))
     run = evaluate(load(place / "own"), evaluator, data="digits", limit=30, root=place)

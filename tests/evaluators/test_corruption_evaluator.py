@@ -60,37 +60,39 @@ def names(measurements):
 
 def missing(measurements):
     """Why severities of a corruption are missing, and how many."""
-    found = [each for each in measurements if each.metric == "missing"]
-    return {each.at["corruption"]: (each.value, each.protocol) for each in found}
+    measurements = [each for each in measurements if each.metric == "missing"]
+    return {each.at["corruption"]: (each.value, each.protocol) for each in measurements}
 
 
 def test_a_cell_has_the_accuracy_of_the_network_on_its_images(subject, subject_of, value_of):
     whole = subject()
-    found = measured(whole)
+    measurements = measured(whole)
     cell = whole.corrupted("noise_c").cell("fog", 4)
     plain = Accuracy().score(Accuracy().collect(subject_of(whole.model, cell)))
     expected = value_of(plain, "accuracy")
-    assert value_of(found, "accuracy", corruption="fog", severity=4) == expected
+    assert value_of(measurements, "accuracy", corruption="fog", severity=4) == expected
 
 
 def test_the_means_are_those_of_the_cells(subject, value_of):
-    found = measured(subject())
+    measurements = measured(subject())
     for metric, bins in (("accuracy", {}), ("ece", {"bins": 10})):
         cells = {
             (each.at["corruption"], each.at["severity"]): each.value
-            for each in found
+            for each in measurements
             if each.metric == metric and each.at.get("corruption") in FIFTEEN
             if "severity" in each.at
         }
         assert len(cells) == 75
         assert len(set(cells.values())) > 5
-        (of_fog,) = [m.value for m in found if dict(m.at) == {"corruption": "fog", **bins}]
+        (of_fog,) = [m.value for m in measurements if dict(m.at) == {"corruption": "fog", **bins}]
         assert of_fog == pytest.approx(np.mean([cells["fog", s] for s in (1, 2, 3, 4, 5)]))
         if metric == "accuracy":
-            assert value_of(found, "mca") == pytest.approx(np.mean(list(cells.values())))
+            assert value_of(measurements, "mca") == pytest.approx(np.mean(list(cells.values())))
             continue
         means = {
-            m.at.get("severity"): m.value for m in found if "mean" in m.at.get("corruption", "")
+            m.at.get("severity"): m.value
+            for m in measurements
+            if "mean" in m.at.get("corruption", "")
         }
         assert means.pop(None) == pytest.approx(np.mean(list(cells.values())))
         for severity in (1, 2, 3, 4, 5):
@@ -103,19 +105,19 @@ def test_a_cell_has_the_calibration_error_of_the_network_on_its_images(
     subject, subject_of, value_of
 ):
     whole = subject()
-    found = measured(whole, bins=7)
+    measurements = measured(whole, bins=7)
     cell = whole.corrupted("noise_c").cell("fog", 4)
     plain = Calibration(bins=7)
     expected = value_of(plain.score(plain.collect(subject_of(whole.model, cell)))[:12], "ece")
-    ours = value_of(found, "ece", corruption="fog", severity=4, bins=7)
+    ours = value_of(measurements, "ece", corruption="fog", severity=4, bins=7)
     assert ours == pytest.approx(expected, abs=1e-7)
 
 
 def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_renderings(subject):
     whole = subject()
     arrays = Corruption("noise_c").collect(whole)
-    found = Corruption("noise_c").score(arrays)
-    by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in found}
+    measurements = Corruption("noise_c").score(arrays)
+    by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in measurements}
     cell = by_place["accuracy", "fog", 2]
     of_fog = arrays["correct_fog"]
     assert (cell.low, cell.high) == tuple(map(float, wilson(of_fog[:, 1].mean(), 40)))
@@ -143,7 +145,7 @@ def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_re
         ("unknown", "mca_15_unknown_frost", "mca_19_unknown_frost"),
     ],
 )
-def test_a_mean_is_named_by_its_frost_and_over_nineteen_only_where_there_are_nineteen(
+def test_the_name_of_a_mean_has_its_frost_and_its_number_of_corruptions(
     frost, fifteen, nineteen, subject
 ):
     assert names(measured(subject(frost=frost))) == {fifteen}
@@ -152,39 +154,39 @@ def test_a_mean_is_named_by_its_frost_and_over_nineteen_only_where_there_are_nin
 
 def test_without_one_corruption_the_rest_is_measured_and_no_mean(subject):
     whole = measured(subject())
-    found = measured(subject(corruptions=FIFTEEN[:-1]))
-    assert names(found) == set()
+    measurements = measured(subject(corruptions=FIFTEEN[:-1]))
+    assert names(measurements) == set()
     lost = FIFTEEN[-1]
     expected = [m for m in whole if m.at.get("corruption") in FIFTEEN[:-1]]
-    assert [each for each in found if each.metric != "missing"] == expected
-    assert missing(found).keys() == {lost}
-    count, why = missing(found)[lost]
+    assert [each for each in measurements if each.metric != "missing"] == expected
+    assert missing(measurements).keys() == {lost}
+    count, why = missing(measurements)[lost]
     assert count == 5
     assert f"{lost}.npy is not there" in why
     assert "no mean over 15 corruptions or 19 corruptions" in why
 
 
 def test_a_cell_that_cannot_be_read_costs_only_the_means_that_it_would_be_in(subject):
-    found = measured(subject(unreadable=(("fog", 2), ("fog", 4)), corruptions=NINETEEN))
-    assert names(found) == set()
-    assert missing(found).keys() == {"fog"}
-    count, why = missing(found)["fog"]
+    measurements = measured(subject(unreadable=(("fog", 2), ("fog", 4)), corruptions=NINETEEN))
+    assert names(measurements) == set()
+    assert missing(measurements).keys() == {"fog"}
+    count, why = missing(measurements)["fog"]
     assert count == 2
     assert "2, 4; row 2 of fog.npy cannot be read; row 4" in why
     for metric in ("accuracy", "ece"):
-        of_fog = [m for m in found if m.metric == metric and m.at["corruption"] == "fog"]
+        of_fog = [m for m in measurements if m.metric == metric and m.at["corruption"] == "fog"]
         assert [m.at.get("severity") for m in of_fog] == [1, 3, 5]
-    means = [m for m in found if m.at["corruption"] == "mean of 15"]
+    means = [m for m in measurements if m.at["corruption"] == "mean of 15"]
     assert [m.at.get("severity") for m in means] == [1, 3, 5]
 
 
 def test_a_broken_one_of_the_extra_four_is_named_and_costs_the_mean_over_nineteen(subject):
-    kept = tuple(name for name in NINETEEN if name != "spatter")
+    corruptions_left = tuple(name for name in NINETEEN if name != "spatter")
     broken = {"spatter": "spatter.npy is cut short", "labels": "labels.npy is not there"}
-    found = measured(subject(corruptions=kept, broken=broken))
-    assert names(found) == {"mca"}
-    assert missing(found).keys() == {"spatter"}
-    assert "cut short; so there is no mean over 19" in missing(found)["spatter"][1]
+    measurements = measured(subject(corruptions=corruptions_left, broken=broken))
+    assert names(measurements) == {"mca"}
+    assert missing(measurements).keys() == {"spatter"}
+    assert "cut short; so there is no mean over 19" in missing(measurements)["spatter"][1]
 
 
 def test_a_cell_of_other_images_or_labels_is_missing_and_where_all_are_the_set_is_refused(
@@ -193,16 +195,16 @@ def test_a_cell_of_other_images_or_labels_is_missing_and_where_all_are_the_set_i
     @dataclass(frozen=True)
     class OneIsOfOthers(Darkened):
         def cell(self, corruption, severity):
-            found = super().cell(corruption, severity)
+            measurements = super().cell(corruption, severity)
             if corruption == "fog":
-                return replace(found, labels=(found.labels + 1) % 4, _on_device={})
-            return found
+                return replace(measurements, labels=(measurements.labels + 1) % 4, _on_device={})
+            return measurements
 
     clean = images_of(40)
     whole = subject_of(network(), clean, sets={"noise_c": OneIsOfOthers(clean)})
-    found = measured(whole)
-    assert missing(found).keys() == {"fog"}
-    assert "the labels of fog1 are not those of noise" in missing(found)["fog"][1]
+    measurements = measured(whole)
+    assert missing(measurements).keys() == {"fog"}
+    assert "the labels of fog1 are not those of noise" in missing(measurements)["fog"][1]
 
 
 def test_a_network_that_gives_no_numbers_is_not_a_missing_cell(subject, network):
@@ -225,9 +227,9 @@ def test_a_network_that_gives_no_numbers_is_not_a_missing_cell(subject, network)
             measured(broken)
 
 
-def test_only_the_corruptions_that_are_asked_for_are_looked_at(subject, listener):
-    found = measured(subject(progress=listener), corruptions=("snow", "fog"))
-    assert {each.at["corruption"] for each in found} == {"snow", "fog"}
+def test_only_the_requested_corruptions_are_evaluated(subject, listener):
+    measurements = measured(subject(progress=listener), corruptions=("snow", "fog"))
+    assert {each.at["corruption"] for each in measurements} == {"snow", "fog"}
     assert listener.pieces == [["noise", 40, 40], ["noise_c", 400, 400]]
 
 
@@ -238,9 +240,9 @@ def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
     assert arrays["confidence_fog"].shape == (40, 5)
     assert arrays["confidence_fog"].dtype == np.float32
     assert {len(array) for array in arrays.values()} == {40}
-    found = Corruption("noise_c").score(arrays)
-    assert all("regenerated" in each.protocol for each in found)
-    for each in found:
+    measurements = Corruption("noise_c").score(arrays)
+    assert all("regenerated" in each.protocol for each in measurements)
+    for each in measurements:
         about_frost = each.at.get("corruption", "frost") in ("frost", "mean of 15, synthetic frost")
         assert ("synthetic frost" in each.protocol) == about_frost
 
@@ -314,15 +316,15 @@ def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
     (tmp_path / "fog.npy").write_bytes((tmp_path / "fog.npy").read_bytes()[:-1])
     np.save(tmp_path / "frost.npy", np.zeros((200, 5, 5, 3), np.uint8))
     (tmp_path / "labels.npy").unlink()
-    found = of_folder()
+    measurements = of_folder()
     lost = {
         "snow": "does not exist",
         "fog": "complete .npy file",
         "frost": "has the shape (200, 5,",
     }
-    assert missing(found).keys() == lost.keys()
+    assert missing(measurements).keys() == lost.keys()
     for name, why in lost.items():
-        assert why in missing(found)[name][1]
+        assert why in missing(measurements)[name][1]
     rest = [m for m in whole if m.at.get("corruption") in set(FIFTEEN) - lost.keys()]
-    assert [m for m in found if m.metric != "missing"] == rest
+    assert [m for m in measurements if m.metric != "missing"] == rest
     assert len(rest) == 12 * 2 * 6

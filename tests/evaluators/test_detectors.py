@@ -9,15 +9,9 @@ import torch
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.ood.detectors import batch as training_file
 from sdd_eval.evaluators.ood.detectors.batch import Batch
-from sdd_eval.evaluators.ood.detectors.energy import Energy
-from sdd_eval.evaluators.ood.detectors.entropy import Entropy
-from sdd_eval.evaluators.ood.detectors.knn import Knn
-from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
-from sdd_eval.evaluators.ood.detectors.msp import Msp
+from sdd_eval.evaluators.ood.detectors.feature_scores import Knn, Mahalanobis, React, Vim, threshold
+from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit, Msp
 from sdd_eval.evaluators.ood.detectors.odin import Odin, OdinGrid
-from sdd_eval.evaluators.ood.detectors.react import React, threshold
-from sdd_eval.evaluators.ood.detectors.vim import Vim
 from sdd_eval.evaluators.ood.ood import training_images
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
@@ -95,7 +89,7 @@ def test_saturated_logits_give_finite_scores():
     assert found == {"msp": 1.0, "energy": 1e4, "entropy": 0.0}
 
 
-def test_all_training_images_are_seen_once_whatever_the_limit(seen, model, images_of):
+def test_all_training_images_are_read_once_under_any_limit(seen, model, images_of):
     images = images_of(230, seed=1, name="training")
     pixels = next(images.batches(230)).float() / 255
     np.testing.assert_allclose(seen.features, features_of(model, pixels), rtol=1e-6)
@@ -141,7 +135,7 @@ def test_a_training_image_is_at_zero_from_itself_to_the_last_digit(seen, model, 
     assert np.abs(found).max() < 1e-6  # float32 features may differ in the last bit
 
 
-def test_a_feature_of_zero_has_no_direction_and_lies_at_one_from_all_others(seen):
+def test_a_zero_feature_has_cosine_distance_one_to_all_others(seen):
     features = seen.features.clone()
     features[7] = 0
     some = dataclasses.replace(seen, features=features)
@@ -175,7 +169,7 @@ def test_react_is_the_energy_of_clipped_activations(seen, batch, model):
     np.testing.assert_allclose(scored(React(), seen, batch), expected, rtol=1e-12)
 
 
-def test_every_cell_of_odins_grid_is_odin_there(batch):
+def test_every_cell_of_odins_grid_equals_odin(batch):
     grid = OdinGrid()
     found = grid.scores(batch)
     assert found.shape == (20, 20)

@@ -131,7 +131,7 @@ def test_arrays_that_are_no_images_are_refused(mine, images, labels, message):
         sdd_eval.evaluate(mine, "accuracy", data=(images, labels))
 
 
-def test_what_is_no_classifier_of_these_images_says_so(mine, arrays):
+def test_a_module_that_is_no_classifier_of_the_images_is_refused(mine, arrays):
     with pytest.raises(InputError, match=r"Mine does not accept images of 1 × 8 × 8: Given groups"):
         sdd_eval.evaluate(mine, "accuracy", data="digits")
     with pytest.raises(

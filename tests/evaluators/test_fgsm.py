@@ -48,8 +48,8 @@ def test_the_images_are_those_of_plain_torchattacks_on_an_unsaturated_network(
     model, labels = network(scale=0.2), torch.arange(30) % 4
     epsilons = (0.01, 0.05, 0.2)
     ours, _ = StableFgsm(model, "cpu")(pixels, labels, space.sizes("pixel", epsilons), 1.0)
-    for found, epsilon in zip(ours, epsilons, strict=True):
-        assert torch.equal(found, torchattacks.FGSM(model, eps=epsilon)(pixels, labels))
+    for measurements, epsilon in zip(ours, epsilons, strict=True):
+        assert torch.equal(measurements, torchattacks.FGSM(model, eps=epsilon)(pixels, labels))
 
 
 def test_the_standardised_reading_is_fgsm_in_that_space_clipped_to_the_images_range(
@@ -92,8 +92,8 @@ def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
 
 def test_the_authors_step_moves_values_as_their_clip_in_standardised_space_does(space):
     values = column(MEAN) + column(STD) * torch.tensor([-1.0, 0.05, 0.5, 0.9, 2.0])
-    found = space.step("authors", values[None], torch.ones(1, 3, 1, 5), [0.2])[0]
-    steps = ((found - values) / column(STD))[0, :, 0]
+    measurements = space.step("authors", values[None], torch.ones(1, 3, 1, 5), [0.2])[0]
+    steps = ((measurements - values) / column(STD))[0, :, 0]
     # Below 0 up, above 1 down, whatever the gradient; between, along it as far as 1.
     expected = torch.tensor([0.2, 0.2, 0.2, 0.1, -0.2]).expand(3, 5)
     torch.testing.assert_close(steps, expected, atol=1e-5, rtol=0)
@@ -118,11 +118,11 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
         logits = model(next(data.batches(200)).float() / 255)
         labelled = type(data)(data.name, data.images, logits.argmax(1).numpy(), "f", "made here")
         evaluator = Fgsm(curve=())
-        found = evaluator.score(evaluator.collect(subject_of(model, labelled)))
+        measurements = evaluator.score(evaluator.collect(subject_of(model, labelled)))
         for gradient in ("stable", "float32"):
             at = {"variant": "authors", "gradient": gradient, "temperature": 1.0}
-            accuracies[gradient, scale] = value_of(found, "fgsm_accuracy", **at)
-            zeros[gradient, scale] = value_of(found, "fgsm_zero_gradients", **at)
+            accuracies[gradient, scale] = value_of(measurements, "fgsm_accuracy", **at)
+            zeros[gradient, scale] = value_of(measurements, "fgsm_zero_gradients", **at)
     assert zeros["stable", 1.0] == zeros["stable", 100.0] == 0
     assert zeros["float32", 100.0] > 60
     assert accuracies["stable", 100.0] <= accuracies["stable", 1.0] + 0.05
@@ -133,19 +133,19 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
     network, subject_of, images_of
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
-    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
-    names = [(each.metric, each.at["variant"]) for each in found]
+    measurements = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
+    names = [(each.metric, each.at["variant"]) for each in measurements]
     for variant, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
         assert names.count(("fgsm_right_before", variant)) == 1
         assert names.count(("fgsm_random_sign_accuracy", variant)) == 1
         assert names.count(("fgsm_flipped_to_right", variant)) == 2 * gradients
         assert names.count(("fgsm_zero_gradients", variant)) == 2 * gradients
-    accuracies = [each.at for each in found if each.metric == "fgsm_accuracy"]
+    accuracies = [each.at for each in measurements if each.metric == "fgsm_accuracy"]
     plain = [dict(at) for at in accuracies if at["temperature"] == 1.0]
     fitted = [{**at, "temperature": 1.0} for at in accuracies if at["temperature"] == "fitted"]
     assert plain == fitted
     assert len(plain) == 2 + 1 + 2 + 2
-    assert found[0].at["variant"] == "authors"
+    assert measurements[0].at["variant"] == "authors"
 
 
 def test_right_before_and_flipped_to_right_add_up_to_right_after(
@@ -153,16 +153,16 @@ def test_right_before_and_flipped_to_right_add_up_to_right_after(
 ):
     evaluator = Fgsm(curve=(), variants=("authors",))
     arrays = evaluator.collect(subject_of(network(), images_of(200)))
-    found = evaluator.score(arrays)
+    measurements = evaluator.score(arrays)
     at = {"gradient": "stable", "temperature": 1.0}
     labels, before = arrays["labels"], arrays["predicted"]
     after = arrays["predicted_authors_stable_one"][:, 0]
     lost = ((before == labels) & (after != labels)).mean()
-    right_after = value_of(found, "fgsm_accuracy", **at)
-    flipped = value_of(found, "fgsm_flipped_to_right", **at)
+    right_after = value_of(measurements, "fgsm_accuracy", **at)
+    flipped = value_of(measurements, "fgsm_flipped_to_right", **at)
     assert flipped > 0
     assert right_after == pytest.approx(
-        value_of(found, "fgsm_right_before") - lost + flipped, abs=1e-12
+        value_of(measurements, "fgsm_right_before") - lost + flipped, abs=1e-12
     )
 
 
@@ -183,7 +183,7 @@ def test_the_batch_size_changes_nothing(network, subject_of, images_of):
     np.testing.assert_array_equal(whole["predicted_pixel_random"], parts["predicted_pixel_random"])
 
 
-def test_classes_are_kept_in_the_smallest_type_that_holds_them(network, subject_of, images_of):
+def test_classes_are_stored_in_the_smallest_sufficient_type(network, subject_of, images_of):
     for classes, kind in ((4, np.uint8), (300, np.uint16)):
         subject = subject_of(network(classes), images_of(5, classes), classes=classes)
         arrays = Fgsm(curve=()).collect(subject)
@@ -202,7 +202,7 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
                 assert "constants: own" in each.protocol
 
 
-def test_the_papers_constants_are_used_whatever_the_network_has(network, subject_of, images_of):
+def test_the_papers_constants_are_used_for_every_network(network, subject_of, images_of):
     data = images_of(10)
     arrays = Fgsm().collect(subject_of(network(), data))
     assert arrays["constants"][0].tolist() == [list(MEAN), list(STD)]
@@ -217,10 +217,10 @@ def test_the_papers_constants_are_used_whatever_the_network_has(network, subject
 def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature(
     network, subject_of, images_of
 ):
-    found = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
+    measurements = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
     (one,) = [
         each
-        for each in found
+        for each in measurements
         if each.metric == "fgsm_accuracy"
         and each.at["gradient"] == "float32"
         and each.at["temperature"] == "fitted"
@@ -277,9 +277,7 @@ def test_an_evaluation_refuses_an_attack_that_has_left_its_ball(
         Fgsm().collect(subject_of(network(), images_of(10)))
 
 
-def test_progress_tells_of_the_clean_and_of_the_attacked_images(
-    network, subject_of, images_of, listener
-):
+def test_progress_counts_clean_and_attacked_images(network, subject_of, images_of, listener):
     Fgsm().collect(subject_of(network(), images_of(20), batch_size=8, progress=listener))
     assert listener.pieces == [["clean images", 20, 20], ["attacked images", 20, 20]]
 

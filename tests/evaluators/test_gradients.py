@@ -59,7 +59,7 @@ def test_a_last_layer_a_hundred_times_larger_loses_no_gradient_that_the_unscaled
     assert lost[100.0][1].float().mean() > 0.3  # the plain gradient does lose them
 
 
-def test_a_gradient_that_is_zero_everywhere_is_told_from_one_that_is_not():
+def test_only_a_gradient_of_zeros_counts_as_zero():
     gradient = torch.zeros(2, 3, 4, 4)
     gradient[1, 2, 3, 3] = -1e-38
     assert is_zero(gradient).tolist() == [True, False]

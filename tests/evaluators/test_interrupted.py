@@ -114,7 +114,7 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
         assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
 
 
-def test_what_is_there_is_not_computed_again(tmp_path, request_of):
+def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
     path = tmp_path / "run.json"
     PartialResultFiles(path, request_of()).stored("a / b", lambda: {"x.y": np.arange(3)})
     left = PartialResultFiles(path, request_of())

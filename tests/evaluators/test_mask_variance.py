@@ -21,7 +21,7 @@ def subject(network, subject_of, images_of):
     return make
 
 
-def told(evaluator, arrays):
+def rows_of(evaluator, arrays):
     return {(m.metric, m.at.get("outliers")): m for m in evaluator.score(arrays)}
 
 
@@ -30,7 +30,7 @@ def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
     model = network()
     here = subject(model)
     evaluator = MaskVariance(outliers=("far",), drop=drop)
-    rows = told(evaluator, evaluator.collect(here))
+    rows = rows_of(evaluator, evaluator.collect(here))
     for images, name in ((here.data, None), (here.sets["far"], "far")):
         pixels = next(images.batches(len(images))).float() / 255
         logits, features = logits_and_features(model, pixels)
@@ -40,23 +40,23 @@ def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
         variance = drawn.var(dim=0).mean(dim=1)
         assert rows["mask_variance", name].value == pytest.approx(float(variance.mean()), rel=0.05)
         relative = (variance / logits.var(dim=1, unbiased=False)).mean()
-        found = rows["mask_variance_relative", name]
-        assert found.value == pytest.approx(float(relative), rel=0.05)
-        assert found.low < found.value < found.high
+        measurements = rows["mask_variance_relative", name]
+        assert measurements.value == pytest.approx(float(relative), rel=0.05)
+        assert measurements.low < measurements.value < measurements.high
     ratio = rows["mask_variance", "far"].value / rows["mask_variance", None].value
     assert rows["mask_variance_ratio", "far"].value == pytest.approx(ratio)
 
 
 def test_the_rate_is_another_scoring_and_no_other_pass(subject):
     arrays = MaskVariance(outliers=("far",)).collect(subject())
-    half, fifth = (told(MaskVariance(drop=d), arrays)["mask_variance", None] for d in (0.5, 0.2))
+    half, fifth = (rows_of(MaskVariance(drop=d), arrays)["mask_variance", None] for d in (0.5, 0.2))
     assert fifth.value == pytest.approx(half.value * 0.25)
-    assert told(MaskVariance(drop=0.0), arrays)["mask_variance", None].value == 0.0
+    assert rows_of(MaskVariance(drop=0.0), arrays)["mask_variance", None].value == 0.0
 
 
 def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, network):
     small, large = (
-        told(each, each.collect(subject(network(scale=scale))))
+        rows_of(each, each.collect(subject(network(scale=scale))))
         for scale in (1.0, 3.0)
         for each in [MaskVariance(outliers=("far",))]
     )

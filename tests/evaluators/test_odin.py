@@ -6,6 +6,7 @@ import torch
 from scipy.stats import spearmanr
 
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ranking import CONVENTIONS
 from sdd_eval.metrics.ranking import ood_metrics
@@ -75,9 +76,9 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
 
     data = images_of(6)
     subject = subject_of(Shifted(), data, classes=2, sets={"other": images_of(3, seed=1)})
-    found = Odin(1.0, 0.1, ("other",)).collect(subject)["scores"]
+    measurements = Odin(1.0, 0.1, ("other",)).collect(subject)["scores"]
     mean = next(data.batches(6)).double().div(255).flatten(1).mean(dim=1) - 0.1
-    np.testing.assert_allclose(found, torch.sigmoid(1 + mean).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(measurements, torch.sigmoid(1 + mean).numpy(), rtol=1e-6)
 
 
 def test_at_a_high_temperature_it_ranks_like_the_largest_less_the_mean_logit(subject, network):
@@ -110,17 +111,17 @@ def test_each_set_and_their_average_have_all_metrics(subject, value_of):
         "scores_far": 30,
         "scores_near": 40,
     }
-    found = evaluator.score(arrays)
+    measurements = score(evaluator, arrays)
     for metric in CONVENTIONS:
-        far = value_of(found, metric, outliers="far", detector="odin", temperature=1000.0)
-        near = value_of(found, metric, outliers="near", epsilon=0.0028)
+        far = value_of(measurements, metric, outliers="far", detector="odin", temperature=1000.0)
+        near = value_of(measurements, metric, outliers="near", epsilon=0.0028)
         assert far == ood_metrics(arrays["scores"], arrays["scores_far"])[metric]
-        assert value_of(found, metric, outliers="average") == pytest.approx((far + near) / 2)
+        assert value_of(measurements, metric, outliers="average") == pytest.approx((far + near) / 2)
     assert set(CONVENTIONS) == set(ood_metrics([1.0], [0.0]))
-    assert all("ε = 0.0028" in each.protocol for each in found)
+    assert all("ε = 0.0028" in each.protocol for each in measurements)
 
 
-def test_the_test_set_is_looked_at_once_and_each_set_of_outliers_once(subject, listener):
+def test_each_set_is_read_once(subject, listener):
     Odin(outliers=("far", "near")).collect(subject(progress=listener, batch_size=16))
     assert listener.pieces == [["noise", 50, 50], ["far", 30, 30], ["near", 40, 40]]
 

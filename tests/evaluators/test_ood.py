@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import tracemalloc
 import weakref
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from sdd_eval.data.images import ArrayImages, LazyImages, lazy_images
 from sdd_eval.data.ood_sets import GROUPS, PAPER, RESIZED, averages, expand_groups
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import score
+from sdd_eval.evaluators.ood.array_names import ArrayName
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -25,7 +27,6 @@ from sdd_eval.records import ModelSpec
 
 ALL = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "knn", "vim", "react")
 #: Few resamples: no test here is about intervals.
-FEW = Intervals(resamples=20)
 
 
 @pytest.fixture
@@ -74,21 +75,21 @@ def test_the_training_images_are_read_only_for_fitted_detectors(subject, listene
 
 def test_the_odin_detector_equals_the_odin_evaluator(subject):
     plain = subject()
-    detectors = Ood(("odin", "msp"), ("far", "near"), intervals=FEW)
-    evaluator = Odin(outliers=("far", "near"), intervals=FEW)
+    detectors = Ood(("odin", "msp"), ("far", "near"))
+    evaluator = Odin(outliers=("far", "near"))
     arrays, scores = detectors.collect(plain), evaluator.collect(plain)
     np.testing.assert_array_equal(arrays["odin"], scores["scores"])
     np.testing.assert_array_equal(arrays["odin:near"], scores["scores_near"])
     assert {"odin", "odin:far", "odin:near", "msp", "msp:far", "msp:near"} == set(arrays)
-    odin = [each for each in detectors.score(arrays) if each.at["detector"] == "odin"]
-    assert odin == evaluator.score(scores)
+    own = tuple(each for each in score(detectors, arrays) if each.at["detector"] == "odin")
+    assert own == score(evaluator, scores)
 
 
 def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, value_of):
-    evaluator = Ood(ALL, ("far", "near"), training="noise", intervals=FEW)
+    evaluator = Ood(ALL, ("far", "near"), training="noise")
     arrays = evaluator.collect(subject())
-    found = evaluator.score(arrays)
-    assert found == Ood(intervals=FEW).score(arrays)  # the arrays say which detectors they are of
+    measurements = score(evaluator, arrays)
+    assert measurements == score(Ood(), arrays)  # the arrays say which detectors they are of
     for name in ALL:
         place = {"detector": name, **({"k": 200} if name == "knn" else {})}
         for metric in CONVENTIONS:
@@ -97,11 +98,11 @@ def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, v
                 scores = arrays[name], arrays[f"{name}:{outliers}"]
                 column = [each[:, 1] if name == "knn" else each for each in scores]
                 of_sets.append(ood_metrics(*column)[metric])
-                assert value_of(found, metric, outliers=outliers, **place) == of_sets[-1]
-            average = value_of(found, metric, outliers="average", **place)
+                assert value_of(measurements, metric, outliers=outliers, **place) == of_sets[-1]
+            average = value_of(measurements, metric, outliers="average", **place)
             assert average == pytest.approx(np.mean(of_sets))
     assert arrays["knn"].shape == (50, 2)
-    dropped = value_of(found, "dropped_eigenvalues", detector="mahalanobis")
+    dropped = value_of(measurements, "dropped_eigenvalues", detector="mahalanobis")
     assert dropped == 8 * 6 * 6 - np.linalg.matrix_rank(_within(subject()), hermitian=True)
 
 
@@ -133,15 +134,15 @@ def test_unknown_missing_and_repeated_detectors_are_refused(detectors, message, 
 def test_the_training_images_enter_the_fingerprint_only_where_a_detector_is_fitted(
     digits_network, tmp_path
 ):
-    found = {}
+    measurements = {}
     for name in ("msp", "react"):
-        asked = Ood((name,), ("uniform",))
-        run = evaluate(digits_network, asked, data="digits", limit=20, root=tmp_path)
+        evaluator = Ood((name,), ("uniform",))
+        run = evaluate(digits_network, evaluator, data="digits", limit=20, root=tmp_path)
         assert run.settings["training"] == "digits"
-        found[name] = run
-    assert found["msp"].data_fingerprint != found["react"].data_fingerprint
-    assert set(found["msp"].provenance["data"]) == {"digits", "uniform"}
-    training = found["react"].provenance["data"]["digits training"]
+        measurements[name] = run
+    assert measurements["msp"].data_fingerprint != measurements["react"].data_fingerprint
+    assert set(measurements["msp"].provenance["data"]) == {"digits", "uniform"}
+    training = measurements["react"].provenance["data"]["digits training"]
     whole = catalogue.load_images("digits", tmp_path, "train")
     assert training["images"] == len(whole)
     assert training["fingerprint"] == whole.fingerprint
@@ -161,13 +162,13 @@ def places_of(measurements):
 def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
     sets = ("cifar10", "imagenet_resize", "svhn", "dtd", "lsun_crop")
     arrays = scores_of(*sets)
-    found = Ood(training="cifar100").score(arrays)
-    assert places_of(found) == {*sets, "average:near", "average:far"}
-    beside = Ood(training="cifar100").score(scores_of("cifar10", "isun"))
+    measurements = score(Ood(training="cifar100"), arrays)
+    assert places_of(measurements) == {*sets, "average:near", "average:far"}
+    beside = score(Ood(training="cifar100"), scores_of("cifar10", "isun"))
     assert places_of(beside) == {"cifar10", "isun"}
-    near = [value_of(found, "auroc", outliers=name) for name in sets[:2]]
-    assert value_of(found, "auroc", outliers="average:near") == pytest.approx(np.mean(near))
-    only_far = Ood(training="cifar100").score(scores_of("svhn", "dtd"))
+    near = [value_of(measurements, "auroc", outliers=name) for name in sets[:2]]
+    assert value_of(measurements, "auroc", outliers="average:near") == pytest.approx(np.mean(near))
+    only_far = score(Ood(training="cifar100"), scores_of("svhn", "dtd"))
     assert places_of(only_far) == {"svhn", "dtd", "average"}  # far lacks one of its sets
     assert all(
         "mean over svhn, dtd" in m.protocol for m in only_far if m.at["outliers"] == "average"
@@ -175,10 +176,10 @@ def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
 
 
 def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
-    found = Ood(training="cifar10").score(scores_of(*PAPER))
+    measurements = score(Ood(training="cifar10"), scores_of(*PAPER))
     for metric in CONVENTIONS:
-        plain = value_of(found, metric, outliers="average")
-        assert value_of(found, metric, outliers="average:paper") == plain
+        plain = value_of(measurements, metric, outliers="average")
+        assert value_of(measurements, metric, outliers="average:paper") == plain
 
 
 def test_a_group_expands_to_its_sets_without_repetition():
@@ -204,45 +205,77 @@ def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
     [(("svhn", "isun"), {"average"}), (GROUPS["cifar10"]["near"], {"average", "average:near"})],
 )
 def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
-    found = Ood(training="cifar10").score(scores_of(*sets))
-    noted = {m.at["outliers"] for m in found if "resizing artefacts" in m.protocol}
+    measurements = score(Ood(training="cifar10"), scores_of(*sets))
+    noted = {m.at["outliers"] for m in measurements if "resizing artefacts" in m.protocol}
     assert noted == means | (set(sets) & set(RESIZED))
 
 
 @pytest.mark.parametrize(
     "evaluator", [Odin(grid=True), Ood(("msp",), grid=True)], ids=["odin", "ood"]
 )
-def test_a_grid_has_a_row_for_each_cell_and_says_how_its_best_was_chosen(
-    evaluator, subject, value_of
-):
+def test_a_grid_has_a_row_for_each_cell_and_for_its_best_cell(evaluator, subject, value_of):
     plain = subject()
-    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"), intervals=FEW)
-    found = evaluator.score(evaluator.collect(plain))
+    evaluator = dataclasses.replace(evaluator, outliers=("far", "near"))
+    measurements = score(evaluator, evaluator.collect(plain))
     cells = {}
     for temperature, epsilon in OdinGrid().cells:
         at = {"temperature": temperature, "epsilon": epsilon, "outliers": "far"}
-        alone = Odin(temperature, epsilon, ("far",), intervals=FEW)
-        expected = alone.score(alone.collect(plain))
+        alone = Odin(temperature, epsilon, ("far",))
+        expected = score(alone, alone.collect(plain))
         for metric in ("auroc", "fpr_at_95_tpr", "detection_error"):
-            value = value_of(found, metric, grid="cell", **at)
+            value = value_of(measurements, metric, grid="cell", **at)
             assert value == value_of(expected, metric, outliers="far")
         cells[temperature, epsilon] = (
-            value_of(found, "fpr_at_95_tpr", grid="cell", **at),
-            -value_of(found, "auroc", grid="cell", **at),
+            value_of(measurements, "fpr_at_95_tpr", grid="cell", **at),
+            -value_of(measurements, "auroc", grid="cell", **at),
         )
-    best = [each for each in found if each.at.get("grid") == BEST]
+    best = [each for each in measurements if each.at.get("grid") == BEST]
     assert value_of(best, "fpr_at_95_tpr", outliers="far") == min(cells.values())[0]
     assert value_of(best, "auroc", outliers="far") == -min(cells.values())[1]
     assert {each.at["outliers"] for each in best} == {"far", "near", "average"}
     assert all("chosen on the outliers under test" in each.protocol for each in best)
     temperature, epsilon = min(cells, key=cells.get)
-    (told,) = {m.protocol for m in best if m.at["outliers"] == "far" and m.metric == "auroc"}
-    assert f"T = {temperature:g}, fitted" in told
-    assert f"ε = {epsilon:g}, fitted" in told
-    assert not any("chosen" in m.protocol for m in found if m.at.get("grid") != BEST)
+    (protocol,) = {m.protocol for m in best if m.at["outliers"] == "far" and m.metric == "auroc"}
+    assert f"T = {temperature:g}, fitted" in protocol
+    assert f"ε = {epsilon:g}, fitted" in protocol
+    assert not any("chosen" in m.protocol for m in measurements if m.at.get("grid") != BEST)
 
 
-def test_a_lazy_set_is_in_memory_only_while_it_is_read(images_of):
+@dataclasses.dataclass(frozen=True)
+class Largest:
+    """The largest logit, as a detector of a plugin whose name has separators of array names."""
+
+    name: ClassVar[str] = "a.b_c d"
+    protocol: ClassVar[str] = "largest logit"
+    counts: ClassVar[dict[str, int]] = {"kept.of:all": 3}
+
+    def scores(self, batch):
+        return batch.logits.double().amax(dim=1)
+
+
+@pytest.mark.parametrize("name", ["a.b_c d", "held_out", "file", "50%", "c:d"])
+def test_names_of_detectors_and_sets_hold_any_character(name, subject, monkeypatch, tmp_path):
+    kind = type("Named", (Largest,), {"name": name})
+    monkeypatch.setattr("sdd_eval.plugins.load", lambda group, name: kind)
+    whole = subject()
+    sets = {"../far v1.5": whole.sets["far"], "c:near_%41": whole.sets["near"]}
+    evaluator = Ood((name,), tuple(sets))
+    arrays = evaluator.collect(dataclasses.replace(whole, sets=sets))
+    np.savez(tmp_path / "stored.npz", **arrays)
+    stored = np.load(tmp_path / "stored.npz")
+    measurements = score(evaluator, {key: stored[key] for key in stored.files})
+    assert {m.at["detector"] for m in measurements} == {name}
+    assert {m.at.get("outliers") for m in measurements} == {*sets, "average", None}
+    assert [m.value for m in measurements if m.metric == "kept.of:all"] == [3]
+    assert len(measurements) == 3 * len(CONVENTIONS) + 1
+
+
+@pytest.mark.parametrize("name", ["msp", "msp:svhn", "msp:lsun_crop", "mahalanobis.dropped_values"])
+def test_arrays_of_plain_names_are_called_as_in_earlier_versions(name):
+    assert str(ArrayName.parse(name)) == name
+
+
+def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
     loaded = []
 
     def load():
@@ -275,13 +308,13 @@ def test_more_sets_of_outliers_need_no_more_memory(digits_network, monkeypatch, 
     monkeypatch.setattr(catalogue, "load_images", load_images)
 
     def peak(count):
-        asked = Ood(("msp",), tuple(f"set{i}" for i in range(count)))
+        evaluator = Ood(("msp",), tuple(f"set{i}" for i in range(count)))
         gc.collect()
         tracemalloc.start()
-        evaluate(digits_network, asked, data="digits", limit=20, root=tmp_path)
-        found = tracemalloc.get_traced_memory()[1]
+        evaluate(digits_network, evaluator, data="digits", limit=20, root=tmp_path)
+        measurements = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found
+        return measurements
 
     peak(1)  # what is imported and kept once
     assert peak(6) - peak(1) < 0.5 * size * 64

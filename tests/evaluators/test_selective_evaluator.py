@@ -9,6 +9,7 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
 from sdd_eval.evaluators.accuracy import Accuracy
+from sdd_eval.evaluators.evaluator import score
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
@@ -47,21 +48,21 @@ def subject(network, subject_of, images_of):
 
 def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
     whole = subject()
-    found = Selective().score(Selective().collect(whole))
+    measurements = score(Selective(), Selective().collect(whole))
     arrays = Accuracy().collect(whole)
     correct = arrays["logits"].argmax(axis=1) == arrays["labels"]
     for detector, scores in zip(SCORES, confidence_scores(arrays["logits"]).T, strict=True):
         for metric, value in selective_metrics(scores, correct).items():
-            assert value_of(found, metric, score=detector) == value
-    assert len({value_of(found, "aurc", score=detector) for detector in SCORES}) > 1
-    assert not any("corruption" in each.at for each in found)
+            assert value_of(measurements, metric, score=detector) == value
+    assert len({value_of(measurements, "aurc", score=detector) for detector in SCORES}) > 1
+    assert not any("corruption" in each.at for each in measurements)
 
 
 def test_under_corruption_a_mean_is_that_of_its_cells(subject):
     whole, evaluator = subject(), Selective("noise_c")
-    found = {
+    measurements = {
         (m.metric, *(m.at.get(axis) for axis in ("score", "corruption", "severity"))): m.value
-        for m in evaluator.score(evaluator.collect(whole))
+        for m in score(evaluator, evaluator.collect(whole))
     }
     labels = whole.labels()
 
@@ -71,20 +72,20 @@ def test_under_corruption_a_mean_is_that_of_its_cells(subject):
         return selective_metrics(scores, logits.argmax(axis=1) == labels)["augrc"]
 
     of_fog = [plain("fog", severity) for severity in range(1, 6)]
-    assert found["augrc", "energy", "fog", None] == pytest.approx(np.mean(of_fog))
+    assert measurements["augrc", "energy", "fog", None] == pytest.approx(np.mean(of_fog))
     of_fives = [plain(corruption, 5) for corruption in FIFTEEN]
-    assert found["augrc", "energy", "mean of 15", 5] == pytest.approx(np.mean(of_fives))
-    means = [found["augrc", "energy", corruption, None] for corruption in FIFTEEN]
-    assert found["augrc", "energy", "mean of 15", None] == pytest.approx(np.mean(means))
-    assert ("augrc", "energy", None, None) in found
+    assert measurements["augrc", "energy", "mean of 15", 5] == pytest.approx(np.mean(of_fives))
+    means = [measurements["augrc", "energy", corruption, None] for corruption in FIFTEEN]
+    assert measurements["augrc", "energy", "mean of 15", None] == pytest.approx(np.mean(means))
+    assert ("augrc", "energy", None, None) in measurements
 
 
 def test_there_is_no_mean_over_an_incomplete_set(subject):
     evaluator = Selective("noise_c")
-    found = evaluator.score(evaluator.collect(subject(corruptions=("snow", "fog"))))
-    corruptions = {each.at.get("corruption") for each in found}
+    measurements = score(evaluator, evaluator.collect(subject(corruptions=("snow", "fog"))))
+    corruptions = {each.at.get("corruption") for each in measurements}
     assert corruptions == {None, "snow", "fog"}
-    snow = next(each for each in found if each.at.get("corruption") == "snow")
+    snow = next(each for each in measurements if each.at.get("corruption") == "snow")
     assert "regenerated, synthetic frost" in snow.protocol
 
 
@@ -103,8 +104,8 @@ def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, line
     data = replace(data, labels=np.zeros(10, dtype=np.int64), _on_device={})
     weight = torch.zeros(4, data.images[0].size)
     weight[0] = 1
-    found = Selective().score(Selective().collect(subject_of(linear_network(weight), data)))
-    metrics = {each.metric: each.value for each in found}
+    measurements = score(Selective(), Selective().collect(subject_of(linear_network(weight), data)))
+    metrics = {each.metric: each.value for each in measurements}
     assert metrics["aurc"] == metrics["augrc"] == metrics["aurc_excess"] == 0
     assert metrics["coverage_at_1_percent_risk"] == 1
     assert not any(name.startswith("misclassification") for name in metrics)
@@ -126,17 +127,19 @@ def test_a_set_that_is_no_rendering_of_the_test_set_is_refused(subject, images_o
         Selective("noise_c").collect(other)
 
 
-def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_and_around_it():
+def test_the_interval_of_a_coverage_follows_from_wilsons_interval_of_the_risk():
     random = np.random.default_rng(0)
     sure = random.normal(0, 1, 2000).round(2)  # with ties
     correct = random.random(2000) < 1 / (1 + np.exp(-2.5 * sure - 2))
     arrays = {"scores": np.tile(sure[:, None], 4), "correct": correct}
-    found = [m for m in Selective().score(arrays) if m.metric == "coverage_at_5_percent_risk"]
+    measurements = [
+        m for m in score(Selective(), arrays) if m.metric == "coverage_at_5_percent_risk"
+    ]
     told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
     around = {k: wilson(w / k, k) for k, w in told}
     surely = max(k for k, (_, high) in around.items() if high <= 0.05)
     perhaps = max(k for k, (low, _) in around.items() if low <= 0.05)
-    for row in found:
+    for row in measurements:
         assert (row.low, row.high) == (surely / 2000, perhaps / 2000)
         assert 0 < row.low < row.value < row.high < 1
         assert "same network, new images" in row.interval
@@ -144,7 +147,7 @@ def test_a_coverage_at_a_risk_lies_between_where_wilsons_interval_is_last_below_
 
 def test_a_mean_of_coverages_has_no_interval(subject):
     evaluator = Selective("noise_c")
-    found = evaluator.score(evaluator.collect(subject()))
-    rows = [m for m in found if m.metric.startswith("coverage_at")]
+    measurements = score(evaluator, evaluator.collect(subject()))
+    rows = [m for m in measurements if m.metric.startswith("coverage_at")]
     assert all((m.low is None) == ("corruption" in m.at) for m in rows)
     assert len({m.at.get("corruption") for m in rows}) > 2

@@ -72,8 +72,8 @@ def test_the_card_has_the_validation_accuracy_and_fewer_training_images(trained)
     folder, card = trained
     assert card.provenance["training_images"] == 800
     assert card.provenance["validation_images"] == 200
-    kept, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
-    assert card.provenance["data_fingerprint"] == kept.fingerprint
+    training, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
+    assert card.provenance["data_fingerprint"] == training.fingerprint
     (pixels,) = held.batches(200)
     right = load(folder / "held")(pixels.float() / 255).argmax(1).numpy() == held.labels
     assert card.metrics["validation_accuracy"] == pytest.approx(right.mean())

@@ -26,28 +26,28 @@ def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] 
     """Return a table of two methods with AUROC .6 + .01 · detector + .02 · seed."""
     runs = []
     for network in synthetic.pair(seeds=seeds):
-        found = []
+        rows = []
         for index, place in enumerate(places):
             for outliers in SETS:
                 value = 0.6 + 0.01 * index + 0.02 * network.recipe.seed
                 at = {**place, "outliers": outliers}
-                found.append(
+                rows.append(
                     Measurement("auroc", value, "fraction", at, "AUROC", value - 0.03, value + 0.01)
                 )
-        runs.append(synthetic.run_of(network, "ood", found))
+        runs.append(synthetic.run_of(network, "ood", rows))
     return synthetic.table(runs)
 
 
 def marks(axes: Any) -> list[tuple[float, float, float]]:
     """Return value and ends of the whisker of each marker in a panel."""
-    found = []
+    rows = []
     for bars in axes.containers:
         assert isinstance(bars, ErrorbarContainer)
         for value, segment in zip(
             bars.lines[0].get_xdata(), bars.lines[2][0].get_segments(), strict=True
         ):
-            found.append((value, segment[0][0], segment[1][0]))
-    return found
+            rows.append((value, segment[0][0], segment[1][0]))
+    return rows
 
 
 @pytest.mark.parametrize("width", [SINGLE, DOUBLE])

@@ -4,8 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from sdd_eval.figures.assumption_curves import assumption_curves
-from sdd_eval.figures.gradient_curves import gradient_curves
+from sdd_eval.figures.training_curves import assumption_curves, gradient_curves
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,13 @@ from matplotlib.figure import Figure
 from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm_curve import fgsm_curve
+from sdd_eval.figures.fgsm import fgsm_curve
+from sdd_eval.figures.ood_curves import roc_at, roc_curves
 from sdd_eval.figures.points import COLUMNS, points_of
 from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
-from sdd_eval.figures.roc_curves import roc_at, roc_curves
 from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
-
-
-@pytest.fixture(scope="module")
-def whole(synthetic: ModuleType) -> tuple[Any, Any]:
-    """Everything measured of two methods, three seeds each."""
-    nets = synthetic.pair()
-    return synthetic.table([make(net) for net in nets for make in synthetic.MAKERS.values()])  # type: ignore[no-any-return]
 
 
 def points(figure: Figure | None) -> Any:

@@ -249,15 +249,15 @@ def test_the_debiased_error_is_that_of_resampling_normal_accuracies():
     confidence = random.uniform(0.3, 1, 400)
     correct = random.random(400) < confidence - 0.05
     bins = reliability_bins(confidence, correct)
-    kept = bins.count > 0
-    count, right, sure = bins.count[kept], bins.accuracy[kept], bins.confidence[kept]
+    filled = bins.count > 0
+    count, right, sure = bins.count[filled], bins.accuracy[filled], bins.confidence[filled]
     noisy = random.normal(right, np.sqrt(right * (1 - right) / count), (100_000, len(count)))
     resampled = (np.abs(noisy - sure) * count / 400).sum(axis=1).mean()
     expected = 2 * ece(confidence, correct) - resampled
     assert debiased_ece(confidence, correct) == pytest.approx(expected, abs=3e-4)
 
 
-def test_debiasing_brings_a_calibrated_models_error_nearer_to_nothing():
+def test_debiasing_reduces_the_error_of_a_calibrated_model():
     random = np.random.default_rng(2)
     plain, debiased = [], []
     for _ in range(50):

@@ -88,7 +88,7 @@ def test_the_fitted_temperature_has_the_least_likelihood_loss_of_a_grid(random_l
     assert nll(logits, labels, fitted) <= min(nll(logits, labels, t) for t in grid) + 1e-12
 
 
-def test_a_temperature_that_would_leave_the_range_says_so():
+def test_a_temperature_at_a_bound_of_the_range_is_marked():
     sure_and_right = fit_temperature([[9.0, 0.0]], [0])
     assert (sure_and_right.value, sure_and_right.at_bound) == (0.05, True)
     sure_and_wrong = fit_temperature([[9.0, 0.0]], [1])
@@ -124,10 +124,10 @@ def test_nan_and_infinity_are_refused_with_how_many(metric, kind):
 def test_tensors_give_what_arrays_give_and_keep_their_values(metric):
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, (50, 4)).astype(np.float32), random.integers(0, 4, 50)
-    kept = logits.copy()
+    before = logits.copy()
     of_arrays = metric(logits, labels)
     of_tensors = metric(torch.from_numpy(logits).requires_grad_(), torch.from_numpy(labels))
-    assert (logits == kept).all()
+    assert (logits == before).all()
     for one, other in zip(np.atleast_1d(of_arrays), np.atleast_1d(of_tensors), strict=True):
         assert np.all(one == other)
 

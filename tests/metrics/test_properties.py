@@ -127,7 +127,7 @@ def test_errors_of_detection_are_bounded_by_chance_and_by_the_area(inside, outsi
 
 @always
 @given(images, st.integers(1, 20))
-def test_ece_lies_between_the_gap_of_the_means_and_the_maximum_error(pairs, bins):
+def test_ece_is_between_the_gap_of_the_means_and_the_maximum_error(pairs, bins):
     sure, right = columns(pairs)
     error = ece(sure, right, bins)
     assert error <= maximum_calibration_error(sure, right, bins) + 1e-12

@@ -96,7 +96,7 @@ def test_ties_count_half_in_auroc():
     assert ood_metrics([2.0, 1.0], [1.0])["auroc"] == 0.75
 
 
-def test_sets_apart_are_told_apart_without_error():
+def test_separated_sets_have_perfect_metrics():
     found = ood_metrics([2.0, 3.0], [0.0, 1.0])
     assert found["fpr_at_95_tpr"] == found["detection_error"] == 0
     assert found["auroc"] == found["aupr_in"] == found["aupr_out"] == 1

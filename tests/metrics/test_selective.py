@@ -52,9 +52,9 @@ def test_coverage_is_the_largest_of_all_thresholds(found):
     for percent in (1, 5):
         shares = [0.0]
         for threshold in set(scores):
-            kept = scores >= threshold
-            if 100 * (~correct[kept]).sum() <= percent * kept.sum():
-                shares.append(kept.mean())
+            accepted = scores >= threshold
+            if 100 * (~correct[accepted]).sum() <= percent * accepted.sum():
+                shares.append(accepted.mean())
         metric = f"coverage_at_{percent}_percent_risk"
         assert selective_metrics(scores, correct)[metric] == pytest.approx(max(shares))
 

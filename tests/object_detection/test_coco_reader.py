@@ -10,7 +10,7 @@ import pytest
 
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.batches import epoch_batches
+from sdd_eval.object_detection.batches import Loader
 
 
 def rewritten(root, change):
@@ -91,7 +91,7 @@ def test_a_flipped_image_has_flipped_boxes(root, quick):
     data = load_objects("shapes", root, "train")
     seen = set()
     for epoch in range(4):
-        for batch in epoch_batches(data, settled(quick), epoch, 3, torch.device("cpu"), 0):
+        for batch in Loader(data, 3, torch.device("cpu"), 0).epoch(settled(quick), epoch):
             for image, target in zip(batch.images, batch.targets, strict=True):
                 for box, label in zip(target["boxes"], target["labels"], strict=True):
                     left, top, right, bottom = box.int().tolist()
@@ -112,7 +112,7 @@ def test_batches_do_not_depend_on_workers(root, quick):
 
     data = load_objects("shapes", root, "train")
     alone, helped = (
-        list(epoch_batches(data, settled(quick), 1, 3, torch.device("cpu"), workers))
+        list(Loader(data, 3, torch.device("cpu"), workers).epoch(settled(quick), 1))
         for workers in (0, 2)
     )
     for one, other in zip(alone, helped, strict=True):

@@ -25,7 +25,7 @@ IMAGENET = Recipe(
 )
 
 
-def told(epochs, weight, **changes):
+def recipe_of(epochs, weight, **changes):
     """Return the recipe that a run stores of a detector on a backbone with this λ."""
     backbone = dataclasses.replace(IMAGENET, sd_dropout=weight)
     network = ModelSpec(backbone.arch, 1000, (0.485,) * 3, (0.229,) * 3, 224)
@@ -45,34 +45,34 @@ def told(epochs, weight, **changes):
 
 @pytest.mark.parametrize("number", CELLS, ids=lambda n: f"{n.metric}-{n.at['epochs']}")
 def test_a_detector_with_the_paper_s_protocol_matches_each_cell(number):
-    asked = query_for(number)
-    recipe = told(number.at["epochs"], 0.1 if number.sd_dropout else 0.0)
-    assert asked.evaluator == "detection"
-    assert matches_recipe(asked, recipe)
-    assert deviations(asked, recipe, ()) == ()
+    query = query_for(number)
+    recipe = recipe_of(number.at["epochs"], 0.1 if number.sd_dropout else 0.0)
+    assert query.evaluator == "detection"
+    assert matches_recipe(query, recipe)
+    assert deviations(query, recipe, ()) == ()
 
 
 def test_another_schedule_or_lambda_does_not_match():
     seven = query_for(CELLS[0])
-    assert not matches_recipe(seven, told(12, 0.0))
-    assert not matches_recipe(seven, told(7, 0.1))
+    assert not matches_recipe(seven, recipe_of(12, 0.0))
+    assert not matches_recipe(seven, recipe_of(7, 0.1))
 
 
 def test_deviations_of_the_detector_are_listed():
-    said = deviations(query_for(CELLS[0]), told(7, 0.0, min_size=400, lr=0.01), ())
-    assert said == ("lr 0.01, not 0.02", "min size 400, not 800")
+    listed = deviations(query_for(CELLS[0]), recipe_of(7, 0.0, min_size=400, lr=0.01), ())
+    assert listed == ("lr 0.01, not 0.02", "min size 400, not 800")
 
 
 def test_deviations_of_the_backbone_are_listed():
-    recipe = {**told(7, 0.0), "backbone_epochs": 10, "backbone_dataset": "cifar100"}
-    said = deviations(query_for(CELLS[0]), recipe, ())
-    assert set(said) == {
+    recipe = {**recipe_of(7, 0.0), "backbone_epochs": 10, "backbone_dataset": "cifar100"}
+    listed = deviations(query_for(CELLS[0]), recipe, ())
+    assert set(listed) == {
         "backbone dataset cifar100, not imagenet", "backbone epochs 10, not 90"
     }  # fmt: skip
 
 
 def test_recipes_of_two_seeds_differ_only_in_the_seed():
-    recipe = told(7, 0.0)
+    recipe = recipe_of(7, 0.0)
     assert "backbone" not in recipe
     assert recipe["seed"] == 0
-    assert {**recipe, "seed": 1} == told(7, 0.0, seed=1)
+    assert {**recipe, "seed": 1} == recipe_of(7, 0.0, seed=1)

@@ -27,13 +27,13 @@ def row(recipe, value, *, evaluator="accuracy", metric="accuracy", at=(), **fiel
 
 def compared(*rows, number, **more):
     """Compare one number of the paper with rows, each with the recipe of its network."""
-    named = [{**found, "run": f"run{index}"} for index, (_, found) in enumerate(rows)]
+    named = [{**result, "run": f"run{index}"} for index, (_, result) in enumerate(rows)]
     recipes = {f"run{index}": encode(recipe) for index, (recipe, _) in enumerate(rows)}
     columns = [*dict.fromkeys(n for each in named for n in each if n not in AXES), *AXES]
-    (found,) = compare_with_paper(
+    (result,) = compare_with_paper(
         pandas.DataFrame(named, columns=columns), recipes, numbers=[number], **more
     )
-    return found
+    return result
 
 
 def number(table, **fields):
@@ -55,11 +55,11 @@ def seeds(values, recipe=Recipe(), **fields):  # noqa: B008
 
 
 def test_three_seeds_around_the_paper_s_value_reproduce_it():
-    found = compared(*seeds([0.745, 0.748, 0.752]), number=CE)
-    assert found.assessment.verdict == "reproduced"
-    assert found.measured.n == 3
-    assert found.difference == pytest.approx(0.7483 - 0.748, abs=1e-4)
-    assert found.assessment.low < 0.748 < found.assessment.high
+    result = compared(*seeds([0.745, 0.748, 0.752]), number=CE)
+    assert result.assessment.verdict == "reproduced"
+    assert result.measured.n == 3
+    assert result.difference == pytest.approx(0.7483 - 0.748, abs=1e-4)
+    assert result.assessment.low < 0.748 < result.assessment.high
 
 
 def test_three_seeds_far_from_the_paper_s_value_do_not_reproduce_it():
@@ -74,8 +74,8 @@ def test_the_rounding_of_the_printed_value_is_allowed_for():
 
 
 def test_two_seeds_are_too_few_however_close():
-    found = compared(*seeds([0.748, 0.748]), number=CE)
-    assert (found.assessment.verdict, found.assessment.reasons) == (
+    result = compared(*seeds([0.748, 0.748]), number=CE)
+    assert (result.assessment.verdict, result.assessment.reasons) == (
         "too few seeds",
         ("2 of 3 seeds",),
     )
@@ -96,8 +96,11 @@ def test_a_cell_without_measurements_is_not_measured():
     ],
 )
 def test_a_deviation_from_the_protocol_is_not_comparable(recipe, fields, deviation):
-    found = compared(*seeds([0.748] * 3, recipe, **fields), number=CE)
-    assert (found.assessment.verdict, found.assessment.reasons) == ("not comparable", (deviation,))
+    result = compared(*seeds([0.748] * 3, recipe, **fields), number=CE)
+    assert (result.assessment.verdict, result.assessment.reasons) == (
+        "not comparable",
+        (deviation,),
+    )
 
 
 def test_precision_and_memory_layout_are_no_deviation():
@@ -112,14 +115,14 @@ def test_the_resolved_value_of_auto_is_no_deviation():
 
 def test_the_recipe_with_fewest_deviations_is_compared_even_with_fewer_seeds():
     short = seeds([0.7] * 5, Recipe(epochs=15))
-    found = compared(*short, *seeds([0.748]), number=CE)
-    assert (found.measured.n, found.assessment.verdict) == (1, "too few seeds")
+    result = compared(*short, *seeds([0.748]), number=CE)
+    assert (result.measured.n, result.assessment.verdict) == (1, "too few seeds")
 
 
 def test_lambda_is_1_alone_and_a_tenth_in_combination():
     weak = Recipe(sd_dropout=0.1)
-    found = compared(*seeds([0.77] * 3, weak), number=SDD)
-    assert found.assessment.reasons == ("sd dropout 0.1, not 1.0",)
+    result = compared(*seeds([0.77] * 3, weak), number=SDD)
+    assert result.assessment.reasons == ("sd dropout 0.1, not 1.0",)
     both = dataclasses.replace(weak, method="byot")
     combined = number(1, method="byot", sd_dropout=True)
     assert compared(*seeds([0.777] * 3, both), number=combined).assessment.verdict == "reproduced"
@@ -153,9 +156,9 @@ def corrupted(recipe, value, metric, origin):
 def test_mca_with_synthetic_frost_is_not_comparable():
     cell = number(6, metric="mca", sd_dropout=False)
     own = corrupted(Recipe(), 0.4749, "mca_15_synthetic_frost", "regenerated")
-    found = compared(*own, number=cell)
-    assert found.assessment.verdict == "not comparable"
-    assert found.assessment.reasons == (
+    result = compared(*own, number=cell)
+    assert result.assessment.verdict == "not comparable"
+    assert result.assessment.reasons == (
         *("cifar100_c: regenerated", "mca_15_synthetic_frost, not mca"),
     )
     archive = corrupted(Recipe(), 0.4749, "mca", "official")
@@ -179,8 +182,8 @@ def test_odin_is_compared_at_its_default_setting_averaged_over_the_paper_s_sets(
     tuned = seeds([0.9] * 3, at={**ODIN, "epsilon": 0.0, "outliers": "average"}, **place)
     other = seeds([0.811] * 3, at={**ODIN, "outliers": "average"}, **place)
     assert compared(*tuned, number=cell).measured.n == 0
-    found = compared(*other, number=cell)
-    assert found.assessment.reasons == ("outliers average, not average:paper",)
+    result = compared(*other, number=cell)
+    assert result.assessment.reasons == ("outliers average, not average:paper",)
     papers = seeds([0.811] * 3, at={**ODIN, "outliers": "average:paper"}, **place)
     assert compared(*other, *papers, number=cell).assessment.verdict == "reproduced"
 
@@ -205,9 +208,9 @@ def test_a_substitute_fills_its_cell_and_is_listed_as_a_deviation():
     small = Recipe(dataset="digits", arch="small_cnn", epochs=2)
     substitutes = Substitutes({"cifar100": "digits"}, {"c0": [encode(Recipe())]})
     rows = seeds([0.9], small, dataset="digits", test_set="digits", data="digits: official")
-    found = compared(*rows, number=CE, substitutes=substitutes)
-    assert found.assessment.verdict == "not comparable"
-    assert found.assessment.reasons[:2] == (
+    result = compared(*rows, number=CE, substitutes=substitutes)
+    assert result.assessment.verdict == "not comparable"
+    assert result.assessment.reasons[:2] == (
         "dataset digits, not cifar100",
         "arch small_cnn, not resnet18",
     )

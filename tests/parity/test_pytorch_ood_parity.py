@@ -5,13 +5,9 @@ import pytest
 import torch
 
 from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
-from sdd_eval.evaluators.ood.detectors.energy import Energy
-from sdd_eval.evaluators.ood.detectors.entropy import Entropy
-from sdd_eval.evaluators.ood.detectors.knn import Knn
-from sdd_eval.evaluators.ood.detectors.mahalanobis import Mahalanobis
-from sdd_eval.evaluators.ood.detectors.max_logit import MaxLogit
+from sdd_eval.evaluators.ood.detectors.feature_scores import Knn, Mahalanobis, Vim
+from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit
 from sdd_eval.evaluators.ood.detectors.odin import Odin
-from sdd_eval.evaluators.ood.detectors.vim import Vim
 
 OF_FEATURES = ["knn 50", "knn 200", "vim", "mahalanobis", "energy", "entropy", "max_logit"]
 OF_IMAGES = ["odin", "odin at T = 1", "odin without a step", "odin, saturated"]

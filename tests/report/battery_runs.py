@@ -50,9 +50,9 @@ class Measured:
 
 def logits(random: Random, n: int) -> Arrays:
     labels = np.arange(n) % CLASSES
-    found = random.normal(size=(n, CLASSES)).astype(np.float32)
-    found[np.arange(n), labels] += random.normal(4, 2, n)
-    return {"logits": found, "labels": labels}
+    result = random.normal(size=(n, CLASSES)).astype(np.float32)
+    result[np.arange(n), labels] += random.normal(4, 2, n)
+    return {"logits": result, "labels": labels}
 
 
 def ranked(random: Random, n: int, gain: float = 0.0) -> Arrays:
@@ -68,15 +68,15 @@ def predicted(random: Random, n: int) -> Arrays:
     def guesses(share: float) -> Any:
         return np.where(random.random(n) < share, labels, (labels + 1) % CLASSES)
 
-    found: Arrays = {"labels": labels, "predicted": guesses(0.76)}
+    result: Arrays = {"labels": labels, "predicted": guesses(0.76)}
     evaluator = Fgsm()
     for variant in evaluator.attacks():
         columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(variant)]
-        found[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
-        found[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)
-    found |= {f"predicted_{variant}_random": guesses(0.7) for variant in evaluator.variants}
+        result[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
+        result[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)
+    result |= {f"predicted_{variant}_random": guesses(0.7) for variant in evaluator.variants}
     constants = np.array([[[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]]])
-    return {**found, **fitted(n), "constants": np.tile(constants, (n, 1, 1))}
+    return {**result, **fitted(n), "constants": np.tile(constants, (n, 1, 1))}
 
 
 def fitted(n: int) -> Arrays:
@@ -92,7 +92,7 @@ def checked(n: int) -> Arrays:
 def attacked(random: Random, n: int) -> Arrays:
     values = {"eps": 8 / 255, "alpha": 2 / 255, "steps": 10, "random_start": True}
     right = random.random(n) < 0.76
-    found = {
+    result = {
         "right": right,
         "channels": np.full(n, 3),
         "classes": np.full(n, CLASSES),
@@ -100,46 +100,48 @@ def attacked(random: Random, n: int) -> Arrays:
         "cross_entropy": np.ones(n, bool),
     }
     for end in ("one", "fitted"):
-        found[f"survives_{end}"] = right & (random.random(n) < 0.1)
-        found[f"change_{end}"] = np.full(n, 8 / 255)
-    return {**found, **fitted(n), **checked(n)}
+        result[f"survives_{end}"] = right & (random.random(n) < 0.1)
+        result[f"change_{end}"] = np.full(n, 8 / 255)
+    return {**result, **fitted(n), **checked(n)}
 
 
 def audited(random: Random, n: int) -> Arrays:
     right = random.random(n) < 0.76
-    found = {"right": right, "right_compared": random.random(n) < 0.76}
+    result = {"right": right, "right_compared": random.random(n) < 0.76}
     strength = random.random(n)[:, None]
     sizes = np.array(EPSILONS) * 255
     for attack in ("fgsm", "pgd_ce", "pgd_margin", "square", "transfer"):
         for end in ("one", "fitted"):
-            found[f"survives_{attack}_{end}"] = right[:, None] & (strength > 1 - np.exp(-sizes / 4))
-    return {**found, **fitted(n), **checked(n)}
+            result[f"survives_{attack}_{end}"] = right[:, None] & (
+                strength > 1 - np.exp(-sizes / 4)
+            )
+    return {**result, **fitted(n), **checked(n)}
 
 
 def corrupted(random: Random, n: int) -> Arrays:
     clean = {"correct_clean": random.random(n) < 0.76}
-    found = {**clean, "confidence_clean": random.random(n).astype(np.float32)}
+    result = {**clean, "confidence_clean": random.random(n).astype(np.float32)}
     for index, name in enumerate(FIFTEEN):
-        found[f"correct_{name}"] = random.random((n, 5)) < 0.7 - 0.02 * index
-        found[f"confidence_{name}"] = random.random((n, 5)).astype(np.float32)
-    return {**found, "origin": np.full(n, "official"), "frost": np.full(n, "official")}
+        result[f"correct_{name}"] = random.random((n, 5)) < 0.7 - 0.02 * index
+        result[f"confidence_{name}"] = random.random((n, 5)).astype(np.float32)
+    return {**result, "origin": np.full(n, "official"), "frost": np.full(n, "official")}
 
 
 def scored(random: Random, n: int, gain: float = 0.0) -> Arrays:
     """What `odin` looks at."""
-    found = {"scores": 0.01 + 1e-4 * random.beta(6, 2, n)}
+    result = {"scores": 0.01 + 1e-4 * random.beta(6, 2, n)}
     for index, name in enumerate(SETS):
-        found[f"scores_{name}"] = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
-    return found
+        result[f"scores_{name}"] = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
+    return result
 
 
 def detected(random: Random, n: int) -> Arrays:
-    found: Arrays = {}
+    result: Arrays = {}
     for name in DETECTORS:
         shape = (n, 2) if name == "knn" else (n,)
-        found[name] = random.normal(1, 1, shape)
-        found |= {f"{name}:{outliers}": random.normal(0, 1, shape) for outliers in SETS}
-    return {**found, "mahalanobis.dropped": np.full(n, 3)}
+        result[name] = random.normal(1, 1, shape)
+        result |= {f"{name}:{outliers}": random.normal(0, 1, shape) for outliers in SETS}
+    return {**result, "mahalanobis.dropped": np.full(n, 3)}
 
 
 def masked(random: Random, n: int) -> Arrays:
@@ -166,24 +168,24 @@ DRAWN: Mapping[str, Callable[[Random, int, float], Arrays]] = {"selective": rank
 
 def battery(images: int) -> list[Measured]:
     """Each evaluator with its rows, scored from so many images."""
-    found = []
+    result = []
     for seed, (evaluator, make) in enumerate(BATTERY):
         arrays = make(np.random.default_rng(seed), images)
-        found.append(Measured(evaluator, tuple(evaluator.score(arrays)), arrays))
-    return found
+        result.append(Measured(evaluator, tuple(evaluator.score(arrays)), arrays))
+    return result
 
 
 def networks(count: int) -> list[Network]:
     """Five methods, with SD-Dropout and without it, in as many seeds as it takes."""
     kinds = [(method, weight) for method in METHODS for weight in (0.0, 0.1)]
-    found = []
+    result = []
     for index in range(count):
         seed, kind = divmod(index, len(kinds))
         method, weight = kinds[kind]
         name = f"cifar100-resnet18-{method}{f'-sdd{weight:g}' if weight else ''}-seed{seed}"
         recipe = Recipe(method=method, sd_dropout=weight, seed=seed)
-        found.append(Network(recipe, name, 0.02 * (weight > 0)))
-    return found
+        result.append(Network(recipe, name, 0.02 * (weight > 0)))
+    return result
 
 
 def runs(count: int, images: int, drawn: int | None = None) -> Iterator[Run]:

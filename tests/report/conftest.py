@@ -7,11 +7,14 @@ from types import ModuleType
 
 import pytest
 
+from sdd_eval.report.drawing import draw
 from sdd_eval.report.write import write_report
 
 
 @pytest.fixture(scope="session")
 def written(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a report of all evaluators, two methods and two seeds."""
+    """The page of a report of all evaluators, two methods and two seeds, with figures as SVG."""
     folder = tmp_path_factory.mktemp("whole") / "synthetic"
-    return write_report(synthetic.write_study(folder, synthetic.whole(2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draw, "FORMATS", ("svg",))
+        return write_report(synthetic.write_study(folder, synthetic.whole(2)))

@@ -118,17 +118,17 @@ def run_of(
 
 def accuracy_run(net: Network, **fields: Any) -> Run:
     value = 0.95 + net.gain + net.random.normal(0, 0.003)
-    found = [
+    rows = [
         Measurement("accuracy", value, "fraction", protocol="largest logit against the label"),
         Measurement("accuracy_top5", 0.999, "fraction", protocol="label among the 5 largest"),
         Measurement("nll", 0.2 - net.gain, "nats", protocol="mean of −log softmax"),
     ]
-    return run_of(net, "accuracy", found, **fields)
+    return run_of(net, "accuracy", rows, **fields)
 
 
 def calibration_run(net: Network, bins: int = 10) -> Run:
     random, protocol = net.random, f"{bins} equal-width bins; largest softmax probability"
-    found = [
+    rows = [
         Measurement(
             "ece", 0.04 - net.gain + random.normal(0, 0.002), "fraction", {"bins": bins}, protocol
         ),
@@ -140,13 +140,13 @@ def calibration_run(net: Network, bins: int = 10) -> Run:
     counts = np.array([0, 0, 4, 6, 8, 12, 20, 30, 60, 220][-bins:])
     for index, count in enumerate(counts, start=1):
         at = {"bins": bins, "bin": index}
-        found.append(Measurement("bin_count", float(count), "images", at, protocol))
+        rows.append(Measurement("bin_count", float(count), "images", at, protocol))
         if count:
             confidence = (index - 0.4) / bins
             hit = min(1.0, max(0.0, confidence - 0.08 + net.gain + random.normal(0, 0.02)))
-            found.append(Measurement("bin_confidence", confidence, "fraction", at, protocol))
-            found.append(Measurement("bin_accuracy", hit, "fraction", at, protocol))
-            found.append(
+            rows.append(Measurement("bin_confidence", confidence, "fraction", at, protocol))
+            rows.append(Measurement("bin_accuracy", hit, "fraction", at, protocol))
+            rows.append(
                 Measurement(
                     metric="bin_accuracy_calibrated",
                     value=confidence,
@@ -158,14 +158,14 @@ def calibration_run(net: Network, bins: int = 10) -> Run:
                     level=0.95,
                 )
             )
-    return run_of(net, "calibration", found, settings={"bins": bins})
+    return run_of(net, "calibration", rows, settings={"bins": bins})
 
 
 def fgsm_run(net: Network) -> Run:
-    found = [
+    rows = [
         each for variant in ("authors", "standardised", "pixel") for each in _fgsm(net, variant)
     ]
-    return run_of(net, "fgsm", found, settings={"epsilon": 0.2, "constants": "paper"})
+    return run_of(net, "fgsm", rows, settings={"epsilon": 0.2, "constants": "paper"})
 
 
 def _fgsm(net: Network, variant: str) -> Iterator[Measurement]:
@@ -193,7 +193,7 @@ def _fgsm(net: Network, variant: str) -> Iterator[Measurement]:
 
 
 def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
-    random, found, means = net.random, [], []
+    random, rows, means = net.random, [], []
     for index, name in enumerate(names):
         cells = [
             min(1.0, max(0.0, 0.95 - severity * (0.01 + 0.008 * index) + net.gain))
@@ -202,14 +202,14 @@ def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
         ]
         for severity, value in enumerate(cells, start=1):
             at = {"corruption": name, "severity": severity}
-            found.append(Measurement("accuracy", value, "fraction", at, "top-1, regenerated"))
+            rows.append(Measurement("accuracy", value, "fraction", at, "top-1, regenerated"))
         means.append(float(np.mean(cells)))
-        found.append(
+        rows.append(
             Measurement(
                 "accuracy", means[-1], "fraction", {"corruption": name}, "mean of severities 1–5"
             )
         )
-    found.append(
+    rows.append(
         Measurement(
             "mca_15_synthetic_frost", float(np.mean(means)), "fraction", {}, "mean over 15 × 5"
         )
@@ -218,14 +218,14 @@ def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
     return run_of(
         net,
         "corruption",
-        found,
+        rows,
         dataset="digits_c_regenerated",
         data={"digits": DIGITS, "digits_c_regenerated": made},
     )
 
 
 def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
-    random, found = net.random, []
+    random, rows = net.random, []
     arrays = {"scores": 0.1 + 0.0004 * random.beta(6, 2, 360)}
     for index, name in enumerate(outliers):
         arrays[f"scores_{name}"] = 0.1 + 0.0004 * random.beta(2 + index, 4 + 40 * net.gain, 300)
@@ -239,15 +239,15 @@ def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
             ("aupr_out", 0.88 + net.gain),
         ):
             noisy = value + random.normal(0, 0.004)
-            found.append(Measurement(metric, noisy, "fraction", at, f"ODIN, {metric}"))
+            rows.append(Measurement(metric, noisy, "fraction", at, f"ODIN, {metric}"))
     sets = {name: {"origin": "made here", "images": 300} for name in outliers}
     sets["photo_patches"] = {"origin": "partial: 300 of 1,000", "images": 300}
     data = {"digits": DIGITS, **{name: sets[name] for name in outliers}}
-    return run_of(net, "odin", found, data=data, arrays=arrays, settings={"temperature": 1000.0})
+    return run_of(net, "odin", rows, data=data, arrays=arrays, settings={"temperature": 1000.0})
 
 
 def ood_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
-    random, found = net.random, []
+    random, rows = net.random, []
     detectors: tuple[dict[str, Any], ...] = (
         {"detector": "msp"}, {"detector": "knn", "k": 50}, {"detector": "knn", "k": 200},
     )  # fmt: skip
@@ -255,42 +255,40 @@ def ood_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
         for name in (*outliers, "average"):
             value = 0.8 + 0.03 * index + net.gain + random.normal(0, 0.004)
             at = {**detector, "outliers": name}
-            found.append(Measurement("auroc", value, "fraction", at, "higher is inside, auroc"))
+            rows.append(Measurement("auroc", value, "fraction", at, "higher is inside, auroc"))
     made = {"origin": "made here", "images": 300}
     data = {"digits": DIGITS, **{name: made for name in outliers}}
-    return run_of(net, "ood", found, data=data)
+    return run_of(net, "ood", rows, data=data)
 
 
 def selective_run(net: Network) -> Run:
     random = net.random
     correct = random.random(360) < 0.9 + net.gain
     scores = np.where(correct[:, None], 0.9, 0.6) + 0.2 * random.random((360, 4))
-    found = []
+    rows = []
     for column, score in enumerate(("msp", "max_logit", "energy", "entropy")):
         values = selective_metrics(scores[:, column], correct)
         at = {"score": score}
-        found += [
-            Measurement(m, v, "fraction", at, f"surest first, {m}") for m, v in values.items()
-        ]
-    return run_of(net, "selective", found, arrays={"correct": correct, "scores": scores})
+        rows += [Measurement(m, v, "fraction", at, f"surest first, {m}") for m, v in values.items()]
+    return run_of(net, "selective", rows, arrays={"correct": correct, "scores": scores})
 
 
 def attack_run(net: Network, sizes: tuple[float, ...] = (1.0, 4.0, 8.0)) -> Run:
     at: dict[str, Any] = {"attack": "PGD", "norm": "Linf", "steps": 10, "restarts": 1}
     right = 0.95 + net.gain
     before = {**at, "epsilon": sizes[0] / 255}
-    found = [Measurement("attack_right_before", right, "fraction", before, "clean images")]
+    rows = [Measurement("attack_right_before", right, "fraction", before, "clean images")]
     for size in sizes:
         here = {**at, "epsilon": size / 255, "temperature": 1.0}
         value = right * float(np.exp(-size / 4))
-        found.append(
+        rows.append(
             Measurement("attack_accuracy", value, "fraction", here, "right before and after")
         )
-    return run_of(net, "attack", found, settings={"algorithm": "PGD"})
+    return run_of(net, "attack", rows, settings={"algorithm": "PGD"})
 
 
 def audit_run(net: Network, raised: tuple[str, ...] = ()) -> Run:
-    found = [
+    rows = [
         Measurement("audit_flag", float(flag in raised), "count", {"flag": flag}, "a sign")
         for flag in FLAGS
     ]
@@ -300,11 +298,11 @@ def audit_run(net: Network, raised: tuple[str, ...] = ()) -> Run:
             for place, attack in enumerate(("fgsm", "pgd_ce", "pgd_margin", "square", "transfer")):
                 value = 0.9 * float(np.exp(-size / (4 + place))) + net.gain
                 here = {**at, "attack": attack}
-                found.append(Measurement("audit_accuracy", value, "fraction", here, attack))
+                rows.append(Measurement("audit_accuracy", value, "fraction", here, attack))
             worst = 0.9 * float(np.exp(-size / 3)) + net.gain
             for metric in ("audit_worst_case", "audit_worst_case_both_right"):
-                found.append(Measurement(metric, worst, "fraction", at, "image by image"))
-    return run_of(net, "attack", found, settings={"audit": True}, n=100)
+                rows.append(Measurement(metric, worst, "fraction", at, "image by image"))
+    return run_of(net, "attack", rows, settings={"audit": True}, n=100)
 
 
 MAKERS: dict[str, Callable[[Network], Run]] = {
@@ -360,8 +358,8 @@ def table(runs: list[Run]) -> tuple[Any, dict[str, Any]]:
     from sdd_eval.report.runs import StudyRun
     from sdd_eval.report.tables.results import tidy
 
-    found = [
+    rows = [
         StudyRun("study", f"study/{run.checkpoint}/{index}.json", run)
         for index, run in enumerate(runs)
     ]
-    return tidy(found), {each.name: each.run.arrays for each in found}
+    return tidy(rows), {each.name: each.run.arrays for each in rows}

@@ -19,6 +19,7 @@ from sdd_eval.report.text.findings import comparison_findings
 from sdd_eval.report.write import write_report
 from sdd_eval.store import write_run
 
+pytestmark = pytest.mark.usefixtures("only_svg")
 LABELS = np.arange(360) % 10
 
 
@@ -48,13 +49,13 @@ def over_seeds(synthetic, tmp_path):
 
 
 def test_groups_are_named_by_method_and_have_a_table_of_all_corruptions(over_seeds):
-    ((found,), said) = shown(*over_seeds)
-    (pair,) = found.pairs
-    assert said == []
+    ((section,), warnings) = shown(*over_seeds)
+    (pair,) = section.pairs
+    assert warnings == []
     assert pair.title == "CE + SD-Dropout λ 0.1 compared with CE"
     assert all(name in pair.networks for name in over_seeds[1])
-    assert list(found.families) == ["headline", "cells"]
-    assert found.families["cells"] == 15 * 5 + 15
+    assert list(section.families) == ["headline", "cells"]
+    assert section.families["cells"] == 15 * 5 + 15
     (corruptions,) = pair.further
     assert corruptions.title == "Individual corruptions (family cells, 90 tests)"
     assert [line[0] for line in corruptions.rows[:2]] == [
@@ -66,10 +67,10 @@ def test_groups_are_named_by_method_and_have_a_table_of_all_corruptions(over_see
 
 
 def test_sentences_over_seeds_state_significant_differences_and_count_the_others(over_seeds):
-    ((found,), _) = shown(*over_seeds)
-    ((title, sentences),) = [dataclasses.astuple(f) for f in comparison_findings([found])]
+    ((section,), _) = shown(*over_seeds)
+    ((title, sentences),) = [dataclasses.astuple(f) for f in comparison_findings([section])]
     assert title.startswith("CE + SD-Dropout λ 0.1 compared with CE")
-    size = found.families["headline"]
+    size = section.families["headline"]
     assert sentences[0].startswith("With 3 seeds per side, accuracy is higher by ")
     assert "95 % interval, over seeds: +" in sentences[0]
     assert f"after Holm–Bonferroni correction over {size} tests" in sentences[0]
@@ -90,15 +91,15 @@ def test_pairs_with_the_same_methods_are_distinguished_by_architecture(synthetic
     pairs = [{"base": named[kind, 0.0], "other": named[kind, 0.1]} for kind in kinds]
     (study / "study.json").write_text(json.dumps({"pairs": pairs}))
     compare_planned(study)
-    ((found,), _) = comparison_sections([study], tidy(read_runs([study]).runs), study)
-    assert [pair.title for pair in found.pairs] == [
+    ((section,), _) = comparison_sections([study], tidy(read_runs([study]).runs), study)
+    assert [pair.title for pair in section.pairs] == [
         f"CE + SD-Dropout λ 0.1 compared with CE ({kind})" for kind in kinds
     ]
-    openings = [each.title for each in comparison_findings([found])]
+    openings = [each.title for each in comparison_findings([section])]
     assert [kind in opening for kind, opening in zip(kinds, openings, strict=True)] == [True, True]
     unknown = tidy(read_runs([study]).runs).assign(arch=None)
-    ((found,), _) = comparison_sections([study], unknown, study)
-    first, second = (pair.title for pair in found.pairs)
+    ((section,), _) = comparison_sections([study], unknown, study)
+    first, second = (pair.title for pair in section.pairs)
     assert named["small_cnn", 0.0][0] in first
     assert named["wide_cnn", 0.0][0] in second
 
@@ -108,8 +109,8 @@ def test_pairs_of_networks_with_the_same_methods_are_distinguished_by_checkpoint
 ):
     base, *others = nets = [synthetic.network(0.0, 0), *synthetic.pair(seeds=2)[2:]]
     study = synthetic.write_study(tmp_path / "study", [synthetic.accuracy_run(net) for net in nets])
-    ((found,), _) = shown(study, [net.checkpoint for net in nets])
-    assert [pair.title for pair in found.pairs] == [
+    ((section,), _) = shown(study, [net.checkpoint for net in nets])
+    assert [pair.title for pair in section.pairs] == [
         f"{other.checkpoint} compared with {base.checkpoint}" for other in others
     ]
 
@@ -131,9 +132,9 @@ def test_counts_of_a_pair_do_not_include_the_tests_of_other_pairs(synthetic, tmp
     nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1, 0.5)]
     rates = zip(nets, (0.3, 0.9, 0.3), strict=True)
     study = synthetic.write_study(tmp_path / "study", [certain(synthetic, *each) for each in rates])
-    ((found,), _) = shown(study, [net.checkpoint for net in nets])
-    first, second = comparison_findings([found])
-    assert found.families["headline"] == 2
+    ((section,), _) = shown(study, [net.checkpoint for net in nets])
+    first, second = comparison_findings([section])
+    assert section.families["headline"] == 2
     assert first.sentences[-1].startswith(
         "For these two networks, the only headline number measured on both sides differs "
         "significantly (family of 2 tests)"
@@ -148,13 +149,13 @@ def test_a_comparison_of_two_networks_is_no_evidence_about_the_method(synthetic,
     nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1)]
     runs = [certain(synthetic, net, right) for net, right in zip(nets, (0.5, 0.9), strict=True)]
     study = synthetic.write_study(tmp_path / "study", runs)
-    ((found,), _) = shown(study, [net.checkpoint for net in nets])
-    ((title, sentences),) = [dataclasses.astuple(f) for f in comparison_findings([found])]
+    ((section,), _) = shown(study, [net.checkpoint for net in nets])
+    ((title, sentences),) = [dataclasses.astuple(f) for f in comparison_findings([section])]
     assert title.startswith(f"Network {nets[1].checkpoint} compared with {nets[0].checkpoint}")
     assert sentences[0].startswith("For these two networks, accuracy is higher by ")
     assert "same networks, new images" in sentences[0]
     assert sentences[-1].endswith("This is no evidence about the method.")
-    (pair,) = found.pairs
+    (pair,) = section.pairs
     (line,) = pair.headline.rows
     assert line[-2:] == ("McNemar, mid-p", "360")
 
@@ -164,10 +165,10 @@ def test_an_outdated_comparison_is_reported_and_has_no_findings(synthetic, over_
     shown(study, names)
     again = synthetic.accuracy_run(synthetic.network(0.0, 0), created="2026-05-05T00:00:00+00:00")
     write_run(study / "runs" / again.checkpoint / "accuracy-digits-again.json", again)
-    ((found,), said) = comparison_sections([study], tidy(read_runs([study]).runs), study)
-    assert "accuracy-digits-again.json was added, removed or changed" in found.stored.outdated
-    assert "A comparison of study study (Comparison by sdd-eval compare) is outdated" in said[0]
-    assert comparison_findings([found]) == []
+    ((section,), warnings) = comparison_sections([study], tidy(read_runs([study]).runs), study)
+    assert "accuracy-digits-again.json was added, removed or changed" in section.stored.outdated
+    assert "A comparison of study study (Comparison by sdd-eval compare) is outdated" in warnings[0]
+    assert comparison_findings([section]) == []
 
 
 def test_an_unreadable_comparison_is_reported(over_seeds):
@@ -175,6 +176,6 @@ def test_an_unreadable_comparison_is_reported(over_seeds):
     shown(study, names)
     (path,) = (study / "comparisons/pairs").glob("*.json")
     path.write_text("{")
-    found, said = comparison_sections([study], tidy(read_runs([study]).runs), study)
-    assert found == []
-    assert said[0].startswith("A comparison could not be read and was skipped")
+    section, warnings = comparison_sections([study], tidy(read_runs([study]).runs), study)
+    assert section == []
+    assert warnings[0].startswith("A comparison could not be read and was skipped")

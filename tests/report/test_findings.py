@@ -15,15 +15,15 @@ def measured(synthetic: ModuleType, plain: list[float], with_it: list[float]) ->
     runs = []
     for weight, values in ((0.0, plain), (0.1, with_it)):
         for seed, value in enumerate(values):
-            found = [Measurement("accuracy", value, "fraction", protocol="top-1")]
-            runs.append(synthetic.run_of(synthetic.network(weight, seed), "accuracy", found))
+            finding = [Measurement("accuracy", value, "fraction", protocol="top-1")]
+            runs.append(synthetic.run_of(synthetic.network(weight, seed), "accuracy", finding))
     return headline(synthetic.table(runs)[0])
 
 
 def test_three_seeds_per_side_support_a_sentence_about_the_method(synthetic: ModuleType) -> None:
-    (found,) = findings(measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97]))
-    assert found.title == "CE + SD-Dropout λ 0.1 compared with CE (digits, small_cnn)"
-    assert found.sentences == (
+    (finding,) = findings(measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97]))
+    assert finding.title == "CE + SD-Dropout λ 0.1 compared with CE (digits, small_cnn)"
+    assert finding.sentences == (
         "With 3 seeds per side, SD-Dropout changes Accuracy from 91.0 ± 1.0 % to 96.0 ± 1.0 %, by "
         "+5.0 points [95 % interval over seeds: +2.7 to +7.3]: better.",
     )
@@ -38,29 +38,29 @@ def test_a_difference_without_spread_over_seeds_is_not_called_better(synthetic: 
 
 
 def test_a_decrease_is_called_worse(synthetic: ModuleType) -> None:
-    (found,) = findings(measured(synthetic, [0.95, 0.96, 0.97], [0.90, 0.91, 0.92]))
-    assert found.sentences[0].endswith("−2.7]: worse.")
+    (finding,) = findings(measured(synthetic, [0.95, 0.96, 0.97], [0.90, 0.91, 0.92]))
+    assert finding.sentences[0].endswith("−2.7]: worse.")
 
 
 def test_seed_noise_is_stated_with_the_smallest_detectable_difference(
     synthetic: ModuleType,
 ) -> None:
-    (found,) = findings(measured(synthetic, [0.90, 0.92, 0.94], [0.93, 0.95, 0.97]))
-    assert "This is within seed noise; the smallest difference detectable" in found.sentences[0]
-    assert found.sentences[0].endswith("with a power of 80 % is 6.1 points.")
-    assert "better" not in found.sentences[0]
+    (finding,) = findings(measured(synthetic, [0.90, 0.92, 0.94], [0.93, 0.95, 0.97]))
+    assert "This is within seed noise; the smallest difference detectable" in finding.sentences[0]
+    assert finding.sentences[0].endswith("with a power of 80 % is 6.1 points.")
+    assert "better" not in finding.sentences[0]
 
 
 def test_fewer_seeds_support_sentences_about_these_networks_only(synthetic: ModuleType) -> None:
-    (found,) = findings(measured(synthetic, [0.9], [0.95]))
-    assert found.sentences == (
+    (finding,) = findings(measured(synthetic, [0.9], [0.95]))
+    assert finding.sentences == (
         FEW_SEEDS,
         "For these two networks, Accuracy is 90.0 % without and 95.0 % with SD-Dropout.",
     )
     assert "no evidence about the method" in FEW_SEEDS
-    (found,) = findings(measured(synthetic, [0.9, 0.91, 0.92], [0.95, 0.96]))
-    assert found.sentences[0] == FEW_SEEDS
-    assert found.sentences[1].startswith("For these 5 networks, ")
+    (finding,) = findings(measured(synthetic, [0.9, 0.91, 0.92], [0.95, 0.96]))
+    assert finding.sentences[0] == FEW_SEEDS
+    assert finding.sentences[1].startswith("For these 5 networks, ")
 
 
 def test_sentences_of_few_networks_come_after_those_of_many_seeds(synthetic: ModuleType) -> None:
@@ -72,8 +72,8 @@ def test_sentences_of_few_networks_come_after_those_of_many_seeds(synthetic: Mod
         runs.append(synthetic.run_of(network, "calibration", [ece]))
         if seed == 0:  # accuracy is the table's first column
             runs.append(synthetic.run_of(network, "accuracy", [accuracy]))
-    (found,) = findings(headline(synthetic.table(runs)[0]))
-    assert [each.split()[0] for each in found.sentences] == ["With", "The", "For"]
+    (finding,) = findings(headline(synthetic.table(runs)[0]))
+    assert [each.split()[0] for each in finding.sentences] == ["With", "The", "For"]
 
 
 def test_an_interval_over_images_is_labelled_as_such(synthetic: ModuleType) -> None:
@@ -85,6 +85,6 @@ def test_an_interval_over_images_is_labelled_as_such(synthetic: ModuleType) -> N
         )
         for weight in (0.0, 0.1)
     ]
-    (found,) = findings(headline(synthetic.table(runs)[0]))
-    assert "intervals are for new images, not new seeds" in found.sentences[0]
-    assert "90.0 % [90 %: 86.0 to 93.0] without and" in found.sentences[1]
+    (finding,) = findings(headline(synthetic.table(runs)[0]))
+    assert "intervals are for new images, not new seeds" in finding.sentences[0]
+    assert "90.0 % [90 %: 86.0 to 93.0] without and" in finding.sentences[1]

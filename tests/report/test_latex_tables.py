@@ -66,6 +66,7 @@ def test_a_long_table_is_split_into_parts_that_fit_a_page() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_svg")
 @pytest.mark.skipif(TEX is None, reason="no TeX is installed")
 def test_every_table_compiles(synthetic: ModuleType, tmp_path: Path) -> None:
     nasty = "\\input{/etc/passwd} <script> $\\frac \u202e & %_^~#{}"

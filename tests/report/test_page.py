@@ -21,6 +21,9 @@ from sdd_eval.records import Measurement
 from sdd_eval.report.tables.summary import most_common_conditions
 from sdd_eval.report.write import write_report
 
+#: The page shows SVG files; tests/report/test_write.py writes figures in all formats.
+pytestmark = pytest.mark.usefixtures("only_svg")
+
 
 class Elements(html.parser.HTMLParser):
     """Tags with attributes, and the text outside of style sheets."""
@@ -40,15 +43,34 @@ class Elements(html.parser.HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_loads_nothing_from_the_network(written: Path) -> None:
+@pytest.fixture(scope="module")
+def elements(written: Path) -> Elements:
+    """The parsed page of all evaluators."""
+    return Elements(written.read_text())
+
+
+def test_all_files_are_written_next_to_the_page(written: Path, synthetic: ModuleType) -> None:
+    folder = written.parent
+    assert {"results.csv", "summary.csv", "index.html"} <= {path.name for path in folder.iterdir()}
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    suffixes = (".svg", "-single.svg", ".csv")
+    expected = {f"{name}{suffix}" for name in synthetic.FIGURES for suffix in suffixes}
+    assert figures == {*expected, "drawn.json"}
+    tables = {path.name for path in (folder / "tables").iterdir()}
+    assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}
+    assert not (folder / ".report").exists()
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_page_loads_nothing_from_the_network(written: Path, elements: Elements) -> None:
     text = written.read_text()
-    for tag, attributes in Elements(text).tags:
+    for tag, attributes in elements.tags:
         assert tag not in ("iframe", "object", "link", "base"), tag
         for name in ("src", "href", "action", "xlink:href", "srcset"):
             value = attributes.get(name) or ""
             assert not re.match(r"(?:[a-z]+:)?//|data:|javascript:", value), (tag, value)
     assert not re.search(r"url\((?!#)|@import", text)
-    policy = next(a["content"] for t, a in Elements(text).tags if "http-equiv" in a)
+    policy = next(a["content"] for _, a in elements.tags if "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none';")
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
@@ -57,11 +79,11 @@ def test_the_page_loads_nothing_from_the_network(written: Path) -> None:
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|WebSocket|\seval\(", script)
 
 
-def test_every_link_has_a_target(written: Path) -> None:
-    elements = Elements(written.read_text()).tags
-    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
-    assert len(ids) == len(set(ids)), "ids collide between the inline figures"
-    for tag, attributes in elements:
+def test_every_link_has_a_target(written: Path, elements: Elements) -> None:
+    names = [attributes["id"] for _, attributes in elements.tags if "id" in attributes]
+    ids = set(names)
+    assert len(names) == len(ids), "ids collide between the inline figures"
+    for tag, attributes in elements.tags:
         target = attributes.get("href") or ""
         if target.startswith("#"):
             assert target[1:] in ids, (tag, target)
@@ -75,17 +97,17 @@ def test_each_figure_has_an_accessible_name_values_and_a_table(
     written: Path, synthetic: ModuleType
 ) -> None:
     text = written.read_text()
-    drawn = re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL)
-    assert len(drawn) == len(synthetic.FIGURES)
-    for each in drawn:
-        assert len(re.findall(r'<svg role="group" aria-label="[^"]{20,}"', each)) == 2
-        for sheet in each.split('<div class="drawing')[1:]:
-            values = sheet[sheet.index('<g class="values">') :]
+    figures = re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL)
+    assert len(figures) == len(synthetic.FIGURES)
+    for figure in figures:
+        assert len(re.findall(r'<svg role="group" aria-label="[^"]{20,}"', figure)) == 2
+        for drawing in figure.split('<div class="drawing')[1:]:
+            values = drawing[drawing.index('<g class="values">') :]
             assert values.count("<path") > 7
-        assert each.count("<title>") > 7
-        own = "<details" in each and each.count("<tr>") > 2
-        (above,) = re.findall(r'href="#([a-z_]+-numbers)"', each) or [""]
-        assert own or f'<details id="{above}"' in text
+        assert figure.count("<title>") > 7
+        has_table = "<details" in figure and figure.count("<tr>") > 2
+        (earlier,) = re.findall(r'href="#([a-z_]+-numbers)"', figure) or [""]
+        assert has_table or f'<details id="{earlier}"' in text
 
 
 def test_findings_come_first_and_provenance_last(
@@ -128,8 +150,8 @@ def test_hostile_names_are_escaped_in_every_file(synthetic: ModuleType, tmp_path
     nasty = "=cmd()<script>alert('x')</script>\n\"quoted\", $\\frac$ \u202eabc" + 300 * "n"
     net = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="plain")
     runs = [make(net) for make in synthetic.MAKERS.values()]
-    found = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
-    runs.append(synthetic.run_of(net, "stranger", found, command=nasty, data={nasty: {}}))
+    measurements = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
+    runs.append(synthetic.run_of(net, "stranger", measurements, command=nasty, data={nasty: {}}))
     study = synthetic.write_study(tmp_path / "=a <b> & 'c'", runs)
     page = write_report(study).read_text()
     assert "\u202e" not in page, "it would turn the words behind the name, too"
@@ -147,7 +169,7 @@ def test_hostile_names_are_escaped_in_every_file(synthetic: ModuleType, tmp_path
     )
     for path in (study / "figures").glob("*.svg"):
         parsed = xml.etree.ElementTree.parse(path)
-        assert not [each.tag for each in parsed.iter() if "script" in str(each.tag)]
+        assert not [element.tag for element in parsed.iter() if "script" in str(element.tag)]
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
     assert not re.search(r"Figure '\w+' of .* failed", page)
@@ -165,11 +187,11 @@ def _is_number(cell: str) -> bool:
 def test_a_third_party_evaluator_has_a_section_with_rows_and_protocol(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:
-    found = [
+    measurements = [
         Measurement("flips", 0.25, "fraction", {"layer": "stem"}, "share of flips"),
         Measurement("flips", 0.75, "fraction", {"layer": "head"}, "share of flips"),
     ]
-    run = synthetic.run_of(synthetic.network(0.0, 0), "zz_stranger", found)
+    run = synthetic.run_of(synthetic.network(0.0, 0), "zz_stranger", measurements)
     page = write_report(synthetic.small_study(tmp_path / "study", run)).read_text()
     section = page[page.index(">zz_stranger</h2>") :]
     assert "<th>stem<th>" in section or "<th>stem<td>" in section
@@ -201,7 +223,7 @@ def test_a_failing_third_party_figure_is_reported_and_all_others_are_drawn(
     assert "Further figures" in page
     assert "Own plot" in page
     assert "failed: ValueError: no &lt;luck&gt;" in page
-    assert (tmp_path / "study" / "figures" / "own_plot.pdf").is_file()
+    assert (tmp_path / "study" / "figures" / "own_plot.svg").is_file()
 
 
 def test_a_broken_run_file_is_reported_and_the_others_are_read(
@@ -271,8 +293,8 @@ def test_figures_use_the_most_common_conditions(synthetic: ModuleType) -> None:
     runs = [synthetic.accuracy_run(net) for net in synthetic.pair()]
     runs[0] = dataclasses.replace(runs[0], data_fingerprint="a" * 64)
     table = synthetic.table(runs)[0]
-    kept = most_common_conditions(table)
-    assert set(table["checkpoint"]) - set(kept["checkpoint"]) == {runs[0].checkpoint}
+    common = most_common_conditions(table)
+    assert set(table["checkpoint"]) - set(common["checkpoint"]) == {runs[0].checkpoint}
     assert len(most_common_conditions(table.head(0))) == 0
 
 
@@ -288,8 +310,8 @@ def test_one_report_keeps_two_studies_apart(synthetic: ModuleType, tmp_path: Pat
 
 
 def test_an_imported_network_is_a_group_of_its_own(synthetic: ModuleType, tmp_path: Path) -> None:
-    found = synthetic.Network(None, name="my-resnet")
-    page = write_report(synthetic.small_study(tmp_path / "study", synthetic.accuracy_run(found)))
+    imported = synthetic.Network(None, name="my-resnet")
+    page = write_report(synthetic.small_study(tmp_path / "study", synthetic.accuracy_run(imported)))
     text = page.read_text()
     assert "digits, resnet8" in text
     assert "Imported; its training settings are unknown." in text
@@ -307,9 +329,9 @@ def test_a_run_of_another_format_is_reported_and_excluded(
 def test_a_run_without_provenance_is_still_reported(synthetic: ModuleType, tmp_path: Path) -> None:
     study = synthetic.small_study(tmp_path / "study")
     for path in store.run_paths(study):
-        told = json.loads(path.read_text())
-        told["provenance"] = {}
-        path.write_text(json.dumps(told))
+        run = json.loads(path.read_text())
+        run["provenance"] = {}
+        path.write_text(json.dumps(run))
     page = write_report(study).read_text()
     assert "unknown architecture" in page
     assert "unknown" in page

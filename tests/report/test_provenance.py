@@ -10,7 +10,7 @@ def run(**provenance):
 
 
 def test_the_environment_lists_all_values_if_runs_differ():
-    told = dict(
+    values = dict(
         environment(
             [
                 run(tf32=False, folding={"folded": 20, "batch_norms": 20}, device="cpu"),
@@ -19,6 +19,6 @@ def test_the_environment_lists_all_values_if_runs_differ():
             ]
         )
     )
-    assert told["batch norms folded"] == "20 of 20, 0 of 20"
-    assert told["device"] == "cpu"
-    assert told["tf32"] == "no, yes, —"
+    assert values["batch norms folded"] == "20 of 20, 0 of 20"
+    assert values["device"] == "cpu"
+    assert values["tf32"] == "no, yes, —"

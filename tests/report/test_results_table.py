@@ -144,20 +144,22 @@ def test_nan_and_older_evaluator_versions_are_excluded(synthetic: ModuleType) ->
 
 
 def test_an_axis_with_a_reserved_name_is_prefixed(synthetic: ModuleType) -> None:
-    found = Measurement("flips", 3.0, "images", {"seed": 9, "layer": [1, 2]})
-    results, _ = synthetic.table([synthetic.run_of(synthetic.network(0.0, 4), "stranger", [found])])
+    metrics = Measurement("flips", 3.0, "images", {"seed": 9, "layer": [1, 2]})
+    results, _ = synthetic.table(
+        [synthetic.run_of(synthetic.network(0.0, 4), "stranger", [metrics])]
+    )
     assert list(results["seed"]) == [4]
     assert list(results["at_seed"]) == [9]
     assert list(results["layer"]) == ["[1, 2]"]
 
 
 def test_csv_keeps_numbers_and_escapes_formulas(synthetic: ModuleType) -> None:
-    found = [
+    metrics = [
         Measurement("change", -0.25, "fraction", {"where": "=cmd()|' /C calc'!A0"}),
         Measurement("change", 1e-7, "fraction", {"where": 'two\nlines, and "quotes"'}),
         Measurement("change", 0.5, "fraction", {"where": "\t@SUM(A1)"}),
     ]
-    results, _ = synthetic.table([synthetic.run_of(synthetic.network(0.0, 0), "+odd", found)])
+    results, _ = synthetic.table([synthetic.run_of(synthetic.network(0.0, 0), "+odd", metrics)])
     rows = list(csv.DictReader(io.StringIO(to_csv(results))))
     assert [row["where"] for row in rows] == [
         "'=cmd()|' /C calc'!A0",

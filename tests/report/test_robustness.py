@@ -104,8 +104,8 @@ def audited(synthetic: ModuleType, seeds: int, gain: float, *raised: str) -> str
         for weight, amount, flags in ((0.0, 0.0, ()), (0.1, gain, raised))
         for seed in range(seeds)
     ]
-    (found,) = findings(headline(synthetic.table(runs)[0]))
-    (sentence,) = found.sentences
+    (result,) = findings(headline(synthetic.table(runs)[0]))
+    (sentence,) = result.sentences
     return sentence
 
 
@@ -130,17 +130,17 @@ def test_audits_with_different_attack_settings_are_not_compared(
     """Only the network that transferred images were made for may differ."""
 
     def run(weight: float, gain: float, effort: Audit) -> Run:
-        found = synthetic.audit_run(synthetic.network(weight, 0, gain))
-        told = [dataclasses.replace(m, protocol=effort._protocol()) for m in found.measurements]
-        return dataclasses.replace(found, measurements=tuple(told))
+        result = synthetic.audit_run(synthetic.network(weight, 0, gain))
+        told = [dataclasses.replace(m, protocol=effort._protocol()) for m in result.measurements]
+        return dataclasses.replace(result, measurements=tuple(told))
 
     runs = [
         run(0.0, 0.0, Audit(transfer_from="a network")),
         run(0.1, 0.05, Audit(steps=steps, transfer_from=source)),
     ]
-    (found,) = findings(headline(synthetic.table(runs)[0]))
-    assert ("shows a gain in worst-case accuracy" in found.sentences[0]) is same
-    assert ("used different images or different attack settings" in found.sentences[0]) is not same
+    (result,) = findings(headline(synthetic.table(runs)[0]))
+    assert ("shows a gain in worst-case accuracy" in result.sentences[0]) is same
+    assert ("used different images or different attack settings" in result.sentences[0]) is not same
 
 
 def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) -> None:
@@ -149,5 +149,5 @@ def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) ->
         for weight, gains in ((0.0, (0.0, 0.03, 0.06)), (0.1, (0.001, 0.031, 0.061)))
         for seed, gain in enumerate(gains)
     ]
-    (found,) = findings(headline(synthetic.table(runs)[0]))
-    assert "it is within seed noise, so it is not called robust" in found.sentences[0]
+    (result,) = findings(headline(synthetic.table(runs)[0]))
+    assert "it is within seed noise, so it is not called robust" in result.sentences[0]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdd_eval.figures.ood_curves import roc_curves
 from sdd_eval.figures.points import Tooltip, tooltips_of
-from sdd_eval.figures.roc_curves import roc_curves
 from sdd_eval.figures.style import figure_bytes, house_style
 from sdd_eval.report import write
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg
@@ -27,7 +27,7 @@ POINTS = st.lists(
 
 def absolute(path: str) -> list[Point]:
     """The points of a path of steps, in tenths of a point of print."""
-    found: list[Point] = []
+    numbers_found: list[Point] = []
     x = y = 0
     for command, numbers in re.findall(r"([Mlhv])([^Mlhvz]*)", path):
         values = [round(10 * float(each)) for each in re.findall(r"-?(?:\d*\.)?\d+", numbers)]
@@ -39,8 +39,8 @@ def absolute(path: str) -> list[Point]:
             x += values[0]
         else:
             y += values[0]
-        found.append((x, y))
-    return found
+        numbers_found.append((x, y))
+    return numbers_found
 
 
 def distance(point: Point, first: Point, last: Point) -> float:
@@ -57,13 +57,16 @@ def distance(point: Point, first: Point, last: Point) -> float:
 def test_thinned_lines_stay_within_the_tolerance(
     points: list[Point],
 ) -> None:
-    kept = thinned(points)
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    remaining = thinned(points)
+    assert (remaining[0], remaining[-1]) == (points[0], points[-1])
     place = 0
     for point in points:
-        if place + 1 < len(kept) - 1 and point == kept[place + 1]:
+        if place + 1 < len(remaining) - 1 and point == remaining[place + 1]:
             place += 1
-        assert distance(point, kept[place], kept[min(place + 1, len(kept) - 1)]) <= TOLERANCE
+        assert (
+            distance(point, remaining[place], remaining[min(place + 1, len(remaining) - 1)])
+            <= TOLERANCE
+        )
 
 
 @given(POINTS)
@@ -121,10 +124,10 @@ def test_an_inline_figure_is_smaller_than_its_file_and_has_all_values(drawn: Any
     assert len(inline_svg(svg, "f0d", "ROC", (), SharedSvg())) < 0.2 * len(svg)
     page = inline_svg(svg, "f1d", "ROC", values, shared)
     groups = re.findall(r"<g><title>(.*?)</title>(.*?)</g>", page)
-    told = [
+    texts = [
         f"{head}, {text}" for head, own in groups for text in re.findall(r"<title>(.*?)</", own)
     ]
-    assert told == [value.text for value in values]
+    assert texts == [value.text for value in values]
     again = inline_svg(svg, "f1s", "ROC", values, shared, {v.text: n for n, v in enumerate(values)})
     assert "<title>" not in again
     assert "data-of" not in again
@@ -148,6 +151,7 @@ def test_a_page_without_figures_takes_at_most_50_bytes_per_number(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_svg")
 def test_the_page_of_a_study_of_twenty_networks_is_below_1_8_mb(
     whole_battery: ModuleType, synthetic: ModuleType, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,36 +23,33 @@ from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.write import write_report
 
 
-def test_all_files_are_written_next_to_the_page(written: Path, synthetic: ModuleType) -> None:
-    folder = written.parent
-    assert {"results.csv", "summary.csv", "index.html"} <= {each.name for each in folder.iterdir()}
-    figures = {path.name for path in (folder / "figures").iterdir()}
-    names = synthetic.FIGURES
-    expected = {
-        f"{name}{width}.{kind}"
-        for name in names
-        for width in ("", "-single")
-        for kind in ("pdf", "svg", "png")
-    }
-    assert figures == {*expected, *(f"{name}.csv" for name in names), "drawn.json"}
-    tables = {path.name for path in (folder / "tables").iterdir()}
-    assert tables >= {"headline.tex", "odin.tex", "corruption.tex"}
-    assert not (folder / ".report").exists()
-    assert not list(folder.rglob("*.part"))
+@pytest.fixture(scope="module")
+def small(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report with two figures, in all formats."""
+    run = synthetic.calibration_run(synthetic.network(0, 0))
+    return write_report(synthetic.small_study(tmp_path_factory.mktemp("small") / "study", run))
 
 
-def test_the_same_runs_give_the_same_bytes(
-    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = synthetic.small_study(
-        tmp_path / "study", synthetic.calibration_run(synthetic.network(0, 0))
-    )
-    assert_bytes_again(write_report(study).parent, monkeypatch)
+def test_a_figure_is_written_and_linked_in_every_format_and_width(small: Path) -> None:
+    figures = {path.name for path in (small.parent / "figures").iterdir()}
+    suffixes = [f"{width}.{kind}" for width in ("", "-single") for kind in ("pdf", "svg", "png")]
+    names = ("reliability", "confidence_lines")
+    expected = {f"{name}{suffix}" for name in names for suffix in (*suffixes, ".csv")}
+    assert figures == {*expected, "drawn.json"}
+    links = set(re.findall(r'href="figures/([^"]+)"', small.read_text()))
+    assert links == expected
+
+
+def test_the_same_runs_give_the_same_bytes(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_bytes_again(small.parent, monkeypatch)
 
 
 @pytest.mark.slow
-def test_all_runs_give_the_same_bytes(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_bytes_again(written.parent, monkeypatch)
+def test_all_runs_give_the_same_bytes(
+    synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = synthetic.write_study(tmp_path / "study", synthetic.whole(seeds=1))
+    assert_bytes_again(write_report(study).parent, monkeypatch)
 
 
 def assert_bytes_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +62,7 @@ def assert_bytes_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert contents(study) == before
 
 
-def test_obsolete_figures_are_removed_and_user_files_are_kept(
+def test_obsolete_figures_are_removed_and_user_files_remain(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:
     study = synthetic.small_study(tmp_path / "study")
@@ -161,6 +159,7 @@ def test_concurrent_reports_do_not_delete_each_others_files(tmp_path: Path) -> N
     assert contents(folder) == {"a.txt": b"new", "b.txt": b"new"}
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_unchanged_figures_are_not_drawn_again(
     synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +217,7 @@ def test_a_missing_or_empty_study_is_an_error(tmp_path: Path) -> None:
         write_report(tmp_path / "empty")
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_a_style_file_changes_the_figures_and_an_invalid_one_is_an_error(
     synthetic: ModuleType, tmp_path: Path
 ) -> None:

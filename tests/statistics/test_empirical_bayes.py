@@ -9,7 +9,7 @@ from sdd_eval.statistics.empirical_bayes import debiased_absolute, sum_of_absolu
 @pytest.mark.parametrize(
     ("truth", "within"), [(0, 0.2), (0.5, 0.08), (1, 0.08), (1.6, 0.08), (30, 0.08)]
 )
-def test_the_sum_is_about_the_truth_wherever_the_means_lie(truth, within):
+def test_the_sum_is_near_the_truth_for_all_means(truth, within):
     """Of what noise adds to 0, which is .8, a quarter is left."""
     random = np.random.default_rng(0)
     signs = np.where(random.random(4000) < 0.7, 1, -1)
@@ -17,7 +17,7 @@ def test_the_sum_is_about_the_truth_wherever_the_means_lie(truth, within):
     assert found == pytest.approx(truth, abs=within)
 
 
-def test_noise_of_several_sizes_is_told_apart():
+def test_noise_of_several_sizes_is_modelled():
     random = np.random.default_rng(1)
     noise = np.repeat([0.1, 1.0], 3000)
     truth = np.repeat([1.0, 2.0], 3000)

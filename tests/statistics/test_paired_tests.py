@@ -99,7 +99,7 @@ def test_a_permutation_swaps_all_that_an_image_has() -> None:
     assert found == pytest.approx(exact, abs=0.015)
 
 
-def test_a_p_value_of_a_difference_that_no_swap_reaches_is_the_smallest_there_is() -> None:
+def test_a_difference_that_no_swap_reaches_has_the_smallest_p_value() -> None:
     (found,), _ = permutation_p_values(means([0.0] * 40), means([1.0] * 40), 999)
     assert found == 1 / 1000
 

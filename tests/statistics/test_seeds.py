@@ -44,7 +44,7 @@ def test_welch_interval_is_that_of_scipy() -> None:
     assert found.excludes_zero == (theirs.low > 0)
 
 
-def test_the_interval_covers_the_true_difference_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_difference_at_its_level() -> None:
     random = np.random.default_rng((3, 1))
     pairs = random.normal(0, 1, (1500, 2, 4)) * np.array([[1.0], [2.0]])
     inside = [d.low <= 0 <= d.high for d in (difference(a, b) for a, b in pairs)]
@@ -77,7 +77,7 @@ def test_seeds_without_spread_make_nothing_certain() -> None:
     assert difference([1.0, 1.0], [2.0, 2.5]).p < 1, "one side with spread will do"
 
 
-def test_a_difference_of_the_smallest_detectable_size_is_found_as_often_as_power_says() -> None:
+def test_the_smallest_detectable_difference_is_detected_with_the_power() -> None:
     """Equal spreads and seeds a side: ν is nearly 2n − 2, and power is that of a t test."""
     from scipy.stats import ttest_ind
 

@@ -28,8 +28,8 @@ def training(name: str, **fields) -> Training:
 
 
 def named(trainings, base, *others):
-    found = pairings_of([Comparison(base, others)], trainings)
-    return [("".join(pair.base), "".join(pair.other)) for pair in found]
+    result = pairings_of([Comparison(base, others)], trainings)
+    return [("".join(pair.base), "".join(pair.other)) for pair in result]
 
 
 def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
@@ -49,7 +49,7 @@ def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
     ]
 
 
-def test_what_only_the_base_names_is_kept_where_it_can_be():
+def test_fields_that_only_the_base_names_are_kept_if_possible():
     plain = training("a", drop_rate=0.5, sd_dropout=1.0)
     trainings = [
         plain,
@@ -112,18 +112,18 @@ def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
 
 
 @pytest.mark.usefixtures("only_svg")
-def test_a_family_of_numbers_that_nobody_compared_is_said(tiny, capsys):
+def test_a_family_without_compared_numbers_is_reported(tiny, capsys):
     families = '[families]\nheadline = ["accuracy.accuracy", "accuracy.acuracy"]\n'
     tiny.write_text(tiny.read_text() + COMPARED + families)
-    said = "note: family headline: no compared number matches accuracy.acuracy"
+    output = "note: family headline: no compared number matches accuracy.acuracy"
     for command in (["batch", "study.toml"], ["compare", "--study", "tiny", "--no-figures"]):
         assert exit_code(command) == 0
         assert [
             line for line in capsys.readouterr().out.splitlines() if "note: family" in line
-        ] == [said]
+        ] == [output]
 
 
-def test_a_study_without_pairs_says_how_to_get_some(tiny, here, capsys):
+def test_the_error_about_a_study_without_pairs_names_the_remedy(tiny, here, capsys):
     folder = here / "reports/tiny"
     folder.mkdir(parents=True)
     (folder / "study.json").write_text(json.dumps({"pairs": []}))

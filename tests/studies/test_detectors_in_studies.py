@@ -68,8 +68,8 @@ def batch(capsys, *further):
 def test_a_grid_of_detectors_stands_on_each_seed_of_its_backbones(study_file):
     study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = "detection"\n'))
     plain = [t.name for t in study.trainings if not t.recipe.sd_dropout]
-    told = [(d.backbone, d.recipe.epochs) for d in study.detectors]
-    assert told == [(plain[0], 7), (plain[0], 12), (plain[1], 7), (plain[1], 12)]
+    output = [(d.backbone, d.recipe.epochs) for d in study.detectors]
+    assert output == [(plain[0], 7), (plain[0], 12), (plain[1], 7), (plain[1], 12)]
     assert len({d.name for d in study.detectors}) == 4
     assert all(d.name.endswith(d.backbone) for d in study.detectors)
     assert [e.checkpoint for e in study.evaluations] == [d.name for d in study.detectors]
@@ -96,7 +96,7 @@ def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_fil
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('[[evaluate]]\nevaluator = "accuracy"\nof = "detectors"\n',
          "line 17: accuracy evaluates classifiers, but there are none here"),
@@ -110,8 +110,8 @@ def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_fil
         ('[[train-detector]]\nlr = ["fast"]\n', "line 16: lr is 'fast', not float"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_detectors_is_said_with_its_line(text, said, study_file):
-    with pytest.raises(InputError, match=said):
+def test_a_mistake_about_detectors_is_reported_with_its_line(text, message, study_file):
+    with pytest.raises(InputError, match=message):
         read_study(study_file(GRID + text))
 
 
@@ -126,9 +126,9 @@ DETECTION = '[[evaluate]]\nevaluator = "detection"\n'
 def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file):
     study = read_study(study_file(GRID + DETECTION))
     assert (study.varied, study.varied_of_detectors) == ((), ("epochs",))
-    (said,) = warnings(study)
-    assert "detectors: several values of epochs are compared by mAP on the test images" in said
-    assert "selected on the test set, so its result is biased" in said
+    (message,) = warnings(study)
+    assert "detectors: several values of epochs are compared by mAP on the test images" in message
+    assert "selected on the test set, so its result is biased" in message
     weights = GRID.replace("sd_dropout = 1.0", "sd_dropout = [0.1, 1.0]\nvalidation = 500")
     text = weights.replace('of = "plain"\nepochs = [7, 12]', "epochs = 7")
     study = read_study(study_file(text + DETECTION))
@@ -167,7 +167,7 @@ def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(stud
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("base = { epochs = 7 }\nothers = [{ epochs = 13 }]", "line 19: no training with epochs ="),
         ('base = { min_sise = 7 }\nothers = []', "'min_sise'; did you mean 'min_size'"),
@@ -175,12 +175,12 @@ def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(stud
          "no training with arch = 'fasterrcnn_fpn:resnet18' equals a training of base"),
     ],
 )  # fmt: skip
-def test_a_comparison_without_sides_is_refused_before_any_work(text, said, study_file, capsys):
+def test_a_comparison_without_sides_is_refused_before_any_work(text, message, study_file, capsys):
     study_file(GRID + DETECTION + "[[compare]]\n" + text)
     for further in ((), ("--dry-run",)):
         assert exit_code(["batch", "study.toml", *further]) == 2
         error = capsys.readouterr().err
-        assert said in error
+        assert message in error
         assert error.count("\n") == 1
 
 
@@ -188,9 +188,9 @@ def test_a_comparison_without_sides_is_refused_before_any_work(text, said, study
 def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, study_file, capsys):
     compared = "[[compare]]\nbase = { lr = 0.01 }\nothers = [{ lr = 0.000001 }]\n"
     study_file(GRID_OF_LR + compared)
-    code, said = batch(capsys)
-    assert code == 0, said
-    assert said.count("biased") == 2
+    code, message = batch(capsys)
+    assert code == 0, message
+    assert message.count("biased") == 2
     ((kept,), _) = load_comparisons(here / "reports/shapes")
     (pair,) = kept.pairs
     rows = {row.metric: row for row in pair.rows}
@@ -199,23 +199,23 @@ def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, 
     assert "mAP ranks the detections of all images together" in rows["map"].test
     best = "0.01" if rows["map"].difference <= 0 else "1e-06"
     chosen = "fasterrcnn_fpn:backbone on shapes: best of 2 by mAP on the test images is lr"
-    assert f"{chosen} {best} ({100 * max(rows['map'].base, rows['map'].other):.2f} %" in said
+    assert f"{chosen} {best} ({100 * max(rows['map'].base, rows['map'].other):.2f} %" in message
 
 
 @pytest.mark.usefixtures("backbone")
 def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, study_file, capsys):
     study_file(STUDY)
-    code, said = batch(capsys, "--dry-run")
+    code, message = batch(capsys, "--dry-run")
     assert code == 0
-    assert "2 jobs: 2 missing" in said
-    code, said = batch(capsys)
-    assert (code, "2 done" in said) == (0, True), said
+    assert "2 jobs: 2 missing" in message
+    code, message = batch(capsys)
+    assert (code, "2 done" in message) == (0, True), message
     (path,) = store.run_paths(here / "reports" / "shapes")
     assert store.read_run(path).evaluator == "detection"
-    code, said = batch(capsys, "--dry-run")
-    assert "2 jobs: 2 done" in said
-    code, said = batch(capsys)
-    assert (code, "2 already done" in said) == (0, True), said
+    code, message = batch(capsys, "--dry-run")
+    assert "2 jobs: 2 done" in message
+    code, message = batch(capsys)
+    assert (code, "2 already done" in message) == (0, True), message
 
 
 def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
@@ -244,25 +244,25 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
 @pytest.mark.usefixtures("backbone")
 def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file, capsys):
     study_file(STUDY.replace('dataset = "shapes"', 'dataset = ["coco", "shapes"]'))
-    code, said = batch(capsys, "--dry-run")
-    assert "coco is not on disk (sdd-eval data get coco)" in said
-    assert "2 missing, 2 blocked" in said
-    code, said = batch(capsys)
+    code, message = batch(capsys, "--dry-run")
+    assert "coco is not on disk (sdd-eval data get coco)" in message
+    assert "2 missing, 2 blocked" in message
+    code, message = batch(capsys)
     assert code == 1
-    assert "1 failed, 1 not run, 2 done" in said
-    assert "coco was not found" in said.splitlines()[-2]
+    assert "1 failed, 1 not run, 2 done" in message
+    assert "coco was not found" in message.splitlines()[-2]
 
 
 @pytest.mark.usefixtures("backbone")
-def test_images_without_boxes_are_told_before_any_training(study_file, capsys):
+def test_images_without_boxes_are_reported_before_training(study_file, capsys):
     study_file(STUDY.replace('dataset = "shapes"', 'dataset = "digits"'))
-    said = batch(capsys, "--dry-run")[1]
-    assert "digits has no boxes of objects" in said
-    assert "2 blocked" in said
+    message = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in message
+    assert "2 blocked" in message
     study_file(STUDY + 'dataset = "digits"\n')
-    said = batch(capsys, "--dry-run")[1]
-    assert "digits has no boxes of objects" in said
-    assert "1 missing, 1 blocked" in said
+    message = batch(capsys, "--dry-run")[1]
+    assert "digits has no boxes of objects" in message
+    assert "1 missing, 1 blocked" in message
 
 
 def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
@@ -273,6 +273,6 @@ def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
     card = backbone / "card.json"
     card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
     assert "was trained with another recipe" in batch(capsys, "--dry-run")[1]
-    code, said = batch(capsys)
+    code, message = batch(capsys)
     assert code == 1
-    assert "backbone_sha256 is" in said
+    assert "backbone_sha256 is" in message

@@ -56,7 +56,7 @@ evaluator = "detection"
 """
 
 
-def test_without_ray_the_engine_says_how_to_get_it(tiny, monkeypatch, capsys):
+def test_the_error_about_missing_ray_names_its_installation(tiny, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert exit_code(["batch", "study.toml", "--engine", "ray"]) == 2
     assert "pip install 'sdd-eval[ray]'" in capsys.readouterr().err
@@ -71,15 +71,15 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     from ray.cluster_utils import Cluster
 
-    found = Cluster(
+    nodes_of_cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 2**27},
     )
     try:
-        yield found
+        yield nodes_of_cluster
     finally:
         ray.shutdown()
-        found.shutdown()
+        nodes_of_cluster.shutdown()
 
 
 def workspace(folder: Path) -> Workspace:
@@ -108,17 +108,17 @@ def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
         doomed = nodes.add_node(num_cpus=1, object_store_memory=2**27)
         nodes.add_node(num_cpus=1, object_store_memory=2**27)
         nodes.wait_for_nodes()
-        heard: list[Outcome] = []
+        ended_jobs: list[Outcome] = []
 
         def ended(outcome: Outcome) -> None:
-            heard.append(outcome)
-            if len(heard) == 5:  # both nodes are in the middle of something
+            ended_jobs.append(outcome)
+            if len(ended_jobs) == 5:  # both nodes are in the middle of something
                 nodes.remove_node(doomed, allow_graceful=False)
 
         outcomes = run_on_ray(jobs, workspace(here), address=nodes.address, on_outcome=ended)
     logging.disable(logging.NOTSET)
     assert [each.key for each in outcomes] == [job.key for job in jobs]
-    assert sorted(each.key for each in heard) == sorted(job.key for job in jobs)
+    assert sorted(each.key for each in ended_jobs) == sorted(job.key for job in jobs)
     assert all(each.succeeded for each in outcomes), [o.reason for o in outcomes if not o.succeeded]
     assert len({each.worker for each in outcomes}) >= 2
     for history in here.rglob("history.csv"):

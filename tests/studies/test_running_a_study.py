@@ -18,16 +18,16 @@ from sdd_eval.studies import run as running
 
 def files(folder: Path) -> dict[str, int]:
     """The runs and weights below a folder, with their times."""
-    kept = [*folder.rglob("runs/*/*.json"), *folder.rglob("*.safetensors")]
-    return {str(path): path.stat().st_mtime_ns for path in kept}
+    paths = [*folder.rglob("runs/*/*.json"), *folder.rglob("*.safetensors")]
+    return {str(path): path.stat().st_mtime_ns for path in paths}
 
 
 @pytest.mark.usefixtures("tiny")
 def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys):
     assert exit_code(["batch", "study.toml"]) == 0
-    said = capsys.readouterr().out
-    assert "4 done" in said
-    assert "CE + SD-Dropout λ 0.1" in said
+    output = capsys.readouterr().out
+    assert "4 done" in output
+    assert "CE + SD-Dropout λ 0.1" in output
     first = files(here)
     assert len(first) == 4
     record = json.loads((here / "reports/tiny/study.json").read_text())
@@ -40,14 +40,14 @@ def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys
 @pytest.mark.usefixtures("tiny")
 def test_a_dry_run_lists_and_writes_nothing(here, capsys):
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "4 jobs: 4 missing; about" in said
-    assert "4 of 4 estimates are rough" in said
+    output = capsys.readouterr().out
+    assert "4 jobs: 4 missing; about" in output
+    assert "4 of 4 estimates are rough" in output
     assert [path.name for path in here.iterdir()] == ["study.toml"]
 
 
 @pytest.mark.usefixtures("tiny")
-def test_estimates_come_from_earlier_work_where_there_is_some(capsys):
+def test_estimates_come_from_finished_jobs_if_there_are_any(capsys):
     assert exit_code(["batch", "study.toml", "--limit", "50"]) == 0
     capsys.readouterr()
     assert exit_code(["batch", "study.toml", "--dry-run", "--seeds", "0", "1"]) == 0
@@ -80,9 +80,7 @@ evaluator = "accuracy"
     assert "it needs 'train cifar100-small_cnn-ce-" in lines[-1]
 
 
-def test_images_that_an_evaluation_will_miss_are_told_before_any_training(
-    study_file, recipe, capsys
-):
+def test_missing_data_sets_are_reported_before_training(study_file, recipe, capsys):
     study_file(f"""
 name = "missing"
 {recipe}
@@ -108,9 +106,9 @@ dataset = "nowhere"
     assert sum("cifar100_c is not on disk" in line for line in lines) == 1
     assert sum("unknown data set 'nowhere'" in line for line in lines) == 1
     assert exit_code(["batch", "study.toml", "--limit", "5"]) == 1
-    said = capsys.readouterr().out.splitlines()
-    assert "note: 1 job will fail: isun is not on disk (sdd-eval data get isun)" in said
-    assert "3 done, 3 failed" in said
+    output = capsys.readouterr().out.splitlines()
+    assert "note: 1 job will fail: isun is not on disk (sdd-eval data get isun)" in output
+    assert "3 done, 3 failed" in output
 
 
 @pytest.mark.usefixtures("tiny")
@@ -124,9 +122,9 @@ def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, caps
 
     monkeypatch.setattr(running, "_run", broken)
     assert exit_code(["batch", "study.toml"]) == 1
-    said = capsys.readouterr().out
-    assert "2 done, 2 failed" in said.replace("1 done, 1 failed", "")
-    assert "ZeroDivisionError: by zero" in said
+    output = capsys.readouterr().out
+    assert "2 done, 2 failed" in output.replace("1 done, 1 failed", "")
+    assert "ZeroDivisionError: by zero" in output
     assert "Traceback" in (here / "reports/tiny/failures.txt").read_text()
     monkeypatch.setattr(running, "_run", do)
     assert exit_code(["batch", "study.toml"]) == 0
@@ -134,7 +132,7 @@ def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, caps
 
 
 @pytest.mark.usefixtures("tiny")
-def test_an_interrupted_study_goes_on_from_there(here, monkeypatch, capsys):
+def test_an_interrupted_study_continues(here, monkeypatch, capsys):
     do = running._run
 
     def interrupted(work, places, progress):
@@ -167,12 +165,12 @@ def test_a_checkpoint_of_another_recipe_is_not_touched(tiny, here, capsys):
 
 
 @pytest.mark.usefixtures("here")
-def test_without_a_study_those_of_the_package_are_listed(capsys):
+def test_without_a_study_the_built_in_ones_are_listed(capsys):
     assert exit_code(["batch"]) == 0
     assert "STUDY is a file or one of" in capsys.readouterr().out
 
 
-def test_a_job_that_another_process_is_at_comes_again_at_the_end(tiny, monkeypatch, capsys):
+def test_a_job_of_another_process_is_retried_at_the_end(tiny, monkeypatch, capsys):
     from sdd_eval import store
 
     do, busy = running._run, []
@@ -219,11 +217,11 @@ def weights(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_two_processes_share_a_study(study_file, here):
     study_file(STUDY)
-    told = [process.communicate(timeout=500) for process in [begin(here), begin(here)]]
-    done = [int(n) for out, _ in told for n in re.findall(r"(\d+) done", out)]
-    there = [int(n) for out, _ in told for n in re.findall(r"(\d+) already done", out)]
-    assert sum(done) == 12, told
-    assert sum(there) == 12, told
+    outputs = [process.communicate(timeout=500) for process in [begin(here), begin(here)]]
+    done = [int(n) for out, _ in outputs for n in re.findall(r"(\d+) done", out)]
+    already = [int(n) for out, _ in outputs for n in re.findall(r"(\d+) already done", out)]
+    assert sum(done) == 12, outputs
+    assert sum(already) == 12, outputs
     assert len(list(here.rglob("runs/*/*.json"))) == 8
 
 

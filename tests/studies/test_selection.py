@@ -24,17 +24,17 @@ evaluator = "accuracy"
 def test_with_held_out_images_the_choice_is_made_on_those(study_file, capsys):
     study_file(STUDY.format(epochs=2, validation=200))
     assert exit_code(["batch", "study.toml"]) == 0
-    said = capsys.readouterr().out
-    assert "best of 2 by accuracy on the validation images is lr 0.1 (" in said
-    assert "biased" not in said
+    output = capsys.readouterr().out
+    assert "best of 2 by accuracy on the validation images is lr 0.1 (" in output
+    assert "biased" not in output
 
 
 def test_without_them_it_is_called_a_choice_on_the_test_set(study_file, capsys):
     study_file(STUDY.format(epochs=1, validation=0))
     assert exit_code(["batch", "study.toml"]) == 0
-    said = capsys.readouterr().out
-    assert "best of 2 by accuracy on the test images is lr 0.1 (" in said
-    assert said.count("biased") == 2
+    output = capsys.readouterr().out
+    assert "best of 2 by accuracy on the test images is lr 0.1 (" in output
+    assert output.count("biased") == 2
 
 
 def test_a_study_that_varies_nothing_chooses_nothing(tiny, capsys):
@@ -69,8 +69,8 @@ lr = [0.1, 0.0001]
 evaluator = "accuracy"
 """)
     assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if ": best of " in line]
-    assert [line.split(":")[0] for line in said] == [
+    output = [line for line in capsys.readouterr().out.splitlines() if ": best of " in line]
+    assert [line.split(":")[0] for line in output] == [
         f"{method} of small_cnn with 1 hidden layer on digits" for method in ("ce", "ls")
     ]
-    assert all("best of 2 by accuracy on the test images is lr 0.1 (" in line for line in said)
+    assert all("best of 2 by accuracy on the test images is lr 0.1 (" in line for line in output)

@@ -61,7 +61,7 @@ def test_milestones_are_one_value_and_a_list_of_them_a_grid(study_file, recipe):
     assert [t.recipe.milestones for t in two] == [(3, 5), (4,)]
 
 
-def test_the_same_checkpoint_asked_for_twice_is_trained_once(study_file, recipe):
+def test_a_checkpoint_listed_twice_is_trained_once(study_file, recipe):
     text = recipe + "[[train]]\n[[train]]\nsd_dropout = [0, 1.0]\n"
     study = read_study(study_file(text + '[[evaluate]]\nevaluator = "accuracy"\n'))
     assert len(study.trainings) == 2
@@ -94,7 +94,7 @@ settings = { epsilon = 0.1, variants = ["pixel"] }
     assert study.evaluations[2].settings == {"epsilon": 0.1, "variants": ["pixel"]}
 
 
-def test_in_small_names_and_epochs_are_others_and_what_they_stand_for_is_kept(study_file):
+def test_the_small_study_replaces_names_and_epochs_and_records_the_originals(study_file):
     path = study_file("""
 name = "t"
 seeds = [0, 1, 2]
@@ -144,8 +144,8 @@ def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
 def test_a_choice_on_the_test_set_is_called_that(study_file, recipe):
     end = '[[evaluate]]\nevaluator = "accuracy"\n'
     grid = study_file(recipe + "[[train]]\nsd_dropout = [0.1, 1.0]\n" + end)
-    (said,) = warnings(read_study(grid))
-    assert "selected on the test set" in said
+    (message,) = warnings(read_study(grid))
+    assert "selected on the test set" in message
     pair = study_file(recipe + "[[train]]\nsd_dropout = [0, 1.0]\n" + end)
     assert warnings(read_study(pair)) == ()
 
@@ -209,32 +209,32 @@ TYPOS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), TYPOS)
-def test_a_mistake_is_named_with_its_line_and_what_was_meant(text, said, study_file):
+@pytest.mark.parametrize(("text", "message"), TYPOS)
+def test_a_mistake_is_reported_with_its_line_and_a_suggestion(text, message, study_file):
     with pytest.raises(InputError) as error:
         read_study(study_file(text), check_positions=True)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_mistake_is_one_line_and_exit_code_two(study_file, capsys):
     study_file("[[train]]\nsd_droput = 1\n")
     assert exit_code(["batch", "study.toml"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "study.toml, line 2" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "study.toml, line 2" in message
 
 
 def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_file, recipe, capsys):
     text = recipe.replace('standardisation = "digits"', 'standardisation = "digts"')
     study_file(text + '[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "unknown standardisation 'digts'; did you mean 'digits'?" in said
-    assert "2 blocked" in said
+    message = capsys.readouterr().out
+    assert "unknown standardisation 'digts'; did you mean 'digits'?" in message
+    assert "2 blocked" in message
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (
             ["--address", "10.0.0.1:6379"],
@@ -246,10 +246,10 @@ def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_fil
         ),
     ],
 )
-def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, said, study_file, capsys):
+def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, message, study_file, capsys):
     study_file('[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
     assert exit_code(["batch", "study.toml", "--dry-run", *flags]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_jobs_compute_on_what_the_cluster_has_and_not_this_machine():
@@ -263,12 +263,12 @@ def test_jobs_compute_on_what_the_cluster_has_and_not_this_machine():
         _device(cluster(CPU=8.0), "cuda")
 
 
-def test_an_unknown_study_is_answered_with_those_that_there_are(here, capsys):
+def test_the_error_about_an_unknown_study_lists_the_known_ones(here, capsys):
     assert exit_code(["batch", "paper/table-99"]) == 2
     assert "did you mean 'paper/table-" in capsys.readouterr().err
 
 
-def test_lines_are_found_through_arrays_texts_and_comments_of_several_lines():
+def test_line_numbers_are_right_after_multi_line_arrays_strings_and_comments():
     text = (
         'a = [\n 1, # ]\n 2,\n]\nb = """\nno = key\n[no]\n"""\n[[t]]\n[t.u]\nc = 1\n[[t]]\nc = 2\n'
     )

@@ -46,19 +46,21 @@ def test_building_branches_does_not_change_the_network():
 
 
 @pytest.mark.parametrize(
-    ("stages", "said"),
+    ("stages", "message"),
     [
         (None, "arch 'mine' has no layer1: its stages are backbone"),
         (("layer1", "layer2", "pool"), "has no layer3: its stages are layer1, layer2, pool"),
     ],
 )
-def test_the_error_about_missing_layers_lists_the_stages(stages, said):
+def test_the_error_about_missing_layers_lists_the_stages(stages, message):
     spec = ModelSpec("mine", 7, (0.5,), (0.2,), 8)
     modules = {name: torch.nn.Identity() for name in stages or ()}
     backbone = Stages(modules, 64) if stages else torch.nn.Flatten()
-    with pytest.raises(InputError, match="method byot puts branches after layer1, layer2") as told:
+    with pytest.raises(
+        InputError, match="method byot puts branches after layer1, layer2"
+    ) as caught:
         branches(Network(spec, backbone, torch.nn.Linear(64, 7)))
-    assert said in str(told.value)
+    assert message in str(caught.value)
 
 
 def test_layers_whose_output_is_not_a_map_are_refused():

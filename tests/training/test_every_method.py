@@ -18,7 +18,7 @@ from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 from sdd_eval.training.objective import Objective
 from sdd_eval.training.recipe import method_of, validated
-from sdd_eval.training.train import train_on
+from sdd_eval.training.train import train
 
 METHODS = plugins.names("methods")
 POSITIONS = ("layer1", "layer2", "layer3", "layer4")
@@ -149,17 +149,19 @@ def test_only_the_trained_network_is_exported(
     name, sd_dropout, material, recipe, tmp_path, monkeypatch
 ):
     exported = []
-    train = importlib.import_module("sdd_eval.training.train")
-    export = train.export
+    module = importlib.import_module("sdd_eval.training.train")
+    export = module.export
 
     def noting(place, network, *rest):
         exported.append(network)
         return export(place, network, *rest)
 
-    monkeypatch.setattr(train, "export", noting)
+    monkeypatch.setattr(module, "export", noting)
     recipe = dataclasses.replace(recipe, method=name, sd_dropout=sd_dropout, epochs=1)
     place = tmp_path / "tiny"
-    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    )
     names = set(safetensors.torch.load_file(place / "weights.safetensors"))
     assert names == set(build(card.model).state_dict())
     assert ("sd_dropout" in card.metrics) == bool(sd_dropout)
@@ -185,14 +187,24 @@ class Interrupter:
 @pytest.mark.parametrize("name", METHODS)
 def test_an_interrupted_training_ends_in_the_same_weights(name, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method=name, epochs=2)
-    whole = train_on(lambda: material, recipe, tmp_path / "whole", device="cpu", threads=1)
+    whole = train(recipe, tmp_path, name="whole", data=lambda: material, device="cpu", threads=1)
     place = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
-        train_on(lambda: material, recipe, place, device="cpu", threads=1, progress=Interrupter())
-    kept = torch.load(place / "state.pt", weights_only=True)
+        train(
+            recipe,
+            place.parent,
+            name=place.name,
+            data=lambda: material,
+            device="cpu",
+            threads=1,
+            progress=Interrupter(),
+        )
+    state = torch.load(place / "state.pt", weights_only=True)
     parts = objective_of(name).parts.state_dict()
-    assert {f"parts.{part}" for part in parts} <= set(kept["objective"])
-    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    assert {f"parts.{part}" for part in parts} <= set(state["objective"])
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    )
     assert card.weights_sha256 == whole.weights_sha256
 
 

@@ -16,7 +16,7 @@ from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.store import read_run
 from sdd_eval.training.analysis.kl_gradients import assumptions, check_lemma_1, kl_gradients
 from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
-from sdd_eval.training.train import train_on
+from sdd_eval.training.train import train
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_probe_logs_the_requested_epochs_without_changing_the_weights(material
 
     probed = dataclasses.replace(recipe, probe_epochs=(0, 2), probe_images=12)
     for name, each in (("plain", recipe), ("probed", probed)):
-        train_on(lambda: material, each, tmp_path / name, device="cpu", threads=1)
+        train(each, tmp_path, name=name, data=lambda: material, device="cpu", threads=1)
     weights = [(tmp_path / n / "weights.safetensors").read_bytes() for n in ("plain", "probed")]
     assert weights[0] == weights[1]
     with (tmp_path / "probed" / "history.csv").open() as file:
@@ -155,7 +155,7 @@ def test_a_study_includes_the_gradients_of_a_checkpoint_once(material, recipe, t
     import dataclasses
 
     probed = dataclasses.replace(recipe, probe_epochs=(0,), probe_images=12)
-    card = train_on(lambda: material, probed, tmp_path / "net", device="cpu", threads=1)
+    card = train(probed, tmp_path, name="net", data=lambda: material, device="cpu", threads=1)
     path = store_history(tmp_path / "net", card, tmp_path / "study")
     run = read_run(path)
     assert (run.evaluator, run.n, run.weights_sha256) == ("history", 12, card.weights_sha256)
@@ -173,7 +173,7 @@ def test_an_invalid_probe_is_refused(material, recipe, tmp_path, epochs, images)
 
     wrong = dataclasses.replace(recipe, probe_epochs=epochs, probe_images=images)
     with pytest.raises(InputError, match="probe_"):
-        train_on(lambda: material, wrong, tmp_path / "net", device="cpu", threads=1)
+        train(wrong, tmp_path, name="net", data=lambda: material, device="cpu", threads=1)
 
 
 def test_lemma_1_agrees_with_autograd():

@@ -73,7 +73,7 @@ def test_training_continues_while_a_state_is_written():
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, InputError, MemoryError])
-def test_the_last_finished_epoch_is_written_whatever_error_ends_the_training(failure):
+def test_the_last_finished_epoch_is_written_after_any_error(failure):
     disk = Disk()
     with pytest.raises(failure):
         trained(disk, 3, failure=failure)
@@ -112,11 +112,11 @@ def written_in_background(writer, keep, in_background):
 def test_writing_in_the_background_does_not_change_the_weights(
     material, recipe, tmp_path, monkeypatch
 ):
-    from sdd_eval.training.train import train_on
+    from sdd_eval.training.train import train
 
     recipe = dataclasses.replace(recipe, epochs=3)
-    train = {"device": "cpu", "threads": 1}
-    whole = train_on(lambda: material, recipe, tmp_path / "whole", **train)
+    options = {"device": "cpu", "threads": 1}
+    whole = train(recipe, tmp_path, name="whole", data=lambda: material, **options)
     always = functools.partial(written_in_background, background_writer)
     monkeypatch.setattr(loop, "background_writer", always)
 
@@ -133,7 +133,14 @@ def test_writing_in_the_background_does_not_change_the_weights(
 
     place = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
-        train_on(lambda: material, recipe, place, **train, progress=Interrupter())
+        train(
+            recipe,
+            place.parent,
+            name=place.name,
+            data=lambda: material,
+            **options,
+            progress=Interrupter(),
+        )
     assert torch.load(place / "state.pt", weights_only=True)["epoch"] == 2
-    card = train_on(lambda: material, recipe, place, **train)
+    card = train(recipe, place.parent, name=place.name, data=lambda: material, **options)
     assert card.weights_sha256 == whole.weights_sha256

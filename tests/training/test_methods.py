@@ -19,7 +19,7 @@ from sdd_eval.training.methods.ce import CrossEntropy
 from sdd_eval.training.methods.method import Batch, Losses
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.train import train_on
+from sdd_eval.training.train import train
 
 SPEC = ModelSpec("small_cnn", 3, (0.4,), (0.25,), 8)
 
@@ -143,7 +143,9 @@ def test_the_loop_trains_a_method_with_views_partners_heads_and_a_second_network
 ):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "2"})
     place = tmp_path / "tiny"
-    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    )
     assert {"ce", "head", "peer", "partner", "sd_dropout", "loss"} <= set(card.metrics)
     metrics = card.metrics
     total = metrics["ce"] + 2 * metrics["head"] + metrics["peer"] + metrics["partner"]
@@ -154,7 +156,7 @@ def test_the_loop_trains_a_method_with_views_partners_heads_and_a_second_network
 
 def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", epochs=2)
-    whole = train_on(lambda: material, recipe, tmp_path / "whole", device="cpu", threads=1)
+    whole = train(recipe, tmp_path, name="whole", data=lambda: material, device="cpu", threads=1)
 
     class Interrupter:
         left = 110
@@ -169,18 +171,28 @@ def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe,
 
     place = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
-        train_on(lambda: material, recipe, place, device="cpu", threads=1, progress=Interrupter())
-    kept = torch.load(place / "state.pt", weights_only=True)["objective"]
+        train(
+            recipe,
+            place.parent,
+            name=place.name,
+            data=lambda: material,
+            device="cpu",
+            threads=1,
+            progress=Interrupter(),
+        )
+    state = torch.load(place / "state.pt", weights_only=True)["objective"]
     torch.manual_seed(0)
-    assert {"parts.head.weight", "parts.peer.classifier.weight"} <= set(kept)
-    card = train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    assert {"parts.head.weight", "parts.peer.classifier.weight"} <= set(state)
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    )
     assert card.weights_sha256 == whole.weights_sha256
 
 
 def test_a_method_option_of_another_type_is_refused(everything, material, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "x"})
     with pytest.raises(InputError, match="head_weight is 'x', not float"):
-        train_on(lambda: material, recipe, tmp_path / "tiny", device="cpu")
+        train(recipe, tmp_path, name="tiny", data=lambda: material, device="cpu")
 
 
 def test_importing_methods_builders_and_recipes_does_not_import_torch():

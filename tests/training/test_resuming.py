@@ -11,7 +11,7 @@ import torch
 
 from sdd_eval import records
 from sdd_eval.errors import InputError
-from sdd_eval.training.train import train_on
+from sdd_eval.training.train import train
 
 CHILD = """
 import json, os, pathlib, signal, sys
@@ -19,7 +19,7 @@ import numpy as np, torch
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.records import Recipe, decode
 from sdd_eval.training.data.training_data import TrainingData
-from sdd_eval.training.train import train_on
+from sdd_eval.training.train import train
 
 folder, moment, recipe = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 data = np.load(folder / "data.npz")
@@ -61,9 +61,9 @@ def killing_unlink(path, **options):
 
 torch.save, os.replace, pathlib.Path.unlink = killing_save, killing_replace, killing_unlink
 try:
-    train_on(
-        lambda: TrainingData(*sets, (0.4,), (0.25,)), decode(Recipe, recipe), folder / "tiny",
-        device="cpu", threads=1,
+    train(
+        decode(Recipe, recipe), folder, name="tiny", device="cpu", threads=1,
+        data=lambda: TrainingData(*sets, (0.4,), (0.25,)),
     )
 except KeyboardInterrupt:
     sys.exit(130)
@@ -78,7 +78,7 @@ def reference(material, tmp_path_factory):
         dataset="tiny", arch="small_cnn", epochs=3, batch_size=20, lr=0.05, sd_dropout=0.5
     )
     place = tmp_path_factory.mktemp("reference") / "tiny"
-    train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1)
     return recipe, (place / "weights.safetensors").read_bytes()
 
 
@@ -118,8 +118,14 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_weights(
     assert epochs == epochs_before
 
     epochs_done = []
-    card = train_on(
-        lambda: material, recipe, place, device="cpu", threads=1, progress=Epochs(epochs_done)
+    card = train(
+        recipe,
+        place.parent,
+        name=place.name,
+        data=lambda: material,
+        device="cpu",
+        threads=1,
+        progress=Epochs(epochs_done),
     )
     assert (place / "weights.safetensors").read_bytes() == weights
     assert len(epochs_done) == 3 - epochs_before
@@ -160,8 +166,14 @@ class Interrupter(Epochs):
 
 def after_one_epoch(material, recipe, place, **options):
     with pytest.raises(KeyboardInterrupt):
-        train_on(
-            lambda: material, recipe, place, device="cpu", progress=Interrupter(110), **options
+        train(
+            recipe,
+            place.parent,
+            name=place.name,
+            data=lambda: material,
+            device="cpu",
+            progress=Interrupter(110),
+            **options,
         )
     assert (place / "state.pt").exists()
 
@@ -170,7 +182,9 @@ def test_resuming_restores_the_number_of_threads(reference, material, tmp_path):
     recipe, weights = reference
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place, threads=1)
-    card = train_on(lambda: material, recipe, place, device="cpu", threads=2)
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=2
+    )
     assert card.provenance["threads"] == 1
     assert (place / "weights.safetensors").read_bytes() == weights
 
@@ -180,11 +194,19 @@ def test_resuming_with_another_recipe_or_other_images_is_refused(reference, mate
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place)
     with pytest.raises(InputError, match="epochs is 3 there, 5 here"):
-        train_on(lambda: material, dataclasses.replace(recipe, epochs=5), place, device="cpu")
+        train(
+            dataclasses.replace(recipe, epochs=5),
+            place.parent,
+            name=place.name,
+            data=lambda: material,
+            device="cpu",
+        )
     other = dataclasses.replace(material, train=material.test)
     with pytest.raises(InputError, match="begun on other images of tiny"):
-        train_on(lambda: other, recipe, place, device="cpu")
-    card = train_on(lambda: other, recipe, place, device="cpu", overwrite=True)
+        train(recipe, place.parent, name=place.name, data=lambda: other, device="cpu")
+    card = train(
+        recipe, place.parent, name=place.name, data=lambda: other, device="cpu", overwrite=True
+    )
     assert card.provenance["data_fingerprint"] == other.train.fingerprint
     assert len((place / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
 
@@ -195,8 +217,16 @@ def test_a_damaged_state_is_refused_and_overwrite_starts_again(reference, materi
     after_one_epoch(material, recipe, place, threads=1)
     (place / "state.pt").write_bytes((place / "state.pt").read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot be read as the state of a training"):
-        train_on(lambda: material, recipe, place, device="cpu")
-    train_on(lambda: material, recipe, place, device="cpu", threads=1, overwrite=True)
+        train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu")
+    train(
+        recipe,
+        place.parent,
+        name=place.name,
+        data=lambda: material,
+        device="cpu",
+        threads=1,
+        overwrite=True,
+    )
     assert (place / "weights.safetensors").read_bytes() == weights
 
 
@@ -210,11 +240,18 @@ def test_a_full_disk_gives_one_line_and_leaves_the_epoch_before(reference, mater
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(InputError, match=r"cannot write .*state\.pt: File too large"):
-            train_on(lambda: material, recipe, place, device="cpu", threads=1)
+            train(
+                recipe,
+                place.parent,
+                name=place.name,
+                data=lambda: material,
+                device="cpu",
+                threads=1,
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, signals)
     assert not list(place.glob(".*.part"))
     assert (place / "state.pt").read_bytes() == before
-    train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1)
     assert (place / "weights.safetensors").read_bytes() == weights

@@ -111,10 +111,10 @@ def test_the_gradient_of_both_directions_is_the_sum_of_forward_and_reverse():
 
 @pytest.mark.parametrize("drop", [0.0, 0.2, 0.5, 0.9])
 def test_a_mask_drops_at_its_rate_and_scales_the_rest(drop):
-    kept = dropped(torch.ones(400, 500), drop, seeded())
-    assert kept.unique().tolist() == pytest.approx([0.0, 1 / (1 - drop)] if drop else [1.0])
-    share = (kept == 0).float().mean().item()
-    assert abs(share - drop) <= 4 * math.sqrt(drop * (1 - drop) / kept.numel())
+    output = dropped(torch.ones(400, 500), drop, seeded())
+    assert output.unique().tolist() == pytest.approx([0.0, 1 / (1 - drop)] if drop else [1.0])
+    share = (output == 0).float().mean().item()
+    assert abs(share - drop) <= 4 * math.sqrt(drop * (1 - drop) / output.numel())
 
 
 def test_the_two_masks_are_independent_and_differ_between_images():

@@ -159,13 +159,13 @@ def test_shards_of_a_streamed_batch_concatenate_to_the_batch(birds, count):
 
 
 def test_validation_images_are_not_streamed(birds):
-    kept, held = validation_split(birds, 6, seed=0)
-    colours = {tuple(np.asarray(birds.full_resolution(int(row)))[0, 0]) for row in kept.rows}
-    seen = {tuple(np.asarray(image)[0, 0]) for image in map(streamed_original(kept), range(10))}
+    training, held = validation_split(birds, 6, seed=0)
+    colours = {tuple(np.asarray(birds.full_resolution(int(row)))[0, 0]) for row in training.rows}
+    seen = {tuple(np.asarray(image)[0, 0]) for image in map(streamed_original(training), range(10))}
     assert seen == colours
     assert len(held) == 6
-    assert with_augmentation(Recipe(), kept).augmentation == "resized_crop_flip"
-    assert sum(len(batch.labels) for batch in epoch_of(kept)) == 10
+    assert with_augmentation(Recipe(), training).augmentation == "resized_crop_flip"
+    assert sum(len(batch.labels) for batch in epoch_of(training)) == 10
 
 
 def streamed_original(images):

@@ -11,7 +11,7 @@ from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.objective import Objective
-from sdd_eval.training.train import train, train_on
+from sdd_eval.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,21 @@ def trained(material, tmp_path_factory):
     place = tmp_path_factory.mktemp("checkpoints") / "tiny"
     recipe = Recipe(dataset="tiny", arch="small_cnn", epochs=4, batch_size=20, lr=0.05)
     recipe = dataclasses.replace(recipe, sd_dropout=0.1)
-    return place, train_on(lambda: material, recipe, place, device="cpu", threads=1)
+    return place, train(
+        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    )
 
 
 def started(material, recipe, place, **options):
-    return train_on(lambda: material, recipe, place, device="cpu", threads=1, **options)
+    return train(
+        recipe,
+        place.parent,
+        name=place.name,
+        data=lambda: material,
+        device="cpu",
+        threads=1,
+        **options,
+    )
 
 
 def test_a_small_network_learns_the_tiny_set(trained):
@@ -53,15 +63,15 @@ def test_the_history_has_one_row_per_epoch_with_all_loss_terms(trained):
 
 def test_the_card_records_software_and_data_of_the_training(trained):
     _, card = trained
-    told = card.provenance
-    assert told["devices"] == ["cpu"]
-    assert told["threads"] == 1
-    assert told["reproducible"].startswith("bit for bit")
-    assert (told["dataset"], told["data_origin"]) == ("tiny", "made here")
-    assert told["training_images"] == 96
-    assert told["standardisation"] == "authors"
-    assert told["images_per_second"] > 0
-    assert told["torch"] == torch.__version__
+    provenance = card.provenance
+    assert provenance["devices"] == ["cpu"]
+    assert provenance["threads"] == 1
+    assert provenance["reproducible"].startswith("bit for bit")
+    assert (provenance["dataset"], provenance["data_origin"]) == ("tiny", "made here")
+    assert provenance["training_images"] == 96
+    assert provenance["standardisation"] == "authors"
+    assert provenance["images_per_second"] > 0
+    assert provenance["torch"] == torch.__version__
 
 
 def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, material):
@@ -80,7 +90,7 @@ def test_a_finished_checkpoint_is_not_trained_again(trained):
     def never():
         raise AssertionError("the images were read")
 
-    assert train_on(never, card.recipe, place, device="cpu") == card
+    assert train(card.recipe, place.parent, name=place.name, data=never, device="cpu") == card
 
 
 def test_weights_depend_on_recipe_and_seed(trained, material, tmp_path):
@@ -98,10 +108,11 @@ def test_training_restores_random_state_and_threads(trained, material, tmp_path)
     expected = torch.rand(3)
     torch.manual_seed(5)
     threads = torch.get_num_threads()
-    train_on(
-        lambda: material,
+    train(
         dataclasses.replace(card.recipe, epochs=1),
-        tmp_path / "tiny",
+        tmp_path,
+        name="tiny",
+        data=lambda: material,
         device="cpu",
         threads=threads + 1,
     )
@@ -186,9 +197,11 @@ def test_the_error_about_memory_suggests_a_batch_size_and_leaves_the_epoch_befor
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", exhausted)
-        with pytest.raises(InputError, match="too little memory for batch_size 20; try 10") as told:
+        with pytest.raises(
+            InputError, match="too little memory for batch_size 20; try 10"
+        ) as caught:
             started(material, recipe, tmp_path / "tiny")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
@@ -205,9 +218,9 @@ def test_an_unknown_network_or_position_or_device_is_refused(material, recipe, t
     with pytest.raises(InputError, match="unknown position 'layer9'"):
         started(material, dataclasses.replace(recipe, position="layer9"), place)
     with pytest.raises(InputError, match="--device is 'abacus', not auto"):
-        train_on(lambda: material, recipe, place, device="abacus")
+        train(recipe, place.parent, name=place.name, data=lambda: material, device="abacus")
     with pytest.raises(InputError, match="threads is 0"):
-        train_on(lambda: material, recipe, place, device="cpu", threads=0)
+        train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=0)
 
 
 def test_test_images_of_another_shape_or_with_more_classes_are_refused(material, recipe, tmp_path):
@@ -219,7 +232,7 @@ def test_test_images_of_another_shape_or_with_more_classes_are_refused(material,
         started(dataclasses.replace(material, test=strange), recipe, tmp_path / "tiny")
 
 
-def test_without_test_images_there_is_no_accuracy(material, recipe, tmp_path):
+def test_a_training_without_test_images_has_no_accuracy(material, recipe, tmp_path):
     alone = dataclasses.replace(material, test=None)
     card = started(alone, dataclasses.replace(recipe, epochs=1), tmp_path / "tiny")
     assert "accuracy" not in card.metrics

@@ -157,7 +157,6 @@ def photographs_digest(photos: tuple[Photograph, ...] | None) -> str:
 
 
 def _expand(photos: Sequence[Photo]) -> Iterator[Photo]:
-    """Yield the photographs, those of a folder sorted by name."""
     for photo in photos:
         if not isinstance(photo, (Path, str)) or not Path(photo).is_dir():
             yield photo
@@ -192,7 +191,6 @@ def _photograph(photo: Photo, number: int) -> Photograph:
 
 
 def _check_size(photo: Photograph, side: int) -> None:
-    """Check that a photograph is large enough for crops of the side."""
     height, width = photo.pixels.shape[:2]
     if min(_scaled_shape(photo, side)) < side:
         least = SIDE / PHOTO_SCALE

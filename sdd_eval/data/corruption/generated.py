@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ from sdd_eval.data.corruption.frost import Photo, Photograph, photographs_digest
 from sdd_eval.data.corruption.recipe import VERSION, corrupt, require_corruption
 from sdd_eval.data.corruption.rendering import blocks
 from sdd_eval.data.fingerprints import value_fingerprint
-from sdd_eval.data.images import ImageSet, Labels, Pixels
+from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows
 from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.metrics.corruption import FIFTEEN
 
 if TYPE_CHECKING:
-    import torch
+    from sdd_eval.data.images import Batches
 
 #: Rendered cells of at most so many bytes are cached, and so many bytes in total.
 SMALL, CACHE_BYTES = 2**20, 2**26
@@ -99,9 +99,7 @@ class GeneratedCell:
     def __len__(self) -> int:
         return len(self.corrupted.source)
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         import torch
 

@@ -40,7 +40,6 @@ def snow(images: Floats, constants: Snow, layer: Floats, degrees: NDArray[np.flo
 
 
 def _power_of_two(side: int) -> int:
-    """Return the smallest power of two that is at least the side."""
     return 1 << max(0, side - 1).bit_length()
 
 
@@ -158,7 +157,6 @@ def _crest(
 
 
 def _distance(edge: NDArray[np.bool_]) -> Floats:
-    """Return the distance of each pixel from an edge, at most 20."""
     if not edge.any():
         return np.full(edge.shape, 20, dtype=np.float32)
     distance = ndimage.distance_transform_edt(~edge)

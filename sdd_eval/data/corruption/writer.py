@@ -183,7 +183,6 @@ def _append(target: _Target, render: Render, progress: Progress) -> None:
 
 
 def _jobs(target: _Target, done: int) -> Iterator[Job]:
-    """Yield the blocks that remain after the first `done` rows."""
     count = len(target.images)
     size = min(500, max(1, _BLOCK // target.row_bytes))
     for severity in SEVERITIES:
@@ -198,7 +197,6 @@ def _jobs(target: _Target, done: int) -> Iterator[Job]:
 def _new_record(
     images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
 ) -> RegenerationRecord:
-    """Return the record of a set before any file is written."""
     source = CleanImages(
         images.name,
         images.fingerprint,
@@ -233,7 +231,6 @@ def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord
 def _require_equal(
     folder: Path, existing: RegenerationRecord, expected: RegenerationRecord
 ) -> None:
-    """Refuse a folder that was written with other inputs."""
     pairs = {
         "recipe version": (existing.recipe, expected.recipe),
         "seed": (existing.seed, expected.seed),
@@ -253,7 +250,6 @@ def _require_equal(
 def _add_file(
     folder: Path, record: RegenerationRecord, file: str, sha256: str
 ) -> RegenerationRecord:
-    """Add a complete file to the record, and write that."""
     record = replace(record, files={**record.files, file: sha256})
     write_record(folder / REGENERATED_FILE, record)
     return record

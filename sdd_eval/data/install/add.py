@@ -62,7 +62,6 @@ def _catalogued(name: str) -> Any:
 
 
 def _custom(name: str, source: Path) -> Any:
-    """Return a folder as a custom set of a name, located below the data root."""
     target: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
     return dataclasses.replace(target, folder=name)
 

@@ -69,7 +69,6 @@ def download(
 
 
 def _is_official(dataset: Dataset, root: Path) -> bool:
-    """Return whether the published files are on disk."""
     folder = getattr(dataset, "folder", None)
     try:
         if dataset.status(root).present:
@@ -138,7 +137,6 @@ def _delete(part: Path) -> None:
 
 
 def _record_path(part: Path) -> Path:
-    """Return the record of the URL and version that a partial file belongs to."""
     return part.with_name(f"{part.name}.json")
 
 
@@ -278,13 +276,11 @@ class _Transfer:
 
 
 def _start(response: Any) -> int:
-    """Return the offset at which a response starts; 0 without Content-Range."""
     described = response.headers.get("Content-Range", "") if response.status == 206 else ""
     first = described.removeprefix("bytes ").split("-")[0]
     return int(first) if first.isdigit() else 0
 
 
 def _total(content_range: str | None) -> int | None:
-    """Return the length of the whole file from a Content-Range header."""
     last = (content_range or "").rpartition("/")[2]
     return int(last) if last.isdigit() else None

@@ -64,7 +64,6 @@ def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
 
 
 def _relative_path(archive: Path, name: str) -> PurePosixPath:
-    """Return a member's path below the folder."""
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
@@ -110,11 +109,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def install_staged(staged: Path, folder: Path) -> None:
-    """Move the entries of `staged` into `folder`, except hidden files of the archiver.
-
-    Raises:
-        InputError: an entry exists already (nothing was moved), or the disk cannot be written.
-    """
+    """Move the entries of `staged` into `folder`; raise InputError, moving none, if one exists."""
     entries = [entry for entry in staged.iterdir() if not _stray(entry.name)]
     for entry in entries:
         refuse_existing(folder / entry.name)

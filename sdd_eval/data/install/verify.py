@@ -30,11 +30,7 @@ class Finding:
 
 
 def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
-    """Verify a set on disk without using cached checksums.
-
-    Raises:
-        InputError: the name is unknown, or the set absent.
-    """
+    """Verify a set without cached checksums; raise InputError if it is unknown or absent."""
     progress = progress or NoProgress()
     if name.endswith(SUFFIX):
         folder = regenerated_folder(name.removesuffix(SUFFIX), root)
@@ -81,7 +77,6 @@ def _present(target: Any, root: Path) -> bool:
 
 
 def _checksums(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Compare each file with its published md5."""
     published: dict[str, str] = getattr(target, "checksums", {})
     progress.start(f"{target.name}: checksums", len(published))
     for file, md5 in published.items():
@@ -120,7 +115,6 @@ def _annotations(target: Any, root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    """Report every unreadable image of a folder."""
     for images in _image_folders(target, root):
         progress.start(f"{target.name}: images", len(images))
         for row, file in enumerate(images.files):
@@ -132,7 +126,6 @@ def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding
 
 
 def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
-    """Yield the splits of a set that are folders of images."""
     if hasattr(target, "load_corrupted"):
         return
     for split in ("test", "train"):
@@ -147,11 +140,7 @@ def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
 
 
 def verified_status(dataset: Dataset, root: Path) -> Status:
-    """Load a set, so that every file is read and hashed, and return its status.
-
-    Raises:
-        InputError: the set is absent or broken (naming the file).
-    """
+    """Return the status after hashing every file; raise InputError for an absent or broken set."""
     if not dataset.status(root).present:
         raise missing_dataset(dataset.name, root, bool(dataset.archives))
     kinds = ("load_corrupted", "load_objects")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, require_split
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
-from sdd_eval.data.images import ArrayImages, Pixels, to_device
+from sdd_eval.data.images import ArrayImages, Pixels, Rows, to_device
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.randomness import derived_seed
 
 if TYPE_CHECKING:
-    import torch
+    from sdd_eval.data.images import Batches
 
 #: Incremented whenever an image changes.
 VERSION = 1
@@ -45,7 +44,7 @@ class Noise(Reader):
         """Return the status of generated images, which are always present."""
         return Status(MADE_HERE, self.count, "random numbers")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> NoiseImages:
+    def read(self, root: Path, split: str, shape: Shape) -> NoiseImages:
         """Return the images, the same every time; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
         return NoiseImages(self.name, self.kind, self.count, shape.side or 32, shape.channels or 3)
@@ -74,9 +73,7 @@ class NoiseImages:
     def __len__(self) -> int:
         return self.count
 
-    def batches(
-        self, size: int, indices: NDArray[np.int64] | None = None, device: str = "cpu"
-    ) -> Iterator[torch.Tensor]:
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
         """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
         rows = np.arange(self.count) if indices is None else indices
         for start in range(0, len(rows), size):
@@ -119,7 +116,7 @@ class PhotoPatches(Reader):
         """Return the status of the patches, which are always present."""
         return Status(MADE_HERE, COUNT, "scikit-learn")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Return the patches; by default 3 channels of 32 pixels."""
         from sklearn.datasets import load_sample_images
 

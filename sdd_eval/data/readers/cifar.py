@@ -12,14 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -62,7 +55,7 @@ class Cifar(Reader):
         count = published if verified else sum(len(_images(folder / name)) for name in self.test)
         return Status(assess(count, published, verified), count, str(folder))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load the images of a split (n, 3, 32, 32), with fine labels."""
         require_split(self.name, split, "train", "test")
         files = self.train if split == "train" else self.test
@@ -82,7 +75,6 @@ class Cifar(Reader):
     def _verified(
         self, root: Path, files: dict[str, str], digests: Callable[[Path], Digests | None]
     ) -> bool:
-        """Return whether the files of a split and its class names are the published ones."""
         for name, md5 in {**files, **self.meta}.items():
             sums = digests(root / self.folder / name)
             if sums is None or sums.md5 != md5:
@@ -116,7 +108,6 @@ def _images(path: Path) -> Pixels:
 
 
 def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:
-    """Return the images of an unpickled file as (n, 3, 32, 32)."""
     pixels = data.get("data")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise InputError(f"{path} has no uint8 array 'data'")
@@ -142,10 +133,9 @@ CIFAR10 = Cifar(
     test={"test_batch": "40351d587109b95175f43aff81a1287e"},
     meta={"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
     archives=(
-        Archive(
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            md5="c58f30108f718f92721af3b95e74349a",
-            filename="cifar-10-python.tar.gz",
+        Archive.at(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            "c58f30108f718f92721af3b95e74349a",
         ),
     ),
 )
@@ -161,10 +151,9 @@ CIFAR100 = Cifar(
     test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     meta={"meta": "7973b15100ade9c7d40fb424638fde48"},
     archives=(
-        Archive(
-            url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            md5="eb9058c3a382ffc7106e4002c42a8d85",
-            filename="cifar-100-python.tar.gz",
+        Archive.at(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            "eb9058c3a382ffc7106e4002c42a8d85",
         ),
     ),
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, missing_dataset
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset
 from sdd_eval.data.fingerprints import (
     Digests,
     cached_file_digests,
@@ -32,7 +32,7 @@ REGENERATED_FILE = "regenerated.json"
 
 Sums = Mapping[str, Digests]
 #: (rows, side, side, channels).
-Shape = tuple[int, int, int, int]
+ArrayShape = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class CorruptedDataset(Reader):
         verified = len(sums) == len(cached) and self._verified(root, sums)
         return Status(assess(count, 10_000, verified), count, location)
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ImageSet:
+    def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
         """Raise InputError: the set has different images for every corruption and severity."""
         raise InputError(
             f"{self.name} is {self.clean or 'a test set'} under several corruptions, not one set "
@@ -77,11 +77,7 @@ class CorruptedDataset(Reader):
         )
 
     def load_corrupted(self, root: Path) -> CorruptedFolder:
-        """Open the set with the corruptions that are on disk.
-
-        Raises:
-            InputError: no file is usable, or `labels.npy` contradicts them.
-        """
+        """Open the corruptions that are on disk; raise InputError if none is usable."""
         folder = root / self.folder
         if not present_corruptions(folder):
             raise missing_dataset(self.name, folder, bool(self.archives))
@@ -237,11 +233,7 @@ def combined_fingerprint(sums: Sums) -> str:
 
 
 def read_regenerated(folder: Path) -> dict[str, Any]:
-    """Return the record of a folder that this package wrote; empty for other folders.
-
-    Raises:
-        InputError: the record is not JSON.
-    """
+    """Return the record of a folder that this package wrote, empty for others."""
     path = folder / REGENERATED_FILE
     if not path.is_file():
         return {}
@@ -252,9 +244,9 @@ def read_regenerated(folder: Path) -> dict[str, Any]:
     return {"regenerated": True, **(record if isinstance(record, dict) else {})}
 
 
-def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, dict[str, str]]:
+def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[ArrayShape, dict[str, str]]:
     """Return the most frequent shape, and why each file of another shape is unusable."""
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, ArrayShape] = {}
     broken: dict[str, str] = {}
     for name in corruptions:
         try:
@@ -271,7 +263,7 @@ def _common_shape(folder: Path, corruptions: tuple[str, ...]) -> tuple[Shape, di
     return common, broken
 
 
-def _shape(path: Path) -> Shape:
+def _shape(path: Path) -> ArrayShape:
     array = open_npy(path)
     if array.dtype != np.uint8:
         raise InputError(f"{path} has the type {array.dtype}, not uint8")
@@ -307,10 +299,9 @@ CIFAR10_C = CorruptedDataset(
     clean="cifar10",
     md5={},
     archives=(
-        Archive(
-            url="https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
-            md5="56bf5dcef84df0e2308c6dcbcbbd8499",
-            filename="CIFAR-10-C.tar",
+        Archive.at(
+            "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
+            "56bf5dcef84df0e2308c6dcbcbbd8499",
         ),
     ),
 )
@@ -343,10 +334,9 @@ CIFAR100_C = CorruptedDataset(
         "labels": "bb4026e9ce52996b95f439544568cdb2",
     },
     archives=(
-        Archive(
-            url="https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
-            md5="11f0ed0f1191edbf9fa23466ae6021d3",
-            filename="CIFAR-100-C.tar",
+        Archive.at(
+            "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
+            "11f0ed0f1191edbf9fa23466ae6021d3",
             size=2_918_473_216,
         ),
     ),

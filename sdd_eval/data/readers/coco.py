@@ -18,14 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import (
     cached_folder_fingerprint,
     file_digests,
@@ -60,11 +53,7 @@ class CocoImages:
         return len(self.annotations.files)
 
     def pixels(self, index: int, channels: int = 3) -> Pixels:
-        """Return an image, uint8 (channels, height, width).
-
-        Raises:
-            InputError: the file is not an image, or its size differs from the annotated size.
-        """
+        """Return an image, uint8 (channels, height, width); raise InputError for another size."""
         path = self.folder / self.annotations.files[index]
         try:
             with Image.open(path) as image:
@@ -85,11 +74,7 @@ def is_coco(folder: Path) -> bool:
 
 
 def annotation_file(folder: Path, split: str) -> Path:
-    """Return the annotation file of "train" or "test"; that of 2017 if there are several.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
+    """Return a split's annotation file, 2017's if several; raise InputError unless there is one."""
     pattern = f"instances_{SPLITS[split]}"
     paths = sorted((folder / ANNOTATIONS).glob(f"{pattern}*.json"))
     if len(paths) > 1:
@@ -143,7 +128,7 @@ class CocoFolder(Reader):
         count = len(image_files(images_folder(annotation_file(base, "test"))))
         return Status(self._provenance(root, "test", count), count, str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split without labels, as input of a classifier."""
         folder = images_folder(self._annotation_file(root, split))
         files = image_files(folder)
@@ -163,12 +148,7 @@ class CocoFolder(Reader):
         )
 
     def load_objects(self, root: Path, split: str = "test") -> CocoImages:
-        """Load the annotated images of a split with their objects.
-
-        Raises:
-            InputError: the set is absent, its annotations are broken, or an annotated image is
-                missing.
-        """
+        """Load a split's images and objects; raise InputError if any is missing or broken."""
         path = self._annotation_file(root, split)
         annotations, folder = read_annotations(path), images_folder(path)
         require_files(folder, annotations.files)
@@ -195,7 +175,6 @@ class CocoFolder(Reader):
         return annotation_file(base, split)
 
     def _files(self, base: Path) -> tuple[str, ...]:
-        """Return every file of the set, relative to `base`."""
         files: list[str] = []
         for split in SPLITS:
             with contextlib.suppress(InputError):  # a missing split

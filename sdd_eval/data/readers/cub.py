@@ -22,11 +22,7 @@ BOXES = "bounding_boxes.txt"
 
 
 def listings(base: Path) -> Mapping[str, Listing]:
-    """Read the files and classes of each split, in the order of images.txt.
-
-    Raises:
-        InputError: a list cannot be read, or two lists contradict each other.
-    """
+    """Read the files and classes of each split; raise InputError for contradictory lists."""
     files = _table(base / IMAGES, 1)
     labels = _numbers(base / LABELS, files, 1)
     training = _numbers(base / SPLIT, files, 1)
@@ -42,11 +38,7 @@ def listings(base: Path) -> Mapping[str, Listing]:
 
 
 def boxes(base: Path, files: Sequence[str]) -> Boxes:
-    """Read the box of each image; the file has left, top, width and height.
-
-    Raises:
-        InputError: a list cannot be read, or lacks an image.
-    """
+    """Read the box of each image from left, top, width and height; raise InputError if missing."""
     images = _table(base / IMAGES, 1)
     sizes = _numbers(base / BOXES, images, 4)
     by_file = {fields[0]: sizes[image] for image, fields in images.items()}
@@ -72,7 +64,6 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, images: Mapping[str, object], columns: int) -> dict[str, list[float]]:
-    """Read the numbers of each image from a list."""
     table = _table(path, columns)
     missing = next((image for image in images if image not in table), None)
     if missing is not None:
@@ -92,10 +83,9 @@ CUB200 = PhotographSet(
     listings=listings,
     published={"train": 5994, "test": 5794},
     archives=(
-        Archive(
-            url="https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-            md5="97eceeb196236b17998738112f37df78",
-            filename="CUB_200_2011.tgz",
+        Archive.at(
+            "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+            "97eceeb196236b17998738112f37df78",
         ),
     ),
 )

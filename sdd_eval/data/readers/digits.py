@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.annotations import Annotations
-from sdd_eval.data.dataset import Archive, InputShape, Reader, Status, require_split
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE, OFFICIAL
@@ -35,7 +35,7 @@ class Digits(Reader):
         """Return the status of the digits, which are always present."""
         return Status(OFFICIAL, TEST, "scikit-learn")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load the digits of a split; their 17 grey values are scaled to 0 to 255."""
         from sklearn.datasets import load_digits
 
@@ -94,7 +94,7 @@ class DigitScenes(Reader):
         """Return the status of the scenes, which are always present."""
         return Status(MADE_HERE, COUNTS["test"], "scikit-learn")
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Return the scenes of a split as unlabelled images."""
         objects = self.load_objects(root, split)
         return ArrayImages(self.name, objects.scenes, None, objects.fingerprint, MADE_HERE)
@@ -102,7 +102,7 @@ class DigitScenes(Reader):
     def load_objects(self, root: Path, split: str = "test") -> SceneImages:
         """Return the scenes of a split with their digits."""
         require_split(self.name, split, *COUNTS)
-        digits = DIGITS.read(root, split, InputShape())
+        digits = DIGITS.read(root, split, Shape())
         assert digits.labels is not None
         random = np.random.default_rng(derived_seed(0, f"scenes of {split} digits"))
         scenes = random.integers(0, 48, (COUNTS[split], 1, SIDE, SIDE), dtype=np.uint8)

@@ -7,14 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import cached_folder_fingerprint, folder_fingerprint
 from sdd_eval.data.image_folder import (
     FolderImages,
@@ -63,7 +56,7 @@ class FolderSet(Reader):
         content = cached_folder_fingerprint(folder, files) if hashed else None
         return Status(self._provenance(root, "test", len(files), content), len(files), str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split; "train" only if the folder contains `train/`."""
         if not (root / self.folder).is_dir():
             raise missing_dataset(self.name, root / self.folder, bool(self.archives))
@@ -154,10 +147,9 @@ DTD = FolderSet(
     published=5640,
     side=32,
     archives=(
-        Archive(
-            url="https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
-            md5="fff73e5086ae6bdbea199a49dfb8a4c1",
-            filename="dtd-r1.0.1.tar.gz",
+        Archive.at(
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+            "fff73e5086ae6bdbea199a49dfb8a4c1",
         ),
     ),
 )

@@ -13,11 +13,7 @@ from sdd_eval.errors import InputError
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Read variables of a MATLAB file; all others are skipped.
-
-    Raises:
-        InputError: the file cannot be read, or a variable is missing.
-    """
+    """Read variables of a MATLAB file and no others; raise InputError if one is missing."""
     from scipy.io import loadmat
 
     try:
@@ -32,11 +28,7 @@ def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Read a pickled dictionary of arrays, lists, strings and numbers; keys become strings.
-
-    Raises:
-        InputError: the file is not such a pickle, or calls any other code.
-    """
+    """Read a pickle of arrays, lists, text and numbers; raise InputError if it calls other code."""
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()

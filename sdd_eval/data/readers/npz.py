@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
@@ -48,7 +41,7 @@ class NpzSet(Reader):
         shape = _header(files.get("test", next(iter(files.values()))))
         return Status(USERS_FOLDER, shape[0] if shape else 0, str(folder))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load the images of a split into memory."""
         folder = root / self.folder
         files = _files(folder)
@@ -73,7 +66,6 @@ def npz_files(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Return the file of each split."""
     paths = npz_files(folder)
     if len(paths) == 1 and paths[0].stem not in SPLITS:
         return {"test": paths[0]}

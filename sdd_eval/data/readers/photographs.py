@@ -8,14 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import (
     array_fingerprint,
     cached_folder_fingerprint,
@@ -74,7 +67,7 @@ class PhotographSet(Reader):
         content = cached_folder_fingerprint(base, self._files(base, existing))
         return Status(self._provenance(root, "test", count, content), count, str(base))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> FolderImages:
+    def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
         base = root / self.folder
@@ -109,14 +102,12 @@ class PhotographSet(Reader):
         return folder_fingerprint(base, self._files(base, self._existing(base)), fresh=fresh)
 
     def _listed(self, base: Path) -> bool:
-        """Return whether the published lists and the folder of images exist."""
         return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
 
     def _existing(self, base: Path) -> frozenset[str]:
         return frozenset(image_files(base / self.images))
 
     def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
-        """Return every file of the set, relative to `base`."""
         annotations: list[str] = []
         if self.annotations is not None:
             paths = (base / self.annotations).rglob("[!.]*")
@@ -128,7 +119,6 @@ class PhotographSet(Reader):
 
 
 def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
-    """Return the folder name of each class."""
     names: dict[int, str] = {}
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):

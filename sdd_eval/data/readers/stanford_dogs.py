@@ -29,20 +29,12 @@ ARCHIVES = {
 
 
 def listings(base: Path) -> Mapping[str, Listing]:
-    """Read the files and classes of each split, in the order of its list.
-
-    Raises:
-        InputError: a list cannot be read, or does not contain images and labels.
-    """
+    """Read the files and classes of each split; raise InputError for a broken list."""
     return {split: _listing(base / f"{split}_list.mat") for split in SPLITS}
 
 
 def boxes(base: Path, files: Sequence[str]) -> Boxes:
-    """Read the box of each image; that of the first dog if there are several.
-
-    Raises:
-        InputError: an annotation is missing, cannot be read, or has no box.
-    """
+    """Read the box of the first dog of each image; raise InputError if one has no box."""
     edges = [_box((base / "Annotation" / file).with_suffix("")) for file in files]
     return np.array(edges, dtype=np.int64).reshape(-1, 4)
 
@@ -60,7 +52,6 @@ def _listing(path: Path) -> Listing:
 
 
 def _box(path: Path) -> list[int]:
-    """Read left, top, right and bottom of the first object."""
     try:
         edges = [ElementTree.parse(path).findtext(f"object/bndbox/{edge}") for edge in EDGES]
         return [int(edge or "") for edge in edges]
@@ -81,7 +72,7 @@ STANFORD_DOGS = PhotographSet(
     boxes=boxes,
     annotations="Annotation",
     archives=tuple(
-        Archive(f"{ADDRESS}/{filename}", md5, filename, folder="stanford_dogs")
+        Archive.at(f"{ADDRESS}/{filename}", md5, folder="stanford_dogs")
         for filename, md5 in ARCHIVES.items()
     ),
 )

@@ -12,14 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import (
-    Archive,
-    InputShape,
-    Reader,
-    Status,
-    missing_dataset,
-    require_split,
-)
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -62,7 +55,7 @@ class Svhn(Reader):
         images = len(_first_of_each(labels, self.per_class))
         return Status(assess(len(labels), COUNTS["test"], verified), images, str(path))
 
-    def read(self, root: Path, split: str, shape: InputShape) -> ArrayImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load images (n, 3, 32, 32) with labels 0 to 9; all of them for the split "train"."""
         require_split(self.name, split, "train", "test")
         path = self._path(root, split)
@@ -109,10 +102,9 @@ def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
 
 
 _ARCHIVES = (
-    Archive(
-        url="http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
-        md5=MD5["test"],
-        filename="test_32x32.mat",
+    Archive.at(
+        "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+        MD5["test"],
         folder="svhn",
         unpack=False,
     ),

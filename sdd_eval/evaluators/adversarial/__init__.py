@@ -26,11 +26,4 @@ if TYPE_CHECKING:
         stable_loss,
     )
 
-__getattr__ = lazy_exports(
-    __name__,
-    {
-        "attack_run": ["audited", "clean", "under_attack"],
-        "fgsm_attack": ["predictions_under_attack"],
-        "gradients": ["own_prediction_gradients", "stable_loss"],
-    },
-)
+__getattr__ = lazy_exports(__name__)

@@ -226,5 +226,4 @@ def _gradient(attack: FgsmAttack, fitted: float, validation_set: bool) -> str:
 
 
 def _list(values: NDArray[np.float64]) -> str:
-    """Return numbers as text with four digits."""
     return " ".join(f"{value:.4g}" for value in values)

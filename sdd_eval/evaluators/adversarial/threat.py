@@ -219,7 +219,6 @@ def _value(attack: str, key: str, given: Any, default: Any) -> Any:
 
 
 def _number(key: str, given: Any, *, whole: bool) -> Any:
-    """Return a number; text may be a fraction such as "8/255"."""
     kind = int if whole else float
     numerator, slash, denominator = str(given).partition("/")
     try:

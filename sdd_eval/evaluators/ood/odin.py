@@ -6,17 +6,18 @@ detection in neural networks".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
+from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
 from sdd_eval.evaluators.ood.detectors import odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Statistic
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.subject import Arrays, Subject
@@ -73,23 +74,25 @@ class Odin:
         """
         return {_renamed(name): array for name, array in self._ood().collect(subject).items()}
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return the metrics of each OOD set and their averages; a few of each cell of the grid."""
-        return self._ood().score({_of_ood(name): array for name, array in arrays.items()})
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield the metrics of each OOD set and their averages; a few of each cell of the grid."""
+        return self._ood().statistics({_of_ood(name): arrays[name] for name in arrays})
 
 
 def _renamed(name: str) -> str:
     """Return the name of an array of `Ood` in a run of `odin`."""
-    detector, colon, outliers = name.partition(":")
-    array = ARRAYS.get(detector, detector)
-    return f"{array}_{outliers}" if colon else array
+    if name == VALIDATION:
+        return name
+    parsed = ArrayName.parse(name)
+    array = ARRAYS[parsed.detector]
+    return f"{array}_{parsed.outliers}" if parsed.outliers else array
 
 
 def _of_ood(name: str) -> str:
     """Return the name of an array of `odin` in a run of `Ood`."""
     for detector, array in ARRAYS.items():
         if name == array:
-            return detector
+            return str(ArrayName(detector))
         if name.startswith(f"{array}_"):
-            return f"{detector}:{name.removeprefix(f'{array}_')}"
+            return str(ArrayName(detector, name.removeprefix(f"{array}_")))
     return name

@@ -5,7 +5,7 @@ All detectors share one forward pass over each set, except ODIN, whose step need
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,11 +17,12 @@ from sdd_eval import evaluators, plugins
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
+from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
 from sdd_eval.evaluators.ood.detectors import odin
 from sdd_eval.evaluators.ood.detectors.detector import Named, Scorer, counts, fits
-from sdd_eval.evaluators.ood.ranking import grid_rows, rows
+from sdd_eval.evaluators.ood.ranking import Tables, detector_statistics, grid_statistics
 from sdd_eval.evaluators.settings import collects, scores, training_key
-from sdd_eval.records import Measurement
+from sdd_eval.statistics.statistic import Quantity, Statistic, unpaired
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float64]
 
-#: The array of the scores of validation images.
-VALIDATION = "held_out"
+#: Why a count made when fitting a detector has no paired test.
+ONE_COUNT = "it is a count made when fitting, not a sum over these images"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Ood:
         """Return `DETECTOR` of the test set and `DETECTOR:NAME` of each OOD set, float64.
 
         Each is (n,), or (n, columns) for a detector with variants. `DETECTOR.COUNT` (n,) is a count
-        made when fitting, constant over images. With the grid, and if the checkpoint has validation
+        made when fitting, constant over images. Names are escaped as `ArrayName` says. With the
+        grid, and if the checkpoint has validation
         images, also their scores `held_out` (m, steps), by which ε is chosen.
 
         Raises:
@@ -92,30 +94,31 @@ class Ood:
         results = score_sets(subject, requested, self.outliers, self.training)
         arrays: Arrays = {}
         for name, inside in results.inside.items():
-            arrays[name] = inside
-            arrays |= {f"{name}:{of}": array for of, array in results.outside[name].items()}
+            arrays[str(ArrayName(name))] = inside
+            for outliers, array in results.outside[name].items():
+                arrays[str(ArrayName(name, outliers))] = array
             for what, count in results.counts[name].items():
-                arrays[f"{name}.{what}"] = np.full(len(inside), count)
+                arrays[str(ArrayName(name, counted=what))] = np.full(len(inside), count)
         if self.validation_set:
             arrays[VALIDATION] = validation_scores(subject, odin.STEPS, self.validation_set)
         return arrays
 
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return the metrics of each detector on each OOD set, their averages, and the counts."""
-        measurements: list[Measurement] = []
-        names = (key for key in arrays if ":" not in key and "." not in key and key != VALIDATION)
-        for name in names:
-            detector = self._detector(name)
-            outside = {k.split(":", 1)[1]: arrays[k] for k in arrays if k.startswith(f"{name}:")}
-            make = rows
+    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+        """Yield the metrics of each detector on each OOD set, their averages, and the counts."""
+        parsed = {ArrayName.parse(key): arrays[key] for key in arrays if key != VALIDATION}
+        for name in [key.detector for key in parsed if not key.outliers and not key.counted]:
+            detector, own = self._detector(name), {k: v for k, v in parsed.items() if k[0] == name}
+            outside = {key.outliers: array for key, array in own.items() if key.outliers}
+            tables = Tables(parsed[ArrayName(name)], outside, self.training)
             if name == odin.OdinGrid.name:
-                make = partial(grid_rows, validation=arrays.get(VALIDATION))
-            measurements += make(detector, arrays[name], outside, self.training, self.intervals)
-            for key in (k for k in arrays if k.startswith(f"{name}.") and ":" not in k):
-                at, value = {"detector": name}, float(arrays[key][0])
-                what = key.removeprefix(f"{name}.")
-                measurements.append(Measurement(what, value, "count", at, detector.protocol))
-        return measurements
+                yield from grid_statistics(detector, tables, arrays.get(VALIDATION))
+            else:
+                yield from detector_statistics(detector, tables)
+            for key, array in own.items():
+                if key.counted:
+                    at = {"detector": name}
+                    quantity = Quantity(key.counted, "count", at, detector.protocol)
+                    yield unpaired(quantity, float(array[0]), ONE_COUNT)
 
     def _detector(self, name: str) -> Any:
         """Return a detector by name, ODIN with this evaluator's settings."""

@@ -71,7 +71,6 @@ def cache_record(figures: Iterable[tuple[str, RenderedFigure]]) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's content; empty, which matches no digest, if the file is missing."""
     try:
         return path.read_bytes()
     except OSError:
@@ -101,7 +100,6 @@ def figure_key(plot: Plot, rows: pandas.DataFrame, arrays: Arrays, style: Path |
 
 
 def _table_hash(table: pandas.DataFrame) -> str:
-    """Return a hash of a table's columns and cells."""
     from pandas.util import hash_pandas_object
 
     hashes = hash_pandas_object(table, index=False).to_numpy()
@@ -123,7 +121,6 @@ def _array_checksums(arrays: Arrays, run: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _zip_checksums(path: Path, size: int, modified: int) -> str:
-    """Return the names and checksums in a zip file of this size and modification time."""
     with zipfile.ZipFile(path) as file:
         return ",".join(f"{each.filename} {each.CRC:08x}" for each in file.infolist())
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
@@ -103,7 +102,6 @@ def draw_figures(
 
 
 def _with_unique_names(figures: Sequence[ReportFigure]) -> list[ReportFigure]:
-    """Return the figures with a number appended to names that would otherwise repeat."""
     counts: dict[str, int] = {}
     unique = []
     for figure in figures:
@@ -173,7 +171,6 @@ class _DrawingContext:
     def _render(
         self, name: str, plot: Plot, rows: pandas.DataFrame, failures: list[str]
     ) -> RenderedFigure | None:
-        """Render a figure; None if that fails."""
         try:
             return render(plot, rows, self.arrays)
         except Exception as error:  # a third-party figure may raise anything
@@ -243,7 +240,7 @@ def write_comparison_figures(
         for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
             for suffix, content in render(plot, usable(part.results), arrays).files.items():
                 path = folder / f"{file_name(name, *words)}{suffix}"
-                store.write_atomically(path, functools.partial(_write, content))
+                store.write_bytes(path, content)
                 if suffix == ".pdf":
                     yield path
 
@@ -276,7 +273,3 @@ def _restricted(section: ComparisonSection, part: ComparableResults) -> Comparab
     if compared.all() or not compared.any():
         return None
     return dataclasses.replace(part, results=part.results[compared])
-
-
-def _write(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)

@@ -134,7 +134,6 @@ def inline_svg(
 
 
 def _without_idle_clips(body: str) -> str:
-    """Remove clip paths that cut nothing off."""
     frames = {name: tuple(map(float, frame)) for name, *frame in _CLIP.findall(body)}
 
     def unclip(match: re.Match[str]) -> str:
@@ -152,7 +151,6 @@ def _clip_as_group(match: re.Match[str]) -> str:
 
 
 def _with_unique_ids(body: str, prefix: str) -> str:
-    """Replace referenced ids by short ones with a prefix; remove ids without references."""
     used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
     ids = {name: f"{prefix}{index}" for index, name in enumerate(used) if f'id="{name}"' in body}
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in ids else "", body)
@@ -161,7 +159,6 @@ def _with_unique_ids(body: str, prefix: str) -> str:
 
 
 def _without_plain_groups(body: str) -> str:
-    """Remove empty groups and the tags of groups without attributes."""
     body = re.sub(r"<defs></defs>|<g/>", "", body)
     plain: list[bool] = []
 

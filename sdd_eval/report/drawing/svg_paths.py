@@ -59,7 +59,6 @@ def within(text: str, x: float, y: float, width: float, height: float) -> bool:
 
 
 def _segments(words: Sequence[str], scale: float) -> Iterator[Segment]:
-    """Yield the commands of a path with their points."""
     command, numbers = "", list[float]()
     for word in (*words, "end"):
         if not word.isalpha():
@@ -90,7 +89,6 @@ def _thinned(segments: list[Segment]) -> Iterator[Segment]:
 
 
 def _step(command: str, points: Sequence[Point], position: Point) -> str:
-    """Return a segment relative to the current position."""
     if command == "z":
         return "z"
     if command == "M":
@@ -137,7 +135,6 @@ def thinned(points: Sequence[Point]) -> list[Point]:
 
 
 def _squared_distance(point: Point, first: Point, last: Point) -> float:
-    """Return the squared distance from a point to the segment between two others."""
     along, down = last[0] - first[0], last[1] - first[1]
     x, y = point[0] - first[0], point[1] - first[1]
     length = along * along + down * down

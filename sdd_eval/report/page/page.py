@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
-from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, WIDTHS, ReportFigure
+from sdd_eval.report.drawing.draw import (
+    COMPARISON_FIGURES,
+    FORMATS,
+    WIDTHS,
+    ReportFigure,
+)
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.formatting import format_mean
 from sdd_eval.report.runs import RunCollection
@@ -26,7 +31,6 @@ from sdd_eval.report.tables.sections import (
     TITLES as EVALUATOR_TITLES,
 )
 from sdd_eval.report.tables.sections import (
-    EvaluatorTable,
     ProtocolIndex,
     ResultTable,
     by_origin,
@@ -51,38 +55,22 @@ MAX_NAMES = 4
 
 
 @dataclass(frozen=True)
-class FigureSvg:
-    """A figure at one of its widths; the style sheet shows the one that fits the screen."""
-
-    kind: str
-    svg: str
-    width: float
-
-
-@dataclass(frozen=True)
 class PageFigure:
     """A figure on the page, with the table of its numbers.
 
-    `same_table` names an earlier figure with the same table, which is shown only once.
+    `drawings` are a kind, an `<svg>` and its width for each width; the style sheet shows the one
+    that fits the screen. `formats` are those of the figure's files. `same_table` names an earlier
+    figure with the same table, which is shown only once.
     """
 
     title: str
     caption: str
     name: str
-    drawings: tuple[FigureSvg, ...]
+    formats: tuple[str, ...]
+    drawings: tuple[tuple[str, str, float], ...]
     table: ResultTable
     comparison: ComparableResults
     same_table: str = ""
-
-
-@dataclass(frozen=True)
-class EvaluatorSection:
-    """The section of one evaluator: figures, and tables of the metrics in none of them."""
-
-    evaluator: str
-    title: str
-    figures: tuple[PageFigure, ...]
-    tables: tuple[EvaluatorTable, ...]
 
 
 @dataclass(frozen=True)
@@ -180,8 +168,7 @@ def _provenance_values(content: PageContent, names: Sequence[str]) -> dict[str, 
 
 def _section(
     name: str, figures: Sequence[PageFigure], content: PageContent, protocols: ProtocolIndex
-) -> EvaluatorSection:
-    """Return the figures of an evaluator, and tables of the metrics that no figure shows."""
+) -> dict[str, Any]:
     in_figures = {
         index: {
             metric
@@ -192,7 +179,8 @@ def _section(
         for index, comparison in enumerate(content.comparable)
     }
     tables = evaluator_tables(content.comparable, name, protocols, in_figures)
-    return EvaluatorSection(name, EVALUATOR_TITLES.get(name, name), tuple(figures), tuple(tables))
+    title = EVALUATOR_TITLES.get(name, name)
+    return {"evaluator": name, "title": title, "figures": figures, "tables": tables}
 
 
 def _page_figure(
@@ -200,19 +188,20 @@ def _page_figure(
 ) -> PageFigure:
     plot = figure.plot
     label = f"{plot.title}: {figure.comparison.title}"
-    drawings: list[FigureSvg] = []
+    drawings: list[tuple[str, str, float]] = []
     described: dict[str, int] = {}
     for suffix in WIDTHS:
         svg = figure.rendered.files[f"{suffix}.svg"].decode()
         values = figure.rendered.values[suffix]
         kind = suffix.strip("-") or "double"
         body = inline_svg(svg, f"f{number}{kind[0]}", label, values, shared, described)
-        drawings.append(FigureSvg(kind, body, svg_width(svg)))
+        drawings.append((kind, body, svg_width(svg)))
         described = described or {value.text: index for index, value in enumerate(values)}
     return PageFigure(
         title=plot.title,
         caption=" ".join(filter(None, (plot.caption, _exclusion_note(figure.excluded)))),
         name=figure.name,
+        formats=tuple(kind for kind in FORMATS if f".{kind}" in figure.rendered.files),
         drawings=tuple(drawings),
         table=_figure_table(figure, protocols),
         comparison=figure.comparison,
@@ -233,7 +222,6 @@ def _exclusion_note(checkpoints: Sequence[str]) -> str:
 
 
 def _figure_table(figure: ReportFigure, protocols: ProtocolIndex) -> ResultTable:
-    """Return the table of a figure's numbers; empty for a figure that names no metrics."""
     plot, rows = figure.plot, figure.comparison.summary
     if not plot.metrics:
         return ResultTable()

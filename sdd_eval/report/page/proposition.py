@@ -49,7 +49,6 @@ def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[st
 
 
 def _grid_csv(checked: PropositionCheck) -> str:
-    """Return one line per ρ: r₁, l(ρ) and the minimum of k(r)/r² up to r₁."""
     lines = ["rho,r_1,l,least_k_over_r_squared"]
     for rho, bound, value, least in zip(
         checked.rho, r_1(checked.rho), l_of(checked.rho), checked.k.min(axis=1), strict=True

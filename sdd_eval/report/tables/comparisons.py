@@ -296,7 +296,6 @@ def _with_full_title(pair: PairSection, archs: Mapping[str, str]) -> PairSection
 
 
 def _side_name(side: Sequence[str], labels: Mapping[str, str]) -> str:
-    """Return the labels of some checkpoints, or their names if the report does not have them."""
     return ", ".join(dict.fromkeys(labels.get(name, name) for name in side))
 
 
@@ -310,7 +309,6 @@ def _pair_table(pair: PairComparison, title: str, rows: Sequence[MetricDifferenc
 
 
 def _further_tables(pair: PairComparison) -> Iterator[PairTable]:
-    """Yield a table of corruptions, one of OOD sets, and one of all other tested numbers."""
     tested = [row for row in pair.rows if row.p is not None and row.family != HEADLINE]
     remaining = [row for row in tested if row.family and "severity" not in row.at]
     kinds: dict[str, Callable[[MetricDifference], bool]] = {
@@ -328,7 +326,6 @@ def _further_tables(pair: PairComparison) -> Iterator[PairTable]:
 
 
 def _in_order(rows: Sequence[MetricDifference]) -> list[MetricDifference]:
-    """Sort rows by metric, then corruptions in the benchmark's order."""
     order = benchmark_order(str(row.at["corruption"]) for row in rows if "corruption" in row.at)
     rank = {name: index for index, name in enumerate(order)}
     metrics = list(dict.fromkeys((row.evaluator, row.metric) for row in rows))

@@ -54,7 +54,6 @@ def _per_run(
 
 
 def _network_id(run: Run) -> str:
-    """Identify a network by its weights and its description (which has the mean and std)."""
     model = json.dumps(run.provenance.get("model"), sort_keys=True)
     return f"{run.weights_sha256} {model}"
 
@@ -95,7 +94,6 @@ def _outdated_versions(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
 
 
 def _not_finite(table: pandas.DataFrame) -> Notes:
-    """Note rows whose value is NaN or infinite."""
     import numpy as np
 
     rows = table.index[~np.isfinite(table["value"].to_numpy(dtype=float))]

@@ -108,7 +108,6 @@ def method_label(method: Any, weight: float) -> str:
 
 
 def _weight(recipe: Mapping[str, Any]) -> float:
-    """Return the weight of SD-Dropout; 0 without SD-Dropout."""
     value = recipe.get("sd_dropout")
     return float(value) if isinstance(value, int | float) else 0.0
 

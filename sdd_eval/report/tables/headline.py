@@ -178,7 +178,6 @@ def _headline_rows(
 def _cell(
     column: HeadlineColumn, rows: pandas.DataFrame, comparison: ComparableResults, group: str
 ) -> HeadlineCell:
-    """Return one group's values for a column, or why there are none."""
     of_metric = where(rows, evaluator=column.evaluator, metric=column.metric)
     at = {axis: column.at.get(axis) for axis in axes_of(of_metric)}
     rows = where(of_metric, **at)
@@ -239,7 +238,6 @@ def mark(cells: Sequence[HeadlineCell], higher: bool) -> list[HeadlineCell]:
 
 
 def _differs(cell: HeadlineCell, best: HeadlineCell) -> bool:
-    """Return whether the interval of the difference over seeds excludes zero."""
     change = difference(cell.values, best.values)
     return not math.isnan(change.low) and change.value != 0 and change.excludes_zero
 
@@ -274,7 +272,6 @@ def as_text(table: Headline) -> str:
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Align names to the left and numbers to the right."""
     return [
         cell.ljust(width) if index < 3 else cell.rjust(width)
         for index, (cell, width) in enumerate(zip(line, widths, strict=True))

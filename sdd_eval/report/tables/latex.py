@@ -117,7 +117,6 @@ def tabular(
 def _float(
     titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str, left: int
 ) -> list[str]:
-    """Return one float of at most a page as lines."""
     columns = "l" * left + "r" * (len(titles) - left)
     body = [rf"{' & '.join(line)} \\" for line in lines]
     return [

@@ -41,7 +41,6 @@ def paper_rows(results: pandas.DataFrame, runs: Sequence[StudyRun]) -> list[Pape
 
 
 def _paper_row(entry: PaperComparison) -> PaperRow:
-    """Format one number; the difference is in points if the paper's number is a percentage."""
     number, percent = entry.number, entry.number.percent
     unit, points = (" %", " points") if percent else ("", "")
     axes = " ".join(f"{n} {format_setting(v)}" for n, v in number.at.items() if n != "bins")

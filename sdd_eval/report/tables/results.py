@@ -116,7 +116,6 @@ def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> 
 
 
 def _axis_cell(value: Any) -> Any:
-    """Convert the value of an axis to one cell: lists and objects become text."""
     if isinstance(value, str):
         return sys.intern(value)
     if value is None or isinstance(value, int | bool):
@@ -139,7 +138,6 @@ def origins(entry: StudyRun, outliers: Any = None) -> str:
 
 
 def _is_validation(name: str, entry: Any) -> bool:
-    """Return whether a data set is the validation split of the network's own training set."""
     own = isinstance(entry, Mapping) and bool(entry.get("own"))
     return own and name.endswith("_validation")
 

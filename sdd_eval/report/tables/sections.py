@@ -125,7 +125,6 @@ def result_table(summary: pandas.DataFrame, protocols: ProtocolIndex) -> ResultT
 
 
 def _corruption_rank(axes: Sequence[str]) -> Callable[[TableRow], int]:
-    """Return a sort key: corruptions in the benchmark's order, all other rows unchanged."""
     rank = {name: index for index, name in enumerate(NINETEEN)}
     column = axes.index("corruption") if "corruption" in axes else None
     return lambda row: -1 if column is None else rank.get(row.axes[column], -1)

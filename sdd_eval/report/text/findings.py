@@ -182,7 +182,6 @@ def comparison_findings(sections: Sequence[ComparisonSection]) -> list[Finding]:
 
 
 def _pair_title(pair: PairSection) -> str:
-    """Return who is compared: groups of seeds, or two networks by name."""
     if len(pair.compared.base) > 1:
         arch = f" ({pair.arch})" if pair.arch else ""
         return f"{pair.other} compared with {pair.base}{arch}, corrected for multiple testing"
@@ -233,7 +232,6 @@ def _scope(pair: PairSection) -> str:
 
 
 def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
-    """Return one difference with the interval that belongs to its test."""
     percent = row.unit == "fraction" and "ece" not in row.metric and row.metric != "mce"
     low, high = (format_difference(end or 0.0, percent) for end in (row.low, row.high))
     unit = " points" if percent else ""
@@ -256,7 +254,6 @@ def _row_title(row: MetricDifference) -> str:
 
 
 def _verdict_counts(rows: Sequence[MetricDifference]) -> Iterator[str]:
-    """Yield how many of each metric's numbers are significantly higher and lower."""
     verdicts: dict[str, list[str]] = {}
     for row in rows:
         title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))

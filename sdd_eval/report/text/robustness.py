@@ -190,7 +190,6 @@ def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:
 
 
 def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
-    """Convert rows of an audit back to measurements, with the axes that a verdict uses."""
     axes = [name for name in ("temperature", "epsilon", "flag", "attack") if name in rows]
     measurements = []
     for row in rows[["metric", "value", "unit", *axes]].to_dict("records"):

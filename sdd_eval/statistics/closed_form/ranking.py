@@ -7,12 +7,13 @@ Scores are higher for in-distribution images. Every function takes `inliers` (n,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import binom
+from scipy.special import bdtr, stdtrit
 
 from sdd_eval.statistics.closed_form.share import Bounds, difference, wilson
 from sdd_eval.statistics.intervals import LEVEL
@@ -21,6 +22,8 @@ Scores = NDArray[np.float64]
 
 #: Normal quantile for the far ends of an FPR whose threshold jumps between ties.
 TIES_Z = 1.28
+#: The smallest score bounds a threshold that it misses in at most 1.6 · (1 − level) of samples.
+MOST_MISSES = 1.6
 
 
 class Placements(NamedTuple):
@@ -50,11 +53,44 @@ def auroc(
     >>> [round(end, 3) for end in auroc(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [1.0, 0.981, 1.0]
     """
-    placed = placed or placements(inliers, outliers)
-    n, m, error = len(placed.inliers), len(placed.outliers), float(placed.outliers.mean())
-    variance = _smoothed_variance(placed.inliers) / n + _smoothed_variance(placed.outliers) / m
-    smoothed = (error + 1 / n + 1 / m) / (1 + 2 / n + 2 / m)
-    fewest = min(n, m)
+    return mean_auroc([placed or placements(inliers, outliers)], level)
+
+
+def mean_auroc(placed: Sequence[Placements], level: float = LEVEL) -> Bounds:
+    """Return the mean AUROC of the same inliers against several sets of outliers.
+
+    As `auroc`, with the inliers' components averaged over the sets, because all sets share them.
+    min(n, m) is replaced by its harmonic mean over the sets.
+
+    Args:
+        placed: the components of each set.
+        level: of confidence.
+    """
+    sets, n = len(placed), len(placed[0].inliers)
+    sizes = np.array([len(one.outliers) for one in placed])
+    inside = np.mean([one.inliers for one in placed], axis=0)
+    variance = _smoothed_variance(inside) / n
+    variance += (
+        sum(_smoothed_variance(one.outliers) / len(one.outliers) for one in placed) / sets**2
+    )
+    error = float(np.mean([one.outliers.mean() for one in placed]))
+    pseudo, fewest = 1 / n + float(np.mean(1 / sizes)), np.minimum(n, sizes)
+    return auroc_bounds(error, variance, pseudo, 1 / float(np.mean(1 / fewest)), level)
+
+
+def auroc_bounds(
+    error: float, variance: float, pseudo: float, fewest: float, level: float
+) -> Bounds:
+    """Return the bounds of an AUROC from the variance of its estimate.
+
+    Args:
+        error: 1 − AUROC.
+        variance: of the estimate, with one pseudo error in each sample.
+        pseudo: what these pseudo errors add to the error.
+        fewest: the size of the smaller sample, the least effective number of images.
+        level: of confidence.
+    """
+    smoothed = (error + pseudo) / (1 + 2 * pseudo)
     effective = max(smoothed * (1 - smoothed) / variance, fewest)
     z = float(stdtrit(fewest - 1, 0.5 + level / 2))
     low, high = wilson(error, effective, level, z)
@@ -91,12 +127,17 @@ def auroc_difference(
 
 def fpr_at_tpr(
     inliers: Scores, outliers: Scores, tpr: float = 0.95, level: float = LEVEL
-) -> Bounds:
+) -> Bounds | str:
     """Return the false positive rate where a share `tpr` of the inliers is accepted.
 
     Wilson's interval of the outliers at the threshold, and the FPR at the order statistics that
-    bound the threshold (David and Nagaraja 2003), by square-and-add. With fewer than 72 inliers
-    (95 %) the threshold has no lower bound, and the upper end is 1.
+    bound the threshold (David and Nagaraja 2003), by square-and-add.
+
+    At a level and TPR of 95 %, fewer than 72 inliers have no order statistic that bounds the
+    threshold from below with confidence. From 50 inliers on the smallest one serves, with the full
+    quantile at its FPR; fewer have no interval, and the reason is returned. In 10,000 samples each
+    of normal scores (d' 0, 1 and 3; 20, 200 and 5,000 outliers; not rounded, and rounded to 0.5 and
+    1 standard deviation) the lowest coverage was .90 with 45 inliers, .93 with 50 and .96 with 60.
 
     >>> [round(end, 3) for end in fpr_at_tpr(np.arange(1000.0) + 500, np.arange(20.0))[:3]]
     [0.0, 0.0, 0.161]
@@ -109,17 +150,26 @@ def fpr_at_tpr(
 
     value = rate(a[n - math.ceil(round(tpr * n, 9))])
     tail = (1 - level) / 2
-    below, above = int(binom.ppf(tail, n, 1 - tpr)), int(binom.ppf(1 - tail, n, 1 - tpr)) + 1
-    far_high = rate(a[below - 1]) if below else 1.0
-    far_low = rate(a[min(above, n) - 1])
+    below, above = (_binomial_quantile(share, n, 1 - tpr) for share in (tail, 1 - tail))
+    if not below and tpr**n > MOST_MISSES * (1 - level):
+        return f"the threshold rests on only {n} image{'s' if n > 1 else ''}"
+    far_high, z = rate(a[max(below, 1) - 1]), TIES_Z if below else None
+    far_low = rate(a[min(above + 1, n) - 1])
     near_low, near_high = wilson(value, m, level)
-    low = min(value - math.hypot(value - near_low, value - far_low), _end(far_low, m, level, 0))
-    high = max(value + math.hypot(near_high - value, far_high - value), _end(far_high, m, level, 1))
+    end_low, end_high = wilson(far_low, m, level, TIES_Z)[0], wilson(far_high, m, level, z)[1]
+    low = min(value - math.hypot(value - near_low, value - far_low), float(end_low))
+    high = max(value + math.hypot(near_high - value, far_high - value), float(end_high))
     return Bounds(value, max(0.0, low), min(1.0, high))
 
 
-def _end(share: float, n: int, level: float, side: int) -> float:
-    return float(wilson(share, n, level, TIES_Z)[side])
+@lru_cache(maxsize=256)
+def _binomial_quantile(share: float, n: int, p: float) -> int:
+    """Return the smallest number of hits of n whose cumulative probability is at least a share.
+
+    >>> _binomial_quantile(0.025, 72, 0.05)
+    1
+    """
+    return int(np.searchsorted(bdtr(np.arange(n + 1), n, p), share))
 
 
 class RankedCounts(NamedTuple):
@@ -173,7 +223,7 @@ def average_precision(
     value, (low, high) = precision(b), wilson(b / m, m, level)
     worse, better = precision(m * high), precision(m * low)
     variance = _influence_variance(a, b, positives, k, value)
-    smoothed = 1 - value + 1 / n
+    smoothed = min(1 - value + 1 / n, 1 / (1 + 1 / n))
     down, up = wilson(1 - value, smoothed * (1 - smoothed) / (variance + 1 / n**2), level)
     return Bounds(
         value,
@@ -192,6 +242,7 @@ def _influence_variance(a: Scores, b: Scores, positives: Scores, k: float, value
 def detection_error(
     inliers: Scores,
     outliers: Scores,
+    by_counts: bool = False,
     level: float = LEVEL,
     resamples: int = 100,
     seed: int = 0,
@@ -200,38 +251,57 @@ def detection_error(
 
     Square-and-add of the Wilson intervals of misses and false alarms at the chosen threshold, as
     Shan (2015) does for Youden's index; the optimism of the minimum is estimated by the bootstrap.
-    Where a two-sample Kolmogorov–Smirnov test does not tell the samples apart, the upper end is ½.
+    Where a two-sample Kolmogorov–Smirnov test does not tell the samples apart, the upper end is the
+    largest possible error, ½ or min(n, m) / (n + m).
+
+    In 300 samples each of normal scores (d' 0 to 5, inliers with standard deviation 1 and 2, sets
+    of 20 to 5,000 images) the lowest coverage of the error by counts was .95.
+
+    Args:
+        inliers: scores (n,).
+        outliers: scores (m,).
+        by_counts: weight the two rates by n and m, (misses + false alarms) / (n + m).
+        level: of confidence.
+        resamples: bootstrap resamples.
+        seed: of the bootstrap.
 
     >>> [round(end, 3) for end in detection_error(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [0.0, 0.0, 0.013]
     """
     n, m = len(inliers), len(outliers)
+    weights = (n / (n + m), m / (n + m)) if by_counts else (0.5, 0.5)
     counts = ranked_counts(inliers, outliers)
-    a, b = np.append(0, counts.inliers), np.append(0, counts.outliers)
-    best = int(np.argmax(a / n - b / m))
-    misses, alarms = 1 - a[best] / n, b[best] / m
-    value = float(misses + alarms) / 2
-    optimism = value - float(np.mean(_resampled_errors(counts, n, m, resamples, seed)))
-    centre = min(0.5, value + max(0.0, optimism))
-    (low_m, high_m), (low_a, high_a) = wilson(misses, n, level), wilson(alarms, m, level)
-    low = value - math.hypot(misses - low_m, alarms - low_a) / 2
-    reach = math.sqrt(-math.log((1 - level) / 2) / 2 * (n + m) / (n * m))
-    if 1 - 2 * value <= reach:
-        return Bounds(value, max(0.0, min(low, value - reach / 2)), 0.5)
-    high = centre + math.hypot(high_m - misses, high_a - alarms) / 2
-    return Bounds(value, max(0.0, low), min(0.5, high))
+    a, b = np.append(0, counts.inliers) / n, np.append(0, counts.outliers) / m
+    best = int(np.argmax(weights[0] * a - weights[1] * b))
+    misses, alarms = 1 - a[best], b[best]
+    value = float(weights[0] * misses + weights[1] * alarms)
+    near = [wilson(misses, n, level), wilson(alarms, m, level)]
+    down, up = (
+        math.hypot(weights[0] * (near[0][side] - misses), weights[1] * (near[1][side] - alarms))
+        for side in (0, 1)
+    )
+    deviation = -math.log((1 - level) / 2) / 2
+    if float((a - b).max()) <= math.sqrt(deviation * (n + m) / (n * m)):
+        reach = math.sqrt(deviation * (weights[0] ** 2 / n + weights[1] ** 2 / m))
+        return Bounds(value, max(0.0, value - max(down, reach)), min(weights))
+    optimism = value - float(np.mean(_resampled_errors(counts, (n, m), weights, resamples, seed)))
+    high = min(min(weights), value + max(0.0, optimism)) + up
+    return Bounds(value, max(0.0, value - down), min(min(weights), high))
 
 
 def _resampled_errors(
-    counts: RankedCounts, n: int, m: int, resamples: int, seed: int
+    counts: RankedCounts,
+    sizes: tuple[int, int],
+    weights: tuple[float, float],
+    resamples: int,
+    seed: int,
 ) -> list[float]:
     """Return the detection errors of stratified bootstrap resamples."""
     random = np.random.default_rng(seed)
-    step = np.where(counts.order < n, 1 / n, -1 / m)
+    step = np.where(counts.order < sizes[0], weights[0] / sizes[0], -weights[1] / sizes[1])
     errors = []
     for _ in range(resamples):
-        drawn = [np.bincount(random.integers(k, size=k), minlength=k) for k in (n, m)]
-        weights = np.concatenate(drawn)[counts.order]
-        gap = np.cumsum(weights * step)[counts.ends].max()
-        errors.append(0.5 - 0.5 * max(float(gap), 0.0))
+        drawn = [np.bincount(random.integers(k, size=k), minlength=k) for k in sizes]
+        gap = np.cumsum(np.concatenate(drawn)[counts.order] * step)[counts.ends].max()
+        errors.append(weights[0] - max(float(gap), 0.0))
     return errors

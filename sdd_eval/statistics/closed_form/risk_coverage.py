@@ -1,8 +1,10 @@
-"""Intervals of the areas under the risk–coverage curves, AURC and AUGRC."""
+"""Intervals of the areas under the risk–coverage curves: AURC, its excess, and AUGRC."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,46 @@ from sdd_eval.statistics.closed_form.share import Bounds, wilson
 from sdd_eval.statistics.intervals import LEVEL
 
 Floats = NDArray[np.float64]
+
+#: An excess below this is a rounding error.
+ROUNDING = 1e-12
+
+
+class Area(NamedTuple):
+    """An area with what its interval follows from.
+
+    Attributes:
+        value: the area.
+        influence: each image's influence on it (n,).
+        pseudo: what one pseudo error adds to the area, times n.
+        pseudo_square: the mean square of that.
+        largest: the upper end of the area's range.
+    """
+
+    value: float
+    influence: Floats
+    pseudo: float
+    pseudo_square: float
+    largest: float
+
+    def bounds(self, level: float = LEVEL) -> Bounds:
+        """Return Wilson's interval with the effective number of images."""
+        n, scale = len(self.influence), self.largest
+        deviations = self.influence - self.influence.mean()
+        variance = float((deviations**2).sum() + self.pseudo_square) / n**2
+        share, added = self.value / scale, self.pseudo / n / scale
+        smoothed = min(share + added, 1 / (1 + added))
+        effective = smoothed * (1 - smoothed) * scale**2 / variance
+        low, high = wilson(share, effective, level)
+        return Bounds(self.value, float(low) * scale, float(high) * scale).around(self.value)
+
+
+def mean_area(areas: Sequence[Area]) -> Area:
+    """Return the mean of areas of the same images; an image's influences on them are averaged."""
+    value = float(np.mean([area.value for area in areas]))
+    return areas[0]._replace(
+        value=value, influence=np.mean([area.influence for area in areas], axis=0)
+    )
 
 
 def aurc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
@@ -27,17 +69,7 @@ def aurc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
     >>> [round(end, 3) for end in aurc(np.arange(200.0), np.ones(200))[:3]]
     [0.0, 0.0, 0.049]
     """
-    ranked = _Ranked(confidence, correct)
-    n, k = ranked.n, ranked.k
-    risk = ranked.cumulated / k
-    value = float(risk.mean())
-    influence = (
-        ranked.tied(risk)
-        + ranked.errors * ranked.tied(_from_here(1 / k))
-        - ranked.tied(_from_here(risk / k))
-    )
-    pseudo = math.log(n) / 2
-    return _area(value, influence, pseudo, pseudo**2, 1.0, n, level)
+    return aurc_area(confidence, correct).bounds(level)
 
 
 def augrc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
@@ -48,24 +80,66 @@ def augrc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
     >>> [round(end, 4) for end in augrc(np.arange(200.0), np.ones(200))[:3]]
     [0.0, 0.0, 0.0125]
     """
+    return augrc_area(confidence, correct).bounds(level)
+
+
+def aurc_area(confidence: Floats, correct: Floats) -> Area:
+    """Return the AURC and its influence function."""
     ranked = _Ranked(confidence, correct)
-    n, k, total = ranked.n, ranked.k, ranked.cumulated
+    risk = ranked.cumulated / ranked.k
+    influence = (
+        ranked.tied(risk)
+        + ranked.errors * ranked.tied(_from_here(1 / ranked.k))
+        - ranked.tied(_from_here(risk / ranked.k))
+    )
+    pseudo = math.log(ranked.n) / 2
+    return Area(float(risk.mean()), ranked.unsorted(influence), pseudo, pseudo**2, 1.0)
+
+
+def excess_area(area: Area, correct: Floats) -> Area:
+    """Return an AURC less that of the best order, and its influence function.
+
+    The best order with a share e of errors has the AURC e + (1 − e) ln(1 − e), whose derivative is
+    −ln(1 − e). The excess is at most ln 2, that of the worst order with e = ½. In 600 samples of
+    200 and of 1,000 images (accuracies of .5, .9 and .99; orders by chance, informative, and with a
+    fifth of the errors by chance) intervals covered in 95 to 100 %.
+
+    >>> correct = np.array([0, 1, 1, 1])
+    >>> excess = excess_area(aurc_area(np.arange(4.0), correct), correct)
+    >>> [round(end, 3) for end in excess.bounds()[:3]]
+    [0.0, 0.0, 0.52]
+    """
+    errors = 1.0 - np.asarray(correct, dtype=np.float64)
+    n, right = len(errors), len(errors) - int(errors.sum())
+    slope = float((1 / np.arange(right + 1, n + 1)).sum())
+    excess = area.value - (n - right - right * slope) / n
+    return area._replace(
+        value=excess if excess > ROUNDING else 0.0,
+        influence=area.influence - slope * errors,
+        largest=math.log(2),
+    )
+
+
+def augrc_area(confidence: Floats, correct: Floats) -> Area:
+    """Return the AUGRC and its influence function."""
+    ranked = _Ranked(confidence, correct)
+    n, total = ranked.n, ranked.cumulated
     value = float(2 * total.sum() - total[-1]) / (2 * n * n)
-    influence = ranked.tied(total / n) + ranked.errors * ranked.tied((n - k + 0.5) / n)
-    return _area(value, influence, 0.5, 1 / 3, 0.5, n, level)
+    influence = ranked.tied(total / n) + ranked.errors * ranked.tied((n - ranked.k + 0.5) / n)
+    return Area(value, ranked.unsorted(influence), 0.5, 1 / 3, 0.5)
 
 
 class _Ranked:
     """Images from the most to the least confident; errors of ties are their mean."""
 
     def __init__(self, confidence: Floats, correct: Floats) -> None:
-        order = np.argsort(-np.asarray(confidence), kind="stable")
-        ranked = np.asarray(confidence)[order]
+        self._order = np.argsort(-np.asarray(confidence), kind="stable")
+        ranked = np.asarray(confidence)[self._order]
         self.n = len(ranked)
         self.k = np.arange(1, self.n + 1)
         self._group = np.cumsum(np.append(0, ranked[1:] != ranked[:-1]))
         self._count = np.bincount(self._group)
-        self.errors = 1.0 - np.asarray(correct, dtype=np.float64)[order]
+        self.errors = 1.0 - np.asarray(correct, dtype=np.float64)[self._order]
         self.cumulated = np.cumsum(self.tied(self.errors))
 
     def tied(self, values: Floats) -> Floats:
@@ -73,23 +147,13 @@ class _Ranked:
         means: Floats = (np.bincount(self._group, values) / self._count)[self._group]
         return means
 
+    def unsorted(self, values: Floats) -> Floats:
+        """Return values of ranked images in the images' own order."""
+        in_order = np.empty_like(values)
+        in_order[self._order] = values
+        return in_order
+
 
 def _from_here(values: Floats) -> Floats:
     """Return the sum of the values from each position to the end."""
     return np.cumsum(values[::-1])[::-1]
-
-
-def _area(
-    value: float,
-    influence: Floats,
-    pseudo: float,
-    pseudo_square: float,
-    largest: float,
-    n: int,
-    level: float,
-) -> Bounds:
-    """Return the interval of an area in [0, largest] from its influence function."""
-    variance = float(((influence - influence.mean()) ** 2).sum() + pseudo_square) / n**2
-    smoothed = (value + pseudo / n) / largest
-    low, high = wilson(value / largest, smoothed * (1 - smoothed) * largest**2 / variance, level)
-    return Bounds(value, float(low) * largest, float(high) * largest)

@@ -25,6 +25,10 @@ class Bounds(NamedTuple):
     high: float
     centre: float | None = None
 
+    def around(self, value: float) -> Bounds:
+        """Return the bounds of another estimate of the same number, extended to contain it."""
+        return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
+
 
 def normal_quantile(level: float) -> float:
     """Return z of a two-sided interval.
@@ -67,9 +71,11 @@ def _poisson_end(
     hits: NDArray[np.float64], n: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:
     """Return the Poisson bound of few hits, and infinity for none or many."""
+    hits, n = np.broadcast_arrays(hits, n)
     few = (hits > 1e-9) & (hits <= FEW)
-    bound: NDArray[np.float64] = gammaincinv(np.maximum(hits, 1e-9), 1 - level) / n
-    return np.where(few, bound, np.inf)
+    bound = np.full(hits.shape, np.inf)
+    bound[few] = gammaincinv(hits[few], 1 - level) / n[few]
+    return bound
 
 
 def difference(first: Bounds, second: Bounds, correlation: float = 0.0) -> Bounds:

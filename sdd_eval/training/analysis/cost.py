@@ -48,12 +48,7 @@ def measure_costs(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[Cost, ...]:
-    """Return the cost of each recipe on random images, in `turns` of `steps` steps.
-
-    Raises:
-        InputError: a recipe or the spec is invalid, or the device is missing or has too little
-            memory.
-    """
+    """Return the cost of recipes on random images, in `turns` of `steps`; InputError if invalid."""
     where, progress = resolve_device(device), progress or NoProgress()
     rates: list[list[float]] = [[] for _ in recipes]
     with explain_batch_errors(max((recipe.batch_size for recipe in recipes), default=1)):
@@ -137,7 +132,6 @@ class _Subject:
 
 
 def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.device) -> Batch:
-    """Return random images for the method, two of every class so that there are partners."""
     draws = generator(0, "cost images")
     shape = (recipe.batch_size, spec.channels, spec.image_size, spec.image_size)
     method = objective.method

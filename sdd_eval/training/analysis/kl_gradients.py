@@ -137,7 +137,6 @@ def _compare_directions(
 
 
 def _layers(network: Network) -> dict[str, list[str]]:
-    """Return the names of all parameters, and of those of each stage and of the classifier."""
     owner = {
         id(parameter): stage
         for stage, module in network.stages().items()
@@ -161,7 +160,6 @@ def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
 
 
 def _last_linear(network: Network) -> nn.Linear:
-    """Return the layer whose output is the logits."""
     return [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)][-1]
 
 
@@ -215,11 +213,7 @@ class Probe:
 
 
 def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
-    """Return the probe of a recipe: class-balanced training images without augmentation.
-
-    Raises:
-        InputError: the training does not reach an epoch of the probe, or there is only one image.
-    """
+    """Return a recipe's probe on unaugmented images; raise InputError for epochs past the last."""
     beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
     if beyond:
         raise InputError(

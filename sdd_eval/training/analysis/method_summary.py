@@ -96,7 +96,6 @@ def passes_per_step(method: str) -> Passes:
 
 
 def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
-    """Return the method on a small network, in train mode."""
     recipe = validated(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
     with torch.random.fork_rng(devices=[]):
         seed_global(0, "declared")

@@ -191,7 +191,6 @@ class AugmentedViews:
         return torch.stack(views)
 
     def _read(self, row: int) -> Any:
-        """Return an image as its augmentation takes it."""
         read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
         return read(self.images, row)
 
@@ -208,11 +207,7 @@ def stream_batches(
     workers: int,
     rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch in a given order (n,), on the device of the labels.
-
-    Raises:
-        InputError: an image cannot be read, or a worker was killed.
-    """
+    """Yield an epoch's batches in an order (n,); raise InputError for an unreadable image."""
     device, recipe = labels.device, draws.recipe
     others = [None] * len(order) if partners is None else partners.tolist()
     pairs = list(zip(order.tolist(), others, strict=True))

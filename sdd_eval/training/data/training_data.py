@@ -28,20 +28,12 @@ class TrainingData:
     validation: ImageSet | None = None
 
     def split(self, recipe: Recipe) -> TrainingData:
-        """Return the data with the recipe's validation images split off the training images.
-
-        Raises:
-            InputError: too few training images would remain.
-        """
+        """Split off the validation images; raise InputError if too few training images remain."""
         training, validation = training_split(self.train, recipe)
         return replace(self, train=training, validation=validation)
 
     def spec(self, recipe: Recipe) -> ModelSpec:
-        """Return the spec of the network that the recipe trains on these images.
-
-        Raises:
-            InputError: training and test images do not match, or there are no labels.
-        """
+        """Return the spec of the network to train; raise InputError if test images do not match."""
         labels = self.train.labels
         if labels is None or not len(labels):
             raise InputError(f"{self.train.name} has no labelled training images")
@@ -58,11 +50,7 @@ class TrainingData:
 
 
 def load_training_data(recipe: Recipe, data_root: str | Path | None) -> TrainingData:
-    """Load both splits of the recipe's data set and its standardisation constants.
-
-    Raises:
-        InputError: the data set or the standardisation is unknown, missing or broken.
-    """
+    """Load both splits and the standardisation constants; raise InputError if one is missing."""
     root = None if data_root is None else Path(data_root)
     train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
@@ -74,7 +62,6 @@ def load_training_data(recipe: Recipe, data_root: str | Path | None) -> Training
 
 
 def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> None:
-    """Check that test images have the shape and the classes of the training images."""
     if test is None:
         return
     if (test.channels, test.image_size) != (train.channels, train.image_size):

@@ -11,4 +11,4 @@ __all__ = ["all_reduce_sum"]
 if TYPE_CHECKING:
     from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
 
-__getattr__ = lazy_exports(__name__, {"sync_batchnorm": ["all_reduce_sum"]})
+__getattr__ = lazy_exports(__name__)

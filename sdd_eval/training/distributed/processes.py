@@ -167,7 +167,6 @@ def is_first() -> bool:
 
 
 def _environment() -> tuple[int, int]:
-    """Return this process's rank and the number of processes from torchrun's environment."""
     count = os.environ.get("WORLD_SIZE", "1")
     rank = os.environ.get("RANK", "0" if count == "1" else "")
     if not (rank.isdigit() and count.isdigit() and int(rank) < int(count)):
@@ -179,7 +178,6 @@ def _environment() -> tuple[int, int]:
 
 
 def _local_device(device: str, count: int) -> str:
-    """Return the GPU of this process, or the CPU."""
     resolved = resolve_device(device)
     if resolved.type != "cuda":
         return str(resolved)

@@ -11,4 +11,4 @@ __all__ = ["branches"]
 if TYPE_CHECKING:
     from sdd_eval.training.methods.branch import branches
 
-__getattr__ = lazy_exports(__name__, {"branch": ["branches"]})
+__getattr__ = lazy_exports(__name__)

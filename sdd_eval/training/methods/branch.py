@@ -73,7 +73,6 @@ def _require(layers: tuple[str, ...], network: Network) -> None:
 
 
 def _shapes(network: Network) -> dict[str, torch.Size]:
-    """Return the output shape of each stage for one image, without changing the network."""
     spec, training = network.spec, network.training
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
     with torch.no_grad():

@@ -82,17 +82,12 @@ class Losses:
 class Method(Protocol):
     """A training method."""
 
-    @property
-    def name(self) -> str:
-        """Return the plugin's name (a class variable)."""
-
-    @property
-    def views(self) -> int:
-        """Return the number of augmented views per image (a class variable)."""
-
-    @property
-    def partners(self) -> bool:
-        """Return whether each image needs a partner of its class (a class variable)."""
+    name: ClassVar[str]
+    """Name of the plugin."""
+    views: ClassVar[int]
+    """Number of augmented views per image."""
+    partners: ClassVar[bool]
+    """Whether each image needs a partner of its class."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
         """Return the modules that are trained with the network and not exported, by name."""

@@ -66,10 +66,10 @@ def test_the_shape_is_preserved_for_other_sizes_and_grey_images(corruption, side
     rows = np.linspace(0, 31, side).astype(int)
     images = photos[:4, rows][:, :, rows, :channels]
     for severity in (1, 5):
-        found = corrupt(images, corruption, severity)
-        assert found.shape == images.shape
-        assert found.dtype == np.uint8
-    assert (found != images).any()
+        corrupted = corrupt(images, corruption, severity)
+        assert corrupted.shape == images.shape
+        assert corrupted.dtype == np.uint8
+    assert (corrupted != images).any()
 
 
 @pytest.mark.parametrize("corruption", ["defocus_blur", "glass_blur", "motion_blur", "spatter"])
@@ -85,14 +85,14 @@ def test_a_large_shift_of_glass_blur_follows_the_scan_pixel_by_pixel(photos):
 
     reach, side = 3, 20
     offsets = np.random.default_rng(0).integers(-reach, reach, (2, 2, side, side), dtype=np.int16)
-    found = glass_sources(offsets, reach)
+    corrupted = glass_sources(offsets, reach)
     for image in range(2):
         shown = np.arange(side * side).reshape(side, side)
         for row in range(side - reach, reach, -1):
             for column in range(side - reach, reach, -1):
                 down, right = offsets[image, :, row, column]
                 shown[row, column] = shown[row + down, column + right]
-        assert np.array_equal(found[image], shown.ravel())
+        assert np.array_equal(corrupted[image], shown.ravel())
 
 
 def test_lengths_scale_with_the_side_but_not_below_a_pixel():

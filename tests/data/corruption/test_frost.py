@@ -25,9 +25,9 @@ def test_synthetic_windows_are_bright_ice_on_dark_glass_at_every_size():
 def test_frost_from_a_flat_photograph_adds_its_colour(tmp_path, photos):
     path = tmp_path / "frost.png"
     Image.fromarray(np.full((200, 300, 3), (250, 100, 50), np.uint8)).save(path)
-    found = corrupt(photos, "frost", 3, frost_photos=[path])
+    corrupted = corrupt(photos, "frost", 3, frost_photos=[path])
     expected = np.minimum(0.9 * photos + 0.4 * np.array([250, 100, 50]), 255)
-    assert np.abs(found - np.floor(expected + 5e-4)).max() <= 1
+    assert np.abs(corrupted - np.floor(expected + 5e-4)).max() <= 1
 
 
 def test_frost_crops_all_photographs_resized_to_a_fifth(photos):
@@ -66,9 +66,9 @@ def test_a_folder_is_expanded_to_its_photographs(tmp_path, photos):
         Image.fromarray(np.full((160, 160, 3), level, np.uint8)).save(path)
     (tmp_path / "frosts" / "readme.txt").write_text("no photograph")
     many = photos.repeat(3, axis=0)
-    found = corrupt(many, "frost", 1, frost_photos=[tmp_path / "frosts"])
-    assert np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths))
-    assert not np.array_equal(found, corrupt(many, "frost", 1, frost_photos=paths[:1]))
+    corrupted = corrupt(many, "frost", 1, frost_photos=[tmp_path / "frosts"])
+    assert np.array_equal(corrupted, corrupt(many, "frost", 1, frost_photos=paths))
+    assert not np.array_equal(corrupted, corrupt(many, "frost", 1, frost_photos=paths[:1]))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty contains no photographs of frost"):
         corrupt(photos, "frost", 1, frost_photos=[str(tmp_path / "empty")])

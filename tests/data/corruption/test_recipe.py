@@ -1,4 +1,4 @@
-"""Each corruption beside a plain version of one image, written from the protocol's table.
+"""Each corruption equals a plain version for one image, written from the protocol's table.
 
 The plain versions take the same random draws and work in float64, pixel by pixel where they can.
 """
@@ -345,15 +345,15 @@ def test_a_corruption_equals_the_reference_table(corruption, severity, photos):
     images = photos[[1, 4, 8]].copy()
     images[2, :10] = 0
     images[2, 10:20] = 200
-    found = corrupt(images, corruption, severity, seed=3, indices=np.array([7, 0, 2**31]))
+    corrupted = corrupt(images, corruption, severity, seed=3, indices=np.array([7, 0, 2**31]))
     for row, index in enumerate((7, 0, 2**31)):
         draws = draws_of(corruption, severity, images[row], index, 3)
         plain = globals()[corruption](images[row] / 255, TABLE[corruption][severity - 1], *draws)
         expected = np.floor(np.clip(plain, 0, 1) * 255 + 5e-4)
-        apart = np.abs(found[row].astype(int) - expected)
+        apart = np.abs(corrupted[row].astype(int) - expected)
         assert apart.max() <= 1
         assert (apart == 0).mean() > 0.99
-        assert (found[row] != images[row]).any()
+        assert (corrupted[row] != images[row]).any()
 
 
 def test_the_last_zoom_of_severity_5_is_to_33_pixels_as_by_the_floats_of_the_original():

@@ -11,4 +11,4 @@ __all__ = ["last_layer", "training_of"]
 if TYPE_CHECKING:
     from sdd_eval.evaluators.ood.detectors.batch import last_layer, training_of
 
-__getattr__ = lazy_exports(__name__, {"batch": ["last_layer", "training_of"]})
+__getattr__ = lazy_exports(__name__)

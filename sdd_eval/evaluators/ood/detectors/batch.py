@@ -120,6 +120,15 @@ class Training:
             rows = slice(start, start + ROWS)
             yield rows, self.features[rows].double()
 
+    def scatter(self, centre_of: Callable[[slice], Tensor]) -> Tensor:
+        """Return Σ (f − c)(f − c)ᵀ / N (width, width), with the centres c of consecutive rows."""
+        width = self.features.shape[1]
+        total = self.weight.new_zeros(width, width)
+        for rows, features in self.pieces():
+            centred = features - centre_of(rows)
+            total.addmm_(centred.T, centred)
+        return total / len(self.features)
+
 
 def training_of(model: nn.Module, images: ImageSet, outputs: NetworkOutputs) -> Training:
     """Return what detectors are fitted on, from the outputs of all training images.

@@ -22,7 +22,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of the plugin, without "." and ":" (a class variable)."""
+        """The name of the plugin (a class variable)."""
 
     @property
     def protocol(self) -> str:

@@ -1,0 +1,243 @@
+"""Rankings as statistics: value, interval and paired test of each metric from one definition.
+
+Scores of two networks are comparable only as ranks within a network (Venkatraman, Begg 1996), so
+the sums of the paired test are numbers of images by rank. A network with more than `MAX_RANKS`
+distinct scores gets that many ranks of equally many images, which changes a metric by about 1 in
+1,000. Intervals are those of `statistics.closed_form.ranking`, from the scores themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ood_metrics, ranking_metrics
+from sdd_eval.statistics.bootstrap import Floats
+from sdd_eval.statistics.closed_form import ranking
+from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
+
+#: The largest number of distinct ranks.
+MAX_RANKS = 1024
+#: The default metrics of the families, tested separately because the others take longer.
+COMMON_METRICS = ("auroc", "fpr_at_95_tpr")
+OTHER_METRICS = tuple(name for name in METRICS if name not in COMMON_METRICS)
+
+Scores = NDArray[np.float64]
+#: A function of scores of inliers and of outliers and a level, to bounds or why there are none.
+PairBounds = Callable[[Scores, Scores, float], Bounds | str]
+
+AUROC = "Wilson interval, effective number of images by DeLong's variance"
+THRESHOLD = "Wilson interval at the threshold and order statistics that bound it, square-and-add"
+ERROR = "Wilson intervals of misses and false alarms, square-and-add; optimism by the bootstrap"
+PRECISION = "Wilson band of one side's ranks, influence function of the other's, square-and-add"
+
+
+def _with_outliers_positive(bounds: PairBounds) -> PairBounds:
+    return lambda inliers, outliers, level: bounds(-outliers, -inliers, level)
+
+
+def fpr_bounds(inliers: Scores, outliers: Scores, level: float) -> Bounds | str:
+    """Return the bounds of the FPR at 95 % TPR, or why there are none."""
+    return ranking.fpr_at_tpr(inliers, outliers, level=level)
+
+
+def _error(by_counts: bool) -> PairBounds:
+    return lambda inliers, outliers, level: ranking.detection_error(
+        inliers, outliers, by_counts, level
+    )
+
+
+def _precision(prevalence_free: bool) -> PairBounds:
+    return lambda inliers, outliers, level: ranking.average_precision(
+        inliers, outliers, prevalence_free, level
+    )
+
+
+#: Interval and method of each metric but the AUROC.
+INTERVALS: Mapping[str, tuple[PairBounds, str]] = {
+    "fpr_at_95_tpr": (fpr_bounds, THRESHOLD),
+    "fpr_at_95_tpr_out": (_with_outliers_positive(fpr_bounds), THRESHOLD),
+    "detection_error": (_error(by_counts=False), ERROR),
+    "detection_error_by_counts": (_error(by_counts=True), ERROR),
+    "aupr_in": (_precision(prevalence_free=False), PRECISION),
+    "aupr_out": (_with_outliers_positive(_precision(prevalence_free=False)), PRECISION),
+    "aupr_in_prevalence_free": (_precision(prevalence_free=True), PRECISION),
+    "aupr_out_prevalence_free": (
+        _with_outliers_positive(_precision(prevalence_free=True)),
+        PRECISION,
+    ),
+}
+
+
+def ranks(scores: Scores) -> NDArray[np.int64]:
+    """Return ranks (n,) below `MAX_RANKS`; equal scores have equal ranks.
+
+    >>> ranks(np.array([0.5, 0.1, 0.5, 2.0])).tolist()
+    [1, 0, 1, 2]
+    """
+    _, inverse = np.unique(scores, return_inverse=True)
+    dense: NDArray[np.int64] = inverse.reshape(-1)
+    if dense.max() < MAX_RANKS:
+        return dense
+    return np.searchsorted(np.sort(dense), dense) * MAX_RANKS // len(dense)
+
+
+def rank_columns(scores: Scores, group: NDArray[np.int64], groups: int) -> Any:
+    """Return each image's rank in its group, one-hot, as a sparse matrix (n, groups · MAX_RANKS).
+
+    Args:
+        scores: scores of all images (n,), which are ranked together.
+        group: the group of each image (n,).
+        groups: number of groups.
+    """
+    from scipy.sparse import csr_matrix  # imported here because scipy takes a second to load
+
+    n, columns = len(scores), ranks(scores) + MAX_RANKS * group
+    ones = np.ones(n, dtype=np.float32)
+    return csr_matrix((ones, columns, np.arange(n + 1)), shape=(n, groups * MAX_RANKS))
+
+
+def accepted_counts(sums: Floats, groups: int) -> Floats:
+    """Return the numbers of images (k, groups, MAX_RANKS + 1) above each rank, from none to all."""
+    accepted = np.zeros((len(sums), groups, MAX_RANKS + 1))
+    np.cumsum(sums.reshape(len(sums), groups, MAX_RANKS)[..., ::-1], axis=-1, out=accepted[..., 1:])
+    return accepted
+
+
+def mean_of_ends(bounds: Sequence[Bounds | str], level: float, method: str) -> Ends:
+    """Return the interval of a mean of numbers that rest on shared images.
+
+    Its ends are the means of their ends. This is square-and-add with fully correlated numbers: the
+    widest interval, whatever the correlation. Without one of them there is none, for its reason.
+
+    >>> mean_of_ends([Bounds(0.1, 0.0, 0.2), Bounds(0.3, 0.2, 0.6)], 0.95, "Wilson").high
+    0.4
+    >>> mean_of_ends([Bounds(0.1, 0.0, 0.2), "too few"], 0.95, "Wilson")
+    'too few'
+    """
+    known = []
+    for one in bounds:
+        if isinstance(one, str):
+            return one
+        known.append(one)
+    low, high = np.mean([one[1:3] for one in known], axis=0).tolist()
+    if len(known) > 1:
+        method = f"{method}; means of the {len(known)} intervals' ends"
+    return Interval(low, high, level, method)
+
+
+def around(ends: Ends, value: float) -> Ends:
+    """Return an interval extended by rounding errors to its number."""
+    if isinstance(ends, Interval):
+        return Interval(min(ends.low, value), max(ends.high, value), ends.level, ends.method)
+    return ends.around(value) if isinstance(ends, Bounds) else ends
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """The same inliers ranked against several sets of outliers, and means over sets.
+
+    Attributes:
+        inliers: by set, the scores of the inliers (n,); usually the same for all sets.
+        outliers: by set, the scores of its outliers (m,).
+        groups: by label, the sets whose metrics are averaged.
+        metrics: the metrics to compute.
+    """
+
+    inliers: Mapping[str, Scores]
+    outliers: Mapping[str, Scores]
+    groups: Mapping[str, Sequence[str]]
+    metrics: tuple[str, ...] = tuple(METRICS)
+
+    @cached_property
+    def values(self) -> Mapping[str, Mapping[str, float]]:
+        """The metrics of each set."""
+        return {
+            name: ood_metrics(self.inliers[name], scores, self.metrics)
+            for name, scores in self.outliers.items()
+        }
+
+    def statistic(
+        self,
+        metrics: Sequence[str],
+        quantity: Callable[[str, str], Quantity],
+        untested: str = "",
+    ) -> Statistic:
+        """Return metrics of each group of sets.
+
+        Args:
+            metrics: some of the metrics.
+            quantity: returns what a number is, from its metric and the label of its group.
+            untested: why there is no paired test; required if inliers' scores depend on the set.
+        """
+        rows = [(metric, label) for label in self.groups for metric in metrics]
+        return Statistic(
+            quantities=tuple(quantity(*row) for row in rows),
+            values=np.array([self._value(*row) for row in rows]),
+            make_sums=None if untested else partial(self._sums, metrics),
+            bounds=partial(self._bounds, rows),
+            untested=untested,
+        )
+
+    def _value(self, metric: str, label: str) -> float:
+        return float(np.mean([self.values[name][metric] for name in self.groups[label]]))
+
+    def _bounds(self, rows: Sequence[tuple[str, str]], level: float) -> list[Ends]:
+        of_sets: dict[tuple[str, str], Bounds | str] = {}
+        ends = []
+        for metric, label in rows:
+            members = self.groups[label]
+            if metric == "auroc":
+                found = self._auroc(members, level)
+            else:
+                bounds, method = INTERVALS[metric]
+                for name in members:
+                    if (metric, name) not in of_sets:
+                        pair = self.inliers[name], self.outliers[name]
+                        of_sets[metric, name] = bounds(*pair, level)
+                found = mean_of_ends([of_sets[metric, name] for name in members], level, method)
+            ends.append(around(found, self._value(metric, label)))
+        return ends
+
+    def _auroc(self, members: Sequence[str], level: float) -> Ends:
+        pairs = [(self.inliers[name], self.outliers[name]) for name in members]
+        if min(len(side) for pair in pairs for side in pair) < 2:
+            return ONE_IMAGE
+        bounds = ranking.mean_auroc([ranking.placements(*pair) for pair in pairs], level)
+        return Interval(bounds.low, bounds.high, level, AUROC)
+
+    def _sums(self, metrics: Sequence[str]) -> SumStatistic:
+        """Return the metrics as functions of numbers of images by set and rank."""
+        inliers = next(iter(self.inliers.values()))
+        sizes = (len(inliers), *map(len, self.outliers.values()))
+        return SumStatistic(self._columns, partial(self._finish, metrics), sizes)
+
+    @cached_property
+    def _columns(self) -> Any:
+        samples = [next(iter(self.inliers.values())), *self.outliers.values()]
+        of_sample = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])
+        return rank_columns(np.concatenate(samples), of_sample, len(samples))
+
+    def _finish(self, metrics: Sequence[str], sums: Floats) -> Floats:
+        accepted = accepted_counts(sums, 1 + len(self.outliers))
+        points = [
+            OperatingPoints(accepted[:, 0], accepted[:, i]) for i in range(1, len(accepted[0]))
+        ]
+        values = [ranking_metrics(one, metrics) for one in points]
+        table = np.stack([np.stack([v[m] for m in metrics], axis=1) for v in values], axis=1)
+        order = list(self.outliers)
+        members = [[order.index(name) for name in group] for group in self.groups.values()]
+        means = np.stack([table[:, group].mean(axis=1) for group in members], axis=1)
+        return means.reshape(len(sums), -1)
+
+
+#: Why an AUROC has no interval.
+ONE_IMAGE = "the AUROC rests on a single image of one side"
