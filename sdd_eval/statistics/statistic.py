@@ -167,7 +167,7 @@ def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statis
 
     >>> accuracy = shares([Quantity("accuracy", "fraction", {}, "")], [[True, False]])
     >>> accuracy.values, [round(end, 3) for end in accuracy.bounds(0.95)[0][1:3]]
-    (array([0.5]), [0.025, 0.975])
+    (array([0.5]), [0.026, 0.974])
     """
     table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
     values, n = table.mean(axis=0), len(table)
