@@ -146,6 +146,11 @@ def cell_calibration_errors(
         correct: whether each prediction is right (n, cells).
         bins: number of equal-width bins.
         resamples: the number of bootstrap resamples, given the values that one processes.
+
+    >>> quantity = Quantity("ece", "fraction", {"corruption": "fog", "severity": 1}, "")
+    >>> confidence, correct = [[0.75], [0.75]], [[True], [False]]
+    >>> cell_calibration_errors([quantity], [[0]], confidence, correct, 10, lambda cost: 200).values
+    array([0.25])
     """
     cells = _Cells(np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool), bins)
     errors = np.array([float(ece_of_bins(sums)) for sums in cells.sums])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -182,7 +183,7 @@ def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
 
 def test_a_measurement_with_another_protocol_is_listed_as_different(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
-    other = [dataclasses.replace(m, protocol="another") for m in two.measurements[:1]]
+    other = [msgspec.structs.replace(m, protocol="another") for m in two.measurements[:1]]
     two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
     (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
     assert found.apart == ("accuracy, accuracy: differ: protocols",)
@@ -205,7 +206,7 @@ def over_seeds() -> list[Run]:
 
 def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(tmp_path):
     runs = over_seeds()
-    other = [dataclasses.replace(m, protocol="another") for m in runs[4].measurements[:1]]
+    other = [msgspec.structs.replace(m, protocol="another") for m in runs[4].measurements[:1]]
     runs[4] = dataclasses.replace(runs[4], measurements=(*other, *runs[4].measurements[1:]))
     more = dataclasses.replace(runs[5], dataset="digits_validation")
     (found,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -32,7 +33,7 @@ def finished(tmp_path, monkeypatch):
     first = evaluate_checkpoint(tmp_path / "own", request)
     settings = {k: v for k, v in first.run.settings.items() if k != "intervals"}
     bare = {"low": None, "high": None, "level": None, "interval": ""}
-    without = tuple(dataclasses.replace(m, **bare) for m in first.run.measurements)
+    without = tuple(msgspec.structs.replace(m, **bare) for m in first.run.measurements)
     old = dataclasses.replace(first.run, settings=settings, measurements=without)
     store.write_record(first.path, old)
 

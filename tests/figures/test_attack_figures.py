@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def test_each_variant_of_fgsm_has_its_panel(whole: tuple[Any, Any]) -> None:
 def test_fgsm_lines_do_not_mix_standardisation_constants(synthetic: ModuleType) -> None:
     run = synthetic.fgsm_run(synthetic.network(0.0, 0))
     paper = tuple(
-        dataclasses.replace(each, value=0.0, at={**each.at, "constants": "paper"})
+        msgspec.structs.replace(each, value=0.0, at={**each.at, "constants": "paper"})
         for each in run.measurements
         if each.at["variant"] == "authors" and each.at.get("epsilon") == 0.2
     )
@@ -66,7 +67,7 @@ def test_fgsm_bars_do_not_mix_standardisation_constants(
 ) -> None:
     own, paper = (synthetic.fgsm_run(synthetic.network(0.0, 0)) for _ in range(2))
     moved = [
-        dataclasses.replace(each, value=each.value - 0.2, at={**each.at, "constants": "paper"})
+        msgspec.structs.replace(each, value=each.value - 0.2, at={**each.at, "constants": "paper"})
         for each in paper.measurements
         if "constants" in each.at
     ]
@@ -83,7 +84,7 @@ def test_attacks_with_different_settings_have_different_panels(synthetic: Module
     net = synthetic.network(0.0, 0)
     run = synthetic.attack_run(net)
     other = tuple(
-        dataclasses.replace(each, at={**each.at, "steps": 50}, value=0.1)
+        msgspec.structs.replace(each, at={**each.at, "steps": 50}, value=0.1)
         for each in run.measurements
     )
     results, _ = synthetic.table([run, dataclasses.replace(run, measurements=other)])

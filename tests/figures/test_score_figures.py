@@ -6,6 +6,7 @@ import dataclasses
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -72,7 +73,8 @@ def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     run = synthetic.odin_run(net)
     other = tuple(
-        dataclasses.replace(each, at={**each.at, "epsilon": 0.0}) for each in run.measurements[:3]
+        msgspec.structs.replace(each, at={**each.at, "epsilon": 0.0})
+        for each in run.measurements[:3]
     )
     results, arrays = synthetic.table([run, dataclasses.replace(run, measurements=other)])
     drawn = roc_curves(results, arrays)
@@ -84,7 +86,7 @@ def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
 def test_cells_of_a_grid_are_not_drawn_as_roc_curves(synthetic: ModuleType) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     cells = tuple(
-        dataclasses.replace(each, at={**each.at, "temperature": 1.0, "grid": kind})
+        msgspec.structs.replace(each, at={**each.at, "temperature": 1.0, "grid": kind})
         for kind in ("cell", "best")
         for each in run.measurements
     )

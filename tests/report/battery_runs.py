@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from synthetic_runs import Network, run_of
 
@@ -225,4 +226,4 @@ def _of_network(measurement: Measurement, net: Network, random: Random) -> Measu
     moved = {n: v if v is None else float(np.clip(v + shift, 0, 1)) for n, v in ends.items()}
     own = f"T = {FITTED + shift:.4g}, fitted"
     protocol = measurement.protocol.replace(f"T = {FITTED:.4g}, fitted", own)
-    return dataclasses.replace(measurement, protocol=protocol, **moved)
+    return msgspec.structs.replace(measurement, protocol=protocol, **moved)

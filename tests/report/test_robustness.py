@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from sdd_eval.evaluators.adversarial import audit as audit_module
@@ -131,7 +132,9 @@ def test_audits_with_different_attack_settings_are_not_compared(
 
     def run(weight: float, gain: float, effort: Audit) -> Run:
         result = synthetic.audit_run(synthetic.network(weight, 0, gain))
-        told = [dataclasses.replace(m, protocol=effort._protocol()) for m in result.measurements]
+        told = [
+            msgspec.structs.replace(m, protocol=effort._protocol()) for m in result.measurements
+        ]
         return dataclasses.replace(result, measurements=tuple(told))
 
     runs = [
