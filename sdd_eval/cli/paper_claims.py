@@ -11,12 +11,14 @@ from sdd_eval.cli.flags import Compute, Reports, Studies, parse, require_positiv
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import prepare_device
+from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
+from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.claims import Row, corruption_rows, mask_variance_rows, training_cost_rows
-from sdd_eval.report.formatting import format_stored
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
+from sdd_eval.statistics.seeds import SeedSummary
 from sdd_eval.store import write_text
 from sdd_eval.studies.study import read_study_record
 
@@ -134,21 +136,23 @@ def _cost_cells(row: Row) -> dict[str, str]:
 
 def _variance_cells(row: Row) -> dict[str, str]:
     ratio = row["variance_over_test_set"]
+    relative = SeedSummary(row["relative_variance"], row["std"], row["networks"])
     return {
         "images": row["images"],
         "method": row["method"],
-        "relative variance": format_stored(row["relative_variance"], row["std"], row["networks"]),
+        "relative variance": f"{format_mean(metric('mask_variance_relative'), relative)}"
+        + (f" ({relative.n})" if relative.n > 1 else ""),
         "absolute, × test set": "" if math.isnan(ratio) else f"{ratio:.2f}",
     }
 
 
 def _corruption_cells(row: Row) -> dict[str, str]:
-    low, high = (f"{100 * row[end]:.2f}".replace("-", "−") for end in ("low", "high"))
+    accuracy = metric("accuracy")
     return {
         "method": row["method"],
         "corruption": row["corruption"],
-        "difference": f"{100 * row['difference']:+.2f}".replace("-", "−"),
-        "95 %": f"{low} … {high}",
+        "difference": format_number(accuracy, row["difference"], sign=True),
+        "95 %": format_interval(accuracy, row["low"], row["high"], sign=True),
         "": row["result"],
     }
 

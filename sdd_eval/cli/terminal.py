@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdd_eval.metrics.formatting import format_interval, format_value
+from sdd_eval.metrics.registry import metric
 from sdd_eval.records import Measurement
 
 
@@ -24,7 +26,7 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.strip("%-+,. ").replace(",", "").replace(".", "").isdigit() or cell in ("", "—")
+    return cell.strip("%-−+,. ").replace(",", "").replace(".", "").isdigit() or cell in ("", "—")
 
 
 def duration(seconds: float) -> str:
@@ -61,21 +63,20 @@ def axes(measurement: Measurement) -> str:
 
 
 def value(measurement: Measurement) -> str:
-    """Return a value in its unit: rates in percent, all other numbers as they are."""
-    text = _number(measurement, measurement.value)
-    return f"{text} %" if _is_rate(measurement) else text
+    """Return a value in the unit in which its metric is shown."""
+    return format_value(metric(measurement.metric, measurement.unit), measurement.value)
 
 
 def interval(measurement: Measurement) -> str:
     """Return an interval in the unit of its value; empty where there is none.
 
     >>> interval(Measurement("accuracy", 0.5, "fraction", {}, "", 0.4, 0.6, 0.95))
-    '[40.00, 60.00]'
+    '40.0 to 60.0'
     """
-    low, high = measurement.low, measurement.high
-    if low is None or high is None:
+    if measurement.low is None:
         return ""
-    return f"[{_number(measurement, low)}, {_number(measurement, high)}]"
+    entry = metric(measurement.metric, measurement.unit)
+    return format_interval(entry, measurement.low, measurement.high)
 
 
 def level(measurement: Measurement, levels: set[float]) -> str:
@@ -87,14 +88,3 @@ def level(measurement: Measurement, levels: set[float]) -> str:
     if len(levels) < 2 or measurement.level is None:
         return ""
     return f" at {100 * measurement.level:g} %"
-
-
-def _is_rate(measurement: Measurement) -> bool:
-    return measurement.unit == "fraction" and not measurement.metric.startswith(("ece", "mce"))
-
-
-def _number(measurement: Measurement, number: float) -> str:
-    """Return a number in the unit in which the measurement is shown."""
-    if _is_rate(measurement):
-        return f"{100 * number:.2f}"
-    return f"{number:,.0f}" if measurement.unit in ("images", "count") else f"{number:.4f}"

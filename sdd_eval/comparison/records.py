@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Largest adjusted p-value at which a difference is reported.
-LEVEL = 0.05
+from sdd_eval.statistics.tests import Verdict, verdict
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,9 @@ class MetricDifference:
     both_high: float | None = None
 
     @property
-    def verdict(self) -> str:
-        """Return "higher", "lower" or "not distinguishable"; empty outside families.
-
-        A difference needs both an adjusted p-value of at most `LEVEL` and an interval without 0.
-        """
-        if self.adjusted is None or self.low is None or self.high is None:
-            return ""
-        if self.adjusted > LEVEL or self.low <= 0 <= self.high:
-            return "not distinguishable"
-        return "higher" if self.difference > 0 else "lower"
+    def verdict(self) -> Verdict:
+        """The verdict on the difference; empty outside families."""
+        return verdict(self.difference, self.low, self.high, self.adjusted)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,30 +52,61 @@ class Metric:
         """The direction of better values as an arrow; empty without a direction."""
         return {"higher": "↑", "lower": "↓", "": ""}[self.better]
 
+    @property
+    def shown_unit(self) -> str:
+        """The unit in tables."""
+        return "%" if self.percent else self.unit
 
-def metric(name: str) -> Metric:
+    @property
+    def phrase(self) -> str:
+        """The title within a sentence: in lower case unless it starts with a name.
+
+        >>> metric("accuracy").phrase, metric("mca").phrase, metric("brier").phrase
+        ('accuracy', 'mCA', 'Brier score')
+        """
+        word = self.title.split(" ")[0]
+        common = word[1:].islower() and word not in _NAMES
+        return self.title[:1].lower() + self.title[1:] if common else self.title
+
+
+#: Persons whose names start a title.
+_NAMES = ("Brier",)
+
+
+def metric(name: str, unit: str = "") -> Metric:
     """Return a metric by name, of this package or of an installed evaluator.
+
+    A metric that nobody registered has `unit`, and four decimals unless it is a count.
 
     >>> metric("ece").title, metric("ece").better, metric("my_rate").title
     ('ECE', 'lower', 'my rate')
     """
-    known = built_in().get(name) or _of_plugins().get(name)
+    known = built_in().get(name) or _of_plugins(_other_evaluators()).get(name)
     if known is not None:
         return known
-    return Metric(name, name.replace("_", " "), "", unit="", percent=False, digits=4)
+    digits = 0 if unit in ("images", "count") else 4
+    limits = {"lowest": -math.inf, "highest": math.inf}
+    title = name.replace("_", " ")
+    return Metric(name, title, "", unit, percent=False, digits=digits, **limits)
 
 
-@functools.cache
-def _of_plugins() -> dict[str, Metric]:
-    """Return the metrics that the evaluators of other packages register."""
-    found: dict[str, Metric] = {}
-    for name in plugins.names("evaluators"):
+def _other_evaluators() -> tuple[str, ...]:
+    """Return the names of the evaluators of other packages, without importing any."""
+    points = plugins.points("evaluators").items()
+    return tuple(name for name, point in points if not point.value.startswith("sdd_eval."))
+
+
+@functools.lru_cache(maxsize=4)
+def _of_plugins(evaluators: tuple[str, ...]) -> dict[str, Metric]:
+    """Return the metrics that these evaluators register."""
+    registered: dict[str, Metric] = {}
+    for name in evaluators:
         try:
             evaluator = plugins.load("evaluators", name)
         except InputError:  # a broken plugin is reported where it is used
             continue
-        found |= {one.name: one for one in getattr(evaluator, "metrics", ())}
-    return found
+        registered |= {one.name: one for one in getattr(evaluator, "metrics", ())}
+    return registered
 
 
 @functools.cache

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.metrics import formatting
+from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.comparison import PaperComparison
 from sdd_eval.paper.tables import PaperNumber, best_values, paper_numbers, wrongly_bold
 
@@ -113,12 +115,10 @@ def format_number(number: PaperNumber, value: float, sign: bool = False) -> str:
 
     With `sign`, write a plus sign, too, for a difference.
     """
-    if math.isnan(value):
-        return "—"
     factor = 100 if number.percent else 1
     digits = max(0, round(-math.log10(2 * number.rounding * factor)))
-    text = f"{value * factor:{'+' if sign else ''}.{digits}f}"
-    return text.replace("-", "−")
+    printed = replace(metric(number.metric), percent=number.percent, digits=digits)
+    return formatting.format_number(printed, value, sign=sign)
 
 
 _CONDITIONS = {"epsilon": "ε", "lambda": "λ", "hidden_layers": "hidden layers"}
@@ -148,9 +148,6 @@ _NAMES = {
     **{"ce": "CE", "ls": "LS", "cs_kd": "CS-KD", "ddgsd": "DDGSD", "byot": "BYOT", "dml": "DML"},
     **{"dropout": "Dropout", "cifar100": "CIFAR-100", "cifar100_c": "CIFAR-100-C"},
     **{"cub200": "CUB-200-2011", "stanford_dogs": "Stanford Dogs", "imagenet": "ImageNet"},
-    **{"accuracy": "Accuracy", "accuracy_top5": "Top-5", "ece": "ECE", "mca": "mean"},
-    **{"fgsm_accuracy": "FGSM", "auroc": "AUROC", "fpr_at_95_tpr": "FPR95"},
-    **{"aupr_in": "AUPR in", "aupr_out": "AUPR out", "map": "mAP", "map50": "mAP@0.5"},
 }
 
 
@@ -215,7 +212,7 @@ def _labels(number: PaperNumber) -> dict[str, str]:
         "dataset": _NAMES.get(number.dataset, number.dataset),
         "model": number.model,
         "method": method,
-        "metric": _NAMES.get(number.metric, number.metric.replace("_", " ")),
+        "metric": metric(number.metric).title,
         **at,
     }
 

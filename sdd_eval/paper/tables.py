@@ -16,13 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.metrics.registry import metric
+
 if TYPE_CHECKING:
     import pandas
 
-#: Metrics of which a lower value is better.
-LOWER_IS_BETTER = frozenset({"ece", "fpr_at_95_tpr", "detection_error"})
-#: Metrics that have no better direction.
-NO_DIRECTION = frozenset({"p_assumption_1", "assumption_2_r", "assumption_2_r1"})
 #: Conditions in which the members of a contest differ; they share all others.
 _CONTESTED = frozenset({"direction", "position", "variant", "lambda", "drop"})
 #: Tables that compare each method only with itself plus SD-Dropout.
@@ -48,9 +46,9 @@ class PaperNumber:
     note: str = ""
 
     @property
-    def higher_is_better(self) -> bool | None:
-        """Whether a higher value is better; None if the metric has no direction."""
-        return None if self.metric in NO_DIRECTION else self.metric not in LOWER_IS_BETTER
+    def better(self) -> str:
+        """Which values are better, "higher" or "lower"; empty if neither are."""
+        return metric(self.metric).better
 
     @property
     def percent(self) -> bool:
@@ -119,12 +117,12 @@ def best_values(numbers: Sequence[PaperNumber], values: Mapping[int, float]) -> 
     """
     contests: dict[str, list[int]] = {}
     for index in values:
-        if numbers[index].higher_is_better is not None:
+        if numbers[index].better:
             contests.setdefault(contest_key(numbers[index]), []).append(index)
     winners: set[int] = set()
     for indices in contests.values():
         if len(indices) > 1:
-            pick = max if numbers[indices[0]].higher_is_better else min
+            pick = max if numbers[indices[0]].better == "higher" else min
             best = pick(values[index] for index in indices)
             winners |= {index for index in indices if values[index] == best}
     return winners

@@ -22,6 +22,7 @@ from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import (
+    ComparisonSection,
     comparison_frame,
     comparison_sections,
     comparison_tex,
@@ -87,7 +88,7 @@ def write_report(
         comparable=comparable,
         figures=_non_empty(figures),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
-        headline=headline(results),
+        headline=headline(results, _stored(sections)),
         paper=paper_rows(results, collection.runs),
         comparisons=[(section, _non_empty(own)) for section, own in compared],
     )
@@ -95,6 +96,14 @@ def write_report(
     files = _text_files(content) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
+
+
+def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:
+    """Return the stored comparisons of each study."""
+    stored: dict[str, list[ComparisonSet]] = {}
+    for section in sections:
+        stored.setdefault(section.study, []).append(section.stored)
+    return stored
 
 
 def _non_empty(figures: Sequence[ReportFigure]) -> list[ReportFigure]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.intervals import LEVEL, Interval
+from sdd_eval.statistics.tests import Verdict, holm_bonferroni, verdict
 
 #: Seeds per side that a statement about a method, rather than a network, needs.
 MIN_SEEDS = 3
@@ -30,7 +31,8 @@ class SeedSummary:
 class Difference:
     """Second mean minus first, with Welch's interval at `level` and two-sided p-value.
 
-    The bounds and p are NaN if a side has fewer than two values, or no side varies.
+    The bounds and p are NaN if a side has fewer than two values, or no side varies. `adjusted` is
+    the p-value after Holm–Bonferroni adjustment over `family` tests; NaN before `adjust`.
     """
 
     value: float
@@ -38,11 +40,18 @@ class Difference:
     high: float
     level: float
     p: float = math.nan
+    adjusted: float = math.nan
+    family: int = 0
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval excludes zero; False without an interval."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict by the adjusted p-value and the interval; empty without them."""
+        return verdict(self.value, self.low, self.high, self.adjusted)
 
 
 def summarize_seeds(values: Iterable[float]) -> SeedSummary:
@@ -84,6 +93,21 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = L
     half = _t_quantile(0.5 + level / 2, freedom) * error
     p = 2 * float(stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, level, p)
+
+
+def adjust(differences: Sequence[Difference]) -> list[Difference]:
+    """Return differences with p-values adjusted over all that have one (Holm–Bonferroni).
+
+    >>> changes = [difference([1, 2, 3], [4, 5, 6]), difference([1], [2])]
+    >>> [(round(one.adjusted, 4), one.verdict) for one in adjust(changes)]
+    [(0.0213, 'higher'), (nan, '')]
+    """
+    tested = [one.p for one in differences if not math.isnan(one.p)]
+    adjusted = iter(holm_bonferroni(tested).tolist())
+    return [
+        one if math.isnan(one.p) else replace(one, adjusted=next(adjusted), family=len(tested))
+        for one in differences
+    ]
 
 
 def minimum_detectable_difference(

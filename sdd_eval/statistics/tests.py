@@ -1,14 +1,19 @@
-"""McNemar's test, and the Holm–Bonferroni adjustment of p-values."""
+"""McNemar's test, the Holm–Bonferroni adjustment of p-values, and the verdict on a difference."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.errors import InputError
+
+#: Largest adjusted p-value of a difference that is reported.
+ALPHA = 0.05
+Verdict = Literal["", "higher", "lower", "not distinguishable"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,24 @@ def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
     return adjusted
+
+
+def verdict(
+    difference: float, low: float | None, high: float | None, adjusted: float | None
+) -> Verdict:
+    """Return the verdict on a difference; empty without an adjusted p-value or an interval.
+
+    A difference needs both: an adjusted p-value of at most `ALPHA`, and an interval without 0.
+    Tables, marks and sentences all follow this rule.
+
+    >>> verdict(0.02, 0.01, 0.03, 0.04), verdict(0.02, 0.01, 0.03, 0.06)
+    ('higher', 'not distinguishable')
+    """
+    if low is None or high is None or adjusted is None or math.isnan(low + high + adjusted):
+        return ""
+    if adjusted > ALPHA or low <= 0 <= high:
+        return "not distinguishable"
+    return "higher" if difference > 0 else "lower"
 
 
 def permutations_needed(family: int, level: float = 0.05, exceedances: int = 50) -> int:

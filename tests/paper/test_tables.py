@@ -42,11 +42,11 @@ def test_rates_are_fractions_with_their_rounding():
 
 
 def test_lower_errors_are_better_and_assumptions_have_no_direction():
-    directions = {number.metric: number.higher_is_better for number in paper_numbers()}
-    assert [m for m, way in directions.items() if way is False] == [
+    directions = {number.metric: number.better for number in paper_numbers()}
+    assert [m for m, better in directions.items() if better == "lower"] == [
         *("ece", "fpr_at_95_tpr", "detection_error")
     ]
-    assert {m for m, way in directions.items() if way is None} == {
+    assert {m for m, better in directions.items() if not better} == {
         *("p_assumption_1", "assumption_2_r", "assumption_2_r1")
     }
 

@@ -25,21 +25,21 @@ def test_three_seeds_per_side_support_a_sentence_about_the_method(synthetic: Mod
     assert finding.title == "CE + SD-Dropout λ 0.1 compared with CE (digits, small_cnn)"
     assert finding.sentences == (
         "With 3 seeds per side, SD-Dropout changes Accuracy from 91.0 ± 1.0 % to 96.0 ± 1.0 %, by "
-        "+5.0 points [95 % interval over seeds: +2.7 to +7.3]: better.",
+        "+5.0 points [95 % interval over seeds: +2.7 to +7.3; p = 0.0036]: better.",
     )
 
 
 def test_a_difference_without_spread_over_seeds_is_not_called_better(synthetic: ModuleType) -> None:
     table = measured(synthetic, [0.99] * 3, [0.9925] * 3)
     ((sentence,),) = [each.sentences for each in findings(table)]
-    assert [row.cells[0].mark for row in table.rows] == ["tie", "tie"]
+    assert table.marks == set()
     assert "better" not in sentence
     assert "there is no interval over seeds" in sentence
 
 
 def test_a_decrease_is_called_worse(synthetic: ModuleType) -> None:
     (finding,) = findings(measured(synthetic, [0.95, 0.96, 0.97], [0.90, 0.91, 0.92]))
-    assert finding.sentences[0].endswith("−2.7]: worse.")
+    assert finding.sentences[0].endswith("−2.7; p = 0.0036]: worse.")
 
 
 def test_seed_noise_is_stated_with_the_smallest_detectable_difference(
@@ -49,6 +49,27 @@ def test_seed_noise_is_stated_with_the_smallest_detectable_difference(
     assert "This is within seed noise; the smallest difference detectable" in finding.sentences[0]
     assert finding.sentences[0].endswith("with a power of 80 % is 6.1 points.")
     assert "better" not in finding.sentences[0]
+
+
+def test_p_values_are_corrected_over_the_pairs_of_a_column(synthetic: ModuleType) -> None:
+    """Alone, the interval of the first pair would call it better."""
+    values = {
+        ("ce", 0.0): [0.90, 0.92, 0.94], ("ce", 0.1): [0.9475, 0.9675, 0.9875],
+        ("ls", 0.0): [0.90, 0.92, 0.94], ("ls", 0.1): [0.90, 0.92, 0.94],
+    }  # fmt: skip
+    runs = [
+        synthetic.run_of(
+            synthetic.network(weight, seed, method=method),
+            "accuracy",
+            [Measurement("accuracy", value, "fraction", protocol="top-1")],
+        )
+        for (method, weight), numbers in values.items()
+        for seed, value in enumerate(numbers)
+    ]
+    first, second = (each.sentences[0] for each in findings(headline(synthetic.table(runs)[0])))
+    assert "p = 0.0875 after Holm–Bonferroni correction over 2 tests]" in first
+    assert "This is not significant after the correction; the smallest difference" in first
+    assert second.endswith(": no change.")
 
 
 def test_fewer_seeds_support_sentences_about_these_networks_only(synthetic: ModuleType) -> None:

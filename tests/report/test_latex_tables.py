@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,6 +31,18 @@ def test_the_headline_has_the_numbers_and_bold_type_of_the_page(synthetic: Modul
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert lines.count(rule) == 1
     assert "l" + "r" * (len(ce) - 1) in "\n".join(lines)
+
+
+def test_the_best_of_single_networks_has_a_dagger_that_the_caption_explains(
+    synthetic: ModuleType,
+) -> None:
+    table = headline(synthetic.table([synthetic.accuracy_run(synthetic.network(0.0, 0))])[0])
+    assert "dagger" not in headline_tex(table)
+    (row,) = table.rows
+    cells = (dataclasses.replace(row.cells[0], mark="best network"), *row.cells[1:])
+    text = headline_tex(dataclasses.replace(table, rows=(dataclasses.replace(row, cells=cells),)))
+    assert re.search(r"\\textbf\{\d+\.\d\}\$\\dagger\$ &", text)
+    assert r"$\dagger$: best of these networks" in text
 
 
 def test_an_empty_cell_is_a_dash(synthetic: ModuleType) -> None:

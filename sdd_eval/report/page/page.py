@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
+from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.report.drawing.draw import (
     COMPARISON_FIGURES,
     FORMATS,
@@ -19,12 +20,11 @@ from sdd_eval.report.drawing.draw import (
     ReportFigure,
 )
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
-from sdd_eval.report.formatting import format_mean
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
-from sdd_eval.report.tables.headline import Headline, seed_count, settings_label
+from sdd_eval.report.tables.headline import MARKS, Headline, seed_count, settings_label
 from sdd_eval.report.tables.latex import headline_tex
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
 from sdd_eval.report.tables.sections import (
@@ -117,6 +117,7 @@ def render_page(content: PageContent) -> str:
         several_studies=len(studies) > 1,
         protocols=protocols,
         format_mean=format_mean,
+        marks={mark: text for mark, text in MARKS.items() if mark in content.headline.marks},
         seed_count=seed_count,
         settings_label=settings_label,
         unofficial=unofficial,

@@ -15,6 +15,14 @@ from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import benchmark_order
+from sdd_eval.metrics.formatting import (
+    format_difference,
+    format_interval,
+    format_number,
+    format_p_value,
+    format_value,
+)
+from sdd_eval.metrics.registry import metric
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
 
@@ -83,21 +91,23 @@ def column_titles(pair: PairComparison) -> tuple[str, ...]:
 
 def formatted_rows(pair: PairComparison, rows: Iterable[MetricDifference]) -> list[tuple[str, ...]]:
     """Return rows as text, one cell for each of `column_titles`."""
-    return [
-        (
-            _row_label(row),
-            f"{row.base:.4f}",
-            f"{row.other:.4f}",
-            _signed(row.difference),
-            _interval(row.low, row.high),
-            format_p_value(row.p),
-            format_p_value(row.adjusted),
-            row.verdict,
-            _interval(row.both_low, row.both_high),
-            "—" if row.detectable is None else f"{row.detectable:.4f}",
-        )[: len(column_titles(pair))]
-        for row in rows
-    ]
+    return [_formatted(row)[: len(column_titles(pair))] for row in rows]
+
+
+def _formatted(row: MetricDifference) -> tuple[str, ...]:
+    entry = metric(row.metric, row.unit)
+    return (
+        _row_label(row),
+        format_value(entry, row.base),
+        format_value(entry, row.other),
+        format_difference(entry, row.difference),
+        format_interval(entry, row.low, row.high, sign=True),
+        format_p_value(row.p),
+        format_p_value(row.adjusted),
+        row.verdict,
+        format_interval(entry, row.both_low, row.both_high, sign=True),
+        format_number(entry, row.detectable),
+    )
 
 
 def _row_label(row: MetricDifference) -> str:
@@ -113,23 +123,6 @@ def axis_labels(row: MetricDifference) -> list[str]:
         for name, value in row.at.items()
         if name not in _HIDDEN_AXES and (name, value) != ("temperature", 1.0)
     ]
-
-
-def format_p_value(p: float | None) -> str:
-    """Return a p-value with three significant digits.
-
-    >>> format_p_value(0.04217), format_p_value(2e-7), format_p_value(None)
-    ('0.0422', '2e-07', '—')
-    """
-    return "—" if p is None else f"{p:.3g}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "—" if low is None or high is None else f"{_signed(low)} to {_signed(high)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
 
 
 def comparison_title(pair: PairComparison) -> str:
@@ -152,7 +145,7 @@ def comparison_tex(pair: PairComparison, family: str = HEADLINE) -> str:
     lines = [[escaped(cell) for cell in row] for row in rows]
     title = comparison_title(pair)
     caption = (
-        f"{title}. Differences are Other minus Base, as fractions; p is Holm–Bonferroni-adjusted "
+        f"{title}. Differences are Other minus Base; p is Holm–Bonferroni-adjusted "
         f"within the family {family} of {family_sizes(pair).get(family, 0)} tests; a direction is "
         "given if the adjusted p is at most .05 and the interval excludes 0."
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sdd_eval.comparison.run_statistics import key
+from sdd_eval.comparison.store import ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import group_names, where
+from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.records import DETECTOR
-from sdd_eval.report.formatting import format_mean
-from sdd_eval.report.runs import read_runs
+from sdd_eval.report.runs import named_studies, read_runs
 from sdd_eval.report.tables.results import axes_of, tidy
 from sdd_eval.report.tables.summary import (
     CONDITIONS,
@@ -20,67 +22,68 @@ from sdd_eval.report.tables.summary import (
     comparable_results,
     usable,
 )
-from sdd_eval.statistics.seeds import SeedSummary, difference, summarize_seeds
+from sdd_eval.statistics.seeds import SeedSummary, adjust, difference, summarize_seeds
+from sdd_eval.statistics.tests import Verdict
 
 if TYPE_CHECKING:
     import pandas
 
-Mark = Literal["", "best", "tie"]
+#: "best" of methods, by training seeds, or "best network", by images.
+Mark = Literal["", "best", "best network"]
 
 
 @dataclass(frozen=True)
 class HeadlineColumn:
-    """One metric: the axes that select its rows (`at`), its format and its direction.
+    """One number: the evaluator, the metric, and the axes that select its rows (`at`).
 
     `prefer` selects one of several measured settings; the table shows only that one. An optional
-    column is shown only if it was measured.
+    column is shown only if it was measured. `heading` replaces the metric's title.
     """
 
-    title: str
     evaluator: str
     metric: str
-    higher: bool
     at: Mapping[str, Any] = field(default_factory=dict)
     prefer: Mapping[str, Any] = field(default_factory=dict)
-    percent: bool = True
     optional: bool = False
+    heading: str = ""
+
+    @property
+    def entry(self) -> Metric:
+        """The metric's entry in the registry."""
+        return metric(self.metric)
+
+    @property
+    def title(self) -> str:
+        """The heading, by default the metric's title."""
+        return self.heading or self.entry.title
 
     @property
     def arrow(self) -> str:
         """The direction of better values."""
-        return "↑" if self.higher else "↓"
+        return self.entry.arrow
 
 
 _FGSM = {"variant": "authors", "gradient": "stable", "temperature": 1.0}
 #: The variant that the paper describes; the authors' one gives higher accuracies.
 _STANDARDISED = {**_FGSM, "variant": "standardised"}
+_FIFTH = {"epsilon": 0.2}
 _ODIN = {"detector": "odin", "outliers": "average"}
 _ODIN_DEFAULT = {"temperature": 1000.0, "epsilon": 0.0028}
 
 #: All columns, in order.
 COLUMNS = (
-    HeadlineColumn("Accuracy", "accuracy", "accuracy", True),
-    HeadlineColumn(
-        "ECE", "calibration", "ece", False, {"temperature": None}, {"bins": 10}, percent=False
-    ),
-    HeadlineColumn("FGSM, authors'", "fgsm", "fgsm_accuracy", True, _FGSM, {"epsilon": 0.2}),
-    HeadlineColumn(
-        *("FGSM, standardised", "fgsm", "fgsm_accuracy", True, _STANDARDISED, {"epsilon": 0.2}),
-        optional=True,
-    ),
-    HeadlineColumn("mCA", "corruption", "mca", True, optional=True),
+    HeadlineColumn("accuracy", "accuracy"),
+    HeadlineColumn("calibration", "ece", {"temperature": None}, {"bins": 10}),
+    HeadlineColumn("fgsm", "fgsm_accuracy", _FGSM, _FIFTH, heading="FGSM, authors'"),
+    HeadlineColumn("fgsm", "fgsm_accuracy", _STANDARDISED, _FIFTH, True, "FGSM, standardised"),
     *(
-        HeadlineColumn(f"mCA, {title}", "corruption", f"mca_15_{metric}", True, optional=True)
-        for title, metric in (
-            ("synthetic frost", "synthetic_frost"),
-            ("frost photos", "photographed_frost"),
-            ("unknown frost", "unknown_frost"),
-        )
+        HeadlineColumn("corruption", f"mca{frost}", optional=True)
+        for frost in ("", "_15_synthetic_frost", "_15_photographed_frost", "_15_unknown_frost")
     ),
-    HeadlineColumn("ODIN AUROC", "odin", "auroc", True, _ODIN, _ODIN_DEFAULT),
-    HeadlineColumn("ODIN FPR95", "odin", "fpr_at_95_tpr", False, _ODIN, _ODIN_DEFAULT),
-    HeadlineColumn("mAP", "detection", "map", True, optional=True),
-    HeadlineColumn("mAP@0.5", "detection", "map50", True, optional=True),
+    HeadlineColumn("odin", "auroc", _ODIN, _ODIN_DEFAULT, heading="ODIN AUROC"),
+    HeadlineColumn("odin", "fpr_at_95_tpr", _ODIN, _ODIN_DEFAULT, heading="ODIN FPR95"),
+    HeadlineColumn("detection", "map", optional=True),
+    HeadlineColumn("detection", "map50", optional=True),
 )
 
 
@@ -96,6 +99,7 @@ class HeadlineCell:
     data: str = ""
     protocol: str = ""
     fingerprint: str = ""
+    checkpoints: tuple[str, ...] = ()
     intervals: tuple[tuple[float, float, float], ...] = ()
     """Each network's interval over images as (low, high, level); NaN where there is none."""
 
@@ -126,9 +130,26 @@ class Headline:
     columns: tuple[HeadlineColumn, ...]
     rows: tuple[HeadlineRow, ...]
 
+    @property
+    def units(self) -> str:
+        """What the numbers are and in which unit, in words."""
+        others = [column.title for column in self.columns if not column.entry.percent]
+        unit = f"all but {' and '.join(others)} in %" if others else "in %"
+        return f"Mean ± standard deviation over n seeds; {unit}"
 
-def headline(results: pandas.DataFrame) -> Headline:
-    """Return the headline table of a table of results."""
+    @property
+    def marks(self) -> set[Mark]:
+        """The marks of all cells."""
+        return {cell.mark for row in self.rows for cell in row.cells if cell.mark}
+
+
+def headline(
+    results: pandas.DataFrame, comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None
+) -> Headline:
+    """Return the headline table of a table of results.
+
+    `comparisons` are the stored ones of each study, which decide between single networks.
+    """
     shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
     rows = usable(shown)
     measured = set(zip(rows["evaluator"], rows["metric"], strict=True))
@@ -137,7 +158,7 @@ def headline(results: pandas.DataFrame) -> Headline:
         index = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
         columns.insert(index, next(column for column in COLUMNS if column.metric == "mca"))
     resolved = tuple(_resolved(column, rows) for column in columns)
-    return Headline(resolved, tuple(_headline_rows(resolved, results)))
+    return Headline(resolved, tuple(_headline_rows(resolved, results, comparisons or {})))
 
 
 def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
@@ -159,7 +180,9 @@ def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
 
 
 def _headline_rows(
-    columns: Sequence[HeadlineColumn], results: pandas.DataFrame
+    columns: Sequence[HeadlineColumn],
+    results: pandas.DataFrame,
+    comparisons: Mapping[str, Sequence[ComparisonSet]],
 ) -> Iterator[HeadlineRow]:
     """Yield all rows, with the best means of each part of the results marked."""
     for comparison in comparable_results(results):
@@ -170,7 +193,8 @@ def _headline_rows(
             [_cell(column, where(rows, group=group), comparison, group) for column in columns]
             for group in groups
         ]
-        marked = [mark(own, column.higher) for column, *own in zip(columns, *cells, strict=True)]
+        stored = comparisons.get(comparison.study, ())
+        marked = [mark(own, column, stored) for column, *own in zip(columns, *cells, strict=True)]
         for group, *own in zip(groups, *marked, strict=True):
             yield HeadlineRow(comparison, group, tuple(own))
 
@@ -196,6 +220,7 @@ def _cell(
         data=str(first["data"]),
         protocol=str(first["protocol"]),
         fingerprint=str(first["fingerprint"]),
+        checkpoints=tuple(rows["checkpoint"]),
         intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),
     )
 
@@ -217,38 +242,85 @@ def _reason(
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 
-def mark(cells: Sequence[HeadlineCell], higher: bool) -> list[HeadlineCell]:
-    """Mark the best mean if it differs from all others, otherwise all means that tie with it.
+def mark(
+    cells: Sequence[HeadlineCell], column: HeadlineColumn, stored: Sequence[ComparisonSet] = ()
+) -> list[HeadlineCell]:
+    """Mark the best mean if its lead over every other group is significant.
 
-    Only cells measured on the same images under the same protocol are compared. Two means differ if
-    Welch's 95 % interval of their difference over seeds excludes zero; if a side has a single
-    network there is no such interval, so they tie.
+    Only cells measured on the same images under the same protocol are compared. Groups of several
+    networks are compared by Welch's test over seeds, adjusted over the other groups of the column;
+    a stored comparison of the same groups must not contradict it. A single network is compared by
+    the study's stored comparisons only, and its mark is one of the network, not of its method.
     """
     known = [cell for cell in cells if cell.values]
-    if len(known) < 2 or len({cell.conditions for cell in known}) > 1:
+    better = column.entry.better
+    if len(known) < 2 or len({cell.conditions for cell in known}) > 1 or not better:
         return list(cells)
-    sign = 1 if higher else -1
+    sign = 1 if better == "higher" else -1
     best = max(known, key=lambda cell: sign * cell.summary.mean)
-    tied = [cell for cell in known if cell is best or not _differs(cell, best)]
-    chosen: Mark = "best" if len(tied) == 1 else "tie"
-    return [
-        dataclasses.replace(cell, mark=chosen) if any(cell is other for other in tied) else cell
-        for cell in cells
-    ]
+    others = [cell for cell in known if cell is not best]
+    if any(verdict != better for verdict in _verdicts(column, best, others, stored)):
+        return list(cells)
+    several = min(len(cell.values) for cell in known) > 1
+    chosen: Mark = "best" if several else "best network"
+    return [dataclasses.replace(cell, mark=chosen) if cell is best else cell for cell in cells]
 
 
-def _differs(cell: HeadlineCell, best: HeadlineCell) -> bool:
-    change = difference(cell.values, best.values)
-    return not math.isnan(change.low) and change.value != 0 and change.excludes_zero
+def _verdicts(
+    column: HeadlineColumn,
+    best: HeadlineCell,
+    others: Sequence[HeadlineCell],
+    stored: Sequence[ComparisonSet],
+) -> Iterator[Verdict]:
+    """Yield the verdict on the difference of a cell to each of the others."""
+    changes = adjust([difference(other.values, best.values) for other in others])
+    for other, change in zip(others, changes, strict=True):
+        by_images = _stored_verdict(column, best, other, stored)
+        single = min(len(best.values), len(other.values)) < 2
+        yield by_images if single or by_images == "not distinguishable" else change.verdict
 
 
+def _stored_verdict(
+    column: HeadlineColumn,
+    best: HeadlineCell,
+    other: HeadlineCell,
+    stored: Sequence[ComparisonSet],
+) -> Verdict:
+    """Return what the current comparisons of two cells agree on; empty if there are none."""
+    at = {axis: value for axis, value in column.at.items() if value is not None}
+    number = (column.evaluator, key(column.metric, at))
+    sides = [set(cell.checkpoints) for cell in (other, best)]
+    verdicts: set[Verdict] = set()
+    for pair in (pair for each in stored if not each.outdated for pair in each.pairs):
+        compared = [set(pair.base), set(pair.others)]
+        if compared in (sides, sides[::-1]):
+            rows = [row for row in pair.rows if (row.evaluator, key(row.metric, row.at)) == number]
+            found = {row.verdict for row in rows if row.verdict}
+            verdicts |= found if compared == sides else {_REVERSED[each] for each in found}
+    return verdicts.pop() if len(verdicts) == 1 else "not distinguishable" if verdicts else ""
+
+
+_REVERSED: Mapping[Verdict, Verdict] = {
+    "higher": "lower",
+    "lower": "higher",
+    "not distinguishable": "not distinguishable",
+}
 #: The marks in plain text.
-SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "tie": "~"}
+SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "best network": "†"}
+#: What the marks mean.
+MARKS: Mapping[Mark, str] = {
+    "best": "best mean; its lead over every other group is significant over seeds "
+    "(Holm–Bonferroni-adjusted p at most .05 and an interval without 0)",
+    "best network": "best of these networks in the study's comparisons on the same images; about "
+    "these networks, not the method",
+}
 
 
 def headline_text(*studies: Path) -> str:
     """Return the headline table of studies as text; raise InputError if there are no runs."""
-    return as_text(headline(tidy(read_runs(studies).runs)))
+    results = tidy(read_runs(studies).runs)
+    stored = {name: load_comparisons(folder)[0] for name, folder in named_studies(studies)}
+    return as_text(headline(results, stored))
 
 
 def as_text(table: Headline) -> str:
@@ -258,7 +330,7 @@ def as_text(table: Headline) -> str:
     lines = [titles]
     for row in table.rows:
         cells = [
-            f"{format_mean(cell.summary, column.percent)} {SIGNS[cell.mark]}"
+            f"{format_mean(column.entry, cell.summary)} {SIGNS[cell.mark]}"
             if cell.values
             else "—  "
             for column, cell in zip(table.columns, row.cells, strict=True)
@@ -285,12 +357,7 @@ def seed_count(row: HeadlineRow) -> str:
 
 
 def _legend(table: Headline) -> list[str]:
-    marks = {cell.mark for row in table.rows for cell in row.cells}
-    lines = ["mean ± standard deviation over n seeds; all but ECE in %"]
-    if "best" in marks:
-        lines.append("* best mean; the 95 % interval over seeds of its lead excludes zero")
-    if "tie" in marks:
-        lines.append("~ best mean, or within seed noise of it (or only one network on a side)")
+    lines = [table.units, *(f"{SIGNS[m]} {MARKS[m]}" for m in MARKS if m in table.marks)]
     labels = [(column.title, settings_label(column)) for column in table.columns]
     lines += [f"{title}: {label}" for title, label in labels if label]
     images = {cell.images for row in table.rows for cell in row.cells if cell.limited}

@@ -5,8 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from sdd_eval.report.formatting import format_mean
-from sdd_eval.report.tables.headline import Headline, HeadlineCell, seed_count, settings_label
+from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.report.tables.headline import (
+    MARKS,
+    Headline,
+    HeadlineCell,
+    HeadlineColumn,
+    seed_count,
+    settings_label,
+)
 from sdd_eval.report.tables.sections import ResultTable
 
 _ESCAPES = {
@@ -23,8 +30,8 @@ _ESCAPES = {
 _MATHS = {
     **dict(
         zip(
-            "±×·≥≤∞↑↓",
-            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow"],
+            "±×·≥≤∞↑↓†",
+            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow", "dagger"],
             strict=True,
         )
     ),
@@ -57,7 +64,10 @@ def _escape_character(character: str) -> str:
 
 
 def headline_tex(table: Headline) -> str:
-    """Return the headline table, with the marked means of the page in bold."""
+    """Return the headline table, with the marked means of the page in bold.
+
+    The best of single networks has a dagger.
+    """
     several = len({id(row.comparison) for row in table.rows}) > 1
     titles = [*(["Test set, network"] if several else []), "Method", "n"]
     titles += [f"{column.title} {column.arrow}" for column in table.columns]
@@ -67,7 +77,7 @@ def headline_tex(table: Headline) -> str:
             escaped(row.group),
             escaped(seed_count(row)),
             *(
-                _headline_cell(cell, column.percent)
+                _headline_cell(cell, column)
                 for column, cell in zip(table.columns, row.cells, strict=True)
             ),
         ]
@@ -75,20 +85,19 @@ def headline_tex(table: Headline) -> str:
     ]
     settings = [(column.title, settings_label(column)) for column in table.columns]
     notes = "; ".join(f"{title}: {label}" for title, label in settings if label)
-    caption = (
-        "Mean ± standard deviation over n seeds; all but ECE in %. Bold: the best mean and all "
-        "means that do not differ significantly from it (95 % interval of the difference over "
-        f"seeds). {notes}."
-    )
+    signs = {"best": "Bold: ", "best network": "†: "}
+    marks = [f"{signs[mark]}{MARKS[mark]}. " for mark in MARKS if mark in table.marks]
+    caption = f"{table.units}. {''.join(marks)}{notes}."
     left = 2 if several else 1
     return tabular([escaped(title) for title in titles], lines, caption, "headline", left)
 
 
-def _headline_cell(cell: HeadlineCell, percent: bool) -> str:
+def _headline_cell(cell: HeadlineCell, column: HeadlineColumn) -> str:
     if not cell.values:
         return "---"
-    text = escaped(format_mean(cell.summary, percent))
-    return rf"\textbf{{{text}}}" if cell.mark else text
+    text = escaped(format_mean(column.entry, cell.summary))
+    dagger = escaped("†") if cell.mark == "best network" else ""
+    return rf"\textbf{{{text}}}{dagger}" if cell.mark else text
 
 
 def table_tex(table: ResultTable, caption: str, label: str) -> str:

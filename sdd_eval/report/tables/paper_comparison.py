@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sdd_eval.metrics.formatting import format_difference, format_mean, format_value
+from sdd_eval.metrics.registry import metric
 from sdd_eval.paper import PaperComparison, compare_with_paper
-from sdd_eval.report.formatting import format_difference, format_mean, format_setting
+from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import method_label, recipe_of
 from sdd_eval.report.tables.latex import escaped, tabular
-from sdd_eval.statistics.seeds import SeedSummary
 
 if TYPE_CHECKING:
     import pandas
@@ -41,18 +41,18 @@ def paper_rows(results: pandas.DataFrame, runs: Sequence[StudyRun]) -> list[Pape
 
 
 def _paper_row(entry: PaperComparison) -> PaperRow:
-    number, percent = entry.number, entry.number.percent
-    unit, points = (" %", " points") if percent else ("", "")
+    number, measured = entry.number, entry.metric or entry.number.metric
+    facts = metric(measured)
     axes = " ".join(f"{n} {format_setting(v)}" for n, v in number.at.items() if n != "bins")
     cells = (
         str(number.table),
         f"{number.dataset}, {number.model}",
         method_label(number.method, 0.0) + (" + SD-Dropout" if number.sd_dropout else ""),
-        " ".join([entry.metric or number.metric, *([f"({axes})"] if axes else [])]),
-        format_mean(SeedSummary(number.value, math.nan, number.seeds), percent) + unit,
-        format_mean(entry.measured, percent) + unit,
+        " ".join([measured, *([f"({axes})"] if axes else [])]),
+        format_value(facts, number.value),
+        format_mean(facts, entry.measured, unit=True),
         str(entry.measured.n),
-        f"{format_difference(entry.difference, percent)}{points}",
+        format_difference(facts, entry.difference),
         entry.assessment.verdict,
     )
     return PaperRow(cells, "; ".join(entry.assessment.reasons))

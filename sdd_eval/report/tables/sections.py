@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval.comparison.matching import comparable_protocol
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.metrics.corruption import NINETEEN
-from sdd_eval.report.formatting import format_setting, format_stored
+from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.registry import Metric, metric
+from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.summary import SUMMARY, ComparableResults
+from sdd_eval.statistics.seeds import SeedSummary
 
 if TYPE_CHECKING:
     import pandas
@@ -148,19 +152,15 @@ def _table_row(
     seeds: int | None,
 ) -> TableRow:
     """Return one row; a cell has several values if protocols or images differ in its group."""
-    cells = []
+    cells, entry = [], metric(str(key["metric"]), str(key["unit"]))
     for group in groups:
-        texts = [
-            format_stored(mean["mean"], mean["std"], mean["n"] if seeds is None else None)
-            for mean in means
-            if mean["group"] == group
-        ]
+        texts = [_cell(entry, mean, seeds is None) for mean in means if mean["group"] == group]
         cells.append(" | ".join(texts) or "—")
     data = sorted({str(mean["data"]) for mean in means})
     texts = [str(text) for text in dict.fromkeys(mean["protocol"] for mean in means)]
     return TableRow(
         metric=str(key["metric"]),
-        unit=str(key["unit"]),
+        unit=entry.shown_unit,
         axes=tuple(format_setting(key[axis]) for axis in axes),
         cells=tuple(cells),
         images=" | ".join(sorted({_format_images(mean) for mean in means})),
@@ -169,6 +169,13 @@ def _table_row(
         official=not any(unofficial(each) for each in data)
         and not any(mean["limited"] for mean in means),
     )
+
+
+def _cell(entry: Metric, mean: Mapping[str, Any], with_count: bool) -> str:
+    """Return a mean, with the number of networks if it varies within the table."""
+    summary = SeedSummary(mean["mean"], mean["std"], mean["n"])
+    counted = with_count and not math.isnan(summary.std)
+    return format_mean(entry, summary) + (f" ({summary.n})" if counted else "")
 
 
 def _format_images(mean: Mapping[str, Any]) -> str:
@@ -209,12 +216,12 @@ class ProtocolIndex:
     def __init__(self, results: pandas.DataFrame, evaluators: Sequence[str]) -> None:
         self.metrics: dict[str, dict[str, list[str]]] = {name: {} for name in evaluators}
         columns = results[["evaluator", "protocol", "metric"]].drop_duplicates()
-        for evaluator, protocol, metric in columns.itertuples(index=False, name=None):
+        for evaluator, protocol, name in columns.itertuples(index=False, name=None):
             metrics = self.metrics[str(evaluator)].setdefault(
                 comparable_protocol(str(protocol)), []
             )
-            if metric not in metrics:
-                metrics.append(str(metric))
+            if name not in metrics:
+                metrics.append(str(name))
         texts = [text for protocols in self.metrics.values() for text in protocols]
         self.numbers = {text: index for index, text in enumerate(dict.fromkeys(texts), start=1)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,19 +10,27 @@ from dataclasses import dataclass
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.figures.selection import baselines
-from sdd_eval.report.formatting import format_difference, format_mean
+from sdd_eval.metrics.formatting import (
+    format_difference,
+    format_interval,
+    format_mean,
+    format_number,
+    format_p_value,
+    points,
+)
+from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
     PairSection,
     axis_labels,
     family_rows,
-    format_p_value,
 )
 from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineColumn, HeadlineRow
 from sdd_eval.report.text.robustness import audit_sentences
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
     Difference,
+    adjust,
     difference,
     minimum_detectable_difference,
 )
@@ -31,15 +40,6 @@ FEW_SEEDS = (
     f"The following is based on fewer than {MIN_SEEDS} seeds per side, so it describes these "
     "networks and is no evidence about the method; intervals are for new images, not new seeds."
 )
-#: Titles of metrics in sentences.
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "ece": "ECE",
-    "fgsm_accuracy": "accuracy under FGSM",
-    "auroc": "AUROC",
-    "fpr_at_95_tpr": "FPR at 95 % TPR",
-    "mca": "mCA",
-}
 _COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
@@ -54,15 +54,38 @@ class Finding:
 def findings(table: Headline) -> list[Finding]:
     """Return the findings about each pair of groups with and without SD-Dropout."""
     found = []
-    for base, other in pairs(table):
-        sentences = (
-            *_column_sentences(table.columns, base, other),
-            *audit_sentences(other.comparison.results, base.group, other.group),
-        )
-        if sentences:
-            title = f"{other.group} compared with {base.group} ({other.comparison.title})"
-            found.append(Finding(title, sentences))
+    for _, part in itertools.groupby(pairs(table), lambda pair: id(pair[0].comparison)):
+        of_part = list(part)
+        by_column = [
+            _changes([(base.cells[index], other.cells[index]) for base, other in of_part])
+            for index in range(len(table.columns))
+        ]
+        for (base, other), *changes in zip(of_part, *by_column, strict=True):
+            sentences = (
+                *_column_sentences(table.columns, base, other, changes),
+                *audit_sentences(other.comparison.results, base.group, other.group),
+            )
+            if sentences:
+                title = f"{other.group} compared with {base.group} ({other.comparison.title})"
+                found.append(Finding(title, sentences))
     return found
+
+
+def _changes(
+    cells: Sequence[tuple[HeadlineCell, HeadlineCell]],
+) -> list[Difference | None]:
+    """Return the difference of each pair of cells, adjusted over all of them.
+
+    None if the cells of a pair cannot be compared over seeds.
+    """
+    changes = [
+        None
+        if base.conditions != other.conditions or _too_few_seeds(base, other)
+        else difference(base.values, other.values)
+        for base, other in cells
+    ]
+    adjusted = iter(adjust([change for change in changes if change is not None]))
+    return [None if change is None else next(adjusted) for change in changes]
 
 
 def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
@@ -77,12 +100,16 @@ def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
 
 
 def _column_sentences(
-    columns: tuple[HeadlineColumn, ...], base: HeadlineRow, other: HeadlineRow
+    columns: tuple[HeadlineColumn, ...],
+    base: HeadlineRow,
+    other: HeadlineRow,
+    changes: Sequence[Difference | None],
 ) -> list[str]:
     """Return a sentence per column; those about too few seeds come last."""
     sentences: list[str] = []
     few: list[str] = []
-    for column, first, second in zip(columns, base.cells, other.cells, strict=True):
+    cells = zip(columns, base.cells, other.cells, changes, strict=True)
+    for column, first, second, change in cells:
         if not (first.values and second.values):
             continue
         if first.conditions != second.conditions:
@@ -90,36 +117,37 @@ def _column_sentences(
                 f"{column.title} is not compared: images, data or protocol differ between the two "
                 "sides."
             )
-            continue
-        target = few if _too_few_seeds(first, second) else sentences
-        target.append(sentence(column, first, second))
+        elif change is None:
+            few.append(_network_sentence(column, first, second))
+        else:
+            sentences.append(sentence(column, first, second, change))
     return sentences + ([FEW_SEEDS, *few] if few else [])
 
 
-def sentence(column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell) -> str:
+def sentence(
+    column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, change: Difference
+) -> str:
     """Return how one number changes with SD-Dropout, and whether seed noise could explain it."""
-    if _too_few_seeds(base, other):
-        return _network_sentence(column, base, other)
-    change = difference(base.values, other.values)
-    unit = " %" if column.percent else ""
+    entry = column.entry
     text = (
         f"With {_seeds(base, other)}, SD-Dropout changes {column.title} from "
-        f"{format_mean(base.summary, column.percent)}{unit} to "
-        f"{format_mean(other.summary, column.percent)}{unit}"
+        f"{format_mean(entry, base.summary, unit=True)} to "
+        f"{format_mean(entry, other.summary, unit=True)}"
     )
     if math.isnan(change.low):
         return (
             f"{text}. All seeds of a side give the same value, so there is no interval over seeds."
         )
-    text += f", by {_format_change(column, change)}"
+    text += f", by {_format_change(entry, change)}"
     if change.value == 0:
         return f"{text}: no change."
-    if change.excludes_zero:
-        return f"{text}: {_direction(column, change)}."
+    if change.verdict in ("higher", "lower"):
+        return f"{text}: {'better' if change.verdict == entry.better else 'worse'}."
     smallest = minimum_detectable_difference(base.values, other.values)
+    reason = "not significant after the correction" if change.excludes_zero else "within seed noise"
     return (
-        f"{text}. This is within seed noise; the smallest difference detectable with a power of "
-        f"80 % is {_amount(column, smallest)}."
+        f"{text}. This is {reason}; the smallest difference detectable with a power of "
+        f"80 % is {format_number(entry, smallest)}{points(entry)}."
     )
 
 
@@ -134,40 +162,35 @@ def _seeds(base: HeadlineCell, other: HeadlineCell) -> str:
     return f"{counts[0]} seeds without and {counts[1]} with it"
 
 
-def _format_change(column: HeadlineColumn, change: Difference) -> str:
-    low, high = (format_difference(end, column.percent) for end in (change.low, change.high))
-    unit = " points" if column.percent else ""
+def _format_change(entry: Metric, change: Difference) -> str:
+    interval = format_interval(entry, change.low, change.high, sign=True)
+    p = f"p = {format_p_value(change.adjusted)}{_correction(change.family)}"
     level = f"{100 * change.level:g} % interval over seeds"
-    return f"{format_difference(change.value, column.percent)}{unit} [{level}: {low} to {high}]"
+    return f"{format_difference(entry, change.value)} [{level}: {interval}; {p}]"
 
 
-def _amount(column: HeadlineColumn, value: float) -> str:
-    return format_difference(value, column.percent)[1:] + (" points" if column.percent else "")
-
-
-def _direction(column: HeadlineColumn, change: Difference) -> str:
-    return "better" if (change.value > 0) == column.higher else "worse"
+def _correction(tests: int) -> str:
+    """Return over how many tests a p-value is corrected; empty for a single one."""
+    return f" after Holm–Bonferroni correction over {tests} tests" if tests > 1 else ""
 
 
 def _network_sentence(column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell) -> str:
     """Return the numbers of single networks, without a statement about the method."""
-    unit = " %" if column.percent else ""
     count = len(base.values) + len(other.values)
     sides = " and ".join(
-        f"{format_mean(cell.summary, column.percent)}{unit}{_image_interval(column, cell)} {side}"
+        f"{format_mean(column.entry, cell.summary, unit=True)}"
+        f"{_image_interval(column.entry, cell)} {side}"
         for cell, side in ((base, "without"), (other, "with"))
     )
     return f"For these {_COUNTS.get(count, count)} networks, {column.title} is {sides} SD-Dropout."
 
 
-def _image_interval(column: HeadlineColumn, cell: HeadlineCell) -> str:
+def _image_interval(entry: Metric, cell: HeadlineCell) -> str:
     """Return a single network's interval over images; empty for several networks or no interval."""
     if len(cell.values) != 1 or math.isnan(cell.intervals[0][0]):
         return ""
-    factor, digits = (100, 1) if column.percent else (1, 3)
-    *ends, level = cell.intervals[0]
-    low, high = (f"{factor * end:.{digits}f}" for end in ends)
-    return f" [{100 * level:g} %: {low} to {high}]"
+    low, high, level = cell.intervals[0]
+    return f" [{100 * level:g} %: {format_interval(entry, low, high)}]"
 
 
 def comparison_findings(sections: Sequence[ComparisonSection]) -> list[Finding]:
@@ -232,32 +255,27 @@ def _scope(pair: PairSection) -> str:
 
 
 def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
-    percent = row.unit == "fraction" and "ece" not in row.metric and row.metric != "mce"
-    low, high = (format_difference(end or 0.0, percent) for end in (row.low, row.high))
-    unit = " points" if percent else ""
+    entry = metric(row.metric, row.unit)
+    interval = format_interval(entry, row.low, row.high, sign=True)
     kind = "over seeds" if len(pair.compared.base) > 1 else "same networks, new images"
-    tests = f"{size} test{'s' if size != 1 else ''}"
     return (
         f"{_row_title(row)} is {row.verdict} by "
-        f"{format_difference(abs(row.difference), percent)[1:]}{unit} "
-        f"[95 % interval, {kind}: {low} to {high}; p = {format_p_value(row.adjusted)} "
-        f"after Holm–Bonferroni correction over {tests}]"
+        f"{format_number(entry, abs(row.difference))}{points(entry)} "
+        f"[95 % interval, {kind}: {interval}; p = {format_p_value(row.adjusted)}"
+        f"{_correction(size)}]"
     )
 
 
 def _row_title(row: MetricDifference) -> str:
-    title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))
-    if row.metric.startswith("mca"):
-        title = row.metric.replace("mca", "mCA").replace("_15_", " with ").replace("_", " ")
-    labels = axis_labels(row)
+    title, labels = metric(row.metric).phrase, axis_labels(row)
     return f"{title} ({', '.join(labels)})" if labels else title
 
 
 def _verdict_counts(rows: Sequence[MetricDifference]) -> Iterator[str]:
     verdicts: dict[str, list[str]] = {}
     for row in rows:
-        title = METRIC_TITLES.get(row.metric, row.metric.replace("_", " "))
-        verdicts.setdefault(f"{title} ({row.evaluator})", []).append(row.verdict)
+        title = f"{metric(row.metric).phrase} ({row.evaluator})"
+        verdicts.setdefault(title, []).append(row.verdict)
     for title, found in verdicts.items():
         higher, lower = found.count("higher"), found.count("lower")
         counts = (

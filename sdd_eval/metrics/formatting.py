@@ -1,0 +1,99 @@
+"""Format values of metrics for the terminal, tables and sentences, by their entry in the registry.
+
+A metric that is shown in percent has no sign in tables, whose heading has it; its differences are
+"points".
+"""
+
+from __future__ import annotations
+
+import math
+
+from sdd_eval.metrics.registry import Metric
+from sdd_eval.statistics.seeds import SeedSummary
+
+MISSING = "—"
+
+
+def format_number(metric: Metric, value: float | None, *, sign: bool = False) -> str:
+    """Return a value without its unit; "—" if there is none. With `sign`, write a plus sign, too.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_number(metric("accuracy"), 0.9712), format_number(metric("ece"), -0.01, sign=True)
+    ('97.1', '−0.010')
+    >>> format_number(metric("mask_variance"), 2e-7), format_number(metric("bin_count"), 1200.0)
+    ('2.0e-07', '1,200')
+    """
+    if value is None or math.isnan(value):
+        return MISSING
+    shown = 100 * value if metric.percent else value
+    rounded = round(shown, metric.digits) + 0.0 if math.isfinite(shown) else shown  # no "−0.0"
+    tiny = shown != 0 and rounded == 0 and math.isinf(metric.highest) and metric.digits > 0
+    kind = ".1e" if tiny else f",.{metric.digits}f"
+    text = f"{shown if tiny else rounded:{'+' if sign else ''}{kind}}"
+    return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def format_value(metric: Metric, value: float | None) -> str:
+    """Return a value with its percent sign, if it has one.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_value(metric("accuracy"), 0.9712), format_value(metric("nll"), 0.25)
+    ('97.1 %', '0.250')
+    """
+    return _with(format_number(metric, value), " %" if metric.percent else "")
+
+
+def format_mean(metric: Metric, summary: SeedSummary, *, unit: bool = False) -> str:
+    """Return mean ± standard deviation over seeds; with `unit`, also the percent sign.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_mean(metric("accuracy"), SeedSummary(0.9712, 0.0023, 3), unit=True)
+    '97.1 ± 0.2 %'
+    >>> format_mean(metric("ece"), SeedSummary(0.0432, float("nan"), 1))
+    '0.043'
+    """
+    text = format_number(metric, summary.mean)
+    if not math.isnan(summary.std):
+        text += f" ± {format_number(metric, summary.std)}"
+    return _with(text, " %" if unit and metric.percent else "")
+
+
+def format_difference(metric: Metric, value: float | None) -> str:
+    """Return a difference with its sign, of a metric in percent as points.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_difference(metric("accuracy"), -0.012), format_difference(metric("ece"), 0.01)
+    ('−1.2 points', '+0.010')
+    """
+    return _with(format_number(metric, value, sign=True), points(metric))
+
+
+def format_interval(
+    metric: Metric, low: float | None, high: float | None, *, sign: bool = False
+) -> str:
+    """Return an interval without its unit; with `sign`, as one of a difference.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> format_interval(metric("accuracy"), 0.4, 0.6)
+    '40.0 to 60.0'
+    """
+    ends = [format_number(metric, end, sign=sign) for end in (low, high)]
+    return MISSING if MISSING in ends else " to ".join(ends)
+
+
+def format_p_value(p: float | None) -> str:
+    """Return a p-value with three significant digits; "—" if there is none.
+
+    >>> format_p_value(0.04217), format_p_value(2e-7), format_p_value(None)
+    ('0.0422', '2e-07', '—')
+    """
+    return MISSING if p is None or math.isnan(p) else f"{p:.3g}"
+
+
+def points(metric: Metric) -> str:
+    """Return " points", the unit of differences of a metric in percent, else nothing."""
+    return " points" if metric.percent else ""
+
+
+def _with(text: str, unit: str) -> str:
+    return text if text == MISSING else text + unit
