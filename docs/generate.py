@@ -25,6 +25,7 @@ os.environ.update(COLUMNS="100", NO_COLOR="1")
 from sdd_eval import evaluate, metrics, plugins, records, statistics
 from sdd_eval.cli import COMMANDS, data_command, exit_code
 from sdd_eval.former_names import FORMER_NAMES
+from sdd_eval.metrics import registry
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.report.tables import results
@@ -83,21 +84,36 @@ def study_file() -> str:
 def metrics_page() -> str:
     """Return the page of metrics: what each evaluator measures, and the functions behind it."""
     parts = [
-        "# Metrics\n\nThe tables list what each evaluator reports for a small network on twenty "
-        "digits with its default settings: unit, axes (columns of `results.csv` that say where "
-        "the value holds), and the convention that is stored with the number. Some metrics need "
-        "more than that, for example `--baseline` or `--audit`; "
-        "[What each number means](../explanation/numbers.md) has all of them.\n"
+        "# Metrics\n\nEvery metric by family, and what each evaluator reports. "
+        "[What each number means](../explanation/numbers.md) explains them in context.\n"
     ]
+    heading = ("metric", "title", "unit", "better", "definition", "source")
+    for family, facts in registered().items():
+        parts.append(f"## Family: {family}\n\n" + table(heading, facts))
+    parts.append(
+        "## Evaluators\n\nWhat each evaluator reports for a small network on twenty digits with "
+        "its default settings: axes (columns of `results.csv` that say where the value holds), and "
+        "the convention that is stored with the number. Some metrics need more than that, for "
+        "example `--baseline` or `--audit`.\n"
+    )
     for name, rows in measured().items():
-        parts.append(f"## {name}\n\n" + table(("metric", "unit", "axes", "convention"), rows))
+        parts.append(f"### {name}\n\n" + table(("metric", "axes", "convention"), rows))
     parts.append("## Functions\n\nThe metrics as functions of NumPy arrays.\n")
     parts += [f"::: {module}\n    options: {{heading_level: 3}}\n" for module in modules(metrics)]
     return "\n".join(parts)
 
 
-def measured() -> dict[str, list[tuple[str, str, str, str]]]:
-    """Return name, unit, axes and convention of the metrics of each evaluator, by evaluator."""
+def registered() -> dict[str, list[tuple[str, ...]]]:
+    """Return name, title, unit, direction, definition and source of all metrics, by family."""
+    families: dict[str, list[tuple[str, ...]]] = {}
+    for one in registry.built_in().values():
+        facts = (f"`{one.name}`", one.title, one.unit, one.better, one.definition, one.source)
+        families.setdefault(one.family, []).append(facts)
+    return families
+
+
+def measured() -> dict[str, list[tuple[str, str, str]]]:
+    """Return name, axes and convention of the metrics of each evaluator, by evaluator."""
     network = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))
     found = {}
     with tempfile.TemporaryDirectory() as root:
@@ -107,7 +123,7 @@ def measured() -> dict[str, list[tuple[str, str, str, str]]]:
             for measurement in run.measurements:
                 first.setdefault(measurement.metric, measurement)
             found[name] = [
-                (f"`{m.metric}`", m.unit, ", ".join(f"`{axis}`" for axis in m.at), m.protocol)
+                (f"`{m.metric}`", ", ".join(f"`{axis}`" for axis in m.at), m.protocol)
                 for m in first.values()
             ]
     return found
@@ -235,6 +251,7 @@ API: Mapping[str, Sequence[str]] = {
     "What plugins implement": (
         "sdd_eval.evaluators.subject.Evaluator",
         "sdd_eval.evaluators.subject.Subject",
+        "sdd_eval.metrics.registry.Metric",
         "sdd_eval.evaluators.settings",
         "sdd_eval.evaluators.ood.detectors.detector",
         "sdd_eval.evaluators.ood.detectors.batch.Batch",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
+from sdd_eval.metrics.registry import Metric
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.statistic import Statistic
 
@@ -15,8 +16,11 @@ class Evaluator:
 
     A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
     runs the network and returns the arrays, and a method `statistics` that defines the numbers.
-    Values, intervals and paired tests follow from these.
+    Values, intervals and paired tests follow from these. `metrics` registers the metrics of an
+    evaluator of another package.
     """
+
+    metrics: ClassVar[tuple[Metric, ...]] = ()
 
     intervals: Intervals = INTERVALS
 

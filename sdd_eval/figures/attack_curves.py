@@ -9,6 +9,7 @@ from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_tick
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_line
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -46,7 +47,7 @@ def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fi
         title = _title(setting, with_parameters=len(similar) > 1)
         axes.set(title=plain_text(title, round(13 * grid.panel_width)), ylim=(-0.02, 1.03))
         percent_ticks(axes)
-    label_rows(panels, "Accuracy")
+    label_rows(panels, metric("accuracy").title)
     legend(figure, panels[0, 0].get_legend_handles_labels())
     return figure
 

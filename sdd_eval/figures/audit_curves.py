@@ -9,6 +9,7 @@ from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_tick
 from sdd_eval.figures.selection import distinct_numbers, group_names, spreads, where
 from sdd_eval.figures.series import mean_line
 from sdd_eval.figures.style import COLOURS, INK, MARKERS, PAGE, plain_text
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -47,7 +48,7 @@ def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Fig
         axes.set_xlabel("ε · 255")
         axes.fmt_xdata, axes.fmt_ydata = _radius, first.fmt_ydata
         axes.label_outer()
-    label_rows(panels, "Accuracy")
+    label_rows(panels, metric("accuracy").title)
     legend(figure, first.get_legend_handles_labels())
     return figure
 

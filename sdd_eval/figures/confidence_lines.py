@@ -8,6 +8,7 @@ from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.layout import legend, panel_grid, percent_ticks, single_panel
 from sdd_eval.figures.selection import group_names, pooled_bins, preferred_number, where
 from sdd_eval.figures.style import MUTED, plain_text, styles_of
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -56,7 +57,7 @@ def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) ->
                 markersize=2.6 if few else 4,
                 markerfacecolor="none" if few else style.colour,
             )
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Confidence", ylabel="Accuracy")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="Confidence", ylabel=metric("accuracy").title)
     axes.set_box_aspect(0.75)
     percent_ticks(axes)
     percent_ticks(axes, "x")

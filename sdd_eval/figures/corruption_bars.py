@@ -10,6 +10,7 @@ from sdd_eval.figures.layout import Grid, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import benchmark_order, group_names, spreads, where
 from sdd_eval.figures.series import group_bars
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -62,6 +63,6 @@ def _bars(
         ha="right",
         rotation_mode="anchor",
     )
-    axes.set(ylim=(0, 1), ylabel="Accuracy", xlim=(-0.6, clusters - 0.4))
+    axes.set(ylim=(0, 1), ylabel=metric("accuracy").title, xlim=(-0.6, clusters - 0.4))
     percent_ticks(axes)
     axes.grid(False, axis="x")

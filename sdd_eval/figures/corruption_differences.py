@@ -11,6 +11,8 @@ from sdd_eval.figures.marks import set_mark_text
 from sdd_eval.figures.selection import baselines, benchmark_order, where
 from sdd_eval.figures.series import offset
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_difference, format_interval
+from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import Difference, difference
 
 if TYPE_CHECKING:
@@ -96,7 +98,10 @@ def _markers(
 
 
 def _formatted(change: Difference) -> str:
-    text = f"{change.value:+.1f} points"
-    if not math.isnan(change.low):
-        text += f" ({100 * change.level:g} % interval {change.low:+.1f} to {change.high:+.1f})"
-    return text.replace("-", "−")
+    accuracy = metric("accuracy")
+    value, low, high = (end / 100 for end in (change.value, change.low, change.high))
+    text = format_difference(accuracy, value)
+    if not math.isnan(low):
+        interval = format_interval(accuracy, low, high, sign=True)
+        text += f" ({100 * change.level:g} % interval {interval})"
+    return text

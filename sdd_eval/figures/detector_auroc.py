@@ -14,6 +14,7 @@ from sdd_eval.figures.ood_curves import MANY_GROUPS, ood_sets
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.series import offset
 from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> F
         _panel(axes, where(rows, outliers=name), lines, names, styles)
     for axes in grid.last_of_columns(panels):
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("AUROC", fontsize=8)
+    figure.supxlabel(metric("auroc").title, fontsize=8)
     handles = [_handle(styles[group]) for group in groups]
     legend(figure, (handles, [plain_text(group) for group in groups]), "upper")
     return figure

@@ -9,6 +9,7 @@ from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_tick
 from sdd_eval.figures.selection import fgsm_rows, group_names, preferred_number, spreads, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_bars, group_line, mean_line
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -49,7 +50,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
         title, unit = VARIANTS.get(variant, (plain_text(variant, 24), "ε"))
         axes.set(title=title, xlabel=unit, ylim=(-0.02, 1.03))
         percent_ticks(axes)
-    label_rows(panels, "Accuracy")
+    label_rows(panels, metric("accuracy").title)
     legend(figure, _legend(panels.flat[: len(variants)]))
     return figure
 
@@ -128,7 +129,7 @@ def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
         group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.8, capsize=2)
     labels = [CLEAN, *(BAR_LABELS.get(name, plain_text(name, 12)) for name in variants)]
     axes.set_xticks(range(len(labels)), labels)
-    axes.set(ylim=(0, 1), ylabel="Accuracy", title=f"FGSM, ε = {epsilon:g}")
+    axes.set(ylim=(0, 1), ylabel=metric("accuracy").title, title=f"FGSM, ε = {epsilon:g}")
     percent_ticks(axes)
     axes.grid(False, axis="x")
     legend(figure, axes.get_legend_handles_labels())

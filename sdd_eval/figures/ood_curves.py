@@ -9,14 +9,16 @@ import numpy as np
 
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
-from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where
+from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.ranking import (
     precision_at_recall,
     precision_recall_curve,
     roc_curve,
     tpr_at_fpr,
 )
+from sdd_eval.metrics.registry import Metric, metric
 
 if TYPE_CHECKING:
     import pandas
@@ -87,14 +89,14 @@ def draw_ood_curves(
     results: pandas.DataFrame,
     arrays: Arrays | None,
     curve: Curve,
-    area: tuple[str, str],
+    area: str,
     labels: tuple[str, str],
     background: Callable[[Axes, pandas.DataFrame], None],
 ) -> Figure | None:
     """Draw curves averaged over seeds; return None if no scores are stored.
 
-    `area` is the metric in each panel's legend, and its name there; `labels` are those of the axes;
-    `background` draws what is behind the curves of a panel.
+    `area` is the metric in each panel's legend; `labels` are those of the axes; `background` draws
+    what is behind the curves of a panel.
     """
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
@@ -106,8 +108,8 @@ def draw_ood_curves(
     for axes, name in zip(panels.flat, sets, strict=False):
         background(axes, where(rows, outliers=name))
         _panel(axes, where(rows, outliers=name), arrays, styles, curve)
-        areas = where(results, outliers=name, metric=area[0])
-        _areas(axes, areas, rows, styles, area[1], grid.panel_width)
+        areas = where(results, outliers=name, metric=area)
+        _areas(axes, areas, rows, styles, metric(area), grid.panel_width)
         axes.set_title(plain_text(name, round(12 * grid.panel_width)))
     for axes in grid.last_of_columns(panels):
         axes.tick_params(labelbottom=True)
@@ -157,7 +159,7 @@ def _areas(
     areas: pandas.DataFrame,
     drawn: pandas.DataFrame,
     styles: dict[str, GroupStyle],
-    name: str,
+    entry: Metric,
     panel_width: float,
 ) -> None:
     of_curves = areas[areas["run"].isin(set(drawn["run"]))]
@@ -168,10 +170,10 @@ def _areas(
     if 0 < len(groups) <= (FEW_GROUPS if panel_width <= SMALL_PANEL else MANY_GROUPS):
         axes.legend(
             [_handle(styles[group]) for group in groups],
-            [mean_and_std(values[group]) for group in groups],
-            title=name,
+            [format_mean(entry, values[group]) for group in groups],
+            title=f"{entry.title} (%)" if entry.percent else entry.title,
             title_fontsize=7,
-            loc="lower right" if name == "AUROC" else "lower left",
+            loc="lower right" if entry.name == "auroc" else "lower left",
             handlelength=1.6,
         )
 
@@ -188,7 +190,7 @@ def _areas(
 def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per group."""
     labels = ("False positive rate", "True positive rate")
-    return draw_ood_curves(results, arrays, roc_at, ("auroc", "AUROC"), labels, _reference_lines)
+    return draw_ood_curves(results, arrays, roc_at, "auroc", labels, _reference_lines)
 
 
 def roc_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:
@@ -220,8 +222,7 @@ def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure
         axes.axhline(prevalence, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
 
     labels = ("Recall", "Precision")
-    area = ("aupr_in", "AUPR-in")
-    return draw_ood_curves(results, arrays, pr_at, area, labels, draw_chance)
+    return draw_ood_curves(results, arrays, pr_at, "aupr_in", labels, draw_chance)
 
 
 def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,12 +12,13 @@ from sdd_eval.figures.layout import Grid, legend, panel_grid
 from sdd_eval.figures.selection import (
     bin_values,
     group_names,
-    mean_and_std,
     pooled_bins,
     preferred_number,
     where,
 )
 from sdd_eval.figures.style import INK, PAGE, PAPER, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
+from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
             upper.tick_params(labelleft=False)
             lower.tick_params(labelleft=False)
     for upper, lower in zip(panels[::2, 0], panels[1::2, 0], strict=True):
-        upper.set_ylabel("Accuracy")
+        upper.set_ylabel(metric("accuracy").title)
         lower.set_ylabel("Images")
     legend(figure, _legend(with_band=not where(rows, metric=BAND).empty))
     return figure
@@ -208,18 +209,18 @@ def _ece(rows: pandas.DataFrame, longest: int) -> str:
 
     The text has two lines if one is too long, and only the mean if two are.
     """
-    ece = where(rows, metric="ece", temperature=None)
+    ece, entry = where(rows, metric="ece", temperature=None), metric("ece")
     if ece.empty:
-        return "ECE not scored"
+        return f"{entry.title} not scored"
     value = summarize_seeds(ece["value"])
     low, high = (float(ece[end].iloc[0]) for end in ("low", "high"))
+    parts = [f"{entry.title} {format_mean(entry, value)}"]
     if value.n > 1:
-        parts = [f"ECE {mean_and_std(value)}", f"n {value.n}"]
-    elif math.isnan(low):
-        parts = [f"ECE {value.mean:.3f}"]
-    else:
-        parts = [f"ECE {value.mean:.3f}", f"[{low:.3f}, {high:.3f}]"]
+        parts.append(f"n {value.n}")
+    elif not math.isnan(low):
+        parts.append(f"[{format_interval(entry, low, high)}]")
     joined = (", " if value.n > 1 else " ").join(parts)
     if len(joined) < 0.85 * longest:
         return joined
-    return "\n".join(parts) if max(map(len, parts)) < longest else f"ECE {value.mean:.3f}"
+    short = f"{entry.title} {format_number(entry, value.mean)}"
+    return "\n".join(parts) if max(map(len, parts)) < longest else short

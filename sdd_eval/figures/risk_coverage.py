@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from sdd_eval.figures import Arrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.ood_curves import MANY_GROUPS
-from sdd_eval.figures.selection import group_names, mean_and_std, spreads, where
+from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.ranking import risk_coverage_curve
+from sdd_eval.metrics.registry import metric
 
 if TYPE_CHECKING:
     import pandas
@@ -83,17 +86,23 @@ def _panel(
     column: int,
     styles: dict[str, GroupStyle],
 ) -> None:
-    areas = spreads(rows, "group")
+    areas = spreads(rows.assign(value=1000 * rows["value"]), "group")
+    entry = replace(metric("aurc"), percent=False)
     lines, texts = [], []
     for group in group_names(rows):
         style, label = styles[group], plain_text(group)
         risk = mean_risk(where(rows, group=group), arrays, column)
         lines += axes.plot(COVERAGES, risk, color=style.colour, linestyle=style.line, label=label)
-        texts.append(mean_and_std(areas[group], 1, 1000))
+        texts.append(format_mean(entry, areas[group]))
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{100 * value:.2f} %"
     if len(lines) <= MANY_GROUPS:
         axes.legend(
-            lines, texts, title="AURC · 10³", title_fontsize=7, loc="upper left", handlelength=1.6
+            lines,
+            texts,
+            title=f"{entry.title} · 10³",
+            title_fontsize=7,
+            loc="upper left",
+            handlelength=1.6,
         )
 
 

@@ -93,12 +93,6 @@ def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, SeedSummary]:
     return {key: summarize_seeds(values.dropna()) for key, values in groups}
 
 
-def mean_and_std(value: SeedSummary, digits: int = 3, factor: float = 1) -> str:
-    """Format a summary over seeds as "0.043 ± 0.004", or as the mean alone for one seed."""
-    mean = f"{value.mean * factor:.{digits}f}"
-    return mean if math.isnan(value.std) else f"{mean} ± {value.std * factor:.{digits}f}"
-
-
 def distinct_numbers(results: pandas.DataFrame, name: str) -> list[float]:
     """Return the distinct numbers of a column in ascending order."""
     import pandas

@@ -66,7 +66,7 @@ def test_the_area_below_the_roc_curve_is_the_auroc_of_the_legend(synthetic: Modu
     assert drawn is not None
     legend = drawn.axes[1].get_legend()
     assert legend is not None
-    assert legend.get_texts()[0].get_text() == f"{rows['value'].iloc[0]:.3f}"
+    assert legend.get_texts()[0].get_text() == f"{100 * rows['value'].iloc[0]:.1f}"
 
 
 def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
