@@ -85,9 +85,8 @@ def metric(name: str, unit: str = "") -> Metric:
     if known is not None:
         return known
     digits = 0 if unit in ("images", "count") else 4
-    limits = {"lowest": -math.inf, "highest": math.inf}
-    title = name.replace("_", " ")
-    return Metric(name, title, "", unit, percent=False, digits=digits, **limits)
+    title, infinity = name.replace("_", " "), math.inf
+    return Metric(name, title, "", unit, "", -infinity, infinity, percent=False, digits=digits)
 
 
 def _other_evaluators() -> tuple[str, ...]:
