@@ -58,14 +58,14 @@ def format_mean(metric: Metric, summary: SeedSummary, *, unit: bool = False) -> 
     return _with(text, " %" if unit and metric.percent else "")
 
 
-def format_difference(metric: Metric, value: float | None) -> str:
+def format_difference(metric: Metric, value: float | None, *, sign: bool = True) -> str:
     """Return a difference with its sign, of a metric in percent as points.
 
     >>> from sdd_eval.metrics.registry import metric
     >>> format_difference(metric("accuracy"), -0.012), format_difference(metric("ece"), 0.01)
     ('−1.2 points', '+0.010')
     """
-    return _with(format_number(metric, value, sign=True), points(metric))
+    return _with(format_number(metric, value, sign=sign), " points" if metric.percent else "")
 
 
 def format_interval(
@@ -88,11 +88,6 @@ def format_p_value(p: float | None) -> str:
     ('0.0422', '2e-07', '—')
     """
     return MISSING if p is None or math.isnan(p) else f"{p:.3g}"
-
-
-def points(metric: Metric) -> str:
-    """Return " points", the unit of differences of a metric in percent, else nothing."""
-    return " points" if metric.percent else ""
 
 
 def _with(text: str, unit: str) -> str:

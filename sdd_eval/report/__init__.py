@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         family_sizes,
         formatted_rows,
     )
-    from sdd_eval.report.tables.headline import headline_text
+    from sdd_eval.report.text.headline import headline_text
     from sdd_eval.report.write import current_report, write_comparison, write_report
 else:
     __getattr__ = lazy_exports(__name__)

@@ -12,8 +12,9 @@ from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement, Run
-from sdd_eval.report.tables.headline import Headline, as_text, headline, headline_text
+from sdd_eval.report.tables.headline import Headline, headline
 from sdd_eval.report.text.findings import findings
+from sdd_eval.report.text.headline import as_text, headline_text
 
 
 def measured(synthetic: ModuleType, plain: list[float], with_it: list[float]) -> Headline:
@@ -201,6 +202,20 @@ def test_a_lead_over_seeds_that_a_stored_comparison_denies_is_not_marked(
     pair = dataclasses.replace(stored.pairs[0], base=names[0], others=names[1])
     denied = {"study": [dataclasses.replace(stored, pairs=(pair,))]}
     assert by_group(headline(results, denied)) == {"CE": "", "LS": ""}
+
+
+def test_sentences_follow_the_same_comparison_as_the_marks(synthetic: ModuleType) -> None:
+    table = measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97])
+    base, other = (row.cells[0].checkpoints for row in table.rows)
+    difference = MetricDifference(
+        *("accuracy", "digits", "accuracy", {}, "fraction", "top-1", 360, 0.91, 0.96, 0.05),
+        **{"test": "Welch", "low": 0.03, "high": 0.07, "p": 0.01, "adjusted": 0.06},
+    )
+    pair = PairComparison(base, other, "new seeds", (difference,))
+    stored = {"study": [ComparisonSet("planned", (pair,))]}
+    ((sentence,),) = [f.sentences for f in findings(dataclasses.replace(table, comparisons=stored))]
+    assert "not significant in the comparison below" in sentence
+    assert "better" not in sentence
 
 
 def test_a_group_measured_on_different_data_has_no_mean(synthetic: ModuleType) -> None:

@@ -18,7 +18,6 @@ from sdd_eval.figures.selection import benchmark_order
 from sdd_eval.metrics.formatting import (
     format_difference,
     format_interval,
-    format_number,
     format_p_value,
     format_value,
 )
@@ -106,7 +105,7 @@ def _formatted(row: MetricDifference) -> tuple[str, ...]:
         format_p_value(row.adjusted),
         row.verdict,
         format_interval(entry, row.both_low, row.both_high, sign=True),
-        format_number(entry, row.detectable),
+        format_difference(entry, row.detectable, sign=False),
     )
 
 

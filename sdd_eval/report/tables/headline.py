@@ -5,24 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdd_eval.comparison.run_statistics import key
-from sdd_eval.comparison.store import ComparisonSet, load_comparisons
+from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import group_names, where
-from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.records import DETECTOR
-from sdd_eval.report.runs import named_studies, read_runs
-from sdd_eval.report.tables.results import axes_of, tidy
+from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import (
     CONDITIONS,
     ComparableResults,
     comparable_results,
     usable,
 )
-from sdd_eval.statistics.seeds import SeedSummary, adjust, difference, summarize_seeds
+from sdd_eval.statistics.seeds import (
+    Difference,
+    SeedSummary,
+    adjust,
+    difference,
+    summarize_seeds,
+)
 from sdd_eval.statistics.tests import Verdict
 
 if TYPE_CHECKING:
@@ -125,10 +128,14 @@ class HeadlineRow:
 
 @dataclass(frozen=True)
 class Headline:
-    """The headline table; `at` of each column is complete and says which setting it shows."""
+    """The headline table; `at` of each column is complete and says which setting it shows.
+
+    `comparisons` are the stored ones of each study.
+    """
 
     columns: tuple[HeadlineColumn, ...]
     rows: tuple[HeadlineRow, ...]
+    comparisons: Mapping[str, Sequence[ComparisonSet]] = field(default_factory=dict)
 
     @property
     def units(self) -> str:
@@ -158,7 +165,8 @@ def headline(
         index = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
         columns.insert(index, next(column for column in COLUMNS if column.metric == "mca"))
     resolved = tuple(_resolved(column, rows) for column in columns)
-    return Headline(resolved, tuple(_headline_rows(resolved, results, comparisons or {})))
+    stored = comparisons or {}
+    return Headline(resolved, tuple(_headline_rows(resolved, results, stored)), stored)
 
 
 def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
@@ -259,37 +267,41 @@ def mark(
     sign = 1 if better == "higher" else -1
     best = max(known, key=lambda cell: sign * cell.summary.mean)
     others = [cell for cell in known if cell is not best]
-    if any(verdict != better for verdict in _verdicts(column, best, others, stored)):
+    changes = adjust([difference(other.values, best.values) for other in others])
+    leads = zip(others, changes, strict=True)
+    if any(verdict(column, cell, best, change, stored) != better for cell, change in leads):
         return list(cells)
     several = min(len(cell.values) for cell in known) > 1
     chosen: Mark = "best" if several else "best network"
     return [dataclasses.replace(cell, mark=chosen) if cell is best else cell for cell in cells]
 
 
-def _verdicts(
+def verdict(
     column: HeadlineColumn,
-    best: HeadlineCell,
-    others: Sequence[HeadlineCell],
+    base: HeadlineCell,
+    other: HeadlineCell,
+    change: Difference,
     stored: Sequence[ComparisonSet],
-) -> Iterator[Verdict]:
-    """Yield the verdict on the difference of a cell to each of the others."""
-    changes = adjust([difference(other.values, best.values) for other in others])
-    for other, change in zip(others, changes, strict=True):
-        by_images = _stored_verdict(column, best, other, stored)
-        single = min(len(best.values), len(other.values)) < 2
-        yield by_images if single or by_images == "not distinguishable" else change.verdict
+) -> Verdict:
+    """Return the verdict on a difference of two cells over seeds, unless a comparison denies it.
+
+    With a single network on a side it is that of the stored comparisons.
+    """
+    compared = _stored_verdict(column, base, other, stored)
+    single = min(len(base.values), len(other.values)) < 2
+    return compared if single or compared == "not distinguishable" else change.verdict
 
 
 def _stored_verdict(
     column: HeadlineColumn,
-    best: HeadlineCell,
+    base: HeadlineCell,
     other: HeadlineCell,
     stored: Sequence[ComparisonSet],
 ) -> Verdict:
     """Return what the current comparisons of two cells agree on; empty if there are none."""
     at = {axis: value for axis, value in column.at.items() if value is not None}
     number = (column.evaluator, key(column.metric, at))
-    sides = [set(cell.checkpoints) for cell in (other, best)]
+    sides = [set(cell.checkpoints) for cell in (base, other)]
     verdicts: set[Verdict] = set()
     for pair in (pair for each in stored if not each.outdated for pair in each.pairs):
         compared = [set(pair.base), set(pair.others)]
@@ -305,8 +317,6 @@ _REVERSED: Mapping[Verdict, Verdict] = {
     "lower": "higher",
     "not distinguishable": "not distinguishable",
 }
-#: The marks in plain text.
-SIGNS: Mapping[Mark, str] = {"": " ", "best": "*", "best network": "†"}
 #: What the marks mean.
 MARKS: Mapping[Mark, str] = {
     "best": "best mean; its lead over every other group is significant over seeds "
@@ -316,54 +326,10 @@ MARKS: Mapping[Mark, str] = {
 }
 
 
-def headline_text(*studies: Path) -> str:
-    """Return the headline table of studies as text; raise InputError if there are no runs."""
-    results = tidy(read_runs(studies).runs)
-    stored = {name: load_comparisons(folder)[0] for name, folder in named_studies(studies)}
-    return as_text(headline(results, stored))
-
-
-def as_text(table: Headline) -> str:
-    """Return the table with aligned columns, followed by a legend."""
-    titles = ["data set", "network", "method", "n"]
-    titles += [f"{column.title} {column.arrow}" for column in table.columns]
-    lines = [titles]
-    for row in table.rows:
-        cells = [
-            f"{format_mean(column.entry, cell.summary)} {SIGNS[cell.mark]}"
-            if cell.values
-            else "—  "
-            for column, cell in zip(table.columns, row.cells, strict=True)
-        ]
-        names = [row.comparison.test_set, row.comparison.arch, row.group]
-        lines.append([*names, seed_count(row), *cells])
-    widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
-    text = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*text, *_legend(table)])
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if index < 3 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
-
-
 def seed_count(row: HeadlineRow) -> str:
     """Return the number of networks behind the row's cells: one count, or a range."""
     counts = sorted({len(cell.values) for cell in row.cells if cell.values}) or [0]
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
-
-
-def _legend(table: Headline) -> list[str]:
-    lines = [table.units, *(f"{SIGNS[m]} {MARKS[m]}" for m in MARKS if m in table.marks)]
-    labels = [(column.title, settings_label(column)) for column in table.columns]
-    lines += [f"{title}: {label}" for title, label in labels if label]
-    images = {cell.images for row in table.rows for cell in row.cells if cell.limited}
-    if images:
-        lines.append(f"subset: measured on {', '.join(map(str, sorted(images)))} images only")
-    return lines
 
 
 def settings_label(column: HeadlineColumn) -> str:

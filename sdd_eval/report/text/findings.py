@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference
+from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import baselines
 from sdd_eval.metrics.formatting import (
     format_difference,
     format_interval,
     format_mean,
-    format_number,
     format_p_value,
-    points,
 )
 from sdd_eval.metrics.registry import Metric, metric
 from sdd_eval.report.tables.comparisons import (
@@ -25,7 +24,13 @@ from sdd_eval.report.tables.comparisons import (
     axis_labels,
     family_rows,
 )
-from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineColumn, HeadlineRow
+from sdd_eval.report.tables.headline import (
+    Headline,
+    HeadlineCell,
+    HeadlineColumn,
+    HeadlineRow,
+    verdict,
+)
 from sdd_eval.report.text.robustness import audit_sentences
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
@@ -62,7 +67,7 @@ def findings(table: Headline) -> list[Finding]:
         ]
         for (base, other), *changes in zip(of_part, *by_column, strict=True):
             sentences = (
-                *_column_sentences(table.columns, base, other, changes),
+                *_column_sentences(table, base, other, changes),
                 *audit_sentences(other.comparison.results, base.group, other.group),
             )
             if sentences:
@@ -100,7 +105,7 @@ def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
 
 
 def _column_sentences(
-    columns: tuple[HeadlineColumn, ...],
+    table: Headline,
     base: HeadlineRow,
     other: HeadlineRow,
     changes: Sequence[Difference | None],
@@ -108,7 +113,8 @@ def _column_sentences(
     """Return a sentence per column; those about too few seeds come last."""
     sentences: list[str] = []
     few: list[str] = []
-    cells = zip(columns, base.cells, other.cells, changes, strict=True)
+    stored = table.comparisons.get(base.comparison.study, ())
+    cells = zip(table.columns, base.cells, other.cells, changes, strict=True)
     for column, first, second, change in cells:
         if not (first.values and second.values):
             continue
@@ -120,12 +126,16 @@ def _column_sentences(
         elif change is None:
             few.append(_network_sentence(column, first, second))
         else:
-            sentences.append(sentence(column, first, second, change))
+            sentences.append(sentence(column, first, second, change, stored))
     return sentences + ([FEW_SEEDS, *few] if few else [])
 
 
 def sentence(
-    column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, change: Difference
+    column: HeadlineColumn,
+    base: HeadlineCell,
+    other: HeadlineCell,
+    change: Difference,
+    stored: Sequence[ComparisonSet] = (),
 ) -> str:
     """Return how one number changes with SD-Dropout, and whether seed noise could explain it."""
     entry = column.entry
@@ -141,13 +151,16 @@ def sentence(
     text += f", by {_format_change(entry, change)}"
     if change.value == 0:
         return f"{text}: no change."
-    if change.verdict in ("higher", "lower"):
-        return f"{text}: {'better' if change.verdict == entry.better else 'worse'}."
-    smallest = minimum_detectable_difference(base.values, other.values)
+    found = verdict(column, base, other, change, stored)
+    if found in ("higher", "lower"):
+        return f"{text}: {'better' if found == entry.better else 'worse'}."
     reason = "not significant after the correction" if change.excludes_zero else "within seed noise"
+    if change.verdict != found:
+        reason = "not significant in the comparison below, which corrects for more tests"
+    smallest = minimum_detectable_difference(base.values, other.values)
     return (
         f"{text}. This is {reason}; the smallest difference detectable with a power of "
-        f"80 % is {format_number(entry, smallest)}{points(entry)}."
+        f"80 % is {format_difference(entry, smallest, sign=False)}."
     )
 
 
@@ -260,7 +273,7 @@ def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
     kind = "over seeds" if len(pair.compared.base) > 1 else "same networks, new images"
     return (
         f"{_row_title(row)} is {row.verdict} by "
-        f"{format_number(entry, abs(row.difference))}{points(entry)} "
+        f"{format_difference(entry, abs(row.difference), sign=False)} "
         f"[95 % interval, {kind}: {interval}; p = {format_p_value(row.adjusted)}"
         f"{_correction(size)}]"
     )
