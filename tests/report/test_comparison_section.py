@@ -16,6 +16,7 @@ from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import comparison_sections
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.text.findings import comparison_findings
+from sdd_eval.report.text.headline import headline_text
 from sdd_eval.report.write import write_report
 from sdd_eval.store import write_run
 
@@ -158,6 +159,22 @@ def test_a_comparison_of_two_networks_is_no_evidence_about_the_method(synthetic,
     (pair,) = section.pairs
     (line,) = pair.headline.rows
     assert line[-2:] == ("McNemar, mid-p", "360")
+
+
+def test_a_lead_of_single_networks_has_a_dagger_wherever_the_headline_is_shown(synthetic, tmp_path):
+    nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1)]
+    runs = [certain(synthetic, net, right) for net, right in zip(nets, (0.5, 0.9), strict=True)]
+    study = synthetic.write_study(tmp_path / "study", runs)
+    assert "†" not in write_report(study).read_text() + headline_text(study)
+    compare(study, [net.checkpoint for net in nets])
+    page, tex = write_report(study), study / "tables" / "headline.tex"
+    text = page.read_text()
+    assert text.count('class="number best"') == 1
+    assert len(re.findall(r" †\s*<span class=\"sign\">these networks</span>", text)) == 1
+    assert "<b>Bold</b>" not in text
+    assert [text.count("about these networks, not the method")] == [2]  # the page and its LaTeX
+    assert tex.read_text().count(r"}$\dagger$ &") == 1
+    assert headline_text(study).count("†") == 2  # the number and its explanation
 
 
 def test_an_outdated_comparison_is_reported_and_has_no_findings(synthetic, over_seeds):
