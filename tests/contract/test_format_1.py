@@ -1,6 +1,7 @@
 """Files that version 0.1 wrote (format 1) are read for ever, and the same numbers come out.
 
-`tests/fixtures/format_1/` was written by version 0.1 and is never written again; its README says
+`tests/fixtures/format_1/` was written by version 0.1; only the intervals in `expected/` are written
+anew when their method changes (`golden/make.py`). Its README says
 how. Everything here goes through the command line. Numbers that stored arrays give must agree to
 1e-9 (relative and absolute), those of a training to what float32 leaves on another processor.
 """
