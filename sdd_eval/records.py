@@ -192,10 +192,12 @@ def invalid(run: Run) -> str:
     """Return what no run of this package can hold; empty for a valid run.
 
     >>> invalid(Run("c", "", "digits", "", "accuracy", 1, {}, None, 10, (), format=99))
-    'format 99, which is not 1'
+    'file format 99; this version reads format 1'
     """
     if not 1 <= run.format <= FORMAT:
-        return f"format {run.format}, which is not " + " or ".join(map(str, range(1, FORMAT + 1)))
+        return f"file format {run.format}; this version reads format " + " and ".join(
+            map(str, range(1, FORMAT + 1))
+        )
     if run.n < 0 or (run.limit is not None and run.limit < 1):
         return f"{run.n} images with limit {run.limit}"
     for number in run.measurements:

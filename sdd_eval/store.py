@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import filelock
 import msgspec
 import numpy as np
 
@@ -108,6 +107,8 @@ def locked(path: Path, doing: str, *, wait: bool = False) -> Iterator[None]:
     Raises:
         Busy: another process holds the lock and `wait` is false.
     """
+    import filelock  # slow to import, and `--help` needs no lock
+
     lock_path = path.with_name(f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sdd_eval import plugins
+from sdd_eval import object_detection, plugins
 from sdd_eval.comparison.corruption import with_baseline
 from sdd_eval.comparison.matching import StoredRun
 from sdd_eval.comparison.records import MetricDifference
@@ -76,7 +76,10 @@ def statistics_of(stored: StoredRun) -> RunStatistics:
     """Return the statistics of a run, by the evaluator and the settings that made it."""
     run = stored.run
     try:
-        kind = plugins.load("evaluators", run.evaluator)
+        detects = run.evaluator == object_detection.Detection.name
+        kind: Any = (
+            object_detection.Detection if detects else plugins.load("evaluators", run.evaluator)
+        )
         if not hasattr(kind, "statistics"):
             return RunStatistics(run, (), getattr(kind, "untested", NO_STATISTICS))
         if not run.arrays:

@@ -130,7 +130,12 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         )
         ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
         quantity = Quantity("bin_accuracy_calibrated", "fraction", at, simulated)
-        yield unpaired(quantity, mean, IN_BIN, lambda level, ends=ends: ends)
+        yield unpaired(quantity, mean, IN_BIN, partial(_at_any_level, ends))
+
+
+def _at_any_level(ends: Interval, level: float) -> Interval:
+    """Return an interval of a level of its own."""
+    return ends
 
 
 def _bin_confidence(
@@ -284,4 +289,4 @@ def _floor(chance: EceFloor, bins: int, scaling: str, at: Mapping[str, Any]) -> 
     )
     ends = Interval(chance.low, chance.high, LEVEL, "")
     quantity = Quantity("ece_floor", "fraction", at, protocol)
-    return unpaired(quantity, chance.mean, SIMULATED, lambda level: ends)
+    return unpaired(quantity, chance.mean, SIMULATED, partial(_at_any_level, ends))

@@ -130,7 +130,8 @@ def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:
 def _stored(default: Any, value: Any) -> Any:
     """Return a setting from its JSON value."""
     if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
-        return type(default)(**value)
+        kind: Any = type(default)
+        return kind(**value)
     return tuple(value) if isinstance(value, list) else value
 
 

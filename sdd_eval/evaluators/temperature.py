@@ -13,7 +13,8 @@ from sdd_eval.metrics.temperature import (
     FittedTemperature,
     fit_temperature,
 )
-from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile
+from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.intervals import normal_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

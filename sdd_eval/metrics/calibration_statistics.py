@@ -162,7 +162,8 @@ def _equal_mass_bins(confidence: Floats, correct: Floats, bins: int) -> binned.B
     sizes = np.array([size for size in equal_mass_sizes(len(ranked), bins) if size])
     starts = np.cumsum([0, *sizes[:-1]])
     right = np.add.reduceat(tie_means(ranked, correct[order]), starts)
-    return binned.Bins(sizes.astype(float), np.add.reduceat(ranked, starts), np.round(right))
+    confidences: Floats = np.add.reduceat(ranked, starts)
+    return binned.Bins(sizes.astype(np.float64), confidences, np.round(right).astype(np.float64))
 
 
 def _adaptive_sums(confidence: Floats, correct: Floats, bins: int) -> SumStatistic:

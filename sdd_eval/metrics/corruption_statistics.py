@@ -25,8 +25,9 @@ from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_e
 from sdd_eval.statistics.bootstrap import bootstrap_replicates
 from sdd_eval.statistics.closed_form import binned
 from sdd_eval.statistics.closed_form.loss import ratio_bounds, score_bounds
-from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells, normal_quantile
+from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
 from sdd_eval.statistics.empirical_bayes import sum_of_absolute_means, weighted_debiased_ece
+from sdd_eval.statistics.intervals import normal_quantile
 from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 

@@ -56,6 +56,11 @@ class Detection:
     name: ClassVar[str] = "detection"
     version: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("map", "map50")
+    #: Why detectors have no paired test.
+    untested: ClassVar[str] = (
+        "mAP ranks the detections of all images together and is not a sum over images; with two or "
+        "more seeds per side it is tested over seeds"
+    )
 
     def collect(self, subject: DetectionSubject) -> dict[str, NDArray[np.generic]]:
         """Return detections and annotated objects as the arrays of `average_precision`.

@@ -13,6 +13,28 @@ from sdd_eval.errors import InputError
 LEVEL = 0.95
 
 
+def normal_quantile(level: float) -> float:
+    """Return the normal quantile of a two-sided interval.
+
+    >>> round(normal_quantile(0.95), 3)
+    1.96
+    """
+    from scipy.special import ndtri  # imported here because scipy takes a second to load
+
+    return float(ndtri(0.5 + level / 2))
+
+
+def student_quantile(level: float, freedom: float) -> float:
+    """Return the quantile of Student's t distribution of a two-sided interval.
+
+    >>> round(student_quantile(0.95, 2), 3)
+    4.303
+    """
+    from scipy.special import stdtrit  # imported here because scipy takes a second to load
+
+    return float(stdtrit(freedom, 0.5 + level / 2))
+
+
 @dataclass(frozen=True)
 class Interval:
     """A confidence interval, its nominal coverage, and the method that made it, in words."""
@@ -52,12 +74,10 @@ def coverage_interval(
     >>> round(coverage_interval([1, 200], [1, 90], risk=0.05, images=200).high, 3)  # 0 is not sure
     0.018
     """
-    from scipy.special import ndtri  # imported here because scipy takes a second to load
-
     if not 0 < risk < 1 or images < 1:
         raise InputError(f"a risk of {risk:g} among {images} images has no interval")
     counts, errors = np.asarray(accepted, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
-    margin = float(ndtri(0.5 + level / 2)) * np.sqrt(counts * risk * (1 - risk))
+    margin = normal_quantile(level) * np.sqrt(counts * risk * (1 - risk))
     excess = errors - counts * risk
     low, high = (counts[ok].max(initial=0) / images for ok in (excess <= -margin, excess <= margin))
     unseen = 1 - ((1 - level) / 2) ** (1 / images)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
-from sdd_eval.statistics.intervals import LEVEL, Interval
+from sdd_eval.statistics.intervals import LEVEL, Interval, normal_quantile, student_quantile
 from sdd_eval.statistics.tests import Verdict, holm_bonferroni, verdict
 
 #: Seeds per side that a statement about a method, rather than a network, needs.
@@ -90,7 +90,7 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = L
         return Difference(value, math.nan, math.nan, level)
     from scipy.special import stdtr  # imported here because scipy takes a second to load
 
-    half = _t_quantile(0.5 + level / 2, freedom) * error
+    half = student_quantile(level, freedom) * error
     p = 2 * float(stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, level, p)
 
@@ -133,7 +133,7 @@ def minimum_detectable_difference(
         return math.nan
     from scipy.special import nctdtrinc
 
-    critical = _t_quantile(0.5 + level / 2, freedom)
+    critical = student_quantile(level, freedom)
     return float(error * nctdtrinc(freedom, 1 - power, critical))
 
 
@@ -164,15 +164,8 @@ def prediction_interval(
     if summary.n < 2:
         return math.nan, math.nan
     error = summary.std * math.sqrt(1 / summary.n + 1 / further)
-    half = _t_quantile(0.5 + level / 2, summary.n - 1) * error
+    half = student_quantile(level, summary.n - 1) * error
     return summary.mean - half, summary.mean + half
-
-
-def _t_quantile(probability: float, freedom: float) -> float:
-    """Return a quantile of Student's t distribution."""
-    from scipy.special import stdtrit  # imported here because scipy takes a second to load
-
-    return float(stdtrit(freedom, probability))
 
 
 def seeds_and_images(
@@ -257,8 +250,5 @@ def _shared_scale(a_replicates: Floats, b_replicates: Floats) -> float:
 
 def _t_stretch(a: Floats, b: Floats, level: float) -> float:
     """Return the ratio of the widths of a t interval and a normal interval."""
-    from scipy.special import ndtri
-
     error, freedom = welch(summarize_seeds(a), summarize_seeds(b))
-    probability = 0.5 + level / 2
-    return float(_t_quantile(probability, freedom) / ndtri(probability)) if error else 1.0
+    return student_quantile(level, freedom) / normal_quantile(level) if error else 1.0

@@ -56,13 +56,18 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
         raise InputError("correct flags must be 0 or 1 (False or True), and some are neither")
     gained = int(((before == 0) & (after == 1)).sum())
     lost = int(((before == 1) & (after == 0)).sum())
-    return McNemar(gained, lost, *_p_values(min(gained, lost), gained + lost))
+    return McNemar(gained, lost, *mcnemar_p_values(lost, gained))
 
 
-def _p_values(fewer: int, discordant: int) -> tuple[float, float]:
-    """Return the two-sided exact p-value and mid-p of a binomial count with probability ½."""
+def mcnemar_p_values(lost: int, gained: int) -> tuple[float, float]:
+    """Return the two-sided exact p-value and mid-p of McNemar's test.
+
+    >>> mcnemar_p_values(0, 4)
+    (0.125, 0.0625)
+    """
     from scipy.special import bdtr  # imported here because scipy takes a second to load
 
+    fewer, discordant = min(lost, gained), lost + gained
     if discordant == 0:
         return 1.0, 1.0
     up_to = float(bdtr(fewer, discordant, 0.5))

@@ -82,9 +82,9 @@ class Regime:
         for statistic in (one for one in statistics if not one.untested):
             intervals = statistic.intervals(LEVEL, lambda cost: 200)
             for quantity, interval in zip(statistic.quantities, intervals, strict=True):
-                if quantity.metric in truths:
-                    count = self.single.setdefault(quantity.metric, Count())
-                    count.add(interval.low, interval.high, truths[quantity.metric])
+                if name := p.name_of(quantity):
+                    count = self.single.setdefault(name, Count())
+                    count.add(interval.low, interval.high, truths[name])
 
     def _count_paired(self, first: list[Statistic], second: list[Statistic]) -> None:
         one, two = self.population.truths
@@ -94,10 +94,9 @@ class Regime:
         found = paired_differences(pairs, [199] * len(pairs))
         for (statistic, _), rows in zip(pairs, found, strict=True):
             for quantity, row in zip(statistic.quantities, rows, strict=True):
-                if quantity.metric in one:
-                    count = self.paired.setdefault(quantity.metric, Count())
-                    truth = two[quantity.metric] - one[quantity.metric]
-                    count.add(row.low, row.high, truth)
+                if name := p.name_of(quantity):
+                    count = self.paired.setdefault(name, Count())
+                    count.add(row.low, row.high, two[name] - one[name])
 
 
 def _same(first: Statistic, second: Statistic) -> bool:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 REPETITIONS, LOWEST = 150, 0.92
 
 
-@pytest.mark.parametrize("regime", grid.hardest(), ids=lambda regime: regime.key)
+@pytest.mark.parametrize("regime", list(grid.hardest()), ids=lambda regime: regime.key)
 def test_intervals_hold_the_truth(regime):
     regime.simulate(REPETITIONS)
     slack = 2.5 * math.sqrt(LOWEST * (1 - LOWEST) / REPETITIONS)

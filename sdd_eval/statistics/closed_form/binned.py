@@ -14,10 +14,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
-from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile, wilson
-from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +68,8 @@ class Bins:
     @property
     def debiased(self) -> float:
         """The calibration error less the mean that noise adds to it (folded normal)."""
+        from scipy.special import erf  # imported here because scipy takes a second to load
+
         size = np.abs(self.gap)
         ratio = np.minimum(size / self.spread, 40)
         folded = self.spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2)

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from sdd_eval.statistics.closed_form.share import Bounds, normal_quantile
-from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile, student_quantile
 
 
 def mean_loss(losses: NDArray[np.float64], pseudo_loss: float, level: float = LEVEL) -> Bounds:
@@ -104,5 +103,5 @@ def bounded_mean(
     mean, n = float(x.mean()), len(x)
     pseudo = (mean - lowest) ** 2 + (highest - mean) ** 2
     variance = (float(((x - mean) ** 2).sum()) + pseudo) / (n + 1)
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * math.sqrt(variance / n) if n > 1 else math.inf
+    half = student_quantile(level, n - 1) * math.sqrt(variance / n) if n > 1 else math.inf
     return Bounds(mean, max(lowest, mean - half), min(highest, mean + half))

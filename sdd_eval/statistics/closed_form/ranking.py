@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtrit
 
-from sdd_eval.statistics.closed_form.share import Bounds, difference, wilson
-from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.intervals import LEVEL, student_quantile
 
 Scores = NDArray[np.float64]
 
@@ -92,7 +91,7 @@ def auroc_bounds(
     """
     smoothed = (error + pseudo) / (1 + 2 * pseudo)
     effective = max(smoothed * (1 - smoothed) / variance, fewest)
-    z = float(stdtrit(fewest - 1, 0.5 + level / 2))
+    z = student_quantile(level, fewest - 1)
     low, high = wilson(error, effective, level, z)
     return Bounds(1 - error, 1 - float(high), 1 - float(low))
 
@@ -102,27 +101,6 @@ def _smoothed_variance(x: Scores) -> float:
     k = len(x)
     mean = (x.sum() + 1) / (k + 2)
     return float(max(((x * x).sum() + 1) / (k + 2) - mean * mean, 0.0) * k / (k - 1))
-
-
-def auroc_difference(
-    first: tuple[Scores, Scores], second: tuple[Scores, Scores], level: float = LEVEL
-) -> Bounds:
-    """Return the AUROC of the second network minus that of the first on the same images.
-
-    Square-and-add with the correlation of DeLong's components.
-
-    Args:
-        first: scores of inliers and outliers by the first network.
-        second: by the second, in the same order of images.
-        level: of confidence.
-    """
-    one, two = placements(*first), placements(*second)
-    n, m = len(one.inliers), len(one.outliers)
-    covariance = np.cov(one.inliers, two.inliers) / n + np.cov(one.outliers, two.outliers) / m
-    pseudo = 1 / n**2 + 1 / m**2
-    scale = math.sqrt((covariance[0, 0] + pseudo) * (covariance[1, 1] + pseudo))
-    correlation = max(0.0, float(covariance[0, 1]) / scale)
-    return difference(auroc(*first, level, one), auroc(*second, level, two), correlation)
 
 
 def fpr_at_tpr(
@@ -169,6 +147,8 @@ def _binomial_quantile(share: float, n: int, p: float) -> int:
     >>> _binomial_quantile(0.025, 72, 0.05)
     1
     """
+    from scipy.special import bdtr  # imported here because scipy takes a second to load
+
     return int(np.searchsorted(bdtr(np.arange(n + 1), n, p), share))
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, gammaincinv, ndtri
 
-from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile
+from sdd_eval.statistics.tests import mcnemar_p_values
 
 #: Below so many hits (or misses) the end of Wilson's interval is the exact Poisson bound.
 FEW = 3.0
@@ -28,15 +28,6 @@ class Bounds(NamedTuple):
     def around(self, value: float) -> Bounds:
         """Return the bounds of another estimate of the same number, extended to contain it."""
         return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
-
-
-def normal_quantile(level: float) -> float:
-    """Return z of a two-sided interval.
-
-    >>> round(normal_quantile(0.95), 3)
-    1.96
-    """
-    return float(ndtri(0.5 + level / 2))
 
 
 def wilson(
@@ -71,6 +62,8 @@ def _poisson_end(
     hits: NDArray[np.float64], n: NDArray[np.float64], level: float
 ) -> NDArray[np.float64]:
     """Return the Poisson bound of few hits, and infinity for none or many."""
+    from scipy.special import gammaincinv  # imported here because scipy takes a second to load
+
     hits, n = np.broadcast_arrays(hits, n)
     few = (hits > 1e-9) & (hits <= FEW)
     bound = np.full(hits.shape, np.inf)
@@ -133,19 +126,6 @@ def mean_of_cells(wrong: NDArray[np.float64], level: float = LEVEL) -> Bounds:
     return Bounds(1 - mean, 1 - float(high), 1 - float(low))
 
 
-def mcnemar_mid_p(lost: int, gained: int) -> float:
-    """Return the two-sided mid-p value of McNemar's test (Fagerland, Lydersen, Laake 2013).
-
-    >>> round(mcnemar_mid_p(0, 4), 4)
-    0.0625
-    """
-    fewer, total = min(lost, gained), lost + gained
-    if total == 0:
-        return 1.0
-    below = float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0
-    return min(1.0, float(bdtr(fewer, total, 0.5)) + below)
-
-
 def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> Bounds:
     """Return the difference of two accuracies on the same images, with its interval.
 
@@ -163,7 +143,7 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
     """
     value, z = (gained - lost) / n, normal_quantile(level)
     low, high = (_tango_end(lost, gained, n, z, side) for side in (1, -1))
-    if mcnemar_mid_p(lost, gained) > 1 - level:
+    if mcnemar_p_values(lost, gained)[1] > 1 - level:
         low, high = min(low, 0.0), max(high, 0.0)
     return Bounds(value, low, high)
 
