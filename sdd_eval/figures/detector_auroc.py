@@ -14,6 +14,7 @@ from sdd_eval.figures.ood_curves import MANY_GROUPS, ood_sets
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.series import offset
 from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_interval, format_mean, format_value
 from sdd_eval.metrics.registry import metric
 from sdd_eval.statistics.seeds import summarize_seeds
 
@@ -134,10 +135,11 @@ def value_of(rows: pandas.DataFrame) -> Value:
     value = summarize_seeds(rows["value"])
     if value.n > 1:
         ends = (value.mean - value.std, value.mean + value.std)
-        return Value(value.mean, *ends, f"{value.mean:.3f} ± {value.std:.3f}")
+        return Value(value.mean, *ends, format_mean(metric("auroc"), value, unit=True))
     low, high = (float(rows[end].iloc[0]) for end in ("low", "high"))
-    interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    return Value(value.mean, low, high, f"{value.mean:.3f}{interval}")
+    text = format_value(metric("auroc"), value.mean)
+    interval = "" if math.isnan(low) else f" [{format_interval(metric('auroc'), low, high)}]"
+    return Value(value.mean, low, high, text + interval)
 
 
 def _markers(

@@ -85,7 +85,7 @@ def test_a_tooltip_has_group_detector_and_value(synthetic: ModuleType) -> None:
     assert drawn is not None
     drawn.draw_without_rendering()
     words = [value.text for value in tooltips_of(drawn)]
-    assert any("CE, knn k 200: 0.620 [0.590, 0.630]" in each for each in words), words
+    assert any("CE, knn k 200: 62.0 % [59.0 to 63.0]" in each for each in words), words
 
 
 def test_only_the_first_three_settings_of_a_detector_are_drawn(synthetic: ModuleType) -> None:
