@@ -21,8 +21,7 @@ Record = TypeVar("Record")
 
 #: The version of the cards and comparisons that this package writes.
 FORMAT = 1
-#: The version of the runs that it writes. Measurements of format 1 have their protocol in full, with
-#: the values that were found for the network in it.
+#: The version of the runs that it writes; in format 1 each measurement has its protocol as a text.
 RUN_FORMAT = 2
 
 #: Key of a field's metadata: the value of records written before the field existed, where that is
