@@ -107,7 +107,12 @@ def measured() -> dict[str, list[tuple[str, str, str, str]]]:
             for measurement in run.measurements:
                 first.setdefault(measurement.metric, measurement)
             found[name] = [
-                (f"`{m.metric}`", m.unit, ", ".join(f"`{axis}`" for axis in m.at), m.protocol)
+                (
+                    f"`{m.metric}`",
+                    m.unit,
+                    ", ".join(f"`{axis}`" for axis in m.at),
+                    m.protocol.sentence,
+                )
                 for m in first.values()
             ]
     return found

@@ -22,6 +22,7 @@ from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import (
+    compared_protocols,
     comparison_frame,
     comparison_sections,
     comparison_tex,
@@ -30,7 +31,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import headline_tex, table_tex
 from sdd_eval.report.tables.paper_comparison import paper_rows, paper_tex
-from sdd_eval.report.tables.results import tidy
+from sdd_eval.report.tables.results import protocol_table, protocol_texts, tidy
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     evaluator_names,
@@ -38,7 +39,6 @@ from sdd_eval.report.tables.sections import (
     without_bins_and_severities,
 )
 from sdd_eval.report.tables.summary import (
-    ComparableResults,
     comparable_results,
     distinguishing_names,
     summarise,
@@ -53,7 +53,7 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`; return its path.
+    """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
     Figures that have not changed since the last report are not drawn again.
 
@@ -73,6 +73,7 @@ def write_report(
     collection = read_runs(folders, progress)
     recover(folder)
     results, arrays = tidy(collection.runs), collection.arrays
+    protocols = protocol_texts(collection.runs)
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
     cache = read_cache(folder / "figures")
@@ -84,6 +85,7 @@ def write_report(
     content = PageContent(
         collection=collection,
         results=results,
+        protocols=protocols,
         comparable=comparable,
         figures=_non_empty(figures),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
@@ -105,9 +107,10 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
+        "protocols.csv": to_csv(protocol_table(content.protocols)),
         "tables/headline.tex": headline_tex(content.headline),
         **({"tables/paper.tex": paper_tex(content.paper)} if content.paper else {}),
-        **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content.comparable)},
+        **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content)},
         "index.html": render_page(content),
     }
     return {name: text.encode() for name, text in files.items()}
@@ -119,11 +122,12 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
     return {**files, f"figures/{RECORD}": record.encode()}
 
 
-def _evaluator_tex(comparable: Sequence[ComparableResults]) -> Iterator[tuple[str, str]]:
-    for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
+def _evaluator_tex(content: PageContent) -> Iterator[tuple[str, str]]:
+    parts = content.comparable
+    for words, part in zip(distinguishing_names(parts), parts, strict=True):
         summary = without_bins_and_severities(part.summary)
         names = evaluator_names(summary)
-        protocols = ProtocolIndex(summary, names)
+        protocols = ProtocolIndex(summary, names, content.protocols)
         for name in names:
             table = result_table(where(summary, evaluator=name), protocols)
             label = file_name(name, *words)
@@ -146,15 +150,20 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 def write_comparison(
     study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
 ) -> list[Path]:
-    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths."""
+    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths.
+
+    The texts of the CSV's protocols are in `NAME-protocols.csv`.
+    """
     csv = study / FOLDER / f"{comparison.name}.csv"
     store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
+    texts = csv.with_name(f"{comparison.name}-protocols.csv")
+    store.write_text(texts, to_csv(protocol_table(compared_protocols(comparison.pairs))))
     tex = csv.with_suffix(".tex")
     tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
     store.write_text(tex, "\n".join(tables))
     folder = csv.with_suffix("")
     drawn = write_comparison_figures(study, comparison.checkpoints, folder) if figures else ()
-    return [csv, tex, *drawn]
+    return [csv, texts, tex, *drawn]
 
 
 def current_report(study: Path) -> Path | None:

@@ -93,8 +93,8 @@ NUMBERS = {
 }
 #: Columns of the tables that are neither: all others are axes.
 OTHER = (
-    *("study", "method", "sd_dropout", "dataset", "arch", "seed", "unit", "limited", "protocol"),
-    *("data", "group", "setting", "test_set", "fingerprint", "run", "note", "interval"),
+    *("study", "method", "sd_dropout", "dataset", "arch", "seed", "unit", "limited", "protocol_id"),
+    *("fitted", "data", "group", "setting", "test_set", "fingerprint", "run", "note", "interval"),
     *("test", "family", "verdict", "meaning"),
 )
 

@@ -15,6 +15,7 @@ from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import benchmark_order
+from sdd_eval.protocol import protocol_id
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
 
@@ -27,7 +28,7 @@ COLUMNS = (
     *("base_checkpoints", "other_checkpoints", "evaluator", "dataset", "metric", "base", "other"),
     *("difference", "low", "high", "p", "test", "permutations", "family", "family_size"),
     *("p_adjusted", "verdict", "smallest_detectable", "low_seeds_and_images"),
-    *("high_seeds_and_images", "unit", "n", "meaning", "protocol"),
+    *("high_seeds_and_images", "unit", "n", "meaning", "protocol_id"),
 )
 TITLES = ("Metric", "Base", "Other", "Difference", "95 % interval", "p", "p, Holm", "verdict")
 #: Over seeds, also the interval for new seeds and new images, and the smallest detectable change.
@@ -61,8 +62,15 @@ def _cells(pair: PairComparison, row: MetricDifference) -> dict[str, Any]:
         "low_seeds_and_images": row.both_low,
         "high_seeds_and_images": row.both_high,
         "meaning": pair.meaning,
+        "protocol_id": protocol_id(row.protocol),
         **at,
     }
+
+
+def compared_protocols(pairs: Sequence[PairComparison]) -> dict[str, str]:
+    """Return the sentence of each protocol of some comparisons by its id."""
+    sentences = dict.fromkeys(row.protocol for pair in pairs for row in pair.rows if row.protocol)
+    return {protocol_id(sentence): sentence for sentence in sentences}
 
 
 def family_rows(

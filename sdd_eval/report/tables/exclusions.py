@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.records import FORMAT, Run
+from sdd_eval.records import Run
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +25,6 @@ def with_notes(table: pandas.DataFrame, axes: Sequence[str], runs: Runs) -> pand
     """
     table = table.copy()
     for mark in (
-        _per_run(_other_formats, runs),
         _per_run(_outdated_weights, runs),
         _per_run(_outdated_versions, runs),
         _not_finite,
@@ -56,15 +55,6 @@ def _per_run(
 def _network_id(run: Run) -> str:
     model = json.dumps(run.provenance.get("model"), sort_keys=True)
     return f"{run.weights_sha256} {model}"
-
-
-def _other_formats(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
-    """Note runs in another file format, whose fields may have another meaning."""
-    return {
-        name: f"file format {runs[name].format}; this version writes format {FORMAT}"
-        for name in rows["run"]
-        if runs[name].format != FORMAT
-    }
 
 
 def _outdated_weights(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:

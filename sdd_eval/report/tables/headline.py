@@ -194,7 +194,7 @@ def _cell(
         images=int(first["n"]),
         limited=bool(first["limited"]),
         data=str(first["data"]),
-        protocol=str(first["protocol"]),
+        protocol=str(first["protocol_id"]),
         fingerprint=str(first["fingerprint"]),
         intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),
     )

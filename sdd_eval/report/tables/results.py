@@ -6,7 +6,8 @@ Columns, in this order:
   method, sd_dropout and seed are empty for an imported network.
 - evaluator, metric, value, unit, low, high: the number (fractions, never percent) and its interval.
 - n, limited: the number of images, and whether they are a subset chosen by `--limit`.
-- protocol: the measurement's convention in words. data: each data set with its origin.
+- protocol_id: the measurement's protocol, whose text `protocols.csv` has. fitted: the values found
+  for the network, such as its temperature. data: each data set with its origin.
 - group, setting: the checkpoints that means over seeds are taken over, and what sets the group
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
@@ -24,6 +25,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.protocol import values_text
 from sdd_eval.records import Measurement
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.exclusions import with_notes
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
-    *("metric", "value", "unit", "low", "high", "n", "limited", "protocol", "data", "group"),
-    *("setting", "test_set", "fingerprint", "run", "note", "level", "interval"),
+    *("metric", "value", "unit", "low", "high", "n", "limited", "protocol_id", "fitted", "data"),
+    *("group", "setting", "test_set", "fingerprint", "run", "note", "level", "interval"),
 )
 AXES = (
     *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
@@ -56,6 +58,19 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     table = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
     table = table.astype(dict.fromkeys(_NUMERIC, float)).astype({"n": int, "limited": bool})
     return with_notes(table, axes, {entry.name: entry.run for entry in runs})
+
+
+def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
+    """Return the sentence of each protocol of the measurements by its id."""
+    protocols = {each.protocol.id: each.protocol for run in runs for each in run.run.measurements}
+    return {key: protocol.sentence for key, protocol in protocols.items() if key}
+
+
+def protocol_table(texts: Mapping[str, str]) -> pandas.DataFrame:
+    """Return the table of protocols (`protocols.csv`): columns protocol_id and text."""
+    import pandas
+
+    return pandas.DataFrame(list(texts.items()), columns=["protocol_id", "text"], dtype=object)
 
 
 def axes_of(results: pandas.DataFrame) -> list[str]:
@@ -109,7 +124,8 @@ def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> 
         "high": measurement.high,
         "level": measurement.level,
         "interval": sys.intern(measurement.interval),
-        "protocol": sys.intern(measurement.protocol),
+        "protocol_id": measurement.protocol.id,
+        "fitted": values_text(measurement.fitted),
         "data": data(measurement.at.get("outliers")),
         **at,
     }

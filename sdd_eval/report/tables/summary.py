@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.comparison.matching import comparable_protocol
-from sdd_eval.comparison.run_statistics import PER_NETWORK_PROTOCOL
 from sdd_eval.report.tables.results import COLUMNS, axes_of
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
@@ -19,18 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Measurement conditions: rows that differ in one of them are neither averaged nor compared.
-CONDITIONS = ("n", "limited", "data", "protocol", "fingerprint")
+CONDITIONS = ("n", "limited", "data", "protocol_id", "fingerprint")
 
 #: Columns in which the rows of one mean may differ.
 _AGGREGATED = (
     *("checkpoint", "seed", "value", "low", "high", "level", "interval", "run", "note"),
-    "fingerprint",
+    *("fitted", "fingerprint"),
 )
 
 #: The columns of `summary.csv` before the axes; `n` counts networks, `images` the images of each.
 SUMMARY = (
     *("study", "group", "method", "sd_dropout", "dataset", "arch", "evaluator", "metric", "mean"),
-    *("std", "n", "unit", "images", "limited", "protocol", "data", "setting", "test_set"),
+    *("std", "n", "unit", "images", "limited", "protocol_id", "data", "setting", "test_set"),
 )
 
 
@@ -40,7 +38,7 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
     Rows with a note are excluded; rows measured on a subset are not averaged with full ones.
     """
     axes = axes_of(results)
-    rows = _with_shared_protocols(results[results["note"] == ""])
+    rows = results[results["note"] == ""]
     by = [name for name in COLUMNS if name not in _AGGREGATED] + axes + ["fingerprint"]
     firsts, spreads = _spreads(rows, by)
     summary = rows.iloc[firsts].assign(
@@ -83,14 +81,14 @@ def usable(results: pandas.DataFrame) -> pandas.DataFrame:
     """Return the rows that figures and headline numbers are made of.
 
     Rows with a note are excluded, as are rows measured on a subset if the group has full ones of
-    the same metric. Protocols are those that the seeds of a group share.
+    the same metric.
     """
     rows = results[results["note"] == ""]
     limited = rows["limited"].to_numpy(dtype=bool)
     if limited.any():
         number = _group_numbers(rows, ("study", "test_set", "group", "arch", "evaluator", "metric"))
         rows = rows[~(limited & np.isin(number, number[~limited]))]
-    return _with_shared_protocols(rows)
+    return rows
 
 
 def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
@@ -100,9 +98,7 @@ def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
     conditions, those with all images are chosen, then those that come first.
     """
     number = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
-    own = rows["metric"].isin(PER_NETWORK_PROTOCOL)
-    masked = rows.assign(protocol=rows["protocol"].mask(own, ""))
-    condition = _group_numbers(masked, CONDITIONS)
+    condition = _group_numbers(rows, CONDITIONS)
     pair = _group_numbers(rows.assign(number=number, condition=condition), ("number", "condition"))
     counts = np.bincount(pair)
     first = np.full(len(counts), len(rows), dtype=np.intp)
@@ -112,14 +108,6 @@ def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
     chosen = order[np.diff(number[first[order]], prepend=-1) != 0]
     selected: pandas.DataFrame = rows[np.isin(pair, chosen)]
     return selected
-
-
-def _with_shared_protocols(results: pandas.DataFrame) -> pandas.DataFrame:
-    """Replace each protocol by the one without values that were fitted to a single network."""
-    shared = {text: comparable_protocol(str(text)) for text in results["protocol"].unique()}
-    protocols = [shared[text] for text in results["protocol"]]
-    changed: pandas.DataFrame = results.assign(protocol=protocols)
-    return changed
 
 
 @dataclass(frozen=True)

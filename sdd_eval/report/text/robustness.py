@@ -7,7 +7,6 @@ Only rows of the two audits (`audit_worst_case`, `audit_flag`, …) are read.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,9 +35,6 @@ WORST_CASES = {
 
 #: Columns in which two audits must agree to have used the same images.
 _IMAGES = ("dataset", "n", "limited", "fingerprint")
-
-#: The source network of the transfer attack in an audit's protocol.
-_TRANSFER_SOURCE = re.compile(r"(?<=one start each, on )[^;]*(?=\);)")
 
 
 @dataclass(frozen=True)
@@ -184,9 +180,9 @@ def _images(rows: pandas.DataFrame) -> Any:
 
 
 def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:
-    """Return the protocols of the attacks without the source of the transfer attack."""
+    """Return the ids of the protocols of the attacks."""
     worst = where(rows, metric="audit_worst_case", temperature=1.0)
-    return tuple(sorted({_TRANSFER_SOURCE.sub("", str(text)) for text in worst["protocol"]}))
+    return tuple(sorted(worst["protocol_id"].unique()))
 
 
 def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
