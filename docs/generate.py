@@ -111,7 +111,7 @@ def measured() -> dict[str, list[tuple[str, str, str, str]]]:
                     f"`{m.metric}`",
                     m.unit,
                     ", ".join(f"`{axis}`" for axis in m.at),
-                    m.protocol.sentence,
+                    m.protocol.text,
                 )
                 for m in first.values()
             ]

@@ -129,7 +129,7 @@ _FOUND = (
 
 def _without_fitted(number: Measurement) -> Measurement:
     """Return a measurement of format 1 with the values found for the network apart."""
-    protocol, fitted = split_protocol(number.protocol.sentence)
+    protocol, fitted = split_protocol(number.protocol.text)
     if not fitted and protocol.id == number.protocol.id:
         return number
     return msgspec.structs.replace(number, protocol=protocol, fitted=fitted)
@@ -140,7 +140,7 @@ def split_protocol(sentence: str) -> tuple[Protocol, Mapping[str, str]]:
     """Return the protocol and the values found for the network of a sentence of format 1.
 
     >>> protocol, fitted = split_protocol("T = 1.43, fitted by NLL; ε = 0.2")
-    >>> protocol.sentence, fitted
+    >>> protocol.text, fitted
     ('T, fitted by NLL; ε = 0.2', {'T': '1.43'})
     """
     fitted = {}

@@ -20,7 +20,7 @@ class Protocol(Mapping[str, str]):
         conditions: the conditions; a text is the one condition "protocol".
 
     >>> one = Protocol({"attack": "FGSM", "temperature": "T, fitted by NLL"})
-    >>> one.sentence, one.id
+    >>> one.text, one.id
     ('FGSM; T, fitted by NLL', '6d708d00d415')
     >>> one == Protocol("FGSM; T, fitted by NLL")
     True
@@ -45,33 +45,33 @@ class Protocol(Mapping[str, str]):
 
     def __eq__(self, other: object) -> bool:
         """Return whether another protocol has the same sentence."""
-        return isinstance(other, Protocol) and self.sentence == other.sentence
+        return isinstance(other, Protocol) and self.text == other.text
 
     def __hash__(self) -> int:
         """Return the hash of the sentence."""
-        return hash(self.sentence)
+        return hash(self.text)
 
     def __repr__(self) -> str:
         """Return an expression of the protocol."""
         return f"Protocol({self._conditions!r})"
 
     @cached_property
-    def sentence(self) -> str:
+    def text(self) -> str:
         """The conditions, joined by "; "."""
         return "; ".join(self._conditions.values())
 
     @cached_property
     def id(self) -> str:
         """The id of the sentence; empty without conditions."""
-        return protocol_id(self.sentence)
+        return protocol_id(self.text)
 
-    def sentence_with(self, fitted: Mapping[str, str]) -> str:
+    def text_with(self, fitted: Mapping[str, str]) -> str:
         """Return the sentence, followed by the values found for a network in brackets.
 
-        >>> Protocol("logits divided by T, fitted by NLL").sentence_with({"T": "1.43"})
+        >>> Protocol("logits divided by T, fitted by NLL").text_with({"T": "1.43"})
         'logits divided by T, fitted by NLL [T = 1.43]'
         """
-        return f"{self.sentence} [{values_text(fitted)}]" if fitted else self.sentence
+        return f"{self.text} [{values_text(fitted)}]" if fitted else self.text
 
 
 def protocol_id(sentence: str) -> str:

@@ -117,7 +117,7 @@ def untested_row(
         metric=number.metric,
         at=dict(number.at),
         unit=number.unit,
-        protocol=number.protocol.sentence,
+        protocol=number.protocol.text,
         n=base.run.n,
         base=values[0],
         other=values[1],

@@ -268,7 +268,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
     (one,) = [
         each
         for each in found
-        if each.metric == "attack_accuracy" and "fitted" in each.protocol.sentence
+        if each.metric == "attack_accuracy" and "fitted" in each.protocol.text
     ]
     assert at.items() <= dict(one.at).items()
     assert one.at["parameters"] == "alpha=0.00784314 random_start=False"
@@ -276,7 +276,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
         *("L∞", "8/255", "per channel 0.03137 0.03137 0.03137", "2 restarts", "steps = 3"),
         *("true labels", "clipped to [0, 1]", "without 1 − p", "T, fitted", "seeds derived"),
     ):
-        assert words in one.protocol.sentence
+        assert words in one.protocol.text
     assert one.fitted == {"T": f"{arrays['temperature'][0]:.4g}"}
     assert value_of(found, "attack_right_before") == arrays["right"].mean()
     assert {each.metric for each in found} == {
@@ -288,7 +288,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
 def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, images_of):
     evaluator = Attack("APGD", parameters=("loss=dlr",), steps=2)
     found = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
-    assert "the attack's own loss" in found[1].protocol.sentence
+    assert "the attack's own loss" in found[1].protocol.text
 
 
 @pytest.mark.parametrize(

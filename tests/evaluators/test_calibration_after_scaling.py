@@ -178,5 +178,5 @@ def test_a_number_that_no_method_covers_has_the_reason_instead_of_an_interval(ar
     assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}
     assert all(m.interval.startswith("none: ") for m in without)
     assert all(
-        "no bootstrap covers a maximum" in m.protocol.sentence for m in found if m.metric == "mce"
+        "no bootstrap covers a maximum" in m.protocol.text for m in found if m.metric == "mce"
     )

@@ -175,7 +175,7 @@ def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluat
     run = run_of(evaluator, limit=20)
     assert set(run.arrays["temperature"]) == set(expected)
     protocols = [
-        m.protocol.sentence
+        m.protocol.text
         for m in run.measurements
         if m.metric == metric and m.at["temperature"] == "fitted"
     ]

@@ -63,7 +63,7 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
 def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
     """Return the sentence of each protocol of the measurements by its id."""
     protocols = {each.protocol.id: each.protocol for run in runs for each in run.run.measurements}
-    return {key: protocol.sentence for key, protocol in protocols.items() if key}
+    return {key: protocol.text for key, protocol in protocols.items() if key}
 
 
 def protocol_table(texts: Mapping[str, str]) -> pandas.DataFrame:
