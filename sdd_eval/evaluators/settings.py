@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from sdd_eval.errors import unknown_name
@@ -109,13 +109,12 @@ def loaded_names(evaluator: Any) -> dict[str, str]:
     return kinds
 
 
-def with_settings(evaluator: Any, **settings: Any) -> Any:
-    """Return the evaluator with other settings; raise InputError if it has no such setting."""
-    known = [field.name for field in dataclasses.fields(evaluator)]
+def check_settings(kind: Any, settings: Iterable[str]) -> None:
+    """Raise InputError for the first name that is no setting of an evaluator."""
+    known = [field.name for field in dataclasses.fields(kind)]
     for name in settings:
         if name not in known:
-            raise unknown_name(f"setting of {evaluator.name}", name, known)
-    return dataclasses.replace(evaluator, **settings)
+            raise unknown_name(f"setting of {kind.name}", name, known)
 
 
 def from_stored(kind: Any, settings: Mapping[str, Any]) -> Any:

@@ -1,1 +1,22 @@
-"""Uncertainty of numbers: bootstrap, intervals, paired tests, seeds. NumPy and SciPy only."""
+"""Statistics: numbers with closed-form or bootstrap intervals, and paired tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+__all__ = ["Quantity", "Statistic", "counts", "mean_of_cells", "means", "shares", "unpaired"]
+
+if TYPE_CHECKING:
+    from sdd_eval.statistics.statistic import (
+        Quantity,
+        Statistic,
+        counts,
+        mean_of_cells,
+        means,
+        shares,
+        unpaired,
+    )
+else:
+    __getattr__ = lazy_exports(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import object_detection, plugins, store
-from sdd_eval.evaluators.settings import with_settings
+from sdd_eval.evaluators.settings import check_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe, decode, encode, with_present_names
 
@@ -177,5 +177,5 @@ def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
     """Return an evaluator with settings; raise InputError if a name or type is wrong."""
     detect = evaluator == DETECTION
     kind: Any = object_detection.Detection if detect else plugins.load("evaluators", evaluator)
-    with_settings(kind(), **dict.fromkeys(settings))  # refuses unknown names
+    check_settings(kind, settings)
     return decode(kind, encode(settings), f"settings of {evaluator}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import subprocess
@@ -29,6 +30,7 @@ PROJECT = """
 
     [project.entry-points."sdd_eval.detectors"]
     lead = "stranger:Lead"
+    "a.b_c d" = "stranger:Odd"
 
     [project.entry-points."sdd_eval.methods"]
     squared = "stranger:Squared"
@@ -57,17 +59,22 @@ MODULE = '''
 
     from sdd_eval.data.dataset import Status
     from sdd_eval.data.images import ArrayImages
+    from sdd_eval.evaluators import Evaluator
     from sdd_eval.evaluators.settings import collects, scores
-    from sdd_eval.records import Measurement
+    from sdd_eval.metrics.registry import Metric
+    from sdd_eval.statistics import Quantity, means, shares
     from sdd_eval.training.methods.method import Losses
 
 
     @dataclass(frozen=True)
-    class Certainty:
-        """How sure the network is: the share of images with a high top probability."""
+    class Certainty(Evaluator):
+        """The share of images with a high top probability, and the mean top probability."""
 
         name: ClassVar[str] = "certainty"
         version: ClassVar[int] = 1
+        metrics: ClassVar[tuple] = (
+            Metric("sure", "Sure predictions", "Share of sure predictions.", better="higher"),
+        )
 
         temperature: float = collects(1.0)
         """Temperature of the softmax."""
@@ -79,10 +86,11 @@ MODULE = '''
             logits -= logits.max(axis=1, keepdims=True)
             return {"top": 1 / np.exp(logits).sum(axis=1)}
 
-        def score(self, arrays):
-            value = float((arrays["top"] > self.above).mean())
-            at = {"above": self.above}
-            return [Measurement("sure", value, "fraction", at, f"top probability > {self.above}")]
+        def statistics(self, arrays):
+            at, text = {"above": self.above}, f"top probability > {self.above}"
+            yield shares([Quantity("sure", "fraction", at, text)], [arrays["top"] > self.above])
+            mean = Quantity("mean_top", "fraction", {}, "mean top probability")
+            yield means([mean], [arrays["top"]], highest=1.0)
 
 
     @dataclass(frozen=True)
@@ -95,6 +103,13 @@ MODULE = '''
         def scores(self, batch):
             first, second = batch.logits.topk(2, dim=1).values.T
             return first - second
+
+
+    @dataclass(frozen=True)
+    class Odd(Lead):
+        """The same under a name with a dot, an underscore and a space."""
+
+        name: ClassVar[str] = "a.b_c d"
 
 
     @dataclass(frozen=True)
@@ -193,6 +208,10 @@ def sdd_eval(site, tmp_path_factory):
     sys.modules.pop("stranger", None)
 
 
+#: Both third-party detectors on one set of outliers.
+ODD = ("--detectors", "lead", "a.b_c d", "--outliers", "uniform")
+
+
 def done(process: subprocess.CompletedProcess[str]) -> str:
     assert process.returncode == 0, process.stderr
     return process.stdout
@@ -246,7 +265,9 @@ def test_a_third_party_evaluator_runs_once_and_is_scored_again(sdd_eval, trained
     assert "already measured" in done(sdd_eval("certainty", trained))
     assert "re-scored" in done(sdd_eval("certainty", trained, "--above", "0.5"))
     run = json.loads(done(sdd_eval("certainty", trained, "--above", "0.5", "--json")))
-    assert [m["at"] for m in run["measurements"]] == [{"above": 0.9}, {"above": 0.5}]
+    sure = [m for m in run["measurements"] if m["metric"] == "sure"]
+    assert [m["at"] for m in sure] == [{"above": 0.9}, {"above": 0.5}]
+    assert all(m["low"] <= m["value"] <= m["high"] for m in run["measurements"])
     assert "measured" in done(sdd_eval("certainty", trained, "--temperature", "2"))
 
 
@@ -263,6 +284,70 @@ def test_a_third_party_detector_is_used_with_the_built_in_ones(sdd_eval, trained
     ]
     protocol = run["protocols"][auroc["protocol"]]
     assert protocol["score"] == "lead: largest logit less the second"
+
+
+@pytest.fixture(scope="module")
+def seeds(sdd_eval, trained) -> list[str]:
+    """Two seeds of the third-party method and two of cross-entropy, measured and in one study."""
+    rest = "--dataset stripes --arch small_cnn --standardisation stripes --augmentation none"
+    for method in ("squared --scale 2 --sd-dropout 0.1", "ce"):
+        for seed in ("0", "1"):
+            command = f"train --method {method} {rest} --epochs 1 --batch-size 16 --seed {seed}"
+            if (method, seed) != ("squared --scale 2 --sd-dropout 0.1", "0"):
+                done(sdd_eval(*command.split()))
+    names = ["stripes-small_cnn-ce-seed0", "stripes-small_cnn-ce-seed1"]
+    names += [trained, trained.replace("seed0", "seed1")]
+    for name in names:
+        done(sdd_eval("certainty", name, "--study", "contract"))
+        done(sdd_eval("ood", name, *ODD, "--study", "contract"))
+    return names
+
+
+def test_third_party_numbers_are_compared_by_paired_tests(sdd_eval, seeds):
+    done(sdd_eval("compare", "contract", seeds[0], seeds[2]))
+    rows = _comparison(sdd_eval, seeds[0], seeds[2])
+    tests = {row["metric"]: row["test"] for row in rows if row["evaluator"] == "certainty"}
+    assert tests == {"sure": "McNemar, mid-p", "mean_top": "paired permutation"}
+    assert all(row["low"] and row["p"] for row in rows if row["evaluator"] == "certainty")
+
+
+def test_third_party_numbers_are_compared_over_seeds(sdd_eval, seeds):
+    done(sdd_eval("compare", "contract", *seeds))
+    rows = [r for r in _comparison(sdd_eval, *seeds) if r["evaluator"] == "certainty"]
+    assert {row["metric"] for row in rows} == {"sure", "mean_top"}
+    assert all("over seeds" in row["test"] or "no test" in row["test"] for row in rows)
+
+
+def test_a_detector_may_have_any_name(sdd_eval, seeds):
+    rows = [r for r in _comparison(sdd_eval, seeds[0], seeds[2]) if r["evaluator"] == "ood"]
+    assert {row["detector"] for row in rows} == {"lead", "a.b_c d"}
+    odd, plain = (
+        {
+            r["metric"]: r["base"]
+            for r in rows
+            if r["detector"] == name and r["outliers"] == "uniform"
+        }
+        for name in ("a.b_c d", "lead")
+    )
+    assert odd == plain
+
+
+def _comparison(sdd_eval, *names: str) -> list[dict[str, str]]:
+    """The rows of the newest comparison's CSV."""
+    folder = sdd_eval.folder / "reports" / "contract" / "comparisons"
+    path = max(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_third_party_metrics_are_in_the_csv_the_latex_tables_and_the_page(sdd_eval, seeds):
+    done(sdd_eval("report", "contract"))
+    study = sdd_eval.folder / "reports" / "contract"
+    for path in ("results.csv", "summary.csv", "index.html"):
+        text = (study / path).read_text(encoding="utf-8")
+        assert all(name in text for name in ("sure", "mean_top", "a.b_c d")), path
+    (table,) = (study / "tables").glob("certainty*.tex")
+    assert "sure" in table.read_text(encoding="utf-8").lower()
 
 
 def test_third_party_numbers_and_figure_are_in_the_report(sdd_eval, trained):
