@@ -64,6 +64,8 @@ def current_run(run: Run) -> Run:
 
 def current_row(evaluator: str, row: Any) -> Any:
     """Return a measurement, or a row of a comparison, under the present names."""
+    if isinstance(row.protocol, str):
+        row = dataclasses.replace(row, protocol=split_protocol(row.protocol)[0].text)
     former = FORMER_NAMES.get(evaluator)
     if former is None or not (row.metric in former.metrics or row.at.keys() & former.axes.keys()):
         return row

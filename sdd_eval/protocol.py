@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 
 class Protocol(Mapping[str, str]):
@@ -63,7 +63,7 @@ class Protocol(Mapping[str, str]):
     @cached_property
     def id(self) -> str:
         """The id of the sentence; empty without conditions."""
-        return protocol_id(self.text)
+        return text_id(self.text)
 
     def text_with(self, fitted: Mapping[str, str]) -> str:
         """Return the sentence, followed by the values found for a network in brackets.
@@ -74,9 +74,10 @@ class Protocol(Mapping[str, str]):
         return f"{self.text} [{values_text(fitted)}]" if fitted else self.text
 
 
-def protocol_id(sentence: str) -> str:
-    """Return the id of a protocol's sentence: 12 hex digits of its SHA-256; empty for no text."""
-    return hashlib.sha256(sentence.encode()).hexdigest()[:12] if sentence else ""
+@lru_cache(maxsize=65536)
+def text_id(text: str) -> str:
+    """Return the id of a protocol's text: 12 hex digits of its SHA-256; empty for no text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else ""
 
 
 def values_text(fitted: Mapping[str, str]) -> str:

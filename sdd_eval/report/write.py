@@ -31,7 +31,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import headline_tex, table_tex
 from sdd_eval.report.tables.paper_comparison import paper_rows, paper_tex
-from sdd_eval.report.tables.results import protocol_table, protocol_texts, tidy
+from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     evaluator_names,
@@ -107,7 +107,8 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
-        "protocols.csv": to_csv(protocol_table(content.protocols)),
+        "protocols.csv": to_csv(text_table("protocol_id", content.protocols)),
+        "intervals.csv": to_csv(text_table("interval_id", interval_texts(content.collection.runs))),
         "tables/headline.tex": headline_tex(content.headline),
         **({"tables/paper.tex": paper_tex(content.paper)} if content.paper else {}),
         **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content)},
@@ -152,16 +153,16 @@ def write_comparison(
 ) -> list[Path]:
     """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths.
 
-    The texts of the CSV's protocols are in `NAME-protocols.csv`.
+    The texts of the CSV's protocols are in the folder of the figures, in `protocols.csv`.
     """
     csv = study / FOLDER / f"{comparison.name}.csv"
     store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
-    texts = csv.with_name(f"{comparison.name}-protocols.csv")
-    store.write_text(texts, to_csv(protocol_table(compared_protocols(comparison.pairs))))
+    folder = csv.with_suffix("")
+    texts = folder / "protocols.csv"
+    store.write_text(texts, to_csv(text_table("protocol_id", compared_protocols(comparison.pairs))))
     tex = csv.with_suffix(".tex")
     tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
     store.write_text(tex, "\n".join(tables))
-    folder = csv.with_suffix("")
     drawn = write_comparison_figures(study, comparison.checkpoints, folder) if figures else ()
     return [csv, texts, tex, *drawn]
 

@@ -15,7 +15,7 @@ from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import benchmark_order
-from sdd_eval.protocol import protocol_id
+from sdd_eval.protocol import text_id
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
 
@@ -62,7 +62,7 @@ def _cells(pair: PairComparison, row: MetricDifference) -> dict[str, Any]:
         "low_seeds_and_images": row.both_low,
         "high_seeds_and_images": row.both_high,
         "meaning": pair.meaning,
-        "protocol_id": protocol_id(row.protocol),
+        "protocol_id": text_id(row.protocol),
         **at,
     }
 
@@ -70,7 +70,7 @@ def _cells(pair: PairComparison, row: MetricDifference) -> dict[str, Any]:
 def compared_protocols(pairs: Sequence[PairComparison]) -> dict[str, str]:
     """Return the sentence of each protocol of some comparisons by its id."""
     sentences = dict.fromkeys(row.protocol for pair in pairs for row in pair.rows if row.protocol)
-    return {protocol_id(sentence): sentence for sentence in sentences}
+    return {text_id(sentence): sentence for sentence in sentences}
 
 
 def family_rows(

@@ -12,7 +12,8 @@ Columns, in this order:
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
 - run: the run's file, below the study's folder `runs`. note: why the row is excluded from means.
-- level, interval: the confidence level of low and high and their method; empty without interval.
+- level, interval_id: the confidence level of low and high, and their method, or why there are none,
+  whose text `intervals.csv` has; empty without interval.
 - then the axes: corruption, severity, epsilon, variant, outliers, detector, temperature, bins, and
   all others by name.
 """
@@ -25,7 +26,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.protocol import values_text
+from sdd_eval.protocol import text_id, values_text
 from sdd_eval.records import Measurement
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.exclusions import with_notes
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
     *("metric", "value", "unit", "low", "high", "n", "limited", "protocol_id", "fitted", "data"),
-    *("group", "setting", "test_set", "fingerprint", "run", "note", "level", "interval"),
+    *("group", "setting", "test_set", "fingerprint", "run", "note", "level", "interval_id"),
 )
 AXES = (
     *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
@@ -66,11 +67,17 @@ def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
     return {key: protocol.text for key, protocol in protocols.items() if key}
 
 
-def protocol_table(texts: Mapping[str, str]) -> pandas.DataFrame:
-    """Return the table of protocols (`protocols.csv`): columns protocol_id and text."""
+def interval_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
+    """Return the method of the intervals of the measurements by its id."""
+    texts = {each.interval for run in runs for each in run.run.measurements}
+    return {text_id(text): text for text in sorted(texts) if text}
+
+
+def text_table(name: str, texts: Mapping[str, str]) -> pandas.DataFrame:
+    """Return the table of texts by id, with columns `name` and text."""
     import pandas
 
-    return pandas.DataFrame(list(texts.items()), columns=["protocol_id", "text"], dtype=object)
+    return pandas.DataFrame(list(texts.items()), columns=[name, "text"], dtype=object)
 
 
 def axes_of(results: pandas.DataFrame) -> list[str]:
@@ -123,7 +130,7 @@ def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> 
         "low": measurement.low,
         "high": measurement.high,
         "level": measurement.level,
-        "interval": sys.intern(measurement.interval),
+        "interval_id": text_id(measurement.interval),
         "protocol_id": measurement.protocol.id,
         "fitted": values_text(measurement.fitted),
         "data": data(measurement.at.get("outliers")),

@@ -21,7 +21,7 @@ CONDITIONS = ("n", "limited", "data", "protocol_id", "fingerprint")
 
 #: Columns in which the rows of one mean may differ.
 _AGGREGATED = (
-    *("checkpoint", "seed", "value", "low", "high", "level", "interval", "run", "note"),
+    *("checkpoint", "seed", "value", "low", "high", "level", "interval_id", "run", "note"),
     *("fitted", "fingerprint"),
 )
 
