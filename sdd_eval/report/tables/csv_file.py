@@ -37,7 +37,7 @@ def _column(cells: pandas.Series[Any]) -> _Column:
     """Return the cells of a column as text; missing values are empty."""
     import pandas
 
-    if len(set(map(type, cells.tolist()))) > 1:  # pandas takes 1, 1.0 and True for the same
+    if cells.dtype == object and _has_equal_types(cells):
         missing = cells.isna().tolist()
         pairs = zip(cells.tolist(), missing, strict=True)
         cells = pandas.Series(["" if empty else _text(cell) for cell, empty in pairs], dtype=object)
@@ -45,6 +45,15 @@ def _column(cells: pandas.Series[Any]) -> _Column:
         return codes, list(known)
     codes, known = pandas.factorize(cells)
     return codes, [*map(_text, known.tolist()), ""]  # a missing value has the code -1
+
+
+def _has_equal_types(cells: pandas.Series[Any]) -> bool:
+    """Return whether a column has values of several of the types that pandas does not tell apart.
+
+    It takes 1, 1.0 and True for the same.
+    """
+    numbers = {kind for kind in set(map(type, cells.tolist())) if not issubclass(kind, str)}
+    return len(numbers - {type(None)}) > 1
 
 
 def _product(one: _Column, other: _Column) -> _Column | None:

@@ -23,8 +23,10 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sdd_eval.protocol import text_id, values_text
 from sdd_eval.records import Measurement
@@ -34,6 +36,7 @@ from sdd_eval.report.tables.groups import arch_of, group_labels, recipe_of, test
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
 COLUMNS = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
@@ -43,6 +46,11 @@ COLUMNS = (
 AXES = (
     *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
     "bins",
+)
+#: The columns that all measurements of a run share.
+_OF_RUN = (
+    *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
+    *("n", "limited", "group", "setting", "test_set", "fingerprint", "run", "note"),
 )
 _NUMERIC = ("sd_dropout", "value", "low", "high", "level")
 #: Column names of this table and of the summary, which an axis must not have.
@@ -54,11 +62,32 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     import pandas
 
     labels = group_labels(runs)
-    rows = [row for entry in runs for row in _rows(entry, labels[entry.name])]
-    axes = _axes(rows)
-    table = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
-    table = table.astype(dict.fromkeys(_NUMERIC, float)).astype({"n": int, "limited": bool})
-    return with_notes(table, axes, {entry.name: entry.run for entry in runs})
+    measured = [each for entry in runs for each in entry.run.measurements]
+    per_run = [_run_cells(entry, labels[entry.name]) for entry in runs]
+    sizes = [len(entry.run.measurements) for entry in runs]
+    cells = {
+        **{name: _repeated([row[name] for row in per_run], sizes) for name in _OF_RUN},
+        **_measurement_columns(measured),
+        "data": [text for entry in runs for text in _origins_of(entry)],
+    }
+    axes = _axis_columns(measured)
+    columns = {name: _typed(name, cells[name]) for name in COLUMNS}
+    columns |= {name: pandas.Series(column, dtype=object) for name, column in axes.items()}
+    table = pandas.DataFrame(columns)
+    return with_notes(table, list(axes), {entry.name: entry.run for entry in runs})
+
+
+def _repeated(cells: Sequence[Any], sizes: Sequence[int]) -> NDArray[Any]:
+    return np.array(cells, dtype=object).repeat(np.array(sizes, dtype=int))
+
+
+def _typed(name: str, cells: Sequence[Any] | NDArray[Any]) -> pandas.Series[Any]:
+    """Return a column as numbers, flags or objects."""
+    import pandas
+
+    kinds = {**dict.fromkeys(_NUMERIC, float), "n": int, "limited": bool}
+    kind = kinds.get(name, object)
+    return pandas.Series(np.array(cells, dtype=kind), dtype=kind)
 
 
 def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
@@ -85,14 +114,10 @@ def axes_of(results: pandas.DataFrame) -> list[str]:
     return [str(name) for name in results.columns if name not in COLUMNS]
 
 
-def _axes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    others = {name for row in rows for name in row} - {*COLUMNS, *AXES}
-    return [*AXES, *sorted(others)]
-
-
-def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
+def _run_cells(entry: StudyRun, labels: tuple[str, str]) -> dict[str, Any]:
+    """Return the cells that all measurements of a run share."""
     run, recipe = entry.run, recipe_of(entry) or {}
-    shared = {
+    return {
         "study": entry.study,
         "checkpoint": run.checkpoint,
         "method": recipe.get("method"),
@@ -110,32 +135,44 @@ def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
         "run": entry.name,
         "note": "",
     }
-    data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
-    return [{**shared, **_measurement_cells(each, data)} for each in run.measurements]
 
 
-def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
-    """Return the cells of one measurement; an axis with a reserved name is prefixed with `at_`.
+def _measurement_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
+    """Return the columns of measurements without their axes.
 
     Texts are interned, so that equal texts are stored once and compared by identity.
     """
-    at = {
-        f"at_{name}" if name in _RESERVED else name: _axis_cell(value)
-        for name, value in measurement.at.items()
-    }
     return {
-        "metric": sys.intern(measurement.metric),
-        "value": measurement.value,
-        "unit": sys.intern(measurement.unit),
-        "low": measurement.low,
-        "high": measurement.high,
-        "level": measurement.level,
-        "interval_id": text_id(measurement.interval),
-        "protocol_id": measurement.protocol.id,
-        "fitted": values_text(measurement.fitted),
-        "data": data(measurement.at.get("outliers")),
-        **at,
+        "metric": [sys.intern(each.metric) for each in measured],
+        "value": [each.value for each in measured],
+        "unit": [sys.intern(each.unit) for each in measured],
+        "low": [each.low for each in measured],
+        "high": [each.high for each in measured],
+        "level": [each.level for each in measured],
+        "interval_id": [text_id(each.interval) for each in measured],
+        "protocol_id": [each.protocol.id for each in measured],
+        "fitted": [values_text(each.fitted) if each.fitted else "" for each in measured],
     }
+
+
+def _axis_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
+    """Return the axes as columns; one with the name of another column is prefixed with `at_`."""
+    columns: dict[str, list[Any]] = {}
+    for index, each in enumerate(measured):
+        for name, value in each.at.items():
+            column = f"at_{name}" if name in _RESERVED else name
+            if column not in columns:
+                columns[column] = [math.nan] * len(measured)
+            columns[column][index] = _axis_cell(value)
+    for name in AXES:
+        columns.setdefault(name, [math.nan] * len(measured))
+    return {name: columns[name] for name in (*AXES, *sorted(columns.keys() - {*AXES}))}
+
+
+def _origins_of(entry: StudyRun) -> Iterator[str]:
+    """Yield the data behind each measurement of a run."""
+    data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
+    return (data(each.at.get("outliers")) for each in entry.run.measurements)
 
 
 def _axis_cell(value: Any) -> Any:

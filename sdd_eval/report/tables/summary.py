@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.report.tables.results import COLUMNS, axes_of
-from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
+from sdd_eval.statistics.bootstrap import Floats
 
 if TYPE_CHECKING:
     import pandas
@@ -40,12 +40,12 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
     axes = axes_of(results)
     rows = results[results["note"] == ""]
     by = [name for name in COLUMNS if name not in _AGGREGATED] + axes + ["fingerprint"]
-    firsts, spreads = _spreads(rows, by)
+    firsts, means, deviations, counts = _spreads(rows, by)
     summary = rows.iloc[firsts].assign(
         images=rows["n"].iloc[firsts],
-        mean=[each.mean for each in spreads],
-        std=[each.std for each in spreads],
-        n=[each.n for each in spreads],
+        mean=means,
+        std=deviations,
+        n=counts,
     )
     ordered = summary[[*SUMMARY, *axes]].reset_index(drop=True).astype(object)
     typed: pandas.DataFrame = ordered.astype({"mean": float, "std": float})
@@ -54,13 +54,22 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
 
 def _spreads(
     rows: pandas.DataFrame, by: Sequence[str]
-) -> tuple[NDArray[np.intp], list[SeedSummary]]:
-    """Return for each group the position of its first row and the spread of its values."""
+) -> tuple[NDArray[np.intp], Floats, Floats, NDArray[np.intp]]:
+    """Return the first row, mean, deviation and count of each group, as `summarize_seeds` does."""
     number = _group_numbers(rows, by)
     order = np.argsort(number, kind="stable")
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))
-    values = np.split(rows["value"].to_numpy(dtype=float)[order], starts[1:])
-    return order[starts], [summarize_seeds(each) for each in values[: len(starts)]]
+    counts = np.diff(starts, append=len(order))
+    values = rows["value"].to_numpy(dtype=float)[order]
+    if not len(values):
+        return starts, values, values, counts
+    means = np.add.reduceat(values, starts) / counts
+    squares = np.add.reduceat((values - np.repeat(means, counts)) ** 2, starts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations = np.sqrt(squares / (counts - 1))
+    same = np.minimum.reduceat(values, starts) == np.maximum.reduceat(values, starts)
+    deviations[same & (counts > 1)] = 0.0
+    return order[starts], means, deviations, counts
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.selection import distinct_numbers, where
+from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.seeds import MIN_SEEDS, difference
 
@@ -188,7 +188,7 @@ def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:
 def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
     axes = [name for name in ("temperature", "epsilon", "flag", "attack") if name in rows]
     measurements = []
-    for row in rows[["metric", "value", "unit", *axes]].to_dict("records"):
+    for row in as_dicts(rows[["metric", "value", "unit", *axes]]):
         at = {name: row[name] for name in axes if row[name] is not None and row[name] == row[name]}
         measurements.append(
             Measurement(str(row["metric"]), float(row["value"]), str(row["unit"]), at)
