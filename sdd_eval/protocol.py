@@ -65,13 +65,11 @@ class Protocol(Mapping[str, str]):
         """The id of the sentence; empty without conditions."""
         return text_id(self.text)
 
-    def text_with(self, fitted: Mapping[str, str]) -> str:
-        """Return the sentence, followed by the values found for a network in brackets.
 
-        >>> Protocol("logits divided by T, fitted by NLL").text_with({"T": "1.43"})
-        'logits divided by T, fitted by NLL [T = 1.43]'
-        """
-        return f"{self.text} [{values_text(fitted)}]" if fitted else self.text
+@lru_cache(maxsize=65536)
+def shared_protocol(conditions: tuple[tuple[str, str], ...] | str) -> Protocol:
+    """Return the protocol of some conditions, one object for all that have them."""
+    return Protocol(conditions if isinstance(conditions, str) else dict(conditions))
 
 
 @lru_cache(maxsize=65536)

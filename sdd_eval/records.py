@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from sdd_eval.errors import InputError
-from sdd_eval.protocol import Protocol
+from sdd_eval.protocol import Protocol, shared_protocol
 
 Record = TypeVar("Record")
 
@@ -226,12 +226,8 @@ def invalid(run: Run) -> str:
 
 def encode(value: Any) -> Any:
     """Return a record as plain JSON values; a run has a table of its measurements' protocols."""
-    if isinstance(value, Protocol):
-        return value.id
     if isinstance(value, Run):
-        protocols = {number.protocol.id: number.protocol for number in value.measurements}
-        table = {key: dict(protocol) for key, protocol in protocols.items() if key}
-        return {"protocols": table, **_encoded_fields(value)}
+        return _encoded_run(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _encoded_fields(value)
     if isinstance(value, msgspec.Struct):
@@ -241,6 +237,15 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     return value
+
+
+def _encoded_run(run: Run) -> dict[str, Any]:
+    protocols = {number.protocol.id: number.protocol for number in run.measurements}
+    table = {key: dict(protocol) for key, protocol in protocols.items() if key}
+    fields = _encoded_fields(run)
+    for number, stored in zip(run.measurements, fields["measurements"], strict=True):
+        stored["protocol"] = number.protocol.id
+    return {"protocols": table, **fields}
 
 
 def _encoded_fields(record: Any) -> dict[str, Any]:
@@ -274,13 +279,13 @@ def _without_protocols(
 ) -> tuple[Mapping[str, Any], Callable[[str], Protocol]]:
     """Return a run without its table of protocols, and a function that reads a measurement's."""
     if data.get("format", 1) == 1:
-        return data, functools.cache(Protocol)
+        return data, shared_protocol
     others = {name: value for name, value in data.items() if name != "protocols"}
     try:
         stored = msgspec.convert(data.get("protocols"), dict[str, dict[str, str]])
     except msgspec.ValidationError as error:
         raise InputError(f"{prefix}protocols: {error}") from None
-    protocols = {key: Protocol(value) for key, value in stored.items()}
+    protocols = {key: shared_protocol(tuple(each.items())) for key, each in stored.items()}
     return others, _Protocols({"": NO_PROTOCOL, **protocols}).__getitem__
 
 

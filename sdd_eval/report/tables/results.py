@@ -163,7 +163,8 @@ def _axis_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
             column = f"at_{name}" if name in _RESERVED else name
             if column not in columns:
                 columns[column] = [math.nan] * len(measured)
-            columns[column][index] = _axis_cell(value)
+            text = type(value) is str
+            columns[column][index] = sys.intern(value) if text else _axis_cell(value)
     for name in AXES:
         columns.setdefault(name, [math.nan] * len(measured))
     return {name: columns[name] for name in (*AXES, *sorted(columns.keys() - {*AXES}))}
@@ -176,8 +177,6 @@ def _origins_of(entry: StudyRun) -> Iterator[str]:
 
 
 def _axis_cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return sys.intern(value)
     if value is None or isinstance(value, int | bool):
         return value
     if isinstance(value, float):
