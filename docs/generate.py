@@ -123,7 +123,7 @@ def measured() -> dict[str, list[tuple[str, str, str]]]:
             for measurement in run.measurements:
                 first.setdefault(measurement.metric, measurement)
             found[name] = [
-                (f"`{m.metric}`", ", ".join(f"`{axis}`" for axis in m.at), m.protocol)
+                (f"`{m.metric}`", ", ".join(f"`{axis}`" for axis in m.at), m.protocol.text)
                 for m in first.values()
             ]
     return found

@@ -1,12 +1,15 @@
 """Former names of metrics, axes and settings, accepted where stored files or study files use them.
 
 Runs and comparisons of version 0.1 are read under the present names. A run's key still holds the
-former name of a setting, so that a run made before the change is found and not repeated.
+former name of a setting, so that a run made before the change is found and not repeated. The
+protocols of runs of format 1 contain values that were found for the network; they are taken out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from sdd_eval.records import Run
+from sdd_eval.protocol import Protocol
+from sdd_eval.records import RUN_FORMAT, Measurement, Run
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,15 @@ FORMER_NAMES: Mapping[str, FormerNames] = {
 
 
 def current_run(run: Run) -> Run:
-    """Return a stored run under the present names.
+    """Return a stored run under the present names and in the present format.
 
     >>> run = Run("c", "", "digits", "", "fgsm", 1, {"held_out": ""}, None, 1, ())
     >>> current_run(run).settings
     {'validation_set': ''}
     """
+    if run.format == 1:
+        stripped = tuple(map(_without_fitted, run.measurements))
+        run = dataclasses.replace(run, measurements=stripped, format=RUN_FORMAT)
     former = FORMER_NAMES.get(run.evaluator)
     if former is None:
         return run
@@ -57,6 +64,8 @@ def current_run(run: Run) -> Run:
 
 def current_row(evaluator: str, row: Any) -> Any:
     """Return a measurement, or a row of a comparison, under the present names."""
+    if isinstance(row.protocol, str):
+        row = dataclasses.replace(row, protocol=split_protocol(row.protocol)[0].text)
     former = FORMER_NAMES.get(evaluator)
     if former is None or not (row.metric in former.metrics or row.at.keys() & former.axes.keys()):
         return row
@@ -97,3 +106,49 @@ def key_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in values.items()}
+
+
+#: What format 1 writes into a protocol and was found for the network, with what stands there now.
+#: The groups are the name of the value, if it has one in the text, and the value.
+_FOUND = (
+    (
+        re.compile(
+            r"((?:the (?:first|second)'s )?\S+) = ([0-9.eE+-]+(?:, a bound of the range)?)"
+            r"(?=, fitted\b)"
+        ),
+        r"\1",
+        "",
+    ),
+    (
+        re.compile(r"()(?<=one start each, on )([^;]*)(?=\);)"),
+        "another network",
+        "transferred from",
+    ),
+    (re.compile(r"()(?<=; of the )(\d+) (?=images, before any attack, that )"), "", "images"),
+    (re.compile(r"(); (?:raised: (.*)|not raised at any size)$"), "", "raised"),
+)
+
+
+def _without_fitted(number: Measurement) -> Measurement:
+    """Return a measurement of format 1 with the values found for the network apart."""
+    protocol, fitted = split_protocol(number.protocol.text)
+    if not fitted and protocol.id == number.protocol.id:
+        return number
+    return msgspec.structs.replace(number, protocol=protocol, fitted=fitted)
+
+
+@functools.lru_cache(maxsize=4096)
+def split_protocol(sentence: str) -> tuple[Protocol, Mapping[str, str]]:
+    """Return the protocol and the values found for the network of a sentence of format 1.
+
+    >>> protocol, fitted = split_protocol("T = 1.43, fitted by NLL; ε = 0.2")
+    >>> protocol.text, fitted
+    ('T, fitted by NLL; ε = 0.2', {'T': '1.43'})
+    """
+    fitted = {}
+    for pattern, replacement, name in _FOUND:
+        for match in pattern.finditer(sentence):
+            if match[2]:
+                fitted[name or match[1]] = match[2]
+        sentence = pattern.sub(replacement, sentence)
+    return Protocol(sentence), fitted

@@ -8,18 +8,21 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from sdd_eval.errors import InputError
+from sdd_eval.protocol import Protocol, shared_protocol
 
 Record = TypeVar("Record")
 
-#: The version of the files that this package writes.
+#: The version of the cards and comparisons that this package writes.
 FORMAT = 1
+#: The version of the runs that it writes; in format 1 each measurement has its protocol as a text.
+RUN_FORMAT = 2
 
 #: Key of a field's metadata: the value of records written before the field existed, where that is
 #: not the field's default.
@@ -144,23 +147,36 @@ class Card:
         return named if isinstance(named, str) else None
 
 
-class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One number with its conditions (`at`), its protocol and its interval.
+#: The protocol of a number whose conditions are not known.
+NO_PROTOCOL = Protocol()
 
-    `interval` names the method behind `low` and `high`, or says why there are none. It is not part
-    of the protocol: the same number with another interval is still the same number. A report reads
-    hundreds of thousands of these; a struct is read several times as fast as a dataclass.
+
+class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One number with its axes (`at`), its protocol and its interval.
+
+    `protocol` may be given as a mapping or as text, and is a `Protocol`. `fitted` has the values
+    that were found for the network, such as its temperature, and that differ between networks of
+    one protocol. `interval` names the method behind `low` and `high`, or says why there are none.
+    It is not part of the protocol: the same number with another interval is still the same number.
+    A report reads hundreds of thousands of these; a struct is read several times as fast as a
+    dataclass.
     """
 
     metric: str
     value: float
     unit: str
     at: Mapping[str, Any] = {}
-    protocol: str = ""
+    protocol: Protocol = NO_PROTOCOL
     low: float | None = None
     high: float | None = None
     level: float | None = None
     interval: str = ""
+    fitted: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Make a protocol of a mapping or a text."""
+        if type(self.protocol) is not Protocol:
+            msgspec.structs.force_setattr(self, "protocol", Protocol(self.protocol))
 
 
 #: Units of numbers that count something.
@@ -182,7 +198,7 @@ class Run:
     n: int
     measurements: tuple[Measurement, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = RUN_FORMAT
     arrays: Mapping[str, Any] = field(
         default_factory=dict, compare=False, repr=False, metadata={"json": False}
     )
@@ -192,12 +208,11 @@ def invalid(run: Run) -> str:
     """Return what no run of this package can hold; empty for a valid run.
 
     >>> invalid(Run("c", "", "digits", "", "accuracy", 1, {}, None, 10, (), format=99))
-    'file format 99; this version reads format 1'
+    'format 99, which is not 1 or 2'
     """
-    if not 1 <= run.format <= FORMAT:
-        return f"file format {run.format}; this version reads format " + " and ".join(
-            map(str, range(1, FORMAT + 1))
-        )
+    if not 1 <= run.format <= RUN_FORMAT:
+        known = " or ".join(map(str, range(1, RUN_FORMAT + 1)))
+        return f"format {run.format}, which is not {known}"
     if run.n < 0 or (run.limit is not None and run.limit < 1):
         return f"{run.n} images with limit {run.limit}"
     for number in run.measurements:
@@ -210,10 +225,11 @@ def invalid(run: Run) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Return a record as plain JSON values."""
+    """Return a record as plain JSON values; a run has a table of its measurements' protocols."""
+    if isinstance(value, Run):
+        return _encoded_run(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        stored = [f for f in dataclasses.fields(value) if f.metadata.get("json", True)]
-        return {f.name: encode(getattr(value, f.name)) for f in stored}
+        return _encoded_fields(value)
     if isinstance(value, msgspec.Struct):
         return {name: encode(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
@@ -221,6 +237,20 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     return value
+
+
+def _encoded_run(run: Run) -> dict[str, Any]:
+    protocols = {number.protocol.id: number.protocol for number in run.measurements}
+    table = {key: dict(protocol) for key, protocol in protocols.items() if key}
+    fields = _encoded_fields(run)
+    for number, stored in zip(run.measurements, fields["measurements"], strict=True):
+        stored["protocol"] = number.protocol.id
+    return {"protocols": table, **fields}
+
+
+def _encoded_fields(record: Any) -> dict[str, Any]:
+    stored = [f for f in dataclasses.fields(record) if f.metadata.get("json", True)]
+    return {f.name: encode(getattr(record, f.name)) for f in stored}
 
 
 def decode(kind: type[Record], data: Any, where: str = "") -> Record:
@@ -234,11 +264,37 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
     if not isinstance(data, Mapping):
         found = type(data).__name__
         raise InputError(f"{prefix}{kind.__name__} must be a JSON object, not {found}")
+    read_protocol = Protocol
+    if kind is Run:
+        data, read_protocol = _without_protocols(data, prefix)
     current = _current(kind, data, prefix) if dataclasses.is_dataclass(kind) else data
     try:
-        return msgspec.convert(current, kind)
+        return msgspec.convert(current, kind, dec_hook=lambda _, value: read_protocol(value))
     except msgspec.ValidationError as error:
         raise InputError(prefix + _in_words(str(error), kind, current)) from None
+
+
+def _without_protocols(
+    data: Mapping[str, Any], prefix: str
+) -> tuple[Mapping[str, Any], Callable[[str], Protocol]]:
+    """Return a run without its table of protocols, and a function that reads a measurement's."""
+    if data.get("format", 1) == 1:
+        return data, shared_protocol
+    others = {name: value for name, value in data.items() if name != "protocols"}
+    try:
+        stored = msgspec.convert(data.get("protocols"), dict[str, dict[str, str]])
+    except msgspec.ValidationError as error:
+        raise InputError(f"{prefix}protocols: {error}") from None
+    protocols = {key: shared_protocol(tuple(each.items())) for key, each in stored.items()}
+    return others, _Protocols({"": NO_PROTOCOL, **protocols}).__getitem__
+
+
+class _Protocols(dict[str, Protocol]):
+    """Protocols by id, of which msgspec reports unknown ones as invalid."""
+
+    def __missing__(self, key: str) -> Protocol:
+        """Raise ValueError."""
+        raise ValueError(key)
 
 
 def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
@@ -302,7 +358,7 @@ def _union(hint: Any) -> tuple[Any, ...]:
 
 
 #: The words for types whose names in msgspec are not Python's.
-_TYPE_WORDS = {"array": "a list", "object": "a mapping"}
+_TYPE_WORDS = {"array": "a list", "object": "a mapping", "Protocol": "the id of a protocol"}
 
 
 def former_names(kind: Any) -> dict[str, str]:

@@ -149,9 +149,10 @@ def read_run(path: Path) -> Run:
         InputError: the file is not a run, is of an unknown format, or holds numbers that no run
             has: NaN, infinite, or negative counts.
     """
-    run = current_run(read_record(path, Run))
+    run = read_record(path, Run)
     if problem := invalid(run):
         raise InputError(f"{path} has {problem}; make the run again")
+    run = current_run(run)
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
         run = dataclasses.replace(run, provenance=provenance)

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parent
+#: The tables of an example.
+TABLES = ("results.csv", "summary.csv", "protocols.csv", "intervals.csv")
 #: Bytes of a page that mails well, of a table that a repository holds, of a README's picture.
 MOST_PAGE, MOST_TABLE, MOST_PICTURE = 2_000_000, 1_500_000, 300_000
 #: Folders of a study that are not copied: their links become plain words.
@@ -51,7 +53,7 @@ def main(study: Path, name: str) -> None:
     page = without_links((study / "index.html").read_text(encoding="utf-8"), study)
     checked("index.html", page.encode(), MOST_PAGE)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    for table in ("summary.csv", "results.csv"):
+    for table in TABLES:
         checked(table, (study / table).read_bytes(), MOST_TABLE)
         shutil.copyfile(study / table, folder / table)
     picture = picture_of(folder / "index.html")
@@ -66,7 +68,7 @@ def without_links(page: str, study: Path) -> str:
     page = re.sub(r" As a LaTeX table: <a [^>]*>[^<]*</a>\.", "", page)
     for link in re.findall(r'<a href="?([^"\s>]+)', page):
         target = html.unescape(link)
-        if not target.startswith("#") and target not in ("results.csv", "summary.csv"):
+        if not target.startswith("#") and target not in TABLES:
             sys.exit(f"the page of {study} links {target}, which is not in an example")
     return page
 

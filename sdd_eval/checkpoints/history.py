@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdd_eval.errors import InputError
+from sdd_eval.protocol import Protocol
 from sdd_eval.records import Measurement
 
 _CLASSES = "of classes × probe images; gradients by the weights of the last linear layer, L2 norm"
 _WHOLE = "gradient of the SD-Dropout term, T² in front, probe images' mean, by all parameters of"
 
-#: Unit and protocol of each column.
+#: Unit and definition of each column.
 GRADIENT_COLUMNS = {
     "p_assumption_1": ("fraction", f"{_CLASSES}: the larger of p and q has the larger gradient"),
     "assumption_2_r": ("nats", f"mean |log(p/q)| {_CLASSES}"),
@@ -58,6 +59,7 @@ def _of_row(row: dict[str, str]) -> Iterator[Measurement]:
     for column, text in row.items():
         metric, layer = metric_of(str(column))
         if metric in GRADIENT_COLUMNS and text:
-            unit, protocol = GRADIENT_COLUMNS[metric]
+            unit, definition = GRADIENT_COLUMNS[metric]
             at = {"epoch": int(row["epoch"]), **({"layer": layer} if layer else {})}
+            protocol = Protocol({"definition": definition})
             yield Measurement(metric, float(text), unit, at, protocol)

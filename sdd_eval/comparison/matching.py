@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,16 +186,3 @@ def _short(value: Any) -> str:
         return "(" + ", ".join(_short(item) for item in value) + ")"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text[:12]}…"
-
-
-#: The value of a parameter that an evaluator fits to each network, within its protocol.
-_FITTED = re.compile(r" = [0-9.eE+-]+(?:, a bound of the range)?(?=, fitted\b)")
-
-
-def comparable_protocol(protocol: str) -> str:
-    """Return a protocol without the values fitted to one network, so that networks share it.
-
-    >>> comparable_protocol("T = 1.43, fitted by NLL; ε = 0.2"), comparable_protocol("T = 1000")
-    ('T, fitted by NLL; ε = 0.2', 'T = 1000')
-    """
-    return _FITTED.sub("", protocol)

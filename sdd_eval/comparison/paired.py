@@ -10,10 +10,9 @@ import numpy as np
 
 from sdd_eval.comparison.differences import McNemarVariant, PairedDifference, paired_differences
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
-from sdd_eval.comparison.matching import StoredRun, comparable_protocol, match_runs
+from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import (
-    PER_NETWORK_PROTOCOL,
     Key,
     RunStatistics,
     key,
@@ -99,19 +98,12 @@ def _untested_rows(
         two = others.get(key(one.metric, one.at))
         if two is None:
             continue
-        if not same_protocol(one, two):
+        if one.protocol != two.protocol:
             incomparable.append(f"{run.evaluator}, {describe(one)}: differ: protocols")
             continue
         family = family_of(run.evaluator, one.metric, one.at, run.settings, families)
         rows.append((untested_row(base, one, (one.value, two.value), family), one))
     return rows, list(dict.fromkeys(incomparable))
-
-
-def same_protocol(one: Measurement, two: Measurement) -> bool:
-    """Whether two measurements share a protocol, apart from values found for each network."""
-    if one.metric in PER_NETWORK_PROTOCOL:
-        return True
-    return comparable_protocol(one.protocol) == comparable_protocol(two.protocol)
 
 
 def untested_row(
@@ -125,7 +117,7 @@ def untested_row(
         metric=number.metric,
         at=dict(number.at),
         unit=number.unit,
-        protocol=comparable_protocol(number.protocol),
+        protocol=number.protocol.text,
         n=base.run.n,
         base=values[0],
         other=values[1],

@@ -18,8 +18,6 @@ from sdd_eval.statistics.statistic import Statistic
 
 #: What identifies a measurement within its run: the metric, and its axes as text.
 Key = tuple[str, tuple[tuple[str, str], ...]]
-#: Metrics whose protocol contains values that were found for the network.
-PER_NETWORK_PROTOCOL = ("audit_flag", "audit_worst_case_both_right")
 NO_ARRAYS = "the per-image arrays were not stored"
 NO_STATISTICS = "the evaluator does not define its numbers as statistics"
 NOT_AMONG = "the evaluator's statistics do not include it"

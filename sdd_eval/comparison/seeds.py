@@ -12,7 +12,7 @@ import numpy as np
 from sdd_eval.comparison.differences import RESAMPLES, has_interval
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
-from sdd_eval.comparison.paired import describe, same_protocol, untested_row
+from sdd_eval.comparison.paired import describe, untested_row
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
@@ -117,7 +117,7 @@ def _rows(
         present = [[one for one in side if one is not None] for side in numbers]
         if sum(map(len, present)) < len(first) + len(second):
             continue
-        if not all(same_protocol(number, one) for side in present for one in side):
+        if not all(number.protocol == one.protocol for side in present for one in side):
             incomparable.append(f"{run.evaluator}, {describe(number)}: differ: protocols")
             continue
         values = ([one.value for one in present[0]], [two.value for two in present[1]])

@@ -38,14 +38,20 @@ class Accuracy(Evaluator):
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield `accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
         logits, labels = arrays["logits"], arrays["labels"]
-        top_1 = "largest logit against the label; of equal logits the first class counts"
+        top_1 = {
+            "definition": "largest logit against the label",
+            "ties": "of equal logits the first class counts",
+        }
         quantities = {1: Quantity("accuracy", "fraction", {}, top_1)}
         if logits.shape[1] > TOP:
-            top_5 = "label among the 5 largest logits; equal logits ranked by class index"
+            top_5 = {
+                "definition": "label among the 5 largest logits",
+                "ties": "equal logits ranked by class index",
+            }
             quantities[TOP] = Quantity("accuracy_top5", "fraction", {}, top_5)
         correct = [classification.top_k_correct(logits, labels, k) for k in quantities]
         yield shares(list(quantities.values()), correct)
-        protocol = "mean of −log softmax of the label, float64, T = 1"
+        protocol = {"definition": "mean of −log softmax of the label, float64, T = 1"}
         losses = classification.nll_per_image(logits, labels)
         runner_up = classification.runner_up_nll(logits)
         nll = Quantity("nll", "nats", {}, protocol)

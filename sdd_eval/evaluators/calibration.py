@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
-from sdd_eval.evaluators.temperature import TEMPERATURE, fit_on_validation, temperature_bounds
+from sdd_eval.evaluators.temperature import (
+    HELD_OUT,
+    TEMPERATURE,
+    fit_on_validation,
+    temperature_bounds,
+    temperature_text,
+)
 from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
 from sdd_eval.metrics.calibration import bin_index, reliability_bins
 from sdd_eval.metrics.calibration_statistics import (
@@ -93,13 +99,19 @@ class Calibration(Evaluator):
         yield from calibration_errors(logits, labels, bins, "T = 1", {})
         yield from bin_statistics(logits, labels, bins)
         if "temperature" in arrays:
-            scaled, how = logits / arrays["temperature"][:, None], _validated(arrays["temperature"])
-            yield from calibration_errors(scaled, labels, bins, how, VALIDATED)
+            scaled = logits / arrays["temperature"][:, None]
+            fitted = {"T": temperature_text(float(arrays["temperature"][0]))}
+            yield from calibration_errors(scaled, labels, bins, ON_VALIDATION, VALIDATED, fitted)
             yield _validated_temperature(arrays)
         elif len(labels) > 1:
             scaling = cross_fit(logits, labels)
-            how = _cross_fitted(scaling)
-            yield from calibration_errors(scaling.logits, labels, bins, how, CROSS_FITTED)
+            fitted = {
+                "the first's T": temperature_text(scaling.first.value),
+                "the second's T": temperature_text(scaling.second.value),
+            }
+            yield from calibration_errors(
+                scaling.logits, labels, bins, ON_OTHER_HALF, CROSS_FITTED, fitted
+            )
             yield from _cross_fitted_temperatures(scaling)
 
 
@@ -109,11 +121,12 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
     reliability = reliability_bins(confidence, correct, bins)
     chance = ece_floor(confidence, bins, level=LEVEL)
     protocol, index_of = equal_width(bins, "T = 1"), bin_index(confidence, bins)
-    simulated = (
-        f"{protocol}; value: mean confidence; low, high: where the accuracy of a calibrated model "
-        f"with these confidences lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, "
-        "of this bin by itself"
-    )
+    simulated = {
+        **protocol,
+        "value": "value: mean confidence",
+        "interval": "low, high: where the accuracy of a calibrated model with these confidences "
+        f"lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, of this bin by itself",
+    }
     for index, count in enumerate(reliability.count.tolist()):
         at = {"bins": bins, "bin": index + 1}
         yield unpaired(Quantity("bin_count", "images", at, protocol), count, IN_BIN)
@@ -139,7 +152,7 @@ def _at_any_level(ends: Interval, level: float) -> Interval:
 
 
 def _bin_confidence(
-    confidence: NDArray[np.float64], at: Mapping[str, Any], protocol: str
+    confidence: NDArray[np.float64], at: Mapping[str, Any], protocol: Mapping[str, str]
 ) -> Statistic:
     """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
     last, bins = at["bin"], at["bins"]
@@ -154,46 +167,34 @@ def _bin_confidence(
     )
 
 
-def _validated(temperature: NDArray[Any]) -> str:
-    """Return temperature scaling by validation images in words."""
-    return f"{_fit(float(temperature[0]))}, on validation images held out of training"
-
-
 def _validated_temperature(arrays: Mapping[str, NDArray[Any]]) -> Statistic:
     """Return the temperature fitted on the validation images."""
     error = float(arrays.get("temperature_error", [math.nan])[0])
-    how = _validated(arrays["temperature"])
-    return _temperature(float(arrays["temperature"][0]), error, VALIDATED, how)
+    return _temperature(float(arrays["temperature"][0]), error, VALIDATED, ON_VALIDATION)
 
 
-def _temperature(value: float, error: float, at: Mapping[str, Any], protocol: str) -> Statistic:
+def _temperature(value: float, error: float, at: Mapping[str, Any], scaling: str) -> Statistic:
     """Return a fitted temperature, with the interval of the standard error of its logarithm."""
-    quantity = Quantity("temperature_fitted", "number", at, protocol)
+    fitted = {"T": temperature_text(value)}
+    quantity = Quantity("temperature_fitted", "number", at, {"scaling": scaling}, fitted)
     bounds = partial(temperature_bounds, value, error)
     return unpaired(quantity, value, ONE_TEMPERATURE, bounds, TEMPERATURE)
-
-
-def _cross_fitted(scaling: CrossFitted) -> str:
-    """Return cross-fitted scaling in words; the report removes the fitted values from them."""
-    return (
-        "T cross-fitted: of two seeded halves of the images each is scaled with the other's, "
-        f"the first's {_fit(scaling.first.value)}, the second's {_fit(scaling.second.value)}"
-    )
-
-
-def _fit(value: float) -> str:
-    bound = ", a bound of the range" if value in (MIN_TEMPERATURE, MAX_TEMPERATURE) else ""
-    return (
-        f"T = {value:.4g}{bound}, fitted by NLL within [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}]"
-    )
 
 
 def _cross_fitted_temperatures(scaling: CrossFitted) -> Iterator[Statistic]:
     """Yield the temperature of each half, which scales the other half."""
     for half, fitted in (("first", scaling.first), ("second", scaling.second)):
-        protocol = f"{_fit(fitted.value)}, on one seeded half of the images to scale the other"
-        yield _temperature(fitted.value, fitted.error, {"half": half}, protocol)
+        yield _temperature(fitted.value, fitted.error, {"half": half}, ON_HALF)
 
+
+#: What the logits are divided by, in words.
+_FITTED = f"T, fitted by NLL within [{MIN_TEMPERATURE:g}, {MAX_TEMPERATURE:g}]"
+ON_VALIDATION = f"{_FITTED}, {HELD_OUT}"
+ON_HALF = f"{_FITTED}, on one seeded half of the images to scale the other"
+ON_OTHER_HALF = (
+    "T cross-fitted: of two seeded halves of the images each is scaled with the other's, "
+    f"the first's {_FITTED}, the second's {_FITTED}"
+)
 
 #: Level of the intervals of a calibrated model.
 LEVEL = 0.95
@@ -205,41 +206,68 @@ IN_BIN = "a bin holds different images for each network"
 ONE_TEMPERATURE = "one temperature is fitted to all images, not a sum over them"
 SIMULATED = "it is simulated, not measured on these images"
 
-#: What each error over equal-width bins adds to the convention of the bins.
-EQUAL_WIDTH_NOTES = {
-    "ece": "",
-    "ece_debiased": "; less what chance adds in expectation by the normal approximation of Kumar "
-    "et al. (2019), at least 0",
-    "ece_debiased_l2": "; root of the mean squared gap less its bins' unbiased variances, Kumar et "
-    "al. (2019), at least 0; bins of one image contribute nothing",
-    "mce": "; the largest gap of a bin, however few its images; no interval: no bootstrap covers a "
-    "maximum",
+#: What each error over equal-width bins adds to the conditions of the bins.
+EQUAL_WIDTH_NOTES: Mapping[str, Mapping[str, str]] = {
+    "ece": {},
+    "ece_debiased": {
+        "correction": "less what chance adds in expectation by the normal approximation of Kumar "
+        "et al. (2019), at least 0"
+    },
+    "ece_debiased_l2": {
+        "correction": "root of the mean squared gap less its bins' unbiased variances, Kumar et "
+        "al. (2019), at least 0",
+        "bins_of_one": "bins of one image contribute nothing",
+    },
+    "mce": {
+        "definition": "the largest gap of a bin, however few its images",
+        "interval": "no interval: no bootstrap covers a maximum",
+    },
 }
-ADAPTIVE = (
-    "{bins} bins of equally many images; confidence = largest softmax probability at {scaling}, "
-    "float64; equal confidences share what is right among them"
-)
-SMOOTH = (
-    "no bins: reflected Gaussian kernel, the smallest width σ with error ≤ σ (Błasiok, Nakkiran "
-    "2024); confidence = largest softmax probability at {scaling}, float64"
-)
-CLASSWISE = (
-    "mean over all classes of the error of the class's softmax probability at {scaling} over "
-    "{bins} equal-width bins, each over all images"
-)
 
 
-def equal_width(bins: int, scaling: str) -> str:
-    """Return the convention of equal-width bins in words."""
-    return (
-        f"{bins} equal-width bins (0, 1/{bins}], …, ({bins - 1}/{bins}, 1]; "
-        f"confidence = largest softmax probability at {scaling}, float64, "
-        "within 1e-7 of an edge in the lower bin; empty bins contribute nothing"
-    )
+def equal_width(bins: int, scaling: str) -> dict[str, str]:
+    """Return the conditions of equal-width bins."""
+    return {
+        "bins": f"{bins} equal-width bins (0, 1/{bins}], …, ({bins - 1}/{bins}, 1]",
+        "confidence": f"confidence = largest softmax probability at {scaling}, float64, "
+        "within 1e-7 of an edge in the lower bin",
+        "empty_bins": "empty bins contribute nothing",
+    }
+
+
+def _other_protocols(bins: int, scaling: str) -> dict[str, dict[str, str]]:
+    """Return the conditions of each number that needs no equal-width bins of the confidence."""
+    confidence = f"confidence = largest softmax probability at {scaling}, float64"
+    return {
+        "ece_adaptive": {
+            "bins": f"{bins} bins of equally many images",
+            "confidence": confidence,
+            "ties": "equal confidences share what is right among them",
+        },
+        "ece_smooth": {
+            "bins": "no bins: reflected Gaussian kernel, the smallest width σ with error ≤ σ "
+            "(Błasiok, Nakkiran 2024)",
+            "confidence": confidence,
+        },
+        "ece_classwise": {
+            "definition": "mean over all classes of the error of the class's softmax probability "
+            f"at {scaling} over {bins} equal-width bins, each over all images",
+        },
+        "nll": {"definition": f"mean of −log softmax of the label, float64, {scaling}"},
+        "brier": {
+            "definition": "squared distance to the label, summed over classes (0 to 2), float64, "
+            f"{scaling}",
+        },
+    }
 
 
 def calibration_errors(
-    logits: NDArray[Any], labels: NDArray[Any], bins: int, scaling: str, at: Mapping[str, Any]
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    fitted: Mapping[str, str] | None = None,
 ) -> Iterator[Statistic]:
     """Yield every calibration error, the negative log-likelihood and the Brier score.
 
@@ -252,41 +280,42 @@ def calibration_errors(
         bins: number of bins.
         scaling: the divisor of the logits in words.
         at: axes of all numbers; those over bins also have the axis `bins`.
+        fitted: the temperatures that were fitted, by name.
 
     Raises:
         InputError: a logit is NaN or infinite.
     """
     confidence, correct = confidence_and_correct(logits, labels)
-    at_bins, convention = {**at, "bins": bins}, equal_width(bins, scaling)
+    fitted, at_bins, conditions = fitted or {}, {**at, "bins": bins}, equal_width(bins, scaling)
     quantities = [
-        Quantity(metric, "fraction", at_bins, convention + note)
+        Quantity(metric, "fraction", at_bins, {**conditions, **note}, fitted)
         for metric, note in EQUAL_WIDTH_NOTES.items()
     ]
     yield equal_width_errors(quantities, confidence, correct, bins)
-    words = ADAPTIVE.format(bins=bins, scaling=scaling)
-    adaptive = Quantity("ece_adaptive", "fraction", at_bins, words)
-    yield adaptive_error(adaptive, confidence, correct, bins)
-    smooth = Quantity("ece_smooth", "fraction", at, SMOOTH.format(scaling=scaling))
-    yield smooth_error(smooth, confidence, correct)
-    words = CLASSWISE.format(bins=bins, scaling=scaling)
-    yield classwise_error(
-        Quantity("ece_classwise", "fraction", at_bins, words), logits, labels, bins
+    protocols = _other_protocols(bins, scaling)
+    adaptive, smooth, classwise, nll, brier = (
+        Quantity(metric, UNITS.get(metric, "fraction"), axes, protocols[metric], fitted)
+        for metric, axes in zip(protocols, (at_bins, at, at_bins, at, at), strict=True)
     )
-    yield _floor(ece_floor(confidence, bins, level=LEVEL), bins, scaling, at_bins)
-    protocol = f"mean of −log softmax of the label, float64, {scaling}"
-    nll = Quantity("nll", "nats", at, protocol)
+    yield adaptive_error(adaptive, confidence, correct, bins)
+    yield smooth_error(smooth, confidence, correct)
+    yield classwise_error(classwise, logits, labels, bins)
+    floor = Quantity("ece_floor", "fraction", at_bins, {**conditions, "floor": FLOOR}, fitted)
+    yield _floor(floor, ece_floor(confidence, bins, level=LEVEL))
     yield means([nll], [nll_per_image(logits, labels)], pseudo_losses=[runner_up_nll(logits)])
-    protocol = f"squared distance to the label, summed over classes (0 to 2), float64, {scaling}"
-    brier, losses = Quantity("brier", "number", at, protocol), brier_per_image(logits, labels)
+    losses = brier_per_image(logits, labels)
     yield means([brier], [losses], pseudo_losses=[runner_up_brier(logits)], highest=2.0)
 
 
-def _floor(chance: EceFloor, bins: int, scaling: str, at: Mapping[str, Any]) -> Statistic:
+#: Units of the numbers that are not fractions.
+UNITS = {"nll": "nats", "brier": "number"}
+FLOOR = (
+    "of a calibrated model with these confidences: mean, and in low and high the central "
+    f"{100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
+)
+
+
+def _floor(quantity: Quantity, chance: EceFloor) -> Statistic:
     """Return the ECE of a calibrated model, with its central interval."""
-    protocol = (
-        f"{equal_width(bins, scaling)}; of a calibrated model with these confidences: mean, and in "
-        f"low and high the central {100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
-    )
     ends = Interval(chance.low, chance.high, LEVEL, "")
-    quantity = Quantity("ece_floor", "fraction", at, protocol)
     return unpaired(quantity, chance.mean, SIMULATED, partial(_at_any_level, ends))

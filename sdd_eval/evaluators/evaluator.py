@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.metrics.registry import Metric
+from sdd_eval.protocol import Protocol
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.statistic import Statistic
 
@@ -51,5 +52,6 @@ def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Itera
     for statistic in statistics:
         bounds = statistic.intervals(intervals.level, intervals.number)
         rows = zip(statistic.quantities, statistic.values.tolist(), bounds, strict=True)
-        for (metric, unit, at, protocol), value, interval in rows:
-            yield with_interval(Measurement(metric, value, unit, at, protocol), interval)
+        for (metric, unit, at, protocol, fitted), value, interval in rows:
+            number = Measurement(metric, value, unit, at, Protocol(protocol), fitted=fitted)
+            yield with_interval(number, interval)

@@ -91,14 +91,16 @@ class MaskVariance(Evaluator):
         at = {"drop": self.drop, **({"outliers": name} if name else {})}
         what = {
             "mask_variance": "",
-            "mask_variance_relative": "; divided by the variance of the logits over classes, image "
+            "mask_variance_relative": "divided by the variance of the logits over classes, image "
             "by image",
-            "mask_variance_ratio": f"; mean of {name} over mean of the test set",
+            "mask_variance_ratio": f"mean of {name} over mean of the test set",
         }
-        protocol = (
-            f"dropout β = {self.drop:g}, scaled by 1 / (1 − β), on what the last linear layer "
-            f"takes; exact variance over masks, mean over classes and images{what[metric]}"
-        )
+        protocol = {
+            "dropout": f"dropout β = {self.drop:g}, scaled by 1 / (1 − β), on what the last linear "
+            "layer takes",
+            "definition": "exact variance over masks, mean over classes and images",
+            "relative": what[metric],
+        }
         return Quantity(metric, "number", at, protocol)
 
     def _values(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Floats:

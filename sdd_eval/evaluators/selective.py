@@ -106,8 +106,12 @@ class Selective(Evaluator):
 Cells = Mapping[tuple[str, int], Cell]
 
 
-def _quantity(metric: str, score: str, at: Mapping[str, Any], note: str = "") -> Quantity:
-    protocol = f"surest first by {MEANINGS[score]}; {CONVENTIONS[metric]}{note}"
+def _quantity(metric: str, score: str, at: Mapping[str, Any], mean: str = "") -> Quantity:
+    protocol = {
+        "score": f"surest first by {MEANINGS[score]}",
+        "definition": CONVENTIONS[metric],
+        "mean": mean,
+    }
     return Quantity(metric, "fraction", {"score": score, **at}, protocol)
 
 
@@ -147,16 +151,16 @@ def _means(cells: Cells, score: str, source: str) -> Iterator[Statistic]:
     names = dict.fromkeys(name for name, _ in cells)
     for name in names:
         of_name = [cells[name, severity] for severity in SEVERITIES]
-        note = f"; mean of severities 1–5{source}"
+        note = f"mean of severities 1–5{source}"
         yield from _mean(of_name, score, {"corruption": name}, note)
     if set(FIFTEEN) <= set(names):
         at = {"corruption": "mean of 15"}
         for severity in SEVERITIES:
             of_severity = [cells[name, severity] for name in FIFTEEN]
-            note = f"; mean over 15 corruptions{source}"
+            note = f"mean over 15 corruptions{source}"
             yield from _mean(of_severity, score, {**at, "severity": severity}, note)
         whole = [cells[name, severity] for name in FIFTEEN for severity in SEVERITIES]
-        yield from _mean(whole, score, at, f"; mean over 15 corruptions × 5 severities{source}")
+        yield from _mean(whole, score, at, f"mean over 15 corruptions × 5 severities{source}")
 
 
 def _mean(

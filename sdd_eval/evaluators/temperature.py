@@ -38,16 +38,28 @@ def temperature_of(
     return fit_temperature(logits, labels).value
 
 
-def fitted_words(temperature: float, validation_set: bool) -> str:
-    """Return a temperature, and what it was fitted on, in words.
+def fitted_words(validation_set: bool) -> str:
+    """Return in words what a temperature was fitted on.
 
-    >>> fitted_words(1.25, validation_set=False)
-    "T = 1.25, fitted by NLL to these images' clean logits"
+    >>> fitted_words(validation_set=False)
+    "T, fitted by NLL to these images' clean logits"
+    """
+    of_test = "to these images' clean logits"
+    return f"T, fitted by NLL {HELD_OUT if validation_set else of_test}"
+
+
+def temperature_text(temperature: float) -> str:
+    """Return a fitted temperature as text, with a note if it is a bound of the range.
+
+    >>> temperature_text(1.25), temperature_text(MIN_TEMPERATURE)
+    ('1.25', '0.05, a bound of the range')
     """
     bound = ", a bound of the range" if temperature in (MIN_TEMPERATURE, MAX_TEMPERATURE) else ""
-    of_test = "to these images' clean logits"
-    where = "on validation images held out of training" if validation_set else of_test
-    return f"T = {temperature:.4g}{bound}, fitted by NLL {where}"
+    return f"{temperature:.4g}{bound}"
+
+
+#: What a temperature was fitted on.
+HELD_OUT = "on validation images held out of training"
 
 
 #: The method of the interval of a temperature.

@@ -35,6 +35,13 @@ def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
     return selected
 
 
+def as_dicts(table: pandas.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dictionaries, several times as fast as `to_dict`."""
+    names = [str(name) for name in table.columns]
+    columns = [table.iloc[:, index].tolist() for index in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
 def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
     import pandas
 

@@ -15,6 +15,7 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
+from sdd_eval.protocol import Protocol
 from sdd_eval.records import Measurement
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Detection:
     def score(self, arrays: Arrays) -> list[Measurement]:
         """Return the average precisions; raise InputError as `average_precision`."""
         return [
-            Measurement(name, value, "fraction", {}, PROTOCOLS[name])
+            Measurement(name, value, "fraction", {}, Protocol({"definition": PROTOCOLS[name]}))
             for name, value in average_precision(arrays).items()
         ]
 

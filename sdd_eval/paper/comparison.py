@@ -17,6 +17,7 @@ import numpy as np
 
 from sdd_eval import plugins, records
 from sdd_eval.errors import InputError
+from sdd_eval.figures.selection import as_dicts
 from sdd_eval.paper.cell_query import CellQuery, matches_recipe, query_for
 from sdd_eval.paper.tables import PaperNumber, paper_numbers
 from sdd_eval.statistics.seeds import SeedSummary, prediction_interval, summarize_seeds
@@ -122,7 +123,7 @@ def _rows_by_metric(results: pandas.DataFrame) -> RowsByMetric:
     of_paper = np.array([pair in known for pair in pairs], dtype=bool)
     usable = results[of_paper & (results["note"] == "").to_numpy(dtype=bool)]
     rows: dict[tuple[str, str], dict[Axes, list[Row]]] = {}
-    for record in usable.to_dict("records"):
+    for record in as_dicts(usable):
         at = {name: record.pop(name) for name in axes}
         record["at"] = {n: v for n, v in at.items() if v is not None and v == v}
         by_axes = rows.setdefault((record["evaluator"], record["metric"]), {})

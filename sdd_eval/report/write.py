@@ -23,6 +23,7 @@ from sdd_eval.report.publish import publish, recover
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
+    compared_protocols,
     comparison_frame,
     comparison_sections,
     comparison_tex,
@@ -31,7 +32,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import headline
 from sdd_eval.report.tables.latex import headline_tex, table_tex
 from sdd_eval.report.tables.paper_comparison import paper_rows, paper_tex
-from sdd_eval.report.tables.results import tidy
+from sdd_eval.report.tables.results import interval_texts, protocol_texts, text_table, tidy
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     evaluator_names,
@@ -39,7 +40,6 @@ from sdd_eval.report.tables.sections import (
     without_bins_and_severities,
 )
 from sdd_eval.report.tables.summary import (
-    ComparableResults,
     comparable_results,
     distinguishing_names,
     summarise,
@@ -54,7 +54,7 @@ def write_report(
     style: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write `results.csv`, `summary.csv`, `tables/`, `figures/` and `index.html`; return its path.
+    """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
     Figures that have not changed since the last report are not drawn again.
 
@@ -74,6 +74,7 @@ def write_report(
     collection = read_runs(folders, progress)
     recover(folder)
     results, arrays = tidy(collection.runs), collection.arrays
+    protocols = protocol_texts(collection.runs)
     comparable = comparable_results(results)
     sections, warnings = comparison_sections(folders, results, folder)
     cache = read_cache(folder / "figures")
@@ -85,6 +86,7 @@ def write_report(
     content = PageContent(
         collection=collection,
         results=results,
+        protocols=protocols,
         comparable=comparable,
         figures=_non_empty(figures),
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
@@ -114,9 +116,11 @@ def _text_files(content: PageContent) -> dict[str, bytes]:
     files = {
         "results.csv": to_csv(content.results),
         "summary.csv": to_csv(summarise(content.results)),
+        "protocols.csv": to_csv(text_table("protocol_id", content.protocols)),
+        "intervals.csv": to_csv(text_table("interval_id", interval_texts(content.collection.runs))),
         "tables/headline.tex": headline_tex(content.headline),
         **({"tables/paper.tex": paper_tex(content.paper)} if content.paper else {}),
-        **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content.comparable)},
+        **{f"tables/{name}.tex": text for name, text in _evaluator_tex(content)},
         "index.html": render_page(content),
     }
     return {name: text.encode() for name, text in files.items()}
@@ -128,11 +132,12 @@ def _figure_files(figures: Sequence[ReportFigure]) -> dict[str, bytes]:
     return {**files, f"figures/{RECORD}": record.encode()}
 
 
-def _evaluator_tex(comparable: Sequence[ComparableResults]) -> Iterator[tuple[str, str]]:
-    for words, part in zip(distinguishing_names(comparable), comparable, strict=True):
+def _evaluator_tex(content: PageContent) -> Iterator[tuple[str, str]]:
+    parts = content.comparable
+    for words, part in zip(distinguishing_names(parts), parts, strict=True):
         summary = without_bins_and_severities(part.summary)
         names = evaluator_names(summary)
-        protocols = ProtocolIndex(summary, names)
+        protocols = ProtocolIndex(summary, names, content.protocols)
         for name in names:
             table = result_table(where(summary, evaluator=name), protocols)
             label = file_name(name, *words)
@@ -155,15 +160,20 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 def write_comparison(
     study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
 ) -> list[Path]:
-    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths."""
+    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths.
+
+    The texts of the CSV's protocols are in the folder of the figures, in `protocols.csv`.
+    """
     csv = study / FOLDER / f"{comparison.name}.csv"
     store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
+    folder = csv.with_suffix("")
+    texts = folder / "protocols.csv"
+    store.write_text(texts, to_csv(text_table("protocol_id", compared_protocols(comparison.pairs))))
     tex = csv.with_suffix(".tex")
     tables = [comparison_tex(pair, family) for pair in comparison.pairs for family in families]
     store.write_text(tex, "\n".join(tables))
-    folder = csv.with_suffix("")
     drawn = write_comparison_figures(study, comparison.checkpoints, folder) if figures else ()
-    return [csv, tex, *drawn]
+    return [csv, texts, tex, *drawn]
 
 
 def current_report(study: Path) -> Path | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +26,21 @@ from sdd_eval.statistics.sums import SumStatistic
 
 
 class Quantity(NamedTuple):
-    """A number without its value: metric, unit, axes and protocol."""
+    """A number without its value.
+
+    Attributes:
+        metric, unit: what it is.
+        at: its axes.
+        protocol: its conditions by name, or as one text.
+        fitted: values that were found for the network and are no conditions, such as its
+            temperature, by name.
+    """
 
     metric: str
     unit: str
     at: Mapping[str, Any]
-    protocol: str
+    protocol: Mapping[str, str] | str
+    fitted: Mapping[str, str] = MappingProxyType({})
 
 
 #: The bounds of a number, an interval with a method of its own, or why there is none.

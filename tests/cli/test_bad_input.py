@@ -226,7 +226,7 @@ def test_a_limit_that_cuts_only_the_outliers_is_a_limit(here):
     (path,) = runs(here)
     cut = store.read_run(path)
     assert (cut.limit, cut.n) == (800, 797)
-    assert "797 against 800 images" in cut.measurements[0].protocol
+    assert "797 against 800 images" in cut.measurements[0].protocol.text
 
 
 def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):

@@ -69,7 +69,7 @@ def test_every_number_of_an_evaluator_has_protocol_and_unit(name, runs):
     places = [(m.metric, repr(sorted(m.at.items()))) for m in run.measurements]
     assert len(set(places)) == len(places)
     for measured in run.measurements:
-        assert measured.protocol, measured.metric
+        assert measured.protocol.text, measured.metric
         assert measured.unit in ("fraction", "nats", "images", "number", "count"), measured
         assert isinstance(measured.value, float), measured
         if measured.unit == "fraction":

@@ -282,7 +282,8 @@ def test_a_third_party_detector_is_used_with_the_built_in_ones(sdd_eval, trained
         for m in run["measurements"]
         if m["metric"] == "auroc" and m["at"] == {"detector": "lead", "outliers": "uniform"}
     ]
-    assert auroc["protocol"].startswith("lead: largest logit less the second; ")
+    protocol = run["protocols"][auroc["protocol"]]
+    assert protocol["score"] == "lead: largest logit less the second"
 
 
 @pytest.fixture(scope="module")

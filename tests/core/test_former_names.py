@@ -16,7 +16,7 @@ def stored(tmp_path, evaluator, measurement, settings):
     path = tmp_path / "run.json"
     run = Run("c", "w", "digits", "f", evaluator, 1, settings, None, 1, (measurement,))
     write_run(path, run)
-    assert json.loads(path.read_text())["measurements"] == [encode(measurement)]
+    assert json.loads(path.read_text())["measurements"] == encode(run)["measurements"]
     return read_run(path)
 
 

@@ -91,9 +91,12 @@ def test_a_limit_selects_that_many_images(subject_of, images_of, network):
 def test_every_measurement_names_its_convention(subject_of, images_of, network):
     for evaluator in (Accuracy(), Calibration(bins=12, intervals=FEW)):
         for each in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
-            assert each.protocol
+            assert each.protocol.text
             if each.at.get("bins"):
-                assert "12 equal-width bins" in each.protocol or "12 bins of equ" in each.protocol
+                assert (
+                    "12 equal-width bins" in each.protocol.text
+                    or "12 bins of equ" in each.protocol.text
+                )
 
 
 def test_what_cannot_be_measured_is_refused(subject_of, images_of, network):

@@ -266,15 +266,18 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
     found = evaluator.score(arrays)
     at = {"attack": "PGD", "norm": "Linf", "epsilon": 8 / 255, "steps": 3, "restarts": 2}
     (one,) = [
-        each for each in found if each.metric == "attack_accuracy" and "fitted" in each.protocol
+        each
+        for each in found
+        if each.metric == "attack_accuracy" and "fitted" in each.protocol.text
     ]
     assert at.items() <= dict(one.at).items()
     assert one.at["parameters"] == "alpha=0.00784314 random_start=False"
     for words in (
         *("L∞", "8/255", "per channel 0.03137 0.03137 0.03137", "2 restarts", "steps = 3"),
-        *("true labels", "clipped to [0, 1]", "without 1 − p", "T = ", "seeds derived"),
+        *("true labels", "clipped to [0, 1]", "without 1 − p", "T, fitted", "seeds derived"),
     ):
-        assert words in one.protocol
+        assert words in one.protocol.text
+    assert one.fitted == {"T": f"{arrays['temperature'][0]:.4g}"}
     assert value_of(found, "attack_right_before") == arrays["right"].mean()
     assert {each.metric for each in found} == {
         *("attack_right_before", "attack_accuracy", "attack_largest_change"),
@@ -285,7 +288,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
 def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, images_of):
     evaluator = Attack("APGD", parameters=("loss=dlr",), steps=2)
     found = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
-    assert "the attack's own loss" in found[1].protocol
+    assert "the attack's own loss" in found[1].protocol.text
 
 
 @pytest.mark.parametrize(

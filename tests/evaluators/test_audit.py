@@ -178,8 +178,8 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
     assert raised["zero_gradients"] == 1
     assert raised["square_beats_white_box"] == 1
     assert raised["transfer_beats_white_box"] == 1
-    (text,) = [each.protocol for each in measurements if each.at.get("flag") == "zero_gradients"]
-    assert "80 images at T one" in text
+    (flag,) = [each for each in measurements if each.at.get("flag") == "zero_gradients"]
+    assert "80 images at T one" in flag.fitted["raised"]
     worst, transfer = (
         rows_of("audit_worst_case", measurements),
         rows_of("audit_accuracy", measurements, attack="transfer"),

@@ -117,7 +117,9 @@ def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
     assert left == sorted(left, reverse=True)
     assert left[-1] == value_of(measurements, "attack_accuracy", temperature=1.0)
     assert left[0] < value_of(measurements, "attack_right_before")
-    assert "3 targets, all that the network has, Square 5,000 queries" in measurements[1].protocol
+    assert (
+        "3 targets, all that the network has, Square 5,000 queries" in measurements[1].protocol.text
+    )
 
 
 def test_torchattacks_ensemble_has_its_own_name_and_its_own_numbers(network):
@@ -133,5 +135,5 @@ def test_the_rows_of_torchattacks_ensemble_say_that_it_is_not_autoattack(
 ):
     evaluator = Attack("torchattacks-autoattack", eps=0, parameters=("version=rand",))
     measurements = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
-    (text, *_) = [each.protocol for each in measurements if each.metric == "attack_accuracy"]
+    (text, *_) = [each.protocol.text for each in measurements if each.metric == "attack_accuracy"]
     assert "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100" in text

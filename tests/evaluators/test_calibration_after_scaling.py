@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sdd_eval.comparison.matching import comparable_protocol
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibrated_floor import ece_floor
@@ -90,25 +89,27 @@ def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
     assert scaled.first.value != scaled.second.value
 
 
-def test_temperatures_are_measured_and_the_protocol_names_a_bound(arrays, measured, value_of):
+def test_temperatures_are_measured_and_a_bound_of_the_range_is_named(arrays, measured, value_of):
     scaled = cross_fit(arrays["logits"], arrays["labels"])
     assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
     assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
-    assert not any("a bound of the range" in each.protocol for each in measured)
+    texts = [text for each in measured for text in each.fitted.values()]
+    assert texts
+    assert not any("a bound of the range" in text for text in texts)
     sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
     for each in Calibration(intervals=FEW).score(sure):
         of_scaling = "temperature" in each.at or each.metric == "temperature_fitted"
         if of_scaling:
-            assert "T = 0.05, a bound of the range, fitted" in each.protocol
+            assert set(each.fitted.values()) == {"0.05, a bound of the range"}
+        else:
+            assert not each.fitted
 
 
 def test_seeds_with_different_temperatures_share_a_protocol(arrays):
     other = {**arrays, "logits": arrays["logits"] * 1.7}
-    protocols = [
-        {comparable_protocol(m.protocol) for m in Calibration(intervals=FEW).score(each)}
-        for each in (arrays, other)
-    ]
-    assert protocols[0] == protocols[1]
+    one, two = (Calibration(intervals=FEW).score(each) for each in (arrays, other))
+    assert [m.protocol.id for m in one] == [m.protocol.id for m in two]
+    assert [m.fitted for m in one] != [m.fitted for m in two]
 
 
 def test_a_calibrated_bin_has_the_interval_of_chance(arrays, measured):
@@ -176,4 +177,6 @@ def test_a_number_that_no_method_covers_has_the_reason_instead_of_an_interval(ar
     without = [m for m in found if m.low is None]
     assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}
     assert all(m.interval.startswith("none: ") for m in without)
-    assert all("no bootstrap covers a maximum" in m.protocol for m in found if m.metric == "mce")
+    assert all(
+        "no bootstrap covers a maximum" in m.protocol.text for m in found if m.metric == "mce"
+    )

@@ -74,7 +74,7 @@ def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
     assert relative.value == pytest.approx(100 * (14 * 1.0 + 4.5) / 1.5 / 15)
     for row in measurements:
         assert row.unit == "percent of baseline"
-        assert "baseline base;" in row.protocol
+        assert "baseline base;" in row.protocol.text
         assert "same network, new images" in row.interval
         assert row.low < row.value < row.high
         assert row.level == 0.95
@@ -86,7 +86,7 @@ def test_errors_of_several_networks_of_a_baseline_are_averaged_not_their_ratios(
     fog = one(measurements, "corruption_error", c="fog")
     assert fog.value == pytest.approx(100 * 0.3 / 0.6)
     assert fog.at["baseline"] == "first + second"
-    assert "(mean over 2 networks: first, second)" in fog.protocol
+    assert "(mean over 2 networks: first, second)" in fog.protocol.text
     relative = one(measurements, "relative_corruption_error", c="fog")
     assert relative.value == pytest.approx(100 * 0.2 / 0.45)
 
@@ -110,7 +110,7 @@ def test_what_a_baseline_hardly_loses_is_nothing_to_divide_by():
     assert ("mean_corruption_error", None) in metrics
     lost = one(measurements, "missing", c="fog")
     assert lost.at["of"] == "relative_corruption_error"
-    assert "missing where the baseline's is below 0.01 per severity" in lost.protocol
+    assert "missing where the baseline's is below 0.01 per severity" in lost.protocol.text
 
 
 def test_a_baseline_without_errors_gives_no_ratio():

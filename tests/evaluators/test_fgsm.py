@@ -198,8 +198,8 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
     for each in Fgsm().score(arrays):
         if each.at["variant"] != "pixel":
             assert each.at["constants"] == "own"
-            if "step" in each.protocol:
-                assert "constants: own" in each.protocol
+            if "step" in each.protocol.text:
+                assert "constants: own" in each.protocol.text
 
 
 def test_the_papers_constants_are_used_for_every_network(network, subject_of, images_of):
@@ -229,7 +229,7 @@ def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature
         *("L∞", "ε = 0.2", "standardised space", "constants: paper", "0.04046", "clipped to"),
         *("own predictions", "float32", "fitted by NLL", "true labels"),
     ):
-        assert words in one.protocol
+        assert words in one.protocol.text
 
 
 @pytest.mark.parametrize(

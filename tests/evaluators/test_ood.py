@@ -171,7 +171,7 @@ def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
     only_far = score(Ood(training="cifar100"), scores_of("svhn", "dtd"))
     assert places_of(only_far) == {"svhn", "dtd", "average"}  # far lacks one of its sets
     assert all(
-        "mean over svhn, dtd" in m.protocol for m in only_far if m.at["outliers"] == "average"
+        "mean over svhn, dtd" in m.protocol.text for m in only_far if m.at["outliers"] == "average"
     )
 
 
@@ -206,7 +206,7 @@ def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
 )
 def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
     measurements = score(Ood(training="cifar10"), scores_of(*sets))
-    noted = {m.at["outliers"] for m in measurements if "resizing artefacts" in m.protocol}
+    noted = {m.at["outliers"] for m in measurements if "resizing artefacts" in m.protocol.text}
     assert noted == means | (set(sets) & set(RESIZED))
 
 
@@ -233,12 +233,11 @@ def test_a_grid_has_a_row_for_each_cell_and_for_its_best_cell(evaluator, subject
     assert value_of(best, "fpr_at_95_tpr", outliers="far") == min(cells.values())[0]
     assert value_of(best, "auroc", outliers="far") == -min(cells.values())[1]
     assert {each.at["outliers"] for each in best} == {"far", "near", "average"}
-    assert all("chosen on the outliers under test" in each.protocol for each in best)
+    assert all("chosen on the outliers under test" in each.protocol.text for each in best)
     temperature, epsilon = min(cells, key=cells.get)
-    (protocol,) = {m.protocol for m in best if m.at["outliers"] == "far" and m.metric == "auroc"}
-    assert f"T = {temperature:g}, fitted" in protocol
-    assert f"ε = {epsilon:g}, fitted" in protocol
-    assert not any("chosen" in m.protocol for m in measurements if m.at.get("grid") != BEST)
+    (far,) = [m for m in best if m.at["outliers"] == "far" and m.metric == "auroc"]
+    assert far.fitted == {"T": f"{temperature:g}", "ε": f"{epsilon:g}"}
+    assert not any("chosen" in m.protocol.text for m in measurements if m.at.get("grid") != BEST)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,7 +86,7 @@ def test_there_is_no_mean_over_an_incomplete_set(subject):
     corruptions = {each.at.get("corruption") for each in measurements}
     assert corruptions == {None, "snow", "fog"}
     snow = next(each for each in measurements if each.at.get("corruption") == "snow")
-    assert "regenerated, synthetic frost" in snow.protocol
+    assert "regenerated, synthetic frost" in snow.protocol.text
 
 
 def test_a_corrupted_set_without_labels_has_the_same_images_under_a_limit(subject):

@@ -175,7 +175,7 @@ def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluat
     run = run_of(evaluator, limit=20)
     assert set(run.arrays["temperature"]) == set(expected)
     protocols = [
-        m.protocol
+        m.protocol.text
         for m in run.measurements
         if m.metric == metric and m.at["temperature"] == "fitted"
     ]
@@ -199,14 +199,14 @@ def test_odins_step_has_the_largest_mean_score_of_the_validation_images(kind, ru
         (auroc,) = values(run, "auroc", grid="validation", outliers=outliers)
         at = {"grid": "cell", "temperature": 1000.0, "epsilon": epsilon, "outliers": outliers}
         assert values(run, "auroc", **at) == [auroc]
-    (protocol,) = [
-        m.protocol
+    (validated,) = [
+        m
         for m in run.measurements
         if (m.metric, m.at.get("grid"), m.at["outliers"]) == ("auroc", "validation", "uniform")
     ]
-    assert (
-        f"ε = {epsilon:g}, fitted: the step whose mean score of the validation images" in protocol
-    )
+    chosen = "ε, fitted: the step whose mean score of the validation images"
+    assert chosen in validated.protocol["cell"]
+    assert validated.fitted == {"T": "1000", "ε": f"{epsilon:g}"}
     assert not values(on_held, "auroc", grid="validation")  # they would judge what they choose
     without_grid = run_of(kind(outliers=("uniform",), intervals=FEW), limit=60)
     assert not values(without_grid, "auroc", grid="validation")

@@ -96,8 +96,8 @@ NUMBERS = {
 #: Columns of the tables that are neither: all others are axes.
 OTHER = (
     *("study", "method", "sd_dropout", "dataset", "arch", "seed", "unit", "limited", "protocol"),
-    *("data", "group", "setting", "test_set", "fingerprint", "run", "note", "interval"),
-    *("test", "family", "verdict", "meaning"),
+    *("protocol_id", "fitted", "data", "group", "setting", "test_set", "fingerprint", "run"),
+    *("note", "interval", "interval_id", "test", "family", "verdict", "meaning"),
 )
 
 #: A row's identity, then its numbers by column as text, empty where there is none.

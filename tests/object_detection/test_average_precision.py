@@ -116,7 +116,7 @@ def test_a_size_without_objects_has_no_number():
 
 def test_every_measurement_has_protocol_and_unit():
     for measured in Detection().score(arrays()):
-        assert measured.protocol
+        assert measured.protocol.text
         assert measured.unit == "fraction"
 
 

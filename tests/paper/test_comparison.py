@@ -20,7 +20,10 @@ def row(recipe, value, *, evaluator="accuracy", metric="accuracy", at=(), **fiel
         **{"checkpoint": f"c{recipe.seed}", "seed": recipe.seed, "evaluator": evaluator},
         **{"metric": metric, "value": value, "n": 10_000, "limited": False, "note": ""},
         **{"dataset": "cifar100", "test_set": "cifar100", "data": "cifar100: official"},
-        **{"level": 0.95, "interval": "Wilson"},  # columns behind the note that are no axes
+        **{
+            "level": 0.95,
+            "interval_id": "01234567",
+        },  # columns behind the note that are no axes
     }
     return recipe, {**shared, **fields, **dict.fromkeys(AXES), **dict(at)}
 

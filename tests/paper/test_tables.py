@@ -14,7 +14,7 @@ from sdd_eval.paper.rendering import cells, format_conditions, format_number, la
 from sdd_eval.paper.tables import best_values, wrongly_bold
 
 NUMBERS = paper_numbers()
-COLUMNS = ["checkpoint", "evaluator", "metric", "note", "interval", "corruption", "bins"]
+COLUMNS = ["checkpoint", "evaluator", "metric", "note", "interval_id", "corruption", "bins"]
 
 
 def unmeasured(table):

@@ -224,6 +224,5 @@ def _of_network(measurement: Measurement, net: Network, random: Random) -> Measu
     shift = net.gain + float(random.normal(0, 0.004))
     ends = {name: getattr(measurement, name) for name in ("value", "low", "high")}
     moved = {n: v if v is None else float(np.clip(v + shift, 0, 1)) for n, v in ends.items()}
-    own = f"T = {FITTED + shift:.4g}, fitted"
-    protocol = measurement.protocol.replace(f"T = {FITTED:.4g}, fitted", own)
-    return msgspec.structs.replace(measurement, protocol=protocol, **moved)
+    own = {name: f"{FITTED + shift:.4g}" for name in measurement.fitted if name == "T"}
+    return msgspec.structs.replace(measurement, fitted={**measurement.fitted, **own}, **moved)

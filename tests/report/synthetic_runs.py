@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sdd_eval import plugins
@@ -179,17 +180,23 @@ def _fgsm(net: Network, variant: str) -> Iterator[Measurement]:
     yield Measurement("fgsm_random_sign_accuracy", control, "fraction", at, "random signs")
     for gradient in ("stable", "float32") if variant == "authors" else ("stable",):
         for temperature in (1.0, "fitted"):
-            shown = "1" if temperature == 1.0 else f"{1.2 + fitted:.4g}, fitted by NLL"
-            how = f"{gradient} gradient; logits divided by T = {shown}"
+            divisor = "T = 1" if temperature == 1.0 else "T, fitted by NLL"
+            own = {} if temperature == 1.0 else {"T": f"{1.2 + fitted:.4g}"}
+            how = {
+                "gradient": f"{gradient} gradient",
+                "temperature": f"logits divided by {divisor}",
+            }
             at = {**space, "gradient": gradient, "temperature": temperature}
             for epsilon in (0.2, 0.01, 0.02, 0.05, 0.1, 0.3)[: 6 if gradient == "stable" else 1]:
                 value = 0.95 * float(np.exp(-fall * epsilon)) + net.gain + noise
                 here = {**at, "epsilon": epsilon}
-                protocol = f"one L∞ step of ε = {epsilon:g}, {variant}; {how}"
-                yield Measurement("fgsm_accuracy", value, "fraction", here, protocol)
+                protocol = {"step": f"one L∞ step of ε = {epsilon:g}, {variant}", **how}
+                number = Measurement("fgsm_accuracy", value, "fraction", here, protocol, fitted=own)
+                yield number
                 if epsilon == 0.2:
-                    yield Measurement("fgsm_flipped_to_right", 0.01, "fraction", here, protocol)
-            yield Measurement("fgsm_zero_gradients", 0.0, "images", at, how)
+                    flipped = {"metric": "fgsm_flipped_to_right", "value": 0.01}
+                    yield msgspec.structs.replace(number, **flipped)
+            yield Measurement("fgsm_zero_gradients", 0.0, "images", at, how, fitted=own)
 
 
 def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:

@@ -323,7 +323,7 @@ def test_a_run_of_another_format_is_reported_and_excluded(
     old = dataclasses.replace(synthetic.accuracy_run(synthetic.network(0.0, 5)), format=0)
     page = write_report(synthetic.small_study(tmp_path / "study", old))
     words = " ".join(Elements(page.read_text()).words)
-    assert "has file format 0; this version reads format 1" in words
+    assert "has format 0, which is not 1 or 2; make the run again" in words
 
 
 def test_a_run_without_provenance_is_still_reported(synthetic: ModuleType, tmp_path: Path) -> None:

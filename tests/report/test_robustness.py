@@ -133,7 +133,8 @@ def test_audits_with_different_attack_settings_are_not_compared(
     def run(weight: float, gain: float, effort: Audit) -> Run:
         result = synthetic.audit_run(synthetic.network(weight, 0, gain))
         told = [
-            msgspec.structs.replace(m, protocol=effort._protocol()) for m in result.measurements
+            msgspec.structs.replace(m, protocol=effort._protocol(), fitted=effort._source)
+            for m in result.measurements
         ]
         return dataclasses.replace(result, measurements=tuple(told))
 

@@ -19,6 +19,7 @@ from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.audit import IMAGES, Audit, audit_of
 from sdd_eval.evaluators.adversarial.threat import (
     AUTOATTACK,
+    CLEAN,
     ENSEMBLE,
     TEMPERATURES,
     WITHOUT_SATURATION,
@@ -26,6 +27,7 @@ from sdd_eval.evaluators.adversarial.threat import (
     checks,
     describe,
     divided_by,
+    fitted_values,
     from_text,
     threat_of,
 )
@@ -131,8 +133,7 @@ class Attack(Evaluator):
             yield from self._audit().statistics(arrays)
             return
         threat = from_text(bytes(arrays["threat"][0]))
-        text = "clean images, accuracy against the true labels"
-        before = Quantity("attack_right_before", "fraction", threat.at, text)
+        before = Quantity("attack_right_before", "fraction", threat.at, CLEAN)
         yield shares([before], [arrays["right"]])
         for name in TEMPERATURES:
             if f"survives_{name}" in arrays:
@@ -144,46 +145,50 @@ def _at_temperature(
 ) -> Iterator[Statistic]:
     """Yield the numbers at one temperature."""
     at = {**threat.at, "temperature": TEMPERATURES[name]}
-    text = protocol(threat, name, arrays)
+    conditions, fitted = protocol(threat, name, arrays), fitted_values(name, arrays)
     survives = arrays[f"survives_{name}"]
-    quantities, flags = [Quantity("attack_accuracy", "fraction", at, text)], [survives]
+    accuracy = Quantity("attack_accuracy", "fraction", at, conditions, fitted)
+    quantities, flags = [accuracy], [survives]
     if threat.attack == AUTOATTACK:
         broken_by = arrays[f"broken_by_{name}"]
         for number, part in enumerate(PARTS, start=1):
-            after = f"right after the parts up to {part}; {text}"
+            after = {"parts": f"right after the parts up to {part}", **conditions}
             axes = {**at, "part": part}
-            quantities.append(Quantity("attack_accuracy_after", "fraction", axes, after))
+            quantities.append(Quantity("attack_accuracy_after", "fraction", axes, after, fitted))
             flags.append(survives | (broken_by > number))
     yield shares(quantities, flags)
-    largest = f"largest change of a pixel value in any image, of the range [0, 1]; {text}"
-    change = Quantity("attack_largest_change", "fraction", at, largest)
+    largest = "largest change of a pixel value in any image, of the range [0, 1]"
+    protocol_of_change = {"change": largest, **conditions}
+    change = Quantity("attack_largest_change", "fraction", at, protocol_of_change, fitted)
     yield unpaired(change, float(arrays[f"change_{name}"].max()), MAXIMUM)
     yield checks("attack", at, name, arrays)
 
 
-def protocol(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+def protocol(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """Return the protocol: attack, ball, labels, clipping, gradient, temperature, seed."""
     gradient = "the attack's own loss, float32"
     if arrays["cross_entropy"][0]:
         gradient = f"cross-entropy's {WITHOUT_SATURATION}"
-    return (
-        f"right before and after, of all images; {describe(threat, int(arrays['channels'][0]))}"
-        f"{_ensemble(threat, int(arrays['classes'][0]))}; true labels, untargeted, "
-        f"clipped to [0, 1]; {gradient}; "
-        f"{divided_by(name, arrays)}; seeds derived from the run's seed, attack, restart "
-        "and batch"
-    )
+    return {
+        "definition": "right before and after, of all images",
+        "attack": describe(threat, int(arrays["channels"][0])),
+        "parts_of_attack": _ensemble(threat, int(arrays["classes"][0])),
+        "labels": "true labels, untargeted, clipped to [0, 1]",
+        "gradient": gradient,
+        "temperature": divided_by(name, arrays),
+        "seeds": "seeds derived from the run's seed, attack, restart and batch",
+    }
 
 
 def _ensemble(threat: Threat, classes: int) -> str:
     """Return the effort of an ensemble's parts in words; empty for a single attack."""
     if threat.attack == ENSEMBLE:
-        return "; torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100"
+        return "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100"
     if threat.attack != AUTOATTACK:
         return ""
     targets = min(9, classes - 1)
     fewer = "" if targets == 9 else ", all that the network has"
     return (
-        f"; standard version: APGD-CE and APGD-T 100 steps, FAB-T 100 steps, {targets} targets"
+        f"standard version: APGD-CE and APGD-T 100 steps, FAB-T 100 steps, {targets} targets"
         f"{fewer}, Square 5,000 queries, one start each, worst case per image"
     )

@@ -22,12 +22,14 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import (
     BY_CROSS_ENTROPY,
+    CLEAN,
     EPSILONS,
     TEMPERATURES,
     WITHOUT_SATURATION,
     Effort,
     checks,
     divided_by,
+    fitted_values,
 )
 from sdd_eval.statistics.statistic import (
     SHARE,
@@ -101,20 +103,21 @@ class Audit:
 
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
-        text = "clean images, accuracy against the true labels"
-        yield shares([Quantity("audit_right_before", "fraction", {}, text)], [arrays["right"]])
+        yield shares([Quantity("audit_right_before", "fraction", {}, CLEAN)], [arrays["right"]])
         for name in TEMPERATURES:
             tables = self.tables(name, arrays)
-            protocol = f"{self._protocol()}; {divided_by(name, arrays)}"
+            protocol = {**self._protocol(), "temperature": divided_by(name, arrays)}
+            fitted = {**self._source, **fitted_values(name, arrays)}
             at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
             for attack, table in tables.items():
                 axes = {**at, "attack": attack}
-                yield shares(_by_size("audit_accuracy", axes, protocol), list(table.T))
+                yield shares(_by_size("audit_accuracy", axes, protocol, fitted), list(table.T))
             worst = np.logical_and.reduce(list(tables.values()))
-            text = f"right before and after every attack, image by image; {protocol}"
-            yield shares(_by_size("audit_worst_case", at, text), list(worst.T))
+            every = "right before and after every attack, image by image"
+            protocol = {"worst_case": every, **protocol}
+            yield shares(_by_size("audit_worst_case", at, protocol, fitted), list(worst.T))
             if "right_compared" in arrays:
-                yield from self._both_correct(worst, at, text, arrays)
+                yield from self._both_correct(worst, at, protocol, fitted, arrays)
             yield checks("audit", at, name, arrays)
         yield from self._flags(arrays)
 
@@ -123,39 +126,50 @@ class Audit:
         names = {a: name if a in BY_CROSS_ENTROPY else "one" for a in self.attacks}
         return {attack: arrays[f"survives_{attack}_{own}"] for attack, own in names.items()}
 
-    def _protocol(self) -> str:
+    @property
+    def _source(self) -> dict[str, str]:
+        """The network that adversarial images are transferred from, if there is one."""
+        return {"transferred from": self.transfer_from} if self.transfer_from else {}
+
+    def _protocol(self) -> dict[str, str]:
         steps, restarts, queries = self.steps, self.restarts, self.queries
         transfer = (
-            f", transfer (PGD-{steps} by CE and by margin, one start each, on {self.transfer_from})"
+            f", transfer (PGD-{steps} by CE and by margin, one start each, on another network)"
             if self.transfer_from
             else ""
         )
-        return (
-            "right before and after, of all images; L∞ ball in pixels of [0, 1], the same ε in "
-            "every channel, clipped to [0, 1], true labels, untargeted; FGSM, "
-            f"PGD-{steps} with {restarts} random starts and steps of 2.5 ε/{steps}, "
-            f"by CE and by margin, Square with {queries:,} queries{transfer}; an image that "
-            "an attack other than FGSM has broken at a smaller ε is broken at a larger one; "
-            f"CE's {WITHOUT_SATURATION}; margin, Square and transfer do not depend on the "
-            "network's temperature; seeds derived from the run's seed, attack, restart and batch"
-        )
+        return {
+            "definition": "right before and after, of all images",
+            "ball": "L∞ ball in pixels of [0, 1], the same ε in every channel, clipped to [0, 1], "
+            "true labels, untargeted",
+            "attacks": f"FGSM, PGD-{steps} with {restarts} random starts and steps of "
+            f"2.5 ε/{steps}, by CE and by margin, Square with {queries:,} queries{transfer}",
+            "monotone": "an image that an attack other than FGSM has broken at a smaller ε is "
+            "broken at a larger one",
+            "gradient": f"CE's {WITHOUT_SATURATION}",
+            "other_attacks": "margin, Square and transfer do not depend on the network's "
+            "temperature",
+            "seeds": "seeds derived from the run's seed, attack, restart and batch",
+        }
 
     def _both_correct(
         self,
         worst: Table,
         at: Mapping[str, Any],
-        text: str,
+        protocol: Mapping[str, str],
+        fitted: Mapping[str, str],
         arrays: Mapping[str, NDArray[Any]],
     ) -> Iterator[Statistic]:
         """Yield the worst case over the images that both networks classify correctly."""
         both = arrays["right"] & arrays["right_compared"]
         axes = {**at, "transfer_from": self.transfer_from}
         images = f"images, before any attack, that {self.transfer_from} too classifies rightly"
-        yield counts([Quantity("n_both_correct", "images", axes, images)], [both])
+        yield counts([Quantity("n_both_correct", "images", axes, {"definition": images})], [both])
         if not both.any():
             return
-        text = f"of the {both.sum()} {images}: {text}"
-        quantities = _by_size("audit_worst_case_both_right", axes, text)
+        of_both = {**protocol, "worst_case": f"of the {images}: {protocol['worst_case']}"}
+        fitted = {**fitted, "images": str(both.sum())}
+        quantities = _by_size("audit_worst_case_both_right", axes, of_both, fitted)
         for quantity, flags in zip(quantities, worst[both].T, strict=True):
             value = float(flags.mean())
             bounds = partial(share_bounds, value, len(flags))
@@ -172,9 +186,9 @@ class Audit:
         if not self.transfer_from:
             del raised["transfer_beats_white_box"]  # not tried, so neither raised nor cleared
         for flag, places in sorted(raised.items(), key=lambda item: not item[1]):
-            where = f"raised: {', '.join(places)}" if places else "not raised at any size"
-            text = f"{FLAGS[flag]}; {where}"
-            quantity = Quantity("audit_flag", "count", {"flag": flag}, text)
+            fitted = {"raised": ", ".join(places)} if places else {}
+            protocol = {"definition": FLAGS[flag]}
+            quantity = Quantity("audit_flag", "count", {"flag": flag}, protocol, fitted)
             yield unpaired(quantity, float(bool(places)), PRESENCE)
 
 
@@ -231,9 +245,17 @@ def _raised(tables: Mapping[str, Table]) -> dict[str, list[float]]:
     }
 
 
-def _by_size(metric: str, at: Mapping[str, Any], text: str) -> list[Quantity]:
+def _by_size(
+    metric: str, at: Mapping[str, Any], protocol: Mapping[str, str], fitted: Mapping[str, str]
+) -> list[Quantity]:
     """Return a share of images at each size."""
     return [
-        Quantity(metric, "fraction", {**at, "epsilon": size}, f"ε = {size * 255:g}/255; {text}")
+        Quantity(
+            metric,
+            "fraction",
+            {**at, "epsilon": size},
+            {"epsilon": f"ε = {size * 255:g}/255", **protocol},
+            fitted,
+        )
         for size in EPSILONS
     ]

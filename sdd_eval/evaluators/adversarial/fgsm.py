@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sdd_eval import data
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
-from sdd_eval.evaluators.adversarial.threat import FgsmAttack
+from sdd_eval.evaluators.adversarial.threat import CLEAN, FgsmAttack, fitted_values
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
@@ -47,6 +47,7 @@ GRADIENTS = {
     "stable": "gradient formed at the logits in float64 without 1 − p, then float32",
     "float32": "gradient of the summed cross-entropy in plain float32, which saturates",
 }
+FLIPPED = "share of all images that are wrong before and right after"
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,11 @@ class Fgsm(Evaluator):
     def _controls(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> Statistic:
         """Return accuracy before a variant's attack, and after a step along random signs."""
         labels, at = arrays["labels"], {**self._at(variant, arrays), "temperature": 1.0}
-        text = "clean images, accuracy against the true labels"
-        before = Quantity("fgsm_right_before", "fraction", at, text)
-        step = self._step(variant, self.epsilon, arrays)
-        text = f"{step}; signs random instead of the gradient's"
+        before = Quantity("fgsm_right_before", "fraction", at, CLEAN)
+        random = "signs random instead of the gradient's"
+        protocol = {**self._step(variant, self.epsilon, arrays), "gradient": random}
         at = {**at, "epsilon": self.epsilon}
-        after = Quantity("fgsm_random_sign_accuracy", "fraction", at, text)
+        after = Quantity("fgsm_random_sign_accuracy", "fraction", at, protocol)
         predicted = (arrays["predicted"], arrays[f"predicted_{variant}_random"])
         return shares([before, after], [classes == labels for classes in predicted])
 
@@ -169,20 +169,22 @@ class Fgsm(Evaluator):
         at |= {"gradient": attack.gradient, "temperature": temperature}
         labels, predicted = arrays["labels"], arrays[f"predicted_{attack.column}"]
         correct = predicted == labels[:, None]
-        gradient = _gradient(attack, float(arrays["temperature"][0]), bool(self.validation_set))
+        gradient = _gradient(attack, bool(self.validation_set))
+        fitted = fitted_values(attack.temperature, arrays)
         quantities, flags = [], []
         for index, epsilon in enumerate(self.sizes(attack)):
-            text = f"{self._step(attack.variant, epsilon, arrays)}; {gradient}"
+            protocol = {**self._step(attack.variant, epsilon, arrays), **gradient}
             axes = {**at, "epsilon": epsilon}
-            quantities.append(Quantity("fgsm_accuracy", "fraction", axes, text))
+            quantities.append(Quantity("fgsm_accuracy", "fraction", axes, protocol, fitted))
             flags.append(correct[:, index])
             if index == 0:
-                text = f"share of all images that are wrong before and right after; {text}"
-                quantities.append(Quantity("fgsm_flipped_to_right", "fraction", axes, text))
+                flipped = {"definition": FLIPPED, **protocol}
+                name = "fgsm_flipped_to_right"
+                quantities.append(Quantity(name, "fraction", axes, flipped, fitted))
                 flags.append(correct[:, 0] & (arrays["predicted"] != labels))
         yield shares(quantities, flags)
-        text = f"images whose gradient is zero in every pixel; {gradient}"
-        zeros = Quantity("fgsm_zero_gradients", "images", at, text)
+        protocol = {"definition": "images whose gradient is zero in every pixel", **gradient}
+        zeros = Quantity("fgsm_zero_gradients", "images", at, protocol, fitted)
         yield counts([zeros], [arrays[f"zero_gradient_{attack.column}"]])
 
     def _at(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -192,8 +194,10 @@ class Fgsm(Evaluator):
         constants = self._constants_of(arrays["constants"].shape[2])
         return {"variant": variant, "constants": constants}
 
-    def _step(self, variant: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]) -> str:
-        """Return the step in words: space, norm, ε in pixels, clipping, labels."""
+    def _step(
+        self, variant: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]
+    ) -> dict[str, str]:
+        """Return the step: space, norm, ε in pixels, and clipping."""
         if variant == "pixel":
             space = f"pixels of [0, 1] ({epsilon * 255:.3g}/255)"
         else:
@@ -203,7 +207,8 @@ class Fgsm(Evaluator):
                 f"standardised space (constants: {constants}, mean {_list(mean)}, "
                 f"std {_list(std)}; in pixels of [0, 1] {_list(epsilon * std)})"
             )
-        return f"one L∞ step of ε = {epsilon:g} in {space}; {CLIPS[variant]}"
+        step = f"one L∞ step of ε = {epsilon:g} in {space}"
+        return {"step": step, "clipping": CLIPS[variant]}
 
 
 def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDArray[Any]]:
@@ -215,14 +220,14 @@ def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDA
     }
 
 
-def _gradient(attack: FgsmAttack, fitted: float, validation_set: bool) -> str:
-    """Return the gradient in words: labels, precision, temperature."""
-    temperature = "T = 1"
-    if attack.temperature == "fitted":
-        temperature = fitted_words(fitted, validation_set)
-    return (
-        f"{LABELS[attack.variant]}; {GRADIENTS[attack.gradient]}; logits divided by {temperature}"
-    )
+def _gradient(attack: FgsmAttack, validation_set: bool) -> dict[str, str]:
+    """Return the gradient: labels, precision, temperature."""
+    temperature = "T = 1" if attack.temperature == "one" else fitted_words(validation_set)
+    return {
+        "labels": LABELS[attack.variant],
+        "gradient": GRADIENTS[attack.gradient],
+        "temperature": f"logits divided by {temperature}",
+    }
 
 
 def _list(values: NDArray[np.float64]) -> str:

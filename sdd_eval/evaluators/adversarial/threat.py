@@ -17,7 +17,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluators.temperature import fitted_words
+from sdd_eval.evaluators.temperature import fitted_words, temperature_text
 from sdd_eval.statistics.statistic import Quantity, Statistic, counts
 
 AUTOATTACK = "AutoAttack"
@@ -52,6 +52,8 @@ TARGETED_CLASSES = 10
 #: Fewest classes: losses of the four largest logits; a target among the first ten classes.
 FEWEST_CLASSES = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
 
+#: The protocol of numbers before an attack.
+CLEAN = {"definition": "clean images, accuracy against the true labels"}
 #: Names of temperatures in arrays, and their value on the axis `temperature`.
 TEMPERATURES: Mapping[str, float | str] = {"one": 1.0, "fitted": "fitted"}
 #: Suffixes of the arrays of zero gradients, and how the gradient is computed.
@@ -280,27 +282,34 @@ def checks(
     metric: str, at: Mapping[str, Any], name: str, arrays: Mapping[str, NDArray[Any]]
 ) -> Statistic:
     """Return the numbers of zero gradients and of changed predictions at one temperature."""
-    temperature = divided_by(name, arrays)
+    temperature, fitted = {"temperature": divided_by(name, arrays)}, fitted_values(name, arrays)
     quantities, flags = [], []
     for suffix, how in GRADIENTS.items():
         axes = {**at, "gradient": suffix.removeprefix("_") or "stable"}
-        text = (
-            "clean images whose gradient of the cross-entropy with the true labels is zero in "
-            f"every pixel; {how}; {temperature}"
-        )
-        quantities.append(Quantity(f"{metric}_zero_gradients", "images", axes, text))
+        protocol = {
+            "definition": "clean images whose gradient of the cross-entropy with the true labels "
+            "is zero in every pixel",
+            "gradient": how,
+            **temperature,
+        }
+        zeros = Quantity(f"{metric}_zero_gradients", "images", axes, protocol, fitted)
+        quantities.append(zeros)
         flags.append(arrays[f"zero_gradient{suffix}_{name}"])
-    text = (
-        "clean images that the attack's own path predicts otherwise than the network; all have top "
-        f"two logits within 1e-4, any other would have been an error; {temperature}"
-    )
-    quantities.append(Quantity(f"{metric}_path_ties", "images", at, text))
+    protocol = {
+        "definition": "clean images that the attack's own path predicts otherwise than the network",
+        "ties": "all have top two logits within 1e-4, any other would have been an error",
+        **temperature,
+    }
+    quantities.append(Quantity(f"{metric}_path_ties", "images", at, protocol, fitted))
     return counts(quantities, [*flags, arrays[f"path_differs_{name}"]])
 
 
 def divided_by(name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the temperature in words."""
-    if name == "one":
-        return "logits divided by T = 1"
-    words = fitted_words(float(arrays["temperature"][0]), "held_out" in arrays)
+    words = "T = 1" if name == "one" else fitted_words("held_out" in arrays)
     return f"logits divided by {words}"
+
+
+def fitted_values(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Return the temperature that was fitted to the network; empty at T = 1."""
+    return {} if name == "one" else {"T": temperature_text(float(arrays["temperature"][0]))}

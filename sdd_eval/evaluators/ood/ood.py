@@ -118,7 +118,7 @@ class Ood(Evaluator):
             for key, array in own.items():
                 if key.counted:
                     at = {"detector": name}
-                    quantity = Quantity(key.counted, "count", at, detector.protocol)
+                    quantity = Quantity(key.counted, "count", at, {"score": detector.protocol})
                     yield unpaired(quantity, float(array[0]), ONE_COUNT)
 
     def _detector(self, name: str) -> Any:

@@ -77,13 +77,20 @@ def _column(scores: Scores, column: int) -> Scores:
     return scores if scores.ndim == 1 else scores[:, column]
 
 
+#: The protocol of a chosen cell of a grid, and the values of its T and ε.
+Cell = tuple[Mapping[str, str], Mapping[str, str]]
+
+
 @dataclass(frozen=True)
 class Numbers:
-    """What a detector's numbers are: axes, protocol, and protocols of OOD sets that differ."""
+    """What a detector's numbers are: axes, protocol, and OOD sets whose cell of a grid is known.
+
+    `cells` gives, by OOD set, the conditions of its cell and the values that were chosen.
+    """
 
     at: Mapping[str, Any]
-    protocol: str
-    protocols: Mapping[str, str] = field(default_factory=dict)
+    protocol: Mapping[str, str]
+    cells: Mapping[str, Cell] = field(default_factory=dict)
 
     def quantities(self, rankings: Rankings) -> Callable[[str, str], Quantity]:
         """Return a function from a metric and an OOD set or average to what the number is."""
@@ -93,10 +100,14 @@ class Numbers:
             if label in rankings.outliers:  # AUPR by counts depends on the sizes
                 inside, outside = rankings.inliers[label], rankings.outliers[label]
                 sizes = f"{len(inside):,} against {len(outside):,} images"
-            protocol = self.protocols.get(label, self.protocol)
-            parts = [protocol, CONVENTIONS[metric], sizes, resizing_warning(sets)]
-            at = {**self.at, "outliers": label}
-            return Quantity(metric, "fraction", at, "; ".join(filter(None, parts)))
+            protocol, fitted = self.cells.get(label, (self.protocol, {}))
+            conditions = {
+                **protocol,
+                "definition": CONVENTIONS[metric],
+                "images": sizes,
+                "resizing": resizing_warning(sets),
+            }
+            return Quantity(metric, "fraction", {**self.at, "outliers": label}, conditions, fitted)
 
         return quantity
 
@@ -114,7 +125,8 @@ class Numbers:
 def detector_statistics(detector: Named, tables: Tables) -> Iterator[Statistic]:
     """Yield all metrics of each column of a detector over each OOD set and averages."""
     for column, axes in enumerate(places(detector)):
-        numbers = Numbers({"detector": detector.name, "outliers": "", **axes}, detector.protocol)
+        at = {"detector": detector.name, "outliers": "", **axes}
+        numbers = Numbers(at, {"score": detector.protocol})
         columns = dict.fromkeys(tables.outside, column)
         yield from numbers.statistics(tables.rankings(columns, CONVENTIONS))
 
@@ -132,17 +144,20 @@ def grid_statistics(
         tables.rankings(dict.fromkeys(sets, cell), CELL_METRICS) for cell in range(len(grid.cells))
     ]
     for axes, rankings in zip(grid.places, cells, strict=True):
-        yield from Numbers({**at, **axes}, grid.protocol).statistics(rankings, [CELL_METRICS])
+        numbers = Numbers({**at, **axes}, {"score": grid.protocol})
+        yield from numbers.statistics(rankings, [CELL_METRICS])
     best = {name: min(range(len(cells)), key=_badness(cells, name)) for name in sets}
-    protocols = {name: _chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
-    shared = f"{grid.protocol}; {HOW_CHOSEN}, for each set its own"
-    numbers = Numbers({**at, "grid": BEST}, shared, protocols)
+    chosen = {name: _chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
+    shared = {"score": grid.protocol, "cell": f"{HOW_CHOSEN}, for each set its own"}
+    numbers = Numbers({**at, "grid": BEST}, shared, chosen)
     rankings = tables.rankings(best, CONVENTIONS)
     yield from numbers.statistics(rankings, untested=CHOSEN_ON_OUTLIERS)
     if validation is not None:
         cell = validated_cell(validation)
-        numbers = Numbers({**at, "grid": VALIDATED}, _chosen(grid, cell, HOW_VALIDATED))
         rankings = tables.rankings(dict.fromkeys(sets, cell), CONVENTIONS)
+        validated = _chosen(grid, cell, HOW_VALIDATED)
+        by_label = dict.fromkeys(rankings.groups, validated)
+        numbers = Numbers({**at, "grid": VALIDATED}, validated[0], by_label)
         yield from numbers.statistics(rankings)
 
 
@@ -156,7 +171,8 @@ def _badness(cells: Sequence[Rankings], name: str) -> Callable[[int], tuple[floa
     return badness
 
 
-def _chosen(grid: OdinGrid, cell: int, how: str) -> str:
-    """Return the protocol of a chosen cell; marked as fitted, so that seeds share it."""
+def _chosen(grid: OdinGrid, cell: int, how: str) -> Cell:
+    """Return the protocol of a chosen cell, which seeds share, and its values."""
     temperature, epsilon = grid.cells[cell]
-    return f"{grid.protocol}; T = {temperature:g}, fitted, and ε = {epsilon:g}, fitted: {how}"
+    protocol = {"score": grid.protocol, "cell": f"T, fitted, and ε, fitted: {how}"}
+    return protocol, {"T": f"{temperature:g}", "ε": f"{epsilon:g}"}

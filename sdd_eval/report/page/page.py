@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +75,14 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that a page shows: runs, tables, figures, comparisons, and what went wrong."""
+    """All that a page shows: runs, tables, figures, comparisons, and what went wrong.
+
+    `protocols` are the texts of protocols by id.
+    """
 
     collection: RunCollection
     results: pandas.DataFrame
+    protocols: Mapping[str, str]
     comparable: Sequence[ComparableResults]
     figures: Sequence[ReportFigure]
     failures: Sequence[str]
@@ -91,7 +95,7 @@ def render_page(content: PageContent) -> str:
     """Return the page's HTML."""
     results, runs = content.results, content.collection.runs
     names = evaluator_names(results)
-    protocols = ProtocolIndex(results, names)
+    protocols = ProtocolIndex(results, names, content.protocols)
     studies = list(dict.fromkeys(entry.study for entry in runs))
     sections = [section for section, _ in content.comparisons]
     created = [str(entry.run.provenance.get("created", "")) for entry in runs]
@@ -102,7 +106,7 @@ def render_page(content: PageContent) -> str:
         checkpoint_count=results["checkpoint"].nunique(),
         run_count=len(runs),
         latest=max(created, default="")[:10],
-        warnings=report_warnings(content.collection, results, content.failures),
+        warnings=report_warnings(content.collection, results, content.protocols, content.failures),
         findings=[*findings(content.headline), *comparison_findings(sections)],
         headline=content.headline,
         copies={

@@ -22,6 +22,7 @@ from sdd_eval.metrics.formatting import (
     format_value,
 )
 from sdd_eval.metrics.registry import metric
+from sdd_eval.protocol import text_id
 from sdd_eval.report.runs import named_studies
 from sdd_eval.report.tables.latex import escaped, tabular
 
@@ -34,7 +35,7 @@ COLUMNS = (
     *("base_checkpoints", "other_checkpoints", "evaluator", "dataset", "metric", "base", "other"),
     *("difference", "low", "high", "p", "test", "permutations", "family", "family_size"),
     *("p_adjusted", "verdict", "smallest_detectable", "low_seeds_and_images"),
-    *("high_seeds_and_images", "unit", "n", "meaning", "protocol"),
+    *("high_seeds_and_images", "unit", "n", "meaning", "protocol_id"),
 )
 TITLES = ("Metric", "Base", "Other", "Difference", "95 % interval", "p", "p, Holm", "verdict")
 #: Over seeds, also the interval for new seeds and new images, and the smallest detectable change.
@@ -68,8 +69,15 @@ def _cells(pair: PairComparison, row: MetricDifference) -> dict[str, Any]:
         "low_seeds_and_images": row.both_low,
         "high_seeds_and_images": row.both_high,
         "meaning": pair.meaning,
+        "protocol_id": text_id(row.protocol),
         **at,
     }
+
+
+def compared_protocols(pairs: Sequence[PairComparison]) -> dict[str, str]:
+    """Return the sentence of each protocol of some comparisons by its id."""
+    sentences = dict.fromkeys(row.protocol for pair in pairs for row in pair.rows if row.protocol)
+    return {text_id(sentence): sentence for sentence in sentences}
 
 
 def family_rows(

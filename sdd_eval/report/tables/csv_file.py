@@ -6,32 +6,73 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
 #: First characters with which a spreadsheet evaluates a cell as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t")
+#: Columns are joined as long as they have at most so many different rows.
+_JOINED = 4096
+
+#: The position of each row's text in a list of different texts, and these.
+_Column = tuple["NDArray[Any]", list[str]]
 
 
 def to_csv(table: pandas.DataFrame) -> str:
-    r"""Return a table as CSV with `\\n` line ends; text that looks like a formula gets a `'`."""
-    columns = [_cells(table.iloc[:, index]) for index in range(table.shape[1])]
-    header = ",".join(_quoted(str(harmless(name))) for name in table.columns)
-    return "\n".join([header, *map(",".join, zip(*columns, strict=True)), ""])
+    r"""Return a table as CSV with `\n` line ends; text that looks like a formula gets a `'`.
 
-
-def _cells(column: pandas.Series[Any]) -> list[str]:
-    """Return the cells of a column as text, with missing values empty.
-
-    Each distinct text is processed once. The csv module would scan every character: 80 MB for a
-    hundred networks, nearly all of it repeated protocols.
+    Numbers have ten significant digits. Neighbouring columns that repeat a few rows are joined
+    once for each of these, which takes a quarter of the time of `DataFrame.to_csv`.
     """
-    missing = column.isna().tolist()
-    cells: list[Any] = column.tolist()
-    texts = {cell for cell in cells if isinstance(cell, str)}
-    quoted = {text: _quoted(harmless(text)) for text in texts}
-    return [
-        quoted[cell] if isinstance(cell, str) else "" if empty else str(cell)
-        for cell, empty in zip(cells, missing, strict=True)
-    ]
+    header = ",".join(_quoted(str(harmless(name))) for name in table.columns)
+    joined: list[_Column] = []
+    for index in range(table.shape[1]):
+        column = _column(table.iloc[:, index])
+        both = _product(joined[-1], column) if joined else None
+        joined = [*joined, column] if both is None else [*joined[:-1], both]
+    lines = [[texts[i] for i in codes.tolist()] for codes, texts in joined]
+    return "\n".join([header, *map(",".join, zip(*lines, strict=True)), ""])
+
+
+def _column(cells: pandas.Series[Any]) -> _Column:
+    """Return the cells of a column as text; missing values are empty."""
+    import pandas
+
+    if cells.dtype == object and _has_equal_types(cells):
+        missing = cells.isna().tolist()
+        pairs = zip(cells.tolist(), missing, strict=True)
+        cells = pandas.Series(["" if empty else _text(cell) for cell, empty in pairs], dtype=object)
+        codes, known = pandas.factorize(cells)
+        return codes, list(known)
+    codes, known = pandas.factorize(cells)
+    return codes, [*map(_text, known.tolist()), ""]  # a missing value has the code -1
+
+
+def _has_equal_types(cells: pandas.Series[Any]) -> bool:
+    """Return whether a column has values of several of the types that pandas does not tell apart.
+
+    It takes 1, 1.0 and True for the same.
+    """
+    numbers = {kind for kind in set(map(type, cells.tolist())) if not issubclass(kind, str)}
+    return len(numbers - {type(None)}) > 1
+
+
+def _product(one: _Column, other: _Column) -> _Column | None:
+    """Return two columns as one; None if it has many different rows."""
+    import pandas
+
+    if max(len(one[1]), len(other[1])) > _JOINED:
+        return None
+    width = len(other[1])
+    codes, pairs = pandas.factorize(one[0] % len(one[1]) * width + other[0] % width)
+    if len(pairs) > _JOINED:
+        return None
+    return codes, [f"{one[1][pair // width]},{other[1][pair % width]}" for pair in pairs.tolist()]
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return _quoted(harmless(cell))
+    return f"{cell:.10g}" if isinstance(cell, float) else str(cell)
 
 
 def _quoted(text: str) -> str:

@@ -226,7 +226,7 @@ def _cell(
         images=int(first["n"]),
         limited=bool(first["limited"]),
         data=str(first["data"]),
-        protocol=str(first["protocol"]),
+        protocol=str(first["protocol_id"]),
         fingerprint=str(first["fingerprint"]),
         checkpoints=tuple(rows["checkpoint"]),
         intervals=tuple(zip(rows["low"], rows["high"], rows["level"], strict=True)),

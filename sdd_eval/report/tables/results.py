@@ -6,12 +6,14 @@ Columns, in this order:
   method, sd_dropout and seed are empty for an imported network.
 - evaluator, metric, value, unit, low, high: the number (fractions, never percent) and its interval.
 - n, limited: the number of images, and whether they are a subset chosen by `--limit`.
-- protocol: the measurement's convention in words. data: each data set with its origin.
+- protocol_id: the measurement's protocol, whose text `protocols.csv` has. fitted: the values found
+  for the network, such as its temperature. data: each data set with its origin.
 - group, setting: the checkpoints that means over seeds are taken over, and what sets the group
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
 - run: the run's file, below the study's folder `runs`. note: why the row is excluded from means.
-- level, interval: the confidence level of low and high and their method; empty without interval.
+- level, interval_id: the confidence level of low and high, and their method, or why there are none,
+  whose text `intervals.csv` has; empty without interval.
 - then the axes: corruption, severity, epsilon, variant, outliers, detector, temperature, bins, and
   all others by name.
 """
@@ -21,9 +23,12 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sdd_eval.protocol import text_id, values_text
 from sdd_eval.records import Measurement
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.exclusions import with_notes
@@ -31,15 +36,21 @@ from sdd_eval.report.tables.groups import arch_of, group_labels, recipe_of, test
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
 COLUMNS = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
-    *("metric", "value", "unit", "low", "high", "n", "limited", "protocol", "data", "group"),
-    *("setting", "test_set", "fingerprint", "run", "note", "level", "interval"),
+    *("metric", "value", "unit", "low", "high", "n", "limited", "protocol_id", "fitted", "data"),
+    *("group", "setting", "test_set", "fingerprint", "run", "note", "level", "interval_id"),
 )
 AXES = (
     *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
     "bins",
+)
+#: The columns that all measurements of a run share.
+_OF_RUN = (
+    *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
+    *("n", "limited", "group", "setting", "test_set", "fingerprint", "run", "note"),
 )
 _NUMERIC = ("sd_dropout", "value", "low", "high", "level")
 #: Column names of this table and of the summary, which an axis must not have.
@@ -51,11 +62,51 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     import pandas
 
     labels = group_labels(runs)
-    rows = [row for entry in runs for row in _rows(entry, labels[entry.name])]
-    axes = _axes(rows)
-    table = pandas.DataFrame(rows, columns=[*COLUMNS, *axes], dtype=object)
-    table = table.astype(dict.fromkeys(_NUMERIC, float)).astype({"n": int, "limited": bool})
-    return with_notes(table, axes, {entry.name: entry.run for entry in runs})
+    measured = [each for entry in runs for each in entry.run.measurements]
+    per_run = [_run_cells(entry, labels[entry.name]) for entry in runs]
+    sizes = [len(entry.run.measurements) for entry in runs]
+    cells = {
+        **{name: _repeated([row[name] for row in per_run], sizes) for name in _OF_RUN},
+        **_measurement_columns(measured),
+        "data": [text for entry in runs for text in _origins_of(entry)],
+    }
+    axes = _axis_columns(measured)
+    columns = {name: _typed(name, cells[name]) for name in COLUMNS}
+    columns |= {name: pandas.Series(column, dtype=object) for name, column in axes.items()}
+    table = pandas.DataFrame(columns)
+    return with_notes(table, list(axes), {entry.name: entry.run for entry in runs})
+
+
+def _repeated(cells: Sequence[Any], sizes: Sequence[int]) -> NDArray[Any]:
+    return np.array(cells, dtype=object).repeat(np.array(sizes, dtype=int))
+
+
+def _typed(name: str, cells: Sequence[Any] | NDArray[Any]) -> pandas.Series[Any]:
+    """Return a column as numbers, flags or objects."""
+    import pandas
+
+    kinds = {**dict.fromkeys(_NUMERIC, float), "n": int, "limited": bool}
+    kind = kinds.get(name, object)
+    return pandas.Series(np.array(cells, dtype=kind), dtype=kind)
+
+
+def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
+    """Return the sentence of each protocol of the measurements by its id."""
+    protocols = {each.protocol.id: each.protocol for run in runs for each in run.run.measurements}
+    return {key: protocol.text for key, protocol in protocols.items() if key}
+
+
+def interval_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
+    """Return the method of the intervals of the measurements by its id."""
+    texts = {each.interval for run in runs for each in run.run.measurements}
+    return {text_id(text): text for text in sorted(texts) if text}
+
+
+def text_table(name: str, texts: Mapping[str, str]) -> pandas.DataFrame:
+    """Return the table of texts by id, with columns `name` and text."""
+    import pandas
+
+    return pandas.DataFrame(list(texts.items()), columns=[name, "text"], dtype=object)
 
 
 def axes_of(results: pandas.DataFrame) -> list[str]:
@@ -63,14 +114,10 @@ def axes_of(results: pandas.DataFrame) -> list[str]:
     return [str(name) for name in results.columns if name not in COLUMNS]
 
 
-def _axes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    others = {name for row in rows for name in row} - {*COLUMNS, *AXES}
-    return [*AXES, *sorted(others)]
-
-
-def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
+def _run_cells(entry: StudyRun, labels: tuple[str, str]) -> dict[str, Any]:
+    """Return the cells that all measurements of a run share."""
     run, recipe = entry.run, recipe_of(entry) or {}
-    shared = {
+    return {
         "study": entry.study,
         "checkpoint": run.checkpoint,
         "method": recipe.get("method"),
@@ -88,36 +135,48 @@ def _rows(entry: StudyRun, labels: tuple[str, str]) -> list[dict[str, Any]]:
         "run": entry.name,
         "note": "",
     }
-    data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
-    return [{**shared, **_measurement_cells(each, data)} for each in run.measurements]
 
 
-def _measurement_cells(measurement: Measurement, data: Callable[[Any], str]) -> dict[str, Any]:
-    """Return the cells of one measurement; an axis with a reserved name is prefixed with `at_`.
+def _measurement_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
+    """Return the columns of measurements without their axes.
 
     Texts are interned, so that equal texts are stored once and compared by identity.
     """
-    at = {
-        f"at_{name}" if name in _RESERVED else name: _axis_cell(value)
-        for name, value in measurement.at.items()
-    }
     return {
-        "metric": sys.intern(measurement.metric),
-        "value": measurement.value,
-        "unit": sys.intern(measurement.unit),
-        "low": measurement.low,
-        "high": measurement.high,
-        "level": measurement.level,
-        "interval": sys.intern(measurement.interval),
-        "protocol": sys.intern(measurement.protocol),
-        "data": data(measurement.at.get("outliers")),
-        **at,
+        "metric": [sys.intern(each.metric) for each in measured],
+        "value": [each.value for each in measured],
+        "unit": [sys.intern(each.unit) for each in measured],
+        "low": [each.low for each in measured],
+        "high": [each.high for each in measured],
+        "level": [each.level for each in measured],
+        "interval_id": [text_id(each.interval) for each in measured],
+        "protocol_id": [each.protocol.id for each in measured],
+        "fitted": [values_text(each.fitted) if each.fitted else "" for each in measured],
     }
+
+
+def _axis_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
+    """Return the axes as columns; one with the name of another column is prefixed with `at_`."""
+    columns: dict[str, list[Any]] = {}
+    for index, each in enumerate(measured):
+        for name, value in each.at.items():
+            column = f"at_{name}" if name in _RESERVED else name
+            if column not in columns:
+                columns[column] = [math.nan] * len(measured)
+            text = type(value) is str
+            columns[column][index] = sys.intern(value) if text else _axis_cell(value)
+    for name in AXES:
+        columns.setdefault(name, [math.nan] * len(measured))
+    return {name: columns[name] for name in (*AXES, *sorted(columns.keys() - {*AXES}))}
+
+
+def _origins_of(entry: StudyRun) -> Iterator[str]:
+    """Yield the data behind each measurement of a run."""
+    data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
+    return (data(each.at.get("outliers")) for each in entry.run.measurements)
 
 
 def _axis_cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return sys.intern(value)
     if value is None or isinstance(value, int | bool):
         return value
     if isinstance(value, float):

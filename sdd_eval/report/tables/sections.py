@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.comparison.matching import comparable_protocol
-from sdd_eval.figures.selection import group_names, where
+from sdd_eval.figures.selection import as_dicts, group_names, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.registry import Metric, metric
@@ -35,7 +34,7 @@ TITLES = {
 #: Up to this many protocols of an evaluator are written out in full.
 WRITTEN_OUT = 12
 #: What a table shows of each mean besides its axes.
-_SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol"]
+_SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol_id"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,9 @@ def _corruption_rank(axes: Sequence[str]) -> Callable[[TableRow], int]:
 def _grouped(summary: pandas.DataFrame, keys: Sequence[str]) -> dict[Any, list[dict[str, Any]]]:
     """Group the rows of a summary by `keys`, as dictionaries; much faster than pandas' groupby."""
     groups: dict[Any, list[dict[str, Any]]] = {}
-    for row in summary.to_dict("records"):
+    for row in as_dicts(summary):
         key = tuple(None if row[name] != row[name] else row[name] for name in keys)
-        groups.setdefault(key, []).append({str(name): value for name, value in row.items()})
+        groups.setdefault(key, []).append(row)
     return groups
 
 
@@ -157,14 +156,14 @@ def _table_row(
         texts = [_cell(entry, mean, seeds is None) for mean in means if mean["group"] == group]
         cells.append(" | ".join(texts) or "—")
     data = sorted({str(mean["data"]) for mean in means})
-    texts = [str(text) for text in dict.fromkeys(mean["protocol"] for mean in means)]
+    keys = [str(name) for name in dict.fromkeys(mean["protocol_id"] for mean in means)]
     return TableRow(
         metric=str(key["metric"]),
         unit=entry.shown_unit,
         axes=tuple(format_setting(key[axis]) for axis in axes),
         cells=tuple(cells),
         images=" | ".join(sorted({_format_images(mean) for mean in means})),
-        protocol=" ".join(protocols.label(text) for text in texts),
+        protocol=" ".join(map(protocols.label, keys)),
         data=" | ".join(data),
         official=not any(unofficial(each) for each in data)
         and not any(mean["limited"] for mean in means),
@@ -211,44 +210,49 @@ def without_bins_and_severities(summary: pandas.DataFrame) -> pandas.DataFrame:
 
 
 class ProtocolIndex:
-    """The protocols of a table, numbered P1, P2, … in the order of the page's sections."""
+    """The protocols of a table, numbered P1, P2, … in the order of the page's sections.
 
-    def __init__(self, results: pandas.DataFrame, evaluators: Sequence[str]) -> None:
+    Args:
+        results: the table.
+        evaluators: the evaluators in the order of the sections.
+        texts: the sentences of protocols by id.
+    """
+
+    def __init__(
+        self, results: pandas.DataFrame, evaluators: Sequence[str], texts: Mapping[str, str]
+    ) -> None:
+        self.texts = texts
         self.metrics: dict[str, dict[str, list[str]]] = {name: {} for name in evaluators}
-        columns = results[["evaluator", "protocol", "metric"]].drop_duplicates()
-        for evaluator, protocol, name in columns.itertuples(index=False, name=None):
-            metrics = self.metrics[str(evaluator)].setdefault(
-                comparable_protocol(str(protocol)), []
-            )
-            if name not in metrics:
-                metrics.append(str(name))
-        texts = [text for protocols in self.metrics.values() for text in protocols]
-        self.numbers = {text: index for index, text in enumerate(dict.fromkeys(texts), start=1)}
+        columns = results[["evaluator", "protocol_id", "metric"]].drop_duplicates()
+        for evaluator, key, name in columns.itertuples(index=False, name=None):
+            if key in texts:
+                self.metrics[str(evaluator)].setdefault(str(key), []).append(str(name))
+        keys = dict.fromkeys(key for protocols in self.metrics.values() for key in protocols)
+        self.labels = {key: f"P{index}" for index, key in enumerate(keys, start=1)}
 
-    def label(self, protocol: str) -> str:
-        """Return the label of a protocol, e.g. "P3"; empty if the protocol is empty or unknown."""
-        shared = comparable_protocol(protocol)
-        return f"P{self.numbers[shared]}" if shared and shared in self.numbers else ""
+    def label(self, key: str) -> str:
+        """Return the label of the protocol of an id, e.g. "P3"; empty if it is unknown."""
+        return self.labels.get(key, "")
 
     def parts(self, evaluator: str) -> dict[str, str]:
         """Return the parts that several protocols of an evaluator share, each with a letter.
 
         Empty if the evaluator has so few protocols that they are written out in full.
         """
-        protocols = self.metrics[evaluator]
-        if len(protocols) <= WRITTEN_OUT:
+        keys = self.metrics[evaluator]
+        if len(keys) <= WRITTEN_OUT:
             return {}
-        counts = Counter(part for text in protocols for part in text.split("; "))
+        counts = Counter(part for key in keys for part in self.texts[key].split("; "))
         shared = [part for part, count in counts.items() if count > 1]
         return {part: _letters(index) for index, part in enumerate(shared)}
 
-    def abbreviated(self, protocol: str, parts: Mapping[str, str]) -> str:
-        """Return a protocol with its shared parts replaced by their letters."""
-        return "; ".join(parts.get(part, part) for part in protocol.split("; "))
+    def abbreviated(self, key: str, parts: Mapping[str, str]) -> str:
+        """Return the text of an id with its shared parts replaced by their letters."""
+        return "; ".join(parts.get(part, part) for part in self.texts[key].split("; "))
 
-    def is_first(self, protocol: str, evaluator: str) -> bool:
+    def is_first(self, key: str, evaluator: str) -> bool:
         """Return whether an evaluator is the first in the page to use a protocol."""
-        users = (name for name, protocols in self.metrics.items() if protocol in protocols)
+        users = (name for name, protocols in self.metrics.items() if key in protocols)
         return next(users, None) == evaluator
 
 

@@ -9,28 +9,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.comparison.matching import comparable_protocol
-from sdd_eval.comparison.run_statistics import PER_NETWORK_PROTOCOL
 from sdd_eval.report.tables.results import COLUMNS, axes_of
-from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
+from sdd_eval.statistics.bootstrap import Floats
 
 if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
 #: Measurement conditions: rows that differ in one of them are neither averaged nor compared.
-CONDITIONS = ("n", "limited", "data", "protocol", "fingerprint")
+CONDITIONS = ("n", "limited", "data", "protocol_id", "fingerprint")
 
 #: Columns in which the rows of one mean may differ.
 _AGGREGATED = (
-    *("checkpoint", "seed", "value", "low", "high", "level", "interval", "run", "note"),
-    "fingerprint",
+    *("checkpoint", "seed", "value", "low", "high", "level", "interval_id", "run", "note"),
+    *("fitted", "fingerprint"),
 )
 
 #: The columns of `summary.csv` before the axes; `n` counts networks, `images` the images of each.
 SUMMARY = (
     *("study", "group", "method", "sd_dropout", "dataset", "arch", "evaluator", "metric", "mean"),
-    *("std", "n", "unit", "images", "limited", "protocol", "data", "setting", "test_set"),
+    *("std", "n", "unit", "images", "limited", "protocol_id", "data", "setting", "test_set"),
 )
 
 
@@ -40,14 +38,14 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
     Rows with a note are excluded; rows measured on a subset are not averaged with full ones.
     """
     axes = axes_of(results)
-    rows = _with_shared_protocols(results[results["note"] == ""])
+    rows = results[results["note"] == ""]
     by = [name for name in COLUMNS if name not in _AGGREGATED] + axes + ["fingerprint"]
-    firsts, spreads = _spreads(rows, by)
+    firsts, means, deviations, counts = _spreads(rows, by)
     summary = rows.iloc[firsts].assign(
         images=rows["n"].iloc[firsts],
-        mean=[each.mean for each in spreads],
-        std=[each.std for each in spreads],
-        n=[each.n for each in spreads],
+        mean=means,
+        std=deviations,
+        n=counts,
     )
     ordered = summary[[*SUMMARY, *axes]].reset_index(drop=True).astype(object)
     typed: pandas.DataFrame = ordered.astype({"mean": float, "std": float})
@@ -56,13 +54,22 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
 
 def _spreads(
     rows: pandas.DataFrame, by: Sequence[str]
-) -> tuple[NDArray[np.intp], list[SeedSummary]]:
-    """Return for each group the position of its first row and the spread of its values."""
+) -> tuple[NDArray[np.intp], Floats, Floats, NDArray[np.intp]]:
+    """Return the first row, mean, deviation and count of each group, as `summarize_seeds` does."""
     number = _group_numbers(rows, by)
     order = np.argsort(number, kind="stable")
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))
-    values = np.split(rows["value"].to_numpy(dtype=float)[order], starts[1:])
-    return order[starts], [summarize_seeds(each) for each in values[: len(starts)]]
+    counts = np.diff(starts, append=len(order))
+    values = rows["value"].to_numpy(dtype=float)[order]
+    if not len(values):
+        return starts, values, values, counts
+    means = np.add.reduceat(values, starts) / counts
+    squares = np.add.reduceat((values - np.repeat(means, counts)) ** 2, starts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations = np.sqrt(squares / (counts - 1))
+    same = np.minimum.reduceat(values, starts) == np.maximum.reduceat(values, starts)
+    deviations[same & (counts > 1)] = 0.0
+    return order[starts], means, deviations, counts
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:
@@ -83,14 +90,14 @@ def usable(results: pandas.DataFrame) -> pandas.DataFrame:
     """Return the rows that figures and headline numbers are made of.
 
     Rows with a note are excluded, as are rows measured on a subset if the group has full ones of
-    the same metric. Protocols are those that the seeds of a group share.
+    the same metric.
     """
     rows = results[results["note"] == ""]
     limited = rows["limited"].to_numpy(dtype=bool)
     if limited.any():
         number = _group_numbers(rows, ("study", "test_set", "group", "arch", "evaluator", "metric"))
         rows = rows[~(limited & np.isin(number, number[~limited]))]
-    return _with_shared_protocols(rows)
+    return rows
 
 
 def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
@@ -100,9 +107,7 @@ def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
     conditions, those with all images are chosen, then those that come first.
     """
     number = _group_numbers(rows, ("evaluator", "dataset", "metric", *axes_of(rows)))
-    own = rows["metric"].isin(PER_NETWORK_PROTOCOL)
-    masked = rows.assign(protocol=rows["protocol"].mask(own, ""))
-    condition = _group_numbers(masked, CONDITIONS)
+    condition = _group_numbers(rows, CONDITIONS)
     pair = _group_numbers(rows.assign(number=number, condition=condition), ("number", "condition"))
     counts = np.bincount(pair)
     first = np.full(len(counts), len(rows), dtype=np.intp)
@@ -112,14 +117,6 @@ def most_common_conditions(rows: pandas.DataFrame) -> pandas.DataFrame:
     chosen = order[np.diff(number[first[order]], prepend=-1) != 0]
     selected: pandas.DataFrame = rows[np.isin(pair, chosen)]
     return selected
-
-
-def _with_shared_protocols(results: pandas.DataFrame) -> pandas.DataFrame:
-    """Replace each protocol by the one without values that were fitted to a single network."""
-    shared = {text: comparable_protocol(str(text)) for text in results["protocol"].unique()}
-    protocols = [shared[text] for text in results["protocol"]]
-    changed: pandas.DataFrame = results.assign(protocol=protocols)
-    return changed
 
 
 @dataclass(frozen=True)

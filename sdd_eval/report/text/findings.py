@@ -95,12 +95,14 @@ def _changes(
 
 def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
     """Return pairs of rows (without, with SD-Dropout) that differ in nothing else."""
+    parts = {id(row.comparison): row.comparison for row in table.rows}
+    plain = {key: baselines(part.results) for key, part in parts.items()}
     return [
         (base, row)
         for row in table.rows
         for base in table.rows
         if base.comparison is row.comparison
-        and base.group == baselines(row.comparison.results).get(row.group)
+        and base.group == plain[id(row.comparison)].get(row.group)
     ]
 
 

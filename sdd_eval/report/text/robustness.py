@@ -7,12 +7,11 @@ Only rows of the two audits (`audit_worst_case`, `audit_flag`, …) are read.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.selection import distinct_numbers, where
+from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
 from sdd_eval.records import Measurement
 from sdd_eval.statistics.seeds import MIN_SEEDS, difference
 
@@ -36,9 +35,6 @@ WORST_CASES = {
 
 #: Columns in which two audits must agree to have used the same images.
 _IMAGES = ("dataset", "n", "limited", "fingerprint")
-
-#: The source network of the transfer attack in an audit's protocol.
-_TRANSFER_SOURCE = re.compile(r"(?<=one start each, on )[^;]*(?=\);)")
 
 
 @dataclass(frozen=True)
@@ -184,15 +180,15 @@ def _images(rows: pandas.DataFrame) -> Any:
 
 
 def _attacks(rows: pandas.DataFrame) -> tuple[str, ...]:
-    """Return the protocols of the attacks without the source of the transfer attack."""
+    """Return the ids of the protocols of the attacks."""
     worst = where(rows, metric="audit_worst_case", temperature=1.0)
-    return tuple(sorted({_TRANSFER_SOURCE.sub("", str(text)) for text in worst["protocol"]}))
+    return tuple(sorted(worst["protocol_id"].unique()))
 
 
 def _measurements(rows: pandas.DataFrame) -> list[Measurement]:
     axes = [name for name in ("temperature", "epsilon", "flag", "attack") if name in rows]
     measurements = []
-    for row in rows[["metric", "value", "unit", *axes]].to_dict("records"):
+    for row in as_dicts(rows[["metric", "value", "unit", *axes]]):
         at = {name: row[name] for name in axes if row[name] is not None and row[name] == row[name]}
         measurements.append(
             Measurement(str(row["metric"]), float(row["value"]), str(row["unit"]), at)

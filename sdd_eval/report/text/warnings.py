@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sdd_eval.report.runs import RunCollection
@@ -27,14 +27,17 @@ _ORIGINS = (
 
 
 def report_warnings(
-    collection: RunCollection, results: pandas.DataFrame, failures: Sequence[str]
+    collection: RunCollection,
+    results: pandas.DataFrame,
+    protocols: Mapping[str, str],
+    failures: Sequence[str],
 ) -> list[str]:
     """Return warnings on data, subsets, excluded rows, unreadable files and failed figures."""
     return [
         *_data_warnings(collection),
         *_fgsm_warning(results),
         *_subset_warnings(results),
-        *_missing_warnings(results),
+        *_missing_warnings(results, protocols),
         *_exclusion_warnings(results),
         *(f"A run file could not be read and was skipped: {line}" for line in collection.errors),
         *failures,
@@ -74,11 +77,11 @@ def _subset_warnings(results: pandas.DataFrame) -> Iterator[str]:
         )
 
 
-def _missing_warnings(results: pandas.DataFrame) -> Iterator[str]:
-    keys = ["study", "checkpoint", "evaluator", "protocol"]
+def _missing_warnings(results: pandas.DataFrame, protocols: Mapping[str, str]) -> Iterator[str]:
+    keys = ["study", "checkpoint", "evaluator", "protocol_id"]
     missing = results.loc[results["metric"] == "missing", keys]
-    for study, checkpoint, evaluator, reason in missing.itertuples(index=False):
-        yield f"Missing in {evaluator} of {checkpoint} (study {study}): {reason}."
+    for study, checkpoint, evaluator, key in missing.itertuples(index=False):
+        yield f"Missing in {evaluator} of {checkpoint} (study {study}): {protocols[key]}."
 
 
 def _exclusion_warnings(results: pandas.DataFrame) -> Iterator[str]:
