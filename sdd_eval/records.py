@@ -264,7 +264,7 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
     if not isinstance(data, Mapping):
         found = type(data).__name__
         raise InputError(f"{prefix}{kind.__name__} must be a JSON object, not {found}")
-    read_protocol = Protocol
+    read_protocol: Callable[[str], Protocol] = Protocol
     if kind is Run:
         data, read_protocol = _without_protocols(data, prefix)
     current = _current(kind, data, prefix) if dataclasses.is_dataclass(kind) else data

@@ -29,6 +29,7 @@ from sdd_eval.metrics.corruption_statistics import (
     cell_calibration_errors,
     error_ratios,
 )
+from sdd_eval.protocol import Protocol
 from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares, unpaired
 
 #: Metrics of the means over the 15 and the 19 corruptions, by the origin of the frost images.
@@ -269,9 +270,8 @@ def _defined(own: Floats, baseline: Floats) -> Floats:
 
 def _undefined(quantity: Quantity) -> Quantity:
     """Return the number that counts an undefined ratio."""
-    metric, _, axes, protocol = quantity
-    text = f"{metric} is not defined; {protocol}"
-    return Quantity("missing", "count", {**axes, "of": metric}, text)
+    conditions = {"missing": f"{quantity.metric} is not defined", **Protocol(quantity.protocol)}
+    return Quantity("missing", "count", {**quantity.at, "of": quantity.metric}, conditions)
 
 
 def _in_words(baseline: Sequence[str]) -> str:

@@ -65,7 +65,7 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     measured = [each for entry in runs for each in entry.run.measurements]
     per_run = [_run_cells(entry, labels[entry.name]) for entry in runs]
     sizes = [len(entry.run.measurements) for entry in runs]
-    cells = {
+    cells: dict[str, Any] = {
         **{name: _repeated([row[name] for row in per_run], sizes) for name in _OF_RUN},
         **_measurement_columns(measured),
         "data": [text for entry in runs for text in _origins_of(entry)],
@@ -106,7 +106,10 @@ def text_table(name: str, texts: Mapping[str, str]) -> pandas.DataFrame:
     """Return the table of texts by id, with columns `name` and text."""
     import pandas
 
-    return pandas.DataFrame(list(texts.items()), columns=[name, "text"], dtype=object)
+    table: pandas.DataFrame = pandas.DataFrame(
+        list(texts.items()), columns=[name, "text"], dtype=object
+    )
+    return table
 
 
 def axes_of(results: pandas.DataFrame) -> list[str]:

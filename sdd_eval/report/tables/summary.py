@@ -92,7 +92,7 @@ def usable(results: pandas.DataFrame) -> pandas.DataFrame:
     Rows with a note are excluded, as are rows measured on a subset if the group has full ones of
     the same metric.
     """
-    rows = results[results["note"] == ""]
+    rows: pandas.DataFrame = results[results["note"] == ""]
     limited = rows["limited"].to_numpy(dtype=bool)
     if limited.any():
         number = _group_numbers(rows, ("study", "test_set", "group", "arch", "evaluator", "metric"))
