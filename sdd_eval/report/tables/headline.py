@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sdd_eval.comparison.run_statistics import key
 from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import group_names, where
-from sdd_eval.metrics.registry import Metric, metric
+from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import (
@@ -157,16 +157,24 @@ def headline(
 
     `comparisons` are the stored ones of each study, which decide between single networks.
     """
-    shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
+    known = (*COLUMNS, *_registered_columns())
+    shown = results[results["metric"].isin({column.metric for column in known})]
     rows = usable(shown)
     measured = set(zip(rows["evaluator"], rows["metric"], strict=True))
-    columns = [c for c in COLUMNS if not c.optional or (c.evaluator, c.metric) in measured]
+    columns = [c for c in known if not c.optional or (c.evaluator, c.metric) in measured]
     if not any(column.evaluator == "corruption" for column in columns):
         index = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
         columns.insert(index, next(column for column in COLUMNS if column.metric == "mca"))
     resolved = tuple(_resolved(column, rows) for column in columns)
     stored = comparisons or {}
     return Headline(resolved, tuple(_headline_rows(resolved, results, stored)), stored)
+
+
+def _registered_columns() -> Iterator[HeadlineColumn]:
+    """Yield a column for each metric that an evaluator of another package registers."""
+    for evaluator, metrics in registered().items():
+        for one in metrics:
+            yield HeadlineColumn(evaluator, one.name, optional=True)
 
 
 def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
