@@ -23,7 +23,7 @@ def rows() -> list[dict[str, str]]:
 def test_the_evaluator_measures_the_lead_and_its_number_is_in_the_report(execute):
     execute("docs/how-to/evaluator.md")
     measured = [r for r in rows() if (r["metric"], r["checkpoint"]) == ("certain", "plain")]
-    assert {row["margin"] for row in measured} == {"2.0", "4.0"}
+    assert {float(row["margin"]) for row in measured} == {2.0, 4.0}
     (path,) = Path("reports/default/runs/plain").glob("certainty-*.json")
     lead = store.read_run(path).arrays["lead"]
     values = {float(row["margin"]): float(row["value"]) for row in measured}
