@@ -17,8 +17,8 @@ import numpy as np
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.closed_form.share import Bounds, difference, paired_difference
-from sdd_eval.statistics.intervals import LEVEL, Interval
-from sdd_eval.statistics.statistic import Ends, Statistic
+from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
 from sdd_eval.statistics.tests import mcnemar
 
@@ -94,7 +94,7 @@ def _resamples(statistic: Statistic) -> int:
 def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list[PairedDifference]:
     """Return the differences of shares or counts of images."""
     rows = []
-    for one, two in zip(_flags(first), _flags(second), strict=True):
+    for one, two in zip(np.transpose(first.flags), np.transpose(second.flags), strict=True):
         result = mcnemar(one, two)
         bounds = paired_difference(result.lost, result.gained, len(one))
         p = result.exact if test == "exact" else result.mid_p
@@ -102,11 +102,6 @@ def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list
         low, high = _agreeing(p, low, high)
         rows.append(PairedDifference(value, low, high, p, f"McNemar, {test}"))
     return rows
-
-
-def _flags(statistic: Statistic) -> Floats:
-    flags: Floats = np.asarray(statistic.flags).T
-    return flags
 
 
 def _of_sums(
@@ -139,10 +134,8 @@ def _ends(
     widest = first.highest - first.lowest
     if first.bounds is None and replicates is not None:
         changes = replicates[1][:, row] - replicates[0][:, row]
-        interval = basic_interval(value, changes, lowest=-widest, highest=widest)
-        if math.isnan(interval.low):
-            return None
-        return min(interval.low, value), max(interval.high, value)
+        interval = basic_interval(value, changes, lowest=-widest, highest=widest).around(value)
+        return None if math.isnan(interval.low) else (interval.low, interval.high)
     one, two = first.level_bounds(LEVEL)[row], second.level_bounds(LEVEL)[row]
     if not (isinstance(one, Bounds) and isinstance(two, Bounds)):
         return None
@@ -163,8 +156,3 @@ def _correlation(
     one, two = one[known] - one[known].mean(), two[known] - two[known].mean()
     scale = math.sqrt(float(one @ one) * float(two @ two)) if len(one) else 0.0
     return min(max(float(one @ two) / scale, 0.0), 1.0) if scale > 0 else 0.0
-
-
-def has_interval(ends: Ends) -> bool:
-    """Whether a number has an interval under new images."""
-    return isinstance(ends, Bounds | Interval)

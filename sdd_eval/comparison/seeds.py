@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sdd_eval.comparison.differences import RESAMPLES, has_interval
+from sdd_eval.comparison.differences import RESAMPLES
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.paired import describe, untested_row
@@ -176,6 +176,6 @@ def _replicates(network: RunStatistics) -> dict[Key, Floats]:
         for quantity, row, ends in zip(
             statistic.quantities, drawn, statistic.level_bounds(LEVEL), strict=True
         ):
-            if statistic.bounds is None or has_interval(ends):
+            if statistic.bounds is None or not isinstance(ends, str):
                 replicates[key(quantity.metric, quantity.at)] = row
     return replicates

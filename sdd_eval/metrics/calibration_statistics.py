@@ -31,7 +31,7 @@ from sdd_eval.metrics.calibration import (
 )
 from sdd_eval.metrics.smooth_ece import residuals_on_grid, smooth_ece, smooth_ece_of_grid
 from sdd_eval.statistics.closed_form import binned
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -100,13 +100,6 @@ def filled(sums: BinSums) -> binned.Bins:
     """Return the bins that have images."""
     used = sums.count > 0
     return binned.Bins(sums.count[used], sums.confidence[used], sums.right[used])
-
-
-def around(bounds: Bounds | str, value: float) -> Bounds | str:
-    """Return bounds of a population's error for another estimate of it."""
-    if isinstance(bounds, str):
-        return bounds
-    return Bounds(value, min(bounds.low, value), max(bounds.high, value), bounds.centre)
 
 
 def _equal_width_sums(

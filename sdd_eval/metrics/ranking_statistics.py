@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ood_metrics, ranking_metrics
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form import ranking
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -136,11 +136,6 @@ def mean_of_ends(bounds: Sequence[Bounds | str]) -> Bounds | str:
 def method_of_mean(method: str, count: int) -> str:
     """Return the method of `mean_of_ends` in words."""
     return f"{method}; means of the {count} intervals' ends" if count > 1 else method
-
-
-def around(ends: Bounds | str, value: float) -> Bounds | str:
-    """Return bounds extended by rounding errors to their number."""
-    return ends if isinstance(ends, str) else ends.around(value)
 
 
 @dataclass(frozen=True)

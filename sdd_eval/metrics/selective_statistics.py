@@ -22,7 +22,6 @@ from sdd_eval.metrics.ranking_statistics import (
     AUROC,
     THRESHOLD,
     accepted_counts,
-    around,
     fpr_bounds,
     mean_of_ends,
     method_of_mean,
@@ -38,7 +37,7 @@ from sdd_eval.statistics.closed_form.risk_coverage import (
     excess_area,
     mean_area,
 )
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.intervals import coverage_interval
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class Interval:
     high: float
     level: float
     method: str
+
+    def around(self, value: float) -> Interval:
+        """Return the interval extended to its estimate, which a reflected bias may leave out."""
+        return replace(self, low=min(self.low, value), high=max(self.high, value))
 
 
 def coverage_interval(

@@ -30,6 +30,11 @@ class Bounds(NamedTuple):
         return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
 
 
+def around(ends: Bounds | str, value: float) -> Bounds | str:
+    """Return bounds extended to another estimate; the reason why there are none unchanged."""
+    return ends if isinstance(ends, str) else ends.around(value)
+
+
 def wilson(
     share: ArrayLike, n: ArrayLike, level: float = LEVEL, z: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -39,11 +44,8 @@ def wilson(
     have a lower end of at most the Poisson bound, likewise for misses at the upper end. Plain
     Wilson covers only .838 near n · share = .176; with these ends the lowest coverage is .926.
 
-    Args:
-        share: observed shares, 0 to 1.
-        n: numbers of images, which may be effective and need not be whole.
-        level: of confidence.
-        z: normal (or Student) quantile, if not that of `level`.
+    `share` is observed, 0 to 1, of `n` images, which may be effective and need not be whole; `z` is
+    the normal (or Student) quantile, if not that of `level`.
 
     >>> low, high = wilson(0.001, 1000)
     >>> round(float(low), 6), round(float(high), 6)
@@ -77,20 +79,14 @@ def difference(first: Bounds, second: Bounds, correlation: float = 0.0) -> Bound
     Newcombe (1998), method 10; Zou and Donner (2008). With debiased estimates, the hull of the
     intervals around the estimates and around each debiased estimate.
 
-    Args:
-        first, second: the intervals of the two networks.
-        correlation: of the two estimates.
+    `correlation` is that of the two estimates.
     """
     centres = [(first.value, second.value)]
     if first.centre is not None and second.centre is not None:
         centres += [(first.centre, second.value), (first.value, second.centre)]
-    ends = [_square_and_add(_at(first, x), _at(second, y), correlation) for x, y in centres]
+    ends = [_square_and_add(first.around(x), second.around(y), correlation) for x, y in centres]
     low, high = min(end.low for end in ends), max(end.high for end in ends)
     return Bounds(second.value - first.value, low, high)
-
-
-def _at(bounds: Bounds, centre: float) -> Bounds:
-    return Bounds(centre, min(bounds.low, centre), max(bounds.high, centre))
 
 
 def _square_and_add(first: Bounds, second: Bounds, correlation: float) -> Bounds:
@@ -111,9 +107,7 @@ def mean_of_cells(wrong: NDArray[np.float64], level: float = LEVEL) -> Bounds:
     image are not independent. One pseudo image wrong in every cell and one correct in every cell
     are added to the variance.
 
-    Args:
-        wrong: share of its cells in which each image is wrong (n,).
-        level: of confidence.
+    `wrong` is the share of its cells in which each image is wrong (n,).
 
     >>> [round(end, 3) for end in mean_of_cells(np.zeros(200))[:3]]
     [1.0, 0.981, 1.0]
@@ -132,11 +126,7 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
     Tango's score interval (1998), recommended by Fagerland, Lydersen and Laake (2014). It includes
     0 wherever McNemar's mid-p exceeds 1 − level, so that interval and test agree.
 
-    Args:
-        lost: images that only the first network classifies correctly.
-        gained: images that only the second network classifies correctly.
-        n: number of images.
-        level: of confidence.
+    Of n images, only the first network classifies `lost` correctly and only the second `gained`.
 
     >>> [round(end, 4) for end in paired_difference(0, 0, 200)[:3]]
     [0.0, -0.0188, 0.0188]
