@@ -29,15 +29,7 @@ RESAMPLES, CORRELATION_RESAMPLES = 1000, 200
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The second network's number minus the first's, with its interval and test.
-
-    Attributes:
-        value: the difference.
-        low, high: ends of the interval; None without one.
-        p: two-sided p-value.
-        test: name of the test.
-        permutations: number of permutations of a permutation test.
-    """
+    """The second network's number minus the first's, with its interval, p-value and test."""
 
     value: float
     low: float | None
@@ -52,12 +44,9 @@ def paired_differences(
     permutations: Sequence[int],
     test: McNemarVariant = "mid-p",
 ) -> list[list[PairedDifference]]:
-    """Return the differences of each row of each pair of statistics of the same images.
+    """Return the differences of each row of each pair of two networks' statistics.
 
-    Args:
-        pairs: the statistics of the first and of the second network.
-        permutations: largest number of permutations of each pair.
-        test: variant of McNemar's test.
+    `permutations` is the largest number of permutations of each pair.
     """
     replicates = _replicates(pairs)
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,12 +11,7 @@ from sdd_eval.comparison.differences import McNemarVariant, PairedDifference, pa
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.records import MetricDifference, PairComparison
-from sdd_eval.comparison.run_statistics import (
-    Key,
-    RunStatistics,
-    key,
-    statistics_of,
-)
+from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.statistic import Statistic
@@ -48,15 +42,8 @@ def compare_networks(
     """Compare all measurements of two networks' comparable runs, tested on the same images.
 
     Shares of images have McNemar's test, other functions of sums over images the paired permutation
-    test. p-values are adjusted within this pair.
-
-    Args:
-        base, other: the runs of the two networks.
-        families: the families of hypotheses.
-        pairs: number of pairs that are compared together; the number of permutations suffices for
-            the family that they form.
-        test: variant of McNemar's test.
-        progress: reports progress.
+    test. p-values are adjusted within this pair; the number of permutations suffices for the family
+    that all `pairs`, which are compared together, form.
     """
     progress = progress or NoProgress()
     matched, unmatched = match_runs(base, other)
@@ -200,8 +187,9 @@ def _tested(
     row: MetricDifference, one: Statistic, two: Statistic, column: int, result: PairedDifference
 ) -> MetricDifference:
     """Return a row with its interval and test, if the statistics are the runs' measurements."""
-    values = float(one.values[column]), float(two.values[column])
-    if not _agrees(row, *values):
+    values, expected = [float(side.values[column]) for side in (one, two)], [row.base, row.other]
+    # A NaN of the run is not close to any value.
+    if not np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE):
         recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
         return replace(row, test=f"no test: the stored arrays give {recomputed}")
     shift = row.difference - result.value
@@ -213,11 +201,3 @@ def _tested(
         test=result.test,
         permutations=result.permutations,
     )
-
-
-def _agrees(row: MetricDifference, base: float, other: float) -> bool:
-    """Whether the statistics give the runs' values, and so are the same measurement."""
-    if math.isnan(row.difference):
-        return False
-    values, expected = [base, other], [row.base, row.other]
-    return bool(np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -153,7 +153,7 @@ class Entry:
 def entries(folder: Path) -> list[Entry]:
     """Return the files of a folder, least recently used first; a damaged one has no names."""
     files = []
-    for path in _files(folder):
+    for path in folder.glob("*.npz"):
         with contextlib.suppress(OSError):
             status, about = path.stat(), {}
             with contextlib.suppress(InputError, KeyError, ValueError):
@@ -169,7 +169,7 @@ def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
 
     `newest` is never deleted. Returns the number of deleted bytes.
     """
-    sizes = {path: _size_of(path) for path in sorted(_files(folder), key=_used)}
+    sizes = {path: _size_of(path) for path in sorted(folder.glob("*.npz"), key=_used)}
     excess, deleted = sum(sizes.values()) - limit, 0
     for path, size in sizes.items():
         if deleted >= excess:
@@ -183,10 +183,6 @@ def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
             with contextlib.suppress(OSError):
                 path.unlink()
     return deleted
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return folder.glob("*.npz")
 
 
 def _size_of(path: Path) -> int:

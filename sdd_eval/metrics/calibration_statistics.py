@@ -2,6 +2,7 @@
 
 The intervals are those of `statistics.closed_form.binned`: of the population's error over the same
 bins. Columns hold residuals, accuracy less confidence, whose small sums are exact in float32.
+Invalid arrays raise InputError as in `metrics.calibration`.
 """
 
 from __future__ import annotations
@@ -57,16 +58,9 @@ FEW_IMAGES = 4096
 def equal_width_errors(
     quantities: Sequence[Quantity], confidence: Any, correct: Any, bins: int
 ) -> Statistic:
-    """Return errors over equal-width bins.
+    """Return errors over equal-width bins; the quantities' metrics are keys of `EQUAL_WIDTH`.
 
-    Args:
-        quantities: what the numbers are; their metrics are keys of `EQUAL_WIDTH`.
-        confidence: largest softmax probabilities (n,).
-        correct: whether each prediction is right (n,).
-        bins: number of bins.
-
-    Raises:
-        InputError: see `calibration.ece`.
+    `confidence` is the largest softmax probability (n,), `correct` (n,) is as in `calibration.ece`.
     """
     metrics = [quantity.metric for quantity in quantities]
     sums = bin_sums(confidence, correct, bins)
@@ -119,11 +113,7 @@ def _equal_width_sums(
 
 
 def adaptive_error(quantity: Quantity, confidence: Any, correct: Any, bins: int) -> Statistic:
-    """Return the adaptive ECE.
-
-    Raises:
-        InputError: see `calibration.adaptive_ece`.
-    """
+    """Return the adaptive ECE."""
     confidences, flags = check_confidences(confidence, correct)
     value = adaptive_ece(confidences, flags, bins)
 
@@ -194,11 +184,7 @@ def _cell_index(confidence: Floats, cells: int) -> NDArray[np.int64]:
 
 
 def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
-    """Return the classwise ECE.
-
-    Raises:
-        InputError: see `calibration.classwise_ece`.
-    """
+    """Return the classwise ECE."""
     images, classes = np.shape(logits)
     total = images * classes
 
@@ -250,11 +236,7 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
 
 
 def smooth_error(quantity: Quantity, confidence: Any, correct: Any) -> Statistic:
-    """Return the smooth ECE, which has a paired test but no interval.
-
-    Raises:
-        InputError: see `smooth_ece.smooth_ece`.
-    """
+    """Return the smooth ECE, which has a paired test but no interval."""
     confidences, flags = check_confidences(confidence, correct)
     n = len(confidences)
 

@@ -140,13 +140,9 @@ def cell_calibration_errors(
 ) -> Statistic:
     """Return ECEs of cells, and means of the ECEs of several cells.
 
-    Args:
-        quantities: what each number is.
-        groups: the columns of the cells that each number is the mean of.
-        confidence: largest softmax probabilities of each cell (n, cells).
-        correct: whether each prediction is right (n, cells).
-        bins: number of equal-width bins.
-        resamples: the number of bootstrap resamples, given the values that one processes.
+    `groups` are the columns of the cells that each number is the mean of; `confidence`, the largest
+    softmax probabilities, and `correct`, whether each prediction is right, are (n, cells).
+    `resamples` returns the number of bootstrap resamples, given the values that one processes.
 
     >>> quantity = Quantity("ece", "fraction", {"corruption": "fog", "severity": 1}, "")
     >>> confidence, correct = [[0.75], [0.75]], [[True], [False]]
@@ -201,13 +197,10 @@ class ErrorRatio:
 def error_ratios(
     ratios: Sequence[ErrorRatio], own: Floats, baseline: Floats, *, itself: bool = False
 ) -> Statistic:
-    """Return errors in percent of a baseline's.
+    """Return errors in percent of a baseline's; each ratio must be defined.
 
-    Args:
-        ratios: what the numbers are; each must be defined.
-        own: clean error of each image, then its mean error in each corruption (n, 1 + corruptions).
-        baseline: the same of the baseline.
-        itself: whether the network is its own baseline, so that every ratio is 100 %.
+    `own` and `baseline` are the clean error of each image, then its mean error in each corruption
+    (n, 1 + corruptions). If the network is its own baseline, `itself`, every ratio is 100 %.
     """
     n = len(own)
     columns = np.concatenate([own, baseline], axis=1).astype(np.float32)

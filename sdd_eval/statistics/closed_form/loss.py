@@ -17,11 +17,8 @@ def mean_loss(losses: NDArray[np.float64], pseudo_loss: float, level: float = LE
     The variance is taken proportional to the mean (quasi-Poisson; McCullagh and Nelder 1989), as it
     is where few images carry most of the loss. One pseudo error enters the dispersion.
 
-    Args:
-        losses: of each image (n,).
-        pseudo_loss: loss of an error: the mean over images of the loss if the label had been the
-            runner-up.
-        level: of confidence.
+    `losses` are of each image (n,), `pseudo_loss` is that of an error: the mean over images of the
+    loss if the label had been the runner-up.
 
     >>> [round(end, 3) for end in mean_loss(np.full(100, 0.1), pseudo_loss=2.0)[:3]]
     [0.1, 0.07, 0.143]
@@ -36,13 +33,7 @@ def score_bounds(
     """Return a number that is 0 without errors, with its score interval.
 
     To second order it is the interval of the delta method on the logarithm, but it is also defined
-    at 0.
-
-    Args:
-        value: the number.
-        influence: of each image on it (n,), with mean 0.
-        pseudo: the influence of an error.
-        level: of confidence.
+    at 0. `influence` is that of each image on it (n,), with mean 0; `pseudo` that of an error.
     """
     n = len(influence)
     spread = float((influence**2).sum()) + pseudo**2
@@ -64,13 +55,8 @@ def ratio_bounds(
     numerator − ρ · denominator does not differ significantly from 0. It is unbounded if the
     denominator does not differ significantly from 0.
 
-    Args:
-        value: the ratio, or a mean of ratios.
-        influence: of each image on it (n,), with mean 0.
-        denominator: of each image on the denominator, relative to it (n,), with mean 0; for a mean
-            of ratios the mean.
-        pseudo: the influence of an error.
-        level: of confidence.
+    `influence` is that of each image on the value (n,), with mean 0; `denominator` that on the
+    denominator, relative to it, of a mean of ratios the mean; `pseudo` that of an error.
 
     >>> x, y = np.array([1.0, -1.0] * 50), np.array([1.0, 1.0, -1.0, -1.0] * 25)
     >>> [round(end, 2) for end in ratio_bounds(1.0, x, y, pseudo=1.0)[:3]]
