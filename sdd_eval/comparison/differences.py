@@ -83,7 +83,7 @@ def _resamples(statistic: Statistic) -> int:
 def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list[PairedDifference]:
     """Return the differences of shares or counts of images."""
     rows = []
-    for one, two in zip(np.transpose(first.flags), np.transpose(second.flags), strict=True):
+    for one, two in zip(*(np.asarray(side.flags).T for side in (first, second)), strict=True):
         result = mcnemar(one, two)
         bounds = paired_difference(result.lost, result.gained, len(one))
         p = result.exact if test == "exact" else result.mid_p

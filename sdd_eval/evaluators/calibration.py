@@ -37,7 +37,7 @@ from sdd_eval.metrics.classification import (
     runner_up_nll,
 )
 from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, cross_fit
-from sdd_eval.statistics.closed_form.loss import bounded_mean
+from sdd_eval.statistics.closed_form.share import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
 from sdd_eval.validation import FROM_1, check_bounds

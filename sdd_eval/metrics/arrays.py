@@ -101,6 +101,15 @@ def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
         yield rows, block
 
 
+def probability_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
+    """Yield blocks of rows of the softmax in float64, as `float64_blocks`."""
+    for rows, block in float64_blocks(matrix):
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        block /= block.sum(axis=1, keepdims=True)
+        yield rows, block
+
+
 def finite_logits(matrix: LogitMatrix) -> Floats:
     """Return the whole matrix in float64; raise InputError for NaN or infinite logits.
 

@@ -23,9 +23,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import (
     Floats,
     class_indices,
-    float64_blocks,
     float_array,
     logit_matrix,
+    probability_blocks,
 )
 from sdd_eval.statistics.empirical_bayes import debiased_absolute
 
@@ -219,10 +219,7 @@ def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:
     targets = class_indices(labels, images=images, classes=classes)
     size = classes * bins
     count, confidence, right = np.zeros(size), np.zeros(size), np.zeros(size)
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        block /= block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
         cells = np.arange(classes) * bins + bin_index(block, bins)
         target_cells = np.take_along_axis(cells, targets[rows, None], axis=1)[:, 0]
         count += np.bincount(cells.ravel(), minlength=size)
@@ -290,4 +287,5 @@ def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> BinSums:
     check_bins(bins)
     values, flags = check_confidences(confidence, correct)
     index, columns = bin_index(values, bins), (np.ones(len(values)), values, flags)
-    return BinSums(*(np.bincount(index, column, minlength=bins) for column in columns))
+    sums = (np.bincount(index, column, minlength=bins) for column in columns)
+    return BinSums(*(column.astype(np.float64) for column in sums))

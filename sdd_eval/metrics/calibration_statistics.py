@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Floats, class_indices, float64_blocks, logit_matrix
+from sdd_eval.metrics.arrays import Floats, class_indices, logit_matrix, probability_blocks
 from sdd_eval.metrics.calibration import (
     BinSums,
     adaptive_ece,
@@ -224,10 +224,8 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
     images, classes = values.shape
     targets = class_indices(labels, images=images, classes=classes)
     residuals = np.empty(values.shape, dtype=np.float32)
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        residuals[rows] = block / block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
+        residuals[rows] = block
     columns = np.arange(classes) * bins + bin_index(residuals.astype(np.float64), bins)
     residuals[np.arange(images), targets] -= 1
     row_ends = np.arange(0, residuals.size + 1, classes)

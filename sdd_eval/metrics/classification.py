@@ -17,6 +17,7 @@ from sdd_eval.metrics.arrays import (
     finite_logits,
     float64_blocks,
     logit_matrix,
+    probability_blocks,
 )
 
 
@@ -104,10 +105,7 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
     values = logit_matrix(logits)
     targets = class_indices(labels, images=len(values), classes=values.shape[1])
     scores = np.empty(len(values))
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        block /= block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
         block[np.arange(len(block)), targets[rows]] -= 1
         scores[rows] = np.square(block, out=block).sum(axis=1)
     return scores

@@ -24,8 +24,13 @@ from sdd_eval.metrics.calibration_statistics import filled
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
 from sdd_eval.statistics.bootstrap import bootstrap_replicates
 from sdd_eval.statistics.closed_form import binned
-from sdd_eval.statistics.closed_form.loss import ratio_bounds, score_bounds
-from sdd_eval.statistics.closed_form.share import Bounds, around, mean_of_cells
+from sdd_eval.statistics.closed_form.share import (
+    Bounds,
+    around,
+    mean_of_cells,
+    ratio_bounds,
+    score_bounds,
+)
 from sdd_eval.statistics.empirical_bayes import sum_of_absolute_means, weighted_debiased_ece
 from sdd_eval.statistics.intervals import normal_quantile
 from sdd_eval.statistics.statistic import Ends, Quantity, Statistic

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval, bootstrap_replicates
-from sdd_eval.statistics.closed_form.loss import mean_loss
-from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.closed_form.share import Bounds, mean_loss, wilson
 from sdd_eval.statistics.closed_form.share import mean_of_cells as mean_of_cells_bounds
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.sums import SumStatistic
@@ -204,7 +203,7 @@ def means(
     """Return the means of per-image values (n,), one for each quantity.
 
     `pseudo_losses` are, for losses, which are never negative, the loss of an error; they get a
-    closed-form interval (`closed_form.loss.mean_loss`). Without, bootstrap intervals within the
+    closed-form interval (`closed_form.share.mean_loss`). Without, bootstrap intervals within the
     range of the means, `lowest` to `highest`.
 
     >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values

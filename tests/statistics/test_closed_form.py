@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdd_eval.statistics.closed_form import binned, loss, ranking, risk_coverage, share
+from sdd_eval.statistics.closed_form import binned, ranking, risk_coverage, share
 from sdd_eval.statistics.tests import mcnemar_p_values
 
 
@@ -159,6 +159,6 @@ def test_a_mean_of_cells_has_the_reference_ends():
 
 @pytest.mark.parametrize("pseudo", [0.5, 5.0])
 def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
-    value, low, high, _ = loss.mean_loss(np.zeros(100), pseudo)
+    value, low, high, _ = share.mean_loss(np.zeros(100), pseudo)
     assert (value, low) == (0, 0)
     assert 0 < high < pseudo
