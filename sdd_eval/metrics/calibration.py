@@ -187,15 +187,8 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     """Return the classwise ECE: the mean over classes of each class's ECE.
 
     The ECE of a class compares, over all n images, its softmax probability with whether it is the
-    label, in equal-width bins. Classes without images count like the others.
-
-    Args:
-        logits: logits (n, classes).
-        labels: class indices (n,).
-        bins: number of equal-width bins.
-
-    Raises:
-        InputError: `bins` is below 1, logits are NaN or infinite, or labels do not match them.
+    label, in equal-width bins. Classes without images count like the others. Raise InputError for
+    logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or no bins.
 
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5

@@ -82,7 +82,7 @@ class Statistic:
 
     @cached_property
     def sums(self) -> SumStatistic:
-        """The numbers as a function of sums over images; ValueError if they are no such."""
+        """The numbers as a function of sums over images; ValueError if they are none."""
         if self.make_sums is None:
             raise ValueError(f"{self.quantities[0].metric} is not a function of sums over images")
         return self.make_sums()
@@ -110,9 +110,7 @@ class Statistic:
     def intervals(self, level: float, resamples: Callable[[float], int]) -> list[Interval]:
         """Return the interval of each number under new images; NaN, with the reason, if none.
 
-        Args:
-            level: nominal coverage.
-            resamples: the number of bootstrap resamples, given the values that one processes.
+        `resamples` returns the number of bootstrap resamples, given the values that one processes.
         """
         if self.bounds is not None:
             ends, rows = self.level_bounds(level), len(self.quantities)

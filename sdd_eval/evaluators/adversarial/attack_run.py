@@ -136,7 +136,7 @@ def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slic
 def checks_of(
     network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor, plain: NDArray[Any]
 ) -> Columns:
-    """Return the checks of a batch before it is attacked, each (n,); raise RuntimeError as they."""
+    """Return the checks of a batch before it is attacked, each (n,); RuntimeError if one fails."""
     logits, stable, float32 = logits_and_zero_gradients(network, pixels, labels)
     return {
         "path_differs": check_predictions(logits.cpu().numpy(), plain),
