@@ -141,7 +141,7 @@ def cell_statistics(
     for name, severity in names:
         at = {"corruption": name, "severity": severity}
         text = f"top-1 accuracy, {source.of(name)}"
-        quantities.append(Quantity("accuracy", "fraction", at, text))
+        quantities.append(Quantity("accuracy", "fraction", at, {"definition": text}))
     yield shares(quantities, [cells.correct[cell] for cell in names])
     correct = np.stack([cells.correct[cell] for cell in names], axis=1)
     quantities, groups = _complete(_accuracies(cells, source), names)
@@ -169,11 +169,11 @@ def _accuracies(cells: Cells, source: Source) -> Iterator[Group]:
     """Yield the mean accuracies of corruptions, and over the 15 and the 19."""
     for name in _names(cells):
         text = f"top-1 accuracy, mean of severities 1–5, {source.of(name)}"
-        quantity = Quantity("accuracy", "fraction", {"corruption": name}, text)
+        quantity = Quantity("accuracy", "fraction", {"corruption": name}, {"definition": text})
         yield quantity, _severities(name)
     for metric, over in zip(NAMES[source.frost], (FIFTEEN, NINETEEN), strict=True):
         text = f"mean top-1 accuracy over {SETS[over]} × 5 severities, {source.with_frost}"
-        yield Quantity(metric, "fraction", {}, text), _all_severities(over)
+        yield Quantity(metric, "fraction", {}, {"definition": text}), _all_severities(over)
 
 
 def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Group]:
@@ -182,19 +182,22 @@ def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Group]:
     for name, severity in cells.corrupted:
         at = {"corruption": name, "severity": severity, "bins": bins}
         text = f"ECE, {bins_text}, {source.of(name)}"
-        yield Quantity("ece", "fraction", at, text), [(name, severity)]
+        yield Quantity("ece", "fraction", at, {"definition": text}), [(name, severity)]
     mean = f"mean of the ECEs of cells ({bins_text}), not ECE of all images"
     for name in _names(cells):
         text = f"{mean}: severities 1–5, {source.of(name)}"
         at = {"corruption": name, "bins": bins}
-        yield Quantity("ece", "fraction", at, text), _severities(name)
+        yield Quantity("ece", "fraction", at, {"definition": text}), _severities(name)
     for severity in SEVERITIES:
         at = {"corruption": source.mean, "severity": severity, "bins": bins}
         text = f"{mean}: {SETS[FIFTEEN]} at one severity, {source.with_frost}"
-        yield Quantity("ece", "fraction", at, text), [(name, severity) for name in FIFTEEN]
+        yield (
+            Quantity("ece", "fraction", at, {"definition": text}),
+            [(name, severity) for name in FIFTEEN],
+        )
     text = f"{mean}: {SETS[FIFTEEN]} × 5 severities, {source.with_frost}"
     at = {"corruption": source.mean, "bins": bins}
-    yield Quantity("ece", "fraction", at, text), _all_severities(FIFTEEN)
+    yield Quantity("ece", "fraction", at, {"definition": text}), _all_severities(FIFTEEN)
 
 
 def _missing(cells: Cells) -> Iterator[Statistic]:
@@ -203,12 +206,13 @@ def _missing(cells: Cells) -> Iterator[Statistic]:
         severities = [severity for missing, severity in cells.missing if missing == name]
         reasons = dict.fromkeys(cells.missing[name, severity] for severity in severities)
         without = [SETS[over] for over in (FIFTEEN, NINETEEN) if name in over]
-        text = (
-            f"severities of {name} that could not be looked at: "
-            f"{', '.join(map(str, severities))}; {'; '.join(reasons)}; "
-            f"so there is no mean over {' or '.join(without)}"
-        )
-        quantity = Quantity("missing", "count", {"corruption": name}, text)
+        protocol = {
+            "definition": f"severities of {name} that could not be looked at: "
+            f"{', '.join(map(str, severities))}",
+            "reasons": "; ".join(reasons),
+            "without": f"so there is no mean over {' or '.join(without)}",
+        }
+        quantity = Quantity("missing", "count", {"corruption": name}, protocol)
         yield unpaired(quantity, len(severities), UNMEASURED)
 
 
@@ -269,21 +273,27 @@ def baseline_statistics(
 def _ratio_rows(names: Sequence[str], baseline: Sequence[str], source: Source) -> list[ErrorRatio]:
     """Return the errors of each corruption, and their means over the 15 if these are complete."""
     at = {"baseline": " + ".join(baseline)}
-    of_baseline = f"those of the baseline {_in_words(baseline)}; 100 × a ratio of sums"
+    of_baseline = f"those of the baseline {_in_words(baseline)}"
     text = f"top-1 errors summed over severities 1–5, in percent of {of_baseline}"
     of_increase = (
         "what top-1 errors, summed over severities 1–5, exceed the clean error by, in percent of "
-        f"{of_baseline}, missing where the baseline's is below {LEAST_LOSS:g} per severity"
+        f"{of_baseline}"
     )
+    ratio = "100 × a ratio of sums"
+    lost = f"{ratio}, missing where the baseline's is below {LEAST_LOSS:g} per severity"
     rows = []
-    for metric, protocol in ((CE, text), (RELATIVE, of_increase)):
+    for metric, what, how in ((CE, text, ratio), (RELATIVE, of_increase, lost)):
         for column, name in enumerate(names):
             axes = {"corruption": name, **at}
-            quantity = Quantity(metric, UNIT, axes, f"{protocol}, {source.of(name)}")
+            protocol = {"definition": what, "ratio": f"{how}, {source.of(name)}"}
+            quantity = Quantity(metric, UNIT, axes, protocol)
             rows.append(ErrorRatio(quantity, [column], metric == RELATIVE))
         if set(FIFTEEN) <= set(names):
             mean = metric.replace("corruption", "mean_corruption") + SUFFIXES[source.frost]
-            protocol = f"mean over {SETS[FIFTEEN]} of {protocol}, {source.with_frost}"
+            protocol = {
+                "definition": f"mean over {SETS[FIFTEEN]} of {what}",
+                "ratio": f"{how}, {source.with_frost}",
+            }
             over = [names.index(name) for name in FIFTEEN]
             rows.append(ErrorRatio(Quantity(mean, UNIT, at, protocol), over, metric == RELATIVE))
     return rows
@@ -301,8 +311,9 @@ def _defined(own: Floats, baseline: Floats) -> Floats:
 
 def _undefined(quantity: Quantity) -> Quantity:
     """Return the number that counts an undefined ratio."""
-    conditions = {"missing": f"{quantity.metric} is not defined", **Protocol(quantity.protocol)}
-    return Quantity("missing", "count", {**quantity.at, "of": quantity.metric}, conditions)
+    conditions = Protocol(quantity.protocol)
+    protocol = {"undefined": f"{quantity.metric} is not defined", **conditions}
+    return Quantity("missing", "count", {**quantity.at, "of": quantity.metric}, protocol)
 
 
 def _in_words(baseline: Sequence[str]) -> str:
