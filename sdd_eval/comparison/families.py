@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.comparison.corruption import MEAN
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.former_names import current_selector
 from sdd_eval.metrics.registry import registered
@@ -29,9 +28,10 @@ DEFAULT: Families = {
         *("ood.auroc", "ood.fpr_at_95_tpr"),
     ),
 }
-#: Axes on which only values with these prefixes summarise a network.
+#: Axes on which only values with these prefixes summarise a network. The origin of other frost
+#: images is appended to the mean over the 15 corruptions.
 _SUMMARY = {
-    "corruption": (MEAN,),
+    "corruption": ("mean of 15",),
     "outliers": ("average",),
     "gradient": ("stable",),
     "detector": ("odin", "msp"),

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cell, Cells
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.corruption import (
     FIFTEEN,
@@ -48,6 +48,52 @@ WEAKER = (
 #: Why numbers have no paired test.
 UNMEASURED = "it counts what could not be measured"
 NO_BASELINE = "this study has no run of the baseline, or its arrays were not stored"
+
+#: Prefixes of array names.
+CORRECT, CONFIDENCE, MISSING = "correct_", "confidence_", "missing_"
+#: The suffix of the arrays of uncorrupted images.
+CLEAN = "clean"
+
+#: A corruption and a severity.
+Cell = tuple[str, int]
+UNCORRUPTED: Cell = (CLEAN, 0)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Per-image values (n,) of each measured cell, and why others are missing."""
+
+    correct: Mapping[Cell, NDArray[np.bool_]]
+    confidence: Mapping[Cell, NDArray[np.float32]]
+    missing: Mapping[Cell, str]
+
+    @property
+    def corrupted(self) -> list[Cell]:
+        """The measured cells except the uncorrupted images."""
+        return [cell for cell in self.correct if cell != UNCORRUPTED]
+
+    @property
+    def images(self) -> int:
+        """The number of images of a cell."""
+        return len(next(iter(self.correct.values())))
+
+
+def cells_of(arrays: Mapping[str, NDArray[Any]]) -> Cells:
+    """Return the cells in the arrays of `Corruption.collect`."""
+    correct: dict[Cell, NDArray[np.bool_]] = {UNCORRUPTED: arrays[CORRECT + CLEAN]}
+    confidence: dict[Cell, NDArray[np.float32]] = {UNCORRUPTED: arrays[CONFIDENCE + CLEAN]}
+    missing: dict[Cell, str] = {}
+    names = [name.removeprefix(CORRECT) for name in arrays if name.startswith(CORRECT)]
+    for name in (name for name in names if name != CLEAN):
+        reasons = arrays[MISSING + name][0] if MISSING + name in arrays else [""] * len(SEVERITIES)
+        for index, severity in enumerate(SEVERITIES):
+            if reasons[index]:
+                missing[name, severity] = str(reasons[index])
+            else:
+                correct[name, severity] = arrays[CORRECT + name][:, index]
+                confidence[name, severity] = arrays[CONFIDENCE + name][:, index]
+    return Cells(correct, confidence, missing)
+
 
 #: A number, and the cells that it is the mean of.
 Group = tuple[Quantity, Sequence[Cell]]
@@ -88,14 +134,7 @@ class Source:
 def cell_statistics(
     cells: Cells, source: Source, bins: int, resamples: Callable[[float], int]
 ) -> Iterator[Statistic]:
-    """Yield all numbers that need no baseline.
-
-    Args:
-        cells: the measured cells.
-        source: the origin of the images.
-        bins: number of confidence bins.
-        resamples: the number of bootstrap resamples, given the values that one processes.
-    """
+    """Yield all numbers that need no baseline; the arguments are those of `Corruption`."""
     names = cells.corrupted
     yield from _missing(cells)
     quantities = []
@@ -208,17 +247,9 @@ def baseline_statistics(
 ) -> Iterator[Statistic]:
     """Yield `corruption_error` and `relative_corruption_error`, and their means over the 15.
 
-    The errors of the baseline are averaged over its networks. A ratio that is undefined for the
-    baseline is `missing`.
-
-    Args:
-        cells: the measured cells.
-        baseline: those of the baseline's networks by name; None if they were not stored. The
-            numbers are NaN then and only say why there is no paired test.
-        source: the origin of the images.
-
-    Raises:
-        InputError: the baseline was measured on another number of images.
+    The errors of the baseline are averaged over its networks, by name. If the cells of one were not
+    stored, the numbers are NaN and only say why there is no paired test. A ratio that is undefined
+    for the baseline is `missing`. Raise InputError for a baseline of another number of images.
     """
     known = [side for side in baseline.values() if side is not None]
     names = _whole_corruptions([cells, *known])
@@ -296,10 +327,9 @@ def _whole_corruptions(sides: Sequence[Cells]) -> list[str]:
     counts = sorted({side.images for side in sides})
     if len(counts) > 1:
         raise InputError(f"network and baseline were measured on {counts} images, not on the same")
-    names = dict.fromkeys(name for name, _ in sides[0].corrupted)
     return [
         name
-        for name in names
+        for name in _names(sides[0])
         if all((name, severity) in side.correct for severity in SEVERITIES for side in sides)
     ]
 
