@@ -111,8 +111,7 @@ def _content(network: nn.Module) -> bytes:
     # Cloned: a network may share one tensor under two names, which safetensors rejects.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
-    content: bytes = safetensors.torch.save(tensors)
-    return content
+    return safetensors.torch.save(tensors)
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:

@@ -46,8 +46,7 @@ def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
     import pandas
 
     if value is None:
-        empty: NDArray[np.bool_] = column.isna().to_numpy(dtype=bool)
-        return empty
+        return column.isna().to_numpy(dtype=bool)
     if isinstance(value, int | float):
         numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
         close: NDArray[np.bool_] = np.isclose(numbers, value, rtol=1e-9, atol=0)

@@ -65,8 +65,7 @@ def luma(images: Floats) -> Floats:
 
 def from_levels(pixels: NDArray[np.uint8]) -> Floats:
     """Convert levels 0 … 255 to floats in [0, 1]."""
-    images: Floats = np.divide(pixels, 255, dtype=np.float32)
-    return images
+    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def truncated(images: Floats) -> NDArray[np.uint8]:

@@ -212,8 +212,7 @@ def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
     seen = (_mud if mud else _water)(liquid, strength)[..., None]
     if side != grain:
         seen = apply_zoom(zoom_operator(grain, side, (1.0,), False), seen)
-    spattered: Floats = images * (1 - seen) + MUD * seen if mud else images + WATER * seen
-    return spattered
+    return images * (1 - seen) + MUD * seen if mud else images + WATER * seen
 
 
 SPATTER = {

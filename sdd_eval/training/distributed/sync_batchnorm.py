@@ -63,8 +63,7 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
     mean square and squared mean loses digits.
     """
     if not norm.training:
-        normalised: Tensor = type(norm).forward(norm, values)
-        return normalised
+        return type(norm).forward(norm, values)
     precise = values.float() if values.element_size() < 4 else values
     axes, shape = [0, *range(2, values.ndim)], (1, -1) + (1,) * (values.ndim - 2)
     count = precise.new_tensor([values.numel() / values.shape[1]])
