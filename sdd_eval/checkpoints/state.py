@@ -1,9 +1,7 @@
 """The state of an interrupted training, `state.pt`, and its writing after each epoch.
 
-The state of a ResNet-18 takes a third of a second to write, and an epoch of CIFAR on a fast GPU
-takes three quarters of one, so on a GPU a copy is written in the background. A process that is
-killed meanwhile loses one more epoch; every other exit waits for the write. On a CPU the state is
-written between epochs.
+On a GPU, where an epoch takes little longer than the write, a copy is written in the background. A
+process that is killed meanwhile loses one more epoch; every other exit waits for the write.
 """
 
 from __future__ import annotations

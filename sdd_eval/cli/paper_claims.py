@@ -92,14 +92,8 @@ def _costs(flags: Flags) -> list[Row]:
     require_positive("--steps", cost.steps)
     device = prepare_device(flags.compute.device, flags.compute.threads)
     with Bar("cost: ") as bar:
-        return training_cost_rows(
-            cost.arch,
-            cost.batch_size,
-            cost.precision,
-            steps=cost.steps,
-            device=device,
-            progress=bar,
-        )
+        shape = (cost.arch, cost.batch_size, cost.precision)
+        return training_cost_rows(*shape, steps=cost.steps, device=device, progress=bar)
 
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:

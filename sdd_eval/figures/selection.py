@@ -120,10 +120,7 @@ def benchmark_order(corruptions: Any) -> list[str]:
 
 
 def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the FGSM rows of each variant with its most common standardisation constants.
-
-    Numbers that were measured in different standardised spaces must not be averaged.
-    """
+    """Return the FGSM rows of each variant with its most common standardisation constants alone."""
     import pandas
 
     if "constants" not in rows or rows.empty:
@@ -139,10 +136,7 @@ def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
 def fgsm_rows(
     results: pandas.DataFrame, titles: Mapping[str, Any]
 ) -> tuple[pandas.DataFrame, pandas.DataFrame, list[str]]:
-    """Return the FGSM rows at temperature 1, those after the attack, and the variants.
-
-    The variants are in the order of `titles`.
-    """
+    """Return the FGSM rows at T = 1, those after the attack, and the variants as in `titles`."""
     rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     measured = set() if attacked.empty else set(attacked["variant"])
@@ -151,11 +145,7 @@ def fgsm_rows(
 
 
 def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
-    """Return count, mean confidence and accuracy of each bin over all images of all networks.
-
-    Returns:
-        Three arrays (bins,); confidence and accuracy of an empty bin are 0.
-    """
+    """Return count, mean confidence and accuracy (bins,), 0 if empty, over all networks' images."""
     counts = np.zeros(bins)
     sums = {"bin_confidence": np.zeros(bins), "bin_accuracy": np.zeros(bins)}
     for _, network in rows.groupby("checkpoint", sort=True):

@@ -146,7 +146,13 @@ def _mismatches(
     mapping: Mapping[str, str],
 ) -> Mismatches:
     names = {ours: theirs for theirs, ours in mapping.items()}
-    original = _original_name(network)
+
+    def original(name: str) -> str:
+        """Return the name of a tensor before the network was split."""
+        if name.startswith("backbone."):
+            return name.removeprefix("backbone.")
+        return network.head + name.removeprefix("classifier")
+
     return Mismatches(
         missing={
             original(name): tuple(tensor.shape)
@@ -166,15 +172,6 @@ def _mismatches(
     )
 
 
-def _original_name(network: Network) -> Callable[[str], str]:
-    """Return a function from a tensor's name to its name in the original network."""
-    return lambda name: (
-        name.removeprefix("backbone.")
-        if name.startswith("backbone.")
-        else network.head + name.removeprefix("classifier")
-    )
-
-
 def _report(mismatches: Mismatches) -> str:
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"
@@ -191,8 +188,7 @@ def _report(mismatches: Mismatches) -> str:
 
 
 def _listed(names: Mapping[str, object]) -> str:
-    texts = [
+    return ", ".join(
         f"{name} {shape}" if index < NAMED_WITH_SHAPE else name
         for index, (name, shape) in enumerate(names.items())
-    ]
-    return ", ".join(texts)
+    )

@@ -54,11 +54,7 @@ class Network(nn.Module):
         classifier: nn.Module,
         head: str = "classifier",
     ) -> None:
-        """Put standardisation with the spec's constants before the backbone.
-
-        `head` is the classifier's name in the original network that was split into backbone and
-        classifier.
-        """
+        """Build the network; `head` is the classifier's name in the network before a split."""
         super().__init__()
         self.spec = spec
         self.head = head

@@ -110,11 +110,7 @@ def _next(
 
 
 def run_job(job: Job, workspace: Workspace, progress: Progress) -> Outcome:
-    """Run a job; any exception becomes the reason of its failure.
-
-    Raises:
-        Busy: another process is running it.
-    """
+    """Run a job; any exception but `Busy`, if another process runs it, is why it failed."""
     begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import TrainedOn, accuracy, logits_of, write_checkpoint
+from sdd_eval.checkpoints.export import accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.metrics.calibration import ece
@@ -140,13 +140,13 @@ def export(
     device: torch.device,
 ) -> Card:
     """Write weights, history and card; the method's training-only parts are not written."""
-    recipe, train = state.recipe, data.train
+    recipe = state.recipe
     validation, test = data.validation, data.test
     return write_checkpoint(
         folder,
         network,
         state,
-        TrainedOn(len(train), train.provenance),
+        data.train,
         model=network.spec,
         recipe=recipe,
         metrics=_metrics(network, data, device),

@@ -128,10 +128,7 @@ class HeadlineRow:
 
 @dataclass(frozen=True)
 class Headline:
-    """The headline table; `at` of each column is complete and says which setting it shows.
-
-    `comparisons` are the stored ones of each study.
-    """
+    """The headline table; `at` of columns is complete, `comparisons` are stored, by study."""
 
     columns: tuple[HeadlineColumn, ...]
     rows: tuple[HeadlineRow, ...]
@@ -153,10 +150,7 @@ class Headline:
 def headline(
     results: pandas.DataFrame, comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None
 ) -> Headline:
-    """Return the headline table of a table of results.
-
-    `comparisons` are the stored ones of each study, which decide between single networks.
-    """
+    """Return the headline table; a study's stored `comparisons` decide between single networks."""
     shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
     rows = usable(shown)
     measured = set(zip(rows["evaluator"], rows["metric"], strict=True))

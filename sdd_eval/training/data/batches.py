@@ -90,10 +90,7 @@ def epoch_batches(
     epoch: int,
     rows_of: RowsOf = whole_batch,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch with each image once; the last batch may be smaller.
-
-    `rows_of` maps the size of a batch to the rows to load, if not all.
-    """
+    """Yield an epoch's batches, with each image once; `rows_of` maps a size to the rows to load."""
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
     if isinstance(data.images, Tensor):
         yield from _augmented(data, data.images, order, recipe, method, epoch, rows_of)
@@ -135,11 +132,7 @@ def _augmented(
     epoch: int,
     rows_of: RowsOf,
 ) -> Iterator[Batch]:
-    """Yield batches of images that are augmented on the device.
-
-    The whole batch is augmented, which is cheap, and then sliced, so that each process draws the
-    same.
-    """
+    """Yield batches augmented on the device: as a whole, so that each process draws the same."""
     random = generator(recipe.seed, "augmentation", epoch, data.device.type)
     for rows in torch.split(order.to(data.device), recipe.batch_size):
         shard = rows_of(len(rows))
