@@ -35,11 +35,9 @@ CODE = "code_sha256"
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
     """Load a checkpoint's network: pixels in [0, 1] → logits, in eval mode, without gradients.
 
-    `trust_code` allows running the network factory that the card names, if it names one.
-
-    Raises:
-        InputError: there is no checkpoint, its weights are truncated or changed or do not match its
-            card, or the card names code that is not trusted.
+    `trust_code` allows running the network factory that the card names, if it names one. Raise
+    InputError if there is no checkpoint, its weights are truncated or changed or do not match its
+    card, or the card names code that is not trusted.
     """
     folder = Path(checkpoint)
     card = read_card(folder)

@@ -84,7 +84,9 @@ def run(arguments: Sequence[str]) -> int:
     description = "Run all missing trainings and evaluations of a study file, then its report."
     flags = parse(Flags, arguments, "batch", description)
     if not flags.study:
-        print(_builtin_studies())
+        rows = [(name, read_study(builtin_file(name)).title) for name in builtin_names()]
+        print("usage: sdd-eval batch STUDY, where STUDY is a file or one of:")
+        print(table(rows, ("study", "")))
         return 0
     device = _device(flags)
     file = study_file(flags.study)
@@ -136,13 +138,6 @@ def _device(flags: Flags) -> str:
         raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
     prepare_device("cpu", flags.compute.threads)
     return device
-
-
-def _builtin_studies() -> str:
-    names = builtin_names()
-    rows = [(name, read_study(builtin_file(name)).title) for name in names]
-    usage = "usage: sdd-eval batch STUDY, where STUDY is a file or one of:\n"
-    return usage + table(rows, ("study", ""))
 
 
 def _workspace(

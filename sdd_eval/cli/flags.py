@@ -276,20 +276,14 @@ def _attribute_docs(kind: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        docs |= _own_docs(base)
-    return docs
-
-
-def _own_docs(kind: type) -> dict[str, str]:
-    node = _classes(kind.__module__).get(kind.__qualname__)
-    docs: dict[str, str] = {}
-    for field, doc in itertools.pairwise(node.body if node else ()):
-        match field, doc:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = " ".join(text.split())
+        node = _classes(base.__module__).get(base.__qualname__)
+        for field, doc in itertools.pairwise(node.body if node else ()):
+            match field, doc:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    docs[name] = " ".join(text.split())
     return docs
 
 

@@ -151,9 +151,8 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
 def default_corrupted_set(dataset_name: str, root: Path | None) -> str:
     """Return the name of a test set's corrupted set: published or custom, else regenerated.
 
-    Raises:
-        InputError: a published set exists, but neither it nor a regenerated folder is on disk
-            (rendering all of CIFAR on the fly takes minutes at every evaluation).
+    Raise InputError if a published set exists, but neither it nor a regenerated folder is on disk
+    (rendering all of CIFAR on the fly takes minutes at every evaluation).
     """
     root, name = data_root(root), f"{dataset_name}_c"
     if _custom_corrupted(name, root) is not None:

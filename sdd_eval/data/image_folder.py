@@ -49,9 +49,10 @@ def read_image(path: Path, channels: int) -> Image.Image:
     """Read an image file as grey or RGB; raise InputError if it cannot be read."""
     try:
         with Image.open(path) as file:
-            return file.convert("L" if channels == 1 else "RGB")
+            image: Image.Image = file.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {path} as an image: {error}") from error
+    return image
 
 
 def unwrap(folder: Path) -> Path:

@@ -146,10 +146,8 @@ def from_arrays(
     """Return a set of images from arrays, or from tensors on the CPU.
 
     `images` are uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side), `labels`
-    class indices (n,). Results are stored under `name`.
-
-    Raises:
-        InputError: shape or type of an array is wrong, or a label is negative or has no class name.
+    class indices (n,). Results are stored under `name`. Raise InputError if shape or type of an
+    array is wrong, or a label is negative or has no class name.
     """
     pixels = _pixels(np.asarray(images), name)
     indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)

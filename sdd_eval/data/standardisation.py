@@ -44,10 +44,8 @@ def resolve_standardisation(
     """Return the mean and standard deviation of a name: "authors", "imagenet" or a data set.
 
     Of a data set the training images are measured. Unless `channels` is given, the data set that
-    the network classifies determines the number of channels and the image size.
-
-    Raises:
-        InputError: the name is unknown, or is that of RGB constants and the images are grey.
+    the network classifies determines the number of channels and the image size. Raise InputError if
+    the name is unknown, or is that of RGB constants and the images are grey.
     """
     if name not in CONSTANTS:
         require_standardisation(name, data_root(root))

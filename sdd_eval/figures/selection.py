@@ -11,7 +11,7 @@ from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas
     from numpy.typing import NDArray
@@ -115,8 +115,13 @@ def preferred_number(results: pandas.DataFrame, name: str, preferred: float) -> 
 
 def benchmark_order(corruptions: Any) -> list[str]:
     """Return corruptions in the benchmark's order, then unknown ones by name."""
-    rank = {name: index for index, name in enumerate(NINETEEN)}
-    return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
+    return known_first(set(corruptions), NINETEEN)
+
+
+def known_first(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """Return names in a known order, then unknown ones by name."""
+    rank = {name: index for index, name in enumerate(order)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:

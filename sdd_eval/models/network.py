@@ -48,11 +48,7 @@ class Network(nn.Module):
     """A classifier of pixels in [0, 1]: `classifier(features(pixels))`."""
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        backbone: nn.Module,
-        classifier: nn.Module,
-        head: str = "classifier",
+        self, spec: ModelSpec, backbone: nn.Module, classifier: nn.Module, head: str = "classifier"
     ) -> None:
         """Build the network; `head` is the classifier's name in the network before a split."""
         super().__init__()

@@ -69,11 +69,9 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
     """Split a network of images (n, channels, side, side), which is modified, into two parts.
 
     The classifier is the last `nn.Linear` that a forward pass calls. Whether both parts together
-    compute the same logits (n, classes) is tested on a few standardised `images`.
-
-    Raises:
-        InputError: the network `arch` does not accept the images, does not return logits, or its
-            logits are not the output of a linear layer.
+    compute the same logits (n, classes) is tested on a few standardised `images`. Raise InputError
+    if the network `arch` does not accept the images, does not return logits, or its logits are not
+    the output of a linear layer.
     """
     training = module.training
     module.register_forward_hook(_main_output)

@@ -58,10 +58,8 @@ def write_report(
 
     The report is on one study folder or several, and in the folder `into`, by default the first of
     them. `style` is a matplotlib style file. Figures that have not changed are not drawn again.
-
-    Raises:
-        InputError: If a folder is missing or has no readable run, or the report cannot be written;
-            the files of the old report are then unchanged.
+    Raise InputError if a folder is missing or has no readable run, or the report cannot be written;
+    the files of the old report are then unchanged.
     """
     progress = progress or NoProgress()
     folders = [studies] if isinstance(studies, Path) else list(studies)

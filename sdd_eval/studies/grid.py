@@ -33,7 +33,9 @@ def trainings_of(
 ) -> tuple[dict[str, Training], Ids]:
     """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
     shared = top.table("recipe").with_present_keys(former_names(Recipe))
-    common = _common(shared.require_keys(RECIPE_FIELDS, "field of a recipe"))
+    common = list(combinations(shared.require_keys(RECIPE_FIELDS, "field of a recipe"), {}))
+    if len(common) != 1:
+        raise shared.error("[recipe] has a list of values; put a grid into [[train]]")
     default_seeds = tuple(seeds or smoke.seeds or top.get_list("seeds", int, [0]))
     name = short_name if top.get("short_names", bool, False) else checkpoint_name
     planned: list[tuple[int, Training, str]] = []
@@ -41,7 +43,7 @@ def trainings_of(
         table = table.with_present_keys(former_names(Recipe))
         table.require_keys((*RECIPE_FIELDS, "seeds", "id"), "field of a training")
         table_seeds = tuple(seeds or smoke.seeds or table.get_list("seeds", int, default_seeds))
-        for fields, seed in itertools.product(combinations(table, common), table_seeds):
+        for fields, seed in itertools.product(combinations(table, common[0]), table_seeds):
             full = recipe_of(table, fields, seed)
             recipe = recipe_of(table, smoke.recipe_fields(fields), seed) if smoke else full
             if check_positions:
@@ -50,14 +52,6 @@ def trainings_of(
             training = Training(name(recipe), recipe, (full,))
             planned.append((table_seeds.index(seed), training, table.get("id", str, "")))
     return _merged(sorted(planned, key=lambda item: item[0]))
-
-
-def _common(shared: Table) -> dict[str, Any]:
-    """Return the fields that all trainings share, which cannot be a grid."""
-    found = list(combinations(shared, {}))
-    if len(found) != 1:
-        raise shared.error("[recipe] has a list of values; put a grid into [[train]]")
-    return found[0]
 
 
 def _merged(planned: Sequence[tuple[int, Training, str]]) -> tuple[dict[str, Training], Ids]:

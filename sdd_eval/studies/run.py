@@ -66,10 +66,7 @@ class JobProgress(Progress, Protocol):
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    workspace: Workspace,
-    seconds: Mapping[str, float],
-    progress: JobProgress,
+    jobs: Sequence[Job], workspace: Workspace, seconds: Mapping[str, float], progress: JobProgress
 ) -> list[Outcome]:
     """Run the jobs one after the other; those that another process is running come last.
 

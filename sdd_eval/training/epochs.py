@@ -36,10 +36,8 @@ def train_epochs(
     `train_epoch` trains one epoch, counted from 0, and returns its `lr` and mean losses, including
     `loss`; `probe` returns further columns of the history. `save` is called after each epoch, on a
     GPU in a thread with a copy of the state while the next one runs (`background_writer`). Progress
-    counts images, of which an epoch has `images`.
-
-    Raises:
-        InputError: a weight is not finite; the last saved state is that of the epoch before.
+    counts images, of which an epoch has `images`. Raise InputError if a weight is not finite; the
+    last saved state is that of the epoch before.
     """
     epochs = state.recipe.epochs
     progress.start(label, epochs * images)

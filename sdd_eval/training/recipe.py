@@ -162,6 +162,6 @@ def _unusual(recipe: Recipe) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
-    """Return the fields, with both values, in which a recipe differs from one that may be "auto"."""
+    """Return fields, with both values, in which a recipe differs from another; "auto" fits any."""
     pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

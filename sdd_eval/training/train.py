@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
@@ -64,8 +62,7 @@ def train(
         trust_code: allow running the network factory that `recipe.arch` names, if it names one.
         data: loads the images if they are needed; by default the recipe's data set.
 
-    Raises:
-        InputError: the recipe or the data are invalid, or the folder contains something else.
+    Raise InputError if the recipe or the data are invalid, or the folder contains something else.
     """
     recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
@@ -133,11 +130,7 @@ def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Obje
 
 
 def export(
-    folder: Path,
-    network: Network,
-    state: State[Recipe],
-    data: TrainingData,
-    device: torch.device,
+    folder: Path, network: Network, state: State[Recipe], data: TrainingData, device: torch.device
 ) -> Card:
     """Write weights, history and card; the method's training-only parts are not written."""
     recipe = state.recipe
@@ -164,17 +157,11 @@ def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict
     metrics: dict[str, float] = {}
     test, validation = data.test, data.validation
     if validation is not None:
-        metrics |= _validation(logits_of(network, validation, device), validation.labels)
+        logits = logits_of(network, validation, device)
+        confidence, correct = confidence_and_correct(logits, validation.labels)
+        metrics["validation_accuracy"] = float(correct.mean())
+        metrics["validation_ece"] = ece(confidence, correct)
+        metrics["validation_nll"] = nll(logits, validation.labels)
     if test is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(logits_of(network, test, device), test.labels)
     return metrics
-
-
-def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> dict[str, float]:
-    """Return accuracy, ECE (ten bins) and NLL on the validation images, for model selection."""
-    confidence, correct = confidence_and_correct(logits, labels)
-    return {
-        "validation_accuracy": float(correct.mean()),
-        "validation_ece": ece(confidence, correct),
-        "validation_nll": nll(logits, labels),
-    }

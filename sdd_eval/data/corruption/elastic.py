@@ -68,10 +68,7 @@ def draw_elastic(
 
 
 def elastic_transform(
-    images: Floats,
-    constants: tuple[float, float, float],
-    moves: Coordinates,
-    field: Floats,
+    images: Floats, constants: tuple[float, float, float], moves: Coordinates, field: Floats
 ) -> Floats:
     """Apply the affine map (mirrored at the edge pixels), then the displacement (edges repeated).
 

@@ -46,11 +46,8 @@ def corrupt(
     Lengths in pixels scale with side / 32. Grey images are repeated to three channels for
     corruptions with colour, and returned as luma. The result only depends on the image, seed,
     corruption, severity and the image's index in the whole set, by default 0 … n − 1.
-    `frost_photos` are files or arrays; None for synthetic frost.
-
-    Raises:
-        InputError: corruption, severity, seed or shape is invalid, or a photograph cannot be read
-            or is too small.
+    `frost_photos` are files or arrays; None for synthetic frost. Raise InputError if corruption,
+    severity, seed or shape is invalid, or a photograph cannot be read or is too small.
     """
     require_corruption(corruption, severity, seed)
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):

@@ -70,11 +70,9 @@ def write_corrupted(
     """Write the corruptions that are missing in a folder, and return its record.
 
     Until a file is complete it is called `.NAME.npy.part`, and the next call continues with it.
-    Progress counts rendered images, 5 per image and corruption.
-
-    Raises:
-        InputError: a corruption is unknown, the images have no labels, the folder was made from
-            other inputs or not by this package, it cannot be written, or another process writes it.
+    Progress counts rendered images, 5 per image and corruption. Raise InputError if a corruption is
+    unknown, the images have no labels, the folder was made from other inputs or not by this
+    package, it cannot be written, or another process writes it.
     """
     for corruption in corruptions:
         require_corruption(corruption, seed=seed)

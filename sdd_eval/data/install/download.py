@@ -48,12 +48,9 @@ def download(
 ) -> Status:
     """Download the archives of a data set and unpack them in the publisher's layout.
 
-    An official set on disk is left unchanged.
-
-    Raises:
-        InputError: the set has no download, other files are in its place, the URL does not return
-            the published file, or the disk is full. Partial files are kept, and the same call
-            resumes the download.
+    An official set on disk is left unchanged. Raise InputError if the set has no download, other
+    files are in its place, the URL does not return the published file, or the disk is full. Partial
+    files are kept, and the same call resumes the download.
     """
     if not dataset.archives:
         add = f" or has none; `sdd-eval data add {dataset.name} PATH` adds a local copy"

@@ -15,7 +15,7 @@ from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Arrays, Plot, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
-from sdd_eval.figures.selection import where
+from sdd_eval.figures.selection import known_first, where
 from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
@@ -79,7 +79,7 @@ def draw_figures(
     Raise InputError for an invalid style file.
     """
     progress = progress or NoProgress()
-    names = _in_order(figures)
+    names = known_first(figures, _ORDER)
     progress.start("drawing figures", len(names) * len(comparable))
     contexts = [_context(part, arrays, style, cache or {}) for part in comparable]
     drawn: list[ReportFigure] = []
@@ -124,11 +124,6 @@ _ORDER = (
     "pr_curves",
     "detector_auroc",
 )
-
-
-def _in_order(names: Sequence[str]) -> list[str]:
-    rank = {name: index for index, name in enumerate(_ORDER)}
-    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def _context(

@@ -228,10 +228,7 @@ def _cell(
 
 
 def _reason(
-    column: HeadlineColumn,
-    of_metric: pandas.DataFrame,
-    comparison: ComparableResults,
-    group: str,
+    column: HeadlineColumn, of_metric: pandas.DataFrame, comparison: ComparableResults, group: str
 ) -> str:
     """Return why a cell is empty: excluded, measured with other settings, or not measured."""
     rows = where(comparison.results, group=group, evaluator=column.evaluator, metric=column.metric)
@@ -287,10 +284,7 @@ def verdict(
 
 
 def _stored_verdict(
-    column: HeadlineColumn,
-    base: HeadlineCell,
-    other: HeadlineCell,
-    stored: Sequence[ComparisonSet],
+    column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, stored: Sequence[ComparisonSet]
 ) -> Verdict:
     """Return what the current comparisons of two cells agree on; empty if there are none."""
     at = {axis: value for axis, value in column.at.items() if value is not None}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.selection import as_dicts, group_names, where
+from sdd_eval.figures.selection import as_dicts, group_names, known_first, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.registry import Metric, metric
@@ -75,9 +75,7 @@ class ResultTable:
 
 def evaluator_names(results: pandas.DataFrame) -> list[str]:
     """Return the evaluators of a table: those of this package first, then others by name."""
-    rank = {name: index for index, name in enumerate(TITLES)}
-    names = [str(name) for name in results["evaluator"].unique()]
-    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+    return known_first(map(str, results["evaluator"].unique()), TITLES)
 
 
 def evaluator_tables(

@@ -103,10 +103,7 @@ def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
 
 
 def _column_sentences(
-    table: Headline,
-    base: HeadlineRow,
-    other: HeadlineRow,
-    changes: Sequence[Difference | None],
+    table: Headline, base: HeadlineRow, other: HeadlineRow, changes: Sequence[Difference | None]
 ) -> list[str]:
     """Return a sentence per column; those about too few seeds come last."""
     sentences: list[str] = []

@@ -63,10 +63,8 @@ def training_set(
 ) -> TrainingSet:
     """Return a training set whose images are moved to the device once, or are streamed.
 
-    Photographs that are cropped at random are streamed, and sets of more than 2 GiB.
-
-    Raises:
-        InputError: there are no labels or no images, or the number of workers is negative.
+    Photographs that are cropped at random are streamed, and sets of more than 2 GiB. Raise
+    InputError if there are no labels or no images, or the number of workers is negative.
     """
     if images.labels is None or not len(images):
         raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
@@ -84,11 +82,7 @@ def training_set(
 
 
 def epoch_batches(
-    data: TrainingSet,
-    recipe: Recipe,
-    method: Method,
-    epoch: int,
-    rows_of: RowsOf = whole_batch,
+    data: TrainingSet, recipe: Recipe, method: Method, epoch: int, rows_of: RowsOf = whole_batch
 ) -> Iterator[Batch]:
     """Yield an epoch's batches, with each image once; `rows_of` maps a size to the rows to load."""
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))

@@ -126,11 +126,9 @@ class Step(nn.Module):
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that `torchrun` started; does nothing for a single process.
 
-    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo.
-
-    Raises:
-        InputError: torchrun's environment or the device is invalid, or a process failed: raised by
-            the first that fails, and as `ReportedElsewhere` by the others.
+    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo. Raise InputError if
+    torchrun's environment or the device is invalid, or a process failed: raised by the first that
+    fails, and as `ReportedElsewhere` by the others.
     """
     rank, count = _environment()
     if count == 1:

@@ -36,10 +36,8 @@ class Branch(nn.Module):
 def branches(network: Network) -> dict[str, Branch]:
     """Return a branch for each layer of `LAYERS`, matched to the network's maps.
 
-    k is the ratio of the map's side to the last map's: 8, 4 and 2 in a ResNet-18.
-
-    Raises:
-        InputError: the network has no such layer, or its output there is not a map.
+    k is the ratio of the map's side to the last map's: 8, 4 and 2 in a ResNet-18. Raise InputError
+    if the network has no such layer, or its output there is not a map.
     """
     spec = network.spec
     missing = [layer for layer in LAYERS if layer not in network.stages()]
