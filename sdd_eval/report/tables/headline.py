@@ -128,10 +128,7 @@ class HeadlineRow:
 
 @dataclass(frozen=True)
 class Headline:
-    """The headline table; `at` of each column is complete and says which setting it shows.
-
-    `comparisons` are the stored ones of each study.
-    """
+    """The headline table; `at` of columns is complete, `comparisons` are stored, by study."""
 
     columns: tuple[HeadlineColumn, ...]
     rows: tuple[HeadlineRow, ...]
@@ -153,10 +150,7 @@ class Headline:
 def headline(
     results: pandas.DataFrame, comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None
 ) -> Headline:
-    """Return the headline table of a table of results.
-
-    `comparisons` are the stored ones of each study, which decide between single networks.
-    """
+    """Return the headline table; a study's stored `comparisons` decide between single networks."""
     known = (*COLUMNS, *_registered_columns())
     shown = results[results["metric"].isin({column.metric for column in known})]
     rows = usable(shown)
@@ -242,10 +236,7 @@ def _cell(
 
 
 def _reason(
-    column: HeadlineColumn,
-    of_metric: pandas.DataFrame,
-    comparison: ComparableResults,
-    group: str,
+    column: HeadlineColumn, of_metric: pandas.DataFrame, comparison: ComparableResults, group: str
 ) -> str:
     """Return why a cell is empty: excluded, measured with other settings, or not measured."""
     rows = where(comparison.results, group=group, evaluator=column.evaluator, metric=column.metric)
@@ -301,10 +292,7 @@ def verdict(
 
 
 def _stored_verdict(
-    column: HeadlineColumn,
-    base: HeadlineCell,
-    other: HeadlineCell,
-    stored: Sequence[ComparisonSet],
+    column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, stored: Sequence[ComparisonSet]
 ) -> Verdict:
     """Return what the current comparisons of two cells agree on; empty if there are none."""
     at = {axis: value for axis, value in column.at.items() if value is not None}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.checkpoints.state import AnyRecipe
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
 from sdd_eval.data.standardisation import resolve_standardisation
 from sdd_eval.errors import InputError
+from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Method
 
@@ -76,7 +76,7 @@ def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> 
         )
 
 
-def check_batch_size(recipe: AnyRecipe, images: int) -> None:
+def check_batch_size(recipe: Recipe | DetectorRecipe, images: int) -> None:
     """Raise InputError if a batch is larger than the training set."""
     if recipe.batch_size > images:
         raise InputError(
