@@ -76,6 +76,19 @@ def only_svg(monkeypatch):
     monkeypatch.setattr(draw, "FORMATS", ("svg",))
 
 
+@pytest.fixture
+def one_figure(only_svg, monkeypatch):
+    """Reports with a single kind of figure as SVG, for tests of the rest of the report."""
+    from sdd_eval.report import write
+    from sdd_eval.report.drawing import draw
+
+    def draw_reliability(names, *rest):
+        assert "reliability" in names
+        return draw.draw_figures(["reliability"], *rest)
+
+    monkeypatch.setattr(write, "draw_figures", draw_reliability)
+
+
 @pytest.fixture(scope="session")
 def write_cub():
     """Write `CUB_200_2011/`: so many images, of two kinds in turn, every third one for testing."""
