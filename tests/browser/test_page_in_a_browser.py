@@ -12,6 +12,8 @@ import pytest
 
 from sdd_eval.report.write import write_report
 
+#: Drawing the report and starting Chromium take long.
+pytestmark = pytest.mark.slow
 SCREENS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
 
 
@@ -130,7 +132,6 @@ def test_every_figure_is_one_tab_stop_and_arrow_keys_move_between_values(
     assert page.locator("#tip").is_hidden()
 
 
-@pytest.mark.slow
 def test_every_control_is_reachable_by_keyboard(opened: Any) -> None:
     page = opened.page
     page.locator("summary", has_text="Copy this table").click()
@@ -152,7 +153,6 @@ def test_every_control_is_reachable_by_keyboard(opened: Any) -> None:
     assert wanted > 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("screen", "scheme"), [("phone", "dark"), ("desk", "light")])
 def test_axe_finds_no_accessibility_violations(
     browser: Any, report: Path, screen: str, scheme: str

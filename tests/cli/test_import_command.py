@@ -67,7 +67,7 @@ def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
     assert "theirs.pt, state_dict" in output
 
 
-@pytest.mark.usefixtures("here", "only_svg")
+@pytest.mark.usefixtures("here", "one_figure")
 def test_every_evaluator_and_the_report_take_it(trained, capsys):
     assert importing("mine") == 0
     assert exit_code(["accuracy", str(trained), "--limit", "20"]) == 0

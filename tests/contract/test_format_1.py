@@ -78,7 +78,7 @@ def test_weights_are_loaded_and_measured_on_a_set_of_arrays(run):
     assert measured["nll"] == pytest.approx(0.9512800568, rel=1e-6)
 
 
-def test_a_report_tabulates_the_numbers_of_stored_runs(run, only_svg):
+def test_a_report_tabulates_the_numbers_of_stored_runs(run, one_figure):
     page = Path(run("report", STUDY, "--threads", "1").strip())
     require_same("results", make.rows(page.with_name("results.csv"), "results"))
 

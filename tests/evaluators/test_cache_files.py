@@ -178,15 +178,12 @@ def test_no_network_outlives_its_evaluation(checkpoint, tmp_path):
     """Peak memory does not grow with the number of checkpoints."""
     gc.collect()
     gc.freeze()  # exclude all objects of other tests
-    try:
-        for name in plugins.names("evaluators"):
-            if name == "corruption":
-                continue  # needs a rendering on disk and shares the passes of the others
-            evaluate_checkpoint(checkpoint, request_for(name, tmp_path, limit=12))
-            gc.collect()
-            assert not [each for each in gc.get_objects() if type(each) is Network], name
-    finally:
-        gc.unfreeze()
+    for name in plugins.names("evaluators"):
+        if name == "corruption":
+            continue  # needs a rendering on disk and shares the passes of the others
+        evaluate_checkpoint(checkpoint, request_for(name, tmp_path, limit=12))
+        gc.collect()
+        assert not [each for each in gc.get_objects() if type(each) is Network], name
 
 
 def test_the_command_lists_and_clears_the_cache(checkpoint, tmp_path, monkeypatch, capsys):

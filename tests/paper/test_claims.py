@@ -67,7 +67,7 @@ def test_zero_steps_are_refused_and_too_little_memory_suggests_a_batch_size(caps
     assert "too little memory for batch_size 8; try 4" in output
 
 
-@pytest.mark.usefixtures("only_svg")
+@pytest.mark.usefixtures("one_figure")
 def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
     (here / "masks.toml").write_text(STUDY)
     assert exit_code(["batch", "masks.toml", "--limit", "40"]) == 0
@@ -88,7 +88,7 @@ def test_a_study_measures_mask_variance_and_corruptions(here, capsys):
     assert not (folder / "claims-cost.csv").exists()
 
 
-@pytest.mark.usefixtures("here", "only_svg")
+@pytest.mark.usefixtures("here", "one_figure")
 def test_a_study_without_such_runs_names_the_commands_that_make_them(capsys):
     assert exit_code(["paper", "claims", "nowhere", "--no-cost"]) == 2
     assert "there is no study nowhere" in capsys.readouterr().err

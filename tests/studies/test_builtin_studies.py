@@ -115,7 +115,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.usefixtures("only_svg")
+@pytest.mark.usefixtures("one_figure")
 def test_quickstart_trains_evaluates_and_reports_and_then_finds_everything_done(
     short_quickstart, capfd
 ):

@@ -180,20 +180,25 @@ def render(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> RenderedFigure
             figure = plot(rows, arrays)
             if figure is None:
                 return RenderedFigure("", {}, {})
-            figure.draw_without_rendering()
-            _freeze_layout(figure)
-            values[suffix] = tuple(tooltips_of(figure))
+            _lay_out(figure)
             files |= {f"{suffix}.{kind}": figure_bytes(figure, kind) for kind in FORMATS}
+            values[suffix] = tuple(tooltips_of(figure))
             if not suffix:
                 files[".csv"] = to_csv(points_of(figure)).encode()
     return RenderedFigure("", files, values)
 
 
-def _freeze_layout(figure: Figure) -> None:
-    """Remove the layout engine, so that the layout is computed once and not for every file."""
+def _lay_out(figure: Figure) -> None:
+    """Compute the layout once, and remove the layout engine, which would repeat it for every file.
+
+    With the automatic settings off, `None` means no engine at all; any engine would draw the figure
+    once more before each file.
+    """
     import matplotlib
 
-    # With the automatic settings off, `None` means no engine at all.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     off: dict[Any, Any] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
     with matplotlib.rc_context(off):
         figure.set_layout_engine(None)
