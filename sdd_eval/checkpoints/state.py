@@ -20,13 +20,12 @@ import torch
 
 from sdd_eval import records, store
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe
 
 STATE_FILE = "state.pt"
 
 
-RecipeType = TypeVar("RecipeType", bound=Recipe | DetectorRecipe)
+#: A recipe of a classifier or of a detector.
+RecipeType = TypeVar("RecipeType", bound=Any)
 
 
 @dataclass(frozen=True)

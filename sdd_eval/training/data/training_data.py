@@ -12,7 +12,6 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
 from sdd_eval.data.standardisation import resolve_standardisation
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Method
 
@@ -76,18 +75,17 @@ def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> 
         )
 
 
-def check_batch_size(recipe: Recipe | DetectorRecipe, images: int) -> None:
+def check_batch_size(batch_size: int, images: int) -> None:
     """Raise InputError if a batch is larger than the training set."""
-    if recipe.batch_size > images:
+    if batch_size > images:
         raise InputError(
-            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only {images} training "
-            "images"
+            f"batch_size is {batch_size}, but {recipe.dataset} has only {images} training images"
         )
 
 
 def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
     """Raise InputError for too large a batch, or a class without the partners that it needs."""
-    check_batch_size(recipe, len(train))
+    check_batch_size(recipe.batch_size, len(train))
     if not method.partners or train.labels is None:
         return
     alone = np.flatnonzero(np.bincount(train.labels) == 1)
