@@ -85,7 +85,7 @@ def train_detector(
     def complete() -> Card:
         resolved = resolve_device(device)
         data = load_objects(recipe.dataset, data_root, "train")
-        check_batch_size(recipe.batch_size, len(data))
+        check_batch_size(recipe.dataset, recipe.batch_size, len(data))
         return _complete(
             target, classifier, data, resolved, threads, workers, progress or NoProgress()
         )
