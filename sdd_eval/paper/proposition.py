@@ -43,7 +43,7 @@ def k_of(r: ArrayLike, rho: ArrayLike) -> Floats:
     Σ_{n ≥ 2} (−1 − ρ (−1)^{n+1}) rⁿ/n! is summed.
 
     >>> float(k_of(0.0, 3.0)), round(float(k_of(1.0, 3.0)), 6)
-    (0.0, 0.385357)
+    (0.0, 0.385356)
     """
     distance, ratio = np.broadcast_arrays(
         np.asarray(r, dtype=np.float64), np.asarray(rho, dtype=np.float64)
@@ -65,7 +65,7 @@ def r_1(rho: ArrayLike) -> Floats:
     """Return r₁ = log ρ + log log(ρ + e − 1), the bound of Assumption 2; 0 at ρ = 1.
 
     >>> float(r_1(1.0)), round(float(r_1(2.0)), 4)
-    (0.0, 0.9652)
+    (0.0, 0.9657)
     """
     excess = np.asarray(rho, dtype=np.float64) - 1
     # log(ρ + e − 1) = 1 + log1p((ρ − 1)/e), exactly 1 at ρ = 1
