@@ -13,7 +13,7 @@ from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 from sdd_eval.figures.style import figure_bytes
-from sdd_eval.paper import PaperComparison, compare_with_paper, paper_numbers
+from sdd_eval.paper import compare_with_paper, paper_numbers
 from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.paper.figure_1 import draw_methods
 from sdd_eval.paper.proposition import check_proposition
@@ -120,10 +120,15 @@ def _parts(flags: Flags) -> list[_Part]:
 
 def _print_tables(part: _Part) -> list[str]:
     """Print and write the tables of a part; return the table of each empty cell."""
-    comparisons = _compared(part)
-    if part.record is not None:
-        for line in part.record.warnings:
-            print(f"note: {line}")
+    numbers = [number for number in paper_numbers() if number.table in part.tables]
+    folders = [folder for folder in part.folders if run_paths(folder)]
+    runs = read_runs(folders).runs if folders else ()
+    record = part.record
+    substitutes = Substitutes(record.names, record.stands_for) if record else None
+    recipes = {run.name: recipe_of(run) for run in runs}
+    comparisons = compare_with_paper(tidy(runs), recipes, substitutes, numbers)
+    for line in record.warnings if record else ():
+        print(f"note: {line}")
     folder = part.into / "paper"
     for number in part.tables:
         of_table = [each for each in comparisons if each.number.table == number]
@@ -133,17 +138,6 @@ def _print_tables(part: _Part) -> list[str]:
         write_text(folder / f"table-{number}.tex", latex_table(number, of_table))
     print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
     return [f"table {each.number.table}" for each in comparisons if not each.measured.n]
-
-
-def _compared(part: _Part) -> list[PaperComparison]:
-    """Compare the numbers of the part's tables with what its studies measured."""
-    numbers = [number for number in paper_numbers() if number.table in part.tables]
-    folders = [folder for folder in part.folders if run_paths(folder)]
-    runs = read_runs(folders).runs if folders else ()
-    record = part.record
-    substitutes = Substitutes(record.names, record.stands_for) if record else None
-    recipes = {run.name: recipe_of(run) for run in runs}
-    return list(compare_with_paper(tidy(runs), recipes, substitutes, numbers))
 
 
 def _table(of_table: Sequence[Cell]) -> str:

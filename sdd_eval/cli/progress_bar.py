@@ -18,10 +18,9 @@ LINE_INTERVAL = 30.0
 
 
 class Bar(contextlib.AbstractContextManager["Bar"]):
-    """A bar for one task after the other; leaving the context closes it.
+    """A bar for one task after the other, timed from the first advance on; the context closes it.
 
-    Rate and remaining time are counted from the first advance on, which may include what an earlier
-    process has done.
+    That first advance may include what an earlier process has done.
     """
 
     def __init__(self, prefix: str = "", unit: str = "") -> None:

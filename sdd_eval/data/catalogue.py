@@ -261,21 +261,16 @@ def list_datasets(root: Path) -> tuple[CatalogueEntry, ...]:
 
 
 def _entry(plugin: Any, root: Path) -> CatalogueEntry:
+    """Return the entry of a set; a broken one is reported as such and does not affect others."""
     source = plugin.archives[0].url if plugin.archives else ""
-    status = _status(plugin, root)
-    return CatalogueEntry(
-        plugin.name, status.provenance, status.images, status.location, source, plugin.summary
-    )
-
-
-def _status(plugin: Any, root: Path) -> Status:
-    """Return the status; a broken set is reported as such and does not affect the others."""
     try:
         status: Status = plugin.status(root)
     except Exception as error:  # third-party code may raise anything
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Status(f"broken: {cause}", 0, str(root / getattr(plugin, "folder", "")))
-    return status
+        status = Status(f"broken: {cause}", 0, str(root / getattr(plugin, "folder", "")))
+    return CatalogueEntry(
+        plugin.name, status.provenance, status.images, status.location, source, plugin.summary
+    )
 
 
 def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:

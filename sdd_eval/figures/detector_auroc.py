@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 #: The settings that distinguish the lines of one detector, and their symbols.
 SETTINGS = {"k": "k", "temperature": "T", "epsilon": "ε"}
@@ -44,6 +42,8 @@ Line = tuple[Any, ...]
 )
 def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per detector and a marker per group, up to six."""
+    from matplotlib.lines import Line2D
+
     rows = where(results, evaluator="ood", metric="auroc", grid=None)
     rows = rows[rows["outliers"].notna()]
     sets, lines, groups = sets_of(rows), lines_of(rows), group_names(rows)
@@ -62,7 +62,9 @@ def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> F
     for axes in grid.last_of_columns(panels):
         axes.tick_params(labelbottom=True)
     figure.supxlabel(metric("auroc").title, fontsize=8)
-    handles = [_handle(styles[group]) for group in groups]
+    dot: dict[str, Any] = {"linestyle": "none", "markersize": 4}
+    shown = [styles[group] for group in groups]
+    handles = [Line2D([], [], color=s.colour, marker=s.marker, **dot) for s in shown]
     legend(figure, (handles, [plain_text(group) for group in groups]), "upper")
     return figure
 
@@ -105,19 +107,16 @@ def _panel(
     axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=":", zorder=1)
     groups = group_names(rows)
     for index, group in enumerate(groups):
-        values = {y: value_of(own) for y, own in _by_line(where(rows, group=group), lines)}
+        values = {}
+        for y, line in enumerate(lines):
+            settings = dict(zip(("detector", *SETTINGS), line, strict=True))
+            of_line = where(rows, group=group, **settings)
+            if not of_line.empty:
+                values[y] = value_of(of_line)
         texts = [f"{plain_text(group)}, {names[y]}: {each.text}" for y, each in values.items()]
         shifted = {y + offset(index, len(groups), 0.7): each for y, each in values.items()}
         _markers(axes, shifted, styles[group], f"_{plain_text(group)}", texts)
     axes.margins(x=0.08)
-
-
-def _by_line(rows: pandas.DataFrame, lines: list[Line]) -> Iterator[tuple[int, pandas.DataFrame]]:
-    """Return the index and the rows of each line that has any."""
-    for index, line in enumerate(lines):
-        of_line = where(rows, **dict(zip(("detector", *SETTINGS), line, strict=True)))
-        if not of_line.empty:
-            yield index, of_line
 
 
 @dataclass(frozen=True)
@@ -162,9 +161,3 @@ def _markers(
         label=label,
     )
     set_mark_text(bars.lines[0], texts.__getitem__)
-
-
-def _handle(style: GroupStyle) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", markersize=4)

@@ -149,13 +149,9 @@ def _bars(axes: Axes, container: Any) -> Iterator[Mark]:
             yield Mark(axes, _series_name(series), box, middle, end, text, own_text=True)
         elif not series.startswith("_"):
             spread = spreads.get(_key(middle, end))
-            yield _point(axes, series, box, _cluster(axes, middle), end, spread)
-
-
-def _cluster(axes: Axes, middle: float) -> float:
-    """Return the tick that a bar of a cluster belongs to, if the tick has a name."""
-    name = _tick_name(axes, round(middle))
-    return middle if not name or _is_number(name) else round(middle)
+            tick = _tick_name(axes, round(middle))  # of the cluster that the bar belongs to
+            x = middle if not tick or _is_number(tick) else round(middle)
+            yield _point(axes, series, box, x, end, spread)
 
 
 def _bins(axes: Axes, patch: Any, every: bool) -> Iterator[Mark]:

@@ -114,13 +114,7 @@ def _diagram(axes: Axes, rows: pandas.DataFrame, bins: int, group: str, style: G
     middles, heights = _middles(bins)[filled], accuracy[filled]
     axes.plot([0, 1], [0, 1], color=INK, linestyle=_DASHED, linewidth=0.8, zorder=4)
     bars = axes.bar(
-        middles,
-        heights,
-        width=1 / bins,
-        color=style.colour,
-        edgecolor=INK,
-        linewidth=0.5,
-        zorder=2,
+        middles, heights, width=1 / bins, color=style.colour, edgecolor=INK, linewidth=0.5, zorder=2
     )
     axes.bar(
         middles,

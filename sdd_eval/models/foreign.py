@@ -181,17 +181,13 @@ def _module_of(path: Path) -> Any:
 
 
 def _known(library: str, name: str) -> None:
-    known = _torchvision_names() if library == "torchvision" else _timm_names()
+    import torchvision.models
+
+    listed: Any = torchvision.models.list_models  # typed in some versions only
+    known = listed(module=torchvision.models) if library == "torchvision" else _timm_names()
     if name.split(".")[0] not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=6, cutoff=0.4))
         raise InputError(f"{library} has no network {name!r}; near it: {near or 'nothing'}")
-
-
-def _torchvision_names() -> list[str]:
-    import torchvision.models
-
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return names
 
 
 def _timm_names() -> list[str]:

@@ -92,8 +92,12 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
     with torch.no_grad():
         features = module(images)
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        flat = shape == (len(images), classifier.in_features)
-        if not flat or not _close(classifier(features), logits):
+        same = shape == (len(images), classifier.in_features)
+        if same:
+            scale = max(1.0, float(logits.abs().max()))
+            close = torch.allclose(classifier(features), logits, rtol=0, atol=1e-4 * scale)
+            same = math.isfinite(scale) and close
+        if not same:
             raise InputError(
                 f"{searched}; {_layer_text(head, classifier)} is the last, but its input is not a "
                 f"feature (n, {classifier.in_features}) from which it alone computes them"
@@ -137,11 +141,6 @@ def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
         raise InputError("a single linear layer is no network with features")
     parent, _, child = name.rpartition(".")
     setattr(module.get_submodule(parent), child, new)
-
-
-def _close(values: Tensor, expected: Tensor) -> bool:
-    scale = max(1.0, float(expected.abs().max()))
-    return math.isfinite(scale) and torch.allclose(values, expected, rtol=0, atol=1e-4 * scale)
 
 
 def _layer_text(name: str, layer: nn.Linear) -> str:

@@ -188,5 +188,4 @@ class _Inert:
     def append(self, value: Any) -> None:
         """Do nothing."""
 
-    def extend(self, values: Any) -> None:
-        """Do nothing."""
+    extend = append

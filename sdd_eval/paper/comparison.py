@@ -35,6 +35,8 @@ Row = Mapping[str, Any]
 Axes = tuple[tuple[str, Any], ...]
 RowsByMetric = Mapping[tuple[str, str], Mapping[Axes, Sequence[Row]]]
 
+#: Columns in which the networks of one mean agree.
+_CONDITIONS = ("metric", "dataset", "n", "limited", "data", "at")
 #: Recipe fields that are no deviation: the query checks them, or they do not change the numbers.
 _IGNORED_FIELDS = frozenset(
     {
@@ -139,7 +141,10 @@ def _compare(
         for row in itertools.chain.from_iterable(matching):
             recipe = recipes.get(row["run"])
             if recipe is not None and _matches(query, row, recipe, substitutes):
-                groups.setdefault(_group_key(row, recipe), []).append(row)
+                shared = {name: value for name, value in recipe.items() if name != "seed"}
+                conditions = {name: str(row[name]) for name in _CONDITIONS}
+                key = key_of({"recipe": shared, "row": conditions})
+                groups.setdefault(key, []).append(row)
     if not groups:
         return PaperComparison(number, summarize_seeds(()), assess(number, summarize_seeds(()), ()))
     candidates = [_candidate(query, group, recipes) for group in groups.values()]
@@ -167,12 +172,6 @@ def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, st
     """Return whether a row has exactly the axes of a query, with accepted values."""
     accepted = {axis: [names.get(value, value) for value in query[axis]] for axis in query}
     return at.keys() == accepted.keys() and all(at[axis] in accepted[axis] for axis in at)
-
-
-def _group_key(row: Row, recipe: Recipe) -> str:
-    shared = {name: value for name, value in recipe.items() if name != "seed"}
-    names = ("metric", "dataset", "n", "limited", "data", "at")
-    return key_of({"recipe": shared, "row": {name: str(row[name]) for name in names}})
 
 
 def _candidate(

@@ -116,7 +116,9 @@ class Estimates:
         recipe = self.recipes.get(work.checkpoint) or Recipe()
         dataset = detector.recipe.dataset if detector else recipe.dataset
         arch = self._detector_arch(detector) if detector else recipe.arch
-        images = self._test_images(work, dataset)
+        images = _data_size(work.dataset or dataset).test
+        limit = self.workspace.limit if self.workspace.limit is not None else work.limit
+        images = min(images, limit or images)
         seconds = self._measured(work.evaluator, arch)
         if seconds is not None:
             return Estimate(seconds * images, f"as earlier runs of {work.evaluator} on {arch}")
@@ -124,11 +126,6 @@ class Estimates:
             return self._rough(images, _detector_operations(arch, detector.recipe.min_size))
         passes = _PASSES.get(work.evaluator, 2)
         return self._rough(images, _operations(arch, dataset) * passes)
-
-    def _test_images(self, work: Evaluation, trained_on: str) -> int:
-        images = _data_size(work.dataset or trained_on).test
-        limit = self.workspace.limit if self.workspace.limit is not None else work.limit
-        return min(images, limit or images)
 
     def _rough(self, images: int, operations: float) -> Estimate:
         threads = self.workspace.threads or 1 if self.kind == "cpu" else 1

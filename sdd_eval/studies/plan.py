@@ -59,18 +59,14 @@ def _planned(
     if not isinstance(job.work, Evaluation):
         return _training(job, job.work, workspace, estimates)
     if any(each.state != "done" for each in needed):
-        missing = _missing_later(job.work, needed, workspace)
+        # which images the evaluation will miss once its network is trained
+        works = [each.job.work for each in needed if each.job.checkpoint == job.checkpoint]
+        datasets = [work.recipe.dataset for work in works if not isinstance(work, Evaluation)]
+        missing = missing_data(job.work, datasets[0], workspace.data_root) if datasets else ""
         if missing:
             return Planned(job, "blocked", note=missing)
         return _estimated(job, "missing", estimates)
     return _evaluation(job, job.work, workspace, estimates)
-
-
-def _missing_later(work: Evaluation, needed: Sequence[Planned], workspace: Workspace) -> str:
-    """Return which images an evaluation will miss once its network is trained, if any."""
-    trainings = [each.job.work for each in needed if each.job.checkpoint == work.checkpoint]
-    datasets = [each.recipe.dataset for each in trainings if not isinstance(each, Evaluation)]
-    return missing_data(work, datasets[0], workspace.data_root) if datasets else ""
 
 
 def _training(job: Job, work: Network, workspace: Workspace, estimates: Estimates) -> Planned:

@@ -199,7 +199,20 @@ def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord
     path = folder / REGENERATED_FILE
     if path.exists():
         existing = read_record(path, RegenerationRecord)
-        _require_equal(folder, existing, record)
+        pairs = {
+            "recipe version": (existing.recipe, record.recipe),
+            "seed": (existing.seed, record.seed),
+            "source": (existing.source.name, record.source.name),
+            "source's content": (existing.source.fingerprint, record.source.fingerprint),
+            "frost": (existing.frost, record.frost),
+            "frost photographs": (existing.frost_photos, record.frost_photos),
+        }
+        for what, (old, new) in pairs.items():
+            if old != new:
+                raise InputError(
+                    f"{folder} was made with {what} {old}, not {new}; move or delete that folder "
+                    "to render it again"
+                )
         return existing
     foreign = sorted(file.name for file in folder.glob("*.npy"))
     if foreign:
@@ -209,22 +222,3 @@ def _open_record(folder: Path, record: RegenerationRecord) -> RegenerationRecord
         )
     write_record(path, record)
     return record
-
-
-def _require_equal(
-    folder: Path, existing: RegenerationRecord, expected: RegenerationRecord
-) -> None:
-    pairs = {
-        "recipe version": (existing.recipe, expected.recipe),
-        "seed": (existing.seed, expected.seed),
-        "source": (existing.source.name, expected.source.name),
-        "source's content": (existing.source.fingerprint, expected.source.fingerprint),
-        "frost": (existing.frost, expected.frost),
-        "frost photographs": (existing.frost_photos, expected.frost_photos),
-    }
-    for what, (old, new) in pairs.items():
-        if old != new:
-            raise InputError(
-                f"{folder} was made with {what} {old}, not {new}; move or delete that folder to "
-                "render it again"
-            )

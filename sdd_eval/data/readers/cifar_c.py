@@ -173,7 +173,13 @@ def open_corrupted_folder(
     usable = tuple(name for name in names if name not in broken)
     sums = file_sums(folder, (*usable, *(() if labels is None else ("labels",))))
     record = read_regenerated(folder)
-    changed = _changed(folder, record.get("files", {}), sums)
+    recorded = record.get("files", {})
+    changed = {
+        name: f"{folder / name}.npy has changed since it was written; delete it and run "
+        "`sdd-eval data corrupt` again"
+        for name, digests in sums.items()
+        if recorded.get(f"{name}.npy", digests.sha256) != digests.sha256
+    }
     sums = {name: digests for name, digests in sums.items() if name not in changed}
     images = shape[0] // len(SEVERITIES)
     provenance = REGENERATED if record or judge is None else judge(images, sums)
@@ -191,16 +197,6 @@ def open_corrupted_folder(
         broken={**broken, **changed},
         recipe=int(record.get("recipe", 1)),
     )
-
-
-def _changed(folder: Path, recorded: Mapping[str, str], sums: Sums) -> dict[str, str]:
-    """Return the files that differ from what this package wrote, each with a remedy."""
-    return {
-        name: f"{folder / name}.npy has changed since it was written; delete it and run "
-        "`sdd-eval data corrupt` again"
-        for name, digests in sums.items()
-        if recorded.get(f"{name}.npy", digests.sha256) != digests.sha256
-    }
 
 
 def count_images(folder: Path, corruptions: tuple[str, ...]) -> tuple[int, str]:

@@ -91,8 +91,5 @@ CUB200 = PhotographSet(
 )
 
 CUB200_CROPPED = dataclasses.replace(
-    CUB200,
-    name="cub200_cropped",
-    summary="cub200, each bird cropped to its box",
-    boxes=boxes,
+    CUB200, name="cub200_cropped", summary="cub200, each bird cropped to its box", boxes=boxes
 )

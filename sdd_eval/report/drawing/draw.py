@@ -249,21 +249,11 @@ def draw_comparison(
     """Draw the figures of a comparison's checkpoints if the report also has other checkpoints."""
     if section.stored.outdated:
         return [], []
-    parts = [_restricted(section, part) for part in comparable if part.study == section.study]
+    parts = []
+    for part in comparable:
+        compared = part.results["checkpoint"].isin(section.stored.checkpoints)
+        if part.study == section.study and compared.any() and not compared.all():
+            parts.append(dataclasses.replace(part, results=part.results[compared]))
     digest = hashlib.sha256(f"{section.study} {section.stored.name}".encode()).hexdigest()[:8]
-    return draw_figures(
-        COMPARISON_FIGURES,
-        [part for part in parts if part is not None],
-        arrays,
-        style,
-        cache=cache,
-        suffix=f"compared-{digest}",
-    )
-
-
-def _restricted(section: ComparisonSection, part: ComparableResults) -> ComparableResults | None:
-    """Restrict results to the compared checkpoints; None if that leaves all or none of them."""
-    compared = part.results["checkpoint"].isin(section.stored.checkpoints)
-    if compared.all() or not compared.any():
-        return None
-    return dataclasses.replace(part, results=part.results[compared])
+    suffix = f"compared-{digest}"
+    return draw_figures(COMPARISON_FIGURES, parts, arrays, style, cache=cache, suffix=suffix)

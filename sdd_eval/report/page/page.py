@@ -21,15 +21,12 @@ from sdd_eval.report.drawing.draw import (
 )
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection
-from sdd_eval.report.tables import provenance
+from sdd_eval.report.tables import provenance, sections
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.headline import MARKS, Headline, seed_count, settings_label
 from sdd_eval.report.tables.latex import headline_tex
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
-from sdd_eval.report.tables.sections import (
-    TITLES as EVALUATOR_TITLES,
-)
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     ResultTable,
@@ -94,7 +91,6 @@ def render_page(content: PageContent) -> str:
     names = evaluator_names(results)
     protocols = ProtocolIndex(results, names, content.protocols)
     studies = list(dict.fromkeys(entry.study for entry in runs))
-    sections = [section for section, _ in content.comparisons]
     created = [str(entry.run.provenance.get("created", "")) for entry in runs]
     script = (importlib.resources.files(__package__) / "page.js").read_text(encoding="utf-8")
     text: str = template("page.html.jinja").render(
@@ -104,7 +100,10 @@ def render_page(content: PageContent) -> str:
         run_count=len(runs),
         latest=max(created, default="")[:10],
         warnings=report_warnings(content.collection, results, content.protocols, content.failures),
-        findings=[*findings(content.headline), *comparison_findings(sections)],
+        findings=[
+            *findings(content.headline),
+            *comparison_findings([section for section, _ in content.comparisons]),
+        ],
         headline=content.headline,
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
@@ -181,7 +180,7 @@ def _section(
         for index, comparison in enumerate(content.comparable)
     }
     tables = evaluator_tables(content.comparable, name, protocols, in_figures)
-    title = EVALUATOR_TITLES.get(name, name)
+    title = sections.TITLES.get(name, name)
     return {"evaluator": name, "title": title, "figures": figures, "tables": tables}
 
 

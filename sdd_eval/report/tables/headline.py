@@ -181,11 +181,8 @@ def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
     axes = axes_of(rows)
     sizes = rows.groupby(axes, dropna=False, sort=False).size()
     common = sizes.index[int(sizes.to_numpy().argmax())]
-    at = {
-        axis: value
-        for axis, value in zip(axes, common, strict=True)
-        if value is not None and value == value
-    }
+    values = zip(axes, common, strict=True)
+    at = {axis: value for axis, value in values if value is not None and value == value}
     return dataclasses.replace(column, at={**at, **column.at})
 
 

@@ -42,10 +42,7 @@ def summarise(results: pandas.DataFrame) -> pandas.DataFrame:
     by = [name for name in COLUMNS if name not in _AGGREGATED] + axes + ["fingerprint"]
     firsts, means, deviations, counts = _spreads(rows, by)
     summary = rows.iloc[firsts].assign(
-        images=rows["n"].iloc[firsts],
-        mean=means,
-        std=deviations,
-        n=counts,
+        images=rows["n"].iloc[firsts], mean=means, std=deviations, n=counts
     )
     ordered = summary[[*SUMMARY, *axes]].reset_index(drop=True).astype(object)
     typed: pandas.DataFrame = ordered.astype({"mean": float, "std": float})

@@ -75,9 +75,8 @@ def kl_gradients(
 def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
     """Return the class-by-class quantities of `kl_gradients`.
 
-    Args:
-        taken: input of the last linear layer (2n, width): n images under mask u, then under v.
-        logits: its output, divided by the temperature (2n, classes).
+    `taken` is the input of the last linear layer (2n, width), n images under mask u, then under v;
+    `logits` (2n, classes) are its output, divided by the temperature.
     """
     log_p, log_q = logits.detach().double().log_softmax(dim=1).chunk(2)
     length_u, length_v = taken.detach().double().norm(dim=1, keepdim=True).log().chunk(2)
