@@ -192,7 +192,7 @@ def former_names() -> str:
     """Return the page of former names, which are accepted for one more release."""
     rows = [(f"`{old}`", f"`{new}`", where) for old, new, where in renamed()]
     return (
-        "# Former names\n\nThese names were in use before version 0.2. They are accepted for one "
+        "# Former names\n\nVersion 0.1 used these names. They are accepted for one "
         "more release with a `DeprecationWarning`; runs and checkpoints that were stored under "
         "them are read without one.\n\n" + table(("former", "present", "where"), rows)
     )
@@ -249,7 +249,7 @@ API: Mapping[str, Sequence[str]] = {
         "sdd_eval.records.Recipe",
     ),
     "What plugins implement": (
-        "sdd_eval.evaluators.subject.Evaluator",
+        "sdd_eval.evaluators.evaluator.Evaluator",
         "sdd_eval.evaluators.subject.Subject",
         "sdd_eval.metrics.registry.Metric",
         "sdd_eval.evaluators.settings",

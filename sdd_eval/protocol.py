@@ -14,10 +14,8 @@ from functools import cached_property, lru_cache
 class Protocol(Mapping[str, str]):
     """The conditions of a number: an ordered mapping of names to text.
 
-    Protocols are equal if their sentences are, however these are split into conditions.
-
-    Args:
-        conditions: the conditions; a text is the one condition "protocol".
+    Protocols are equal if their sentences are, however these are split into conditions. A text
+    instead of conditions is the one condition "protocol".
 
     >>> one = Protocol({"attack": "FGSM", "temperature": "T, fitted by NLL"})
     >>> one.text, one.id

@@ -35,14 +35,9 @@ CODE = "code_sha256"
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
     """Load a checkpoint's network: pixels in [0, 1] → logits, in eval mode, without gradients.
 
-    Args:
-        checkpoint: folder with `card.json` and `weights.safetensors`.
-        device: device of the network.
-        trust_code: allow running the network factory that the card names, if it names one.
-
-    Raises:
-        InputError: there is no checkpoint, its weights are truncated or changed or do not match its
-            card, or the card names code that is not trusted.
+    `trust_code` allows running the network factory that the card names, if it names one. Raise
+    InputError if there is no checkpoint, its weights are truncated or changed or do not match its
+    card, or the card names code that is not trusted.
     """
     folder = Path(checkpoint)
     card = read_card(folder)
@@ -55,11 +50,7 @@ def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = Fals
 
 
 def read_card(checkpoint: str | Path) -> Card:
-    """Read the card of a checkpoint.
-
-    Raises:
-        InputError: the folder has no card that this version can read.
-    """
+    """Read the card of a checkpoint; raise InputError if there is none that this version reads."""
     path = Path(checkpoint) / CARD
     if not path.is_file():
         raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
@@ -111,8 +102,7 @@ def _content(network: nn.Module) -> bytes:
     # Cloned: a network may share one tensor under two names, which safetensors rejects.
     state = network.state_dict()
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
-    content: bytes = safetensors.torch.save(tensors)
-    return content
+    return safetensors.torch.save(tensors)
 
 
 def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
@@ -188,9 +178,7 @@ def find_checkpoint(
 ) -> LazyCheckpoint:
     """Find a checkpoint by its folder, or by its name in `parent`, and verify its weights.
 
-    Raises:
-        InputError: there is none, its weights are missing or changed, or it names code that is not
-            trusted.
+    Raise InputError if there is none, its weights are missing or changed, or its code is untrusted.
     """
     folders = [Path(name), *([parent / name] if parent else [])]
     for folder in folders:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.history import GRADIENT_COLUMNS, metric_of
 from sdd_eval.checkpoints.state import State
+from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.models.network import Network
 from sdd_eval.progress import NoProgress, Progress
@@ -28,19 +28,11 @@ from sdd_eval.version import __version__
 _OTHER = frozenset({"epoch", "lr", "seconds", "images_per_second", *GRADIENT_COLUMNS})
 
 
-@dataclass(frozen=True)
-class TrainedOn:
-    """Number and origin of the training images."""
-
-    count: int
-    origin: str
-
-
 def write_checkpoint(
     folder: Path,
     network: nn.Module,
     state: State[Any],
-    images: TrainedOn,
+    images: ImageSet | DetectionSet,
     *,
     model: ModelSpec,
     recipe: Recipe | None,
@@ -70,7 +62,7 @@ def _last_losses(state: State[Any]) -> dict[str, float]:
     return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
 
 
-def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
+def _provenance(state: State[Any], images: ImageSet | DetectionSet) -> dict[str, Any]:
     """Return software, machine, data and speed of the training."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -82,12 +74,12 @@ def _provenance(state: State[Any], images: TrainedOn) -> dict[str, Any]:
         "threads": state.threads,
         "processes": list(state.processes),
         "seconds": round(state.seconds, 3),
-        "images_per_second": round(state.epoch * images.count / state.seconds, 1),
+        "images_per_second": round(state.epoch * len(images) / state.seconds, 1),
         "reproducible": _reproducible(state),
         "dataset": state.recipe.dataset,
-        "data_origin": images.origin,
+        "data_origin": images.provenance,
         "data_fingerprint": state.fingerprint,
-        "training_images": images.count,
+        "training_images": len(images),
     }
 
 

@@ -39,12 +39,9 @@ def metric_of(column: str) -> tuple[str, str]:
 
 
 def gradient_study(history: Path) -> list[Measurement]:
-    """Read the gradient study from a `history.csv`, with axes `epoch` and `layer`.
+    """Read the gradient study of a `history.csv`, with axes `epoch` and `layer`; empty without one.
 
-    Returns an empty list if the file does not exist or has no such columns.
-
-    Raises:
-        InputError: the file contains something other than numbers.
+    Raise InputError if the file contains something other than numbers.
     """
     try:
         with history.open(newline="", encoding="utf-8") as file:

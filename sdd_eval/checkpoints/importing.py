@@ -97,11 +97,9 @@ def import_weights(
 ) -> Card:
     """Write a checkpoint of imported weights, with the accuracy on its test images.
 
-    An architecture that is a factory runs its code: naming it here means trusting it.
-
-    Raises:
-        InputError: the weights cannot be read, would run code or do not match the network, or the
-            folder contains something else.
+    An architecture that is a factory runs its code: naming it here means trusting it. Raise
+    InputError if the weights cannot be read, would run code or do not match the network, or the
+    folder contains something else.
     """
     with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
         network = build(plan.spec, trust_code=True)
@@ -111,12 +109,14 @@ def import_weights(
     with store.locked(folder, "importing"):
         card = Card(folder.name, plan.spec, None, {}, checkpoint.weights_sha256(network))
         existing = _existing_card(folder, overwrite)
-        if existing is not None and _same(existing, card, plan.dataset):
-            return existing
-        if existing is not None and not overwrite:
-            raise InputError(
-                f"{folder} contains another checkpoint; choose another name or --overwrite"
-            )
+        if existing is not None:
+            old = (existing.model, existing.recipe, existing.weights_sha256, existing.dataset)
+            if old == (card.model, None, card.weights_sha256, plan.dataset):
+                return existing
+            if not overwrite:
+                raise InputError(
+                    f"{folder} contains another checkpoint; choose another name or --overwrite"
+                )
         if folder.is_dir():
             shutil.rmtree(folder)
         metrics = {}
@@ -167,11 +167,6 @@ def _existing_card(folder: Path, overwrite: bool) -> Card | None:
     if others and not overwrite:
         raise InputError(f"{folder} contains {others[0]}; choose another name or --overwrite")
     return None
-
-
-def _same(existing: Card, card: Card, dataset: str | None) -> bool:
-    expected = (card.model, None, card.weights_sha256, dataset)
-    return (existing.model, existing.recipe, existing.weights_sha256, existing.dataset) == expected
 
 
 def _provenance(

@@ -1,9 +1,7 @@
 """The state of an interrupted training, `state.pt`, and its writing after each epoch.
 
-The state of a ResNet-18 takes a third of a second to write, and an epoch of CIFAR on a fast GPU
-takes three quarters of one, so on a GPU a copy is written in the background. A process that is
-killed meanwhile loses one more epoch; every other exit waits for the write. On a CPU the state is
-written between epochs.
+On a GPU, where an epoch takes little longer than the write, a copy is written in the background. A
+process that is killed meanwhile loses one more epoch; every other exit waits for the write.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -26,23 +24,8 @@ from sdd_eval.errors import InputError
 STATE_FILE = "state.pt"
 
 
-class AnyRecipe(Protocol):
-    """The common fields of the recipes of classifiers and detectors: frozen dataclasses."""
-
-    @property
-    def dataset(self) -> str:
-        """Return the data set to train on."""
-
-    @property
-    def epochs(self) -> int:
-        """Return the number of passes over the training images."""
-
-    @property
-    def batch_size(self) -> int:
-        """Return the number of images per step."""
-
-
-RecipeType = TypeVar("RecipeType", bound=AnyRecipe)
+#: A recipe of a classifier or of a detector.
+RecipeType = TypeVar("RecipeType", bound=Any)
 
 
 @dataclass(frozen=True)

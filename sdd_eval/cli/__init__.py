@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError, ReportedElsewhere, unknown_name
@@ -52,13 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
-def _one_line(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,
-) -> str:
+def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
     return f"sdd-eval: {category.__name__}: {message}\n"
 
 

@@ -84,7 +84,9 @@ def run(arguments: Sequence[str]) -> int:
     description = "Run all missing trainings and evaluations of a study file, then its report."
     flags = parse(Flags, arguments, "batch", description)
     if not flags.study:
-        print(_builtin_studies())
+        rows = [(name, read_study(builtin_file(name)).title) for name in builtin_names()]
+        print("usage: sdd-eval batch STUDY, where STUDY is a file or one of:")
+        print(table(rows, ("study", "")))
         return 0
     device = _device(flags)
     file = study_file(flags.study)
@@ -97,7 +99,8 @@ def run(arguments: Sequence[str]) -> int:
     if flags.dry_run:
         print(_plan_table(planned))
         return 0
-    for reason, count in _blocked(planned).items():
+    blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
+    for reason, count in Counter(each.note for each in blocked).items():
         print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
     outcomes = _run(study, workspace, planned, flags.cluster)
     print("\n".join([*_results(study, workspace), *_summary(outcomes, workspace.study)]))
@@ -135,13 +138,6 @@ def _device(flags: Flags) -> str:
         raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
     prepare_device("cpu", flags.compute.threads)
     return device
-
-
-def _builtin_studies() -> str:
-    names = builtin_names()
-    rows = [(name, read_study(builtin_file(name)).title) for name in names]
-    usage = "usage: sdd-eval batch STUDY, where STUDY is a file or one of:\n"
-    return usage + table(rows, ("study", ""))
 
 
 def _workspace(
@@ -225,19 +221,12 @@ def _plan_table(planned: Sequence[Planned]) -> str:
     return f"{table(rows, ('job', 'state', 'takes', ''))}\n{last}"
 
 
-def _blocked(planned: Sequence[Planned]) -> Counter[str]:
-    """Count the reasons why jobs will fail, except that other jobs fail."""
-    return Counter(p.note for p in planned if p.state == "blocked" and not p.needs_blocked)
-
-
 def _results(study: Study, workspace: Workspace) -> list[str]:
     lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
     lines += map(str, selections(study, workspace))
-    planned = [each for each in comparison.load_comparisons(workspace.study)[0] if each.planned]
-    for each in planned:
-        lines += [
-            f"note: {line}" for line in comparison.unmatched_selectors(workspace.study, each.pairs)
-        ]
+    for each in comparison.load_comparisons(workspace.study)[0]:
+        notes = comparison.unmatched_selectors(workspace.study, each.pairs) if each.planned else ()
+        lines += [f"note: {line}" for line in notes]
     return lines
 
 

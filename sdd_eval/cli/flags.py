@@ -105,10 +105,8 @@ def parse(
 ) -> Flags:
     """Return the flags as a dataclass; `--help` prints and exits.
 
-    `former_names` are further fields that were renamed, as former → present names.
-
-    Raises:
-        InputError: a flag is unknown, lacks its value, or has a value of another type.
+    `former_names` are further fields that were renamed, as former → present names. Raise InputError
+    if a flag is unknown, lacks its value, or has a value of another type.
     """
     errors = io.StringIO()
     former = {**dict(_former_names(kind)), **(former_names or {})}
@@ -130,11 +128,7 @@ def parse(
 
 
 def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """Return the arguments with renamed flags under their present names.
-
-    Warns:
-        DeprecationWarning: the arguments use the former name of a flag.
-    """
+    """Return the arguments with renamed flags under their present names; warn of former names."""
     former = {_flag(name): _flag(present) for name, present in names.items()}
     current = []
     for argument in arguments:
@@ -223,14 +217,9 @@ def _readable(hint: Any) -> Any:
         return values if several else values[0]
 
     metavar = _metavar(hint) or ""
-    return Annotated[
-        object,
-        PrimitiveConstructorSpec("*" if several else 1, metavar, read, _accept, _words, words),
-    ]
-
-
-def _accept(_: Any) -> bool:
-    return True
+    count: Literal["*", 1] = "*" if several else 1
+    spec = PrimitiveConstructorSpec(count, metavar, read, lambda _: True, _words, words)
+    return Annotated[object, spec]
 
 
 def _words(value: Any) -> list[str]:
@@ -287,29 +276,20 @@ def _attribute_docs(kind: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        docs |= _own_docs(base)
-    return docs
-
-
-def _own_docs(kind: type) -> dict[str, str]:
-    node = _classes(kind.__module__).get(kind.__qualname__)
-    docs: dict[str, str] = {}
-    for field, doc in itertools.pairwise(node.body if node else ()):
-        match field, doc:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = " ".join(text.split())
+        node = _classes(base.__module__).get(base.__qualname__)
+        for field, doc in itertools.pairwise(node.body if node else ()):
+            match field, doc:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    docs[name] = " ".join(text.split())
     return docs
 
 
 @functools.cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """Return the syntax trees of a module's top-level classes by name; empty without source.
-
-    The module is parsed once: `inspect.getsource` would parse it again for each of its classes.
-    """
+    """Return a module's top-level classes by name, parsed only once; empty without source."""
     try:
         body = ast.parse(inspect.getsource(sys.modules[module])).body
     except (KeyError, OSError, TypeError):

@@ -76,10 +76,8 @@ def run(arguments: Sequence[str]) -> int:
     description = "Convert existing weights to a checkpoint and measure its accuracy."
     flags = parse(Flags, arguments, "import", description)
     _check(flags)
-    device, root = (
-        prepare_device(flags.compute.device, flags.compute.threads),
-        data_root(flags.storage.data_root),
-    )
+    device = prepare_device(flags.compute.device, flags.compute.threads)
+    root = data_root(flags.storage.data_root)
     source = checkpoints.ImportSource(**vars(flags.model))
     if models.is_factory(source.arch):
         print(f"running the code of {source.arch}")

@@ -62,6 +62,8 @@ class Flags:
 
 def run_claims(arguments: Sequence[str]) -> int:
     """Print what was measured for each claim, and write it as CSV."""
+    import pandas
+
     description = "Measure what the paper's text claims and none of its tables shows."
     flags = parse(Flags, arguments, "paper claims", description)
     reports = flags.storage.reports
@@ -76,15 +78,9 @@ def run_claims(arguments: Sequence[str]) -> int:
     for name, rows in claims.items():
         print(f"\n{TITLES[name]}")
         print(_table(name, rows) if rows else f"nothing measured: {MISSING[name]}")
-        _write(into / f"claims-{name}.csv", rows)
+        write_text(into / f"claims-{name}.csv", to_csv(pandas.DataFrame(rows)))
     print(f"\n{into}: each as CSV")
     return 0
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    import pandas
-
-    write_text(path, to_csv(pandas.DataFrame(rows)))
 
 
 def _costs(flags: Flags) -> list[Row]:
@@ -92,14 +88,8 @@ def _costs(flags: Flags) -> list[Row]:
     require_positive("--steps", cost.steps)
     device = prepare_device(flags.compute.device, flags.compute.threads)
     with Bar("cost: ") as bar:
-        return training_cost_rows(
-            cost.arch,
-            cost.batch_size,
-            cost.precision,
-            steps=cost.steps,
-            device=device,
-            progress=bar,
-        )
+        shape = (cost.arch, cost.batch_size, cost.precision)
+        return training_cost_rows(*shape, steps=cost.steps, device=device, progress=bar)
 
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:

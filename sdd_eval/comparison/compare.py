@@ -38,10 +38,8 @@ def compare(
 
     Checkpoints that are seeds of one recipe form a group. Two groups of at least two seeds are
     compared over seeds, others network by network. The Holm–Bonferroni adjustment is over all
-    comparisons together.
-
-    Raises:
-        InputError: fewer than two checkpoints are named, one is named twice, or one has no runs.
+    comparisons together. Raise InputError for fewer than two checkpoints, one that is named twice,
+    or one without runs.
     """
     if len(checkpoints) < 2 or len(set(checkpoints)) < len(checkpoints):
         raise InputError("name a base and at least one other checkpoint, each once")
@@ -57,10 +55,8 @@ def compare_planned(
 ) -> ComparisonSet:
     """Compare all pairs of the study file, adjusting p-values over all of them together.
 
-    Checkpoints without runs, as after a failed training, are omitted and listed in `without`.
-
-    Raises:
-        InputError: the study file defines no pair, or no pair has runs on both sides.
+    Checkpoints without runs, as after a failed training, are omitted and listed in `without`. Raise
+    InputError if the study file defines no pair, or no pair has runs on both sides.
     """
     sides, without = planned_sides(study)
     if not sides and not without:
@@ -124,12 +120,10 @@ def _compare_all(
         for checkpoint in (*pair[0], *pair[1]):
             runs[checkpoint] = runs.get(checkpoint) or load_runs(study, checkpoint)
         base, other = ([runs[checkpoint] for checkpoint in side] for side in pair)
-        networks = partial(compare_networks, base[0], other[0], families, pairs=len(sides))
-        compute = (
-            partial(compare_groups, base, other, families, progress=progress)
-            if len(base) > 1
-            else partial(networks, test=test, progress=progress)
-        )
+        compute = partial(compare_groups, base, other, families, progress=progress)
+        if len(base) == 1:
+            networks = partial(compare_networks, base[0], other[0], families, progress=progress)
+            compute = partial(networks, pairs=len(sides), test=test)
         files.append(cached_pair(study, (base, other), (families, len(sides), test), compute))
     return save_comparison(study, name, files, without)
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.closed_form.share import Bounds, difference, paired_difference
-from sdd_eval.statistics.intervals import LEVEL, Interval
-from sdd_eval.statistics.statistic import Ends, Statistic
+from sdd_eval.statistics.intervals import LEVEL
+from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
 from sdd_eval.statistics.tests import mcnemar
 
@@ -29,15 +29,7 @@ RESAMPLES, CORRELATION_RESAMPLES = 1000, 200
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The second network's number minus the first's, with its interval and test.
-
-    Attributes:
-        value: the difference.
-        low, high: ends of the interval; None without one.
-        p: two-sided p-value.
-        test: name of the test.
-        permutations: number of permutations of a permutation test.
-    """
+    """The second network's number minus the first's, with its interval, p-value and test."""
 
     value: float
     low: float | None
@@ -52,12 +44,9 @@ def paired_differences(
     permutations: Sequence[int],
     test: McNemarVariant = "mid-p",
 ) -> list[list[PairedDifference]]:
-    """Return the differences of each row of each pair of statistics of the same images.
+    """Return the differences of each row of each pair of two networks' statistics.
 
-    Args:
-        pairs: the statistics of the first and of the second network.
-        permutations: largest number of permutations of each pair.
-        test: variant of McNemar's test.
+    `permutations` is the largest number of permutations of each pair.
     """
     replicates = _replicates(pairs)
     return [
@@ -94,7 +83,7 @@ def _resamples(statistic: Statistic) -> int:
 def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list[PairedDifference]:
     """Return the differences of shares or counts of images."""
     rows = []
-    for one, two in zip(_flags(first), _flags(second), strict=True):
+    for one, two in zip(*(np.asarray(side.flags).T for side in (first, second)), strict=True):
         result = mcnemar(one, two)
         bounds = paired_difference(result.lost, result.gained, len(one))
         p = result.exact if test == "exact" else result.mid_p
@@ -102,11 +91,6 @@ def _of_flags(first: Statistic, second: Statistic, test: McNemarVariant) -> list
         low, high = _agreeing(p, low, high)
         rows.append(PairedDifference(value, low, high, p, f"McNemar, {test}"))
     return rows
-
-
-def _flags(statistic: Statistic) -> Floats:
-    flags: Floats = np.asarray(statistic.flags).T
-    return flags
 
 
 def _of_sums(
@@ -139,10 +123,8 @@ def _ends(
     widest = first.highest - first.lowest
     if first.bounds is None and replicates is not None:
         changes = replicates[1][:, row] - replicates[0][:, row]
-        interval = basic_interval(value, changes, lowest=-widest, highest=widest)
-        if math.isnan(interval.low):
-            return None
-        return min(interval.low, value), max(interval.high, value)
+        interval = basic_interval(value, changes, lowest=-widest, highest=widest).around(value)
+        return None if math.isnan(interval.low) else (interval.low, interval.high)
     one, two = first.level_bounds(LEVEL)[row], second.level_bounds(LEVEL)[row]
     if not (isinstance(one, Bounds) and isinstance(two, Bounds)):
         return None
@@ -163,8 +145,3 @@ def _correlation(
     one, two = one[known] - one[known].mean(), two[known] - two[known].mean()
     scale = math.sqrt(float(one @ one) * float(two @ two)) if len(one) else 0.0
     return min(max(float(one @ two) / scale, 0.0), 1.0) if scale > 0 else 0.0
-
-
-def has_interval(ends: Ends) -> bool:
-    """Whether a number has an interval under new images."""
-    return isinstance(ends, Bounds | Interval)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.comparison.corruption import MEAN
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.former_names import current_selector
+from sdd_eval.metrics.registry import registered
 from sdd_eval.statistics.tests import holm_bonferroni
 
 Families = Mapping[str, tuple[str, ...]]
@@ -28,9 +28,10 @@ DEFAULT: Families = {
         *("ood.auroc", "ood.fpr_at_95_tpr"),
     ),
 }
-#: Axes on which only values with these prefixes summarise a network.
+#: Axes on which only values with these prefixes summarise a network. The origin of other frost
+#: images is appended to the mean over the 15 corruptions.
 _SUMMARY = {
-    "corruption": (MEAN,),
+    "corruption": ("mean of 15",),
     "outliers": ("average",),
     "gradient": ("stable",),
     "detector": ("odin", "msp"),
@@ -43,8 +44,13 @@ _FITTED_TEMPERATURES = ("fitted", "cross-fitted", "validation")
 
 
 def study_families(study: Path) -> dict[str, tuple[str, ...]]:
-    """Return the families of a study: the default ones, overridden by those of its file."""
-    return {**DEFAULT, **_defined_families(study)}
+    """Return the families of a study: the default ones, overridden by those of its file.
+
+    The default headline family also has the metrics that evaluators of other packages register.
+    """
+    others = [f"{name}.{one.name}" for name, metrics in registered().items() for one in metrics]
+    headline = (*DEFAULT[HEADLINE], *others)
+    return {**DEFAULT, HEADLINE: headline, **_defined_families(study)}
 
 
 def _defined_families(study: Path) -> dict[str, tuple[str, ...]]:
@@ -97,16 +103,17 @@ def family_of(
 ) -> str:
     """Return the family of a measurement; empty if it has none.
 
-    A selector is EVALUATOR or EVALUATOR.METRIC. Summarising measurements can only be in the
-    headline family; cells, single corruptions and OOD sets only in others. Cells of a grid are in
+    A selector is EVALUATOR or EVALUATOR.METRIC. Families that only the study file defines come
+    first. Of the default ones, the headline family holds summarising measurements, and the other
+    cells, single corruptions and OOD sets. Cells of a grid are in
     no family: one detector is tried many times, and the predefined setting would pay for it.
     """
     if "grid" in at:
         return ""
     headline = is_headline(at, settings)
-    for name, selectors in families.items():
-        selected = any(_matches(selector, evaluator, metric) for selector in selectors)
-        if selected and (name == HEADLINE) == headline:
+    for name in sorted(families, key=DEFAULT.__contains__):
+        selected = any(_matches(selector, evaluator, metric) for selector in families[name])
+        if selected and (name not in DEFAULT or (name == HEADLINE) == headline):
             return name
     return ""
 

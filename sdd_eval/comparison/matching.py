@@ -14,8 +14,6 @@ from sdd_eval.records import Run
 
 #: Kinds of runs that evaluate nothing: training curves.
 NOT_EVALUATED = ("history",)
-#: A note on differences between audits.
-AUDIT_NOTE = "audits that did not try equally hard do not compare networks"
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,9 @@ class StoredRun:
 
 
 def load_runs(study: Path, checkpoint: str) -> tuple[StoredRun, ...]:
-    """Read the runs of a checkpoint's newest weights, sorted by file name.
+    """Read the runs of a checkpoint's newest weights, sorted by file name; InputError without any.
 
     A run on a subset of the images is omitted if there is one on all of them.
-
-    Raises:
-        InputError: the study has no run of the checkpoint.
     """
     folder = study / "runs" / store.folder_name("checkpoint", checkpoint)
     stored = [StoredRun(path, store.read_run(path)) for path in sorted(folder.glob("*.json"))]
@@ -96,10 +91,9 @@ def match_runs(
 def _mismatch(one: StoredRun, candidates: Sequence[StoredRun]) -> str:
     """Return a line with the fewest differences between a run and its candidates."""
     reasons = min((run_differences(one.run, two.run) for two in candidates), key=len)
-    audits = one.run.settings.get("audit") and any(
-        two.run.settings.get("audit") for two in candidates
-    )
-    note = f" ({AUDIT_NOTE})" if audits else ""
+    note = ""
+    if one.run.settings.get("audit") and any(two.run.settings.get("audit") for two in candidates):
+        note = " (audits that did not try equally hard do not compare networks)"
     return f"{_describe(one.run)}: differ: {'; '.join(reasons)}{note}"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +11,7 @@ from sdd_eval.comparison.differences import McNemarVariant, PairedDifference, pa
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.records import MetricDifference, PairComparison
-from sdd_eval.comparison.run_statistics import (
-    Key,
-    RunStatistics,
-    key,
-    statistics_of,
-)
+from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.statistic import Statistic
@@ -29,11 +23,10 @@ MEANING = "these two networks, new images"
 #: Tolerance, relative and absolute, for errors by ranks of equally many images and by float32.
 TOLERANCE = 2e-3
 
-
-#: A row of the comparison: its index, the row without its test, and its measurement.
-IndexedRow = tuple[int, MetricDifference, Measurement]
-#: The statistics of both networks, and the comparison's rows by the row of the statistics.
-StatisticPair = tuple[Statistic, Statistic, list[tuple[int, int, MetricDifference]]]
+#: Rows without their tests, and their measurements.
+Rows = Sequence[tuple[MetricDifference, Measurement]]
+#: The statistics of both networks, and pairs of an index of `Rows` and a row of the statistics.
+StatisticPair = tuple[Statistic, Statistic, list[tuple[int, int]]]
 
 
 def compare_networks(
@@ -48,32 +41,22 @@ def compare_networks(
     """Compare all measurements of two networks' comparable runs, tested on the same images.
 
     Shares of images have McNemar's test, other functions of sums over images the paired permutation
-    test. p-values are adjusted within this pair.
-
-    Args:
-        base, other: the runs of the two networks.
-        families: the families of hypotheses.
-        pairs: number of pairs that are compared together; the number of permutations suffices for
-            the family that they form.
-        test: variant of McNemar's test.
-        progress: reports progress.
+    test. p-values are adjusted within this pair; the number of permutations suffices for the family
+    that all `pairs`, which are compared together, form.
     """
     progress = progress or NoProgress()
     matched, unmatched = match_runs(base, other)
-    rows: list[MetricDifference] = []
-    tasks: list[tuple[RunStatistics, RunStatistics, list[IndexedRow]]] = []
+    tasks: list[tuple[RunStatistics, RunStatistics, Rows]] = []
     for one, two in matched:
         first, second = statistics_of(one), statistics_of(two)
         untested, incomparable = _untested_rows(first, second.run, families)
         unmatched += incomparable
-        indexed = [(len(rows) + i, row, number) for i, (row, number) in enumerate(untested)]
-        rows += [row for row, _ in untested]
-        tasks.append((first, second, indexed))
+        tasks.append((first, second, untested))
     permutations = _permutations(tasks, pairs)
     progress.start("comparing", sum(len(first.statistics) for first, _, _ in tasks))
-    for first, second, indexed in tasks:
-        for index, row in _tested_rows(first, second, indexed, permutations, test):
-            rows[index] = row
+    rows: list[MetricDifference] = []
+    for first, second, untested in tasks:
+        rows += _tested_rows(first, second, untested, permutations, test)
         progress.advance(len(first.statistics), first.run.evaluator)
     return PairComparison(
         (base[0].run.checkpoint,),
@@ -85,13 +68,8 @@ def compare_networks(
     )
 
 
-def _untested_rows(
-    base: RunStatistics, other: Run, families: Families
-) -> tuple[list[tuple[MetricDifference, Measurement]], list[str]]:
-    """Return a row for each measurement that both runs have by the same protocol.
-
-    Also returns a line for each measurement whose protocols differ.
-    """
+def _untested_rows(base: RunStatistics, other: Run, families: Families) -> tuple[Rows, list[str]]:
+    """Return a row for each measurement of both runs, and a line for each of two protocols."""
     others = {key(number.metric, number.at): number for number in other.measurements}
     rows, incomparable, run = [], [], base.run
     for one in run.measurements:
@@ -134,12 +112,12 @@ def describe(number: Measurement) -> str:
 
 
 def _permutations(
-    tasks: Sequence[tuple[RunStatistics, RunStatistics, list[IndexedRow]]], pairs: int
+    tasks: Sequence[tuple[RunStatistics, RunStatistics, Rows]], pairs: int
 ) -> Mapping[str, int]:
     """Return the number of permutations by family; "" is for tests outside all families."""
     sizes = {"": 1}
-    for first, _, indexed in tasks:
-        for _, row, number in indexed:
+    for first, _, rows in tasks:
+        for row, number in rows:
             if row.family and not first.untested_reason(number):
                 sizes[row.family] = sizes.get(row.family, 0) + pairs
     return {
@@ -162,33 +140,35 @@ def exceedances_for(size: int) -> int:
 def _tested_rows(
     first: RunStatistics,
     second: RunStatistics,
-    indexed: Sequence[IndexedRow],
+    rows: Rows,
     permutations: Mapping[str, int],
     test: McNemarVariant,
-) -> Iterator[tuple[int, MetricDifference]]:
-    """Yield the rows of a pair of runs that can be tested, and their indices."""
-    pairs = _statistic_pairs(first, second, indexed)
-    most = [max(permutations[row.family] for _, _, row in rows) for _, _, rows in pairs]
+) -> list[MetricDifference]:
+    """Return the rows of a pair of runs, with tests where they can be tested."""
+    pairs = _statistic_pairs(first, second, rows)
+    most = [max(permutations[rows[i][0].family] for i, _ in columns) for _, _, columns in pairs]
+    results = [row for row, _ in rows]
     tested = paired_differences([(one, two) for one, two, _ in pairs], most, test)
-    for (one, two, rows), differences in zip(pairs, tested, strict=True):
-        for index, column, row in rows:
-            yield index, _tested(row, one, two, column, differences[column])
+    for (one, two, columns), differences in zip(pairs, tested, strict=True):
+        for i, column in columns:
+            results[i] = _tested(results[i], one, two, column, differences[column])
+    return results
 
 
 def _statistic_pairs(
-    first: RunStatistics, second: RunStatistics, indexed: Sequence[IndexedRow]
+    first: RunStatistics, second: RunStatistics, rows: Rows
 ) -> list[StatisticPair]:
     """Return the statistics that both runs have of the same images, with the comparison's rows."""
     others = {_keys(two): two for two in second.statistics}
+    positions = [first.position(number) for _, number in rows]
     pairs: list[StatisticPair] = []
     for index, one in enumerate(first.statistics):
         two = others.get(_keys(one))
         if one.untested or two is None or two.untested or one.images != two.images:
             continue
-        found = [(i, first.position(number), row) for i, row, number in indexed]
-        rows = [(i, at[1], row) for i, at, row in found if at is not None and at[0] == index]
-        if rows:
-            pairs.append((one, two, rows))
+        columns = [(i, at[1]) for i, at in enumerate(positions) if at and at[0] == index]
+        if columns:
+            pairs.append((one, two, columns))
     return pairs
 
 
@@ -200,8 +180,9 @@ def _tested(
     row: MetricDifference, one: Statistic, two: Statistic, column: int, result: PairedDifference
 ) -> MetricDifference:
     """Return a row with its interval and test, if the statistics are the runs' measurements."""
-    values = float(one.values[column]), float(two.values[column])
-    if not _agrees(row, *values):
+    values, expected = [float(side.values[column]) for side in (one, two)], [row.base, row.other]
+    # A NaN of the run is not close to any value.
+    if not np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE):
         recomputed = f"{values[0]:.6g} and {values[1]:.6g}, not the runs' values"
         return replace(row, test=f"no test: the stored arrays give {recomputed}")
     shift = row.difference - result.value
@@ -213,11 +194,3 @@ def _tested(
         test=result.test,
         permutations=result.permutations,
     )
-
-
-def _agrees(row: MetricDifference, base: float, other: float) -> bool:
-    """Whether the statistics give the runs' values, and so are the same measurement."""
-    if math.isnan(row.difference):
-        return False
-    values, expected = [base, other], [row.base, row.other]
-    return bool(np.allclose(expected, values, rtol=TOLERANCE, atol=TOLERANCE))

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from sdd_eval import object_detection, plugins
-from sdd_eval.comparison.corruption import with_baseline
-from sdd_eval.comparison.matching import StoredRun
+from sdd_eval.comparison.matching import StoredRun, run_differences
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.settings import from_stored
+from sdd_eval.evaluators.settings import from_stored, with_arrays_of
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.statistic import Statistic
+from sdd_eval.store import read_run
 
 #: What identifies a measurement within its run: the metric, and its axes as text.
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -38,13 +38,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class RunStatistics:
-    """A run and its statistics, or why it has none.
-
-    Attributes:
-        run: the run.
-        statistics: its statistics; empty if there are none.
-        problem: why there are none; empty if there are.
-    """
+    """A run and its statistics, or the problem why it has none."""
 
     run: Run
     statistics: tuple[Statistic, ...]
@@ -74,16 +68,15 @@ def statistics_of(stored: StoredRun) -> RunStatistics:
     """Return the statistics of a run, by the evaluator and the settings that made it."""
     run = stored.run
     try:
-        detects = run.evaluator == object_detection.Detection.name
-        kind: Any = (
-            object_detection.Detection if detects else plugins.load("evaluators", run.evaluator)
-        )
+        kind: Any = object_detection.Detection
+        if run.evaluator != kind.name:
+            kind = plugins.load("evaluators", run.evaluator)
         if not hasattr(kind, "statistics"):
             return RunStatistics(run, (), getattr(kind, "untested", NO_STATISTICS))
         if not run.arrays:
             return RunStatistics(run, (), NO_ARRAYS)
         evaluator = from_stored(kind, run.settings)
-        return RunStatistics(run, tuple(evaluator.statistics(with_baseline(stored))))
+        return RunStatistics(run, tuple(evaluator.statistics(_with_baseline(stored))))
     except InputError as error:
         return RunStatistics(run, (), str(error))
     except KeyError as error:
@@ -100,3 +93,27 @@ def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
         f"{evaluator} {', '.join(dict.fromkeys(metrics))} ({len(metrics)}): {reason}"
         for (evaluator, reason), metrics in metrics_of.items()
     ]
+
+
+def _with_baseline(stored: StoredRun) -> Mapping[str, Any]:
+    """Return a run's arrays, joined by those of its baseline if the study has its runs."""
+    names = tuple(map(str, stored.run.settings.get("baseline") or ()))
+    runs = {name: _baseline_run(stored, name) for name in names}
+    known = {name: dict(run.arrays) for name, run in runs.items() if run is not None}
+    return with_arrays_of(stored.run.arrays, known if len(known) == len(names) else {})
+
+
+def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:
+    """Return the newest run of a checkpoint that differs in nothing but its standardisation."""
+    folder = stored.path.parent.parent / checkpoint
+    runs = []
+    for path in sorted(folder.glob(f"{stored.run.evaluator}-*.json")):
+        try:
+            run = read_run(path)
+        except InputError:
+            continue
+        differences = run_differences(stored.run, run)
+        standardised = all(line.startswith("standardisation") for line in differences)
+        if run.dataset == stored.run.dataset and standardised:
+            runs.append(run)
+    return max(runs, key=lambda run: str(run.provenance.get("created", "")), default=None)

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from sdd_eval.comparison.differences import RESAMPLES, has_interval
+from sdd_eval.comparison.differences import RESAMPLES
 from sdd_eval.comparison.families import Families, adjust_rows, family_of
 from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.paired import describe, untested_row
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.records import Measurement
 from sdd_eval.statistics.bootstrap import Floats, bootstrap_replicates
 from sdd_eval.statistics.intervals import LEVEL
 from sdd_eval.statistics.seeds import difference, minimum_detectable_difference, seeds_and_images
@@ -50,11 +49,6 @@ def compare_groups(
 
     Statistics that are functions of sums over images also get the interval under new seeds and new
     images. All differences get the smallest one that so many seeds detect.
-
-    Args:
-        base, other: the runs of each network of both sides.
-        families: the families of hypotheses.
-        progress: reports progress.
     """
     progress = progress or NoProgress()
     progress.start("comparing", len(base[0]))
@@ -110,7 +104,10 @@ def _rows(
     sides = (first, second)
     statistics = [[statistics_of(network) for network in side] for side in sides]
     replicates = [[_replicates(network) for network in side] for side in statistics]
-    by_id = [[_by_id(network) for network in side] for side in sides]
+    by_id = [
+        [{key(m.metric, m.at): m for m in network.run.measurements} for network in side]
+        for side in sides
+    ]
     rows, incomparable, run = [], [], first[0].run
     for number in run.measurements:
         numbers = [[known.get(key(number.metric, number.at)) for known in side] for side in by_id]
@@ -126,10 +123,6 @@ def _rows(
         row = _with_welch(untested_row(statistics[0][0], number, means, family), *values)
         rows.append(_with_both_interval(row, values, replicates, key(number.metric, number.at)))
     return rows, incomparable
-
-
-def _by_id(stored: StoredRun) -> dict[Key, Measurement]:
-    return {key(number.metric, number.at): number for number in stored.run.measurements}
 
 
 def _with_welch(
@@ -176,6 +169,6 @@ def _replicates(network: RunStatistics) -> dict[Key, Floats]:
         for quantity, row, ends in zip(
             statistic.quantities, drawn, statistic.level_bounds(LEVEL), strict=True
         ):
-            if statistic.bounds is None or has_interval(ends):
+            if statistic.bounds is None or not isinstance(ends, str):
                 replicates[key(quantity.metric, quantity.at)] = row
     return replicates

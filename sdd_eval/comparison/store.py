@@ -74,12 +74,8 @@ def cached_pair(
 ) -> str:
     """Return the file name of the comparison of these runs, computing and writing it if missing.
 
-    Args:
-        study: folder of the study.
-        sides: the runs of each checkpoint of both sides.
-        options: families, number of pairs that are compared together, and variant of McNemar's
-            test.
-        compare: computes the comparison.
+    `options` are the families, the number of pairs that are compared together, and the variant of
+    McNemar's test.
     """
     runs = [[[_name_and_hash(one.path) for one in stored] for stored in side] for side in sides]
     families = {name: list(selectors) for name, selectors in options[0].items()}
@@ -124,14 +120,12 @@ def load_comparisons(study: Path) -> tuple[list[ComparisonSet], list[str]]:
 
 
 def _read_pairs(study: Path, names: Iterable[str]) -> list[PairComparison]:
-    """Read pairs and adjust p-values over all of them."""
-    return adjust_together([_read_pair(study / FOLDER / PAIRS / name) for name in names])
-
-
-def _read_pair(path: Path) -> PairComparison:
-    """Read a pair; former names of metrics and axes are replaced by the present ones."""
-    pair = store.read_record(path, PairComparison)
-    return replace(pair, rows=tuple(current_row(row.evaluator, row) for row in pair.rows))
+    """Read pairs under the present names of metrics and axes, adjusting p-values over all."""
+    folder = study / FOLDER / PAIRS
+    pairs = [store.read_record(folder / name, PairComparison) for name in names]
+    return adjust_together(
+        [replace(p, rows=tuple(current_row(row.evaluator, row) for row in p.rows)) for p in pairs]
+    )
 
 
 def _outdated(study: Path, manifest: ComparisonManifest, comparison: ComparisonSet) -> str:

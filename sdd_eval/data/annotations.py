@@ -42,10 +42,7 @@ class Annotations:
         return slice(first, last)
 
     def training_targets(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return boxes (left, top, right, bottom) clipped to the image, and labels.
-
-        Crowds and boxes without an area, of which COCO itself has a few, are left out.
-        """
+        """Return clipped (left, top, right, bottom) and labels, without crowds and empty boxes."""
         rows = self.objects_in(index)
         height, width = self.sizes[index].tolist()
         boxes = clip_boxes(self.boxes[rows], width, height)

@@ -44,10 +44,8 @@ def canonical_name(name: str) -> str:
 def dataset(name: str, root: Path | None = None) -> Dataset:
     """Return the data set of a name: a plugin, a folder below the data root, or a path.
 
-    A path is that of a folder of images or arrays, or of an `.npz` file.
-
-    Raises:
-        InputError: it is none of them.
+    A path is that of a folder of images or arrays, or of an `.npz` file. Raise InputError if the
+    name is none of them.
     """
     root = data_root(root)
     if canonical_name(name) in plugins.names("datasets"):
@@ -91,8 +89,7 @@ def load_images(
 ) -> ImageSet:
     """Load the images of a split, in the network's shape if the set has no fixed one.
 
-    Raises:
-        InputError: the name is unknown, or the set absent, broken or of another shape.
+    Raise InputError if the name is unknown, or the set absent, broken or of another shape.
     """
     root = data_root(root)
     return dataset(name, root).load(root, split, image_size=image_size, channels=channels)
@@ -131,10 +128,8 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
     """Load corruptions of `clean`: a published set, a user's folder, or NAME_c_regenerated.
 
     A regenerated set, which may also be called by the name of its folder, is read from that folder
-    if it exists, and rendered on the fly otherwise.
-
-    Raises:
-        InputError: the name is unknown, or the set absent, broken or of other images than `clean`.
+    if it exists, and rendered on the fly otherwise. Raise InputError if the name is unknown, or the
+    set absent, broken or of other images than `clean`.
     """
     root, spelled = data_root(root), canonical_name(name)
     if spelled == f"{canonical_name(clean.name)}_c_regenerated":
@@ -156,9 +151,8 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
 def default_corrupted_set(dataset_name: str, root: Path | None) -> str:
     """Return the name of a test set's corrupted set: published or custom, else regenerated.
 
-    Raises:
-        InputError: a published set exists, but neither it nor a regenerated folder is on disk
-            (rendering all of CIFAR on the fly takes minutes at every evaluation).
+    Raise InputError if a published set exists, but neither it nor a regenerated folder is on disk
+    (rendering all of CIFAR on the fly takes minutes at every evaluation).
     """
     root, name = data_root(root), f"{dataset_name}_c"
     if _custom_corrupted(name, root) is not None:
@@ -219,10 +213,7 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
 
 
 def _matched(corrupted: Any, clean: ImageSet) -> CorruptedSet:
-    """Return a corrupted set with class names and labels after comparing it with the clean set.
-
-    Without readable labels of its own, only the number of images is compared.
-    """
+    """Return a corrupted set with class names and labels; both must agree with the clean set's."""
     if corrupted.images != len(clean):
         raise InputError(
             f"{corrupted.folder} has {corrupted.images:,} images per severity, but {clean.name} "
@@ -263,7 +254,10 @@ def list_datasets(root: Path) -> tuple[CatalogueEntry, ...]:
             continue
         entries.append(_entry(plugin, root))
         claimed.add(str(getattr(plugin, "folder", "")).split("/")[0])
-    return (*entries, *_regenerated_entries(root, claimed), *_folder_entries(root, claimed))
+    entries += _regenerated_entries(root, claimed)
+    folders = [name for name in folder_names(root) if name not in claimed]
+    others = [_entry(custom_dataset(root / name, name), root) for name in folders]
+    return (*entries, *(each for each in others if each.images and each.provenance != ABSENT))
 
 
 def _entry(plugin: Any, root: Path) -> CatalogueEntry:
@@ -302,9 +296,3 @@ def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
             CatalogueEntry(f"{name}_c_regenerated", provenance, images, location, "", summary)
         )
     return entries
-
-
-def _folder_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
-    names = [name for name in folder_names(root) if name not in claimed]
-    entries = [_entry(custom_dataset(root / name, name), root) for name in names]
-    return [entry for entry in entries if entry.images and entry.provenance != ABSENT]

@@ -72,11 +72,9 @@ class Dataset(Protocol):
         """Load the images of a split ("train" or "test").
 
         `image_size` and `channels` are the network's input. Sets without a size of their own
-        (folders, noise, patches) are returned in that shape; sets with one must match it.
-
-        Raises:
-            InputError: the set is absent (the message names the command that downloads it), broken,
-                or of another shape.
+        (folders, noise, patches) are returned in that shape; sets with one must match it. Raise
+        InputError if the set is absent (the message names the command that downloads it), broken,
+        or of another shape.
         """
 
 

@@ -45,6 +45,16 @@ def image_files(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def read_image(path: Path, channels: int) -> Image.Image:
+    """Read an image file as grey or RGB; raise InputError if it cannot be read."""
+    try:
+        with Image.open(path) as file:
+            image: Image.Image = file.convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read {path} as an image: {error}") from error
+    return image
+
+
 def unwrap(folder: Path) -> Path:
     """Return the folder below wrappers such as `images/`: sole sub-folders beside no image."""
     while (inner := _only_folder(folder)) is not None:
@@ -148,10 +158,7 @@ class FolderImages:
         return len(self.files)
 
     def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
-        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`.
-
-        The next batch is decoded in the background by as many threads as torch uses.
-        """
+        """Yield uint8 batches (≤ size, channels, side, side), decoded by torch's threads ahead."""
         import torch
 
         rows = np.arange(len(self)) if indices is None else indices
@@ -173,23 +180,14 @@ class FolderImages:
     def full_resolution(self, row: int) -> Image.Image:
         """Return an image in the size of its file, cropped to its box, in the set's channels.
 
-        Raises:
-            InputError: the file cannot be read, or the box does not overlap the image.
+        Raise InputError if the file cannot be read, or the box does not overlap the image.
         """
         path = self.folder / self.files[row]
-        try:
-            with Image.open(path) as file:
-                image = file.convert("L" if self.channels == 1 else "RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"cannot read {path} as an image: {error}") from error
+        image = read_image(path, self.channels)
         return image if self.boxes is None else _crop_to_box(image, self.boxes[row], path)
 
     def preprocessed(self, row: int) -> Image.Image:
-        """Return an image as the network receives it at test time.
-
-        Raises:
-            InputError: as `full_resolution`, or the image is smaller than the crop.
-        """
+        """Return an image as the network receives it; raise InputError if it is too small."""
         try:
             return resize_and_crop(self.full_resolution(row), self.resize, self.image_size)
         except InputError as error:
@@ -216,10 +214,8 @@ def resize_side(side: int) -> int:
 def resize_and_crop(image: Image.Image, resize: int | None, side: int) -> Image.Image:
     """Resize the short side (bilinear, antialiased) unless None, then centre-crop to `side`.
 
-    The result equals torchvision's `Resize` and `CenterCrop` in every pixel.
-
-    Raises:
-        InputError: the image is smaller than the crop.
+    The result equals torchvision's `Resize` and `CenterCrop` in every pixel. Raise InputError if
+    the image is smaller than the crop.
     """
     if resize is not None and min(image.size) != resize:
         short = min(image.size)
@@ -249,11 +245,7 @@ def has_full_resolution(images: ImageSet) -> bool:
 
 
 def full_resolution(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
-    """Return an image in the size of its file; a uint8 tensor for sets without image files.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Return an image in its file's size, a tensor without files; InputError if unreadable."""
     if isinstance(images, Subset):
         return full_resolution(images.parent, int(images.rows[row]))
     if isinstance(images, FolderImages):
@@ -262,10 +254,6 @@ def full_resolution(images: ImageSet, row: int) -> Image.Image | torch.Tensor:
 
 
 def preprocessed(images: ImageSet, row: int) -> torch.Tensor:
-    """Return an image as the network receives it at test time, uint8 (channels, side, side).
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Return an image, uint8 (channels, side, side), as at test time; InputError if unreadable."""
     (batch,) = images.batches(1, np.array([row]))
     return batch[0]

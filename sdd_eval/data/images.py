@@ -145,15 +145,9 @@ def from_arrays(
 ) -> ArrayImages:
     """Return a set of images from arrays, or from tensors on the CPU.
 
-    Args:
-        images: uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side).
-        labels: class indices (n,), or None.
-        name: name under which results are stored.
-        class_names: class names by index.
-        provenance: how the set relates to its publisher's.
-
-    Raises:
-        InputError: shape or type of an array is wrong, or a label is negative or has no class name.
+    `images` are uint8 (n, side, side), (n, side, side, 1 or 3) or (n, 1 or 3, side, side), `labels`
+    class indices (n,). Results are stored under `name`. Raise InputError if shape or type of an
+    array is wrong, or a label is negative or has no class name.
     """
     pixels = _pixels(np.asarray(images), name)
     indices = None if labels is None else _labels(np.asarray(labels), len(pixels), name)
@@ -305,10 +299,7 @@ class LazyImages:
 
 
 def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
-    """Return the set that `load` gives without keeping its images in memory.
-
-    Sets that are streamed from disk are returned unchanged.
-    """
+    """Return the set that `load` gives, loaded anew for each pass unless it is streamed."""
     images = load()
     if not isinstance(images, ArrayImages):
         return images

@@ -43,10 +43,7 @@ def record_verified(root: Path, name: str, content: str, md5: str) -> None:
 
 
 def is_verified(root: Path, content: str | None) -> bool:
-    """Return whether a content hash came out of an archive with the publisher's checksum.
-
-    The name does not matter: two sets of the catalogue may share an archive.
-    """
+    """Return whether a content hash came out of any archive with its publisher's checksum."""
     if content is None:
         return False
     for path in (root / ".verified").glob("*.json"):

@@ -20,10 +20,8 @@ def training_split(images: ImageSet, recipe: Recipe) -> tuple[ImageSet, ImageSet
     """Return a recipe's training images and its validation split, or None without one.
 
     The validation split is drawn from the whole set first, so that a recipe with `images_per_class`
-    trains on the same number of images with or without validation.
-
-    Raises:
-        InputError: too few images remain for training.
+    trains on the same number of images with or without validation. Raise InputError if too few
+    images remain for training.
     """
     training, validation = images, None
     if recipe.validation:
@@ -71,10 +69,7 @@ def subset_indices(
     """Return ascending indices of `limit` random images of `total`; all of them if None.
 
     With labels, class counts differ by at most one as far as each class has images. A subset is
-    contained in every larger one of the same seed.
-
-    Raises:
-        InputError: `limit` is not positive.
+    contained in every larger one of the same seed. Raise InputError if `limit` is not positive.
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit is {limit}, not a positive number of images")

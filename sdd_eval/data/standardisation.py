@@ -41,18 +41,11 @@ def resolve_standardisation(
     image_size: int | None = None,
     channels: int | None = None,
 ) -> Statistics:
-    """Return mean and standard deviation by name.
+    """Return the mean and standard deviation of a name: "authors", "imagenet" or a data set.
 
-    Args:
-        name: "authors", "imagenet", or a data set, whose training images are measured.
-        dataset_name: the set that the network classifies; it determines the number of channels and
-            the image size unless `channels` is given.
-        root: data root.
-        image_size: side in pixels.
-        channels: number of channels.
-
-    Raises:
-        InputError: the name is unknown, or is that of RGB constants and the images are grey.
+    Of a data set the training images are measured. Unless `channels` is given, the data set that
+    the network classifies determines the number of channels and the image size. Raise InputError if
+    the name is unknown, or is that of RGB constants and the images are grey.
     """
     if name not in CONSTANTS:
         require_standardisation(name, data_root(root))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -81,7 +81,7 @@ class OutputFiles:
         With `features`, features are required. A file may hold further rows.
         """
         paths = self.folder.glob(f"{self._key(images)}.*.npz")
-        for path in sorted(paths, key=_size_of, reverse=True):
+        for path in sorted(paths, key=lambda path: _size_and_time(path)[0], reverse=True):
             with contextlib.suppress(InputError, OSError, KeyError):  # damaged, or deleted by now
                 arrays = _select_rows(StoredArrays(path), rows, features)
                 if arrays is not None:
@@ -153,7 +153,7 @@ class Entry:
 def entries(folder: Path) -> list[Entry]:
     """Return the files of a folder, least recently used first; a damaged one has no names."""
     files = []
-    for path in _files(folder):
+    for path in folder.glob("*.npz"):
         with contextlib.suppress(OSError):
             status, about = path.stat(), {}
             with contextlib.suppress(InputError, KeyError, ValueError):
@@ -169,9 +169,9 @@ def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
 
     `newest` is never deleted. Returns the number of deleted bytes.
     """
-    sizes = {path: _size_of(path) for path in sorted(_files(folder), key=_used)}
-    excess, deleted = sum(sizes.values()) - limit, 0
-    for path, size in sizes.items():
+    files = {path: _size_and_time(path) for path in folder.glob("*.npz")}
+    excess, deleted = sum(size for size, _ in files.values()) - limit, 0
+    for path, (size, _) in sorted(files.items(), key=lambda item: item[1][1]):
         if deleted >= excess:
             break
         if path != newest:
@@ -179,28 +179,18 @@ def trim(folder: Path, limit: int, newest: Path | None = None) -> int:
                 path.unlink()
                 deleted += size
     for path in folder.glob(".*.part"):
-        if limit == 0 or _used(path) < time.time() - ABANDONED:
+        if limit == 0 or _size_and_time(path)[1] < time.time() - ABANDONED:
             with contextlib.suppress(OSError):
                 path.unlink()
     return deleted
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return folder.glob("*.npz")
-
-
-def _size_of(path: Path) -> int:
+def _size_and_time(path: Path) -> tuple[int, float]:
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:  # another process has deleted it
-        return 0
-
-
-def _used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+        return 0, 0.0
+    return status.st_size, status.st_mtime
 
 
 def _select_rows(

@@ -33,12 +33,8 @@ class PartialResultFiles:
 
     def __init__(self, run: Path, request: Request) -> None:
         self.folder = _folder(run)
-        parts = {
-            "batch_size": request.batch_size,
-            "device": request.device.split(":")[0],
-            "versions": versions(),
-        }
-        self.key = key_of(parts)
+        device, size = request.device.split(":")[0], request.batch_size
+        self.key = key_of({"batch_size": size, "device": device, "versions": versions()})
         self.resumed, self.seconds = 0, 0.0
         self._known: dict[str, Arrays] = {}
         self._new: dict[str, Arrays] = {}
@@ -48,11 +44,7 @@ class PartialResultFiles:
         self._written = time.perf_counter()
 
     def stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Return the stored result of this name, or that of `compute`.
-
-        Raises:
-            ValueError: the name was used before.
-        """
+        """Return the stored result of a name, or that of `compute`; ValueError if it is not new."""
         if name in self._names:
             raise ValueError(f"two partial results are named {name!r}")
         self._names.add(name)

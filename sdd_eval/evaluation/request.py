@@ -51,12 +51,9 @@ class Request:
 
 
 def validated(request: Request) -> Request:
-    """Validate a request and fill in the evaluator's `default_limit`.
+    """Fill in the evaluator's `default_limit`; raise InputError for a number below 1.
 
     TF32 is switched off on a device without it.
-
-    Raises:
-        InputError: the limit or the batch size is below 1.
     """
     for flag, number in (("--limit", request.limit), ("--batch-size", request.batch_size)):
         if number is not None and number < 1:
@@ -305,9 +302,8 @@ def _has_validation(card: Card) -> bool:
 
 def _is_validation(name: str, card: Card, root: Path | None) -> bool:
     """Return whether a name is that of the checkpoint's validation images."""
-    if catalogue.canonical_name(name) != catalogue.canonical_name(
-        validation_name(card.dataset or "")
-    ):
+    validation = catalogue.canonical_name(validation_name(card.dataset or ""))
+    if catalogue.canonical_name(name) != validation:
         return False
     if not _has_validation(card) and name not in catalogue.folder_names(data_root(root)):
         raise InputError(

@@ -51,8 +51,7 @@ def run(
 ) -> Run:
     """Evaluate a network, resuming from partial results; `seconds` include the interrupted run's.
 
-    Raises:
-        InputError: the device has too little memory for the batch size.
+    Raise InputError if the device has too little memory for the batch size.
     """
     evaluator = inputs.evaluator
     start = time.perf_counter()
@@ -139,10 +138,7 @@ def _subject(
 
 
 def _networks_and_data(
-    network: EvaluatedNetwork,
-    subject: Subject,
-    inputs: Inputs,
-    foldings: Mapping[str, Any],
+    network: EvaluatedNetwork, subject: Subject, inputs: Inputs, foldings: Mapping[str, Any]
 ) -> dict[str, Any]:
     card = network.card
     further = {

@@ -21,7 +21,7 @@ from sdd_eval.evaluators.temperature import (
     temperature_bounds,
     temperature_text,
 )
-from sdd_eval.metrics.calibrated_floor import SIMULATIONS, EceFloor, ece_floor
+from sdd_eval.metrics.calibrated_floor import SIMULATIONS, ece_floor
 from sdd_eval.metrics.calibration import bin_index, reliability_bins
 from sdd_eval.metrics.calibration_statistics import (
     adaptive_error,
@@ -36,8 +36,8 @@ from sdd_eval.metrics.classification import (
     runner_up_brier,
     runner_up_nll,
 )
-from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, CrossFitted, cross_fit
-from sdd_eval.statistics.closed_form.loss import bounded_mean
+from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, cross_fit
+from sdd_eval.statistics.closed_form.share import bounded_mean
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
 from sdd_eval.validation import FROM_1, check_bounds
@@ -102,7 +102,9 @@ class Calibration(Evaluator):
             scaled = logits / arrays["temperature"][:, None]
             fitted = {"T": temperature_text(float(arrays["temperature"][0]))}
             yield from calibration_errors(scaled, labels, bins, ON_VALIDATION, VALIDATED, fitted)
-            yield _validated_temperature(arrays)
+            error = float(arrays.get("temperature_error", [math.nan])[0])
+            value = float(arrays["temperature"][0])
+            yield _temperature(value, error, VALIDATED, ON_VALIDATION)
         elif len(labels) > 1:
             scaling = cross_fit(logits, labels)
             fitted = {
@@ -112,7 +114,8 @@ class Calibration(Evaluator):
             yield from calibration_errors(
                 scaling.logits, labels, bins, ON_OTHER_HALF, CROSS_FITTED, fitted
             )
-            yield from _cross_fitted_temperatures(scaling)
+            for half, one in (("first", scaling.first), ("second", scaling.second)):
+                yield _temperature(one.value, one.error, {"half": half}, ON_HALF)
 
 
 def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Iterator[Statistic]:
@@ -143,12 +146,7 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         )
         ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
         quantity = Quantity("bin_accuracy_calibrated", "fraction", at, simulated)
-        yield unpaired(quantity, mean, IN_BIN, partial(_at_any_level, ends))
-
-
-def _at_any_level(ends: Interval, level: float) -> Interval:
-    """Return an interval of a level of its own."""
-    return ends
+        yield unpaired(quantity, mean, IN_BIN, ends)
 
 
 def _bin_confidence(
@@ -156,21 +154,12 @@ def _bin_confidence(
 ) -> Statistic:
     """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
     last, bins = at["bin"], at["bins"]
-    ends = partial(bounded_mean, confidence, (last - 1) / bins, last / bins)
-    few = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
-    return unpaired(
-        Quantity("bin_confidence", "fraction", at, protocol),
-        float(confidence.mean()),
-        IN_BIN,
-        ends if len(confidence) >= FEWEST_IN_A_BIN else lambda level: few,
-        "Student's interval within the bin",
-    )
-
-
-def _validated_temperature(arrays: Mapping[str, NDArray[Any]]) -> Statistic:
-    """Return the temperature fitted on the validation images."""
-    error = float(arrays.get("temperature_error", [math.nan])[0])
-    return _temperature(float(arrays["temperature"][0]), error, VALIDATED, ON_VALIDATION)
+    quantity = Quantity("bin_confidence", "fraction", at, protocol)
+    ends: Any = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
+    if len(confidence) >= FEWEST_IN_A_BIN:
+        ends = partial(bounded_mean, confidence, (last - 1) / bins, last / bins)
+    method = "Student's interval within the bin"
+    return unpaired(quantity, float(confidence.mean()), IN_BIN, ends, method)
 
 
 def _temperature(value: float, error: float, at: Mapping[str, Any], scaling: str) -> Statistic:
@@ -179,12 +168,6 @@ def _temperature(value: float, error: float, at: Mapping[str, Any], scaling: str
     quantity = Quantity("temperature_fitted", "number", at, {"scaling": scaling}, fitted)
     bounds = partial(temperature_bounds, value, error)
     return unpaired(quantity, value, ONE_TEMPERATURE, bounds, TEMPERATURE)
-
-
-def _cross_fitted_temperatures(scaling: CrossFitted) -> Iterator[Statistic]:
-    """Yield the temperature of each half, which scales the other half."""
-    for half, fitted in (("first", scaling.first), ("second", scaling.second)):
-        yield _temperature(fitted.value, fitted.error, {"half": half}, ON_HALF)
 
 
 #: What the logits are divided by, in words.
@@ -274,16 +257,9 @@ def calibration_errors(
     `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
     `high` are the central 95 %. Intervals treat the scaling as fixed.
 
-    Args:
-        logits: (n, classes).
-        labels: class indices (n,).
-        bins: number of bins.
-        scaling: the divisor of the logits in words.
-        at: axes of all numbers; those over bins also have the axis `bins`.
-        fitted: the temperatures that were fitted, by name.
-
-    Raises:
-        InputError: a logit is NaN or infinite.
+    Logits are (n, classes), labels (n,); `scaling` is the divisor of the logits in words, `at` the
+    axes of all numbers, to which those over bins add `bins`, and `fitted` the fitted temperatures.
+    Raise InputError for a NaN or infinite logit.
     """
     confidence, correct = confidence_and_correct(logits, labels)
     fitted, at_bins, conditions = fitted or {}, {**at, "bins": bins}, equal_width(bins, scaling)
@@ -301,7 +277,9 @@ def calibration_errors(
     yield smooth_error(smooth, confidence, correct)
     yield classwise_error(classwise, logits, labels, bins)
     floor = Quantity("ece_floor", "fraction", at_bins, {**conditions, "floor": FLOOR}, fitted)
-    yield _floor(floor, ece_floor(confidence, bins, level=LEVEL))
+    chance = ece_floor(confidence, bins, level=LEVEL)
+    central = Interval(chance.low, chance.high, LEVEL, "")
+    yield unpaired(floor, chance.mean, SIMULATED, central)
     yield means([nll], [nll_per_image(logits, labels)], pseudo_losses=[runner_up_nll(logits)])
     losses = brier_per_image(logits, labels)
     yield means([brier], [losses], pseudo_losses=[runner_up_brier(logits)], highest=2.0)
@@ -313,9 +291,3 @@ FLOOR = (
     "of a calibrated model with these confidences: mean, and in low and high the central "
     f"{100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
 )
-
-
-def _floor(quantity: Quantity, chance: EceFloor) -> Statistic:
-    """Return the ECE of a calibrated model, with its central interval."""
-    ends = Interval(chance.low, chance.high, LEVEL, "")
-    return unpaired(quantity, chance.mean, SIMULATED, partial(_at_any_level, ends))

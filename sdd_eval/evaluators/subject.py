@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.ood.detectors.batch import Batch, NetworkOutputs
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
-from sdd_eval.records import Card, Measurement, ModelSpec
+from sdd_eval.records import Card, ModelSpec
 
 Arrays = dict[str, NDArray[Any]]
 Rows = NDArray[np.int64]
@@ -30,21 +30,6 @@ PROBED = 2
 #: Largest accepted difference of their logits, in units of the largest logit, or of 1. Rounding
 #: with other threads and batches is far below, a change of the network's code far above.
 TOLERANCE = 1e-3
-
-
-class Evaluator(Protocol):
-    """A frozen dataclass whose fields are the settings of a measurement."""
-
-    name: ClassVar[str]
-    """The name of the plugin and of the subcommand."""
-    version: ClassVar[int]
-    """Increased when the same settings give other arrays or numbers."""
-
-    def collect(self, subject: Subject) -> Arrays:
-        """Run the network and return arrays whose first axis is images."""
-
-    def score(self, arrays: Mapping[str, NDArray[Any]]) -> list[Measurement]:
-        """Return numbers from those arrays, with NumPy only."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +136,8 @@ class Subject:
     ) -> Iterator[torch.Tensor]:
         """Yield batches of float32 pixels in [0, 1] on the device.
 
-        `indices` are the rows; by default `self.indices(images)`.
-
-        Raises:
-            InputError: the images have another size or number of channels than the network takes.
+        `indices` are the rows; by default `self.indices(images)`. Raise InputError for images of
+        another size or number of channels than the network takes.
         """
         images = self.data if images is None else images
         given = (images.channels, images.image_size)
@@ -226,10 +209,14 @@ def _batches(subject: Subject, images: ImageSet, rows: Rows) -> Iterator[Batch]:
         with_features = _cached(subject, images, rows, True)
         return with_features or _cached(subject, images, rows, False)
 
+    def cached_part(part: slice) -> NetworkOutputs | None:
+        outputs = cached()
+        return outputs and outputs.part(part)
+
     stream, collected = _PixelStream(subject, images, rows), _Collected(len(rows), True)
     for start in range(0, len(rows), subject.batch_size):
         part = slice(start, start + subject.batch_size)
-        batch = Batch(subject.model, partial(stream.at, start), partial(_part, cached, part))
+        batch = Batch(subject.model, partial(stream.at, start), partial(cached_part, part))
         yield batch
         if subject.cache and batch.is_computed:
             collected.add(part, batch.computed)
@@ -249,10 +236,8 @@ def outputs_of(
     """Return logits, and features if requested, of some rows of a set, on the device.
 
     With `features` they are stored with the logits, with `required` cached logits without features
-    are not used, and with `store` what is computed is stored in the cache.
-
-    Raises:
-        InputError: there are no images.
+    are not used, and with `store` what is computed is stored in the cache. Raise InputError without
+    images.
     """
     if not len(rows):
         raise InputError(f"{images.name} has no images")
@@ -268,11 +253,6 @@ def outputs_of(
     if store:
         _store(subject, images, rows, collected)
     return collected.outputs()
-
-
-def _part(cached: Callable[[], NetworkOutputs | None], rows: slice) -> NetworkOutputs | None:
-    outputs = cached()
-    return outputs and outputs.part(rows)
 
 
 class _PixelStream:

@@ -56,10 +56,7 @@ def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figur
 
 
 def _panel(
-    axes: Axes,
-    rows: pandas.DataFrame,
-    attacked: pandas.DataFrame,
-    styles: dict[str, GroupStyle],
+    axes: Axes, rows: pandas.DataFrame, attacked: pandas.DataFrame, styles: dict[str, GroupStyle]
 ) -> None:
     for group in group_names(attacked):
         of_group, style = where(rows, group=group), styles[group]

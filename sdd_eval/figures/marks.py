@@ -112,14 +112,10 @@ def _line(axes: Axes, line: Any, label: str, spreads: ErrorBars, every: bool) ->
     """Return the marks of a line with its own text or with a label."""
     if "format_cursor_data" in vars(line):
         for index, (x, y) in enumerate(line.get_xydata().tolist()):
-            text = functools.partial(_own_text, line, index)
+            text = functools.partial(_unescaped, line.format_cursor_data(index))
             yield Mark(axes, _series_name(label), (x, y, x, y), x, y, text, own_text=True)
     elif not label.startswith("_"):
         yield from _points(axes, line, label, spreads, every)
-
-
-def _own_text(line: Any, index: int) -> str:
-    return _unescaped(line.format_cursor_data(index))
 
 
 def _points(axes: Axes, line: Any, series: str, spreads: ErrorBars, every: bool) -> Iterator[Mark]:
@@ -135,12 +131,10 @@ def _points(axes: Axes, line: Any, series: str, spreads: ErrorBars, every: bool)
 
 
 def _point(axes: Axes, series: str, box: Box, x: float, y: float, spread: float | None) -> Mark:
-    text = functools.partial(_point_text, axes, series, x, y, spread)
+    def text() -> str:
+        return _sentence(axes, series, _x_text(axes, x), _y_text(axes, y, spread))
+
     return Mark(axes, series, box, x, y, text, spread)
-
-
-def _point_text(axes: Axes, series: str, x: float, y: float, spread: float | None) -> str:
-    return _sentence(axes, series, _x_text(axes, x), _y_text(axes, y, spread))
 
 
 def _bars(axes: Axes, container: Any) -> Iterator[Mark]:

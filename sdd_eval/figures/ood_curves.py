@@ -129,11 +129,7 @@ def _handle(style: GroupStyle) -> Line2D:
 
 
 def _panel(
-    axes: Axes,
-    rows: pandas.DataFrame,
-    arrays: Arrays,
-    styles: dict[str, GroupStyle],
-    curve: Curve,
+    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, styles: dict[str, GroupStyle], curve: Curve
 ) -> None:
     for group in group_names(rows):
         style = styles[group]

@@ -78,14 +78,9 @@ def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figu
 
 
 def _figure(grid: Grid) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
     height = min((1.2 + min(2.6, grid.panel_width)) * grid.rows, PAGE - 0.8)
-    figure = Figure(figsize=(grid.width, height), layout="constrained")
-    ratios = [3, 1] * grid.rows
-    axes = figure.subplots(
-        2 * grid.rows, grid.columns, squeeze=False, sharex=True, height_ratios=ratios
-    )
+    whole = Grid(2 * grid.rows * grid.columns, grid.width, grid.columns)
+    figure, axes = whole.figure(height, sharex=True, height_ratios=[3, 1] * grid.rows)
     for index in range(grid.panels, grid.rows * grid.columns):
         row, column = divmod(index, grid.columns)
         for unused in axes[2 * row : 2 * row + 2, column]:
@@ -172,10 +167,9 @@ def _histogram(
 
 
 def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:
-    """Draw a bracket at each bin's mean confidence.
+    """Draw a bracket at each bin's mean confidence, light below dark: visible on any colour.
 
-    Light below dark is visible on bars of any colour and hatch. The band of a bin of few images may
-    exclude its confidence, which error bars cannot show.
+    The band of a bin of few images may exclude its confidence, which error bars cannot show.
     """
     x, low, high = pooled_band(rows, bins)
     for colour, width, order in ((PAPER, 2.8, 5), (INK, 1.2, 6)):
@@ -205,10 +199,7 @@ def pooled_band(
 
 
 def _ece(rows: pandas.DataFrame, longest: int) -> str:
-    """Format the ECE with its standard deviation over seeds, or one network's interval.
-
-    The text has two lines if one is too long, and only the mean if two are.
-    """
+    """Format the ECE with standard deviation or interval: on two lines if long, alone if longer."""
     ece, entry = where(rows, metric="ece", temperature=None), metric("ece")
     if ece.empty:
         return f"{entry.title} not scored"

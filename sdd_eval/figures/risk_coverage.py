@@ -80,11 +80,7 @@ def _with_arrays(rows: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFr
 
 
 def _panel(
-    axes: Axes,
-    rows: pandas.DataFrame,
-    arrays: Arrays,
-    column: int,
-    styles: dict[str, GroupStyle],
+    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, column: int, styles: dict[str, GroupStyle]
 ) -> None:
     areas = spreads(rows.assign(value=1000 * rows["value"]), "group")
     entry = replace(metric("aurc"), percent=False)

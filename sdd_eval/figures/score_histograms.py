@@ -50,7 +50,8 @@ def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) ->
     for axes in panels.flat:
         axes.set_axis_off()
     for line, (group, part) in enumerate((g, p) for g in groups for p in range(grid.rows)):
-        network = _first_seed(where(rows, group=group))
+        by_seed = where(rows, group=group).sort_values(["seed", "checkpoint"], na_position="last")
+        network = where(rows, group=group, checkpoint=by_seed["checkpoint"].iloc[0])
         for axes, name in zip(panels[line], sets[part * columns :], strict=False):
             _panel(axes, where(network, outliers=name), arrays, styles[group].colour)
             few_ticks(axes, grid.panel_width)
@@ -74,11 +75,6 @@ def _legend() -> tuple[list[Any], list[str]]:
         Line2D([], [], color=MUTED, linestyle="--", linewidth=0.8),
     ]
     return handles, ["In-distribution", "OOD", "Threshold at 95 % true positive rate"]
-
-
-def _first_seed(rows: pandas.DataFrame) -> pandas.DataFrame:
-    ordered = rows.sort_values(["seed", "checkpoint"], na_position="last")
-    return where(rows, checkpoint=ordered["checkpoint"].iloc[0])
 
 
 def _label_group(axes: Axes, group: str, dense: bool) -> None:

@@ -11,7 +11,7 @@ from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas
     from numpy.typing import NDArray
@@ -46,8 +46,7 @@ def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
     import pandas
 
     if value is None:
-        empty: NDArray[np.bool_] = column.isna().to_numpy(dtype=bool)
-        return empty
+        return column.isna().to_numpy(dtype=bool)
     if isinstance(value, int | float):
         numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
         close: NDArray[np.bool_] = np.isclose(numbers, value, rtol=1e-9, atol=0)
@@ -116,15 +115,17 @@ def preferred_number(results: pandas.DataFrame, name: str, preferred: float) -> 
 
 def benchmark_order(corruptions: Any) -> list[str]:
     """Return corruptions in the benchmark's order, then unknown ones by name."""
-    rank = {name: index for index, name in enumerate(NINETEEN)}
-    return sorted(set(corruptions), key=lambda name: (rank.get(name, len(rank)), name))
+    return known_first(set(corruptions), NINETEEN)
+
+
+def known_first(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """Return names in a known order, then unknown ones by name."""
+    rank = {name: index for index, name in enumerate(order)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
 def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the FGSM rows of each variant with its most common standardisation constants.
-
-    Numbers that were measured in different standardised spaces must not be averaged.
-    """
+    """Return the FGSM rows of each variant with its most common standardisation constants alone."""
     import pandas
 
     if "constants" not in rows or rows.empty:
@@ -140,10 +141,7 @@ def one_space(rows: pandas.DataFrame) -> pandas.DataFrame:
 def fgsm_rows(
     results: pandas.DataFrame, titles: Mapping[str, Any]
 ) -> tuple[pandas.DataFrame, pandas.DataFrame, list[str]]:
-    """Return the FGSM rows at temperature 1, those after the attack, and the variants.
-
-    The variants are in the order of `titles`.
-    """
+    """Return the FGSM rows at T = 1, those after the attack, and the variants as in `titles`."""
     rows = one_space(where(results, evaluator="fgsm", temperature=1.0))
     attacked = where(rows, metric="fgsm_accuracy", gradient="stable")
     measured = set() if attacked.empty else set(attacked["variant"])
@@ -152,11 +150,7 @@ def fgsm_rows(
 
 
 def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
-    """Return count, mean confidence and accuracy of each bin over all images of all networks.
-
-    Returns:
-        Three arrays (bins,); confidence and accuracy of an empty bin are 0.
-    """
+    """Return count, mean confidence and accuracy (bins,), 0 if empty, over all networks' images."""
     counts = np.zeros(bins)
     sums = {"bin_confidence": np.zeros(bins), "bin_accuracy": np.zeros(bins)}
     for _, network in rows.groupby("checkpoint", sort=True):

@@ -123,10 +123,7 @@ def house_style(style: Path | None = None, width: float | None = None) -> Iterat
     """Set matplotlib's parameters to the house style and a user's style file on top of it.
 
     Inside another `house_style` only the width (in inches) changes, so that the outer style file
-    stays active.
-
-    Raises:
-        InputError: the style file does not exist or is invalid.
+    stays active. Raise InputError if the style file does not exist or is invalid.
     """
     import matplotlib
     import matplotlib.style

@@ -21,15 +21,10 @@ BLOCK_SIZE = 2**17
 
 
 def float_array(values: Any, name: str, *, dimensions: int = 1) -> Floats:
-    """Return values as a float64 array.
+    """Return an array, a list, or a tensor of any device and precision as a float64 array.
 
-    Args:
-        values: an array, a list, or a tensor of any device and precision.
-        name: what the values are, in the plural, for error messages.
-        dimensions: the required number of dimensions.
-
-    Raises:
-        InputError: the array is empty, has another number of dimensions, or contains NaN.
+    `name` is what the values are, in the plural, for error messages. Raise InputError if the array
+    is empty, has another number of `dimensions`, or contains NaN.
 
     >>> float_array([1, 2], "scores")
     array([1., 2.])
@@ -50,9 +45,7 @@ def float_array(values: Any, name: str, *, dimensions: int = 1) -> Floats:
 def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64]:
     """Return labels (images,) as class indices.
 
-    Raises:
-        InputError: the number of labels is not `images`, or a label is not an integer in
-            [0, `classes`).
+    Raise InputError for another number of labels, or one that is no integer in [0, `classes`).
 
     >>> class_indices([2.0, 0.0], images=2, classes=3)
     array([2, 0])
@@ -72,8 +65,7 @@ def class_indices(labels: Any, *, images: int, classes: int) -> NDArray[np.int64
 def logit_matrix(values: Any) -> LogitMatrix:
     """Return logits (n, classes) as float32 if they are float32, else as float64.
 
-    Raises:
-        InputError: there are no logits, or they do not have 2 dimensions.
+    Raise InputError if there are none, or if they do not have 2 dimensions.
 
     >>> logit_matrix([[1, 2]])
     array([[1., 2.]])
@@ -95,8 +87,7 @@ def logit_matrix(values: Any) -> LogitMatrix:
 def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows: their slice, and a float64 copy that the caller may overwrite.
 
-    Raises:
-        InputError: some logits are NaN or infinite.
+    Raise InputError for NaN or infinite logits.
 
     >>> [(rows.stop, float(block.sum())) for rows, block in float64_blocks(np.ones((2, 3)))]
     [(2, 6.0)]
@@ -110,11 +101,17 @@ def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
         yield rows, block
 
 
-def finite_logits(matrix: LogitMatrix) -> Floats:
-    """Return the whole matrix in float64.
+def probability_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
+    """Yield blocks of rows of the softmax in float64, as `float64_blocks`."""
+    for rows, block in float64_blocks(matrix):
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        block /= block.sum(axis=1, keepdims=True)
+        yield rows, block
 
-    Raises:
-        InputError: some logits are NaN or infinite.
+
+def finite_logits(matrix: LogitMatrix) -> Floats:
+    """Return the whole matrix in float64; raise InputError for NaN or infinite logits.
 
     >>> finite_logits(np.array([[np.nan, np.inf, 0.0]]))
     Traceback (most recent call last):

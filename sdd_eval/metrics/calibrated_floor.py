@@ -47,17 +47,9 @@ def ece_floor(
 ) -> EceFloor:
     """Simulate the ECE of a calibrated model with the given confidences.
 
-    In each simulation an image is correct with a probability equal to its confidence.
-
-    Args:
-        confidence: largest softmax probabilities (n,), in any order.
-        bins: number of equal-width bins, as in `calibration.ece`.
-        level: coverage of the central intervals.
-        draws: number of simulations.
-        seed: seed of the simulations.
-
-    Raises:
-        InputError: see `calibration.ece`.
+    In each of `draws` simulations an image is correct with a probability equal to its confidence.
+    `level` is the coverage of the central intervals. Confidences (n,) are in any order; they, bins
+    and errors are as in `calibration.ece`.
 
     >>> floor = ece_floor(np.linspace(0.1, 1, 10_000))
     >>> round(floor.mean, 3), floor.low < floor.mean < floor.high

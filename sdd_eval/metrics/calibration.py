@@ -23,10 +23,11 @@ from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import (
     Floats,
     class_indices,
-    float64_blocks,
     float_array,
     logit_matrix,
+    probability_blocks,
 )
+from sdd_eval.statistics.empirical_bayes import debiased_absolute
 
 # A confidence within 1e-7 of an edge lies in the lower bin. Half a float32 step (below 1.0) is
 # added, so that rounding to float32 does not move a confidence to another bin.
@@ -89,86 +90,47 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
 
 
 def ece_of_bins(sums: BinSums) -> Floats:
-    """Return `ece` (…) of bins.
-
-    >>> float(ece_of_bins(bin_sums([1.0, 1.0], [False, True])))
-    0.5
-    """
+    """Return `ece` (…) of bins."""
     total = sums.count.sum(axis=-1)
     return np.asarray(np.abs(sums.right - sums.confidence).sum(axis=-1) / total)
 
 
-def maximum_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
+def mce_of_bins(sums: BinSums) -> Floats:
     """Return the maximum calibration error, max over filled bins of |accuracy − mean confidence|.
 
-    A bin of one image counts like any other, so the number is noisy where bins are small. It has no
-    interval: in simulations a 95 % bootstrap interval covered 46 to 70 %. Arguments as in `ece`.
+    A bin of one image counts like any other, so the number (…) is noisy where bins are small. It
+    has no interval: in simulations a 95 % bootstrap interval covered 46 to 70 %.
 
-    Raises:
-        InputError: see `ece`.
-
-    >>> round(maximum_calibration_error([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0]), 4)  # .3, .275, .1
+    >>> float(mce_of_bins(bin_sums([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0])).round(4))  # .3, .275, .1
     0.3
-    """
-    return float(mce_of_bins(bin_sums(confidence, correct, bins)))
-
-
-def mce_of_bins(sums: BinSums) -> Floats:
-    """Return `maximum_calibration_error` (…) of bins.
-
-    >>> float(mce_of_bins(bin_sums([1.0, 0.5, 0.5], [1, 1, 1])))
-    0.5
     """
     return np.asarray(np.abs(sums.gap).max(axis=-1))
 
 
-def debiased_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
-    """Return the debiased ECE, Σ count/n · (2 |gap| − E|gap + noise|), at least 0.
+def debiased_ece_of_bins(sums: BinSums) -> Floats:
+    """Return the debiased ECE (…), Σ count/n · (2 |gap| − E|gap + noise|), at least 0.
 
     Finitely many images inflate the ECE of even a calibrated model; this subtracts the expected
     inflation. Per bin, gap = accuracy − mean confidence, and the noise is normal with the variance
-    accuracy (1 − accuracy) / count; it is 0 in a bin all right or all wrong. Arguments as in `ece`.
+    accuracy (1 − accuracy) / count; it is 0 in a bin all right or all wrong.
 
-    Raises:
-        InputError: see `ece`.
-
-    >>> round(debiased_ece([0.75] * 100, [1] * 80 + [0] * 20), 4)  # the ECE is .05
-    0.046
-    """
-    return float(debiased_ece_of_bins(bin_sums(confidence, correct, bins)))
-
-
-def debiased_ece_of_bins(sums: BinSums) -> Floats:
-    """Return `debiased_ece` (…) of bins.
-
-    >>> round(float(debiased_ece_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    >>> sums = bin_sums([0.75] * 100, [1] * 80 + [0] * 20)  # the ECE is .05
+    >>> float(debiased_ece_of_bins(sums).round(4))
     0.046
     """
     accuracy = sums.mean(sums.right)
     deviation = np.sqrt(sums.mean(accuracy * (1 - accuracy)))
-    corrected = 2 * np.abs(sums.gap) - _folded_normal_mean(sums.gap, deviation)
+    corrected = debiased_absolute(sums.gap, deviation)
     return np.asarray(np.maximum(0, (sums.share * corrected).sum(axis=-1)))
 
 
-def debiased_l2_calibration_error(confidence: Any, correct: Any, bins: int = 10) -> float:
-    """Return √Σ count/n · (gap² − accuracy (1 − accuracy) / (count − 1)), at least 0.
+def debiased_l2_of_bins(sums: BinSums) -> Floats:
+    """Return √Σ count/n · (gap² − accuracy (1 − accuracy) / (count − 1)) (…), at least 0.
 
     The sum is an unbiased estimate of the squared calibration error of the binned model; bins of
-    one image, whose variance is unknown, are left out. Arguments as in `ece`.
+    one image, whose variance is unknown, are left out.
 
-    Raises:
-        InputError: see `ece`.
-
-    >>> round(debiased_l2_calibration_error([0.75] * 100, [1] * 80 + [0] * 20), 4)
-    0.0297
-    """
-    return float(debiased_l2_of_bins(bin_sums(confidence, correct, bins)))
-
-
-def debiased_l2_of_bins(sums: BinSums) -> Floats:
-    """Return `debiased_l2_calibration_error` (…) of bins.
-
-    >>> round(float(debiased_l2_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20))), 4)
+    >>> float(debiased_l2_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20)).round(4))
     0.0297
     """
     accuracy, several = sums.mean(sums.right), sums.count > 1
@@ -177,27 +139,12 @@ def debiased_l2_of_bins(sums: BinSums) -> Floats:
     return np.asarray(np.sqrt(np.maximum(0, total)))
 
 
-def _folded_normal_mean(mean: Floats, deviation: Floats) -> Floats:
-    """Return E|X| of normal variables: σ √(2/π) exp(−μ²/2σ²) + μ erf(μ / σ√2)."""
-    from scipy.special import erf
-
-    folded = np.abs(mean)
-    noisy = deviation > 0
-    ratio = mean[noisy] / deviation[noisy]
-    spread = deviation[noisy] * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
-    folded[noisy] = spread + mean[noisy] * erf(ratio / np.sqrt(2))
-    return folded
-
-
 def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     """Return the adaptive ECE: the ECE over equal-mass instead of equal-width bins.
 
     Images are sorted by confidence and split into `bins` groups whose sizes differ by at most one,
     larger groups first. Images with equal confidences share their mean correctness, so that the
-    order of the images does not matter. Arguments as in `ece`.
-
-    Raises:
-        InputError: see `ece`.
+    order of the images does not matter. Arguments and errors as in `ece`.
 
     >>> round(adaptive_ece([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], bins=2), 4)  # (.05 + .15) / 2
     0.1
@@ -240,15 +187,8 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     """Return the classwise ECE: the mean over classes of each class's ECE.
 
     The ECE of a class compares, over all n images, its softmax probability with whether it is the
-    label, in equal-width bins. Classes without images count like the others.
-
-    Args:
-        logits: logits (n, classes).
-        labels: class indices (n,).
-        bins: number of equal-width bins.
-
-    Raises:
-        InputError: `bins` is below 1, logits are NaN or infinite, or labels do not match them.
+    label, in equal-width bins. Classes without images count like the others. Raise InputError for
+    logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or no bins.
 
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5
@@ -260,10 +200,8 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
 def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:
     """Return the sums of each class's probabilities over each of its bins (classes · M,).
 
-    An image counts once for each class, and is right for the class that is its label.
-
-    Raises:
-        InputError: see `classwise_ece`.
+    An image counts once for each class, and is right for the class that is its label. Errors as in
+    `classwise_ece`.
 
     >>> classwise_sums([[0.0, 0.0]], [0], bins=2).right
     array([1., 0., 0., 0.])
@@ -274,10 +212,7 @@ def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:
     targets = class_indices(labels, images=images, classes=classes)
     size = classes * bins
     count, confidence, right = np.zeros(size), np.zeros(size), np.zeros(size)
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        block /= block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
         cells = np.arange(classes) * bins + bin_index(block, bins)
         target_cells = np.take_along_axis(cells, targets[rows, None], axis=1)[:, 0]
         count += np.bincount(cells.ravel(), minlength=size)
@@ -290,10 +225,7 @@ def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> Reliabili
     """Return count, mean confidence and accuracy of each equal-width bin.
 
     A confidence of 0 lies in the first bin and one of 1.0 in the last; one within 1e-7 of an edge
-    lies in the lower bin, in float32 as in float64. Arguments as in `ece`.
-
-    Raises:
-        InputError: see `ece`.
+    lies in the lower bin, in float32 as in float64. Arguments and errors as in `ece`.
 
     >>> reliability_bins([0.2, 0.4, 1.0], [0, 1, 1], bins=2).count
     array([2, 1])
@@ -316,10 +248,7 @@ def bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
 
 
 def check_confidences(confidence: Any, correct: Any) -> tuple[Floats, Floats]:
-    """Return confidences (n,) and correct flags (n,) in float64.
-
-    Raises:
-        InputError: see `ece`.
+    """Return confidences (n,) and correct flags (n,) in float64; errors as in `ece`.
 
     >>> check_confidences([0.5], [True])
     (array([0.5]), array([1.]))
@@ -336,35 +265,20 @@ def check_confidences(confidence: Any, correct: Any) -> tuple[Floats, Floats]:
 
 
 def check_bins(bins: int) -> int:
-    """Return the number of bins.
-
-    Raises:
-        InputError: it is below 1.
-
-    >>> check_bins(10)
-    10
-    """
+    """Return the number of bins; raise InputError if it is below 1."""
     if bins < 1:
         raise InputError(f"bins is {bins}; at least 1 is needed")
     return bins
 
 
 def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> BinSums:
-    """Return the sums over each equal-width bin (M,).
-
-    Raises:
-        InputError: see `ece`.
+    """Return the sums over each equal-width bin (M,); errors as in `ece`.
 
     >>> bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2).right
     array([1., 1.])
     """
-    index, columns = _binned(confidence, correct, bins)
-    sums = (np.bincount(index, column, minlength=bins) for column in columns.T)
-    return BinSums(*(np.asarray(column, dtype=np.float64) for column in sums))
-
-
-def _binned(confidence: Any, correct: Any, bins: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return each image's bin (n,), and its terms of the sums (n, 3): 1, confidence, correct."""
     check_bins(bins)
     values, flags = check_confidences(confidence, correct)
-    return bin_index(values, bins), np.stack([np.ones(len(values)), values, flags], axis=1)
+    index, columns = bin_index(values, bins), (np.ones(len(values)), values, flags)
+    sums = (np.bincount(index, column, minlength=bins) for column in columns)
+    return BinSums(*(column.astype(np.float64) for column in sums))

@@ -2,6 +2,7 @@
 
 The intervals are those of `statistics.closed_form.binned`: of the population's error over the same
 bins. Columns hold residuals, accuracy less confidence, whose small sums are exact in float32.
+Invalid arrays raise InputError as in `metrics.calibration`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.metrics.arrays import Floats, class_indices, float64_blocks, logit_matrix
+from sdd_eval.metrics.arrays import Floats, class_indices, logit_matrix, probability_blocks
 from sdd_eval.metrics.calibration import (
     BinSums,
     adaptive_ece,
@@ -31,7 +32,7 @@ from sdd_eval.metrics.calibration import (
 )
 from sdd_eval.metrics.smooth_ece import residuals_on_grid, smooth_ece, smooth_ece_of_grid
 from sdd_eval.statistics.closed_form import binned
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -57,16 +58,9 @@ FEW_IMAGES = 4096
 def equal_width_errors(
     quantities: Sequence[Quantity], confidence: Any, correct: Any, bins: int
 ) -> Statistic:
-    """Return errors over equal-width bins.
+    """Return errors over equal-width bins; the quantities' metrics are keys of `EQUAL_WIDTH`.
 
-    Args:
-        quantities: what the numbers are; their metrics are keys of `EQUAL_WIDTH`.
-        confidence: largest softmax probabilities (n,).
-        correct: whether each prediction is right (n,).
-        bins: number of bins.
-
-    Raises:
-        InputError: see `calibration.ece`.
+    `confidence` is the largest softmax probability (n,), `correct` (n,) is as in `calibration.ece`.
     """
     metrics = [quantity.metric for quantity in quantities]
     sums = bin_sums(confidence, correct, bins)
@@ -102,13 +96,6 @@ def filled(sums: BinSums) -> binned.Bins:
     return binned.Bins(sums.count[used], sums.confidence[used], sums.right[used])
 
 
-def around(bounds: Bounds | str, value: float) -> Bounds | str:
-    """Return bounds of a population's error for another estimate of it."""
-    if isinstance(bounds, str):
-        return bounds
-    return Bounds(value, min(bounds.low, value), max(bounds.high, value), bounds.centre)
-
-
 def _equal_width_sums(
     confidence: Any, correct: Any, residuals: Floats, bins: int, metrics: Sequence[str]
 ) -> SumStatistic:
@@ -126,11 +113,7 @@ def _equal_width_sums(
 
 
 def adaptive_error(quantity: Quantity, confidence: Any, correct: Any, bins: int) -> Statistic:
-    """Return the adaptive ECE.
-
-    Raises:
-        InputError: see `calibration.adaptive_ece`.
-    """
+    """Return the adaptive ECE."""
     confidences, flags = check_confidences(confidence, correct)
     value = adaptive_ece(confidences, flags, bins)
 
@@ -201,11 +184,7 @@ def _cell_index(confidence: Floats, cells: int) -> NDArray[np.int64]:
 
 
 def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
-    """Return the classwise ECE.
-
-    Raises:
-        InputError: see `calibration.classwise_ece`.
-    """
+    """Return the classwise ECE."""
     images, classes = np.shape(logits)
     total = images * classes
 
@@ -245,10 +224,8 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
     images, classes = values.shape
     targets = class_indices(labels, images=images, classes=classes)
     residuals = np.empty(values.shape, dtype=np.float32)
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        residuals[rows] = block / block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
+        residuals[rows] = block
     columns = np.arange(classes) * bins + bin_index(residuals.astype(np.float64), bins)
     residuals[np.arange(images), targets] -= 1
     row_ends = np.arange(0, residuals.size + 1, classes)
@@ -257,11 +234,7 @@ def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
 
 
 def smooth_error(quantity: Quantity, confidence: Any, correct: Any) -> Statistic:
-    """Return the smooth ECE, which has a paired test but no interval.
-
-    Raises:
-        InputError: see `smooth_ece.smooth_ece`.
-    """
+    """Return the smooth ECE, which has a paired test but no interval."""
     confidences, flags = check_confidences(confidence, correct)
     n = len(confidences)
 

@@ -1,6 +1,7 @@
 """Correctness, confidence, negative log-likelihood and Brier score of a classifier's logits.
 
-`logits` are (n, classes), `labels` class indices (n,); everything is computed in float64.
+`logits` are (n, classes), `labels` class indices (n,); everything is computed in float64. All
+functions raise InputError for NaN or infinite logits, or labels that do not match them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from sdd_eval.metrics.arrays import (
     finite_logits,
     float64_blocks,
     logit_matrix,
+    probability_blocks,
 )
 
 
 def log_softmax(logits: Any, temperature: float = 1.0) -> Floats:
     """Return the log-softmax (n, classes) of logits divided by a temperature.
-
-    Raises:
-        InputError: there are no logits, or some are NaN or infinite.
 
     >>> log_softmax([[1000.0, 0.0]])
     array([[    0., -1000.]])
@@ -38,9 +37,6 @@ def confidence_and_correct(logits: Any, labels: Any) -> tuple[Floats, NDArray[np
     """Return the largest softmax probability (n,) and whether its class is the label (n,).
 
     Among equal logits the first class is predicted. The temperature is 1.
-
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
 
     >>> confidence, correct = confidence_and_correct([[0.0, 0.0, -1e9]], [0])
     >>> float(confidence[0]), bool(correct[0])
@@ -61,9 +57,6 @@ def top_k_correct(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
 
     Among equal logits earlier classes rank first.
 
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
-
     >>> top_k_correct([[3.0, 2.0, 1.0]] * 2, [1, 2], k=2)
     array([ True, False])
     """
@@ -79,9 +72,6 @@ def top_k_correct(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
 def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
     """Return the mean negative log-likelihood of the labels, in nats.
 
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
-
     >>> round(nll([[0.0, 0.0]], [1]), 6)
     0.693147
     """
@@ -90,9 +80,6 @@ def nll(logits: Any, labels: Any, temperature: float = 1.0) -> float:
 
 def nll_per_image(logits: Any, labels: Any, temperature: float = 1.0) -> Floats:
     """Return the negative log-likelihood of each image's label (n,), in nats.
-
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
 
     >>> nll_per_image([[0.0, 0.0], [1000.0, 0.0]], [1, 1]).round(6)
     array([6.93147e-01, 1.00000e+03])
@@ -112,19 +99,13 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
     This is Brier's (1950) sum over all classes, from 0 to 2; some libraries return half of it for
     two classes, or its mean over classes.
 
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
-
     >>> brier_per_image([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
     array([0.5, 2. ])
     """
     values = logit_matrix(logits)
     targets = class_indices(labels, images=len(values), classes=values.shape[1])
     scores = np.empty(len(values))
-    for rows, block in float64_blocks(values):
-        block -= block.max(axis=1, keepdims=True)
-        np.exp(block, out=block)
-        block /= block.sum(axis=1, keepdims=True)
+    for rows, block in probability_blocks(values):
         block[np.arange(len(block)), targets[rows]] -= 1
         scores[rows] = np.square(block, out=block).sum(axis=1)
     return scores

@@ -34,14 +34,8 @@ ROUNDING = 1e-9
 def corruption_errors(errors: Any, baseline: Any) -> Floats:
     """Return the corruption error CE in percent: 100 · Σ_s E_s / Σ_s E_s of the baseline.
 
-    A ratio of sums over severities s, not a mean of ratios.
-
-    Args:
-        errors: error rates (…, corruptions), summed or averaged over the severities.
-        baseline: error rates (…, corruptions) of the baseline, over the same severities.
-
-    Returns:
-        CE (…, corruptions); NaN where the baseline makes no error.
+    A ratio of sums over severities s, not a mean of ratios. Error rates and CE are
+    (…, corruptions); CE is NaN where the baseline makes no error.
 
     >>> corruption_errors([0.3, 0.1], [0.6, 0.0])
     array([50., nan])
@@ -56,28 +50,17 @@ def relative_corruption_errors(
 ) -> Floats:
     """Return the relative CE in percent: 100 · Σ_s (E_s − E_clean) / the baseline's same sum.
 
-    Args:
-        errors: error rates (…, corruptions), averaged over the severities.
-        clean: error rates (…) on uncorrupted images.
-        baseline: error rates (…, corruptions) of the baseline.
-        baseline_clean: error rates (…) of the baseline on uncorrupted images.
-        least: smallest increase of the baseline's error that is divided by, apart from rounding.
-
-    Returns:
-        Relative CE (…, corruptions); NaN where the baseline's increase is below `least`.
+    Error rates (…, corruptions) are averaged over the severities; those on uncorrupted images are
+    (…). Relative CE is NaN where the baseline's increase is below `least`, apart from rounding.
 
     >>> relative_corruption_errors([0.3, 0.3], 0.1, [0.5, 0.109], 0.1)
     array([50., nan])
     """
-    numerator = _increase(errors, clean)
-    denominator = _increase(baseline, baseline_clean)
+    numerator, denominator = (
+        np.asarray(rates, dtype=np.float64) - np.asarray(uncorrupted, dtype=np.float64)[..., None]
+        for rates, uncorrupted in ((errors, clean), (baseline, baseline_clean))
+    )
     return 100 * _ratio(numerator, denominator, denominator >= least * (1 - ROUNDING))
-
-
-def _increase(errors: Any, clean: Any) -> Floats:
-    """Return by how much errors (…, corruptions) exceed the clean error (…)."""
-    increase: Floats = np.asarray(errors, dtype=np.float64)
-    return increase - np.asarray(clean, dtype=np.float64)[..., None]
 
 
 def _ratio(numerator: Floats, denominator: Floats, defined: Any) -> Floats:

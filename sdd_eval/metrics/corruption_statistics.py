@@ -20,12 +20,17 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.calibration import BinSums, bin_index, bin_sums, ece_of_bins
 from sdd_eval.metrics.calibration_statistics import METHOD as OF_CELL
-from sdd_eval.metrics.calibration_statistics import around, filled
+from sdd_eval.metrics.calibration_statistics import filled
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
 from sdd_eval.statistics.bootstrap import bootstrap_replicates
 from sdd_eval.statistics.closed_form import binned
-from sdd_eval.statistics.closed_form.loss import ratio_bounds, score_bounds
-from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
+from sdd_eval.statistics.closed_form.share import (
+    Bounds,
+    around,
+    mean_of_cells,
+    ratio_bounds,
+    score_bounds,
+)
 from sdd_eval.statistics.empirical_bayes import sum_of_absolute_means, weighted_debiased_ece
 from sdd_eval.statistics.intervals import normal_quantile
 from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
@@ -140,13 +145,9 @@ def cell_calibration_errors(
 ) -> Statistic:
     """Return ECEs of cells, and means of the ECEs of several cells.
 
-    Args:
-        quantities: what each number is.
-        groups: the columns of the cells that each number is the mean of.
-        confidence: largest softmax probabilities of each cell (n, cells).
-        correct: whether each prediction is right (n, cells).
-        bins: number of equal-width bins.
-        resamples: the number of bootstrap resamples, given the values that one processes.
+    `groups` are the columns of the cells that each number is the mean of; `confidence`, the largest
+    softmax probabilities, and `correct`, whether each prediction is right, are (n, cells).
+    `resamples` returns the number of bootstrap resamples, given the values that one processes.
 
     >>> quantity = Quantity("ece", "fraction", {"corruption": "fog", "severity": 1}, "")
     >>> confidence, correct = [[0.75], [0.75]], [[True], [False]]
@@ -201,13 +202,10 @@ class ErrorRatio:
 def error_ratios(
     ratios: Sequence[ErrorRatio], own: Floats, baseline: Floats, *, itself: bool = False
 ) -> Statistic:
-    """Return errors in percent of a baseline's.
+    """Return errors in percent of a baseline's; each ratio must be defined.
 
-    Args:
-        ratios: what the numbers are; each must be defined.
-        own: clean error of each image, then its mean error in each corruption (n, 1 + corruptions).
-        baseline: the same of the baseline.
-        itself: whether the network is its own baseline, so that every ratio is 100 %.
+    `own` and `baseline` are the clean error of each image, then its mean error in each corruption
+    (n, 1 + corruptions). If the network is its own baseline, `itself`, every ratio is 100 %.
     """
     n = len(own)
     columns = np.concatenate([own, baseline], axis=1).astype(np.float32)

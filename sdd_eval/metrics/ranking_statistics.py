@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ood_metrics, ranking_metrics
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form import ranking
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -30,8 +30,8 @@ COMMON_METRICS = ("auroc", "fpr_at_95_tpr")
 OTHER_METRICS = tuple(name for name in METRICS if name not in COMMON_METRICS)
 
 Scores = NDArray[np.float64]
-#: A function of scores of inliers and of outliers and a level, to bounds or why there are none.
-PairBounds = Callable[[Scores, Scores, float], Bounds | str]
+#: A function of scores of inliers and of outliers and a `level`, to bounds or why there are none.
+PairBounds = Callable[..., Bounds | str]
 
 AUROC = "Wilson interval, effective number of images by DeLong's variance"
 THRESHOLD = "Wilson interval at the threshold and order statistics that bound it, square-and-add"
@@ -40,39 +40,20 @@ PRECISION = "Wilson band of one side's ranks, influence function of the other's,
 
 
 def _with_outliers_positive(bounds: PairBounds) -> PairBounds:
-    return lambda inliers, outliers, level: bounds(-outliers, -inliers, level)
+    return lambda inliers, outliers, level: bounds(-outliers, -inliers, level=level)
 
 
-def fpr_bounds(inliers: Scores, outliers: Scores, level: float) -> Bounds | str:
-    """Return the bounds of the FPR at 95 % TPR, or why there are none."""
-    return ranking.fpr_at_tpr(inliers, outliers, level=level)
-
-
-def _error(by_counts: bool) -> PairBounds:
-    return lambda inliers, outliers, level: ranking.detection_error(
-        inliers, outliers, by_counts, level
-    )
-
-
-def _precision(prevalence_free: bool) -> PairBounds:
-    return lambda inliers, outliers, level: ranking.average_precision(
-        inliers, outliers, prevalence_free, level
-    )
-
-
+_BY_COUNTS = partial(ranking.average_precision, prevalence_free=False)
 #: Interval and method of each metric but the AUROC.
 INTERVALS: Mapping[str, tuple[PairBounds, str]] = {
-    "fpr_at_95_tpr": (fpr_bounds, THRESHOLD),
-    "fpr_at_95_tpr_out": (_with_outliers_positive(fpr_bounds), THRESHOLD),
-    "detection_error": (_error(by_counts=False), ERROR),
-    "detection_error_by_counts": (_error(by_counts=True), ERROR),
-    "aupr_in": (_precision(prevalence_free=False), PRECISION),
-    "aupr_out": (_with_outliers_positive(_precision(prevalence_free=False)), PRECISION),
-    "aupr_in_prevalence_free": (_precision(prevalence_free=True), PRECISION),
-    "aupr_out_prevalence_free": (
-        _with_outliers_positive(_precision(prevalence_free=True)),
-        PRECISION,
-    ),
+    "fpr_at_95_tpr": (ranking.fpr_at_tpr, THRESHOLD),
+    "fpr_at_95_tpr_out": (_with_outliers_positive(ranking.fpr_at_tpr), THRESHOLD),
+    "detection_error": (ranking.detection_error, ERROR),
+    "detection_error_by_counts": (partial(ranking.detection_error, by_counts=True), ERROR),
+    "aupr_in": (_BY_COUNTS, PRECISION),
+    "aupr_out": (_with_outliers_positive(_BY_COUNTS), PRECISION),
+    "aupr_in_prevalence_free": (ranking.average_precision, PRECISION),
+    "aupr_out_prevalence_free": (_with_outliers_positive(ranking.average_precision), PRECISION),
 }
 
 
@@ -92,10 +73,7 @@ def ranks(scores: Scores) -> NDArray[np.int64]:
 def rank_columns(scores: Scores, group: NDArray[np.int64], groups: int) -> Any:
     """Return each image's rank in its group, one-hot, as a sparse matrix (n, groups · ranks).
 
-    Args:
-        scores: scores of all images (n,), which are ranked together.
-        group: the group of each image (n,).
-        groups: number of groups.
+    The scores (n,) of all groups are ranked together; `group` (n,) is the group of each image.
     """
     from scipy.sparse import csr_matrix  # imported here because scipy takes a second to load
 
@@ -138,11 +116,6 @@ def method_of_mean(method: str, count: int) -> str:
     return f"{method}; means of the {count} intervals' ends" if count > 1 else method
 
 
-def around(ends: Bounds | str, value: float) -> Bounds | str:
-    """Return bounds extended by rounding errors to their number."""
-    return ends if isinstance(ends, str) else ends.around(value)
-
-
 @dataclass(frozen=True)
 class Rankings:
     """The same inliers ranked against several sets of outliers, and means over sets.
@@ -175,10 +148,8 @@ class Rankings:
     ) -> Statistic:
         """Return metrics of each group of sets.
 
-        Args:
-            metrics: some of the metrics.
-            quantity: returns what a number is, from its metric and the label of its group.
-            untested: why there is no paired test; required if inliers' scores depend on the set.
+        `quantity` returns what a number is, from its metric and the label of its group; `untested`
+        is why there is no paired test, required if inliers' scores depend on the set.
         """
         rows = [(metric, label) for label in self.groups for metric in metrics]
         return Statistic(
@@ -210,7 +181,7 @@ class Rankings:
                 for name in members:
                     if (metric, name) not in of_sets:
                         pair = self.inliers[name], self.outliers[name]
-                        of_sets[metric, name] = bounds(*pair, level)
+                        of_sets[metric, name] = bounds(*pair, level=level)
                 found = mean_of_ends([of_sets[metric, name] for name in members])
             ends.append(around(found, self._value(metric, label)))
         return ends

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +82,7 @@ def metric(name: str, unit: str = "") -> Metric:
     >>> metric("ece").title, metric("ece").better, metric("my_rate").title
     ('ECE', 'lower', 'my rate')
     """
-    known = built_in().get(name) or _of_plugins(_other_evaluators()).get(name)
+    known = built_in().get(name) or _by_name(registered()).get(name)
     if known is not None:
         return known
     digits = 0 if unit in ("images", "count") else 4
@@ -89,23 +90,26 @@ def metric(name: str, unit: str = "") -> Metric:
     return Metric(name, title, "", unit, "", -infinity, infinity, percent=False, digits=digits)
 
 
-def _other_evaluators() -> tuple[str, ...]:
-    """Return the names of the evaluators of other packages, without importing any."""
+def registered() -> Mapping[str, tuple[Metric, ...]]:
+    """Return the metrics that evaluators of other packages register, by evaluator."""
     points = plugins.points("evaluators").items()
-    return tuple(name for name, point in points if not point.value.startswith("sdd_eval."))
+    others = (name for name, point in points if not point.value.startswith("sdd_eval."))
+    return _registered(tuple(others))
 
 
 @functools.lru_cache(maxsize=4)
-def _of_plugins(evaluators: tuple[str, ...]) -> dict[str, Metric]:
-    """Return the metrics that these evaluators register."""
-    registered: dict[str, Metric] = {}
+def _registered(evaluators: tuple[str, ...]) -> Mapping[str, tuple[Metric, ...]]:
+    metrics: dict[str, tuple[Metric, ...]] = {}
     for name in evaluators:
         try:
-            evaluator = plugins.load("evaluators", name)
+            metrics[name] = tuple(getattr(plugins.load("evaluators", name), "metrics", ()))
         except InputError:  # a broken plugin is reported where it is used
             continue
-        registered |= {one.name: one for one in getattr(evaluator, "metrics", ())}
-    return registered
+    return metrics
+
+
+def _by_name(metrics: Mapping[str, tuple[Metric, ...]]) -> dict[str, Metric]:
+    return {one.name: one for of_evaluator in metrics.values() for one in of_evaluator}
 
 
 @functools.cache

@@ -37,19 +37,18 @@ def selective_metrics(scores: Any, correct: Any) -> dict[str, float]:
       `misclassification_fpr_at_95_tpr`: the share of wrong images accepted at the highest threshold
       that at least 95 % of the right ones reach. Both are missing if all or no images are right.
 
-    Args:
-        scores: confidence scores (n,), higher for surer predictions.
-        correct: whether each prediction is right (n,).
-
-    Raises:
-        InputError: the arrays are empty or differ in length, a score is NaN, or a flag is not 0
-            or 1.
+    Scores (n,) are higher for surer predictions, `correct` (n,) is whether each is right. Raise
+    InputError for empty arrays or different lengths, a NaN score, or a flag that is not 0 or 1.
 
     >>> metrics = selective_metrics([4.0, 3.0, 2.0, 1.0], [1, 1, 0, 1])  # risks 0, 0, 1/3, 1/4
     >>> {name: round(value, 4) for name, value in metrics.items() if name.startswith("a")}
     {'aurc': 0.1458, 'aurc_excess': 0.0833, 'augrc': 0.0938}
     """
-    values, flags = _check_scores(scores, correct)
+    values, flags = float_array(scores, "scores"), float_array(correct, "correct flags")
+    if len(values) != len(flags):
+        raise InputError(f"there are {len(values)} scores and {len(flags)} correct flags")
+    if ((flags != 0) & (flags != 1)).any():
+        raise InputError("correct flags must be 0 or 1 (False or True), and some are neither")
     points = operating_points(values[flags == 1], values[flags == 0])
     metrics = selective_metrics_of(points)
     return {name: float(value) for name, value in metrics.items() if not np.isnan(value)}
@@ -111,16 +110,6 @@ def _harmonic_numbers(n: int) -> Floats:
 def _look_up(table: Floats, counts: Floats) -> Floats:
     values: Floats = table[counts.astype(np.int64)]
     return values
-
-
-def _check_scores(scores: Any, correct: Any) -> tuple[Floats, Floats]:
-    """Return scores and correct flags in float64."""
-    values, flags = float_array(scores, "scores"), float_array(correct, "correct flags")
-    if len(values) != len(flags):
-        raise InputError(f"there are {len(values)} scores and {len(flags)} correct flags")
-    if ((flags != 0) & (flags != 1)).any():
-        raise InputError("correct flags must be 0 or 1 (False or True), and some are neither")
-    return values, flags
 
 
 #: Confidence scores, in the order of the columns of `confidence_scores`.

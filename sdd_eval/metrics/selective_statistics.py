@@ -22,8 +22,6 @@ from sdd_eval.metrics.ranking_statistics import (
     AUROC,
     THRESHOLD,
     accepted_counts,
-    around,
-    fpr_bounds,
     mean_of_ends,
     method_of_mean,
     rank_columns,
@@ -38,7 +36,7 @@ from sdd_eval.statistics.closed_form.risk_coverage import (
     excess_area,
     mean_area,
 )
-from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.closed_form.share import Bounds, around
 from sdd_eval.statistics.intervals import coverage_interval
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
@@ -85,25 +83,24 @@ class Cell:
     @cached_property
     def separation(self) -> _Separation | str:
         """The separation of right from wrong images, or why its AUROC has no interval."""
-        right = np.asarray(self.correct, dtype=bool)
-        sizes = {"right": int(right.sum()), "wrong": int((~right).sum())}
-        for name, size in sizes.items():
-            if size < 2:
-                return ONE_SIDED.format(name)
-        placed = ranking.placements(self.scores[right], self.scores[~right])
-        error, n = float(placed.outliers.mean()), len(right)
+        right, wrong = map(len, self.sides)
+        if min(right, wrong) < 2:
+            return ONE_SIDED.format("right" if right < 2 else "wrong")
+        placed = ranking.placements(*self.sides)
+        error, n = float(placed.outliers.mean()), right + wrong
         influence = np.empty(n)
-        influence[right] = (placed.inliers - error) * n / sizes["right"]
-        influence[~right] = (placed.outliers - error) * n / sizes["wrong"]
-        return _Separation(placed, influence, sizes["right"], sizes["wrong"])
+        influence[self.correct] = (placed.inliers - error) * n / right
+        influence[~self.correct] = (placed.outliers - error) * n / wrong
+        return _Separation(placed, influence, right, wrong)
 
-    def fpr_bounds(self, level: float) -> Any:
-        """Return the bounds of the FPR at 95 % TPR, or why there are none."""
-        return fpr_bounds(self.scores[self.correct], self.scores[~self.correct], level)
+    @property
+    def sides(self) -> tuple[Floats, Floats]:
+        """The scores of the right and of the wrong images."""
+        return self.scores[self.correct], self.scores[~self.correct]
 
     def coverage_bounds(self, risk: float, level: float) -> Bounds:
         """Return the bounds of the coverage at a risk."""
-        points = operating_points(self.scores[self.correct], self.scores[~self.correct])
+        points = operating_points(*self.sides)
         accepted = points.inliers + points.outliers
         interval = coverage_interval(accepted, points.outliers, risk, len(self.scores), level)
         return Bounds(math.nan, interval.low, interval.high)
@@ -179,7 +176,7 @@ def mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Bounds | st
     elif metric == AUROC_METRIC:
         ends = _mean_auroc(cells, level)
     elif metric == FPR_METRIC:
-        ends = mean_of_ends([cell.fpr_bounds(level) for cell in cells])
+        ends = mean_of_ends([ranking.fpr_at_tpr(*cell.sides, level=level) for cell in cells])
     elif len(cells) > 1:
         return MEAN_COVERAGE
     else:

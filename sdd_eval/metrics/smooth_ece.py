@@ -26,14 +26,8 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     smECE_σ = ∫₀¹ |1/n Σ (correct − confidence) K_σ(t, confidence)| dt with the Gaussian kernel K_σ
     reflected at 0 and 1. It decreases in σ, so that σ is unique. The cosines on [0, 1] are the
     eigenfunctions of the reflected kernel: on a grid, smoothing is a multiplication between two
-    discrete cosine transforms, whose cost hardly depends on the number of images.
-
-    Args:
-        confidence: largest softmax probabilities (n,).
-        correct: whether each prediction is right (n,).
-
-    Raises:
-        InputError: see `calibration.ece`.
+    discrete cosine transforms, whose cost hardly depends on the number of images. Arguments and
+    errors as in `calibration.ece`.
 
     >>> smooth_ece([1.0, 1.0], [1, 1])
     0.0

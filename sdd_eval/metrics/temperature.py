@@ -58,12 +58,8 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
     The likelihood is convex in 1/T, so that the root of its derivative, the mean of Σ_j p_j z_j −
     z_label, is the minimum. If all temperatures are equally likely (equal logits), T is 1.
 
-    Args:
-        logits: logits z (n, classes).
-        labels: class indices (n,).
-
-    Raises:
-        InputError: logits are NaN or infinite, or labels do not match them.
+    Raise InputError for logits (n, classes) that are NaN or infinite, or labels (n,) that do not
+    match them.
 
     >>> always_2_to_1 = [[0.0, 0.0]] * 2 + [[9.0, 0.0]] * 3
     >>> fitted = fit_temperature(always_2_to_1, [0, 1, 0, 0, 1])
@@ -122,16 +118,8 @@ def cross_fit(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
     """Scale each half of the images by the temperature fitted on the other half.
 
     No image is scaled by a temperature that was fitted on it, and all n images are scaled, so that
-    errors before and after scaling are of the same images.
-
-    Args:
-        logits: logits (n, classes).
-        labels: class indices (n,).
-        seed: seed of the split into halves.
-
-    Raises:
-        InputError: there are fewer than two images, logits are NaN or infinite, or labels do not
-            match them.
+    errors before and after scaling are of the same images. The split into halves is seeded.
+    Arguments and errors as in `fit_temperature`; at least two images are needed.
 
     >>> scaled = cross_fit([[9.0, 0.0]] * 3 + [[0.0, 9.0]], [0, 0, 0, 0])
     >>> scaled.logits.shape, scaled.first.at_bound or scaled.second.at_bound

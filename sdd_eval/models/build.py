@@ -31,11 +31,8 @@ def build(spec: ModelSpec, *, trust_code: bool = False) -> Network:
 
     Of the spec's options, `hidden_layers` belongs to the classifier and the others to the builder.
     A factory is called only with `trust_code`: its code comes with the checkpoint, not with this
-    package.
-
-    Raises:
-        InputError: the architecture is unknown or not trusted, does not accept the options or does
-            not end with a linear layer, or the spec's constants are invalid.
+    package. Raise InputError if the architecture is unknown or not trusted, does not accept the
+    options or does not end with a linear layer, or the spec's constants are invalid.
     """
     _check(spec, trust_code)
     options = dict(spec.options)

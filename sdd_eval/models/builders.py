@@ -93,11 +93,7 @@ def wrn_28_10(classes: int, channels: int, image_size: int) -> Stages:
 
 
 def _doubling(width: int, stages: int) -> tuple[int, ...]:
-    """Return the widths of stages that double from `width`.
-
-    >>> _doubling(64, 4)
-    (64, 128, 256, 512)
-    """
+    """Return the widths of stages that double from `width`: 64, 128, 256 …."""
     return tuple(width * 2**index for index in range(stages))
 
 

@@ -25,7 +25,6 @@ class DenseLayer(nn.Module):
     """A 1×1 bottleneck of 4 × growth channels and a 3×3 convolution, each after BN and ReLU."""
 
     def __init__(self, ins: int, growth: int, newest: Newest = "last") -> None:
-        """Create the layers; `ins` are the input channels, `growth` the added ones."""
         super().__init__()
         self.newest = newest
         self.bn1 = nn.BatchNorm2d(ins)
@@ -64,11 +63,6 @@ def build_densenet(
 
 
 def _transition(ins: int, outs: int) -> nn.Module:
-    return nn.Sequential(
-        OrderedDict(
-            bn1=nn.BatchNorm2d(ins),
-            relu=nn.ReLU(inplace=True),
-            conv1=nn.Conv2d(ins, outs, 1, bias=False),
-            pool=nn.AvgPool2d(2),
-        )
-    )
+    convolution = nn.Conv2d(ins, outs, 1, bias=False)
+    layers = {"bn1": nn.BatchNorm2d(ins), "relu": nn.ReLU(inplace=True), "conv1": convolution}
+    return nn.Sequential(OrderedDict(**layers, pool=nn.AvgPool2d(2)))

@@ -95,6 +95,8 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
     for option in options:
         if source in LIBRARIES and option in REFUSED:
             raise InputError(f"option {option!r} of arch {spec.arch!r} reads weights; refused")
+    if source in LIBRARIES:
+        _known(source, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how later versions initialise
@@ -111,7 +113,6 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
 
 
 def _from_torchvision(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn.Module:
-    _known("torchvision", name)
     import torchvision.models
 
     get_model: Any = torchvision.models.get_model  # typed in some versions only
@@ -120,7 +121,6 @@ def _from_torchvision(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn
 
 
 def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn.Module:
-    _known("timm", name)
     import timm
 
     create_model: Any = timm.create_model  # typed in some versions only

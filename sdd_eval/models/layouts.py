@@ -74,11 +74,9 @@ class Mismatches:
 def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Return a file's tensors under the network's names and in its types.
 
-    The batch counters of batch norms, which old files lack and nothing reads, may be missing.
-
-    Raises:
-        InputError: tensors are missing, unknown or of another shape (all are named, the first with
-            shapes), or not finite.
+    The batch counters of batch norms, which old files lack and nothing reads, may be missing. Raise
+    InputError if tensors are missing, unknown or of another shape (all are named, the first with
+    shapes), or not finite.
     """
     expected = network.state_dict()
     candidates = [
@@ -120,17 +118,12 @@ def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
     inner = [name.replace("_orig_mod.", "") for name in names]
     if inner != list(names):
         yield inner
-    while inner and (shared := _shared(inner)):
-        inner = [name.removeprefix(shared) for name in inner]
+    while inner:
+        shared = [each for each in WRAPPERS if all(name.startswith(each) for name in inner)]
+        if not shared:
+            return
+        inner = [name.removeprefix(shared[0]) for name in inner]
         yield inner
-
-
-def _shared(names: Sequence[str]) -> str:
-    """Return the wrapper before all names; empty if there is none."""
-    for wrapper in WRAPPERS:
-        if all(name.startswith(wrapper) for name in names):
-            return wrapper
-    return ""
 
 
 def _translated(name: str) -> str:
@@ -146,7 +139,13 @@ def _mismatches(
     mapping: Mapping[str, str],
 ) -> Mismatches:
     names = {ours: theirs for theirs, ours in mapping.items()}
-    original = _original_name(network)
+
+    def original(name: str) -> str:
+        """Return the name of a tensor before the network was split."""
+        if name.startswith("backbone."):
+            return name.removeprefix("backbone.")
+        return network.head + name.removeprefix("classifier")
+
     return Mismatches(
         missing={
             original(name): tuple(tensor.shape)
@@ -166,15 +165,6 @@ def _mismatches(
     )
 
 
-def _original_name(network: Network) -> Callable[[str], str]:
-    """Return a function from a tensor's name to its name in the original network."""
-    return lambda name: (
-        name.removeprefix("backbone.")
-        if name.startswith("backbone.")
-        else network.head + name.removeprefix("classifier")
-    )
-
-
 def _report(mismatches: Mismatches) -> str:
     shapes = {
         name: f"{theirs} in the file, {ours} in the network"
@@ -191,8 +181,7 @@ def _report(mismatches: Mismatches) -> str:
 
 
 def _listed(names: Mapping[str, object]) -> str:
-    texts = [
+    return ", ".join(
         f"{name} {shape}" if index < NAMED_WITH_SHAPE else name
         for index, (name, shape) in enumerate(names.items())
-    ]
-    return ", ".join(texts)
+    )

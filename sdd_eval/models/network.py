@@ -48,17 +48,9 @@ class Network(nn.Module):
     """A classifier of pixels in [0, 1]: `classifier(features(pixels))`."""
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        backbone: nn.Module,
-        classifier: nn.Module,
-        head: str = "classifier",
+        self, spec: ModelSpec, backbone: nn.Module, classifier: nn.Module, head: str = "classifier"
     ) -> None:
-        """Put standardisation with the spec's constants before the backbone.
-
-        `head` is the classifier's name in the original network that was split into backbone and
-        classifier.
-        """
+        """Build the network; `head` is the classifier's name in the network before a split."""
         super().__init__()
         self.spec = spec
         self.head = head

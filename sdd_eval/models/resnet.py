@@ -29,7 +29,6 @@ class Block(nn.Module):
     widening = 1
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
-        """Create the layers; `stride` is that of the first convolution."""
         super().__init__()
         self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outs)
@@ -51,7 +50,6 @@ class Bottleneck(nn.Module):
     widening = 4
 
     def __init__(self, ins: int, outs: int, stride: int, shortcut: nn.Module) -> None:
-        """Create the layers; `stride` is that of the 3×3 convolution."""
         super().__init__()
         inner = outs // self.widening
         self.conv1 = nn.Conv2d(ins, inner, 1, bias=False)
@@ -74,7 +72,6 @@ class ZeroPad(nn.Module):
     """Parameter-free shortcut (option A): every second pixel, zeros for the new channels."""
 
     def __init__(self, outs: int, padding: Padding = "end") -> None:
-        """Set the number of output channels and the position of the zero channels."""
         super().__init__()
         self.outs = outs
         self.padding = padding
@@ -84,10 +81,6 @@ class ZeroPad(nn.Module):
         missing = self.outs - x.shape[1]
         before = missing // 2 if self.padding == "both" else 0
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, before, missing - before))
-
-
-def _projection(ins: int, outs: int, stride: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
 
 
 def build_resnet(
@@ -101,17 +94,9 @@ def build_resnet(
 ) -> Stages:
     """Return a backbone of stages `layer1` …, each but the first of stride 2.
 
-    Args:
-        channels: channels of the images.
-        blocks: number of blocks of each stage.
-        widths: channels inside the blocks of each stage; the stem has those of the first.
-        shortcut: option A or B.
-        padding: position of the zero channels of option A.
-        block: class of the blocks.
-        stem_stride: stride of the stem's 3×3 convolution.
-
-    Raises:
-        InputError: `padding` is unknown.
+    `blocks` and `widths` are the number of blocks of each stage and the channels inside of them;
+    the stem has those of the first stage, and stride `stem_stride`. Raise InputError for an unknown
+    `padding`, the position of the zero channels of option A.
     """
     if padding not in get_args(Padding):
         raise unknown_name("padding", str(padding), get_args(Padding))
@@ -119,7 +104,10 @@ def build_resnet(
     def change(ins: int, outs: int, stride: int) -> nn.Module:
         if ins == outs:
             return nn.Identity()
-        return _projection(ins, outs, stride) if shortcut == "B" else ZeroPad(outs, padding)
+        if shortcut == "A":
+            return ZeroPad(outs, padding)
+        convolution = nn.Conv2d(ins, outs, 1, stride, bias=False)
+        return nn.Sequential(convolution, nn.BatchNorm2d(outs))
 
     def stage(ins: int, outs: int, stride: int, count: int) -> nn.Module:
         first = block(ins, outs, stride, change(ins, outs, stride))

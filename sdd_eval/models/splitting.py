@@ -66,20 +66,12 @@ class SplitNetwork:
 
 
 def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str) -> SplitNetwork:
-    """Split a network before its last linear layer.
+    """Split a network of images (n, channels, side, side), which is modified, into two parts.
 
-    The layer is the last `nn.Linear` that a forward pass calls. Whether both parts together compute
-    the same logits is tested on the same images.
-
-    Args:
-        module: maps images (n, channels, side, side) to logits (n, classes); it is modified.
-        classes: expected number of logits.
-        images: a few standardised images for the test.
-        arch: the network's name in errors.
-
-    Raises:
-        InputError: the network does not accept the images, does not return logits, or its logits
-            are not the output of a linear layer.
+    The classifier is the last `nn.Linear` that a forward pass calls. Whether both parts together
+    compute the same logits (n, classes) is tested on a few standardised `images`. Raise InputError
+    if the network `arch` does not accept the images, does not return logits, or its logits are not
+    the output of a linear layer.
     """
     training = module.training
     module.register_forward_hook(_main_output)
@@ -93,12 +85,8 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
     fitting = [name for name, layer in layers if layer.out_features == classes]
     searched = f"arch {arch!r}: looked for a last nn.Linear (… → {classes}) that gives the logits"
     if not layers or not fitting or fitting[-1] != layers[-1][0]:
-        last = (
-            f"the last of {len(layers)} is {_layer_text(*layers[-1])}"
-            if layers
-            else "there is none"
-        )
-        raise InputError(f"{searched}; {last}")
+        last = f"the last of {len(layers)} is {_layer_text(*layers[-1])}" if layers else ""
+        raise InputError(f"{searched}; {last or 'there is none'}")
     head, classifier = layers[-1]
     _replace(module, head, nn.Identity())
     with torch.no_grad():

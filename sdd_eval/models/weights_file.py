@@ -72,16 +72,11 @@ def read_weights(path: Path) -> Weights:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     if start[8:] == b"{":  # a length of 8 bytes, then JSON
-        return Weights(_safetensors(path))
-    content = _unpickled(path)
-    return _unnested(content, path, ())
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return dict(safetensors.torch.load_file(path))
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a complete safetensors file: {error}") from error
+        try:
+            return Weights(dict(safetensors.torch.load_file(path)))
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InputError(f"{path} is not a complete safetensors file: {error}") from error
+    return _unnested(_unpickled(path), path, ())
 
 
 def _unpickled(path: Path) -> Any:

@@ -19,7 +19,6 @@ class WideBlock(nn.Module):
     """Batch norm, ReLU and 3×3 convolution, twice, added to the shortcut."""
 
     def __init__(self, ins: int, outs: int, stride: int) -> None:
-        """Create the layers from channels in and out and the first convolution's stride."""
         super().__init__()
         self.bn1 = nn.BatchNorm2d(ins)
         self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,6 @@ from sdd_eval.records import DETECTOR, Card, Run, encode
 from sdd_eval.training.data.batches import default_workers
 
 
-@dataclass(frozen=True)
-class ResolvedRequest:
-    """A request with its detector and images loaded, and the path of its run."""
-
-    checkpoint: Path
-    card: Card
-    data: DetectionSet
-    request: Request
-    path: Path
-
-
 def evaluate_detector(
     checkpoint: Path, request: Request, progress: Progress | None = None
 ) -> Outcome:
@@ -50,22 +38,22 @@ def evaluate_detector(
         InputError: the checkpoint is not a detector's, the data are invalid or have other
             categories, pycocotools is not installed, or another process writes this run.
     """
-    resolved = _resolved(checkpoint, request)
-    path = resolved.path
+    card, data, request, path = _resolved(checkpoint, request)
     with store.locked(path, "writing"):
         if path.is_file():
             return Outcome(store.read_run(path), path, evaluated=False, scored=False)
-        run = _run(resolved, progress or NoProgress())
+        run = _run(checkpoint, card, data, request, progress or NoProgress())
         store.write_run(path, run)
     return Outcome(run, path, evaluated=True, scored=True)
 
 
 def is_evaluated(checkpoint: Path, request: Request) -> bool:
     """Return whether the run is stored; raise InputError as `evaluate_detector`."""
-    return _resolved(checkpoint, request).path.is_file()
+    return _resolved(checkpoint, request)[-1].is_file()
 
 
-def _resolved(checkpoint: Path, request: Request) -> ResolvedRequest:
+def _resolved(checkpoint: Path, request: Request) -> tuple[Card, DetectionSet, Request, Path]:
+    """Return the detector's card, the images, the validated request and the path of its run."""
     require_pycocotools()
     request = validated(request)
     card = dataclasses.replace(checkpoints.read_card(checkpoint), name=checkpoint.resolve().name)
@@ -75,7 +63,7 @@ def _resolved(checkpoint: Path, request: Request) -> ResolvedRequest:
     _require_categories(card, data)
     if request.limit is not None and request.limit >= len(data):
         request = dataclasses.replace(request, limit=None)
-    return ResolvedRequest(checkpoint, card, data, request, _run_path(request, card, data))
+    return card, data, request, _run_path(request, card, data)
 
 
 def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> torch.nn.Module:
@@ -86,12 +74,13 @@ def load_detector(checkpoint: Path, card: Card, *, trust_code: bool = False) -> 
     return detector.eval().requires_grad_(False)
 
 
-def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
+def _run(
+    checkpoint: Path, card: Card, data: DetectionSet, request: Request, progress: Progress
+) -> Run:
     """Run the detector, score it, and record the provenance."""
     start = time.perf_counter()
-    card, data, request = resolved.card, resolved.data, resolved.request
     evaluator = request.evaluator
-    detector = load_detector(resolved.checkpoint, card, trust_code=request.trust_code)
+    detector = load_detector(checkpoint, card, trust_code=request.trust_code)
     device, workers = torch.device(request.device), default_workers(torch.get_num_threads())
     loader = Loader(data, card.model.channels, device, workers)
     subject = DetectionSubject(
@@ -127,17 +116,12 @@ def _run(resolved: ResolvedRequest, progress: Progress) -> Run:
 
 
 def _provenance(card: Card, data: DetectionSet) -> dict[str, Any]:
+    facts = {"origin": data.provenance, "fingerprint": data.fingerprint, "images": len(data)}
     return {
         "card": flattened_recipe(card),
         "model": encode(card.model),
         "backbone": card.provenance["backbone"],
-        "data": {
-            data.name: {
-                "origin": data.provenance,
-                "fingerprint": data.fingerprint,
-                "images": len(data),
-            }
-        },
+        "data": {data.name: facts},
     }
 
 

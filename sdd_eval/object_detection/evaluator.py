@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 
+#: Metrics in the order of COCOeval's summary.
 PROTOCOLS = {
     "map": "COCO: mean over IoU .50:.05:.95 and categories, 101 recalls, 100 detections an image",
     "map50": "COCO: at IoU .50, mean over categories, 101 recalls, 100 detections an image",
@@ -32,10 +33,6 @@ PROTOCOLS = {
     "map_medium": "as map, of objects of 32² to 96² pixels",
     "map_large": "as map, of objects over 96² pixels",
 }
-
-
-#: Metrics in the order of COCOeval's summary.
-SUMMARY = tuple(PROTOCOLS)
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    summary = zip(SUMMARY, evaluation.stats, strict=False)
+    summary = zip(PROTOCOLS, evaluation.stats, strict=False)
     return {name: float(value) for name, value in summary if value >= 0}
 
 

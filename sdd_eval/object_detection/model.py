@@ -64,10 +64,8 @@ def detector_on(network: Network, spec: ModelSpec) -> FasterRCNN:
     """Build the detector of a spec on a network's own stages, without its classification head.
 
     In training mode it maps a list of images (channels, height, width) in [0, 1] and a list of
-    targets to its losses; in eval mode it maps the images to boxes, labels from 1 and scores.
-
-    Raises:
-        InputError: the network has no stages.
+    targets to its losses; in eval mode it maps the images to boxes, labels from 1 and scores. Raise
+    InputError for a network without stages.
     """
     layers = [name for name in network.stages() if name.startswith("layer")]
     if len(layers) < 2:

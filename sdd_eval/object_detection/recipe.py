@@ -84,8 +84,7 @@ def resolved_recipe(recipe: DetectorRecipe, backbone: Card) -> DetectorRecipe:
 def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRecipe:
     """Return the recipe with learning rate, milestones and seed; `backbone` is None if imported.
 
-    Raises:
-        InputError: a value is impossible.
+    Raise InputError for an impossible value.
     """
     check_milestones(recipe.milestones)
     seed = backbone.seed if backbone else 0

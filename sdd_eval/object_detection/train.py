@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sdd_eval import records, store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import TrainedOn, write_checkpoint
+from sdd_eval.checkpoints.export import write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
@@ -85,7 +85,7 @@ def train_detector(
     def complete() -> Card:
         resolved = resolve_device(device)
         data = load_objects(recipe.dataset, data_root, "train")
-        check_batch_size(recipe, len(data))
+        check_batch_size(recipe.dataset, recipe.batch_size, len(data))
         return _complete(
             target, classifier, data, resolved, threads, workers, progress or NoProgress()
         )
@@ -121,7 +121,7 @@ def _complete(
             target.folder,
             detector,
             state,
-            TrainedOn(len(data), data.provenance),
+            data,
             model=spec,
             recipe=None,
             metrics={},

@@ -126,10 +126,14 @@ def _matches(expected: Any, value: Any) -> bool:
 
 
 def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
-    at = number.at
+    at, arch = number.at, number.model
+    if arch.startswith("faster_rcnn_"):
+        arch = f"{DETECTOR}torchvision:{arch.removeprefix('faster_rcnn_')}"
+    elif training_set in LARGE_IMAGES:
+        arch = f"torchvision:{arch}"
     recipe = {
         "dataset": training_set,
-        "arch": _arch(number.model, training_set),
+        "arch": arch,
         "method": number.method,
         "position": f"layer{at.get('position', 4)}",
         "direction": at.get("direction", "both"),
@@ -144,17 +148,9 @@ def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
     return recipe
 
 
-def _arch(model: str, training_set: str) -> str:
-    if model.startswith("faster_rcnn_"):
-        return f"{DETECTOR}torchvision:{model.removeprefix('faster_rcnn_')}"
-    return f"torchvision:{model}" if training_set in LARGE_IMAGES else model
-
-
 def _protocol(number: PaperNumber, training_set: str) -> dict[str, tuple[Any, ...]]:
-    """Return the accepted values of recipe fields that differ from the defaults.
-
-    λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
-    """
+    """Return the accepted values of recipe fields that differ from the defaults."""
+    # λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
     coco = training_set == "coco"
     protocol = dict(_detector_protocol() if coco else _PROTOCOLS.get(training_set, {}))
     if not number.sd_dropout:

@@ -56,9 +56,7 @@ def corruption_differences(
 
     An image is resampled with all its severities and for all networks at once. With at least two
     networks in each group the interval is over new seeds and new images, else over new images.
-
-    Raises:
-        InputError: a group is empty, or the networks have no corruption or not the same images.
+    Raise InputError if a group is empty, or the networks have no corruption or other images.
     """
     if not base or not other:
         raise InputError("a side has no network whose corruptions were measured")

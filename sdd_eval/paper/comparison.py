@@ -1,8 +1,4 @@
-"""Measured numbers compared with the paper's, cell by cell.
-
-Each cell gets the seeds that correspond to it and a verdict: whether the paper's mean could be one
-more mean of such networks, or which deviations from its protocol rule that out.
-"""
+"""Measured numbers compared with the paper's, cell by cell: reproduced, or why not comparable."""
 
 from __future__ import annotations
 
@@ -99,13 +95,9 @@ def compare_with_paper(
     """Compare the paper's numbers, in its order, with the means over seeds that correspond to them.
 
     If several recipes match a cell, the one with the fewest deviations from the paper's protocol
-    is used, then the one with the most seeds.
-
-    Args:
-        results: a results table (`sdd_eval.report.tables.results`); rows with a note are ignored.
-        recipes: the recipe of each run's checkpoint (column `run`), None if it was imported.
-        substitutes: the substitutes of a reduced study.
-        numbers: the numbers to compare; all by default.
+    is used, then the one with the most seeds. Rows of the results table with a note are ignored;
+    `recipes` has the recipe of each run's checkpoint, None if it was imported. `numbers` are those
+    to compare, all by default.
     """
     substitutes = substitutes or Substitutes({}, {})
     rows = _rows_by_metric(results)

@@ -6,7 +6,7 @@ Drawn from what each method declares; no method is known by name here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sdd_eval.figures.style import COLOURS, DOUBLE, INK, MUTED, PAPER, SMALL, house_style
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+
+    from sdd_eval.training.analysis.method_summary import MethodSummary
 
 #: Panels in a row.
 COLUMNS = 2
@@ -23,23 +25,7 @@ _INPUTS, _NETWORKS, _BRANCHES, _TERMS = 3.1, 4.4, 7.1, 9.4
 _NETWORK, _MASKS = "network", "masks u, v"
 
 
-class Method(Protocol):
-    """The names that are drawn of a method."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The inputs of a training step."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The training-only parts; one that is named after a layer is a branch of the network."""
-
-    @property
-    def terms(self) -> Mapping[str, tuple[str, ...]]:
-        """The loss terms, each with the parts that receive its gradient."""
-
-
-def draw_methods(methods: Mapping[str, Method]) -> Figure:
+def draw_methods(methods: Mapping[str, MethodSummary]) -> Figure:
     """Draw one panel per method, under its title."""
     from matplotlib.figure import Figure
 
@@ -56,7 +42,7 @@ def draw_methods(methods: Mapping[str, Method]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, method: Method) -> None:
+def _panel(axes: Axes, method: MethodSummary) -> None:
     branches = {name: f"branch {name}" for name in method.parts if name.startswith("layer")}
     others = [name for name in method.parts if name not in branches]
     masks = {_MASKS: _MASKS} if "sd_dropout" in method.terms else {}

@@ -111,10 +111,7 @@ def _record(cell: Cell) -> dict[str, Any]:
 
 
 def format_number(number: PaperNumber, value: float, sign: bool = False) -> str:
-    """Format a value (a fraction where the paper has percent) like a printed number; "—" for NaN.
-
-    With `sign`, write a plus sign, too, for a difference.
-    """
+    """Format a value (a fraction for percent) as a printed number, with its `sign` if it is set."""
     factor = 100 if number.percent else 1
     digits = max(0, round(-math.log10(2 * number.rounding * factor)))
     printed = replace(metric(number.metric), percent=number.percent, digits=digits)

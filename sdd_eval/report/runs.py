@@ -67,8 +67,13 @@ def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunC
         except InputError as error:
             errors.append(str(error))
         progress.advance()
+    if not runs and errors:
+        raise InputError(
+            f"none of {len(errors)} run files can be read; the first error: {errors[0]}"
+        )
     if not runs:
-        raise InputError(_no_runs_message(studies, errors))
+        folders = ", ".join(f"{study / 'runs'}" for study in studies)
+        raise InputError(f"no finished run below {folders}; {_hint(studies[0])}")
     return RunCollection(tuple(runs), tuple(errors))
 
 
@@ -80,13 +85,6 @@ def _run_paths(study: Path) -> list[Path]:
 
 def _hint(study: Path) -> str:
     return f"evaluate a checkpoint first: sdd-eval accuracy CHECKPOINT --study {study.name}"
-
-
-def _no_runs_message(studies: Sequence[Path], errors: Sequence[str]) -> str:
-    if errors:
-        return f"none of {len(errors)} run files can be read; the first error: {errors[0]}"
-    folders = ", ".join(f"{study / 'runs'}" for study in studies)
-    return f"no finished run below {folders}; {_hint(studies[0])}"
 
 
 def named_studies(studies: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -56,17 +56,10 @@ def write_report(
 ) -> Path:
     """Write tables as CSV and LaTeX, figures, and the page `index.html`; return the page's path.
 
-    Figures that have not changed since the last report are not drawn again.
-
-    Args:
-        studies: One study folder, or several for one report on all of them.
-        into: The folder to write into; by default that of the first study.
-        style: A matplotlib style file for the figures.
-        progress: Receives the progress.
-
-    Raises:
-        InputError: If a folder is missing or has no readable run, or the report cannot be written;
-            the files of the old report are then unchanged.
+    The report is on one study folder or several, and in the folder `into`, by default the first of
+    them. `style` is a matplotlib style file. Figures that have not changed are not drawn again.
+    Raise InputError if a folder is missing or has no readable run, or the report cannot be written;
+    the files of the old report are then unchanged.
     """
     progress = progress or NoProgress()
     folders = [studies] if isinstance(studies, Path) else list(studies)
@@ -160,10 +153,7 @@ def _obsolete(folder: Path, written: Mapping[str, bytes]) -> list[str]:
 def write_comparison(
     study: Path, comparison: ComparisonSet, families: Sequence[str], *, figures: bool = True
 ) -> list[Path]:
-    """Write a comparison's CSV, LaTeX tables of some families, and figures; return their paths.
-
-    The texts of the CSV's protocols are in the folder of the figures, in `protocols.csv`.
-    """
+    """Write a comparison's CSV, protocols, LaTeX tables of families, and figures; return paths."""
     csv = study / FOLDER / f"{comparison.name}.csv"
     store.write_text(csv, to_csv(comparison_frame(comparison.pairs)))
     folder = csv.with_suffix("")

@@ -35,15 +35,9 @@ def resample_counts(
     Each row sums to n. The same (n, resamples, seed) always give the same rows, so that statistics
     of the same images can be resampled separately and are still paired.
 
-    Args:
-        images: the number of images n, or the sizes of several sets. Sets are resampled
-            independently and their counts concatenated; those of the first set do not depend on the
-            other sets.
-        resamples: number of resamples.
-        seed: seed of the resampling.
-
-    Raises:
-        InputError: there are no images or no resamples.
+    `images` is the number of images n, or the sizes of several sets. Sets are resampled
+    independently and their counts concatenated; those of the first set do not depend on the other
+    sets. Raise InputError without images or resamples.
 
     >>> [block.sum(axis=1).tolist() for block in resample_counts(3, 2)]
     [[3.0, 3.0]]
@@ -78,9 +72,7 @@ def bootstrap_replicates(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Floats:
-    """Return a statistic in each resample of the images (resamples, …).
-
-    Arguments as in `resample_counts`.
+    """Return a statistic in each resample of the images (resamples, …), see `resample_counts`.
 
     >>> bootstrap_replicates(lambda weights: weights.sum(axis=1) / 4.0, 4, 2).tolist()
     [1.0, 1.0]
@@ -129,11 +121,8 @@ def basic_interval(
     ECE of .18 in ten bins, 95 % intervals covered in 90 to 93 % of samples of 500 to 600 images,
     and in 96 % of samples of 1,000.
 
-    Args:
-        estimate: the statistic on the images themselves.
-        replicates: its bootstrap replicates (resamples,); NaN (undefined) ones are ignored.
-        level: nominal coverage.
-        lowest, highest: range of the statistic, to which the interval is clipped.
+    `estimate` is the statistic on the images themselves; replicates (resamples,) that are NaN are
+    ignored, and the interval is clipped to the range of the statistic, `lowest` to `highest`.
 
     >>> interval = basic_interval(0.5, [0.25, 0.5, 0.875], level=1.0, highest=0.7)
     >>> (interval.low, interval.high)

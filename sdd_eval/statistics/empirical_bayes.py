@@ -23,13 +23,9 @@ def sum_of_absolute_means(means: ArrayLike, deviations: ArrayLike) -> float:
     """Return an estimate of Σ |true mean| from means with normal noise.
 
     It is the sum of the posterior expectations of |true mean| under the distribution of true means,
-    in units of their noise, that maximises the likelihood; means are weighted by their noise, as in
-    the sum. Noiseless means count as they are. If all true means are 0, a quarter of what noise
-    adds remains.
-
-    Args:
-        means: observed means (m,).
-        deviations: standard deviations of their noise (m,).
+    in units of their noise, that maximises the likelihood; means (m,) are weighted by their noise,
+    whose standard deviations are `deviations` (m,), as in the sum. Noiseless means count as they
+    are. If all true means are 0, a quarter of what noise adds remains.
 
     Sources: Kiefer, Wolfowitz (1956), "Consistency of the maximum likelihood estimator in the
     presence of infinitely many incidental parameters"; Jiang, Zhang (2009), "General maximum
@@ -83,14 +79,9 @@ def weighted_debiased_ece(
     The ECE is Σ over bins of |weighted sum of residuals| / sum of weights. Sums are in float32,
     accurate to about 1e-6.
 
-    Args:
-        residuals: correct − confidence (n, columns); an image's columns are resampled together.
-        index: the bin, from 0, of each residual (n, columns).
-        bins: number of bins.
-        noise: standard deviations (columns, bins) of a bin's sum over n images, divided by n.
-
-    Returns:
-        A function from weights (k, n) to (k, columns).
+    `residuals` are correct − confidence (n, columns); an image's columns are resampled together.
+    `index` is the bin, from 0, of each, and `noise` the standard deviation (columns, bins) of a
+    bin's sum over n images, divided by n. Returns a function from weights (k, n) to (k, columns).
 
     >>> error = weighted_debiased_ece([[0.5], [-0.25]], np.array([[0], [1]]), 2, np.zeros((1, 2)))
     >>> error(np.array([[1, 1], [2, 0]], dtype=np.float32)).tolist()

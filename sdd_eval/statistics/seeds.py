@@ -85,7 +85,7 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = L
     """
     a, b = summarize_seeds(first), summarize_seeds(second)
     value = b.mean - a.mean
-    error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
+    error, freedom = welch(a, b)
     if error == 0:
         return Difference(value, math.nan, math.nan, level)
     from scipy.special import stdtr  # imported here because scipy takes a second to load
@@ -128,7 +128,7 @@ def minimum_detectable_difference(
     3.071
     """
     a, b = summarize_seeds(first), summarize_seeds(second)
-    error, freedom = welch(a, b) if min(a.n, b.n) > 1 else (0.0, math.nan)
+    error, freedom = welch(a, b)
     if error == 0:
         return math.nan
     from scipy.special import nctdtrinc
@@ -140,9 +140,13 @@ def minimum_detectable_difference(
 def welch(a: SeedSummary, b: SeedSummary) -> tuple[float, float]:
     """Return the standard error of a difference of means and Welch's degrees of freedom.
 
+    The error is 0 if a side has fewer than two values, or no side varies.
+
     >>> [round(x, 3) for x in welch(SeedSummary(0.0, 1.0, 3), SeedSummary(0.0, 2.0, 3))]
     [1.291, 2.941]
     """
+    if min(a.n, b.n) < 2:
+        return 0.0, math.nan
     parts = np.array([a.std**2 / a.n, b.std**2 / b.n])
     error = math.sqrt(parts.sum())
     if error == 0:
@@ -186,15 +190,9 @@ def seeds_and_images(
     network's individual variation over images: the images' part is reduced to the variance that
     the networks of a side share.
 
-    Args:
-        first, second: the number of each network of a side, (s,) and (t,).
-        first_replicates, second_replicates: the numbers in the same resamples of the same images,
-            (resamples, s) and (resamples, t).
-        level: nominal coverage.
-        seed: seed of the resampling of seeds.
-
-    Raises:
-        InputError: a side has fewer than two seeds, or the shapes of replicates do not match.
+    A side has the number of each network (s,), and replicates (resamples, s) in the same resamples
+    of the same images. Raise InputError for a side with fewer than two seeds, or replicates whose
+    shapes do not match.
 
     >>> zeros = np.zeros((100, 2))
     >>> interval = seeds_and_images([0.5, 0.5], zeros + 0.5, [0.75, 0.75], zeros + 0.75)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,8 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval, bootstrap_replicates
-from sdd_eval.statistics.closed_form.loss import mean_loss
-from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.closed_form.share import Bounds, mean_loss, wilson
 from sdd_eval.statistics.closed_form.share import mean_of_cells as mean_of_cells_bounds
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.sums import SumStatistic
@@ -79,44 +79,28 @@ class Statistic:
     scale: float = 1.0
     influence: Callable[[], Floats] | None = None
     untested: str = ""
-    _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def sums(self) -> SumStatistic:
-        """The numbers as a function of sums over images, made once.
-
-        Raises:
-            ValueError: they are no such function.
-        """
+        """The numbers as a function of sums over images; ValueError if they are none."""
         if self.make_sums is None:
             raise ValueError(f"{self.quantities[0].metric} is not a function of sums over images")
-        if "sums" not in self._cache:
-            self._cache["sums"] = self.make_sums()
-        sums: SumStatistic = self._cache["sums"]
-        return sums
+        return self.make_sums()
 
     def level_bounds(self, level: float) -> Sequence[Ends]:
         """Return the closed-form bounds of each number at a confidence level, computed once."""
-        if self.bounds is None:
-            return [""] * len(self.quantities)
-        if level not in self._cache:
-            self._cache[level] = self.bounds(level)
-        bounds: Sequence[Ends] = self._cache[level]
-        return bounds
+        return [""] * len(self.quantities) if self.bounds is None else self._bounds(level)
 
-    @property
+    @cached_property
+    def _bounds(self) -> Any:
+        return cache(self.bounds) if self.bounds else None
+
+    @cached_property
     def image_influence(self) -> Floats:
-        """Each image's influence on the numbers (n, rows), computed once.
-
-        Raises:
-            ValueError: it is not known.
-        """
+        """Each image's influence on the numbers (n, rows); ValueError if it is not known."""
         if self.influence is None:
             raise ValueError(f"the influence of images on {self.quantities[0].metric} is not known")
-        if "influence" not in self._cache:
-            self._cache["influence"] = self.influence()
-        influence: Floats = self._cache["influence"]
-        return influence
+        return self.influence()
 
     @property
     def images(self) -> int | tuple[int, ...]:
@@ -126,9 +110,7 @@ class Statistic:
     def intervals(self, level: float, resamples: Callable[[float], int]) -> list[Interval]:
         """Return the interval of each number under new images; NaN, with the reason, if none.
 
-        Args:
-            level: nominal coverage.
-            resamples: the number of bootstrap resamples, given the values that one processes.
+        `resamples` returns the number of bootstrap resamples, given the values that one processes.
         """
         if self.bounds is not None:
             ends, rows = self.level_bounds(level), len(self.quantities)
@@ -137,16 +119,12 @@ class Statistic:
             return [_interval(bounds, level, method) for bounds, method in pairs]
         if self.make_sums is None:
             return [_interval("", level, "") for _ in self.quantities]
-        count = resamples(_cost(self.sums.columns))
+        columns = self.sums.columns
+        count = resamples(float(columns.nnz if hasattr(columns, "nnz") else columns.size))
         replicates = bootstrap_replicates(self.sums, self.sums.images, count)
         limits = {"level": level, "lowest": self.lowest, "highest": self.highest}
         by_row = zip(self.values, replicates.T, strict=True)
-        return [_around(basic_interval(value, row, **limits), value) for value, row in by_row]
-
-
-def _cost(columns: Any) -> float:
-    """Return the number of values that one resample processes."""
-    return float(columns.nnz if hasattr(columns, "nnz") else columns.size)
+        return [basic_interval(value, row, **limits).around(value) for value, row in by_row]
 
 
 def _interval(bounds: Ends, level: float, method: str) -> Interval:
@@ -156,14 +134,6 @@ def _interval(bounds: Ends, level: float, method: str) -> Interval:
     if isinstance(bounds, str):
         return Interval(math.nan, math.nan, level, f"none: {bounds}" if bounds else "")
     return Interval(bounds.low, bounds.high, level, method)
-
-
-def _around(interval: Interval, value: float) -> Interval:
-    """Return an interval extended to its estimate, which a reflected bias may leave outside."""
-    if math.isnan(interval.low):
-        return interval
-    low, high = min(interval.low, value), max(interval.high, value)
-    return Interval(low, high, interval.level, interval.method)
 
 
 #: Methods of closed-form intervals.
@@ -182,17 +152,11 @@ def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statis
     table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
     values, n = table.mean(axis=0), len(table)
 
-    def bounds(level: float) -> list[Bounds]:
-        ends = zip(
-            values.tolist(), *(end.tolist() for end in wilson(values, n, level)), strict=True
-        )
-        return [Bounds(*row) for row in ends]
-
     return Statistic(
         quantities=tuple(quantities),
         values=values,
         make_sums=lambda: _mean_sums(table),
-        bounds=bounds,
+        bounds=lambda level: [share_bounds(share, n, level) for share in values.tolist()],
         method=SHARE,
         flags=table,
     )
@@ -236,12 +200,9 @@ def means(
 ) -> Statistic:
     """Return the means of per-image values (n,), one for each quantity.
 
-    Args:
-        quantities: what each number is.
-        values: per-image values of each quantity.
-        pseudo_losses: for losses, which are never negative, the loss of an error; they get a
-            closed-form interval (`closed_form.loss.mean_loss`). Without, bootstrap intervals.
-        lowest, highest: range of the means.
+    `pseudo_losses` are, for losses, which are never negative, the loss of an error; they get a
+    closed-form interval (`closed_form.share.mean_loss`). Without, bootstrap intervals within the
+    range of the means, `lowest` to `highest`.
 
     >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values
     array([2.])
@@ -268,9 +229,7 @@ def means(
 def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) -> Statistic:
     """Return mean accuracies over cells (renderings) of the same images.
 
-    Args:
-        quantities: what each number is.
-        correct: of each number the share of its cells in which each image is right (n,).
+    `correct` is, of each number, the share of its cells in which each image is right (n,).
 
     >>> accuracy = mean_of_cells([Quantity("mca", "fraction", {}, "")], [np.ones(200)])
     >>> [round(end, 3) for end in accuracy.bounds(0.95)[0][:3]]
@@ -296,23 +255,18 @@ def unpaired(
     quantity: Quantity,
     value: float,
     reason: str,
-    interval: Callable[[float], Ends] | None = None,
+    interval: Callable[[float], Ends] | Ends = "",
     method: str = "",
 ) -> Statistic:
     """Return a number that networks cannot be compared by on the same images, for a reason.
 
-    Args:
-        quantity: what the number is.
-        value: the number.
-        reason: why there is no paired test.
-        interval: returns the bounds at a confidence level, or why there are none; by default the
-            number has no interval.
-        method: the method of the interval in words.
+    `interval` are its bounds, or why there are none, or a function from a confidence level to
+    either; `method` is the method of the interval in words.
     """
     return Statistic(
         quantities=(quantity,),
         values=np.array([value], dtype=np.float64),
-        bounds=lambda level: [interval(level) if interval else ""],
+        bounds=lambda level: [interval(level) if callable(interval) else interval],
         method=method,
         untested=reason,
     )

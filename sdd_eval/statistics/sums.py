@@ -80,17 +80,8 @@ def permutation_p_values(
     row stops at its `max_exceedances`-th such permutation, the l-th of all, with the valid p-value
     `max_exceedances` / l.
 
-    Args:
-        first, second: the statistics of two networks on the same images.
-        permutations: the largest number of permutations B.
-        max_exceedances: exceedances after which a row stops.
-        seed: seed of the permutations.
-
-    Returns:
-        p-values (rows,) and numbers of permutations (rows,).
-
-    Raises:
-        InputError: the statistics are of different images, or `permutations` is below 1.
+    `permutations` is the largest B. Returns p-values (rows,) and numbers of permutations (rows,).
+    Raise InputError if the statistics are of different images, or `permutations` is below 1.
 
     >>> same = SumStatistic(np.eye(2, dtype=np.float32), lambda sums: sums / 2, 2)
     >>> permutation_p_values(same, same, 99)[0].tolist()
@@ -143,10 +134,8 @@ def paired_replicates(
 ) -> list[tuple[Floats, Floats]]:
     """Return bootstrap replicates (resamples, rows) of both statistics of each pair.
 
-    All pairs use the same resamples, which take longer to draw than most statistics to compute.
-
-    Raises:
-        InputError: the pairs are not all of the same images.
+    All pairs use the same resamples, which take longer to draw than most statistics to compute;
+    raise InputError if they are not all of the same images.
 
     >>> first, second = (SumStatistic(np.full((3, 1), x), lambda s: s / 3, 3) for x in (1.0, 3.0))
     >>> [replicates.tolist() for replicates in paired_replicates([(first, second)], 2)[0]]

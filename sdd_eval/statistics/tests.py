@@ -36,8 +36,7 @@ class McNemar:
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """Test whether two networks are equally often right, by their correct flags (n,).
 
-    Raises:
-        InputError: there are no images, the shapes differ, or a flag is not 0 or 1.
+    Raise InputError without images, for different shapes, or for a flag that is not 0 or 1.
 
     Sources: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages"; Fagerland, Lydersen, Laake (2013), "The McNemar test for binary
@@ -80,10 +79,7 @@ def holm_bonferroni(p_values: ArrayLike) -> NDArray[np.float64]:
 
     Hypotheses with an adjusted p-value of at most α are rejected at family-wise error rate α, for
     any dependence of the tests. The smallest p-value is multiplied by m, the next by m − 1, …; none
-    is smaller than its predecessor or greater than 1.
-
-    Raises:
-        InputError: a p-value is not within [0, 1].
+    is smaller than its predecessor or greater than 1. Raise InputError for one outside [0, 1].
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
 
@@ -124,10 +120,8 @@ def permutations_needed(family: int, level: float = 0.05, exceedances: int = 50)
 
     The first rejection needs p ≤ level / family, and B permutations give p ≥ 1 / (B + 1). At the
     returned B, a p-value at that threshold rests on `exceedances` permutations at least as extreme:
-    50 determine it to about 1 part in 7 (1 / √50).
-
-    Raises:
-        InputError: there are no tests or exceedances, or the level is not within (0, 1).
+    50 determine it to about 1 part in 7 (1 / √50). Raise InputError without tests or exceedances,
+    or for a level that is not within (0, 1).
 
     >>> permutations_needed(1), permutations_needed(20)
     (999, 19999)

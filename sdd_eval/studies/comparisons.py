@@ -19,14 +19,8 @@ from sdd_eval.studies.study import (
 from sdd_eval.studies.toml import Table
 
 #: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
-FIELDS = tuple(
-    dict.fromkeys(
-        (
-            *(*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone"),
-            *(f"backbone_{name}" for name in RECIPE_FIELDS),
-        )
-    )
-)
+_BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
+FIELDS = (*dict.fromkeys([*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone", *_BACKBONE]),)
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,10 @@ def _comparison(table: Table, networks: Sequence[Network]) -> Comparison:
 def pairings_of(
     comparisons: Iterable[Comparison], networks: Iterable[Network]
 ) -> tuple[Pairing, ...]:
-    """Return all pairs of groups, each once; a group is the seeds of one recipe."""
+    """Return all pairs of groups, each once; a group is the seeds of one recipe.
+
+    A pair has checkpoints on both sides and none in common, as two recipes of a small study may.
+    """
     groups = _groups(networks)
     pairings = dict.fromkeys(
         Pairing(base.names(comparison.base.get("seed")), other.names(values.get("seed")))
@@ -77,13 +74,7 @@ def pairings_of(
         for values in comparison.others
         for base, other in matches(comparison.base, values, groups)
     )
-    return tuple(pairing for pairing in pairings if _is_pair(pairing))
-
-
-def _is_pair(pairing: Pairing) -> bool:
-    """Return whether both sides have checkpoints and none in common, as in a small study."""
-    sides = set(pairing.base), set(pairing.other)
-    return all(sides) and not sides[0] & sides[1]
+    return tuple(p for p in pairings if p.base and p.other and not {*p.base} & {*p.other})
 
 
 def _groups(networks: Iterable[Network]) -> list[_Group]:

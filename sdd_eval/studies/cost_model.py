@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdd_eval import models, training
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
+from sdd_eval.object_detection.recipe import recipe_of
 from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
 from sdd_eval.store import read_record
 from sdd_eval.studies.jobs import Job, Workspace
@@ -51,6 +51,9 @@ _DEFAULT_OPERATIONS = 1.1e9
 #: How many of an evaluator's newest runs are read.
 _RUNS = 8
 _ROUGH = "rough: from operations alone"
+#: Recipe fields on which the time of an image depends: of a classifier and of a detector.
+_SPEED = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
+_DETECTOR_SPEED = ("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class Estimates:
 
     def _training(self, recipe: Recipe) -> Estimate:
         images = _data_size(recipe.dataset).training * recipe.epochs
-        similar = [(c.recipe, c) for c in self.cards if c.recipe and _similar(c.recipe, recipe)]
+        trained = [(card.recipe, card) for card in self.cards if card.recipe]
+        similar = [pair for pair in trained if _similar(pair[0], recipe, _SPEED)]
         if similar:
             other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
             speed = float(card.provenance["images_per_second"])
@@ -98,7 +102,8 @@ class Estimates:
         images = _data_size(recipe.dataset).training * recipe.epochs
         for card in self.cards:
             other = recipe_of(card)
-            if other is not None and card.model.arch == arch and _similar_scale(other, recipe):
+            same_arch = other is not None and card.model.arch == arch
+            if same_arch and _similar(other, recipe, _DETECTOR_SPEED):
                 speed = float(card.provenance["images_per_second"])
                 return Estimate(images / speed, f"as fast as {card.name}")
         return self._rough(images, 3 * _detector_operations(arch, recipe.min_size))
@@ -163,14 +168,7 @@ def _cards(folder: Path) -> Iterator[Card]:
             yield read_record(path, Card)
 
 
-def _similar(other: Recipe, recipe: Recipe) -> bool:
-    fields = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
-    return all(getattr(other, name) == getattr(recipe, name) for name in fields)
-
-
-def _similar_scale(other: DetectorRecipe, recipe: DetectorRecipe) -> bool:
-    """Return whether two detectors take equally long for an image."""
-    fields = ("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers")
+def _similar(other: Any, recipe: Any, fields: Sequence[str]) -> bool:
     return all(getattr(other, name) == getattr(recipe, name) for name in fields)
 
 
@@ -215,10 +213,9 @@ def _operations(arch: str, dataset: str) -> float:
 
 
 def _detector_operations(arch: str, side: int) -> float:
-    """Estimate the operations of a forward pass of a detector, for images with this shorter side.
+    """Estimate the operations of a detector for images of aspect ratio 4:3 with this shorter side.
 
-    Twice those of its backbone, for images with an aspect ratio of 4:3: feature pyramid and heads
-    cost about as much again.
+    Twice those of its backbone: feature pyramid and heads cost about as much again.
     """
     backbone = arch.removeprefix(DETECTOR)
     dataset = "imagenet" if backbone.startswith("torchvision:") else "cifar100"

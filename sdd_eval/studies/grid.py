@@ -33,7 +33,9 @@ def trainings_of(
 ) -> tuple[dict[str, Training], Ids]:
     """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
     shared = top.table("recipe").with_present_keys(former_names(Recipe))
-    common = _common(shared.require_keys(RECIPE_FIELDS, "field of a recipe"))
+    common = list(combinations(shared.require_keys(RECIPE_FIELDS, "field of a recipe"), {}))
+    if len(common) != 1:
+        raise shared.error("[recipe] has a list of values; put a grid into [[train]]")
     default_seeds = tuple(seeds or smoke.seeds or top.get_list("seeds", int, [0]))
     name = short_name if top.get("short_names", bool, False) else checkpoint_name
     planned: list[tuple[int, Training, str]] = []
@@ -41,22 +43,15 @@ def trainings_of(
         table = table.with_present_keys(former_names(Recipe))
         table.require_keys((*RECIPE_FIELDS, "seeds", "id"), "field of a training")
         table_seeds = tuple(seeds or smoke.seeds or table.get_list("seeds", int, default_seeds))
-        for fields, seed in itertools.product(combinations(table, common), table_seeds):
+        for fields, seed in itertools.product(combinations(table, common[0]), table_seeds):
             full = recipe_of(table, fields, seed)
             recipe = recipe_of(table, smoke.recipe_fields(fields), seed) if smoke else full
             if check_positions:
-                refuse_position(table, recipe)
+                with table.errors_at(*(["position"] if "position" in table else [])):
+                    _refuse_position(recipe.arch, recipe.position)
             training = Training(name(recipe), recipe, (full,))
             planned.append((table_seeds.index(seed), training, table.get("id", str, "")))
     return _merged(sorted(planned, key=lambda item: item[0]))
-
-
-def _common(shared: Table) -> dict[str, Any]:
-    """Return the fields that all trainings share, which cannot be a grid."""
-    found = list(combinations(shared, {}))
-    if len(found) != 1:
-        raise shared.error("[recipe] has a list of values; put a grid into [[train]]")
-    return found[0]
 
 
 def _merged(planned: Sequence[tuple[int, Training, str]]) -> tuple[dict[str, Training], Ids]:
@@ -77,9 +72,7 @@ def detectors_of(
     """Return the detectors, backbone by backbone, and the checkpoints of each id.
 
     A backbone is a checkpoint of the study or one in `checkpoints`; its detectors have its seed.
-
-    Raises:
-        InputError: a field is unknown or a value invalid; with the line.
+    Raise InputError, with the line, if a field is unknown or a value invalid.
     """
     detectors: dict[str, DetectorTraining] = {}
     all_ids = {name: set(names) for name, names in ids.items()}
@@ -111,14 +104,12 @@ def _detector(
     if training is None:
         recorded = {**flatten(recipe, None, DETECTOR), "backbone": backbone}
         return DetectorTraining(name, backbone, recipe, (), recorded)
-    stands_for = tuple(_recorded(full, each) for each in training.stands_for)
+    stands_for = tuple(
+        flatten(with_defaults(full, each), each, DETECTOR + each.arch)
+        for each in training.stands_for
+    )
     recorded = dict(flatten(recipe, training.recipe, DETECTOR + training.recipe.arch))
     return DetectorTraining(name, backbone, recipe, stands_for, recorded)
-
-
-def _recorded(recipe: DetectorRecipe, backbone: Recipe) -> Mapping[str, Any]:
-    """Return the recipe that a run of such a detector records."""
-    return flatten(with_defaults(recipe, backbone), backbone, DETECTOR + backbone.arch)
 
 
 def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:
@@ -176,10 +167,10 @@ class _Options:
 
 
 def _choices(name: str, value: Any) -> list[Any]:
+    several = isinstance(value, list)
     if name in LISTS:
-        several = isinstance(value, list) and value and isinstance(value[0], list)
-        return list(value) if several else [value]
-    return list(value) if isinstance(value, list) else [value]
+        several = several and value != [] and isinstance(value[0], list)
+    return list(value) if several else [value]
 
 
 def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -199,15 +190,9 @@ def recipe_of(table: Table, fields: Mapping[str, Any], seed: int) -> Recipe:
     return recipe
 
 
-def refuse_position(table: Table, recipe: Recipe) -> None:
-    """Raise InputError, with the line, if the network lacks a position of SD-Dropout's masks."""
-    with table.errors_at(*(["position"] if "position" in table else [])):
-        _refuse_position(recipe.arch, recipe.position)
-
-
 @functools.cache
 def _refuse_position(arch: str, position: str) -> None:
-    """Build the network on torch's meta device to look for the position."""
+    """Raise InputError if the network, built on torch's meta device, lacks the position."""
     if position == Recipe.position or ":" in arch:
         return
     import torch

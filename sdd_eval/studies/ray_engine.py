@@ -34,15 +34,15 @@ def run_on_ray(
     """Submit all jobs to a cluster and wait; a job starts when those that it needs have ended.
 
     Each job must come after those that it needs. The workspace has absolute paths that every node
-    sees. The address is $RAY_ADDRESS if None, else a cluster on this machine.
-
-    Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+    sees. The address is $RAY_ADDRESS if None, else a cluster on this machine. Raise InputError if
+    Ray is not installed, or there is no cluster at the address.
     """
     ray = _connect(address)
     try:
         workspace = dataclasses.replace(workspace, device=_device(ray, workspace.device))
-        work = ray.remote(_work).options(**_resources(workspace), max_retries=MAX_RETRIES)
+        gpus, threads = int(workspace.device.startswith("cuda")), workspace.threads or 1
+        resources = {"num_cpus": threads, "num_gpus": gpus}
+        work = ray.remote(_work).options(**resources, max_retries=MAX_RETRIES)
         submitted: dict[str, Any] = {}
         for job in jobs:
             needed = [submitted[key] for key in job.needs if key in submitted]
@@ -79,11 +79,6 @@ def _device(ray: Any, requested: str) -> str:
     if requested == "cuda" and not gpus:
         raise InputError("--device is cuda, but no node of the Ray cluster has a GPU; use cpu")
     return ("cuda" if gpus else "cpu") if requested == "auto" else requested
-
-
-def _resources(workspace: Workspace) -> dict[str, Any]:
-    gpu = workspace.device.startswith("cuda")
-    return {"num_cpus": workspace.threads or 1, "num_gpus": 1 if gpu else 0}
 
 
 def _work(job: Job, workspace: Workspace, *needed: Outcome) -> Outcome:

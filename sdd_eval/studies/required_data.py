@@ -15,10 +15,7 @@ from sdd_eval.studies.study import DETECTION, Evaluation, configured
 
 
 def missing_set(name: str, root: Path, *, objects: bool = False) -> str:
-    """Return why a data set cannot be loaded, if a quick check shows it; else an empty string.
-
-    With `objects`, why it cannot be loaded with bounding boxes.
-    """
+    """Return why a data set, as one of `objects`, cannot be loaded by a quick check; else ""."""
     find = catalogue.detection_dataset if objects else catalogue.dataset
     try:
         status = find(name, root).status(root)

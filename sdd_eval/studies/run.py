@@ -66,10 +66,7 @@ class JobProgress(Progress, Protocol):
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    workspace: Workspace,
-    seconds: Mapping[str, float],
-    progress: JobProgress,
+    jobs: Sequence[Job], workspace: Workspace, seconds: Mapping[str, float], progress: JobProgress
 ) -> list[Outcome]:
     """Run the jobs one after the other; those that another process is running come last.
 
@@ -110,11 +107,7 @@ def _next(
 
 
 def run_job(job: Job, workspace: Workspace, progress: Progress) -> Outcome:
-    """Run a job; any exception becomes the reason of its failure.
-
-    Raises:
-        Busy: another process is running it.
-    """
+    """Run a job; any exception but `Busy`, if another process runs it, is why it failed."""
     begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     reason = trace = ""

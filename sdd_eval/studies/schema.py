@@ -57,10 +57,8 @@ def read_study(
     """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
 
     With `check_positions`, networks whose masks are at another position than the default are built,
-    to see whether they have it.
-
-    Raises:
-        InputError: the file is not a valid study; names the line and the most similar valid name.
+    to see whether they have it. Raise InputError, with the line and the most similar valid name,
+    if the file is not a valid study.
     """
     top = read_toml(path).require_keys(KEYS, "key of a study")
     replaced = read_smoke(top)

@@ -81,18 +81,14 @@ def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
     for detector in study.detectors:
         paths = (folder / "runs" / detector.name).glob(f"{DETECTION}-*.json")
         test = canonical_name(Path(detector.recipe.dataset).name)
-        runs = [
-            run for run in _runs(paths) if canonical_name(run.dataset) == test and not run.limit
-        ]
+        runs: list[Run] = []
+        for path in paths:
+            with contextlib.suppress(InputError):
+                runs.append(store.read_run(path))
+        runs = [run for run in runs if canonical_name(run.dataset) == test and not run.limit]
         if runs:
             newest = max(runs, key=lambda run: str(run.provenance.get("created", "")))
             yield _Candidate(detector.fields, {m.metric: m.value for m in newest.measurements})
-
-
-def _runs(paths: Iterable[Path]) -> Iterator[Run]:
-    for path in paths:
-        with contextlib.suppress(InputError):
-            yield store.read_run(path)
 
 
 def _selections(networks: Iterable[_Candidate], varied: Sequence[str]) -> Iterator[Selection]:

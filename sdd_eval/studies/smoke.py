@@ -62,17 +62,17 @@ def read_smoke(top: Table) -> Smoke | None:
         return None
     table = top.table("small").require_keys(KEYS, "key of [small]")
     names, settings = table.table("names"), table.table("settings")
-    names.require_keys(_used_names(top) | _group_means(names), "name in this study")
+    means = {name for name in names.values if name.startswith("average:")}
+    names.require_keys(_used_names(top) | means, "name in this study")
     settings.require_keys(evaluators(), "evaluator")
     recipe = table.table("recipe").with_present_keys(former_names(Recipe))
+    detector = table.table("detector")
     return Smoke(
         seeds=table.get_list("seeds", int),
         notes=table.get_list("notes", str),
         names={name: names.get(name, str, "") for name in names.values},
         recipe=recipe.require_keys(RECIPE_FIELDS, "field of a recipe").values,
-        detector=table.table("detector")
-        .require_keys(DETECTOR_FIELDS, "field of a detector's recipe")
-        .values,
+        detector=detector.require_keys(DETECTOR_FIELDS, "field of a detector's recipe").values,
         evaluators={name: settings.get(name, dict, {}) for name in settings.values},
     )
 
@@ -81,10 +81,6 @@ def _used_names(top: Table) -> set[str]:
     """Return all words of a study outside of `[small]`, and the default names."""
     default = {Recipe.dataset, Recipe.arch, DetectorRecipe.dataset}
     return default | set(_words({k: v for k, v in top.values.items() if k != "small"}))
-
-
-def _group_means(names: Table) -> set[str]:
-    return {name for name in names.values if name.startswith("average:")}
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -58,11 +58,7 @@ class Table:
         return self
 
     def with_present_keys(self, names: Mapping[str, str]) -> Table:
-        """Return the table with renamed keys (former → present `names`) under their present names.
-
-        Warns:
-            DeprecationWarning: the table uses a former name; with the line.
-        """
+        """Return the table with renamed keys (former → present `names`); warn of former names."""
         former = [key for key in self.values if key in names]
         for key in former:
             message = self.error(f"{key} is now called {names[key]}; rename it", key)

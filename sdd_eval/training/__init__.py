@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 __all__ = [
+    "all_reduce_sum",
+    "branches",
     "check_lemma_1",
     "is_first",
     "measure_costs",
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from sdd_eval.training.analysis.kl_gradients import check_lemma_1
     from sdd_eval.training.analysis.method_summary import method_summary, passes_per_step
     from sdd_eval.training.distributed.processes import is_first
+    from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
+    from sdd_eval.training.methods.branch import branches
     from sdd_eval.training.train import train
 else:
     __getattr__ = lazy_exports(__name__)

@@ -31,25 +31,13 @@ def train_epochs(
     progress: Progress,
     probe: Probe = lambda epoch: {},
 ) -> State[RecipeType]:
-    """Train from a state to the recipe's last epoch.
+    """Train from a state, whose tensors `trained` and `optimiser` hold, to the recipe's last epoch.
 
-    On a GPU `save` is called in a thread with a copy of the state while the next epoch runs
-    (`background_writer`).
-
-    Args:
-        state: state to resume from; its tensors are loaded into `trained` and `optimiser`.
-        trained: module whose tensors the state holds.
-        optimiser: optimiser of these tensors.
-        train_epoch: trains one epoch, counted from 0; returns its `lr` and mean losses, including
-            `loss`.
-        label: label of the progress.
-        images: number of images per epoch.
-        save: saves a state; called after each epoch.
-        progress: progress in images; `train_epoch` reports the images within an epoch.
-        probe: returns additional columns of the history.
-
-    Raises:
-        InputError: a weight is not finite; the last saved state is that of the epoch before.
+    `train_epoch` trains one epoch, counted from 0, and returns its `lr` and mean losses, including
+    `loss`; `probe` returns further columns of the history. `save` is called after each epoch, on a
+    GPU in a thread with a copy of the state while the next one runs (`background_writer`). Progress
+    counts images, of which an epoch has `images`. Raise InputError if a weight is not finite; the
+    last saved state is that of the epoch before.
     """
     epochs = state.recipe.epochs
     progress.start(label, epochs * images)
@@ -123,17 +111,13 @@ class LossAverage:
         """Add the mean losses of a step of `total` images, over `rows` of them if not all."""
         self.names = tuple(losses)
         means = torch.stack([value.detach().float() for value in losses.values()])
-        self.values.append(means if rows is None else _contribution(means, rows))
+        if rows is not None:
+            means = means * rows.share if len(rows) else torch.zeros_like(means)
+        self.values.append(means)
         self.sizes.append(total)
 
     def check(self) -> None:
-        """Check that the latest losses are finite, and sum them over all processes.
-
-        All processes see the same sums, so all raise the same error.
-
-        Raises:
-            InputError: a loss is not finite; the message names the first.
-        """
+        """Sum the latest losses over all processes; raise InputError, in all, if not finite."""
         if self.checked == len(self.values):
             return
         values = self.processes.summed(torch.stack(self.values[self.checked :]))
@@ -158,7 +142,3 @@ class LossAverage:
 def advice(epoch: int) -> str:
     """Return advice for a training that failed in an epoch."""
     return "the epoch before is saved; try a lower lr" if epoch else "try a lower lr"
-
-
-def _contribution(means: Tensor, rows: Rows) -> Tensor:
-    return means * rows.share if len(rows) else torch.zeros_like(means)

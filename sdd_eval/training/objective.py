@@ -66,10 +66,6 @@ def initialise_as_authors(*modules: nn.Module) -> None:
     """
     for module in modules:
         if any(isinstance(part, Block | Bottleneck | Branch) for part in module.modules()):
-            _initialise_convolutions(module)
-
-
-def _initialise_convolutions(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            for part in module.modules():
+                if isinstance(part, nn.Conv2d):
+                    nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -56,11 +56,18 @@ _BOUNDS = {
 }
 
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "direction": ("both", "forward", "reverse"),
+    "init": (AUTO, "authors", "torch"),
+    "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
+    "precision": ("float32", "tf32", "bf16"),
+}
+
+
 def validated(recipe: Recipe) -> Recipe:
     """Return a valid recipe, with the method's name in underscores and all its options.
 
-    Raises:
-        InputError: a value is invalid, or the method or one of its options is unknown.
+    Raise InputError if a value is invalid, or the method or one of its options is unknown.
     """
     check_bounds(recipe, _BOUNDS)
     for name in ("image_size", "images_per_class"):
@@ -68,7 +75,7 @@ def validated(recipe: Recipe) -> Recipe:
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be 1 or more")
     check_milestones(recipe.milestones)
-    for field, choices in _choices().items():
+    for field, choices in _CHOICES.items():
         if getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
     recipe = dataclasses.replace(
@@ -101,15 +108,6 @@ def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
     return "authors" if recipe.dataset in PAPER_SETS else "torch"
 
 
-def _choices() -> dict[str, tuple[str, ...]]:
-    return {
-        "direction": ("both", "forward", "reverse"),
-        "init": (AUTO, "authors", "torch"),
-        "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
-        "precision": ("float32", "tf32", "bf16"),
-    }
-
-
 def method_of(recipe: Recipe) -> Method:
     """Return the recipe's method with its options; raise InputError for an invalid one."""
     kind = plugins.load("methods", recipe.method)
@@ -133,9 +131,7 @@ def checkpoint_name(recipe: Recipe) -> str:
     """Return `DATASET-ARCH-METHOD[-sddλ][-WORDS]-seedN`; the words name unusual settings.
 
     Settings of the optimisation have no word: give such a training a name of its own.
-
-    Raises:
-        InputError: the method or one of its settings is unknown.
+    Raise InputError if the method or one of its settings is unknown.
 
     >>> checkpoint_name(Recipe(sd_dropout=0.1, seed=2))
     'cifar100-resnet18-ce-sdd0.1-seed2'
@@ -146,18 +142,12 @@ def checkpoint_name(recipe: Recipe) -> str:
     """
     term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
     method = recipe.method.replace("-", "_")
-    words = "".join(f"-{_word(name)}{value}" for name, value in _unusual(recipe).items())
+    # Renamed fields have their former names, so that earlier names stand for the same recipe.
+    former = {new: old for old, new in records.former_names(Recipe).items()}
+    unusual = {former.get(name, name): value for name, value in _unusual(recipe).items()}
+    words = "".join(f"-{name.replace('_', '')}{value}" for name, value in unusual.items())
     name = f"{recipe.dataset}-{recipe.arch}-{method}{term}{words}-seed{recipe.seed}"
     return re.sub(r"[^\w.+-]+", "_", name)
-
-
-def _word(name: str) -> str:
-    """Return the word for a field in checkpoint names: the former name of renamed fields.
-
-    So names from earlier versions still stand for the same recipe.
-    """
-    former = {new: old for old, new in records.former_names(Recipe).items()}
-    return former.get(name, name).replace("_", "")
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
@@ -172,9 +162,6 @@ def _unusual(recipe: Recipe) -> dict[str, Any]:
 
 
 def differences(one: Any, other: Any) -> Mapping[str, tuple[Any, Any]]:
-    """Return the fields in which a recipe differs from another of its type, with both values.
-
-    A field that the other recipe leaves to the data set ("auto") does not differ.
-    """
+    """Return fields, with both values, in which a recipe differs from another; "auto" fits any."""
     pairs = {name: (getattr(one, name), value) for name, value in vars(other).items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] != AUTO}

@@ -36,11 +36,8 @@ class TrainingFolder(Generic[RecipeType]):
     def run(self, complete: Callable[[], Card], processes: Processes | None = None) -> Card:
         """Return the card of the finished checkpoint, training what is missing with `complete`.
 
-        The folder is locked meanwhile. Of several processes the first one holds the lock and looks
-        for finished work.
-
-        Raises:
-            InputError: the folder contains something else, or another process trains in it.
+        The folder is locked meanwhile, by the first of several processes. Raise InputError if it
+        contains something else, or another process trains in it.
         """
         processes = processes or Processes("cpu")
         with self._locked() if processes.first else contextlib.nullcontext():

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import TrainedOn, accuracy, logits_of, write_checkpoint
+from sdd_eval.checkpoints.export import accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.metrics.calibration import ece
@@ -64,8 +62,7 @@ def train(
         trust_code: allow running the network factory that `recipe.arch` names, if it names one.
         data: loads the images if they are needed; by default the recipe's data set.
 
-    Raises:
-        InputError: the recipe or the data are invalid, or the folder contains something else.
+    Raise InputError if the recipe or the data are invalid, or the folder contains something else.
     """
     recipe = validated(recipe)
     check_arch(recipe.arch, trust_code=trust_code)
@@ -133,20 +130,16 @@ def _objective(recipe: Recipe, data: TrainingData, device: torch.device) -> Obje
 
 
 def export(
-    folder: Path,
-    network: Network,
-    state: State[Recipe],
-    data: TrainingData,
-    device: torch.device,
+    folder: Path, network: Network, state: State[Recipe], data: TrainingData, device: torch.device
 ) -> Card:
     """Write weights, history and card; the method's training-only parts are not written."""
-    recipe, train = state.recipe, data.train
+    recipe = state.recipe
     validation, test = data.validation, data.test
     return write_checkpoint(
         folder,
         network,
         state,
-        TrainedOn(len(train), train.provenance),
+        data.train,
         model=network.spec,
         recipe=recipe,
         metrics=_metrics(network, data, device),
@@ -164,17 +157,11 @@ def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict
     metrics: dict[str, float] = {}
     test, validation = data.test, data.validation
     if validation is not None:
-        metrics |= _validation(logits_of(network, validation, device), validation.labels)
+        logits = logits_of(network, validation, device)
+        confidence, correct = confidence_and_correct(logits, validation.labels)
+        metrics["validation_accuracy"] = float(correct.mean())
+        metrics["validation_ece"] = ece(confidence, correct)
+        metrics["validation_nll"] = nll(logits, validation.labels)
     if test is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(logits_of(network, test, device), test.labels)
     return metrics
-
-
-def _validation(logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> dict[str, float]:
-    """Return accuracy, ECE (ten bins) and NLL on the validation images, for model selection."""
-    confidence, correct = confidence_and_correct(logits, labels)
-    return {
-        "validation_accuracy": float(correct.mean()),
-        "validation_ece": ece(confidence, correct),
-        "validation_nll": nll(logits, labels),
-    }

@@ -91,7 +91,7 @@ def test_a_report_shows_the_stored_comparison(run, only_svg):
     pair.write_text(json.dumps(record))
     keep_only("accuracy", "mask_variance")
     page = Path(run("report", STUDY, "--threads", "1").strip())
-    assert "0.4322" in page.read_text()
+    assert "43.2 points" in page.read_text()
 
 
 def keep_only(*evaluators):

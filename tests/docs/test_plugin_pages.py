@@ -22,13 +22,18 @@ def rows() -> list[dict[str, str]]:
 
 def test_the_evaluator_measures_the_lead_and_its_number_is_in_the_report(execute):
     execute("docs/how-to/evaluator.md")
-    measured = [row for row in rows() if row["metric"] == "certain"]
-    assert {row["margin"] for row in measured} == {"2.0", "4.0"}
-    (path,) = [p for p in store.run_paths(Path("reports/default")) if "certainty" in p.name]
+    measured = [r for r in rows() if (r["metric"], r["checkpoint"]) == ("certain", "plain")]
+    assert {float(row["margin"]) for row in measured} == {2.0, 4.0}
+    (path,) = Path("reports/default/runs/plain").glob("certainty-*.json")
     lead = store.read_run(path).arrays["lead"]
     values = {float(row["margin"]): float(row["value"]) for row in measured}
     assert values == {margin: np.mean(lead > margin) for margin in (2.0, 4.0)}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in measured)
+    (path,) = Path("reports/default/comparisons").glob("*.csv")
+    with path.open(encoding="utf-8") as file:
+        compared = {r["metric"]: r for r in csv.DictReader(file) if r["evaluator"] == "certainty"}
+    assert set(compared) == {"certain", "mean_lead"}
+    assert all(row["family"] == "headline" and row["p_adjusted"] for row in compared.values())
 
 
 def test_the_detectors_score_images_as_their_pages_say(execute):

@@ -184,7 +184,7 @@ def adding(amount, epsilon=1.0, seen=None):
             seen.append(len(pixels))
         return pixels + amount
 
-    return Part("adding", Threat("adding", "Linf", {"eps": epsilon}), run)
+    return Part(Threat("adding", "Linf", {"eps": epsilon}), run)
 
 
 def test_each_part_gets_only_what_is_still_right():
@@ -211,9 +211,9 @@ def test_an_attack_that_leaves_its_ball_or_the_box_is_an_error(amount, epsilon):
 
 def test_the_ball_of_an_l2_attack_is_an_l2_ball():
     pixels, labels = torch.full((1, 1, 2, 2), 0.4), torch.zeros(1, dtype=torch.long)
-    parts = [Part("l2", Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.049)]
+    parts = [Part(Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.049)]
     worst_case(Constant(), parts, pixels, labels, labels == 0)
-    parts = [Part("l2", Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.051)]
+    parts = [Part(Threat("l2", "L2", {"eps": 0.1}), lambda pixels, labels: pixels + 0.051)]
     with pytest.raises(RuntimeError, match="outside their ball or"):
         worst_case(Constant(), parts, pixels, labels, labels == 0)
 

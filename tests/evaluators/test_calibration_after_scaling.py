@@ -9,11 +9,12 @@ from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
+    bin_sums,
     classwise_ece,
-    debiased_ece,
-    debiased_l2_calibration_error,
+    debiased_ece_of_bins,
+    debiased_l2_of_bins,
     ece,
-    maximum_calibration_error,
+    mce_of_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
 from sdd_eval.metrics.smooth_ece import smooth_ece
@@ -41,11 +42,12 @@ def measured(arrays):
 
 def expected(logits, labels, bins):
     sure = confidence_and_correct(logits, labels)
+    sums = bin_sums(*sure, bins)
     return {
         "ece": ece(*sure, bins),
-        "mce": maximum_calibration_error(*sure, bins),
-        "ece_debiased": debiased_ece(*sure, bins),
-        "ece_debiased_l2": debiased_l2_calibration_error(*sure, bins),
+        "mce": mce_of_bins(sums),
+        "ece_debiased": debiased_ece_of_bins(sums),
+        "ece_debiased_l2": debiased_l2_of_bins(sums),
         "ece_adaptive": adaptive_ece(*sure, bins),
         "ece_classwise": classwise_ece(logits, labels, bins),
         "ece_floor": ece_floor(sure[0], bins).mean,

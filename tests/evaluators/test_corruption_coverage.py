@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from sdd_eval.evaluators.corruption.cell_metrics import (
+    UNCORRUPTED,
+    Cells,
     Source,
     baseline_statistics,
     cell_statistics,
 )
-from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cells
 from sdd_eval.evaluators.evaluator import measurements
 from sdd_eval.evaluators.intervals import Intervals
 from sdd_eval.metrics.calibration import ece

@@ -10,15 +10,28 @@ from scipy.special import softmax
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.calibration import (
     adaptive_ece,
+    bin_sums,
     classwise_ece,
-    debiased_ece,
-    debiased_l2_calibration_error,
+    debiased_ece_of_bins,
+    debiased_l2_of_bins,
     ece,
-    maximum_calibration_error,
+    mce_of_bins,
     reliability_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct
 from sdd_eval.metrics.smooth_ece import smooth_ece
+
+
+def maximum_calibration_error(confidence, correct, bins=10):
+    return float(mce_of_bins(bin_sums(confidence, correct, bins)))
+
+
+def debiased_ece(confidence, correct, bins=10):
+    return float(debiased_ece_of_bins(bin_sums(confidence, correct, bins)))
+
+
+def debiased_l2_calibration_error(confidence, correct, bins=10):
+    return float(debiased_l2_of_bins(bin_sums(confidence, correct, bins)))
 
 
 def plain_ece(confidence, correct, bins):

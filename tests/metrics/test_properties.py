@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
-from sdd_eval.metrics.calibration import adaptive_ece, classwise_ece, ece, maximum_calibration_error
+from sdd_eval.metrics.calibration import (
+    adaptive_ece,
+    bin_sums,
+    classwise_ece,
+    ece,
+    mce_of_bins,
+)
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
 from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.metrics.selective import selective_metrics
@@ -24,6 +30,10 @@ sides = st.lists(numbers, min_size=1, max_size=30)
 confidences = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0]))
 images = st.lists(st.tuples(confidences, st.booleans()), min_size=1, max_size=30)
 seeds = st.integers(0, 2**16)
+
+
+def maximum_calibration_error(confidence, correct, bins=10):
+    return float(mce_of_bins(bin_sums(confidence, correct, bins)))
 
 
 @st.composite

@@ -6,11 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sdd_eval.metrics.calibration import ece, maximum_calibration_error
+from sdd_eval.metrics.calibration import bin_sums, ece, mce_of_bins
 
 NAMES = ["random", "tied", "saturated", "tiny: one", "tiny: two", "tiny: three alike"]
 WITH_ONES = ["confidence one", "confidence one in many"]
 BINS = (10, 15)
+
+
+def maximum_calibration_error(confidence, correct, bins=10):
+    return float(mce_of_bins(bin_sums(confidence, correct, bins)))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdd_eval.statistics.closed_form import binned, loss, ranking, risk_coverage, share
+from sdd_eval.statistics.closed_form import binned, ranking, risk_coverage, share
 from sdd_eval.statistics.tests import mcnemar_p_values
 
 
@@ -81,7 +81,7 @@ ECE = {
 @pytest.mark.parametrize(
     ("name", "interval"),
     [
-        ("auroc", ranking.auroc),
+        ("auroc", lambda a, b: ranking.mean_auroc([ranking.placements(a, b)])),
         ("fpr", ranking.fpr_at_tpr),
         ("aupr", ranking.average_precision),
         ("aupr_counts", lambda a, b: ranking.average_precision(a, b, prevalence_free=False)),
@@ -97,10 +97,9 @@ def test_areas_under_risk_curves_have_the_reference_interval(case):
     confidence = np.round(scores(*case)[0], 1)
     correct = (np.cos(np.arange(len(confidence))) < 0.8) * 1.0
     expected = RANKING[case]
-    assert risk_coverage.aurc(confidence, correct)[:3] == pytest.approx(expected["aurc"], abs=1e-9)
-    assert risk_coverage.augrc(confidence, correct)[:3] == pytest.approx(
-        expected["augrc"], abs=1e-9
-    )
+    for name, area in (("aurc", risk_coverage.aurc_area), ("augrc", risk_coverage.augrc_area)):
+        bounds = area(confidence, correct).bounds()
+        assert bounds[:3] == pytest.approx(expected[name], abs=1e-9)
 
 
 @pytest.mark.parametrize("case", ECE)
@@ -160,6 +159,6 @@ def test_a_mean_of_cells_has_the_reference_ends():
 
 @pytest.mark.parametrize("pseudo", [0.5, 5.0])
 def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
-    value, low, high, _ = loss.mean_loss(np.zeros(100), pseudo)
+    value, low, high, _ = share.mean_loss(np.zeros(100), pseudo)
     assert (value, low) == (0, 0)
     assert 0 < high < pseudo

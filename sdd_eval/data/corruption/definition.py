@@ -35,9 +35,7 @@ class Definition:
 
 
 def scaled(length: float, side: int) -> float:
-    """Scale a length in pixels of a 32 × 32 image to another side.
-
-    It is not reduced below one pixel, and lengths below one pixel are not reduced.
+    """Scale a length in pixels of a 32 × 32 image to another side, not to less than one pixel.
 
     >>> scaled(2.5, 32), scaled(2.5, 224), scaled(2.5, 8), scaled(0.4, 8)
     (2.5, 17.5, 1.0, 0.4)
@@ -65,8 +63,7 @@ def luma(images: Floats) -> Floats:
 
 def from_levels(pixels: NDArray[np.uint8]) -> Floats:
     """Convert levels 0 … 255 to floats in [0, 1]."""
-    images: Floats = np.divide(pixels, 255, dtype=np.float32)
-    return images
+    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def truncated(images: Floats) -> NDArray[np.uint8]:

@@ -42,10 +42,7 @@ def anchors(side: int) -> Coordinates:
 
 
 def affine_coordinates(moves: Coordinates, side: int) -> tuple[Coordinates, Coordinates]:
-    """Return the source (y, x) of each pixel under the affine map that moves the anchors.
-
-    `moves` is (n, 3, 2), in pixels.
-    """
+    """Return each pixel's source (y, x) under the map that moves the anchors, by (n, 3, 2)."""
     points = anchors(side)
     moved = np.concatenate([points + moves, np.ones((len(moves), 3, 1))], axis=2)
     back = np.linalg.solve(moved, np.broadcast_to(points, (len(moves), 3, 2)))
@@ -71,10 +68,7 @@ def draw_elastic(
 
 
 def elastic_transform(
-    images: Floats,
-    constants: tuple[float, float, float],
-    moves: Coordinates,
-    field: Floats,
+    images: Floats, constants: tuple[float, float, float], moves: Coordinates, field: Floats
 ) -> Floats:
     """Apply the affine map (mirrored at the edge pixels), then the displacement (edges repeated).
 

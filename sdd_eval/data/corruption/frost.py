@@ -128,20 +128,19 @@ def read_photographs(photos: Sequence[Photo] | None, side: int) -> tuple[Photogr
     """Read photographs of frost; None for synthetic frost.
 
     Of the six published photographs the first five are used, in their order, as in the original.
-
-    Raises:
-        InputError: the list or a folder is empty, or a file is not an image or too small for images
-            of the side.
+    Raise InputError if the list or a folder is empty, or a file is no image, or too small.
     """
     if photos is None:
         return None
     if not photos:
         raise InputError("the list of photographs of frost is empty; omit it for synthetic frost")
-    read = tuple(
-        _photograph(photo, number) for number, photo in enumerate(_used(list(_expand(photos))), 1)
-    )
+    used = enumerate(_used(list(_expand(photos))), 1)
+    read = tuple(_photograph(photo, number) for number, photo in used)
     for photo in read:
-        _check_size(photo, side)
+        if min(_scaled_shape(photo, side)) < side:
+            height, width = photo.pixels.shape[:2]
+            size, least = f"{width} × {height}", f"{SIDE / PHOTO_SCALE:.0f}"
+            raise InputError(f"{photo.name} is {size} pixels; frost needs {least} × {least}")
     return read
 
 
@@ -188,15 +187,6 @@ def _photograph(photo: Photo, number: int) -> Photograph:
             return Photograph(str(photo), np.asarray(file.convert("RGB")))
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{photo} is not a readable photograph: {error}") from error
-
-
-def _check_size(photo: Photograph, side: int) -> None:
-    height, width = photo.pixels.shape[:2]
-    if min(_scaled_shape(photo, side)) < side:
-        least = SIDE / PHOTO_SCALE
-        raise InputError(
-            f"{photo.name} is {width} × {height} pixels; frost needs {least:.0f} × {least:.0f}"
-        )
 
 
 def _scaled_shape(photo: Photograph, side: int) -> tuple[int, int]:

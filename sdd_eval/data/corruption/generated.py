@@ -123,10 +123,12 @@ class GeneratedCell:
         )
 
     def _cached(self, rows: NDArray[np.int64]) -> Pixels:
-        """Return rows from the cache, rendering those that are missing."""
+        """Return rows from the cache, rendering missing ones; the oldest cells make room."""
         if self.fingerprint not in _CACHE:
             shape = (len(self), self.image_size, self.image_size, self.channels)
-            _add_to_cache(self.fingerprint, np.empty(shape, np.uint8))
+            _CACHE[self.fingerprint] = np.empty(shape, np.uint8), np.zeros(len(self), dtype=bool)
+            while sum(images.nbytes for images, _ in _CACHE.values()) > CACHE_BYTES:
+                del _CACHE[next(iter(_CACHE))]
         pixels, rendered = _CACHE[self.fingerprint]
         missing = np.unique(rows[~rendered[rows]])
         if len(missing):
@@ -138,10 +140,3 @@ class GeneratedCell:
 #: Images of small cells, and which rows are rendered, by fingerprint; shared by the evaluations of
 #: several checkpoints.
 _CACHE: dict[str, tuple[Pixels, NDArray[np.bool_]]] = {}
-
-
-def _add_to_cache(fingerprint: str, pixels: Pixels) -> None:
-    """Add an empty cell to the cache, and remove the oldest cells beyond its limit."""
-    _CACHE[fingerprint] = (pixels, np.zeros(len(pixels), dtype=bool))
-    while sum(images.nbytes for images, _ in _CACHE.values()) > CACHE_BYTES:
-        del _CACHE[next(iter(_CACHE))]

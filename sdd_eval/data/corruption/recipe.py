@@ -41,23 +41,13 @@ def corrupt(
     indices: NDArray[np.int64] | None = None,
     frost_photos: Sequence[frost.Photo] | None = None,
 ) -> NDArray[np.uint8]:
-    """Corrupt images, uint8 (n, side, side, channels), grey or RGB.
+    """Corrupt images, uint8 (n, side, side, channels), grey or RGB, at a severity from 1 to 5.
 
     Lengths in pixels scale with side / 32. Grey images are repeated to three channels for
-    corruptions with colour, and returned as luma.
-
-    Args:
-        images: the clean images.
-        corruption: one of the 19.
-        severity: 1 to 5.
-        seed: seed of all random numbers.
-        indices: positions of the images in the whole set, 0 … n − 1 by default. The result only
-            depends on the image, seed, corruption, severity and its index.
-        frost_photos: photographs of frost, files or arrays; None for synthetic frost.
-
-    Raises:
-        InputError: corruption, severity, seed or shape is invalid, or a photograph cannot be read
-            or is too small.
+    corruptions with colour, and returned as luma. The result only depends on the image, seed,
+    corruption, severity and the image's index in the whole set, by default 0 … n − 1.
+    `frost_photos` are files or arrays; None for synthetic frost. Raise InputError if corruption,
+    severity, seed or shape is invalid, or a photograph cannot be read or is too small.
     """
     require_corruption(corruption, severity, seed)
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):

@@ -42,10 +42,7 @@ _photographs: Photographs = None
 
 @contextlib.contextmanager
 def renderer(workers: int, photos: Photographs) -> Iterator[Render]:
-    """Provide a function that maps jobs to rendered blocks, in order.
-
-    More than one worker are processes that end with this one, even if it is killed.
-    """
+    """Provide a function that renders jobs in order, in processes that end with this one."""
     if workers <= 1:
         yield lambda jobs: (_corrupt(job, photos) for job in jobs)
         return

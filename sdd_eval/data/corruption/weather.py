@@ -39,13 +39,10 @@ def snow(images: Floats, constants: Snow, layer: Floats, degrees: NDArray[np.flo
     return snowy
 
 
-def _power_of_two(side: int) -> int:
-    return 1 << max(0, side - 1).bit_length()
-
-
 def draw_fog(random: np.random.Generator, image: Floats, constants: tuple[float, float]) -> Draws:
     """Draw a number in [−1, 1] for each point of the plasma but its corner."""
-    return (random.uniform(-1, 1, _power_of_two(len(image)) ** 2 - 1),)
+    size = 1 << max(0, len(image) - 1).bit_length()  # the next power of two
+    return (random.uniform(-1, 1, size**2 - 1),)
 
 
 def plasma(numbers: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
@@ -201,10 +198,7 @@ def _mud(liquid: Floats, sigma: float) -> Floats:
 
 
 def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
-    """Add water, or replace the image by mud.
-
-    The liquid is rendered at most at 32 × 32 pixels and enlarged to the image.
-    """
+    """Add water or replace the image by mud, rendered at most at 32 × 32 pixels and enlarged."""
     loc, scale, sigma, threshold, strength, mud = constants
     side, grain = images.shape[1], layer.shape[1]
     liquid = gaussian(loc + scale * layer, sigma)[..., 0]
@@ -212,8 +206,7 @@ def spatter(images: Floats, constants: Spatter, layer: Floats) -> Floats:
     seen = (_mud if mud else _water)(liquid, strength)[..., None]
     if side != grain:
         seen = apply_zoom(zoom_operator(grain, side, (1.0,), False), seen)
-    spattered: Floats = images * (1 - seen) + MUD * seen if mud else images + WATER * seen
-    return spattered
+    return images * (1 - seen) + MUD * seen if mud else images + WATER * seen
 
 
 SPATTER = {

@@ -11,16 +11,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdd_eval.data.corruption import frost
 from sdd_eval.data.corruption.recipe import VERSION, require_corruption
 from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.fingerprints import file_digests
-from sdd_eval.data.images import ImageSet, Labels
+from sdd_eval.data.images import ImageSet
 from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
@@ -72,11 +70,9 @@ def write_corrupted(
     """Write the corruptions that are missing in a folder, and return its record.
 
     Until a file is complete it is called `.NAME.npy.part`, and the next call continues with it.
-    Progress counts rendered images, 5 per image and corruption.
-
-    Raises:
-        InputError: a corruption is unknown, the images have no labels, the folder was made from
-            other inputs or not by this package, it cannot be written, or another process writes it.
+    Progress counts rendered images, 5 per image and corruption. Raise InputError if a corruption is
+    unknown, the images have no labels, the folder was made from other inputs or not by this
+    package, it cannot be written, or another process writes it.
     """
     for corruption in corruptions:
         require_corruption(corruption, seed=seed)
@@ -86,23 +82,18 @@ def write_corrupted(
     progress = progress or NoProgress()
     with locked(folder / REGENERATED_FILE, "writing"), renderer(workers, photos) as render:
         record = _open_record(folder, _new_record(images, seed, photos))
-        labels = np.tile(_as_bytes(images.labels), len(SEVERITIES))
+        # As bytes, if possible: CIFAR-100's file is then bitwise identical to the published one.
+        kind = np.uint8 if images.labels.max(initial=0) < 256 else images.labels.dtype
+        labels = np.tile(images.labels.astype(kind), len(SEVERITIES))
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
             target = _Target(images, folder, corruption, seed)
             sha256 = _write(target, render, progress)
             if record.files.get(target.final.name) != sha256:
-                record = _add_file(folder, record, target.final.name, sha256)
+                record = replace(record, files={**record.files, target.final.name: sha256})
+                write_record(folder / REGENERATED_FILE, record)
     return record
-
-
-def _as_bytes(labels: Labels) -> NDArray[np.integer[Any]]:
-    """Return labels as bytes, unless there are more than 256 classes.
-
-    CIFAR-100's file is then bitwise identical to the published one.
-    """
-    return labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels
 
 
 @dataclass(frozen=True)
@@ -141,11 +132,6 @@ class _Target:
         """Size of one image in bytes."""
         return self.images.image_size**2 * self.images.channels
 
-    @property
-    def size(self) -> int:
-        """Size of the complete file in bytes."""
-        return len(self.header) + self.shape[0] * self.row_bytes
-
 
 def _write(target: _Target, render: Render, progress: Progress) -> str:
     """Write the missing part of a file and return its sha256."""
@@ -155,7 +141,8 @@ def _write(target: _Target, render: Render, progress: Progress) -> str:
             os.replace(target.partial, target.final)
         else:
             progress.advance(target.shape[0], note=f"{target.corruption} kept")
-        if target.final.stat().st_size != target.size:
+        size = len(target.header) + target.shape[0] * target.row_bytes
+        if target.final.stat().st_size != size:
             raise InputError(f"{target.final} has the wrong size; delete it and try again")
         return file_digests(target.final, fresh=True).sha256
     except OSError as error:
@@ -198,12 +185,8 @@ def _new_record(
     images: ImageSet, seed: int, photos: tuple[frost.Photograph, ...] | None
 ) -> RegenerationRecord:
     source = CleanImages(
-        images.name,
-        images.fingerprint,
-        images.provenance,
-        len(images),
-        images.image_size,
-        images.channels,
+        *(images.name, images.fingerprint, images.provenance, len(images)),
+        *(images.image_size, images.channels),
     )
     if photos is None:
         return RegenerationRecord(VERSION, seed, source, "synthetic")
@@ -245,11 +228,3 @@ def _require_equal(
                 f"{folder} was made with {what} {old}, not {new}; move or delete that folder to "
                 "render it again"
             )
-
-
-def _add_file(
-    folder: Path, record: RegenerationRecord, file: str, sha256: str
-) -> RegenerationRecord:
-    record = replace(record, files={**record.files, file: sha256})
-    write_record(folder / REGENERATED_FILE, record)
-    return record

@@ -28,11 +28,8 @@ def add(name: str, path: Path, root: Path) -> Status:
     A folder is linked, not copied: moving it later breaks the link. It may be the published folder,
     its parent, or its innermost folder. A name that is not in the catalogue becomes that of a
     custom set: a folder of images (sub-folders are classes), `.npz` files with `images` and
-    `labels`, or a corrupted test set in CIFAR-C's layout.
-
-    Raises:
-        InputError: `path` does not exist or is not such a set, the set exists already, or the disk
-            cannot be written.
+    `labels`, or a corrupted test set in CIFAR-C's layout. Raise InputError if `path` does not exist
+    or is not such a set, the set exists already, or the disk cannot be written.
     """
     path, target = path.expanduser().resolve(), _catalogued(name)
     if not path.exists():
@@ -41,11 +38,16 @@ def add(name: str, path: Path, root: Path) -> Status:
         raise InputError(f"{target.name} has no files to add: it is always present")
     with staging(root) as staged:
         source = _opened(path, staged)
-        target = target or _custom(name, source)
+        if target is None:
+            custom: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
+            target = dataclasses.replace(custom, folder=name)
         folder, location = _matching(target, path, source, staged)
         _put(folder, root / location, linked=path.is_dir())
+    published = [archive.md5 for archive in target.archives]
     if path.is_file() and isinstance(target, ContentHashed):
-        _record_official(target, path, root)
+        md5 = file_digests(path).md5
+        if md5 in published:
+            record_verified(root, target.name, target.content(root), md5)
     return verified_status(target, root)
 
 
@@ -59,11 +61,6 @@ def _catalogued(name: str) -> Any:
             "a letter, a digit or '_'"
         )
     return None
-
-
-def _custom(name: str, source: Path) -> Any:
-    target: Any = custom_dataset(source if npz_files(source) else unwrap(source), name)
-    return dataclasses.replace(target, folder=name)
 
 
 def _opened(path: Path, staged: Path) -> Path:
@@ -119,10 +116,3 @@ def _put(folder: Path, final: Path, *, linked: bool) -> None:
             os.replace(folder, final)
     except OSError as error:
         raise InputError(f"cannot write {final}: {error.strerror or error}") from error
-
-
-def _record_official(target: Any, archive: Path, root: Path) -> None:
-    """Record the content as the publisher's if the archive has the published checksum."""
-    md5 = file_digests(archive).md5
-    if md5 in [published.md5 for published in target.archives]:
-        record_verified(root, target.name, target.content(root), md5)

@@ -35,6 +35,10 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 _INTERRUPTED = (OSError, http.client.HTTPException)
 
 
+#: What a server returns that no longer has the file.
+_HTML = "an HTML page instead of the file"
+
+
 def download(
     dataset: Dataset,
     root: Path,
@@ -44,15 +48,14 @@ def download(
 ) -> Status:
     """Download the archives of a data set and unpack them in the publisher's layout.
 
-    An official set on disk is left unchanged.
-
-    Raises:
-        InputError: the set has no download, other files are in its place, the URL does not return
-            the published file, or the disk is full. Partial files are kept, and the same call
-            resumes the download.
+    An official set on disk is left unchanged. Raise InputError if the set has no download, other
+    files are in its place, the URL does not return the published file, or the disk is full. Partial
+    files are kept, and the same call resumes the download.
     """
     if not dataset.archives:
-        raise InputError(f"{dataset.name} needs no download" + _or_has_none(dataset, root))
+        add = f" or has none; `sdd-eval data add {dataset.name} PATH` adds a local copy"
+        present = dataset.status(root).present
+        raise InputError(f"{dataset.name} needs no download{'' if present else add}")
     placed = [archive for archive in dataset.archives if _is_placed(dataset, archive, root)]
     if not placed and _is_official(dataset, root):
         return dataset.status(root)
@@ -81,12 +84,6 @@ def _is_official(dataset: Dataset, root: Path) -> bool:
     except InputError as error:
         raise InputError(f"{error}; move it away to download the published files") from error
     return False
-
-
-def _or_has_none(dataset: Dataset, root: Path) -> str:
-    if dataset.status(root).present:
-        return ""
-    return f" or has none; `sdd-eval data add {dataset.name} PATH` adds a local copy"
 
 
 def _get_archive(
@@ -186,7 +183,8 @@ class _Transfer:
                 _delete(self.part)
             return complete
         with response:
-            self._refuse_html(response)
+            if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+                raise self._failure(_HTML)
             start = _start(response)
             if start != have:
                 have = 0
@@ -195,7 +193,10 @@ class _Transfer:
                 return False
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
-            self._save_record(response)
+            tag = response.headers.get("ETag", "")
+            validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+            record = {"url": self.archive.url, "validator": validator}
+            write_record(_record_path(self.part), record)
             self.progress.start(self.archive.filename, total or self.archive.size or 0)
             self.progress.advance(have)
             return self._receive(response, have, total)
@@ -204,8 +205,9 @@ class _Transfer:
         """Append the response to the partial file, or overwrite that if `have` is 0."""
         with self._opened(have) as file:
             while chunk := response.read1(CHUNK):
-                if file.tell() == 0:
-                    self._refuse_markup(chunk)
+                is_start = file.tell() == 0
+                if is_start and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+                    raise self._failure(_HTML)
                 self._append(file, chunk)
                 self.progress.advance(len(chunk))
         return total is None or self._size() == total
@@ -237,17 +239,6 @@ class _Transfer:
                 headers["If-Range"] = validator
         return urllib.request.Request(self.archive.url, headers=headers)
 
-    def _refuse_html(self, response: Any) -> None:
-        if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-            raise self._html_error()
-
-    def _refuse_markup(self, chunk: bytes) -> None:
-        if chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-            raise self._html_error()
-
-    def _html_error(self) -> InputError:
-        return self._failure("an HTML page instead of the file")
-
     def _failure(self, cause: str) -> InputError:
         size = self._size()
         kept = f"{size:,} bytes are kept, and the same command resumes; " if size else ""
@@ -261,11 +252,6 @@ class _Transfer:
         if not self.part.is_file() or self._record().get("url") != self.archive.url:
             return 0
         return self.part.stat().st_size
-
-    def _save_record(self, response: Any) -> None:
-        tag = response.headers.get("ETag", "")
-        validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-        write_record(_record_path(self.part), {"url": self.archive.url, "validator": validator})
 
     def _record(self) -> dict[str, str]:
         try:

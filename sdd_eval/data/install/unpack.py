@@ -34,10 +34,8 @@ Member = tuple[str, "IO[bytes] | None"]
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the files and folders of a tar (of any compression) or zip into a folder.
 
-    Raises:
-        InputError: the file is no archive or is broken, the disk is full, or a member lies outside
-            the folder or is neither file nor folder (links, devices); the caller deletes what was
-            already written.
+    Raise InputError if the file is no archive or is broken, the disk is full, or a member lies
+    outside the folder or is a link or a device; the caller deletes what was already written.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -110,7 +108,8 @@ def staging(root: Path) -> Iterator[Path]:
 
 def install_staged(staged: Path, folder: Path) -> None:
     """Move the entries of `staged` into `folder`; raise InputError, moving none, if one exists."""
-    entries = [entry for entry in staged.iterdir() if not _stray(entry.name)]
+    names = (entry.name for entry in staged.iterdir())
+    entries = [staged / n for n in names if not n.startswith(".") and n != "__MACOSX"]
     for entry in entries:
         refuse_existing(folder / entry.name)
     try:
@@ -127,7 +126,3 @@ def refuse_existing(target: Path) -> None:
         target.rmdir()
     if os.path.lexists(target):
         raise InputError(f"{target} already exists")
-
-
-def _stray(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

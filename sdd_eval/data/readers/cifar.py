@@ -52,7 +52,9 @@ class Cifar(Reader):
             return Status(ABSENT, 0, str(folder))
         verified = self._verified(root, self.test, cached_file_digests)
         published = self.published[1]
-        count = published if verified else sum(len(_images(folder / name)) for name in self.test)
+        paths = [] if verified else [folder / name for name in self.test]
+        counts = [len(_checked_images(path, read_pickle(path))) for path in paths]
+        count = published if verified else sum(counts)
         return Status(assess(count, published, verified), count, str(folder))
 
     def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
@@ -101,10 +103,6 @@ class Cifar(Reader):
         if not isinstance(names, list) or len(names) != self.classes:
             raise InputError(f"{folder / file} does not list {self.classes} class names")
         return tuple(str(name) for name in names)
-
-
-def _images(path: Path) -> Pixels:
-    return _checked_images(path, read_pickle(path))
 
 
 def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:

@@ -83,11 +83,11 @@ class CorruptedDataset(Reader):
             raise missing_dataset(self.name, folder, bool(self.archives))
         if self.clean is None:
             return open_corrupted_folder(self.name, folder, lambda *_: USERS_FOLDER, "unknown")
-        return open_corrupted_folder(
-            self.name,
-            folder,
-            lambda count, sums: assess(count, 10_000, self._verified(root, sums)),
-        )
+
+        def judge(count: int, sums: Sums) -> str:
+            return assess(count, 10_000, self._verified(root, sums))
+
+        return open_corrupted_folder(self.name, folder, judge)
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """Return the sha256 over the checksums of the files; `fresh` bypasses the cache."""
@@ -131,11 +131,7 @@ class CorruptedFolder:
         return combined_fingerprint(self.sums)
 
     def cell(self, corruption: str, severity: int) -> MappedImages:
-        """Return the images of one corruption at one severity, 1 to 5.
-
-        Raises:
-            InputError: corruption or severity is unknown, or the file is missing or broken.
-        """
+        """Return the images of one corruption at one severity, 1 to 5; raise InputError if none."""
         path = self.folder / f"{corruption}.npy"
         if corruption not in NINETEEN:
             raise unknown_name(f"corruption of {self.name}", corruption, self.corruptions)
@@ -169,10 +165,7 @@ def open_corrupted_folder(
     A file that is truncated, or whose shape or type differs from most, only loses its own
     corruption: `broken` has the reason. `judge` returns the provenance for the number of images and
     the checksums; a folder with `regenerated.json`, which also states the frost, is always
-    "regenerated".
-
-    Raises:
-        InputError: no file is usable, or `labels.npy` contradicts them.
+    "regenerated". Raise InputError if no file is usable, or `labels.npy` contradicts them.
     """
     names = present_corruptions(folder)
     shape, broken = _common_shape(folder, names)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from sdd_eval.data.annotations import Annotations, read_annotations
 from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
@@ -25,7 +24,7 @@ from sdd_eval.data.fingerprints import (
     folder_fingerprint,
     value_fingerprint,
 )
-from sdd_eval.data.image_folder import FolderImages, image_files, resize_side
+from sdd_eval.data.image_folder import FolderImages, image_files, read_image, resize_side
 from sdd_eval.data.images import Pixels
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError
@@ -55,11 +54,7 @@ class CocoImages:
     def pixels(self, index: int, channels: int = 3) -> Pixels:
         """Return an image, uint8 (channels, height, width); raise InputError for another size."""
         path = self.folder / self.annotations.files[index]
-        try:
-            with Image.open(path) as image:
-                pixels: Pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise InputError(f"cannot read {path} as an image: {error}") from error
+        pixels: Pixels = np.array(read_image(path, channels))
         height, width = self.annotations.sizes[index].tolist()
         if pixels.shape[:2] != (height, width):
             size = f"{pixels.shape[1]} × {pixels.shape[0]}"
@@ -185,11 +180,7 @@ class CocoFolder(Reader):
         return tuple(files)
 
     def _provenance(self, root: Path, split: str, count: int) -> str:
-        """Return the provenance of a split.
-
-        The 123,287 photographs are hashed when downloaded and by `sdd-eval data check`; here only
-        cached hashes are compared.
-        """
+        # The 123,287 photographs are hashed when downloaded and by `sdd-eval data check` only.
         if self.published is None:
             return USERS_FOLDER
         if count != self.published[split]:

@@ -155,56 +155,35 @@ DTD = FolderSet(
 )
 
 
-def _odin(
-    name: str,
-    summary: str,
-    folder: str,
-    address: str,
-    md5: str,
-    count: int = 10_000,
-    margin: int = 0,
-) -> FolderSet:
+#: The address and the md5 of each archive of ODIN's authors, by its folder.
+_ODIN = {
+    "LSUN": ("fhtsw1m3qxlwj6h", "458a0a0ab8e5f1cb4516d7400568e460"),
+    "LSUN_resize": ("moqh2wh8696c3yl", "278b7b31c8cb7e804a1465a8ce03a2dc"),
+    "iSUN": ("ssz7qxfqae0cca5", "be77b0f2c26fda898afac5f99645ee70"),
+    "Imagenet": ("avgm2u562itwpkl", "7c0827e4246c3718a5ee076e999e52e5"),
+    "Imagenet_resize": ("kp3my3412u5k9rl", "0f9ff11d45babf2eff5fe12281d1ac31"),
+}
+
+
+def _odin(folder: str, name: str, summary: str, count: int = 10_000, margin: int = 0) -> FolderSet:
     """Return an OOD set of ODIN (S. Liang, Y. Li, R. Srikant, 2018)."""
-    filename = f"{folder}.tar.gz"
+    filename, (address, md5) = f"{folder}.tar.gz", _ODIN[folder]
     archive = Archive(f"https://www.dropbox.com/s/{address}/{filename}?dl=1", md5, filename)
     return FolderSet(name, summary, folder, count, None, 32, margin, (archive,))
 
 
 LSUN_CROP = _odin(
-    "lsun_crop",
-    "10,000 scenes of LSUN, ODIN's crops of 36 × 36, centre 32",
-    "LSUN",
-    "fhtsw1m3qxlwj6h",
-    "458a0a0ab8e5f1cb4516d7400568e460",
-    margin=4,
+    "LSUN", "lsun_crop", "10,000 scenes of LSUN, ODIN's crops of 36 × 36, centre 32", margin=4
 )
 LSUN_RESIZE = _odin(
-    "lsun_resize",
-    "10,000 scenes of LSUN, ODIN's, resized to 32 × 32",
-    "LSUN_resize",
-    "moqh2wh8696c3yl",
-    "278b7b31c8cb7e804a1465a8ce03a2dc",
+    "LSUN_resize", "lsun_resize", "10,000 scenes of LSUN, ODIN's, resized to 32 × 32"
 )
-ISUN = _odin(
-    "isun",
-    "8,925 scenes of iSUN, ODIN's, 32 × 32",
-    "iSUN",
-    "ssz7qxfqae0cca5",
-    "be77b0f2c26fda898afac5f99645ee70",
-    count=8925,
-)
+ISUN = _odin("iSUN", "isun", "8,925 scenes of iSUN, ODIN's, 32 × 32", count=8925)
 IMAGENET_CROP = _odin(
-    "imagenet_crop",
-    "10,000 images of TinyImageNet, ODIN's crops, centre 32",
-    "Imagenet",
-    "avgm2u562itwpkl",
-    "7c0827e4246c3718a5ee076e999e52e5",
-    margin=4,
+    "Imagenet", "imagenet_crop", "10,000 images of TinyImageNet, ODIN's crops, centre 32", margin=4
 )
 IMAGENET_RESIZE = _odin(
+    "Imagenet_resize",
     "imagenet_resize",
     "10,000 images of TinyImageNet, ODIN's, resized to 32 × 32",
-    "Imagenet_resize",
-    "kp3my3412u5k9rl",
-    "0f9ff11d45babf2eff5fe12281d1ac31",
 )

@@ -45,11 +45,7 @@ class _ArraysOnly(pickle.Unpickler):
     """An unpickler that only knows what a pickled array of numbers needs."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a function or class that a pickle may call.
-
-        Raises:
-            UnpicklingError: the name is not allowed.
-        """
+        """Return a function or class that a pickle may call; raise UnpicklingError for others."""
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
         raise pickle.UnpicklingError(f"it calls {module}.{name}, which is refused")

@@ -99,7 +99,6 @@ def _header(path: Path) -> tuple[int, ...]:
             read = np.lib.format.read_array_header_1_0
             if version != (1, 0):
                 read = np.lib.format.read_array_header_2_0
-            shape: tuple[int, ...] = read(file)[0]
-            return shape
+            return read(file)[0]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,6 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
     BatchSeed,
     Budget,
-    Cache,
     Part,
     check_predictions,
     logits_and_zero_gradients,
@@ -43,10 +43,8 @@ def clean(subject: Subject, validation_set: str = "") -> Arrays:
     """Return the arrays of clean images that an attack starts from.
 
     `right` (n,), the fitted `temperature` (n,), `channels` (n,) and `logits` (n, classes). If the
-    temperature is fitted on a validation set, also `held_out` (n,).
-
-    Raises:
-        InputError: the images have no labels, or a logit is NaN.
+    temperature is fitted on a validation set, also `held_out` (n,). Raise InputError for images
+    without labels, or a NaN logit.
     """
     labels = subject.labels()
     with full_float32():
@@ -138,11 +136,7 @@ def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slic
 def checks_of(
     network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor, plain: NDArray[Any]
 ) -> Columns:
-    """Return the checks of a batch before it is attacked, each (n,).
-
-    Raises:
-        RuntimeError: a pixel is outside [0, 1], or the attacked network predicts otherwise.
-    """
+    """Return the checks of a batch before it is attacked, each (n,); RuntimeError if one fails."""
     logits, stable, float32 = logits_and_zero_gradients(network, pixels, labels)
     return {
         "path_differs": check_predictions(logits.cpu().numpy(), plain),
@@ -187,19 +181,15 @@ def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Te
         return (network(pixels).argmax(dim=1) == labels).cpu().numpy()
 
 
+@dataclass(frozen=True)
 class Battery:
     """The attacks of an audit on one batch, from the smallest ball to the largest."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        effort: Effort,
-        networks: Mapping[str, AttackedNetwork],
-        source: AttackedNetwork | None,
-        seed: BatchSeed,
-    ) -> None:
-        self.subject, self.effort, self.networks = subject, effort, networks
-        self.source, self.seed = source, seed
+    subject: Subject
+    effort: Effort
+    networks: Mapping[str, AttackedNetwork]
+    source: AttackedNetwork | None
+    seed: BatchSeed
 
     def tables(
         self, pixels: torch.Tensor, labels: torch.Tensor, correct: torch.Tensor
@@ -214,16 +204,15 @@ class Battery:
             for name, parts in self._attacks(epsilon).items():
                 # FGSM is one step of this size, independent of smaller ones.
                 to_attack = correct if name.startswith("fgsm") else left.get(name, correct)
-                cache = self._cache(f"{name} {epsilon}")
+                cache = partial(self._cached, f"{name} {epsilon}")
                 result = worst_case(self.subject.model, parts, pixels, labels, to_attack, cache)
                 left[name] = result.survives
                 columns[name].append(result.survives)
             self.subject.progress.advance(len(pixels), f"ε = {epsilon * 255:g}/255")
         return {name: torch.stack(each, dim=1).cpu().numpy() for name, each in columns.items()}
 
-    def _cache(self, of: str) -> Cache:
-        """Return where the parts of one attack at one size are stored."""
-        return lambda part, run: self.subject.stored(f"batch {self.seed.batch} {of} {part}", run)
+    def _cached(self, attack: str, part: str, run: Callable[[], Mapping[str, Any]]) -> Any:
+        return self.subject.stored(f"batch {self.seed.batch} {attack} {part}", run)
 
     def _attacks(self, epsilon: float) -> dict[str, list[Part]]:
         """Return the parts of each attack at one size, by attack and temperature."""
@@ -237,7 +226,9 @@ class Battery:
             attacks |= {f"{attack}_{name}": parts[attack] for attack in BY_CROSS_ENTROPY}
         one = self.networks["one"]
         attacks["pgd_margin_one"] = self._pgd(one, epsilon, "margin")
-        attacks["square_one"] = [self._part(self._square(epsilon), one, "ce")]
+        square = {"norm": "Linf", "eps": epsilon, "n_queries": self.effort.queries}
+        square |= {"loss": "margin", "resc_schedule": False}
+        attacks["square_one"] = [self._part(Threat("Square", "Linf", square), one, "ce")]
         if self.source is not None:
             both = [part for loss in LOSSES for part in self._pgd(self.source, epsilon, loss, 1)]
             attacks["transfer_one"] = both
@@ -257,13 +248,9 @@ class Battery:
         starts = range(restarts or self.effort.restarts)
         return [self._part(threat, network, loss, start) for start in starts]
 
-    def _square(self, epsilon: float) -> Threat:
-        values = {"norm": "Linf", "eps": epsilon, "n_queries": self.effort.queries}
-        return Threat("Square", "Linf", {**values, "loss": "margin", "resc_schedule": False})
-
     def _part(self, threat: Threat, network: AttackedNetwork, loss: str, start: int = 0) -> Part:
         """Return one attack; its seed depends on its name, loss, size and restart."""
         purpose = f"audit {threat.attack} {loss} {threat.epsilon} {start}"
         gradient = LossGradient(LOSSES[loss])
         run = runner(threat, network, self.seed.of(purpose), self.seed.device, gradient)
-        return Part(threat.attack, threat, run)
+        return Part(threat, run)

@@ -67,18 +67,10 @@ PRESENCE = "a sign of gradient masking is present or absent"
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Effort):
     """The settings of an audit; `transfer_from` is the checkpoint that attacks transfer from."""
 
-    steps: int = 50
-    restarts: int = 5
-    queries: int = 5000
     transfer_from: str = ""
-
-    @property
-    def effort(self) -> Effort:
-        """How hard the attacks try."""
-        return Effort(self.steps, self.restarts, self.queries)
 
     @property
     def attacks(self) -> tuple[str, ...]:
@@ -99,7 +91,7 @@ class Audit:
         other = subject.networks[self.transfer_from] if self.transfer_from else None
         if other is not None:
             _check_comparable(subject, other)
-        return adversarial.audited(subject, self.effort, other, validation_set)
+        return adversarial.audited(subject, self, other, validation_set)
 
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
         """Yield accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
@@ -135,8 +127,6 @@ class Audit:
         steps, restarts, queries = self.steps, self.restarts, self.queries
         transfer = (
             f", transfer (PGD-{steps} by CE and by margin, one start each, on another network)"
-            if self.transfer_from
-            else ""
         )
         return {
             "definition": "right before and after, of all images",
@@ -195,11 +185,7 @@ class Audit:
 def audit_of(
     steps: int | None, restarts: int | None, parameters: Sequence[str], transfer_from: str
 ) -> Audit:
-    """Return an audit with the given effort; None is the default.
-
-    Raises:
-        InputError: a number below 1, or a parameter other than n_queries.
-    """
+    """Return an audit with the given effort, None is the default; InputError if it is invalid."""
     numbers = {"steps": steps, "restarts": restarts}
     for item in parameters:
         key, _, value = item.partition("=")
@@ -249,13 +235,8 @@ def _by_size(
     metric: str, at: Mapping[str, Any], protocol: Mapping[str, str], fitted: Mapping[str, str]
 ) -> list[Quantity]:
     """Return a share of images at each size."""
+    conditions = {size: {"epsilon": f"ε = {size * 255:g}/255", **protocol} for size in EPSILONS}
     return [
-        Quantity(
-            metric,
-            "fraction",
-            {**at, "epsilon": size},
-            {"epsilon": f"ε = {size * 255:g}/255", **protocol},
-            fitted,
-        )
-        for size in EPSILONS
+        Quantity(metric, "fraction", {**at, "epsilon": size}, text, fitted)
+        for size, text in conditions.items()
     ]

@@ -50,10 +50,17 @@ class Space:
     def step(
         self, variant: str, pixels: torch.Tensor, direction: torch.Tensor, epsilons: Sequence[float]
     ) -> torch.Tensor:
-        """Return pixels after a step along the signs of a direction, clipped as in the variant."""
-        if variant == "authors":
-            return self._as_authors(pixels, direction.sign(), self._epsilons(epsilons))
-        return (pixels + self.sizes(variant, epsilons) * direction.sign()).clamp(0, 1)
+        """Return pixels after a step along the signs of a direction, clipped as in the variant.
+
+        In `authors` x' = x + clip(clip(x + ε sign g, 0, 1) − x, −ε, ε) on standardised x: the inner
+        clip, meant for pixels, moves the image itself, as in the authors' code.
+        """
+        if variant != "authors":
+            return (pixels + self.sizes(variant, epsilons) * direction.sign()).clamp(0, 1)
+        sizes, standardised = self._epsilons(epsilons), (pixels - self.mean) / self.std
+        clipped = (standardised + sizes * direction.sign()).clamp(0, 1)
+        # Added in pixels, so that an unchanged value stays exactly the same.
+        return pixels + (clipped - standardised).clamp(-sizes, sizes) * self.std
 
     def outside(
         self, variant: str, pixels: torch.Tensor, attacked: torch.Tensor, epsilons: Sequence[float]
@@ -73,18 +80,6 @@ class Space:
             values = torch.tensor(key, dtype=torch.float32, device=self.device)
             self._sizes[key] = values.view(-1, 1, 1, 1, 1)
         return self._sizes[key]
-
-    def _as_authors(
-        self, pixels: torch.Tensor, signs: torch.Tensor, epsilons: torch.Tensor
-    ) -> torch.Tensor:
-        """Return x' = x + clip(clip(x + ε sign g, 0, 1) − x, −ε, ε) on standardised x.
-
-        The inner clip, meant for pixels, moves the image itself, as in the authors' code.
-        """
-        standardised = (pixels - self.mean) / self.std
-        clipped = (standardised + epsilons * signs).clamp(0, 1)
-        # Added in pixels, so that an unchanged value stays exactly the same.
-        return pixels + (clipped - standardised).clamp(-epsilons, epsilons) * self.std
 
 
 class FgsmNetwork(torch.nn.Module):
@@ -137,8 +132,6 @@ class StableFgsm:
         return attacked, self.network.without_gradient
 
 
-#: Named arrays, one after another.
-Columns = Iterator[tuple[str, torch.Tensor]]
 #: The step sizes of each attack.
 Sizes = Mapping[FgsmAttack, Sequence[float]]
 LOSSES: Mapping[str, Loss] = {"stable": stable_loss, "float32": plain_loss}
@@ -153,17 +146,9 @@ def predictions_under_attack(
 ) -> dict[str, NDArray[Any]]:
     """Return predictions (n, sizes) and zero gradients (n,) of each attack, and random controls.
 
-    The random signs do not depend on the batch size.
-
-    Args:
-        subject: the network and its images.
-        labels: true classes (n,).
-        sizes: the step sizes ε of each attack.
-        constants: mean and std of the standardised space.
-        fitted: the temperature of attacks whose `temperature` is "fitted".
-
-    Raises:
-        RuntimeError: an attacked image is outside its ball or the box [0, 1].
+    The random signs do not depend on the batch size. `constants` are mean and std of the
+    standardised space, `fitted` is the temperature of attacks whose `temperature` is "fitted".
+    Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     space = Space(*constants, subject.device)
     attacker = Attacker(subject, sizes, space, {"one": 1.0, "fitted": fitted})
@@ -188,11 +173,7 @@ def predictions_under_attack(
 
 
 def check_inside(variant: str, outside: NDArray[np.int64]) -> None:
-    """Check the number of values of each image (n,) that are outside their ball or box.
-
-    Raises:
-        RuntimeError: a value is outside.
-    """
+    """Raise RuntimeError if a value of an image is outside its ball or box, given their numbers."""
     if outside.any():
         raise RuntimeError(f"{outside.sum()} values of the {variant} attack left its box or ball")
 
@@ -217,43 +198,35 @@ class Attacker:
         self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Return the arrays of one batch by name; `signs` are those of the controls."""
-        return dict(self._columns(pixels, labels, signs))
-
-    def _columns(self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor) -> Columns:
+        columns: dict[str, torch.Tensor] = {}
         for attack, attacked, no_gradient in self._attacks(pixels, labels):
             outside = self.space.outside(attack.variant, pixels, attacked, self.sizes[attack])
-            yield f"outside_{attack.column}", outside
-            yield f"predicted_{attack.column}", self._predicted(attacked)
-            yield f"zero_gradient_{attack.column}", no_gradient
-        yield from self._random_controls(pixels, signs)
+            columns[f"outside_{attack.column}"] = outside
+            columns[f"predicted_{attack.column}"] = self._predicted(attacked)
+            columns[f"zero_gradient_{attack.column}"] = no_gradient
+        for variant, epsilon in {a.variant: sizes[0] for a, sizes in self.sizes.items()}.items():
+            attacked = self.space.step(variant, pixels, signs, [epsilon])
+            columns[f"predicted_{variant}_random"] = self._predicted(attacked)[:, 0]
+        return columns
 
     def _attacks(
         self, pixels: torch.Tensor, labels: torch.Tensor
     ) -> Iterator[tuple[FgsmAttack, torch.Tensor, torch.Tensor]]:
-        """Yield each attack with its images (sizes, n, …) and their zero gradients (n,)."""
-        yield from self._authors(pixels)
+        """Yield each attack with its images (sizes, n, …) and their zero gradients (n,).
+
+        The labels of the variant `authors` are the network's own predictions.
+        """
+        of_authors = [attack for attack in self.sizes if attack.variant == "authors"]
+        losses = [(LOSSES[a.gradient], self.temperatures[a.temperature]) for a in of_authors]
+        gradients = own_prediction_gradients(self.model, pixels, losses) if losses else []
+        for attack, gradient in zip(of_authors, gradients, strict=True):
+            attacked = self.space.step("authors", pixels, gradient, self.sizes[attack])
+            yield attack, attacked, is_zero(gradient)
         for attack, epsilons in self.sizes.items():
             if attack.variant != "authors":
                 sizes = self.space.sizes(attack.variant, epsilons)
                 temperature = self.temperatures[attack.temperature]
                 yield attack, *self.stable_fgsm(pixels, labels, sizes, temperature)
-
-    def _authors(
-        self, pixels: torch.Tensor
-    ) -> Iterator[tuple[FgsmAttack, torch.Tensor, torch.Tensor]]:
-        """Yield the attacks whose labels are the network's own predictions."""
-        attacks = [attack for attack in self.sizes if attack.variant == "authors"]
-        losses = [(LOSSES[a.gradient], self.temperatures[a.temperature]) for a in attacks]
-        gradients = own_prediction_gradients(self.model, pixels, losses) if losses else []
-        for attack, gradient in zip(attacks, gradients, strict=True):
-            attacked = self.space.step("authors", pixels, gradient, self.sizes[attack])
-            yield attack, attacked, is_zero(gradient)
-
-    def _random_controls(self, pixels: torch.Tensor, signs: torch.Tensor) -> Columns:
-        """Yield predictions after steps along random signs, at each variant's first size."""
-        for variant, epsilon in {a.variant: sizes[0] for a, sizes in self.sizes.items()}.items():
-            attacked = self.space.step(variant, pixels, signs, [epsilon])
-            yield f"predicted_{variant}_random", self._predicted(attacked)[:, 0]
 
     def _predicted(self, attacked: torch.Tensor) -> torch.Tensor:
         """Return predictions (n, sizes) of attacked images (sizes, n, …)."""

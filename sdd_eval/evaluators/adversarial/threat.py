@@ -273,9 +273,9 @@ class FgsmAttack:
 class Effort:
     """How hard the attacks of an audit try."""
 
-    steps: int
-    restarts: int
-    queries: int
+    steps: int = 50
+    restarts: int = 5
+    queries: int = 5000
 
 
 def checks(

@@ -63,10 +63,8 @@ class AttackedNetwork(torch.nn.Module):
 def check_predictions(attacked: NDArray[Any], plain: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where the predictions of an `AttackedNetwork` differ from the network's (n,).
 
-    `attacked` and `plain` are logits (n, classes).
-
-    Raises:
-        RuntimeError: a prediction differs although the top two plain logits are not tied.
+    `attacked` and `plain` are logits (n, classes). Raise RuntimeError if a prediction differs
+    although the top two plain logits are not tied.
     """
     differ: NDArray[np.bool_] = attacked.argmax(axis=1) != plain.argmax(axis=1)
     top = np.sort(plain, axis=1)[:, -2:]
@@ -84,10 +82,8 @@ def logits_and_zero_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return logits (n, classes) and which images have a gradient of zero (n,), stable and plain.
 
-    Both are gradients of the cross-entropy: the stable one, and the one in plain float32.
-
-    Raises:
-        RuntimeError: a pixel is outside [0, 1].
+    Both are gradients of the cross-entropy: the stable one, and the one in plain float32. Raise
+    RuntimeError if a pixel is outside [0, 1].
     """
     if not bool(((pixels >= 0) & (pixels <= 1)).all()):
         raise RuntimeError("some pixels to attack are outside [0, 1]")
@@ -144,7 +140,6 @@ class BatchSeed:
 class Part:
     """One attack among several."""
 
-    name: str
     threat: Threat
     run: Run
 
@@ -163,7 +158,7 @@ def parts_of(
     """
     threats = _autoattack(threat, classes, budget) if threat.attack == AUTOATTACK else [threat]
     return [
-        Part(one.attack, one, runner(one, network, seed.of(purpose), seed.device, loss))
+        Part(one, runner(one, network, seed.of(purpose), seed.device, loss))
         for restart in range(threat.restarts)
         for one in threats
         for purpose in [f"{one.attack} restart {restart}"]
@@ -216,31 +211,19 @@ class WorstCase:
     change: torch.Tensor
 
 
-def no_cache(name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Compute without storing anything."""
-    return compute()
-
-
 def worst_case(
     model: torch.nn.Module,
     parts: Sequence[Part],
     pixels: torch.Tensor,
     labels: torch.Tensor,
     correct: torch.Tensor,
-    cache: Cache = no_cache,
+    cache: Cache = lambda name, compute: compute(),
 ) -> WorstCase:
     """Run attacks in order, each on the images that are still classified correctly.
 
-    Args:
-        model: the network that predicts; the attacks may use gradients of another.
-        parts: the attacks.
-        pixels: (n, channels, side, side) in [0, 1].
-        labels: true classes (n,).
-        correct: which images to attack (n,); the others do not survive.
-        cache: stores the result of each attack.
-
-    Raises:
-        RuntimeError: an attacked image is outside its ball or the box [0, 1].
+    `model` predicts; the attacks may use gradients of another network. Images (n, channels, side,
+    side) in [0, 1] that are not `correct` (n,) do not survive. `cache` stores the result of each
+    attack. Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     survives = correct.clone()
     broken_by = torch.zeros_like(labels)
@@ -250,7 +233,7 @@ def worst_case(
         if not len(left):
             break
         attack = partial(_attack, model, part, pixels[left], labels[left])
-        result = cache(f"part {number} {part.name}", attack)
+        result = cache(f"part {number} {part.threat.attack}", attack)
         broken = torch.as_tensor(result["broken"], device=pixels.device)
         change[left] = torch.as_tensor(result["change"], device=pixels.device)
         survives[left[broken]] = False
@@ -280,9 +263,8 @@ def _checked(part: Part, pixels: torch.Tensor, attacked: torch.Tensor) -> torch.
     if size is not None and distance is not None:
         outside |= distance > size * (1 + ROUNDING) + ROUNDING
     if outside.any():
-        raise RuntimeError(
-            f"{int(outside.sum())} images attacked by {part.name} are outside their ball or [0, 1]"
-        )
+        count, attack = int(outside.sum()), part.threat.attack
+        raise RuntimeError(f"{count} images attacked by {attack} are outside their ball or [0, 1]")
     return attacked
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.corruption.cells import UNCORRUPTED, Cell, Cells
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.corruption import (
     FIFTEEN,
@@ -48,6 +48,52 @@ WEAKER = (
 #: Why numbers have no paired test.
 UNMEASURED = "it counts what could not be measured"
 NO_BASELINE = "this study has no run of the baseline, or its arrays were not stored"
+
+#: Prefixes of array names.
+CORRECT, CONFIDENCE, MISSING = "correct_", "confidence_", "missing_"
+#: The suffix of the arrays of uncorrupted images.
+CLEAN = "clean"
+
+#: A corruption and a severity.
+Cell = tuple[str, int]
+UNCORRUPTED: Cell = (CLEAN, 0)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Per-image values (n,) of each measured cell, and why others are missing."""
+
+    correct: Mapping[Cell, NDArray[np.bool_]]
+    confidence: Mapping[Cell, NDArray[np.float32]]
+    missing: Mapping[Cell, str]
+
+    @property
+    def corrupted(self) -> list[Cell]:
+        """The measured cells except the uncorrupted images."""
+        return [cell for cell in self.correct if cell != UNCORRUPTED]
+
+    @property
+    def images(self) -> int:
+        """The number of images of a cell."""
+        return len(next(iter(self.correct.values())))
+
+
+def cells_of(arrays: Mapping[str, NDArray[Any]]) -> Cells:
+    """Return the cells in the arrays of `Corruption.collect`."""
+    correct: dict[Cell, NDArray[np.bool_]] = {UNCORRUPTED: arrays[CORRECT + CLEAN]}
+    confidence: dict[Cell, NDArray[np.float32]] = {UNCORRUPTED: arrays[CONFIDENCE + CLEAN]}
+    missing: dict[Cell, str] = {}
+    names = [name.removeprefix(CORRECT) for name in arrays if name.startswith(CORRECT)]
+    for name in (name for name in names if name != CLEAN):
+        reasons = arrays[MISSING + name][0] if MISSING + name in arrays else [""] * len(SEVERITIES)
+        for index, severity in enumerate(SEVERITIES):
+            if reasons[index]:
+                missing[name, severity] = str(reasons[index])
+            else:
+                correct[name, severity] = arrays[CORRECT + name][:, index]
+                confidence[name, severity] = arrays[CONFIDENCE + name][:, index]
+    return Cells(correct, confidence, missing)
+
 
 #: A number, and the cells that it is the mean of.
 Group = tuple[Quantity, Sequence[Cell]]
@@ -88,21 +134,14 @@ class Source:
 def cell_statistics(
     cells: Cells, source: Source, bins: int, resamples: Callable[[float], int]
 ) -> Iterator[Statistic]:
-    """Yield all numbers that need no baseline.
-
-    Args:
-        cells: the measured cells.
-        source: the origin of the images.
-        bins: number of confidence bins.
-        resamples: the number of bootstrap resamples, given the values that one processes.
-    """
+    """Yield all numbers that need no baseline; the arguments are those of `Corruption`."""
     names = cells.corrupted
     yield from _missing(cells)
     quantities = []
     for name, severity in names:
         at = {"corruption": name, "severity": severity}
         text = f"top-1 accuracy, {source.of(name)}"
-        quantities.append(Quantity("accuracy", "fraction", at, text))
+        quantities.append(Quantity("accuracy", "fraction", at, {"definition": text}))
     yield shares(quantities, [cells.correct[cell] for cell in names])
     correct = np.stack([cells.correct[cell] for cell in names], axis=1)
     quantities, groups = _complete(_accuracies(cells, source), names)
@@ -130,11 +169,11 @@ def _accuracies(cells: Cells, source: Source) -> Iterator[Group]:
     """Yield the mean accuracies of corruptions, and over the 15 and the 19."""
     for name in _names(cells):
         text = f"top-1 accuracy, mean of severities 1–5, {source.of(name)}"
-        quantity = Quantity("accuracy", "fraction", {"corruption": name}, text)
+        quantity = Quantity("accuracy", "fraction", {"corruption": name}, {"definition": text})
         yield quantity, _severities(name)
     for metric, over in zip(NAMES[source.frost], (FIFTEEN, NINETEEN), strict=True):
         text = f"mean top-1 accuracy over {SETS[over]} × 5 severities, {source.with_frost}"
-        yield Quantity(metric, "fraction", {}, text), _all_severities(over)
+        yield Quantity(metric, "fraction", {}, {"definition": text}), _all_severities(over)
 
 
 def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Group]:
@@ -143,19 +182,22 @@ def _calibration(cells: Cells, source: Source, bins: int) -> Iterator[Group]:
     for name, severity in cells.corrupted:
         at = {"corruption": name, "severity": severity, "bins": bins}
         text = f"ECE, {bins_text}, {source.of(name)}"
-        yield Quantity("ece", "fraction", at, text), [(name, severity)]
+        yield Quantity("ece", "fraction", at, {"definition": text}), [(name, severity)]
     mean = f"mean of the ECEs of cells ({bins_text}), not ECE of all images"
     for name in _names(cells):
         text = f"{mean}: severities 1–5, {source.of(name)}"
         at = {"corruption": name, "bins": bins}
-        yield Quantity("ece", "fraction", at, text), _severities(name)
+        yield Quantity("ece", "fraction", at, {"definition": text}), _severities(name)
     for severity in SEVERITIES:
         at = {"corruption": source.mean, "severity": severity, "bins": bins}
         text = f"{mean}: {SETS[FIFTEEN]} at one severity, {source.with_frost}"
-        yield Quantity("ece", "fraction", at, text), [(name, severity) for name in FIFTEEN]
+        yield (
+            Quantity("ece", "fraction", at, {"definition": text}),
+            [(name, severity) for name in FIFTEEN],
+        )
     text = f"{mean}: {SETS[FIFTEEN]} × 5 severities, {source.with_frost}"
     at = {"corruption": source.mean, "bins": bins}
-    yield Quantity("ece", "fraction", at, text), _all_severities(FIFTEEN)
+    yield Quantity("ece", "fraction", at, {"definition": text}), _all_severities(FIFTEEN)
 
 
 def _missing(cells: Cells) -> Iterator[Statistic]:
@@ -164,12 +206,13 @@ def _missing(cells: Cells) -> Iterator[Statistic]:
         severities = [severity for missing, severity in cells.missing if missing == name]
         reasons = dict.fromkeys(cells.missing[name, severity] for severity in severities)
         without = [SETS[over] for over in (FIFTEEN, NINETEEN) if name in over]
-        text = (
-            f"severities of {name} that could not be looked at: "
-            f"{', '.join(map(str, severities))}; {'; '.join(reasons)}; "
-            f"so there is no mean over {' or '.join(without)}"
-        )
-        quantity = Quantity("missing", "count", {"corruption": name}, text)
+        protocol = {
+            "definition": f"severities of {name} that could not be looked at: "
+            f"{', '.join(map(str, severities))}",
+            "reasons": "; ".join(reasons),
+            "without": f"so there is no mean over {' or '.join(without)}",
+        }
+        quantity = Quantity("missing", "count", {"corruption": name}, protocol)
         yield unpaired(quantity, len(severities), UNMEASURED)
 
 
@@ -204,17 +247,9 @@ def baseline_statistics(
 ) -> Iterator[Statistic]:
     """Yield `corruption_error` and `relative_corruption_error`, and their means over the 15.
 
-    The errors of the baseline are averaged over its networks. A ratio that is undefined for the
-    baseline is `missing`.
-
-    Args:
-        cells: the measured cells.
-        baseline: those of the baseline's networks by name; None if they were not stored. The
-            numbers are NaN then and only say why there is no paired test.
-        source: the origin of the images.
-
-    Raises:
-        InputError: the baseline was measured on another number of images.
+    The errors of the baseline are averaged over its networks, by name. If the cells of one were not
+    stored, the numbers are NaN and only say why there is no paired test. A ratio that is undefined
+    for the baseline is `missing`. Raise InputError for a baseline of another number of images.
     """
     known = [side for side in baseline.values() if side is not None]
     names = _whole_corruptions([cells, *known])
@@ -238,21 +273,27 @@ def baseline_statistics(
 def _ratio_rows(names: Sequence[str], baseline: Sequence[str], source: Source) -> list[ErrorRatio]:
     """Return the errors of each corruption, and their means over the 15 if these are complete."""
     at = {"baseline": " + ".join(baseline)}
-    of_baseline = f"those of the baseline {_in_words(baseline)}; 100 × a ratio of sums"
+    of_baseline = f"those of the baseline {_in_words(baseline)}"
     text = f"top-1 errors summed over severities 1–5, in percent of {of_baseline}"
     of_increase = (
         "what top-1 errors, summed over severities 1–5, exceed the clean error by, in percent of "
-        f"{of_baseline}, missing where the baseline's is below {LEAST_LOSS:g} per severity"
+        f"{of_baseline}"
     )
+    ratio = "100 × a ratio of sums"
+    lost = f"{ratio}, missing where the baseline's is below {LEAST_LOSS:g} per severity"
     rows = []
-    for metric, protocol in ((CE, text), (RELATIVE, of_increase)):
+    for metric, what, how in ((CE, text, ratio), (RELATIVE, of_increase, lost)):
         for column, name in enumerate(names):
             axes = {"corruption": name, **at}
-            quantity = Quantity(metric, UNIT, axes, f"{protocol}, {source.of(name)}")
+            protocol = {"definition": what, "ratio": f"{how}, {source.of(name)}"}
+            quantity = Quantity(metric, UNIT, axes, protocol)
             rows.append(ErrorRatio(quantity, [column], metric == RELATIVE))
         if set(FIFTEEN) <= set(names):
             mean = metric.replace("corruption", "mean_corruption") + SUFFIXES[source.frost]
-            protocol = f"mean over {SETS[FIFTEEN]} of {protocol}, {source.with_frost}"
+            protocol = {
+                "definition": f"mean over {SETS[FIFTEEN]} of {what}",
+                "ratio": f"{how}, {source.with_frost}",
+            }
             over = [names.index(name) for name in FIFTEEN]
             rows.append(ErrorRatio(Quantity(mean, UNIT, at, protocol), over, metric == RELATIVE))
     return rows
@@ -270,8 +311,9 @@ def _defined(own: Floats, baseline: Floats) -> Floats:
 
 def _undefined(quantity: Quantity) -> Quantity:
     """Return the number that counts an undefined ratio."""
-    conditions = {"missing": f"{quantity.metric} is not defined", **Protocol(quantity.protocol)}
-    return Quantity("missing", "count", {**quantity.at, "of": quantity.metric}, conditions)
+    conditions = Protocol(quantity.protocol)
+    protocol = {"undefined": f"{quantity.metric} is not defined", **conditions}
+    return Quantity("missing", "count", {**quantity.at, "of": quantity.metric}, protocol)
 
 
 def _in_words(baseline: Sequence[str]) -> str:
@@ -285,10 +327,9 @@ def _whole_corruptions(sides: Sequence[Cells]) -> list[str]:
     counts = sorted({side.images for side in sides})
     if len(counts) > 1:
         raise InputError(f"network and baseline were measured on {counts} images, not on the same")
-    names = dict.fromkeys(name for name, _ in sides[0].corrupted)
     return [
         name
-        for name in names
+        for name in _names(sides[0])
         if all((name, severity) in side.correct for severity in SEVERITIES for side in sides)
     ]
 

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.corruption.cell_metrics import (
+    CLEAN,
+    CONFIDENCE,
+    CORRECT,
+    MISSING,
     NAMES,
     Source,
     baseline_statistics,
     cell_statistics,
+    cells_of,
 )
-from sdd_eval.evaluators.corruption.cells import CLEAN, CONFIDENCE, CORRECT, MISSING, cells_of
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import arrays_of, collects, scores

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
 from sdd_eval.evaluators.ood.detectors import odin
-from sdd_eval.evaluators.ood.ood import Ood
+from sdd_eval.evaluators.ood.ood import VALIDATION, ArrayName, Ood
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.statistic import Statistic
 

@@ -5,10 +5,12 @@ All detectors share one forward pass over each set, except ODIN, whose step need
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
-from sdd_eval.evaluators.ood.array_names import VALIDATION, ArrayName
 from sdd_eval.evaluators.ood.detectors import odin
 from sdd_eval.evaluators.ood.detectors.detector import Named, Scorer, counts, fits
 from sdd_eval.evaluators.ood.ranking import Tables, detector_statistics, grid_statistics
@@ -36,6 +37,51 @@ Scores = NDArray[np.float64]
 
 #: Why a count made when fitting a detector has no paired test.
 ONE_COUNT = "it is a count made when fitting, not a sum over these images"
+#: The array of the scores of validation images.
+VALIDATION = "held_out"
+#: First letters of names that NumPy or this evaluator reserves are escaped, too.
+RESERVED = (VALIDATION, "file", "allow_pickle")
+#: What is escaped in names: separators of array names and of paths.
+_SPECIAL = re.compile(r"[%:./\\]")
+
+
+class ArrayName(NamedTuple):
+    """Scores of the test set or of an OOD set by a detector, or a count made when fitting it.
+
+    As text `DETECTOR`, `DETECTOR:SET` or `DETECTOR.COUNT`, with escapes as in a URL for "%", ":",
+    "." and slashes in each part, so that the parts may hold any character. Earlier versions escaped
+    nothing; of plain names they wrote the same.
+
+    >>> str(ArrayName("my.msp", "svhn"))
+    'my%2Emsp:svhn'
+    >>> ArrayName.parse("my%2Emsp:svhn")
+    ArrayName(detector='my.msp', outliers='svhn', counted='')
+    """
+
+    detector: str
+    outliers: str = ""
+    counted: str = ""
+
+    def __str__(self) -> str:
+        """Return the array's name."""
+        detector, outliers, counted = map(_escaped, self)
+        if outliers:
+            return f"{detector}:{outliers}"
+        return f"{detector}.{counted}" if counted else detector
+
+    @classmethod
+    def parse(cls, name: str) -> ArrayName:
+        """Return the parts of an array's name."""
+        detector, colon, outliers = name.partition(":")
+        if colon:
+            return cls(unquote(detector), unquote(outliers))
+        detector, _, counted = name.partition(".")
+        return cls(unquote(detector), counted=unquote(counted))
+
+
+def _escaped(part: str) -> str:
+    escaped = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", part)
+    return f"%{ord(part[0]):02X}{part[1:]}" if part in RESERVED else escaped
 
 
 @dataclass(frozen=True)
@@ -80,28 +126,35 @@ class Ood(Evaluator):
 
         Each is (n,), or (n, columns) for a detector with variants. `DETECTOR.COUNT` (n,) is a count
         made when fitting, constant over images. Names are escaped as `ArrayName` says. With the
-        grid, and if the checkpoint has validation
-        images, also their scores `held_out` (m, steps), by which ε is chosen.
+        grid, and if the checkpoint has validation images, also their scores `held_out` (m, steps),
+        by which ε is chosen.
 
         Raises:
-            InputError: no detectors, an unknown one or one named twice, or an error of a detector.
+            InputError: no detectors, an unknown one or one named twice, an error of a detector, no
+                OOD set, an empty set, or a network with NaN logits or one class.
         """
         if not self.detectors or len(set(self.detectors)) < len(self.detectors):
             raise InputError(
                 f"--detectors is {' '.join(self.detectors) or 'empty'}; name one or more, each once"
             )
         names = [*self.detectors, *([odin.OdinGrid.name] if self.grid else [])]
-        requested = [self._detector(name) for name in names]
-        results = score_sets(subject, requested, self.outliers, self.training)
+        scorers = _scorers(subject, [self._detector(name) for name in names], self)
+        inside = _stored_scores(subject, "test set", subject.data, scorers)
+        outside = {
+            name: _stored_scores(subject, f"outliers {name}", subject.sets[name], scorers)
+            for name in self.outliers
+        }
         arrays: Arrays = {}
-        for name, inside in results.inside.items():
-            arrays[str(ArrayName(name))] = inside
-            for outliers, array in results.outside[name].items():
-                arrays[str(ArrayName(name, outliers))] = array
-            for what, count in results.counts[name].items():
-                arrays[str(ArrayName(name, counted=what))] = np.full(len(inside), count)
+        for name, scorer in scorers.items():
+            arrays[str(ArrayName(name))] = inside[name]
+            for outliers, by_detector in outside.items():
+                arrays[str(ArrayName(name, outliers))] = by_detector[name]
+            for what, count in counts(scorer).items():
+                arrays[str(ArrayName(name, counted=what))] = np.full(len(inside[name]), count)
         if self.validation_set:
-            arrays[VALIDATION] = validation_scores(subject, odin.STEPS, self.validation_set)
+            images, steps = subject.sets[self.validation_set], {odin.STEPS.name: odin.STEPS}
+            by_detector = _stored_scores(subject, f"held out {self.validation_set}", images, steps)
+            arrays[VALIDATION] = by_detector[odin.STEPS.name]
         return arrays
 
     def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
@@ -129,53 +182,15 @@ class Ood(Evaluator):
         return kind(self.temperature, self.epsilon) if kind is odin.Odin else kind()
 
 
-@dataclass(frozen=True)
-class SetScores:
-    """By detector, the scores of the test set and of each OOD set, and the counts of fitting.
-
-    Scores are (n,), or (n, columns) for a detector with variants.
-    """
-
-    inside: Mapping[str, Scores]
-    outside: Mapping[str, Mapping[str, Scores]]
-    counts: Mapping[str, Mapping[str, int]]
-
-
-def score_sets(
-    subject: Subject, requested: Sequence[Named], outliers: Sequence[str], training: str = ""
-) -> SetScores:
-    """Return the scores of detectors; some are fitted on the training images of `training`.
-
-    Raises:
-        InputError: no OOD set, an empty set, a network with NaN logits or one class, or an error of
-            a detector.
-    """
-    if not outliers:
+def _scorers(subject: Subject, requested: Sequence[Named], settings: Ood) -> dict[str, Scorer]:
+    """Return scorers by detector; those with `fit` share one pass over the training images."""
+    if not settings.outliers:
         raise InputError("--outliers is empty; name one or more sets of images")
     if subject.spec.classes < 2:
         raise InputError("the network has one class; detectors need two or more")
-    scorers = _scorers(subject, requested, training)
-    inside = subject.stored("test set", partial(_scores, subject, subject.data, scorers))
-    outside: dict[str, dict[str, Scores]] = {name: {} for name in scorers}
-    for name in outliers:
-        compute = partial(_scores, subject, subject.sets[name], scorers)
-        for detector, array in subject.stored(f"outliers {name}", compute).items():
-            outside[detector][name] = array
-    return SetScores(inside, outside, {name: counts(each) for name, each in scorers.items()})
-
-
-def validation_scores(subject: Subject, detector: Any, validation_set: str) -> Scores:
-    """Return scores (n,) or (n, columns) of the validation images, by a detector without `fit`."""
-    compute = partial(_scores, subject, subject.sets[validation_set], {detector.name: detector})
-    array: Scores = subject.stored(f"held out {validation_set}", compute)[detector.name]
-    return array
-
-
-def _scorers(subject: Subject, requested: Sequence[Named], training: str) -> dict[str, Scorer]:
-    """Return scorers by detector; those with `fit` share one pass over the training images."""
     images = None
     if any(map(fits, requested)):
-        images = training_images(subject, subject.sets[training_key(training)])
+        images = training_images(subject, subject.sets[training_key(settings.training)])
     scorers: dict[str, Any] = {}
     for named in requested:
         detector: Any = named
@@ -186,9 +201,7 @@ def _scorers(subject: Subject, requested: Sequence[Named], training: str) -> dic
 def training_images(subject: Subject, images: ImageSet) -> Training:
     """Run the network on all images of a training set, whatever the limit.
 
-    Raises:
-        InputError: the network does not end in a linear layer, a feature is not finite, or there
-            are no images.
+    Raise InputError if there are none, or as `training_of`.
     """
     detectors.last_layer(subject.model)
     if not len(images):
@@ -197,6 +210,13 @@ def training_images(subject: Subject, images: ImageSet) -> Training:
     rows = np.arange(len(images))
     outputs = evaluators.outputs_of(subject, images, rows, features=True, required=True)
     return detectors.training_of(subject.model, images, outputs)
+
+
+def _stored_scores(
+    subject: Subject, name: str, images: ImageSet, scorers: Mapping[str, Scorer]
+) -> Mapping[str, Scores]:
+    """Return the scores (n,) or (n, columns) of a set by detector, maybe of an interrupted run."""
+    return subject.stored(name, partial(_scores, subject, images, scorers))
 
 
 def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scorer]) -> dict[str, Scores]:

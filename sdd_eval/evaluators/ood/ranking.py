@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,7 @@ CONVENTIONS = {
     "aupr_in_prevalence_free": "in-distribution positive; step rule, precision = TPR / (TPR + FPR)",
     "aupr_out_prevalence_free": "outliers positive; step rule, precision = TPR / (TPR + FPR)",
 }
-#: All metrics, as groups that are tested together; and those of each cell of the grid.
-ALL_METRICS = (COMMON_METRICS, OTHER_METRICS)
+#: The metrics of each cell of the grid.
 CELL_METRICS = ("fpr_at_95_tpr", "detection_error", "auroc")
 BEST = "best"
 HOW_CHOSEN = (
@@ -81,54 +81,44 @@ def _column(scores: Scores, column: int) -> Scores:
 Cell = tuple[Mapping[str, str], Mapping[str, str]]
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What a detector's numbers are: axes, protocol, and OOD sets whose cell of a grid is known.
+def _statistics(
+    rankings: Rankings,
+    at: Mapping[str, Any],
+    protocol: Mapping[str, str],
+    cells: Mapping[str, Cell] = MappingProxyType({}),
+    groups: Sequence[Sequence[str]] = (COMMON_METRICS, OTHER_METRICS),
+    untested: str = "",
+) -> Iterator[Statistic]:
+    """Yield the metrics of rankings, in groups that are tested together.
 
-    `cells` gives, by OOD set, the conditions of its cell and the values that were chosen.
+    `cells` gives, by OOD set or average, the protocol of its cell of a grid and the values that
+    were chosen.
     """
 
-    at: Mapping[str, Any]
-    protocol: Mapping[str, str]
-    cells: Mapping[str, Cell] = field(default_factory=dict)
+    def quantity(metric: str, label: str) -> Quantity:
+        sets, sizes = rankings.groups[label], f"mean over {', '.join(rankings.groups[label])}"
+        if label in rankings.outliers:  # AUPR by counts depends on the sizes
+            inside, outside = rankings.inliers[label], rankings.outliers[label]
+            sizes = f"{len(inside):,} against {len(outside):,} images"
+        of_label, fitted = cells.get(label, (protocol, {}))
+        conditions = {
+            **of_label,
+            "definition": CONVENTIONS[metric],
+            "images": sizes,
+            "resizing": resizing_warning(sets),
+        }
+        return Quantity(metric, "fraction", {**at, "outliers": label}, conditions, fitted)
 
-    def quantities(self, rankings: Rankings) -> Callable[[str, str], Quantity]:
-        """Return a function from a metric and an OOD set or average to what the number is."""
-
-        def quantity(metric: str, label: str) -> Quantity:
-            sets, sizes = rankings.groups[label], f"mean over {', '.join(rankings.groups[label])}"
-            if label in rankings.outliers:  # AUPR by counts depends on the sizes
-                inside, outside = rankings.inliers[label], rankings.outliers[label]
-                sizes = f"{len(inside):,} against {len(outside):,} images"
-            protocol, fitted = self.cells.get(label, (self.protocol, {}))
-            conditions = {
-                **protocol,
-                "definition": CONVENTIONS[metric],
-                "images": sizes,
-                "resizing": resizing_warning(sets),
-            }
-            return Quantity(metric, "fraction", {**self.at, "outliers": label}, conditions, fitted)
-
-        return quantity
-
-    def statistics(
-        self,
-        rankings: Rankings,
-        metric_groups: Sequence[Sequence[str]] = ALL_METRICS,
-        untested: str = "",
-    ) -> Iterator[Statistic]:
-        """Yield the metrics of the rankings."""
-        for metrics in metric_groups:
-            yield rankings.statistic(metrics, self.quantities(rankings), untested)
+    for metrics in groups:
+        yield rankings.statistic(metrics, quantity, untested)
 
 
 def detector_statistics(detector: Named, tables: Tables) -> Iterator[Statistic]:
     """Yield all metrics of each column of a detector over each OOD set and averages."""
     for column, axes in enumerate(places(detector)):
         at = {"detector": detector.name, "outliers": "", **axes}
-        numbers = Numbers(at, {"score": detector.protocol})
-        columns = dict.fromkeys(tables.outside, column)
-        yield from numbers.statistics(tables.rankings(columns, CONVENTIONS))
+        rankings = tables.rankings(dict.fromkeys(tables.outside, column), CONVENTIONS)
+        yield from _statistics(rankings, at, {"score": detector.protocol})
 
 
 def grid_statistics(
@@ -140,25 +130,24 @@ def grid_statistics(
     of validation images (m, steps), if given.
     """
     at, sets = {"detector": "odin", "outliers": ""}, tables.outside
+    score = {"score": grid.protocol}
     cells = [
         tables.rankings(dict.fromkeys(sets, cell), CELL_METRICS) for cell in range(len(grid.cells))
     ]
     for axes, rankings in zip(grid.places, cells, strict=True):
-        numbers = Numbers({**at, **axes}, {"score": grid.protocol})
-        yield from numbers.statistics(rankings, [CELL_METRICS])
+        yield from _statistics(rankings, {**at, **axes}, score, groups=[CELL_METRICS])
     best = {name: min(range(len(cells)), key=_badness(cells, name)) for name in sets}
     chosen = {name: _chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
-    shared = {"score": grid.protocol, "cell": f"{HOW_CHOSEN}, for each set its own"}
-    numbers = Numbers({**at, "grid": BEST}, shared, chosen)
+    shared = {**score, "cell": f"{HOW_CHOSEN}, for each set its own"}
     rankings = tables.rankings(best, CONVENTIONS)
-    yield from numbers.statistics(rankings, untested=CHOSEN_ON_OUTLIERS)
+    at_best = {**at, "grid": BEST}
+    yield from _statistics(rankings, at_best, shared, chosen, untested=CHOSEN_ON_OUTLIERS)
     if validation is not None:
         cell = validated_cell(validation)
         rankings = tables.rankings(dict.fromkeys(sets, cell), CONVENTIONS)
         validated = _chosen(grid, cell, HOW_VALIDATED)
         by_label = dict.fromkeys(rankings.groups, validated)
-        numbers = Numbers({**at, "grid": VALIDATED}, validated[0], by_label)
-        yield from numbers.statistics(rankings)
+        yield from _statistics(rankings, {**at, "grid": VALIDATED}, validated[0], by_label)
 
 
 def _badness(cells: Sequence[Rankings], name: str) -> Callable[[int], tuple[float, float]]:

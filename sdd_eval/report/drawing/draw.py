@@ -15,7 +15,7 @@ from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Arrays, Plot, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
-from sdd_eval.figures.selection import where
+from sdd_eval.figures.selection import known_first, where
 from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
@@ -76,12 +76,10 @@ def draw_figures(
     """Draw figure plugins; return the figures and an error message for each that failed.
 
     Figures that have not changed are taken from the cache; `suffix` is appended to file names.
-
-    Raises:
-        InputError: If the style file is invalid.
+    Raise InputError for an invalid style file.
     """
     progress = progress or NoProgress()
-    names = _in_order(figures)
+    names = known_first(figures, _ORDER)
     progress.start("drawing figures", len(names) * len(comparable))
     contexts = [_context(part, arrays, style, cache or {}) for part in comparable]
     drawn: list[ReportFigure] = []
@@ -128,11 +126,6 @@ _ORDER = (
 )
 
 
-def _in_order(names: Sequence[str]) -> list[str]:
-    rank = {name: index for index, name in enumerate(_ORDER)}
-    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
-
-
 def _context(
     part: ComparableResults, arrays: Arrays, style: Path | None, cache: FigureCache
 ) -> _DrawingContext:
@@ -156,17 +149,16 @@ class _DrawingContext:
         self, words: Sequence[str], plot: Plot, failures: list[str]
     ) -> Iterator[ReportFigure]:
         """Yield the figures of a plugin, one for each data set of its evaluator."""
+        excluded = where(self.excluded, evaluator=plot.evaluator)
+        excluded = excluded[excluded["metric"].isin(plot.metrics)]
+        names = tuple(excluded["checkpoint"].unique())
         for dataset, rows in _per_dataset(plot, self.rows):
             key = figure_key(plot, rows, self.arrays, self.style)
             rendered = self.cache.get(key) or self._render(words[0], plot, rows, failures)
             if rendered is not None:
                 rendered = dataclasses.replace(rendered, key=key)
-                name, excluded = file_name(*words, dataset), self._excluded_checkpoints(plot)
-                yield ReportFigure(name, plot, self.comparison, rows, rendered, excluded)
-
-    def _excluded_checkpoints(self, plot: Plot) -> tuple[str, ...]:
-        rows = where(self.excluded, evaluator=plot.evaluator)
-        return tuple(rows.loc[rows["metric"].isin(plot.metrics), "checkpoint"].unique())
+                name = file_name(*words, dataset)
+                yield ReportFigure(name, plot, self.comparison, rows, rendered, names)
 
     def _render(
         self, name: str, plot: Plot, rows: pandas.DataFrame, failures: list[str]

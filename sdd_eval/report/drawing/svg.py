@@ -112,14 +112,8 @@ def inline_svg(
     Referenced ids get a prefix (matplotlib counts from 1 in each figure). Comments, other ids and
     groups without attributes are removed, and coordinates are rounded to a tenth of a point.
 
-    Args:
-        svg: The content of the file.
-        prefix: The prefix of ids.
-        label: The accessible name of the figure.
-        values: The values to show on hover and focus, each with its box.
-        shared: Collects the definitions that this page's figures share.
-        described: Texts of values that another drawing of the same figure has, with their index
-            there; they are referenced instead of repeated.
+    `label` is the accessible name of the figure; `values` are shown on hover and focus. Texts in
+    `described` are referenced by their index in another drawing of the figure, not repeated.
     """
     body = merge_lines(svg[svg.index("<svg") :])
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL).strip()
@@ -129,7 +123,7 @@ def inline_svg(
     body = re.sub(r' fill="(#[0-9a-f]{6})"', r' style="fill: \1"', body)
     body = _shortened(_without_idle_clips(shared.extract(body)))
     body = _without_plain_groups(_with_unique_ids(body, prefix))
-    body = _CLIPPED.sub(_clip_as_group, body)
+    body = _CLIPPED.sub(lambda m: f"<g{m[1]}>{m[0].replace(m[1], '')}</g>", body)
     return _labelled(body, label, _value_boxes(values, described or {}))
 
 
@@ -144,10 +138,6 @@ def _without_idle_clips(body: str) -> str:
     body = re.sub(r'<path d="([^"]*)" clip-path="url\(#([^)]+)\)"[^>]*/>', unclip, body)
     used = set(re.findall(r"url\(#([^)]+)\)", body))
     return _CLIP.sub(lambda match: match[0] if match[1] in used else "", body)
-
-
-def _clip_as_group(match: re.Match[str]) -> str:
-    return f"<g{match[1]}>{match[0].replace(match[1], '')}</g>"
 
 
 def _with_unique_ids(body: str, prefix: str) -> str:
@@ -182,10 +172,7 @@ def _labelled(body: str, label: str, boxes: str) -> str:
 
 
 def _value_boxes(values: Sequence[Tooltip], described: Mapping[str, int]) -> str:
-    """Return a box per value, whose title is shown on hover and read by screen readers.
-
-    Consecutive values of one series form a group, whose title is the series.
-    """
+    """Return a box per value, titled for hover and screen readers, grouped by series."""
     if not values:
         return ""
     texts = [_series_and_point(v.text) if v.text not in described else ("", "") for v in values]

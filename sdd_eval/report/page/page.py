@@ -75,10 +75,7 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that a page shows: runs, tables, figures, comparisons, and what went wrong.
-
-    `protocols` are the texts of protocols by id.
-    """
+    """All that a page shows; `protocols` are the texts of protocols by id."""
 
     collection: RunCollection
     results: pandas.DataFrame

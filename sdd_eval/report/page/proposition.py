@@ -25,16 +25,13 @@ def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[st
     """Write `index.html`, `k.pdf`, `k.svg` and `grid.csv` into a folder; return the page's path.
 
     `checked` is the proposition on a grid of ρ and r, `lemma` the relative error of Lemma 1 by
-    direction.
-
-    Raises:
-        InputError: If the folder cannot be written.
+    direction. Raise InputError if the folder cannot be written.
     """
     with house_style():
         figure = draw_k_curves({rho: normalised_k(rho) for rho in RATIOS})
         pdf, svg = (figure_bytes(figure, kind) for kind in ("pdf", "svg"))
-    store.write_atomically(folder / "k.pdf", lambda file: file.write(pdf))
-    store.write_atomically(folder / "k.svg", lambda file: file.write(svg))
+    store.write_bytes(folder / "k.pdf", pdf)
+    store.write_bytes(folder / "k.svg", svg)
     store.write_text(folder / "grid.csv", _grid_csv(checked))
     text = svg.decode()
     html = template("proposition.html.jinja").render(

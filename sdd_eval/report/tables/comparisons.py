@@ -219,10 +219,7 @@ class ComparisonSection:
 def comparison_sections(
     studies: Sequence[Path], results: pandas.DataFrame, page: Path
 ) -> tuple[list[ComparisonSection], list[str]]:
-    """Return the stored comparisons of some studies, and warnings on outdated or unreadable ones.
-
-    Links to files are relative to the folder `page`.
-    """
+    """Return stored comparisons, with links relative to the folder `page`, and warnings."""
     sections, warnings = [], []
     for study, folder in named_studies(studies):
         stored, errors = load_comparisons(folder)
@@ -283,16 +280,15 @@ def _distinct_titles(
 ) -> tuple[PairSection, ...]:
     """Distinguish pairs with equal titles: networks by checkpoint, groups by architecture."""
     counts = Counter(pair.title for pair in pairs)
-    return tuple(
-        pair if counts[pair.title] == 1 else _with_full_title(pair, archs) for pair in pairs
-    )
-
-
-def _with_full_title(pair: PairSection, archs: Mapping[str, str]) -> PairSection:
-    networks = (*pair.compared.base, *pair.compared.others)
-    if len(networks) == 2:
-        return replace(pair, base=networks[0], other=networks[1])
-    return replace(pair, arch=_side_name(networks, archs))
+    distinct = []
+    for pair in pairs:
+        networks = (*pair.compared.base, *pair.compared.others)
+        if counts[pair.title] > 1 and len(networks) == 2:
+            pair = replace(pair, base=networks[0], other=networks[1])
+        elif counts[pair.title] > 1:
+            pair = replace(pair, arch=_side_name(networks, archs))
+        distinct.append(pair)
+    return tuple(distinct)
 
 
 def _side_name(side: Sequence[str], labels: Mapping[str, str]) -> str:

@@ -48,10 +48,7 @@ def _column(cells: pandas.Series[Any]) -> _Column:
 
 
 def _has_equal_types(cells: pandas.Series[Any]) -> bool:
-    """Return whether a column has values of several of the types that pandas does not tell apart.
-
-    It takes 1, 1.0 and True for the same.
-    """
+    """Return whether a column mixes types that pandas does not tell apart: 1, 1.0 and True."""
     numbers = {kind for kind in set(map(type, cells.tolist())) if not issubclass(kind, str)}
     return len(numbers - {type(None)}) > 1
 
@@ -76,11 +73,7 @@ def _text(cell: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote text that contains a delimiter (RFC 4180).
-
-    >>> _quoted("a, b"), _quoted("fog")
-    ('"a, b"', 'fog')
-    """
+    """Quote text that contains a delimiter (RFC 4180)."""
     if any(mark in text for mark in ',"\n'):
         return '"' + text.replace('"', '""') + '"'
     return text

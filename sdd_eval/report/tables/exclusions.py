@@ -19,10 +19,7 @@ Runs = Mapping[str, Run]
 
 
 def with_notes(table: pandas.DataFrame, axes: Sequence[str], runs: Runs) -> pandas.DataFrame:
-    """Return the table with a `note` on each row that is excluded from means.
-
-    `axes` are the columns that are axes, `runs` the runs by the column `run`.
-    """
+    """Return the table with a `note` on rows excluded from means; `runs` are by column `run`."""
     table = table.copy()
     for mark in (
         _per_run(_outdated_weights, runs),

@@ -31,10 +31,7 @@ _DEFAULTS: Mapping[str, Any] = encode(Recipe())
 
 
 def recipe_of(entry: StudyRun) -> Mapping[str, Any] | None:
-    """Return the recipe of the run's checkpoint; None for an imported network.
-
-    Fields that did not exist when the run was written have their defaults.
-    """
+    """Return the recipe of a run's checkpoint, new fields as defaults; None if imported."""
     recipe = entry.run.provenance.get("card")
     return {**_DEFAULTS, **recipe} if isinstance(recipe, Mapping) else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sdd_eval.comparison.run_statistics import key
 from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import group_names, where
-from sdd_eval.metrics.registry import Metric, metric
+from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import (
@@ -128,10 +128,7 @@ class HeadlineRow:
 
 @dataclass(frozen=True)
 class Headline:
-    """The headline table; `at` of each column is complete and says which setting it shows.
-
-    `comparisons` are the stored ones of each study.
-    """
+    """The headline table; `at` of columns is complete, `comparisons` are stored, by study."""
 
     columns: tuple[HeadlineColumn, ...]
     rows: tuple[HeadlineRow, ...]
@@ -153,20 +150,25 @@ class Headline:
 def headline(
     results: pandas.DataFrame, comparisons: Mapping[str, Sequence[ComparisonSet]] | None = None
 ) -> Headline:
-    """Return the headline table of a table of results.
-
-    `comparisons` are the stored ones of each study, which decide between single networks.
-    """
-    shown = results[results["metric"].isin({column.metric for column in COLUMNS})]
+    """Return the headline table; a study's stored `comparisons` decide between single networks."""
+    known = (*COLUMNS, *_registered_columns())
+    shown = results[results["metric"].isin({column.metric for column in known})]
     rows = usable(shown)
     measured = set(zip(rows["evaluator"], rows["metric"], strict=True))
-    columns = [c for c in COLUMNS if not c.optional or (c.evaluator, c.metric) in measured]
+    columns = [c for c in known if not c.optional or (c.evaluator, c.metric) in measured]
     if not any(column.evaluator == "corruption" for column in columns):
         index = next(i for i, column in enumerate(columns) if column.evaluator == "odin")
         columns.insert(index, next(column for column in COLUMNS if column.metric == "mca"))
     resolved = tuple(_resolved(column, rows) for column in columns)
     stored = comparisons or {}
     return Headline(resolved, tuple(_headline_rows(resolved, results, stored)), stored)
+
+
+def _registered_columns() -> Iterator[HeadlineColumn]:
+    """Yield a column for each metric that an evaluator of another package registers."""
+    for evaluator, metrics in registered().items():
+        for one in metrics:
+            yield HeadlineColumn(evaluator, one.name, optional=True)
 
 
 def _resolved(column: HeadlineColumn, rows: pandas.DataFrame) -> HeadlineColumn:
@@ -234,10 +236,7 @@ def _cell(
 
 
 def _reason(
-    column: HeadlineColumn,
-    of_metric: pandas.DataFrame,
-    comparison: ComparableResults,
-    group: str,
+    column: HeadlineColumn, of_metric: pandas.DataFrame, comparison: ComparableResults, group: str
 ) -> str:
     """Return why a cell is empty: excluded, measured with other settings, or not measured."""
     rows = where(comparison.results, group=group, evaluator=column.evaluator, metric=column.metric)
@@ -293,10 +292,7 @@ def verdict(
 
 
 def _stored_verdict(
-    column: HeadlineColumn,
-    base: HeadlineCell,
-    other: HeadlineCell,
-    stored: Sequence[ComparisonSet],
+    column: HeadlineColumn, base: HeadlineCell, other: HeadlineCell, stored: Sequence[ComparisonSet]
 ) -> Verdict:
     """Return what the current comparisons of two cells agree on; empty if there are none."""
     at = {axis: value for axis, value in column.at.items() if value is not None}

@@ -64,10 +64,7 @@ def _escape_character(character: str) -> str:
 
 
 def headline_tex(table: Headline) -> str:
-    """Return the headline table, with the marked means of the page in bold.
-
-    The best of single networks has a dagger.
-    """
+    """Return the headline table; marked means are bold, and the best of single networks has a †."""
     several = len({id(row.comparison) for row in table.rows}) > 1
     titles = [*(["Test set, network"] if several else []), "Method", "n"]
     titles += [f"{column.title} {column.arrow}" for column in table.columns]

@@ -64,9 +64,9 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     labels = group_labels(runs)
     measured = [each for entry in runs for each in entry.run.measurements]
     per_run = [_run_cells(entry, labels[entry.name]) for entry in runs]
-    sizes = [len(entry.run.measurements) for entry in runs]
+    sizes = np.array([len(entry.run.measurements) for entry in runs], dtype=int)
     cells: dict[str, Any] = {
-        **{name: _repeated([row[name] for row in per_run], sizes) for name in _OF_RUN},
+        **{n: np.array([row[n] for row in per_run], object).repeat(sizes) for n in _OF_RUN},
         **_measurement_columns(measured),
         "data": [text for entry in runs for text in _origins_of(entry)],
     }
@@ -75,10 +75,6 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     columns |= {name: pandas.Series(column, dtype=object) for name, column in axes.items()}
     table = pandas.DataFrame(columns)
     return with_notes(table, list(axes), {entry.name: entry.run for entry in runs})
-
-
-def _repeated(cells: Sequence[Any], sizes: Sequence[int]) -> NDArray[Any]:
-    return np.array(cells, dtype=object).repeat(np.array(sizes, dtype=int))
 
 
 def _typed(name: str, cells: Sequence[Any] | NDArray[Any]) -> pandas.Series[Any]:
@@ -141,10 +137,7 @@ def _run_cells(entry: StudyRun, labels: tuple[str, str]) -> dict[str, Any]:
 
 
 def _measurement_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
-    """Return the columns of measurements without their axes.
-
-    Texts are interned, so that equal texts are stored once and compared by identity.
-    """
+    """Return the columns of measurements without their axes; equal texts are stored once."""
     return {
         "metric": [sys.intern(each.metric) for each in measured],
         "value": [each.value for each in measured],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures.selection import as_dicts, group_names, where
+from sdd_eval.figures.selection import as_dicts, group_names, known_first, where
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.metrics.registry import Metric, metric
@@ -73,19 +73,9 @@ class ResultTable:
         return f"mean ± standard deviation {over}"
 
 
-@dataclass(frozen=True)
-class EvaluatorTable:
-    """The table of one evaluator for one part of the results."""
-
-    comparison: ComparableResults
-    table: ResultTable
-
-
 def evaluator_names(results: pandas.DataFrame) -> list[str]:
     """Return the evaluators of a table: those of this package first, then others by name."""
-    rank = {name: index for index, name in enumerate(TITLES)}
-    names = [str(name) for name in results["evaluator"].unique()]
-    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+    return known_first(map(str, results["evaluator"].unique()), TITLES)
 
 
 def evaluator_tables(
@@ -93,17 +83,14 @@ def evaluator_tables(
     evaluator: str,
     protocols: ProtocolIndex,
     without: Mapping[int, Collection[str]] | None = None,
-) -> list[EvaluatorTable]:
-    """Return the tables of an evaluator, one for each part of the results that has rows of it.
-
-    `without` gives, by index of a part, metrics to leave out because they are shown elsewhere.
-    """
+) -> list[tuple[ComparableResults, ResultTable]]:
+    """Return an evaluator's table of each part that has rows; `without` has metrics to omit."""
     tables = []
     for index, comparison in enumerate(comparable):
         if (comparison.results["evaluator"] == evaluator).any():
             rows = where(comparison.summary, evaluator=evaluator)
             shown = rows["metric"].isin((without or {}).get(index, ()))
-            tables.append(EvaluatorTable(comparison, result_table(rows[~shown], protocols)))
+            tables.append((comparison, result_table(rows[~shown], protocols)))
     return tables
 
 
@@ -210,12 +197,9 @@ def without_bins_and_severities(summary: pandas.DataFrame) -> pandas.DataFrame:
 
 
 class ProtocolIndex:
-    """The protocols of a table, numbered P1, P2, … in the order of the page's sections.
+    """The protocols of a table of results, numbered P1, P2, … in the order of the page's sections.
 
-    Args:
-        results: the table.
-        evaluators: the evaluators in the order of the sections.
-        texts: the sentences of protocols by id.
+    `evaluators` are in the order of the sections, `texts` the sentences of protocols by id.
     """
 
     def __init__(
@@ -235,10 +219,7 @@ class ProtocolIndex:
         return self.labels.get(key, "")
 
     def parts(self, evaluator: str) -> dict[str, str]:
-        """Return the parts that several protocols of an evaluator share, each with a letter.
-
-        Empty if the evaluator has so few protocols that they are written out in full.
-        """
+        """Return parts that protocols share, by letter; empty if all protocols are written out."""
         keys = self.metrics[evaluator]
         if len(keys) <= WRITTEN_OUT:
             return {}

@@ -79,16 +79,12 @@ def findings(table: Headline) -> list[Finding]:
 def _changes(
     cells: Sequence[tuple[HeadlineCell, HeadlineCell]],
 ) -> list[Difference | None]:
-    """Return the difference of each pair of cells, adjusted over all of them.
-
-    None if the cells of a pair cannot be compared over seeds.
-    """
-    changes = [
-        None
-        if base.conditions != other.conditions or _too_few_seeds(base, other)
-        else difference(base.values, other.values)
-        for base, other in cells
-    ]
+    """Return the difference of each pair of cells over seeds, adjusted over all; None without."""
+    changes: list[Difference | None] = []
+    for base, other in cells:
+        several = min(len(base.values), len(other.values)) >= MIN_SEEDS
+        comparable = several and base.conditions == other.conditions
+        changes.append(difference(base.values, other.values) if comparable else None)
     adjusted = iter(adjust([change for change in changes if change is not None]))
     return [None if change is None else next(adjusted) for change in changes]
 
@@ -107,10 +103,7 @@ def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
 
 
 def _column_sentences(
-    table: Headline,
-    base: HeadlineRow,
-    other: HeadlineRow,
-    changes: Sequence[Difference | None],
+    table: Headline, base: HeadlineRow, other: HeadlineRow, changes: Sequence[Difference | None]
 ) -> list[str]:
     """Return a sentence per column; those about too few seeds come last."""
     sentences: list[str] = []
@@ -164,10 +157,6 @@ def sentence(
         f"{text}. This is {reason}; the smallest difference detectable with a power of "
         f"80 % is {format_difference(entry, smallest, sign=False)}."
     )
-
-
-def _too_few_seeds(base: HeadlineCell, other: HeadlineCell) -> bool:
-    return min(len(base.values), len(other.values)) < MIN_SEEDS
 
 
 def _seeds(base: HeadlineCell, other: HeadlineCell) -> str:
@@ -273,17 +262,13 @@ def _row_sentence(pair: PairSection, row: MetricDifference, size: int) -> str:
     entry = metric(row.metric, row.unit)
     interval = format_interval(entry, row.low, row.high, sign=True)
     kind = "over seeds" if len(pair.compared.base) > 1 else "same networks, new images"
+    labels = f" ({', '.join(axis_labels(row))})" if axis_labels(row) else ""
     return (
-        f"{_row_title(row)} is {row.verdict} by "
+        f"{entry.phrase}{labels} is {row.verdict} by "
         f"{format_difference(entry, abs(row.difference), sign=False)} "
         f"[95 % interval, {kind}: {interval}; p = {format_p_value(row.adjusted)}"
         f"{_correction(size)}]"
     )
-
-
-def _row_title(row: MetricDifference) -> str:
-    title, labels = metric(row.metric).phrase, axis_labels(row)
-    return f"{title} ({', '.join(labels)})" if labels else title
 
 
 def _verdict_counts(rows: Sequence[MetricDifference]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.empirical_bayes import debiased_absolute
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 Floats = NDArray[np.float64]
@@ -68,13 +69,7 @@ class Bins:
     @property
     def debiased(self) -> float:
         """The calibration error less the mean that noise adds to it (folded normal)."""
-        from scipy.special import erf  # imported here because scipy takes a second to load
-
-        size = np.abs(self.gap)
-        ratio = np.minimum(size / self.spread, 40)
-        folded = self.spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2)
-        folded += size * erf(ratio / math.sqrt(2))
-        return max(0.0, float((self.share * (2 * size - folded)).sum()))
+        return max(0.0, float((self.share * debiased_absolute(self.gap, self.spread)).sum()))
 
 
 def ece(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:

@@ -40,30 +40,17 @@ def placements(inliers: Scores, outliers: Scores) -> Placements:
     return Placements(below / (2 * len(a)), 1 - above / (2 * len(b)))
 
 
-def auroc(
-    inliers: Scores, outliers: Scores, level: float = LEVEL, placed: Placements | None = None
-) -> Bounds:
-    """Return the AUROC with its interval.
+def mean_auroc(placed: Sequence[Placements], level: float = LEVEL) -> Bounds:
+    """Return the mean AUROC of the same inliers against several sets of outliers, by components.
 
     Wilson's interval with an effective number of images from DeLong's components, at least
     min(n, m) (Birnbaum and Klose 1957), and Student's quantile with min(n, m) − 1 degrees of
-    freedom.
-
-    >>> [round(end, 3) for end in auroc(np.arange(200.0) + 500, np.arange(200.0))[:3]]
-    [1.0, 0.981, 1.0]
-    """
-    return mean_auroc([placed or placements(inliers, outliers)], level)
-
-
-def mean_auroc(placed: Sequence[Placements], level: float = LEVEL) -> Bounds:
-    """Return the mean AUROC of the same inliers against several sets of outliers.
-
-    As `auroc`, with the inliers' components averaged over the sets, because all sets share them.
+    freedom. The inliers' components are averaged over the sets, because all sets share them, and
     min(n, m) is replaced by its harmonic mean over the sets.
 
-    Args:
-        placed: the components of each set.
-        level: of confidence.
+    >>> placed = placements(np.arange(200.0) + 500, np.arange(200.0))
+    >>> [round(end, 3) for end in mean_auroc([placed])[:3]]
+    [1.0, 0.981, 1.0]
     """
     sets, n = len(placed), len(placed[0].inliers)
     sizes = np.array([len(one.outliers) for one in placed])
@@ -80,14 +67,10 @@ def mean_auroc(placed: Sequence[Placements], level: float = LEVEL) -> Bounds:
 def auroc_bounds(
     error: float, variance: float, pseudo: float, fewest: float, level: float
 ) -> Bounds:
-    """Return the bounds of an AUROC from the variance of its estimate.
+    """Return the bounds of an AUROC from its error, 1 − AUROC, and the variance of its estimate.
 
-    Args:
-        error: 1 − AUROC.
-        variance: of the estimate, with one pseudo error in each sample.
-        pseudo: what these pseudo errors add to the error.
-        fewest: the size of the smaller sample, the least effective number of images.
-        level: of confidence.
+    The variance is with one pseudo error in each sample; `pseudo` is what these add to the error.
+    `fewest` is the size of the smaller sample, the least effective number of images.
     """
     smoothed = (error + pseudo) / (1 + 2 * pseudo)
     effective = max(smoothed * (1 - smoothed) / variance, fewest)
@@ -181,11 +164,7 @@ def average_precision(
     The outliers enter through the pointwise Wilson band of the FPR, the inliers through the
     influence function, joined by square-and-add.
 
-    Args:
-        inliers: scores (n,).
-        outliers: scores (m,).
-        prevalence_free: weight outliers by n / m, so that the set sizes do not matter.
-        level: of confidence.
+    If `prevalence_free`, outliers are weighted by n / m, so that the set sizes do not matter.
 
     >>> [round(end, 3) for end in average_precision(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [1.0, 0.925, 1.0]
@@ -237,13 +216,7 @@ def detection_error(
     In 300 samples each of normal scores (d' 0 to 5, inliers with standard deviation 1 and 2, sets
     of 20 to 5,000 images) the lowest coverage of the error by counts was .95.
 
-    Args:
-        inliers: scores (n,).
-        outliers: scores (m,).
-        by_counts: weight the two rates by n and m, (misses + false alarms) / (n + m).
-        level: of confidence.
-        resamples: bootstrap resamples.
-        seed: of the bootstrap.
+    If `by_counts`, the rates are weighted by n and m: (misses + false alarms) / (n + m).
 
     >>> [round(end, 3) for end in detection_error(np.arange(200.0) + 500, np.arange(200.0))[:3]]
     [0.0, 0.0, 0.013]

@@ -55,36 +55,16 @@ def mean_area(areas: Sequence[Area]) -> Area:
     )
 
 
-def aurc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
-    """Return the area under the risk–coverage curve (Geifman et al. 2019) with its interval.
+def aurc_area(confidence: Floats, correct: Floats) -> Area:
+    """Return the area under the risk–coverage curve (Geifman et al. 2019), as a fraction.
 
     Variance by the influence function, plus one pseudo error among the most confident 1/√n images,
-    which adds ½ ln n; then Wilson's interval with the effective number of images.
+    which adds ½ ln n; then Wilson's interval with the effective number of images. Confidences (n,)
+    may be tied; `correct` (n,) is 1 for a correct prediction, else 0.
 
-    Args:
-        confidence: of each image (n,), ties allowed.
-        correct: 1 for a correct prediction, 0 for a wrong one (n,).
-        level: of confidence.
-
-    >>> [round(end, 3) for end in aurc(np.arange(200.0), np.ones(200))[:3]]
+    >>> [round(end, 3) for end in aurc_area(np.arange(200.0), np.ones(200)).bounds()[:3]]
     [0.0, 0.0, 0.049]
     """
-    return aurc_area(confidence, correct).bounds(level)
-
-
-def augrc(confidence: Floats, correct: Floats, level: float = LEVEL) -> Bounds:
-    """Return the area under the generalised risk–coverage curve (Traub et al. 2024).
-
-    As `aurc`, with a pseudo error of chance rank. The value lies in [0, ½].
-
-    >>> [round(end, 4) for end in augrc(np.arange(200.0), np.ones(200))[:3]]
-    [0.0, 0.0, 0.0125]
-    """
-    return augrc_area(confidence, correct).bounds(level)
-
-
-def aurc_area(confidence: Floats, correct: Floats) -> Area:
-    """Return the AURC and its influence function."""
     ranked = _Ranked(confidence, correct)
     risk = ranked.cumulated / ranked.k
     influence = (
@@ -121,7 +101,13 @@ def excess_area(area: Area, correct: Floats) -> Area:
 
 
 def augrc_area(confidence: Floats, correct: Floats) -> Area:
-    """Return the AUGRC and its influence function."""
+    """Return the area under the generalised risk–coverage curve (Traub et al. 2024), 0 to ½.
+
+    As `aurc_area`, with a pseudo error of chance rank.
+
+    >>> [round(end, 4) for end in augrc_area(np.arange(200.0), np.ones(200)).bounds()[:3]]
+    [0.0, 0.0, 0.0125]
+    """
     ranked = _Ranked(confidence, correct)
     n, total = ranked.n, ranked.cumulated
     value = float(2 * total.sum() - total[-1]) / (2 * n * n)

@@ -1,4 +1,4 @@
-"""Intervals of shares and of means of shares, and of their paired differences."""
+"""Intervals of shares, means and ratios of means, and of paired differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sdd_eval.statistics.intervals import LEVEL, normal_quantile
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile, student_quantile
 from sdd_eval.statistics.tests import mcnemar_p_values
 
 #: Below so many hits (or misses) the end of Wilson's interval is the exact Poisson bound.
@@ -30,6 +30,11 @@ class Bounds(NamedTuple):
         return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
 
 
+def around(ends: Bounds | str, value: float) -> Bounds | str:
+    """Return bounds extended to another estimate; the reason why there are none unchanged."""
+    return ends if isinstance(ends, str) else ends.around(value)
+
+
 def wilson(
     share: ArrayLike, n: ArrayLike, level: float = LEVEL, z: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -39,11 +44,8 @@ def wilson(
     have a lower end of at most the Poisson bound, likewise for misses at the upper end. Plain
     Wilson covers only .838 near n · share = .176; with these ends the lowest coverage is .926.
 
-    Args:
-        share: observed shares, 0 to 1.
-        n: numbers of images, which may be effective and need not be whole.
-        level: of confidence.
-        z: normal (or Student) quantile, if not that of `level`.
+    `share` is observed, 0 to 1, of `n` images, which may be effective and need not be whole; `z` is
+    the normal (or Student) quantile, if not that of `level`.
 
     >>> low, high = wilson(0.001, 1000)
     >>> round(float(low), 6), round(float(high), 6)
@@ -77,20 +79,14 @@ def difference(first: Bounds, second: Bounds, correlation: float = 0.0) -> Bound
     Newcombe (1998), method 10; Zou and Donner (2008). With debiased estimates, the hull of the
     intervals around the estimates and around each debiased estimate.
 
-    Args:
-        first, second: the intervals of the two networks.
-        correlation: of the two estimates.
+    `correlation` is that of the two estimates.
     """
     centres = [(first.value, second.value)]
     if first.centre is not None and second.centre is not None:
         centres += [(first.centre, second.value), (first.value, second.centre)]
-    ends = [_square_and_add(_at(first, x), _at(second, y), correlation) for x, y in centres]
+    ends = [_square_and_add(first.around(x), second.around(y), correlation) for x, y in centres]
     low, high = min(end.low for end in ends), max(end.high for end in ends)
     return Bounds(second.value - first.value, low, high)
-
-
-def _at(bounds: Bounds, centre: float) -> Bounds:
-    return Bounds(centre, min(bounds.low, centre), max(bounds.high, centre))
 
 
 def _square_and_add(first: Bounds, second: Bounds, correlation: float) -> Bounds:
@@ -111,9 +107,7 @@ def mean_of_cells(wrong: NDArray[np.float64], level: float = LEVEL) -> Bounds:
     image are not independent. One pseudo image wrong in every cell and one correct in every cell
     are added to the variance.
 
-    Args:
-        wrong: share of its cells in which each image is wrong (n,).
-        level: of confidence.
+    `wrong` is the share of its cells in which each image is wrong (n,).
 
     >>> [round(end, 3) for end in mean_of_cells(np.zeros(200))[:3]]
     [1.0, 0.981, 1.0]
@@ -132,11 +126,7 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
     Tango's score interval (1998), recommended by Fagerland, Lydersen and Laake (2014). It includes
     0 wherever McNemar's mid-p exceeds 1 − level, so that interval and test agree.
 
-    Args:
-        lost: images that only the first network classifies correctly.
-        gained: images that only the second network classifies correctly.
-        n: number of images.
-        level: of confidence.
+    Of n images, only the first network classifies `lost` correctly and only the second `gained`.
 
     >>> [round(end, 4) for end in paired_difference(0, 0, 200)[:3]]
     [0.0, -0.0188, 0.0188]
@@ -169,3 +159,85 @@ def _tango_score(lost: int, gained: int, n: int, t: float) -> float:
     if variance > 0:
         return distance / math.sqrt(variance)
     return math.copysign(math.inf, distance) if distance else 0.0
+
+
+def mean_loss(losses: NDArray[np.float64], pseudo_loss: float, level: float = LEVEL) -> Bounds:
+    """Return the mean of non-negative losses with its score interval.
+
+    The variance is taken proportional to the mean (quasi-Poisson; McCullagh and Nelder 1989), as it
+    is where few images carry most of the loss. One pseudo error enters the dispersion.
+
+    `losses` are of each image (n,), `pseudo_loss` is that of an error: the mean over images of the
+    loss if the label had been the runner-up.
+
+    >>> [round(end, 3) for end in mean_loss(np.full(100, 0.1), pseudo_loss=2.0)[:3]]
+    [0.1, 0.07, 0.143]
+    """
+    x = np.asarray(losses, dtype=np.float64)
+    return score_bounds(float(x.mean()), x - x.mean(), pseudo_loss, level)
+
+
+def score_bounds(
+    value: float, influence: NDArray[np.float64], pseudo: float, level: float = LEVEL
+) -> Bounds:
+    """Return a number that is 0 without errors, with its score interval.
+
+    To second order it is the interval of the delta method on the logarithm, but it is also defined
+    at 0. `influence` is that of each image on it (n,), with mean 0; `pseudo` that of an error.
+    """
+    n = len(influence)
+    spread = float((influence**2).sum()) + pseudo**2
+    k = normal_quantile(level) ** 2 * spread / (n * value + pseudo) / n
+    half = math.sqrt(value * k + k * k / 4)
+    return Bounds(value, max(0.0, value + k / 2 - half), value + k / 2 + half)
+
+
+def ratio_bounds(
+    value: float,
+    influence: NDArray[np.float64],
+    denominator: NDArray[np.float64],
+    pseudo: float,
+    level: float = LEVEL,
+) -> Bounds | None:
+    """Return a ratio of means with Fieller's interval, or None if that is unbounded.
+
+    Fieller (1954), "Some problems in interval estimation": it contains the ratios ρ for which
+    numerator − ρ · denominator does not differ significantly from 0. It is unbounded if the
+    denominator does not differ significantly from 0.
+
+    `influence` is that of each image on the value (n,), with mean 0; `denominator` that on the
+    denominator, relative to it, of a mean of ratios the mean; `pseudo` that of an error.
+
+    >>> x, y = np.array([1.0, -1.0] * 50), np.array([1.0, 1.0, -1.0, -1.0] * 25)
+    >>> [round(end, 2) for end in ratio_bounds(1.0, x, y, pseudo=1.0)[:3]]
+    [1.0, 0.8, 1.2]
+    >>> ratio_bounds(1.0, x, 10 * y, pseudo=1.0) is None
+    True
+    """
+    n, square = len(influence), normal_quantile(level) ** 2
+    spread = (float((influence**2).sum()) + pseudo**2) / n**2
+    linear = -square * float((influence * denominator).sum()) / n**2
+    leading = 1 - square * float((denominator**2).sum()) / n**2
+    if leading <= 0:
+        return None
+    root = math.sqrt(linear**2 + leading * square * spread)
+    return Bounds(value, value + (linear - root) / leading, value + (linear + root) / leading)
+
+
+def bounded_mean(
+    values: NDArray[np.float64], lowest: float, highest: float, level: float = LEVEL
+) -> Bounds:
+    """Return the mean of values in a known range, with Student's interval within that range.
+
+    One pseudo value at each end of the range enters the variance, so that equal values have an
+    interval of positive width.
+
+    >>> [round(end, 4) for end in bounded_mean(np.full(100, 0.95), 0.9, 1.0)[:3]]
+    [0.95, 0.9486, 0.9514]
+    """
+    x = np.asarray(values, dtype=np.float64)
+    mean, n = float(x.mean()), len(x)
+    pseudo = (mean - lowest) ** 2 + (highest - mean) ** 2
+    variance = (float(((x - mean) ** 2).sum()) + pseudo) / (n + 1)
+    half = student_quantile(level, n - 1) * math.sqrt(variance / n) if n > 1 else math.inf
+    return Bounds(mean, max(lowest, mean - half), min(highest, mean + half))

@@ -56,7 +56,7 @@ def kl_gradients(
         gradients: dict[str, dict[str, Tensor]] = {}
         for direction in DIRECTIONS:
             generator.set_state(state)
-            with _record_calls(_last_linear(network)) as recorded:
+            with _record_calls(network) as recorded:
                 loss = sd_dropout_loss(
                     activation,
                     functools.partial(network.classify, stage=stage),
@@ -99,10 +99,7 @@ def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
 
 
 def _log_norm(log_p: Tensor) -> Tensor:
-    """Return log(‖∇p_i‖ / ‖input‖) = log(p_i √((1 − p_i)² + Σ_{j≠i} p_j²)).
-
-    For the likeliest class 1 − p_i would cancel, so the logarithms of the other classes are summed.
-    """
+    """Return log(‖∇p_i‖ / ‖input‖) = log(p_i √((1 − p_i)² + Σ_{j≠i} p_j²)), also for p_i ≈ 1."""
     p = log_p.exp()
     rest = (1 - p).square() + p.square().sum(dim=1, keepdim=True) - p.square()
     top = log_p.argmax(dim=1, keepdim=True)
@@ -159,14 +156,12 @@ def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
     return dict(zip(named, found, strict=True))
 
 
-def _last_linear(network: Network) -> nn.Linear:
-    return [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)][-1]
-
-
 @contextlib.contextmanager
-def _record_calls(layer: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def _record_calls(network: Network) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Provide a list of the inputs and outputs of the last linear layer."""
     recorded: list[tuple[Tensor, Tensor]] = []
-    hook = layer.register_forward_hook(
+    layers = [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)]
+    hook = layers[-1].register_forward_hook(
         lambda _, taken, output: recorded.append((taken[0].detach(), output.detach()))
     )
     try:
@@ -199,10 +194,7 @@ class Probe:
     recipe: Recipe
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """Return `kl_gradients` after a number of epochs; empty if not requested for it.
-
-        It draws random numbers of its own, so a probed training ends in the same weights.
-        """
+        """Return `kl_gradients` after a requested epoch, by random numbers of its own."""
         if epoch not in self.recipe.probe_epochs:
             return {}
         masks = generator(self.recipe.seed, "probe", device=self.pixels.device.type)
@@ -237,9 +229,7 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
     """Compare autograd's gradient of each direction with the closed form of the paper's Lemma 1.
 
     Uses random features, a random linear classifier and two dropout masks, T = 1, in float64.
-
-    Returns:
-        For each direction the largest difference in the L2 norm, relative to the closed form.
+    Return the largest L2 norm of the difference of each direction, relative to the closed form.
     """
     worst = dict.fromkeys(DIRECTIONS, 0.0)
     for trial in range(trials):

@@ -55,10 +55,7 @@ def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
 
 
 def _learners(objective: Objective, term: Tensor) -> tuple[str, ...]:
-    """Return the parts that get a gradient from a term, and the network if it does directly.
-
-    It does if its classifier gets a gradient, too, or if no part does.
-    """
+    """Return the parts that learn from a term; the network if its classifier or no part does."""
     parts = [name for name, part in objective.parts.items() if _reaches(term, part)]
     direct = not parts or _reaches(term, objective.network.classifier)
     return (*([NETWORK] if direct else []), *parts)

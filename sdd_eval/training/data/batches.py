@@ -63,10 +63,8 @@ def training_set(
 ) -> TrainingSet:
     """Return a training set whose images are moved to the device once, or are streamed.
 
-    Photographs that are cropped at random are streamed, and sets of more than 2 GiB.
-
-    Raises:
-        InputError: there are no labels or no images, or the number of workers is negative.
+    Photographs that are cropped at random are streamed, and sets of more than 2 GiB. Raise
+    InputError if there are no labels or no images, or the number of workers is negative.
     """
     if images.labels is None or not len(images):
         raise InputError(f"{images.name} has no {'images' if not len(images) else 'labels'}")
@@ -84,16 +82,9 @@ def training_set(
 
 
 def epoch_batches(
-    data: TrainingSet,
-    recipe: Recipe,
-    method: Method,
-    epoch: int,
-    rows_of: RowsOf = whole_batch,
+    data: TrainingSet, recipe: Recipe, method: Method, epoch: int, rows_of: RowsOf = whole_batch
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch with each image once; the last batch may be smaller.
-
-    `rows_of` maps the size of a batch to the rows to load, if not all.
-    """
+    """Yield an epoch's batches, with each image once; `rows_of` maps a size to the rows to load."""
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
     if isinstance(data.images, Tensor):
         yield from _augmented(data, data.images, order, recipe, method, epoch, rows_of)
@@ -135,11 +126,7 @@ def _augmented(
     epoch: int,
     rows_of: RowsOf,
 ) -> Iterator[Batch]:
-    """Yield batches of images that are augmented on the device.
-
-    The whole batch is augmented, which is cheap, and then sliced, so that each process draws the
-    same.
-    """
+    """Yield batches augmented on the device: as a whole, so that each process draws the same."""
     random = generator(recipe.seed, "augmentation", epoch, data.device.type)
     for rows in torch.split(order.to(data.device), recipe.batch_size):
         shard = rows_of(len(rows))

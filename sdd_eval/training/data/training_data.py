@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sdd_eval.checkpoints.state import AnyRecipe
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
@@ -76,18 +75,17 @@ def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> 
         )
 
 
-def check_batch_size(recipe: AnyRecipe, images: int) -> None:
+def check_batch_size(dataset: str, batch_size: int, images: int) -> None:
     """Raise InputError if a batch is larger than the training set."""
-    if recipe.batch_size > images:
+    if batch_size > images:
         raise InputError(
-            f"batch_size is {recipe.batch_size}, but {recipe.dataset} has only {images} training "
-            "images"
+            f"batch_size is {batch_size}, but {dataset} has only {images} training images"
         )
 
 
 def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
     """Raise InputError for too large a batch, or a class without the partners that it needs."""
-    check_batch_size(recipe, len(train))
+    check_batch_size(recipe.dataset, recipe.batch_size, len(train))
     if not method.partners or train.labels is None:
         return
     alone = np.flatnonzero(np.bincount(train.labels) == 1)

@@ -1,14 +1,1 @@
 """Data-parallel training: processes, shards of a batch, synchronised batch normalisation."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from sdd_eval.lazy import lazy_exports
-
-__all__ = ["all_reduce_sum"]
-
-if TYPE_CHECKING:
-    from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
-
-__getattr__ = lazy_exports(__name__)

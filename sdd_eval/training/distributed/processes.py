@@ -87,10 +87,7 @@ class Processes:
         return name if self.first else f"{name} of process {self.rank}"
 
     def step(self, objective: Objective) -> nn.Module:
-        """Wrap the objective as `Step`, with gradients and batch norms over all processes.
-
-        The objective's state dict does not change, and its tensors are the trained ones.
-        """
+        """Wrap the objective, whose tensors and state dict stay the same, as `Step`."""
         step = Step(objective, self.count)
         if self.count == 1:
             return step
@@ -129,11 +126,9 @@ class Step(nn.Module):
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that `torchrun` started; does nothing for a single process.
 
-    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo.
-
-    Raises:
-        InputError: torchrun's environment or the device is invalid, or a process failed: raised by
-            the first that fails, and as `ReportedElsewhere` by the others.
+    On GPUs each process uses that of its `LOCAL_RANK` with NCCL, else Gloo. Raise InputError if
+    torchrun's environment or the device is invalid, or a process failed: raised by the first that
+    fails, and as `ReportedElsewhere` by the others.
     """
     rank, count = _environment()
     if count == 1:
@@ -147,16 +142,8 @@ def join_processes(device: str) -> Iterator[Processes]:
     with _report_once(store):
         yield Processes(local, rank, count)
         dist.barrier()
-    _leave()
-
-
-def _leave() -> None:
-    """Leave the group after its threads have released the tensors that arrived last.
-
-    They do so shortly after and need Python for it; if the interpreter exits first, the process
-    aborts. Gloo cannot be asked whether they have finished, and its threads do not end while
-    DistributedDataParallel holds the group, so this waits for a short time.
-    """
+    # The group's threads release the tensors that arrived last shortly after, and need Python for
+    # it: if the interpreter exits first, the process aborts. They cannot be waited for otherwise.
     time.sleep(RELEASE_SECONDS)
     dist.destroy_process_group()
 

@@ -46,14 +46,11 @@ def synchronise_batch_norms(module: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if not isinstance(child, _BatchNorm) or isinstance(child, nn.SyncBatchNorm):
                 continue
-            if type(child) in PLAIN and _on_gpu(child):
+            on_gpu = child.running_mean is not None and child.running_mean.is_cuda
+            if type(child) in PLAIN and on_gpu:
                 setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))  # type: ignore[no-untyped-call]
             else:
                 object.__setattr__(child, "forward", functools.partial(_normalised, child))
-
-
-def _on_gpu(norm: _BatchNorm) -> bool:
-    return norm.running_mean is not None and norm.running_mean.is_cuda
 
 
 def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
@@ -63,8 +60,7 @@ def _normalised(norm: _BatchNorm, values: Tensor) -> Tensor:
     mean square and squared mean loses digits.
     """
     if not norm.training:
-        normalised: Tensor = type(norm).forward(norm, values)
-        return normalised
+        return type(norm).forward(norm, values)
     precise = values.float() if values.element_size() < 4 else values
     axes, shape = [0, *range(2, values.ndim)], (1, -1) + (1,) * (values.ndim - 2)
     count = precise.new_tensor([values.numel() / values.shape[1]])

@@ -16,11 +16,7 @@ class Branch(nn.Module):
     """A bottleneck to about the side and width of the last map, pooling, and a classifier."""
 
     def __init__(self, ins: int, width: int, stride: int, classes: int) -> None:
-        """Create a bottleneck a quarter as wide as the feature, as in the BYOT code.
-
-        `ins` are the channels of the map, `width` is that of the feature, `stride` the k of the k×k
-        convolution.
-        """
+        """Create a bottleneck a quarter as wide as the feature (`width`), as in the BYOT code."""
         super().__init__()
         narrow = max(1, width // 4)
         self.bottleneck = nn.Sequential(
@@ -40,13 +36,16 @@ class Branch(nn.Module):
 def branches(network: Network) -> dict[str, Branch]:
     """Return a branch for each layer of `LAYERS`, matched to the network's maps.
 
-    k is the ratio of the map's side to the last map's: 8, 4 and 2 in a ResNet-18.
-
-    Raises:
-        InputError: the network has no such layer, or its output there is not a map.
+    k is the ratio of the map's side to the last map's: 8, 4 and 2 in a ResNet-18. Raise InputError
+    if the network has no such layer, or its output there is not a map.
     """
     spec = network.spec
-    _require(LAYERS, network)
+    missing = [layer for layer in LAYERS if layer not in network.stages()]
+    if missing:
+        raise InputError(
+            f"method byot puts branches after {', '.join(LAYERS)}; arch {spec.arch!r} "
+            f"has no {missing[0]}: its stages are {', '.join(network.stages())}"
+        )
     shapes = _shapes(network)
     for layer in LAYERS:
         if len(shapes[layer]) != 4:
@@ -61,15 +60,6 @@ def branches(network: Network) -> dict[str, Branch]:
         layer: Branch(shapes[layer][1], width, max(1, shapes[layer][-1] // last), spec.classes)
         for layer in LAYERS
     }
-
-
-def _require(layers: tuple[str, ...], network: Network) -> None:
-    missing = [layer for layer in layers if layer not in network.stages()]
-    if missing:
-        raise InputError(
-            f"method byot puts branches after {', '.join(layers)}; arch {network.spec.arch!r} "
-            f"has no {missing[0]}: its stages are {', '.join(network.stages())}"
-        )
 
 
 def _shapes(network: Network) -> dict[str, torch.Size]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from sdd_eval.training import methods
+from sdd_eval import training
 from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
@@ -37,7 +37,7 @@ class OwnTeacher(BaseMethod):
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
         """Return a branch for each of the three layers; raise InputError if one is missing."""
-        return dict(methods.branches(network))
+        return dict(training.branches(network))
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce`, and `branch_ce`, `kd` and `features` summed over the branches."""

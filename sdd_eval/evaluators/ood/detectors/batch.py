@@ -71,8 +71,7 @@ class Batch:
     def features(self) -> Tensor:
         """Input of the last linear layer (n, width), computed in float32, as float64.
 
-        Raises:
-            InputError: the network does not end in a linear layer.
+        InputError if the network does not end in one.
         """
         known = None if self._known is None else self._known.features
         features = self.computed.features if known is None else known
@@ -133,8 +132,7 @@ class Training:
 def training_of(model: nn.Module, images: ImageSet, outputs: NetworkOutputs) -> Training:
     """Return what detectors are fitted on, from the outputs of all training images.
 
-    Raises:
-        InputError: the network does not end in a linear layer, or a feature is not finite.
+    Raise InputError if the network does not end in a linear layer, or a feature is not finite.
     """
     last, features = last_layer(model), outputs.features
     if features is None:
@@ -155,11 +153,7 @@ def training_of(model: nn.Module, images: ImageSet, outputs: NetworkOutputs) -> 
 
 
 def last_layer(model: nn.Module) -> nn.Linear:
-    """Return the network's last layer.
-
-    Raises:
-        InputError: it is not linear.
-    """
+    """Return the network's last layer; raise InputError if it is not linear."""
     last = last_linear(model)
     if last is None:
         raise not_linear(model)

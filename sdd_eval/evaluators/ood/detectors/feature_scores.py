@@ -40,8 +40,7 @@ class Mahalanobis:
     def fit(self, training: Training) -> Whitened:
         """Fit the class means and the shared covariance.
 
-        Raises:
-            InputError: no labels, or features that do not vary within classes.
+        Raise InputError without labels, or if features do not vary within classes.
         """
         import torch
 
@@ -80,8 +79,7 @@ class Whitened:
 def class_means(training: Training) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class means (classes, width), and which classes have images (classes,).
 
-    Raises:
-        InputError: the training set has no labels.
+    Raise InputError without labels.
     """
     if training.labels is None:
         raise InputError(
@@ -116,11 +114,7 @@ class Knn:
         return tuple({"k": k} for k in self.k)
 
     def fit(self, training: Training) -> Neighbours:
-        """Return a scorer with the training features.
-
-        Raises:
-            InputError: fewer training images than neighbours.
-        """
+        """Return a scorer with the features; InputError for fewer images than neighbours."""
         import torch
 
         if not 1 <= min(self.k) <= max(self.k) <= len(training.features):
@@ -242,11 +236,7 @@ class Vim:
     )
 
     def fit(self, training: Training) -> Residual:
-        """Fit the origin, the directions outside the principal space, and α.
-
-        Raises:
-            InputError: the training features have no residual.
-        """
+        """Fit the origin, the directions outside the principal space, and α; or InputError."""
         import torch
 
         origin = -torch.linalg.pinv(training.weight) @ training.bias
