@@ -1,5 +1,6 @@
 """Accuracy and ECE under corruption: cells, means, what a mean is called, and what is missing."""
 
+import functools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN
+from sdd_eval.statistics.closed_form import binned
 from sdd_eval.statistics.closed_form.share import wilson
 
 
@@ -36,6 +38,12 @@ class Darkened:
         strength = severity * (1 + NINETEEN.index(corruption)) // 2
         darker = np.maximum(self.clean.images.astype(int) - 4 * strength, 0).astype(np.uint8)
         return replace(self.clean, images=darker, _on_device={}, name=f"{corruption}{severity}")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """200 draws for each interval of a calibration error; tests/statistics tests those."""
+    monkeypatch.setattr(binned, "ece", functools.partial(binned.ece, draws=200))
 
 
 @pytest.fixture

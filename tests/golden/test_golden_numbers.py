@@ -82,6 +82,7 @@ def test_a_comparison_gives_the_golden_differences_intervals_and_p_values(
     require_same({name: measured.compared(*make.COMPARISONS[name])})
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_report_tabulates_the_golden_numbers_and_their_means_over_seeds(measured):
     require_same(measured.report())
 

@@ -124,6 +124,7 @@ def test_without_measurements_only_the_paper_s_numbers_are_printed(here, capsys)
     assert "50 cells are empty: table 7" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_small_study_fills_its_table_without_reproducing_it(here, capsys):
     assert exit_code(["batch", "paper/table-13", "--small", "--limit", "60"]) == 0
     capsys.readouterr()

@@ -80,6 +80,7 @@ evaluator = "accuracy"
     assert "it needs 'train cifar100-small_cnn-ce-" in lines[-1]
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_missing_data_sets_are_reported_before_training(study_file, recipe, capsys):
     study_file(f"""
 name = "missing"
@@ -93,7 +94,11 @@ settings = {{ outliers = ["uniform", "isun"] }}
 evaluator = "corruption"
 settings = {{ corrupted = "cifar100_c", corruptions = ["fog"] }}
 [[evaluate]]
-evaluator = ["corruption", "calibration"]
+evaluator = "corruption"
+dataset = "digits_validation"
+settings = {{ corruptions = ["fog"] }}
+[[evaluate]]
+evaluator = "calibration"
 dataset = "digits_validation"
 [[evaluate]]
 evaluator = "accuracy"

@@ -119,19 +119,23 @@ def _lower_end(bins: Bins, power: int, level: float, draws: int, seed: int) -> f
     share, confidence = bins.share, bins.mean_confidence
     observed = float((share * np.abs(bins.gap) ** power).sum())
 
-    def shrunk(threshold: float) -> tuple[bool, float]:
-        """Whether gaps reduced by so many standard errors may give the observed error."""
+    def shrunk(threshold: float) -> Floats:
+        """Return the accuracies of bins whose gaps are reduced by so many standard errors."""
         size = np.maximum(np.abs(bins.gap) - threshold * bins.spread, 0)
-        p = np.clip(confidence + np.sign(bins.gap) * size, 0, 1)
+        clipped: Floats = np.clip(confidence + np.sign(bins.gap) * size, 0, 1)
+        return clipped
+
+    def plausible(threshold: float) -> bool:
+        """Whether gaps reduced by so many standard errors may give the observed error."""
+        p = shrunk(threshold)
         correct = np.random.default_rng(seed).binomial(count, p, (draws, len(count)))
         drawn = np.abs(correct / count - confidence) ** power @ share
-        plausible = bool((drawn >= observed - 1e-12).sum() >= tail * draws - 1e-6)
-        return plausible, float((share * np.abs(p - confidence) ** power).sum())
+        return bool((drawn >= observed - 1e-12).sum() >= tail * draws - 1e-6)
 
-    if shrunk(math.inf)[0]:
+    if plausible(math.inf):
         return 0.0
     inside, outside = -1.0, float((np.abs(bins.gap) / bins.spread).max())
     for _ in range(BISECTIONS):
         middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if shrunk(middle)[0] else (inside, middle)
-    return min(shrunk(inside)[1], observed)
+        inside, outside = (middle, outside) if plausible(middle) else (inside, middle)
+    return min(float((share * np.abs(shrunk(inside) - confidence) ** power).sum()), observed)
