@@ -66,16 +66,22 @@ def _defined_families(study: Path) -> dict[str, tuple[str, ...]]:
 
 
 def unmatched_selectors(study: Path, pairs: Sequence[PairComparison]) -> list[str]:
-    """Return a line for each selector of the study file that matches no compared measurement.
+    """Return a line for each selector and family of the study file that gets no compared number.
 
     A misspelt metric would otherwise be missing from its family unnoticed.
     """
-    metrics = {(row.evaluator, row.metric) for pair in pairs for row in pair.rows}
-    return [
+    rows = [row for pair in pairs for row in pair.rows]
+    metrics, filled = {(row.evaluator, row.metric) for row in rows}, {row.family for row in rows}
+    defined = _defined_families(study)
+    unmatched = [
         f"family {name}: no compared number matches {selector}"
-        for name, selectors in _defined_families(study).items()
+        for name, selectors in defined.items()
         for selector in selectors
         if not any(_matches(selector, *metric) for metric in metrics)
+    ]
+    return unmatched + [
+        f"family {name} has no test: numbers that summarise a network belong to {HEADLINE}"
+        for name in defined.keys() - filled
     ]
 
 
@@ -103,17 +109,16 @@ def family_of(
 ) -> str:
     """Return the family of a measurement; empty if it has none.
 
-    A selector is EVALUATOR or EVALUATOR.METRIC. Families that only the study file defines come
-    first. Of the default ones, the headline family holds summarising measurements, and the other
-    cells, single corruptions and OOD sets. Cells of a grid are in
+    A selector is EVALUATOR or EVALUATOR.METRIC. Summarising measurements can only be in the
+    headline family; cells, single corruptions and OOD sets only in others. Cells of a grid are in
     no family: one detector is tried many times, and the predefined setting would pay for it.
     """
     if "grid" in at:
         return ""
     headline = is_headline(at, settings)
-    for name in sorted(families, key=DEFAULT.__contains__):
-        selected = any(_matches(selector, evaluator, metric) for selector in families[name])
-        if selected and (name not in DEFAULT or (name == HEADLINE) == headline):
+    for name, selectors in families.items():
+        selected = any(_matches(selector, evaluator, metric) for selector in selectors)
+        if selected and (name == HEADLINE) == headline:
             return name
     return ""
 
