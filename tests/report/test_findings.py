@@ -24,7 +24,7 @@ def test_three_seeds_per_side_support_a_sentence_about_the_method(synthetic: Mod
     (finding,) = findings(measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97]))
     assert finding.title == "CE + SD-Dropout λ 0.1 compared with CE (digits, small_cnn)"
     assert finding.sentences == (
-        "With 3 seeds per side, SD-Dropout changes Accuracy from 91.0 ± 1.0 % to 96.0 ± 1.0 %, by "
+        "With 3 seeds per side, SD-Dropout changes accuracy from 91.0 ± 1.0 % to 96.0 ± 1.0 %, by "
         "+5.0 points [95 % interval over seeds: +2.7 to +7.3; p = 0.0036]: better.",
     )
 
@@ -76,7 +76,7 @@ def test_fewer_seeds_support_sentences_about_these_networks_only(synthetic: Modu
     (finding,) = findings(measured(synthetic, [0.9], [0.95]))
     assert finding.sentences == (
         FEW_SEEDS,
-        "For these two networks, Accuracy is 90.0 % without and 95.0 % with SD-Dropout.",
+        "For these two networks, accuracy is 90.0 % without and 95.0 % with SD-Dropout.",
     )
     assert "no evidence about the method" in FEW_SEEDS
     (finding,) = findings(measured(synthetic, [0.9, 0.91, 0.92], [0.95, 0.96]))

@@ -61,6 +61,11 @@ class HeadlineColumn:
         return self.heading or self.entry.title
 
     @property
+    def phrase(self) -> str:
+        """The heading within a sentence."""
+        return self.heading or self.entry.phrase
+
+    @property
     def arrow(self) -> str:
         """The direction of better values."""
         return self.entry.arrow

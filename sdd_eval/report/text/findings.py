@@ -135,7 +135,7 @@ def sentence(
     """Return how one number changes with SD-Dropout, and whether seed noise could explain it."""
     entry = column.entry
     text = (
-        f"With {_seeds(base, other)}, SD-Dropout changes {column.title} from "
+        f"With {_seeds(base, other)}, SD-Dropout changes {column.phrase} from "
         f"{format_mean(entry, base.summary, unit=True)} to "
         f"{format_mean(entry, other.summary, unit=True)}"
     )
@@ -186,7 +186,7 @@ def _network_sentence(column: HeadlineColumn, base: HeadlineCell, other: Headlin
         f"{_image_interval(column.entry, cell)} {side}"
         for cell, side in ((base, "without"), (other, "with"))
     )
-    return f"For these {_COUNTS.get(count, count)} networks, {column.title} is {sides} SD-Dropout."
+    return f"For these {_COUNTS.get(count, count)} networks, {column.phrase} is {sides} SD-Dropout."
 
 
 def _image_interval(entry: Metric, cell: HeadlineCell) -> str:
