@@ -30,6 +30,7 @@ from sdd_eval.metrics.calibration import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Run, encode
+from sdd_eval.statistics.closed_form import binned
 from sdd_eval.statistics.sums import SumStatistic
 from sdd_eval.store import write_run
 
@@ -205,6 +206,7 @@ def _few_draws():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(differences, "RESAMPLES", 200)
         patch.setattr(paired, "permutations_needed", lambda size, exceedances: 199)
+        patch.setattr(binned, "DRAWN_VALUES", 1)  # 200 draws, the fewest
         yield
 
 

@@ -56,7 +56,7 @@ def require_equal(statistics, repeated, weights):
             assert value == pytest.approx(expected, abs=limit, nan_ok=True), quantity.metric
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_weights_of_a_classifiers_images_count_like_repetitions(logits, seed):
     # the number of images is kept, as in a resample
@@ -66,7 +66,7 @@ def test_weights_of_a_classifiers_images_count_like_repetitions(logits, seed):
     require_equal(of_classifier(values, labels), of_classifier(values[rows], labels[rows]), weights)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_weights_of_inliers_and_outliers_count_like_repetitions(seed):
     random = np.random.default_rng(seed)
