@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.metrics.registry import Metric
 from sdd_eval.protocol import Protocol
@@ -27,7 +28,7 @@ class Evaluator:
 
     def statistics(self, arrays: Mapping[str, Any]) -> Iterable[Statistic]:
         """Return the statistics of the arrays that `collect` returned."""
-        raise NotImplementedError
+        raise InputError(f"{type(self).__name__} has no method `statistics`")
 
     def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
         """Return the numbers of the arrays with their intervals."""

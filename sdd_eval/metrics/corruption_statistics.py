@@ -261,6 +261,7 @@ class _Influence:
 
     @classmethod
     def of(cls, ratio: ErrorRatio, own: Floats, baseline: Floats) -> _Influence:
+        """Return the influence of images on a ratio, from errors as in `error_ratios`."""
         over = [column + 1 for column in ratio.over]
         numerator, denominator = own[:, over], baseline[:, over]
         wrong = float(denominator.sum(axis=0).min())

@@ -173,13 +173,14 @@ def test_a_finished_training_is_not_repeated(run):
     assert weights.stat().st_mtime_ns == before
 
 
-def test_a_set_of_the_former_recipe_is_recognised_and_neither_rewritten_nor_continued(run):
+def test_a_set_of_the_former_recipe_is_recognised_and_neither_rewritten_nor_continued(run, capsys):
     folder = Path("data/mini-C-regenerated")
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")}
     marker = (folder / "regenerated.json").read_text()
     for flags in (["fog", "contrast"], ["fog", "--seed", "1"]):
         with pytest.raises(RuntimeError, match="exits with 2"):
             run("data", "corrupt", "mini", "--corruptions", *flags, "--threads", "1")
+        assert "recipe" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")} == before
     assert (folder / "regenerated.json").read_text() == marker
 

@@ -8,6 +8,7 @@ import pytest
 from sdd_eval import plugins
 from sdd_eval.data import catalogue, standardisation
 from sdd_eval.data.catalogue import list_datasets
+from sdd_eval.data.dataset import Archive
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.data.ood_sets import default_ood_sets
 from sdd_eval.data.readers.digits import DIGITS
@@ -114,3 +115,13 @@ def test_listing_is_fast_and_imports_no_heavy_library(root):
     begun = time.process_time()
     list_datasets(root)
     assert time.process_time() - begun < 0.3
+
+
+def test_every_archive_in_the_catalogue_is_fully_described():
+    for name in plugins.names("datasets"):
+        for archive in plugins.load("datasets", name).archives:
+            assert isinstance(archive, Archive)
+            assert archive.url.startswith("http")
+            assert len(archive.md5) == 32
+            assert archive.filename in archive.url
+            assert "dropbox" not in archive.url or archive.url.endswith("?dl=1")

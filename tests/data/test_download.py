@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 
-from sdd_eval.data.dataset import Archive
 from sdd_eval.data.install.download import download
 from sdd_eval.data.readers.cifar import CIFAR100
 from sdd_eval.data.readers.folders import ISUN
@@ -390,15 +389,3 @@ def test_a_data_root_that_is_a_file_is_an_error(tmp_path, cifar):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file"):
         fetch(cifar, tmp_path / "file")
-
-
-def test_every_archive_in_the_catalogue_is_fully_described():
-    from sdd_eval import plugins
-
-    for name in plugins.names("datasets"):
-        for archive in plugins.load("datasets", name).archives:
-            assert isinstance(archive, Archive)
-            assert archive.url.startswith("http")
-            assert len(archive.md5) == 32
-            assert archive.filename in archive.url
-            assert "dropbox" not in archive.url or archive.url.endswith("?dl=1")

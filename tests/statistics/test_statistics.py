@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import calibration_errors
+from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.metrics.classification import confidence_and_correct
@@ -118,3 +120,11 @@ def test_shares_of_no_and_of_all_images_have_intervals_of_positive_width():
     assert (none.low, everything.high) == (0, 1)
     assert none.high == pytest.approx(1 - everything.low)
     assert 0.1 < none.high < 0.2
+
+
+def test_an_evaluator_without_statistics_is_an_error_that_names_it():
+    class Empty(Evaluator):
+        name = "empty"
+
+    with pytest.raises(InputError, match="Empty has no method `statistics`"):
+        Empty().score({})
