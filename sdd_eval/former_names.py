@@ -38,6 +38,7 @@ FORMER_NAMES: Mapping[str, FormerNames] = {
     "fgsm": FormerNames(
         axes={"reading": "variant"}, settings={**_VALIDATION, "readings": "variants"}
     ),
+    "mask_variance": FormerNames(axes={"drop": "drop_rate"}, settings={"drop": "drop_rate"}),
     "odin": FormerNames(settings=_VALIDATION),
     "ood": FormerNames(settings=_VALIDATION),
     "selective": FormerNames(axes={"detector": "score"}),

@@ -39,12 +39,13 @@ def bounds_of(kind: Any) -> dict[str, Bound]:
 
 
 def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None:
-    """Raise InputError, beginning with `where`, if an attribute is out of its bounds."""
+    """Raise InputError if an attribute is out of its bounds; the message begins with `where`."""
     for name, bound in bounds.items():
         value = getattr(values, name)
         finite = "" if math.isfinite(value) else "finite and "
         if finite or not bound.holds(value):
-            raise InputError(f"{where}{name} is {value}; it must be {finite}{bound.accepted}")
+            flag = name.replace("_", "-") if where == "--" else name
+            raise InputError(f"{where}{flag} is {value}; it must be {finite}{bound.accepted}")
 
 
 def check_milestones(milestones: Sequence[int] | None) -> None:

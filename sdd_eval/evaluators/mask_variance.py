@@ -43,14 +43,14 @@ class MaskVariance(Evaluator):
 
     outliers: tuple[str, ...] = collects((), loads="images")
     """OOD sets, or groups of them (near, far, paper); default: those usual for the test set."""
-    drop: float = scores(0.5)
+    drop_rate: float = scores(0.5)
     """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
     intervals: Intervals = scores(INTERVALS)
     """Settings of the intervals."""
 
     def __post_init__(self) -> None:
         """Raise InputError for a drop rate outside [0, 1)."""
-        check_bounds(self, {"drop": BELOW_1}, "--")
+        check_bounds(self, {"drop_rate": BELOW_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
         """Return per-image values (n,) float64 of the test set and, as `…_NAME`, of each OOD set.
@@ -88,7 +88,7 @@ class MaskVariance(Evaluator):
 
     def _quantity(self, metric: str, name: str) -> Quantity:
         """Return a number of a set; the test set has no name."""
-        at = {"drop": self.drop, **({"outliers": name} if name else {})}
+        at = {"drop_rate": self.drop_rate, **({"outliers": name} if name else {})}
         what = {
             "mask_variance": "",
             "mask_variance_relative": "divided by the variance of the logits over classes, image "
@@ -96,7 +96,7 @@ class MaskVariance(Evaluator):
             "mask_variance_ratio": f"mean of {name} over mean of the test set",
         }
         protocol = {
-            "dropout": f"dropout β = {self.drop:g}, scaled by 1 / (1 − β), on what the last linear "
+            "dropout": f"dropout β = {self.drop_rate:g}, scaled by 1 / (1 − β), on what the last linear "
             "layer takes",
             "definition": "exact variance over masks, mean over classes and images",
             "relative": what[metric],
@@ -106,7 +106,7 @@ class MaskVariance(Evaluator):
     def _values(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Floats:
         """Return variance, relative variance and whether it is defined, of each image (n, 3)."""
         suffix = f"_{name}" if name else ""
-        variance = arrays[f"{SQUARES}{suffix}"] * self.drop / (1 - self.drop)
+        variance = arrays[f"{SQUARES}{suffix}"] * self.drop_rate / (1 - self.drop_rate)
         spread = arrays[f"{SPREAD}{suffix}"]
         defined = spread > 0
         relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=defined)

@@ -7,9 +7,12 @@ A metric that is shown in percent has no sign in tables, whose heading has it; i
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from sdd_eval.metrics.registry import Metric
-from sdd_eval.statistics.seeds import SeedSummary
+
+if TYPE_CHECKING:
+    from sdd_eval.statistics.seeds import SeedSummary
 
 MISSING = "—"
 
@@ -47,6 +50,7 @@ def format_mean(metric: Metric, summary: SeedSummary, *, unit: bool = False) -> 
     """Return mean ± standard deviation over seeds; with `unit`, also the percent sign.
 
     >>> from sdd_eval.metrics.registry import metric
+    >>> from sdd_eval.statistics.seeds import SeedSummary
     >>> format_mean(metric("accuracy"), SeedSummary(0.9712, 0.0023, 3), unit=True)
     '97.1 ± 0.2 %'
     >>> format_mean(metric("ece"), SeedSummary(0.0432, float("nan"), 1))

@@ -73,6 +73,7 @@ def test_help_has_plain_groups_metavars_and_defaults(command, capsys):
     ("command", "warning"),
     [
         ("train --dataset digits --drop 1.0", "--drop is now called --drop-rate"),
+        ("mask-variance none --drop 0.3", "--drop is now called --drop-rate"),
         ("fgsm none --held-out=none", "--held-out is now called --validation-set"),
         ("fgsm none --readings pixel authors", "--readings is now called --variants"),
     ],

@@ -27,6 +27,7 @@ def stored(tmp_path, evaluator, measurement, settings):
         ("calibration", ("ece_calibrated", {"bins": 10}), ("ece_floor", {"bins": 10})),
         ("attack", ("audit_both_right", {}), ("n_both_correct", {})),
         ("selective", ("aurc", {"detector": "msp"}), ("aurc", {"score": "msp"})),
+        ("mask_variance", ("mask_variance", {"drop": 0.3}), ("mask_variance", {"drop_rate": 0.3})),
         ("ood", ("auroc", {"detector": "msp"}), ("auroc", {"detector": "msp"})),
         ("another", ("ece_calibrated", {"reading": 1}), ("ece_calibrated", {"reading": 1})),
     ],

@@ -29,7 +29,7 @@ def rows_of(evaluator, arrays):
 def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
     model = network()
     here = subject(model)
-    evaluator = MaskVariance(outliers=("far",), drop=drop)
+    evaluator = MaskVariance(outliers=("far",), drop_rate=drop)
     rows = rows_of(evaluator, evaluator.collect(here))
     for images, name in ((here.data, None), (here.sets["far"], "far")):
         pixels = next(images.batches(len(images))).float() / 255
@@ -49,9 +49,11 @@ def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
 
 def test_the_rate_is_another_scoring_and_no_other_pass(subject):
     arrays = MaskVariance(outliers=("far",)).collect(subject())
-    half, fifth = (rows_of(MaskVariance(drop=d), arrays)["mask_variance", None] for d in (0.5, 0.2))
+    half, fifth = (
+        rows_of(MaskVariance(drop_rate=d), arrays)["mask_variance", None] for d in (0.5, 0.2)
+    )
     assert fifth.value == pytest.approx(half.value * 0.25)
-    assert rows_of(MaskVariance(drop=0.0), arrays)["mask_variance", None].value == 0.0
+    assert rows_of(MaskVariance(drop_rate=0.0), arrays)["mask_variance", None].value == 0.0
 
 
 def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, network):
@@ -70,5 +72,5 @@ def test_what_cannot_be_is_refused(subject):
         MaskVariance().collect(subject())
     with pytest.raises(InputError, match="must end in a linear layer"):
         MaskVariance(outliers=("far",)).collect(subject(torch.nn.Flatten()))
-    with pytest.raises(InputError, match="--drop is 1"):
-        MaskVariance(drop=1.0).score({"squares": np.ones(2), "spread": np.ones(2)})
+    with pytest.raises(InputError, match="--drop-rate is 1"):
+        MaskVariance(drop_rate=1.0).score({"squares": np.ones(2), "spread": np.ones(2)})

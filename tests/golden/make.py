@@ -37,6 +37,7 @@ RENAMED_METRICS: dict[str, str] = {
 }
 RENAMED_AXES: dict[str, str] = {
     "fgsm.reading": "variant",
+    "mask_variance.drop": "drop_rate",
     "selective.detector": "score",
 }
 RENAMED_COLUMNS: dict[str, str] = {}
