@@ -325,7 +325,7 @@ def _record_in(hint: Any) -> Any:
     """Return the type of the record that a hint, or a member of a union, names."""
     if dataclasses.is_dataclass(hint):
         return hint
-    return next((a for a in _union(hint) if dataclasses.is_dataclass(a)), None)
+    return next((a for a in members(hint) if dataclasses.is_dataclass(a)), None)
 
 
 def _in_words(error: str, kind: Any, data: Any) -> str:
@@ -336,24 +336,52 @@ def _in_words(error: str, kind: Any, data: Any) -> str:
     missing = re.match(r"Object missing required field `(.+?)`", error)
     if missing:
         return f"{kind.__name__} lacks the field {missing[1]!r}"
-    path = re.findall(r"\.(\w+)|\[(\d+)\]", error.rpartition(" - at `$")[2])
-    value, hint = data, kind
-    for name, index in path:
-        value = value[name] if name else value[int(index)]
-        hint = typing.get_type_hints(hint)[name] if name else typing.get_args(hint)[0]
-        hint = next((a for a in _union(hint) if a is not type(None)), hint)
-    place = ".".join(name for name, _ in path if name)
+    path, hint, value = failed_value(error, kind, data)
+    place = ".".join(name for name in path if isinstance(name, str))
+    return f"{place} is {value!r}, not {accepted(error, hint)}"
+
+
+def failed_value(error: str, kind: Any, data: Any) -> tuple[tuple[str | int, ...], Any, Any]:
+    """Return the path to the value that msgspec refuses in data of a type, its type, and it."""
+    path: list[Any] = []
+    for name, index in re.findall(r"\.([\w-]+)|\[(\d+|\.{3})\]", error.partition(" - at `$")[2]):
+        if name:
+            kind = typing.get_type_hints(kind)[name.replace("-", "_")]
+        else:
+            kind = typing.get_args(kind)[-1 if index == "..." else 0]
+        if index == "...":  # msgspec does not say which key of a mapping
+            path.append(next(key for key, item in data.items() if not _is_valid(item, kind)))
+        else:
+            path.append(name or int(index))
+        kind, data = members(kind)[0], data[path[-1]]
+    return tuple(path), kind, data
+
+
+def _is_valid(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def accepted(error: str, hint: Any) -> str:
+    """Return what msgspec accepts for a value of a type, after its error.
+
+    >>> accepted("Expected `int | null`, got `str`", int | None)
+    'int'
+    """
     if typing.get_origin(hint) is Literal:
-        return f"{place} is {value!r}, not one of {', '.join(typing.get_args(hint))}"
+        return f"one of {', '.join(typing.get_args(hint))}"
     expected = re.match(r"Expected `(\w+)", error)
     name = expected[1] if expected else getattr(hint, "__name__", str(hint))
-    return f"{place} is {value!r}, not {_TYPE_WORDS.get(name, name)}"
+    return _TYPE_WORDS.get(name, name)
 
 
-def _union(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type itself."""
+def members(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union but None, or the type itself."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return typing.get_args(hint)
+        return tuple(a for a in typing.get_args(hint) if a is not types.NoneType)
     return (hint,)
 
 

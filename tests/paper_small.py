@@ -10,7 +10,7 @@ import time
 
 from sdd_eval.cli import exit_code
 from sdd_eval.studies.builtin import builtin_names, study_file
-from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.resolve import read_study
 
 
 def main(names: tuple[str, ...]) -> int:

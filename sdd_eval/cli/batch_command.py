@@ -29,8 +29,8 @@ from sdd_eval.studies.builtin import builtin_file, builtin_names, study_file
 from sdd_eval.studies.jobs import Workspace, jobs_of
 from sdd_eval.studies.plan import Planned, plan
 from sdd_eval.studies.ray_engine import run_on_ray
+from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import FAILURES, Outcome, record_of, run_jobs, write_failures
-from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.selection import selections
 from sdd_eval.studies.study import RECORD, Study, warnings
 

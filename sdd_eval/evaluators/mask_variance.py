@@ -96,8 +96,8 @@ class MaskVariance(Evaluator):
             "mask_variance_ratio": f"mean of {name} over mean of the test set",
         }
         protocol = {
-            "dropout": f"dropout β = {self.drop_rate:g}, scaled by 1 / (1 − β), on what the last linear "
-            "layer takes",
+            "dropout": f"dropout β = {self.drop_rate:g}, scaled by 1 / (1 − β), on what the last "
+            "linear layer takes",
             "definition": "exact variance over masks, mean over classes and images",
             "relative": what[metric],
         }

@@ -7,20 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdd_eval.records import Recipe, encode, former_names
-from sdd_eval.studies.study import (
-    DETECTOR_FIELDS,
-    RECIPE_FIELDS,
-    Comparison,
-    DetectorTraining,
-    Network,
-    Pairing,
-)
-from sdd_eval.studies.toml import Table
-
-#: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
-_BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
-FIELDS = (*dict.fromkeys([*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone", *_BACKBONE]),)
+from sdd_eval.records import encode
+from sdd_eval.studies.schema import SIDE_FIELDS, Compare, StudyFile
+from sdd_eval.studies.study import Comparison, DetectorTraining, Network, Pairing
 
 
 @dataclass(frozen=True)
@@ -35,29 +24,21 @@ class _Group:
         return tuple(name for each, name in self.seeds.items() if seed in (None, each))
 
 
-def comparisons_of(top: Table, networks: Sequence[Network]) -> tuple[Comparison, ...]:
+def comparisons_of(file: StudyFile, networks: Sequence[Network]) -> tuple[Comparison, ...]:
     """Return a study's comparisons; raise InputError, with the line, if a side matches none."""
-    return tuple(_comparison(table, networks) for table in top.tables("compare"))
-
-
-def _comparison(table: Table, networks: Sequence[Network]) -> Comparison:
-    """Return a comparison of which every side matches a network."""
-    table.require_keys(("base", "others"), "key of a comparison")
-    base, *others = (
-        side.with_present_keys(former_names(Recipe)).require_keys(FIELDS, "field of a recipe")
-        for side in (table.table("base"), *table.tables("others"))
-    )
-    if not others:
-        raise table.error("others is empty; add the recipes to compare with base", "others")
-    comparison = Comparison(base.values, tuple(other.values for other in others))
     groups = _groups(networks)
-    for values in comparison.others:
-        if not any(True for _ in matches(comparison.base, values, groups)):
+    return tuple(_comparison(table, groups) for table in file.compare)
+
+
+def _comparison(table: Compare, groups: Sequence[_Group]) -> Comparison:
+    """Return a comparison of which every side matches a network."""
+    base, *others = (side.given(SIDE_FIELDS) for side in (table.base, *table.others))
+    for values in others:
+        if not any(True for _ in matches(base, values, groups)):
             fields = ", ".join(f"{name} = {value!r}" for name, value in values.items())
-            raise table.error(
-                f"no training with {fields} equals a training of base in all other fields", "others"
-            )
-    return comparison
+            message = f"no training with {fields} equals a training of base in all other fields"
+            raise table.place.error(message, "others")
+    return Comparison(base, tuple(others))
 
 
 def pairings_of(

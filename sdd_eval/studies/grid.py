@@ -6,100 +6,94 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from sdd_eval import models, plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, flatten, with_defaults
-from sdd_eval.records import DETECTOR, ModelSpec, Recipe, decode, former_names
+from sdd_eval.records import DETECTOR, ModelSpec, Recipe
 from sdd_eval.store import key_of
-from sdd_eval.studies.smoke import Smoke
+from sdd_eval.studies.schema import Evaluate, Small, StudyFile, Table, TrainDetector
 from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, DetectorTraining, Training
-from sdd_eval.studies.toml import Table
-from sdd_eval.training.recipe import NAME_FIELDS, method_of, validated
+from sdd_eval.studies.toml import Place
+from sdd_eval.training.recipe import NAME_FIELDS, validated
 from sdd_eval.training.recipe import checkpoint_name as short_name
 
-#: Fields whose values are lists; a grid of them is a list of lists.
-LISTS = ("milestones", "probe_epochs")
 #: Fields that a checkpoint's short name mentions; the others are hashed.
 _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIELDS)
 
 #: Checkpoints by the id of their table.
 Ids = dict[str, set[str]]
+_Network = TypeVar("_Network", Training, DetectorTraining)
 
 
 def trainings_of(
-    top: Table, smoke: Smoke, seeds: Sequence[int] | None = None, *, check_positions: bool = False
+    file: StudyFile, small: Small, seeds: Sequence[int] | None, *, check_positions: bool
 ) -> tuple[dict[str, Training], Ids]:
     """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
-    shared = top.table("recipe").with_present_keys(former_names(Recipe))
-    common = list(combinations(shared.require_keys(RECIPE_FIELDS, "field of a recipe"), {}))
+    common = list(combinations(file.recipe, RECIPE_FIELDS))
     if len(common) != 1:
-        raise shared.error("[recipe] has a list of values; put a grid into [[train]]")
-    default_seeds = tuple(seeds or smoke.seeds or top.get_list("seeds", int, [0]))
-    name = short_name if top.get("short_names", bool, False) else checkpoint_name
+        raise file.recipe.place.error("[recipe] has a list of values; put a grid into [[train]]")
+    name = short_name if file.short_names else checkpoint_name
     planned: list[tuple[int, Training, str]] = []
-    for table in top.tables("train"):
-        table = table.with_present_keys(former_names(Recipe))
-        table.require_keys((*RECIPE_FIELDS, "seeds", "id"), "field of a training")
-        table_seeds = tuple(seeds or smoke.seeds or table.get_list("seeds", int, default_seeds))
-        for fields, seed in itertools.product(combinations(table, common[0]), table_seeds):
-            full = recipe_of(table, fields, seed)
-            recipe = recipe_of(table, smoke.recipe_fields(fields), seed) if smoke else full
+    for table in file.train:
+        table_seeds = seeds or small.seeds or table.seeds or file.seeds
+        grid = combinations(table, RECIPE_FIELDS, common[0])
+        for fields, seed in itertools.product(grid, table_seeds):
+            full = recipe_of(table.place, fields, seed)
+            recipe = recipe_of(table.place, small.recipe_fields(fields), seed)
             if check_positions:
-                with table.errors_at(*(["position"] if "position" in table else [])):
+                with table.place.errors_at("position"):
                     _refuse_position(recipe.arch, recipe.position)
             training = Training(name(recipe), recipe, (full,))
-            planned.append((table_seeds.index(seed), training, table.get("id", str, "")))
-    return _merged(sorted(planned, key=lambda item: item[0]))
-
-
-def _merged(planned: Sequence[tuple[int, Training, str]]) -> tuple[dict[str, Training], Ids]:
+            planned.append((table_seeds.index(seed), training, table.id))
     trainings: dict[str, Training] = {}
     ids: Ids = {}
-    for _, training, table_id in planned:
-        present = trainings.setdefault(training.name, training)
-        if training.stands_for[0] not in present.stands_for:
-            recipes = (*present.stands_for, *training.stands_for)
-            trainings[training.name] = dataclasses.replace(present, stands_for=recipes)
-        ids.setdefault(table_id, set()).add(training.name)
+    for _, training, table_id in sorted(planned, key=lambda item: item[0]):
+        _add(training, trainings, ids.setdefault(table_id, set()))
     return trainings, ids
 
 
+def _add(network: _Network, networks: dict[str, _Network], names: set[str]) -> None:
+    """Add a network, or the recipes that it stands for to those of the network of its name."""
+    present: Any = networks.setdefault(network.name, network)
+    stands_for = [*present.stands_for, *network.stands_for]
+    unique = tuple(r for n, r in enumerate(stands_for) if r not in stands_for[:n])
+    networks[network.name] = dataclasses.replace(present, stands_for=unique)
+    names.add(network.name)
+
+
 def detectors_of(
-    top: Table, smoke: Smoke, trainings: Mapping[str, Training], ids: Ids
-) -> tuple[tuple[DetectorTraining, ...], Ids]:
-    """Return the detectors, backbone by backbone, and the checkpoints of each id.
+    file: StudyFile, small: Small, trainings: Mapping[str, Training], ids: Ids
+) -> tuple[dict[str, DetectorTraining], Ids]:
+    """Return the detectors by name, backbone by backbone, and the checkpoints of each id.
 
     A backbone is a checkpoint of the study or one in `checkpoints`; its detectors have its seed.
-    Raise InputError, with the line, if a field is unknown or a value invalid.
+    Raise InputError, with the line, if a value is invalid or there is no backbone.
     """
     detectors: dict[str, DetectorTraining] = {}
     all_ids = {name: set(names) for name, names in ids.items()}
-    for table in top.tables("train-detector"):
-        table.require_keys((*DETECTOR_FIELDS, "of", "id"), "field of a detector's training")
+    for table in file.train_detector:
         selected = selection(table, ids)
-        names = [*trainings, *top.get_list("checkpoints", str)]
+        names = [*trainings, *file.checkpoints]
         for backbone in (name for name in names if selected is None or name in selected):
-            for fields in combinations(table, {}, DetectorRecipe):
-                detector = _detector(table, smoke, backbone, trainings.get(backbone), fields)
-                _add(detectors, detector)
-                all_ids.setdefault(table.get("id", str, ""), set()).add(detector.name)
-    if top.tables("train-detector") and not detectors:
-        raise top.error(
-            "there is no backbone for the detectors; add [[train]] or `checkpoints`",
-            "train-detector",
-        )
-    return tuple(detectors.values()), all_ids
+            for fields in combinations(table, DETECTOR_FIELDS):
+                full = DetectorRecipe(**fields)
+                recipe = DetectorRecipe(**small.detector_fields(fields))
+                with table.place.errors_at():
+                    detector = _detector(full, recipe, backbone, trainings.get(backbone))
+                _add(detector, detectors, all_ids.setdefault(table.id, set()))
+    if file.train_detector and not detectors:
+        message = "there is no backbone for the detectors; add [[train]] or `checkpoints`"
+        raise file.place.error(message, "train-detector")
+    return detectors, all_ids
 
 
 def _detector(
-    table: Table, smoke: Smoke, backbone: str, training: Training | None, fields: Mapping[str, Any]
+    full: DetectorRecipe, recipe: DetectorRecipe, backbone: str, training: Training | None
 ) -> DetectorTraining:
-    full = decode(DetectorRecipe, fields)
-    recipe = decode(DetectorRecipe, smoke.detector_fields(fields)) if smoke else full
-    with table.errors_at():
-        with_defaults(recipe, training.recipe if training else None)
+    with_defaults(recipe, training.recipe if training else None)  # checks its values
     name = _detector_checkpoint_name(recipe, backbone)
     if training is None:
         recorded = {**flatten(recipe, None, DETECTOR), "backbone": backbone}
@@ -120,40 +114,24 @@ def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:
     return detector_name(dataclasses.replace(recipe, backbone=f"{key}{backbone}"))
 
 
-def _add(detectors: dict[str, DetectorTraining], detector: DetectorTraining) -> None:
-    present = detectors.setdefault(detector.name, detector)
-    further = tuple(each for each in detector.stands_for if each not in present.stands_for)
-    stands_for = (*present.stands_for, *further)
-    detectors[detector.name] = dataclasses.replace(present, stands_for=stands_for)
-
-
-def selection(table: Table, ids: Mapping[str, set[str]]) -> set[str] | None:
+def selection(table: TrainDetector | Evaluate, ids: Ids) -> set[str] | None:
     """Return the checkpoints that a table selects by `of`, None for all; errors name the line."""
-    if "of" not in table:
+    if table.of is None:
         return None
-    with table.errors_at("of"):
-        names: set[str] = set()
-        for table_id in table.get_list("of", str):
-            if table_id not in ids:
-                raise unknown_name("id of a training", table_id, filter(None, ids))
-            names |= ids[table_id]
-        return names
+    with table.place.errors_at("of"):
+        for name in table.of:
+            if name not in ids:
+                raise unknown_name("id of a training", name, filter(None, ids))
+    return set().union(*(ids[name] for name in table.of))
 
 
 def combinations(
-    table: Table, shared: Mapping[str, Any], kind: type[Any] = Recipe
+    table: Table, names: Sequence[str], shared: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each recipe of a table, without seeds; errors name the line."""
-    fields = [field.name for field in dataclasses.fields(kind) if field.name != "seed"]
-    values = {name: value for name, value in table.values.items() if name in fields}
-    with table.errors_at("method_options"):
-        options = decode(_Options, {"values": values.pop("method_options", {})}).values
-    grid = {name: _choices(name, value) for name, value in values.items()}
-    option_grid = {name: _choices(name, value) for name, value in options.items()}
-    for name, choices in grid.items():
-        for value in choices:
-            with table.errors_at(name):
-                decode(kind, {name: value})
+    """Yield the fields of each recipe of a table, without seeds, on top of the `shared` ones."""
+    grid = table.given(names)
+    options = grid.pop("method_options", {})
+    option_grid = {name: v if isinstance(v, list) else [v] for name, v in options.items()}
     for chosen, option in itertools.product(_product(grid), list(_product(option_grid))):
         merged = {**shared, **chosen}
         if option:
@@ -161,30 +139,16 @@ def combinations(
         yield merged
 
 
-@dataclasses.dataclass(frozen=True)
-class _Options:
-    values: Mapping[str, Any]
-
-
-def _choices(name: str, value: Any) -> list[Any]:
-    several = isinstance(value, list)
-    if name in LISTS:
-        several = several and value != [] and isinstance(value[0], list)
-    return list(value) if several else [value]
-
-
 def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
 
 
-def recipe_of(table: Table, fields: Mapping[str, Any], seed: int) -> Recipe:
+def recipe_of(place: Place, fields: Mapping[str, Any], seed: int) -> Recipe:
     """Return the recipe of a combination, validated; errors name the line."""
-    options = "method_options" in table and "method_options" in fields
-    with table.errors_at(*(["method_options"] if options else [])):
-        recipe = validated(decode(Recipe, {**fields, "seed": seed}))
-        method_of(recipe)
-    with table.errors_at(*(["arch"] if "arch" in table else [])):
+    with place.errors_at("method_options"):
+        recipe = validated(Recipe(**fields, seed=seed))
+    with place.errors_at("arch"):
         if ":" not in recipe.arch and recipe.arch not in plugins.names("models"):
             raise unknown_name("arch", recipe.arch, plugins.names("models"))
     return recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,17 +48,16 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     the checkpoints in its settings.
     """
     trainings = _trainings(study)
+    turns = {job.key: turn for turn, job in enumerate(trainings)}
     trained = {job.checkpoint for job in trainings}
     evaluations = [_evaluation(each, trained, n) for n, each in enumerate(study.evaluations)]
-    ordered: list[Job] = []
-    done: set[str] = set()
-    for training in [*trainings, None]:
-        if training is not None:
-            ordered.append(training)
-            done.add(training.key)
-        ready = [job for job in evaluations if job not in ordered and set(job.needs) <= done]
-        ordered += [job for job in ready if job.needs or training is None]
-    return tuple(ordered)
+
+    def last_turn(job: Job) -> int:
+        return max(
+            (turns[key] for key in (*job.needs, job.key) if key in turns), default=len(turns)
+        )
+
+    return tuple(sorted([*trainings, *evaluations], key=last_turn))
 
 
 def _trainings(study: Study) -> list[Job]:
@@ -87,9 +86,9 @@ def _evaluation(evaluation: Evaluation, trained: set[str], number: int) -> Job:
     return Job(f"{number} {label}", label, evaluation, needs)
 
 
-def _strings(values: Sequence[object]) -> list[str]:
-    strings = []
-    for value in values:
-        strings += _strings(value) if isinstance(value, list | tuple) else []
-        strings += [value] if isinstance(value, str) else []
-    return strings
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from sdd_eval import evaluation, object_detection, store
+from sdd_eval.data import catalogue
+from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
+from sdd_eval.data.splits import validation_name
+from sdd_eval.data.standardisation import CONSTANTS, require_standardisation
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
 from sdd_eval.records import Card
 from sdd_eval.store import read_record
 from sdd_eval.studies.cost_model import Estimates
 from sdd_eval.studies.jobs import Job, Workspace
-from sdd_eval.studies.required_data import missing_constants, missing_data, missing_set
 from sdd_eval.studies.run import request_of
-from sdd_eval.studies.study import DETECTION, DetectorTraining, Evaluation, Network, Training
+from sdd_eval.studies.study import (
+    DETECTION,
+    DetectorTraining,
+    Evaluation,
+    Network,
+    Training,
+    configured,
+)
 from sdd_eval.training.recipe import differences
 
 State = Literal["done", "interrupted", "missing", "blocked"]
@@ -56,35 +67,51 @@ def _planned(
     if blocked is not None:
         note = f"it needs {blocked.job.label!r}"
         return Planned(job, "blocked", note=note, needs_blocked=True)
-    if not isinstance(job.work, Evaluation):
-        return _training(job, job.work, workspace, estimates)
-    if any(each.state != "done" for each in needed):
-        # which images the evaluation will miss once its network is trained
-        works = [each.job.work for each in needed if each.job.checkpoint == job.checkpoint]
-        datasets = [work.recipe.dataset for work in works if not isinstance(work, Evaluation)]
-        missing = missing_data(job.work, datasets[0], workspace.data_root) if datasets else ""
-        if missing:
-            return Planned(job, "blocked", note=missing)
-        return _estimated(job, "missing", estimates)
-    return _evaluation(job, job.work, workspace, estimates)
+    untrained = [each.job for each in needed if each.state != "done"]
+    try:
+        missing = _missing_share(job, workspace, untrained)
+    except InputError as error:
+        return Planned(job, "blocked", note=" ".join(str(error).split()))
+    if missing is None:
+        return Planned(job, "done")
+    estimate = estimates.of(job)
+    state: State = "missing" if missing == 1 else "interrupted"
+    return Planned(job, state, estimate.seconds * missing, estimate.source)
 
 
-def _training(job: Job, work: Network, workspace: Workspace, estimates: Estimates) -> Planned:
+def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> float | None:
+    """Return the share of a job that is to do, None if done; raise InputError if it would fail."""
+    work = job.work
+    if not isinstance(work, Evaluation):
+        return _missing_epochs(work, workspace)
+    if untrained:
+        for training in (each.work for each in untrained if each.checkpoint == job.checkpoint):
+            if not isinstance(training, Evaluation):
+                _require_data(work, training.recipe.dataset, workspace.data_root)
+        return 1.0
+    detect = work.evaluator == DETECTION
+    is_done = object_detection.is_evaluated if detect else evaluation.is_measured
+    with contextlib.suppress(store.Busy):
+        done = is_done(workspace.checkpoints / work.checkpoint, request_of(work, workspace))
+        return None if done else 1.0
+    return 1.0
+
+
+def _missing_epochs(work: Network, workspace: Workspace) -> float | None:
+    """Return the share of a training's epochs that is to do, None if it is done."""
     folder = workspace.checkpoints / work.name
     if (folder / "card.json").is_file():
         with contextlib.suppress(InputError):
             if _is_result_of(read_record(folder / "card.json", Card), work, workspace):
-                return Planned(job, "done")
-        return Planned(job, "blocked", note=f"{folder} was trained with another recipe")
+                return None
+        raise InputError(f"{folder} was trained with another recipe")
     detector = isinstance(work, DetectorTraining)
-    missing = missing_set(work.recipe.dataset, workspace.data_root, objects=detector)
-    if isinstance(work, Training) and not missing:
-        missing = missing_constants(work.recipe.standardisation, workspace.data_root)
-    if missing:
-        return Planned(job, "blocked", note=missing)
-    epochs = _epochs(folder / "history.csv")
-    state: State = "interrupted" if epochs else "missing"
-    return _estimated(job, state, estimates, 1 - epochs / work.recipe.epochs)
+    _require_set(work.recipe.dataset, workspace.data_root, objects=detector)
+    if isinstance(work, Training):
+        require_standardisation(work.recipe.standardisation, workspace.data_root)
+        if work.recipe.standardisation not in CONSTANTS:
+            _require_set(work.recipe.standardisation, workspace.data_root)
+    return 1 - _epochs(folder / "history.csv") / work.recipe.epochs
 
 
 def _is_result_of(card: Card, work: Network, workspace: Workspace) -> bool:
@@ -104,19 +131,29 @@ def _epochs(history: Path) -> int:
         return 0
 
 
-def _evaluation(job: Job, work: Evaluation, workspace: Workspace, estimates: Estimates) -> Planned:
-    detect = work.evaluator == DETECTION
-    is_done = object_detection.is_evaluated if detect else evaluation.is_measured
-    try:
-        if is_done(workspace.checkpoints / work.checkpoint, request_of(work, workspace)):
-            return Planned(job, "done")
-    except store.Busy:
-        pass
-    except InputError as error:
-        return Planned(job, "blocked", note=" ".join(str(error).split()))
-    return _estimated(job, "missing", estimates)
+def _require_set(name: str, root: Path, *, objects: bool = False) -> None:
+    """Raise InputError if a data set, as one of `objects`, cannot be loaded by a quick check."""
+    find = catalogue.detection_dataset if objects else catalogue.dataset
+    if not find(name, root).status(root).present:
+        raise InputError(f"{name} is not on disk (sdd-eval data get {name})")
 
 
-def _estimated(job: Job, state: State, estimates: Estimates, share: float = 1.0) -> Planned:
-    estimate = estimates.of(job)
-    return Planned(job, state, estimate.seconds * share, estimate.source)
+def _require_data(work: Evaluation, trained_on: str, root: Path) -> None:
+    """Raise InputError if an evaluation of a network to be trained cannot load its images."""
+    for name in _needed(work, trained_on, root):
+        _require_set(name, root, objects=work.evaluator == DETECTION)
+
+
+def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
+    test = catalogue.canonical_name(work.dataset or trained_on)
+    on_validation = test == catalogue.canonical_name(validation_name(trained_on))
+    yield trained_on if on_validation else work.dataset or trained_on
+    evaluator = configured(work.evaluator, work.settings)
+    for setting, kind in settings_that_load(evaluator).items():
+        value = getattr(evaluator, setting)
+        if kind == "images":
+            yield from expand_groups(value, trained_on) or default_ood_sets(test)
+        if kind == "corruptions":
+            corrupted = value or catalogue.default_corrupted_set(test, root)
+            if not catalogue.is_regenerated(corrupted, test, root):  # rendered if it is not on disk
+                yield corrupted

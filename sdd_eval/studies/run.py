@@ -21,6 +21,7 @@ from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import (
     DETECTION,
+    Description,
     Evaluation,
     Network,
     Study,
@@ -179,9 +180,8 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
 def record_of(study: Study) -> StudyRecord:
     """Return the content of `study.json`."""
     networks: list[Network] = [*study.trainings, *study.detectors]
-    shared = {f.name for f in fields(Study)} & {f.name for f in fields(StudyRecord)}
     return StudyRecord(
-        **{name: getattr(study, name) for name in shared},
+        **{each.name: getattr(study, each.name) for each in fields(Description)},
         stands_for={each.name: each.stands_for for each in networks if each.stands_for},
         warnings=warnings(study),
         pairs=pairings_of(study.compare, networks),

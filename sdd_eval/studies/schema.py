@@ -1,173 +1,234 @@
-"""Study files: read, validated and resolved to a study; errors name the line.
+"""The schema of study files: tables as structs, whose errors name the file and the line.
 
-name = "my-study"                   # name of its folder in the reports
-seeds = [0, 1, 2]
-[recipe]                            # fields of a recipe, for every training
-epochs = 200
-[[train]]                           # lists are grids: every combination, every seed
-sd_dropout = [0.0, 1.0]
-[[train-detector]]                  # on the backbone of every checkpoint, with its seed
-dataset = "coco"
-epochs = [7, 12]
-[[evaluate]]                        # every checkpoint; with `of = ["ID"]` those of tables with `id`
-evaluator = "fgsm"
-settings = { epsilon = 0.2 }
-[[evaluate]]                        # `detection` evaluates detectors, all others classifiers
-evaluator = "detection"
-[[compare]]                         # recipes, selected by values of their fields
-base = { sd_dropout = 0.0 }
-others = [{ sd_dropout = 1.0 }]
-[families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
-headline = ["accuracy", "calibration.ece"]
-[small]                             # what `--small` replaces in the above
+A single value may stand for a list of one.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+import typing
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from sdd_eval.errors import unknown_name
-from sdd_eval.former_names import current_settings
-from sdd_eval.records import encode
-from sdd_eval.store import folder_name
-from sdd_eval.studies.comparisons import comparisons_of
-from sdd_eval.studies.grid import detectors_of, selection, trainings_of
-from sdd_eval.studies.recipe_groups import varied
-from sdd_eval.studies.smoke import Smoke, read_smoke
-from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured, evaluators
-from sdd_eval.studies.toml import Table, read_toml
+import msgspec
+from msgspec import UNSET, Meta, Struct
 
-KEYS = (
-    *("name", "title", "tables", "figures", "notes", "seeds", "checkpoints", "recipe", "train"),
-    *("train-detector", "detectors", "evaluate", "compare", "families", "small", "short_names"),
-)
-#: The numbers of the paper's last table and figure.
-TABLES, FIGURES = 14, 4
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.object_detection.recipe import DetectorRecipe
+from sdd_eval.records import Recipe, accepted, failed_value, former_names, members
+from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS
+from sdd_eval.studies.toml import Place, read_toml
+
+#: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
+_BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
+SIDE_FIELDS = (*dict.fromkeys([*RECIPE_FIELDS, "seed", *DETECTOR_FIELDS, "backbone", *_BACKBONE]),)
+
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
-def read_study(
-    path: Path,
-    *,
-    small: bool = False,
-    seeds: Sequence[int] | None = None,
-    check_positions: bool = False,
-) -> Study:
-    """Read a study file, with its table `[small]` if `small`, and with other seeds if given.
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of a study file, with its place in the file."""
 
-    With `check_positions`, networks whose masks are at another position than the default are built,
-    to see whether they have it. Raise InputError, with the line and the most similar valid name,
-    if the file is not a valid study.
+    noun: ClassVar[str] = "key of a study"
+    place: Any = msgspec.field(default=Place("", ""), name="")
+
+    def given(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the fields of a recipe that the table sets."""
+        values = {name: getattr(self, name, UNSET) for name in names}
+        return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _recipe_table(
+    name: str, noun: str, hints: Mapping[str, Any], names: Iterable[str], *, grid: bool = False
+) -> Any:
+    """Return a table with fields of a recipe, each a tuple of values if it is a `grid`."""
+    types = {n: hints[n] for n in names}
+    if grid:
+        several = {n: GenericAlias(tuple, (hint, ...)) for n, hint in types.items()}
+        types = several | {"method_options": hints.get("method_options")}
+    fields = [(n, types[n], UNSET) for n in names]
+    return msgspec.defstruct(
+        name, fields, bases=(Table,), namespace={"noun": noun}, module=__name__, kw_only=True
+    )
+
+
+if TYPE_CHECKING:
+    RecipeGrid: typing.TypeAlias = Table
+    DetectorGrid: typing.TypeAlias = Table
+    RecipeValues: typing.TypeAlias = Table
+    DetectorValues: typing.TypeAlias = Table
+    Side: typing.TypeAlias = Table
+else:
+    _HINTS = {kind: typing.get_type_hints(kind) for kind in (Recipe, DetectorRecipe)}
+    _RECIPE = ("field of a recipe", _HINTS[Recipe], RECIPE_FIELDS)
+    _DETECTOR = ("field of a detector's recipe", _HINTS[DetectorRecipe], DETECTOR_FIELDS)
+    RecipeGrid = _recipe_table("RecipeGrid", *_RECIPE, grid=True)
+    DetectorGrid = _recipe_table("DetectorGrid", *_DETECTOR, grid=True)
+    RecipeValues = _recipe_table("RecipeValues", *_RECIPE)
+    DetectorValues = _recipe_table("DetectorValues", *_DETECTOR)
+    Side = _recipe_table("Side", _RECIPE[0], dict.fromkeys(SIDE_FIELDS, Any), SIDE_FIELDS)
+
+
+class Train(RecipeGrid, frozen=True, kw_only=True):
+    """Trainings: every combination of the values, with every seed."""
+
+    noun: ClassVar[str] = "field of a training"
+    seeds: tuple[int, ...] = ()
+    id: str = ""
+
+
+class TrainDetector(DetectorGrid, frozen=True, kw_only=True):
+    """Trainings of detectors: every combination of the values, on every backbone."""
+
+    noun: ClassVar[str] = "field of a detector's training"
+    of: Names | None = None
+    id: str = ""
+
+
+class Evaluate(Table, frozen=True, kw_only=True):
+    """Evaluations by one or several evaluators with the same settings."""
+
+    noun: ClassVar[str] = "field of an evaluation"
+    evaluator: Names
+    settings: dict[str, Any] = {}
+    dataset: tuple[str, ...] = ()
+    limit: Annotated[int, Meta(ge=1)] | None = None
+    of: Names | None = None
+
+
+class Compare(Table, frozen=True, kw_only=True):
+    """A base and the recipes to compare with it."""
+
+    noun: ClassVar[str] = "key of a comparison"
+    base: Side = Side()
+    others: Annotated[tuple[Side, ...], Meta(min_length=1)]
+
+
+class Small(Table, frozen=True, kw_only=True):
+    """A smoke test of the study: stand-ins for data sets and networks, fewer epochs and seeds."""
+
+    noun: ClassVar[str] = "key of [small]"
+    seeds: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    recipe: RecipeValues = RecipeValues()
+    detector: DetectorValues = DetectorValues()
+    settings: dict[str, dict[str, Any]] = {}
+
+    def name(self, name: str) -> str:
+        """Return the stand-in for a data set or a network."""
+        return self.names.get(name, name)
+
+    def recipe_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a recipe with their replacements."""
+        full = {"dataset": Recipe.dataset, "arch": Recipe.arch, **fields}
+        names = {name: self.name(full[name]) for name in ("dataset", "arch")}
+        return {**fields, **names, **self.recipe.given(RECIPE_FIELDS)}
+
+    def detector_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a detector's recipe with their replacements."""
+        dataset = self.name(fields.get("dataset", DetectorRecipe.dataset))
+        return {**fields, "dataset": dataset, **self.detector.given(DETECTOR_FIELDS)}
+
+    def settings_of(self, evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an evaluator's settings with their replacements; equal stand-ins are merged."""
+        replaced = {name: self._replaced(value) for name, value in settings.items()}
+        return {**replaced, **self.settings.get(evaluator, {})}
+
+    def _replaced(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return list(dict.fromkeys(self._replaced(item) for item in value))
+        return self.name(value) if isinstance(value, str) else value
+
+
+class StudyFile(Table, frozen=True, kw_only=True, rename={"train_detector": "train-detector"}):
+    """A study file; `tables` and `figures` are numbers of the paper's."""
+
+    name: str | None = None
+    title: str = ""
+    tables: tuple[Annotated[int, Meta(ge=1, le=14)], ...] = ()
+    figures: tuple[Annotated[int, Meta(ge=1, le=4)], ...] = ()
+    notes: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    short_names: bool = False
+    checkpoints: tuple[str, ...] = ()
+    detectors: tuple[str, ...] = ()
+    recipe: RecipeGrid = RecipeGrid()
+    train: tuple[Train, ...] = ()
+    train_detector: tuple[TrainDetector, ...] = ()
+    evaluate: tuple[Evaluate, ...] = ()
+    compare: tuple[Compare, ...] = ()
+    families: dict[str, tuple[str, ...]] = {}
+    small: Small | None = None
+
+
+def read_study_file(path: Path) -> StudyFile:
+    """Read a study file.
+
+    Raise InputError, with the line and the most similar valid name, if a name or type is wrong.
     """
-    top = read_toml(path).require_keys(KEYS, "key of a study")
-    replaced = read_smoke(top)
-    if small and replaced is None:
-        raise top.error("the study has no [small] table, which --small needs")
-    smoke = replaced if small and replaced is not None else Smoke()
-    trainings, ids = trainings_of(top, smoke, seeds, check_positions=check_positions)
-    detectors, ids = detectors_of(top, smoke, trainings, ids)
-    with top.errors_at("name"):
-        name = folder_name("name", top.get("name", str, path.stem))
-    study = Study(
-        name=name + ("-small" if small else ""),
-        title=top.get("title", str, ""),
-        tables=_numbers_of_paper(top, "tables", TABLES),
-        figures=_numbers_of_paper(top, "figures", FIGURES),
-        notes=(*top.get_list("notes", str), *smoke.notes),
-        small=small,
-        names=smoke.names,
-        trainings=tuple(trainings.values()),
-        detectors=detectors,
-        compare=comparisons_of(top, [*trainings.values(), *detectors]),
-        families=_families(top.table("families")),
-        varied=varied(encode(full) for each in trainings.values() for full in each.stands_for),
-        varied_of_detectors=varied(each.fields for each in detectors),
-    )
-    return dataclasses.replace(study, evaluations=_evaluations(top, smoke, study, ids))
+    values, place = read_toml(path)
+    data = _normalised(StudyFile, values, place)
+    try:
+        return msgspec.convert(data, StudyFile)
+    except msgspec.ValidationError as error:
+        raise _error(str(error), data, place) from None
 
 
-def _numbers_of_paper(top: Table, key: str, last: int) -> tuple[int, ...]:
-    numbers = top.get_list(key, int)
-    for number in numbers:
-        if not 1 <= number <= last:
-            raise top.error(f"{key} has {number}; the paper has {key} 1 to {last}", key)
-    return numbers
+def _normalised(kind: Any, value: Any, place: Place) -> Any:
+    """Return a value as its type has it: tables with their places, single values as lists of one.
+
+    A grid of lists is a list of lists.
+    """
+    kind = members(kind)[0]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        of_lists = typing.get_origin(members(arguments[0])[0]) is tuple
+        several = isinstance(value, list) and (
+            not of_lists or any(isinstance(v, list) for v in value)
+        )
+        items = enumerate(value if several else [value])
+        return [_normalised(arguments[0], item, place.at(index)) for index, item in items]
+    if isinstance(value, dict) and origin is dict:
+        return {key: _normalised(arguments[1], item, place.at(key)) for key, item in value.items()}
+    if isinstance(value, dict) and kind is not Any and origin is None:
+        return _normalised_table(kind, value, place)
+    return value
 
 
-def _families(table: Table) -> dict[str, tuple[str, ...]]:
-    families = {name: table.get_list(name, str) for name in table.values}
-    for name, selectors in families.items():
-        for selector in selectors:
-            with table.errors_at(name):
-                if selector.partition(".")[0] not in evaluators():
-                    raise unknown_name("evaluator", selector, evaluators())
-    return families
+def _normalised_table(kind: type[Table], values: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Return a table with its place; renamed fields get their present names, with a warning."""
+    hints = typing.get_type_hints(kind)
+    former = {old: new for old, new in former_names(Recipe).items() if new in hints}
+    table: dict[str, Any] = {"": place}
+    for key, value in values.items():
+        present = former.get(key, key)
+        if present != key:
+            message = place.error(f"{key} is now called {present}; rename it", key)
+            warnings.warn(str(message), DeprecationWarning, stacklevel=2)
+            place.renamed[place.at(present).path] = place.at(key).path
+        hint = hints.get(present.replace("-", "_"), Any)
+        table[present] = _normalised(hint, value, place.at(present))
+    return table
 
 
-@dataclasses.dataclass(frozen=True)
-class _Requested:
-    """An evaluation without its checkpoint, the checkpoints it is for (None: all), its table."""
-
-    evaluation: Evaluation
-    of: set[str] | None
-    table: Table
-
-    def checkpoints(self, study: Study, top: Table) -> list[str]:
-        """Return the checkpoints of the right kind; raise InputError if there are none."""
-        detect = self.evaluation.evaluator == DETECTION
-        trained = study.detectors if detect else study.trainings
-        further = top.get_list("detectors" if detect else "checkpoints", str)
-        names = [*(training.name for training in trained), *further]
-        selected = [name for name in names if self.of is None or name in self.of]
-        if not selected:
-            kind = "detectors, made by [[train-detector]]" if detect else "classifiers"
-            message = f"{self.evaluation.evaluator} evaluates {kind}, but there are none here"
-            raise self.table.error(message, "of" if names else "evaluator")
-        return selected
-
-
-def _evaluations(
-    top: Table, smoke: Smoke, study: Study, ids: Mapping[str, set[str]]
-) -> tuple[Evaluation, ...]:
-    """Return the evaluations, checkpoint by checkpoint, classifiers first."""
-    checkpoints = [
-        *(each.name for each in study.trainings),
-        *top.get_list("checkpoints", str),
-        *(each.name for each in study.detectors),
-        *top.get_list("detectors", str),
-    ]
-    if not checkpoints:
-        raise top.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
-    requested = [each for table in top.tables("evaluate") for each in _read(table, smoke, ids)]
-    selected = [(each.evaluation, set(each.checkpoints(study, top))) for each in requested]
-    return tuple(
-        dataclasses.replace(evaluation, checkpoint=name)
-        for name in dict.fromkeys(checkpoints)
-        for evaluation, names in selected
-        if name in names
-    )
-
-
-def _read(table: Table, smoke: Smoke, ids: Mapping[str, set[str]]) -> list[_Requested]:
-    keys = ("evaluator", "settings", "dataset", "limit", "of")
-    table.require_keys(keys, "field of an evaluation")
-    if not table.get_list("evaluator", str):
-        raise table.error('evaluator is missing; add evaluator = "NAME"')
-    of = selection(table, ids)
-    limit = table.get("limit", (int, type(None)), None)
-    if limit is not None and limit < 1:
-        raise table.error(f"limit is {limit}; it must be at least 1 image", "limit")
-    requested = []
-    for given in table.get_list("evaluator", str):
-        name = given.replace("-", "_")
-        with table.errors_at("evaluator"):
-            if name not in evaluators():
-                raise unknown_name("evaluator", given, evaluators())
-        settings = current_settings(name, smoke.settings(name, table.get("settings", dict, {})))
-        with table.errors_at("settings"):
-            configured(name, settings)
-        for dataset in table.get_list("dataset", str) or (None,):
-            used = smoke.name(dataset) if dataset else None
-            requested.append(_Requested(Evaluation("", name, settings, used, limit), of, table))
-    return requested
+def _error(error: str, data: Any, place: Place) -> InputError:
+    """Return an error of msgspec with its line, the wrong value and what is accepted."""
+    path, kind, value = failed_value(error, StudyFile, data)
+    name = re.search(r"(?:unknown|required) field `(.+?)`", error)
+    if name and error.startswith("Object contains unknown"):
+        known = filter(None, kind.__struct_encode_fields__)
+        return place.error(str(unknown_name(kind.noun, name[1], known)), *path, name[1])
+    if name:
+        return place.error(f"{name[1]} is missing; add {name[1]} = …", *path)
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    limit = re.search(r"(of length )?([<>])= (\d+)", error)
+    if limit and limit[1]:
+        return place.error(f"{key} is empty; add a value or omit it", *path)
+    wrong = f"not {accepted(error, kind)}"
+    if limit:
+        wrong = f"it must be at {'least' if limit[2] == '>' else 'most'} {limit[3]}"
+    return place.error(f"{key} is {value!r}{'; ' if limit else ', '}{wrong}", *path)

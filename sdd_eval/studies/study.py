@@ -85,37 +85,12 @@ class Pairing:
     other: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Study:
-    """A study file, resolved; `names` are the small study's stand-ins for data sets and networks.
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a study and its record say of it.
 
-    `varied` are the hyper-parameters of which several values are trained for one kind of
-    classifier, `varied_of_detectors` those for one kind of detector and its backbone.
-    """
-
-    name: str
-    title: str = ""
-    tables: tuple[int, ...] = ()
-    figures: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
-    small: bool = False
-    names: Mapping[str, str] = field(default_factory=dict)
-    trainings: tuple[Training, ...] = ()
-    detectors: tuple[DetectorTraining, ...] = ()
-    evaluations: tuple[Evaluation, ...] = ()
-    compare: tuple[Comparison, ...] = ()
-    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    varied: tuple[str, ...] = ()
-    varied_of_detectors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """The content of `study.json`, which reports and comparisons read.
-
-    `stands_for` gives the recipes that each checkpoint represents; `families` the families of
-    hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC; `pairs` the checkpoints that
-    `compare` selects.
+    `names` are the small study's stand-ins for data sets and networks; `families` the families of
+    hypotheses, each a list of EVALUATOR or EVALUATOR.METRIC.
     """
 
     name: str
@@ -125,9 +100,34 @@ class StudyRecord:
     notes: tuple[str, ...]
     small: bool
     names: Mapping[str, str]
-    stands_for: Mapping[str, Any]
     compare: tuple[Comparison, ...]
-    families: Mapping[str, Any]
+    families: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Description):
+    """A study file, resolved.
+
+    `varied` are the hyper-parameters of which several values are trained for one kind of
+    classifier, `varied_of_detectors` those for one kind of detector and its backbone.
+    """
+
+    trainings: tuple[Training, ...]
+    detectors: tuple[DetectorTraining, ...]
+    evaluations: tuple[Evaluation, ...]
+    varied: tuple[str, ...]
+    varied_of_detectors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord(Description):
+    """The content of `study.json`, which reports and comparisons read.
+
+    `stands_for` gives the recipes that each checkpoint represents; `pairs` the checkpoints that
+    `compare` selects.
+    """
+
+    stands_for: Mapping[str, Any]
     warnings: tuple[str, ...]
     pairs: tuple[Pairing, ...] = ()
 

@@ -256,7 +256,8 @@ def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
     """An identity, its last two parts metric and axes, under the names of today."""
     *others, metric, at = key
     named = [each for each in others if each.replace("_", "-") in COMPARED]
-    evaluator = named[0] if named else MORE.get(table, (table.partition("-")[0],))[0]
+    command = table if table in COMPARED else MORE.get(table, (table.partition("-")[0],))[0]
+    evaluator = named[0] if named else command.replace("-", "_")
     axes = (each.partition("=")[::2] for each in at.split("; ") if each)
     today = [(RENAMED_AXES.get(f"{evaluator}.{name}", name), value) for name, value in axes]
     return (*others, RENAMED_METRICS.get(metric, metric), _at(today))

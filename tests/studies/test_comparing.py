@@ -12,7 +12,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.studies.builtin import builtin_names, study_file
 from sdd_eval.studies.comparisons import pairings_of
-from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.study import Comparison, Training
 
 COMPARED = """

@@ -12,8 +12,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.object_detection.train import train_detector
 from sdd_eval.records import DETECTOR
 from sdd_eval.studies.jobs import jobs_of
+from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import record_of
-from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.study import warnings
 from sdd_eval.training import epochs
 

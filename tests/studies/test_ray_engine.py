@@ -15,8 +15,8 @@ import pytest
 
 from sdd_eval.cli import exit_code
 from sdd_eval.studies.jobs import Workspace, jobs_of
+from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import Outcome, run_jobs
-from sdd_eval.studies.schema import read_study
 
 STUDY = """
 name = "many"

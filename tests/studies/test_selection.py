@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdd_eval.cli import exit_code
-from sdd_eval.studies.schema import read_study
+from sdd_eval.studies.resolve import read_study
 
 STUDY = """
 name = "grid"

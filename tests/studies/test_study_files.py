@@ -11,10 +11,10 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Recipe
 from sdd_eval.studies.grid import checkpoint_name
 from sdd_eval.studies.ray_engine import _device
+from sdd_eval.studies.resolve import read_study
 from sdd_eval.studies.run import record_of
-from sdd_eval.studies.schema import read_study
 from sdd_eval.studies.study import warnings
-from sdd_eval.studies.toml import key_lines
+from sdd_eval.studies.toml import line_of
 
 
 def test_lists_are_grids_over_every_seed_and_seeds_come_in_turn(study_file, recipe):
@@ -176,7 +176,7 @@ TYPOS = [
         "line 4: settings of fgsm: epsilon is 'big', not float",
     ),
     ("[[train]]\nid = 'a'\n[[evaluate]]\nevaluator='odin'\nof = 'b'", "line 5: unknown id"),
-    ("seeds = 'one'", "line 1: seeds has 'one', not int"),
+    ("seeds = 'one'", "line 1: seeds is 'one', not int"),
     ("[recipe]\ndrop_rate = [0.1, 0.2]\n[[train]]", "line 1: [recipe] has a list of values"),
     ("[[compare]]\nbase = { sdd = 0 }\nothers = []", "line 2: unknown field of a recipe 'sdd'"),
     ("[families]\na = ['accurac.x']\n[[train]]", "line 2: unknown evaluator 'accurac.x'"),
@@ -193,8 +193,8 @@ TYPOS = [
         "[recipe]\narch = 'resnet18w16'\n[[train]]\nposition = ['layer2', 'layr3']",
         "line 4: unknown position 'layr3'; did you mean 'layer3'?",
     ),
-    ("tables = [1, 99]", "line 1: tables has 99; the paper has tables 1 to 14"),
-    ("figures = 5", "line 1: figures has 5; the paper has figures 1 to 4"),
+    ("tables = [1, 99]", "line 1: tables is 99; it must be at most 14"),
+    ("figures = 5", "line 1: figures is 5; it must be at most 4"),
     (
         "[[train]]\ndataset = 'digits'\n[small.names]\ndigitz = 'cifar10'",
         "line 4: unknown name in this study 'digitz'; did you mean 'digits'?",
@@ -272,7 +272,8 @@ def test_line_numbers_are_right_after_multi_line_arrays_strings_and_comments():
     text = (
         'a = [\n 1, # ]\n 2,\n]\nb = """\nno = key\n[no]\n"""\n[[t]]\n[t.u]\nc = 1\n[[t]]\nc = 2\n'
     )
-    assert key_lines(text) == {
+    lines = {
         **{("a",): 1, ("b",): 5, ("t", 0): 9, ("t", 0, "u"): 10, ("t", 0, "u", "c"): 11},
-        **{("t", 1): 12, ("t", 1, "c"): 13},
+        **{("t", 1): 12, ("t", 1, "c"): 13, ("t", 1, "other"): 12, ("other",): 1, ("a", 1): 1},
     }
+    assert {path: line_of(path, text) for path in lines} == lines
