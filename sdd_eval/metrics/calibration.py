@@ -27,7 +27,7 @@ from sdd_eval.metrics.arrays import (
     logit_matrix,
     probability_blocks,
 )
-from sdd_eval.statistics.empirical_bayes import debiased_absolute
+from sdd_eval.statistics.closed_form.binned import debiased_absolute
 
 # A confidence within 1e-7 of an edge lies in the lower bin. Half a float32 step (below 1.0) is
 # added, so that rounding to float32 does not move a confidence to another bin.

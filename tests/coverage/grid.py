@@ -1,6 +1,7 @@
 """Simulated coverage of the 95 % intervals over a grid of regimes; resumable.
 
     python tests/coverage/grid.py FOLDER                # simulate what is missing (hours)
+    python tests/coverage/grid.py FOLDER --shard 0 2    # half of it, for one of two processes
     python tests/coverage/grid.py FOLDER --table FILE   # write the table of the documentation
 
 Each regime is a population and a number of images. A line of `FOLDER/coverage.jsonl` holds, by
@@ -25,7 +26,7 @@ import populations as p
 from sdd_eval.comparison.differences import paired_differences
 from sdd_eval.statistics.statistic import Statistic
 
-LEVEL, REPETITIONS = 0.95, 200
+LEVEL, REPETITIONS = 0.95, 100
 IMAGES = (200, 1000, 10_000)
 
 
@@ -116,14 +117,16 @@ def regimes() -> Iterator[Regime]:
             yield Regime(p.Classification(accuracy, over, "smooth"), n)
         for kind in KINDS[1:]:
             yield Regime(p.Classification(accuracy, 0.05, kind), n)
-        for correlation in (0.5, 0.9):
-            yield Regime(p.Cells(accuracy, correlation), n)
+        for correlation, kind in product((0.5, 0.9), ("reserved", "calibrated")):
+            yield Regime(p.Cells(accuracy, correlation, kind), n)
     for n, m, separation, kind in product(IMAGES, OUTLIERS, SEPARATIONS, KINDS):
         yield Regime(p.Ranking(separation, kind, n, m), n)
 
 
 def hardest() -> Iterator[Regime]:
     """Yield about a tenth of the grid: few images or few errors, ties and saturation."""
+    yield Regime(p.Cells(0.5, 0.9), 200)
+    yield Regime(p.Cells(0.5, 0.9, "calibrated"), 1000)
     for accuracy in (0.99, 0.999):
         yield Regime(p.Classification(accuracy, 0.0, "smooth"), 200)
         yield Regime(p.Classification(accuracy, 0.05, "saturated"), 1000)
@@ -141,12 +144,12 @@ def hardest() -> Iterator[Regime]:
         yield Regime(p.Ranking(separation, kind, 200, m), 200)
 
 
-def run(folder: Path) -> None:
-    """Simulate every regime that the folder does not have yet."""
+def run(folder: Path, shard: int = 0, shards: int = 1) -> None:
+    """Simulate every regime of a shard that the folder does not have yet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "coverage.jsonl"
     known = {line["regime"] for line in _lines(path)}
-    for regime in regimes():
+    for regime in list(regimes())[shard::shards]:
         if regime.key not in known:
             regime.simulate()
             counts = {
@@ -195,12 +198,13 @@ def main() -> None:
     """Simulate, or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("INDEX", "NUMBER"))
     parser.add_argument("--table", type=Path)
     arguments = parser.parse_args()
     if arguments.table:
         arguments.table.write_text(table(arguments.folder), encoding="utf-8")
     else:
-        run(arguments.folder)
+        run(arguments.folder, *arguments.shard)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import betaincinv, ndtr, ndtri
 
 from sdd_eval.evaluators.calibration import calibration_errors
 from sdd_eval.evaluators.corruption.corruption import Corruption
@@ -211,16 +211,21 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Cells:
-    """Two networks on 15 corruptions at 5 severities; an image's renderings are correlated."""
+    """Two networks on 15 corruptions at 5 severities; an image's renderings are correlated.
+
+    Confidences are calibrated, or those of networks that know when they are wrong but say so too
+    cautiously ("reserved").
+    """
 
     accuracy: float
     correlation: float
+    kind: str = "reserved"
     size: int = 40_000
 
     @property
     def name(self) -> str:
         """The population in words."""
-        return f"75 cells, accuracy {self.accuracy:g}, correlation {self.correlation:g}"
+        return f"75 {self.kind} cells, accuracy {self.accuracy:g}, correlation {self.correlation:g}"
 
     @cached_property
     def pool(self) -> list[dict[str, Any]]:
@@ -230,22 +235,30 @@ class Cells:
         return [self._arrays(random, image) for _ in range(2)]
 
     def _arrays(self, random: Any, image: Any) -> dict[str, Any]:
-        from scipy.special import ndtri
-
         origin = np.full(self.size, "official")
         arrays: dict[str, Any] = {"frost": origin, "origin": origin}
-        own = np.sqrt(CORRELATION) * image
-        own = own + np.sqrt(1 - CORRELATION) * random.normal(size=image.shape)
+        own = self._correlated(random, CORRELATION, image)
+        another = random.normal(size=image.shape)
         for name in ("clean", *FIFTEEN):
-            cells = 1 if name == "clean" else 5
-            latent = np.sqrt(self.correlation) * own
-            latent = latent + np.sqrt(1 - self.correlation) * random.normal(size=(self.size, cells))
-            correct = latent < ndtri(self.accuracy)
-            confidence = np.clip(ndtr(ndtri(self.accuracy) - latent * 0.3) + 0.05, 0.1, 1.0)
-            shape = (self.size,) if name == "clean" else (self.size, cells)
+            cells = (self.size, 1 if name == "clean" else 5)
+            latent = self._correlated(random, self.correlation, own, cells)
+            if self.kind == "reserved":
+                correct = latent < ndtri(self.accuracy)
+                confidence = np.clip(ndtr(ndtri(self.accuracy) - latent * 0.3) + 0.05, 0.1, 1.0)
+            else:
+                a, b = 4 * self.accuracy, 4 * (1 - self.accuracy)
+                confidence = np.clip(betaincinv(a, b, ndtr(-latent)), 0.1, 1.0)
+                chance = self._correlated(random, self.correlation, another, cells)
+                correct = ndtr(chance) < confidence
+            shape = cells[:1] if name == "clean" else cells
             arrays[f"correct_{name}"] = correct.reshape(shape)
             arrays[f"confidence_{name}"] = confidence.astype(np.float32).reshape(shape)
         return arrays
+
+    @staticmethod
+    def _correlated(random: Any, correlation: float, shared: Any, shape: Any = None) -> Any:
+        own = random.normal(size=shared.shape if shape is None else shape)
+        return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
 
     def statistics(self, rows: Any) -> list[list[Statistic]]:
         """Return the means over cells of both networks on some images of the pool."""

@@ -7,7 +7,7 @@ AlexNet, so its name is an axis of the number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +131,7 @@ class Source:
         return "mean of 15" + ("" if self.frost == "official" else f", {self.frost} frost")
 
 
-def cell_statistics(
-    cells: Cells, source: Source, bins: int, resamples: Callable[[float], int]
-) -> Iterator[Statistic]:
+def cell_statistics(cells: Cells, source: Source, bins: int) -> Iterator[Statistic]:
     """Yield all numbers that need no baseline; the arguments are those of `Corruption`."""
     names = cells.corrupted
     yield from _missing(cells)
@@ -149,7 +147,7 @@ def cell_statistics(
         yield mean_of_cells(quantities, [correct[:, over].mean(axis=1) for over in groups])
     confidence = np.stack([cells.confidence[cell] for cell in names], axis=1)
     quantities, groups = _complete(_calibration(cells, source, bins), names)
-    yield cell_calibration_errors(quantities, groups, confidence, correct, bins, resamples)
+    yield cell_calibration_errors(quantities, groups, confidence, correct, bins)
 
 
 def _complete(

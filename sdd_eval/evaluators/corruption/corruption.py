@@ -122,7 +122,7 @@ class Corruption(Evaluator):
         recipe = int(arrays["recipe"][0]) if "recipe" in arrays else 1
         source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]), recipe)
         cells = cells_of(arrays)
-        yield from cell_statistics(cells, source, self.bins, self.intervals.number)
+        yield from cell_statistics(cells, source, self.bins)
         if self.baseline:
             sides = {name: arrays_of(name, arrays) for name in self.baseline}
             baseline = {name: cells_of(side) if side else None for name, side in sides.items()}

@@ -1,0 +1,168 @@
+"""Interval of a mean of calibration errors over cells: renderings of the same images.
+
+Chance increases the error of each cell. In the mean over many cells this bias stays, while the
+noise decreases as far as the cells are not correlated. The lower end inverts the consistency test
+of `binned` for all bins of all cells at once, with their noise drawn as correlated as the images'
+residuals are. The upper end is the plug-in mean plus its normal half-width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.statistics.closed_form.binned import BISECTIONS, debiased_absolute
+from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile
+
+Floats = NDArray[np.float64]
+
+#: Draws of the noise of all bins.
+DRAWS = 1000
+#: Images whose residuals are multiplied with their weights at once.
+BLOCK = 2048
+#: If residuals of a bin spread less than this share of its noise, they say nothing about it: the
+#: noise is then drawn without them, the same in all cells.
+DEGENERATE = 0.05
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Images in bins of cells: correct − confidence (n, cells), and the bin of each, from 0."""
+
+    correct: NDArray[np.bool_]
+    residuals: Floats
+    index: NDArray[np.int64]
+    bins: int
+
+    @cached_property
+    def count(self) -> Floats:
+        """Number of images (cells, bins)."""
+        return self._sums(np.ones_like(self.residuals))
+
+    @cached_property
+    def gap(self) -> Floats:
+        """Accuracy less mean confidence (cells, bins); 0 in an empty bin."""
+        return self._sums(self.residuals) / np.maximum(self.count, 1)
+
+    @cached_property
+    def shares(self) -> Floats:
+        """Gap times share of the images (cells, bins); a cell's ECE is the sum of their sizes."""
+        return self.gap * self.count / len(self.residuals)
+
+    @cached_property
+    def noise(self) -> Floats:
+        """The standard deviation of `shares` (cells, bins), with two pseudo images in each bin.
+
+        A bin with a few images that are all correct has noise, an empty one has none.
+        """
+        accuracy = (self._sums(self.correct) + 1) / (self.count + 2)
+        noise: Floats = np.sqrt(accuracy * (1 - accuracy) * self.count) / len(self.residuals)
+        return noise
+
+    @cached_property
+    def influence(self) -> Floats:
+        """Each image's influence on the ECE of each cell (n, cells)."""
+        return np.sign(self._of_images(self.gap)) * self.residuals
+
+    @cached_property
+    def draws(self) -> NDArray[np.float32]:
+        """Normal noise of `shares` (draws, cells, bins), as correlated as the residuals are.
+
+        It is the images' residuals, less their bin's mean, with normal weights (the multiplier
+        bootstrap), scaled to `noise`. The noise of a cell does not depend on the other cells.
+        """
+        random = np.random.default_rng(0)
+        alone = random.standard_normal((DRAWS, self.bins), dtype=np.float32)
+        deviations = (self.residuals - self._of_images(self.gap)).astype(np.float32)
+        n, cells = deviations.shape
+        drawn = np.zeros((cells, DRAWS, self.bins), dtype=np.float32)
+        for start in range(0, n, BLOCK):
+            images = np.arange(start, min(start + BLOCK, n))
+            weights = random.standard_normal((DRAWS, len(images)), dtype=np.float32)
+            for cell in range(cells):
+                in_bins = np.zeros((len(images), self.bins), dtype=np.float32)
+                in_bins[images - start, self.index[images, cell]] = deviations[images, cell]
+                drawn[cell] += weights @ in_bins
+        spread = np.sqrt(self._sums(deviations.astype(np.float64) ** 2)) / n
+        scale = self.noise / np.where(spread > 0, spread, 1)
+        drawn *= (scale / n).astype(np.float32)[:, None]
+        degenerate = (spread < DEGENERATE * self.noise)[:, None]
+        drawn = np.where(degenerate, alone * self.noise[:, None].astype(np.float32), drawn)
+        return drawn.transpose(1, 0, 2)
+
+    def _sums(self, values: NDArray[np.generic]) -> Floats:
+        """Return the sums (cells, bins) of values (n, cells)."""
+        cells = self.index.shape[1]
+        columns = (self.index + np.arange(cells) * self.bins).ravel()
+        sums = np.bincount(columns, weights=values.ravel(), minlength=cells * self.bins)
+        return sums.reshape(cells, self.bins)
+
+    def _of_images(self, values: Floats) -> Floats:
+        """Return the value (cells, bins) of each image's bin (n, cells)."""
+        return values[np.arange(values.shape[0]), self.index]
+
+
+def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
+    """Return the mean of the ECEs of several cells, with its interval and debiased value.
+
+    Where few images are wrong, residuals hardly vary. What the interval of the mean accuracy
+    extends beyond its standard error is therefore added to the half-width, as a variance.
+
+    >>> right = np.arange(400).reshape(200, 2) % 8 > 1
+    >>> cells = Cells(right, right - 0.95, np.full((200, 2), 9), 10)
+    >>> [round(end, 2) for end in mean_ece(cells, [0, 1])[:3]]
+    [0.2, 0.14, 0.26]
+    """
+    columns = list(over)
+    n, z = len(cells.residuals), normal_quantile(level)
+    value = float(np.abs(cells.shares[columns]).sum()) / len(columns)
+    unseen = _unseen_variance(1 - cells.correct[:, columns].mean(axis=1), level)
+    influence = cells.influence[:, columns].mean(axis=1)
+    high = value + math.sqrt(z**2 * float(influence.var()) / n + unseen)
+    low = _lower_end(cells, columns, level)
+    if low == 0:
+        return Bounds(value, 0.0, min(1.0, high), 0.0)
+    sizes = np.abs(cells.gap)[columns, cells.index[:, columns]].mean(axis=1)
+    moving = z**2 * float(sizes.var()) / n  # the bins' shares vary too
+    low = max(0.0, value - math.sqrt((value - low) ** 2 + moving + unseen))
+    debiased = debiased_absolute(cells.shares[columns], cells.noise[columns]).sum() / len(columns)
+    return Bounds(value, low, min(1.0, high), max(0.0, float(debiased)))
+
+
+def _lower_end(cells: Cells, columns: list[int], level: float) -> float:
+    """Return the least mean error that a consistency test does not refute; 0 if none is refuted."""
+    shares, noise = cells.shares[columns], cells.noise[columns]
+    used = noise > 0
+    draws, shares, noise = cells.draws[:, columns][:, used], shares[used], noise[used]
+    observed, tail = float(np.abs(shares).sum()), (1 - level) / 2
+
+    def shrunk(threshold: float) -> Floats:
+        """Return the gaps reduced by so many standard errors."""
+        reduced: Floats = np.sign(shares) * np.maximum(np.abs(shares) - threshold * noise, 0)
+        return reduced
+
+    def plausible(threshold: float) -> bool:
+        """Whether gaps reduced by so many standard errors may give the observed error."""
+        drawn = np.abs(draws + shrunk(threshold).astype(np.float32)).sum(axis=1)
+        return bool((drawn >= observed - 1e-6).sum() >= tail * len(draws) - 1e-6)
+
+    inside, outside = -1.0, float((np.abs(shares) / noise).max(initial=0)) + 1e-9
+    if plausible(outside):
+        return 0.0
+    for _ in range(BISECTIONS):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if plausible(middle) else (inside, middle)
+    return min(float(np.abs(shrunk(inside)).sum()), observed) / len(columns)
+
+
+def _unseen_variance(wrong: Floats, level: float) -> float:
+    """Return the square of what an accuracy's interval exceeds its standard error by."""
+    accuracy = mean_of_cells(wrong, level)
+    reach = max(accuracy.value - accuracy.low, accuracy.high - accuracy.value)
+    return max(0.0, reach**2 - normal_quantile(level) ** 2 * float(wrong.var()) / len(wrong))
