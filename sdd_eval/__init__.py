@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 from sdd_eval.version import __version__
 
-__all__ = ["__version__", "evaluate", "load"]
-
 if TYPE_CHECKING:
     from sdd_eval.checkpoints.checkpoint import load
     from sdd_eval.evaluation.in_memory import evaluate
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -20,26 +20,23 @@ class _LazyPackage(ModuleType):
             super().__setattr__(name, value)
 
 
-def lazy_exports(package: str) -> Callable[[str], Any]:
-    """Return a module `__getattr__` that imports each name from its submodule on first use.
+def lazy_exports(package: str) -> tuple[Callable[[str], Any], list[str]]:
+    """Return a module `__getattr__` that imports each name on first use, and an `__all__`.
 
-    The package lists the names in `__all__` and imports them if `TYPE_CHECKING`, which is where
-    this function reads their submodules; so a type checker reports names that do not exist.
+    The package imports the names from their submodules if `TYPE_CHECKING`, which is where this
+    function reads them; so a type checker reports names that do not exist.
     """
     module = sys.modules[package]
     module.__class__ = _LazyPackage
-    imports = ast.walk(ast.parse(inspect.getsource(module)))
-    submodules = {
-        alias.name: node.module
-        for node in imports
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-        if alias.name in module.__all__
-    }
+    (block,) = (
+        node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.If)
+    )
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom) and node.module]
+    submodules = {alias.name: node.module for node in imports for alias in node.names}
 
     def load(name: str) -> Any:
         if name not in submodules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(submodules[name]), name)
+        return getattr(importlib.import_module(str(submodules[name])), name)
 
-    return load
+    return load, list(submodules)

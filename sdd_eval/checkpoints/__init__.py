@@ -6,19 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "HISTORY",
-    "ImportSource",
-    "find_checkpoint",
-    "gradient_study",
-    "import_weights",
-    "load",
-    "plan_import",
-    "read_card",
-    "require_trust",
-    "verify",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.checkpoints.checkpoint import (
         HISTORY,
@@ -31,4 +18,4 @@ if TYPE_CHECKING:
     from sdd_eval.checkpoints.history import gradient_study
     from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

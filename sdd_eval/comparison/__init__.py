@@ -6,17 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "compare",
-    "compare_planned",
-    "load_comparisons",
-    "planned_is_current",
-    "planned_sides",
-    "study_families",
-    "unmatched_selectors",
-    "untested_lines",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.comparison.compare import (
         compare,
@@ -28,4 +17,4 @@ if TYPE_CHECKING:
     from sdd_eval.comparison.run_statistics import untested_lines
     from sdd_eval.comparison.store import load_comparisons
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

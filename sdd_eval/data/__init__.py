@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["GeneratedCorruptions", "author_statistics", "write_corrupted"]
-
 if TYPE_CHECKING:
     from sdd_eval.data.corruption.generated import GeneratedCorruptions
     from sdd_eval.data.corruption.writer import write_corrupted
     from sdd_eval.data.standardisation import author_statistics
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Outcome", "Request", "evaluate", "evaluate_checkpoint", "is_measured", "outputs_folder"]
-
 if TYPE_CHECKING:
     from sdd_eval.evaluation.cache import outputs_folder
     from sdd_eval.evaluation.in_memory import evaluate
     from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
     from sdd_eval.evaluation.request import Request
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

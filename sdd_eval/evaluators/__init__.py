@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["ComparedNetwork", "Evaluator", "Subject", "outputs_of"]
-
 if TYPE_CHECKING:
     from sdd_eval.evaluators.evaluator import Evaluator
     from sdd_eval.evaluators.subject import ComparedNetwork, Subject, outputs_of
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -6,18 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "Bottleneck",
-    "Folding",
-    "build",
-    "build_densenet",
-    "build_resnet",
-    "build_small_cnn",
-    "build_wide_resnet",
-    "fold",
-    "is_factory",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.models.bn_folding import Folding, fold
     from sdd_eval.models.build import build
@@ -27,4 +15,4 @@ if TYPE_CHECKING:
     from sdd_eval.models.small_cnn import build_small_cnn
     from sdd_eval.models.wide_resnet import build_wide_resnet
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

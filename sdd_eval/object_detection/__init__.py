@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Detection", "evaluate_detector", "is_evaluated", "train_detector"]
-
 if TYPE_CHECKING:
     from sdd_eval.object_detection.evaluation import evaluate_detector, is_evaluated
     from sdd_eval.object_detection.evaluator import Detection
     from sdd_eval.object_detection.train import train_detector
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

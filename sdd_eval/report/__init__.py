@@ -6,19 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "column_titles",
-    "comparison_title",
-    "current_report",
-    "family_rows",
-    "family_sizes",
-    "formatted_rows",
-    "headline_text",
-    "write_comparison",
-    "write_proposition",
-    "write_report",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.report.page.proposition import write_proposition
     from sdd_eval.report.tables.comparisons import (
@@ -31,4 +18,4 @@ if TYPE_CHECKING:
     from sdd_eval.report.text.headline import headline_text
     from sdd_eval.report.write import current_report, write_comparison, write_report
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["Quantity", "Statistic", "counts", "mean_of_cells", "means", "shares", "unpaired"]
-
 if TYPE_CHECKING:
     from sdd_eval.statistics.statistic import (
         Quantity,
@@ -19,4 +17,4 @@ if TYPE_CHECKING:
         unpaired,
     )
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -6,17 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "all_reduce_sum",
-    "branches",
-    "check_lemma_1",
-    "is_first",
-    "measure_costs",
-    "method_summary",
-    "passes_per_step",
-    "train",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.training.analysis.cost import measure_costs
     from sdd_eval.training.analysis.kl_gradients import check_lemma_1
@@ -26,4 +15,4 @@ if TYPE_CHECKING:
     from sdd_eval.training.methods.branch import branches
     from sdd_eval.training.train import train
 else:
-    __getattr__ = lazy_exports(__name__)
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = [
-    "audited",
-    "clean",
-    "own_prediction_gradients",
-    "predictions_under_attack",
-    "stable_loss",
-    "under_attack",
-]
-
 if TYPE_CHECKING:
     from sdd_eval.evaluators.adversarial.attack_run import audited, clean, under_attack
     from sdd_eval.evaluators.adversarial.fgsm_attack import predictions_under_attack
-    from sdd_eval.evaluators.adversarial.gradients import (
-        own_prediction_gradients,
-        stable_loss,
-    )
-
-__getattr__ = lazy_exports(__name__)
+    from sdd_eval.evaluators.adversarial.gradients import own_prediction_gradients, stable_loss
+else:
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdd_eval.lazy import lazy_exports
 
-__all__ = ["last_layer", "training_of"]
-
 if TYPE_CHECKING:
     from sdd_eval.evaluators.ood.detectors.batch import last_layer, training_of
-
-__getattr__ = lazy_exports(__name__)
+else:
+    __getattr__, __all__ = lazy_exports(__name__)
