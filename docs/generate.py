@@ -24,6 +24,7 @@ os.environ.update(COLUMNS="100", NO_COLOR="1")
 
 from sdd_eval import evaluate, metrics, plugins, records, statistics
 from sdd_eval.cli import COMMANDS, data_command, exit_code
+from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES
 from sdd_eval.metrics import registry
 from sdd_eval.models.build import build
@@ -118,6 +119,8 @@ def measured() -> dict[str, list[tuple[str, str, str]]]:
     found = {}
     with tempfile.TemporaryDirectory() as root:
         for name in plugins.names("evaluators"):
+            if task_of(plugins.load("evaluators", name)) != records.CLASSIFICATION:
+                continue
             run = evaluate(network, name, data="digits", limit=20, root=Path(root))
             first: dict[str, records.Measurement] = {}
             for measurement in run.measurements:

@@ -31,6 +31,11 @@ FORMER_DEFAULT = "former_default"
 #: Key of a field's metadata: the field's name in records of earlier versions.
 FORMER_NAME = "former_name"
 
+#: What a network predicts for an image: its class, or the objects in it.
+Task = Literal["classification", "object_detection"]
+CLASSIFICATION: Task = "classification"
+OBJECT_DETECTION: Task = "object_detection"
+
 #: Prefix of the arch of an object detector; the arch of its backbone follows.
 DETECTOR = "fasterrcnn_fpn:"
 
@@ -50,6 +55,11 @@ class ModelSpec:
     def channels(self) -> int:
         """Return the number of image channels: 1 for grey, 3 for colour."""
         return len(self.mean)
+
+    @property
+    def task(self) -> Task:
+        """Return the task of the network."""
+        return OBJECT_DETECTION if self.arch.startswith(DETECTOR) else CLASSIFICATION
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from sdd_eval.checkpoints.checkpoint import (
-        HISTORY,
-        find_checkpoint,
-        load,
+    from sdd_eval.checkpoints.checkpoint import Checkpoint, load
+    from sdd_eval.checkpoints.folder import (
+        checkpoint_folders,
+        find_folder,
+        is_checkpoint,
         read_card,
-        require_trust,
-        verify,
     )
     from sdd_eval.checkpoints.history import gradient_study
     from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import

@@ -1,76 +1,139 @@
-"""Checkpoint folders: `card.json`, `weights.safetensors`, `history.csv`.
-
-The card is written last: a folder with a card is a complete checkpoint.
-"""
+"""Open and load checkpoints; write their weights and history."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from sdd_eval import store
+from sdd_eval import models, store
+from sdd_eval.checkpoints.folder import HISTORY, WEIGHTS, read_card
+from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
-from sdd_eval.models.build import build
+from sdd_eval.models.bn_folding import Folding, fold
 from sdd_eval.models.foreign import refuse_code, source_sha256
 from sdd_eval.models.network import Network
-from sdd_eval.records import DETECTOR, FORMAT, Card, ModelSpec
-
-CARD = "card.json"
-WEIGHTS = "weights.safetensors"
-HISTORY = "history.csv"
+from sdd_eval.records import CLASSIFICATION, DETECTOR, OBJECT_DETECTION, Card, ModelSpec, Task
 
 #: Key of a card's provenance: SHA-256 of the file whose factory builds the network.
 CODE = "code_sha256"
+#: Number of images, evenly spaced in a set, on which folding is checked.
+FOLDING_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its card: an opened checkpoint folder, or a module in memory."""
+
+    folder: Path
+    card: Card
+    """The card with the name of the folder, so that a copy is not taken for the original."""
+    build: Callable[[], nn.Module] = field(repr=False, compare=False)
+    """Returns the network with its weights."""
+    fold: ImageSet | None = None
+    """Images on which the folding of batch norms is checked; None does not fold."""
+    foldings: list[Folding] = field(default_factory=list, init=False, repr=False, compare=False)
+    """How the networks that were loaded are folded."""
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, trust_code: bool = False, task: Task = CLASSIFICATION
+    ) -> Checkpoint:
+        """Read the card and the weights of a checkpoint folder, and verify them, each once.
+
+        `trust_code` allows running the network factory that the card names, if it names one. Raise
+        InputError if there is no checkpoint, it is one of another task, its weights are missing,
+        truncated or changed, or the card names code that is not trusted.
+        """
+        folder = Path(path)
+        card = dataclasses.replace(read_card(folder), name=folder.resolve().name)
+        _require_task(card, task)
+        _require_trust(card, trust_code)
+        weights = verified_weights(folder, card)
+        return cls(folder, card, partial(_network, folder, card, weights, trust_code))
+
+    @classmethod
+    def in_memory(cls, model: nn.Module, spec: ModelSpec) -> Checkpoint:
+        """Return a module as a checkpoint without a folder, named after its class."""
+        card = Card(type(model).__name__, spec, None, {}, weights_sha256(model))
+        return cls(Path(card.name), card, lambda: model)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.card.name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification of the network."""
+        return self.card.model
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the weights."""
+        return self.card.weights_sha256
+
+    @property
+    def history(self) -> Path:
+        """The history of the training, a CSV file with a row per epoch that may be missing."""
+        return self.folder / HISTORY
+
+    def network(self, device: str = "cpu") -> nn.Module:
+        """Load the network onto a device, in eval mode, without gradients, folded with `fold`.
+
+        Raise InputError if the weights do not match the card.
+        """
+        network = self.build().eval().requires_grad_(False).to(device)
+        folding = Folding()
+        if self.fold is not None:
+            rows = np.unique(np.linspace(0, len(self.fold) - 1, FOLDING_IMAGES).astype(np.int64))
+            batch = next(iter(self.fold.batches(FOLDING_IMAGES, rows, device)))
+            network, folding = fold(network, batch.float().div_(255))
+        self.foldings.append(folding)
+        return network
 
 
 def load(checkpoint: str | Path, device: str = "cpu", *, trust_code: bool = False) -> Network:
-    """Load a checkpoint's network: pixels in [0, 1] → logits, in eval mode, without gradients.
+    """Load a classifier: pixels in [0, 1] → logits, in eval mode, without gradients.
 
-    `trust_code` allows running the network factory that the card names, if it names one. Raise
-    InputError if there is no checkpoint, its weights are truncated or changed or do not match its
-    card, or the card names code that is not trusted.
+    Raise InputError as `Checkpoint.open` and `Checkpoint.network`.
     """
-    folder = Path(checkpoint)
-    card = read_card(folder)
-    require_trust(card, trust_code)
-    tensors = read_weights(folder, card)
-    with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
-        network = build(card.model, trust_code=trust_code)
-    load_weights(network, tensors, str(folder))
-    return network.eval().requires_grad_(False).to(device)
+    return cast(Network, Checkpoint.open(checkpoint, trust_code=trust_code).network(device))
 
 
-def read_card(checkpoint: str | Path) -> Card:
-    """Read the card of a checkpoint; raise InputError if there is none that this version reads."""
-    path = Path(checkpoint) / CARD
-    if not path.is_file():
-        raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
-    card = store.read_record(path, Card)
-    if card.format != FORMAT:
-        raise InputError(f"{path} has format {card.format}; this version reads format {FORMAT}")
-    return card
-
-
-def require_trust(card: Card, trust_code: bool) -> None:
-    """Raise InputError for a detector, or for code of a card that is untrusted or has changed."""
-    if card.model.arch.startswith(DETECTOR):
+def _require_task(card: Card, task: Task) -> None:
+    if card.model.task == task:
+        return
+    if task == CLASSIFICATION:
         raise InputError(
             f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"
         )
-    refuse_code(card.model.arch, trust_code)
+    raise InputError(
+        f"{card.name} is a classifier, not an object detector; sdd-eval train-detector --from "
+        f"{card.name} makes one of it"
+    )
+
+
+def _require_trust(card: Card, trust_code: bool) -> None:
+    """Raise InputError for code of a card that is untrusted or has changed."""
+    arch = card.model.arch.removeprefix(DETECTOR)
+    refuse_code(arch, trust_code)
     recorded = card.provenance.get(CODE)
-    if recorded is not None and source_sha256(card.model.arch) != recorded:
+    if recorded is not None and source_sha256(arch) != recorded:
         raise InputError(
-            f"{card.name}: the code of arch {card.model.arch!r} has changed since the card was "
+            f"{card.name}: the code of arch {arch!r} has changed since the card was "
             "written; import or train it again"
         )
 
@@ -81,47 +144,33 @@ def code_of(arch: str) -> dict[str, str]:
     return {} if sha256 is None else {CODE: sha256}
 
 
-def verify(checkpoint: str | Path, card: Card) -> None:
-    """Check the weights against the card; raise InputError if missing, truncated or changed."""
-    _verified(Path(checkpoint) / WEIGHTS, card.weights_sha256)
-
-
-def write_weights(folder: Path, network: nn.Module) -> str:
-    """Write the network's weights atomically, and return their SHA-256."""
-    content = _content(network)
-    store.write_atomically(folder / WEIGHTS, lambda file: file.write(content))
-    return hashlib.sha256(content).hexdigest()
-
-
-def weights_sha256(network: nn.Module) -> str:
-    """Return the SHA-256 of the file that `write_weights` would write."""
-    return hashlib.sha256(_content(network)).hexdigest()
-
-
-def _content(network: nn.Module) -> bytes:
-    # Cloned: a network may share one tensor under two names, which safetensors rejects.
-    state = network.state_dict()
-    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
-    return safetensors.torch.save(tensors)
-
-
-def read_weights(folder: Path, card: Card) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint; raise InputError if the weights are missing or changed."""
+def verified_weights(folder: Path, card: Card) -> bytes:
+    """Read the weights file; raise InputError if it is missing, or its SHA-256 not the card's."""
     path = folder / WEIGHTS
     try:
-        return dict(safetensors.torch.load(_verified(path, card.weights_sha256)))
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    actual, expected = hashlib.sha256(content).hexdigest(), card.weights_sha256
+    if actual != expected:
+        raise InputError(
+            f"{path} is truncated or changed: its sha256 is {actual[:12]}…, "
+            f"the card says {expected[:12]}…; restore the file, or train again with --overwrite"
+        )
+    return content
+
+
+def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.Module:
+    """Build the network of a card and load its weights."""
+    try:
+        tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file: {error}") from error
-
-
-def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row per epoch as CSV, atomically; missing values are left empty."""
-    text = io.StringIO()
-    columns = dict.fromkeys(name for row in (*rows[-1:], *rows) for name in row)
-    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
-    store.write_text(folder / HISTORY, text.getvalue())
+        raise InputError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
+    build = models.build_detector if card.model.task == OBJECT_DETECTION else models.build
+    with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
+        network: nn.Module = build(card.model, trust_code=trust_code)
+    load_weights(network, tensors, str(folder))
+    return network
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -143,49 +192,30 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     network.load_state_dict(dict(tensors))
 
 
-def _verified(path: Path, sha256: str) -> bytes:
-    """Return the content of a weights file after checking its SHA-256."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != sha256:
-        raise InputError(
-            f"{path} is truncated or changed: its sha256 is {actual[:12]}…, "
-            f"the card says {sha256[:12]}…; restore the file, or train again with --overwrite"
-        )
-    return content
+def write_weights(folder: Path, network: nn.Module) -> str:
+    """Write the network's weights atomically, and return their SHA-256."""
+    content = _content(network)
+    store.write_bytes(folder / WEIGHTS, content)
+    return hashlib.sha256(content).hexdigest()
 
 
-@dataclass(frozen=True)
-class LazyCheckpoint:
-    """A checkpoint's folder and what its card says; the network is loaded on call."""
-
-    folder: Path
-    name: str
-    spec: ModelSpec
-    weights_sha256: str
-    trust_code: bool = False
-
-    def network(self, device: str) -> nn.Module:
-        """Load the network onto a device, in eval mode, without gradients."""
-        return load(self.folder, device, trust_code=self.trust_code)
+def weights_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of the file that `write_weights` would write."""
+    return hashlib.sha256(_content(network)).hexdigest()
 
 
-def find_checkpoint(
-    name: str, parent: Path | None = None, *, trust_code: bool = False
-) -> LazyCheckpoint:
-    """Find a checkpoint by its folder, or by its name in `parent`, and verify its weights.
+def _content(network: nn.Module) -> bytes:
+    # Cloned: a network may share one tensor under two names, which safetensors rejects.
+    state = network.state_dict()
+    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
+    return safetensors.torch.save(tensors)
 
-    Raise InputError if there is none, its weights are missing or changed, or its code is untrusted.
-    """
-    folders = [Path(name), *([parent / name] if parent else [])]
-    for folder in folders:
-        if (folder / CARD).is_file():
-            card = read_card(folder)
-            require_trust(card, trust_code)
-            verify(folder, card)
-            name = folder.resolve().name
-            return LazyCheckpoint(folder, name, card.model, card.weights_sha256, trust_code)
-    raise InputError(f"no checkpoint {name!r} to compare with at {' or '.join(map(str, folders))}")
+
+def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write one row per epoch as CSV, atomically; missing values are left empty."""
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in (*rows[-1:], *rows) for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+    store.write_text(folder / HISTORY, text.getvalue())

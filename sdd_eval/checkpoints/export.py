@@ -15,6 +15,7 @@ from torch import nn
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.folder import CARD
 from sdd_eval.checkpoints.history import GRADIENT_COLUMNS, metric_of
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.dataset import DetectionSet
@@ -53,7 +54,7 @@ def write_checkpoint(
         provenance={**_provenance(state, images), **provenance},
     )
     checkpoint.write_history(folder, state.history)
-    store.write_record(folder / checkpoint.CARD, card)
+    store.write_record(folder / CARD, card)
     return card
 
 

@@ -15,6 +15,7 @@ import torch
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy, logits_of
+from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
@@ -125,7 +126,7 @@ def import_weights(
             metrics["accuracy"] = accuracy(logits, plan.images.labels)
         checkpoint.write_weights(folder, network)
         card = replace(card, metrics=metrics, provenance=_provenance(source, plan, loaded.prefix))
-        store.write_record(folder / checkpoint.CARD, card)
+        store.write_record(folder / CARD, card)
     return card
 
 
@@ -160,10 +161,10 @@ def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics
 
 def _existing_card(folder: Path, overwrite: bool) -> Card | None:
     """Return the card in a folder; None without a card or a complete import."""
-    if (folder / checkpoint.CARD).is_file():
-        return checkpoint.read_card(folder)
+    if is_checkpoint(folder):
+        return read_card(folder)
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    others = sorted(name for name in names - {checkpoint.WEIGHTS} if not name.startswith("."))
+    others = sorted(name for name in names - {WEIGHTS} if not name.startswith("."))
     if others and not overwrite:
         raise InputError(f"{folder} contains {others[0]}; choose another name or --overwrite")
     return None

@@ -24,7 +24,6 @@ COMMANDS = {
     "train": "train an image classifier, with or without SD-Dropout",
     "train-detector": "fine-tune a Faster R-CNN on the backbone of a trained classifier",
     "import": "convert existing weights to a checkpoint and check their accuracy",
-    "detection": "evaluate object detectors: mAP and mAP@0.5",
     "batch": "run all missing trainings and evaluations of a study file",
     "report": "write the report of a study: an HTML page, CSV tables and figures",
     "compare": "compare networks on the same images: differences, intervals, tests",
@@ -39,7 +38,6 @@ COMMANDS = {
 _FUNCTIONS = {
     "quickstart": ("batch_command", "run_quickstart"),
     "train_detector": ("train_command", "run_detector"),
-    "detection": ("evaluate_command", "run_detection"),
     "proposition": ("paper_command", "run_proposition"),
 }
 

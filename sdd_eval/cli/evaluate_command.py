@@ -1,23 +1,21 @@
-"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every installed evaluator, and `detection`."""
+"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every installed evaluator."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from sdd_eval import evaluation, object_detection, plugins
+from sdd_eval import checkpoints, evaluation, plugins
 from sdd_eval.cli import terminal
 from sdd_eval.cli.flags import (
     CachedStorage,
     Compute,
     Ungrouped,
-    checkpoint_folder,
     command_line,
     parse,
 )
@@ -25,9 +23,10 @@ from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES, FormerNames
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
-from sdd_eval.records import Measurement, encode
+from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
 from sdd_eval.store import folder_name
 
 #: Of a run with more numbers than this, only the most important ones are printed.
@@ -72,6 +71,14 @@ class ClassifierInference(Inference):
 
 
 @dataclass(frozen=True)
+class DetectorInference(Inference):
+    """How to run the networks."""
+
+    batch_size: int = EVALUATION_BATCH_SIZE
+    """Images per batch."""
+
+
+@dataclass(frozen=True)
 class Storage(CachedStorage):
     """Where files are read and written."""
 
@@ -87,19 +94,6 @@ class Output:
     """Print the runs as JSON instead of a table."""
 
 
-@dataclass(frozen=True)
-class DetectionFlags:
-    """Flags of the command `detection`."""
-
-    checkpoint: Checkpoints = ()
-    data: Data = field(default_factory=Data)
-    inference: Inference = field(
-        default_factory=lambda: Inference(batch_size=EVALUATION_BATCH_SIZE)
-    )
-    storage: Storage = field(default_factory=Storage)
-    output: Output = field(default_factory=Output)
-
-
 def run(name: str, arguments: Sequence[str]) -> int:
     """Evaluate each checkpoint with the evaluator of that name."""
     evaluator = plugins.load("evaluators", name)
@@ -107,26 +101,22 @@ def run(name: str, arguments: Sequence[str]) -> int:
     description = evaluator.__doc__ or ""
     former = FORMER_NAMES.get(name, FormerNames()).settings
     flags: Any = parse(_flags(evaluator), arguments, command, description, former)
-    request = dataclasses.replace(
-        _request(flags, flags.settings, command),
-        fold=flags.inference.fold,
-        tf32=flags.inference.tf32,
-        cache=evaluation.outputs_folder(flags.storage.cache),
-    )
-    return _measure(evaluation.evaluate_checkpoint, flags, request)
-
-
-def run_detection(arguments: Sequence[str]) -> int:
-    """Evaluate each object detector."""
-    description = "Evaluate object detectors on a data set in COCO format: mAP and mAP@0.5."
-    flags = parse(DetectionFlags, arguments, "detection", description)
-    request = _request(flags, object_detection.Detection(), "detection")
-    return _measure(object_detection.evaluate_detector, flags, request)
+    request = _request(flags, command)
+    for name in flags.checkpoint:
+        folder = checkpoints.find_folder(name, flags.storage.checkpoints)
+        with Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
+            outcome = evaluation.evaluate_checkpoint(folder, request, bar)
+        if flags.output.json:
+            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
+        else:
+            print(_summary(outcome))
+    return 0
 
 
 def _flags(evaluator: Any) -> type[Any]:
     """Return a dataclass of a command's flags, the evaluator's settings among them."""
-    groups = {"data": Data, "inference": ClassifierInference, "storage": Storage, "output": Output}
+    inference = DetectorInference if task_of(evaluator) == OBJECT_DETECTION else ClassifierInference
+    groups = {"data": Data, "inference": inference, "storage": Storage, "output": Output}
     return dataclasses.make_dataclass(
         "Flags",
         [
@@ -138,38 +128,25 @@ def _flags(evaluator: Any) -> type[Any]:
     )
 
 
-def _request(flags: Any, evaluator: Any, command: str) -> evaluation.Request:
+def _request(flags: Any, command: str) -> evaluation.Request:
     if not flags.checkpoint:
         raise InputError(f"no checkpoint is named; use: sdd-eval {command} CHECKPOINT…")
-    storage: Storage = flags.storage
+    storage, inference = flags.storage, flags.inference
     return evaluation.Request(
-        evaluator=evaluator,
-        device=prepare_device(flags.inference.device, flags.inference.threads),
+        evaluator=flags.settings,
+        device=prepare_device(inference.device, inference.threads),
         study=storage.reports / folder_name("--study", storage.study),
         data_root=data_root(storage.data_root),
         dataset=flags.data.dataset,
         limit=flags.data.limit,
         seed=flags.data.seed,
-        batch_size=flags.inference.batch_size,
+        batch_size=inference.batch_size,
         command=command_line(),
-        trust_code=flags.inference.trust_code,
+        trust_code=inference.trust_code,
+        fold=getattr(inference, "fold", False),
+        tf32=getattr(inference, "tf32", False),
+        cache=evaluation.outputs_folder(storage.cache),
     )
-
-
-def _measure(
-    evaluate: Callable[[Path, evaluation.Request, Bar], evaluation.Outcome],
-    flags: Any,
-    request: evaluation.Request,
-) -> int:
-    folders = [checkpoint_folder(name, flags.storage.checkpoints) for name in flags.checkpoint]
-    for folder in folders:
-        with Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
-            outcome = evaluate(folder, request, bar)
-        if flags.output.json:
-            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
-        else:
-            print(_summary(outcome))
-    return 0
 
 
 def _summary(outcome: evaluation.Outcome) -> str:

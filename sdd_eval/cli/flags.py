@@ -28,7 +28,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.errors import InputError
 from sdd_eval.records import FORMER_NAME
 from sdd_eval.store import folder_name
 
@@ -309,17 +309,6 @@ def require_positive(flag: str, value: int | None) -> None:
     """Refuse a number below 1 with an `InputError` that names the flag."""
     if value is not None and value < 1:
         raise InputError(f"{flag} is {value}; it must be 1 or more")
-
-
-def checkpoint_folder(name: str, checkpoints: Path) -> Path:
-    """Return the folder of a checkpoint by path or name; raise InputError if there is none."""
-    for path in (Path(name), checkpoints / name):
-        if (path / "card.json").is_file():
-            return path
-        if path.name == "card.json" and path.is_file():
-            return path.parent
-    known = sorted(card.parent.name for card in checkpoints.glob("*/card.json"))
-    raise unknown_name("checkpoint", name, known)
 
 
 def study_folder(name: str, reports: Path) -> Path:

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval.cli.flags import checkpoint_folder, parse
+from sdd_eval import checkpoints
+from sdd_eval.cli.flags import parse
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, encode
-from sdd_eval.store import read_record
+from sdd_eval.records import encode
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def run(arguments: Sequence[str]) -> int:
     if not flags.checkpoint:
         raise InputError("no checkpoint is named; use: sdd-eval show CHECKPOINT…")
     for name in flags.checkpoint:
-        card = read_record(checkpoint_folder(name, flags.checkpoints) / "card.json", Card)
+        card = checkpoints.read_card(checkpoints.find_folder(name, flags.checkpoints))
         print(json.dumps(encode(card), indent=1, ensure_ascii=False))
     return 0

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval import object_detection, plugins, training
-from sdd_eval.cli.flags import Compute, Inputs, checkpoint_folder, parse
+from sdd_eval import checkpoints, object_detection, plugins, training
+from sdd_eval.cli.flags import Compute, Inputs, parse
 from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -94,7 +94,7 @@ def run_detector(arguments: Sequence[str]) -> int:
         raise InputError("--from is missing; use: sdd-eval train-detector --from CHECKPOINT")
     device = prepare_device(flags.compute.device, flags.compute.threads)
     recipe = _detector_recipe(flags.recipe)
-    backbone = checkpoint_folder(flags.recipe.backbone, flags.storage.checkpoints)
+    backbone = checkpoints.find_folder(flags.recipe.backbone, flags.storage.checkpoints)
     train = functools.partial(object_detection.train_detector, backbone, recipe)
     card = _train(train, device, flags.storage, flags.compute)
     _print_result(card, flags.storage)

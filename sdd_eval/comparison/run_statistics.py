@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sdd_eval import object_detection, plugins
+from sdd_eval import plugins
 from sdd_eval.comparison.matching import StoredRun, run_differences
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.errors import InputError
@@ -68,9 +68,7 @@ def statistics_of(stored: StoredRun) -> RunStatistics:
     """Return the statistics of a run, by the evaluator and the settings that made it."""
     run = stored.run
     try:
-        kind: Any = object_detection.Detection
-        if run.evaluator != kind.name:
-            kind = plugins.load("evaluators", run.evaluator)
+        kind = plugins.load("evaluators", run.evaluator)
         if not hasattr(kind, "statistics"):
             return RunStatistics(run, (), getattr(kind, "untested", NO_STATISTICS))
         if not run.arrays:

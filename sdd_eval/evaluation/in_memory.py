@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data import catalogue
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.request import Request, validated, with_sets
-from sdd_eval.evaluation.run import EvaluatedNetwork, run
+from sdd_eval.evaluation.run import run
+from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.evaluators.settings import without_runs
 from sdd_eval.progress import Progress
-from sdd_eval.records import ModelSpec, Run
+from sdd_eval.records import CLASSIFICATION, ModelSpec, Run
 
 if TYPE_CHECKING:
     import torch
@@ -69,32 +70,29 @@ def evaluate(
     """
     if isinstance(evaluator, str):
         evaluator = plugins.load("evaluators", evaluator)()
+    if task_of(evaluator) != CLASSIFICATION:
+        raise InputError(f"{evaluator.name} evaluates object detectors, not classifiers")
     options: dict[str, Any] = {"fold": fold, "tf32": tf32, "cache": cache, "limit": limit}
     options |= {"device": device or _device_of(model), "batch_size": batch_size, "seed": seed}
     request = validated(Request(evaluator, Path(), data_root(root), **options))
-    return _evaluated(model, data, spec, request, progress)
+    spec = spec or _spec_of(model)
+    images = _images(data, request.data_root, spec)
+    with _evaluation_mode(model, request.device):
+        spec = spec or _derived_spec(model, images, request.device)
+        return _evaluated(Checkpoint.in_memory(model, spec), images, request, progress)
 
 
 def _evaluated(
-    model: torch.nn.Module,
-    data: Any,
-    spec: ModelSpec | None,
-    request: Request,
-    progress: Progress | None,
+    network: Checkpoint, images: ImageSet, request: Request, progress: Progress | None
 ) -> Run:
-    """Evaluate a module, and before it the checkpoints that it is compared with."""
-    images = _images(data, request.data_root, spec or _spec_of(model))
-    with _evaluation_mode(model, request.device):
-        spec = spec or _spec_of(model) or _derived_spec(model, images, request.device)
-        inputs = with_sets(request, images, spec)
-        request = replace(request, limit=inputs.limit(request.limit))
-        plain = replace(request, evaluator=without_runs(inputs.evaluator))
-        runs = {
-            name: _evaluated(other.network(request.device), images, other.spec, plain, progress)
-            for name, other in inputs.against.items()
-        }
-        network = EvaluatedNetwork(model, spec, type(model).__name__, _weights_sha256(model))
-        return run(network, inputs.with_runs(runs), request, progress)
+    """Evaluate a network, and before it the checkpoints that it is compared with."""
+    inputs = with_sets(request, images, network)
+    request = replace(request, limit=inputs.limit(request.limit))
+    plain = replace(request, evaluator=without_runs(inputs.evaluator))
+    runs = {
+        name: _evaluated(other, images, plain, progress) for name, other in inputs.against.items()
+    }
+    return run(network, inputs.with_runs(runs), request, progress)
 
 
 @contextlib.contextmanager
@@ -161,14 +159,3 @@ def _derived_spec(model: torch.nn.Module, images: ImageSet, device: str) -> Mode
         what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(f"{name} returns {what} for one image, not logits (1, classes)")
     return ModelSpec(name, logits.shape[1], (0.0,) * channels, (1.0,) * channels, side)
-
-
-def _weights_sha256(model: torch.nn.Module) -> str:
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

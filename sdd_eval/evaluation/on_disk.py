@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import checkpoints, store
+from sdd_eval import store
+from sdd_eval.checkpoints.checkpoint import Checkpoint
+from sdd_eval.checkpoints.history import gradient_study
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
 from sdd_eval.evaluation.request import Inputs, Request, inputs_of, validated
-from sdd_eval.evaluation.run import EvaluatedNetwork, run
+from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.settings import of_stage, without_runs
 from sdd_eval.former_names import key_settings
 from sdd_eval.progress import Progress
-from sdd_eval.records import Card, Measurement, Run, encode
+from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, Run, encode
 
 #: The evaluator of runs with what was measured during training; it is not a plugin.
 HISTORY = "history"
@@ -34,21 +36,78 @@ class Outcome:
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, request: Request, progress: Progress | None = None, *, wait: bool = False
+    checkpoint: Path, request: Request, progress: Progress | None = None
 ) -> Outcome:
     """Evaluate a checkpoint folder, unless its run is stored.
 
     A stored run whose scoring settings differ is scored again from its arrays, and an interrupted
-    run is resumed. With `wait`, wait for another process that is writing the same run.
+    run is resumed.
 
     Raises:
         InputError: the checkpoint, the data or a setting is invalid, or another process is writing
             the run.
     """
-    request, card, inputs = _resolved(checkpoint, request)
-    store_history(checkpoint, card, request.study)
-    inputs = inputs.with_runs(_runs_against(request, card, inputs, progress))
-    path = _run_path(request, card, inputs)
+    return _evaluated(_resolved(checkpoint, request), progress, wait=False)
+
+
+def is_measured(checkpoint: Path, request: Request) -> bool:
+    """Return whether the run is stored already; raise InputError for an invalid request."""
+    return _complete_run(_resolved(checkpoint, request).path) is not None
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """An opened checkpoint, the validated request, the loaded inputs, and the path of the run."""
+
+    checkpoint: Checkpoint
+    request: Request
+    inputs: Inputs
+
+    @property
+    def path(self) -> Path:
+        """Return reports/STUDY/runs/CHECKPOINT/EVALUATOR-DATASET-KEY.json."""
+        folder, dataset = self.request.study / "runs", self.inputs.dataset.replace("/", "_")
+        name = f"{self.inputs.evaluator.name}-{dataset}-{store.key_of(self._key())}.json"
+        return folder / self.checkpoint.name / name
+
+    def _key(self) -> dict[str, Any]:
+        evaluator, request, inputs = self.inputs.evaluator, self.request, self.inputs
+        common = {
+            "evaluator": evaluator.name,
+            "version": evaluator.version,
+            "weights": self.checkpoint.weights_sha256,
+            "model": self.checkpoint.spec,
+            "data": inputs.content,
+            "limit": request.limit,
+        }
+        if request.task == OBJECT_DETECTION:
+            return {**common, "seed": request.seed if request.limit else 0}
+        return {
+            **common,
+            "settings": key_settings(evaluator.name, of_stage(evaluator, "collect")),
+            "seed": request.seed,
+            "folding": request.fold,
+            **({"tf32": True} if request.tf32 else {}),
+            **({"networks": inputs.compared} if inputs.networks else {}),
+        }
+
+
+def _resolved(checkpoint: Path | Checkpoint, request: Request) -> _Evaluation:
+    """Open the checkpoint, validate the request and load the inputs."""
+    request = validated(request)
+    if not isinstance(checkpoint, Checkpoint):
+        trust_code, task = request.trust_code, request.task
+        checkpoint = Checkpoint.open(checkpoint, trust_code=trust_code, task=task)
+    inputs = inputs_of(request, checkpoint)
+    request = dataclasses.replace(request, limit=inputs.limit(request.limit))
+    return _Evaluation(checkpoint, request, inputs)
+
+
+def _evaluated(evaluation: _Evaluation, progress: Progress | None, *, wait: bool) -> Outcome:
+    """Evaluate a checkpoint; with `wait`, wait for another process that is writing the run."""
+    checkpoint, request, path = evaluation.checkpoint, evaluation.request, evaluation.path
+    store_history(checkpoint, request.study)
+    inputs = evaluation.inputs.with_runs(_runs_against(evaluation, progress))
     stored = _complete_run(path)
     if stored and _is_scored(stored, inputs):
         return Outcome(stored, path, evaluated=False, scored=False)
@@ -56,70 +115,27 @@ def evaluate_checkpoint(
         stored = _complete_run(path)  # another process may have finished it meanwhile
         if stored:
             return _scored_again(stored, path, inputs)
-        model = checkpoints.load(checkpoint, device=request.device, trust_code=request.trust_code)
-        network = EvaluatedNetwork(model, card.model, card.name, card.weights_sha256, card)
-        finished = run(network, inputs, request, progress, PartialResultFiles(path, request))
+        finished = run(checkpoint, inputs, request, progress, PartialResultFiles(path, request))
         store.write_run(path, finished)
         delete(path)
     return Outcome(finished, path, evaluated=True, scored=True)
 
 
-def _runs_against(
-    request: Request, card: Card, inputs: Inputs, progress: Progress | None
-) -> dict[str, Run]:
+def _runs_against(evaluation: _Evaluation, progress: Progress | None) -> dict[str, Run]:
     """Return the run of each checkpoint that this one is compared with, evaluated if missing.
 
     Only the arrays of a stored run are needed, so it is not scored again. If another process is
     writing the run, wait for it: both may need the same one.
     """
-    dataset = request.dataset or card.dataset
+    request, inputs = evaluation.request, evaluation.inputs
+    dataset = request.dataset or evaluation.checkpoint.card.dataset
     plain = dataclasses.replace(request, evaluator=without_runs(inputs.evaluator), dataset=dataset)
     runs = {}
     for name, other in inputs.against.items():
-        stored = _complete_run(_run_path(*_resolved(other.folder, plain)))
-        runs[name] = stored or evaluate_checkpoint(other.folder, plain, progress, wait=True).run
+        resolved = _resolved(other, plain)
+        stored = _complete_run(resolved.path)
+        runs[name] = stored or _evaluated(resolved, progress, wait=True).run
     return runs
-
-
-def is_measured(checkpoint: Path, request: Request) -> bool:
-    """Return whether the run is stored already; raise InputError for an invalid request."""
-    request, card, inputs = _resolved(checkpoint, request)
-    return _complete_run(_run_path(request, card, inputs)) is not None
-
-
-def _resolved(checkpoint: Path, request: Request) -> tuple[Request, Card, Inputs]:
-    """Return the validated request, the card and the loaded inputs of an evaluation."""
-    request = validated(request)
-    card = checkpoints.read_card(checkpoint)
-    checkpoints.require_trust(card, request.trust_code)
-    checkpoints.verify(checkpoint, card)
-    # The name is that of the folder, so that a copy is not taken for the original.
-    card = dataclasses.replace(card, name=checkpoint.resolve().name)
-    inputs = inputs_of(request, card, checkpoint.absolute().parent)
-    return dataclasses.replace(request, limit=inputs.limit(request.limit)), card, inputs
-
-
-def _run_path(request: Request, card: Card, inputs: Inputs) -> Path:
-    """Return reports/STUDY/runs/CHECKPOINT/EVALUATOR-DATASET-KEY.json."""
-    evaluator = inputs.evaluator
-    key = store.key_of(
-        {
-            "evaluator": evaluator.name,
-            "version": evaluator.version,
-            "settings": key_settings(evaluator.name, of_stage(evaluator, "collect")),
-            "weights": card.weights_sha256,
-            "model": card.model,
-            "data": inputs.content,
-            "limit": request.limit,
-            "seed": request.seed,
-            "folding": request.fold,
-            **({"tf32": True} if request.tf32 else {}),
-            **({"networks": inputs.compared} if inputs.networks else {}),
-        }
-    )
-    folder = request.study / "runs" / card.name
-    dataset = inputs.dataset.replace("/", "_")
-    return folder / f"{evaluator.name}-{dataset}-{key}.json"
 
 
 def _complete_run(path: Path) -> Run | None:
@@ -165,10 +181,10 @@ def _merged(old: Sequence[Measurement], new: Sequence[Measurement]) -> tuple[Mea
     return tuple(merged.values())
 
 
-def store_history(checkpoint: Path, card: Card, study: Path) -> Path | None:
+def store_history(checkpoint: Checkpoint, study: Path) -> Path | None:
     """Store a training's gradient study as a run, None without one; InputError if broken."""
-    path = checkpoint / checkpoints.HISTORY
-    measurements = tuple(checkpoints.gradient_study(path))
+    path, card = checkpoint.history, checkpoint.card
+    measurements = tuple(gradient_study(path))
     if not measurements or card.recipe is None:
         return None
     content = hashlib.sha256(path.read_bytes()).hexdigest()

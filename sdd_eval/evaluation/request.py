@@ -9,21 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import checkpoints, plugins
+from sdd_eval import plugins
+from sdd_eval.checkpoints.checkpoint import Checkpoint
+from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
 from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.evaluator import score
+from sdd_eval.evaluation.detection import objects_of
+from sdd_eval.evaluators.evaluator import score, task_of
 from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,
     training_key,
     with_arrays_of,
 )
-from sdd_eval.records import Card, Measurement, ModelSpec, Run, encode
+from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, ModelSpec, Run, Task, encode
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Request:
     cache: Path | None = None
     """Folder in which logits and features are stored between evaluations; None stores nothing."""
 
+    @property
+    def task(self) -> Task:
+        """The task of the networks that the evaluator evaluates."""
+        return task_of(self.evaluator)
+
 
 def validated(request: Request) -> Request:
     """Fill in the evaluator's `default_limit`; raise InputError for a number below 1.
@@ -68,11 +76,12 @@ class Inputs:
     """An evaluator with resolved settings, and the data and checkpoints that they name."""
 
     evaluator: Any
-    data: ImageSet
-    sets: Mapping[str, Any]
-    networks: Mapping[str, Any]
+    data: Any
+    """The test set: an `ImageSet`, or a `DetectionSet` of an object detector."""
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    networks: Mapping[str, Checkpoint] = field(default_factory=dict)
     """Further checkpoints that `collect` uses."""
-    against: Mapping[str, Any] = field(default_factory=dict)
+    against: Mapping[str, Checkpoint] = field(default_factory=dict)
     """Checkpoints that `score` compares with."""
     runs: Mapping[str, Run] = field(default_factory=dict)
     """Their runs of the same evaluator on the same images."""
@@ -82,7 +91,7 @@ class Inputs:
         """The data set that the run is filed under: a corrupted set, if there is one."""
         kinds = loaded_names(self.evaluator)
         corrupted = [name for name, kind in kinds.items() if kind == "corruptions"]
-        return corrupted[0] if corrupted else self.data.name
+        return str(corrupted[0] if corrupted else self.data.name)
 
     def limit(self, requested: int | None) -> int | None:
         """Return the limit if it is below the size of the test set or of an OOD set, else None.
@@ -137,44 +146,39 @@ class Inputs:
         return dataclasses.replace(self, runs=runs)
 
 
-def _content(images: ImageSet, *further: Any) -> str:
+def _content(images: Any, *further: Any) -> str:
     if not further:
-        return images.fingerprint
+        return str(images.fingerprint)
     parts = [images.fingerprint, *(each.fingerprint for each in further)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def inputs_of(request: Request, card: Card, folder: Path) -> Inputs:
-    """Load the inputs of a checkpoint's evaluation; `folder` is where others are looked up."""
+def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
+    """Load the inputs of a checkpoint's evaluation."""
+    card = checkpoint.card
     name = request.dataset or card.dataset
     if name is None:
         raise InputError(f"the card of {card.name} names no data set; set --dataset")
+    if card.model.task == OBJECT_DETECTION:
+        return Inputs(request.evaluator, objects_of(card, name, request.data_root))
     if _is_validation(name, card, request.data_root):
         images = _validation_images(card, request.data_root)
     else:
         images = catalogue.load_images(name, request.data_root, **_shape(card.model))
-    return with_sets(request, images, card.model, folder, card)
+    return with_sets(request, images, checkpoint)
 
 
-def with_sets(
-    request: Request,
-    images: ImageSet,
-    spec: ModelSpec,
-    folder: Path | None = None,
-    card: Card | None = None,
-) -> Inputs:
+def with_sets(request: Request, images: ImageSet, checkpoint: Checkpoint) -> Inputs:
     """Load what the settings name, or the default of a setting that is empty.
 
     The settings of the result hold the names of what is loaded, whether they were given as an
-    alias, a path or not at all. `folder` is where checkpoints are looked up by name, `card` the
-    network's, if it is a checkpoint.
+    alias, a path or not at all.
     """
     evaluator = request.evaluator
     kinds = settings_that_load(evaluator)
     given = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
-    trained_on = card.dataset if card else None
-    trained = _canonical(next(filter(None, given), trained_on or images.name))
-    context = _Context(request, images, spec, folder, trained, card)
+    trained = _canonical(next(filter(None, given), checkpoint.card.dataset or images.name))
+    context = _Context(request, images, checkpoint, trained)
     sets: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     against: dict[str, Any] = {}
@@ -192,14 +196,12 @@ class _Context:
 
     request: Request
     images: ImageSet
-    spec: ModelSpec
-    folder: Path | None
+    checkpoint: Checkpoint
     trained: str
-    card: Card | None
 
     def load(self, name: str, split: str) -> ImageSet:
         """Return a further set in the network's shape, in memory only while it is used."""
-        root, shape = self.request.data_root, _shape(self.spec)
+        root, shape = self.request.data_root, _shape(self.checkpoint.spec)
         return lazy_images(lambda: catalogue.load_images(name, root, split, **shape))
 
 
@@ -235,10 +237,10 @@ def _training(context: _Context, value: str) -> _Loaded:
     """
     if not getattr(context.request.evaluator, "fits", False):
         return context.trained, {}
-    card, root = context.card, context.request.data_root
-    recipe = card.recipe if card else None
+    card, root = context.checkpoint.card, context.request.data_root
+    recipe = card.recipe
     part = recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
-    if card and part and context.trained == _canonical(card.dataset or ""):
+    if part and context.trained == _canonical(card.dataset or ""):
         images, _ = _training_split(card, root)
     else:
         images = context.load(context.trained, "train")
@@ -253,18 +255,19 @@ def _validation(context: _Context, value: str) -> _Loaded:
     if value not in ("", "none"):
         raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
     wanted = value != "none" and getattr(context.request.evaluator, "chooses", True)
-    if not wanted or context.card is None or not _has_validation(context.card):
+    card = context.checkpoint.card
+    if not wanted or not _has_validation(card):
         return "", {}
-    images = _validation_images(context.card, context.request.data_root)
+    images = _validation_images(card, context.request.data_root)
     return ("", {}) if images.name == context.images.name else (images.name, {images.name: images})
 
 
 def _checkpoint(context: _Context, value: str) -> _Loaded:
     if not value:
         return value, {}
-    trust_code = context.request.trust_code
-    network = checkpoints.find_checkpoint(value, context.folder, trust_code=trust_code)
-    return network.name, {network.name: network}
+    folder = find_folder(value, context.checkpoint.folder.absolute().parent)
+    checkpoint = Checkpoint.open(folder, trust_code=context.request.trust_code)
+    return checkpoint.name, {checkpoint.name: checkpoint}
 
 
 def _against(context: _Context, value: tuple[str, ...]) -> _Loaded:

@@ -8,6 +8,6 @@ from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sdd_eval.evaluators.evaluator import Evaluator
-    from sdd_eval.evaluators.subject import ComparedNetwork, Subject, outputs_of
+    from sdd_eval.evaluators.subject import Subject, outputs_of
 else:
     __getattr__, __all__ = lazy_exports(__name__)

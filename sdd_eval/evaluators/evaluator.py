@@ -9,7 +9,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.metrics.registry import Metric
 from sdd_eval.protocol import Protocol
-from sdd_eval.records import Measurement
+from sdd_eval.records import CLASSIFICATION, Measurement, Task
 from sdd_eval.statistics.statistic import Statistic
 
 
@@ -22,6 +22,7 @@ class Evaluator:
     evaluator of another package.
     """
 
+    task: ClassVar[Task] = CLASSIFICATION
     metrics: ClassVar[tuple[Metric, ...]] = ()
 
     intervals: Intervals = INTERVALS
@@ -33,6 +34,12 @@ class Evaluator:
     def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
         """Return the numbers of the arrays with their intervals."""
         return list(measurements(self.statistics(arrays), self.intervals))
+
+
+def task_of(evaluator: Any) -> Task:
+    """Return the task of the networks that an evaluator, or a class of one, evaluates."""
+    task: Task = getattr(evaluator, "task", CLASSIFICATION)
+    return task
 
 
 def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.dataset import CorruptedSet
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import subset_indices
@@ -30,17 +31,6 @@ PROBED = 2
 #: Largest accepted difference of their logits, in units of the largest logit, or of 1. Rounding
 #: with other threads and batches is far below, a change of the network's code far above.
 TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class ComparedNetwork:
-    """A further checkpoint: its name, its network's spec, and the hash of its weights."""
-
-    name: str
-    spec: ModelSpec
-    weights_sha256: str
-    network: Callable[[str], torch.nn.Module]
-    """Loads its network onto a device, in eval mode, with frozen parameters."""
 
 
 class OutputCache(Protocol):
@@ -83,7 +73,7 @@ class Subject:
     data: ImageSet
     sets: Mapping[str, Any] = field(default_factory=dict)
     """Further `ImageSet`s and `CorruptedSet`s by name, as named by the settings."""
-    networks: Mapping[str, ComparedNetwork] = field(default_factory=dict)
+    networks: Mapping[str, Checkpoint] = field(default_factory=dict)
     """Further checkpoints by name, as named by the settings."""
     card: Card | None = None
     device: str = "cpu"

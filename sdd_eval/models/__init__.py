@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sdd_eval.models.bn_folding import Folding, fold
     from sdd_eval.models.build import build
     from sdd_eval.models.densenet import build_densenet
+    from sdd_eval.models.faster_rcnn import build_detector
     from sdd_eval.models.foreign import is_factory
     from sdd_eval.models.resnet import Bottleneck, build_resnet
     from sdd_eval.models.small_cnn import build_small_cnn

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from sdd_eval.object_detection.evaluation import evaluate_detector, is_evaluated
     from sdd_eval.object_detection.evaluator import Detection
     from sdd_eval.object_detection.train import train_detector
 else:

@@ -16,7 +16,7 @@ from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.protocol import Protocol
-from sdd_eval.records import Measurement
+from sdd_eval.records import OBJECT_DETECTION, Measurement, Task
 
 if TYPE_CHECKING:
     import torch
@@ -46,11 +46,16 @@ class DetectionSubject:
     seed: int
     progress: Progress
 
+    def indices(self) -> NDArray[np.int64]:
+        """Return the rows to evaluate: all, or a seeded subset of `limit`."""
+        return subset_indices(len(self.data), self.limit, seed=self.seed)
+
 
 @dataclass(frozen=True)
 class Detection:
-    """Mean average precision of an object detector (mAP, mAP@0.5), as COCO defines it."""
+    """Evaluate object detectors on a data set in COCO format: mAP and mAP@0.5."""
 
+    task: ClassVar[Task] = OBJECT_DETECTION
     name: ClassVar[str] = "detection"
     version: ClassVar[int] = 1
     headline: ClassVar[tuple[str, ...]] = ("map", "map50")
@@ -67,8 +72,7 @@ class Detection:
         """
         import torch
 
-        data = subject.data
-        rows = subset_indices(len(data), subject.limit, seed=subject.seed)
+        data, rows = subject.data, subject.indices()
         subject.progress.start(data.name, len(rows))
         detections = []
         with torch.inference_mode():

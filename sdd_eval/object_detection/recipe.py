@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import DETECTOR, Card, Recipe, decode, encode, upgraded
+from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe, decode, encode, upgraded
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds, check_milestones
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
@@ -105,6 +105,28 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
 
 def _milestones(epochs: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(epochs * part / 12)) for part in (8, 11)}))
+
+
+def detector_spec(
+    backbone: ModelSpec, recipe: DetectorRecipe, categories: Mapping[int, str]
+) -> ModelSpec:
+    """Return the spec of a detector on a backbone, with the backbone's standardisation."""
+    return ModelSpec(
+        arch=DETECTOR + backbone.arch,
+        classes=len(categories),
+        mean=backbone.mean,
+        std=backbone.std,
+        image_size=recipe.min_size,
+        options={
+            "backbone": encode(backbone),
+            "max_size": recipe.max_size,
+            "channels": recipe.channels,
+            "regions": recipe.regions,
+            "trainable_layers": recipe.trainable_layers,
+            "category_ids": list(categories),
+            "class_names": list(categories.values()),
+        },
+    )
 
 
 def learning_rate(recipe: DetectorRecipe, epoch: int, step: int, steps: int) -> float:

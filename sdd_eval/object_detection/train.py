@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from sdd_eval import records, store
-from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.export import write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.data.catalogue import load_objects
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
+from sdd_eval.models.faster_rcnn import detector_on
+from sdd_eval.models.network import Network
 from sdd_eval.object_detection.batches import Batch, Loader
-from sdd_eval.object_detection.model import detector_on, detector_spec
 from sdd_eval.object_detection.recipe import (
     DetectorRecipe,
     detector_name,
+    detector_spec,
     learning_rate,
     recipe_of,
     resolved_recipe,
@@ -35,15 +36,6 @@ from sdd_eval.training.data.batches import default_workers
 from sdd_eval.training.data.training_data import check_batch_size
 from sdd_eval.training.epochs import LossAverage, train_epochs
 from sdd_eval.training.resume import TrainingFolder
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """The classifier's checkpoint that a detector is built on."""
-
-    folder: Path
-    card: Card
-    trust_code: bool
 
 
 def train_detector(
@@ -73,14 +65,12 @@ def train_detector(
     Raises:
         InputError: the recipe, the backbone, the data or the folder is invalid.
     """
-    card = replace(checkpoint.read_card(backbone), name=backbone.resolve().name)
-    checkpoint.require_trust(card, trust_code)
-    recipe = resolved_recipe(recipe, card)
+    classifier = Checkpoint.open(backbone, trust_code=trust_code)
+    recipe = resolved_recipe(recipe, classifier.card)
     path = Path(folder) / store.folder_name("--name", name or detector_name(recipe))
     if path.resolve() == backbone.resolve():
         raise InputError(f"{path} is the backbone itself; choose another --name")
     target = TrainingFolder(path, recipe, recipe_of, "an object detector", overwrite)
-    classifier = Backbone(backbone, card, trust_code)
 
     def complete() -> Card:
         resolved = resolve_device(device)
@@ -95,7 +85,7 @@ def train_detector(
 
 def _complete(
     target: TrainingFolder[DetectorRecipe],
-    backbone: Backbone,
+    backbone: Checkpoint,
     data: DetectionSet,
     device: torch.device,
     threads: int | None,
@@ -105,7 +95,7 @@ def _complete(
     recipe = target.recipe
     state = target.start_state(data.fingerprint, threads).resumed_on(device_name(device))
     workers = default_workers(state.threads) if workers is None else workers
-    loader = Loader(data, backbone.card.model.channels, device, workers)
+    loader = Loader(data, backbone.spec.channels, device, workers)
     with training_settings(device, state.threads, False), explain_batch_errors(recipe.batch_size):
         detector, spec = _detector(backbone, recipe, data)
         detector.to(device)
@@ -130,14 +120,14 @@ def _complete(
 
 
 def _detector(
-    backbone: Backbone, recipe: DetectorRecipe, data: DetectionSet
+    backbone: Checkpoint, recipe: DetectorRecipe, data: DetectionSet
 ) -> tuple[nn.Module, records.ModelSpec]:
     """Build the detector with the backbone's weights and all other weights initialised."""
     annotations = data.annotations
     names = dict(zip(annotations.category_ids, annotations.class_names, strict=True))
-    spec = detector_spec(backbone.card.model, recipe, names)
+    spec = detector_spec(backbone.spec, recipe, names)
     assert recipe.seed is not None
-    network = checkpoint.load(backbone.folder, trust_code=backbone.trust_code)
+    network = cast(Network, backbone.network())
     seed_global(recipe.seed, "weights")
     return detector_on(network, spec), spec
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import models, training
+from sdd_eval.checkpoints.folder import checkpoint_folders, read_card
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import recipe_of
 from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
-from sdd_eval.store import read_record
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import DetectorTraining, Evaluation, Training
 
@@ -160,9 +160,9 @@ class Estimates:
 
 
 def _cards(folder: Path) -> Iterator[Card]:
-    for path in sorted(folder.glob("*/card.json")):
+    for path in checkpoint_folders(folder):
         with contextlib.suppress(InputError):
-            yield read_record(path, Card)
+            yield read_card(path)
 
 
 def _similar(other: Any, recipe: Any, fields: Sequence[str]) -> bool:

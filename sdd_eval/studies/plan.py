@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sdd_eval import evaluation, object_detection, store
+from sdd_eval import checkpoints, evaluation, store
 from sdd_eval.data import catalogue
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.splits import validation_name
@@ -17,7 +17,6 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
 from sdd_eval.records import Card
-from sdd_eval.store import read_record
 from sdd_eval.studies.cost_model import Estimates
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import request_of
@@ -89,10 +88,9 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
             if not isinstance(training, Evaluation):
                 _require_data(work, training.recipe.dataset, workspace.data_root)
         return 1.0
-    detect = work.evaluator == DETECTION
-    is_done = object_detection.is_evaluated if detect else evaluation.is_measured
+    checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
     with contextlib.suppress(store.Busy):
-        done = is_done(workspace.checkpoints / work.checkpoint, request_of(work, workspace))
+        done = evaluation.is_measured(checkpoint, request)
         return None if done else 1.0
     return 1.0
 
@@ -100,9 +98,9 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
 def _missing_epochs(work: Network, workspace: Workspace) -> float | None:
     """Return the share of a training's epochs that is to do, None if it is done."""
     folder = workspace.checkpoints / work.name
-    if (folder / "card.json").is_file():
+    if checkpoints.is_checkpoint(folder):
         with contextlib.suppress(InputError):
-            if _is_result_of(read_record(folder / "card.json", Card), work, workspace):
+            if _is_result_of(checkpoints.read_card(folder), work, workspace):
                 return None
         raise InputError(f"{folder} was trained with another recipe")
     detector = isinstance(work, DetectorTraining)
@@ -118,8 +116,8 @@ def _is_result_of(card: Card, work: Network, workspace: Workspace) -> bool:
     """Return whether a checkpoint is the one that a training would make."""
     if isinstance(work, Training):
         return card.recipe is not None and not differences(card.recipe, work.recipe)
-    path = workspace.checkpoints / work.backbone / "card.json"
-    backbone = replace(read_record(path, Card), name=work.backbone)
+    card_of_backbone = checkpoints.read_card(workspace.checkpoints / work.backbone)
+    backbone = replace(card_of_backbone, name=work.backbone)
     recipe = recipe_of(card)
     return recipe is not None and not differences(recipe, resolved_recipe(work.recipe, backbone))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sdd_eval import evaluation, object_detection, store, training
+from sdd_eval.checkpoints.folder import is_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
@@ -134,7 +135,7 @@ def not_run(job: Job, failed: Outcome) -> Outcome:
 def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -> bool:
     if isinstance(work, Evaluation):
         return _evaluate(work, workspace, progress)
-    present = (workspace.checkpoints / work.name / "card.json").is_file()
+    present = is_checkpoint(workspace.checkpoints / work.name)
     keywords: Any = {
         "folder": workspace.checkpoints,
         "data_root": workspace.data_root,
@@ -153,10 +154,8 @@ def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -
 
 
 def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    detect = work.evaluator == DETECTION
-    evaluate: Any = object_detection.evaluate_detector if detect else evaluation.evaluate_checkpoint
     checkpoint = workspace.checkpoints / work.checkpoint
-    outcome = evaluate(checkpoint, request_of(work, workspace), progress)
+    outcome = evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace), progress)
     return bool(outcome.evaluated or outcome.scored)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import store
+from sdd_eval.checkpoints.folder import read_card
 from sdd_eval.data.catalogue import canonical_name
 from sdd_eval.errors import InputError
-from sdd_eval.records import Card, Run, encode
+from sdd_eval.records import Run, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
 from sdd_eval.studies.recipe_groups import group_key, group_title, value_of
@@ -72,7 +73,7 @@ def selections(study: Study, workspace: Workspace) -> tuple[Selection, ...]:
 def _classifiers(study: Study, checkpoints: Path) -> Iterator[_Candidate]:
     for training in study.trainings:
         with contextlib.suppress(InputError):
-            card = store.read_record(checkpoints / training.name / "card.json", Card)
+            card = read_card(checkpoints / training.name)
             yield _Candidate(encode(training.recipe), card.metrics)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import object_detection, plugins, store
+from sdd_eval import plugins, store
 from sdd_eval.evaluators.settings import check_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe, decode, encode, with_present_names
@@ -170,12 +170,11 @@ def read_study_record(folder: Path) -> StudyRecord | None:
 
 def evaluators() -> tuple[str, ...]:
     """Return the names of all evaluators, that of object detectors included."""
-    return (*plugins.names("evaluators"), DETECTION)
+    return plugins.names("evaluators")
 
 
 def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
     """Return an evaluator with settings; raise InputError if a name or type is wrong."""
-    detect = evaluator == DETECTION
-    kind: Any = object_detection.Detection if detect else plugins.load("evaluators", evaluator)
+    kind = plugins.load("evaluators", evaluator)
     check_settings(kind, settings)
     return decode(kind, encode(settings), f"settings of {evaluator}")

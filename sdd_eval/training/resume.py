@@ -13,6 +13,7 @@ import torch
 
 from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints.folder import is_checkpoint, read_card
 from sdd_eval.checkpoints.state import STATE_FILE, RecipeType, State, read_state, write_state
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card
@@ -99,14 +100,14 @@ class TrainingFolder(Generic[RecipeType]):
             raise InputError(f"cannot write {self.folder}: {error.strerror}") from error
         for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
             leftover.unlink()
-        if not (self.folder / checkpoint.CARD).exists():
+        if not is_checkpoint(self.folder):
             state = read_state(self.folder, type(self.recipe))
             if state is not None:
                 self._check_same_recipe(state.recipe)
             return None
-        card = checkpoint.read_card(self.folder)
+        card = read_card(self.folder)
         self._check_same_recipe(self.recipe_of(card))
-        checkpoint.verify(self.folder, card)
+        checkpoint.verified_weights(self.folder, card)
         return card
 
     def _check_same_recipe(self, existing: RecipeType | None) -> None:

@@ -40,7 +40,6 @@ REQUIRED = {
     "batch": "paper/table-2",
     "import": "mine --arch small_cnn --weights none.pt",
     "train-detector": "--from none",
-    "detection": "none",
     "data corrupt": "digits",
     **dict.fromkeys(EVALUATORS, "none"),
 }

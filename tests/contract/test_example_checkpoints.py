@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sdd_eval
-from sdd_eval.checkpoints.checkpoint import read_card
+from sdd_eval.checkpoints import read_card
 
 EXAMPLES = Path(__file__).parents[2] / "checkpoints/examples"
 PAIR = ("cifar100-resnet18w16-ce-seed0", "cifar100-resnet18w16-ce-sdd0.1-seed0")

@@ -21,7 +21,8 @@ from sdd_eval.evaluators.settings import of_stage
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe
 
-EVALUATORS = plugins.names("evaluators")
+#: Those of classifiers.
+EVALUATORS = sorted({*plugins.names("evaluators")} - {"detection"})
 
 
 def documented_fields(kind) -> set[str]:

@@ -315,7 +315,7 @@ def test_the_flag_of_the_command_line_audits_with_transfer(trained, tmp_path, ca
     assert list(run.provenance["data"]) == ["digits"]
     assert run.n == len(run.arrays["right"]) == 20
     assert exit_code([*command.split(), "--transfer-from", "nobody", *where]) == 2
-    assert "no checkpoint 'nobody' to compare with" in capsys.readouterr().err
+    assert "unknown checkpoint 'nobody'" in capsys.readouterr().err
     assert exit_code([*command.split(), "--transfer-from", name, *where]) == 2
     assert "has the audited weights" in capsys.readouterr().err
 

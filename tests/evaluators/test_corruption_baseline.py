@@ -206,7 +206,7 @@ def test_a_changed_baseline_of_the_same_name_changes_the_scores(prepared):
 def test_a_missing_or_repeated_baseline_is_refused(prepared):
     request, place = prepared
     for names, said in (
-        (("nobody",), "no checkpoint 'nobody' to compare with"),
+        (("nobody",), "unknown checkpoint 'nobody'"),
         (("base", str(place / "base")), "named twice: base, base"),
     ):
         wrong = dataclasses.replace(request, evaluator=Corruption(baseline=names))

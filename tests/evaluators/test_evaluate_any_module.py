@@ -12,6 +12,8 @@ from sdd_eval import plugins
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 
+EVALUATORS = sorted({*plugins.names("evaluators")} - {"detection"})
+
 
 class Mine(nn.Module):
     """A module as people write it: dropout, batch norm, a part that is frozen already."""
@@ -42,7 +44,7 @@ def arrays():
     return images, np.arange(30) % 3
 
 
-@pytest.mark.parametrize("name", plugins.names("evaluators"))
+@pytest.mark.parametrize("name", EVALUATORS)
 def test_every_evaluator_takes_a_plain_module_of_three_classes(name, mine, arrays, tmp_path):
     run = sdd_eval.evaluate(mine, name, data=arrays, root=tmp_path)
     assert (run.n, run.checkpoint) == (30, "Mine")
@@ -60,7 +62,7 @@ def test_the_numbers_are_those_of_the_module_itself(mine, arrays):
     assert run.measurements[0].value == right.mean()
 
 
-@pytest.mark.parametrize("name", plugins.names("evaluators"))
+@pytest.mark.parametrize("name", EVALUATORS)
 def test_the_module_and_the_random_numbers_are_afterwards_as_they_were(name, mine, arrays):
     mine.train()
     mine.norm.eval()
@@ -140,3 +142,8 @@ def test_a_module_that_is_no_classifier_of_the_images_is_refused(mine, arrays):
         sdd_eval.evaluate(nn.Sequential(mine.conv, nn.Flatten(2)), "accuracy", data=arrays)
     with pytest.raises(InputError, match="data is a list, not a name"):
         sdd_eval.evaluate(mine, "accuracy", data=[1, 2])
+
+
+def test_an_evaluator_of_detectors_is_refused(mine, arrays):
+    with pytest.raises(InputError, match="detection evaluates object detectors, not classifiers"):
+        sdd_eval.evaluate(mine, "detection", data=arrays)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdd_eval.evaluation import Request
-from sdd_eval.object_detection.evaluation import evaluate_detector
+from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.object_detection.evaluator import Detection
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.object_detection.train import train_detector
@@ -43,7 +42,7 @@ def test_a_detector_overfits_with_a_one_pixel_box_empty_images_and_a_crowd(
     backbone = write_backbone(tmp_path / "backbone", "resnet18w16")
     train_detector(backbone, recipe, tmp_path, data_root=tmp_path, name="detector", threads=1)
     request = Request(Detection(), tmp_path / "study", tmp_path, batch_size=4)
-    run = evaluate_detector(tmp_path / "detector", request).run
+    run = evaluate_checkpoint(tmp_path / "detector", request).run
     found = {each.metric: each.value for each in run.measurements}
     assert found["map"] > 0.9, found
     assert found["map50"] >= found["map"]

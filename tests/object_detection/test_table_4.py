@@ -6,8 +6,12 @@ import dataclasses
 
 import pytest
 
-from sdd_eval.object_detection.model import detector_spec
-from sdd_eval.object_detection.recipe import DetectorRecipe, flattened_recipe, resolved_recipe
+from sdd_eval.object_detection.recipe import (
+    DetectorRecipe,
+    detector_spec,
+    flattened_recipe,
+    resolved_recipe,
+)
 from sdd_eval.paper import paper_numbers
 from sdd_eval.paper.cell_query import matches_recipe, query_for
 from sdd_eval.paper.comparison import deviations

@@ -11,12 +11,17 @@ import torch
 from safetensors.torch import load_file
 
 from sdd_eval import store
-from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints import Checkpoint, load, read_card
+from sdd_eval.checkpoints.folder import CARD, WEIGHTS
 from sdd_eval.errors import InputError
+from sdd_eval.models.faster_rcnn import build_detector
 from sdd_eval.object_detection import train
-from sdd_eval.object_detection.evaluation import load_detector
-from sdd_eval.object_detection.model import build_detector, detector_spec
-from sdd_eval.object_detection.recipe import DetectorRecipe, learning_rate, resolved_recipe
+from sdd_eval.object_detection.recipe import (
+    DetectorRecipe,
+    detector_spec,
+    learning_rate,
+    resolved_recipe,
+)
 from sdd_eval.object_detection.train import train_detector
 from sdd_eval.records import Card, ModelSpec
 
@@ -29,11 +34,11 @@ def trained(made, folder, recipe, **more):
 
 
 def weights(place):
-    return load_file(place / checkpoint.WEIGHTS)
+    return load_file(place / WEIGHTS)
 
 
 def test_the_card_has_the_recipe_and_the_backbone(made):
-    card = checkpoint.read_card(made / "checkpoints" / "detector")
+    card = read_card(made / "checkpoints" / "detector")
     assert card.model.arch == "fasterrcnn_fpn:resnet18w16"
     assert card.model.classes == 2
     assert card.model.options["class_names"] == ["kite", "boat"]
@@ -63,7 +68,7 @@ def test_a_finished_detector_is_not_trained_again(made, quick, monkeypatch):
     card = train_detector(
         place / "backbone", quick, place, data_root=made / "data", name="detector"
     )
-    assert card == checkpoint.read_card(place / "detector")
+    assert card == read_card(place / "detector")
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path, monkeypatch):
@@ -77,17 +82,17 @@ def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path,
     monkeypatch.setattr(train, "learning_rate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(made, tmp_path, quick)
-    assert not (tmp_path / "again" / checkpoint.CARD).exists()
+    assert not (tmp_path / "again" / CARD).exists()
     monkeypatch.setattr(train, "learning_rate", rate)
     card = trained(made, tmp_path, quick)
-    whole = checkpoint.read_card(made / "checkpoints" / "detector")
+    whole = read_card(made / "checkpoints" / "detector")
     assert card.weights_sha256 == whole.weights_sha256
     assert card.metrics == whole.metrics
 
 
 def test_a_loaded_detector_has_the_written_weights(made):
     place = made / "checkpoints" / "detector"
-    detector = load_detector(place, checkpoint.read_card(place))
+    detector = Checkpoint.open(place, task="object_detection").network()
     state = detector.state_dict()
     for name, tensor in weights(place).items():
         assert torch.equal(tensor, state[name])
@@ -110,12 +115,12 @@ def test_a_classifier_s_folder_is_refused(made, quick, tmp_path):
         trained(made, tmp_path, quick)
     with pytest.raises(InputError, match="backbone is the backbone itself"):
         train_detector(place / "backbone", quick, place, name="backbone", overwrite=True)
-    assert (place / "backbone" / checkpoint.CARD).exists()
+    assert (place / "backbone" / CARD).exists()
 
 
 def test_a_detector_cannot_be_loaded_as_a_classifier(made):
     with pytest.raises(InputError, match="detector is an object detector, not a classifier"):
-        checkpoint.load(made / "checkpoints" / "detector")
+        load(made / "checkpoints" / "detector")
 
 
 def test_a_network_without_stages_is_refused(quick):

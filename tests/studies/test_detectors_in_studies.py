@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from sdd_eval import store
-from sdd_eval.checkpoints import checkpoint
+from sdd_eval.checkpoints import load, read_card
+from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
@@ -237,7 +240,7 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
     monkeypatch.setattr(epochs, "_check_weights", broken)
     assert "1 interrupted, 1 missing" in batch(capsys, "--dry-run")[1]
     assert batch(capsys)[0] == 0
-    card = checkpoint.read_card(here / "checkpoints" / work.name)
+    card = read_card(here / "checkpoints" / work.name)
     assert card.weights_sha256 == whole.weights_sha256
 
 
@@ -270,8 +273,10 @@ def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
 ):
     study_file(STUDY)
     assert batch(capsys)[0] == 0
-    card = backbone / "card.json"
-    card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "0'))
+    network = load(backbone)
+    network.classifier.bias.add_(1)
+    card = dataclasses.replace(read_card(backbone), weights_sha256=write_weights(backbone, network))
+    store.write_record(backbone / "card.json", card)
     assert "was trained with another recipe" in batch(capsys, "--dry-run")[1]
     code, message = batch(capsys)
     assert code == 1

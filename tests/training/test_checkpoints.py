@@ -1,11 +1,16 @@
+import builtins
 import dataclasses
+import hashlib
+import io
 import json
+from collections import Counter
 
 import pytest
 import torch
 
 from sdd_eval import plugins, store
-from sdd_eval.checkpoints.checkpoint import code_of, load, read_card, write_weights
+from sdd_eval.checkpoints.checkpoint import code_of, load, write_weights
+from sdd_eval.checkpoints.folder import read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
@@ -51,6 +56,31 @@ def test_loading_does_not_change_the_random_state(folder):
     assert torch.equal(torch.rand(2), expected)
 
 
+def test_an_evaluation_reads_and_hashes_the_card_and_the_weights_once(
+    folder, tmp_path, monkeypatch
+):
+    opened, hashed = Counter(), Counter()
+    weights = (folder / "weights.safetensors").read_bytes()
+    plain_open, plain_sha256 = open, hashlib.sha256
+
+    def counted_open(path, *arguments, **options):
+        opened[str(path)] += 1
+        return plain_open(path, *arguments, **options)
+
+    def counted_sha256(content=b"", **options):
+        hashed["weights"] += content == weights
+        return plain_sha256(content, **options)
+
+    monkeypatch.setattr(builtins, "open", counted_open)
+    monkeypatch.setattr(io, "open", counted_open)
+    monkeypatch.setattr(hashlib, "sha256", counted_sha256)
+    command = ["accuracy", str(folder), "--dataset", "digits", "--limit", "20"]
+    assert exit_code([*command, "--cache", "off", "--reports", str(tmp_path / "reports")]) == 0
+    files = [str(folder / name) for name in ("card.json", "weights.safetensors")]
+    assert [opened[file] for file in files] == [1, 1]
+    assert hashed["weights"] == 1
+
+
 def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"is not a checkpoint: it has no card\.json"):
         load(tmp_path / "nowhere")
@@ -89,8 +119,6 @@ def test_damaged_weights_are_refused(folder, damage):
 
 
 def test_weights_that_are_not_safetensors_are_refused_even_with_the_right_hash(folder):
-    import hashlib
-
     (folder / "weights.safetensors").write_bytes(b"not weights")
     with_card(folder, weights_sha256=hashlib.sha256(b"not weights").hexdigest())
     with pytest.raises(InputError, match="is not a safetensors file"):
@@ -180,7 +208,7 @@ def test_code_is_refused_even_if_a_run_exists(with_code, tmp_path):
 def test_commands_with_a_network_refuse_untrusted_code(with_code, monkeypatch, tmp_path, capsys):
     folder, _, _ = with_code
     monkeypatch.chdir(tmp_path)
-    for name in plugins.names("evaluators"):
+    for name in sorted({*plugins.names("evaluators")} - {"detection"}):
         assert exit_code([name, str(folder), "--limit", "20"]) == 2, name
         assert "--trust-code" in capsys.readouterr().err
     trained = ["train", "--dataset", "digits", "--standardisation", "digits", "--epochs", "1"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from sdd_eval.checkpoints.checkpoint import read_card
+from sdd_eval.checkpoints import read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.data.catalogue import load_images
 from sdd_eval.data.image_folder import FolderImages

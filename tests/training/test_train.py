@@ -138,7 +138,7 @@ def test_overwrite_replaces_another_recipe_but_resumes_the_same(material, recipe
     assert started(material, recipe, place, overwrite=True) == first
     other = started(material, dataclasses.replace(recipe, seed=9), place, overwrite=True)
     assert other.weights_sha256 != first.weights_sha256
-    assert other == sdd_eval.checkpoints.checkpoint.read_card(place)
+    assert other == sdd_eval.checkpoints.read_card(place)
 
 
 def test_damaged_weights_are_refused_and_overwrite_trains_them_again(material, recipe, tmp_path):

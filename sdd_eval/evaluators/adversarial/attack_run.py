@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.gradients import (
     LogitGradient,
@@ -32,7 +33,7 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     runner,
     worst_case,
 )
-from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
+from sdd_eval.evaluators.subject import Arrays, Subject
 from sdd_eval.evaluators.temperature import temperature_of
 
 Columns = dict[str, NDArray[Any]]
@@ -146,7 +147,7 @@ def checks_of(
 
 
 def audited(
-    subject: Subject, effort: Effort, other: ComparedNetwork | None, validation_set: str
+    subject: Subject, effort: Effort, other: Checkpoint | None, validation_set: str
 ) -> Arrays:
     """Return the arrays of `Audit.collect`; `other` is the network that attacks transfer from."""
     arrays = clean(subject, validation_set)

@@ -42,7 +42,8 @@ from sdd_eval.statistics.statistic import (
 )
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, ComparedNetwork, Subject
+    from sdd_eval.checkpoints.checkpoint import Checkpoint
+    from sdd_eval.evaluators.subject import Arrays, Subject
 
 Table = NDArray[np.bool_]
 #: Default limit of an audit.
@@ -201,7 +202,7 @@ def audit_of(
     return Audit(**given, transfer_from=transfer_from)
 
 
-def _check_comparable(subject: Subject, other: ComparedNetwork) -> None:
+def _check_comparable(subject: Subject, other: Checkpoint) -> None:
     """Raise InputError for a checkpoint that takes other images, or has the same weights."""
     if subject.card is not None and other.weights_sha256 == subject.card.weights_sha256:
         raise InputError(

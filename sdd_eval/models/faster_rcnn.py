@@ -7,7 +7,6 @@ backbone's batch norms, stem and first stage are frozen, and its classification 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,8 +19,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
-from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import DETECTOR, ModelSpec, decode, encode
+from sdd_eval.records import ModelSpec, decode
 
 #: Width of an anchor as a multiple of its level's stride: 32 pixels at stride 4, as in Lin et al.,
 #: and in proportion for networks that downsample small images less.
@@ -30,28 +28,6 @@ ANCHOR = 8
 RATIOS = (0.5, 1.0, 2.0)
 #: Side of the image that a backbone's strides and channels are measured with.
 PROBE_SIZE = 64
-
-
-def detector_spec(
-    backbone: ModelSpec, recipe: DetectorRecipe, categories: Mapping[int, str]
-) -> ModelSpec:
-    """Return the spec of a detector on a backbone, with the backbone's standardisation."""
-    return ModelSpec(
-        arch=DETECTOR + backbone.arch,
-        classes=len(categories),
-        mean=backbone.mean,
-        std=backbone.std,
-        image_size=recipe.min_size,
-        options={
-            "backbone": encode(backbone),
-            "max_size": recipe.max_size,
-            "channels": recipe.channels,
-            "regions": recipe.regions,
-            "trainable_layers": recipe.trainable_layers,
-            "category_ids": list(categories),
-            "class_names": list(categories.values()),
-        },
-    )
 
 
 def build_detector(spec: ModelSpec, *, trust_code: bool = False) -> FasterRCNN:

@@ -1,0 +1,52 @@
+"""Files of a checkpoint folder: `card.json`, `weights.safetensors`, `history.csv`.
+
+The card is written last: a folder with a card is a complete checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdd_eval import store
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import FORMAT, Card
+
+CARD = "card.json"
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is a complete checkpoint."""
+    return (folder / CARD).is_file()
+
+
+def checkpoint_folders(parent: Path) -> list[Path]:
+    """Return the sorted checkpoint folders in a folder."""
+    return sorted(path.parent for path in parent.glob(f"*/{CARD}"))
+
+
+def find_folder(name: str, parent: Path | None = None) -> Path:
+    """Return a checkpoint's folder, given by its path, that of its card, or its name in `parent`.
+
+    Raise InputError if there is none.
+    """
+    path = Path(name)
+    if path.name == CARD and path.is_file():
+        return path.parent
+    for folder in (path, *([parent / name] if parent else [])):
+        if is_checkpoint(folder):
+            return folder
+    known = [folder.name for folder in checkpoint_folders(parent)] if parent else []
+    raise unknown_name("checkpoint", name, known)
+
+
+def read_card(checkpoint: str | Path) -> Card:
+    """Read the card of a checkpoint; raise InputError if there is none that this version reads."""
+    path = Path(checkpoint) / CARD
+    if not path.is_file():
+        raise InputError(f"{checkpoint} is not a checkpoint: it has no {CARD}")
+    card = store.read_record(path, Card)
+    if card.format != FORMAT:
+        raise InputError(f"{path} has format {card.format}; this version reads format {FORMAT}")
+    return card
