@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import Arrays, figure
@@ -13,7 +14,7 @@ from sdd_eval.figures.series import offset
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_difference, format_interval
 from sdd_eval.metrics.registry import metric
-from sdd_eval.statistics.seeds import Difference, difference
+from sdd_eval.statistics.seeds import Difference, adjust, difference
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     caption="""Change of accuracy in percentage points relative to the same method without
     SD-Dropout, mean over the severities of each corruption; right of zero SD-Dropout is better.
     Bars: Welch's 95 % interval over seeds of each difference by itself, none if a side has a single
-    network. Filled if the interval excludes zero.""",
+    network. Filled if significant: the interval excludes zero, and the p-value, Holm–Bonferroni-
+    adjusted over all differences of the figure, is at most .05.""",
     evaluator="corruption",
     metrics=("accuracy",),
 )
@@ -45,9 +47,8 @@ def corruption_differences(
     line = 0.17 + 0.05 * (len(pairs) - 1)
     figure, axes = single_panel(line * len(names) + 0.55)
     axes.set_yticks(range(len(names)), labels)
-    for index, (group, base) in enumerate(pairs.items()):
+    for index, ((group, base), changes) in enumerate(differences(rows, pairs).items()):
         shift = offset(index, len(pairs), 0.7)
-        changes = differences(rows, base, group)
         known = {
             y: (names_label, changes[name])
             for y, (name, names_label) in enumerate(zip(names, labels, strict=True))
@@ -62,13 +63,24 @@ def corruption_differences(
     return figure
 
 
-def differences(rows: pandas.DataFrame, base: str, other: str) -> dict[str, Difference]:
-    """Return `other` minus `base` in points, for each corruption that both have."""
-    first, second = (
-        {str(name): 100 * values for name, values in of_group.groupby("corruption")["value"]}
-        for of_group in (where(rows, group=base), where(rows, group=other))
-    )
-    return {name: difference(first[name], second[name]) for name in first if name in second}
+def differences(
+    rows: pandas.DataFrame, pairs: Mapping[str, str]
+) -> dict[tuple[str, str], dict[str, Difference]]:
+    """Return each group minus its base in points, for each corruption that both have.
+
+    `pairs` maps groups to bases. P-values are adjusted over all differences.
+    """
+    values = {
+        group: {str(name): 100 * each for name, each in of_group.groupby("corruption")["value"]}
+        for group, of_group in rows.groupby("group")
+    }
+    keys = [(pair, name) for pair in pairs.items() for name in values[pair[1]]]
+    keys = [(pair, name) for pair, name in keys if name in values[pair[0]]]
+    changes = adjust([difference(values[b][name], values[g][name]) for (g, b), name in keys])
+    by_pair: dict[tuple[str, str], dict[str, Difference]] = {pair: {} for pair in pairs.items()}
+    for (pair, name), change in zip(keys, changes, strict=True):
+        by_pair[pair][name] = change
+    return by_pair
 
 
 def _markers(
@@ -87,7 +99,7 @@ def _markers(
             xerr=[[change.value - change.low], [change.high - change.value]] if known else None,
             color=style.colour,
             marker=style.marker,
-            markerfacecolor=style.colour if change.excludes_zero else "white",
+            markerfacecolor=style.colour if change.verdict in ("higher", "lower") else "white",
             linestyle="none",
             elinewidth=0.9,
             markersize=4,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +19,10 @@ from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Recipe, decode
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means
 from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.seeds import difference as welch_difference
 from sdd_eval.statistics.seeds import seeds_and_images
+from sdd_eval.statistics.sums import SumStatistic, permutation_p_values
+from sdd_eval.statistics.tests import holm_bonferroni, permutations_needed, verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -35,29 +38,52 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class CorruptionDifference:
-    """Mean accuracy over the severities of a corruption, other minus base, with its interval."""
+    """Mean accuracy over the severities of a corruption, other minus base, with its interval.
+
+    `p` is the p-value of the difference, and `adjusted` that after Holm–Bonferroni adjustment; NaN
+    if the difference has no test.
+    """
 
     corruption: str
     difference: float
     interval: Interval
+    p: float
+    adjusted: float = math.nan
 
     @property
     def result(self) -> Literal["won", "lost", "neither"]:
-        """Whether the interval excludes zero, and on which side."""
-        if self.interval.low > 0:
-            return "won"
-        return "lost" if self.interval.high < 0 else "neither"
+        """Whether the difference is significant, and on which side."""
+        ends = self.interval.low, self.interval.high
+        found = verdict(self.difference, *ends, self.adjusted)
+        return "won" if found == "higher" else "lost" if found == "lower" else "neither"
 
 
 def corruption_differences(
-    base: Sequence[Arrays], other: Sequence[Arrays]
-) -> tuple[CorruptionDifference, ...]:
-    """Compare two groups of networks on every corruption that all of them were measured on.
+    base: Sequence[Arrays], others: Sequence[Sequence[Arrays]]
+) -> list[list[CorruptionDifference]]:
+    """Compare groups of networks with a base on every corruption that both were measured on.
 
     An image is resampled with all its severities and for all networks at once. With at least two
-    networks in each group the interval is over new seeds and new images, else over new images.
-    Raise InputError if a group is empty, or the networks have no corruption or other images.
+    networks in each group the interval is over new seeds and new images and the test is Welch's
+    over seeds; else both are over new images, by bootstrap and paired permutations. P-values are
+    adjusted over all groups and corruptions. Raise InputError if a group is empty, or the networks
+    have no corruption or other images.
     """
+    names = [_shared_corruptions(base, other) for other in others]
+    family = sum(map(len, names))
+    groups = [
+        [_difference(name, base, other, family) for name in shared]
+        for other, shared in zip(others, names, strict=True)
+    ]
+    tested = [each.p for group in groups for each in group if not math.isnan(each.p)]
+    adjusted = iter(holm_bonferroni(tested).tolist())
+    return [
+        [each if math.isnan(each.p) else replace(each, adjusted=next(adjusted)) for each in group]
+        for group in groups
+    ]
+
+
+def _shared_corruptions(base: Sequence[Arrays], other: Sequence[Arrays]) -> list[str]:
     if not base or not other:
         raise InputError("a side has no network whose corruptions were measured")
     networks = (*base, *other)
@@ -69,10 +95,12 @@ def corruption_differences(
     ]
     if not shared:
         raise InputError("the networks have no corruption in common")
-    return tuple(_difference(name, base, other) for name in shared)
+    return shared
 
 
-def _difference(name: str, base: Sequence[Arrays], other: Sequence[Arrays]) -> CorruptionDifference:
+def _difference(
+    name: str, base: Sequence[Arrays], other: Sequence[Arrays], family: int
+) -> CorruptionDifference:
     correct = [np.asarray(each[CORRECT + name], dtype=np.float64) for each in (*base, *other)]
     if len({len(each) for each in correct}) > 1:
         raise InputError(f"{name} was measured on different images")
@@ -82,10 +110,17 @@ def _difference(name: str, base: Sequence[Arrays], other: Sequence[Arrays]) -> C
     difference = float(means[n:].mean() - means[:n].mean())
     if min(n, len(other)) > 1:
         interval = seeds_and_images(means[:n], resampled[:, :n], means[n:], resampled[:, n:])
+        p = welch_difference(means[:n], means[n:]).p
     else:
         replicates = resampled[:, n:].mean(axis=1) - resampled[:, :n].mean(axis=1)
         interval = basic_interval(difference, replicates)
-    return CorruptionDifference(name, difference, interval)
+        sides = (images[:, :n].mean(axis=1), images[:, n:].mean(axis=1))
+        first, second = (
+            SumStatistic(side[:, None], lambda sums: sums / len(images), len(images))
+            for side in sides
+        )
+        p = permutation_p_values(first, second, permutations_needed(family))[0].item()
+    return CorruptionDifference(name, difference, interval, p)
 
 
 def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:
@@ -98,16 +133,19 @@ def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> 
     base = [arrays[name] for name in dict.fromkeys(plain["run"])]
     if not base:
         return
-    others = rows[~rows["group"].isin(set(plain["group"]))]
-    for group, group_rows in others.groupby("group", sort=False):
-        other = [arrays[name] for name in dict.fromkeys(group_rows["run"])]
-        for each in corruption_differences(base, other):
+    rest = rows[~rows["group"].isin(set(plain["group"]))]
+    runs = {group: names.unique() for group, names in rest.groupby("group", sort=False)["run"]}
+    others = [[arrays[name] for name in names] for names in runs.values()]
+    compared = corruption_differences(base, others)
+    for group, other, differences in zip(runs, others, compared, strict=True):
+        for each in differences:
             yield {
                 "method": group,
                 "corruption": each.corruption,
                 "difference": each.difference,
                 "low": each.interval.low,
                 "high": each.interval.high,
+                "p_adjusted": each.adjusted,
                 "result": each.result,
                 "networks_base": len(base),
                 "networks": len(other),

@@ -6,7 +6,13 @@ from typing import Any
 
 
 def format_setting(value: Any) -> str:
-    """Return the value of a setting as text; "—" for None, NaN and empty values."""
+    """Return the value of a setting as text; "—" for None, NaN and empty values.
+
+    >>> format_setting((0.5, True)), format_setting({"epsilon": None}), format_setting([])
+    ('0.5, yes', 'epsilon —', '—')
+    """
+    if hasattr(value, "tolist"):  # a NumPy array, of which comparisons are arrays
+        value = value.tolist()
     if value is None or value == "" or value == [] or value != value:
         return "—"
     if isinstance(value, bool):

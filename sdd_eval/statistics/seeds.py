@@ -53,6 +53,11 @@ class Difference:
         """The verdict by the adjusted p-value and the interval; empty without them."""
         return verdict(self.value, self.low, self.high, self.adjusted)
 
+    @property
+    def reversed(self) -> Difference:
+        """The first mean minus the second."""
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
 
 def summarize_seeds(values: Iterable[float]) -> SeedSummary:
     """Return mean, sample standard deviation (n − 1) and number of values.

@@ -112,18 +112,31 @@ def network(seed, share, names=("fog", "snow"), n=400):
 def test_a_large_lead_is_won_a_large_deficit_lost_and_neither_without_one():
     base = [network(seed, 0.5) for seed in (1, 2, 3)]
     better = [network(seed, 0.6) for seed in (4, 5, 6)]
-    won = corruption_differences(base, better)
+    won = corruption_differences(base, [better])[0]
     assert [(each.corruption, each.result) for each in won] == [("fog", "won"), ("snow", "won")]
     assert won[0].difference == pytest.approx(0.1, abs=0.02)
     assert won[0].interval.low < won[0].difference < won[0].interval.high
-    assert corruption_differences(better, base)[0].result == "lost"
+    assert corruption_differences(better, [base])[0][0].result == "lost"
     alike = [network(seed, 0.5) for seed in (7, 8, 9)]
-    assert corruption_differences(base, alike)[0].result == "neither"
+    assert corruption_differences(base, [alike])[0][0].result == "neither"
+
+
+def test_a_lead_that_is_significant_only_by_itself_is_not_won():
+    """The p-value of a difference is adjusted over all corruptions and groups."""
+    base = [network(seed, 0.5, ["fog"]) for seed in (1, 2, 3)]
+    leads = {4: 0.02, 5: 0.04, 6: 0.05}
+    better = [network(seed, 0.5 + lead, ["fog"]) for seed, lead in leads.items()]
+    ((alone,),) = corruption_differences(base, [better])
+    assert alone.result == "won"
+    many = corruption_differences(base, [better] * 8)
+    assert {each.result for group in many for each in group} == {"neither"}
+    assert many[0][0].interval == alone.interval
+    assert many[0][0].interval.low > 0
 
 
 def test_pairing_images_narrows_the_interval():
     one, other = network(1, 0.5), network(2, 0.52)
-    (fog, _) = corruption_differences([one], [other])
+    ((fog, _),) = corruption_differences([one], [[other]])
     unpaired = 2 * 1.96 * (2 * 0.25 / 400) ** 0.5
     assert fog.interval.high - fog.interval.low < unpaired / 3
     assert fog.result == "won"
@@ -131,15 +144,14 @@ def test_pairing_images_narrows_the_interval():
 
 def test_a_corruption_with_a_missing_severity_is_left_out():
     half = {**network(1, 0.5), "missing_snow": np.full((400, 5), "")}
-    assert [each.corruption for each in corruption_differences([half], [network(2, 0.5)])] == [
-        "fog"
-    ]
+    ((only,),) = corruption_differences([half], [[network(2, 0.5)]])
+    assert only.corruption == "fog"
 
 
 def test_networks_without_common_corruptions_or_images_are_refused():
     with pytest.raises(InputError, match="no corruption in common"):
-        corruption_differences([network(1, 0.5, ["fog"])], [network(2, 0.5, ["snow"])])
+        corruption_differences([network(1, 0.5, ["fog"])], [[network(2, 0.5, ["snow"])]])
     with pytest.raises(InputError, match="different images"):
-        corruption_differences([network(1, 0.5)], [network(2, 0.5, n=40)])
+        corruption_differences([network(1, 0.5)], [[network(2, 0.5, n=40)]])
     with pytest.raises(InputError, match="no network"):
-        corruption_differences([], [network(2, 0.5)])
+        corruption_differences([], [[network(2, 0.5)]])

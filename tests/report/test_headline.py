@@ -169,6 +169,28 @@ def test_leads_over_seeds_are_corrected_over_the_groups_of_a_column(synthetic: M
     assert by_group(table) == {"CE": "", "LS": "", "BYOT": ""}
 
 
+def test_a_mark_and_the_sentence_below_it_are_corrected_over_the_same_differences(
+    synthetic: ModuleType,
+) -> None:
+    """A lead of 4.75 points has p = .044 alone; over a further group neither calls it better."""
+    for further, sign, word in ([], "best", ": better."), (["ls"], "", "after the correction"):
+        runs = [
+            *accuracies(synthetic, {each: [0.90, 0.92, 0.94] for each in ("ce", *further)}),
+            *(
+                synthetic.run_of(
+                    synthetic.network(0.1, seed),
+                    "accuracy",
+                    [Measurement("accuracy", value, "fraction", protocol="top-1")],
+                )
+                for seed, value in enumerate([0.9475, 0.9675, 0.9875])
+            ),
+        ]
+        table = headline(synthetic.table(runs)[0])
+        assert by_group(table)["CE + SD-Dropout λ 0.1"] == sign
+        ((sentence,),) = [each.sentences for each in findings(table)]
+        assert word in sentence
+
+
 def test_single_networks_are_marked_only_by_comparisons_on_the_same_images(
     synthetic: ModuleType,
 ) -> None:

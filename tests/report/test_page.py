@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas
 import pytest
 
 from sdd_eval import plugins, store
@@ -79,6 +80,15 @@ def test_the_page_loads_nothing_from_the_network(written: Path, elements: Elemen
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in policy, "only the page's own script may run"
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|WebSocket|\seval\(", script)
+
+
+def test_tables_show_the_titles_of_metrics_and_csv_files_their_names(written: Path) -> None:
+    shown = set(re.findall(r"<tr><th scope=row>([^<]*)", written.read_text()))
+    assert {"FGSM accuracy", "FPR at 95 % TPR"} <= shown
+    names = set(pandas.read_csv(written.with_name("results.csv"))["metric"])
+    assert {"fgsm_accuracy", "fpr_at_95_tpr"} <= names
+    assert not shown & {name for name in names if "_" in name}
+    assert r"FPR at 95 \% TPR" in (written.parent / "tables/odin.tex").read_text()
 
 
 def test_every_link_has_a_target(written: Path, elements: Elements) -> None:

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+
+from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.provenance import environment
 
 
@@ -22,3 +25,9 @@ def test_the_environment_lists_all_values_if_runs_differ():
     assert values["batch norms folded"] == "20 of 20, 0 of 20"
     assert values["device"] == "cpu"
     assert values["tf32"] == "no, yes, —"
+
+
+def test_settings_are_formatted_also_if_they_are_numpy_arrays() -> None:
+    assert format_setting(np.array([0.25, 1.0])) == "0.25, 1"
+    assert format_setting(np.array([])) == "—"
+    assert format_setting({"mean": np.float64(0.5)}) == "mean 0.5"

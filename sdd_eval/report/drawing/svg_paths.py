@@ -20,7 +20,7 @@ _EDGE = 0.1
 def short_path(text: str, scale: float = 1.0) -> str:
     r"""Convert the `d` of an absolute path to relative commands; open lines are thinned.
 
-    >>> short_path("M 10 20.04 \\nL 11.5 20 \\nL 13 20 \\nL 13 19.5")
+    >>> short_path("M 10 20.04 \nL 11.5 20 \nL 13 20 \nL 13 19.5")
     'M10 20h3v-.5'
     """
     steps, position = [], (0, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sdd_eval.comparison.run_statistics import key
 from sdd_eval.comparison.store import ComparisonSet
-from sdd_eval.figures.selection import group_names, where
+from sdd_eval.figures.selection import baselines, group_names, where
 from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.tables.results import axes_of
@@ -20,6 +20,7 @@ from sdd_eval.report.tables.summary import (
     usable,
 )
 from sdd_eval.statistics.seeds import (
+    MIN_SEEDS,
     Difference,
     SeedSummary,
     adjust,
@@ -31,6 +32,8 @@ from sdd_eval.statistics.tests import Verdict
 if TYPE_CHECKING:
     import pandas
 
+#: Differences over seeds by (base, other) group.
+Changes = Mapping[tuple[str, str], Difference]
 #: "best" of methods, by training seeds, or "best network", by images.
 Mark = Literal["", "best", "best network"]
 
@@ -124,11 +127,17 @@ class HeadlineCell:
 
 @dataclass(frozen=True)
 class HeadlineRow:
-    """One group of checkpoints in one part of the results."""
+    """One group of checkpoints in one part of the results.
+
+    `base` is the group that differs only in not having SD-Dropout, empty if there is none, and
+    `changes` are the differences from it over seeds, None for cells that are not comparable.
+    """
 
     comparison: ComparableResults
     group: str
     cells: tuple[HeadlineCell, ...]
+    base: str = ""
+    changes: tuple[Difference | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,9 +215,17 @@ def _headline_rows(
             for group in groups
         ]
         stored = comparisons.get(comparison.study, ())
-        marked = [mark(own, column, stored) for column, *own in zip(columns, *cells, strict=True)]
-        for group, *own in zip(groups, *marked, strict=True):
-            yield HeadlineRow(comparison, group, tuple(own))
+        bases = baselines(comparison.results)
+        marked, changes = [], []
+        for column, *own in zip(columns, *cells, strict=True):
+            by_group = dict(zip(groups, own, strict=True))
+            changes.append(column_changes(by_group, column, bases))
+            marked.append(mark(by_group, column, changes[-1], stored))
+        for group in groups:
+            base = bases.get(group, "")
+            own_changes = (each.get((base, group)) for each in changes)
+            own = tuple(each[group] for each in marked)
+            yield HeadlineRow(comparison, group, own, base, tuple(own_changes))
 
 
 def _cell(
@@ -251,30 +268,63 @@ def _reason(
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 
+def column_changes(
+    cells: Mapping[str, HeadlineCell], column: HeadlineColumn, bases: Mapping[str, str]
+) -> Changes:
+    """Return the differences over seeds that a column's mark and the sentences below it are about.
+
+    These are the differences of each group from its base without SD-Dropout and those of all groups
+    from the best one. P-values are adjusted over all of them, so that mark and sentence agree.
+    """
+    pairs = [
+        (base, group)
+        for group, base in bases.items()
+        if min(len(cells[name].values) for name in (base, group)) >= MIN_SEEDS
+        and cells[base].conditions == cells[group].conditions
+    ]
+    best = best_group(cells, column)
+    leads = [(group, best) for group in cells if best and cells[group].values and group != best]
+    pairs += [pair for pair in leads if pair[::-1] not in pairs and pair not in pairs]
+    values = ((cells[base].values, cells[group].values) for base, group in pairs)
+    changes = dict(zip(pairs, adjust([difference(*each) for each in values]), strict=True))
+    return changes | {pair[::-1]: change.reversed for pair, change in changes.items()}
+
+
+def best_group(cells: Mapping[str, HeadlineCell], column: HeadlineColumn) -> str:
+    """Return the group of the best mean; empty if cells differ in conditions or none is better."""
+    known = {group: cell for group, cell in cells.items() if cell.values}
+    better = column.entry.better
+    if len(known) < 2 or len({cell.conditions for cell in known.values()}) > 1 or not better:
+        return ""
+    sign = 1 if better == "higher" else -1
+    return max(known, key=lambda group: sign * known[group].summary.mean)
+
+
 def mark(
-    cells: Sequence[HeadlineCell], column: HeadlineColumn, stored: Sequence[ComparisonSet] = ()
-) -> list[HeadlineCell]:
+    cells: Mapping[str, HeadlineCell],
+    column: HeadlineColumn,
+    changes: Changes,
+    stored: Sequence[ComparisonSet] = (),
+) -> dict[str, HeadlineCell]:
     """Mark the best mean if its lead over every other group is significant.
 
     Only cells measured on the same images under the same protocol are compared. Groups of several
-    networks are compared by Welch's test over seeds, adjusted over the other groups of the column;
-    a stored comparison of the same groups must not contradict it. A single network is compared by
-    the study's stored comparisons only, and its mark is one of the network, not of its method.
+    networks are compared by Welch's test over seeds, adjusted as in `column_changes`; a stored
+    comparison of the same groups must not contradict it. A single network is compared by the
+    study's stored comparisons only, and its mark is one of the network, not of its method.
     """
-    known = [cell for cell in cells if cell.values]
-    better = column.entry.better
-    if len(known) < 2 or len({cell.conditions for cell in known}) > 1 or not better:
-        return list(cells)
-    sign = 1 if better == "higher" else -1
-    best = max(known, key=lambda cell: sign * cell.summary.mean)
-    others = [cell for cell in known if cell is not best]
-    changes = adjust([difference(other.values, best.values) for other in others])
-    leads = zip(others, changes, strict=True)
-    if any(verdict(column, cell, best, change, stored) != better for cell, change in leads):
-        return list(cells)
-    several = min(len(cell.values) for cell in known) > 1
+    best = best_group(cells, column)
+    known = {group: cell for group, cell in cells.items() if cell.values}
+    verdicts = {
+        verdict(column, cell, cells[best], changes[group, best], stored)
+        for group, cell in known.items()
+        if best and group != best
+    }
+    if verdicts != {column.entry.better}:
+        return dict(cells)
+    several = min(len(cell.values) for cell in known.values()) > 1
     chosen: Mark = "best" if several else "best network"
-    return [dataclasses.replace(cell, mark=chosen) if cell is best else cell for cell in cells]
+    return {**cells, best: dataclasses.replace(cells[best], mark=chosen)}
 
 
 def verdict(

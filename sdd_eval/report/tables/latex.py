@@ -47,10 +47,10 @@ def escaped(text: object) -> str:
     r"""Return text escaped for LaTeX; characters that common fonts lack become "?".
 
     Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
-    argument of the preceding `\\\\` or `\\midrule`.
+    argument of the preceding `\\` or `\midrule`.
 
     >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
-    'CE + SD-Dropout $\\\\lambda$ 0.1, 50 \\\\% of a\\\\_b'
+    'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
     """
     plain = "".join(map(_escape_character, " ".join(str(text).split())))
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain

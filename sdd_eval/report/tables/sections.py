@@ -39,7 +39,7 @@ _SHOWN = ["group", "mean", "std", "n", "images", "limited", "data", "protocol_id
 
 @dataclass(frozen=True)
 class TableRow:
-    """One metric at one point of its axes: a cell per group, and the measurement conditions."""
+    """One metric, by its title, at one point of its axes: a cell per group, and the conditions."""
 
     metric: str
     unit: str
@@ -145,7 +145,7 @@ def _table_row(
     data = sorted({str(mean["data"]) for mean in means})
     keys = [str(name) for name in dict.fromkeys(mean["protocol_id"] for mean in means)]
     return TableRow(
-        metric=str(key["metric"]),
+        metric=entry.title,
         unit=entry.shown_unit,
         axes=tuple(format_setting(key[axis]) for axis in axes),
         cells=tuple(cells),

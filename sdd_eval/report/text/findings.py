@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from sdd_eval.comparison.families import HEADLINE
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.comparison.store import ComparisonSet
-from sdd_eval.figures.selection import baselines
 from sdd_eval.metrics.formatting import (
     format_difference,
     format_interval,
@@ -35,8 +34,6 @@ from sdd_eval.report.text.robustness import audit_sentences
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
     Difference,
-    adjust,
-    difference,
     minimum_detectable_difference,
 )
 
@@ -59,57 +56,25 @@ class Finding:
 def findings(table: Headline) -> list[Finding]:
     """Return the findings about each pair of groups with and without SD-Dropout."""
     found = []
-    for _, part in itertools.groupby(pairs(table), lambda pair: id(pair[0].comparison)):
-        of_part = list(part)
-        by_column = [
-            _changes([(base.cells[index], other.cells[index]) for base, other in of_part])
-            for index in range(len(table.columns))
-        ]
-        for (base, other), *changes in zip(of_part, *by_column, strict=True):
-            sentences = (
-                *_column_sentences(table, base, other, changes),
-                *audit_sentences(other.comparison.results, base.group, other.group),
-            )
+    for _, part in itertools.groupby(table.rows, lambda row: id(row.comparison)):
+        rows = {row.group: row for row in part}
+        pairs = [(rows[row.base], row) for row in rows.values() if row.base]
+        names = [(base.group, other.group) for base, other in pairs]
+        audits = audit_sentences(next(iter(rows.values())).comparison.results, names)
+        for (base, other), audit in zip(pairs, audits, strict=True):
+            sentences = (*_column_sentences(table, base, other), *([audit] if audit else []))
             if sentences:
                 title = f"{other.group} compared with {base.group} ({other.comparison.title})"
                 found.append(Finding(title, sentences))
     return found
 
 
-def _changes(
-    cells: Sequence[tuple[HeadlineCell, HeadlineCell]],
-) -> list[Difference | None]:
-    """Return the difference of each pair of cells over seeds, adjusted over all; None without."""
-    changes: list[Difference | None] = []
-    for base, other in cells:
-        several = min(len(base.values), len(other.values)) >= MIN_SEEDS
-        comparable = several and base.conditions == other.conditions
-        changes.append(difference(base.values, other.values) if comparable else None)
-    adjusted = iter(adjust([change for change in changes if change is not None]))
-    return [None if change is None else next(adjusted) for change in changes]
-
-
-def pairs(table: Headline) -> list[tuple[HeadlineRow, HeadlineRow]]:
-    """Return pairs of rows (without, with SD-Dropout) that differ in nothing else."""
-    parts = {id(row.comparison): row.comparison for row in table.rows}
-    plain = {key: baselines(part.results) for key, part in parts.items()}
-    return [
-        (base, row)
-        for row in table.rows
-        for base in table.rows
-        if base.comparison is row.comparison
-        and base.group == plain[id(row.comparison)].get(row.group)
-    ]
-
-
-def _column_sentences(
-    table: Headline, base: HeadlineRow, other: HeadlineRow, changes: Sequence[Difference | None]
-) -> list[str]:
+def _column_sentences(table: Headline, base: HeadlineRow, other: HeadlineRow) -> list[str]:
     """Return a sentence per column; those about too few seeds come last."""
     sentences: list[str] = []
     few: list[str] = []
     stored = table.comparisons.get(base.comparison.study, ())
-    cells = zip(table.columns, base.cells, other.cells, changes, strict=True)
+    cells = zip(table.columns, base.cells, other.cells, other.changes, strict=True)
     for column, first, second, change in cells:
         if not (first.values and second.values):
             continue
@@ -118,7 +83,7 @@ def _column_sentences(
                 f"{column.title} is not compared: images, data or protocol differ between the two "
                 "sides."
             )
-        elif change is None:
+        elif change is None or min(len(first.values), len(second.values)) < MIN_SEEDS:
             few.append(_network_sentence(column, first, second))
         else:
             sentences.append(sentence(column, first, second, change, stored))

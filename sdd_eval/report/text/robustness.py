@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
 from sdd_eval.records import Measurement
-from sdd_eval.statistics.seeds import MIN_SEEDS, difference
+from sdd_eval.statistics.seeds import MIN_SEEDS, Difference, adjust, difference
 
 if TYPE_CHECKING:
     import pandas
@@ -99,33 +99,58 @@ def _value(
     return values[0] if len(values) == 1 else None
 
 
-def audit_sentences(results: pandas.DataFrame, base: str, other: str) -> Iterator[str]:
-    """Yield one sentence on the audits of two groups; nothing if a group has no audit.
+@dataclass(frozen=True)
+class _AuditPair:
+    """The audits of two groups: the rows of both, and the measurements of equal seeds."""
 
-    "Robust" is used for a size ε only if the verdict of every pair of seeds allows it and the
-    95 % interval over seeds of the worst-case difference lies above zero.
+    base: pandas.DataFrame
+    other: pandas.DataFrame
+    seeds: Sequence[tuple[Sequence[Measurement], Sequence[Measurement]]]
+
+    def changes(self) -> dict[float, Difference]:
+        """Return the difference of the worst-case accuracy over seeds by size ε."""
+        sides = [
+            dict(list(where(side, metric="audit_worst_case", temperature=1.0).groupby("epsilon")))
+            for side in (self.base, self.other)
+        ]
+        shared = [size for size in sides[0] if size in sides[1]]
+        values = {size: [side[size]["value"].astype(float) for side in sides] for size in shared}
+        return {float(size): difference(*both) for size, both in values.items()}
+
+
+def audit_sentences(results: pandas.DataFrame, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a sentence on the audits of each pair of groups (base, other); empty without audits.
+
+    "Robust" is used for a size ε only if every pair of seeds allows it and the difference of the
+    worst-case accuracy over seeds is significant (adjusted over all sizes and pairs of groups).
     """
     rows = where(results, evaluator="attack", note="")
     rows = rows[rows["metric"].str.startswith("audit_")]
-    sides = [where(rows, group=group) for group in (base, other)]
-    if any(side.empty for side in sides):
-        return
-    pairs = _seed_pairs(*sides)
-    if not pairs:
-        yield (
+    sides = {group: where(rows, group=group) for pair in pairs for group in pair}
+    audits = [
+        _AuditPair(*both, _seed_pairs(*both))
+        for both in ((sides[base], sides[other]) for base, other in pairs)
+    ]
+    changes = [audit.changes() if len(audit.seeds) >= MIN_SEEDS else {} for audit in audits]
+    adjusted = iter(adjust([change for by_size in changes for change in by_size.values()]))
+    verdicts = [{size: next(adjusted).verdict for size in by_size} for by_size in changes]
+    return [_audit_sentence(*both) for both in zip(audits, verdicts, strict=True)]
+
+
+def _audit_sentence(audit: _AuditPair, differences: Mapping[float, str]) -> str:
+    """Return what the audits support at which sizes, or why they do not support "robust".
+
+    `differences` are the verdicts on the worst-case accuracy over seeds by size ε.
+    """
+    if audit.base.empty or audit.other.empty:
+        return ""
+    if not audit.seeds:
+        return (
             "The audits of the two groups used different images or different attack settings, "
             "so they are not compared."
         )
-        return
-    sizes = distinct_numbers(sides[0], "epsilon")
-    verdicts = {size: [may_say_robust(*pair, size) for pair in pairs] for size in sizes}
-    yield _audit_sentence(sides, verdicts, len(pairs))
-
-
-def _audit_sentence(
-    sides: list[pandas.DataFrame], verdicts: dict[float, list[Verdict]], seeds: int
-) -> str:
-    """Return what the audits support at which sizes, or why they do not support "robust"."""
+    sizes, seeds = distinct_numbers(audit.base, "epsilon"), len(audit.seeds)
+    verdicts = {size: [may_say_robust(*pair, size) for pair in audit.seeds] for size in sizes}
     allowed = [size for size, found in verdicts.items() if all(each.robust for each in found)]
     if not allowed:
         reasons = dict.fromkeys(r for found in verdicts.values() for v in found for r in v.reasons)
@@ -138,20 +163,18 @@ def _audit_sentence(
             f"masked gradients at {_format_sizes(allowed)}. With fewer than {MIN_SEEDS} seeds per "
             "side, this is no evidence about the method."
         )
-    significant = []
-    for size in allowed:
-        at = {"metric": "audit_worst_case", "epsilon": size, "temperature": 1.0}
-        base, other = (where(side, **at)["value"].astype(float).tolist() for side in sides)
-        significant += [size] if difference(base, other).low > 0 else []
+    significant = [size for size in allowed if differences.get(size) == "higher"]
     if not significant:
         return (
             f"With {seeds} seeds per side, the audit shows a gain in worst-case accuracy at "
-            f"{_format_sizes(allowed)}, but it is within seed noise, so it is not called robust."
+            f"{_format_sizes(allowed)}, but it is not significant over seeds, so it is not called "
+            "robust."
         )
     return (
         f"With {seeds} seeds per side, the network with SD-Dropout is more robust at "
         f"{_format_sizes(significant)}: every audit shows a gain in worst-case accuracy and no "
-        "sign of masked gradients, and the 95 % interval over seeds lies above zero."
+        "sign of masked gradients, and the gain is significant over seeds (adjusted p at most .05 "
+        "and an interval without 0)."
     )
 
 
