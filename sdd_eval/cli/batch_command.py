@@ -52,7 +52,7 @@ class RayFlags:
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `batch`."""
+    """Run all missing trainings and evaluations of a study file, then its report."""
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY")] = ""
     """A study file, or the name of a built-in study, e.g. paper/table-1; default: list them."""
@@ -71,7 +71,7 @@ class Flags:
 
 @dataclass(frozen=True)
 class QuickstartFlags:
-    """Flags of the command `quickstart`."""
+    """Train, evaluate and report cross-entropy and SD-Dropout on scikit-learn's digits."""
 
     limit: int | None = None
     """Evaluate on at most this many images per data set; training uses all."""
@@ -81,8 +81,7 @@ class QuickstartFlags:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the missing jobs of a study, then print its results and which jobs failed."""
-    description = "Run all missing trainings and evaluations of a study file, then its report."
-    flags = parse(Flags, arguments, "batch", description)
+    flags = parse(Flags, arguments, "batch")
     if not flags.study:
         rows = [(name, read_study(builtin_file(name)).title) for name in builtin_names()]
         print("usage: sdd-eval batch STUDY, where STUDY is a file or one of:")
@@ -109,10 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def run_quickstart(arguments: Sequence[str]) -> int:
     """Run the built-in study `quickstart`, then print its headline numbers and report."""
-    description = (
-        "Train, evaluate and report cross-entropy and SD-Dropout on scikit-learn's digits."
-    )
-    flags = parse(QuickstartFlags, arguments, "quickstart", description)
+    flags = parse(QuickstartFlags, arguments, "quickstart")
     device = prepare_device(flags.compute.device, flags.compute.threads)
     study = read_study(builtin_file("quickstart"))
     workspace = _workspace(flags, study, device, None)

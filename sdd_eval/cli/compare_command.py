@@ -16,12 +16,10 @@ from sdd_eval.comparison.records import PairComparison
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 
-DESCRIPTION = "Compare networks on the same images: paired differences, intervals and tests."
-
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `compare`."""
+    """Compare networks on the same images: paired differences, intervals and tests."""
 
     checkpoint: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="BASE OTHER…")
@@ -44,7 +42,7 @@ class Flags:
 
 def run(arguments: Sequence[str]) -> int:
     """Compare, write the results to the study's folder and print them."""
-    flags = parse(Flags, arguments, "compare", DESCRIPTION)
+    flags = parse(Flags, arguments, "compare")
     set_threads(flags.compute.threads)
     study = study_folder(flags.study, flags.storage.reports)
     families = comparison.study_families(study)

@@ -23,15 +23,6 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluation.cache import entries, max_bytes, outputs_folder, trim
 from sdd_eval.metrics.corruption import NINETEEN
 
-DESCRIPTION = {
-    "list": "List the data sets: name, whether it is on disk, size, source.",
-    "get": "Download, verify and unpack data sets: data get NAME…",
-    "add": "Add a folder, an archive or a file that you have: data add NAME PATH",
-    "corrupt": "Generate a corrupted copy of a test set, as CIFAR-10-C was: data corrupt NAME",
-    "check": "Verify files against the publisher's checksums: data check [NAME…]",
-    "cache": "Show or clear the cached logits and features: data cache [--clear]",
-}
-
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]
 
 
@@ -97,16 +88,16 @@ class CacheFlags:
 def run(arguments: Sequence[str]) -> int:
     """Call the command that the first word names with the other words."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<9}{line}" for name, line in DESCRIPTION.items())
+        lines = "\n".join(f"  {name:<9}{line}" for name, (_, line) in COMMANDS.items())
         print(f"usage: sdd-eval data COMMAND [OPTIONS]\n\n{lines}")
         return 0
     if arguments[0] not in COMMANDS:
         raise unknown_name("data command", arguments[0], COMMANDS)
-    return COMMANDS[arguments[0]](arguments[1:])
+    return COMMANDS[arguments[0]][0](arguments[1:])
 
 
 def _list(arguments: Sequence[str]) -> int:
-    flags = parse(RootFlags, arguments, "data list", DESCRIPTION["list"])
+    flags = parse(RootFlags, arguments, "data list", COMMANDS["list"][1])
     cells = [
         (
             row.name,
@@ -122,7 +113,7 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 def _get(arguments: Sequence[str]) -> int:
-    flags = parse(NamesFlags, arguments, "data get", DESCRIPTION["get"])
+    flags = parse(NamesFlags, arguments, "data get", COMMANDS["get"][1])
     _require(flags.name, "data get NAME…")
     failed = []
     for name in flags.name:
@@ -138,7 +129,7 @@ def _get(arguments: Sequence[str]) -> int:
 
 
 def _add(arguments: Sequence[str]) -> int:
-    flags = parse(AddFlags, arguments, "data add", DESCRIPTION["add"])
+    flags = parse(AddFlags, arguments, "data add", COMMANDS["add"][1])
     if not flags.name or flags.path == Path():
         raise InputError("name or path is missing; use: sdd-eval data add NAME PATH")
     status = add(flags.name, flags.path, flags.folder)
@@ -147,7 +138,7 @@ def _add(arguments: Sequence[str]) -> int:
 
 
 def _corrupt(arguments: Sequence[str]) -> int:
-    flags = parse(CorruptFlags, arguments, "data corrupt", DESCRIPTION["corrupt"])
+    flags = parse(CorruptFlags, arguments, "data corrupt", COMMANDS["corrupt"][1])
     _require((flags.name,) if flags.name else (), "data corrupt NAME")
     require_positive("--threads", flags.threads)
     images = load_images(flags.name, flags.folder)
@@ -167,7 +158,7 @@ def _corrupt(arguments: Sequence[str]) -> int:
 
 
 def _check(arguments: Sequence[str]) -> int:
-    flags = parse(NamesFlags, arguments, "data check", DESCRIPTION["check"])
+    flags = parse(NamesFlags, arguments, "data check", COMMANDS["check"][1])
     on_disk = [
         row.name
         for row in list_datasets(flags.folder)
@@ -183,7 +174,7 @@ def _check(arguments: Sequence[str]) -> int:
 
 
 def _cache(arguments: Sequence[str]) -> int:
-    flags = parse(CacheFlags, arguments, "data cache", DESCRIPTION["cache"])
+    flags = parse(CacheFlags, arguments, "data cache", COMMANDS["cache"][1])
     folder = outputs_folder(flags.cache)
     if folder is None:
         print("the cache is off")
@@ -209,6 +200,15 @@ def _require(names: Sequence[str], usage: str) -> None:
         )
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = dict(
-    zip(DESCRIPTION, (_list, _get, _add, _corrupt, _check, _cache), strict=True)
-)
+#: Each command with its description.
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "list": (_list, "List the data sets: name, whether it is on disk, size, source."),
+    "get": (_get, "Download, verify and unpack data sets: data get NAME…"),
+    "add": (_add, "Add a folder, an archive or a file that you have: data add NAME PATH"),
+    "corrupt": (
+        _corrupt,
+        "Generate a corrupted copy of a test set, as CIFAR-10-C was: data corrupt NAME",
+    ),
+    "check": (_check, "Verify files against the publisher's checksums: data check [NAME…]"),
+    "cache": (_cache, "Show or clear the cached logits and features: data cache [--clear]"),
+}

@@ -100,10 +100,10 @@ def parse(
     kind: type[Flags],
     arguments: Sequence[str],
     program: str,
-    description: str,
+    description: str = "",
     former_names: Mapping[str, str] | None = None,
 ) -> Flags:
-    """Return the flags as a dataclass; `--help` prints and exits.
+    """Return the flags as a dataclass; `--help` prints the description, or docstring, and exits.
 
     `former_names` are further fields that were renamed, as former → present names. Raise InputError
     if a flag is unknown, lacks its value, or has a value of another type.
@@ -117,7 +117,7 @@ def parse(
                 kind,
                 args=current,
                 prog=f"sdd-eval {program}",
-                description=description,
+                description=description or " ".join((kind.__doc__ or "").split()),
                 config=(tyro.conf.OmitArgPrefixes,),
                 registry=_REGISTRY,
             )

@@ -61,7 +61,7 @@ class Storage(Inputs):
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `import`."""
+    """Convert existing weights to a checkpoint and measure its accuracy."""
 
     name: Name = ""
     """Name of the checkpoint."""
@@ -73,8 +73,7 @@ class Flags:
 
 def run(arguments: Sequence[str]) -> int:
     """Import one network; return 1 if its accuracy is not the expected one."""
-    description = "Convert existing weights to a checkpoint and measure its accuracy."
-    flags = parse(Flags, arguments, "import", description)
+    flags = parse(Flags, arguments, "import")
     _check(flags)
     device = prepare_device(flags.compute.device, flags.compute.threads)
     root = data_root(flags.storage.data_root)

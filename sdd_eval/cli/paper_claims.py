@@ -51,7 +51,7 @@ class CostFlags:
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `paper claims`."""
+    """Measure what the paper's text claims and none of its tables shows."""
 
     study: Studies = ()
     """Names of studies with runs of mask_variance and corruption, e.g. paper-claims."""
@@ -64,8 +64,7 @@ def run_claims(arguments: Sequence[str]) -> int:
     """Print what was measured for each claim, and write it as CSV."""
     import pandas
 
-    description = "Measure what the paper's text claims and none of its tables shows."
-    flags = parse(Flags, arguments, "paper claims", description)
+    flags = parse(Flags, arguments, "paper claims")
     reports = flags.storage.reports
     folders = [study_folder(name, reports) for name in flags.study]
     claims = _of_studies(folders) if folders else {}

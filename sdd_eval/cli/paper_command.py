@@ -34,10 +34,6 @@ from sdd_eval.report.tables.results import tidy
 from sdd_eval.store import run_paths, write_bytes, write_text
 from sdd_eval.studies.study import StudyRecord, read_study_record
 
-DESCRIPTION = (
-    "Compare measured numbers with the tables of the paper. `sdd-eval paper claims` measures what "
-    "its text claims, `sdd-eval paper figure-1` draws its Figure 1."
-)
 #: Methods of the paper, in its order; other installed methods follow.
 PAPER_METHODS = ("ce", "ls", "dropout", "cs_kd", "ddgsd", "byot", "dml")
 #: Largest relative error of autograd to Lemma 1's closed form, in float64.
@@ -46,7 +42,11 @@ TOLERANCE = 1e-10
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `paper`."""
+    """Compare measured numbers with the tables of the paper.
+
+    `sdd-eval paper claims` measures what its text claims, `sdd-eval paper figure-1` draws its
+    Figure 1.
+    """
 
     study: Studies = ()
     """Names of studies; default: all except small ones."""
@@ -60,7 +60,7 @@ class Flags:
 
 @dataclass(frozen=True)
 class PropositionFlags:
-    """Flags of the command `proposition`."""
+    """Check Lemma 1 and Proposition 1 of the paper's section 3.3 numerically."""
 
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
@@ -68,7 +68,7 @@ class PropositionFlags:
 
 @dataclass(frozen=True)
 class FigureFlags(PropositionFlags):
-    """Flags of the command `paper figure-1`."""
+    """Draw the paper's Figure 1: inputs, modules and loss terms of each method."""
 
     sd_dropout: bool = True
     """Also draw cross-entropy with the SD-Dropout term, the paper's method."""
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         return run_claims(arguments[1:])
     if arguments and arguments[0] == "figure-1":
         return _draw_figure_1(arguments[1:])
-    flags = parse(Flags, arguments, "paper", DESCRIPTION)
+    flags = parse(Flags, arguments, "paper")
     set_threads(flags.compute.threads)
     empty = [cell for part in _parts(flags) for cell in _print_tables(part)]
     if flags.complete and empty:
@@ -180,8 +180,7 @@ def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
 
 
 def _draw_figure_1(arguments: Sequence[str]) -> int:
-    description = "Draw the paper's Figure 1: inputs, modules and loss terms of each method."
-    flags = parse(FigureFlags, arguments, "paper figure-1", description)
+    flags = parse(FigureFlags, arguments, "paper figure-1")
     set_threads(flags.compute.threads)
     installed = plugins.names("methods")
     names = [name for name in PAPER_METHODS if name in installed]
@@ -199,8 +198,7 @@ def _draw_figure_1(arguments: Sequence[str]) -> int:
 
 def run_proposition(arguments: Sequence[str]) -> int:
     """Check both, write the page and print the result; return 1 if one does not hold."""
-    description = "Check Lemma 1 and Proposition 1 of the paper's section 3.3 numerically."
-    flags = parse(PropositionFlags, arguments, "proposition", description)
+    flags = parse(PropositionFlags, arguments, "proposition")
     set_threads(flags.compute.threads)
     proposition, lemma = check_proposition(), training.check_lemma_1()
     folder = flags.storage.reports / "proposition"

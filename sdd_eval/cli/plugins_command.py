@@ -13,12 +13,12 @@ from sdd_eval.errors import InputError
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `plugins`: none."""
+    """List the installed plugins and whether they import."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """List the plugins of every group; return 1 if one fails to import."""
-    parse(Flags, arguments, "plugins", "List the installed plugins and whether they import.")
+    parse(Flags, arguments, "plugins")
     rows, broken = [], False
     for group in plugins.GROUPS:
         for name, point in plugins.points(group).items():

@@ -14,7 +14,7 @@ from sdd_eval.device import set_threads
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `report`."""
+    """Write the report of a study: an HTML page, CSV tables and figures."""
 
     study: Studies = ()
     """Names of studies; default: the study "default"."""
@@ -26,8 +26,7 @@ class Flags:
 
 def run(arguments: Sequence[str]) -> int:
     """Write each study's report and print its path."""
-    description = "Write the report of a study: an HTML page, CSV tables and figures."
-    flags = parse(Flags, arguments, "report", description)
+    flags = parse(Flags, arguments, "report")
     set_threads(flags.compute.threads)
     for study in flags.study or ("default",):
         with Bar(f"{study}: ") as bar:

@@ -18,7 +18,7 @@ from sdd_eval.records import encode
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags of the command `show`."""
+    """Print the card of a checkpoint as JSON."""
 
     checkpoint: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CHECKPOINT…")
@@ -30,7 +30,7 @@ class Flags:
 
 def run(arguments: Sequence[str]) -> int:
     """Print the card of each checkpoint as JSON."""
-    flags = parse(Flags, arguments, "show", "Print the card of a checkpoint as JSON.")
+    flags = parse(Flags, arguments, "show")
     if not flags.checkpoint:
         raise InputError("no checkpoint is named; use: sdd-eval show CHECKPOINT…")
     for name in flags.checkpoint:

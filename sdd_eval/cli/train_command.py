@@ -63,7 +63,7 @@ class DetectorRecipeFlags(DetectorRecipe):
 
 @dataclass(frozen=True)
 class DetectorFlags:
-    """Flags of the command `train-detector`."""
+    """Fine-tune a Faster R-CNN on the backbone of a classifier, on COCO-format data."""
 
     recipe: DetectorRecipeFlags = field(default_factory=DetectorRecipeFlags)
     storage: Storage = field(default_factory=Storage)
@@ -88,8 +88,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def run_detector(arguments: Sequence[str]) -> int:
     """Train one detector, or resume one that was interrupted."""
-    description = "Fine-tune a Faster R-CNN on the backbone of a classifier, on COCO-format data."
-    flags = parse(DetectorFlags, arguments, "train-detector", description)
+    flags = parse(DetectorFlags, arguments, "train-detector")
     if not flags.recipe.backbone:
         raise InputError("--from is missing; use: sdd-eval train-detector --from CHECKPOINT")
     device = prepare_device(flags.compute.device, flags.compute.threads)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,21 @@ class Network(nn.Module):
         if position not in layers:
             raise unknown_name("position", position, {*layers, "layer4"})
         return position
+
+
+@contextlib.contextmanager
+def restored(*modules: nn.Module) -> Iterator[None]:
+    """Restore the modes of modules, and their buffers such as batch statistics, at the end."""
+    training = [module.training for module in modules]
+    buffers = [(b, b.clone()) for module in modules for b in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        for module, mode in zip(modules, training, strict=True):
+            module.train(mode)
 
 
 def pre_activation_end(width: int) -> dict[str, nn.Module]:

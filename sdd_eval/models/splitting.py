@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sdd_eval.errors import InputError
-from sdd_eval.models.network import Stages
+from sdd_eval.models.network import Stages, restored
 
 
 def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
@@ -31,20 +31,14 @@ def as_stages(backbone: nn.Module, width: int, images: Tensor) -> nn.Module:
 
 def _same_outputs(one: nn.Module, other: nn.Module, images: Tensor) -> bool:
     """Return whether two modules have the same outputs, in eval and in train mode."""
-    training = one.training
-    buffers = {name: buffer.clone() for name, buffer in one.named_buffers()}
     try:
-        return all(
-            torch.allclose(_output(one, images, mode), _output(other, images, mode), atol=1e-5)
-            for mode in (False, True)
-        )
+        with restored(one, other):
+            return all(
+                torch.allclose(_output(one, images, mode), _output(other, images, mode), atol=1e-5)
+                for mode in (False, True)
+            )
     except Exception:  # a child does not accept the previous one's output
         return False
-    finally:
-        for name, buffer in one.named_buffers():
-            buffer.copy_(buffers[name])  # batch norms have been updated by the images
-        one.train(training)
-        other.train(training)
 
 
 def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:

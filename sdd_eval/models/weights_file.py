@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import pickle
+import pickletools
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -140,52 +139,32 @@ def _forbidden_calls(path: Path) -> list[str]:
     # A damaged pickle may raise anything; the names before it are recorded.
     with _pickle_of(path) as file, contextlib.suppress(Exception):
         for _ in range(4):  # torch's old files begin with three small pickles
-            _Recorder(file, names).load()
+            for name in _callables(file):
+                names[name] = None
     return [name for name in names if not _TENSORS.fullmatch(name)]
 
 
-def _pickle_of(path: Path) -> io.BufferedIOBase:
+def _callables(file: IO[bytes]) -> Iterator[str]:
+    """Yield the names of the functions and classes in a pickle, which is not run."""
+    texts = ["", ""]  # those that were pushed on the stack
+    memo: dict[int, str] = {}
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name == "GLOBAL":
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL" and all(texts[-2:]):
+            yield ".".join(texts[-2:])
+        elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
+            memo[len(memo) if argument is None else int(argument)] = texts[-1]
+        elif "GET" in opcode.name:
+            texts.append(memo.get(int(argument or 0), ""))
+        elif isinstance(argument, str):
+            texts.append(argument)
+
+
+def _pickle_of(path: Path) -> IO[bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             inner = [name for name in archive.namelist() if name.endswith("data.pkl")]
             return io.BytesIO(archive.read(inner[0]) if inner else b"")
     except zipfile.BadZipFile:
         return path.open("rb")
-
-
-class _Recorder(pickle.Unpickler):
-    """An unpickler that records the callables of a pickle and replaces them by inert objects."""
-
-    def __init__(self, file: io.BufferedIOBase, names: dict[str, None]) -> None:
-        super().__init__(file, encoding="latin1")
-        self.names = names
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Record a callable and return an inert one."""
-        self.names[f"{module}.{name}"] = None
-        return OrderedDict if (module, name) == ("collections", "OrderedDict") else _Inert
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Return an inert object in place of a tensor's storage."""
-        return _Inert()
-
-
-class _Inert:
-    """An object that accepts every operation of a pickle and does nothing."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def __call__(self, *arguments: Any) -> _Inert:
-        return self
-
-    def append(self, value: Any) -> None:
-        """Do nothing."""
-
-    extend = append

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,8 @@ Block = NDArray[np.uint8]
 Photographs = tuple[frost.Photograph, ...] | None
 
 
-@dataclass(frozen=True)
-class Job:
-    """A block of clean images (n, side, side, channels) and how to corrupt it."""
-
-    pixels: Block
-    corruption: str
-    severity: int
-    seed: int
-    indices: NDArray[np.int64]
-
-
+#: The arguments of `corrupt` for a block of clean images, but the photographs.
+Job = dict[str, Any]
 Render = Callable[[Iterable[Job]], Iterator[Block]]
 
 #: The photographs of frost of a worker process, sent to it once.
@@ -44,7 +35,7 @@ _photographs: Photographs = None
 def renderer(workers: int, photos: Photographs) -> Iterator[Render]:
     """Provide a function that renders jobs in order, in processes that end with this one."""
     if workers <= 1:
-        yield lambda jobs: (_corrupt(job, photos) for job in jobs)
+        yield lambda jobs: (corrupt(**job, frost_photos=photos) for job in jobs)
         return
     # Spawned, as forking a process in which torch runs threads may deadlock.
     pool = ProcessPoolExecutor(
@@ -54,17 +45,6 @@ def renderer(workers: int, photos: Photographs) -> Iterator[Render]:
         yield lambda jobs: _in_order(pool, jobs, 2 * workers)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _corrupt(job: Job, photos: Photographs) -> Block:
-    return corrupt(
-        job.pixels,
-        job.corruption,
-        job.severity,
-        seed=job.seed,
-        indices=job.indices,
-        frost_photos=photos,
-    )
 
 
 def _in_order(pool: ProcessPoolExecutor, jobs: Iterable[Job], ahead: int) -> Iterator[Block]:
@@ -79,7 +59,7 @@ def _in_order(pool: ProcessPoolExecutor, jobs: Iterable[Job], ahead: int) -> Ite
 
 
 def _in_worker(job: Job) -> Block:
-    return _corrupt(job, _photographs)
+    return corrupt(**job, frost_photos=_photographs)
 
 
 def _start_worker(photos: Photographs) -> None:

@@ -177,8 +177,10 @@ def _jobs(target: _Target, done: int) -> Iterator[Job]:
         rows = np.arange(first, count)
         starts = range(0, len(rows), size)
         for start, pixels in zip(starts, blocks(target.images, size, rows), strict=True):
-            indices = rows[start : start + size]
-            yield Job(pixels, target.corruption, severity, target.seed, indices)
+            yield {
+                **{"images": pixels, "indices": rows[start : start + size], "seed": target.seed},
+                **{"corruption": target.corruption, "severity": severity},
+            }
 
 
 def _new_record(

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from sdd_eval.errors import InputError
 
@@ -27,9 +26,6 @@ _BROKEN = (
     RuntimeError,  # an encrypted zip
 )
 
-#: Name and content of a member; a folder has no content.
-Member = tuple[str, "IO[bytes] | None"]
-
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the files and folders of a tar (of any compression) or zip into a folder.
@@ -37,59 +33,37 @@ def unpack(archive: Path, folder: Path) -> None:
     Raise InputError if the file is no archive or is broken, the disk is full, or a member lies
     outside the folder or is a link or a device; the caller deletes what was already written.
     """
+
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        _check_member(archive, member.name, member.isreg() or member.isdir())
+        return tarfile.data_filter(member, path)
+
     try:
         if zipfile.is_zipfile(archive):
-            _write(archive, folder, _zip_members(archive))
+            with zipfile.ZipFile(archive) as packed:
+                for member in packed.infolist():
+                    kind = stat.S_IFMT(member.external_attr >> 16)
+                    plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
+                    _check_member(archive, member.filename, plain)
+                packed.extractall(folder)
         elif tarfile.is_tarfile(archive):
-            _write(archive, folder, _tar_members(archive))
+            with tarfile.open(archive, "r:*") as tar:
+                tar.extractall(folder, filter=checked)
         else:
             raise InputError(f"{archive} is not a tar or zip archive")
     except _BROKEN as error:
-        raise InputError(f"{archive} is broken or truncated: {error}") from error
+        raise InputError(f"{archive} is broken, truncated or encrypted: {error}") from error
     except OSError as error:
         raise InputError(f"cannot unpack {archive}: {error.strerror or error}") from error
 
 
-def _write(archive: Path, folder: Path, members: Iterator[Member]) -> None:
-    for name, content in members:
-        target = folder / _relative_path(archive, name)
-        if content is None:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with content, target.open("wb") as file:
-            shutil.copyfileobj(content, file, 1 << 20)
-
-
-def _relative_path(archive: Path, name: str) -> PurePosixPath:
+def _check_member(archive: Path, name: str, plain: bool) -> None:
     path = PurePosixPath(name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
         raise InputError(f"{archive} is refused: its member {name!r} lies outside the folder")
-    return path
-
-
-def _tar_members(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive, "r:*") as tar:
-        for member in tar:
-            if not (member.isreg() or member.isdir()):
-                raise _special_file(archive, member.name)
-            yield member.name, tar.extractfile(member) if member.isreg() else None
-
-
-def _zip_members(archive: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _special_file(archive, member.filename)
-            if member.flag_bits & 1:
-                raise InputError(f"{archive} is encrypted")
-            yield member.filename, None if member.is_dir() else packed.open(member)
-
-
-def _special_file(archive: Path, name: str) -> InputError:
-    return InputError(f"{archive} is refused: its member {name!r} is a link or a device")
+    if not plain:
+        raise InputError(f"{archive} is refused: its member {name!r} is a link or a device")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,8 @@ def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Fin
     target = dataset(name, root)
     if not _present(target, root):
         raise missing_dataset(target.name, root, bool(target.archives))
-    findings = list(_checksums(target, root, progress))
+    checksums = getattr(target, "checksums", {})
+    findings = list(_compared(target.name, root, checksums, "md5", progress))
     try:
         findings += _content(target, root)
         findings += _annotations(target, root)
@@ -57,15 +58,7 @@ def _regenerated(name: str, folder: Path, progress: Progress) -> Iterator[Findin
     recorded = read_regenerated(folder).get("files")
     if not recorded:
         raise InputError(f"{folder} contains nothing that `sdd-eval data corrupt` wrote")
-    progress.start(f"{name}: checksums", len(recorded))
-    for file, sha256 in recorded.items():
-        if not (folder / file).is_file():
-            yield Finding(file, "missing")
-        elif file_digests(folder / file, fresh=True).sha256 == sha256:
-            yield Finding(file, "ok", "regenerated")
-        else:
-            yield Finding(file, "wrong", "changed since it was written")
-        progress.advance()
+    return _compared(name, folder, recorded, "sha256", progress)
 
 
 def _present(target: Any, root: Path) -> bool:
@@ -76,17 +69,19 @@ def _present(target: Any, root: Path) -> bool:
         return True
 
 
-def _checksums(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    published: dict[str, str] = getattr(target, "checksums", {})
-    progress.start(f"{target.name}: checksums", len(published))
-    for file, md5 in published.items():
-        path = root / file
+def _compared(
+    name: str, folder: Path, expected: Mapping[str, str], kind: str, progress: Progress
+) -> Iterator[Finding]:
+    """Compare the checksums, "md5" or "sha256", of files below a folder with the expected ones."""
+    progress.start(f"{name}: checksums", len(expected))
+    for file, checksum in expected.items():
+        path = folder / file
         if not path.is_file():
             yield Finding(file, "missing")
-        elif (actual := file_digests(path, fresh=True).md5) == md5:
-            yield Finding(file, "ok", md5)
+        elif (actual := getattr(file_digests(path, fresh=True), kind)) == checksum:
+            yield Finding(file, "ok", checksum)
         else:
-            yield Finding(file, "wrong", f"md5 is {actual}, the published one is {md5}")
+            yield Finding(file, "wrong", f"{kind} is {actual}, the recorded one is {checksum}")
         progress.advance()
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
-from sdd_eval.models.network import Network
+from sdd_eval.models.network import Network, restored
 from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
 from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
@@ -49,7 +49,8 @@ def kl_gradients(
     Drop rate, temperature and position are the recipe's; both directions use the same masks, drawn
     from the generator. The network is restored afterwards, batch statistics included.
     """
-    with _restored(network):
+    with restored(network):
+        network.train()
         stage = network.stage_of(recipe.position)
         activation = network.activations(pixels)[stage]
         state = generator.get_state()
@@ -167,21 +168,6 @@ def _record_calls(network: Network) -> Iterator[list[tuple[Tensor, Tensor]]]:
         yield recorded
     finally:
         hook.remove()
-
-
-@contextlib.contextmanager
-def _restored(network: Network) -> Iterator[None]:
-    """Run the network in train mode, and restore its mode and batch statistics."""
-    training = network.training
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    network.train()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in network.named_buffers():
-                buffer.copy_(buffers[name])
-        network.train(training)
 
 
 @dataclass(frozen=True)

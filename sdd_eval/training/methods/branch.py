@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sdd_eval.errors import InputError
-from sdd_eval.models.network import FEATURES, Network
+from sdd_eval.models.network import FEATURES, Network, restored
 
 #: Layers after which a branch is attached.
 LAYERS = ("layer1", "layer2", "layer3")
@@ -63,11 +63,10 @@ def branches(network: Network) -> dict[str, Branch]:
 
 
 def _shapes(network: Network) -> dict[str, torch.Size]:
-    spec, training = network.spec, network.training
+    spec = network.spec
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
-    with torch.no_grad():
+    with restored(network), torch.no_grad():
         outputs = network.eval().activations(image)
-    network.train(training)
     return {name: maps.shape for name, maps in outputs.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import forward
+from sdd_eval.training.methods.distillation_losses import cross_entropy, forward
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 
 
@@ -17,8 +17,6 @@ class CrossEntropy(BaseMethod):
 
     def losses(self, step: Step) -> Losses:
         """Return the term `ce`."""
-        from torch.nn import functional
-
         logits, activations = forward(step.network, step.batch.pixels)
-        ce = functional.cross_entropy(logits, step.batch.labels)
+        ce = cross_entropy(logits, step.batch.labels)
         return Losses({"ce": ce}, logits, activations)

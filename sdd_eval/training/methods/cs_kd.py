@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import distillation_loss, forward
+from sdd_eval.training.methods.distillation_losses import cross_entropy, distillation_loss, forward
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
@@ -30,14 +30,13 @@ class ClasswiseDistillation(BaseMethod):
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` and `kd`."""
         import torch
-        from torch.nn import functional
 
         assert step.batch.partners is not None
         logits, activations = forward(step.network, step.batch.pixels)
         with torch.no_grad():
             partners, _ = forward(step.network, step.batch.partners)
         terms = {
-            "ce": functional.cross_entropy(logits, step.batch.labels),
+            "ce": cross_entropy(logits, step.batch.labels),
             "kd": distillation_loss(partners, logits, self.kd_temperature),
         }
         return Losses(terms, logits, activations, weights={"kd": self.kd_weight})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from sdd_eval.training.distributed.shard import batch_mean
 from sdd_eval.training.methods.distillation_losses import (
     at_least_float32,
+    cross_entropy,
     forward,
     mutual_distillation_loss,
 )
@@ -42,12 +43,11 @@ class DistortionGuided(BaseMethod):
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce`, `kd` and `mmd`."""
         import torch
-        from torch.nn import functional
 
         logits, activations = forward(step.network, torch.cat(step.batch.views))
         one, two = logits.chunk(2)
         first, second = _split_views(activations)
-        ces = [functional.cross_entropy(each, step.batch.labels) for each in (one, two)]
+        ces = [cross_entropy(each, step.batch.labels) for each in (one, two)]
         rows = step.batch.rows
         means = [batch_mean(at_least_float32(seen["features"]), rows) for seen in (first, second)]
         terms = {

@@ -1,4 +1,4 @@
-"""The forward pass of the methods, and divergences between two predictions."""
+"""The forward pass of the methods, cross-entropy, and divergences between two predictions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def forward(network: Network, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]
 def at_least_float32(values: Tensor) -> Tensor:
     """Return values in at least float32; bfloat16 is too coarse for softmaxes and means."""
     return values.float() if values.element_size() < 4 else values
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the cross-entropy of logits (n, classes) with smoothed labels (n,), batch mean."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:

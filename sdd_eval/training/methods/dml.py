@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from sdd_eval import models
-from sdd_eval.training.methods.distillation_losses import forward, mutual_distillation_loss
+from sdd_eval.training.methods.distillation_losses import (
+    cross_entropy,
+    forward,
+    mutual_distillation_loss,
+)
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
@@ -41,14 +45,12 @@ class MutualLearning(BaseMethod):
 
     def losses(self, step: Step) -> Losses:
         """Return the terms `ce` of network 1, `peer_ce` of network 2, and `kd`."""
-        from torch.nn import functional
-
         peer = cast("Network", step.parts["peer"])
         one, first = forward(step.network, step.batch.pixels)
         two, second = forward(peer, step.batch.pixels)
         terms = {
-            "ce": functional.cross_entropy(one, step.batch.labels),
-            "peer_ce": functional.cross_entropy(two, step.batch.labels),
+            "ce": cross_entropy(one, step.batch.labels),
+            "peer_ce": cross_entropy(two, step.batch.labels),
             "kd": mutual_distillation_loss(one, two, self.kd_temperature),
         }
         weights = {"ce": 0.5, "peer_ce": 0.5, "kd": self.kd_weight}

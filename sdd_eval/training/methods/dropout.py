@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sdd_eval.training.methods.distillation_losses import at_least_float32
+from sdd_eval.training.methods.distillation_losses import at_least_float32, cross_entropy
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.training.methods.sd_dropout import dropped
 from sdd_eval.validation import BELOW_1, FROM_0, bounded
@@ -33,16 +33,14 @@ class Dropout(BaseMethod):
 
     def losses(self, step: Step) -> Losses:
         """Return the term `dropped_ce`, and `ce` for "equal_steps"."""
-        from torch.nn import functional
-
         labels = step.batch.labels
         activations = step.network.activations(step.batch.pixels)
         feature = activations["features"]
         masked = dropped(feature, self.rate, step.generator, step.batch.rows)
         logits = at_least_float32(step.network.classify(masked))
-        terms = {"dropped_ce": functional.cross_entropy(logits, labels)}
+        terms = {"dropped_ce": cross_entropy(logits, labels)}
         if self.variant == "standard":
             return Losses(terms, logits, activations)
         clean = at_least_float32(step.network.classify(feature))
-        terms = {"ce": functional.cross_entropy(clean, labels), **terms}
+        terms = {"ce": cross_entropy(clean, labels), **terms}
         return Losses(terms, clean, activations, weights={"dropped_ce": self.dropped_weight})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import forward
+from sdd_eval.training.methods.distillation_losses import cross_entropy, forward
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import BELOW_1, bounded
 
@@ -21,10 +21,6 @@ class LabelSmoothing(BaseMethod):
 
     def losses(self, step: Step) -> Losses:
         """Return the term `smoothed_ce`."""
-        from torch.nn import functional
-
         logits, activations = forward(step.network, step.batch.pixels)
-        smoothed = functional.cross_entropy(
-            logits, step.batch.labels, label_smoothing=self.smoothing
-        )
+        smoothed = cross_entropy(logits, step.batch.labels, self.smoothing)
         return Losses({"smoothed_ce": smoothed}, logits, activations)

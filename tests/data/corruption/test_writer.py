@@ -162,7 +162,7 @@ def test_complete_rows_are_not_rendered_again(tmp_path, small_blocks, monkeypatc
 
     def noting(*arguments):
         for job in jobs(*arguments):
-            rendered.append(len(job.pixels))
+            rendered.append(len(job["images"]))
             yield job
 
     monkeypatch.setattr(writer, "_jobs", noting)
