@@ -68,7 +68,7 @@ class CorruptFlags(RootFlags):
     seed: int = 0
     """Seed of all random numbers."""
     frost_photographs: tuple[Path, ...] = ()
-    """Photographs of frost, or folders of them; default: synthetic frost, which is weaker. Of the
+    """Photographs of frost, or folders of them; default: synthetic frost, about as strong. Of the
     six published photographs (frost1.png to frost6.jpg) the first five are used, as by Hendrycks
     and Dietterich."""
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)

@@ -20,9 +20,18 @@ from sdd_eval.errors import InputError
 
 #: Number of windows, and their side in sides of the image.
 WINDOWS, ACROSS = 5, 5
+#: How much single crystals vary in brightness, relative to the patches.
+GRAIN = 0.75
 
-_RIME = np.array([0.90, 0.95, 1.00])
-_GLASS = np.array([0.12, 0.17, 0.24])
+#: Mean colour and standard deviation of each window: about those of the published photographs, so
+#: that synthetic frost changes pixels as much as they do.
+_LIGHT = (
+    ((0.30, 0.57, 0.64), 0.08),
+    ((0.77, 0.79, 0.82), 0.085),
+    ((0.77, 0.79, 0.82), 0.085),
+    ((0.53, 0.59, 0.64), 0.115),
+    ((0.43, 0.47, 0.52), 0.165),
+)
 
 
 @functools.lru_cache(maxsize=2)
@@ -32,7 +41,7 @@ def synthetic_windows(side: int) -> tuple[Floats, ...]:
 
 
 def _window(number: int, side: int) -> Floats:
-    """Render one window: feathery crystals on patches of rime; the same on every machine."""
+    """Render one window: feathery, grainy crystals on patches of rime; the same everywhere."""
     random = np.random.default_rng((20190329, number))
     size, scale = ACROSS * side, side / SIDE
     patches = _cloud(random, size, roughness=1.5)
@@ -42,7 +51,10 @@ def _window(number: int, side: int) -> Floats:
     cover = np.clip(1.5 * patches - 0.45, 0, 1) * (0.25 + 0.75 * grain)
     crystals = 1 - (1 - needles) * (1 - fans)
     shine = 1 - (1 - cover) * (1 - crystals * (0.35 + 0.65 * patches))
-    window: Floats = (_GLASS + (_RIME - _GLASS) * shine[..., None]).astype(np.float32)
+    pattern = shine + GRAIN * _cloud(random, size, roughness=0.2)
+    colour, spread = _LIGHT[number]
+    relief = spread * (pattern - pattern.mean()) / pattern.std()
+    window: Floats = np.clip(np.array(colour) + relief[..., None], 0, 1).astype(np.float32)
     return window
 
 

@@ -23,8 +23,8 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 from sdd_eval.randomness import derived_seed
 
-#: Incremented whenever an image changes. Version 2: zoom blur at severity 5.
-VERSION: int = 2
+#: Incremented whenever an image changes. Version 2: zoom blur at severity 5; 3: synthetic frost.
+VERSION: int = 3
 
 _DEFINITIONS: dict[str, Definition] = {**NOISE, **BLUR, **WEATHER, **DIGITAL, **ELASTIC, **SPATTER}
 

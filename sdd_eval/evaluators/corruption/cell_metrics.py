@@ -41,9 +41,11 @@ NAMES = {
 }
 SETS = {FIFTEEN: "15 corruptions", NINETEEN: "19 corruptions"}
 #: How synthetic frost differs from the published photographs, measured on 400 images.
-WEAKER = (
+#: How synthetic frost differs from the published photographs, by version of the recipe from 2 on.
+SYNTHETIC_FROST = (
     "weaker than the published photographs: a ResNet-56 is 8 to 14 points more accurate under it, "
-    "and about 0.7 points in the mean over the 15"
+    "and about 0.7 points in the mean over the 15",
+    "not the published photographs, but changes pixels by as much on average and in spread",
 )
 #: Why numbers have no paired test.
 UNMEASURED = "it counts what could not be measured"
@@ -117,8 +119,9 @@ class Source:
     @property
     def with_frost(self) -> str:
         """The origin of a set that includes frost, in words."""
-        weaker = f" ({WEAKER})" if self.frost == "synthetic" and self.recipe > 1 else ""
-        return f"{self._corruptions}, {self.frost} frost{weaker}"
+        described = self.frost == "synthetic" and self.recipe > 1
+        note = f" ({SYNTHETIC_FROST[min(self.recipe, 3) - 2]})" if described else ""
+        return f"{self._corruptions}, {self.frost} frost{note}"
 
     @property
     def _corruptions(self) -> str:
