@@ -117,7 +117,7 @@ def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
     >>> right = np.arange(400).reshape(200, 2) % 8 > 1
     >>> cells = Cells(right, right - 0.95, np.full((200, 2), 9), 10)
     >>> [round(end, 2) for end in mean_ece(cells, [0, 1])[:3]]
-    [0.2, 0.14, 0.26]
+    [0.2, 0.13, 0.26]
     """
     columns = list(over)
     n, z = len(cells.residuals), normal_quantile(level)
