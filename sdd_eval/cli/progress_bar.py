@@ -75,9 +75,9 @@ class Bar(contextlib.AbstractContextManager["Bar"]):
 
     def _line(self, note: str) -> str:
         line = f"{self._label}: {self._done:,} of {self._total:,}"
-        if self._first is not None and self._done > self._first[1]:
-            seconds = max(time.monotonic() - self._first[0], 1e-6)
-            rate = (self._done - self._first[1]) / seconds
+        start, before = self._first or (0.0, self._done)
+        if self._done > before:
+            rate = (self._done - before) / max(time.monotonic() - start, 1e-6)
             left = tqdm.format_interval((self._total - self._done) / rate)
             line += f", {rate:,.1f} {self._unit}".rstrip() + f"/s, {left} left"
         return f"{line} {note}".rstrip()

@@ -28,31 +28,27 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.")
 #: its DenseNets have `newest` "first"), efficient_densenet.
 RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"^(fc|linear|head|logits|output|last_linear)\.", "classifier."),
-    (r"\.downsample\.", ".shortcut."),
-    (r"\.convShortcut\.", ".shortcut."),
+    (r"\.(downsample|convShortcut)\.", ".shortcut."),
     (r"^conv1\.0\.", "conv1."),
     (r"^conv1\.1\.", "bn1."),
     (r"^conv([2-5])_x\.", lambda match: f"layer{int(match[1]) - 1}."),
-    (r"\.residual_function\.0\.", ".conv1."),
-    (r"\.residual_function\.1\.", ".bn1."),
-    (r"\.residual_function\.3\.", ".conv2."),
-    (r"\.residual_function\.4\.", ".bn2."),
-    (r"\.residual_function\.6\.", ".conv3."),
-    (r"\.residual_function\.7\.", ".bn3."),
+    (
+        r"\.residual_function\.([0-7])\.",  # convolution, batch norm and ReLU, up to three times
+        lambda match: f".{('conv', 'bn')[int(match[1]) % 3]}{int(match[1]) // 3 + 1}.",
+    ),
     (r"^block(\d)\.layer\.", r"layer\1."),
     (r"^dense(\d)\.", r"layer\1."),
     (r"^trans(\d)\.(bn|conv)\.", r"trans\1.\g<2>1."),
     (r"^bn\.", "bn1."),
     (r"^features\.conv0\.", "conv1."),
     (r"^features\.norm(_final|5)\.", "bn1."),
-    (r"^features\.transition(\d)\.norm\.", r"trans\1.bn1."),
-    (r"^features\.transition(\d)\.conv\.", r"trans\1.conv1."),
+    (r"^features\.transition(\d)\.", r"trans\1."),
+    (r"^(trans\d)\.(norm|conv)\.", r"\1.\g<2>1."),
     (
-        r"^features\.denseblock(\d)\.denselayer(\d+)\.(norm|conv)",
-        lambda match: (
-            f"layer{match[1]}.{int(match[2]) - 1}.{'bn' if match[3] == 'norm' else 'conv'}"
-        ),
+        r"^features\.denseblock(\d)\.denselayer(\d+)\.",
+        lambda match: f"layer{match[1]}.{int(match[2]) - 1}.",
     ),
+    (r"\.norm(\d)\.", r".bn\1."),
 )
 
 
@@ -166,22 +162,17 @@ def _mismatches(
 
 
 def _report(mismatches: Mismatches) -> str:
-    shapes = {
-        name: f"{theirs} in the file, {ours} in the network"
-        for name, (theirs, ours) in mismatches.shapes.items()
-    }
-    parts = {
+    parts: dict[str, Mapping[str, object]] = {
         "missing": mismatches.missing,
         "left over": mismatches.extra,
-        "of another shape": shapes,
+        "of another shape": {
+            name: f"{theirs} in the file, {ours} in the network"
+            for name, (theirs, ours) in mismatches.shapes.items()
+        },
     }
-    return "; ".join(
-        f"{len(names)} {problem}: {_listed(names)}" for problem, names in parts.items() if names
-    )
-
-
-def _listed(names: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} {shape}" if index < NAMED_WITH_SHAPE else name
-        for index, (name, shape) in enumerate(names.items())
-    )
+    reports = []
+    for problem, names in parts.items():
+        texts = [f"{name} {shape}" for name, shape in names.items()][:NAMED_WITH_SHAPE]
+        texts += list(names)[NAMED_WITH_SHAPE:]
+        reports += [f"{len(names)} {problem}: {', '.join(texts)}"] if names else []
+    return "; ".join(reports)

@@ -13,7 +13,7 @@ from typing import Any
 from sdd_eval import models, training
 from sdd_eval.checkpoints.folder import checkpoint_folders, read_card
 from sdd_eval.errors import InputError
-from sdd_eval.object_detection.recipe import recipe_of
+from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
 from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import DetectorTraining, Evaluation, Training
@@ -52,8 +52,12 @@ _DEFAULT_OPERATIONS = 1.1e9
 _RUNS = 8
 _ROUGH = "rough: from operations alone"
 #: Recipe fields on which the time of an image depends: of a classifier and of a detector.
-_SPEED = ("arch", "dataset", "batch_size", "precision", "channels_last", "compile")
-_DETECTOR_SPEED = ("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers")
+_SPEED: Mapping[type, Sequence[str]] = {
+    Recipe: ("dataset", "batch_size", "precision", "channels_last", "compile"),
+    DetectorRecipe: (
+        *("dataset", "min_size", "max_size", "channels", "regions", "trainable_layers"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -77,36 +81,33 @@ class Estimates:
 
     def of(self, job: Job) -> Estimate:
         """Return the estimate for a whole job."""
-        if isinstance(job.work, Training):
-            self.recipes[job.work.name] = job.work.recipe
-            return self._training(job.work.recipe)
-        if isinstance(job.work, DetectorTraining):
-            self.detectors[job.work.name] = job.work
-            return self._detector(job.work)
-        return self._evaluation(job.work)
+        work = job.work
+        if isinstance(work, Training):
+            self.recipes[work.name] = work.recipe
+            operations = _operations(work.recipe.arch, work.recipe.dataset)
+            return self._training(work.recipe, work.recipe.arch, operations)
+        if isinstance(work, DetectorTraining):
+            self.detectors[work.name] = work
+            arch = self._detector_arch(work)
+            operations = _detector_operations(arch, work.recipe.min_size)
+            return self._training(work.recipe, arch, operations)
+        return self._evaluation(work)
 
-    def _training(self, recipe: Recipe) -> Estimate:
+    def _training(self, recipe: Any, arch: str, operations: float) -> Estimate:
+        """Estimate a training from a similar one, or from the operations of a forward pass."""
         images = _data_size(recipe.dataset).training * recipe.epochs
-        trained = [(card.recipe, card) for card in self.cards if card.recipe]
-        similar = [pair for pair in trained if _similar(pair[0], recipe, _SPEED)]
-        if similar:
-            other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
-            speed = float(card.provenance["images_per_second"])
-            scale = _relative_cost(recipe) / _relative_cost(other)
-            return Estimate(images / speed * scale, f"as fast as {card.name}")
-        cost = 3 * _operations(recipe.arch, recipe.dataset) * _relative_cost(recipe)
-        return self._rough(images, cost)
-
-    def _detector(self, work: DetectorTraining) -> Estimate:
-        recipe, arch = work.recipe, self._detector_arch(work)
-        images = _data_size(recipe.dataset).training * recipe.epochs
-        for card in self.cards:
-            other = recipe_of(card)
-            same_arch = other is not None and card.model.arch == arch
-            if same_arch and _similar(other, recipe, _DETECTOR_SPEED):
-                speed = float(card.provenance["images_per_second"])
-                return Estimate(images / speed, f"as fast as {card.name}")
-        return self._rough(images, 3 * _detector_operations(arch, recipe.min_size))
+        trained = [
+            (recipe_of(card) if arch.startswith(DETECTOR) else card.recipe, card)
+            for card in self.cards
+            if card.model.arch == arch
+        ]
+        similar = [pair for pair in trained if pair[0] and _similar(pair[0], recipe)]
+        if not similar:
+            return self._rough(images, 3 * operations * _relative_cost(recipe))
+        other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
+        speed = float(card.provenance["images_per_second"])
+        scale = _relative_cost(recipe) / _relative_cost(other)
+        return Estimate(images / speed * scale, f"as fast as {card.name}")
 
     def _detector_arch(self, work: DetectorTraining) -> str:
         return DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
@@ -165,13 +166,16 @@ def _cards(folder: Path) -> Iterator[Card]:
             yield read_card(path)
 
 
-def _similar(other: Any, recipe: Any, fields: Sequence[str]) -> bool:
-    return all(getattr(other, name) == getattr(recipe, name) for name in fields)
+def _similar(other: Any, recipe: Any) -> bool:
+    return all(getattr(other, name) == getattr(recipe, name) for name in _SPEED[type(recipe)])
 
 
-def _distance(other: Recipe, recipe: Recipe) -> int:
-    same = (other.method == recipe.method, bool(other.sd_dropout) == bool(recipe.sd_dropout))
-    return len(same) - sum(same)
+def _distance(other: Any, recipe: Any) -> int:
+    """Return in how many of method and SD-Dropout term the recipes of two classifiers differ."""
+    if not isinstance(recipe, Recipe):
+        return 0
+    has_term = bool(other.sd_dropout) != bool(recipe.sd_dropout)
+    return int(other.method != recipe.method) + int(has_term)
 
 
 def _data_size(dataset: str) -> _DataSize:
@@ -179,8 +183,10 @@ def _data_size(dataset: str) -> _DataSize:
     return _DATA_SIZES.get(dataset, _DATA_SIZES["cifar100"])
 
 
-def _relative_cost(recipe: Recipe) -> float:
-    """Return the cost of a training step relative to cross-entropy's."""
+def _relative_cost(recipe: Any) -> float:
+    """Return the cost of a training step relative to cross-entropy's; 1 for a detector's."""
+    if not isinstance(recipe, Recipe):
+        return 1.0
     try:
         cost = training.passes_per_step(recipe.method).relative
     except InputError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.former_names import current_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
@@ -18,7 +19,7 @@ from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.recipe_groups import varied
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
-from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured, evaluators
+from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured
 
 
 def read_study(
@@ -79,8 +80,8 @@ def _check_names(file: StudyFile) -> None:
 
 
 def _require_evaluator(name: str, given: str = "") -> None:
-    if name not in evaluators():
-        raise unknown_name("evaluator", given or name, evaluators())
+    if name not in plugins.names("evaluators"):
+        raise unknown_name("evaluator", given or name, plugins.names("evaluators"))
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -168,11 +168,6 @@ def read_study_record(folder: Path) -> StudyRecord | None:
     return replace(record, stands_for=recipes)
 
 
-def evaluators() -> tuple[str, ...]:
-    """Return the names of all evaluators, that of object detectors included."""
-    return plugins.names("evaluators")
-
-
 def configured(evaluator: str, settings: Mapping[str, Any]) -> Any:
     """Return an evaluator with settings; raise InputError if a name or type is wrong."""
     kind = plugins.load("evaluators", evaluator)

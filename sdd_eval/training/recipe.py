@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -56,14 +57,6 @@ _BOUNDS = {
 }
 
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "direction": ("both", "forward", "reverse"),
-    "init": (AUTO, "authors", "torch"),
-    "augmentation": (AUTO, "crop_flip", "crop", "resized_crop_flip", "none"),
-    "precision": ("float32", "tf32", "bf16"),
-}
-
-
 def validated(recipe: Recipe) -> Recipe:
     """Return a valid recipe, with the method's name in underscores and all its options.
 
@@ -75,8 +68,9 @@ def validated(recipe: Recipe) -> Recipe:
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be 1 or more")
     check_milestones(recipe.milestones)
-    for field, choices in _CHOICES.items():
-        if getattr(recipe, field) not in choices:
+    for field, hint in typing.get_type_hints(Recipe).items():
+        choices = typing.get_args(hint)
+        if typing.get_origin(hint) is Literal and getattr(recipe, field) not in choices:
             raise unknown_name(field, str(getattr(recipe, field)), choices)
     recipe = dataclasses.replace(
         recipe, method=recipe.method.replace("-", "_"), init=initialisation(recipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -41,13 +41,17 @@ class TrainingFolder(Generic[RecipeType]):
         contains something else, or another process trains in it.
         """
         processes = processes or Processes("cpu")
-        with self._locked() if processes.first else contextlib.nullcontext():
-            finished = processes.broadcast(self._prepare)
-            if finished is None:
-                finished = complete()
-            if processes.first:
-                (self.folder / STATE_FILE).unlink(missing_ok=True)
-            return finished
+        locked = store.locked(self.folder, "training")
+        with locked if processes.first else contextlib.nullcontext():
+            try:
+                finished = processes.broadcast(self._prepare) or complete()
+                if processes.first:
+                    (self.folder / STATE_FILE).unlink(missing_ok=True)
+                return finished
+            finally:
+                if processes.first:
+                    with contextlib.suppress(OSError):  # only an empty folder is removed
+                        self.folder.rmdir()
 
     def start_state(self, fingerprint: str, threads: int | None) -> State[RecipeType]:
         """Return the resumed state with its threads, or a new one; InputError for other images."""
@@ -68,29 +72,15 @@ class TrainingFolder(Generic[RecipeType]):
         write_state(self.folder, state)
         checkpoint.write_history(self.folder, state.history)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with store.locked(self.folder, "training"):
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    self.folder.rmdir()
-
     def _prepare(self) -> Card | None:
         """Remove what is to be replaced, and return the card if the checkpoint is finished."""
-        if self.overwrite and self._blocked():
-            shutil.rmtree(self.folder)
+        try:
+            return self._finished()
+        except InputError:
+            if not (self.overwrite and self.folder.is_dir()):
+                raise
+        shutil.rmtree(self.folder)
         return self._finished()
-
-    def _blocked(self) -> bool:
-        """Return whether the folder's content prevents training this recipe in it."""
-        if not self.folder.is_dir():
-            return False
-        with contextlib.suppress(InputError):
-            self._finished()
-            return False
-        return True
 
     def _finished(self) -> Card | None:
         """Return the card if the checkpoint is finished, after verifying its weights; else None."""

@@ -10,7 +10,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,32 +203,27 @@ class _Transfer:
 
     def _receive(self, response: Any, have: int, total: int | None) -> bool:
         """Append the response to the partial file, or overwrite that if `have` is 0."""
-        with self._opened(have) as file:
+        with self._disk_errors():
+            opened = io.FileIO(self.part, "ab" if have else "wb")
+        with opened as file:
             while chunk := response.read1(CHUNK):
                 is_start = file.tell() == 0
                 if is_start and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
                     raise self._failure(_HTML)
-                self._append(file, chunk)
+                with self._disk_errors():
+                    written = 0
+                    while written < len(chunk):
+                        written += file.write(chunk[written:])
                 self.progress.advance(len(chunk))
         return total is None or self._size() == total
 
-    def _opened(self, have: int) -> io.FileIO:
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Raise errors of the disk, such as a full one, as `InputError`, which is not retried."""
         try:
-            return io.FileIO(self.part, "ab" if have else "wb")
+            yield
         except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _append(self, file: io.FileIO, chunk: bytes) -> None:
-        """Write a chunk; errors such as a full disk are not retried."""
-        try:
-            written = 0
-            while written < len(chunk):
-                written += file.write(chunk[written:])
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"cannot write {self.part}: {error.strerror or error}")
+            raise InputError(f"cannot write {self.part}: {error.strerror or error}") from error
 
     def _request(self, have: int) -> urllib.request.Request:
         headers = {"User-Agent": f"sdd-eval/{__version__}", "Accept-Encoding": "identity"}

@@ -66,13 +66,14 @@ class FolderSet(Reader):
             raise InputError(f"{folder} contains no images")
         class_names = self._class_names(root, files)
         content = folder_fingerprint(folder, files)
-        side = shape.side or self.side or min(_short_side(folder / files[0]), LARGEST)
+        short_side, channels = _format(folder / files[0])
+        side = shape.side or self.side or min(short_side, LARGEST)
         return FolderImages(
             name=self.name,
             folder=folder,
             files=files,
             image_size=side,
-            channels=shape.channels or (3 if self.side else _channels(folder / files[0])),
+            channels=shape.channels or (3 if self.side else channels),
             labels=folder_labels(folder, files, class_names),
             fingerprint=content,
             provenance=self._provenance(root, split, len(files), content),
@@ -111,19 +112,12 @@ class FolderSet(Reader):
         return round(side * (32 + self.margin) / 32) if self.margin else resize_side(side)
 
 
-def _short_side(path: Path) -> int:
-    with _open(path) as image:
-        return int(min(image.size))
-
-
-def _channels(path: Path) -> int:
-    with _open(path) as image:
-        return 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
-
-
-def _open(path: Path) -> Image.Image:
+def _format(path: Path) -> tuple[int, int]:
+    """Return the length of an image's shorter side, and its channels, 1 or 3."""
     try:
-        return Image.open(path)
+        with Image.open(path) as image:
+            grey = image.mode in ("1", "L", "I;16", "I", "F")
+            return min(image.size), 1 if grey else 3
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"cannot read {path} as an image: {error}") from error
 
