@@ -26,8 +26,9 @@ import populations as p
 from sdd_eval.comparison.differences import paired_differences
 from sdd_eval.statistics.statistic import Statistic
 
-LEVEL, REPETITIONS = 0.95, 100
-IMAGES = (200, 1000, 10_000)
+LEVEL = 0.95
+#: Samples of each number of images.
+REPETITIONS = {200: 100, 1000: 100, 10_000: 50}
 
 
 @dataclass
@@ -69,14 +70,13 @@ class Regime:
         """What identifies the regime in the results."""
         return f"{self.n} images: {self.population.name}"
 
-    def simulate(self, repetitions: int = REPETITIONS, paired: bool = True) -> None:
+    def simulate(self, repetitions: int) -> None:
         """Draw samples and count how often their intervals hold the truth."""
         random = np.random.default_rng(zlib.crc32(self.key.encode()))
         for _ in range(repetitions):
             first, second = self.population.draw(random, self.n)
             self._count_single(first)
-            if paired:
-                self._count_paired(first, second)
+            self._count_paired(first, second)
 
     def _count_single(self, statistics: list[Statistic]) -> None:
         truths = self.population.truths[0]
@@ -112,14 +112,14 @@ KINDS = ("normal", "ties", "saturated")
 
 def regimes() -> Iterator[Regime]:
     """Yield every regime of the grid."""
-    for n, accuracy in product(IMAGES, ACCURACIES):
+    for n, accuracy in product(REPETITIONS, ACCURACIES):
         for over in OVER:
             yield Regime(p.Classification(accuracy, over, "smooth"), n)
         for kind in KINDS[1:]:
             yield Regime(p.Classification(accuracy, 0.05, kind), n)
         for correlation, kind in product((0.5, 0.9), ("reserved", "calibrated")):
             yield Regime(p.Cells(accuracy, correlation, kind), n)
-    for n, m, separation, kind in product(IMAGES, OUTLIERS, SEPARATIONS, KINDS):
+    for n, m, separation, kind in product(REPETITIONS, OUTLIERS, SEPARATIONS, KINDS):
         yield Regime(p.Ranking(separation, kind, n, m), n)
 
 
@@ -151,7 +151,7 @@ def run(folder: Path, shard: int = 0, shards: int = 1) -> None:
     known = {line["regime"] for line in _lines(path)}
     for regime in list(regimes())[shard::shards]:
         if regime.key not in known:
-            regime.simulate()
+            regime.simulate(REPETITIONS[regime.n])
             counts = {
                 which: {name: asdict(count) for name, count in of.items()}
                 for which, of in (("single", regime.single), ("paired", regime.paired))

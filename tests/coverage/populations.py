@@ -7,7 +7,7 @@ population draws a sample of both networks as statistics, made by the evaluators
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,28 +16,31 @@ import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
 from sdd_eval.evaluators.calibration import calibration_errors
-from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.metrics.calibration import bin_sums
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.corruption import FIFTEEN
+from sdd_eval.metrics.corruption_statistics import (
+    ErrorRatio,
+    cell_calibration_errors,
+    error_ratios,
+)
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, operating_points
 from sdd_eval.metrics.selective import confidence_scores
-from sdd_eval.statistics.statistic import Quantity, Statistic, shares
+from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares
 
 CLASSES, BINS = 10, 10
+#: Cells of 15 corruptions, and how much easier clean images are, in standard deviations.
+CELLS, EASIER = 75, 0.7
 #: Correlation of the errors of two networks on one image, on the scale of a normal variable.
 CORRELATION = 0.7
 
 
 def name_of(quantity: Quantity) -> str:
     """Return the name of a number in the results; empty if it is not counted."""
-    at = quantity.at
-    if quantity.metric in ("accuracy", "ece") and "corruption" in at:
-        over_all = at["corruption"] == "mean of 15" and "severity" not in at
-        return "ece, mean of 75 cells" if over_all and quantity.metric == "ece" else ""
-    return "" if at.get("outliers") == "average" else quantity.metric
+    if "corruption" in quantity.at:
+        return f"{quantity.metric}, {quantity.at['corruption']}"
+    return "" if quantity.at.get("outliers") == "average" else quantity.metric
 
 
 def values_of(statistics: Sequence[Statistic]) -> dict[str, float]:
@@ -211,7 +214,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Cells:
-    """Two networks on 15 corruptions at 5 severities; an image's renderings are correlated.
+    """Two networks and a baseline on 15 corruptions at 5 severities, correlated within images.
 
     Confidences are calibrated, or those of networks that know when they are wrong but say so too
     cautiously ("reserved").
@@ -228,32 +231,24 @@ class Cells:
         return f"75 {self.kind} cells, accuracy {self.accuracy:g}, correlation {self.correlation:g}"
 
     @cached_property
-    def pool(self) -> list[dict[str, Any]]:
-        """The arrays of the corruption evaluator of both networks."""
+    def pool(self) -> list[tuple[Any, Any]]:
+        """Confidence and correctness (size, 1 + 75) of all three: clean images, then cells."""
         random = np.random.default_rng(3)
         image = random.normal(size=(self.size, 1))
-        return [self._arrays(random, image) for _ in range(2)]
+        return [self._network(random, image) for _ in range(3)]
 
-    def _arrays(self, random: Any, image: Any) -> dict[str, Any]:
-        origin = np.full(self.size, "official")
-        arrays: dict[str, Any] = {"frost": origin, "origin": origin}
-        own = self._correlated(random, CORRELATION, image)
-        another = random.normal(size=image.shape)
-        for name in ("clean", *FIFTEEN):
-            cells = (self.size, 1 if name == "clean" else 5)
-            latent = self._correlated(random, self.correlation, own, cells)
-            if self.kind == "reserved":
-                correct = latent < ndtri(self.accuracy)
-                confidence = np.clip(ndtr(ndtri(self.accuracy) - latent * 0.3) + 0.05, 0.1, 1.0)
-            else:
-                a, b = 4 * self.accuracy, 4 * (1 - self.accuracy)
-                confidence = np.clip(betaincinv(a, b, ndtr(-latent)), 0.1, 1.0)
-                chance = self._correlated(random, self.correlation, another, cells)
-                correct = ndtr(chance) < confidence
-            shape = cells[:1] if name == "clean" else cells
-            arrays[f"correct_{name}"] = correct.reshape(shape)
-            arrays[f"confidence_{name}"] = confidence.astype(np.float32).reshape(shape)
-        return arrays
+    def _network(self, random: Any, image: Any) -> tuple[Any, Any]:
+        own, another = self._correlated(random, CORRELATION, image), random.normal(size=image.shape)
+        shape = (self.size, 1 + CELLS)
+        latent = self._correlated(random, self.correlation, own, shape)
+        latent[:, 0] -= EASIER
+        if self.kind == "reserved":
+            confidence = np.clip(ndtr(ndtri(self.accuracy) - latent * 0.3) + 0.05, 0.1, 1.0)
+            return confidence, latent < ndtri(self.accuracy)
+        a, b = 4 * self.accuracy, 4 * (1 - self.accuracy)
+        confidence = np.clip(betaincinv(a, b, ndtr(-latent)), 0.1, 1.0)
+        chance = self._correlated(random, self.correlation, another, shape)
+        return confidence, ndtr(chance) < confidence
 
     @staticmethod
     def _correlated(random: Any, correlation: float, shared: Any, shape: Any = None) -> Any:
@@ -261,14 +256,26 @@ class Cells:
         return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
 
     def statistics(self, rows: Any) -> list[list[Statistic]]:
-        """Return the means over cells of both networks on some images of the pool."""
-        return [self._means(arrays, rows) for arrays in self.pool]
+        """Return mCA, mean ECE and, where it is defined, mCE of both networks on some images."""
+        *networks, (_, baseline) = [(of[rows], correct[rows]) for of, correct in self.pool]
+        return [[*self._of_network(*of), *self._ratios(of[1], baseline)] for of in networks]
 
     @staticmethod
-    def _means(arrays: dict[str, Any], rows: Any) -> list[Statistic]:
-        drawn = {name: array[rows] for name, array in arrays.items()}
-        statistics = Corruption(corruptions=FIFTEEN).statistics(drawn)
-        return [one for one in statistics if any(map(name_of, one.quantities))]
+    def _of_network(confidence: Any, correct: Any) -> list[Statistic]:
+        mca = mean_of_cells([Quantity("mca", "fraction", {}, "")], [correct[:, 1:].mean(axis=1)])
+        ece = Quantity("ece", "fraction", {"corruption": "mean of 75 cells"}, "")
+        cells = [range(CELLS)]
+        return [mca, cell_calibration_errors([ece], cells, confidence[:, 1:], correct[:, 1:], BINS)]
+
+    @staticmethod
+    def _ratios(correct: Any, baseline: Any) -> Iterator[Statistic]:
+        own, reference = _errors(correct), _errors(baseline)
+        clean, corrupted = reference.mean(axis=0)[0], reference.mean(axis=0)[1:]
+        for relative, defined in ((False, corrupted > 0), (True, corrupted > clean)):
+            if defined.all():
+                name = f"{'relative_' * relative}mean_corruption_error"
+                ratio = ErrorRatio(Quantity(name, "%", {}, ""), range(15), relative)
+                yield error_ratios([ratio], own, reference)
 
     @cached_property
     def truths(self) -> list[dict[str, float]]:
@@ -278,3 +285,10 @@ class Cells:
     def draw(self, random: Any, n: int) -> list[list[Statistic]]:
         """Return the statistics of both networks on a sample of n images."""
         return self.statistics(random.integers(self.size, size=n))
+
+
+def _errors(correct: Any) -> Any:
+    """Return the clean error of each image, then its mean error in each corruption (n, 16)."""
+    wrong = 1.0 - correct
+    corrupted = wrong[:, 1:].reshape(len(wrong), 15, 5).mean(axis=2)
+    return np.concatenate([wrong[:, :1], corrupted], axis=1)
