@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 
@@ -209,9 +210,13 @@ class Run:
     measurements: tuple[Measurement, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     format: int = RUN_FORMAT
-    arrays: Mapping[str, Any] = field(
-        default_factory=dict, compare=False, repr=False, metadata={"json": False}
+    arrays: Arrays = field(
+        default_factory=Arrays, compare=False, repr=False, metadata={"json": False}
     )
+
+    def __post_init__(self) -> None:
+        """Make `Arrays` of a plain mapping of names to arrays."""
+        object.__setattr__(self, "arrays", Arrays.of(self.arrays))
 
 
 def invalid(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -18,7 +19,9 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
+from sdd_eval.arrays import Array, Arrays, as_numpy
 from sdd_eval.errors import InputError
+from sdd_eval.former_arrays import structured
 from sdd_eval.former_names import current_run
 from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
 
@@ -136,9 +139,7 @@ def folder_name(kind: str, name: str) -> str:
 
 def write_run(path: Path, run: Run) -> None:
     """Write a run, its arrays first, so that a run on disk always has its arrays."""
-    buffer = io.BytesIO()  # a zip file cut short by a full disk raises again on closing
-    np.savez_compressed(buffer, **dict(run.arrays))
-    write_atomically(path.with_suffix(".npz"), lambda file: file.write(buffer.getbuffer()))
+    write_arrays(path.with_suffix(".npz"), run.arrays)
     write_record(path, run)
 
 
@@ -156,7 +157,7 @@ def read_run(path: Path) -> Run:
     if isinstance(recipe := run.provenance.get("card"), Mapping):
         provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
         run = dataclasses.replace(run, provenance=provenance)
-    object.__setattr__(run, "arrays", StoredArrays(path.with_suffix(".npz")))
+    object.__setattr__(run, "arrays", StoredArrays(path.with_suffix(".npz"), run.evaluator))
     return run
 
 
@@ -165,11 +166,59 @@ def run_paths(study: Path) -> list[Path]:
     return sorted((study / "runs").glob("*/*.json"))
 
 
-class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
-    """The arrays of an `.npz` file, each loaded on access."""
+#: The member of an `.npz` file with names, axes, coordinates and labels of all others, and facts.
+INDEX = "index.json"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None:
+    """Write arrays as one `.npz` file: numbered members, and an index of them in JSON."""
+    entries = [
+        {"name": each.name, "axes": each.axes, "at": each.at, "labels": each.labels}
+        for each in arrays.entries
+    ]
+    index = json.dumps({"arrays": encode(entries), "facts": arrays.facts}, ensure_ascii=False)
+    members = {str(i): as_numpy(each.read()) for i, each in enumerate(arrays.entries)}
+    buffer = io.BytesIO()  # a zip file cut short by a full disk raises again on closing
+    save: Any = np.savez_compressed if compressed else np.savez
+    save(buffer, **members, **{INDEX: np.array(index)})
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+
+
+class StoredArrays(Arrays):
+    """The arrays of an `.npz` file, each read on access; those of earlier versions by new names."""
+
+    def __init__(self, path: Path, evaluator: str = "") -> None:
+        super().__init__()
+        self.path, self.evaluator = path, evaluator
+
+    @property
+    def entries(self) -> tuple[Array, ...]:
+        """All arrays; InputError if the file is missing or damaged."""
+        return self._index.entries
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The facts; InputError as of `entries`."""
+        return self._index.facts
+
+    @functools.cached_property
+    def _index(self) -> Arrays:
+        with self._open() as file:
+            if INDEX not in file.files:
+                former = {name: functools.partial(self._read, name) for name in file.files}
+                return structured(self.evaluator, former)
+            index = json.loads(file[INDEX].item())
+        entries = [
+            Array(
+                each["name"],
+                functools.partial(self._read, str(i)),
+                tuple(each["axes"]),
+                each["at"],
+                each["labels"],
+            )
+            for i, each in enumerate(index["arrays"])
+        ]
+        return Arrays(entries, **index["facts"])
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
@@ -179,15 +228,7 @@ class StoredArrays(Mapping[str, "np.ndarray[Any, Any]"]):
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"cannot read {self.path}: {error}") from error
 
-    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+    def _read(self, member: str) -> np.ndarray[Any, Any]:
         with self._open() as file:
-            array: np.ndarray[Any, Any] = file[name]
+            array: np.ndarray[Any, Any] = file[member]
             return array
-
-    def __iter__(self) -> Iterator[str]:
-        with self._open() as file:
-            return iter(list(file.files))
-
-    def __len__(self) -> int:
-        with self._open() as file:
-            return len(file.files)

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from sdd_eval import plugins
+from sdd_eval.arrays import Arrays
 from sdd_eval.comparison.matching import StoredRun, run_differences
 from sdd_eval.comparison.records import MetricDifference
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.settings import from_stored, with_arrays_of
+from sdd_eval.evaluators.settings import from_stored
 from sdd_eval.records import Measurement, Run
 from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.store import read_run
@@ -93,12 +94,12 @@ def untested_lines(rows: Iterable[MetricDifference]) -> list[str]:
     ]
 
 
-def _with_baseline(stored: StoredRun) -> Mapping[str, Any]:
+def _with_baseline(stored: StoredRun) -> Arrays:
     """Return a run's arrays, joined by those of its baseline if the study has its runs."""
     names = tuple(map(str, stored.run.settings.get("baseline") or ()))
     runs = {name: _baseline_run(stored, name) for name in names}
-    known = {name: dict(run.arrays) for name, run in runs.items() if run is not None}
-    return with_arrays_of(stored.run.arrays, known if len(known) == len(names) else {})
+    known = {name: run.arrays for name, run in runs.items() if run is not None}
+    return stored.run.arrays.against(known if len(known) == len(names) else {})
 
 
 def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.environment import versions
 from sdd_eval.evaluation.request import Request
-from sdd_eval.store import StoredArrays, key_of, write_atomically
+from sdd_eval.store import StoredArrays, key_of, write_arrays
 
 #: Seconds between two writes.
 SECONDS = 5.0
-
-Arrays = Mapping[str, Any]
 
 
 class PartialResultFiles:
@@ -43,7 +41,7 @@ class PartialResultFiles:
             self._read(path)
         self._written = time.perf_counter()
 
-    def stored(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Return the stored result of a name, or that of `compute`; ValueError if it is not new."""
         if name in self._names:
             raise ValueError(f"two partial results are named {name!r}")
@@ -51,36 +49,26 @@ class PartialResultFiles:
         if name in self._known:
             self.resumed += 1
             return self._known.pop(name)
-        result = self._new[name] = compute()
+        result = self._new[name] = Arrays.of(compute())
         if time.perf_counter() - self._written >= SECONDS:
             self._write()
         return result
 
     def _write(self) -> None:
         now = time.perf_counter()
-        arrays: dict[str, Any] = {
-            "names": np.array(list(self._new)),
-            "seconds": np.array(now - self._written),
-        }
-        for index, result in enumerate(self._new.values()):
-            arrays |= {f"{index}.{name}": _array(values) for name, values in result.items()}
+        entries = (each for name, part in self._new.items() for each in part.at(part=name).entries)
         path = self.folder / f"{self.key}.{time.time_ns()}.npz"
-        write_atomically(path, lambda file: np.savez(file, **arrays))
+        write_arrays(path, Arrays(entries, seconds=now - self._written), compressed=False)
         self._new, self._written = {}, now
 
     def _read(self, path: Path) -> None:
         try:
-            arrays = dict(StoredArrays(path))
-            names = arrays.pop("names").tolist()
-            seconds = float(arrays.pop("seconds"))
+            stored = StoredArrays(path)
+            whole = Arrays(replace(each, values=each.read()) for each in stored.entries)
+            self.seconds += stored.facts["seconds"]
         except (InputError, KeyError):
             return
-        results: list[dict[str, Any]] = [{} for _ in names]
-        for key, values in arrays.items():
-            index, _, name = key.partition(".")
-            results[int(index)][name] = values
-        self._known |= dict(zip(names, results, strict=True))
-        self.seconds += seconds
+        self._known |= {name: whole.where(part=name) for name in whole.coordinates("part")}
 
 
 def delete(run: Path) -> None:
@@ -90,7 +78,3 @@ def delete(run: Path) -> None:
 
 def _folder(run: Path) -> Path:
     return run.with_name(f".{run.stem}.pieces")
-
-
-def _array(values: Any) -> Any:
-    return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins
+from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
@@ -24,7 +25,6 @@ from sdd_eval.evaluators.settings import (
     loaded_names,
     settings_that_load,
     training_key,
-    with_arrays_of,
 )
 from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, ModelSpec, Run, Task, encode
 
@@ -133,10 +133,10 @@ class Inputs:
             for name, run in self.runs.items()
         }
 
-    def score(self, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    def score(self, arrays: Arrays) -> tuple[Measurement, ...]:
         """Return the evaluator's numbers from a run's arrays and those of compared runs."""
         others = {name: run.arrays for name, run in self.runs.items()}
-        return score(self.evaluator, with_arrays_of(arrays, others) if others else arrays)
+        return score(self.evaluator, arrays.against(others))
 
     def with_runs(self, runs: Mapping[str, Run]) -> Inputs:
         """Return the inputs with runs to compare with; raise InputError for one of other images."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.images import Subset
 from sdd_eval.device import explain_batch_errors, float32_precision
@@ -44,7 +45,7 @@ def run(
     make_subject = _detection_subject if detects else _subject
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
         subject = make_subject(checkpoint, inputs, request, progress, partial_results)
-        arrays = evaluator.collect(subject)
+        arrays = Arrays.of(evaluator.collect(subject))
     measurements = inputs.score(arrays)
     seconds, details = time.perf_counter() - start, dict[str, Any](tf32=request.tf32)
     if partial_results:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import scores
+from sdd_eval.evaluators.temperature import logits_and_labels
 from sdd_eval.metrics import classification
 from sdd_eval.statistics.statistic import Quantity, Statistic, means, shares
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.arrays import Arrays
+    from sdd_eval.evaluators.subject import Subject
 
 TOP = 5
 
@@ -31,11 +31,10 @@ class Accuracy(Evaluator):
     """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `logits` (n, classes) float32 and `labels` (n,)."""
-        labels = subject.labels()
-        return {"logits": subject.logits(), "labels": labels}
+        """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""
+        return logits_and_labels(subject)
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield `accuracy`, `accuracy_top5` (fractions) and `nll` (nats)."""
         logits, labels = arrays["logits"], arrays["labels"]
         top_1 = {

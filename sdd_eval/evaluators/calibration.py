@@ -18,6 +18,7 @@ from sdd_eval.evaluators.temperature import (
     HELD_OUT,
     TEMPERATURE,
     fit_on_validation,
+    logits_and_labels,
     temperature_bounds,
     temperature_text,
 )
@@ -43,7 +44,8 @@ from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, sha
 from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.arrays import Arrays
+    from sdd_eval.evaluators.subject import Subject
 
 #: The axis of numbers after temperature scaling; numbers before it have none.
 CROSS_FITTED = {"temperature": "cross-fitted"}
@@ -70,20 +72,18 @@ class Calibration(Evaluator):
         check_bounds(self, {"bins": FROM_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `logits` (n, classes) float32 and `labels` (n,).
+        """Return `logits` (images, classes) float32 and `labels` (images,), class indices.
 
-        With validation images also `temperature` (n,), fitted on them and constant over images, and
-        `temperature_error` (n,), the standard error of its logarithm.
+        Facts with validation images: `temperature`, fitted on them, and `temperature_error`, the
+        standard error of its logarithm, if it is known.
         """
-        labels = subject.labels()
-        arrays: Arrays = {"logits": subject.logits(), "labels": labels}
-        if self.validation_set:
-            fitted = fit_on_validation(subject, self.validation_set)
-            arrays["temperature"] = np.full(len(labels), fitted.value)
-            arrays["temperature_error"] = np.full(len(labels), fitted.error)
-        return arrays
+        if not self.validation_set:
+            return logits_and_labels(subject)
+        fitted = fit_on_validation(subject, self.validation_set)
+        error = None if math.isnan(fitted.error) else fitted.error
+        return logits_and_labels(subject, temperature=fitted.value, temperature_error=error)
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the errors, the bins, and the errors after temperature scaling.
 
         Of each bin, from 1 to M: `bin_count`, `bin_confidence` (with an interval from 20 images
@@ -98,12 +98,12 @@ class Calibration(Evaluator):
         logits, labels, bins = arrays["logits"], arrays["labels"], self.bins
         yield from calibration_errors(logits, labels, bins, "T = 1", {})
         yield from bin_statistics(logits, labels, bins)
-        if "temperature" in arrays:
-            scaled = logits / arrays["temperature"][:, None]
-            fitted = {"T": temperature_text(float(arrays["temperature"][0]))}
+        if "temperature" in arrays.facts:
+            value, error = arrays.facts["temperature"], arrays.facts.get("temperature_error")
+            scaled = logits / np.float64(value)
+            fitted = {"T": temperature_text(value)}
             yield from calibration_errors(scaled, labels, bins, ON_VALIDATION, VALIDATED, fitted)
-            error = float(arrays.get("temperature_error", [math.nan])[0])
-            value = float(arrays["temperature"][0])
+            error = math.nan if error is None else error
             yield _temperature(value, error, VALIDATED, ON_VALIDATION)
         elif len(labels) > 1:
             scaling = cross_fit(logits, labels)

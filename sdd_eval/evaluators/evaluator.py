@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.metrics.registry import Metric
@@ -17,7 +18,7 @@ class Evaluator:
     """A question about a classifier, answered from per-image arrays.
 
     A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
-    runs the network and returns the arrays, and a method `statistics` that defines the numbers.
+    runs the network and returns `Arrays`, and a method `statistics` that defines the numbers.
     Values, intervals and paired tests follow from these. `metrics` registers the metrics of an
     evaluator of another package.
     """
@@ -27,13 +28,13 @@ class Evaluator:
 
     intervals: Intervals = INTERVALS
 
-    def statistics(self, arrays: Mapping[str, Any]) -> Iterable[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterable[Statistic]:
         """Return the statistics of the arrays that `collect` returned."""
         raise InputError(f"{type(self).__name__} has no method `statistics`")
 
     def score(self, arrays: Mapping[str, Any]) -> list[Measurement]:
         """Return the numbers of the arrays with their intervals."""
-        return list(measurements(self.statistics(arrays), self.intervals))
+        return list(measurements(self.statistics(Arrays.of(arrays)), self.intervals))
 
 
 def task_of(evaluator: Any) -> Task:
@@ -52,7 +53,7 @@ def score(evaluator: Any, arrays: Mapping[str, Any]) -> tuple[Measurement, ...]:
     if not hasattr(evaluator, "statistics"):
         return tuple(evaluator.score(arrays))
     intervals = getattr(evaluator, "intervals", INTERVALS)
-    return tuple(measurements(evaluator.statistics(arrays), intervals))
+    return tuple(measurements(evaluator.statistics(Arrays.of(arrays)), intervals))
 
 
 def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Iterator[Measurement]:

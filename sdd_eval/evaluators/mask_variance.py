@@ -8,13 +8,13 @@ zero with probability β, the variance of logit c over masks is β / (1 − β) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
@@ -27,10 +27,7 @@ from sdd_eval.validation import BELOW_1, check_bounds
 
 if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
-    from sdd_eval.evaluators.subject import Arrays, Subject
-
-#: The arrays of the test set; those of an OOD set end in "_NAME".
-SQUARES, SPREAD = "squares", "spread"
+    from sdd_eval.evaluators.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,10 @@ class MaskVariance(Evaluator):
         check_bounds(self, {"drop_rate": BELOW_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return per-image values (n,) float64 of the test set and, as `…_NAME`, of each OOD set.
+        """Return `squares` and `spread` (images,) float64 of the test set and of each OOD set.
 
         `squares` is the mean over classes of Σ_j (W_cj f_j)², `spread` the variance of the logits
-        over classes.
+        over classes; those of an OOD set have the coordinate `outliers`, its name.
 
         Raises:
             InputError: the network does not end in a linear layer, or there is no OOD set.
@@ -65,19 +62,19 @@ class MaskVariance(Evaluator):
             raise InputError("--outliers is empty; name one or more sets of images")
         arrays = _collected(subject, subject.data)
         for name in self.outliers:
-            of_set = _collected(subject, subject.sets[name])
-            arrays |= {f"{key}_{name}": array for key, array in of_set.items()}
+            arrays |= _collected(subject, subject.sets[name]).at(outliers=name)
         return arrays
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the variances of each set, and their ratios.
 
         `mask_variance` (logits squared); `mask_variance_relative`, divided by the variance of the
         logits over classes, so that it does not depend on their scale; and of each OOD set
         `mask_variance_ratio`, the ratio to the test set.
         """
-        ood = [key.removeprefix(f"{SQUARES}_") for key in arrays if key.startswith(f"{SQUARES}_")]
-        table = _ImageSums([self._values(arrays, name) for name in ("", *ood)])
+        ood = arrays.coordinates("outliers")
+        sets = [arrays, *(arrays.where(outliers=name) for name in ood)]
+        table = _ImageSums([self._values(each["squares"], each["spread"]) for each in sets])
         defined = [index for index, known in enumerate(table.defined) if known]
         names = ["", *ood]
         quantities = [self._quantity("mask_variance", name) for name in names]
@@ -103,11 +100,9 @@ class MaskVariance(Evaluator):
         }
         return Quantity(metric, "number", at, protocol)
 
-    def _values(self, arrays: Mapping[str, NDArray[Any]], name: str) -> Floats:
+    def _values(self, squares: Floats, spread: Floats) -> Floats:
         """Return variance, relative variance and whether it is defined, of each image (n, 3)."""
-        suffix = f"_{name}" if name else ""
-        variance = arrays[f"{SQUARES}{suffix}"] * self.drop_rate / (1 - self.drop_rate)
-        spread = arrays[f"{SPREAD}{suffix}"]
+        variance = squares * self.drop_rate / (1 - self.drop_rate)
         defined = spread > 0
         relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=defined)
         return np.stack([variance, relative, defined], axis=1)
@@ -157,4 +152,5 @@ def _collected(subject: Subject, images: ImageSet) -> Arrays:
         squares.append((batch.features.square() @ squared).cpu().numpy())
         spread.append(batch.logits.var(dim=1, unbiased=False).cpu().numpy())
         subject.progress.advance(len(squares[-1]))
-    return {SQUARES: np.concatenate(squares), SPREAD: np.concatenate(spread)}
+    values = {"squares": squares, "spread": spread}
+    return Arrays(Array(name, np.concatenate(parts)) for name, parts in values.items())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
@@ -19,7 +20,7 @@ from sdd_eval.statistics.statistic import Quantity, Statistic
 
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.evaluators.subject import Subject
 
 #: The definition of each score of confidence.
 MEANINGS = {
@@ -42,7 +43,6 @@ CONVENTIONS = {
 #: Metrics that are defined for all images, and those that need right and wrong ones.
 ALWAYS = tuple(name for name in CONVENTIONS if not name.startswith("misclassification"))
 SEPARATION = tuple(name for name in CONVENTIONS if name.startswith("misclassification"))
-CELL = "_in_"
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Selective(Evaluator):
     """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `correct` (n,) bool and `scores` (n, 4) float64, a column for each of `SCORES`.
+        """Return `correct` (images,) bool and `scores` (images, score) float64, as of `SCORES`.
 
-        With a corrupted set also `correct_in_NAME` (n, 5) and `scores_in_NAME` (n, 5, 4) of each
-        corruption, by severity, and `origin` (n,), the origin of that set.
+        With a corrupted set also `correct` (images, severity) and `scores` (images, severity,
+        score) of each `corruption`, and the fact `origin`, that of the set in words.
 
         Raises:
             InputError: fewer than two classes, a NaN or infinite logit, or a corrupted set that
@@ -69,22 +69,29 @@ class Selective(Evaluator):
         """
         labels = subject.labels()
         correct, confidence = _correct_and_scores(subject.logits(), labels)
-        arrays: Arrays = {"correct": correct, "scores": confidence}
-        if self.corrupted:
-            corrupted = subject.corrupted(self.corrupted)
-            for name in corrupted.corruptions:
-                cells = [
-                    _correct_and_scores(_logits_of(subject, corrupted, name, severity), labels)
-                    for severity in SEVERITIES
-                ]
-                arrays[f"correct{CELL}{name}"] = np.stack([cell[0] for cell in cells], axis=1)
-                arrays[f"scores{CELL}{name}"] = np.stack([cell[1] for cell in cells], axis=1)
-            recipe = getattr(corrupted, "recipe", 1)
-            origin = f"{corrupted.provenance}{f' by recipe {recipe}' if recipe > 1 else ''}"
-            arrays["origin"] = np.full(len(labels), f"{origin}, {corrupted.frost} frost")
-        return arrays
+        arrays = [
+            Array("correct", correct),
+            Array("scores", confidence, ("images", "score"), labels={"score": SCORES}),
+        ]
+        if not self.corrupted:
+            return Arrays(arrays)
+        corrupted = subject.corrupted(self.corrupted)
+        along = {"severity": SEVERITIES, "score": SCORES}
+        for name in corrupted.corruptions:
+            cells = [
+                _correct_and_scores(_logits_of(subject, corrupted, name, severity), labels)
+                for severity in SEVERITIES
+            ]
+            for kind, parts in zip(("correct", "scores"), zip(*cells, strict=True), strict=True):
+                values = np.stack(parts, axis=1)
+                axes = ("images", *along)[: values.ndim]
+                labels_of = {axis: along[axis] for axis in axes[1:]}
+                arrays.append(Array(kind, values, axes, {"corruption": name}, labels_of))
+        recipe = getattr(corrupted, "recipe", 1)
+        origin = f"{corrupted.provenance}{f' by recipe {recipe}' if recipe > 1 else ''}"
+        return Arrays(arrays, origin=f"{origin}, {corrupted.frost} frost")
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each score (axis `score`), on clean and on corrupted images.
 
         On corrupted images: means over the five severities of each corruption, and over the 15
@@ -99,7 +106,7 @@ class Selective(Evaluator):
                     yield selective_statistic(quantities, clean)
             cells = _cells(arrays, column)
             if cells:
-                yield from _means(cells, score, f" ({arrays['origin'][0]})")
+                yield from _means(cells, score, f" ({arrays.facts['origin']})")
 
 
 #: The cells of one score, by corruption and severity.
@@ -134,16 +141,16 @@ def _correct_and_scores(
     return correct, confidence_scores(logits)
 
 
-def _cells(arrays: Mapping[str, NDArray[Any]], column: int) -> Cells:
+def _cells(arrays: Arrays, column: int) -> Cells:
     """Return a score and correctness by corruption and severity."""
-    prefix = f"scores{CELL}"
-    cells = {}
-    for name in [key.removeprefix(prefix) for key in arrays if key.startswith(prefix)]:
-        confidence, correct = arrays[f"{prefix}{name}"], arrays[f"correct{CELL}{name}"]
-        for index, severity in enumerate(SEVERITIES):
-            flags = np.asarray(correct[:, index], dtype=bool)
-            cells[name, severity] = Cell(confidence[:, index, column], flags)
-    return cells
+    scores, correct = (arrays.along(name, "corruption") for name in ("scores", "correct"))
+    return {
+        (name, severity): Cell(
+            scores[name][:, index, column], np.asarray(correct[name][:, index], dtype=bool)
+        )
+        for name in scores
+        for index, severity in enumerate(SEVERITIES)
+    }
 
 
 def _means(cells: Cells, score: str, source: str) -> Iterator[Statistic]:

@@ -48,34 +48,11 @@ def scores(default: Value, *, loads: Literal["run"] | None = None, optional: boo
     interval's description instead, as they do not change the number.
 
     With `loads="run"` it holds names of checkpoints whose runs of the same evaluator on the same
-    images the network is compared with. Their arrays are passed to `score` as well; `arrays_of`
-    returns them.
+    images the network is compared with. Their arrays are `arrays.compared`, by name.
     """
     metadata = {"stage": "score", "loads": loads, "optional": optional}
     field: Value = dataclasses.field(default=default, metadata=metadata)
     return field
-
-
-def with_arrays_of(
-    arrays: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return a run's arrays together with those of other checkpoints' runs.
-
-    >>> with_arrays_of({"logits": 1}, {"base": {"logits": 2}})
-    {'logits': 1, 'base/logits': 2}
-    """
-    further = {f"{name}/{key}": array for name, run in others.items() for key, array in run.items()}
-    return {**arrays, **further}
-
-
-def arrays_of(checkpoint: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays of another checkpoint's run from those passed to `score`.
-
-    >>> arrays_of("base", {"logits": 1, "base/logits": 2})
-    {'logits': 2}
-    """
-    prefix = f"{checkpoint}/"
-    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
 def without_runs(evaluator: Any) -> Any:

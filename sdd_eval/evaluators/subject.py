@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.dataset import CorruptedSet
 from sdd_eval.data.images import ImageSet
@@ -23,7 +24,6 @@ from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, ModelSpec
 
-Arrays = dict[str, NDArray[Any]]
 Rows = NDArray[np.int64]
 
 #: So many images are computed again before stored logits of a set are used.
@@ -60,7 +60,7 @@ class OutputCache(Protocol):
 class PartialResults(Protocol):
     """A store of the results of an unfinished run."""
 
-    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Return the stored result of this name, or that of `compute`."""
 
 
@@ -173,15 +173,16 @@ class Subject:
         store = self.cache is not None and self.cache.has_room(size)
         return outputs_of(self, cell, rows, features=False, store=store, note=note).logits
 
-    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Return the result of `compute`, or the one stored by an interrupted run, as arrays.
+    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
+        """Return the result of `compute`, or the one stored by an interrupted run.
 
         `name` is unique within the evaluation. The result must not depend on state other than the
         run and the batch size, such as a generator's, as `compute` may not be called.
         """
-        return self.partial_results.stored(name, compute) if self.partial_results else compute()
+        partial_results = self.partial_results
+        return partial_results.stored(name, compute) if partial_results else Arrays.of(compute())
 
-    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Call `stored`, whose former name this is."""
         warnings.warn("Subject.kept is now called stored", DeprecationWarning, stacklevel=2)
         return self.stored(name, compute)

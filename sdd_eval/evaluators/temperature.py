@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.metrics.temperature import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sdd_eval.evaluators.subject import Subject
+
+
+def logits_and_labels(subject: Subject, **facts: Any) -> Arrays:
+    """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""
+    labels = subject.labels()
+    logits = Array("logits", subject.logits(), ("images", "classes"))
+    return Arrays([logits, Array("labels", labels)], **facts)
 
 
 def fit_on_validation(subject: Subject, validation_set: str) -> FittedTemperature:

@@ -2,11 +2,11 @@
 
 A figure is a plugin of the group `sdd_eval.figures`, a callable
 
-    figure(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None
+    figure(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None
 
 `results` has the columns of `results.csv` (see `sdd_eval.report.tables.results`) and rows of one
-test set and one architecture. `arrays` maps the values of its column `run` to the per-image arrays
-of that run, which are read on access. None means that there is nothing to draw.
+test set and one architecture. `arrays` maps the values of its column `run` to the `Arrays` of that
+run, which are read on access. None means that there is nothing to draw.
 
 A plain function will do. The decorator `figure` adds a title, a caption, and the evaluator and
 metrics by which the report places the figure. Modules of figures import matplotlib only inside
@@ -24,10 +24,11 @@ from sdd_eval.figures.style import house_style
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
-Arrays = Mapping[str, Mapping[str, "NDArray[Any]"]]
-Draw = Callable[["pandas.DataFrame", "Arrays | None"], "Figure | None"]
+    from sdd_eval.arrays import Arrays
+
+RunArrays = Mapping[str, "Arrays"]
+Draw = Callable[["pandas.DataFrame", "RunArrays | None"], "Figure | None"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Plot:
     evaluator: str = ""
     metrics: tuple[str, ...] = ()
 
-    def __call__(self, results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+    def __call__(self, results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
         """Draw in the house style, unless one is already active."""
         with house_style():
             return self.draw(results, arrays)

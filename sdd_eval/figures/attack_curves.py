@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import group_names, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_line
@@ -28,7 +28,7 @@ _SETTING = ("attack", "norm", "steps", "restarts", "parameters")
     evaluator="attack",
     metrics=("attack_right_before", "attack_accuracy"),
 )
-def attack_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def attack_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per attack, with a line per group."""
     rows = where(results, evaluator="attack", metric="attack_accuracy", temperature=1.0)
     rows = rows[rows["epsilon"].notna()] if len(rows) else rows

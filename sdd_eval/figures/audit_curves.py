@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import distinct_numbers, group_names, spreads, where
 from sdd_eval.figures.series import mean_line
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     evaluator="attack",
     metrics=("audit_accuracy", "audit_worst_case", "audit_flag"),
 )
-def audit_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def audit_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per group, with a line per attack."""
     rows = where(results, evaluator="attack", temperature=1.0)
     rows = rows[rows["metric"].isin(("audit_accuracy", "audit_worst_case"))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import legend, panel_grid, percent_ticks, single_panel
 from sdd_eval.figures.selection import group_names, pooled_bins, preferred_number, where
 from sdd_eval.figures.style import MUTED, plain_text, styles_of
@@ -27,7 +27,7 @@ BINS, FEW_IMAGES = 10, 10
     evaluator="calibration",
     metrics=("bin_count", "bin_confidence", "bin_accuracy"),
 )
-def confidence_lines(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def confidence_lines(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a line per group through its bins."""
     from matplotlib.lines import Line2D
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import benchmark_order, group_names, spreads, where
 from sdd_eval.figures.series import group_bars
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     evaluator="corruption",
     metrics=("accuracy",),
 )
-def corruption_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def corruption_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a cluster of bars per corruption, in two rows in one column of a paper."""
     rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
     rows = rows[rows["corruption"].notna()]

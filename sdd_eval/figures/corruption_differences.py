@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import legend, single_panel
 from sdd_eval.figures.marks import set_mark_text
 from sdd_eval.figures.selection import baselines, benchmark_order, where
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     metrics=("accuracy",),
 )
 def corruption_differences(
-    results: pandas.DataFrame, arrays: Arrays | None = None
+    results: pandas.DataFrame, arrays: RunArrays | None = None
 ) -> Figure | None:
     """Draw a line per corruption, with a marker per pair of groups."""
     rows = where(results, evaluator="corruption", metric="accuracy", severity=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, panel_grid
 from sdd_eval.figures.marks import set_mark_text
 from sdd_eval.figures.selection import (
@@ -42,7 +42,7 @@ ROW_HEIGHTS, MARGINS = (0.14, 0.19), 0.72
     evaluator="corruption",
     metrics=("accuracy",),
 )
-def corruption_heatmap(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def corruption_heatmap(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per group and one per difference; of many groups, their means."""
     rows = where(results, evaluator="corruption", metric="accuracy")
     rows = rows[rows["corruption"].notna() & rows["severity"].notna()]

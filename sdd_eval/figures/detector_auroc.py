@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import legend, panel_grid
 from sdd_eval.figures.marks import set_mark_text
 from sdd_eval.figures.ood_curves import MANY_GROUPS, ood_sets
@@ -40,7 +40,7 @@ Line = tuple[Any, ...]
     evaluator="ood",
     metrics=("auroc",),
 )
-def detector_auroc(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def detector_auroc(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per detector and a marker per group, up to six."""
     from matplotlib.lines import Line2D
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid, percent_ticks, single_panel
 from sdd_eval.figures.selection import fgsm_rows, group_names, preferred_number, spreads, where
 from sdd_eval.figures.series import accuracy_by_epsilon, group_bars, group_line, mean_line
@@ -36,7 +36,7 @@ CONTROL = "random signs"
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_random_sign_accuracy"),
 )
-def fgsm_curve(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def fgsm_curve(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw accuracy against ε with a line per group (Goodfellow et al. 2015)."""
     rows, attacked, variants = fgsm_rows(results, VARIANTS)
     if attacked.empty:
@@ -107,7 +107,7 @@ CLEAN = "no attack"
     evaluator="fgsm",
     metrics=("fgsm_accuracy", "fgsm_right_before"),
 )
-def fgsm_bars(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def fgsm_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a cluster of bars without attack and one per variant."""
     rows, attacked, variants = fgsm_rows(results, BAR_LABELS)
     if attacked.empty:

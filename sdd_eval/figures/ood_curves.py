@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
@@ -36,16 +36,17 @@ RATES = np.linspace(0, 1, 201)
 FEW_GROUPS, MANY_GROUPS, SMALL_PANEL = 3, 6, 2.0
 
 
-def detection_rows(results: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFrame:
+def detection_rows(results: pandas.DataFrame, arrays: RunArrays | None) -> pandas.DataFrame:
     """Return the AUROC rows whose scores are stored, one per OOD set and network."""
-    rows = where(results, metric="auroc", grid=None)  # a grid's cells have other scores
+    rows = where(results, evaluator="odin", metric="auroc", grid=None)
     rows = rows.loc[rows["outliers"].notna() & (rows["outliers"] != "average")]
     if arrays is None:
         return where(rows, run=None)
-    known = {run: set(arrays[run]) if run in arrays else set() for run in rows["run"].unique()}
+    known = {
+        run: arrays[run].coordinates("outliers") for run in rows["run"].unique() if run in arrays
+    }
     stored = [
-        {"scores", f"scores_{name}"} <= known[run]
-        for run, name in zip(rows["run"], rows["outliers"], strict=True)
+        name in known.get(run, ()) for run, name in zip(rows["run"], rows["outliers"], strict=True)
     ]
     with_scores: pandas.DataFrame = rows[stored]
     return _one_setting(with_scores)
@@ -69,10 +70,10 @@ def ood_sets(rows: pandas.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows["outliers"]))
 
 
-def scores_of(row: Mapping[Any, Any], arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
+def scores_of(row: Mapping[Any, Any], arrays: RunArrays) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the in-distribution (n,) and OOD (m,) scores of a row."""
-    stored = arrays[row["run"]]
-    return stored["scores"], stored[f"scores_{row['outliers']}"]
+    stored = arrays[row["run"]].where(detector=row["detector"])
+    return stored["scores"], stored.where(outliers=row["outliers"])["scores"]
 
 
 def detector_label(rows: pandas.DataFrame) -> str:
@@ -87,7 +88,7 @@ def detector_label(rows: pandas.DataFrame) -> str:
 
 def draw_ood_curves(
     results: pandas.DataFrame,
-    arrays: Arrays | None,
+    arrays: RunArrays | None,
     curve: Curve,
     area: str,
     labels: tuple[str, str],
@@ -129,7 +130,11 @@ def _handle(style: GroupStyle) -> Line2D:
 
 
 def _panel(
-    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, styles: dict[str, GroupStyle], curve: Curve
+    axes: Axes,
+    rows: pandas.DataFrame,
+    arrays: RunArrays,
+    styles: dict[str, GroupStyle],
+    curve: Curve,
 ) -> None:
     for group in group_names(rows):
         style = styles[group]
@@ -143,7 +148,7 @@ def _panel(
     axes.fmt_xdata = axes.fmt_ydata = lambda value: f"{value:.3f}"
 
 
-def mean_curve(rows: pandas.DataFrame, arrays: Arrays, curve: Curve) -> NDArray[np.float64]:
+def mean_curve(rows: pandas.DataFrame, arrays: RunArrays, curve: Curve) -> NDArray[np.float64]:
     """Return the mean height at `RATES` over the networks of the rows."""
     curves = [curve(*scores_of(row, arrays)) for row in rows.to_dict("records")]
     mean: NDArray[np.float64] = np.mean(curves, axis=0)
@@ -183,7 +188,7 @@ def _areas(
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
-def roc_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def roc_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per group."""
     labels = ("False positive rate", "True positive rate")
     return draw_ood_curves(results, arrays, roc_at, "auroc", labels, _reference_lines)
@@ -209,7 +214,7 @@ def _reference_lines(axes: Axes, rows: pandas.DataFrame) -> None:
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
-def pr_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def pr_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per OOD set, with a line per group (Davis and Goadrich 2006)."""
 
     def draw_chance(axes: Axes, rows: pandas.DataFrame) -> None:

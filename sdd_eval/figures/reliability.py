@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid
 from sdd_eval.figures.selection import (
     bin_values,
@@ -46,7 +46,7 @@ _DASHED = (0, (4, 3))
     evaluator="calibration",
     metrics=("ece", "ece_floor", "bin_count", "bin_confidence", "bin_accuracy"),
 )
-def reliability(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a reliability diagram per group (DeGroot and Fienberg 1983; Guo et al. 2017)."""
     calibration = where(results, evaluator="calibration")
     counts = where(calibration, metric="bin_count")

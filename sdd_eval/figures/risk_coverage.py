@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.ood_curves import MANY_GROUPS
 from sdd_eval.figures.selection import group_names, spreads, where
@@ -42,7 +42,7 @@ NAMES = {
     evaluator="selective",
     metrics=("aurc", "aurc_excess", "coverage_at_1_percent_risk", "coverage_at_5_percent_risk"),
 )
-def risk_coverage(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def risk_coverage(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a panel per score, with a line per group (Geifman and El-Yaniv 2017)."""
     rows = where(results, evaluator="selective", metric="aurc", corruption=None)
     rows = _with_arrays(rows, arrays)
@@ -70,9 +70,9 @@ def _title(name: str, width: float) -> str:
     return name if len(name) < 14 * width else name.replace("softmax ", "softmax\n")
 
 
-def _with_arrays(rows: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFrame:
+def _with_arrays(rows: pandas.DataFrame, arrays: RunArrays | None) -> pandas.DataFrame:
     known = {
-        run: arrays is not None and run in arrays and {"scores", "correct"} <= set(arrays[run])
+        run: arrays is not None and run in arrays and "scores" in arrays[run]
         for run in rows["run"].unique()
     }
     stored: pandas.DataFrame = rows[[known[run] for run in rows["run"]]]
@@ -80,7 +80,11 @@ def _with_arrays(rows: pandas.DataFrame, arrays: Arrays | None) -> pandas.DataFr
 
 
 def _panel(
-    axes: Axes, rows: pandas.DataFrame, arrays: Arrays, column: int, styles: dict[str, GroupStyle]
+    axes: Axes,
+    rows: pandas.DataFrame,
+    arrays: RunArrays,
+    column: int,
+    styles: dict[str, GroupStyle],
 ) -> None:
     areas = spreads(rows.assign(value=1000 * rows["value"]), "group")
     entry = replace(metric("aurc"), percent=False)
@@ -102,7 +106,7 @@ def _panel(
         )
 
 
-def mean_risk(rows: pandas.DataFrame, arrays: Arrays, column: int) -> NDArray[np.float64]:
+def mean_risk(rows: pandas.DataFrame, arrays: RunArrays, column: int) -> NDArray[np.float64]:
     """Return the mean risk at `COVERAGES` over the networks of the rows."""
     curves = []
     for run in rows["run"]:

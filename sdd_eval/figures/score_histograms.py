@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import LETTER, Grid, legend, panel_grid
 from sdd_eval.figures.ood_curves import detection_rows, detector_label, ood_sets, scores_of
 from sdd_eval.figures.selection import group_names, where
@@ -33,7 +33,7 @@ HIGH, LOW = 1.45, 0.62
     evaluator="odin",
     metrics=("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr", "detection_error"),
 )
-def score_histograms(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def score_histograms(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw a row per group and a column per OOD set."""
     rows = detection_rows(results, arrays)
     if rows.empty or arrays is None:
@@ -90,7 +90,7 @@ def _label_group(axes: Axes, group: str, dense: bool) -> None:
     label.set_in_layout(False)  # it may be wider than the panel
 
 
-def _panel(axes: Axes, rows: pandas.DataFrame, arrays: Arrays, colour: str) -> None:
+def _panel(axes: Axes, rows: pandas.DataFrame, arrays: RunArrays, colour: str) -> None:
     if rows.empty:
         return
     axes.set_axis_on()

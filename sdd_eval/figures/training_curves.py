@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sdd_eval.figures import Arrays, figure
+from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.series import epoch_lines, filled_and_hollow
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     evaluator="history",
     metrics=("p_assumption_1", "assumption_2", "assumption_2_r", "assumption_2_r1"),
 )
-def assumption_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def assumption_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw rates and means against the epoch, with a line per group (section 3.3 of the paper)."""
     rows = where(results, evaluator="history")
     if where(rows, metric="p_assumption_1").empty:
@@ -59,7 +59,7 @@ ALL_LAYERS = "all"
     evaluator="history",
     metrics=("kl_cosine", "kl_forward_l1", "kl_reverse_l1"),
 )
-def gradient_curves(results: pandas.DataFrame, arrays: Arrays | None = None) -> Figure | None:
+def gradient_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
     """Draw cosine similarity and L1 norms against the epoch, with a line per group."""
     rows = where(results, evaluator="history", layer=ALL_LAYERS)
     if rows.empty:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval import plugins, training
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Recipe, decode
@@ -27,13 +28,9 @@ from sdd_eval.statistics.tests import holm_bonferroni, permutations_needed, verd
 if TYPE_CHECKING:
     import pandas
 
-#: Names of the arrays of the evaluator `corruption`: "correct_NAME" (n, severities),
-#: "correct_clean" (n,), and "missing_NAME" if a severity is missing.
-CORRECT, CLEAN, MISSING = "correct_", "clean", "missing_"
-
 Row = Mapping[str, Any]
-#: The arrays of one network by name.
-Arrays = Mapping[str, NDArray[Any]]
+#: Each image's mean accuracy (n,) by corruption.
+Accuracies = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,12 @@ def corruption_differences(
     adjusted over all groups and corruptions. Raise InputError if a group is empty, or the networks
     have no corruption or other images.
     """
-    names = [_shared_corruptions(base, other) for other in others]
+    first, *groups_of = [list(map(_accuracies, group)) for group in (base, *others)]
+    names = [_shared_corruptions(first, group) for group in groups_of]
     family = sum(map(len, names))
     groups = [
-        [_difference(name, base, other, family) for name in shared]
-        for other, shared in zip(others, names, strict=True)
+        [_difference(name, first, group, family) for name in shared]
+        for group, shared in zip(groups_of, names, strict=True)
     ]
     tested = [each.p for group in groups for each in group if not math.isnan(each.p)]
     adjusted = iter(holm_bonferroni(tested).tolist())
@@ -83,32 +81,32 @@ def corruption_differences(
     ]
 
 
-def _shared_corruptions(base: Sequence[Arrays], other: Sequence[Arrays]) -> list[str]:
+def _shared_corruptions(base: Sequence[Accuracies], other: Sequence[Accuracies]) -> list[str]:
     if not base or not other:
         raise InputError("a side has no network whose corruptions were measured")
-    networks = (*base, *other)
-    shared = [
-        name
-        for name in (key.removeprefix(CORRECT) for key in base[0] if key.startswith(CORRECT))
-        if name != CLEAN
-        and all(CORRECT + name in each and MISSING + name not in each for each in networks)
-    ]
+    shared = [name for name in base[0] if all(name in each for each in (*base, *other))]
     if not shared:
         raise InputError("the networks have no corruption in common")
     return shared
 
 
+def _accuracies(arrays: Arrays) -> Accuracies:
+    """Return each image's mean accuracy over the severities, by completely measured corruption."""
+    missing = arrays.facts.get("missing", {})
+    correct = arrays.along("correct", "corruption")
+    return {name: flags.mean(axis=1) for name, flags in correct.items() if name not in missing}
+
+
 def _difference(
-    name: str, base: Sequence[Arrays], other: Sequence[Arrays], family: int
+    name: str, base: Sequence[Accuracies], other: Sequence[Accuracies], family: int
 ) -> CorruptionDifference:
-    correct = [np.asarray(each[CORRECT + name], dtype=np.float64) for each in (*base, *other)]
-    if len({len(each) for each in correct}) > 1:
+    accuracies, n = [each[name] for each in (*base, *other)], len(base)
+    if len({len(each) for each in accuracies}) > 1:
         raise InputError(f"{name} was measured on different images")
-    images = np.stack([each.mean(axis=1) for each in correct], axis=1)
+    images = np.stack(accuracies, axis=1)
     means, resampled = images.mean(axis=0), bootstrap_means(images)
-    n = len(base)
     difference = float(means[n:].mean() - means[:n].mean())
-    if min(n, len(other)) > 1:
+    if min(n, len(means) - n) > 1:
         interval = seeds_and_images(means[:n], resampled[:, :n], means[n:], resampled[:, n:])
         p = welch_difference(means[:n], means[n:]).p
     else:
@@ -126,7 +124,7 @@ def _difference(
 def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:
     """Return a row per corruption and group of a results table, compared with plain cross-entropy.
 
-    The table is of one test set and architecture; `arrays` are the per-image arrays of each run.
+    The table is of one test set and architecture; `arrays` are those of each run.
     """
     rows = results[(results["evaluator"] == "corruption") & (results["note"] == "")]
     plain = rows[(rows["method"] == "ce") & (rows["sd_dropout"] == 0)]

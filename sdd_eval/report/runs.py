@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sdd_eval import store
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Run
@@ -30,28 +30,25 @@ class RunCollection:
     errors: tuple[str, ...] = ()
 
     @property
-    def arrays(self) -> Mapping[str, Mapping[str, Any]]:
-        """The per-image arrays of each run by its name, read on access."""
+    def arrays(self) -> Mapping[str, Arrays]:
+        """The arrays of each run by its name, read on access."""
         return {entry.name: _ReadableArrays(entry.run.arrays) for entry in self.runs}
 
 
-class _ReadableArrays(Mapping[str, Any]):
+class _ReadableArrays(Arrays):
     """The arrays of a run; empty if the file of arrays is missing or broken."""
 
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.arrays = arrays
+    def __init__(self, stored: Arrays) -> None:
+        super().__init__()
+        self.stored = stored
 
-    def __getitem__(self, name: str) -> Any:
-        return self.arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
+    @property
+    def entries(self) -> tuple[Array, ...]:
+        """All arrays that can be read."""
         try:
-            return iter(list(self.arrays))
+            return self.stored.entries
         except InputError:
-            return iter(())
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+            return ()
 
 
 def read_runs(studies: Sequence[Path], progress: Progress | None = None) -> RunCollection:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from pairs import seconds, where
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.comparison.compare import compare
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
@@ -26,6 +27,7 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
+from sdd_eval.former_arrays import structured
 from sdd_eval.metrics.corruption import NINETEEN
 from sdd_eval.records import Run, encode
 from sdd_eval.store import write_run
@@ -36,7 +38,7 @@ DETECTORS = ("odin", "msp", "max_logit", "energy", "entropy", "mahalanobis", "vi
 ONE = Intervals(resamples=1)
 
 
-def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> dict:
+def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> Arrays:
     """What an evaluator keeps of a network that is so much better."""
     labels = np.arange(n) % CLASSES
     logits = random.normal(0, 2, (n, CLASSES)).astype(np.float32)
@@ -63,9 +65,10 @@ def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> 
             for e, s in sizes.items()
         },
         "corruption": lambda: corrupted(random, n, better),
-        "fgsm": lambda: attacked(evaluator, random, labels, better),
     }
-    return make[evaluator.name]()
+    if evaluator.name == "fgsm":
+        return attacked(evaluator, random, labels, better)
+    return structured(evaluator.name, make[evaluator.name]())
 
 
 def corrupted(random: np.random.Generator, n: int, better: float) -> dict:
@@ -79,7 +82,7 @@ def corrupted(random: np.random.Generator, n: int, better: float) -> dict:
     return found
 
 
-def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better: float) -> dict:
+def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better: float) -> Arrays:
     """What is predicted under every attack."""
     n = len(labels)
 
@@ -87,13 +90,15 @@ def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better:
         right = random.random((n, *shape)) < 0.3 + better
         return np.where(right, labels.reshape(-1, *[1] * len(shape)), CLASSES).astype(np.uint8)
 
-    found = {"labels": labels, "predicted": predicted(), "temperature": np.full(n, 1.3)}
+    found = [Array("labels", labels), Array("predicted", predicted())]
     for variant in evaluator.variants:
-        found[f"predicted_{variant}_random"] = predicted()
-    for variant in evaluator.attacks():
-        found[f"predicted_{variant.column}"] = predicted(len(evaluator.sizes(variant)))
-        found[f"zero_gradient_{variant.column}"] = random.random(n) < 0.01
-    return found | {"constants": np.tile(np.array([[[0.5] * 3, [0.2] * 3]]), (n, 1, 1))}
+        at = {"variant": variant, "gradient": "random"}
+        found.append(Array("predicted", predicted(), at=at))
+    for attack in evaluator.attacks():
+        table, axes = predicted(len(evaluator.sizes(attack))), ("images", "epsilon")
+        found.append(Array("predicted", table, axes, attack.at))
+        found.append(Array("zero_gradient", random.random(n) < 0.01, at=attack.at))
+    return Arrays(found, temperature=1.3, mean=[0.5] * 3, std=[0.2] * 3)
 
 
 def write(study: Path, evaluator, n: int) -> None:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import run_differences
@@ -138,12 +139,14 @@ def test_outliers_are_compared_set_by_set(tmp_path):
     runs = []
     for seed, name, shift in ((1, "one", 0.2), (2, "two", 1.5)):
         generator = np.random.default_rng(seed)
-        arrays = {
-            "scores": generator.normal(shift, 1, 200),
-            "scores_svhn": generator.normal(0, 1, 150),
-            "scores_dtd": generator.normal(0, 1, 100),
-        }
-        runs.append(run_of(name, Odin(training="digits"), arrays))
+        arrays = Arrays(
+            [
+                Array("scores", generator.normal(shift, 1, 200)),
+                Array("scores", generator.normal(0, 1, 150), at={"outliers": "svhn"}),
+                Array("scores", generator.normal(0, 1, 100), at={"outliers": "dtd"}),
+            ]
+        )
+        runs.append(run_of(name, Odin(training="digits"), arrays.at(detector="odin")))
     (found,) = compare(study_of(tmp_path, *runs), ["one", "two"]).pairs
     rows = [row for row in found.rows if row.metric == "auroc"]
     assert {row.at["outliers"]: row.family for row in rows} == {

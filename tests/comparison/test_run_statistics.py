@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.comparison import differences, paired
 from sdd_eval.comparison.compare import compare
 from sdd_eval.comparison.matching import StoredRun
@@ -25,7 +26,7 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
-from sdd_eval.evaluators.settings import with_arrays_of
+from sdd_eval.former_arrays import structured
 from sdd_eval.metrics.calibration import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN
@@ -45,8 +46,7 @@ def calibration_arrays(random, temperature=False):
     arrays = {"logits": logits, "labels": LABELS}
     if not temperature:
         return arrays
-    fitted = np.full(N, 1 + random.random())
-    return {**arrays, "temperature": fitted, "temperature_error": np.full(N, 0.1)}
+    return Arrays.of(arrays, temperature=1.3, temperature_error=0.1)
 
 
 def flags(random, *shape):
@@ -55,15 +55,15 @@ def flags(random, *shape):
 
 def fgsm_arrays(random):
     evaluator = Fgsm()
-    arrays = {"labels": LABELS, "predicted": random.integers(0, 6, N)}
+    arrays = [Array("labels", LABELS), Array("predicted", random.integers(0, 6, N))]
     for variant in evaluator.variants:
-        arrays[f"predicted_{variant}_random"] = random.integers(0, 6, N)
-    for variant in evaluator.attacks():
-        sizes = len(evaluator.sizes(variant))
-        arrays[f"predicted_{variant.column}"] = random.integers(0, 6, (N, sizes))
-        arrays[f"zero_gradient_{variant.column}"] = random.random(N) < 0.1
-    constants = np.tile(np.array([[[0.5] * 3, [0.2] * 3]]), (N, 1, 1))
-    return arrays | {"temperature": np.full(N, 1.3), "constants": constants}
+        at = {"variant": variant, "gradient": "random"}
+        arrays.append(Array("predicted", random.integers(0, 6, N), at=at))
+    for attack in evaluator.attacks():
+        table = random.integers(0, 6, (N, len(evaluator.sizes(attack))))
+        arrays.append(Array("predicted", table, ("images", "epsilon"), attack.at))
+        arrays.append(Array("zero_gradient", random.random(N) < 0.1, at=attack.at))
+    return Arrays(arrays, temperature=1.3, mean=[0.5] * 3, std=[0.2] * 3)
 
 
 def checks(random):
@@ -80,7 +80,7 @@ def audit_arrays(random):
         arrays[f"survives_{name}"] = flags(random, len(EPSILONS))
     for name in ("square_one", "transfer_one"):
         arrays[f"survives_{name}"] = flags(random, len(EPSILONS))
-    return arrays
+    return structured("attack", arrays)
 
 
 def attack_arrays(random):
@@ -93,35 +93,37 @@ def attack_arrays(random):
             f"broken_by_{end}": random.integers(0, 5, N),
             f"change_{end}": random.random(N) * 0.03,
         }
-    arrays["cross_entropy"] = np.zeros(N, dtype=bool)
-    return arrays | {"threat": np.full(N, threat.as_text().encode())}
+    facts = {"threat": dataclasses.asdict(threat), "cross_entropy": False}
+    return structured("attack", arrays) | Arrays(**facts)
+
+
+#: The number of images of the test set and of the OOD sets.
+SIZES = {"": N, "svhn": 100, "dtd": 60}
+
+
+def of_set(name):
+    return {"outliers": name} if name else {}
 
 
 def mask_arrays(random):
-    return {
-        f"{name}{end}": random.gamma(2.0, size=size)
+    return Arrays(
+        Array(name, random.gamma(2.0, size=size), at=of_set(outliers))
         for name in ("squares", "spread")
-        for end, size in (("", N), ("_svhn", 100), ("_dtd", 60))
-    }
+        for outliers, size in SIZES.items()
+    )
 
 
-def odin_arrays(random):
-    cells = len(OdinGrid().cells)
-    sizes = {"": N, "_svhn": 100, "_dtd": 60}
-    shifts = {"": 0.3, "_svhn": 0.0, "_dtd": 0.0}
-    scores = {f"scores{e}": random.normal(shifts[e], 1, size) for e, size in sizes.items()}
-    return scores | {
-        f"grid{e}": random.normal(shifts[e], 1, (size, cells)) for e, size in sizes.items()
-    }
+def odin_arrays(random, detector="odin"):
+    arrays = []
+    for name, shape in ((detector, ()), ("odin_grid", (len(OdinGrid().cells),))):
+        for outliers, size in SIZES.items():
+            values = random.normal(0.0 if outliers else 0.3, 1, (size, *shape))
+            arrays.append(Array("scores", values, (), {"detector": name, **of_set(outliers)}))
+    return Arrays(arrays)
 
 
 def ood_arrays(random):
-    arrays = odin_arrays(random)
-    names = {"scores": "msp", "grid": "odin_grid"}
-    return {
-        names[k.split("_")[0]] + (f":{k.split('_')[1]}" if "_" in k else ""): v
-        for k, v in arrays.items()
-    }
+    return odin_arrays(random, "msp")
 
 
 def corruption_arrays(random, base=0.25):
@@ -131,7 +133,7 @@ def corruption_arrays(random, base=0.25):
         hard = 0.05 if name == "clean" else base + number / 60
         arrays[f"correct_{name}"] = random.random(shape) > hard
         arrays[f"confidence_{name}"] = random.random(shape).astype("f4")
-    return arrays | {"frost": np.full(N, "official"), "origin": np.full(N, "official")}
+    return structured("corruption", arrays) | Arrays(frost="official", origin="official")
 
 
 KINDS = {
@@ -174,7 +176,7 @@ def run_of(name, kind, arrays, baseline=None) -> Run:
         ),
         limit=None,
         n=N,
-        measurements=score(evaluator, with_arrays_of(arrays, baseline or {})),
+        measurements=score(evaluator, Arrays.of(arrays).against(baseline or {})),
         provenance={"created": "2026-01-02", "model": {"mean": [0.3], "std": [0.4]}},
         arrays=arrays,
     )
@@ -260,13 +262,16 @@ def test_swapping_the_sums_equals_swapping_the_images(kind, tmp_path):
     random = np.random.default_rng(9)
     coins: dict[int, np.ndarray] = {}
 
-    def mixed(name):
-        first, second = one.run.arrays[name], two.run.arrays[name]
+    def mixed(entry, other):
+        first, second = entry.read(), other.read()
         size = len(first)
         coin = coins.setdefault(size, random.random(size) < 0.5)
-        return np.where(coin.reshape(-1, *[1] * (first.ndim - 1)), first, second)
+        values = np.where(coin.reshape(-1, *[1] * (first.ndim - 1)), first, second)
+        return dataclasses.replace(other, values=values)
 
-    swapped = dataclasses.replace(two.run, arrays={name: mixed(name) for name in two.run.arrays})
+    entries = zip(*(side.run.arrays.entries for side in (one, two)), strict=True)
+    arrays = Arrays((mixed(*pair) for pair in entries), **two.run.arrays.facts)
+    swapped = dataclasses.replace(two.run, arrays=arrays)
     stored = (one, two, StoredRun(two.path, swapped))
     parts = [statistics_of(each).statistics for each in stored]
     assert parts[0]
@@ -301,7 +306,7 @@ def test_equal_mass_bins_are_exact_for_few_images():
 
 
 def _adaptive_sums(arrays) -> SumStatistic:
-    parts = Calibration(bins=10).statistics(arrays)
+    parts = Calibration(bins=10).statistics(Arrays.of(arrays))
     return next(part.sums for part in parts if part.quantities[0].metric == "ece_adaptive")
 
 

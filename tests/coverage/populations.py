@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.evaluators.calibration import calibration_errors
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
@@ -124,7 +125,7 @@ class Classification:
         accuracy = shares([Quantity("accuracy", "fraction", {}, "")], [correct])
         selective = [
             statistic
-            for statistic in Selective().statistics(arrays)
+            for statistic in Selective().statistics(Arrays.of(arrays))
             if statistic.quantities[0].at["score"] == "msp"
         ]
         return [accuracy, *calibration_errors(logits, labels, BINS, "T = 1", {}), *selective]

@@ -114,3 +114,13 @@ def value_of():
         return value
 
     return find
+
+
+@pytest.fixture
+def contents():
+    """Return all arrays by name and coordinates."""
+
+    def of(arrays):
+        return {(each.name, repr(sorted(each.at.items()))): each.read() for each in arrays.entries}
+
+    return of

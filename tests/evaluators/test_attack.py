@@ -5,6 +5,7 @@ import pytest
 import torch
 import torchattacks
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.attack import Attack
@@ -36,8 +37,8 @@ def linear(linear_network):
     return model, ArrayImages("inner", pixels, labels, "inner", "made here"), margins.numpy()
 
 
-def survivors(evaluator, subject, name="one"):
-    return evaluator.collect(subject)[f"survives_{name}"]
+def survivors(evaluator, subject, temperature=1.0):
+    return evaluator.collect(subject).where(temperature=temperature)["survives"]
 
 
 @pytest.mark.parametrize("algorithm", ["FGSM", "PGD", "BIM", "APGD", "MIFGSM"])
@@ -55,9 +56,10 @@ def test_images_that_are_wrong_before_are_not_attacked_and_do_not_count(linear, 
     flipped[:10] = 1 - flipped[:10]
     wrong = ArrayImages("wrong", data.images, flipped, "wrong", "made here")
     arrays = Attack("FGSM", eps=1e-6).collect(subject_of(model, wrong, classes=2))
-    np.testing.assert_array_equal(arrays["survives_one"], np.arange(60) >= 10)
-    assert not arrays["change_one"][:10].any()
-    assert arrays["change_one"][10:].all()
+    arrays = arrays.where(temperature=1.0)
+    np.testing.assert_array_equal(arrays["survives"], np.arange(60) >= 10)
+    assert not arrays["change"][:10].any()
+    assert arrays["change"][10:].all()
 
 
 def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(network, subject_of, images_of):
@@ -69,12 +71,13 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(network, subje
         labelled = ArrayImages("own", data.images, labels.numpy(), "own", "made here")
         evaluator = Attack("BIM", eps="4/255", alpha="1/255")
         arrays = evaluator.collect(subject_of(model, labelled))
-        assert arrays["cross_entropy"].all()
-        assert not arrays["zero_gradient_one"].any()
-        found[scale] = arrays["survives_one"].mean()
+        assert arrays.facts["cross_entropy"]
+        assert not arrays.where(gradient="stable", temperature=1.0)["zero_gradient"].any()
+        found[scale] = arrays.where(temperature=1.0)["survives"].mean()
         attacked = torchattacks.BIM(model, eps=4 / 255, alpha=1 / 255)(pixels, labels)
         plain[scale] = float((model(attacked).argmax(1) == labels).float().mean())
-    assert arrays["zero_gradient_float32_one"].sum() > 20
+    zeros = arrays.where(gradient="float32", temperature=1.0)["zero_gradient"]
+    assert zeros.sum() > 20
     assert found[100.0] <= found[1.0] + 0.03
     assert plain[100.0] > found[100.0] + 0.05  # torchattacks as it is believes the network robust
 
@@ -84,10 +87,11 @@ def test_the_fitted_twin_attacks_logits_divided_by_the_fitted_temperature(
 ):
     model, data = network(scale=3.0), images_of(60)
     arrays = Attack("PGD", eps="2/255").collect(subject_of(model, data))
-    fitted = float(arrays["temperature"][0])
+    fitted = arrays.facts["temperature"]
     divided = AttackedNetwork(model, "cpu", fitted)
     again = Attack("PGD", eps="2/255").collect(subject_of(divided, data))
-    np.testing.assert_array_equal(arrays["survives_fitted"], again["survives_one"])
+    survives = arrays.where(temperature="fitted")["survives"]
+    np.testing.assert_array_equal(survives, again.where(temperature=1.0)["survives"])
 
 
 def test_an_attack_sees_logits_divided_by_the_temperature(network):
@@ -98,10 +102,12 @@ def test_an_attack_sees_logits_divided_by_the_temperature(network):
 def test_an_attack_without_gradients_has_no_fitted_twin(network, subject_of, images_of, value_of):
     evaluator = Attack("Square", parameters=("n_queries=30",))
     arrays = evaluator.collect(subject_of(network(), images_of(20)))
-    assert "survives_one" in arrays
-    assert not any(name.endswith("_fitted") for name in arrays)
+    assert arrays.coordinates("temperature") == [1.0]
     found = evaluator.score(arrays)
-    assert value_of(found, "attack_accuracy", temperature=1.0) == arrays["survives_one"].mean()
+    assert (
+        value_of(found, "attack_accuracy", temperature=1.0)
+        == arrays.where(temperature=1.0)["survives"].mean()
+    )
     assert not any(each.at.get("temperature") == "fitted" for each in found)
 
 
@@ -126,14 +132,13 @@ def test_every_attack_runs_by_its_name_inside_its_ball_and_box(
 ):
     threat = threat_of(name, {}, QUICK.get(name, []), classes=10)
     subject = subject_of(network(10), images_of(4, 10), classes=10)
-    found = {"right": np.ones(4, bool), "temperature": np.full(4, 2.0)}
-    found["right"][0] = False
+    found = Arrays([Array("right", np.arange(4) > 0)], temperature=2.0)
     with torch.no_grad():
-        found["logits"] = subject.model(next(subject.pixels())).numpy()
-    columns = under_attack(subject, threat, found)
-    assert not columns["survives_one"][0]
+        logits = subject.model(next(subject.pixels())).numpy()
+    results = under_attack(subject, threat, logits, found).where(temperature=1.0)
+    assert not results["survives"][0]
     if threat.norm == "Linf":
-        assert columns["change_one"].max() <= threat.epsilon + 1e-6
+        assert results["change"].max() <= threat.epsilon + 1e-6
 
 
 def test_the_global_random_states_are_as_before_and_the_seed_decides(
@@ -277,7 +282,7 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
         *("true labels", "clipped to [0, 1]", "without 1 − p", "T, fitted", "seeds derived"),
     ):
         assert words in one.protocol.text
-    assert one.fitted == {"T": f"{arrays['temperature'][0]:.4g}"}
+    assert one.fitted == {"T": f"{arrays.facts['temperature']:.4g}"}
     assert value_of(found, "attack_right_before") == arrays["right"].mean()
     assert {each.metric for each in found} == {
         *("attack_right_before", "attack_accuracy", "attack_largest_change"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
@@ -67,6 +68,14 @@ def rows_of(metric, measurements, temperature=1.0, **at):
     ]
 
 
+#: Attacks of an audit whose result is known in closed form, at a temperature.
+AT_BOTH = (("fgsm",), ("fgsm", "fitted"), ("pgd_ce",), ("pgd_ce", "fitted"), ("pgd_margin",))
+
+
+def survives(arrays, attack, temperature=1.0):
+    return arrays.where(attack=attack, temperature=temperature)["survives"]
+
+
 def flags(measurements):
     return {each.at["flag"]: each.value for each in measurements if each.metric == "audit_flag"}
 
@@ -76,10 +85,10 @@ def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_o
     arrays = SMALL.collect(subject_of(model, data, classes=2))
     expected = distances[:, None] > np.array(EPSILONS)
     clear = np.abs(distances[:, None] - np.array(EPSILONS)) > 1e-5
-    for attack in ("fgsm_one", "fgsm_fitted", "pgd_ce_one", "pgd_ce_fitted", "pgd_margin_one"):
-        agrees = arrays[f"survives_{attack}"] == expected
+    for attack in AT_BOTH:
+        agrees = survives(arrays, *attack) == expected
         assert agrees[clear].all(), attack
-    assert (arrays["survives_square_one"] >= arrays["survives_pgd_ce_one"])[clear].all()
+    assert (survives(arrays, "square") >= survives(arrays, "pgd_ce"))[clear].all()
     measurements = score(SMALL, arrays)
     for temperature in (1.0, "fitted"):
         worst = rows_of("audit_worst_case", measurements, temperature)
@@ -96,7 +105,7 @@ def test_images_transfer_between_networks_with_the_same_hyperplane(linear, subje
     arrays = audit.collect(subject)
     clear = np.abs(distances[:, None] - np.array(EPSILONS)) > 1e-5
     np.testing.assert_array_equal(
-        arrays["survives_transfer_one"][clear], arrays["survives_pgd_ce_one"][clear]
+        survives(arrays, "transfer")[clear], survives(arrays, "pgd_ce")[clear]
     )
     measurements = score(audit, arrays)
     assert flags(measurements) == dict.fromkeys(FLAGS, 0.0)
@@ -115,7 +124,7 @@ def test_images_made_against_another_hyperplane_are_the_other_networks(
     audit = dataclasses.replace(SMALL, transfer_from="other")
     subject = subject_of(model, data, classes=2, networks={"other": Other(opposite)})
     arrays = audit.collect(subject)
-    assert arrays["survives_transfer_one"].all()
+    assert survives(arrays, "transfer").all()
     assert not arrays["right_compared"].any()
     measurements = score(audit, arrays)
     assert rows_of("n_both_correct", measurements) == [0.0]
@@ -136,8 +145,8 @@ def test_an_image_broken_in_a_smaller_ball_is_broken_in_a_larger_one(subject_of)
     grey[:, :, ::2] = 128  # a mean of exactly one half
     data = ArrayImages("grey", grey, np.zeros(20, np.int64), "grey", "made here")
     arrays = Audit(steps=3, restarts=1, queries=1).collect(subject_of(Ring(), data, classes=2))
-    assert not arrays["survives_pgd_ce_one"].any()
-    assert arrays["survives_fgsm_one"][:, -1].all()  # one step of a size is of that size
+    assert not survives(arrays, "pgd_ce").any()
+    assert survives(arrays, "fgsm")[:, -1].all()  # one step of a size is of that size
 
 
 def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_network, subject_of):
@@ -189,27 +198,29 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
 
 def arrays_of(audit, n=10, **left):
     """Arrays in which every attack leaves the first so many images, 5 by default."""
-    names = [f"{a}_one" for a in audit.attacks] + ["fgsm_fitted", "pgd_ce_fitted"]
-    arrays = {
-        f"survives_{name}": np.tile((np.arange(n) < left.get(name, 5))[:, None], (1, 6))
-        for name in names
-    }
-    arrays |= {
-        f"{check}_{name}": np.zeros(n, bool)
-        for check in ("zero_gradient", "zero_gradient_float32", "path_differs")
-        for name in ("one", "fitted")
-    }
-    arrays |= {"right": np.arange(n) < 8, "temperature": np.full(n, 2.0)}
-    return arrays | {"right_compared": np.arange(n) < 6}
+    attacks = [(a, 1.0) for a in audit.attacks] + [("fgsm", "fitted"), ("pgd_ce", "fitted")]
+    arrays = [Array("right", np.arange(n) < 8), Array("right_compared", np.arange(n) < 6)]
+    for attack, temperature in attacks:
+        name = attack if temperature == 1.0 else f"{attack}_fitted"
+        table = np.tile((np.arange(n) < left.get(name, 5))[:, None], (1, 6))
+        at = {"attack": attack, "temperature": temperature}
+        arrays.append(Array("survives", table, ("images", "epsilon"), at))
+    for temperature in (1.0, "fitted"):
+        at = {"temperature": temperature}
+        arrays.append(Array("path_differs", np.zeros(n, bool), at=at))
+        for gradient in ("stable", "float32"):
+            zeros = np.zeros(n, bool)
+            arrays.append(Array("zero_gradient", zeros, at={**at, "gradient": gradient}))
+    return Arrays(arrays, temperature=2.0)
 
 
 @pytest.mark.parametrize(
     ("left", "flag"),
     [
-        ({"fgsm_one": 4}, "fgsm_beats_pgd"),
+        ({"fgsm": 4}, "fgsm_beats_pgd"),
         ({"fgsm_fitted": 4}, "fgsm_beats_pgd"),
-        ({"square_one": 4}, "square_beats_white_box"),
-        ({"transfer_one": 4}, "transfer_beats_white_box"),
+        ({"square": 4}, "square_beats_white_box"),
+        ({"transfer": 4}, "transfer_beats_white_box"),
     ],
 )
 def test_each_flag_is_raised_by_its_own_attack_alone_and_comes_first(left, flag):
@@ -221,25 +232,26 @@ def test_each_flag_is_raised_by_its_own_attack_alone_and_comes_first(left, flag)
 
 def test_fgsm_beats_pgd_only_if_it_beats_both_losses_together():
     audit = Audit(transfer_from="other")
-    raised = flags(score(audit, arrays_of(audit, fgsm_one=4, fgsm_fitted=4, pgd_margin_one=4)))
+    raised = flags(score(audit, arrays_of(audit, fgsm=4, fgsm_fitted=4, pgd_margin=4)))
     assert raised == dict.fromkeys(FLAGS, 0.0)
 
 
 def test_a_gradient_of_zero_counts_where_the_image_is_right():
     audit = Audit(transfer_from="other")
     arrays = arrays_of(audit)
-    arrays["zero_gradient_fitted"][9] = True  # wrong before
+    zeros = arrays.where(temperature="fitted", gradient="stable")["zero_gradient"]
+    zeros[9] = True  # wrong before
     assert flags(score(audit, arrays))["zero_gradients"] == 0
-    arrays["zero_gradient_fitted"][7] = True
+    zeros[7] = True
     assert flags(score(audit, arrays))["zero_gradients"] == 1
 
 
 def test_the_worst_case_is_over_attacks_image_by_image():
     audit = Audit(transfer_from="other")
     arrays = arrays_of(audit)
-    arrays["survives_square_one"][0] = False
-    arrays["survives_pgd_margin_one"][1] = False
-    arrays["survives_pgd_ce_fitted"][2] = False
+    survives(arrays, "square")[0] = False
+    survives(arrays, "pgd_margin")[1] = False
+    survives(arrays, "pgd_ce", "fitted")[2] = False
     measurements = score(audit, arrays)
     assert rows_of("audit_worst_case", measurements) == [0.3] * 6
     assert rows_of("audit_worst_case", measurements, "fitted") == [0.2] * 6

@@ -95,9 +95,10 @@ def test_on_a_linear_network_it_is_the_closed_form(linear_network, subject_of):
     data = ArrayImages("inner", pixels, labels.numpy(), "inner", "made here")
     subject = subject_of(model, data, classes=5)
     threat = threat_of("AutoAttack", {"eps": epsilon}, classes=5)
-    columns = under_attack(subject, threat, clean(subject), Budget(20, 4, 20))
-    np.testing.assert_array_equal(columns["survives_one"], nearest > epsilon)
-    np.testing.assert_array_equal(columns["survives_fitted"], nearest > epsilon)
+    results = under_attack(subject, threat, *clean(subject), Budget(20, 4, 20))
+    for temperature in (1.0, "fitted"):
+        survives = results.where(temperature=temperature)["survives"]
+        np.testing.assert_array_equal(survives, nearest > epsilon)
 
 
 def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from sdd_eval import store
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.settings import with_arrays_of
 from sdd_eval.metrics.corruption import FIFTEEN, corruption_errors, relative_corruption_errors
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
@@ -22,23 +22,26 @@ N = 200
 SPEC = ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)
 
 
-def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official"):
+def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official", **others):
     """Arrays of a network with these errors (5 severities) in every corruption; exact shares."""
     random = np.random.default_rng(seed)
 
     def right(error):
         return random.permutation(N) >= round(error * N)
 
-    measurements = {"correct_clean": right(clean), "confidence_clean": np.full(N, 0.9, "f4")}
+    arrays = [Array("correct", right(clean)), Array("confidence", np.full(N, 0.9, "f4"))]
     for name in corruptions:
-        measurements[f"correct_{name}"] = np.stack([right(error) for error in errors], axis=1)
-        measurements[f"confidence_{name}"] = np.full((N, 5), 0.9, dtype=np.float32)
-    return {**measurements, "frost": np.full(N, frost), "origin": np.full(N, "official")}
+        correct = np.stack([right(error) for error in others.get(name, errors)], axis=1)
+        confidence = np.full((N, 5), 0.9, dtype=np.float32)
+        for kind, values in (("correct", correct), ("confidence", confidence)):
+            axes, at = ("images", "severity"), {"corruption": name}
+            arrays.append(Array(kind, values, axes, at))
+    return Arrays(arrays, frost=frost, origin="official")
 
 
 def scored(own, **baseline):
     evaluator = Corruption("c", baseline=tuple(baseline))
-    found = evaluator.score(with_arrays_of(own, baseline))
+    found = evaluator.score(own.against(baseline))
     return [each for each in found if "baseline" in each.at]
 
 
@@ -65,7 +68,7 @@ def test_the_error_of_a_corruption_is_a_ratio_of_sums_in_percent():
 
 
 def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
-    varied = {**OWN, "correct_snow": np.zeros((N, 5), bool)}
+    varied = arrays((0.2, 0.2, 0.3, 0.4, 0.4), snow=(1.0,) * 5)
     measurements = scored(varied, base=BASE)
     mean = one(measurements, "mean_corruption_error")
     assert mean.value == pytest.approx((14 * 60 + 100 * 5 / 2.5) / 15)
@@ -100,9 +103,8 @@ def test_both_networks_are_resampled_together():
 
 
 def test_what_a_baseline_hardly_loses_is_nothing_to_divide_by():
-    close = arrays((0.105,) * 5, clean=0.1, seed=1)
-    measurements = scored(OWN, base={**BASE, "correct_fog": close["correct_fog"],
-                              "correct_clean": close["correct_clean"]})  # fmt: skip
+    base = arrays((0.2, 0.4, 0.5, 0.6, 0.8), clean=0.1, seed=1, fog=(0.105,) * 5)
+    measurements = scored(OWN, base=base)
     metrics = [(m.metric, m.at.get("corruption")) for m in measurements]
     assert ("relative_corruption_error", "fog") not in metrics
     assert ("relative_corruption_error", "snow") in metrics
@@ -163,9 +165,10 @@ def test_the_baselines_own_run_is_made_once_and_used_again(prepared, monkeypatch
     errors = {m.at["corruption"]: m.value for m in first.run.measurements
               if m.metric == "corruption_error"}  # fmt: skip
     theirs, ours = store.read_run(base).arrays, first.run.arrays
-    expected = 100 * (~ours["correct_fog"]).sum() / (~theirs["correct_fog"]).sum()
+    wrong = [(~side.where(corruption="fog")["correct"]).sum() for side in (ours, theirs)]
+    expected = 100 * wrong[0] / wrong[1]
     assert errors["fog"] == pytest.approx(expected)
-    assert not any("/" in name for name in ours)
+    assert not ours.compared
 
     def refuse(*_):
         raise AssertionError("the images were read again")

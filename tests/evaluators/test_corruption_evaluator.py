@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
@@ -127,14 +128,15 @@ def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_re
     measurements = Corruption("noise_c").score(arrays)
     by_place = {(m.metric, m.at.get("corruption"), m.at.get("severity")): m for m in measurements}
     cell = by_place["accuracy", "fog", 2]
-    of_fog = arrays["correct_fog"]
+    correct = arrays.along("correct", "corruption")
+    of_fog = correct["fog"]
     assert (cell.low, cell.high) == tuple(map(float, wilson(of_fog[:, 1].mean(), 40)))
     assert cell.level == 0.95
     assert "Wilson" in cell.interval
     # The standard error of a mean over renderings of 40 images, of which some share their fate.
     for place, table in (
         (("accuracy", "fog", None), of_fog),
-        (("mca", None, None), np.concatenate([arrays[f"correct_{n}"] for n in FIFTEEN], axis=1)),
+        (("mca", None, None), np.concatenate([correct[n] for n in FIFTEEN], axis=1)),
     ):
         mean = by_place[place]
         half = 1.96 * table.mean(axis=1).std() / np.sqrt(40)
@@ -243,11 +245,10 @@ def test_only_the_requested_corruptions_are_evaluated(subject, listener):
 
 def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
     arrays = Corruption("noise_c").collect(subject(frost="synthetic", provenance="regenerated"))
-    assert arrays["correct_fog"].shape == (40, 5)
-    assert arrays["correct_fog"].dtype == bool
-    assert arrays["confidence_fog"].shape == (40, 5)
-    assert arrays["confidence_fog"].dtype == np.float32
-    assert {len(array) for array in arrays.values()} == {40}
+    fog = arrays.where(corruption="fog")
+    assert (fog["correct"].shape, fog["correct"].dtype) == ((40, 5), bool)
+    assert (fog["confidence"].shape, fog["confidence"].dtype) == ((40, 5), np.float32)
+    assert {len(entry.read()) for entry in arrays.entries} == {40}
     measurements = Corruption("noise_c").score(arrays)
     assert all("regenerated" in each.protocol.text for each in measurements)
     for each in measurements:
@@ -259,7 +260,7 @@ def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
 def test_numbers_of_another_recipe_have_another_protocol(subject, recipe, frost):
     arrays = Corruption("noise_c").collect(subject(frost="synthetic", provenance="regenerated"))
     first = Corruption("noise_c").score(arrays)
-    second = Corruption("noise_c").score({**arrays, "recipe": np.full(40, recipe)})
+    second = Corruption("noise_c").score(arrays | Arrays(recipe=recipe))
     for old, new in zip(first, second, strict=True):
         assert old.value == new.value
         assert "recipe" not in old.protocol.text
@@ -269,8 +270,11 @@ def test_numbers_of_another_recipe_have_another_protocol(subject, recipe, frost)
 
 def test_a_network_that_is_always_right_has_intervals_of_positive_width(subject):
     arrays = Corruption("noise_c").collect(subject())
-    right = {k: np.ones_like(v) if k.startswith("correct") else v for k, v in arrays.items()}
-    for row in Corruption("noise_c").score(right):
+    right = [
+        replace(each, values=np.ones_like(each.read())) if each.name == "correct" else each
+        for each in arrays.entries
+    ]
+    for row in Corruption("noise_c").score(Arrays(right, **arrays.facts)):
         assert 0 <= row.low <= row.value <= row.high <= 1
         assert row.high - row.low > 0.02
 
@@ -280,8 +284,8 @@ def test_a_limit_looks_at_the_same_images_in_every_cell(subject):
     everything = Corruption("noise_c").collect(whole)
     some = Corruption("noise_c").collect(part)
     for corruption in FIFTEEN:
-        name = f"correct_{corruption}"
-        np.testing.assert_array_equal(some[name], everything[name][part.indices()])
+        few, all_images = (each.where(corruption=corruption) for each in (some, everything))
+        np.testing.assert_array_equal(few["correct"], all_images["correct"][part.indices()])
 
 
 def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_of, network):

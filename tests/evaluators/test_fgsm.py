@@ -27,6 +27,10 @@ def column(values):
     return torch.tensor(values).view(-1, 1, 1)
 
 
+def predicted(arrays, variant, gradient="stable"):
+    return arrays.where(variant=variant, gradient=gradient, temperature=1.0)["predicted"]
+
+
 def test_on_a_linear_model_of_two_classes_the_step_is_along_the_sign_of_w_j_minus_w_y(
     linear_network, pixels
 ):
@@ -82,11 +86,11 @@ def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
         attacked = x + torch.clip(stepped - x, -epsilon, epsilon)
         expected = model(attacked * std + mean).argmax(dim=1).numpy()
         np.testing.assert_array_equal(
-            arrays["predicted_authors_stable_one"][:, index], expected, str(epsilon)
+            predicted(arrays, "authors")[:, index], expected, str(epsilon)
         )
         if index == 0:
             np.testing.assert_array_equal(
-                arrays["predicted_authors_float32_one"][:, index], expected
+                predicted(arrays, "authors", "float32")[:, index], expected
             )
 
 
@@ -156,7 +160,7 @@ def test_right_before_and_flipped_to_right_add_up_to_right_after(
     measurements = evaluator.score(arrays)
     at = {"gradient": "stable", "temperature": 1.0}
     labels, before = arrays["labels"], arrays["predicted"]
-    after = arrays["predicted_authors_stable_one"][:, 0]
+    after = predicted(arrays, "authors")[:, 0]
     lost = ((before == labels) & (after != labels)).mean()
     right_after = value_of(measurements, "fgsm_accuracy", **at)
     flipped = value_of(measurements, "fgsm_flipped_to_right", **at)
@@ -168,33 +172,34 @@ def test_right_before_and_flipped_to_right_add_up_to_right_after(
 
 def test_a_step_of_zero_changes_no_prediction(network, subject_of, images_of):
     arrays = Fgsm(epsilon=0.0, curve=()).collect(subject_of(network(), images_of(40)))
-    for name in arrays:
-        if name.startswith("predicted_"):
-            np.testing.assert_array_equal(arrays[name].reshape(-1), arrays["predicted"], name)
+    for entry in arrays.entries:
+        if entry.name == "predicted":
+            np.testing.assert_array_equal(entry.read().reshape(-1), arrays["predicted"], entry.at)
 
 
-def test_the_batch_size_changes_nothing(network, subject_of, images_of):
+def test_the_batch_size_changes_nothing(network, subject_of, images_of, contents):
     data = images_of(40)
     whole = Fgsm().collect(subject_of(network(), data, batch_size=64))
     parts = Fgsm().collect(subject_of(network(), data, batch_size=7))
-    assert list(whole) == list(parts)
-    for name, values in whole.items():
-        assert (values == parts[name]).mean() > 0.99, name
-    np.testing.assert_array_equal(whole["predicted_pixel_random"], parts["predicted_pixel_random"])
+    assert list(contents(whole)) == list(contents(parts))
+    for name, values in contents(whole).items():
+        assert (values == contents(parts)[name]).mean() > 0.99, name
+    random = [each.where(variant="pixel", gradient="random") for each in (whole, parts)]
+    np.testing.assert_array_equal(*(each["predicted"] for each in random))
 
 
 def test_classes_are_stored_in_the_smallest_sufficient_type(network, subject_of, images_of):
     for classes, kind in ((4, np.uint8), (300, np.uint16)):
         subject = subject_of(network(classes), images_of(5, classes), classes=classes)
         arrays = Fgsm(curve=()).collect(subject)
-        assert arrays["predicted_pixel_stable_one"].dtype == kind
-        assert {len(array) for array in arrays.values()} == {5}
+        assert predicted(arrays, "pixel").dtype == kind
+        assert {len(entry.read()) for entry in arrays.entries} == {5}
 
 
 def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subject_of, images_of):
     subject = subject_of(network(channels=1), images_of(20, channels=1))
     arrays = Fgsm().collect(subject)
-    assert arrays["constants"][0].tolist() == [[0.5], [0.25]]
+    assert (arrays.facts["mean"], arrays.facts["std"]) == ([0.5], [0.25])
     for each in Fgsm().score(arrays):
         if each.at["variant"] != "pixel":
             assert each.at["constants"] == "own"
@@ -205,10 +210,10 @@ def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subjec
 def test_the_papers_constants_are_used_for_every_network(network, subject_of, images_of):
     data = images_of(10)
     arrays = Fgsm().collect(subject_of(network(), data))
-    assert arrays["constants"][0].tolist() == [list(MEAN), list(STD)]
+    assert (arrays.facts["mean"], arrays.facts["std"]) == (list(MEAN), list(STD))
     own = Fgsm(constants="own")
     arrays = own.collect(subject_of(network(), data))
-    assert arrays["constants"][0].tolist() == [[0.5] * 3, [0.25] * 3]
+    assert (arrays.facts["mean"], arrays.facts["std"]) == ([0.5] * 3, [0.25] * 3)
     assert {each.at.get("constants", "own") for each in own.score(arrays)} == {"own"}
     large = ModelSpec("tiny", 4, (0.5,) * 3, (0.25,) * 3, 224)
     assert Fgsm()._constants(large) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -31,7 +31,9 @@ def logits_of(model, images):
 def test_with_a_temperature_of_one_and_no_step_it_is_the_softmax_baseline(subject, network):
     model = network()
     plain = subject(model)
-    arrays = Odin(temperature=1.0, epsilon=0.0, outliers=("far",)).collect(plain)
+    arrays = (
+        Odin(temperature=1.0, epsilon=0.0, outliers=("far",)).collect(plain).where(detector="odin")
+    )
     expected = logits_of(model, plain.data).double().softmax(dim=1).amax(dim=1).numpy()
     np.testing.assert_allclose(arrays["scores"], expected, rtol=1e-6)
     assert arrays["scores"].dtype == np.float64
@@ -41,7 +43,7 @@ def test_the_score_is_the_formula_of_the_protocol(subject, network):
     model = network(scale=0.3)
     plain = subject(model)
     for temperature, epsilon in ((1000.0, 0.0028), (1.0, 0.01)):
-        arrays = Odin(temperature, epsilon, ("far",)).collect(plain)
+        arrays = Odin(temperature, epsilon, ("far",)).collect(plain).where(detector="odin")
         pixels = (next(plain.data.batches(50)).float() / 255).requires_grad_()
         scaled = model(pixels) / temperature
         loss = torch.nn.functional.cross_entropy(scaled, scaled.argmax(dim=1), reduction="sum")
@@ -55,7 +57,8 @@ def test_the_step_raises_the_score_and_is_not_clipped(subject, network, linear_n
     model = linear_network(torch.tensor([[1.0] * 108, [-1.0] * 108, [0.0] * 108, [0.0] * 108]))
     plain = subject(model)
     still, moved = (
-        Odin(1000.0, epsilon, ("far",)).collect(plain)["scores"] for epsilon in (0.0, 0.01)
+        Odin(1000.0, epsilon, ("far",)).collect(plain).where(detector="odin")["scores"]
+        for epsilon in (0.0, 0.01)
     )
     # Every pixel moves by ε towards class 0, white ones beyond 1: its logit gains 108 · ε.
     pixels = next(plain.data.batches(50)).double().div(255)
@@ -76,7 +79,7 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
 
     data = images_of(6)
     subject = subject_of(Shifted(), data, classes=2, sets={"other": images_of(3, seed=1)})
-    measurements = Odin(1.0, 0.1, ("other",)).collect(subject)["scores"]
+    measurements = Odin(1.0, 0.1, ("other",)).collect(subject).where(detector="odin")["scores"]
     mean = next(data.batches(6)).double().div(255).flatten(1).mean(dim=1) - 0.1
     np.testing.assert_allclose(measurements, torch.sigmoid(1 + mean).numpy(), rtol=1e-6)
 
@@ -84,20 +87,23 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
 def test_at_a_high_temperature_it_ranks_like_the_largest_less_the_mean_logit(subject, network):
     model = network(classes=4)
     plain = subject(model)
-    scores = Odin(1000.0, 0.0, ("far",)).collect(plain)["scores"]
+    scores = Odin(1000.0, 0.0, ("far",)).collect(plain).where(detector="odin")["scores"]
     logits = logits_of(model, plain.data)
     margin = (logits.amax(dim=1) - logits.mean(dim=1)).numpy()
     assert spearmanr(scores, margin).statistic > 0.999
 
 
 def test_scores_of_a_sharp_temperature_do_not_collapse(subject, network):
-    scores = Odin(1e6, 0.0, ("far",)).collect(subject(network()))["scores"]
+    scores = Odin(1e6, 0.0, ("far",)).collect(subject(network())).where(detector="odin")["scores"]
     assert len(np.unique(scores)) == len(scores)
 
 
 def test_at_a_temperature_of_one_a_saturated_network_still_moves(subject, network):
     sure = subject(network(scale=100.0))
-    still, moved = (Odin(1.0, epsilon, ("far",)).collect(sure)["scores"] for epsilon in (0.0, 0.05))
+    still, moved = (
+        Odin(1.0, epsilon, ("far",)).collect(sure).where(detector="odin")["scores"]
+        for epsilon in (0.0, 0.05)
+    )
     unsure = still < 1
     assert unsure.any()
     assert (moved[unsure] >= still[unsure]).mean() > 0.9
@@ -106,16 +112,15 @@ def test_at_a_temperature_of_one_a_saturated_network_still_moves(subject, networ
 def test_each_set_and_their_average_have_all_metrics(subject, value_of):
     evaluator = Odin(outliers=("far", "near"))
     arrays = evaluator.collect(subject())
-    assert {name: len(array) for name, array in arrays.items()} == {
-        "scores": 50,
-        "scores_far": 30,
-        "scores_near": 40,
-    }
+    own = arrays.where(detector="odin")
+    outside = own.along("scores", "outliers")
+    assert len(own["scores"]) == 50
+    assert {name: len(scores) for name, scores in outside.items()} == {"far": 30, "near": 40}
     measurements = score(evaluator, arrays)
     for metric in CONVENTIONS:
         far = value_of(measurements, metric, outliers="far", detector="odin", temperature=1000.0)
         near = value_of(measurements, metric, outliers="near", epsilon=0.0028)
-        assert far == ood_metrics(arrays["scores"], arrays["scores_far"])[metric]
+        assert far == ood_metrics(own["scores"], outside["far"])[metric]
         assert value_of(measurements, metric, outliers="average") == pytest.approx((far + near) / 2)
     assert set(CONVENTIONS) == set(ood_metrics([1.0], [0.0]))
     assert all("ε = 0.0028" in each.protocol.text for each in measurements)
@@ -128,7 +133,7 @@ def test_each_set_is_read_once(subject, listener):
 
 def test_a_limit_holds_for_every_set(subject):
     arrays = Odin(outliers=("far", "near")).collect(subject(limit=10))
-    assert {len(array) for array in arrays.values()} == {10}
+    assert [len(entry.read()) for entry in arrays.entries] == [10] * 3
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_more_validation_than_training_images_are_refused(tmp_path):
 def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluator, metric, run_of):
     expected = values(run_of(CALIBRATION), "temperature_fitted")
     run = run_of(evaluator, limit=20)
-    assert set(run.arrays["temperature"]) == set(expected)
+    assert [run.arrays.facts["temperature"]] == expected
     protocols = [
         m.protocol.text
         for m in run.measurements
@@ -182,7 +182,7 @@ def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluat
     assert protocols
     assert all("on validation images held out of training" in each for each in protocols)
     plain = run_of(dataclasses.replace(evaluator, validation_set="none"), limit=20)
-    assert set(plain.arrays["temperature"]) != set(expected)
+    assert [plain.arrays.facts["temperature"]] != expected
     assert plain.data_fingerprint == run.data_fingerprint
 
 
@@ -192,8 +192,8 @@ def test_odins_step_has_the_largest_mean_score_of_the_validation_images(kind, ru
     on_uniform = Odin(outliers=("uniform",), grid=True, intervals=FEW)
     on_held = run_of(on_uniform, dataset="digits_validation", limit=60)
     at_1000 = [i for i, (t, _) in enumerate(OdinGrid().cells) if t == 1000]
-    means = on_held.arrays["grid"][:, at_1000].mean(axis=0)
-    np.testing.assert_allclose(run.arrays["held_out"].mean(axis=0), means)
+    means = on_held.arrays.where(detector="odin_grid")["scores"][:, at_1000].mean(axis=0)
+    np.testing.assert_allclose(run.arrays["validation_scores"].mean(axis=0), means)
     _, epsilon = OdinGrid().cells[at_1000[int(means.argmax())]]
     for outliers in ("uniform", "gaussian", "average"):
         (auroc,) = values(run, "auroc", grid="validation", outliers=outliers)

@@ -12,7 +12,7 @@ from sdd_eval.figures.corruption_bars import corruption_bars
 from sdd_eval.figures.corruption_differences import corruption_differences
 from sdd_eval.figures.corruption_heatmap import corruption_heatmap
 from sdd_eval.figures.fgsm import fgsm_curve
-from sdd_eval.figures.ood_curves import roc_at, roc_curves
+from sdd_eval.figures.ood_curves import roc_at, roc_curves, scores_of
 from sdd_eval.figures.points import COLUMNS, points_of
 from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
@@ -35,9 +35,7 @@ def test_all_points_of_a_curve_are_listed(
     table = points(roc_curves(results, arrays))
     own = table[(table["panel"] == "photo_patches") & (table["series"] == "CE")]
     runs = where(results, group="CE", evaluator="odin", metric="auroc", outliers="photo_patches")
-    curves = [
-        roc_at(arrays[run]["scores"], arrays[run]["scores_photo_patches"]) for run in runs["run"]
-    ]
+    curves = [roc_at(*scores_of(row, arrays)) for row in runs.to_dict("records")]
     assert len(own) == len(curves[0]) > 100
     assert own["y"].tolist() == pytest.approx(np.mean(curves, axis=0), rel=1e-5)
     assert own["x"].iloc[[0, -1]].tolist() == [0.0, 1.0]

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sdd_eval.figures.ood_curves import RATES, mean_curve, pr_at, pr_curves, roc_at, roc_curves
+from sdd_eval.arrays import Arrays
+from sdd_eval.figures.ood_curves import (
+    RATES,
+    mean_curve,
+    pr_at,
+    pr_curves,
+    roc_at,
+    roc_curves,
+    scores_of,
+)
 from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.selection import where
@@ -22,7 +31,7 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
     drawn = score_histograms(results, arrays)
     assert drawn is not None
     row = where(results, group="CE", seed=0, metric="auroc", outliers="uniform").iloc[0]
-    inside = np.asarray(arrays[row["run"]]["scores"])
+    inside, _ = scores_of(row, arrays)
     axes = next(each for each in drawn.axes if each.get_title() == "uniform")
     threshold = axes.get_lines()[0].get_xdata()[0]
     assert (inside >= threshold).mean() >= 0.95
@@ -50,7 +59,7 @@ def test_risk_curves_do_not_reach_the_legend(whole: tuple[Any, Any]) -> None:
 
 def test_constant_scores_have_a_histogram(synthetic: ModuleType) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
-    flat = {name: np.full(9, 0.1) for name in run.arrays}
+    flat = Arrays(dataclasses.replace(e, values=np.full(9, 0.1)) for e in run.arrays.entries)
     assert score_histograms(*synthetic.table([dataclasses.replace(run, arrays=flat)])) is not None
 
 
@@ -59,7 +68,7 @@ def test_the_area_below_the_roc_curve_is_the_auroc_of_the_legend(synthetic: Modu
     results, arrays = synthetic.table([run])
     rows = where(results, metric="auroc", outliers="uniform")
     curve = mean_curve(rows, arrays, roc_at)
-    inside, outside = run.arrays["scores"], run.arrays["scores_uniform"]
+    inside, outside = scores_of(rows.iloc[0], arrays)
     pairs = (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
     assert ((curve[1:] + curve[:-1]) / 2).mean() == pytest.approx(pairs, abs=0.005)
     drawn = roc_curves(results, arrays)
@@ -105,7 +114,9 @@ def test_the_area_below_the_precision_recall_curve_is_the_average_precision(
     from sdd_eval.metrics.ranking import ood_metrics, precision_recall_curve
 
     run = synthetic.odin_run(synthetic.network(0.0, 0))
-    inside, outside = run.arrays["scores"].round(5), run.arrays["scores_gaussian"].round(5)
+    own = run.arrays.where(detector="odin")
+    scores = own["scores"], own.where(outliers="gaussian")["scores"]
+    inside, outside = (each.round(5) for each in scores)
     recall, precision = precision_recall_curve(inside, outside)
     area = float(np.diff(recall, prepend=0) @ precision)
     assert area == pytest.approx(ood_metrics(inside, outside)["aupr_in"])
@@ -113,7 +124,7 @@ def test_the_area_below_the_precision_recall_curve_is_the_average_precision(
     drawn = pr_curves(*synthetic.table([run]))
     assert drawn is not None
     line = next(each for each in drawn.axes[2].get_lines() if each.get_label() == "CE")
-    heights = pr_at(run.arrays["scores"], run.arrays["scores_gaussian"])
+    heights = pr_at(*scores)
     assert line.get_ydata() == pytest.approx(heights)
     chance = drawn.axes[0].get_lines()[0].get_ydata()[0]
     assert chance == pytest.approx(360 / 660)

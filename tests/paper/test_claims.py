@@ -7,6 +7,7 @@ import pandas
 import pytest
 import torch
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network
@@ -106,7 +107,10 @@ def network(seed, share, names=("fog", "snow"), n=400):
     difficulty = np.random.default_rng(0).random(n)
     noise = np.random.default_rng(seed).normal(0, 0.05, (n, 5))
     right = difficulty[:, None] + noise < share
-    return {f"correct_{name}": right for name in names} | {"correct_clean": right[:, 0]}
+    cells = (
+        Array("correct", right, ("images", "severity"), {"corruption": name}) for name in names
+    )
+    return Arrays([Array("correct", right[:, 0]), *cells])
 
 
 def test_a_large_lead_is_won_a_large_deficit_lost_and_neither_without_one():
@@ -143,7 +147,7 @@ def test_pairing_images_narrows_the_interval():
 
 
 def test_a_corruption_with_a_missing_severity_is_left_out():
-    half = {**network(1, 0.5), "missing_snow": np.full((400, 5), "")}
+    half = network(1, 0.5) | Arrays(missing={"snow": ["", "", "", "cut short", ""]})
     ((only,),) = corruption_differences([half], [[network(2, 0.5)]])
     assert only.corruption == "fog"
 

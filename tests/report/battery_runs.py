@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from synthetic_runs import Network, run_of
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
@@ -24,10 +25,11 @@ from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
+from sdd_eval.former_arrays import structured
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Measurement, Recipe, Run, encode
 
-Arrays = dict[str, Any]
+Named = dict[str, Any]
 Random = np.random.Generator
 
 SETS = ("lsun_resize", "isun", "dtd", "svhn")
@@ -46,17 +48,17 @@ class Measured:
 
     evaluator: Any
     measurements: tuple[Measurement, ...]
-    arrays: Arrays
+    arrays: Any
 
 
-def logits(random: Random, n: int) -> Arrays:
+def logits(random: Random, n: int) -> Named:
     labels = np.arange(n) % CLASSES
     result = random.normal(size=(n, CLASSES)).astype(np.float32)
     result[np.arange(n), labels] += random.normal(4, 2, n)
     return {"logits": result, "labels": labels}
 
 
-def ranked(random: Random, n: int, gain: float = 0.0) -> Arrays:
+def ranked(random: Random, n: int, gain: float = 0.0) -> Named:
     """What `selective` looks at."""
     correct = random.random(n) < 0.76 + gain
     return {"correct": correct, "scores": random.normal(size=(n, 4)) + 1.5 * correct[:, None]}
@@ -69,22 +71,25 @@ def predicted(random: Random, n: int) -> Arrays:
     def guesses(share: float) -> Any:
         return np.where(random.random(n) < share, labels, (labels + 1) % CLASSES)
 
-    result: Arrays = {"labels": labels, "predicted": guesses(0.76)}
+    result = [Array("labels", labels), Array("predicted", guesses(0.76))]
     evaluator = Fgsm()
-    for variant in evaluator.attacks():
-        columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(variant)]
-        result[f"predicted_{variant.column}"] = np.stack(columns, axis=1)
-        result[f"zero_gradient_{variant.column}"] = np.zeros(n, bool)
-    result |= {f"predicted_{variant}_random": guesses(0.7) for variant in evaluator.variants}
-    constants = np.array([[[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]]])
-    return {**result, **fitted(n), "constants": np.tile(constants, (n, 1, 1))}
+    for attack in evaluator.attacks():
+        columns = [guesses(0.76 * np.exp(-9 * size)) for size in evaluator.sizes(attack)]
+        table = np.stack(columns, axis=1)
+        result.append(Array("predicted", table, ("images", "epsilon"), attack.at))
+        result.append(Array("zero_gradient", np.zeros(n, bool), at=attack.at))
+    for variant in evaluator.variants:
+        at = {"variant": variant, "gradient": "random"}
+        result.append(Array("predicted", guesses(0.7), at=at))
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    return Arrays(result, temperature=FITTED, mean=mean, std=std)
 
 
-def fitted(n: int) -> Arrays:
+def fitted(n: int) -> Named:
     return {"temperature": np.full(n, FITTED)}
 
 
-def checked(n: int) -> Arrays:
+def checked(n: int) -> Named:
     """The checks of every attack, at both temperatures."""
     names = ("zero_gradient", "zero_gradient_float32", "path_differs")
     return {f"{name}_{end}": np.zeros(n, bool) for name in names for end in ("one", "fitted")}
@@ -93,20 +98,16 @@ def checked(n: int) -> Arrays:
 def attacked(random: Random, n: int) -> Arrays:
     values = {"eps": 8 / 255, "alpha": 2 / 255, "steps": 10, "random_start": True}
     right = random.random(n) < 0.76
-    result = {
-        "right": right,
-        "channels": np.full(n, 3),
-        "classes": np.full(n, CLASSES),
-        "threat": np.full(n, Threat("PGD", "Linf", values).as_text().encode()),
-        "cross_entropy": np.ones(n, bool),
-    }
+    threat = dataclasses.asdict(Threat("PGD", "Linf", values))
+    facts = {"channels": 3, "classes": CLASSES, "threat": threat, "cross_entropy": True}
+    result = {"right": right}
     for end in ("one", "fitted"):
         result[f"survives_{end}"] = right & (random.random(n) < 0.1)
         result[f"change_{end}"] = np.full(n, 8 / 255)
-    return {**result, **fitted(n), **checked(n)}
+    return structured("attack", {**result, **fitted(n), **checked(n)}) | Arrays(**facts)
 
 
-def audited(random: Random, n: int) -> Arrays:
+def audited(random: Random, n: int) -> Named:
     right = random.random(n) < 0.76
     result = {"right": right, "right_compared": random.random(n) < 0.76}
     strength = random.random(n)[:, None]
@@ -119,7 +120,7 @@ def audited(random: Random, n: int) -> Arrays:
     return {**result, **fitted(n), **checked(n)}
 
 
-def corrupted(random: Random, n: int) -> Arrays:
+def corrupted(random: Random, n: int) -> Named:
     clean = {"correct_clean": random.random(n) < 0.76}
     result = {**clean, "confidence_clean": random.random(n).astype(np.float32)}
     for index, name in enumerate(FIFTEEN):
@@ -130,14 +131,15 @@ def corrupted(random: Random, n: int) -> Arrays:
 
 def scored(random: Random, n: int, gain: float = 0.0) -> Arrays:
     """What `odin` looks at."""
-    result = {"scores": 0.01 + 1e-4 * random.beta(6, 2, n)}
+    result = [Array("scores", 0.01 + 1e-4 * random.beta(6, 2, n))]
     for index, name in enumerate(SETS):
-        result[f"scores_{name}"] = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
-    return result
+        values = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
+        result.append(Array("scores", values, at={"outliers": name}))
+    return Arrays(result).at(detector="odin")
 
 
-def detected(random: Random, n: int) -> Arrays:
-    result: Arrays = {}
+def detected(random: Random, n: int) -> Named:
+    result: Named = {}
     for name in DETECTORS:
         shape = (n, 2) if name == "knn" else (n,)
         result[name] = random.normal(1, 1, shape)
@@ -145,13 +147,13 @@ def detected(random: Random, n: int) -> Arrays:
     return {**result, "mahalanobis.dropped": np.full(n, 3)}
 
 
-def masked(random: Random, n: int) -> Arrays:
+def masked(random: Random, n: int) -> Named:
     ends = ("", *(f"_{name}" for name in SETS))
     return {f"{what}{end}": random.random(n) + 1 for what in ("squares", "spread") for end in ends}
 
 
 #: Ten questions with what each looks at.
-BATTERY: tuple[tuple[Any, Callable[[Random, int], Arrays]], ...] = (
+BATTERY: tuple[tuple[Any, Callable[[Random, int], Any]], ...] = (
     (Accuracy(), logits),
     (Calibration(), logits),
     (Selective(), ranked),
@@ -164,14 +166,15 @@ BATTERY: tuple[tuple[Any, Callable[[Random, int], Arrays]], ...] = (
     (MaskVariance(outliers=SETS), masked),
 )
 #: The arrays that figures are drawn from: each network has its own.
-DRAWN: Mapping[str, Callable[[Random, int, float], Arrays]] = {"selective": ranked, "odin": scored}
+DRAWN: Mapping[str, Callable[[Random, int, float], Any]] = {"selective": ranked, "odin": scored}
 
 
 def battery(images: int) -> list[Measured]:
     """Each evaluator with its rows, scored from so many images."""
     result = []
     for seed, (evaluator, make) in enumerate(BATTERY):
-        arrays = make(np.random.default_rng(seed), images)
+        made = make(np.random.default_rng(seed), images)
+        arrays = made if isinstance(made, Arrays) else structured(evaluator.name, made)
         result.append(Measured(evaluator, tuple(evaluator.score(arrays)), arrays))
     return result
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from sdd_eval import plugins
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.records import Measurement, ModelSpec, Recipe, Run, encode
 from sdd_eval.report.text.robustness import FLAGS
@@ -233,9 +234,10 @@ def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
 
 def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
     random, rows = net.random, []
-    arrays = {"scores": 0.1 + 0.0004 * random.beta(6, 2, 360)}
+    arrays = Arrays([Array("scores", 0.1 + 0.0004 * random.beta(6, 2, 360))])
     for index, name in enumerate(outliers):
-        arrays[f"scores_{name}"] = 0.1 + 0.0004 * random.beta(2 + index, 4 + 40 * net.gain, 300)
+        scores = 0.1 + 0.0004 * random.beta(2 + index, 4 + 40 * net.gain, 300)
+        arrays |= Arrays([Array("scores", scores, at={"outliers": name})])
     for name in (*outliers, "average"):
         at = {"detector": "odin", "outliers": name, "temperature": 1000.0, "epsilon": 0.0028}
         for metric, value in (
@@ -250,7 +252,14 @@ def odin_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
     sets = {name: {"origin": "made here", "images": 300} for name in outliers}
     sets["photo_patches"] = {"origin": "partial: 300 of 1,000", "images": 300}
     data = {"digits": DIGITS, **{name: sets[name] for name in outliers}}
-    return run_of(net, "odin", rows, data=data, arrays=arrays, settings={"temperature": 1000.0})
+    return run_of(
+        net,
+        "odin",
+        rows,
+        data=data,
+        arrays=arrays.at(detector="odin"),
+        settings={"temperature": 1000.0},
+    )
 
 
 def ood_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:

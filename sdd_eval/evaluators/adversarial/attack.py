@@ -6,14 +6,13 @@ correct before and after the attack; images that are wrong before are not attack
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from tyro.conf import arg
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.audit import IMAGES, Audit, audit_of
@@ -21,14 +20,13 @@ from sdd_eval.evaluators.adversarial.threat import (
     AUTOATTACK,
     CLEAN,
     ENSEMBLE,
-    TEMPERATURES,
     WITHOUT_SATURATION,
+    Temperature,
     Threat,
     checks,
     describe,
     divided_by,
     fitted_values,
-    from_text,
     threat_of,
 )
 from sdd_eval.evaluators.evaluator import Evaluator
@@ -37,7 +35,7 @@ from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.statistic import Quantity, Statistic, shares, unpaired
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.evaluators.subject import Subject
 
 #: The parts of AutoAttack, by their names in the papers.
 PARTS = ("APGD-CE", "APGD-T", "FAB-T", "Square")
@@ -86,9 +84,9 @@ class Attack(Evaluator):
     def collect(self, subject: Subject) -> Arrays:
         """Return which images survive, and the checks; adversarial images are not stored.
 
-        `right` (n,) before the attack, the arrays of `attack_run.under_attack`, and, constant over
-        images, `temperature`, `channels` and `classes` (n,), and `threat` (n,), the threat model
-        as JSON.
+        `right` (images,) bool before the attack, and the arrays of `attack_run.under_attack`. Facts
+        are those of `attack_run.clean`, the number of `classes`, `cross_entropy`, whether it is the
+        attack's loss, and the threat model, `threat`.
 
         Raises:
             InputError: unknown attack or parameter, no labels, or a logit is NaN.
@@ -100,12 +98,9 @@ class Attack(Evaluator):
         if self.transfer_from:
             raise InputError("--transfer-from needs --audit")
         threat = self.threat(subject.spec.classes)
-        arrays = adversarial.clean(subject, self.validation_set)
-        results = adversarial.under_attack(subject, threat, arrays)
-        del arrays["logits"]
-        text = np.full(len(arrays["right"]), threat.as_text().encode())
-        classes = np.full(len(text), subject.spec.classes)
-        return {**arrays, **results, "threat": text, "classes": classes}
+        logits, arrays = adversarial.clean(subject, self.validation_set)
+        arrays |= adversarial.under_attack(subject, threat, logits, arrays)
+        return arrays | Arrays(threat=asdict(threat), classes=subject.spec.classes)
 
     def _audit(self) -> Audit:
         if self.algorithm != DEFAULT:
@@ -127,55 +122,53 @@ class Attack(Evaluator):
             self.algorithm, common, self.parameters, restarts=restarts, classes=classes
         )
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield `attack_right_before`, and per temperature `attack_accuracy` and its checks."""
         if self.audit:
             yield from self._audit().statistics(arrays)
             return
-        threat = from_text(bytes(arrays["threat"][0]))
+        threat = Threat(**arrays.facts["threat"])
         before = Quantity("attack_right_before", "fraction", threat.at, CLEAN)
         yield shares([before], [arrays["right"]])
-        for name in TEMPERATURES:
-            if f"survives_{name}" in arrays:
-                yield from _at_temperature(threat, name, arrays)
+        for temperature in arrays.coordinates("temperature"):
+            yield from _at_temperature(threat, temperature, arrays.where(temperature=temperature))
 
 
 def _at_temperature(
-    threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]
+    threat: Threat, temperature: Temperature, arrays: Arrays
 ) -> Iterator[Statistic]:
-    """Yield the numbers at one temperature."""
-    at = {**threat.at, "temperature": TEMPERATURES[name]}
-    conditions, fitted = protocol(threat, name, arrays), fitted_values(name, arrays)
-    survives = arrays[f"survives_{name}"]
+    """Yield the numbers at one temperature, from the arrays at it."""
+    at = {**threat.at, "temperature": temperature}
+    conditions = protocol(threat, temperature, arrays)
+    fitted, survives = fitted_values(temperature, arrays), arrays["survives"]
     accuracy = Quantity("attack_accuracy", "fraction", at, conditions, fitted)
     quantities, flags = [accuracy], [survives]
     if threat.attack == AUTOATTACK:
-        broken_by = arrays[f"broken_by_{name}"]
         for number, part in enumerate(PARTS, start=1):
             after = {"parts": f"right after the parts up to {part}", **conditions}
             axes = {**at, "part": part}
             quantities.append(Quantity("attack_accuracy_after", "fraction", axes, after, fitted))
-            flags.append(survives | (broken_by > number))
+            flags.append(survives | (arrays["broken_by"] > number))
     yield shares(quantities, flags)
     largest = "largest change of a pixel value in any image, of the range [0, 1]"
     protocol_of_change = {"change": largest, **conditions}
     change = Quantity("attack_largest_change", "fraction", at, protocol_of_change, fitted)
-    yield unpaired(change, float(arrays[f"change_{name}"].max()), MAXIMUM)
-    yield checks("attack", at, name, arrays)
+    yield unpaired(change, float(arrays["change"].max()), MAXIMUM)
+    yield checks("attack", at, temperature, arrays)
 
 
-def protocol(threat: Threat, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+def protocol(threat: Threat, temperature: Temperature, arrays: Arrays) -> dict[str, str]:
     """Return the protocol: attack, ball, labels, clipping, gradient, temperature, seed."""
     gradient = "the attack's own loss, float32"
-    if arrays["cross_entropy"][0]:
+    if arrays.facts["cross_entropy"]:
         gradient = f"cross-entropy's {WITHOUT_SATURATION}"
     return {
         "definition": "right before and after, of all images",
-        "attack": describe(threat, int(arrays["channels"][0])),
-        "parts_of_attack": _ensemble(threat, int(arrays["classes"][0])),
+        "attack": describe(threat, arrays.facts["channels"]),
+        "parts_of_attack": _ensemble(threat, arrays.facts["classes"]),
         "labels": "true labels, untargeted, clipped to [0, 1]",
         "gradient": gradient,
-        "temperature": divided_by(name, arrays),
+        "temperature": divided_by(temperature, arrays),
         "seeds": "seeds derived from the run's seed, attack, restart and batch",
     }
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.gradients import (
@@ -20,7 +21,15 @@ from sdd_eval.evaluators.adversarial.gradients import (
     logit_gradient,
     margin_gradient,
 )
-from sdd_eval.evaluators.adversarial.threat import BY_CROSS_ENTROPY, EPSILONS, Effort, Threat
+from sdd_eval.evaluators.adversarial.threat import (
+    BY_CROSS_ENTROPY,
+    EPSILONS,
+    GRADIENTS,
+    TEMPERATURES,
+    Effort,
+    Temperature,
+    Threat,
+)
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     STANDARD,
     AttackedNetwork,
@@ -33,47 +42,46 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     runner,
     worst_case,
 )
-from sdd_eval.evaluators.subject import Arrays, Subject
+from sdd_eval.evaluators.subject import Subject
 from sdd_eval.evaluators.temperature import temperature_of
 
-Columns = dict[str, NDArray[Any]]
+#: An attack of an audit, and the temperature of the network that it attacks.
+AttackAt = tuple[str, Temperature]
 LOSSES: Mapping[str, LogitGradient] = {"ce": logit_gradient, "margin": margin_gradient}
 
 
-def clean(subject: Subject, validation_set: str = "") -> Arrays:
-    """Return the arrays of clean images that an attack starts from.
+def clean(subject: Subject, validation_set: str = "") -> tuple[NDArray[np.float32], Arrays]:
+    """Return the logits (n, classes) of the clean images, and `right` (images,) bool.
 
-    `right` (n,), the fitted `temperature` (n,), `channels` (n,) and `logits` (n, classes). If the
-    temperature is fitted on a validation set, also `held_out` (n,). Raise InputError for images
-    without labels, or a NaN logit.
+    Facts are the fitted `temperature`, the number of `channels`, and `held_out` if the temperature
+    is fitted on a validation set. Raise InputError for images without labels, or a NaN logit.
     """
     labels = subject.labels()
     with full_float32():
         logits = subject.logits(label="clean images")
+    facts = {"held_out": True} if validation_set else {}
     fitted = temperature_of(subject, validation_set, logits, labels)
-    return {
-        **({"held_out": np.full(len(labels), True)} if validation_set else {}),
-        "logits": logits,
-        "right": logits.argmax(axis=1) == labels,
-        "temperature": np.full(len(labels), fitted),
-        "channels": np.full(len(labels), subject.spec.channels),
-    }
+    right = Array("right", logits.argmax(axis=1) == labels)
+    return logits, Arrays([right], temperature=fitted, channels=subject.spec.channels, **facts)
 
 
 def under_attack(
-    subject: Subject, threat: Threat, arrays: Arrays, budget: Budget = STANDARD
+    subject: Subject,
+    threat: Threat,
+    logits: NDArray[np.float32],
+    arrays: Arrays,
+    budget: Budget = STANDARD,
 ) -> Arrays:
-    """Return the results of an attack, each (n,), at T = 1 and at the fitted temperature.
+    """Return the results of an attack, each (images,), at T = 1 and at the fitted temperature.
 
-    `survives_…`, `broken_by_…` (number of the part, from 1), `change_…`, `zero_gradient_…`,
-    `zero_gradient_float32_…` and `path_differs_…`; and `cross_entropy` (n,), whether the attack's
-    loss is the cross-entropy. An attack without gradients is run at T = 1 only. `arrays` are those
-    of `clean`.
+    `survives`, `broken_by` (number of the part, from 1), `change` (of the range [0, 1]), and those
+    of `checks_of`; and the fact `cross_entropy`, whether it is the attack's loss. An attack without
+    gradients is run at T = 1 only. `logits` and `arrays` are those of `clean`.
     """
-    columns, uses = _at_temperature(subject, threat, arrays, "one", budget)
+    results, uses = _at_temperature(subject, threat, logits, arrays, 1.0, budget)
     if uses.gradients:
-        columns |= _at_temperature(subject, threat, arrays, "fitted", budget)[0]
-    return columns | {"cross_entropy": np.full(len(arrays["right"]), uses.cross_entropy)}
+        results |= _at_temperature(subject, threat, logits, arrays, "fitted", budget)[0]
+    return results | Arrays(cross_entropy=uses.cross_entropy)
 
 
 class _Uses:
@@ -101,28 +109,32 @@ class _Uses:
 
 
 def _at_temperature(
-    subject: Subject, threat: Threat, arrays: Arrays, name: str, budget: Budget
-) -> tuple[Columns, _Uses]:
+    subject: Subject,
+    threat: Threat,
+    logits: NDArray[np.float32],
+    arrays: Arrays,
+    temperature: Temperature,
+    budget: Budget,
+) -> tuple[Arrays, _Uses]:
     """Return the results at one temperature, and what the attack uses."""
-    temperature = 1.0 if name == "one" else float(arrays["temperature"][0])
-    network = AttackedNetwork(subject.model, subject.device, temperature)
-    subject.progress.start(f"{threat.attack} at T = {temperature:.3g}", len(arrays["right"]))
+    divisor = arrays.facts["temperature"] if temperature == "fitted" else temperature
+    network, right = AttackedNetwork(subject.model, subject.device, divisor), arrays["right"]
+    subject.progress.start(f"{threat.attack} at T = {divisor:.3g}", len(right))
     loss = LossGradient()
     uses = _Uses(subject, network, loss)
-    columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
+    results = []
     for index, (pixels, labels, rows) in enumerate(batches(subject)):
-        for key, values in checks_of(network, pixels, labels, arrays["logits"][rows]).items():
-            columns[key].append(values)
+        checks = checks_of(network, pixels, labels, logits[rows])
         seed = BatchSeed(subject.seed, index, subject.device)
         parts = parts_of(threat, network, subject.spec.classes, seed, loss, budget)
-        correct = torch.from_numpy(arrays["right"][rows]).to(pixels.device)
-        cache = partial(uses.cached, f"batch {index} at T {name}")
+        correct = torch.from_numpy(right[rows]).to(pixels.device)
+        cache = partial(uses.cached, f"batch {index} at T {temperature}")
         result = worst_case(subject.model, parts, pixels, labels, correct, cache)
-        columns["survives"].append(result.survives.cpu().numpy())
-        columns["broken_by"].append(result.broken_by.cpu().numpy().astype(np.uint8))
-        columns["change"].append(result.change.cpu().numpy())
+        broken_by = Array("broken_by", result.broken_by.to(torch.uint8))
+        values = [Array("survives", result.survives), broken_by, Array("change", result.change)]
+        results.append(checks | Arrays(values))
         subject.progress.advance(len(pixels))
-    return {f"{key}_{name}": np.concatenate(parts) for key, parts in columns.items()}, uses
+    return joined(results).at(temperature=temperature), uses
 
 
 def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice]]:
@@ -136,45 +148,45 @@ def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slic
 
 def checks_of(
     network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor, plain: NDArray[Any]
-) -> Columns:
-    """Return the checks of a batch before it is attacked, each (n,); RuntimeError if one fails."""
-    logits, stable, float32 = logits_and_zero_gradients(network, pixels, labels)
-    return {
-        "path_differs": check_predictions(logits.cpu().numpy(), plain),
-        "zero_gradient": stable.cpu().numpy(),
-        "zero_gradient_float32": float32.cpu().numpy(),
-    }
+) -> Arrays:
+    """Return the checks of a batch before it is attacked; raise RuntimeError if one fails.
+
+    `path_differs` and, with the `gradient` "stable" and "float32", `zero_gradient`, (images,) bool.
+    """
+    logits, *zeros = logits_and_zero_gradients(network, pixels, labels)
+    differs = Array("path_differs", check_predictions(logits.cpu().numpy(), plain))
+    gradients = zip(GRADIENTS, zeros, strict=True)
+    return Arrays([differs, *(Array("zero_gradient", z, at={"gradient": g}) for g, z in gradients)])
 
 
 def audited(
     subject: Subject, effort: Effort, other: Checkpoint | None, validation_set: str
 ) -> Arrays:
     """Return the arrays of `Audit.collect`; `other` is the network that attacks transfer from."""
-    arrays = clean(subject, validation_set)
-    temperatures = {"one": 1.0, "fitted": float(arrays["temperature"][0])}
-    networks = {
-        name: AttackedNetwork(subject.model, subject.device, temperature)
-        for name, temperature in temperatures.items()
+    logits, arrays = clean(subject, validation_set)
+    right, fitted = arrays["right"], arrays.facts["temperature"]
+    networks: dict[Temperature, AttackedNetwork] = {
+        temperature: AttackedNetwork(
+            subject.model, subject.device, fitted if temperature == "fitted" else temperature
+        )
+        for temperature in TEMPERATURES
     }
     source = None
     if other is not None:
         source = AttackedNetwork(other.network(subject.device), subject.device)
-    columns: dict[str, list[NDArray[Any]]] = defaultdict(list)
-    subject.progress.start("audited images", len(arrays["right"]) * len(EPSILONS))
+    subject.progress.start("audited images", len(right) * len(EPSILONS))
+    results = []
     for index, (pixels, labels, rows) in enumerate(batches(subject)):
-        for name, network in networks.items():
-            checks = checks_of(network, pixels, labels, arrays["logits"][rows])
-            for key, values in checks.items():
-                columns[f"{key}_{name}"].append(values)
-        if source is not None:
-            columns["right_compared"].append(_is_correct(source, pixels, labels))
-        correct = torch.from_numpy(arrays["right"][rows]).to(pixels.device)
+        correct = torch.from_numpy(right[rows]).to(pixels.device)
         seed = BatchSeed(subject.seed, index, subject.device)
-        battery = Battery(subject, effort, networks, source, seed)
-        for name, table in battery.tables(pixels, labels, correct).items():
-            columns[f"survives_{name}"].append(table)
-    del arrays["logits"], arrays["channels"]
-    return arrays | {name: np.concatenate(parts) for name, parts in columns.items()}
+        result = Battery(subject, effort, networks, source, seed).tables(pixels, labels, correct)
+        for temperature, network in networks.items():
+            checks = checks_of(network, pixels, labels, logits[rows])
+            result |= checks.at(temperature=temperature)
+        if source is not None:
+            result |= Arrays([Array("right_compared", _is_correct(source, pixels, labels))])
+        results.append(result)
+    return arrays | joined(results)
 
 
 def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> Any:
@@ -188,51 +200,57 @@ class Battery:
 
     subject: Subject
     effort: Effort
-    networks: Mapping[str, AttackedNetwork]
+    networks: Mapping[Temperature, AttackedNetwork]
     source: AttackedNetwork | None
     seed: BatchSeed
 
-    def tables(
-        self, pixels: torch.Tensor, labels: torch.Tensor, correct: torch.Tensor
-    ) -> dict[str, NDArray[np.bool_]]:
-        """Return which images survive each attack at each size (n, sizes).
+    def tables(self, pixels: torch.Tensor, labels: torch.Tensor, correct: torch.Tensor) -> Arrays:
+        """Return which images survive each attack at each size: `survives` (images, epsilon).
 
         An image that is broken at one size counts as broken at all larger ones.
         """
-        left: dict[str, torch.Tensor] = {}
-        columns: dict[str, list[torch.Tensor]] = defaultdict(list)
+        left: dict[AttackAt, list[torch.Tensor]] = defaultdict(list)
         for epsilon in EPSILONS:
-            for name, parts in self._attacks(epsilon).items():
+            for at, parts in self._attacks(epsilon).items():
                 # FGSM is one step of this size, independent of smaller ones.
-                to_attack = correct if name.startswith("fgsm") else left.get(name, correct)
-                cache = partial(self._cached, f"{name} {epsilon}")
+                to_attack = correct if at[0] == "fgsm" or at not in left else left[at][-1]
+                cache = partial(self._cached, f"{at[0]} at T {at[1]} {epsilon}")
                 result = worst_case(self.subject.model, parts, pixels, labels, to_attack, cache)
-                left[name] = result.survives
-                columns[name].append(result.survives)
+                left[at].append(result.survives)
             self.subject.progress.advance(len(pixels), f"ε = {epsilon * 255:g}/255")
-        return {name: torch.stack(each, dim=1).cpu().numpy() for name, each in columns.items()}
+        axes, along = ("images", "epsilon"), {"epsilon": EPSILONS}
+        return Arrays(
+            Array(
+                "survives",
+                torch.stack(tables, dim=1),
+                axes,
+                {"attack": attack, "temperature": temperature},
+                along,
+            )
+            for (attack, temperature), tables in left.items()
+        )
 
     def _cached(self, attack: str, part: str, run: Callable[[], Mapping[str, Any]]) -> Any:
         return self.subject.stored(f"batch {self.seed.batch} {attack} {part}", run)
 
-    def _attacks(self, epsilon: float) -> dict[str, list[Part]]:
+    def _attacks(self, epsilon: float) -> dict[AttackAt, list[Part]]:
         """Return the parts of each attack at one size, by attack and temperature."""
-        attacks: dict[str, list[Part]] = {}
-        for name, network in self.networks.items():
+        attacks: dict[AttackAt, list[Part]] = {}
+        for temperature, network in self.networks.items():
             fgsm = Threat("FGSM", "Linf", {"eps": epsilon})
             parts = {
                 "fgsm": [self._part(fgsm, network, "ce")],
                 "pgd_ce": self._pgd(network, epsilon, "ce"),
             }
-            attacks |= {f"{attack}_{name}": parts[attack] for attack in BY_CROSS_ENTROPY}
-        one = self.networks["one"]
-        attacks["pgd_margin_one"] = self._pgd(one, epsilon, "margin")
+            attacks |= {(attack, temperature): parts[attack] for attack in BY_CROSS_ENTROPY}
+        one = self.networks[1.0]
+        attacks["pgd_margin", 1.0] = self._pgd(one, epsilon, "margin")
         square = {"norm": "Linf", "eps": epsilon, "n_queries": self.effort.queries}
         square |= {"loss": "margin", "resc_schedule": False}
-        attacks["square_one"] = [self._part(Threat("Square", "Linf", square), one, "ce")]
+        attacks["square", 1.0] = [self._part(Threat("Square", "Linf", square), one, "ce")]
         if self.source is not None:
             both = [part for loss in LOSSES for part in self._pgd(self.source, epsilon, loss, 1)]
-            attacks["transfer_one"] = both
+            attacks["transfer", 1.0] = both
         return attacks
 
     def _pgd(

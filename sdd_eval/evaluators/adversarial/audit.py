@@ -27,6 +27,7 @@ from sdd_eval.evaluators.adversarial.threat import (
     TEMPERATURES,
     WITHOUT_SATURATION,
     Effort,
+    Temperature,
     checks,
     divided_by,
     fitted_values,
@@ -42,8 +43,9 @@ from sdd_eval.statistics.statistic import (
 )
 
 if TYPE_CHECKING:
+    from sdd_eval.arrays import Arrays
     from sdd_eval.checkpoints.checkpoint import Checkpoint
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.evaluators.subject import Subject
 
 Table = NDArray[np.bool_]
 #: Default limit of an audit.
@@ -81,9 +83,10 @@ class Audit(Effort):
     def collect(self, subject: Subject, validation_set: str = "") -> Arrays:
         """Return which images survive each attack, and the checks.
 
-        `right` (n,) before the attacks; `survives_ATTACK_TEMPERATURE` (n, sizes) bool; the arrays
-        of `attack_run.checks_of` (n,) at each temperature; the fitted `temperature` (n,); and with
-        `transfer_from` also `right_compared` (n,), whether the other network is correct.
+        `right` (images,) bool before the attacks; of each `attack` and `temperature` `survives`
+        (images, epsilon) bool; the arrays of `attack_run.checks_of` at each temperature; with
+        `transfer_from` also `right_compared` (images,), whether the other network is correct.
+        Facts are those of `attack_run.clean`.
 
         Raises:
             InputError: the other checkpoint is this one, or takes other images or classes.
@@ -94,14 +97,14 @@ class Audit(Effort):
             _check_comparable(subject, other)
         return adversarial.audited(subject, self, other, validation_set)
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield accuracy per attack and size, `audit_worst_case`, and `audit_flag` (0 or 1)."""
         yield shares([Quantity("audit_right_before", "fraction", {}, CLEAN)], [arrays["right"]])
-        for name in TEMPERATURES:
-            tables = self.tables(name, arrays)
-            protocol = {**self._protocol(), "temperature": divided_by(name, arrays)}
-            fitted = {**self._source, **fitted_values(name, arrays)}
-            at = {"norm": "Linf", "temperature": TEMPERATURES[name]}
+        for temperature in TEMPERATURES:
+            tables = self.tables(temperature, arrays)
+            protocol = {**self._protocol(), "temperature": divided_by(temperature, arrays)}
+            fitted = {**self._source, **fitted_values(temperature, arrays)}
+            at = {"norm": "Linf", "temperature": temperature}
             for attack, table in tables.items():
                 axes = {**at, "attack": attack}
                 yield shares(_by_size("audit_accuracy", axes, protocol, fitted), list(table.T))
@@ -111,13 +114,14 @@ class Audit(Effort):
             yield shares(_by_size("audit_worst_case", at, protocol, fitted), list(worst.T))
             if "right_compared" in arrays:
                 yield from self._both_correct(worst, at, protocol, fitted, arrays)
-            yield checks("audit", at, name, arrays)
+            own = arrays.where(temperature=temperature)
+            yield checks("audit", at, temperature, own)
         yield from self._flags(arrays)
 
-    def tables(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Table]:
+    def tables(self, temperature: Temperature, arrays: Arrays) -> dict[str, Table]:
         """Return which images survive each attack (n, sizes) at a temperature."""
-        names = {a: name if a in BY_CROSS_ENTROPY else "one" for a in self.attacks}
-        return {attack: arrays[f"survives_{attack}_{own}"] for attack, own in names.items()}
+        own = {a: temperature if a in BY_CROSS_ENTROPY else 1.0 for a in self.attacks}
+        return {a: arrays.where(attack=a, temperature=own[a])["survives"] for a in own}
 
     @property
     def _source(self) -> dict[str, str]:
@@ -149,7 +153,7 @@ class Audit(Effort):
         at: Mapping[str, Any],
         protocol: Mapping[str, str],
         fitted: Mapping[str, str],
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Arrays,
     ) -> Iterator[Statistic]:
         """Yield the worst case over the images that both networks classify correctly."""
         both = arrays["right"] & arrays["right_compared"]
@@ -166,13 +170,15 @@ class Audit(Effort):
             bounds = partial(share_bounds, value, len(flags))
             yield unpaired(quantity, value, OTHER_IMAGES, bounds, SHARE)
 
-    def _flags(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def _flags(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield each flag, 1 if it is raised at any size or temperature; raised ones come first."""
         raised: dict[str, list[str]] = {flag: [] for flag in FLAGS}
-        for name in TEMPERATURES:
-            for flag, sizes in _raised(self.tables(name, arrays)).items():
+        for temperature in TEMPERATURES:
+            name = "fitted" if temperature == "fitted" else "one"
+            for flag, sizes in _raised(self.tables(temperature, arrays)).items():
                 raised[flag] += [f"ε = {size * 255:g}/255 at T {name}" for size in sizes]
-            zeros = int((arrays[f"zero_gradient_{name}"] & arrays["right"]).sum())
+            stable = arrays.where(temperature=temperature, gradient="stable")
+            zeros = int((stable["zero_gradient"] & arrays["right"]).sum())
             raised["zero_gradients"] += [f"{zeros} images at T {name}"] if zeros else []
         if not self.transfer_from:
             del raised["transfer_beats_white_box"]  # not tried, so neither raised nor cleared

@@ -9,17 +9,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval import data
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
-from sdd_eval.evaluators.adversarial.threat import CLEAN, FgsmAttack, fitted_values
+from sdd_eval.evaluators.adversarial.threat import CLEAN, TEMPERATURES, FgsmAttack, fitted_values
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
@@ -29,7 +30,7 @@ from sdd_eval.statistics.statistic import Quantity, Statistic, counts, shares
 from sdd_eval.validation import FROM_0, check_bounds
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.evaluators.subject import Subject
 
 Variant = Literal["authors", "standardised", "pixel"]
 CLIPS = {
@@ -87,15 +88,16 @@ class Fgsm(Evaluator):
             FgsmAttack(variant, gradient, temperature)
             for variant in self.variants
             for gradient in (("stable", "float32") if variant == "authors" else ("stable",))
-            for temperature in ("one", "fitted")
+            for temperature in TEMPERATURES
         )
 
     def collect(self, subject: Subject) -> Arrays:
         """Return the predictions under each attack; adversarial images are not stored.
 
-        `labels` and clean `predicted` (n,); of each attack `predicted_…` (n, sizes) and
-        `zero_gradient_…` (n,); of each variant `predicted_VARIANT_random` (n,); and, constant over
-        images, the fitted `temperature` (n,) and `constants` (n, 2, channels), mean and std.
+        `labels` and clean `predicted` (images,), class indices; of each attack (`variant`,
+        `gradient`, `temperature`) `predicted` (images, epsilon) and `zero_gradient` (images,) bool,
+        of each variant `predicted` (images,) with the `gradient` "random". Facts are the fitted
+        `temperature`, and the `mean` and `std` of each channel in the standardised space.
 
         Raises:
             InputError: ε < 0, no or unknown variants, no labels, or a logit is NaN.
@@ -104,16 +106,14 @@ class Fgsm(Evaluator):
         labels = subject.labels()
         logits = subject.logits(label="clean images")
         temperature = temperature_of(subject, self.validation_set, logits, labels)
-        constants = self._constants(subject.spec)
+        mean, std = self._constants(subject.spec)
         sizes = {attack: self.sizes(attack) for attack in self.attacks()}
         arrays = adversarial.predictions_under_attack(
-            subject, labels, sizes, constants, temperature
+            subject, labels, sizes, (mean, std), temperature
         )
-        arrays |= {"labels": labels, "predicted": logits.argmax(axis=1)}
-        return _compact(arrays, subject.spec.classes) | {
-            "temperature": np.full(len(labels), temperature),
-            "constants": np.tile(np.array([constants]), (len(labels), 1, 1)),
-        }
+        clean = [Array("labels", labels), Array("predicted", logits.argmax(axis=1))]
+        arrays |= Arrays(clean, temperature=temperature, mean=mean, std=std)
+        return _compact(arrays, subject.spec.classes)
 
     def _check(self, spec: ModelSpec) -> None:
         check_bounds(self, {"epsilon": FROM_0}, "--")
@@ -142,14 +142,14 @@ class Fgsm(Evaluator):
         """Return whose constants are used: the paper's are for three channels."""
         return self.constants if channels == 3 else "own"
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield accuracy per attack and step size, and the controls (fractions)."""
         for variant in self.variants:
             yield self._controls(variant, arrays)
         for attack in self.attacks():
             yield from self._of_attack(attack, arrays)
 
-    def _controls(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> Statistic:
+    def _controls(self, variant: str, arrays: Arrays) -> Statistic:
         """Return accuracy before a variant's attack, and after a step along random signs."""
         labels, at = arrays["labels"], {**self._at(variant, arrays), "temperature": 1.0}
         before = Quantity("fgsm_right_before", "fraction", at, CLEAN)
@@ -157,18 +157,15 @@ class Fgsm(Evaluator):
         protocol = {**self._step(variant, self.epsilon, arrays), "gradient": random}
         at = {**at, "epsilon": self.epsilon}
         after = Quantity("fgsm_random_sign_accuracy", "fraction", at, protocol)
-        predicted = (arrays["predicted"], arrays[f"predicted_{variant}_random"])
+        under_random = arrays.where(variant=variant, gradient="random")
+        predicted = (arrays["predicted"], under_random["predicted"])
         return shares([before, after], [classes == labels for classes in predicted])
 
-    def _of_attack(
-        self, attack: FgsmAttack, arrays: Mapping[str, NDArray[Any]]
-    ) -> Iterator[Statistic]:
+    def _of_attack(self, attack: FgsmAttack, arrays: Arrays) -> Iterator[Statistic]:
         """Yield accuracy after an attack at each step size, and the controls at the first."""
-        temperature = 1.0 if attack.temperature == "one" else "fitted"
-        at = self._at(attack.variant, arrays)
-        at |= {"gradient": attack.gradient, "temperature": temperature}
-        labels, predicted = arrays["labels"], arrays[f"predicted_{attack.column}"]
-        correct = predicted == labels[:, None]
+        at = {**self._at(attack.variant, arrays), **attack.at}
+        labels, own = arrays["labels"], arrays.where(**attack.at)
+        correct = own["predicted"] == labels[:, None]
         gradient = _gradient(attack, bool(self.validation_set))
         fitted = fitted_values(attack.temperature, arrays)
         quantities, flags = [], []
@@ -185,23 +182,21 @@ class Fgsm(Evaluator):
         yield shares(quantities, flags)
         protocol = {"definition": "images whose gradient is zero in every pixel", **gradient}
         zeros = Quantity("fgsm_zero_gradients", "images", at, protocol, fitted)
-        yield counts([zeros], [arrays[f"zero_gradient_{attack.column}"]])
+        yield counts([zeros], [own["zero_gradient"]])
 
-    def _at(self, variant: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    def _at(self, variant: str, arrays: Arrays) -> dict[str, Any]:
         """Return the axes of a variant, and whose constants its space has."""
         if variant == "pixel":
             return {"variant": variant}
-        constants = self._constants_of(arrays["constants"].shape[2])
+        constants = self._constants_of(len(arrays.facts["mean"]))
         return {"variant": variant, "constants": constants}
 
-    def _step(
-        self, variant: str, epsilon: float, arrays: Mapping[str, NDArray[Any]]
-    ) -> dict[str, str]:
+    def _step(self, variant: str, epsilon: float, arrays: Arrays) -> dict[str, str]:
         """Return the step: space, norm, ε in pixels, and clipping."""
         if variant == "pixel":
             space = f"pixels of [0, 1] ({epsilon * 255:.3g}/255)"
         else:
-            mean, std = arrays["constants"][0]
+            mean, std = (np.array(arrays.facts[name]) for name in ("mean", "std"))
             constants = self._constants_of(len(mean))
             space = (
                 f"standardised space (constants: {constants}, mean {_list(mean)}, "
@@ -211,18 +206,19 @@ class Fgsm(Evaluator):
         return {"step": step, "clipping": CLIPS[variant]}
 
 
-def _compact(columns: Mapping[str, NDArray[Any]], classes: int) -> dict[str, NDArray[Any]]:
+def _compact(arrays: Arrays, classes: int) -> Arrays:
     """Return class indices in the smallest type that holds them, and flags unchanged."""
     kind = np.min_scalar_type(classes)
-    return {
-        name: values if values.dtype == np.bool_ else values.astype(kind)
-        for name, values in columns.items()
-    }
+    entries = (
+        each if each.name == "zero_gradient" else replace(each, values=each.read().astype(kind))
+        for each in arrays.entries
+    )
+    return Arrays(entries, **arrays.facts)
 
 
 def _gradient(attack: FgsmAttack, validation_set: bool) -> dict[str, str]:
     """Return the gradient: labels, precision, temperature."""
-    temperature = "T = 1" if attack.temperature == "one" else fitted_words(validation_set)
+    temperature = fitted_words(validation_set) if attack.temperature == "fitted" else "T = 1"
     return {
         "labels": LABELS[attack.variant],
         "gradient": GRADIENTS[attack.gradient],

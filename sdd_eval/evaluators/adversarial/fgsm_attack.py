@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 import torchattacks
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.data.images import to_device
 from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.gradients import (
@@ -27,7 +27,7 @@ from sdd_eval.evaluators.adversarial.gradients import (
     stable_loss,
     with_stable_gradient,
 )
-from sdd_eval.evaluators.adversarial.threat import FgsmAttack
+from sdd_eval.evaluators.adversarial.threat import FgsmAttack, Temperature
 from sdd_eval.evaluators.subject import Subject
 
 ROUNDING = 1e-6
@@ -143,33 +143,30 @@ def predictions_under_attack(
     sizes: Sizes,
     constants: tuple[Sequence[float], Sequence[float]],
     fitted: float,
-) -> dict[str, NDArray[Any]]:
-    """Return predictions (n, sizes) and zero gradients (n,) of each attack, and random controls.
+) -> Arrays:
+    """Return `predicted` (images, epsilon) and `zero_gradient` (images,) of each attack.
+
+    And `predicted` (images,) of random controls, whose `gradient` is "random".
 
     The random signs do not depend on the batch size. `constants` are mean and std of the
     standardised space, `fitted` is the temperature of attacks whose `temperature` is "fitted".
     Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     space = Space(*constants, subject.device)
-    attacker = Attacker(subject, sizes, space, {"one": 1.0, "fitted": fitted})
-    # Filled in place on the device, so that nothing synchronises before the last batch.
-    columns: dict[str, torch.Tensor] = {}
+    attacker = Attacker(subject, sizes, space, {1.0: 1.0, "fitted": fitted})
+    parts: list[Arrays] = []  # on the device, so that nothing synchronises before the last batch
     subject.progress.start("attacked images", len(labels))
     targets, done = to_device(labels, subject.device), 0
     for pixels in subject.pixels():
         rows = slice(done, done + len(pixels))
-        attack = partial(attacker.columns, pixels, targets[rows], attacker.random_signs(pixels))
-        for name, stored in subject.stored(f"images from {done}", attack).items():
-            values = torch.as_tensor(stored, device=pixels.device)
-            if name not in columns:
-                columns[name] = values.new_empty(len(labels), *values.shape[1:])
-            columns[name][rows] = values
+        attack = partial(attacker.arrays, pixels, targets[rows], attacker.random_signs(pixels))
+        parts.append(subject.stored(f"images from {done}", attack))
         done = rows.stop
         subject.progress.advance(len(pixels))
-    arrays = {name: values.cpu().numpy() for name, values in columns.items()}
+    arrays = joined(parts)
     for attack_of in sizes:
-        check_inside(attack_of.variant, arrays.pop(f"outside_{attack_of.column}"))
-    return arrays
+        check_inside(attack_of.variant, arrays.where(**attack_of.at)["outside"])
+    return Arrays(each for each in arrays.entries if each.name != "outside")
 
 
 def check_inside(variant: str, outside: NDArray[np.int64]) -> None:
@@ -182,7 +179,11 @@ class Attacker:
     """All FGSM attacks, batch by batch."""
 
     def __init__(
-        self, subject: Subject, sizes: Sizes, space: Space, temperatures: Mapping[str, float]
+        self,
+        subject: Subject,
+        sizes: Sizes,
+        space: Space,
+        temperatures: Mapping[Temperature, float],
     ) -> None:
         self.model, self.sizes, self.space = subject.model, sizes, space
         self.temperatures = temperatures
@@ -194,20 +195,23 @@ class Attacker:
         coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
         return to_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
 
-    def columns(
-        self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Return the arrays of one batch by name; `signs` are those of the controls."""
-        columns: dict[str, torch.Tensor] = {}
+    def arrays(self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor) -> Arrays:
+        """Return the arrays of one batch; `signs` are those of the controls."""
+        arrays: list[Array] = []
         for attack, attacked, no_gradient in self._attacks(pixels, labels):
-            outside = self.space.outside(attack.variant, pixels, attacked, self.sizes[attack])
-            columns[f"outside_{attack.column}"] = outside
-            columns[f"predicted_{attack.column}"] = self._predicted(attacked)
-            columns[f"zero_gradient_{attack.column}"] = no_gradient
+            sizes = self.sizes[attack]
+            predicted, axes = self._predicted(attacked), ("images", "epsilon")
+            outside = self.space.outside(attack.variant, pixels, attacked, sizes)
+            arrays += [
+                Array("predicted", predicted, axes, attack.at, {"epsilon": sizes}),
+                Array("zero_gradient", no_gradient, at=attack.at),
+                Array("outside", outside, at=attack.at),
+            ]
         for variant, epsilon in {a.variant: sizes[0] for a, sizes in self.sizes.items()}.items():
             attacked = self.space.step(variant, pixels, signs, [epsilon])
-            columns[f"predicted_{variant}_random"] = self._predicted(attacked)[:, 0]
-        return columns
+            at = {"variant": variant, "gradient": "random"}
+            arrays.append(Array("predicted", self._predicted(attacked)[:, 0], at=at))
+        return Arrays(arrays)
 
     def _attacks(
         self, pixels: torch.Tensor, labels: torch.Tensor

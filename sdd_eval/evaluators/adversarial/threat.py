@@ -8,14 +8,12 @@ Two names are special: `AutoAttack` is the standard version of Croce and Hein (2
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.temperature import fitted_words, temperature_text
 from sdd_eval.statistics.statistic import Quantity, Statistic, counts
@@ -54,15 +52,16 @@ FEWEST_CLASSES = {AUTOATTACK: 4, ENSEMBLE: 4, "APGDT": 4, "JSMA": 10}
 
 #: The protocol of numbers before an attack.
 CLEAN = {"definition": "clean images, accuracy against the true labels"}
-#: Names of temperatures in arrays, and their value on the axis `temperature`.
-TEMPERATURES: Mapping[str, float | str] = {"one": 1.0, "fitted": "fitted"}
-#: Suffixes of the arrays of zero gradients, and how the gradient is computed.
+#: A temperature, or that it was fitted to the network, on the axis `temperature`.
+Temperature = float | Literal["fitted"]
+TEMPERATURES: tuple[Temperature, ...] = (1.0, "fitted")
+#: How a gradient is computed, by its name on the axis `gradient`.
 GRADIENTS = {
-    "": "gradient formed at the logits in float64 without 1 − p",
-    "_float32": "gradient in plain float32, which saturates",
+    "stable": "gradient formed at the logits in float64 without 1 − p",
+    "float32": "gradient in plain float32, which saturates",
 }
 WITHOUT_SATURATION = (
-    f"{GRADIENTS['']}, divided per image and pass by its largest magnitude, then float32"
+    f"{GRADIENTS['stable']}, divided per image and pass by its largest magnitude, then float32"
 )
 #: Radii of the balls of an audit, L∞ in pixels of [0, 1], increasing.
 EPSILONS = tuple(size / 255 for size in (0.25, 0.5, 1, 2, 4, 8))
@@ -101,15 +100,6 @@ class Threat:
             "restarts": self.restarts,
             **({"parameters": parameters} if parameters else {}),
         }
-
-    def as_text(self) -> str:
-        """Return the threat model as ASCII JSON, to be stored with the arrays."""
-        return json.dumps(asdict(self))
-
-
-def from_text(text: str | bytes) -> Threat:
-    """Return the threat model that `as_text` wrote."""
-    return Threat(**json.loads(text))
 
 
 def describe(threat: Threat, channels: int) -> str:
@@ -261,12 +251,12 @@ class FgsmAttack:
 
     variant: str
     gradient: Literal["stable", "float32"]
-    temperature: Literal["one", "fitted"]
+    temperature: Temperature
 
     @property
-    def column(self) -> str:
-        """The suffix of the names of its arrays."""
-        return f"{self.variant}_{self.gradient}_{self.temperature}"
+    def at(self) -> dict[str, Any]:
+        """The coordinates of its arrays."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -279,37 +269,42 @@ class Effort:
 
 
 def checks(
-    metric: str, at: Mapping[str, Any], name: str, arrays: Mapping[str, NDArray[Any]]
+    metric: str, at: Mapping[str, Any], temperature: Temperature, arrays: Arrays
 ) -> Statistic:
-    """Return the numbers of zero gradients and of changed predictions at one temperature."""
-    temperature, fitted = {"temperature": divided_by(name, arrays)}, fitted_values(name, arrays)
+    """Return the numbers of zero gradients and of changed predictions at one temperature.
+
+    `arrays` are those at this temperature.
+    """
+    divisor = {"temperature": divided_by(temperature, arrays)}
+    fitted = fitted_values(temperature, arrays)
     quantities, flags = [], []
-    for suffix, how in GRADIENTS.items():
-        axes = {**at, "gradient": suffix.removeprefix("_") or "stable"}
+    for gradient, how in GRADIENTS.items():
+        axes = {**at, "gradient": gradient}
         protocol = {
             "definition": "clean images whose gradient of the cross-entropy with the true labels "
             "is zero in every pixel",
             "gradient": how,
-            **temperature,
+            **divisor,
         }
         zeros = Quantity(f"{metric}_zero_gradients", "images", axes, protocol, fitted)
         quantities.append(zeros)
-        flags.append(arrays[f"zero_gradient{suffix}_{name}"])
+        flags.append(arrays.where(gradient=gradient)["zero_gradient"])
     protocol = {
         "definition": "clean images that the attack's own path predicts otherwise than the network",
         "ties": "all have top two logits within 1e-4, any other would have been an error",
-        **temperature,
+        **divisor,
     }
     quantities.append(Quantity(f"{metric}_path_ties", "images", at, protocol, fitted))
-    return counts(quantities, [*flags, arrays[f"path_differs_{name}"]])
+    return counts(quantities, [*flags, arrays["path_differs"]])
 
 
-def divided_by(name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+def divided_by(temperature: Temperature, arrays: Arrays) -> str:
     """Return the temperature in words."""
-    words = "T = 1" if name == "one" else fitted_words("held_out" in arrays)
-    return f"logits divided by {words}"
+    fitted = fitted_words("held_out" in arrays.facts)
+    return f"logits divided by {fitted if temperature == 'fitted' else 'T = 1'}"
 
 
-def fitted_values(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+def fitted_values(temperature: Temperature, arrays: Arrays) -> dict[str, str]:
     """Return the temperature that was fitted to the network; empty at T = 1."""
-    return {} if name == "one" else {"T": temperature_text(float(arrays["temperature"][0]))}
+    fitted = {"T": temperature_text(arrays.facts["temperature"])}
+    return fitted if temperature == "fitted" else {}

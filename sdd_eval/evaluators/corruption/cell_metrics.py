@@ -7,13 +7,14 @@ AlexNet, so its name is an axis of the number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.corruption import (
@@ -51,14 +52,9 @@ SYNTHETIC_FROST = (
 UNMEASURED = "it counts what could not be measured"
 NO_BASELINE = "this study has no run of the baseline, or its arrays were not stored"
 
-#: Prefixes of array names.
-CORRECT, CONFIDENCE, MISSING = "correct_", "confidence_", "missing_"
-#: The suffix of the arrays of uncorrupted images.
-CLEAN = "clean"
-
 #: A corruption and a severity.
 Cell = tuple[str, int]
-UNCORRUPTED: Cell = (CLEAN, 0)
+UNCORRUPTED: Cell = ("", 0)
 
 
 @dataclass(frozen=True)
@@ -80,21 +76,27 @@ class Cells:
         return len(next(iter(self.correct.values())))
 
 
-def cells_of(arrays: Mapping[str, NDArray[Any]]) -> Cells:
+def cells_of(arrays: Arrays) -> Cells:
     """Return the cells in the arrays of `Corruption.collect`."""
-    correct: dict[Cell, NDArray[np.bool_]] = {UNCORRUPTED: arrays[CORRECT + CLEAN]}
-    confidence: dict[Cell, NDArray[np.float32]] = {UNCORRUPTED: arrays[CONFIDENCE + CLEAN]}
-    missing: dict[Cell, str] = {}
-    names = [name.removeprefix(CORRECT) for name in arrays if name.startswith(CORRECT)]
-    for name in (name for name in names if name != CLEAN):
-        reasons = arrays[MISSING + name][0] if MISSING + name in arrays else [""] * len(SEVERITIES)
-        for index, severity in enumerate(SEVERITIES):
-            if reasons[index]:
-                missing[name, severity] = str(reasons[index])
-            else:
-                correct[name, severity] = arrays[CORRECT + name][:, index]
-                confidence[name, severity] = arrays[CONFIDENCE + name][:, index]
+    missing = {
+        (name, severity): reason
+        for name, reasons in arrays.facts.get("missing", {}).items()
+        for severity, reason in zip(SEVERITIES, reasons, strict=True)
+        if reason
+    }
+    correct, confidence = (_measured(arrays, kind, missing) for kind in ("correct", "confidence"))
     return Cells(correct, confidence, missing)
+
+
+def _measured(arrays: Arrays, kind: str, missing: Container[Cell]) -> dict[Cell, NDArray[Any]]:
+    """Return the values (n,) of the uncorrupted images and of each cell that is not missing."""
+    cells = {
+        (name, severity): values[:, index]
+        for name, values in arrays.along(kind, "corruption").items()
+        for index, severity in enumerate(SEVERITIES)
+        if (name, severity) not in missing
+    }
+    return {UNCORRUPTED: arrays[kind], **cells}
 
 
 #: A number, and the cells that it is the mean of.

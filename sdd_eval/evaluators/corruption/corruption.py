@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.corruption.cell_metrics import (
-    CLEAN,
-    CONFIDENCE,
-    CORRECT,
-    MISSING,
     NAMES,
     Source,
     baseline_statistics,
@@ -28,7 +25,7 @@ from sdd_eval.evaluators.corruption.cell_metrics import (
 )
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.settings import arrays_of, collects, scores
+from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
 from sdd_eval.statistics.statistic import Statistic
@@ -37,7 +34,7 @@ from sdd_eval.validation import FROM_1, check_bounds
 if TYPE_CHECKING:
     from sdd_eval.data.dataset import CorruptedSet
     from sdd_eval.data.images import ImageSet
-    from sdd_eval.evaluators.subject import Arrays, Subject
+    from sdd_eval.evaluators.subject import Subject
 
     #: Confidences (n, 5) float32, correctness (n, 5) bool, and (5,) why a cell is missing.
     Values = tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]
@@ -68,13 +65,12 @@ class Corruption(Evaluator):
         check_bounds(self, {"bins": FROM_1}, "--")
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `correct_NAME` (n, 5) bool and `confidence_NAME` (n, 5) float32, by severity.
+        """Return `correct` bool and `confidence` float32, the largest softmax probability at T = 1.
 
-        The confidence is the largest softmax probability at T = 1. If a cell of a corruption is
-        missing, `missing_NAME` (n, 5) says why, and its confidence is NaN. `correct_clean` and
-        `confidence_clean` (n,) are of the uncorrupted images; `frost` and `origin` (n,) are the
-        origins of the set's frost images and of the set, `recipe` (n,) the version of the recipe
-        if this package rendered the set.
+        They are (images,) of the uncorrupted images and (images, severity) of each `corruption`.
+        The fact `missing` says of each corruption with a missing cell why it is missing, by
+        severity; its confidence is NaN. `frost` and `origin` are the origins of the set's frost
+        images and of the set, `recipe` the version of the recipe if this package rendered the set.
 
         Raises:
             InputError: no cell can be measured, or a logit is NaN or infinite.
@@ -82,23 +78,24 @@ class Corruption(Evaluator):
         corrupted = subject.corrupted(self.corrupted)
         labels, names = subject.labels(), self._names(corrupted)
         confidence, correct = confidence_and_correct(subject.logits(), labels)
-        arrays: Arrays = {CORRECT + CLEAN: correct, CONFIDENCE + CLEAN: confidence.astype("f4")}
+        arrays = [Array("correct", correct), Array("confidence", confidence.astype("f4"))]
         cells = len(names) * len(SEVERITIES)
         subject.progress.start(corrupted.name, cells * len(labels))
-        reasons = []
+        missing: dict[str, list[str]] = {}
         for name in names:
-            confidences, corrects, missing = _measured(subject, corrupted, name, labels, cells)
-            arrays[CONFIDENCE + name], arrays[CORRECT + name] = confidences, corrects
-            if any(missing):
-                arrays[MISSING + name] = np.tile(missing, (len(labels), 1))
-            reasons += missing
-        if all(reasons):
-            raise InputError(f"no cell of {corrupted.name} can be measured: {reasons[0]}")
-        arrays["frost"] = np.full(len(labels), corrupted.frost)
-        arrays["origin"] = np.full(len(labels), corrupted.provenance)
+            confidences, corrects, reasons = _measured(subject, corrupted, name, labels, cells)
+            for kind, values in (("confidence", confidences), ("correct", corrects)):
+                axes, along = ("images", "severity"), {"severity": SEVERITIES}
+                arrays.append(Array(kind, values, axes, {"corruption": name}, along))
+            if any(reasons):
+                missing[name] = reasons
+        if len(missing) == len(names) and all(map(all, missing.values())):
+            reason = missing[names[0]][0]
+            raise InputError(f"no cell of {corrupted.name} can be measured: {reason}")
+        facts = {"frost": corrupted.frost, "origin": corrupted.provenance, "missing": missing}
         if hasattr(corrupted, "recipe"):
-            arrays["recipe"] = np.full(len(labels), corrupted.recipe, dtype=np.uint8)
-        return arrays
+            facts["recipe"] = corrupted.recipe
+        return Arrays(arrays, **facts)
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
         """Return the corruptions to measure, missing and damaged ones included."""
@@ -113,18 +110,18 @@ class Corruption(Evaluator):
         expected = (*FIFTEEN, *corrupted.corruptions, *broken)
         return tuple(dict.fromkeys(self.corruptions or expected))
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield `accuracy` and `ece` per cell and corruption, and means over complete sets.
 
         A corruption with `missing` severities is in no mean. With a baseline, also errors relative
         to it (`baseline_statistics`).
         """
-        recipe = int(arrays["recipe"][0]) if "recipe" in arrays else 1
-        source = Source(str(arrays["origin"][0]), str(arrays["frost"][0]), recipe)
+        facts = arrays.facts
+        source = Source(facts["origin"], facts["frost"], facts.get("recipe", 1))
         cells = cells_of(arrays)
         yield from cell_statistics(cells, source, self.bins)
         if self.baseline:
-            sides = {name: arrays_of(name, arrays) for name in self.baseline}
+            sides = {name: arrays.compared.get(name) for name in self.baseline}
             baseline = {name: cells_of(side) if side else None for name, side in sides.items()}
             yield from baseline_statistics(cells, baseline, source)
 
@@ -155,7 +152,9 @@ def _measured(
     return confidences, corrects, reasons
 
 
-def _predictions(subject: Subject, cell: ImageSet, note: str, cells: int) -> Arrays:
+def _predictions(
+    subject: Subject, cell: ImageSet, note: str, cells: int
+) -> Mapping[str, NDArray[Any]]:
     """Return `confidence` (n,), NaN if a logit is not finite, and `predicted` (n,) of a cell."""
     import torch
 

@@ -6,24 +6,20 @@ detection in neural networks".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood.detectors import odin
-from sdd_eval.evaluators.ood.ood import VALIDATION, ArrayName, Ood
+from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.statistic import Statistic
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.subject import Arrays, Subject
-
-#: Arrays by detector; those of an OOD set end in "_NAME".
-ARRAYS = {odin.Odin.name: "scores", odin.OdinGrid.name: "grid"}
+    from sdd_eval.arrays import Arrays
+    from sdd_eval.evaluators.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -68,31 +64,9 @@ class Odin(Evaluator):
         )
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `scores` (n,) of the test set and `scores_NAME` of each OOD set, float64.
+        """Return the arrays of `Ood.collect` of the detectors `odin` and, if asked, `odin_grid`."""
+        return self._ood().collect(subject)
 
-        With the grid also `grid` (n, cells) and `grid_NAME`, and `held_out` as of `Ood.collect`.
-        """
-        return {_renamed(name): array for name, array in self._ood().collect(subject).items()}
-
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each OOD set and their averages; a few of each cell of the grid."""
-        return self._ood().statistics({_of_ood(name): arrays[name] for name in arrays})
-
-
-def _renamed(name: str) -> str:
-    """Return the name of an array of `Ood` in a run of `odin`."""
-    if name == VALIDATION:
-        return name
-    parsed = ArrayName.parse(name)
-    array = ARRAYS[parsed.detector]
-    return f"{array}_{parsed.outliers}" if parsed.outliers else array
-
-
-def _of_ood(name: str) -> str:
-    """Return the name of an array of `odin` in a run of `Ood`."""
-    for detector, array in ARRAYS.items():
-        if name == array:
-            return str(ArrayName(detector))
-        if name.startswith(f"{array}_"):
-            return str(ArrayName(detector, name.removeprefix(f"{array}_")))
-    return name
+        return self._ood().statistics(arrays)

@@ -5,17 +5,15 @@ All detectors share one forward pass over each set, except ODIN, whose step need
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdd_eval import evaluators, plugins
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.intervals import INTERVALS, Intervals
@@ -31,57 +29,10 @@ if TYPE_CHECKING:
 
     from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.ood.detectors.batch import Training
-    from sdd_eval.evaluators.subject import Arrays, Subject
-
-Scores = NDArray[np.float64]
+    from sdd_eval.evaluators.subject import Subject
 
 #: Why a count made when fitting a detector has no paired test.
 ONE_COUNT = "it is a count made when fitting, not a sum over these images"
-#: The array of the scores of validation images.
-VALIDATION = "held_out"
-#: First letters of names that NumPy or this evaluator reserves are escaped, too.
-RESERVED = (VALIDATION, "file", "allow_pickle")
-#: What is escaped in names: separators of array names and of paths.
-_SPECIAL = re.compile(r"[%:./\\]")
-
-
-class ArrayName(NamedTuple):
-    """Scores of the test set or of an OOD set by a detector, or a count made when fitting it.
-
-    As text `DETECTOR`, `DETECTOR:SET` or `DETECTOR.COUNT`, with escapes as in a URL for "%", ":",
-    "." and slashes in each part, so that the parts may hold any character. Earlier versions escaped
-    nothing; of plain names they wrote the same.
-
-    >>> str(ArrayName("my.msp", "svhn"))
-    'my%2Emsp:svhn'
-    >>> ArrayName.parse("my%2Emsp:svhn")
-    ArrayName(detector='my.msp', outliers='svhn', counted='')
-    """
-
-    detector: str
-    outliers: str = ""
-    counted: str = ""
-
-    def __str__(self) -> str:
-        """Return the array's name."""
-        detector, outliers, counted = map(_escaped, self)
-        if outliers:
-            return f"{detector}:{outliers}"
-        return f"{detector}.{counted}" if counted else detector
-
-    @classmethod
-    def parse(cls, name: str) -> ArrayName:
-        """Return the parts of an array's name."""
-        detector, colon, outliers = name.partition(":")
-        if colon:
-            return cls(unquote(detector), unquote(outliers))
-        detector, _, counted = name.partition(".")
-        return cls(unquote(detector), counted=unquote(counted))
-
-
-def _escaped(part: str) -> str:
-    escaped = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", part)
-    return f"%{ord(part[0]):02X}{part[1:]}" if part in RESERVED else escaped
 
 
 @dataclass(frozen=True)
@@ -122,12 +73,11 @@ class Ood(Evaluator):
         return self.grid
 
     def collect(self, subject: Subject) -> Arrays:
-        """Return `DETECTOR` of the test set and `DETECTOR:NAME` of each OOD set, float64.
+        """Return `scores` float64 of each `detector`, of the test set and of OOD sets (`outliers`).
 
-        Each is (n,), or (n, columns) for a detector with variants. `DETECTOR.COUNT` (n,) is a count
-        made when fitting, constant over images. Names are escaped as `ArrayName` says. With the
-        grid, and if the checkpoint has validation images, also their scores `held_out` (m, steps),
-        by which ε is chosen.
+        Each is (images,), or (images, variant) for a detector with variants. With the grid, and if
+        the checkpoint has validation images, also their `validation_scores` (images, step), by
+        which ε is chosen. The fact `counts` has the counts made when fitting, by detector and name.
 
         Raises:
             InputError: no detectors, an unknown one or one named twice, an error of a detector, no
@@ -139,40 +89,31 @@ class Ood(Evaluator):
             )
         names = [*self.detectors, *([odin.OdinGrid.name] if self.grid else [])]
         scorers = _scorers(subject, [self._detector(name) for name in names], self)
-        inside = _stored_scores(subject, "test set", subject.data, scorers)
-        outside = {
-            name: _stored_scores(subject, f"outliers {name}", subject.sets[name], scorers)
-            for name in self.outliers
-        }
-        arrays: Arrays = {}
-        for name, scorer in scorers.items():
-            arrays[str(ArrayName(name))] = inside[name]
-            for outliers, by_detector in outside.items():
-                arrays[str(ArrayName(name, outliers))] = by_detector[name]
-            for what, count in counts(scorer).items():
-                arrays[str(ArrayName(name, counted=what))] = np.full(len(inside[name]), count)
+        arrays = _stored_scores(subject, "test set", subject.data, scorers)
+        for name in self.outliers:
+            scores = _stored_scores(subject, f"outliers {name}", subject.sets[name], scorers)
+            arrays |= scores.at(outliers=name)
         if self.validation_set:
             images, steps = subject.sets[self.validation_set], {odin.STEPS.name: odin.STEPS}
-            by_detector = _stored_scores(subject, f"held out {self.validation_set}", images, steps)
-            arrays[VALIDATION] = by_detector[odin.STEPS.name]
-        return arrays
+            scores = _stored_scores(subject, f"held out {self.validation_set}", images, steps)
+            values = scores.where(detector=odin.STEPS.name)["scores"]
+            arrays |= Arrays([Array("validation_scores", values, ("images", "step"))])
+        made = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}
+        return arrays | Arrays(counts=made)
 
-    def statistics(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Statistic]:
+    def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""
-        parsed = {ArrayName.parse(key): arrays[key] for key in arrays if key != VALIDATION}
-        for name in [key.detector for key in parsed if not key.outliers and not key.counted]:
-            detector, own = self._detector(name), {k: v for k, v in parsed.items() if k[0] == name}
-            outside = {key.outliers: array for key, array in own.items() if key.outliers}
-            tables = Tables(parsed[ArrayName(name)], outside, self.training)
+        for name in arrays.coordinates("detector"):
+            detector, own = self._detector(name), arrays.where(detector=name)
+            tables = Tables(own["scores"], own.along("scores", "outliers"), self.training)
             if name == odin.OdinGrid.name:
-                yield from grid_statistics(detector, tables, arrays.get(VALIDATION))
+                yield from grid_statistics(detector, tables, arrays.get("validation_scores"))
             else:
                 yield from detector_statistics(detector, tables)
-            for key, array in own.items():
-                if key.counted:
-                    at = {"detector": name}
-                    quantity = Quantity(key.counted, "count", at, {"score": detector.protocol})
-                    yield unpaired(quantity, float(array[0]), ONE_COUNT)
+            for counted, count in arrays.facts.get("counts", {}).get(name, {}).items():
+                at = {"detector": name}
+                quantity = Quantity(counted, "count", at, {"score": detector.protocol})
+                yield unpaired(quantity, float(count), ONE_COUNT)
 
     def _detector(self, name: str) -> Any:
         """Return a detector by name, ODIN with this evaluator's settings."""
@@ -214,12 +155,12 @@ def training_images(subject: Subject, images: ImageSet) -> Training:
 
 def _stored_scores(
     subject: Subject, name: str, images: ImageSet, scorers: Mapping[str, Scorer]
-) -> Mapping[str, Scores]:
+) -> Arrays:
     """Return the scores (n,) or (n, columns) of a set by detector, maybe of an interrupted run."""
     return subject.stored(name, partial(_scores, subject, images, scorers))
 
 
-def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scorer]) -> dict[str, Scores]:
+def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scorer]) -> Arrays:
     """Return the scores of a set by detector, computed batch by batch."""
     import torch
 
@@ -232,9 +173,12 @@ def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scorer]) -
         for name, scorer in scorers.items():
             parts[name].append(scorer.scores(batch).double())
         subject.progress.advance(len(parts[name][-1]))
-    arrays = {name: torch.cat(tensors).cpu().numpy() for name, tensors in parts.items()}
-    for name, array in arrays.items():
-        missing = int(np.isnan(array.reshape(total, -1)).any(axis=1).sum())
+    arrays = []
+    for name, tensors in parts.items():
+        scores = torch.cat(tensors).cpu().numpy()
+        missing = int(np.isnan(scores.reshape(total, -1)).any(axis=1).sum())
         if missing:
             raise InputError(f"the network gives NaN for {missing} of {total} images ({name})")
-    return arrays
+        axes = ("images", "variant")[: scores.ndim]
+        arrays.append(Array("scores", scores, axes, {"detector": name}))
+    return Arrays(arrays)

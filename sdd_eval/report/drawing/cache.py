@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval.figures import Arrays, Plot
+from sdd_eval.figures import Plot, RunArrays
 from sdd_eval.figures.points import Tooltip
 from sdd_eval.figures.selection import where
 from sdd_eval.store import StoredArrays
@@ -81,7 +81,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def figure_key(plot: Plot, rows: pandas.DataFrame, arrays: Arrays, style: Path | None) -> str:
+def figure_key(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays, style: Path | None) -> str:
     """Return a hash of everything that determines a figure.
 
     For a figure with an evaluator this is that evaluator's rows, the arrays of their runs and the
@@ -106,12 +106,13 @@ def _table_hash(table: pandas.DataFrame) -> str:
     return f"{list(table.columns)} {_digest(hashes.tobytes())}"
 
 
-def _array_checksums(arrays: Arrays, run: str) -> str:
+def _array_checksums(arrays: RunArrays, run: str) -> str:
     """Return the checksums stored in a run's file of arrays; empty if there is no file."""
     stored: Any = arrays.get(run)
-    stored = getattr(stored, "arrays", stored)
+    stored = getattr(stored, "stored", stored)
     if not isinstance(stored, StoredArrays):
-        return ",".join(f"{n} {_digest(stored[n].tobytes())}" for n in sorted(stored or ()))
+        entries = stored.entries if stored else ()
+        return ",".join(f"{e.name} {dict(e.at)} {_digest(e.read().tobytes())}" for e in entries)
     try:
         status = stored.path.stat()
         return _zip_checksums(stored.path, status.st_size, status.st_mtime_ns)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins, store
 from sdd_eval.errors import InputError
-from sdd_eval.figures import Arrays, Plot, as_plot
+from sdd_eval.figures import Plot, RunArrays, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
 from sdd_eval.figures.selection import known_first, where
 from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
@@ -67,7 +67,7 @@ class ReportFigure:
 def draw_figures(
     figures: Sequence[str],
     comparable: Sequence[ComparableResults],
-    arrays: Arrays,
+    arrays: RunArrays,
     style: Path | None = None,
     progress: Progress | None = None,
     cache: FigureCache | None = None,
@@ -127,7 +127,7 @@ _ORDER = (
 
 
 def _context(
-    part: ComparableResults, arrays: Arrays, style: Path | None, cache: FigureCache
+    part: ComparableResults, arrays: RunArrays, style: Path | None, cache: FigureCache
 ) -> _DrawingContext:
     rows = usable(part.results)
     included = most_common_conditions(rows)
@@ -141,7 +141,7 @@ class _DrawingContext:
     comparison: ComparableResults
     rows: pandas.DataFrame
     excluded: pandas.DataFrame
-    arrays: Arrays
+    arrays: RunArrays
     style: Path | None
     cache: FigureCache
 
@@ -171,7 +171,7 @@ class _DrawingContext:
             return None
 
 
-def render(plot: Plot, rows: pandas.DataFrame, arrays: Arrays) -> RenderedFigure:
+def render(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays) -> RenderedFigure:
     """Return a figure's files in both widths, its points as CSV and its values; empty if blank."""
     files: dict[str, bytes] = {}
     values: dict[str, tuple[Tooltip, ...]] = {}
@@ -242,7 +242,7 @@ def write_comparison_figures(
 def draw_comparison(
     section: ComparisonSection,
     comparable: Sequence[ComparableResults],
-    arrays: Arrays,
+    arrays: RunArrays,
     style: Path | None,
     cache: FigureCache,
 ) -> tuple[list[ReportFigure], list[str]]:
