@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -42,6 +40,7 @@ class Array:
 class Arrays(Mapping[str, "NDArray[Any]"]):
     """Arrays, and facts as JSON values; as a mapping, the arrays without coordinates by name.
 
+    >>> import numpy as np
     >>> outside = Array("scores", np.zeros(2), at={"outliers": "svhn"})
     >>> arrays = Arrays([Array("scores", np.ones(3)), outside], temperature=1.5)
     >>> arrays["scores"], arrays.where(outliers="svhn")["scores"], arrays.facts["temperature"]
@@ -136,6 +135,7 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
 def joined(parts: Sequence[Arrays]) -> Arrays:
     """Return the arrays of consecutive batches of images as one; of facts the last batch's.
 
+    >>> import numpy as np
     >>> joined([Arrays([Array("labels", np.arange(2))])] * 2)["labels"]
     array([0, 1, 0, 1])
     """
@@ -149,16 +149,22 @@ def _concatenated(values: Sequence[Any]) -> NDArray[Any]:
         import torch
 
         return as_numpy(torch.cat(list(values)))  # one copy, as each waits for the device
+    import numpy as np  # slow to import, and `--help` needs no arrays
+
     return np.concatenate(list(map(as_numpy, values)))
 
 
 def as_numpy(values: Any) -> NDArray[Any]:
     """Return values, or a tensor of any device, as a NumPy array."""
+    import numpy as np
+
     return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
 
 
 def _plain(value: Any) -> Any:
     """Return a number or an array of NumPy as JSON values; raise TypeError for anything else."""
+    import numpy as np
+
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{value!r} is no JSON value")

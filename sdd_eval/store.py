@@ -14,16 +14,18 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from sdd_eval.arrays import Array, Arrays, as_numpy
 from sdd_eval.errors import InputError
 from sdd_eval.former_arrays import structured
 from sdd_eval.former_names import current_run
 from sdd_eval.records import Recipe, Record, Run, decode, encode, invalid, with_present_names
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Busy(InputError):
@@ -172,6 +174,8 @@ INDEX = "index.json"
 
 def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None:
     """Write arrays as one `.npz` file: numbered members, and an index of them in JSON."""
+    import numpy as np  # slow to import, and `--help` needs no arrays
+
     entries = [
         {"name": each.name, "axes": each.axes, "at": each.at, "labels": each.labels}
         for each in arrays.entries
@@ -222,6 +226,8 @@ class StoredArrays(Arrays):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
+        import numpy as np
+
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 yield arrays

@@ -12,11 +12,17 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval import plugins
 from sdd_eval.errors import InputError, ReportedElsewhere, unknown_name
+from sdd_eval.lazy import lazy_exports
 from sdd_eval.version import __version__
+
+if TYPE_CHECKING:
+    from sdd_eval.cli.progress_bar import Bar, Overall
+else:
+    __getattr__, __all__ = lazy_exports(__name__)
 
 #: Each command with its summary.
 COMMANDS = {

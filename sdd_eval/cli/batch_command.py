@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval import comparison, evaluation, report
+from sdd_eval import cli, comparison, evaluation, report
 from sdd_eval.cli.flags import (
     CachedStorage,
     Compute,
@@ -19,7 +19,6 @@ from sdd_eval.cli.flags import (
     parse,
     require_positive,
 )
-from sdd_eval.cli.progress_bar import Overall
 from sdd_eval.cli.terminal import duration, relative, table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -164,7 +163,7 @@ def _run(
     if not study.compare:
         del steps["compare"]
     total = sum(seconds.values()) + _SECONDS * len(steps)
-    with Overall(total, len(jobs) + len(steps)) as bar:
+    with cli.Overall(total, len(jobs) + len(steps)) as bar:
         if cluster.engine == "ray":
 
             def on_outcome(outcome: Outcome) -> None:
@@ -180,7 +179,7 @@ def _run(
     return outcomes
 
 
-def _compare(study: Path, bar: Overall) -> None:
+def _compare(study: Path, bar: cli.Overall) -> None:
     """Write the comparisons of the study file, unless they are up to date."""
     sides, _ = comparison.planned_sides(study)
     if sides and not comparison.planned_is_current(study):
@@ -188,7 +187,7 @@ def _compare(study: Path, bar: Overall) -> None:
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
 
 
-def _report(study: Path, bar: Overall) -> None:
+def _report(study: Path, bar: cli.Overall) -> None:
     """Write the report, unless it is up to date or there is no run."""
     if run_paths(study) and report.current_report(study) is None:
         report.write_report(study)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from sdd_eval import comparison, report
+from sdd_eval import cli, comparison, report
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
-from sdd_eval.comparison.records import PairComparison
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
+
+if TYPE_CHECKING:
+    from sdd_eval.comparison.records import PairComparison
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         if name not in families:
             known = ", ".join(families)
             raise InputError(f"--family is {name}; the families of this study are: {known}")
-    with Bar() as bar:
+    with cli.Bar() as bar:
         if flags.checkpoint:
             result = comparison.compare(study, flags.checkpoint, test=flags.test, progress=bar)
         else:

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from sdd_eval import data
+from sdd_eval import cli, data
 from sdd_eval.cli.flags import Name, parse, require_positive
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import megabytes, table
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
 from sdd_eval.data.install.add import add
@@ -118,7 +117,7 @@ def _get(arguments: Sequence[str]) -> int:
     failed = []
     for name in flags.name:
         try:
-            with Bar(f"{name}: ") as bar:
+            with cli.Bar(f"{name}: ") as bar:
                 status = download(dataset(name, flags.folder), flags.folder, bar)
             print(f"{name}: {status.images:,} images, {status.provenance} ({status.location})")
         except InputError as error:  # one failed download must not stop the others
@@ -143,7 +142,7 @@ def _corrupt(arguments: Sequence[str]) -> int:
     require_positive("--threads", flags.threads)
     images = load_images(flags.name, flags.folder)
     folder = regenerated_folder(images.name, flags.folder)
-    with Bar() as bar:
+    with cli.Bar() as bar:
         data.write_corrupted(
             images,
             folder,
@@ -166,7 +165,7 @@ def _check(arguments: Sequence[str]) -> int:
     ]
     cells = []
     for name in flags.name or on_disk:
-        with Bar(f"{name}: ") as bar:
+        with cli.Bar(f"{name}: ") as bar:
             results = verify(name, flags.folder, bar)
         cells += [(name, result.item, result.verdict, result.detail) for result in results]
     print(table(cells, ("name", "item", "verdict", "detail")))

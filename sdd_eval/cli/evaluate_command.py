@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from sdd_eval import checkpoints, evaluation, plugins
+from sdd_eval import checkpoints, cli, evaluation, plugins
 from sdd_eval.cli import terminal
 from sdd_eval.cli.flags import (
     CachedStorage,
@@ -19,7 +19,6 @@ from sdd_eval.cli.flags import (
     command_line,
     parse,
 )
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -104,7 +103,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     request = _request(flags, command)
     for name in flags.checkpoint:
         folder = checkpoints.find_folder(name, flags.storage.checkpoints)
-        with Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
+        with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
             outcome = evaluation.evaluate_checkpoint(folder, request, bar)
         if flags.output.json:
             print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))

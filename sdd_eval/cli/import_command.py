@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdd_eval import checkpoints, models
+from sdd_eval import checkpoints, cli, models
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -85,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
     print(f"mean {mean}  std {std}  ({setting.constants})")
     folder = flags.storage.checkpoints / flags.name
-    with Bar(f"import {flags.name}: ", "images") as bar:
+    with cli.Bar(f"import {flags.name}: ", "images") as bar:
         card = checkpoints.import_weights(
             source,
             setting,

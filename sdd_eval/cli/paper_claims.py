@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sdd_eval import cli
 from sdd_eval.cli.flags import Compute, Reports, Studies, parse, require_positive, study_folder
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import prepare_device
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
@@ -86,7 +86,7 @@ def _costs(flags: Flags) -> list[Row]:
     cost = flags.training
     require_positive("--steps", cost.steps)
     device = prepare_device(flags.compute.device, flags.compute.threads)
-    with Bar("cost: ") as bar:
+    with cli.Bar("cost: ") as bar:
         shape = (cost.arch, cost.batch_size, cost.precision)
         return training_cost_rows(*shape, steps=cost.steps, device=device, progress=bar)
 

@@ -13,20 +13,10 @@ from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
 from sdd_eval.figures.style import figure_bytes
-from sdd_eval.paper import compare_with_paper, paper_numbers
+from sdd_eval.paper import compare_with_paper, paper_numbers, rendering
 from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.paper.figure_1 import draw_methods
 from sdd_eval.paper.proposition import check_proposition
-from sdd_eval.paper.rendering import (
-    INTERPRETATIONS,
-    TITLES,
-    Cell,
-    cells,
-    comparison_frame,
-    format_conditions,
-    format_number,
-    latex_table,
-)
 from sdd_eval.report.runs import read_runs
 from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import METHODS, recipe_of
@@ -132,31 +122,31 @@ def _print_tables(part: _Part) -> list[str]:
     folder = part.into / "paper"
     for number in part.tables:
         of_table = [each for each in comparisons if each.number.table == number]
-        print(f"\nTable {number}. {TITLES[number]}")
-        print(_table(cells(of_table)))
-        write_text(folder / f"table-{number}.csv", to_csv(comparison_frame(of_table)))
-        write_text(folder / f"table-{number}.tex", latex_table(number, of_table))
+        print(f"\nTable {number}. {rendering.TITLES[number]}")
+        print(_table(rendering.cells(of_table)))
+        write_text(folder / f"table-{number}.csv", to_csv(rendering.comparison_frame(of_table)))
+        write_text(folder / f"table-{number}.tex", rendering.latex_table(number, of_table))
     print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
     return [f"table {each.number.table}" for each in comparisons if not each.measured.n]
 
 
-def _table(of_table: Sequence[Cell]) -> str:
+def _table(of_table: Sequence[rendering.Cell]) -> str:
     rows = []
     for cell in of_table:
         number, measured = cell.comparison.number, cell.comparison.measured
-        std = format_number(number, measured.std)
-        mean = format_number(number, measured.mean) + ("" if std == "—" else f" ± {std}")
+        std = rendering.format_number(number, measured.std)
+        mean = rendering.format_number(number, measured.mean) + ("" if std == "—" else f" ± {std}")
         rows.append(
             (
                 number.dataset,
                 number.model,
                 number.method + (" + sdd" if number.sd_dropout else ""),
                 number.metric,
-                format_conditions(number),
-                format_number(number, number.value) + ("*" if cell.paper_best else " "),
+                rendering.format_conditions(number),
+                rendering.format_number(number, number.value) + ("*" if cell.paper_best else " "),
                 mean + ("*" if cell.measured_best else " "),
                 str(measured.n),
-                format_number(number, cell.comparison.difference, sign=True),
+                rendering.format_number(number, cell.comparison.difference, sign=True),
                 cell.comparison.assessment.verdict,
             )
         )
@@ -164,12 +154,12 @@ def _table(of_table: Sequence[Cell]) -> str:
     return "\n".join([table(rows, head), *_legend(of_table)])
 
 
-def _legend(of_table: Sequence[Cell]) -> Iterable[str]:
+def _legend(of_table: Sequence[rendering.Cell]) -> Iterable[str]:
     """Yield units, interpretation, wrong bold type and reasons against comparing."""
     yield "rates in %; * best of the numbers compared; n: seeds; Δ: measured − paper"
     for number in dict.fromkeys(cell.comparison.number.table for cell in of_table):
-        if number in INTERPRETATIONS:
-            yield f"interpreted as: {INTERPRETATIONS[number]}"
+        if number in rendering.INTERPRETATIONS:
+            yield f"interpreted as: {rendering.INTERPRETATIONS[number]}"
     wrong = [cell.comparison.number for cell in of_table if cell.wrongly_bold]
     if wrong:
         names = ", ".join(f"{number.at['outliers']} {number.metric}" for number in wrong)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdd_eval import report
+from sdd_eval import cli, report
 from sdd_eval.cli.flags import Reports, Studies, Threads, parse
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.device import set_threads
 
 
@@ -29,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     flags = parse(Flags, arguments, "report")
     set_threads(flags.compute.threads)
     for study in flags.study or ("default",):
-        with Bar(f"{study}: ") as bar:
+        with cli.Bar(f"{study}: ") as bar:
             folder = flags.storage.reports / study
             page = report.write_report(folder, style=flags.style, progress=bar)
         print(page)

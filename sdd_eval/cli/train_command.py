@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from sdd_eval import checkpoints, object_detection, plugins, training
+from sdd_eval import checkpoints, cli, object_detection, plugins, training
 from sdd_eval.cli.flags import Compute, Inputs, parse
-from sdd_eval.cli.progress_bar import Bar
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError, ReportedElsewhere
@@ -103,7 +102,7 @@ def run_detector(arguments: Sequence[str]) -> int:
 def _train(
     train: Callable[..., Card], device: str, storage: Storage, compute: TrainingCompute
 ) -> Card:
-    with Bar(unit="images") as bar:
+    with cli.Bar(unit="images") as bar:
         return train(
             folder=storage.checkpoints,
             name=storage.name,

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from sdd_eval import plugins, records
-from sdd_eval.data.image_folder import has_full_resolution
-from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
 from sdd_eval.training.methods.method import Method
@@ -84,15 +82,6 @@ def validated(recipe: Recipe) -> Recipe:
             "augmentation is 'none', which leaves them equal; choose crop or crop_flip"
         )
     return dataclasses.replace(recipe, method_options=settings_of(method))
-
-
-def with_augmentation(recipe: Recipe, images: ImageSet) -> Recipe:
-    """Return the recipe with "auto" replaced by the augmentation for these training images."""
-    if recipe.augmentation != AUTO:
-        return recipe
-    default: Literal["resized_crop_flip", "crop_flip"]
-    default = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
-    return dataclasses.replace(recipe, augmentation=default)
 
 
 def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:

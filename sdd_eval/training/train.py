@@ -22,11 +22,16 @@ from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.analysis.kl_gradients import probe_of
 from sdd_eval.training.data.batches import default_workers, training_set
-from sdd_eval.training.data.training_data import TrainingData, check_class_sizes, load_training_data
+from sdd_eval.training.data.training_data import (
+    TrainingData,
+    check_class_sizes,
+    load_training_data,
+    with_augmentation,
+)
 from sdd_eval.training.distributed.processes import Processes, join_processes
 from sdd_eval.training.loop import fit
 from sdd_eval.training.objective import Objective, initialise_as_authors
-from sdd_eval.training.recipe import checkpoint_name, method_of, validated, with_augmentation
+from sdd_eval.training.recipe import checkpoint_name, method_of, validated
 from sdd_eval.training.resume import TrainingFolder
 
 

@@ -23,9 +23,9 @@ from sdd_eval.records import Recipe
 from sdd_eval.training.data import batches
 from sdd_eval.training.data.augmentation import augment_image
 from sdd_eval.training.data.batches import epoch_batches, training_set
+from sdd_eval.training.data.training_data import with_augmentation
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.methods.ce import CrossEntropy
-from sdd_eval.training.recipe import with_augmentation
 from sdd_eval.training.train import train
 
 CPU = torch.device("cpu")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from sdd_eval.data.catalogue import load_images
+from sdd_eval.data.image_folder import has_full_resolution
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
 from sdd_eval.data.standardisation import resolve_standardisation
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.methods.method import Method
+from sdd_eval.training.recipe import AUTO
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,15 @@ def load_training_data(recipe: Recipe, data_root: str | Path | None) -> Training
         recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
     )
     return TrainingData(train, test, mean, std)
+
+
+def with_augmentation(recipe: Recipe, images: ImageSet) -> Recipe:
+    """Return the recipe with "auto" replaced by the augmentation for these training images."""
+    if recipe.augmentation != AUTO:
+        return recipe
+    default: Literal["resized_crop_flip", "crop_flip"]
+    default = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
+    return replace(recipe, augmentation=default)
 
 
 def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> None:
