@@ -8,7 +8,6 @@ former names. They go to docs/reference/, where git ignores them.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import inspect
@@ -24,6 +23,7 @@ os.environ.update(COLUMNS="100", NO_COLOR="1")
 
 from sdd_eval import evaluate, metrics, plugins, records, statistics
 from sdd_eval.cli import COMMANDS, data_command, exit_code
+from sdd_eval.cli.flags import attribute_docs
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES
 from sdd_eval.metrics import registry
@@ -222,16 +222,10 @@ def dashed(name: str) -> str:
 
 def fields(kind: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the name, default and docstring of each field of a dataclass."""
-    (tree,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(tree, ast.ClassDef)
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    for statement, after in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-            name = ast.unparse(statement.target)
-            if name in defaults:
-                default = defaults[name]
-                shown = "" if default in (None, dataclasses.MISSING) else f"`{default}`"
-                yield f"`{name}`", shown, " ".join(ast.literal_eval(after.value).split())
+    docs = attribute_docs(kind)
+    for field in dataclasses.fields(kind):
+        shown = "" if field.default in (None, dataclasses.MISSING) else f"`{field.default}`"
+        yield f"`{field.name}`", shown, docs[field.name]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -164,7 +164,7 @@ def _fields_of(info: StructTypeInfo) -> StructConstructorSpec | None:
     if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
         return None
     hints = typing.get_type_hints(kind, include_extras=True)
-    docs = _attribute_docs(kind)
+    docs = attribute_docs(kind)
     fields = []
     for field in dataclasses.fields(kind):
         if not field.init:
@@ -272,7 +272,7 @@ def _default_hint(default: Any) -> str:
     return f"(default: {' '.join(map(str, words))})"
 
 
-def _attribute_docs(kind: type) -> dict[str, str]:
+def attribute_docs(kind: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass and its bases, each on one line."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):

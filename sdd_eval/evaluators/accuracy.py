@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.settings import scores
 from sdd_eval.evaluators.temperature import logits_and_labels
 from sdd_eval.metrics import classification
 from sdd_eval.statistics.statistic import Quantity, Statistic, means, shares
@@ -26,9 +24,6 @@ class Accuracy(Evaluator):
 
     name: ClassVar[str] = "accuracy"
     version: ClassVar[int] = 1
-
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `logits` (images, classes) float32 and `labels` (images,), class indices."""

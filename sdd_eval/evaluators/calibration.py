@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.evaluators.temperature import (
     HELD_OUT,
@@ -64,8 +63,6 @@ class Calibration(Evaluator):
     halves of the test images, each scaled by the other's T."""
     bins: int = scores(10)
     """Number of confidence bins, of equal width or (ece_adaptive) with equally many images."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     def __post_init__(self) -> None:
         """Raise InputError for fewer than one bin."""

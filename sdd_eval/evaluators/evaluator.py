@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sdd_eval.arrays import Arrays
@@ -14,19 +15,21 @@ from sdd_eval.records import CLASSIFICATION, Measurement, Task
 from sdd_eval.statistics.statistic import Statistic
 
 
+@dataclass(frozen=True)
 class Evaluator:
     """A question about a classifier, answered from per-image arrays.
 
     A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
-    runs the network and returns `Arrays`, and a method `statistics` that defines the numbers.
-    Values, intervals and paired tests follow from these. `metrics` registers the metrics of an
-    evaluator of another package.
+    runs the network and returns `Arrays`, and a method `statistics` that defines the numbers. It
+    inherits the setting `intervals`. Values, intervals and paired tests follow from these.
+    `metrics` registers the metrics of an evaluator of another package.
     """
 
     task: ClassVar[Task] = CLASSIFICATION
     metrics: ClassVar[tuple[Metric, ...]] = ()
 
-    intervals: Intervals = INTERVALS
+    intervals: Intervals = field(default=INTERVALS, kw_only=True, metadata={"stage": "score"})
+    """Settings of the intervals."""
 
     def statistics(self, arrays: Arrays) -> Iterable[Statistic]:
         """Return the statistics of the arrays that `collect` returned."""

@@ -17,7 +17,6 @@ import numpy as np
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.statistics.bootstrap import Floats
@@ -42,8 +41,6 @@ class MaskVariance(Evaluator):
     """OOD sets, or groups of them (near, far, paper); default: those usual for the test set."""
     drop_rate: float = scores(0.5)
     """Probability β of dropping a feature; the others are scaled by 1 / (1 − β)."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     def __post_init__(self) -> None:
         """Raise InputError for a drop rate outside [0, 1)."""

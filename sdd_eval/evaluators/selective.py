@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.settings import collects, scores
+from sdd_eval.evaluators.settings import collects
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.metrics.selective import SCORES, confidence_scores
 from sdd_eval.metrics.selective_statistics import Cell, mean_statistic, selective_statistic
@@ -54,8 +53,6 @@ class Selective(Evaluator):
 
     corrupted: str = collects("", loads="corruptions", optional=True)
     """Corrupted version of the test set to measure as well; default: none."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     def collect(self, subject: Subject) -> Arrays:
         """Return `correct` (images,) bool and `scores` (images, score) float64, as of `SCORES`.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import textwrap
 
 import numpy as np
 import pytest
 
 from sdd_eval import plugins, store
+from sdd_eval.cli.flags import attribute_docs
 from sdd_eval.data import catalogue
 from sdd_eval.data.dataset import Status
 from sdd_eval.data.images import ArrayImages, ImageSet
@@ -23,20 +21,6 @@ from sdd_eval.records import ModelSpec, Recipe
 
 #: Those of classifiers.
 EVALUATORS = sorted({*plugins.names("evaluators")} - {"detection"})
-
-
-def documented_fields(kind) -> set[str]:
-    """Names of the fields that a string stands below."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    pairs = zip(body.body, body.body[1:], strict=False)
-    return {
-        first.target.id
-        for first, second in pairs
-        if isinstance(first, ast.AnnAssign)
-        and isinstance(second, ast.Expr)
-        and isinstance(second.value, ast.Constant)
-        and isinstance(second.value.value, str)
-    }
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +44,7 @@ def test_an_evaluator_is_a_frozen_dataclass_named_as_its_plugin(name):
     assert kind.__dataclass_params__.frozen
     assert kind().name == name
     assert isinstance(kind().version, int)
-    assert {f.name for f in dataclasses.fields(kind)} <= documented_fields(kind)
+    assert {f.name for f in dataclasses.fields(kind)} <= attribute_docs(kind).keys()
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
@@ -226,7 +210,7 @@ def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_p
     method = plugins.load("methods", name)
     assert method.__dataclass_params__.frozen
     assert method().name == name
-    assert {f.name for f in dataclasses.fields(method)} <= documented_fields(method)
+    assert {f.name for f in dataclasses.fields(method)} <= attribute_docs(method).keys()
     recipe = Recipe(
         method=name,
         sd_dropout=0.1,

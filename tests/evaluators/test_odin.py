@@ -43,7 +43,7 @@ def test_the_score_is_the_formula_of_the_protocol(subject, network):
     model = network(scale=0.3)
     plain = subject(model)
     for temperature, epsilon in ((1000.0, 0.0028), (1.0, 0.01)):
-        arrays = Odin(temperature, epsilon, ("far",)).collect(plain).where(detector="odin")
+        arrays = Odin(("far",), temperature, epsilon).collect(plain).where(detector="odin")
         pixels = (next(plain.data.batches(50)).float() / 255).requires_grad_()
         scaled = model(pixels) / temperature
         loss = torch.nn.functional.cross_entropy(scaled, scaled.argmax(dim=1), reduction="sum")
@@ -57,7 +57,7 @@ def test_the_step_raises_the_score_and_is_not_clipped(subject, network, linear_n
     model = linear_network(torch.tensor([[1.0] * 108, [-1.0] * 108, [0.0] * 108, [0.0] * 108]))
     plain = subject(model)
     still, moved = (
-        Odin(1000.0, epsilon, ("far",)).collect(plain).where(detector="odin")["scores"]
+        Odin(("far",), 1000.0, epsilon).collect(plain).where(detector="odin")["scores"]
         for epsilon in (0.0, 0.01)
     )
     # Every pixel moves by ε towards class 0, white ones beyond 1: its logit gains 108 · ε.
@@ -79,7 +79,7 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
 
     data = images_of(6)
     subject = subject_of(Shifted(), data, classes=2, sets={"other": images_of(3, seed=1)})
-    measurements = Odin(1.0, 0.1, ("other",)).collect(subject).where(detector="odin")["scores"]
+    measurements = Odin(("other",), 1.0, 0.1).collect(subject).where(detector="odin")["scores"]
     mean = next(data.batches(6)).double().div(255).flatten(1).mean(dim=1) - 0.1
     np.testing.assert_allclose(measurements, torch.sigmoid(1 + mean).numpy(), rtol=1e-6)
 
@@ -87,21 +87,21 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
 def test_at_a_high_temperature_it_ranks_like_the_largest_less_the_mean_logit(subject, network):
     model = network(classes=4)
     plain = subject(model)
-    scores = Odin(1000.0, 0.0, ("far",)).collect(plain).where(detector="odin")["scores"]
+    scores = Odin(("far",), 1000.0, 0.0).collect(plain).where(detector="odin")["scores"]
     logits = logits_of(model, plain.data)
     margin = (logits.amax(dim=1) - logits.mean(dim=1)).numpy()
     assert spearmanr(scores, margin).statistic > 0.999
 
 
 def test_scores_of_a_sharp_temperature_do_not_collapse(subject, network):
-    scores = Odin(1e6, 0.0, ("far",)).collect(subject(network())).where(detector="odin")["scores"]
+    scores = Odin(("far",), 1e6, 0.0).collect(subject(network())).where(detector="odin")["scores"]
     assert len(np.unique(scores)) == len(scores)
 
 
 def test_at_a_temperature_of_one_a_saturated_network_still_moves(subject, network):
     sure = subject(network(scale=100.0))
     still, moved = (
-        Odin(1.0, epsilon, ("far",)).collect(sure).where(detector="odin")["scores"]
+        Odin(("far",), 1.0, epsilon).collect(sure).where(detector="odin")["scores"]
         for epsilon in (0.0, 0.05)
     )
     unsure = still < 1

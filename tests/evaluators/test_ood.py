@@ -225,7 +225,7 @@ def test_a_grid_has_a_row_for_each_cell_and_for_its_best_cell(evaluator, subject
     cells = {}
     for temperature, epsilon in OdinGrid().cells:
         at = {"temperature": temperature, "epsilon": epsilon, "outliers": "far"}
-        alone = Odin(temperature, epsilon, ("far",))
+        alone = Odin(("far",), temperature, epsilon)
         expected = score(alone, alone.collect(plain))
         for metric in ("auroc", "fpr_at_95_tpr", "detection_error"):
             value = value_of(measurements, metric, grid="cell", **at)

@@ -30,8 +30,7 @@ from sdd_eval.evaluators.adversarial.threat import (
     threat_of,
 )
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.settings import collects, scores
+from sdd_eval.evaluators.settings import collects
 from sdd_eval.statistics.statistic import Quantity, Statistic, shares, unpaired
 
 if TYPE_CHECKING:
@@ -73,8 +72,6 @@ class Attack(Evaluator):
     validation_set: str = collects("", loads="validation")
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     @property
     def default_limit(self) -> int | None:

@@ -22,8 +22,7 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
 from sdd_eval.evaluators.adversarial.threat import CLEAN, TEMPERATURES, FgsmAttack, fitted_values
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
-from sdd_eval.evaluators.settings import collects, scores
+from sdd_eval.evaluators.settings import collects
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
 from sdd_eval.records import ModelSpec
 from sdd_eval.statistics.statistic import Quantity, Statistic, counts, shares
@@ -70,8 +69,6 @@ class Fgsm(Evaluator):
     validation_set: str = collects("", loads="validation")
     """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
     test images."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:

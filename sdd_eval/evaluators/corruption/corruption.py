@@ -24,7 +24,6 @@ from sdd_eval.evaluators.corruption.cell_metrics import (
     cells_of,
 )
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.settings import collects, scores
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN, NINETEEN, SEVERITIES
@@ -57,8 +56,6 @@ class Corruption(Evaluator):
     baseline: tuple[str, ...] = scores((), loads="run", optional=True)
     """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
     Their runs of this evaluator are used, and made first if they are missing."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
 
     def __post_init__(self) -> None:
         """Raise InputError for fewer than one bin."""

@@ -16,12 +16,11 @@ from sdd_eval import evaluators, plugins
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import Evaluator
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals
 from sdd_eval.evaluators.ood import detectors
 from sdd_eval.evaluators.ood.detectors import odin
 from sdd_eval.evaluators.ood.detectors.detector import Named, Scorer, counts, fits
 from sdd_eval.evaluators.ood.ranking import Tables, detector_statistics, grid_statistics
-from sdd_eval.evaluators.settings import collects, scores, training_key
+from sdd_eval.evaluators.settings import collects, training_key
 from sdd_eval.statistics.statistic import Quantity, Statistic, unpaired
 
 if TYPE_CHECKING:
@@ -58,9 +57,8 @@ class Ood(Evaluator):
     """Images that choose ε of the grid; default: the checkpoint's validation images, if any; none:
     the tested OOD sets only."""
     training: str = collects("", loads="training")
-    """Set that the network was trained on, which detectors are fitted on; default: the card's."""
-    intervals: Intervals = scores(INTERVALS)
-    """Settings of the intervals."""
+    """Set that the network was trained on, which detectors are fitted on and whose groups of OOD
+    sets are averaged; default: the card's."""
 
     @property
     def fits(self) -> bool:
