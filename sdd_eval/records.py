@@ -17,6 +17,7 @@ import msgspec
 from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
+from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
 
 Record = TypeVar("Record")
 
@@ -146,16 +147,18 @@ class Card:
     recipe: Recipe | None
     metrics: Mapping[str, float]
     weights_sha256: str
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: CardProvenance = field(default_factory=CardProvenance)
+    """May be given as a mapping."""
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Make a record of the provenance."""
+        object.__setattr__(self, "provenance", CardProvenance.of(self.provenance))
 
     @property
     def dataset(self) -> str | None:
         """Return the data set whose classes the network predicts, if it is known."""
-        if self.recipe is not None:
-            return self.recipe.dataset
-        named = self.provenance.get("dataset")
-        return named if isinstance(named, str) else None
+        return self.recipe.dataset if self.recipe is not None else self.provenance.dataset
 
 
 #: The protocol of a number whose conditions are not known.
@@ -208,14 +211,16 @@ class Run:
     limit: int | None
     n: int
     measurements: tuple[Measurement, ...]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: RunProvenance = field(default_factory=RunProvenance)
+    """May be given as a mapping."""
     format: int = RUN_FORMAT
     arrays: Arrays = field(
         default_factory=Arrays, compare=False, repr=False, metadata={"json": False}
     )
 
     def __post_init__(self) -> None:
-        """Make `Arrays` of a plain mapping of names to arrays."""
+        """Make records of a mapping of provenance and of one of names to arrays."""
+        object.__setattr__(self, "provenance", RunProvenance.of(self.provenance))
         object.__setattr__(self, "arrays", Arrays.of(self.arrays))
 
 
@@ -245,6 +250,8 @@ def encode(value: Any) -> Any:
         return _encoded_run(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _encoded_fields(value)
+    if isinstance(value, Provenance):
+        return encode(value.stored())
     if isinstance(value, msgspec.Struct):
         return {name: encode(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
@@ -321,7 +328,9 @@ def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, An
     current = dict(data)
     for name, record in nested.items():
         item = current.get(name)
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and issubclass(record, Provenance):
+            current[name] = record.of(item)
+        elif isinstance(item, Mapping):
             current[name] = _current(record, upgraded(record, item), f"{prefix}{name}")
     return current
 
@@ -338,9 +347,12 @@ def _fields(kind: Any) -> tuple[frozenset[str], Mapping[str, Any]]:
 
 def _record_in(hint: Any) -> Any:
     """Return the type of the record that a hint, or a member of a union, names."""
-    if dataclasses.is_dataclass(hint):
-        return hint
-    return next((a for a in members(hint) if dataclasses.is_dataclass(a)), None)
+    return next((a for a in members(hint) if _is_record(a)), None)
+
+
+def _is_record(kind: Any) -> bool:
+    is_provenance = isinstance(kind, type) and issubclass(kind, Provenance)
+    return is_provenance or dataclasses.is_dataclass(kind)
 
 
 def _in_words(error: str, kind: Any, data: Any) -> str:

@@ -156,8 +156,9 @@ def read_run(path: Path) -> Run:
     if problem := invalid(run):
         raise InputError(f"{path} has {problem}; make the run again")
     run = current_run(run)
-    if isinstance(recipe := run.provenance.get("card"), Mapping):
-        provenance = {**run.provenance, "card": with_present_names(Recipe, recipe)}
+    if recipe := run.provenance.recipe:
+        present = with_present_names(Recipe, recipe)
+        provenance = msgspec.structs.replace(run.provenance, recipe=present)
         run = dataclasses.replace(run, provenance=provenance)
     object.__setattr__(run, "arrays", StoredArrays(path.with_suffix(".npz"), run.evaluator))
     return run

@@ -27,8 +27,6 @@ from sdd_eval.models.foreign import refuse_code, source_sha256
 from sdd_eval.models.network import Network
 from sdd_eval.records import CLASSIFICATION, DETECTOR, OBJECT_DETECTION, Card, ModelSpec, Task
 
-#: Key of a card's provenance: SHA-256 of the file whose factory builds the network.
-CODE = "code_sha256"
 #: Number of images, evenly spaced in a set, on which folding is checked.
 FOLDING_IMAGES = 16
 
@@ -130,18 +128,12 @@ def _require_trust(card: Card, trust_code: bool) -> None:
     """Raise InputError for code of a card that is untrusted or has changed."""
     arch = card.model.arch.removeprefix(DETECTOR)
     refuse_code(arch, trust_code)
-    recorded = card.provenance.get(CODE)
+    recorded = card.provenance.code_sha256
     if recorded is not None and source_sha256(arch) != recorded:
         raise InputError(
             f"{card.name}: the code of arch {arch!r} has changed since the card was "
             "written; import or train it again"
         )
-
-
-def code_of(arch: str) -> dict[str, str]:
-    """Return the provenance of the code that builds a network; empty for built-in networks."""
-    sha256 = source_sha256(arch)
-    return {} if sha256 is None else {CODE: sha256}
 
 
 def verified_weights(folder: Path, card: Card) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,6 +23,7 @@ from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.data.images import ImageSet, Labels
 from sdd_eval.models.network import Network
 from sdd_eval.progress import NoProgress, Progress
+from sdd_eval.provenance import CardProvenance
 from sdd_eval.records import Card, ModelSpec, Recipe
 from sdd_eval.version import __version__
 
@@ -38,12 +40,12 @@ def write_checkpoint(
     model: ModelSpec,
     recipe: Recipe | None,
     metrics: Mapping[str, float],
-    provenance: Mapping[str, Any],
+    provenance: CardProvenance,
 ) -> Card:
     """Write weights, history and card, the card last.
 
-    The card contains the last epoch's losses besides `metrics`, and what is known of every training
-    besides `provenance`.
+    The card contains the last epoch's losses besides `metrics`, and software, machine, data and
+    speed of the training besides `provenance`.
     """
     card = Card(
         name=folder.name,
@@ -51,7 +53,7 @@ def write_checkpoint(
         recipe=recipe,
         metrics={**_last_losses(state), **metrics},
         weights_sha256=checkpoint.write_weights(folder, network),
-        provenance={**_provenance(state, images), **provenance},
+        provenance=_provenance(state, images, provenance),
     )
     checkpoint.write_history(folder, state.history)
     store.write_record(folder / CARD, card)
@@ -63,24 +65,33 @@ def _last_losses(state: State[Any]) -> dict[str, float]:
     return {name: value for name, value in last if metric_of(name)[0] not in _OTHER}
 
 
-def _provenance(state: State[Any], images: ImageSet | DetectionSet) -> dict[str, Any]:
-    """Return software, machine, data and speed of the training."""
+def _provenance(
+    state: State[Any], images: ImageSet | DetectionSet, further: CardProvenance
+) -> CardProvenance:
+    return structs.replace(
+        further,
+        **software(),
+        machine=platform.machine(),
+        devices=state.devices,
+        threads=state.threads,
+        processes=state.processes,
+        seconds=round(state.seconds, 3),
+        images_per_second=round(state.epoch * len(images) / state.seconds, 1),
+        reproducible=_reproducible(state),
+        dataset=state.recipe.dataset,
+        data_origin=images.provenance,
+        data_fingerprint=state.fingerprint,
+        training_images=len(images),
+    )
+
+
+def software() -> dict[str, Any]:
+    """Return the time and the versions of Python and packages, for the provenance of a card."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sdd_eval": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "machine": platform.machine(),
-        "devices": list(state.devices),
-        "threads": state.threads,
-        "processes": list(state.processes),
-        "seconds": round(state.seconds, 3),
-        "images_per_second": round(state.epoch * len(images) / state.seconds, 1),
-        "reproducible": _reproducible(state),
-        "dataset": state.recipe.dataset,
-        "data_origin": images.provenance,
-        "data_fingerprint": state.fingerprint,
-        "training_images": len(images),
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ import torch
 
 from sdd_eval import plugins, store
 from sdd_eval.checkpoints import checkpoint
-from sdd_eval.checkpoints.export import accuracy, logits_of
+from sdd_eval.checkpoints.export import accuracy, logits_of, software
 from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import file_digests
@@ -22,12 +20,13 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.data.standardisation import Statistics, channel_statistics
 from sdd_eval.errors import InputError
 from sdd_eval.models.build import build, check_arch
+from sdd_eval.models.foreign import source_sha256
 from sdd_eval.models.layouts import match_weights
 from sdd_eval.models.weights_file import read_weights
 from sdd_eval.progress import Progress
+from sdd_eval.provenance import CardProvenance
 from sdd_eval.records import Card, ModelSpec
 from sdd_eval.validation import parse_json
-from sdd_eval.version import __version__
 
 #: Origin of standardisation constants that do not come from images.
 GIVEN = "given"
@@ -170,21 +169,16 @@ def _existing_card(folder: Path, overwrite: bool) -> Card | None:
     return None
 
 
-def _provenance(
-    source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]
-) -> Mapping[str, Any]:
-    return {
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "sdd_eval": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "imported": source.weights.name,
-        "imported_sha256": file_digests(source.weights).sha256,
-        "imported_below": list(prefix),
-        "standardisation": plan.constants,
-        "dataset": plan.dataset,
-        "data_origin": plan.images.provenance if plan.images else None,
-        "data_fingerprint": plan.images.fingerprint if plan.images else None,
-        "test_images": len(plan.images) if plan.images else 0,
-        **checkpoint.code_of(source.arch),
-    }
+def _provenance(source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...]) -> CardProvenance:
+    return CardProvenance(
+        **software(),
+        imported=source.weights.name,
+        imported_sha256=file_digests(source.weights).sha256,
+        imported_below=prefix,
+        standardisation=plan.constants,
+        dataset=plan.dataset,
+        data_origin=plan.images.provenance if plan.images else None,
+        data_fingerprint=plan.images.fingerprint if plan.images else None,
+        test_images=len(plan.images) if plan.images else 0,
+        code_sha256=source_sha256(source.arch),
+    )

@@ -167,8 +167,7 @@ def _title(outcome: evaluation.Outcome) -> str:
     run = outcome.run
     how = "measured" if outcome.evaluated else "re-scored" if outcome.scored else "already measured"
     images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
-    origins = {name: data["origin"] for name, data in run.provenance["data"].items()}
-    data = ", ".join(f"{name}: {origin}" for name, origin in origins.items())
+    data = ", ".join(f"{name}: {facts.origin}" for name, facts in run.provenance.data.items())
     return f"{run.checkpoint} · {run.evaluator} on {images} ({data}), {how}"
 
 

@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
             overwrite=flags.storage.overwrite,
             progress=bar,
         )
-    prefix = card.provenance.get("imported_below")
+    prefix = card.provenance.imported_below
     print(f"{folder}: {source.weights}" + (f", {'.'.join(prefix)}" if prefix else ""))
     if setting.images is None:
         print("accuracy not measured: no --dataset")

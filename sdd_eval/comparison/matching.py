@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def has_runs(study: Path, checkpoint: str) -> bool:
 
 
 def _created(stored: StoredRun) -> str:
-    return str(stored.run.provenance.get("created", ""))
+    return stored.run.provenance.created
 
 
 def match_runs(
@@ -126,14 +126,13 @@ def _compared_values(base: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
     yield "images", base.n, other.n
     yield "limit", base.limit, other.limit
     if base.limit is not None:
-        yield "seed of the subset", base.provenance.get("seed"), other.provenance.get("seed")
+        yield "seed of the subset", base.provenance.seed, other.provenance.seed
     for name in ("mean", "std"):
         yield f"standardisation, {name}", _model_value(base, name), _model_value(other, name)
 
 
 def _model_value(run: Run, name: str) -> Any:
-    model = run.provenance.get("model")
-    value = model.get(name) if isinstance(model, Mapping) else None
+    value = (run.provenance.model or {}).get(name)
     return list(value) if isinstance(value, list | tuple) else value
 
 
@@ -165,13 +164,8 @@ def _content_differences(base: Run, other: Run) -> Iterator[str]:
 
 def _fingerprints(run: Run) -> dict[str, Any]:
     """Return the fingerprint of each data set but the network's training set, which seeds split."""
-    data = run.provenance.get("data")
-    sets = data if isinstance(data, Mapping) else {}
-    return {
-        str(name): facts.get("fingerprint")
-        for name, facts in sets.items()
-        if isinstance(facts, dict) and not facts.get("own")
-    }
+    sets = run.provenance.data.items()
+    return {name: facts.fingerprint for name, facts in sets if not facts.own}
 
 
 def _short(value: Any) -> str:

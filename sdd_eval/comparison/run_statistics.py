@@ -115,4 +115,4 @@ def _baseline_run(stored: StoredRun, checkpoint: str) -> Run | None:
         standardised = all(line.startswith("standardisation") for line in differences)
         if run.dataset == stored.run.dataset and standardised:
             runs.append(run)
-    return max(runs, key=lambda run: str(run.provenance.get("created", "")), default=None)
+    return max(runs, key=lambda run: run.provenance.created, default=None)

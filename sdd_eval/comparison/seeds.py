@@ -29,12 +29,9 @@ def group_by_recipe(networks: Mapping[str, Runs]) -> list[tuple[str, ...]]:
     """Return groups of the names of checkpoints whose recipes differ in nothing but the seed."""
     groups: dict[str, list[str]] = {}
     for name, runs in networks.items():
-        card = runs[0].run.provenance.get("card")
-        recipe = name
-        if isinstance(card, Mapping):
-            fields = {field: value for field, value in card.items() if field != "seed"}
-            recipe = json.dumps(fields, sort_keys=True)
-        groups.setdefault(recipe, []).append(name)
+        recipe = runs[0].run.provenance.recipe
+        fields = {field: value for field, value in (recipe or {}).items() if field != "seed"}
+        groups.setdefault(json.dumps(fields, sort_keys=True) if recipe else name, []).append(name)
     return [tuple(names) for names in groups.values()]
 
 

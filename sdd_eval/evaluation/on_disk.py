@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from sdd_eval import store
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.history import gradient_study
@@ -19,6 +21,7 @@ from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.settings import of_stage, without_runs
 from sdd_eval.former_names import key_settings
 from sdd_eval.progress import Progress
+from sdd_eval.provenance import DataProvenance, RunProvenance
 from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, Run, encode
 
 #: The evaluator of runs with what was measured during training; it is not a plugin.
@@ -154,14 +157,14 @@ def _settings(stored: Run, evaluator: Any) -> dict[str, Any]:
 
 def _is_scored(stored: Run, inputs: Inputs) -> bool:
     """Return whether a run is scored with these settings, against these checkpoints."""
-    known = stored.provenance.get("scored_against", {})
+    known = stored.provenance.scored_against or {}
     return _settings(stored, inputs.evaluator) == stored.settings and inputs.scored_against == {
         name: known.get(name) for name in inputs.runs
     }
 
 
 def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
-    known, now = stored.provenance.get("scored_against", {}), inputs.scored_against
+    known, now = stored.provenance.scored_against or {}, inputs.scored_against
     # Numbers against a replaced checkpoint of the same name must not stay.
     replaced = any(name in known and known[name] != parts for name, parts in now.items())
     before = () if replaced else stored.measurements
@@ -169,7 +172,9 @@ def _scored_again(stored: Run, path: Path, inputs: Inputs) -> Outcome:
         stored,
         settings=_settings(stored, inputs.evaluator),
         measurements=_merged(before, inputs.score(stored.arrays)),
-        provenance={**stored.provenance, "scored_against": now if replaced else {**known, **now}},
+        provenance=structs.replace(
+            stored.provenance, scored_against=now if replaced else {**known, **now}
+        ),
     )
     store.write_record(path, stored)
     return Outcome(stored, path, evaluated=False, scored=True)
@@ -199,8 +204,9 @@ def store_history(checkpoint: Checkpoint, study: Path) -> Path | None:
 def _history_run(card: Card, dataset: str, measurements: tuple[Measurement, ...]) -> Run:
     assert card.recipe is not None
     source = card.provenance
-    fingerprint = str(source.get("data_fingerprint", ""))
-    origin = {"origin": source.get("data_origin", "unknown"), "fingerprint": fingerprint}
+    fingerprint = source.data_fingerprint or ""
+    versions = {"python": source.python, "torch": source.torch}
+    data = DataProvenance(origin=source.data_origin or "unknown", fingerprint=fingerprint)
     return Run(
         checkpoint=card.name,
         weights_sha256=card.weights_sha256,
@@ -212,11 +218,11 @@ def _history_run(card: Card, dataset: str, measurements: tuple[Measurement, ...]
         limit=None,
         n=card.recipe.probe_images,
         measurements=measurements,
-        provenance={
-            "card": encode(card.recipe),
-            "model": encode(card.model),
-            "data": {dataset: origin},
-            "versions": {name: source[name] for name in ("python", "torch") if name in source},
-            "created": source.get("created", ""),
-        },
+        provenance=RunProvenance(
+            recipe=encode(card.recipe),
+            model=encode(card.model),
+            data={dataset: data},
+            versions={name: version for name, version in versions.items() if version},
+            created=source.created,
+        ),
     )

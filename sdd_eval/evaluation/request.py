@@ -129,7 +129,7 @@ class Inputs:
     def scored_against(self) -> dict[str, Any]:
         """The same of each checkpoint that `score` compares with."""
         return {
-            name: {"weights": run.weights_sha256, "model": run.provenance["model"]}
+            name: {"weights": run.weights_sha256, "model": run.provenance.model}
             for name, run in self.runs.items()
         }
 
@@ -324,7 +324,7 @@ def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet |
         return catalogue.load_images(recipe.dataset, root, "train", **_shape(card.model))
 
     train, validation = training_split(lazy_images(load), recipe)
-    if train.fingerprint != card.provenance.get("data_fingerprint"):
+    if train.fingerprint != card.provenance.data_fingerprint:
         raise InputError(
             f"the images of {recipe.dataset} are not those that {card.name} was trained on, so "
             "its validation images are unknown"

@@ -19,6 +19,7 @@ from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.object_detection.recipe import flattened_recipe
 from sdd_eval.progress import NoProgress, Progress
+from sdd_eval.provenance import DataProvenance, RunProvenance
 from sdd_eval.records import OBJECT_DETECTION, Run, encode
 
 if TYPE_CHECKING:
@@ -47,11 +48,8 @@ def run(
         subject = make_subject(checkpoint, inputs, request, progress, partial_results)
         arrays = Arrays.of(evaluator.collect(subject))
     measurements = inputs.score(arrays)
-    seconds, details = time.perf_counter() - start, dict[str, Any](tf32=request.tf32)
-    if partial_results:
-        seconds += partial_results.seconds
-        details |= {"resumed": partial_results.resumed} if partial_results.resumed else {}
-    cache = getattr(subject, "cache", None)
+    seconds = time.perf_counter() - start + (partial_results.seconds if partial_results else 0)
+    cache, card = getattr(subject, "cache", None), checkpoint.card
     return Run(
         checkpoint=checkpoint.name,
         weights_sha256=checkpoint.weights_sha256,
@@ -63,16 +61,21 @@ def run(
         limit=subject.limit,
         n=len(subject.indices()),
         measurements=measurements,
-        provenance={
-            **_networks_and_data(checkpoint, inputs, detects),
-            **({} if detects else {"folding": _folding(checkpoint)}),
-            **({"recalled": list(cache.hits)} if cache else {}),
-            "scored_against": inputs.scored_against,
+        provenance=RunProvenance(
+            recipe=flattened_recipe(card) if detects else encode(card.recipe),
+            backbone=card.provenance.backbone,
+            model=encode(checkpoint.spec),
+            data=_data_provenance(inputs.data, inputs.sets),
+            networks=_networks(inputs) or None,
+            folding=None if detects else _folding(checkpoint),
+            recalled=list(cache.hits) if cache else None,
+            scored_against=inputs.scored_against,
+            tf32=request.tf32,
+            resumed=(partial_results.resumed or None) if partial_results else None,
             **conditions(
-                *(request.device, request.batch_size, request.seed, seconds, request.command),
-                **details,
+                request.device, request.batch_size, request.seed, seconds, request.command
             ),
-        },
+        ),
         arrays=arrays,
     )
 
@@ -113,38 +116,26 @@ def _detection_subject(
     return detection.subject_of(detector, channels, inputs.data, request, progress or NoProgress())
 
 
-def _networks_and_data(checkpoint: Checkpoint, inputs: Inputs, detects: bool) -> dict[str, Any]:
-    card = checkpoint.card
-    further = {
+def _networks(inputs: Inputs) -> dict[str, Any]:
+    """Return weights, specification and folding of each further checkpoint."""
+    return {
         name: {**inputs.compared[name], "folding": _folding(other)}
         for name, other in inputs.networks.items()
     }
-    recipe = {"card": encode(card.recipe)}
-    if detects:
-        recipe = {"card": flattened_recipe(card), "backbone": card.provenance["backbone"]}
+
+
+def _data_provenance(data: Any, sets: Mapping[str, Any]) -> dict[str, DataProvenance]:
+    """Return the provenance of each data set by its name."""
     return {
-        **recipe,
-        "model": encode(checkpoint.spec),
-        "data": _data_provenance(inputs.data, inputs.sets),
-        **({"networks": further} if further else {}),
+        name: DataProvenance(
+            origin=images.provenance,
+            fingerprint=images.fingerprint,
+            own=True if isinstance(images, Subset) else None,
+            images=None if hasattr(images, "frost") else len(images),
+            frost=getattr(images, "frost", None),
+        )
+        for name, images in {data.name: data, **sets}.items()
     }
-
-
-def _data_provenance(data: Any, sets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provenance of each data set: origin, number of images, fingerprint.
-
-    `own` marks parts of the training images that depend on the network's seed.
-    """
-    provenance: dict[str, dict[str, Any]] = {}
-    for name, images in {data.name: data, **sets}.items():
-        provenance[name] = {"origin": images.provenance, "fingerprint": images.fingerprint}
-        if isinstance(images, Subset):
-            provenance[name]["own"] = True
-        if hasattr(images, "frost"):
-            provenance[name]["frost"] = images.frost
-        else:
-            provenance[name]["images"] = len(images)
-    return provenance
 
 
 def _folding(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -154,14 +154,14 @@ def recipe_of(card: Card) -> DetectorRecipe | None:
     """Return a detector's recipe, None for other cards; raise InputError if it is invalid."""
     if not card.model.arch.startswith(DETECTOR):
         return None
-    return decode(DetectorRecipe, card.provenance.get("detector"), card.name)
+    return decode(DetectorRecipe, card.provenance.detector, card.name)
 
 
 def flattened_recipe(card: Card) -> Mapping[str, Any]:
     """Return a detector's recipe as a run stores it (see `flatten`)."""
     recipe = recipe_of(card)
     assert recipe is not None
-    theirs = card.provenance["backbone"]["recipe"]
+    theirs = (card.provenance.backbone or {}).get("recipe")
     backbone = None if theirs is None else decode(Recipe, upgraded(Recipe, theirs), card.name)
     return flatten(recipe, backbone, card.model.arch)
 

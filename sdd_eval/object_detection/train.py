@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torchvision
@@ -30,6 +30,7 @@ from sdd_eval.object_detection.recipe import (
     resolved_recipe,
 )
 from sdd_eval.progress import NoProgress, Progress
+from sdd_eval.provenance import CardProvenance
 from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, encode
 from sdd_eval.training.data.batches import default_workers
@@ -132,16 +133,13 @@ def _detector(
     return detector_on(network, spec), spec
 
 
-def _provenance(recipe: DetectorRecipe, backbone: Card) -> dict[str, Any]:
-    return {
-        "torchvision": torchvision.__version__,
-        "detector": encode(recipe),
-        "backbone": {
-            "name": backbone.name,
-            "weights_sha256": backbone.weights_sha256,
-            "recipe": encode(backbone.recipe),
-        },
-    }
+def _provenance(recipe: DetectorRecipe, backbone: Card) -> CardProvenance:
+    facts = {"name": backbone.name, "weights_sha256": backbone.weights_sha256}
+    return CardProvenance(
+        torchvision=torchvision.__version__,
+        detector=encode(recipe),
+        backbone={**facts, "recipe": encode(backbone.recipe)},
+    )
 
 
 def fit(

@@ -105,7 +105,7 @@ class Estimates:
         if not similar:
             return self._rough(images, 3 * operations * _relative_cost(recipe))
         other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
-        speed = float(card.provenance["images_per_second"])
+        speed = card.provenance.images_per_second or 1.0
         scale = _relative_cost(recipe) / _relative_cost(other)
         return Estimate(images / speed * scale, f"as fast as {card.name}")
 
@@ -153,11 +153,10 @@ class Estimates:
 
     def _is_comparable(self, card: Card) -> bool:
         """Return whether a checkpoint was trained on such a device with as many threads."""
-        provenance: Mapping[str, Any] = card.provenance
-        gpu = any(device != "cpu" for device in provenance.get("devices", ()))
-        threads = self.workspace.threads
-        same = threads is None or gpu or provenance.get("threads") == threads
-        return bool(provenance.get("images_per_second")) and gpu == (self.kind == "gpu") and same
+        provenance, threads = card.provenance, self.workspace.threads
+        gpu = any(device != "cpu" for device in provenance.devices or ())
+        same = threads is None or gpu or provenance.threads == threads
+        return bool(provenance.images_per_second) and gpu == (self.kind == "gpu") and same
 
 
 def _cards(folder: Path) -> Iterator[Card]:

@@ -88,7 +88,7 @@ def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
                 runs.append(store.read_run(path))
         runs = [run for run in runs if canonical_name(run.dataset) == test and not run.limit]
         if runs:
-            newest = max(runs, key=lambda run: str(run.provenance.get("created", "")))
+            newest = max(runs, key=lambda run: run.provenance.created)
             yield _Candidate(detector.fields, {m.metric: m.value for m in newest.measurements})
 
 

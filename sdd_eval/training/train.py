@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 
 from sdd_eval import store
-from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy, logits_of, write_checkpoint
 from sdd_eval.checkpoints.state import State
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import confidence_and_correct, nll
 from sdd_eval.models.build import build, check_arch
+from sdd_eval.models.foreign import source_sha256
 from sdd_eval.models.network import Network
 from sdd_eval.progress import NoProgress, Progress
+from sdd_eval.provenance import CardProvenance
 from sdd_eval.randomness import seed_global
 from sdd_eval.records import Card, Recipe
 from sdd_eval.training.analysis.kl_gradients import probe_of
@@ -148,13 +149,13 @@ def export(
         model=network.spec,
         recipe=recipe,
         metrics=_metrics(network, data, device),
-        provenance={
-            "precision": recipe.precision,
-            "standardisation": recipe.standardisation,
-            "validation_images": 0 if validation is None else len(validation),
-            "test_images": 0 if test is None else len(test),
-            **checkpoint.code_of(recipe.arch),
-        },
+        provenance=CardProvenance(
+            precision=recipe.precision,
+            standardisation=recipe.standardisation,
+            validation_images=0 if validation is None else len(validation),
+            test_images=0 if test is None else len(test),
+            code_sha256=source_sha256(recipe.arch),
+        ),
     )
 
 

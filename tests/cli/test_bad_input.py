@@ -236,7 +236,7 @@ def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):
     assert exit_code(["ood", NAME, *flags.split()]) == 0
     (path,) = runs(here)
     fitted = store.read_run(path)
-    assert fitted.provenance["data"]["digits training"]["images"] == 1000
+    assert fitted.provenance.data["digits training"].images == 1000
     assert fitted.limit is None
 
 

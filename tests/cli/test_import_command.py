@@ -59,7 +59,7 @@ def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
     assert ours.model == theirs.model
     assert ours.recipe is None
     assert ours.metrics["accuracy"] == theirs.metrics["accuracy"]
-    assert ours.provenance["imported"] == "theirs.pt"
+    assert ours.provenance.imported == "theirs.pt"
     assert str(here) not in (here / "checkpoints/mine/card.json").read_text()
     mean, std = channel_statistics(load_images("digits", here, "train"))
     assert f"mean {mean[0]:.4f}  std {std[0]:.4f}  (true, of the training images" in output

@@ -143,7 +143,7 @@ def test_an_evaluator_runs_over_a_streamed_folder_of_large_images(name, large_im
     )
     assert run.n == 2
     assert run.measurements
-    assert run.provenance["data"]["large"]["origin"] == images.provenance
+    assert run.provenance.data["large"].origin == images.provenance
 
 
 @pytest.mark.parametrize("name", plugins.names("detectors"))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sdd_eval import store
 from sdd_eval.errors import InputError
 from sdd_eval.records import Card, Measurement, ModelSpec, Recipe, Run, decode, encode
 
@@ -65,3 +66,29 @@ def test_the_former_name_of_a_field_is_read():
     stored = {**encode(Card("a", SPEC, Recipe(drop_rate=0.3), {}, "00")), "format": 1}
     stored["recipe"]["drop"] = stored["recipe"].pop("drop_rate")
     assert decode(Card, stored).recipe == Recipe(drop_rate=0.3, init="auto")
+
+
+def test_unknown_keys_of_a_provenance_survive_reading_and_writing(tmp_path):
+    stored = {
+        "created": "2026-01-02",
+        "card": None,
+        "data": {"digits": {"origin": "official", "mirror": "ours"}, "early": "unverified"},
+        "seed": "seven",
+        "site": {"rack": 3},
+    }
+    card = Card("c", ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8), None, {}, "0", stored)
+    run = Run("c", "0", "digits", "1", "accuracy", 1, {}, None, 10, (), stored)
+    for record, kind in ((card, Card), (run, Run)):
+        store.write_record(tmp_path / "record.json", record)
+        again = store.read_record(tmp_path / "record.json", kind)
+        assert again == record
+        assert again.provenance.created == "2026-01-02"
+        assert again.provenance.extra["site"] == {"rack": 3}
+    assert run.provenance.data["digits"].extra == {"mirror": "ours"}
+    assert run.provenance.data["early"].origin == "unverified"
+    assert run.provenance.seed is None, "it is no number"
+    written = encode(run)["provenance"]
+    assert {key: written[key] for key in ("card", "seed", "site")} == {
+        "card": None, "seed": "seven", "site": {"rack": 3},
+    }  # fmt: skip
+    assert written["data"]["digits"] == {"origin": "official", "mirror": "ours"}

@@ -91,7 +91,7 @@ def test_added_sets_serve_as_test_set_corrupted_set_and_ood_set(
     add("clean", tmp_path / "clean.npz", root)
     run = evaluate(network, Odin(outliers=("mine",)), data="clean", root=root)
     assert {m.at["outliers"] for m in run.measurements} == {"mine", "average"}
-    assert run.provenance["data"]["mine"]["images"] == 12
+    assert run.provenance.data["mine"].images == 12
 
 
 def test_a_custom_corrupted_set_is_found_by_name(npz, root, tmp_path, network):

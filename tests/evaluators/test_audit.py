@@ -320,11 +320,11 @@ def test_the_flag_of_the_command_line_audits_with_transfer(trained, tmp_path, ca
     (path,) = tmp_path.glob("default/runs/*/attack-*.json")
     run = read_run(path)
     assert run.settings["transfer_from"] == other
-    assert list(run.provenance["networks"]) == [other]
-    folding = run.provenance["networks"][other]["folding"]
-    assert folding == {**run.provenance["folding"], "difference": folding["difference"]}
+    assert list(run.provenance.networks) == [other]
+    folding = run.provenance.networks[other]["folding"]
+    assert folding == {**run.provenance.folding, "difference": folding["difference"]}
     assert folding["folded"] > 0
-    assert list(run.provenance["data"]) == ["digits"]
+    assert list(run.provenance.data) == ["digits"]
     assert run.n == len(run.arrays["right"]) == 20
     assert exit_code([*command.split(), "--transfer-from", "nobody", *where]) == 2
     assert "unknown checkpoint 'nobody'" in capsys.readouterr().err

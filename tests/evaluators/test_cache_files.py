@@ -142,12 +142,12 @@ def test_folded_and_plain_networks_have_runs_of_their_own_and_equal_values(check
     folded = evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path))
     plain = evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path, fold=False))
     assert folded.path != plain.path
-    folding = folded.run.provenance["folding"]
+    folding = folded.run.provenance.folding
     assert {**folding, "difference": 0.0} == {
         "asked": True, "folded": 3, "batch_norms": 3, "difference": 0.0, "note": "",
     }  # fmt: skip
     assert folding["difference"] < 1e-5
-    assert plain.run.provenance["folding"] == {
+    assert plain.run.provenance.folding == {
         "asked": False, "folded": 0, "batch_norms": 0, "difference": 0.0, "note": "",
     }  # fmt: skip
     for one, other in zip(folded.run.measurements, plain.run.measurements, strict=True):
@@ -169,7 +169,7 @@ def test_changed_weights_of_a_checkpoint_give_another_run_without_cached_outputs
     write_record(checkpoint / "card.json", {**card, "weights_sha256": sha256})
     second = evaluate_checkpoint(checkpoint, request_for("accuracy", tmp_path))
     assert second.evaluated
-    assert second.run.provenance["recalled"] == []
+    assert second.run.provenance.recalled == []
     assert second.path != first.path
     assert (second.run.arrays["logits"] != first.run.arrays["logits"]).any()
 

@@ -67,11 +67,11 @@ def test_evaluators_share_one_pass(counting, evaluated, images_of, tmp_path):
     data = images_of(50)
     first, seen = evaluated(counting, "accuracy", data)
     assert seen == 50
-    assert first.provenance["recalled"] == []
+    assert first.provenance.recalled == []
     for name in ("calibration", "selective"):
         run, seen = evaluated(counting, name, data)
         assert seen == PROBE, name
-        (about,) = run.provenance["recalled"]
+        (about,) = run.provenance.recalled
         assert {"device", "threads", "batch_size", "created"} <= set(about)
     alone, _ = evaluated(counting, "calibration", data, cache=None)
     assert evaluated(counting, "calibration", data)[0].measurements == alone.measurements
@@ -99,7 +99,7 @@ def test_detectors_share_the_pass_of_accuracy(counting, evaluated, images_of, mo
     assert seen == PROBE + 30 + 300, "accuracy cached the features of the test set"
     again, seen = evaluated(counting, Ood((*FORWARD_ONLY[::-1],), ("uniform",)), images_of(50))
     assert seen == 3 * PROBE
-    assert [each["n"] for each in again.provenance["recalled"]] == [300, 50, 30]
+    assert [each["n"] for each in again.provenance.recalled] == [300, 50, 30]
     value = {(m.metric, tuple(m.at.items())): m.value for m in plain.measurements}
     for cached in (run, again):
         assert {(m.metric, tuple(m.at.items())): m.value for m in cached.measurements} == value

@@ -48,7 +48,7 @@ def arrays():
 def test_every_evaluator_takes_a_plain_module_of_three_classes(name, mine, arrays, tmp_path):
     run = sdd_eval.evaluate(mine, name, data=arrays, root=tmp_path)
     assert (run.n, run.checkpoint) == (30, "Mine")
-    assert run.provenance["model"]["classes"] == 3
+    assert run.provenance.model["classes"] == 3
     assert run.measurements
     assert list(tmp_path.iterdir()) == []
 

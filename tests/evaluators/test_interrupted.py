@@ -186,7 +186,7 @@ def test_sigkill_during_an_attack_loses_no_finished_part(tmp_path, start_process
     assert re.fullmatch(r"\.attack-digits-\w{12}\.pieces", folder.name)
     request = Request(Attack(steps=2), tmp_path / "study", tmp_path, limit=60, batch_size=16)
     resumed = evaluate_checkpoint(tmp_path / "tiny", request)
-    assert resumed.run.provenance["resumed"] >= 1
+    assert resumed.run.provenance.resumed >= 1
     assert not folder.exists()
     assert sorted(os.listdir(folder.parent)) == [
         resumed.path.with_suffix(s).name for s in (".json", ".npz")

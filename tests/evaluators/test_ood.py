@@ -145,11 +145,11 @@ def test_the_training_images_enter_the_fingerprint_only_where_a_detector_is_fitt
         assert run.settings["training"] == "digits"
         measurements[name] = run
     assert measurements["msp"].data_fingerprint != measurements["react"].data_fingerprint
-    assert set(measurements["msp"].provenance["data"]) == {"digits", "uniform"}
-    training = measurements["react"].provenance["data"]["digits training"]
+    assert set(measurements["msp"].provenance.data) == {"digits", "uniform"}
+    training = measurements["react"].provenance.data["digits training"]
     whole = catalogue.load_images("digits", tmp_path, "train")
-    assert training["images"] == len(whole)
-    assert training["fingerprint"] == whole.fingerprint
+    assert training.images == len(whole)
+    assert training.fingerprint == whole.fingerprint
 
 
 def scores_of(*outliers):

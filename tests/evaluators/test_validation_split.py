@@ -70,10 +70,10 @@ def values(run, metric, **at):
 
 def test_the_card_has_the_validation_accuracy_and_fewer_training_images(trained):
     folder, card = trained
-    assert card.provenance["training_images"] == 800
-    assert card.provenance["validation_images"] == 200
+    assert card.provenance.training_images == 800
+    assert card.provenance.validation_images == 200
     training, held = validation_split(catalogue.load_images("digits", folder, "train"), 200, seed=0)
-    assert card.provenance["data_fingerprint"] == training.fingerprint
+    assert card.provenance.data_fingerprint == training.fingerprint
     (pixels,) = held.batches(200)
     right = load(folder / "held")(pixels.float() / 255).argmax(1).numpy() == held.labels
     assert card.metrics["validation_accuracy"] == pytest.approx(right.mean())
@@ -139,9 +139,9 @@ def test_other_validation_images_are_refused(run_of):
 def test_a_detector_is_fitted_on_the_images_of_the_training(trained, run_of):
     _, card = trained
     run = run_of(Ood(("mahalanobis",), ("uniform",), intervals=FEW))
-    fitted = run.provenance["data"]["digits training"]
-    assert fitted["images"] == 800
-    assert fitted["fingerprint"] == card.provenance["data_fingerprint"]
+    fitted = run.provenance.data["digits training"]
+    assert fitted.images == 800
+    assert fitted.fingerprint == card.provenance.data_fingerprint
 
 
 def test_training_images_changed_since_the_training_are_refused(run_of, monkeypatch, tmp_path):
@@ -217,6 +217,6 @@ def test_seeds_with_other_validation_images_are_comparable(trained, run_of):
     train(dataclasses.replace(RECIPE, seed=1), folder, name="other", data_root=folder, device="cpu")
     for evaluator in (CALIBRATION, Ood(("mahalanobis",), ("uniform",), intervals=FEW)):
         one, other = run_of(evaluator), run_of(evaluator, "other")
-        assert one.provenance["data"] != other.provenance["data"]
+        assert one.provenance.data != other.provenance.data
         assert one.data_fingerprint == other.data_fingerprint
         assert run_differences(one, other) == []

@@ -44,8 +44,8 @@ def test_the_card_has_the_recipe_and_the_backbone(made):
     assert card.model.options["class_names"] == ["kite", "boat"]
     assert card.model.mean == (0.45, 0.45, 0.45)
     assert card.dataset == "shapes"
-    assert card.provenance["backbone"]["recipe"]["sd_dropout"] == 0.1
-    assert card.provenance["detector"]["seed"] == 3, "the backbone's"
+    assert card.provenance.backbone["recipe"]["sd_dropout"] == 0.1
+    assert card.provenance.detector["seed"] == 3, "the backbone's"
     assert math.isfinite(card.metrics["loss"])
     assert not (made / "checkpoints" / "detector" / "state.pt").exists()
 
@@ -105,7 +105,7 @@ def test_a_folder_with_another_recipe_is_refused_without_overwrite(made, quick, 
     with pytest.raises(InputError, match=r"seed is 3 there, 4 here.*--overwrite"):
         trained(made, tmp_path, dataclasses.replace(one, seed=4))
     card = trained(made, tmp_path, dataclasses.replace(one, seed=4), overwrite=True)
-    assert card.provenance["detector"]["seed"] == 4
+    assert card.provenance.detector["seed"] == 4
 
 
 def test_a_classifier_s_folder_is_refused(made, quick, tmp_path):

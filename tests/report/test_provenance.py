@@ -4,12 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from sdd_eval.provenance import RunProvenance
 from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.provenance import environment
 
 
 def run(**provenance):
-    return SimpleNamespace(run=SimpleNamespace(provenance=provenance))
+    return SimpleNamespace(run=SimpleNamespace(provenance=RunProvenance.of(provenance)))
 
 
 def test_the_environment_lists_all_values_if_runs_differ():

@@ -189,9 +189,9 @@ def test_a_recipe_without_a_newer_field_has_its_default(synthetic):
 
     new = synthetic.accuracy_run(synthetic.network(0.0, 0))
     old = synthetic.accuracy_run(synthetic.network(0.0, 1))
-    card = {k: v for k, v in old.provenance["card"].items() if not k.startswith("probe")}
-    assert len(card) < len(new.provenance["card"])
-    old = dataclasses.replace(old, provenance={**old.provenance, "card": card})
+    card = {k: v for k, v in old.provenance.recipe.items() if not k.startswith("probe")}
+    assert len(card) < len(new.provenance.recipe)
+    old = dataclasses.replace(old, provenance={**old.provenance.stored(), "card": card})
     table, _ = synthetic.table([new, old])
     assert set(table["group"]) == {"CE"}
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from sdd_eval import plugins, store
-from sdd_eval.checkpoints.checkpoint import code_of, load, write_weights
+from sdd_eval.checkpoints.checkpoint import load, write_weights
 from sdd_eval.checkpoints.folder import read_card
 from sdd_eval.cli import exit_code
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.models.build import build
+from sdd_eval.models.foreign import source_sha256
 from sdd_eval.records import Card, ModelSpec
 
 SPEC = ModelSpec("small_cnn", 10, (0.4,), (0.2,), 8)
@@ -173,7 +174,7 @@ def with_code(tmp_path):
     spec = dataclasses.replace(SPEC, arch=f"{code}:net")
     network = build(spec, trust_code=True)
     folder = tmp_path / "checkpoints" / "mine"
-    provenance = {**code_of(spec.arch), "dataset": "digits"}
+    provenance = {"code_sha256": source_sha256(spec.arch), "dataset": "digits"}
     card = Card("mine", spec, None, {}, write_weights(folder, network), provenance)
     store.write_record(folder / "card.json", card)
     return folder, code, network

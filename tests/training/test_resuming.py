@@ -135,7 +135,7 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_weights(
         "weights.safetensors",
     ]
     assert len((place / "history.csv").read_text().splitlines()) == 4
-    assert card.provenance["reproducible"].startswith("bit for bit")
+    assert card.provenance.reproducible.startswith("bit for bit")
 
 
 class Epochs:
@@ -185,7 +185,7 @@ def test_resuming_restores_the_number_of_threads(reference, material, tmp_path):
     card = train(
         recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=2
     )
-    assert card.provenance["threads"] == 1
+    assert card.provenance.threads == 1
     assert (place / "weights.safetensors").read_bytes() == weights
 
 
@@ -207,7 +207,7 @@ def test_resuming_with_another_recipe_or_other_images_is_refused(reference, mate
     card = train(
         recipe, place.parent, name=place.name, data=lambda: other, device="cpu", overwrite=True
     )
-    assert card.provenance["data_fingerprint"] == other.train.fingerprint
+    assert card.provenance.data_fingerprint == other.train.fingerprint
     assert len((place / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
 
 

@@ -215,7 +215,7 @@ def test_changing_the_number_of_processes_between_epochs_does_not_change_the_los
         alone(line, tmp_path / "one")
         assert_equal(tmp_path / "one" / name, folder / name)
         assert len(history(folder / name)) == (4 if name == "r_drop" else 3)
-        assert card(folder / name).provenance["processes"] == [2, 1]
+        assert card(folder / name).provenance.processes == (2, 1)
 
 
 @pytest.mark.slow
@@ -227,7 +227,7 @@ def test_a_training_of_killed_processes_resumes_in_a_single_one(tmp_path):
     alone(line, tmp_path / "two")
     alone(line, tmp_path / "one")
     assert_equal(tmp_path / "one/term", tmp_path / "two/term")
-    assert card(tmp_path / "two/term").provenance["processes"] == [2, 1]
+    assert card(tmp_path / "two/term").provenance.processes == (2, 1)
 
 
 @pytest.mark.slow

@@ -268,7 +268,7 @@ def test_a_training_on_photographs_resumes_and_is_evaluated(root, tmp_path):
     run = evaluate_checkpoint(tmp_path / "two" / card.name, request).run
     assert run.n == 8
     assert run.measurements[0].value == pytest.approx(card.metrics["accuracy"])
-    assert run.provenance["data"]["cub200"]["origin"] == "partial: 8 of 5,794"
+    assert run.provenance.data["cub200"].origin == "partial: 8 of 5,794"
 
 
 @pytest.mark.slow

@@ -236,7 +236,7 @@ def test_a_training_without_test_images_has_no_accuracy(material, recipe, tmp_pa
     alone = dataclasses.replace(material, test=None)
     card = started(alone, dataclasses.replace(recipe, epochs=1), tmp_path / "tiny")
     assert "accuracy" not in card.metrics
-    assert card.provenance["test_images"] == 0
+    assert card.provenance.test_images == 0
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def render_page(content: PageContent) -> str:
     names = evaluator_names(results)
     protocols = ProtocolIndex(results, names, content.protocols)
     studies = list(dict.fromkeys(entry.study for entry in runs))
-    created = [str(entry.run.provenance.get("created", "")) for entry in runs]
+    created = [entry.run.provenance.created for entry in runs]
     script = (importlib.resources.files(__package__) / "page.js").read_text(encoding="utf-8")
     text: str = template("page.html.jinja").render(
         version=__version__,

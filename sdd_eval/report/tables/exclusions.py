@@ -50,7 +50,7 @@ def _per_run(
 
 
 def _network_id(run: Run) -> str:
-    model = json.dumps(run.provenance.get("model"), sort_keys=True)
+    model = json.dumps(run.provenance.model, sort_keys=True)
     return f"{run.weights_sha256} {model}"
 
 
@@ -58,7 +58,7 @@ def _outdated_weights(rows: pandas.DataFrame, runs: Runs) -> dict[str, str]:
     """Note runs of weights that were replaced: only those evaluated last are included."""
     notes = {}
     for _, names in rows.groupby(["study", "checkpoint"], sort=False)["run"]:
-        last = max(names, key=lambda name: (str(runs[name].provenance.get("created", "")), name))
+        last = max(names, key=lambda name: (runs[name].provenance.created, name))
         newest = _network_id(runs[last])
         for name in names:
             if (network := _network_id(runs[name])) != newest:

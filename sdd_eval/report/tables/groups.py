@@ -32,24 +32,21 @@ _DEFAULTS: Mapping[str, Any] = encode(Recipe())
 
 def recipe_of(entry: StudyRun) -> Mapping[str, Any] | None:
     """Return the recipe of a run's checkpoint, new fields as defaults; None if imported."""
-    recipe = entry.run.provenance.get("card")
-    return {**_DEFAULTS, **recipe} if isinstance(recipe, Mapping) else None
+    recipe = entry.run.provenance.recipe
+    return None if recipe is None else {**_DEFAULTS, **recipe}
 
 
 def arch_of(entry: StudyRun) -> str | None:
     """Return the architecture from the recipe or the network's description."""
-    model = entry.run.provenance.get("model")
-    for source in (recipe_of(entry), model):
-        if isinstance(source, Mapping) and source.get("arch") is not None:
+    for source in (recipe_of(entry), entry.run.provenance.model):
+        if source and source.get("arch") is not None:
             return str(source["arch"])
     return None
 
 
 def test_set_of(entry: StudyRun) -> str:
     """Return the clean test set: the first data set that the run names."""
-    data = entry.run.provenance.get("data")
-    names = list(data) if isinstance(data, Mapping) else []
-    return str(names[0]) if names else entry.run.dataset
+    return next(iter(entry.run.provenance.data), entry.run.dataset)
 
 
 def group_labels(runs: Sequence[StudyRun]) -> dict[str, tuple[str, str]]:

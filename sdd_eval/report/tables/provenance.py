@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
@@ -53,16 +54,16 @@ def evaluator_runs(runs: Sequence[StudyRun], evaluator: str) -> EvaluatorRuns:
 
 def _run_row(entry: StudyRun) -> dict[str, str]:
     run, provenance = entry.run, entry.run.provenance
-    seconds = provenance.get("seconds")
+    seconds = provenance.seconds
     return {
         "checkpoint": run.checkpoint,
         "data set": run.dataset,
         "images": f"{run.n:,}" + (f" (limit {run.limit:,})" if run.limit is not None else ""),
-        "seconds": f"{seconds:.1f}" if isinstance(seconds, int | float) else "—",
-        "device": format_setting(provenance.get("device")),
-        "threads": format_setting(provenance.get("threads")),
-        "time": format_setting(provenance.get("created")),
-        "command": format_setting(provenance.get("command")),
+        "seconds": "—" if seconds is None else f"{seconds:.1f}",
+        "device": format_setting(provenance.device),
+        "threads": format_setting(provenance.threads),
+        "time": format_setting(provenance.created),
+        "command": format_setting(provenance.command),
         "file": entry.name,
     }
 
@@ -71,16 +72,12 @@ def data_sets(runs: Iterable[StudyRun]) -> list[DataSetRow]:
     """Return every data set of the runs, once for each content."""
     rows: dict[DataSetRow, None] = {}
     for entry in runs:
-        data = entry.run.provenance.get("data")
-        for name, facts in (data if isinstance(data, Mapping) else {}).items():
-            facts = facts if isinstance(facts, Mapping) else {"origin": facts}
-            images = facts.get("images")
-            size = f"{images:,}" if isinstance(images, int) else "—"
-            if "frost" in facts:
-                size = f"{format_setting(facts['frost'])} frost"
-            fingerprint = str(facts.get("fingerprint") or "")[:12] or "—"
-            origin = format_setting(facts.get("origin"))
-            rows[DataSetRow(str(name), origin, size, fingerprint)] = None
+        for name, facts in entry.run.provenance.data.items():
+            size = "—" if facts.images is None else f"{facts.images:,}"
+            if facts.frost is not None:
+                size = f"{facts.frost} frost"
+            fingerprint = (facts.fingerprint or "—")[:12]
+            rows[DataSetRow(name, format_setting(facts.origin), size, fingerprint)] = None
     return list(rows)
 
 
@@ -89,15 +86,13 @@ def environment(runs: Iterable[StudyRun]) -> list[tuple[str, str]]:
     values: dict[str, list[str]] = {}
     for entry in runs:
         provenance = entry.run.provenance
-        versions = provenance.get("versions")
-        facts = dict(versions) if isinstance(versions, Mapping) else {}
-        facts |= {name: provenance.get(name) for name in ("machine", "device", "threads", "tf32")}
-        folding = provenance.get("folding")
-        if isinstance(folding, Mapping):
-            folded, total = folding.get("folded"), folding.get("batch_norms")
+        facts: dict[str, Any] = dict(provenance.versions or {})
+        facts |= {n: getattr(provenance, n) for n in ("machine", "device", "threads", "tf32")}
+        if provenance.folding is not None:
+            folded, total = map(provenance.folding.get, ("folded", "batch_norms"))
             facts["batch norms folded"] = f"{folded} of {total}"
         for name, value in facts.items():
-            values.setdefault(str(name), []).append(format_setting(value))
+            values.setdefault(name, []).append(format_setting(value))
     return [(name, ", ".join(_distinct(texts))) for name, texts in values.items()]
 
 
@@ -124,14 +119,13 @@ def shared_recipe(rows: Sequence[CheckpointRow]) -> tuple[tuple[str, str], ...]:
 
 def total_seconds(runs: Iterable[StudyRun]) -> float:
     """Return the total time of the runs in seconds."""
-    times = [entry.run.provenance.get("seconds") for entry in runs]
-    return sum(float(value) for value in times if isinstance(value, int | float))
+    return sum(entry.run.provenance.seconds or 0.0 for entry in runs)
 
 
 def command_labels(runs: Iterable[StudyRun]) -> dict[str, str]:
     """Return the distinct commands of the runs with their labels C1, C2 and so on."""
-    commands = [entry.run.provenance.get("command") for entry in runs]
-    distinct = _distinct(str(command) for command in commands if command)
+    commands = [entry.run.provenance.command for entry in runs]
+    distinct = _distinct(command for command in commands if command)
     return {command: f"C{number}" for number, command in enumerate(distinct, start=1)}
 
 

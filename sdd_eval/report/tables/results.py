@@ -182,20 +182,12 @@ def _axis_cell(value: Any) -> Any:
 
 def origins(entry: StudyRun, outliers: Any = None) -> str:
     """Return "NAME: origin" of each data set behind a number; of the OOD sets only `outliers`."""
-    data = entry.run.provenance.get("data")
-    if not isinstance(data, Mapping):
+    data = entry.run.provenance.data
+    if not data:
         return "unknown"
     test_set = test_set_of(entry)
     names = [name for name in data if outliers not in data or name in (test_set, outliers)]
     # Networks with and without a validation split are evaluated on the same images.
-    names = [name for name in names if name == test_set or not _is_validation(name, data[name])]
-    return "; ".join(f"{name}: {_origin(data[name])}" for name in names)
-
-
-def _is_validation(name: str, entry: Any) -> bool:
-    own = isinstance(entry, Mapping) and bool(entry.get("own"))
-    return own and name.endswith("_validation")
-
-
-def _origin(entry: Any) -> str:
-    return str(entry.get("origin", "unknown")) if isinstance(entry, Mapping) else str(entry)
+    validation = {name for name in names if data[name].own and name.endswith("_validation")}
+    names = [name for name in names if name == test_set or name not in validation]
+    return "; ".join(f"{name}: {data[name].origin or 'unknown'}" for name in names)

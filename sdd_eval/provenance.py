@@ -1,0 +1,143 @@
+"""Provenance of checkpoints and runs: what is known of how they came about.
+
+Stored values that are no field of a record, or have another type, are in `extra`, so that they
+survive reading and writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+ProvenanceType = TypeVar("ProvenanceType", bound="Provenance")
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of optional fields; those that are None or empty are not stored."""
+
+    always_stored: ClassVar[tuple[str, ...]] = ()
+
+    created: str = ""
+    """When it was made, in ISO 8601."""
+    extra: Mapping[str, Any] = {}
+
+    @classmethod
+    def of(cls: type[ProvenanceType], stored: Mapping[str, Any] | ProvenanceType) -> ProvenanceType:
+        """Return the record of stored values; a record is returned as it is.
+
+        >>> RunProvenance.of({"seed": 1, "threads": "two", "colour": "red"}).extra
+        {'threads': 'two', 'colour': 'red'}
+        """
+        if isinstance(stored, Provenance):
+            return stored
+        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for key, value in stored.items():
+            try:
+                known[fields[key].name] = msgspec.convert(value, fields[key].type)
+            except (KeyError, msgspec.ValidationError):
+                extra[key] = value
+        return cls(**known, extra=extra)
+
+    def stored(self) -> dict[str, Any]:
+        """Return the values to store, by the names of their keys."""
+        names = zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
+        values = {key: getattr(self, name) for key, name in names if name != "extra"}
+        known = {k: v for k, v in values.items() if v not in (None, "") or k in self.always_stored}
+        return {**known, **self.extra}
+
+
+class DataProvenance(Provenance, frozen=True, kw_only=True):
+    """A data set of a run."""
+
+    origin: str | None = None
+    """How it relates to its publisher's set."""
+    fingerprint: str | None = None
+    own: bool | None = None
+    """Whether it is a part of the training images that depends on the network's seed."""
+    images: int | None = None
+    frost: str | None = None
+    """Source of the frost of a corrupted set."""
+
+
+class RunProvenance(Provenance, frozen=True, kw_only=True):
+    """The network, the data, the software, the device and the options of a run."""
+
+    always_stored: ClassVar[tuple[str, ...]] = ("card",)
+
+    recipe: Mapping[str, Any] | None = msgspec.field(default=None, name="card")
+    """The recipe on the checkpoint's card; None if it was imported."""
+    backbone: Mapping[str, Any] | None = None
+    """Name, weights and recipe of an object detector's backbone."""
+    model: Mapping[str, Any] | None = None
+    data: Mapping[str, DataProvenance] = {}
+    networks: Mapping[str, Any] | None = None
+    """Weights, specification and folding of further checkpoints."""
+    folding: Mapping[str, Any] | None = None
+    recalled: Sequence[Mapping[str, Any]] | None = None
+    """Cached outputs that were used."""
+    scored_against: Mapping[str, Any] | None = None
+    """Weights and specification of the checkpoints that `score` compares with."""
+    versions: Mapping[str, str] | None = None
+    machine: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    tf32: bool | None = None
+    resumed: int | None = None
+    """Number of partial results of an interrupted run that were used."""
+    batch_size: int | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    command: str | None = None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | RunProvenance) -> RunProvenance:
+        """Return the record of stored values; a record is returned as it is."""
+        if isinstance(stored, Mapping) and isinstance(data := stored.get("data"), Mapping):
+            facts_of = {n: {"origin": f} if isinstance(f, str) else f for n, f in data.items()}
+            sets = {name: DataProvenance.of(facts) for name, facts in facts_of.items()}
+            stored = {**stored, "data": sets}
+        return super().of(stored)
+
+
+class CardProvenance(Provenance, frozen=True, kw_only=True):
+    """The training, or the import, of a checkpoint."""
+
+    always_stored: ClassVar[tuple[str, ...]] = ("dataset", "data_origin", "data_fingerprint")
+
+    sdd_eval: str | None = None
+    python: str | None = None
+    torch: str | None = None
+    torchvision: str | None = None
+    machine: str | None = None
+    devices: tuple[str, ...] | None = None
+    """Devices on which it was trained, in order."""
+    threads: int | None = None
+    processes: tuple[int, ...] | None = None
+    """Numbers of processes that trained it, in order."""
+    seconds: float | None = None
+    images_per_second: float | None = None
+    reproducible: str | None = None
+    imported: str | None = None
+    """Name of the file of imported weights."""
+    imported_sha256: str | None = None
+    imported_below: tuple[str, ...] | None = None
+    """Keys below which the weights are in that file."""
+    precision: str | None = None
+    standardisation: str | None = None
+    dataset: str | None = None
+    """The data set whose classes the network predicts."""
+    data_origin: str | None = None
+    data_fingerprint: str | None = None
+    training_images: int | None = None
+    validation_images: int | None = None
+    test_images: int | None = None
+    code_sha256: str | None = None
+    """SHA-256 of the file whose factory builds the network."""
+    detector: Mapping[str, Any] | None = None
+    """The recipe of an object detector."""
+    backbone: Mapping[str, Any] | None = None
+    """Name, weights and recipe of its backbone."""
