@@ -29,30 +29,61 @@ LARGE_SIDE = 128
 _PORTABLE = (".pbm", ".pgm", ".ppm")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *_PORTABLE)
 
+#: Formats whose grey images of mode "I", in some versions of Pillow, have 16 bits.
+SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
+
 #: Names of the sub-folders of each split.
 SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_NAMES = frozenset(name for names in SPLITS.values() for name in names)
 
 
 def image_files(folder: Path) -> tuple[str, ...]:
-    """Return the image files at any depth as sorted relative names, without hidden files."""
+    """Return the image files at any depth as sorted relative names, without hidden files.
+
+    Symbolic links are followed; raise InputError for one to a folder that contains it.
+    """
     names = []
-    for path, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            _refuse_loop(os.path.join(path, name))
         relative = os.path.relpath(path, folder).replace(os.sep, "/")
         prefix = "" if relative == "." else f"{relative}/"
         names += [prefix + name for name in files if _is_image(name)]
     return tuple(sorted(names))
 
 
+def _refuse_loop(path: str) -> None:
+    if os.path.islink(path):
+        target, parent = os.path.realpath(path), os.path.realpath(os.path.dirname(path))
+        if target == parent or parent.startswith(target.rstrip(os.sep) + os.sep):
+            raise InputError(f"{path} is a symbolic link to {target}, which contains it; remove it")
+
+
 def read_image(path: Path, channels: int) -> Image.Image:
-    """Read an image file as grey or RGB; raise InputError if it cannot be read."""
+    """Read an image file as grey or RGB, 8 bits; 16-bit grey is scaled by its range.
+
+    Raise InputError if it cannot be read, or its values are 32-bit numbers of unknown range.
+    """
     try:
         with Image.open(path) as file:
-            image: Image.Image = file.convert("L" if channels == 1 else "RGB")
+            image: Image.Image = _eight_bits(file).convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {path} as an image: {error}") from error
     return image
+
+
+def _eight_bits(file: Image.Image) -> Image.Image:
+    """Return an image of 8 bits a channel; `convert` alone would clip 16 bits to white."""
+    if not file.mode.startswith(("I", "F")):
+        return file
+    if file.mode == "F" or (file.mode == "I" and file.format not in SIXTEEN_BIT_FORMATS):
+        kind = "floating-point" if file.mode == "F" else "32-bit integer"
+        raise ValueError(
+            f"its values are {kind} numbers of unknown range; save it with 8 or 16 bits"
+        )
+    values = np.asarray(file).astype(np.float64)
+    return Image.fromarray(np.rint(values * (255 / 65535)).clip(0, 255).astype(np.uint8))
 
 
 def unwrap(folder: Path) -> Path:
@@ -76,12 +107,21 @@ def split_folders(folder: Path) -> dict[str, Path]:
     return {} if len(splits) == 1 and _is_class(*splits.values()) else splits
 
 
-def class_folders(files: Sequence[str]) -> tuple[str, ...]:
-    """Return the sub-folders as class names; empty unless there are two and no file outside."""
-    if not all("/" in name for name in files):
+def class_folders(folder: Path, files: Sequence[str]) -> tuple[str, ...]:
+    """Return the sub-folders as class names; empty unless there are two and no file outside.
+
+    Raise InputError for a sub-folder without images, which would shift the labels of later ones.
+    """
+    names = sorted({name.split("/", 1)[0] for name in files if "/" in name})
+    if len(names) < 2 or not all("/" in name for name in files):
         return ()
-    names = sorted({name.split("/", 1)[0] for name in files})
-    return tuple(names) if len(names) > 1 else ()
+    existing = (path.name for path in folder.iterdir() if path.is_dir())
+    without = sorted(name for name in existing if name not in names and not name.startswith("."))
+    if without:
+        raise InputError(
+            f"the class folder {folder / without[0]} contains no images; add some, or move it away"
+        )
+    return tuple(names)
 
 
 def folder_labels(folder: Path, files: Sequence[str], class_names: Sequence[str]) -> Labels | None:
@@ -132,8 +172,8 @@ def _only_folder(folder: Path) -> Path | None:
 class FolderImages:
     """Image files, read as needed: short side to `resize`, then a centre crop to `image_size`.
 
-    Files of any mode (CMYK, palette, 16 bits) are converted to grey or RGB. EXIF orientation is
-    ignored, as torchvision does and therefore every published number.
+    Files of any mode (CMYK, palette, 16 bits) are converted to grey or RGB of 8 bits. EXIF
+    orientation is ignored, as torchvision does and therefore every published number.
     """
 
     name: str

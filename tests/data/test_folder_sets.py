@@ -152,3 +152,59 @@ def test_one_split_folder_next_to_a_folder_without_images_is_a_split(root, write
     (place / "annotations" / "boxes.json").write_text("{}")
     images = load_images("scenes", root)
     assert (len(images), images.labels) == (2, None)
+
+
+def grey(path, level, count=2, dtype=np.uint8):
+    """Write images of one value into a folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.fromarray(np.full((32, 32), level, dtype)).save(path / f"{number}.png")
+
+
+def test_class_folders_that_are_symbolic_links_are_followed(tmp_path):
+    for name, level in (("a", 51), ("b", 102)):
+        grey(tmp_path / "source" / name, level)
+    grey(tmp_path / "mixed" / "c", 153)
+    (tmp_path / "mixed" / "a").symlink_to(tmp_path / "source" / "a")
+    (tmp_path / "mixed" / "b").symlink_to("../source/b")
+    images = load_images(str(tmp_path / "mixed"), tmp_path)
+    assert images.class_names == ("a", "b", "c")
+    assert images.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert pixels_of(images)[::2, 0, 0, 0].tolist() == [51, 102, 153]
+
+
+@pytest.mark.parametrize("target", [".", "..", "../.."])
+def test_symbolic_links_to_a_folder_around_them_are_refused(tmp_path, target):
+    for name in ("a", "b"):
+        grey(tmp_path / "images" / name, 51)
+    (tmp_path / "images" / "b" / "again").symlink_to(target)
+    with pytest.raises(InputError, match=r"b/again is a symbolic link to .* contains it"):
+        load_images(str(tmp_path / "images"), tmp_path)
+
+
+def test_sixteen_bit_grey_images_are_scaled_by_their_range(tmp_path):
+    for name, level in (("a", 51), ("b", 204)):
+        grey(tmp_path / name, level * 257, dtype=np.uint16)
+    images = load_images(str(tmp_path), tmp_path)
+    assert pixels_of(images)[:, 0, 0, 0].tolist() == [51, 51, 204, 204]
+    colour = load_images(str(tmp_path), tmp_path, channels=3)
+    assert pixels_of(colour)[2, :, 0, 0].tolist() == [204] * 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.int32, "32-bit integer"), (np.float32, "floating")]
+)
+def test_images_of_unknown_range_are_refused_by_name(tmp_path, dtype, kind):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.ones((32, 32), dtype)).save(tmp_path / name / "0.tiff")
+    with pytest.raises(InputError, match=rf"a/0\.tiff.* {kind}.* unknown range"):
+        pixels_of(load_images(str(tmp_path), tmp_path))
+
+
+def test_an_empty_class_folder_is_refused_by_name(tmp_path):
+    for name in ("a", "c"):
+        grey(tmp_path / name, 51)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError, match=r"class folder .*b contains no images"):
+        load_images(str(tmp_path), tmp_path)

@@ -9,7 +9,6 @@ https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +89,7 @@ def images_folder(annotations: Path) -> Path:
 
 def require_files(folder: Path, files: Sequence[str]) -> None:
     """Raise InputError, naming the first, if an annotated image is missing."""
-    existing: set[str] = set()
-    for path, _, names in os.walk(folder):
-        relative = Path(path).relative_to(folder)
-        existing.update((relative / name).as_posix() for name in names)
+    existing = frozenset(image_files(folder))
     missing = [file for file in files if file not in existing]
     if missing:
         more = f", as are {len(missing) - 1:,} more of {len(files):,}" if len(missing) > 1 else ""

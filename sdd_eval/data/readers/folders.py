@@ -64,7 +64,7 @@ class FolderSet(Reader):
         files = image_files(folder)
         if not files:
             raise InputError(f"{folder} contains no images")
-        class_names = self._class_names(root, files)
+        class_names = self._class_names(root, folder, files)
         content = folder_fingerprint(folder, files)
         short_side, channels = _format(folder / files[0])
         side = shape.side or self.side or min(short_side, LARGEST)
@@ -94,10 +94,10 @@ class FolderSet(Reader):
         # Below train/ and test/ even a sole sub-folder is a class, not a wrapper.
         return splits[split] if "train" in splits else unwrap(splits[split])
 
-    def _class_names(self, root: Path, files: tuple[str, ...]) -> tuple[str, ...]:
+    def _class_names(self, root: Path, folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
         """Return the classes of the training images if there are any, so that splits agree."""
-        training = split_folders(unwrap(root / self.folder)).get("train")
-        return class_folders(files if training is None else image_files(training))
+        training = split_folders(unwrap(root / self.folder)).get("train", folder)
+        return class_folders(training, files if training == folder else image_files(training))
 
     def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
         published = self.published_train if split == "train" else self.published
