@@ -15,7 +15,7 @@ functions, so that listing them is fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,17 @@ class Plot:
         """Draw in the house style, unless one is already active."""
         with house_style():
             return self.draw(results, arrays)
+
+
+def once(compute: Callable[..., Any], stored: Mapping[str, Any], *options: Hashable) -> Any:
+    """Return `compute(stored, *options)`, kept with the arrays of a run if these have `derived`.
+
+    A report draws each figure in two widths, but reads the arrays and computes curves only once.
+    """
+    derived, key = getattr(stored, "derived", {}), (compute, *options)
+    if key not in derived:
+        derived[key] = compute(stored, *options)
+    return derived[key]
 
 
 def figure(

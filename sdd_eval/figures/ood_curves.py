@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import RunArrays, figure
+from sdd_eval.figures import RunArrays, figure, once
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import MUTED, GroupStyle, plain_text, styles_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
+
+    from sdd_eval.arrays import Arrays
 
 #: Scores of in-distribution and of OOD images → heights of the curve at `RATES`.
 Curve = Callable[["NDArray[Any]", "NDArray[Any]"], "NDArray[np.float64]"]
@@ -70,10 +72,10 @@ def ood_sets(rows: pandas.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows["outliers"]))
 
 
-def scores_of(row: Mapping[Any, Any], arrays: RunArrays) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the in-distribution (n,) and OOD (m,) scores of a row."""
-    stored = arrays[row["run"]].where(detector=row["detector"])
-    return stored["scores"], stored.where(outliers=row["outliers"])["scores"]
+def scores_of(stored: Arrays, detector: str, outliers: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the in-distribution (n,) and OOD (m,) scores of a run."""
+    of_detector = stored.where(detector=detector)
+    return of_detector["scores"], of_detector.where(outliers=outliers)["scores"]
 
 
 def detector_label(rows: pandas.DataFrame) -> str:
@@ -150,9 +152,16 @@ def _panel(
 
 def mean_curve(rows: pandas.DataFrame, arrays: RunArrays, curve: Curve) -> NDArray[np.float64]:
     """Return the mean height at `RATES` over the networks of the rows."""
-    curves = [curve(*scores_of(row, arrays)) for row in rows.to_dict("records")]
+    runs = zip(rows["run"], rows["detector"], rows["outliers"], strict=True)
+    curves = [once(_curves, arrays[run], *names)[curve] for run, *names in runs]
     mean: NDArray[np.float64] = np.mean(curves, axis=0)
     return mean
+
+
+def _curves(stored: Arrays, *names: str) -> dict[Curve, NDArray[np.float64]]:
+    """Return both curves of a run, whose scores are read only once."""
+    scores = scores_of(stored, *names)
+    return {curve: curve(*scores) for curve in (roc_at, pr_at)}
 
 
 def _areas(
@@ -218,12 +227,18 @@ def pr_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Fig
     """Draw a panel per OOD set, with a line per group (Davis and Goadrich 2006)."""
 
     def draw_chance(axes: Axes, rows: pandas.DataFrame) -> None:
-        inside, outside = scores_of(rows.iloc[0].to_dict(), arrays or {})
-        prevalence = len(inside) / (len(inside) + len(outside))
+        names = (str(rows[name].iloc[0]) for name in ("detector", "outliers"))
+        prevalence = once(_prevalence, (arrays or {})[rows["run"].iloc[0]], *names)
         axes.axhline(prevalence, color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
 
     labels = ("Recall", "Precision")
     return draw_ood_curves(results, arrays, pr_at, "aupr_in", labels, draw_chance)
+
+
+def _prevalence(stored: Arrays, *names: str) -> float:
+    """Return the share of in-distribution images."""
+    inside, outside = map(len, scores_of(stored, *names))
+    return inside / (inside + outside)
 
 
 def pr_at(inside: NDArray[Any], outside: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid
 from sdd_eval.figures.selection import (
+    Floats,
     bin_values,
     group_names,
     pooled_bins,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 #: The preferred number of bins, which is the paper's.
 BINS = 10
@@ -63,10 +63,12 @@ def reliability(results: pandas.DataFrame, arrays: RunArrays | None = None) -> F
         row, column = divmod(index, grid.columns)
         upper, lower = panels[2 * row : 2 * row + 2, column]
         of_group = where(rows, group=group)
-        _diagram(upper, of_group, bins, group, styles[group])
+        pooled = pooled_bins(of_group, bins)
+        _diagram(upper, pooled, group, styles[group])
+        _draw_band(upper, of_group, bins)
         title = f"{plain_text(group, longest)}\n{_ece(of_group, longest)}"
         upper.set(title=title, xlim=(0, 1), ylim=(0, 1))
-        _histogram(lower, of_group, bins, group, styles[group])
+        _histogram(lower, pooled[0], group, styles[group])
         if column:
             upper.tick_params(labelleft=False)
             lower.tick_params(labelleft=False)
@@ -108,9 +110,9 @@ def _legend(with_band: bool) -> tuple[list[Any], list[str]]:
     return handles, labels
 
 
-def _diagram(axes: Axes, rows: pandas.DataFrame, bins: int, group: str, style: GroupStyle) -> None:
-    counts, confidence, accuracy = pooled_bins(rows, bins)
-    filled = counts > 0
+def _diagram(axes: Axes, pooled: tuple[Floats, ...], group: str, style: GroupStyle) -> None:
+    counts, confidence, accuracy = pooled
+    bins, filled = len(counts), counts > 0
     middles, heights = _middles(bins)[filled], accuracy[filled]
     axes.plot([0, 1], [0, 1], color=INK, linestyle=_DASHED, linewidth=0.8, zorder=4)
     bars = axes.bar(
@@ -131,23 +133,19 @@ def _diagram(axes: Axes, rows: pandas.DataFrame, bins: int, group: str, style: G
     for bar, *values in zip(bars, heights, confidence[filled], counts[filled], strict=True):
         text = "accuracy {:.3f} at mean confidence {:.3f}, {:,.0f} images".format(*values)
         bar.set_label(f"{plain_text(group)}: {text}")
-    _draw_band(axes, rows, bins)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
 
 
-def _middles(bins: int) -> NDArray[np.float64]:
+def _middles(bins: int) -> Floats:
     edges = np.linspace(0, 1, bins + 1)
     return (edges[:-1] + edges[1:]) / 2
 
 
-def _histogram(
-    axes: Axes, rows: pandas.DataFrame, bins: int, group: str, style: GroupStyle
-) -> None:
-    counts, _, _ = pooled_bins(rows, bins)
+def _histogram(axes: Axes, counts: Floats, group: str, style: GroupStyle) -> None:
     axes.bar(
-        _middles(bins),
+        _middles(len(counts)),
         counts / counts.sum(),
-        width=1 / bins,
+        width=1 / len(counts),
         color=style.colour,
         edgecolor=INK,
         linewidth=0.5,
@@ -173,9 +171,7 @@ def _draw_band(axes: Axes, rows: pandas.DataFrame, bins: int) -> None:
             caps[0].set(markeredgewidth=width, clip_on=False)
 
 
-def pooled_band(
-    rows: pandas.DataFrame, bins: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def pooled_band(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
     """Return mean confidence, lower and upper end of the band of each bin that has one.
 
     The band of several seeds is the mean weighted by images. It is not narrower than one network's:

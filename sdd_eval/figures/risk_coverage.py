@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdd_eval.figures import RunArrays, figure
+from sdd_eval.figures import RunArrays, figure, once
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
 from sdd_eval.figures.ood_curves import MANY_GROUPS
 from sdd_eval.figures.selection import group_names, spreads, where
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from sdd_eval.arrays import Arrays
 
 #: The coverages at which the curves of several seeds are averaged.
 COVERAGES = np.linspace(0, 1, 201)[1:]
@@ -108,10 +110,13 @@ def _panel(
 
 def mean_risk(rows: pandas.DataFrame, arrays: RunArrays, column: int) -> NDArray[np.float64]:
     """Return the mean risk at `COVERAGES` over the networks of the rows."""
-    curves = []
-    for run in rows["run"]:
-        scores, correct = arrays[run]["scores"][:, column], arrays[run]["correct"]
-        coverage, risk = risk_coverage_curve(scores, correct)
-        curves.append(np.interp(COVERAGES, coverage, risk))
-    mean: NDArray[np.float64] = np.mean(curves, axis=0)
+    risks = [once(_risks, arrays[run]) for run in rows["run"]]
+    mean: NDArray[np.float64] = np.mean([risk[column] for risk in risks], axis=0)
     return mean
+
+
+def _risks(stored: Arrays) -> list[NDArray[np.float64]]:
+    """Return the risk at `COVERAGES` of one network by each of its scores."""
+    correct = stored["correct"]
+    curves = [risk_coverage_curve(scores, correct) for scores in stored["scores"].T]
+    return [np.interp(COVERAGES, *curve) for curve in curves]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures import RunArrays, figure
+from sdd_eval.figures import RunArrays, figure, once
 from sdd_eval.figures.layout import LETTER, Grid, legend, panel_grid
 from sdd_eval.figures.ood_curves import detection_rows, detector_label, ood_sets, scores_of
 from sdd_eval.figures.selection import group_names, where
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from sdd_eval.arrays import Arrays
 
 #: Bins of a histogram.
 BINS = 30
@@ -94,26 +97,37 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: RunArrays, colour: str) -
     if rows.empty:
         return
     axes.set_axis_on()
-    inside, outside = scores_of(rows.iloc[0].to_dict(), arrays)
-    low, high = np.percentile(np.concatenate([inside, outside]), [0.5, 99.5]).tolist()
-    if low == high:
-        low, high = low - 1, high + 1
+    run, *names = (rows[name].iloc[0] for name in ("run", "detector", "outliers"))
+    edges, heights, threshold = once(_histograms, arrays[run], *names)
+    low, high = float(edges[0]), float(edges[-1])
     options: tuple[dict[str, Any], ...] = (
         {"label": "in-distribution", "fill": True, "color": colour, "alpha": 0.5},
         {"label": "OOD", "color": INK, "linewidth": 1.1},
     )
-    for scores, each in zip((inside, outside), options, strict=True):
-        counts, edges = np.histogram(np.clip(scores, low, high), BINS, range=(low, high))
-        axes.stairs(counts / len(scores), edges, **each)
+    for height, each in zip(heights, options, strict=True):
+        axes.stairs(height, edges, **each)
     axes.set_ylim(bottom=0)
     axes.fmt_ydata = lambda fraction: f"{100 * fraction:.1f} %"
     digits = max(0, 2 - math.floor(math.log10(high - low)))
     axes.fmt_xdata = lambda score: f"{score:.{digits}f}"
-    threshold = np.sort(inside)[len(inside) - math.ceil(0.95 * len(inside))]
     axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=0.8)
     axes.set_xlim(low, high)
     axes.set_yticks([])
     axes.grid(False)
+
+
+def _histograms(stored: Arrays, *names: str) -> tuple[NDArray[Any], list[NDArray[Any]], float]:
+    """Return edges, both histograms, and the threshold at 95 % true positive rate."""
+    inside, outside = scores_of(stored, *names)
+    low, high = np.percentile(np.concatenate([inside, outside]), [0.5, 99.5]).tolist()
+    if low == high:
+        low, high = low - 1, high + 1
+    heights = []
+    for scores in (inside, outside):
+        counts, edges = np.histogram(np.clip(scores, low, high), BINS, range=(low, high))
+        heights.append(counts / len(scores))
+    threshold = np.sort(inside)[len(inside) - math.ceil(0.95 * len(inside))]
+    return edges, heights, float(threshold)
 
 
 def few_ticks(axes: Axes, width: float) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdd_eval.metrics.corruption import NINETEEN
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     import pandas
     from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 
 def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
@@ -28,7 +27,7 @@ def where(results: pandas.DataFrame, **values: Any) -> pandas.DataFrame:
     # Text first: it leaves few rows for the slower comparison of numbers.
     for name, value in sorted(values.items(), key=lambda item: not isinstance(item[1], str)):
         if name in results:
-            rows = rows[_equals(results[name].iloc[rows], value)]
+            rows = rows[_equals(results[name].to_numpy()[rows], value)]
         elif value is not None:
             rows = rows[:0]
     selected: pandas.DataFrame = results.iloc[rows]
@@ -42,17 +41,15 @@ def as_dicts(table: pandas.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _equals(column: pandas.Series[Any], value: Any) -> NDArray[np.bool_]:
+def _equals(cells: NDArray[Any], value: Any) -> NDArray[np.bool_]:
     import pandas
 
     if value is None:
-        return column.isna().to_numpy(dtype=bool)
+        return np.asarray(pandas.isna(cells), dtype=bool)
     if isinstance(value, int | float):
-        numbers = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-        close: NDArray[np.bool_] = np.isclose(numbers, value, rtol=1e-9, atol=0)
-        return close
-    same: NDArray[np.bool_] = (column == value).fillna(False).to_numpy(dtype=bool)
-    return same
+        numbers = np.asarray(pandas.to_numeric(cells, errors="coerce"), dtype=float)
+        return np.abs(numbers - value) <= 1e-9 * abs(value)
+    return np.asarray(cells == value, dtype=bool)
 
 
 def group_names(results: pandas.DataFrame) -> list[str]:
@@ -97,6 +94,12 @@ def spreads(results: pandas.DataFrame, *by: str) -> dict[Any, SeedSummary]:
     keys = by[0] if len(by) == 1 else list(by)
     groups = results.groupby(keys, dropna=False, sort=False)["value"]
     return {key: summarize_seeds(values.dropna()) for key, values in groups}
+
+
+def spreads_by_number(results: pandas.DataFrame, name: str) -> dict[float, SeedSummary]:
+    """Return mean and standard deviation of the values by ascending number of a column."""
+    known = results[results[name].notna()]
+    return dict(sorted((float(key), value) for key, value in spreads(known, name).items()))
 
 
 def distinct_numbers(results: pandas.DataFrame, name: str) -> list[float]:
@@ -151,15 +154,18 @@ def fgsm_rows(
 
 def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floats]:
     """Return count, mean confidence and accuracy (bins,), 0 if empty, over all networks' images."""
-    counts = np.zeros(bins)
-    sums = {"bin_confidence": np.zeros(bins), "bin_accuracy": np.zeros(bins)}
-    for _, network in rows.groupby("checkpoint", sort=True):
-        count = bin_values(network, "bin_count", bins)
-        counts += count
-        for metric, total in sums.items():
-            total += count * bin_values(network, metric, bins)
+    names = ("bin_count", "bin_confidence", "bin_accuracy")
+    known = rows[rows["metric"].isin(names)]
+    table = known.pivot(index=["checkpoint", "bin"], columns="metric", values="value")
+    values = table.reindex(columns=list(names)).to_numpy(dtype=float)
+    index = table.index.get_level_values("bin").to_numpy(dtype=int) - 1
+    counts = np.bincount(index, values[:, 0], bins)
+    confidence, accuracy = (
+        np.bincount(index, values[:, 0] * np.nan_to_num(values[:, column]), bins)
+        for column in (1, 2)
+    )
     safe = np.where(counts > 0, counts, 1)
-    return counts, sums["bin_confidence"] / safe, sums["bin_accuracy"] / safe
+    return counts, confidence / safe, accuracy / safe
 
 
 def bin_values(rows: pandas.DataFrame, metric: str, bins: int) -> Floats:

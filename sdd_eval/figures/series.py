@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdd_eval.figures.selection import distinct_numbers, group_names, spreads, where
+from sdd_eval.figures.selection import group_names, spreads_by_number, where
 from sdd_eval.figures.style import INK, MUTED, GroupStyle, plain_text, styles_of
 
 if TYPE_CHECKING:
@@ -42,14 +42,8 @@ def accuracy_by_epsilon(
     rows: pandas.DataFrame, clean: pandas.DataFrame
 ) -> dict[float, SeedSummary]:
     """Return a group's accuracy by ascending ε; at 0 that of `clean`, which may repeat rows."""
-    points = {0.0: _only(clean.drop_duplicates("checkpoint"))} if len(clean) else {}
-    for epsilon in distinct_numbers(rows, "epsilon"):
-        points[epsilon] = _only(where(rows, epsilon=epsilon))
-    return dict(sorted(points.items()))
-
-
-def _only(rows: pandas.DataFrame) -> SeedSummary:
-    return next(iter(spreads(rows, "group").values()))
+    before = clean.drop_duplicates("checkpoint").assign(epsilon=0.0)
+    return {**spreads_by_number(before, "epsilon"), **spreads_by_number(rows, "epsilon")}
 
 
 def epoch_lines(
@@ -66,10 +60,9 @@ def epoch_lines(
     selected = where(rows, metric=metric)
     for group in group_names(selected):
         of_group, style = where(selected, group=group), styles[group]
-        epochs = distinct_numbers(of_group, "epoch")
         group_line(
             axes,
-            {epoch: _only(where(of_group, epoch=epoch)) for epoch in epochs},
+            spreads_by_number(of_group, "epoch"),
             style,
             linestyle=":" if hollow else style.line,
             markerfacecolor="none" if hollow else style.colour,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sdd_eval import store
 from sdd_eval.arrays import Array, Arrays
@@ -41,6 +42,8 @@ class _ReadableArrays(Arrays):
     def __init__(self, stored: Arrays) -> None:
         super().__init__()
         self.stored = stored
+        #: What figures computed from the arrays, see `figures.once`.
+        self.derived: dict[Hashable, Any] = {}
 
     @property
     def entries(self) -> tuple[Array, ...]:

@@ -35,7 +35,10 @@ def test_all_points_of_a_curve_are_listed(
     table = points(roc_curves(results, arrays))
     own = table[(table["panel"] == "photo_patches") & (table["series"] == "CE")]
     runs = where(results, group="CE", evaluator="odin", metric="auroc", outliers="photo_patches")
-    curves = [roc_at(*scores_of(row, arrays)) for row in runs.to_dict("records")]
+    curves = [
+        roc_at(*scores_of(arrays[row["run"]], row["detector"], row["outliers"]))
+        for row in runs.to_dict("records")
+    ]
     assert len(own) == len(curves[0]) > 100
     assert own["y"].tolist() == pytest.approx(np.mean(curves, axis=0), rel=1e-5)
     assert own["x"].iloc[[0, -1]].tolist() == [0.0, 1.0]

@@ -31,7 +31,7 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
     drawn = score_histograms(results, arrays)
     assert drawn is not None
     row = where(results, group="CE", seed=0, metric="auroc", outliers="uniform").iloc[0]
-    inside, _ = scores_of(row, arrays)
+    inside, _ = scores_of(arrays[row["run"]], row["detector"], row["outliers"])
     axes = next(each for each in drawn.axes if each.get_title() == "uniform")
     threshold = axes.get_lines()[0].get_xdata()[0]
     assert (inside >= threshold).mean() >= 0.95
@@ -68,7 +68,7 @@ def test_the_area_below_the_roc_curve_is_the_auroc_of_the_legend(synthetic: Modu
     results, arrays = synthetic.table([run])
     rows = where(results, metric="auroc", outliers="uniform")
     curve = mean_curve(rows, arrays, roc_at)
-    inside, outside = scores_of(rows.iloc[0], arrays)
+    inside, outside = scores_of(arrays[rows["run"].iloc[0]], "odin", "uniform")
     pairs = (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
     assert ((curve[1:] + curve[:-1]) / 2).mean() == pytest.approx(pairs, abs=0.005)
     drawn = roc_curves(results, arrays)
