@@ -11,19 +11,15 @@ from typing import Annotated, Any
 import tyro
 
 from sdd_eval import checkpoints, cli, evaluation, plugins
-from sdd_eval.cli import terminal
-from sdd_eval.cli.flags import (
-    CachedStorage,
-    Compute,
-    Ungrouped,
-    command_line,
-    parse,
-)
+from sdd_eval.cli.flags import CachedStorage, Compute, Ungrouped, command_line, parse
+from sdd_eval.cli.terminal import table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.former_names import FORMER_NAMES, FormerNames
+from sdd_eval.metrics.formatting import format_interval, format_value
+from sdd_eval.metrics.registry import metric
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
 from sdd_eval.store import folder_name
@@ -153,14 +149,22 @@ def _summary(outcome: evaluation.Outcome) -> str:
     run = outcome.run
     rows = _most_important(run.evaluator, list(run.measurements))
     levels = {m.level for m in rows if m.level is not None}
-    intervals = [terminal.interval(m) + terminal.level(m, levels) for m in rows]
-    values = [(m.metric, terminal.axes(m), terminal.value(m)) for m in rows]
-    cells = [(*value, interval) for value, interval in zip(values, intervals, strict=True)]
+    cells = [_cells(number, levels) for number in rows]
     heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
     omitted = len(run.measurements) - len(rows)
     more = f"\n… and {omitted} more in the run" if omitted else ""
-    numbers = terminal.table(cells, ("metric", "at", "value", heading))
+    numbers = table(cells, ("metric", "at", "value", heading))
     return f"{_title(outcome)}\n{numbers}{more}\n{outcome.path}\n"
+
+
+def _cells(number: Measurement, levels: set[float]) -> tuple[str, str, str, str]:
+    """Return metric, coordinates, value and interval, with its level if there are several."""
+    entry = metric(number.metric, number.unit)
+    axes = " ".join(f"{axis}={value}" for axis, value in number.at.items())
+    interval = "" if number.low is None else format_interval(entry, number.low, number.high)
+    if len(levels) > 1 and number.level is not None:
+        interval += f" at {100 * number.level:g} %"
+    return number.metric, axes, format_value(entry, number.value), interval
 
 
 def _title(outcome: evaluation.Outcome) -> str:
@@ -179,8 +183,8 @@ def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement
     metrics = dict.fromkeys(m.metric for m in rows if not headline or m.metric in headline)
     share = max(3, MAX_ROWS // len(metrics))
     selected = []
-    for metric in metrics:
-        of_metric = (m for m in rows if m.metric == metric)
+    for name in metrics:
+        of_metric = (m for m in rows if m.metric == name)
         selected += sorted(of_metric, key=lambda m: (not _is_average(m), len(m.at)))[:share]
     return selected
 

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.metrics.formatting import format_interval, format_value
-from sdd_eval.metrics.registry import metric
-from sdd_eval.records import Measurement
-
 
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Return rows in aligned columns, numbers to the right."""
@@ -55,36 +51,3 @@ def relative(path: Path) -> str:
     """Return a path relative to the working folder where it lies below that."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def axes(measurement: Measurement) -> str:
-    """Return the coordinates of a measurement, e.g. `epsilon=0.2`."""
-    return " ".join(f"{axis}={value}" for axis, value in measurement.at.items())
-
-
-def value(measurement: Measurement) -> str:
-    """Return a value in the unit in which its metric is shown."""
-    return format_value(metric(measurement.metric, measurement.unit), measurement.value)
-
-
-def interval(measurement: Measurement) -> str:
-    """Return an interval in the unit of its value; empty where there is none.
-
-    >>> interval(Measurement("accuracy", 0.5, "fraction", {}, "", 0.4, 0.6, 0.95))
-    '40.0 to 60.0'
-    """
-    if measurement.low is None:
-        return ""
-    entry = metric(measurement.metric, measurement.unit)
-    return format_interval(entry, measurement.low, measurement.high)
-
-
-def level(measurement: Measurement, levels: set[float]) -> str:
-    """Return the level of an interval if a table has intervals of several levels, else nothing.
-
-    >>> level(Measurement("accuracy", 0.5, "fraction", {}, "", 0.4, 0.6, 0.95), {0.9, 0.95})
-    ' at 95 %'
-    """
-    if len(levels) < 2 or measurement.level is None:
-        return ""
-    return f" at {100 * measurement.level:g} %"

@@ -21,11 +21,7 @@ from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.detection import objects_of
 from sdd_eval.evaluators.evaluator import score, task_of
-from sdd_eval.evaluators.settings import (
-    loaded_names,
-    settings_that_load,
-    training_key,
-)
+from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
 from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, ModelSpec, Run, Task, encode
 
 

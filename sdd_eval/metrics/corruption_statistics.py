@@ -19,12 +19,7 @@ from sdd_eval.metrics.calibration_statistics import filled
 from sdd_eval.metrics.corruption import corruption_errors, relative_corruption_errors
 from sdd_eval.statistics.closed_form import binned
 from sdd_eval.statistics.closed_form.binned_cells import Cells, mean_ece
-from sdd_eval.statistics.closed_form.share import (
-    Bounds,
-    around,
-    ratio_bounds,
-    score_bounds,
-)
+from sdd_eval.statistics.closed_form.share import Bounds, around, ratio_bounds, score_bounds
 from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 

@@ -14,13 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import (
-    Floats,
-    LogitMatrix,
-    class_indices,
-    float64_blocks,
-    logit_matrix,
-)
+from sdd_eval.metrics.arrays import Floats, LogitMatrix, class_indices, float64_blocks, logit_matrix
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 

@@ -39,11 +39,7 @@ from sdd_eval.report.tables.sections import (
     result_table,
     without_bins_and_severities,
 )
-from sdd_eval.report.tables.summary import (
-    comparable_results,
-    distinguishing_names,
-    summarise,
-)
+from sdd_eval.report.tables.summary import comparable_results, distinguishing_names, summarise
 from sdd_eval.version import __version__
 
 

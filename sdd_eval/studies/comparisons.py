@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdd_eval.records import encode
 from sdd_eval.studies.schema import SIDE_FIELDS, Compare, StudyFile
-from sdd_eval.studies.study import Comparison, DetectorTraining, Network, Pairing
+from sdd_eval.studies.study import Comparison, Pairing, Training
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class _Group:
         return tuple(name for each, name in self.seeds.items() if seed in (None, each))
 
 
-def comparisons_of(file: StudyFile, networks: Sequence[Network]) -> tuple[Comparison, ...]:
+def comparisons_of(file: StudyFile, networks: Sequence[Training]) -> tuple[Comparison, ...]:
     """Return a study's comparisons; raise InputError, with the line, if a side matches none."""
     groups = _groups(networks)
     return tuple(_comparison(table, groups) for table in file.compare)
@@ -42,7 +41,7 @@ def _comparison(table: Compare, groups: Sequence[_Group]) -> Comparison:
 
 
 def pairings_of(
-    comparisons: Iterable[Comparison], networks: Iterable[Network]
+    comparisons: Iterable[Comparison], networks: Iterable[Training]
 ) -> tuple[Pairing, ...]:
     """Return all pairs of groups, each once; a group is the seeds of one recipe.
 
@@ -58,21 +57,15 @@ def pairings_of(
     return tuple(p for p in pairings if p.base and p.other and not {*p.base} & {*p.other})
 
 
-def _groups(networks: Iterable[Network]) -> list[_Group]:
+def _groups(networks: Iterable[Training]) -> list[_Group]:
     """Return the recipes that networks stand for, with the seeds of each."""
     groups: dict[str, tuple[Mapping[str, Any], dict[int, str]]] = {}
     for network in networks:
-        for recipe in map(encode, _recipes(network)):
+        for recipe in network.stands_for or (network.fields,):
             fields = {name: value for name, value in recipe.items() if name != "seed"}
             _, seeds = groups.setdefault(json.dumps(fields, sort_keys=True), (fields, {}))
             seeds[recipe["seed"] or 0] = network.name
     return [_Group(fields, dict(sorted(seeds.items()))) for fields, seeds in groups.values()]
-
-
-def _recipes(network: Network) -> tuple[Any, ...]:
-    if isinstance(network, DetectorTraining) and not network.stands_for:
-        return (network.fields,)
-    return network.stands_for
 
 
 def matches(

@@ -16,7 +16,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import DetectorRecipe, recipe_of
 from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe
 from sdd_eval.studies.jobs import Job, Workspace
-from sdd_eval.studies.study import DetectorTraining, Evaluation, Training
+from sdd_eval.studies.study import Evaluation
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,21 @@ class Estimates:
         self.kind = "gpu" if workspace.device.startswith("cuda") else "cpu"
         self.cards = [card for card in _cards(workspace.checkpoints) if self._is_comparable(card)]
         self.recipes = {card.name: card.recipe for card in self.cards if card.recipe}
-        self.detectors: dict[str, DetectorTraining] = {}
+        self.detectors: dict[str, tuple[str, Recipe | DetectorRecipe]] = {}
         self.seconds_per_image: dict[tuple[str, str], float | None] = {}
 
     def of(self, job: Job) -> Estimate:
         """Return the estimate for a whole job."""
         work = job.work
-        if isinstance(work, Training):
-            self.recipes[work.name] = work.recipe
-            operations = _operations(work.recipe.arch, work.recipe.dataset)
-            return self._training(work.recipe, work.recipe.arch, operations)
-        if isinstance(work, DetectorTraining):
-            self.detectors[work.name] = work
-            arch = self._detector_arch(work)
-            operations = _detector_operations(arch, work.recipe.min_size)
-            return self._training(work.recipe, arch, operations)
-        return self._evaluation(work)
+        if isinstance(work, Evaluation):
+            return self._evaluation(work)
+        recipe = work.recipe
+        if isinstance(recipe, Recipe):
+            self.recipes[work.name] = recipe
+            return self._training(recipe, recipe.arch, _operations(recipe.arch, recipe.dataset))
+        arch = DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
+        self.detectors[work.name] = arch, recipe
+        return self._training(recipe, arch, _detector_operations(arch, recipe.min_size))
 
     def _training(self, recipe: Any, arch: str, operations: float) -> Estimate:
         """Estimate a training from a similar one, or from the operations of a forward pass."""
@@ -109,24 +108,19 @@ class Estimates:
         scale = _relative_cost(recipe) / _relative_cost(other)
         return Estimate(images / speed * scale, f"as fast as {card.name}")
 
-    def _detector_arch(self, work: DetectorTraining) -> str:
-        return DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
-
     def _evaluation(self, work: Evaluation) -> Estimate:
-        detector = self.detectors.get(work.checkpoint)
-        recipe = self.recipes.get(work.checkpoint) or Recipe()
-        dataset = detector.recipe.dataset if detector else recipe.dataset
-        arch = self._detector_arch(detector) if detector else recipe.arch
-        images = _data_size(work.dataset or dataset).test
+        classifier = self.recipes.get(work.checkpoint) or Recipe()
+        arch, recipe = self.detectors.get(work.checkpoint, (classifier.arch, classifier))
+        images = _data_size(work.dataset or recipe.dataset).test
         limit = self.workspace.limit if self.workspace.limit is not None else work.limit
         images = min(images, limit or images)
         seconds = self._measured(work.evaluator, arch)
         if seconds is not None:
             return Estimate(seconds * images, f"as earlier runs of {work.evaluator} on {arch}")
-        if detector:
-            return self._rough(images, _detector_operations(arch, detector.recipe.min_size))
+        if isinstance(recipe, DetectorRecipe):
+            return self._rough(images, _detector_operations(arch, recipe.min_size))
         passes = _PASSES.get(work.evaluator, 2)
-        return self._rough(images, _operations(arch, dataset) * passes)
+        return self._rough(images, _operations(arch, recipe.dataset) * passes)
 
     def _rough(self, images: int, operations: float) -> Estimate:
         threads = self.workspace.threads or 1 if self.kind == "cpu" else 1

@@ -7,15 +7,15 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from sdd_eval import models, plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe, detector_name, flatten, with_defaults
-from sdd_eval.records import DETECTOR, ModelSpec, Recipe
+from sdd_eval.records import DETECTOR, ModelSpec, Recipe, decode, encode
 from sdd_eval.store import key_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, Table, TrainDetector
-from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, DetectorTraining, Training
+from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, Training
 from sdd_eval.studies.toml import Place
 from sdd_eval.training.recipe import NAME_FIELDS, validated
 from sdd_eval.training.recipe import checkpoint_name as short_name
@@ -25,7 +25,6 @@ _NAMED = ("dataset", "arch", "method", "method_options", "sd_dropout", *NAME_FIE
 
 #: Checkpoints by the id of their table.
 Ids = dict[str, set[str]]
-_Network = TypeVar("_Network", Training, DetectorTraining)
 
 
 def trainings_of(
@@ -46,7 +45,7 @@ def trainings_of(
             if check_positions:
                 with table.place.errors_at("position"):
                     _refuse_position(recipe.arch, recipe.position)
-            training = Training(name(recipe), recipe, (full,))
+            training = Training(name(recipe), recipe, encode(recipe), (encode(full),))
             planned.append((table_seeds.index(seed), training, table.id))
     trainings: dict[str, Training] = {}
     ids: Ids = {}
@@ -55,9 +54,9 @@ def trainings_of(
     return trainings, ids
 
 
-def _add(network: _Network, networks: dict[str, _Network], names: set[str]) -> None:
+def _add(network: Training, networks: dict[str, Training], names: set[str]) -> None:
     """Add a network, or the recipes that it stands for to those of the network of its name."""
-    present: Any = networks.setdefault(network.name, network)
+    present = networks.setdefault(network.name, network)
     stands_for = [*present.stands_for, *network.stands_for]
     unique = tuple(r for n, r in enumerate(stands_for) if r not in stands_for[:n])
     networks[network.name] = dataclasses.replace(present, stands_for=unique)
@@ -66,13 +65,13 @@ def _add(network: _Network, networks: dict[str, _Network], names: set[str]) -> N
 
 def detectors_of(
     file: StudyFile, small: Small, trainings: Mapping[str, Training], ids: Ids
-) -> tuple[dict[str, DetectorTraining], Ids]:
+) -> tuple[dict[str, Training], Ids]:
     """Return the detectors by name, backbone by backbone, and the checkpoints of each id.
 
     A backbone is a checkpoint of the study or one in `checkpoints`; its detectors have its seed.
     Raise InputError, with the line, if a value is invalid or there is no backbone.
     """
-    detectors: dict[str, DetectorTraining] = {}
+    detectors: dict[str, Training] = {}
     all_ids = {name: set(names) for name, names in ids.items()}
     for table in file.train_detector:
         selected = selection(table, ids)
@@ -92,18 +91,18 @@ def detectors_of(
 
 def _detector(
     full: DetectorRecipe, recipe: DetectorRecipe, backbone: str, training: Training | None
-) -> DetectorTraining:
-    with_defaults(recipe, training.recipe if training else None)  # checks its values
+) -> Training:
     name = _detector_checkpoint_name(recipe, backbone)
     if training is None:
-        recorded = {**flatten(recipe, None, DETECTOR), "backbone": backbone}
-        return DetectorTraining(name, backbone, recipe, (), recorded)
-    stands_for = tuple(
-        flatten(with_defaults(full, each), each, DETECTOR + each.arch)
-        for each in training.stands_for
-    )
-    recorded = dict(flatten(recipe, training.recipe, DETECTOR + training.recipe.arch))
-    return DetectorTraining(name, backbone, recipe, stands_for, recorded)
+        with_defaults(recipe, None)  # checks its values
+        fields = {**flatten(recipe, None, DETECTOR), "backbone": backbone}
+        return Training(name, recipe, fields, (), backbone)
+    of_backbone = decode(Recipe, training.fields)
+    with_defaults(recipe, of_backbone)
+    fields = dict(flatten(recipe, of_backbone, DETECTOR + of_backbone.arch))
+    represented = [decode(Recipe, each) for each in training.stands_for]
+    stands_for = (flatten(with_defaults(full, r), r, DETECTOR + r.arch) for r in represented)
+    return Training(name, recipe, fields, tuple(stands_for), backbone)
 
 
 def _detector_checkpoint_name(recipe: DetectorRecipe, backbone: str) -> str:

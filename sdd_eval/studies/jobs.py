@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdd_eval.studies.study import DetectorTraining, Evaluation, Network, Study
+from sdd_eval.studies.study import Evaluation, Study, Training
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Job:
 
     key: str
     label: str
-    work: Network | Evaluation
+    work: Training | Evaluation
     needs: tuple[str, ...] = ()
 
     @property
@@ -47,7 +47,13 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     A detector comes after its backbone. An evaluation needs the training of its checkpoint and of
     the checkpoints in its settings.
     """
-    trainings = _trainings(study)
+    order = {training.name: turn for turn, training in enumerate(study.trainings)}
+
+    def turn_of_backbone(work: Training) -> int:
+        return order.get(work.backbone or work.name, len(order))
+
+    networks = sorted([*study.trainings, *study.detectors], key=turn_of_backbone)
+    trainings = [_training(work, order) for work in networks]
     turns = {job.key: turn for turn, job in enumerate(trainings)}
     trained = {job.checkpoint for job in trainings}
     evaluations = [_evaluation(each, trained, n) for n, each in enumerate(study.evaluations)]
@@ -60,21 +66,8 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     return tuple(sorted([*trainings, *evaluations], key=last_turn))
 
 
-def _trainings(study: Study) -> list[Job]:
-    """Return the trainings, each detector after that of its backbone."""
-    trained = {training.name for training in study.trainings}
-    jobs = []
-    for training in study.trainings:
-        jobs.append(_training(training))
-        detectors = [each for each in study.detectors if each.backbone == training.name]
-        jobs += [_training(detector, trained) for detector in detectors]
-    others = [each for each in study.detectors if each.backbone not in trained]
-    return jobs + [_training(detector) for detector in others]
-
-
-def _training(work: Network, trained: Container[str] = ()) -> Job:
-    backbone = work.backbone if isinstance(work, DetectorTraining) else None
-    needs = (f"train {backbone}",) if backbone in trained else ()
+def _training(work: Training, trained: Container[str]) -> Job:
+    needs = (f"train {work.backbone}",) if work.backbone in trained else ()
     return Job(f"train {work.name}", f"train {work.name}", work, needs)
 
 

@@ -16,18 +16,11 @@ from sdd_eval.data.standardisation import CONSTANTS, require_standardisation
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
-from sdd_eval.records import Card
+from sdd_eval.records import Card, Recipe
 from sdd_eval.studies.cost_model import Estimates
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import request_of
-from sdd_eval.studies.study import (
-    DETECTION,
-    DetectorTraining,
-    Evaluation,
-    Network,
-    Training,
-    configured,
-)
+from sdd_eval.studies.study import DETECTION, Evaluation, Training, configured
 from sdd_eval.training.recipe import differences
 
 State = Literal["done", "interrupted", "missing", "blocked"]
@@ -95,7 +88,7 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
     return 1.0
 
 
-def _missing_epochs(work: Network, workspace: Workspace) -> float | None:
+def _missing_epochs(work: Training, workspace: Workspace) -> float | None:
     """Return the share of a training's epochs that is to do, None if it is done."""
     folder = workspace.checkpoints / work.name
     if checkpoints.is_checkpoint(folder):
@@ -103,18 +96,17 @@ def _missing_epochs(work: Network, workspace: Workspace) -> float | None:
             if _is_result_of(checkpoints.read_card(folder), work, workspace):
                 return None
         raise InputError(f"{folder} was trained with another recipe")
-    detector = isinstance(work, DetectorTraining)
-    _require_set(work.recipe.dataset, workspace.data_root, objects=detector)
-    if isinstance(work, Training):
+    _require_set(work.recipe.dataset, workspace.data_root, objects=bool(work.backbone))
+    if isinstance(work.recipe, Recipe):
         require_standardisation(work.recipe.standardisation, workspace.data_root)
         if work.recipe.standardisation not in CONSTANTS:
             _require_set(work.recipe.standardisation, workspace.data_root)
     return 1 - _epochs(folder / "history.csv") / work.recipe.epochs
 
 
-def _is_result_of(card: Card, work: Network, workspace: Workspace) -> bool:
+def _is_result_of(card: Card, work: Training, workspace: Workspace) -> bool:
     """Return whether a checkpoint is the one that a training would make."""
-    if isinstance(work, Training):
+    if isinstance(work.recipe, Recipe):
         return card.recipe is not None and not differences(card.recipe, work.recipe)
     card_of_backbone = checkpoints.read_card(workspace.checkpoints / work.backbone)
     backbone = replace(card_of_backbone, name=work.backbone)

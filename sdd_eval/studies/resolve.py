@@ -13,12 +13,12 @@ from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
 from sdd_eval.former_names import current_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe, encode
+from sdd_eval.records import Recipe
 from sdd_eval.store import folder_name
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
-from sdd_eval.studies.recipe_groups import varied
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
+from sdd_eval.studies.selection import varied
 from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured
 
 
@@ -57,7 +57,7 @@ def read_study(
         evaluations=_evaluations(file, stand_in, [*trainings], [*detectors], ids),
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=file.families,
-        varied=varied(encode(full) for each in trainings.values() for full in each.stands_for),
+        varied=varied(full for each in trainings.values() for full in each.stands_for),
         varied_of_detectors=varied(each.fields for each in detectors.values()),
     )
 

@@ -18,13 +18,13 @@ from sdd_eval.checkpoints.folder import is_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
+from sdd_eval.records import Recipe
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import (
     DETECTION,
     Description,
     Evaluation,
-    Network,
     Study,
     StudyRecord,
     Training,
@@ -132,7 +132,7 @@ def not_run(job: Job, failed: Outcome) -> Outcome:
     return Outcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
 
 
-def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -> bool:
+def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) -> bool:
     if isinstance(work, Evaluation):
         return _evaluate(work, workspace, progress)
     present = is_checkpoint(workspace.checkpoints / work.name)
@@ -145,7 +145,7 @@ def _run(work: Network | Evaluation, workspace: Workspace, progress: Progress) -
         "progress": progress,
         "trust_code": workspace.trust_code,
     }
-    if isinstance(work, Training):
+    if isinstance(work.recipe, Recipe):
         training.train(work.recipe, **keywords)
     else:
         backbone = workspace.checkpoints / work.backbone
@@ -178,7 +178,7 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
 
 def record_of(study: Study) -> StudyRecord:
     """Return the content of `study.json`."""
-    networks: list[Network] = [*study.trainings, *study.detectors]
+    networks = [*study.trainings, *study.detectors]
     return StudyRecord(
         **{each.name: getattr(study, each.name) for each in fields(Description)},
         stands_for={each.name: each.stands_for for each in networks if each.stands_for},

@@ -1,4 +1,7 @@
-"""Model selection: the best value of each hyper-parameter that a study varies."""
+"""Model selection: the best value of each hyper-parameter that a study varies.
+
+It is selected within a group of recipes that differ only in hyper-parameters and seeds.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Run, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
-from sdd_eval.studies.recipe_groups import group_key, group_title, value_of
 from sdd_eval.studies.study import DETECTION, Study
+
+#: A recipe: a classifier's, or a detector's with its backbone's.
+Fields = Mapping[str, Any]
 
 #: A card's accuracy on the validation images.
 VALIDATION = "validation_accuracy"
@@ -27,6 +32,16 @@ METRICS = {
     "accuracy": "accuracy on the test images",
     "map": "mAP on the test images",
 }
+
+_OPTIMISATION = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "milestones")
+#: Fields of a recipe that are tuned.
+HYPER_PARAMETERS = (
+    *("sd_dropout", "drop_rate", "temperature", "direction", "position", *_OPTIMISATION),
+    *("method_options", "min_size", "max_size", "trainable_layers", "channels", "regions"),
+    *(f"backbone_{name}" for name in _OPTIMISATION),
+)
+#: Those without effect if the weight of the SD-Dropout term is 0.
+_OF_THE_TERM = ("drop_rate", "temperature", "direction", "position")
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ def _classifiers(study: Study, checkpoints: Path) -> Iterator[_Candidate]:
     for training in study.trainings:
         with contextlib.suppress(InputError):
             card = read_card(checkpoints / training.name)
-            yield _Candidate(encode(training.recipe), card.metrics)
+            yield _Candidate(training.fields, card.metrics)
 
 
 def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
@@ -118,3 +133,67 @@ def _best(title: str, group: Mapping[str, Sequence[_Candidate]], metric: str) ->
         if any(values[name] != value for values in tried)
     }
     return Selection(title, selected, metric, scores[best], len(scores))
+
+
+def varied(recipes: Iterable[Fields]) -> tuple[str, ...]:
+    """Return the hyper-parameters that have several values within a group.
+
+    >>> ce = {"method": "ce", "sd_dropout": 0.0}
+    >>> varied([ce, {**ce, "sd_dropout": 0.1}, {**ce, "sd_dropout": 1.0}, {**ce, "method": "ls"}])
+    ('sd_dropout',)
+    """
+    groups: dict[str, list[Fields]] = {}
+    for recipe in recipes:
+        groups.setdefault(group_key(recipe), []).append(recipe)
+    return tuple(
+        name
+        for name in HYPER_PARAMETERS
+        if any(len({_json(value_of(recipe, name)) for recipe in g}) > 1 for g in groups.values())
+    )
+
+
+def group_key(recipe: Fields) -> str:
+    """Return what the recipes of a group share: all fields but hyper-parameters and seed.
+
+    A method's options that are not numbers count, and whether there is an SD-Dropout term.
+    """
+    fixed = {n: v for n, v in recipe.items() if n not in (*HYPER_PARAMETERS, "seed")}
+    return _json({**fixed, "variants": _variants(recipe), "term": bool(recipe.get("sd_dropout"))})
+
+
+def value_of(recipe: Fields, name: str) -> Any:
+    """Return the value of a hyper-parameter, of method options the numbers; None without effect."""
+    if name in _OF_THE_TERM and not recipe.get("sd_dropout"):
+        return None
+    value = recipe.get(name)
+    if isinstance(value, Mapping):
+        return {option: number for option, number in value.items() if _is_number(number)}
+    return value
+
+
+def group_title(recipe: Fields) -> str:
+    """Return a group in words; of a detector on a foreign backbone that backbone.
+
+    >>> ce = {"method": "ce", "arch": "resnet18", "dataset": "cifar100"}
+    >>> group_title({**ce, "sd_dropout": 0.1, "hidden_layers": 1})
+    'ce with SD-Dropout of resnet18 with 1 hidden layer on cifar100'
+    """
+    if "backbone" in recipe:
+        return f"{recipe['arch']}{recipe['backbone']} on {recipe['dataset']}"
+    term = " with SD-Dropout" if recipe.get("sd_dropout") else ""
+    method = " ".join([recipe["method"], *map(str, _variants(recipe).values())])
+    hidden = recipe.get("hidden_layers", 0)
+    layers = f" with {hidden} hidden layer{'s' if hidden > 1 else ''}" if hidden else ""
+    return f"{method}{term} of {recipe['arch']}{layers} on {recipe['dataset']}"
+
+
+def _variants(recipe: Fields) -> Fields:
+    return {n: v for n, v in recipe.get("method_options", {}).items() if not _is_number(v)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(encode(value), sort_keys=True)

@@ -31,31 +31,18 @@ DETECTOR_FIELDS = tuple(
 
 @dataclass(frozen=True)
 class Training:
-    """A checkpoint to train; `stands_for` are the full-size recipes that it represents."""
+    """A checkpoint to train: a classifier, or a detector on a `backbone`, a checkpoint's name.
 
-    name: str
-    recipe: Recipe
-    stands_for: tuple[Recipe, ...]
-
-
-@dataclass(frozen=True)
-class DetectorTraining:
-    """A detector to train on a backbone, which is a checkpoint's name.
-
-    `stands_for` are the full-size recipes that it represents, as runs record them; empty if the
-    backbone is not trained in the study. `fields` are its own recipe and that of its backbone, or
-    the backbone's name if that is not trained in the study.
+    `fields` is its recipe as runs record it, a detector's with that of its backbone, or with the
+    backbone's name if that is not trained in the study. `stands_for` are the full-size recipes that
+    it represents, in the same form; none if the backbone is not trained in the study.
     """
 
     name: str
-    backbone: str
-    recipe: DetectorRecipe
+    recipe: Recipe | DetectorRecipe
+    fields: Mapping[str, Any]
     stands_for: tuple[Mapping[str, Any], ...]
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-#: What a study trains and may compare; a classifier is never compared with a detector.
-Network = Training | DetectorTraining
+    backbone: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +100,7 @@ class Study(Description):
     """
 
     trainings: tuple[Training, ...]
-    detectors: tuple[DetectorTraining, ...]
+    detectors: tuple[Training, ...]
     evaluations: tuple[Evaluation, ...]
     varied: tuple[str, ...]
     varied_of_detectors: tuple[str, ...]
@@ -138,8 +125,7 @@ def warnings(study: Study) -> tuple[str, ...]:
     if study.names:
         pairs = ", ".join(f"{used} stands for {name}" for name, used in study.names.items())
         lines.append(f"small: {pairs}; these numbers only show that the software works")
-    validation = [training.recipe.validation for training in study.trainings]
-    if study.varied and not all(validation):
+    if study.varied and not all(training.fields["validation"] for training in study.trainings):
         lines.append(_selected_on_test("", study.varied, "accuracy"))
     if study.varied_of_detectors:
         lines.append(_selected_on_test("detectors: ", study.varied_of_detectors, "mAP"))

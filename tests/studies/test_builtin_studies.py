@@ -16,8 +16,8 @@ from sdd_eval.paper.comparison import deviations
 from sdd_eval.records import encode
 from sdd_eval.studies import builtin
 from sdd_eval.studies.builtin import builtin_names, study_file
-from sdd_eval.studies.recipe_groups import varied
 from sdd_eval.studies.resolve import read_study
+from sdd_eval.studies.selection import varied
 
 TABLES = [name for name in builtin_names() if "table-" in name]
 GUIDE = Path(sdd_eval.__file__).parent.parent / "docs/how-to/study.md"

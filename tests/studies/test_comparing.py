@@ -9,7 +9,7 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.errors import InputError
-from sdd_eval.records import Recipe
+from sdd_eval.records import Recipe, encode
 from sdd_eval.studies.builtin import builtin_names, study_file
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.resolve import read_study
@@ -24,7 +24,7 @@ others = [{ sd_dropout = 0.1 }]
 
 def training(name: str, **fields) -> Training:
     recipe = Recipe(**fields)
-    return Training(name, recipe, (recipe,))
+    return Training(name, recipe, encode(recipe), (encode(recipe),))
 
 
 def named(trainings, base, *others):

@@ -123,7 +123,7 @@ svhn = "gaussian"
     assert (training.recipe.dataset, training.recipe.arch, training.recipe.epochs) == (
         *("digits", "small_cnn", 1),
     )
-    assert [(m.dataset, m.arch, m.epochs) for m in training.stands_for] == [
+    assert [(m["dataset"], m["arch"], m["epochs"]) for m in training.stands_for] == [
         *(("cifar100", "resnet18", 200), ("cifar10", "resnet18", 200)),
     ]
     assert study.evaluations[0].settings == {"outliers": ["uniform", "gaussian"], "epsilon": 0.0}

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset
-from sdd_eval.data.fingerprints import (
-    Digests,
-    cached_file_digests,
-    file_digests,
-    value_fingerprint,
-)
+from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
 from sdd_eval.data.images import ImageSet, Labels, MappedImages, open_npy
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
 from sdd_eval.errors import InputError, unknown_name
@@ -81,13 +76,13 @@ class CorruptedDataset(Reader):
         folder = root / self.folder
         if not present_corruptions(folder):
             raise missing_dataset(self.name, folder, bool(self.archives))
+        opened = open_corrupted_folder(self.name, folder)
+        if read_regenerated(folder):
+            return opened
         if self.clean is None:
-            return open_corrupted_folder(self.name, folder, lambda *_: USERS_FOLDER, "unknown")
-
-        def judge(count: int, sums: Sums) -> str:
-            return assess(count, 10_000, self._verified(root, sums))
-
-        return open_corrupted_folder(self.name, folder, judge)
+            return replace(opened, provenance=USERS_FOLDER, frost="unknown")
+        verified = self._verified(root, opened.sums)
+        return replace(opened, provenance=assess(opened.images, 10_000, verified))
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """Return the sha256 over the checksums of the files; `fresh` bypasses the cache."""
@@ -154,18 +149,12 @@ class CorruptedFolder:
         )
 
 
-def open_corrupted_folder(
-    name: str,
-    folder: Path,
-    judge: Callable[[int, Sums], str] | None = None,
-    frost: str = "official",
-) -> CorruptedFolder:
+def open_corrupted_folder(name: str, folder: Path) -> CorruptedFolder:
     """Open the corruptions of a folder; every file is checked and hashed (then cached).
 
     A file that is truncated, or whose shape or type differs from most, only loses its own
-    corruption: `broken` has the reason. `judge` returns the provenance for the number of images and
-    the checksums; a folder with `regenerated.json`, which also states the frost, is always
-    "regenerated". Raise InputError if no file is usable, or `labels.npy` contradicts them.
+    corruption: `broken` has the reason. `regenerated.json`, if there is one, states the frost.
+    Raise InputError if no file is usable, or `labels.npy` contradicts them.
     """
     names = present_corruptions(folder)
     shape, broken = _common_shape(folder, names)
@@ -181,19 +170,17 @@ def open_corrupted_folder(
         if recorded.get(f"{name}.npy", digests.sha256) != digests.sha256
     }
     sums = {name: digests for name, digests in sums.items() if name not in changed}
-    images = shape[0] // len(SEVERITIES)
-    provenance = REGENERATED if record or judge is None else judge(images, sums)
     return CorruptedFolder(
         name=name,
         folder=folder,
         corruptions=tuple(name for name in usable if name not in changed),
-        images=images,
+        images=shape[0] // len(SEVERITIES),
         labels=labels,
         image_size=shape[1],
         channels=shape[3],
         sums=sums,
-        provenance=provenance,
-        frost=str(record.get("frost", "synthetic")) if record else frost,
+        provenance=REGENERATED,
+        frost=str(record.get("frost", "synthetic")) if record else "official",
         broken={**broken, **changed},
         recipe=int(record.get("recipe", 1)),
     )

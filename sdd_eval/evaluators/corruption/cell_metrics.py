@@ -25,11 +25,7 @@ from sdd_eval.metrics.corruption import (
     corruption_errors,
     relative_corruption_errors,
 )
-from sdd_eval.metrics.corruption_statistics import (
-    ErrorRatio,
-    cell_calibration_errors,
-    error_ratios,
-)
+from sdd_eval.metrics.corruption_statistics import ErrorRatio, cell_calibration_errors, error_ratios
 from sdd_eval.protocol import Protocol
 from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares, unpaired
 

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
 from sdd_eval.metrics.formatting import format_mean
-from sdd_eval.report.drawing.draw import (
-    COMPARISON_FIGURES,
-    FORMATS,
-    WIDTHS,
-    ReportFigure,
-)
+from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, WIDTHS, ReportFigure
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections

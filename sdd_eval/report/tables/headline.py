@@ -13,12 +13,7 @@ from sdd_eval.figures.selection import baselines, group_names, where
 from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.tables.results import axes_of
-from sdd_eval.report.tables.summary import (
-    CONDITIONS,
-    ComparableResults,
-    comparable_results,
-    usable,
-)
+from sdd_eval.report.tables.summary import CONDITIONS, ComparableResults, comparable_results, usable
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
     Difference,

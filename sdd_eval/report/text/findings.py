@@ -31,11 +31,7 @@ from sdd_eval.report.tables.headline import (
     verdict,
 )
 from sdd_eval.report.text.robustness import audit_sentences
-from sdd_eval.statistics.seeds import (
-    MIN_SEEDS,
-    Difference,
-    minimum_detectable_difference,
-)
+from sdd_eval.statistics.seeds import MIN_SEEDS, Difference, minimum_detectable_difference
 
 #: Introduces sentences about networks with too few seeds to judge a method.
 FEW_SEEDS = (
