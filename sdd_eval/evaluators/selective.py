@@ -95,15 +95,16 @@ class Selective(Evaluator):
         corruptions, at each severity and in all, if all 15 are available. AUROC and FPR are
         undefined if all images are correct or all are wrong, and so is a mean over such a cell.
         """
+        scores, correct, cells = arrays["scores"], arrays["correct"], _cells(arrays)
         for column, score in enumerate(SCORES):
-            clean = Cell(arrays["scores"][:, column], np.asarray(arrays["correct"], dtype=bool))
+            clean = Cell(scores[:, column], correct)
             for metrics in (ALWAYS, SEPARATION):
                 if set(metrics) <= clean.values.keys():
                     quantities = [_quantity(metric, score, {}) for metric in metrics]
                     yield selective_statistic(quantities, clean)
-            cells = _cells(arrays, column)
             if cells:
-                yield from _means(cells, score, f" ({arrays.facts['origin']})")
+                own = {at: Cell(values[:, column], flags) for at, (values, flags) in cells.items()}
+                yield from _means(own, score, f" ({arrays.facts['origin']})")
 
 
 #: The cells of one score, by corruption and severity.
@@ -138,13 +139,11 @@ def _correct_and_scores(
     return correct, confidence_scores(logits)
 
 
-def _cells(arrays: Arrays, column: int) -> Cells:
-    """Return a score and correctness by corruption and severity."""
+def _cells(arrays: Arrays) -> dict[tuple[str, int], tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Return scores (n, 4) and correctness (n,) by corruption and severity."""
     scores, correct = (arrays.along(name, "corruption") for name in ("scores", "correct"))
     return {
-        (name, severity): Cell(
-            scores[name][:, index, column], np.asarray(correct[name][:, index], dtype=bool)
-        )
+        (name, severity): (scores[name][:, index], correct[name][:, index])
         for name in scores
         for index, severity in enumerate(SEVERITIES)
     }
