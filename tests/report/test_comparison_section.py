@@ -116,6 +116,7 @@ def test_pairs_of_networks_with_the_same_methods_are_distinguished_by_checkpoint
     ]
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_no_two_tables_of_the_page_have_the_same_accessible_name(synthetic, over_seeds):
     """Screen readers list them by name, also where comparisons repeat figures of the chapters."""
     study, names = over_seeds

@@ -158,6 +158,7 @@ def store_summary(written: Path) -> dict[str, str]:
     return {"accuracy": f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}"}
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_hostile_names_are_escaped_in_every_file(synthetic: ModuleType, tmp_path: Path) -> None:
     nasty = "=cmd()<script>alert('x')</script>\n\"quoted\", $\\frac$ \u202eabc" + 300 * "n"
     net = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="plain")
@@ -286,6 +287,7 @@ def test_warnings_name_exclusions_subsets_and_data_origins(
     assert "mine (user's folder) is a user's own folder, not a published set." in words
 
 
+@pytest.mark.usefixtures("only_svg")
 def test_figures_omit_numbers_measured_under_other_conditions_and_say_so(
     synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

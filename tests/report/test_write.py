@@ -81,6 +81,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("broken", ["index.html", "results.csv", "headline.tex"])
+@pytest.mark.usefixtures("only_svg")
 def test_a_write_error_leaves_the_old_report_unchanged(
     broken: str, synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
