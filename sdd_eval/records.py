@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
+from sdd_eval.type_errors import accepted, failed_value, members
 
 Record = TypeVar("Record")
 
@@ -366,54 +366,6 @@ def _in_words(error: str, kind: Any, data: Any) -> str:
     path, hint, value = failed_value(error, kind, data)
     place = ".".join(name for name in path if isinstance(name, str))
     return f"{place} is {value!r}, not {accepted(error, hint)}"
-
-
-def failed_value(error: str, kind: Any, data: Any) -> tuple[tuple[str | int, ...], Any, Any]:
-    """Return the path to the value that msgspec refuses in data of a type, its type, and it."""
-    path: list[Any] = []
-    for name, index in re.findall(r"\.([\w-]+)|\[(\d+|\.{3})\]", error.partition(" - at `$")[2]):
-        if name:
-            kind = typing.get_type_hints(kind)[name.replace("-", "_")]
-        else:
-            kind = typing.get_args(kind)[-1 if index == "..." else 0]
-        if index == "...":  # msgspec does not say which key of a mapping
-            path.append(next(key for key, item in data.items() if not _is_valid(item, kind)))
-        else:
-            path.append(name or int(index))
-        kind, data = members(kind)[0], data[path[-1]]
-    return tuple(path), kind, data
-
-
-def _is_valid(value: Any, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def accepted(error: str, hint: Any) -> str:
-    """Return what msgspec accepts for a value of a type, after its error.
-
-    >>> accepted("Expected `int | null`, got `str`", int | None)
-    'int'
-    """
-    if typing.get_origin(hint) is Literal:
-        return f"one of {', '.join(typing.get_args(hint))}"
-    expected = re.match(r"Expected `(\w+)", error)
-    name = expected[1] if expected else getattr(hint, "__name__", str(hint))
-    return _TYPE_WORDS.get(name, name)
-
-
-def members(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union but None, or the type itself."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(a for a in typing.get_args(hint) if a is not types.NoneType)
-    return (hint,)
-
-
-#: The words for types whose names in msgspec are not Python's.
-_TYPE_WORDS = {"array": "a list", "object": "a mapping", "Protocol": "the id of a protocol"}
 
 
 def former_names(kind: Any) -> dict[str, str]:

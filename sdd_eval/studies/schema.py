@@ -18,9 +18,10 @@ from msgspec import UNSET, Meta, Struct
 
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe, accepted, failed_value, former_names, members
+from sdd_eval.records import Recipe, former_names
 from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS
 from sdd_eval.studies.toml import Place, read_toml
+from sdd_eval.type_errors import accepted, failed_value, members
 
 #: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
 _BACKBONE = [f"backbone_{name}" for name in RECIPE_FIELDS]
