@@ -85,7 +85,7 @@ def checked(name: str, content: bytes, most: int, *, text: bool = True) -> None:
 
 
 def picture_of(page: Path) -> bytes:
-    """A PNG of the page's title, its table and its reliability diagram, in a few colours."""
+    """Return a PNG of the page's title, its table and its reliability diagram, in a few colours."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

@@ -1,6 +1,29 @@
 """The schema of study files: tables as structs, whose errors name the file and the line.
 
-A single value may stand for a list of one.
+name = "my-study"                   # name of its folder in the reports
+seeds = [0, 1, 2]                   # a single value may stand for a list of one
+[recipe]                            # fields of a recipe, for every training
+dataset = "cifar100"
+arch = "resnet18"
+epochs = 200
+[[train]]                           # lists are grids: every combination, every seed
+sd_dropout = [0.0, 1.0]
+[[train-detector]]                  # on the backbone of every checkpoint, with its seed
+dataset = "coco"
+epochs = [7, 12]
+[[evaluate]]                        # every checkpoint; with `of = ["ID"]` those of tables with `id`
+evaluator = "fgsm"
+settings = { epsilon = 0.2 }
+[[evaluate]]                        # `detection` evaluates detectors, all others classifiers
+evaluator = "detection"
+[[compare]]                         # recipes, selected by values of their fields
+base = { sd_dropout = 0.0 }
+others = [{ sd_dropout = 1.0 }]
+[families]                          # families of hypotheses: EVALUATOR or EVALUATOR.METRIC
+headline = ["accuracy", "calibration.ece"]
+[small]                             # what `--small` replaces in the above
+seeds = [0]
+recipe = { epochs = 1 }
 """
 
 from __future__ import annotations

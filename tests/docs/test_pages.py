@@ -11,6 +11,7 @@ import pytest
 
 from sdd_eval import plugins
 from sdd_eval.cli import COMMANDS
+from sdd_eval.studies.resolve import read_study
 
 BLOCK = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
@@ -126,3 +127,16 @@ def test_former_names_are_listed_with_the_present_ones(generated):
     text = (generated / "former-names.md").read_text()
     assert "| `drop` | `drop_rate` |" in text
     assert "| `--drop` | `--drop-rate` |" in text
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_the_example_of_the_study_file_is_a_study(generated, tmp_path, small):
+    page = (generated / "study-file.md").read_text(encoding="utf-8")
+    example = tmp_path / "study.toml"
+    example.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    study = read_study(example, small=small)
+    assert len(study.trainings) == 2 * (1 if small else 3)
+    assert study.detectors
+    assert study.compare
+    assert {evaluation.evaluator for evaluation in study.evaluations} == {"fgsm", "detection"}
+    assert study.families["headline"] == ("accuracy", "calibration.ece")

@@ -70,7 +70,7 @@ def _spreads(
 
 
 def _group_numbers(rows: pandas.DataFrame, by: Sequence[str]) -> NDArray[np.intp]:
-    """Number each row's group of equal or missing values; much faster than pandas' groupby."""
+    """Return each row's number of its group of equal values, faster than pandas' groupby."""
     import pandas
 
     number = np.zeros(len(rows), dtype=np.intp)
