@@ -10,7 +10,6 @@ import numpy as np
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid
 from sdd_eval.figures.selection import (
-    Floats,
     bin_values,
     group_names,
     pooled_bins,
@@ -20,6 +19,7 @@ from sdd_eval.figures.selection import (
 from sdd_eval.figures.style import INK, PAGE, PAPER, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
 from sdd_eval.metrics.registry import metric
+from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.seeds import summarize_seeds
 
 if TYPE_CHECKING:

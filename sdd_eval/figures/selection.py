@@ -159,7 +159,7 @@ def pooled_bins(rows: pandas.DataFrame, bins: int) -> tuple[Floats, Floats, Floa
     table = known.pivot(index=["checkpoint", "bin"], columns="metric", values="value")
     values = table.reindex(columns=list(names)).to_numpy(dtype=float)
     index = table.index.get_level_values("bin").to_numpy(dtype=int) - 1
-    counts = np.bincount(index, values[:, 0], bins)
+    counts: Floats = np.bincount(index, values[:, 0], bins).astype(np.float64)
     confidence, accuracy = (
         np.bincount(index, values[:, 0] * np.nan_to_num(values[:, column]), bins)
         for column in (1, 2)

@@ -133,11 +133,12 @@ def _compare(
 ) -> PaperComparison:
     """Compare one number with the best group of networks that matches its query."""
     query = query_for(number)
+    names = substitutes.names
+    accepted = {axis: [names.get(v, v) for v in values] for axis, values in query.at.items()}
     groups: dict[str, list[Row]] = {}
     for metric in query.metrics:
         by_axes = rows.get((query.evaluator, metric), {})
-        names = substitutes.names
-        matching = (own for at, own in by_axes.items() if _accepts(query.at, dict(at), names))
+        matching = (own for at, own in by_axes.items() if _accepts(accepted, dict(at)))
         for row in itertools.chain.from_iterable(matching):
             recipe = recipes.get(row["run"])
             if recipe is not None and _matches(query, row, recipe, substitutes):
@@ -168,9 +169,8 @@ def _matches(query: CellQuery, row: Row, recipe: Recipe, substitutes: Substitute
     return any(matches_recipe(query, candidate) for candidate in candidates)
 
 
-def _accepts(query: Mapping[str, Sequence[Any]], at: Row, names: Mapping[str, str]) -> bool:
+def _accepts(accepted: Mapping[str, Sequence[Any]], at: Row) -> bool:
     """Return whether a row has exactly the axes of a query, with accepted values."""
-    accepted = {axis: [names.get(value, value) for value in query[axis]] for axis in query}
     return at.keys() == accepted.keys() and all(at[axis] in accepted[axis] for axis in at)
 
 

@@ -102,7 +102,7 @@ def figure_key(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays, style: Pat
 def _table_hash(table: pandas.DataFrame) -> str:
     from pandas.util import hash_pandas_object
 
-    hashes = hash_pandas_object(table, index=False).to_numpy()
+    hashes = hash_pandas_object(table.dropna(axis=1, how="all"), index=False).to_numpy()
     return f"{list(table.columns)} {_digest(hashes.tobytes())}"
 
 

@@ -219,8 +219,8 @@ def _headline_rows(
         for group in groups:
             base = bases.get(group, "")
             own_changes = (each.get((base, group)) for each in changes)
-            own = tuple(each[group] for each in marked)
-            yield HeadlineRow(comparison, group, own, base, tuple(own_changes))
+            of_group = tuple(each[group] for each in marked)
+            yield HeadlineRow(comparison, group, of_group, base, tuple(own_changes))
 
 
 def _cell(

@@ -109,13 +109,15 @@ class _AuditPair:
 
     def changes(self) -> dict[float, Difference]:
         """Return the difference of the worst-case accuracy over seeds by size ε."""
-        sides = [
-            dict(list(where(side, metric="audit_worst_case", temperature=1.0).groupby("epsilon")))
+        worst = [
+            where(side, metric="audit_worst_case", temperature=1.0)
             for side in (self.base, self.other)
         ]
-        shared = [size for size in sides[0] if size in sides[1]]
-        values = {size: [side[size]["value"].astype(float) for side in sides] for size in shared}
-        return {float(size): difference(*both) for size, both in values.items()}
+        base, other = (
+            {size: where(side, epsilon=size)["value"] for size in distinct_numbers(side, "epsilon")}
+            for side in worst
+        )
+        return {size: difference(base[size], other[size]) for size in base if size in other}
 
 
 def audit_sentences(results: pandas.DataFrame, pairs: Sequence[tuple[str, str]]) -> list[str]:
