@@ -193,8 +193,7 @@ def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
     >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
     0.5
     """
-    sums = classwise_sums(logits, labels, bins)
-    return float(np.abs(sums.right - sums.confidence).sum() / sums.count.sum())
+    return float(ece_of_bins(classwise_sums(logits, labels, bins)))
 
 
 def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:

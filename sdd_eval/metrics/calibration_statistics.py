@@ -7,6 +7,7 @@ Invalid arrays raise InputError as in `metrics.calibration`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,6 @@ from sdd_eval.metrics.calibration import (
     bin_sums,
     check_bins,
     check_confidences,
-    classwise_ece,
     classwise_sums,
     debiased_ece_of_bins,
     debiased_l2_of_bins,
@@ -186,24 +186,21 @@ def _cell_index(confidence: Floats, cells: int) -> NDArray[np.int64]:
 def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
     """Return the classwise ECE."""
     images, classes = np.shape(logits)
-    total = images * classes
+    total, of_bins = images * classes, classwise_sums(logits, labels, bins)
+    residuals = functools.cache(lambda: classwise_residuals(logits, labels, bins))
 
-    def bounds(level: float) -> list[Bounds]:
-        return [binned.ece(filled(classwise_sums(logits, labels, bins)), level)]
-
-    def sums() -> SumStatistic:
-        columns = classwise_residuals(logits, labels, bins)
-        return SumStatistic(columns, lambda sums: np.abs(sums).sum(axis=1)[:, None] / total, images)
+    def finish(sums: Floats) -> Floats:
+        return np.asarray(np.abs(sums).sum(axis=1)[:, None] / total)
 
     def influence() -> Floats:
-        columns = classwise_residuals(logits, labels, bins)
-        return np.asarray(columns @ np.sign(np.asarray(columns.sum(axis=0)).T), dtype=np.float64)
+        signs = np.sign(np.asarray(residuals().sum(axis=0)).T)
+        return np.asarray(residuals() @ signs, dtype=np.float64)
 
     return Statistic(
         quantities=(quantity,),
-        values=np.array([classwise_ece(logits, labels, bins)]),
-        make_sums=sums,
-        bounds=bounds,
+        values=ece_of_bins(of_bins)[None],
+        make_sums=lambda: SumStatistic(residuals(), finish, images),
+        bounds=lambda level: [binned.ece(filled(of_bins), level)],
         method=METHOD,
         influence=influence,
     )
