@@ -58,7 +58,9 @@ class PartialResultFiles:
         now = time.perf_counter()
         entries = (each for name, part in self._new.items() for each in part.at(part=name).entries)
         path = self.folder / f"{self.key}.{time.time_ns()}.npz"
-        write_arrays(path, Arrays(entries, seconds=now - self._written), compressed=False)
+        facts = {name: part.facts for name, part in self._new.items()}
+        arrays = Arrays(entries, seconds=now - self._written, parts=facts)
+        write_arrays(path, arrays, compressed=False)
         self._new, self._written = {}, now
 
     def _read(self, path: Path) -> None:
@@ -68,7 +70,8 @@ class PartialResultFiles:
             self.seconds += stored.facts["seconds"]
         except (InputError, KeyError):
             return
-        self._known |= {name: whole.where(part=name) for name in whole.coordinates("part")}
+        for name, facts in stored.facts["parts"].items():
+            self._known[name] = Arrays(whole.where(part=name).entries, **facts)
 
 
 def delete(run: Path) -> None:

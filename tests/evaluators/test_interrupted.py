@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.evaluation import Request, evaluate_checkpoint, partial_results
 from sdd_eval.evaluation.partial_results import PartialResultFiles, delete
@@ -118,10 +119,12 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
 
 def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
     path = tmp_path / "run.json"
-    PartialResultFiles(path, request_of()).stored("a / b", lambda: {"x.y": np.arange(3)})
+    part = Arrays([Array("x.y", np.arange(3))], temperature=1.5)
+    PartialResultFiles(path, request_of()).stored("a / b", lambda: part)
     left = PartialResultFiles(path, request_of())
     found = left.stored("a / b", lambda: pytest.fail("it was there"))
     assert found["x.y"].tolist() == [0, 1, 2]
+    assert found.facts == {"temperature": 1.5}
     assert (left.resumed, left.seconds > 0) == (1, True)
     with pytest.raises(ValueError, match="two partial results are named 'a / b'"):
         left.stored("a / b", dict)
@@ -192,7 +195,7 @@ def test_sigkill_during_an_attack_loses_no_finished_part(tmp_path, start_process
         resumed.path.with_suffix(s).name for s in (".json", ".npz")
     ]
     anew = evaluate_checkpoint(tmp_path / "tiny", replace(request, study=tmp_path / "other"))
-    assert "resumed" not in anew.run.provenance
+    assert not anew.run.provenance.resumed
     assert resumed.run.measurements == anew.run.measurements
     for name, values in contents(anew.run.arrays).items():
         assert np.array_equal(values, contents(resumed.run.arrays)[name])

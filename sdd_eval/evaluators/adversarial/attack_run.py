@@ -91,20 +91,18 @@ class _Uses:
         self.subject, self.network, self.loss = subject, network, loss
         self.gradients = self.cross_entropy = False
 
-    def cached(
-        self, batch: str, part: str, compute: Callable[[], Mapping[str, Any]]
-    ) -> Mapping[str, Any]:
+    def cached(self, batch: str, part: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Return the result of a part of an attack on a batch, computed or stored."""
 
-        def computed() -> Mapping[str, Any]:
+        def computed() -> Arrays:
             self.network.gradients, self.loss.used = 0, False
             result = compute()
-            asked, used = self.network.gradients > 0, self.loss.used
-            return {**result, "asked": asked, "by_cross_entropy": used}
+            used = {"gradients": self.network.gradients > 0, "cross_entropy": self.loss.used}
+            return Arrays.of(result, **used)
 
         result = self.subject.stored(f"{batch} {part}", computed)
-        self.gradients |= bool(result["asked"])
-        self.cross_entropy |= bool(result["by_cross_entropy"])
+        self.gradients |= result.facts["gradients"]
+        self.cross_entropy |= result.facts["cross_entropy"]
         return result
 
 
