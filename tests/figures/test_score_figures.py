@@ -21,9 +21,11 @@ from sdd_eval.figures.ood_curves import (
     roc_curves,
     scores_of,
 )
+from sdd_eval.figures.points import points_of
 from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
 from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.selection import where
+from sdd_eval.metrics.ranking import roc_curve
 
 
 def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any]) -> None:
@@ -165,3 +167,25 @@ def test_confidence_scores_are_in_the_order_of_the_evaluator() -> None:
     from sdd_eval.metrics.selective import SCORES
 
     assert tuple(NAMES) == tuple(SCORES)
+
+
+def test_a_report_computes_the_curves_of_a_run_once_for_all_figures_and_widths(
+    whole: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, arrays = whole
+    kept = {name: stored.at() for name, stored in arrays.items()}
+    for stored in kept.values():
+        stored.derived = {}
+    computed: list[int] = []
+
+    def counted(*scores: Any) -> Any:
+        computed.append(len(scores[0]))
+        return roc_curve(*scores)
+
+    monkeypatch.setattr("sdd_eval.figures.ood_curves.roc_curve", counted)
+    first = points_of(roc_curves(results, kept))
+    for figure in (roc_curves, pr_curves):
+        figure(results, kept)
+    rows = where(results, evaluator="odin", metric="auroc")
+    assert len(computed) == len(rows[rows["outliers"] != "average"])
+    assert first.equals(points_of(roc_curves(results, arrays)))

@@ -12,6 +12,7 @@ from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import baselines, group_names, where
 from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
+from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import CONDITIONS, ComparableResults, comparable_results, usable
 from sdd_eval.statistics.seeds import (
@@ -351,15 +352,11 @@ def _stored_verdict(
         if compared in (sides, sides[::-1]):
             rows = [row for row in pair.rows if (row.evaluator, key(row.metric, row.at)) == number]
             found = {row.verdict for row in rows if row.verdict}
-            verdicts |= found if compared == sides else {_REVERSED[each] for each in found}
+            verdicts |= found if compared == sides else {_REVERSED.get(v, v) for v in found}
     return verdicts.pop() if len(verdicts) == 1 else "not distinguishable" if verdicts else ""
 
 
-_REVERSED: Mapping[Verdict, Verdict] = {
-    "higher": "lower",
-    "lower": "higher",
-    "not distinguishable": "not distinguishable",
-}
+_REVERSED: Mapping[Verdict, Verdict] = {"higher": "lower", "lower": "higher"}
 #: What the marks mean.
 MARKS: Mapping[Mark, str] = {
     "best": "best mean; its lead over every other group is significant over seeds "
@@ -386,12 +383,8 @@ def settings_label(column: HeadlineColumn) -> str:
         elif axis == "variant":
             labels.append("the authors' variant" if value == "authors" else f"{value} variant")
         elif axis != "detector":
-            labels.append(f"{_SYMBOLS.get(axis, axis)} {_format_value(value)}")
+            labels.append(f"{_SYMBOLS.get(axis, axis)} {format_setting(value)}")
     return ", ".join(labels)
 
 
 _SYMBOLS = {"epsilon": "ε", "temperature": "T"}
-
-
-def _format_value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)

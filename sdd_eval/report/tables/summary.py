@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,12 +146,6 @@ def comparable_results(results: pandas.DataFrame) -> list[ComparableResults]:
 
 def distinguishing_names(parts: Sequence[ComparableResults]) -> list[tuple[str, ...]]:
     """Return the study and the title of each part, each only if it differs between parts."""
-    several_studies = len({part.study for part in parts}) > 1
-    several_titles = len({part.title for part in parts}) > 1
-    return [
-        (
-            *((part.study,) if several_studies else ()),
-            *((part.title,) if several_titles else ()),
-        )
-        for part in parts
-    ]
+    names = [(part.study, part.title) for part in parts]
+    differ = [len(set(column)) > 1 for column in zip(*names, strict=True)]
+    return [tuple(itertools.compress(each, differ)) for each in names]

@@ -94,14 +94,15 @@ class Cells:
         drawn *= (scale / n).astype(np.float32)[:, None]
         degenerate = (spread < DEGENERATE * self.noise)[:, None]
         drawn = np.where(degenerate, alone * self.noise[:, None].astype(np.float32), drawn)
-        return drawn.transpose(1, 0, 2)
+        draws: NDArray[np.float32] = drawn.transpose(1, 0, 2)
+        return draws
 
     def _sums(self, values: NDArray[np.generic]) -> Floats:
         """Return the sums (cells, bins) of values (n, cells)."""
         cells = self.index.shape[1]
         columns = (self.index + np.arange(cells) * self.bins).ravel()
         sums = np.bincount(columns, weights=values.ravel(), minlength=cells * self.bins)
-        return sums.reshape(cells, self.bins)
+        return sums.reshape(cells, self.bins).astype(np.float64, copy=False)
 
     def _of_images(self, values: Floats) -> Floats:
         """Return the value (cells, bins) of each image's bin (n, cells)."""
