@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import tyro
-
 from sdd_eval import checkpoints, cli, evaluation, plugins
-from sdd_eval.cli.flags import CachedStorage, Compute, Ungrouped, command_line, parse
+from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
 from sdd_eval.cli.terminal import table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -26,13 +24,6 @@ from sdd_eval.store import folder_name
 
 #: Of a run with more numbers than this, only the most important ones are printed.
 MAX_ROWS = 24
-
-Checkpoints = Annotated[
-    tyro.conf.Positional[tuple[str, ...]],
-    tyro.conf.arg(
-        help="Checkpoint folders, or their names below --checkpoints.", metavar="CHECKPOINT…"
-    ),
-]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ Flags = TypeVar("Flags")
 
 #: Names given without a flag.
 Studies = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY…")]
+Checkpoints = Annotated[
+    tyro.conf.Positional[tuple[str, ...]],
+    tyro.conf.arg(
+        help="Checkpoint folders, or their names below --checkpoints.", metavar="CHECKPOINT…"
+    ),
+]
 Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
 #: What the help shows for a value of a type.

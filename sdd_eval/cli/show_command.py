@@ -6,12 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from sdd_eval import checkpoints
-from sdd_eval.cli.flags import parse
+from sdd_eval.cli.flags import Checkpoints, parse
 from sdd_eval.errors import InputError
 from sdd_eval.records import encode
 
@@ -20,10 +17,7 @@ from sdd_eval.records import encode
 class Flags:
     """Print the card of a checkpoint as JSON."""
 
-    checkpoint: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CHECKPOINT…")
-    ] = ()
-    """Checkpoint folders, or their names below --checkpoints."""
+    checkpoint: Checkpoints = ()
     checkpoints: Path = Path("checkpoints")
     """Folder of checkpoints."""
 

@@ -52,7 +52,14 @@ def train_epochs(
             seconds = time.perf_counter() - started
             row = {"epoch": epoch + 1, **losses, "images_per_second": images / seconds}
             row |= {"seconds": seconds, **probe(epoch + 1)}
-            state = _after_epoch(state, trained, optimiser, row)
+            state = replace(
+                state,
+                epoch=epoch + 1,
+                seconds=state.seconds + seconds,
+                history=(*state.history, row),
+                objective=trained.state_dict(),
+                optimiser=optimiser.state_dict(),
+            )
             write_state(state)
             progress.advance(0, f"epoch {epoch + 1}/{epochs}, loss {row['loss']:.3f}")
     return state
@@ -68,22 +75,6 @@ def _restore(
     if state.epoch == 0 and (before := probe(0)):
         return replace(state, history=({"epoch": 0, **before},))
     return state
-
-
-def _after_epoch(
-    state: State[RecipeType],
-    trained: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    row: Mapping[str, float],
-) -> State[RecipeType]:
-    return replace(
-        state,
-        epoch=state.epoch + 1,
-        seconds=state.seconds + row["seconds"],
-        history=(*state.history, row),
-        objective=trained.state_dict(),
-        optimiser=optimiser.state_dict(),
-    )
 
 
 def _check_weights(trained: nn.Module, epoch: int) -> None:

@@ -162,8 +162,8 @@ def test_two_processes_have_the_losses_of_one_even_if_one_has_no_image(tmp_path,
     alone(WITH_TERM, tmp_path / "one")
     assert_equal(tmp_path / "one/term", tmp_path / "two/term")
     provenance = card(tmp_path / "two/term").provenance
-    assert (provenance["processes"], provenance["threads"]) == ([2], 1)
-    assert provenance["reproducible"] == "to seed noise"
+    assert (provenance.processes, provenance.threads) == ((2,), 1)
+    assert provenance.reproducible == "to seed noise"
     assert sorted(path.name for path in (tmp_path / "two/term").iterdir()) == sorted(
         path.name for path in (tmp_path / "one/term").iterdir()
     )

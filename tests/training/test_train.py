@@ -64,14 +64,14 @@ def test_the_history_has_one_row_per_epoch_with_all_loss_terms(trained):
 def test_the_card_records_software_and_data_of_the_training(trained):
     _, card = trained
     provenance = card.provenance
-    assert provenance["devices"] == ["cpu"]
-    assert provenance["threads"] == 1
-    assert provenance["reproducible"].startswith("bit for bit")
-    assert (provenance["dataset"], provenance["data_origin"]) == ("tiny", "made here")
-    assert provenance["training_images"] == 96
-    assert provenance["standardisation"] == "authors"
-    assert provenance["images_per_second"] > 0
-    assert provenance["torch"] == torch.__version__
+    assert provenance.devices == ("cpu",)
+    assert provenance.threads == 1
+    assert provenance.reproducible.startswith("bit for bit")
+    assert (provenance.dataset, provenance.data_origin) == ("tiny", "made here")
+    assert provenance.training_images == 96
+    assert provenance.standardisation == "authors"
+    assert provenance.images_per_second > 0
+    assert provenance.torch == torch.__version__
 
 
 def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, material):

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from sdd_eval.device import explain_batch_errors, resolve_device
-from sdd_eval.models.build import build
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.randomness import generator, seed_global
+from sdd_eval.randomness import generator
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.methods.method import Batch
-from sdd_eval.training.objective import Objective
-from sdd_eval.training.recipe import method_of, validated
+from sdd_eval.training.analysis.method_summary import random_batch, random_objective
+from sdd_eval.training.recipe import validated
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,9 @@ class _Subject:
 
     def __init__(self, recipe: Recipe, spec: ModelSpec, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        with torch.random.fork_rng(devices=[]):
-            seed_global(0, "cost")
-            objective = Objective(build(spec), method_of(recipe), recipe)
-        self.objective = objective.to(device).train()
+        self.objective = random_objective(recipe, spec).to(device)
         self.optimiser = torch.optim.SGD(self.objective.parameters(), 1e-3, recipe.momentum)
-        self.batch = _batch(recipe, spec, self.objective, device)
+        self.batch = random_batch(self.objective, device)
         self.draws = generator(0, "cost masks", device=device.type)
 
     def step(self) -> None:
@@ -129,19 +124,6 @@ class _Subject:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _batch(recipe: Recipe, spec: ModelSpec, objective: Objective, device: torch.device) -> Batch:
-    draws = generator(0, "cost images")
-    shape = (recipe.batch_size, spec.channels, spec.image_size, spec.image_size)
-    method = objective.method
-
-    def images() -> torch.Tensor:
-        return torch.rand(shape, generator=draws).to(device)
-
-    labels = torch.arange(recipe.batch_size) // 2 % spec.classes
-    views = tuple(images() for _ in range(method.views))
-    return Batch(views, labels.to(device), images() if method.partners else None)
 
 
 def _size(parameters: object) -> int:

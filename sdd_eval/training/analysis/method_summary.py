@@ -40,10 +40,7 @@ def method_summary(method: str, sd_dropout: float = 0.0) -> MethodSummary:
     """Return a method's summary from a step on a small network; raise InputError if unknown."""
     objective = _objective(method, sd_dropout)
     kind = objective.method
-    images = [torch.rand(8, 3, 32, 32, generator=generator(0, "declared", i)) for i in range(3)]
-    labels = torch.arange(8) // 2
-    batch = Batch(tuple(images[: kind.views]), labels, images[2] if kind.partners else None)
-    losses = objective(batch, generator(0, "declared masks"))
+    losses = objective(random_batch(objective), generator(0, "declared masks"))
     views = [f"view {i + 1}" for i in range(kind.views)] if kind.views > 1 else ["image"]
     return MethodSummary(
         method=objective.recipe.method,
@@ -92,8 +89,24 @@ def passes_per_step(method: str) -> Passes:
     return Passes(objective.method.views * networks, int(objective.method.partners))
 
 
-def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
-    recipe = validated(Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8))
+def random_objective(recipe: Recipe, spec: ModelSpec) -> Objective:
+    """Return the objective of a valid recipe in train mode, with the same weights every time."""
     with torch.random.fork_rng(devices=[]):
-        seed_global(0, "declared")
-        return Objective(build(_SPEC), method_of(recipe), recipe).train()
+        seed_global(0, "analysis")
+        return Objective(build(spec), method_of(recipe), recipe).train()
+
+
+def random_batch(objective: Objective, device: str | torch.device = "cpu") -> Batch:
+    """Return a batch of random images with the views and partners that the method needs."""
+    spec, method, size = objective.network.spec, objective.method, objective.recipe.batch_size
+    draws = generator(0, "analysis images")
+    shape = (size, spec.channels, spec.image_size, spec.image_size)
+    count = method.views + method.partners
+    images = [torch.rand(shape, generator=draws).to(device) for _ in range(count)]
+    labels = (torch.arange(size) // 2 % spec.classes).to(device)
+    return Batch(tuple(images[: method.views]), labels, images[-1] if method.partners else None)
+
+
+def _objective(method: str, sd_dropout: float = 0.0) -> Objective:
+    recipe = Recipe(method=method, sd_dropout=sd_dropout, arch=_SPEC.arch, batch_size=8)
+    return random_objective(validated(recipe), _SPEC)
