@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from sdd_eval.training.analysis.kl_gradients import check_lemma_1
     from sdd_eval.training.analysis.method_summary import method_summary, passes_per_step
     from sdd_eval.training.distributed.processes import is_first
-    from sdd_eval.training.distributed.sync_batchnorm import all_reduce_sum
     from sdd_eval.training.methods.branch import branches
     from sdd_eval.training.train import train
 else:

@@ -16,7 +16,7 @@ from sdd_eval.training.data.batches import TrainingSet, epoch_batches
 from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.epochs import LossAverage, Probe, train_epochs
 from sdd_eval.training.methods.method import Batch, Losses
-from sdd_eval.training.objective import Objective
+from sdd_eval.training.objective import Objective, WeightedLoss
 
 
 def fit(
@@ -37,7 +37,7 @@ def fit(
     recipe, device = state.recipe, data.device
     processes = processes or Processes(str(device))
     optimiser = _optimiser(objective, recipe, fused=device.type == "cuda")
-    step = processes.step(objective)
+    step = processes.parallel(WeightedLoss(objective, processes.count))
 
     def train_epoch(epoch: int) -> dict[str, float]:
         for group in optimiser.param_groups:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sdd_eval.models.network import Network
 from sdd_eval.models.resnet import Block, Bottleneck
@@ -52,6 +52,27 @@ class Objective(nn.Module):
             terms={**losses.terms, "sd_dropout": term},
             weights={**losses.weights, "sd_dropout": self.recipe.sd_dropout},
         )
+
+
+class WeightedLoss(nn.Module):
+    """Returns the loss to minimise and the terms of the objective for a batch.
+
+    The mean loss of one of `count` processes is weighted by its share of rows, so that the mean
+    over processes is that of the whole batch. The scalar is returned separately, because
+    DistributedDataParallel finds tensors only in tuples, lists and dictionaries.
+    """
+
+    def __init__(self, objective: Objective, count: int) -> None:
+        super().__init__()
+        self.objective = objective
+        self.count = count
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Losses]:
+        """Return the loss to differentiate, and the terms over this process's rows."""
+        losses: Losses = self.objective(batch, generator)
+        if batch.rows is None:
+            return losses.total, losses
+        return losses.total * (batch.rows.share * self.count), losses
 
 
 def initialise_as_authors(*modules: nn.Module) -> None:

@@ -28,8 +28,6 @@ from sdd_eval.errors import InputError, ReportedElsewhere
 from sdd_eval.records import Recipe
 from sdd_eval.training.distributed.shard import Rows, even_rows
 from sdd_eval.training.distributed.sync_batchnorm import synchronise_batch_norms
-from sdd_eval.training.methods.method import Batch, Losses
-from sdd_eval.training.objective import Objective
 
 Result = TypeVar("Result")
 
@@ -86,9 +84,11 @@ class Processes:
         """Return the purpose of random numbers that differ between processes."""
         return name if self.first else f"{name} of process {self.rank}"
 
-    def step(self, objective: Objective) -> nn.Module:
-        """Wrap the objective, whose tensors and state dict stay the same, as `Step`."""
-        step = Step(objective, self.count)
+    def parallel(self, step: nn.Module) -> nn.Module:
+        """Wrap a module whose gradients are averaged over the processes.
+
+        The tensors and the state dict of its submodules stay the same.
+        """
         if self.count == 1:
             return step
         synchronise_batch_norms(step)
@@ -99,27 +99,6 @@ class Processes:
                 broadcast_buffers=False,  # the norms keep the same statistics by themselves
                 static_graph=True,  # and parameters that nothing uses keep no gradient
             )
-
-
-class Step(nn.Module):
-    """Returns the loss to minimise and its terms for a batch.
-
-    The mean loss of a process is weighted by its share of rows, so that the mean over processes is
-    that of the whole batch. The scalar is returned separately, because DistributedDataParallel
-    finds tensors only in tuples, lists and dictionaries.
-    """
-
-    def __init__(self, objective: Objective, count: int) -> None:
-        super().__init__()
-        self.objective = objective
-        self.count = count
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Losses]:
-        """Return the loss to differentiate, and the terms over this process's rows."""
-        losses: Losses = self.objective(batch, generator)
-        if batch.rows is None:
-            return losses.total, losses
-        return losses.total * (batch.rows.share * self.count), losses
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdd_eval import training
+from sdd_eval.training import distributed
 
 if TYPE_CHECKING:
     import torch
@@ -75,4 +75,4 @@ def batch_mean(values: Tensor, rows: Rows | None = None) -> Tensor:
     """Return the mean over the first axis of the whole batch, of which values are `rows`."""
     if rows is None:
         return values.mean(dim=0)
-    return training.all_reduce_sum(values.sum(dim=0)) / rows.total
+    return distributed.all_reduce_sum(values.sum(dim=0)) / rows.total
