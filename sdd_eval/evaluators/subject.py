@@ -19,7 +19,7 @@ from sdd_eval.data.dataset import CorruptedSet
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.ood.detectors.batch import Batch, NetworkOutputs
+from sdd_eval.evaluators.batch import Batch, NetworkOutputs
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, ModelSpec

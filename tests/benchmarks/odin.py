@@ -12,7 +12,7 @@ from networks import network, pixels
 from pairs import compare, where
 from pytorch_ood.detector import ODIN
 
-from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators.batch import Batch
 from sdd_eval.evaluators.ood.detectors.odin import Odin
 
 ARCHS = ("resnet18", "resnet56", "densenet_bc_100_12", "wrn_28_10")

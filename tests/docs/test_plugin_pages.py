@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sdd_eval import store
-from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators.batch import Batch
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
 

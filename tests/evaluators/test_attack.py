@@ -10,7 +10,6 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.attack_run import under_attack
-from sdd_eval.evaluators.adversarial.gradients import LossGradient, margin_gradient
 from sdd_eval.evaluators.adversarial.threat import Threat, names, threat_of
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
@@ -21,6 +20,7 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     seeded,
     worst_case,
 )
+from sdd_eval.evaluators.gradients import LossGradient, margin_gradient
 
 
 @pytest.fixture

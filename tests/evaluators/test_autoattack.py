@@ -11,7 +11,6 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.evaluators.adversarial import torchattacks_wrapper
 from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.attack_run import clean, under_attack
-from sdd_eval.evaluators.adversarial.gradients import LossGradient
 from sdd_eval.evaluators.adversarial.threat import threat_of
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
@@ -20,6 +19,7 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     parts_of,
     worst_case,
 )
+from sdd_eval.evaluators.gradients import LossGradient
 
 SMALL = Budget(steps=8, targets=3, queries=40)
 

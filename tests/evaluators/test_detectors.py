@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.ood.detectors import batch as training_file
-from sdd_eval.evaluators.ood.detectors.batch import Batch
+from sdd_eval.evaluators import batch as training_file
+from sdd_eval.evaluators.batch import Batch
 from sdd_eval.evaluators.ood.detectors.feature_scores import Knn, Mahalanobis, React, Vim, threshold
 from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit, Msp
 from sdd_eval.evaluators.ood.detectors.odin import Odin, OdinGrid

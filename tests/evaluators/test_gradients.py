@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.evaluators.adversarial.gradients import (
+from sdd_eval.evaluators.gradients import (
     is_zero,
     logit_gradient,
     own_prediction_gradients,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
+from sdd_eval.evaluators.batch import Batch, Training
 from sdd_eval.evaluators.ood.detectors.feature_scores import Knn, Mahalanobis, Vim
 from sdd_eval.evaluators.ood.detectors.logit_scores import Energy, Entropy, MaxLogit
 from sdd_eval.evaluators.ood.detectors.odin import Odin

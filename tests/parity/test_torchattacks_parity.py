@@ -6,14 +6,14 @@ import torch
 import torchattacks
 
 from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm
-from sdd_eval.evaluators.adversarial.gradients import (
-    LossGradient,
-    own_prediction_gradients,
-    plain_loss,
-)
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
     seeded,
+)
+from sdd_eval.evaluators.gradients import (
+    LossGradient,
+    own_prediction_gradients,
+    plain_loss,
 )
 from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build

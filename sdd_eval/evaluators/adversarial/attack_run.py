@@ -15,12 +15,6 @@ from numpy.typing import NDArray
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.gradients import (
-    LogitGradient,
-    LossGradient,
-    logit_gradient,
-    margin_gradient,
-)
 from sdd_eval.evaluators.adversarial.threat import (
     BY_CROSS_ENTROPY,
     EPSILONS,
@@ -41,6 +35,12 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     parts_of,
     runner,
     worst_case,
+)
+from sdd_eval.evaluators.gradients import (
+    LogitGradient,
+    LossGradient,
+    logit_gradient,
+    margin_gradient,
 )
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.evaluators.temperature import temperature_of

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.data.images import to_device
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.gradients import (
+from sdd_eval.evaluators.adversarial.threat import FgsmAttack, Temperature
+from sdd_eval.evaluators.gradients import (
     Loss,
     is_zero,
     own_prediction_gradients,
@@ -27,7 +28,6 @@ from sdd_eval.evaluators.adversarial.gradients import (
     stable_loss,
     with_stable_gradient,
 )
-from sdd_eval.evaluators.adversarial.threat import FgsmAttack, Temperature
 from sdd_eval.evaluators.subject import Subject
 
 ROUNDING = 1e-6

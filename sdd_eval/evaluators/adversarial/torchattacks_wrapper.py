@@ -22,8 +22,8 @@ import torchattacks
 from numpy.typing import NDArray
 
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.gradients import LossGradient, is_zero, plain_loss
 from sdd_eval.evaluators.adversarial.threat import AUTOATTACK, ENSEMBLE, TARGETED_CLASSES, Threat
+from sdd_eval.evaluators.gradients import LossGradient, is_zero, plain_loss
 from sdd_eval.randomness import derived_seed
 
 #: Predictions may depend on the order of summation if the top two logits are closer than this.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from sdd_eval.data.images import ImageSet
-    from sdd_eval.evaluators.ood.detectors.batch import Training
+    from sdd_eval.evaluators.batch import Training
     from sdd_eval.evaluators.subject import Subject
 
 #: Why a count made when fitting a detector has no paired test.

@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluators.ood.detectors.batch import last_layer, training_of
+    from sdd_eval.evaluators.batch import last_layer, training_of
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
+    from sdd_eval.evaluators.batch import Batch, Training
 
 
 class Named(Protocol):

@@ -14,7 +14,7 @@ from sdd_eval.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch, Training
+    from sdd_eval.evaluators.batch import Batch, Training
 
 #: Eigenvalues below this share of the largest are rounding error, and so is a mean residual below
 #: this share of the mean length.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     import torch
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
+    from sdd_eval.evaluators.batch import Batch
 
 
 @dataclass(frozen=True)

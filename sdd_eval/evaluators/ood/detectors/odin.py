@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from sdd_eval.evaluators.ood.detectors.batch import Batch
+    from sdd_eval.evaluators.batch import Batch
 
 #: Temperatures and steps of the grid: the steps that the original tunes over.
 TEMPERATURES = (1.0, 10.0, 100.0, 1000.0)
