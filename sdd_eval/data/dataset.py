@@ -89,6 +89,9 @@ class Shape:
 class Reader(ABC):
     """Base of the built-in readers: `load` of a `Dataset` with the check of the images' shape."""
 
+    #: Sets that are downloaded have a field of this name.
+    archives: tuple[Archive, ...] = ()
+
     def load(
         self,
         root: Path,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
+from sdd_eval.data.dataset import Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels, Rows, to_device
 from sdd_eval.data.provenance import MADE_HERE
@@ -38,7 +38,6 @@ class Noise(Reader):
     summary: str
     kind: Literal["uniform", "gaussian"]
     count: int = 2000
-    archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
         """Return the status of generated images, which are always present."""
@@ -110,7 +109,6 @@ class PhotoPatches(Reader):
 
     name: str = "photo_patches"
     summary: str = "1,000 patches of the two photographs that ship with scikit-learn"
-    archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
         """Return the status of the patches, which are always present."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.data.annotations import Annotations
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, require_split
+from sdd_eval.data.dataset import Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.images import ArrayImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE, OFFICIAL
@@ -29,7 +29,6 @@ class Digits(Reader):
 
     name: str = "digits"
     summary: str = "1,797 handwritten digits, 8×8 grey, 10 classes; ships with scikit-learn"
-    archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
         """Return the status of the digits, which are always present."""
@@ -88,7 +87,6 @@ class DigitScenes(Reader):
 
     name: str = "digit_scenes"
     summary: str = "32 test, 64 training scenes of scikit-learn's digits with their boxes, 64×64"
-    archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
         """Return the status of the scenes, which are always present."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import Reader, Shape, Status, missing_dataset, require_split
 from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.provenance import ABSENT, USERS_FOLDER
 from sdd_eval.errors import InputError
@@ -30,7 +30,6 @@ class NpzSet(Reader):
     name: str
     summary: str
     folder: str
-    archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
         """Return what is on disk; only the header of the test images is read."""
