@@ -14,7 +14,7 @@ test: $(VENV)/.installed-test  ## the test suite
 test-docs: $(VENV)/.installed-test  ## execute the tutorial and the long guides
 	$(BIN)/pytest -m docs -n 2 --dist loadfile --no-loadscope-reorder tests/docs
 
-parity: $(VENV)/.installed-parity  ## the numbers of other libraries, computed anew and compared
+parity: $(VENV)/.installed-parity  ## compare numbers with other libraries
 	$(BIN)/pytest tests/parity -m "not slow"
 
 lint: $(VENV)/.installed-test
@@ -27,7 +27,7 @@ docs: $(VENV)/.installed $(VENV)-docs/.installed  ## build the documentation sit
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
 
-paper-small: $(VENV)/.installed  ## every study of the paper's, in small; an empty cell fails
+paper-small: $(VENV)/.installed  ## run every study of the paper at a small size; an empty cell fails
 	$(BIN)/python tests/paper_small.py
 
 $(VENV)/.installed: pyproject.toml

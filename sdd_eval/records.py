@@ -80,7 +80,7 @@ class Recipe:
     temperature: float = 3.0
     """Temperature T of SD-Dropout's two softmaxes."""
     direction: Literal["both", "forward", "reverse"] = "both"
-    """Which KL divergences let their gradient through."""
+    """KL divergences through which gradients flow."""
     position: str = "layer4"
     """Layer after which SD-Dropout's two masks are applied; the paper's is layer4, the last."""
     hidden_layers: int = 0
@@ -225,7 +225,7 @@ class Run:
 
 
 def invalid(run: Run) -> str:
-    """Return what no run of this package can hold; empty for a valid run.
+    """Return why a run is invalid, or an empty string.
 
     >>> invalid(Run("c", "", "digits", "", "accuracy", 1, {}, None, 10, (), format=99))
     'format 99, which is not 1 or 2'

@@ -154,7 +154,7 @@ def read_run(path: Path) -> Run:
     """
     run = read_record(path, Run)
     if problem := invalid(run):
-        raise InputError(f"{path} has {problem}; make the run again")
+        raise InputError(f"{path} has {problem}; delete the file and run the evaluation again")
     run = current_run(run)
     if recipe := run.provenance.recipe:
         present = with_present_names(Recipe, recipe)

@@ -171,7 +171,7 @@ CATEGORIES = {3: "kite", 7: "boat"}
 COLOURS = {3: (230, 40, 30), 7: (40, 80, 240)}
 
 #: What is in each image: (category, left, top, width, height). The third has a box of one pixel,
-#: the fourth nothing, the fifth a crowd beside an object.
+#: the fourth nothing, the fifth a crowd next to an object.
 OBJECTS: tuple = (
     [(3, 8, 10, 24, 20)],
     [(7, 30, 6, 20, 40), (3, 4, 40, 18, 16)],

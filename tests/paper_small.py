@@ -1,4 +1,4 @@
-"""Run every study of the paper's in small; exit with 1 where one fails or leaves a cell empty.
+"""Run every study of the paper at a small size; exit with 1 on a failure or an empty cell.
 
 Usage: python tests/paper_small.py [NAME…], in the folder where checkpoints and reports are to go.
 """

@@ -1,4 +1,4 @@
-"""Put the report of a study beside this file as an example, with a picture for the README.
+"""Put the report of a study next to this file as an example, with a picture for the README.
 
 Usage: python reports/examples/make_example.py STUDY NAME
 

@@ -119,8 +119,8 @@ def _require_task(card: Card, task: Task) -> None:
             f"{card.name} is an object detector, not a classifier; sdd-eval detection measures it"
         )
     raise InputError(
-        f"{card.name} is a classifier, not an object detector; sdd-eval train-detector --from "
-        f"{card.name} makes one of it"
+        f"{card.name} is a classifier, not an object detector; train a detector on it with "
+        f"`sdd-eval train-detector --from {card.name}`"
     )
 
 

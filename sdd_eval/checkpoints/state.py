@@ -80,7 +80,7 @@ def read_state(folder: Path, recipe_type: type[RecipeType]) -> State[RecipeType]
     except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError,
             pickle.UnpicklingError) as error:  # fmt: skip
         raise InputError(
-            f"{path} cannot be read as the state of a training; --overwrite starts anew"
+            f"{path} is not a readable training state; use --overwrite to restart"
         ) from error
 
 

@@ -206,7 +206,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "add": (_add, "Add a folder, an archive or a file that you have: data add NAME PATH"),
     "corrupt": (
         _corrupt,
-        "Generate a corrupted copy of a test set, as CIFAR-10-C was: data corrupt NAME",
+        "Generate a test set with the corruptions of CIFAR-10-C: data corrupt NAME",
     ),
     "check": (_check, "Verify files against the publisher's checksums: data check [NAME…]"),
     "cache": (_cache, "Show or clear the cached logits and features: data cache [--clear]"),

@@ -160,10 +160,12 @@ def _cells(number: Measurement, levels: set[float]) -> tuple[str, str, str, str]
 
 def _title(outcome: evaluation.Outcome) -> str:
     run = outcome.run
-    how = "measured" if outcome.evaluated else "re-scored" if outcome.scored else "already measured"
-    images = f"{run.n:,} images" + (f" (limited to {run.limit:,})" if run.limit else "")
-    data = ", ".join(f"{name}: {facts.origin}" for name, facts in run.provenance.data.items())
-    return f"{run.checkpoint} · {run.evaluator} on {images} ({data}), {how}"
+    how = (
+        "measured" if outcome.evaluated else "re-scored" if outcome.scored else "stored run reused"
+    )
+    images = f"{run.n:,} images" + (" (--limit)" if run.limit else "")
+    data = ", ".join(f"{name} ({facts.origin})" for name, facts in run.provenance.data.items())
+    return f"{run.checkpoint} · {run.evaluator} on {images} of {data}, {how}"
 
 
 def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:

@@ -1,4 +1,4 @@
-"""`sdd-eval paper claims [STUDY…]`: what the paper's text claims and none of its tables shows."""
+"""`sdd-eval paper claims [STUDY…]`: claims of the paper's text that no table reports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CostFlags:
 
 @dataclass(frozen=True)
 class Flags:
-    """Measure what the paper's text claims and none of its tables shows."""
+    """Measure claims of the paper's text that no table reports."""
 
     study: Studies = ()
     """Names of studies with runs of mask_variance and corruption, e.g. paper-claims."""

@@ -87,7 +87,7 @@ def _eight_bits(file: Image.Image) -> Image.Image:
 
 
 def unwrap(folder: Path) -> Path:
-    """Return the folder below wrappers such as `images/`: sole sub-folders beside no image."""
+    """Return the folder below wrappers such as `images/`: sole sub-folders of folders without images."""
     while (inner := _only_folder(folder)) is not None:
         folder = inner
     return folder

@@ -1,4 +1,4 @@
-"""What the evaluation of an object detector needs besides that of any checkpoint."""
+"""Load the network and the images to evaluate an object detector."""
 
 from __future__ import annotations
 

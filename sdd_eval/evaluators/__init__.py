@@ -1,4 +1,4 @@
-"""Evaluators: one question about a classifier each, answered from per-image arrays."""
+"""Evaluators: each computes the metrics of one topic from per-image arrays."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ class Calibration(Evaluator):
     version: ClassVar[int] = 4
 
     validation_set: str = collects("", loads="validation")
-    """Images that T is fitted on; default: the checkpoint's validation images, if any; none: two
-    halves of the test images, each scaled by the other's T."""
+    """Images to fit the temperature on; none cross-fits it on two halves of the test images.
+    Default: the checkpoint's validation images, if any."""
     bins: int = scores(10)
     """Number of confidence bins, of equal width or (ece_adaptive) with equally many images."""
 

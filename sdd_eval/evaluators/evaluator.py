@@ -17,7 +17,7 @@ from sdd_eval.statistics.statistic import Statistic
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A question about a classifier, answered from per-image arrays.
+    """Base class of evaluators: metrics computed from per-image arrays.
 
     A subclass is a frozen dataclass of settings with a `name`, a `version`, a method `collect` that
     runs the network and returns `Arrays`, and a method `statistics` that defines the numbers. It

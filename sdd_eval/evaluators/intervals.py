@@ -29,7 +29,7 @@ class Intervals:
     level: float = LEVEL
     """Confidence level of the intervals."""
     resamples: int = 1000
-    """Bootstrap resamples of the images; fewer, at least 200, if one is expensive."""
+    """Bootstrap resamples of the images; reduced to as few as 200 for expensive statistics."""
 
     def __post_init__(self) -> None:
         """Check the settings."""

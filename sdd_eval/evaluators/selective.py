@@ -46,7 +46,7 @@ SEPARATION = tuple(name for name in CONVENTIONS if name.startswith("misclassific
 
 @dataclass(frozen=True)
 class Selective(Evaluator):
-    """Risk and coverage, and misclassification detection, by four scores of confidence."""
+    """Selective prediction and misclassification detection with four confidence scores."""
 
     name: ClassVar[str] = "selective"
     version: ClassVar[int] = 2

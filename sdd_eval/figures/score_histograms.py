@@ -81,7 +81,7 @@ def _legend() -> tuple[list[Any], list[str]]:
 
 
 def _label_group(axes: Axes, group: str, dense: bool) -> None:
-    """Label a row of panels beside its first one, or above it if that is too low."""
+    """Label a row of panels next to its first one, or above it if that is too low."""
     if not dense:
         axes.set_ylabel(group.replace(" + ", "\n+ "), fontsize=7)
         return

@@ -114,7 +114,7 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
 def runner_up_labels(logits: Any) -> NDArray[np.int64]:
     """Return the class of the second-largest logit of each image (n,); 0 of a single class.
 
-    A loss of these labels is what an error costs, in the intervals of mean losses.
+    The loss of these labels bounds the cost of an error in the intervals of mean losses.
 
     >>> runner_up_labels([[3.0, 1.0, 2.0]])
     array([2])

@@ -106,8 +106,8 @@ class Network(nn.Module):
         layers = [name for name in self.stages() if name.startswith("layer")]
         if not layers:
             raise InputError(
-                f"arch {self.spec.arch!r} is not a sequence of parts called layer1 …: its only "
-                f"position is layer4, the feature, not {position!r}"
+                f"arch {self.spec.arch!r} has no stages layer1, layer2, …; --position must be "
+                f"layer4, not {position}"
             )
         if position not in layers:
             raise unknown_name("position", position, {*layers, "layer4"})

@@ -144,7 +144,9 @@ def average_precision(arrays: Arrays) -> dict[str, float]:
     from pycocotools.cocoeval import COCOeval
 
     if not (~np.asarray(arrays["object_crowd"], dtype=bool)).any():
-        raise InputError(f"none of the {len(arrays['row']):,} images has an object in it")
+        raise InputError(
+            f"none of the {len(arrays['row']):,} images has an annotated object; raise --limit"
+        )
     images = range(len(arrays["row"]))
     labels = np.concatenate([arrays["object_label"], arrays["label"]])
     areas = np.asarray(arrays["box"])[:, 2:].prod(axis=1)

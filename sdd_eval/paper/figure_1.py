@@ -1,6 +1,6 @@
 """The paper's Figure 1: inputs, networks, training-only parts and loss terms of each method.
 
-Drawn from what each method declares; no method is known by name here.
+Drawn from what each method declares; this module is independent of the methods.
 """
 
 from __future__ import annotations

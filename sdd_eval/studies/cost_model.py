@@ -106,7 +106,7 @@ class Estimates:
         other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
         speed = card.provenance.images_per_second or 1.0
         scale = _relative_cost(recipe) / _relative_cost(other)
-        return Estimate(images / speed * scale, f"as fast as {card.name}")
+        return Estimate(images / speed * scale, f"estimated from {card.name}")
 
     def _evaluation(self, work: Evaluation) -> Estimate:
         classifier = self.recipes.get(work.checkpoint) or Recipe()

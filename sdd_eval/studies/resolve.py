@@ -63,7 +63,7 @@ def read_study(
 
 
 def _check_names(file: StudyFile) -> None:
-    """Raise InputError if a family, or a name that `[small]` replaces, is of nothing known."""
+    """Raise InputError for an unknown evaluator of a family, or name that `[small]` replaces."""
     for name, selectors in file.families.items():
         for selector in selectors:
             with file.place.errors_at("families", name):

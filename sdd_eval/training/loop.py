@@ -1,4 +1,4 @@
-"""The training loop, to be read from top to bottom. It knows no method by name."""
+"""The training loop, in reading order. It is independent of the training method."""
 
 from __future__ import annotations
 

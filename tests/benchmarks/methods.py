@@ -1,4 +1,4 @@
-"""What methods cost beside their passes: tests/benchmarks/methods.py [pairs] [steps] [method…]
+"""Overhead of methods over their passes: tests/benchmarks/methods.py [pairs] [steps] [method…]
 
 An epoch by `fit` of every installed method, alone and with SD-Dropout, against the passes that it
 cannot do without, in turn: forward and backward of all its views through the network and through

@@ -1,4 +1,4 @@
-"""What the trainer costs beside its passes: python tests/benchmarks/trainer.py [pairs] [steps]
+"""Overhead of the trainer over its passes: python tests/benchmarks/trainer.py [pairs] [steps]
 
 An epoch by `fit` and the same steps in a bare loop over the same network, on batches that are on
 the device already, in turn. Run it on an idle machine; no test depends on it.

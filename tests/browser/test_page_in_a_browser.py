@@ -76,7 +76,7 @@ def test_the_filter_keeps_rows_with_all_its_words(opened: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "word"), [("CSV", "Accuracy mean"), ("LaTeX", r"\toprule")])
-def test_the_table_is_copied(opened: Any, name: str, word: str) -> None:
+def test_the_table_can_be_copied(opened: Any, name: str, word: str) -> None:
     opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened.page.get_by_text("Copy this table as CSV or LaTeX").click()
     opened.page.get_by_role("button", name=f"Copy as {name}").click()
@@ -107,7 +107,7 @@ def test_the_box_of_a_value_covers_its_mark(opened: Any) -> None:
 
 
 def drawn(report: Path) -> int:
-    """How many figures lie beside the page, each counted once."""
+    """Return the number of different figures next to the page."""
     return len([f for f in report.parent.glob("figures/*.svg") if "-single" not in f.name])
 
 

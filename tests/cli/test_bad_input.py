@@ -152,7 +152,7 @@ def test_a_refused_training_leaves_no_folder(here, refused):
     assert [path.name for path in (here / "checkpoints").iterdir()] == [NAME]
 
 
-def test_too_little_memory_of_a_device_names_a_batch_size_to_try(here, refused, monkeypatch):
+def test_the_error_about_device_memory_suggests_a_batch_size(here, refused, monkeypatch):
     def exhausted(self, pixels):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2.00 GiB")
 
@@ -195,7 +195,7 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(here, refused):
     assert "classifier" in refused(f"accuracy {NAME}")
 
 
-def test_a_card_that_is_no_json_is_refused(here, refused):
+def test_a_card_that_is_not_valid_json_is_refused(here, refused):
     (here / "checkpoints" / NAME / "card.json").write_text("{")
     assert "card.json is not JSON" in refused(f"accuracy {NAME}")
 
@@ -206,7 +206,7 @@ def test_a_card_that_does_not_fit_its_weights_is_refused_even_if_a_run_exists(he
     assert "classifier" in refused(f"accuracy {NAME}")
 
 
-def test_another_standardisation_on_the_card_is_measured_anew(here, capsys):
+def test_a_changed_standardisation_on_the_card_repeats_the_evaluation(here, capsys):
     assert exit_code(["accuracy", NAME]) == 0
     change_card(here, lambda model: model.update(mean=[0.9]))
     capsys.readouterr()
@@ -215,7 +215,7 @@ def test_another_standardisation_on_the_card_is_measured_anew(here, capsys):
     assert len(runs(here)) == 2
 
 
-def test_a_copy_of_a_checkpoint_is_filed_under_its_own_name(here):
+def test_a_copy_of_a_checkpoint_is_stored_under_its_own_name(here):
     shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / "copy")
     assert exit_code(["accuracy", "copy"]) == 0
     assert [path.parent.name for path in runs(here)] == ["copy"]
@@ -229,7 +229,7 @@ def test_a_limit_that_cuts_only_the_outliers_is_a_limit(here):
     assert "797 against 800 images" in cut.measurements[0].protocol.text
 
 
-def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):
+def test_a_limit_below_the_number_of_training_images_does_not_cut_them(here):
     for index in range(3):
         picture(here / "data" / "few" / f"{index}.png")
     flags = "--detectors mahalanobis --outliers few --limit 900"
@@ -240,16 +240,16 @@ def test_a_limit_that_would_cut_only_training_images_cuts_nothing(here):
     assert fitted.limit is None
 
 
-def test_a_limit_that_cuts_nothing_is_none(here, capsys):
+def test_a_limit_above_the_number_of_images_is_stored_as_no_limit(here, capsys):
     assert exit_code(["accuracy", NAME, "--limit", "5000"]) == 0
     assert exit_code(["accuracy", NAME]) == 0
-    assert "already measured" in capsys.readouterr().out
+    assert "stored run reused" in capsys.readouterr().out
     (path,) = runs(here)
     assert store.read_run(path).limit is None
 
 
 @pytest.mark.parametrize("damage", ["arrays lost", "arrays cut", "json cut"])
-def test_a_damaged_run_is_measured_anew(here, capsys, damage):
+def test_a_damaged_run_is_evaluated_again(here, capsys, damage):
     assert exit_code(["calibration", NAME]) == 0
     (path,) = runs(here)
     whole = path.read_text()
@@ -382,7 +382,7 @@ def test_ctrl_c_and_a_schedulers_signal_exit_with_130_and_one_line(here, name, m
     assert message == "sdd-eval: interrupted; run the same command again to resume\n"
 
 
-def test_the_module_is_the_command(here):
+def test_python_m_sdd_eval_runs_the_command(here):
     command = [sys.executable, "-m", "sdd_eval", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("sdd-eval 0.")

@@ -68,7 +68,7 @@ def test_an_imported_network_is_the_one_that_was_trained(here, trained, capsys):
 
 
 @pytest.mark.usefixtures("here", "one_figure")
-def test_every_evaluator_and_the_report_take_it(trained, capsys):
+def test_every_evaluator_and_the_report_accept_an_imported_network(trained, capsys):
     assert importing("mine") == 0
     assert exit_code(["accuracy", str(trained), "--limit", "20"]) == 0
     for name in sorted({*plugins.names("evaluators")} - {"detection"}):
@@ -88,7 +88,7 @@ def test_every_evaluator_and_the_report_take_it(trained, capsys):
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(("off", "code"), [(0.0, 0), (0.49, 0), (-0.49, 0), (0.51, 1), (-2, 1)])
-def test_an_accuracy_more_than_half_a_point_off_the_expected_one_exits_1(
+def test_an_accuracy_more_than_half_a_point_from_the_expected_one_exits_with_1(
     trained, off, code, capsys
 ):
     accuracy = 100 * read_card(trained).metrics["accuracy"]
@@ -107,7 +107,7 @@ def test_a_wrong_standardisation_shows_in_the_accuracy(trained, capsys):
 
 
 @pytest.mark.usefixtures("here")
-def test_the_same_import_again_is_no_other_and_another_is_refused(capsys):
+def test_repeating_an_import_keeps_the_checkpoint_and_a_different_one_is_refused(capsys):
     assert importing("mine") == 0
     before = Path("checkpoints/mine/card.json").read_text()
     assert importing("mine") == 0
@@ -122,7 +122,7 @@ def test_the_same_import_again_is_no_other_and_another_is_refused(capsys):
 
 
 @pytest.mark.usefixtures("here")
-def test_an_import_that_was_cut_short_is_made_again_and_other_files_stay():
+def test_an_interrupted_import_is_repeated_and_other_files_remain():
     folder = Path("checkpoints/mine")
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"half")

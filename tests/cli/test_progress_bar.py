@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_tell_how_fast_it_goes_and_the_time_left(clock, capsys):
+def test_lines_show_the_speed_and_the_remaining_time(clock, capsys):
     with Bar(unit="images") as bar:
         bar.start("ce on birds", 1000)
         bar.advance(400)  # an earlier run's

@@ -89,7 +89,7 @@ def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
     assert found_row(exact.rows, "accuracy").p == mcnemar(*flags).exact
 
 
-def test_a_permutation_of_sums_is_that_of_every_swap(tmp_path):
+def test_permuting_sums_equals_permuting_every_swap(tmp_path):
     """Of 8 images all 256 swaps are tried by hand."""
     generator = np.random.default_rng(0)
     first, second = generator.random((2, 8)).astype(np.float32)
@@ -101,7 +101,7 @@ def test_a_permutation_of_sums_is_that_of_every_swap(tmp_path):
     assert p[0] == pytest.approx(share, abs=0.012)
 
 
-def test_coins_are_fair_and_all_differ():
+def test_swaps_are_fair_and_distinct():
     thrown = np.concatenate(list(swap_indicators(1000, 700)))
     assert thrown.shape == (700, 1000)
     assert set(np.unique(thrown)) == {0, 1}
@@ -110,7 +110,7 @@ def test_coins_are_fair_and_all_differ():
     assert np.abs(np.corrcoef(thrown[:50]) - np.eye(50)).max() < 0.2
 
 
-def test_a_difference_of_nothing_is_done_after_few_permutations():
+def test_a_difference_of_zero_stops_after_few_permutations():
     same = SumStatistic(np.ones((20, 1), dtype=np.float32), lambda sums: sums / 20, 20)
     p, took = permutation_p_values(same, same, 100_000)
     assert p[0] == 1
@@ -130,7 +130,7 @@ def test_networks_that_differ_by_chance_are_rarely_significant():
     assert wrong <= 12  # P(more) < 0.3 % at a true 5 %
 
 
-def test_ranks_above_the_grain_hold_equally_many_images():
+def test_rank_blocks_have_equal_numbers_of_images():
     found = ranks(np.random.default_rng(0).normal(size=8 * MAX_RANKS))
     assert np.unique(np.bincount(found, minlength=MAX_RANKS)).tolist() == [8]
 
@@ -176,7 +176,7 @@ def test_runs_under_other_conditions_are_listed_as_different(change, said):
     )
 
 
-def test_what_is_not_joined_has_no_row_but_a_reason(tmp_path):
+def test_unmatched_measurements_have_a_reason_instead_of_a_row(tmp_path):
     one = accuracy_run("one", 0.5, 1)
     two = dataclasses.replace(accuracy_run("two", 0.9, 2), data_fingerprint="0" * 64)
     (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
@@ -237,7 +237,7 @@ def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
     assert row.both_low < row.difference < row.both_high
 
 
-def test_it_is_computed_once_and_again_when_a_run_changes(tmp_path):
+def test_a_comparison_is_computed_once_and_again_when_a_run_changes(tmp_path):
     study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
     compare(study, ["one", "two"])
     (path,) = (study / "comparisons/pairs").glob("*.json")
@@ -273,7 +273,7 @@ def test_wrong_names_are_one_line(tmp_path, names):
         compare(study, names)
 
 
-def test_a_reader_that_has_read_enough_ends_it_after_the_files_are_written(tmp_path):
+def test_a_closed_output_pipe_ends_the_command_after_the_files_are_written(tmp_path):
     study = study_of(tmp_path, accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2))
     command = [sys.executable, "-m", "sdd_eval", "compare", "one", "two", "--no-figures"]
     command += ["--study", "s", "--reports", str(tmp_path)]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_a_pair_is_shipped_that_differs_in_sd_dropout_alone() -> None:
+def test_the_package_includes_a_pair_that_differs_only_in_sd_dropout() -> None:
     assert sorted(each.name for each in EXAMPLES.iterdir()) == sorted(PAIR)
     base, other = (read_card(EXAMPLES / name).recipe for name in PAIR)
     assert base is not None
@@ -28,7 +28,7 @@ def test_a_pair_is_shipped_that_differs_in_sd_dropout_alone() -> None:
 
 
 @pytest.mark.parametrize("name", PAIR)
-def test_a_shipped_checkpoint_loads_and_matches_its_card(name: str) -> None:
+def test_an_example_checkpoint_loads_and_matches_its_card(name: str) -> None:
     folder = EXAMPLES / name
     assert (folder / "weights.safetensors").stat().st_size < 4_000_000
     network = sdd_eval.load(folder)  # checks the weights against the card

@@ -107,7 +107,7 @@ def test_the_planned_comparison_has_its_differences_intervals_and_p_values(run):
     require_same("compared", make.rows(path, "compared"))
 
 
-def test_a_comparison_made_anew_of_stored_runs_has_the_same_numbers(run):
+def test_recomputing_a_comparison_from_stored_runs_gives_the_same_numbers(run):
     keep_only("accuracy", "calibration", "fgsm", "corruption")
     shutil.rmtree(f"reports/{STUDY}/comparisons")
     output = run("compare", PLAIN, SD, "--study", STUDY, "--no-figures", "--threads", "1")
@@ -173,7 +173,7 @@ def test_a_finished_training_is_not_repeated(run):
     assert weights.stat().st_mtime_ns == before
 
 
-def test_a_set_of_the_former_recipe_is_recognised_and_neither_rewritten_nor_continued(run, capsys):
+def test_a_set_of_an_earlier_recipe_is_read_but_neither_rewritten_nor_continued(run, capsys):
     folder = Path("data/mini-C-regenerated")
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[cf]*.npy")}
     marker = (folder / "regenerated.json").read_text()

@@ -75,7 +75,7 @@ def test_the_first_axis_of_every_array_is_images(name, runs):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_scoring_needs_nothing_but_the_stored_arrays(name, runs, tmp_path):
+def test_scoring_needs_only_the_stored_arrays(name, runs, tmp_path):
     store.write_run(tmp_path / "run.json", runs[name])
     back = store.read_run(tmp_path / "run.json")
     again = tuple(plugins.load("evaluators", name)().score(back.arrays))
@@ -83,7 +83,7 @@ def test_scoring_needs_nothing_but_the_stored_arrays(name, runs, tmp_path):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_a_setting_of_scoring_shows_at_what_it_changes(name, runs):
+def test_a_scoring_setting_changes_only_the_metrics_that_use_it(name, runs):
     evaluator = plugins.load("evaluators", name)()
     for setting, value in of_stage(evaluator, "score").items():
         if isinstance(value, Intervals):
@@ -109,7 +109,7 @@ def test_an_interval_contains_its_number_and_states_its_method(name, runs):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_an_evaluator_gives_the_same_numbers_again(name, runs, digits_network, tmp_path):
+def test_an_evaluator_gives_the_same_numbers_twice(name, runs, digits_network, tmp_path):
     again = evaluate(digits_network, name, data="digits", limit=20, root=tmp_path, batch_size=7)
     # float32 sums differ with the batch in the last bits; no count may
     for old, new in zip(runs[name].measurements, again.measurements, strict=True):
@@ -233,7 +233,7 @@ def test_a_method_trains_with_the_sd_dropout_term_and_logs_its_terms(name, tmp_p
 
 
 @pytest.mark.parametrize("name", plugins.names("figures"))
-def test_a_figure_of_nothing_is_none(name):
+def test_a_figure_without_data_is_none(name):
     from sdd_eval.report.tables.results import tidy
 
     assert plugins.load("figures", name)(tidy([])) is None

@@ -235,7 +235,7 @@ def test_a_plugin_that_fails_to_import_is_listed_and_the_others_work(sdd_eval):
     assert "stranger 3.2" in lines["certainty"]
 
 
-def test_the_broken_plugin_itself_is_one_line(sdd_eval):
+def test_using_a_broken_plugin_gives_a_one_line_error(sdd_eval):
     command = sdd_eval("broken", "checkpoint")
     assert command.returncode == 2
     assert command.stderr.count("\n") == 1
@@ -262,7 +262,7 @@ def test_a_third_party_method_trains_and_its_options_are_on_the_card(sdd_eval, t
 
 def test_a_third_party_evaluator_runs_once_and_is_scored_again(sdd_eval, trained):
     assert "measured" in done(sdd_eval("certainty", trained))
-    assert "already measured" in done(sdd_eval("certainty", trained))
+    assert "stored run reused" in done(sdd_eval("certainty", trained))
     assert "re-scored" in done(sdd_eval("certainty", trained, "--above", "0.5"))
     run = json.loads(done(sdd_eval("certainty", trained, "--above", "0.5", "--json")))
     sure = [m for m in run["measurements"] if m["metric"] == "sure"]

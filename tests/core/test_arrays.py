@@ -52,7 +52,7 @@ def test_as_a_mapping_it_has_the_arrays_without_coordinates():
         ARRAYS["labels"]
 
 
-def test_two_arrays_of_one_name_and_place_and_wrong_axes_are_refused():
+def test_arrays_with_equal_names_and_coordinates_or_wrong_axes_are_refused():
     twice = [Array("scores", np.ones(1)), Array("scores", np.ones(2))]
     with pytest.raises(ValueError, match="same name and coordinates"):
         Arrays(twice)
@@ -60,7 +60,7 @@ def test_two_arrays_of_one_name_and_place_and_wrong_axes_are_refused():
         Array("scores", np.ones((2, 2)))
 
 
-def test_a_fact_is_json_and_no_nan():
+def test_a_fact_is_json_without_nan():
     with pytest.raises(TypeError, match="is no JSON value"):
         Arrays(fact=object())
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -49,7 +49,7 @@ def test_the_names_of_ood_are_unescaped():
     assert arrays["validation_scores"].shape == (4, 5)
 
 
-def test_odin_and_ood_had_other_names_for_the_same_scores():
+def test_former_names_of_scores_of_odin_and_ood_are_read():
     random = np.random.default_rng(0)
     scores = {"": random.normal(1, 1, 40), "a_b": random.normal(0, 1, 30)}
     grids = {name: random.random((len(each), 20)) for name, each in scores.items()}
@@ -62,7 +62,7 @@ def test_odin_and_ood_had_other_names_for_the_same_scores():
     assert {m.at["outliers"] for m in measured} == {"a_b", "average"}
 
 
-def test_names_of_another_packages_evaluator_are_kept():
+def test_names_of_third_party_evaluators_are_unchanged():
     former = {"scores_in_fog": np.ones(2), "temperature": np.ones(2)}
     assert list(structured("certainty", former)) == ["scores_in_fog", "temperature"]
     assert not structured("certainty", former).facts

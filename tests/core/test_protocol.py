@@ -109,9 +109,7 @@ def test_a_run_with_a_broken_table_of_protocols_is_refused(table):
         ("logits divided by T = 1; ε = 0.2", "logits divided by T = 1; ε = 0.2", {}),
     ],
 )
-def test_a_run_of_format_1_is_read_with_the_values_of_the_network_apart(
-    tmp_path, sentence, text, fitted
-):
+def test_a_run_of_format_1_is_read_with_separate_fitted_values(tmp_path, sentence, text, fitted):
     stored = encode(run_of("x"))
     (number,) = stored["measurements"]
     number["protocol"] = sentence

@@ -19,7 +19,7 @@ REPETITIONS, LOWEST = 150, 0.92
 
 
 @pytest.mark.parametrize("regime", list(grid.hardest()), ids=lambda regime: regime.key)
-def test_intervals_hold_the_truth(regime):
+def test_intervals_contain_the_true_value_at_their_level(regime):
     regime.simulate(REPETITIONS)
     slack = 2.5 * math.sqrt(LOWEST * (1 - LOWEST) / REPETITIONS)
     counts = {**regime.single, **{f"paired {k}": c for k, c in regime.paired.items()}}

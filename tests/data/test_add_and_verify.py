@@ -133,7 +133,7 @@ def test_verify_names_every_broken_image(root, write_images):
     assert verdicts("set", root) == {"b.png": "wrong", "images": "wrong"}
 
 
-def test_verify_reports_a_broken_set_as_a_finding(root, write_corrupted):
+def test_verify_reports_a_broken_set(root, write_corrupted):
     place = write_corrupted(root / "CIFAR-100-C")
     (place / "fog.npy").write_bytes(b"broken")
     found = {finding.item: finding for finding in verify("cifar100_c", root)}

@@ -97,7 +97,7 @@ LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=80).map(np.array)
 
 
 @given(LABELS, st.integers(1, 80), st.integers(0, 5))
-def test_subsets_are_balanced_as_far_as_classes_have_images(labels, limit, seed):
+def test_subsets_are_as_balanced_as_the_class_sizes_allow(labels, limit, seed):
     chosen = subset_indices(len(labels), limit, labels=labels, seed=seed)
     counts = np.bincount(labels[chosen], minlength=7)
     available = np.bincount(labels, minlength=7)

@@ -24,7 +24,7 @@ class Constant(torch.nn.Module):
         return self.logits.expand(len(pixels), -1)
 
 
-def test_accuracy_is_the_share_of_the_class_that_is_always_predicted(
+def test_the_accuracy_of_a_constant_prediction_is_the_share_of_its_class(
     subject_of, images_of, value_of
 ):
     data = images_of(50)
@@ -49,7 +49,7 @@ def test_logits_are_stored_in_float32_with_images_first(subject_of, images_of, n
         assert {len(array) for array in arrays.values()} == {20}
 
 
-def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value_of):
+def test_a_confident_and_wrong_model_has_an_error_of_one(subject_of, images_of, value_of):
     data = images_of(30, classes=3)
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), data)
     measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
@@ -60,14 +60,14 @@ def test_a_sure_and_wrong_model_has_an_error_of_one(subject_of, images_of, value
     assert value_of(measurements, "bin_accuracy", bin=10) == 0.0
 
 
-def test_an_empty_bin_has_a_count_and_nothing_else(subject_of, images_of):
+def test_an_empty_bin_has_only_a_count(subject_of, images_of):
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), images_of(30))
     measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
     of_first = [each for each in measurements if each.at.get("bin") == 1]  # before scaling
     assert [(each.metric, each.value) for each in of_first] == [("bin_count", 0)]
 
 
-def test_another_number_of_bins_is_another_scoring_of_the_same_arrays(
+def test_changing_the_number_of_bins_scores_the_same_arrays_again(
     subject_of, images_of, network, value_of
 ):
     arrays = Calibration().collect(subject_of(network(), images_of(80)))
@@ -99,7 +99,7 @@ def test_every_measurement_names_its_convention(subject_of, images_of, network):
                 )
 
 
-def test_what_cannot_be_measured_is_refused(subject_of, images_of, network):
+def test_invalid_inputs_are_refused(subject_of, images_of, network):
     with pytest.raises(InputError, match="--bins is 0"):
         Calibration(bins=0).collect(subject_of(network(), images_of(5)))
     with pytest.raises(InputError, match="has no labels"):

@@ -42,7 +42,7 @@ def survivors(evaluator, subject, temperature=1.0):
 
 
 @pytest.mark.parametrize("algorithm", ["FGSM", "PGD", "BIM", "APGD", "MIFGSM"])
-def test_on_a_linear_network_what_survives_is_the_closed_form(algorithm, linear, subject_of):
+def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(algorithm, linear, subject_of):
     model, data, margins = linear
     epsilon = float(np.sort(margins)[20:22].mean())  # between two images' distances
     steps = None if algorithm == "FGSM" else 40
@@ -50,7 +50,7 @@ def test_on_a_linear_network_what_survives_is_the_closed_form(algorithm, linear,
     np.testing.assert_array_equal(found, margins > epsilon)
 
 
-def test_images_that_are_wrong_before_are_not_attacked_and_do_not_count(linear, subject_of):
+def test_misclassified_clean_images_are_not_attacked_and_not_counted(linear, subject_of):
     model, data, _ = linear
     flipped = data.labels.copy()
     flipped[:10] = 1 - flipped[:10]
@@ -82,7 +82,7 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(network, subje
     assert plain[100.0] > found[100.0] + 0.05  # torchattacks as it is believes the network robust
 
 
-def test_the_fitted_twin_attacks_logits_divided_by_the_fitted_temperature(
+def test_the_scaled_variant_attacks_logits_divided_by_the_fitted_temperature(
     network, subject_of, images_of
 ):
     model, data = network(scale=3.0), images_of(60)
@@ -99,7 +99,9 @@ def test_an_attack_sees_logits_divided_by_the_temperature(network):
     torch.testing.assert_close(AttackedNetwork(model, "cpu", 4.0)(pixels), model(pixels) / 4)
 
 
-def test_an_attack_without_gradients_has_no_fitted_twin(network, subject_of, images_of, value_of):
+def test_an_attack_without_gradients_has_no_scaled_variant(
+    network, subject_of, images_of, value_of
+):
     evaluator = Attack("Square", parameters=("n_queries=30",))
     arrays = evaluator.collect(subject_of(network(), images_of(20)))
     assert arrays.coordinates("temperature") == [1.0]
@@ -127,7 +129,7 @@ QUICK = {
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
 @pytest.mark.parametrize("name", [name for name in names() if name != "AutoAttack"])
-def test_every_attack_runs_by_its_name_inside_its_ball_and_box(
+def test_every_named_attack_stays_inside_its_ball_and_the_pixel_range(
     name, network, subject_of, images_of
 ):
     threat = threat_of(name, {}, QUICK.get(name, []), classes=10)
@@ -141,7 +143,7 @@ def test_every_attack_runs_by_its_name_inside_its_ball_and_box(
         assert results["change"].max() <= threat.epsilon + 1e-6
 
 
-def test_the_global_random_states_are_as_before_and_the_seed_decides(
+def test_global_random_states_are_restored_and_the_seed_determines_the_attack(
     network, subject_of, images_of
 ):
     model, data = network(), images_of(30)
@@ -164,7 +166,9 @@ def test_the_global_random_states_are_as_before_and_the_seed_decides(
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
 
 
-def test_restarts_are_other_starts_on_what_is_left(network, subject_of, images_of):
+def test_restarts_attack_the_remaining_images_from_other_starting_points(
+    network, subject_of, images_of
+):
     threat = threat_of("PGD", {"steps": 1}, restarts=3, classes=4)
     parts = parts_of(
         threat, AttackedNetwork(network(), "cpu"), 4, BatchSeed(0, 0, "cpu"), LossGradient()
@@ -192,7 +196,7 @@ def adding(amount, epsilon=1.0, seen=None):
     return Part(Threat("adding", "Linf", {"eps": epsilon}), run)
 
 
-def test_each_part_gets_only_what_is_still_right():
+def test_each_attack_of_the_ensemble_gets_only_the_images_still_classified_correctly():
     pixels = torch.tensor([0.45, 0.35, 0.1, 0.45]).view(4, 1, 1, 1).expand(4, 1, 2, 2)
     labels, right = torch.zeros(4, dtype=torch.long), torch.tensor([True, True, True, False])
     seen = []
@@ -208,7 +212,7 @@ def test_each_part_gets_only_what_is_still_right():
 
 
 @pytest.mark.parametrize(("amount", "epsilon"), [(0.2, 0.1), (0.8, 1.0), (-0.5, 1.0)])
-def test_an_attack_that_leaves_its_ball_or_the_box_is_an_error(amount, epsilon):
+def test_an_attack_outside_its_ball_or_the_pixel_range_is_an_error(amount, epsilon):
     pixels, labels = torch.full((2, 1, 2, 2), 0.4), torch.zeros(2, dtype=torch.long)
     with pytest.raises(RuntimeError, match="2 images attacked by adding are outside their ball"):
         worst_case(Constant(), [adding(amount, epsilon)], pixels, labels, labels == 0)
@@ -223,7 +227,7 @@ def test_the_ball_of_an_l2_attack_is_an_l2_ball():
         worst_case(Constant(), parts, pixels, labels, labels == 0)
 
 
-def test_values_that_an_attack_made_nan_of_stay_as_they_were():
+def test_pixels_that_an_attack_sets_to_nan_keep_their_original_values():
     pixels, labels = torch.full((1, 1, 2, 2), 0.4), torch.zeros(1, dtype=torch.long)
     outcome = worst_case(Constant(), [adding(torch.nan)], pixels, labels, labels == 0)
     assert outcome.survives.all()
@@ -242,7 +246,7 @@ class Divided(torch.nn.Module):
         return -logits if pixels.requires_grad else logits
 
 
-def test_a_path_with_other_predictions_is_an_error(network, subject_of, images_of):
+def test_different_predictions_in_the_attack_are_an_error(network, subject_of, images_of):
     with pytest.raises(RuntimeError, match="20 of 20 predictions of the attacked network"):
         Attack("FGSM").collect(subject_of(Divided(network()), images_of(20)))
 
@@ -255,7 +259,7 @@ def test_predictions_that_differ_within_a_rounding_error_are_counted():
         check_predictions(path, plain * 3)
 
 
-def test_the_margins_gradient_is_that_of_autograd():
+def test_the_gradient_of_the_margin_equals_that_of_autograd():
     torch.manual_seed(0)
     logits = torch.randn(7, 5, requires_grad=True)
     labels = torch.arange(7) % 5
@@ -321,7 +325,7 @@ def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, image
         ({"parameters": ("n_classes=9",), "algorithm": "FAB"}, "n_classes is 9; the network has 4"),
     ],
 )
-def test_settings_without_meaning_are_refused(settings, message, network, subject_of, images_of):
+def test_invalid_settings_are_refused(settings, message, network, subject_of, images_of):
     with pytest.raises(InputError, match=message):
         Attack(**settings).collect(subject_of(network(), images_of(5)))
 
@@ -333,7 +337,7 @@ def test_losses_of_four_logits_need_four_classes(network, subject_of, images_of)
             Attack(name).collect(subject)
 
 
-def test_attacks_are_known_in_small_letters_and_fractions_are_numbers():
+def test_names_of_attacks_ignore_case_and_fractions_are_parsed():
     threat = threat_of("pgdl2", {"eps": "1/2", "steps": "7"}, ["alpha=1/10"], classes=4)
     assert (threat.attack, threat.norm, threat.epsilon) == ("PGDL2", "L2", 0.5)
     assert threat.parameters["steps"] == 7

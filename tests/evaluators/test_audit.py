@@ -80,7 +80,7 @@ def flags(measurements):
     return {each.at["flag"]: each.value for each in measurements if each.metric == "audit_flag"}
 
 
-def test_on_a_linear_network_the_worst_case_is_the_closed_form(linear, subject_of):
+def test_the_worst_case_of_a_linear_network_equals_the_closed_form(linear, subject_of):
     model, data, distances = linear
     arrays = SMALL.collect(subject_of(model, data, classes=2))
     expected = distances[:, None] > np.array(EPSILONS)
@@ -116,7 +116,7 @@ def test_images_transfer_between_networks_with_the_same_hyperplane(linear, subje
     assert not may_say_robust(measurements, measurements, EPSILONS[2]).robust  # no gain over itself
 
 
-def test_images_made_against_another_hyperplane_are_the_other_networks(
+def test_images_transferred_from_another_hyperplane_are_those_of_the_other_network(
     linear, linear_network, subject_of
 ):
     model, data, _ = linear
@@ -140,7 +140,7 @@ class Ring(torch.nn.Module):
         return torch.stack([torch.zeros_like(above), 1 - ((above - 0.3) / 0.2) ** 2], dim=1)
 
 
-def test_an_image_broken_in_a_smaller_ball_is_broken_in_a_larger_one(subject_of):
+def test_an_image_misclassified_in_a_smaller_ball_is_misclassified_in_a_larger_one(subject_of):
     grey = np.full((20, 3, 6, 6), 127, dtype=np.uint8)
     grey[:, :, ::2] = 128  # a mean of exactly one half
     data = ArrayImages("grey", grey, np.zeros(20, np.int64), "grey", "made here")
@@ -236,7 +236,7 @@ def test_fgsm_beats_pgd_only_if_it_beats_both_losses_together():
     assert raised == dict.fromkeys(FLAGS, 0.0)
 
 
-def test_a_gradient_of_zero_counts_where_the_image_is_right():
+def test_zero_gradients_are_counted_for_correctly_classified_images():
     audit = Audit(transfer_from="other")
     arrays = arrays_of(audit)
     zeros = arrays.where(temperature="fitted", gradient="stable")["zero_gradient"]
@@ -277,7 +277,9 @@ def test_the_worst_case_is_over_attacks_image_by_image():
         ({"audit": False, "transfer_from": "other"}, "--transfer-from needs --audit"),
     ],
 )
-def test_settings_that_the_audit_does_not_take_are_refused(settings, message, linear, subject_of):
+def test_settings_that_the_audit_does_not_support_are_refused(
+    settings, message, linear, subject_of
+):
     model, data, _ = linear
     with pytest.raises(InputError, match=message):
         Attack(**{"audit": True, **settings}).collect(subject_of(model, data, classes=2))
@@ -291,7 +293,7 @@ def test_settings_that_the_audit_does_not_take_are_refused(settings, message, li
         (dataclasses.replace(SPEC, image_size=8), "has image size 8, the audited network 6"),
     ],
 )
-def test_a_checkpoint_that_takes_other_images_is_refused(spec, message, linear, subject_of):
+def test_a_checkpoint_for_other_images_is_refused(spec, message, linear, subject_of):
     model, data, _ = linear
     subject = subject_of(model, data, classes=2, networks={"other": Other(model, spec)})
     with pytest.raises(InputError, match=message):
@@ -311,7 +313,7 @@ def trained(tmp_path_factory):
     return root
 
 
-def test_the_flag_of_the_command_line_audits_with_transfer(trained, tmp_path, capsys):
+def test_the_flag_transfer_from_adds_transferred_images_to_the_audit(trained, tmp_path, capsys):
     name, other = "digits-small_cnn-ce-seed0", "digits-small_cnn-ce-seed1"
     command = f"attack {name} --audit --transfer-from {other} --limit 20 --steps 2 --restarts 1"
     where = ["--checkpoints", str(trained), "--reports", str(tmp_path), "--data-root", str(trained)]

@@ -31,7 +31,7 @@ def parts(model, eps=8 / 255, classes=4, budget=SMALL):
 
 
 @pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])
-def test_the_numbers_are_those_of_the_standard_version(classes, targets, network):
+def test_iterations_and_targets_are_those_of_the_standard_version(classes, targets, network):
     made = {}
     for part in parts(network(), classes=classes, budget=torchattacks_wrapper.STANDARD):
         attack = getattr(torchattacks, part.threat.attack)(network(), **part.threat.parameters)
@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_standard_version(classes, targets, network
     assert {attack.eps for attack in made.values()} == {8 / 255}
 
 
-def test_what_survives_is_the_worst_case_and_what_is_broken_is_not_attacked_again(
+def test_robust_accuracy_is_the_worst_case_and_misclassified_images_are_not_attacked_again(
     network, images_of
 ):
     model, data = network(), images_of(80)
@@ -80,7 +80,7 @@ def test_what_survives_is_the_worst_case_and_what_is_broken_is_not_attacked_agai
     assert 0 < len(survivors) < 80
 
 
-def test_on_a_linear_network_it_is_the_closed_form(linear_network, subject_of):
+def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(linear_network, subject_of):
     torch.manual_seed(1)
     weight = torch.randn(5, 3 * 6 * 6)
     pixels = np.random.default_rng(0).integers(80, 176, (60, 3, 6, 6), dtype=np.uint8)
@@ -101,7 +101,7 @@ def test_on_a_linear_network_it_is_the_closed_form(linear_network, subject_of):
         np.testing.assert_array_equal(survives, nearest > epsilon)
 
 
-def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
+def test_measurements_give_the_accuracy_after_each_attack_and_the_reduced_targets(
     network, subject_of, images_of, value_of, monkeypatch
 ):
     defaults = torchattacks_wrapper.parts_of.__defaults__
@@ -123,7 +123,7 @@ def test_its_rows_tell_what_each_part_leaves_and_that_targets_are_fewer(
     )
 
 
-def test_torchattacks_ensemble_has_its_own_name_and_its_own_numbers(network):
+def test_the_ensemble_of_torchattacks_has_its_own_name_iterations_and_targets(network):
     threat = threat_of("torchattacks-autoattack", {"eps": "8/255"}, classes=100)
     assert threat.at["attack"] == "torchattacks-autoattack"
     ensemble = torchattacks.AutoAttack(network(), **threat.parameters, seed=0)

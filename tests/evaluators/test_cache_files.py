@@ -138,7 +138,7 @@ def request_for(name, tmp_path, **more):
     return Request(evaluator, tmp_path / "study", tmp_path, cache=tmp_path / "cache", **more)
 
 
-def test_folded_and_plain_networks_have_runs_of_their_own_and_equal_values(checkpoint, tmp_path):
+def test_folded_and_plain_networks_have_separate_runs_with_equal_values(checkpoint, tmp_path):
     folded = evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path))
     plain = evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path, fold=False))
     assert folded.path != plain.path
@@ -158,9 +158,7 @@ def test_folded_and_plain_networks_have_runs_of_their_own_and_equal_values(check
     assert kinds.count("BatchNorm2d") == 3, "load does not fold"
 
 
-def test_changed_weights_of_a_checkpoint_give_another_run_without_cached_outputs(
-    checkpoint, tmp_path
-):
+def test_changed_weights_give_another_run_without_cached_outputs(checkpoint, tmp_path):
     first = evaluate_checkpoint(checkpoint, request_for("accuracy", tmp_path))
     network = sdd_eval.load(checkpoint)
     network.classifier.weight[0, 0] += 0.5
@@ -174,7 +172,7 @@ def test_changed_weights_of_a_checkpoint_give_another_run_without_cached_outputs
     assert (second.run.arrays["logits"] != first.run.arrays["logits"]).any()
 
 
-def test_no_network_outlives_its_evaluation(checkpoint, tmp_path):
+def test_networks_are_freed_after_their_evaluation(checkpoint, tmp_path):
     """Peak memory does not grow with the number of checkpoints."""
     gc.collect()
     gc.freeze()  # exclude all objects of other tests

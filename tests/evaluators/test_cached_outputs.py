@@ -105,7 +105,7 @@ def test_detectors_share_the_pass_of_accuracy(counting, evaluated, images_of, mo
         assert {(m.metric, tuple(m.at.items())): m.value for m in cached.measurements} == value
 
 
-def test_odin_costs_two_forward_passes(counting, evaluated, images_of):
+def test_odin_takes_two_forward_passes(counting, evaluated, images_of):
     _, seen = evaluated(counting, Odin(outliers=("uniform",)), images_of(50), limit=40)
     assert seen == 2 * (40 + 40)
 
@@ -117,9 +117,7 @@ def test_pixels_are_read_only_where_a_detector_needs_them(counting, evaluated, i
     assert again == first - 40 - 40 + 2 * PROBE
 
 
-def test_a_whole_set_serves_every_subset_and_a_subset_serves_smaller_ones(
-    counting, evaluated, images_of
-):
+def test_subsets_use_the_cached_outputs_of_larger_sets(counting, evaluated, images_of):
     data = images_of(60)
     assert evaluated(counting, "accuracy", data, limit=30)[1] == 30
     assert evaluated(counting, "accuracy", data, limit=10)[1] == PROBE
@@ -169,7 +167,7 @@ def test_evaluate_caches_nothing_by_default(counting, images_of, tmp_path, monke
     assert list(tmp_path.rglob("*.npz")) == []
 
 
-def test_of_corrupted_images_only_logits_are_cached(counting, tmp_path, images_of):
+def test_only_logits_of_corrupted_images_are_cached(counting, tmp_path, images_of):
     cache = OutputFiles(tmp_path, "n", {"weights": "w"})
     subject = Subject(counting.eval(), SPEC, images_of(50), cache=cache)
     subject.logits(images_of(50, seed=3, name="fog 1"), "fog 1", subject.indices())

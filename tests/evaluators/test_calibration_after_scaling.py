@@ -79,7 +79,7 @@ def test_scaling_calibrates_an_over_confident_network(measured, value_of):
     assert chance.level == 0.95
 
 
-def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
+def test_no_image_is_scaled_by_a_temperature_fitted_on_it(arrays):
     logits, labels = arrays["logits"], arrays["labels"]
     scaled = cross_fit(logits, labels)
     used = (logits / scaled.logits).mean(axis=1)
@@ -91,7 +91,9 @@ def test_no_image_is_scaled_with_a_temperature_that_it_helped_to_fit(arrays):
     assert scaled.first.value != scaled.second.value
 
 
-def test_temperatures_are_measured_and_a_bound_of_the_range_is_named(arrays, measured, value_of):
+def test_fitted_temperatures_are_reported_and_marked_at_the_bounds_of_the_range(
+    arrays, measured, value_of
+):
     scaled = cross_fit(arrays["logits"], arrays["labels"])
     assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
     assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
@@ -114,7 +116,7 @@ def test_seeds_with_different_temperatures_share_a_protocol(arrays):
     assert [m.fitted for m in one] != [m.fitted for m in two]
 
 
-def test_a_calibrated_bin_has_the_interval_of_chance(arrays, measured):
+def test_a_bin_has_the_consistency_interval_of_a_calibrated_model(arrays, measured):
     rows = [m for m in measured if m.metric == "bin_accuracy_calibrated"]
     sure, _ = confidence_and_correct(arrays["logits"], arrays["labels"])
     chance = ece_floor(sure, 10)
@@ -174,7 +176,7 @@ def test_the_mean_confidence_of_a_bin_with_enough_images_has_an_interval(measure
     assert all(m.low is None for m in sure if m not in enough)
 
 
-def test_a_number_that_no_method_covers_has_the_reason_instead_of_an_interval(arrays):
+def test_a_number_without_an_interval_method_has_a_reason(arrays):
     found = [m for m in Calibration().score(arrays) if m.unit != "images"]
     without = [m for m in found if m.low is None]
     assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}

@@ -67,7 +67,7 @@ def test_the_error_of_a_corruption_is_a_ratio_of_sums_in_percent():
     assert relative.value == pytest.approx(100 * (1.5 - 0.5) / (2.5 - 1.0))
 
 
-def test_the_means_are_over_the_fifteen_and_name_the_baseline_and_the_unit():
+def test_means_are_over_the_fifteen_corruptions_and_state_baseline_and_unit():
     varied = arrays((0.2, 0.2, 0.3, 0.4, 0.4), snow=(1.0,) * 5)
     measurements = scored(varied, base=BASE)
     mean = one(measurements, "mean_corruption_error")
@@ -102,7 +102,7 @@ def test_both_networks_are_resampled_together():
         assert row.high == pytest.approx(100)
 
 
-def test_what_a_baseline_hardly_loses_is_nothing_to_divide_by():
+def test_the_relative_error_is_omitted_if_the_baseline_loses_hardly_any_accuracy():
     base = arrays((0.2, 0.4, 0.5, 0.6, 0.8), clean=0.1, seed=1, fog=(0.105,) * 5)
     measurements = scored(OWN, base=base)
     metrics = [(m.metric, m.at.get("corruption")) for m in measurements]
@@ -156,7 +156,7 @@ def prepared(tmp_path):
     return Request(evaluator, tmp_path / "study", tmp_path, limit=30), tmp_path
 
 
-def test_the_baselines_own_run_is_made_once_and_used_again(prepared, monkeypatch):
+def test_the_run_of_the_baseline_is_computed_once_and_reused(prepared, monkeypatch):
     request, place = prepared
     first = evaluate_checkpoint(place / "own", request)
     assert first.evaluated
@@ -217,7 +217,7 @@ def test_a_missing_or_repeated_baseline_is_refused(prepared):
             evaluate_checkpoint(place / "own", wrong)
 
 
-def test_the_flag_of_the_command_line_names_the_baseline(prepared, capsys):
+def test_the_flag_baseline_selects_the_baseline(prepared, capsys):
     _, place = prepared
     where = ["--checkpoints", str(place), "--reports", str(place), "--data-root", str(place)]
     command = ["corruption", "own", "base", "--limit", "30", "--baseline", "base", *where]

@@ -89,7 +89,7 @@ def values(own, base):
 
 
 @pytest.mark.slow
-def test_the_intervals_of_means_over_cells_hold_the_truth_as_often_as_they_say():
+def test_intervals_of_means_over_cells_have_their_nominal_coverage():
     random = np.random.default_rng(1903)
     truth = values(*population(random, 100_000, 0.02))
     trials, held = 200, dict.fromkeys(METRICS, 0)
@@ -102,7 +102,7 @@ def test_the_intervals_of_means_over_cells_hold_the_truth_as_often_as_they_say()
 
 
 @pytest.mark.slow
-def test_the_interval_lies_about_a_number_without_what_chance_adds():
+def test_intervals_are_centred_on_the_debiased_value():
     """The mean ECE itself is too large, by more than half of its interval's width."""
     random = np.random.default_rng(7)
     big, _ = population(random, 60_000, 0.02)
@@ -117,7 +117,7 @@ def test_the_interval_lies_about_a_number_without_what_chance_adds():
     assert np.mean(values) > 0.3 * width
 
 
-def test_the_simulated_truth_is_twice_what_chance_leaves():
+def test_the_simulated_error_is_twice_the_calibrated_floor():
     random = np.random.default_rng(0)
     own, _ = population(random, 500, 0.02)
     errors, floor = [], []

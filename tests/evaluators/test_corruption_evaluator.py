@@ -122,7 +122,7 @@ def test_a_cell_has_the_calibration_error_of_the_network_on_its_images(
     assert ours == pytest.approx(expected, abs=1e-7)
 
 
-def test_a_cell_has_wilsons_interval_and_a_mean_that_of_images_with_all_their_renderings(subject):
+def test_cells_have_wilson_intervals_and_means_resample_images_with_all_renderings(subject):
     whole = subject()
     arrays = Corruption("noise_c").collect(whole)
     measurements = Corruption("noise_c").score(arrays)
@@ -162,7 +162,7 @@ def test_the_name_of_a_mean_has_its_frost_and_its_number_of_corruptions(
     assert names(measured(subject(frost=frost, corruptions=NINETEEN))) == {fifteen, nineteen}
 
 
-def test_without_one_corruption_the_rest_is_measured_and_no_mean(subject):
+def test_without_one_corruption_the_others_are_measured_but_no_mean(subject):
     whole = measured(subject())
     measurements = measured(subject(corruptions=FIFTEEN[:-1]))
     assert names(measurements) == set()
@@ -176,7 +176,7 @@ def test_without_one_corruption_the_rest_is_measured_and_no_mean(subject):
     assert "no mean over 15 corruptions or 19 corruptions" in why
 
 
-def test_a_cell_that_cannot_be_read_costs_only_the_means_that_it_would_be_in(subject):
+def test_an_unreadable_cell_omits_only_the_means_that_include_it(subject):
     measurements = measured(subject(unreadable=(("fog", 2), ("fog", 4)), corruptions=NINETEEN))
     assert names(measurements) == set()
     assert missing(measurements).keys() == {"fog"}
@@ -190,7 +190,7 @@ def test_a_cell_that_cannot_be_read_costs_only_the_means_that_it_would_be_in(sub
     assert [m.at.get("severity") for m in means] == [1, 3, 5]
 
 
-def test_a_broken_one_of_the_extra_four_is_named_and_costs_the_mean_over_nineteen(subject):
+def test_a_broken_extra_corruption_is_named_and_omits_only_the_mean_over_nineteen(subject):
     corruptions_left = tuple(name for name in NINETEEN if name != "spatter")
     broken = {"spatter": "spatter.npy is cut short", "labels": "labels.npy is not there"}
     measurements = measured(subject(corruptions=corruptions_left, broken=broken))
@@ -199,7 +199,7 @@ def test_a_broken_one_of_the_extra_four_is_named_and_costs_the_mean_over_ninetee
     assert "cut short; so there is no mean over 19" in missing(measurements)["spatter"][1]
 
 
-def test_a_cell_of_other_images_or_labels_is_missing_and_where_all_are_the_set_is_refused(
+def test_cells_of_other_images_are_missing_and_a_set_of_only_such_cells_is_refused(
     subject, subject_of, images_of, network
 ):
     @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def test_a_cell_of_other_images_or_labels_is_missing_and_where_all_are_the_set_i
     assert "the labels of fog1 are not those of noise" in missing(measurements)["fog"][1]
 
 
-def test_a_network_that_gives_no_numbers_is_not_a_missing_cell(subject, network):
+def test_nan_logits_are_an_error_and_not_a_missing_cell(subject, network):
     class Broken(torch.nn.Module):
         """A network that fails on dark images."""
 
@@ -243,7 +243,7 @@ def test_only_the_requested_corruptions_are_evaluated(subject, listener):
     assert listener.pieces == [["noise", 40, 40], ["noise_c", 400, 400]]
 
 
-def test_the_arrays_have_images_first_and_say_where_the_set_is_from(subject):
+def test_arrays_have_images_first_and_record_the_origin_of_the_set(subject):
     arrays = Corruption("noise_c").collect(subject(frost="synthetic", provenance="regenerated"))
     fog = arrays.where(corruption="fog")
     assert (fog["correct"].shape, fog["correct"].dtype) == ((40, 5), bool)
@@ -268,7 +268,7 @@ def test_numbers_of_another_recipe_have_another_protocol(subject, recipe, frost)
         assert (frost in new.protocol.text) == ("synthetic frost" in new.protocol.text)
 
 
-def test_a_network_that_is_always_right_has_intervals_of_positive_width(subject):
+def test_an_error_free_network_has_intervals_of_positive_width(subject):
     arrays = Corruption("noise_c").collect(subject())
     right = [
         replace(each, values=np.ones_like(each.read())) if each.name == "correct" else each
@@ -279,7 +279,7 @@ def test_a_network_that_is_always_right_has_intervals_of_positive_width(subject)
         assert row.high - row.low > 0.02
 
 
-def test_a_limit_looks_at_the_same_images_in_every_cell(subject):
+def test_a_limit_selects_the_same_images_in_every_cell(subject):
     whole, part = subject(), subject(limit=12)
     everything = Corruption("noise_c").collect(whole)
     some = Corruption("noise_c").collect(part)
@@ -288,7 +288,9 @@ def test_a_limit_looks_at_the_same_images_in_every_cell(subject):
         np.testing.assert_array_equal(few["correct"], all_images["correct"][part.indices()])
 
 
-def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_of, network):
+def test_a_corrupted_set_that_does_not_match_the_test_set_is_refused(
+    subject, subject_of, images_of, network
+):
     with pytest.raises(InputError, match="did you mean 'fog'"):
         measured(subject(), corruptions=("fogg",))
     with pytest.raises(InputError, match="noise_c has no corruption"):
@@ -306,7 +308,7 @@ def test_what_does_not_fit_the_test_set_is_refused(subject, subject_of, images_o
         measured(subject_of(network(), images_of(40), sets={"noise_c": Darkened(shifted)}))
 
 
-def test_on_the_disk_a_missing_a_cut_and_a_misshapen_file_cost_only_themselves(
+def test_missing_truncated_and_misshapen_files_omit_only_their_own_corruption(
     subject, subject_of, images_of, network, tmp_path
 ):
     from sdd_eval.data.readers.cifar_c import open_corrupted_folder

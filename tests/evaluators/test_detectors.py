@@ -110,7 +110,7 @@ def test_mahalanobis_is_the_distance_to_the_nearest_class_by_the_pseudo_inverse(
     assert Mahalanobis().fit(seen).counts == {"dropped_eigenvalues": 1}
 
 
-def test_a_class_without_training_images_is_near_to_nothing(seen, batch):
+def test_a_class_without_training_images_is_never_the_nearest(seen, batch):
     labels = torch.where(seen.labels == 1, 3, seen.labels)  # nobody is 1; its mean is no origin
     fitted = Mahalanobis().fit(dataclasses.replace(seen, labels=labels))
     assert len(fitted.means) == CLASSES - 1
@@ -128,7 +128,7 @@ def test_knn_is_the_distance_to_the_kth_of_all_sorted_distances(seen, batch):
     assert [place["k"] for place in Knn().places] == [50, 200]
 
 
-def test_a_training_image_is_at_zero_from_itself_to_the_last_digit(seen, model, images_of):
+def test_a_training_image_has_a_distance_of_exactly_zero_to_itself(seen, model, images_of):
     images = images_of(230, seed=1, name="training")
     itself = Batch(model, next(images.batches(50)).float() / 255)
     found = scored(Knn(k=(1,)), seen, itself)
@@ -187,7 +187,7 @@ def test_logits_and_features_cost_one_forward_pass(batch):
     assert len(passes) == 1
 
 
-def test_the_feature_is_what_the_last_linear_layer_takes_behind_hidden_ones_too():
+def test_the_feature_is_the_input_of_the_last_linear_layer_after_hidden_layers_too():
     spec = ModelSpec("small_cnn", 5, (0.5,), (0.2,), 8, {"hidden_layers": 1})
     network = build(spec).eval().requires_grad_(False)
     batch = Batch(network, torch.rand(3, 1, 8, 8))
@@ -229,6 +229,6 @@ def test_a_classifier_of_another_kind_is_named(subject_of, images_of):
         (Vim(), {"bias": torch.zeros(4).double(), "features": torch.eye(WIDTH)[:5]}, "no residual"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_in_one_line(detector, change, message, seen):
+def test_detectors_that_cannot_be_fitted_give_a_one_line_error(detector, change, message, seen):
     with pytest.raises(InputError, match=message):
         detector.fit(dataclasses.replace(seen, **change))

@@ -53,7 +53,7 @@ def test_every_evaluator_takes_a_plain_module_of_three_classes(name, mine, array
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_numbers_are_those_of_the_module_itself(mine, arrays):
+def test_the_accuracy_is_that_of_the_module(mine, arrays):
     images, labels = arrays
     with torch.no_grad():
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_the_module_itself(mine, arrays):
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_the_module_and_the_random_numbers_are_afterwards_as_they_were(name, mine, arrays):
+def test_the_module_and_random_states_are_restored(name, mine, arrays):
     mine.train()
     mine.norm.eval()
     mine.conv.requires_grad_(False)
@@ -81,7 +81,7 @@ def test_the_module_and_the_random_numbers_are_afterwards_as_they_were(name, min
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_the_module_is_given_back_after_a_failure_too(mine, arrays):
+def test_the_module_is_restored_after_a_failure(mine, arrays):
     images, labels = arrays
     with pytest.raises(InputError, match="labels of 8 classes, the network predicts 3"):
         sdd_eval.evaluate(mine, "accuracy", data=(images, labels + 5))
@@ -89,7 +89,7 @@ def test_the_module_is_given_back_after_a_failure_too(mine, arrays):
     assert all(parameter.requires_grad for parameter in mine.parameters())
 
 
-def test_a_module_may_learn_on_between_evaluations(mine, arrays):
+def test_a_module_can_be_trained_further_between_evaluations(mine, arrays):
     images, labels = arrays
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     optimiser = torch.optim.Adam(mine.parameters(), lr=0.05)
@@ -103,7 +103,7 @@ def test_a_module_may_learn_on_between_evaluations(mine, arrays):
     assert losses[-1] < losses[0]
 
 
-def test_arrays_are_taken_in_every_usual_layout(mine, arrays):
+def test_arrays_of_every_common_layout_are_accepted(mine, arrays):
     images, labels = arrays
     first = images.transpose(0, 3, 1, 2)
     same = [(images, labels), (first, labels), (torch.from_numpy(first.copy()), labels[:, None])]
@@ -128,12 +128,12 @@ def test_arrays_are_taken_in_every_usual_layout(mine, arrays):
         (np.zeros((4, 8, 8, 3), np.uint8), np.full(4, -1), "start at -1, not at 0"),
     ],
 )
-def test_arrays_that_are_no_images_are_refused(mine, images, labels, message):
+def test_arrays_that_are_not_images_are_refused(mine, images, labels, message):
     with pytest.raises(InputError, match=message):
         sdd_eval.evaluate(mine, "accuracy", data=(images, labels))
 
 
-def test_a_module_that_is_no_classifier_of_the_images_is_refused(mine, arrays):
+def test_a_module_that_does_not_classify_the_images_is_refused(mine, arrays):
     with pytest.raises(InputError, match=r"Mine does not accept images of 1 × 8 × 8: Given groups"):
         sdd_eval.evaluate(mine, "accuracy", data="digits")
     with pytest.raises(

@@ -46,7 +46,7 @@ def test_on_a_linear_model_of_two_classes_the_step_is_along_the_sign_of_w_j_minu
     assert not no_gradient.any()
 
 
-def test_the_images_are_those_of_plain_torchattacks_on_an_unsaturated_network(
+def test_adversarial_images_of_an_unsaturated_network_equal_those_of_torchattacks(
     network, pixels, space
 ):
     model, labels = network(scale=0.2), torch.arange(30) % 4
@@ -56,7 +56,7 @@ def test_the_images_are_those_of_plain_torchattacks_on_an_unsaturated_network(
         assert torch.equal(measurements, torchattacks.FGSM(model, eps=epsilon)(pixels, labels))
 
 
-def test_the_standardised_reading_is_fgsm_in_that_space_clipped_to_the_images_range(
+def test_the_standardised_variant_is_fgsm_in_that_space_clipped_to_the_pixel_range(
     network, pixels, space
 ):
     model, labels = network(scale=0.2), torch.arange(30) % 4
@@ -71,7 +71,7 @@ def test_the_standardised_reading_is_fgsm_in_that_space_clipped_to_the_images_ra
     assert ((ours - expected).abs() < 1e-6).float().mean() > 0.999  # but for rounded zeros
 
 
-def test_the_authors_reading_is_the_formula_of_the_protocol_letter_by_letter(
+def test_the_authors_variant_equals_the_formula_of_its_protocol(
     network, pixels, subject_of, images_of
 ):
     model, data = network(), images_of(30)
@@ -133,7 +133,7 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(
     assert accuracies["float32", 100.0] > accuracies["stable", 100.0]
 
 
-def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
+def test_every_variant_reports_its_controls_and_its_temperature_scaled_attack(
     network, subject_of, images_of
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
@@ -152,7 +152,7 @@ def test_every_reading_reports_its_controls_and_every_attack_its_fitted_twin(
     assert measurements[0].at["variant"] == "authors"
 
 
-def test_right_before_and_flipped_to_right_add_up_to_right_after(
+def test_accuracy_after_the_attack_includes_images_that_become_correct(
     network, subject_of, images_of, value_of
 ):
     evaluator = Fgsm(curve=(), variants=("authors",))
@@ -177,7 +177,7 @@ def test_a_step_of_zero_changes_no_prediction(network, subject_of, images_of):
             np.testing.assert_array_equal(entry.read().reshape(-1), arrays["predicted"], entry.at)
 
 
-def test_the_batch_size_changes_nothing(network, subject_of, images_of, contents):
+def test_results_do_not_depend_on_the_batch_size(network, subject_of, images_of, contents):
     data = images_of(40)
     whole = Fgsm().collect(subject_of(network(), data, batch_size=64))
     parts = Fgsm().collect(subject_of(network(), data, batch_size=7))
@@ -196,7 +196,7 @@ def test_classes_are_stored_in_the_smallest_sufficient_type(network, subject_of,
         assert {len(entry.read()) for entry in arrays.entries} == {5}
 
 
-def test_grey_images_have_no_paper_constants_and_the_rows_say_so(network, subject_of, images_of):
+def test_grey_images_use_their_own_constants_as_the_protocol_states(network, subject_of, images_of):
     subject = subject_of(network(channels=1), images_of(20, channels=1))
     arrays = Fgsm().collect(subject)
     assert (arrays.facts["mean"], arrays.facts["std"]) == ([0.5], [0.25])
@@ -248,7 +248,7 @@ def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature
         ({"constants": "owns"}, "did you mean 'own'"),
     ],
 )
-def test_settings_without_meaning_are_refused(settings, message, network, subject_of, images_of):
+def test_invalid_settings_are_refused(settings, message, network, subject_of, images_of):
     with pytest.raises(InputError, match=message):
         Fgsm(**settings).collect(subject_of(network(), images_of(5)))
 
@@ -261,7 +261,7 @@ def test_a_network_that_gives_nan_is_refused(network, subject_of, images_of):
 
 
 @pytest.mark.parametrize("variant", ["authors", "standardised", "pixel"])
-def test_an_attack_that_leaves_its_ball_or_box_is_an_error(variant, pixels, space):
+def test_an_attack_outside_its_ball_or_the_pixel_range_is_an_error(variant, pixels, space):
     honest = space.step(variant, pixels, torch.ones_like(pixels), [0.2])
     check_inside(variant, space.outside(variant, pixels, honest, [0.2]).numpy())
     beyond = pixels + 1.1 * space.sizes(variant, [0.2])
@@ -274,7 +274,7 @@ def test_an_attack_that_leaves_its_ball_or_box_is_an_error(variant, pixels, spac
             check_inside(variant, outside.numpy())
 
 
-def test_an_evaluation_refuses_an_attack_that_has_left_its_ball(
+def test_an_evaluation_with_an_attack_outside_its_ball_is_refused(
     network, images_of, subject_of, monkeypatch
 ):
     monkeypatch.setattr(Space, "step", lambda self, variant, pixels, *_: (pixels + 2)[None])

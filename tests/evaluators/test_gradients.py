@@ -17,7 +17,7 @@ def pixels_of(images):
     return next(images.batches(len(images))).float() / 255
 
 
-def test_at_the_logits_it_is_the_gradient_of_cross_entropy_up_to_a_factor_per_image():
+def test_the_logit_gradient_is_that_of_cross_entropy_up_to_a_factor_per_image():
     torch.manual_seed(0)
     logits = torch.randn(20, 5, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 5, (20,))
@@ -27,15 +27,13 @@ def test_at_the_logits_it_is_the_gradient_of_cross_entropy_up_to_a_factor_per_im
     torch.testing.assert_close(logit_gradient(logits, labels), expected)
 
 
-def test_it_is_never_zero_however_sure_the_network_is():
+def test_the_gradient_of_a_saturated_network_is_not_zero():
     found = logit_gradient(torch.tensor([[1e6, 0.0, -5.0]]), torch.tensor([0]))
     assert found[0, 0] == -1
     assert float(found[0, 1:].sum()) == pytest.approx(1)
 
 
-def test_through_an_unsaturated_network_its_signs_are_those_of_the_plain_gradient(
-    network, images_of
-):
+def test_for_an_unsaturated_network_the_signs_are_those_of_the_plain_gradient(network, images_of):
     model, pixels = network(scale=0.3), pixels_of(images_of(30))
     losses = [(stable_loss, 1.0), (plain_loss, 1.0), (stable_loss, 2.5), (plain_loss, 2.5)]
     found = own_prediction_gradients(model, pixels, losses)
@@ -45,9 +43,7 @@ def test_through_an_unsaturated_network_its_signs_are_those_of_the_plain_gradien
         assert (stable.sign() == plain.sign())[clear].all()
 
 
-def test_a_last_layer_a_hundred_times_larger_loses_no_gradient_that_the_unscaled_one_has(
-    network, images_of
-):
+def test_scaling_the_last_layer_by_100_loses_no_gradient(network, images_of):
     pixels = pixels_of(images_of(40))
     lost = {}
     for scale in (1.0, 100.0):
@@ -59,13 +55,13 @@ def test_a_last_layer_a_hundred_times_larger_loses_no_gradient_that_the_unscaled
     assert lost[100.0][1].float().mean() > 0.3  # the plain gradient does lose them
 
 
-def test_only_a_gradient_of_zeros_counts_as_zero():
+def test_only_a_gradient_of_all_zeros_counts_as_zero():
     gradient = torch.zeros(2, 3, 4, 4)
     gradient[1, 2, 3, 3] = -1e-38
     assert is_zero(gradient).tolist() == [True, False]
 
 
-def test_the_gradient_leaves_the_pixels_and_the_network_as_they_were(network, images_of):
+def test_computing_the_gradient_changes_neither_pixels_nor_network(network, images_of):
     model, pixels = network(), pixels_of(images_of(3))
     before = pixels.clone()
     own_prediction_gradients(model, pixels, [(stable_loss, 1.0)])

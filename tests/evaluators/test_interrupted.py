@@ -130,14 +130,14 @@ def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
         left.stored("a / b", dict)
 
 
-def test_pieces_of_other_batches_are_not_taken(tmp_path, request_of):
+def test_partial_results_of_other_batches_are_not_used(tmp_path, request_of):
     path = tmp_path / "run.json"
     PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(1)})
     found = PartialResultFiles(path, request_of(8)).stored("part", lambda: {"x": np.ones(1)})
     assert found["x"].tolist() == [1]
 
 
-def test_a_damaged_file_of_pieces_is_made_again(tmp_path, request_of):
+def test_a_damaged_file_of_partial_results_is_computed_again(tmp_path, request_of):
     path = tmp_path / "run.json"
     PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(100)})
     (file,) = tmp_path.glob(".run.pieces/*.npz")
@@ -148,7 +148,7 @@ def test_a_damaged_file_of_pieces_is_made_again(tmp_path, request_of):
     assert not list(tmp_path.iterdir())
 
 
-def test_quick_work_writes_nothing(tmp_path, request_of, monkeypatch):
+def test_short_evaluations_write_no_partial_results(tmp_path, request_of, monkeypatch):
     monkeypatch.setattr(partial_results, "SECONDS", 60.0)
     PartialResultFiles(tmp_path / "run.json", request_of()).stored("part", dict)
     assert not list(tmp_path.iterdir())
@@ -176,7 +176,7 @@ KILLED = """
 """
 
 
-def test_sigkill_during_an_attack_loses_no_finished_part(tmp_path, start_process, contents):
+def test_sigkill_during_an_attack_loses_no_stored_part(tmp_path, start_process, contents):
     torch.manual_seed(0)
     spec = ModelSpec("small_cnn", 10, (0.5,), (0.25,), 8)
     weights = write_weights(tmp_path / "tiny", build(spec))

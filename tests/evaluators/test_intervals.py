@@ -53,7 +53,7 @@ def test_an_old_run_gets_its_intervals_without_reading_images(finished):
     assert not evaluate_checkpoint(checkpoint, request).scored
 
 
-def test_another_level_and_other_bins_are_another_score(finished):
+def test_changing_level_or_bins_scores_again(finished):
     request, checkpoint, first = finished
     wide = Calibration(bins=15, intervals=Intervals(level=0.5, resamples=300))
     run = evaluate_checkpoint(checkpoint, dataclasses.replace(request, evaluator=wide)).run
@@ -70,7 +70,7 @@ def test_another_level_and_other_bins_are_another_score(finished):
 @pytest.mark.parametrize(
     ("flag", "wrong"), [("level", {"level": 1.0}), ("resamples", {"resamples": 0})]
 )
-def test_what_is_no_level_or_number_of_resamples_is_refused(flag, wrong):
+def test_an_invalid_level_or_number_of_resamples_is_refused(flag, wrong):
     with pytest.raises(InputError, match=f"--{flag} is"):
         Intervals(**wrong)
 
@@ -88,7 +88,7 @@ def test_a_share_of_images_has_wilsons_interval(finished):
         assert (row.low, row.high) == tuple(map(float, wilson(row.value, count)))
 
 
-def test_every_number_of_odin_has_an_interval_that_is_tighter_with_more_images():
+def test_intervals_of_odin_are_narrower_with_more_images():
     random = np.random.default_rng(1)
 
     def widths(n):

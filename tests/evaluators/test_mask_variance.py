@@ -26,7 +26,7 @@ def rows_of(evaluator, arrays):
 
 
 @pytest.mark.parametrize("drop", [0.5, 0.2])
-def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
+def test_mask_variance_equals_the_variance_over_sampled_masks(subject, network, drop):
     model = network()
     here = subject(model)
     evaluator = MaskVariance(outliers=("far",), drop_rate=drop)
@@ -47,7 +47,7 @@ def test_it_is_the_variance_over_masks_that_are_drawn(subject, network, drop):
     assert rows["mask_variance_ratio", "far"].value == pytest.approx(ratio)
 
 
-def test_the_rate_is_another_scoring_and_no_other_pass(subject):
+def test_changing_the_drop_rate_needs_no_forward_pass(subject):
     arrays = MaskVariance(outliers=("far",)).collect(subject())
     half, fifth = (
         rows_of(MaskVariance(drop_rate=d), arrays)["mask_variance", None] for d in (0.5, 0.2)
@@ -56,7 +56,7 @@ def test_the_rate_is_another_scoring_and_no_other_pass(subject):
     assert rows_of(MaskVariance(drop_rate=0.0), arrays)["mask_variance", None].value == 0.0
 
 
-def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, network):
+def test_scaling_the_logits_changes_the_variance_but_not_the_relative_variance(subject, network):
     small, large = (
         rows_of(each, each.collect(subject(network(scale=scale))))
         for scale in (1.0, 3.0)
@@ -67,7 +67,7 @@ def test_larger_logits_have_more_variance_and_the_same_relative_one(subject, net
     assert large[relative].value == pytest.approx(small[relative].value, rel=1e-4)
 
 
-def test_what_cannot_be_is_refused(subject):
+def test_invalid_settings_and_networks_are_refused(subject):
     with pytest.raises(InputError, match="--outliers is empty"):
         MaskVariance().collect(subject())
     with pytest.raises(InputError, match="must end in a linear layer"):

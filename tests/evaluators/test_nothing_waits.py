@@ -28,7 +28,7 @@ class Waits(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_counter_counts():
+def test_the_counter_counts_synchronisations():
     with Waits() as waits:
         one = torch.ones(1)
         found = (float(one), int(one), bool(one), one.item(), one.cpu(), torch.equal(one, one))
@@ -47,7 +47,7 @@ def test_the_counter_counts():
     ],
     ids=["accuracy", "fgsm", "odin", "scores", "fitted"],
 )
-def test_what_waits_does_not_grow_with_the_number_of_batches(
+def test_synchronisations_do_not_grow_with_the_number_of_batches(
     evaluator, network, images_of, subject_of
 ):
     sets = {"far": images_of(60, seed=3), "noise training": images_of(240, seed=4)}

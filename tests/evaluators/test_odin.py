@@ -28,7 +28,7 @@ def logits_of(model, images):
     return model(next(images.batches(len(images))).float() / 255)
 
 
-def test_with_a_temperature_of_one_and_no_step_it_is_the_softmax_baseline(subject, network):
+def test_odin_with_temperature_one_and_no_step_is_the_softmax_baseline(subject, network):
     model = network()
     plain = subject(model)
     arrays = (
@@ -68,7 +68,7 @@ def test_the_step_raises_the_score_and_is_not_clipped(subject, network, linear_n
     assert (moved > still).all()
 
 
-def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
+def test_the_sign_of_a_zero_gradient_is_plus_one(subject_of, images_of):
     class Shifted(torch.nn.Module):
         """Logits that see the pixels but give them no gradient."""
 
@@ -84,7 +84,7 @@ def test_a_gradient_of_zero_counts_as_plus_one(subject_of, images_of):
     np.testing.assert_allclose(measurements, torch.sigmoid(1 + mean).numpy(), rtol=1e-6)
 
 
-def test_at_a_high_temperature_it_ranks_like_the_largest_less_the_mean_logit(subject, network):
+def test_at_a_high_temperature_odin_ranks_by_the_largest_minus_the_mean_logit(subject, network):
     model = network(classes=4)
     plain = subject(model)
     scores = Odin(("far",), 1000.0, 0.0).collect(plain).where(detector="odin")["scores"]
@@ -98,7 +98,7 @@ def test_scores_of_a_sharp_temperature_do_not_collapse(subject, network):
     assert len(np.unique(scores)) == len(scores)
 
 
-def test_at_a_temperature_of_one_a_saturated_network_still_moves(subject, network):
+def test_at_temperature_one_the_images_of_a_saturated_network_change(subject, network):
     sure = subject(network(scale=100.0))
     still, moved = (
         Odin(("far",), 1.0, epsilon).collect(sure).where(detector="odin")["scores"]
@@ -131,7 +131,7 @@ def test_each_set_is_read_once(subject, listener):
     assert listener.pieces == [["noise", 50, 50], ["far", 30, 30], ["near", 40, 40]]
 
 
-def test_a_limit_holds_for_every_set(subject):
+def test_a_limit_applies_to_every_set(subject):
     arrays = Odin(outliers=("far", "near")).collect(subject(limit=10))
     assert [len(entry.read()) for entry in arrays.entries] == [10] * 3
 
@@ -145,14 +145,12 @@ def test_a_limit_holds_for_every_set(subject):
         ({"outliers": ()}, "--outliers is empty"),
     ],
 )
-def test_settings_without_meaning_are_refused(settings, message, subject):
+def test_invalid_settings_are_refused(settings, message, subject):
     with pytest.raises(InputError, match=message):
         Odin(**{"outliers": ("far",), **settings}).collect(subject())
 
 
-def test_an_empty_set_of_outliers_and_a_network_that_gives_nan_are_refused(
-    subject, network, subject_of, images_of
-):
+def test_an_empty_ood_set_and_nan_logits_are_refused(subject, network, subject_of, images_of):
     empty = {"nothing": images_of(0, classes=0, name="nothing")}
     with pytest.raises(InputError, match="nothing has no images"):
         Odin(outliers=("nothing",)).collect(subject_of(network(), images_of(5), sets=empty))

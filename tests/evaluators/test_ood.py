@@ -169,8 +169,8 @@ def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
     arrays = scores_of(*sets)
     measurements = score(Ood(training="cifar100"), arrays)
     assert places_of(measurements) == {*sets, "average:near", "average:far"}
-    beside = score(Ood(training="cifar100"), scores_of("cifar10", "isun"))
-    assert places_of(beside) == {"cifar10", "isun"}
+    near = score(Ood(training="cifar100"), scores_of("cifar10", "isun"))
+    assert places_of(near) == {"cifar10", "isun"}
     near = [value_of(measurements, "auroc", outliers=name) for name in sets[:2]]
     assert value_of(measurements, "auroc", outliers="average:near") == pytest.approx(np.mean(near))
     only_far = score(Ood(training="cifar100"), scores_of("svhn", "dtd"))
@@ -180,7 +180,7 @@ def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
     )
 
 
-def test_the_papers_sets_have_their_group_beside_the_plain_average(value_of):
+def test_the_sets_of_the_paper_have_a_group_average_next_to_the_plain_one(value_of):
     measurements = score(Ood(training="cifar10"), scores_of(*PAPER))
     for metric in CONVENTIONS:
         plain = value_of(measurements, metric, outliers="average")
@@ -197,7 +197,7 @@ def test_a_group_expands_to_its_sets_without_repetition():
     assert expand_groups(["near"], "digits") == ("near",)
 
 
-def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
+def test_groups_contain_sets_of_the_catalogue_and_never_the_test_set():
     for dataset, groups in GROUPS.items():
         for sets in groups.values():
             assert set(sets) <= set(names("datasets")) - {dataset}
@@ -209,7 +209,7 @@ def test_groups_name_sets_of_the_catalogue_and_never_the_test_set():
     ("sets", "means"),
     [(("svhn", "isun"), {"average"}), (GROUPS["cifar10"]["near"], {"average", "average:near"})],
 )
-def test_resized_sets_carry_a_note_and_so_do_means_over_them(sets, means):
+def test_resized_sets_and_means_over_them_have_a_note(sets, means):
     measurements = score(Ood(training="cifar10"), scores_of(*sets))
     noted = {m.at["outliers"] for m in measurements if "resizing artefacts" in m.protocol.text}
     assert noted == means | (set(sets) & set(RESIZED))
@@ -258,7 +258,7 @@ class Largest:
 
 
 @pytest.mark.parametrize("name", ["a.b_c d", "held_out", "file", "50%", "c:d", "0", "Überraschung"])
-def test_names_of_detectors_and_sets_hold_any_character(name, subject, monkeypatch, tmp_path):
+def test_names_of_detectors_and_sets_may_have_any_character(name, subject, monkeypatch, tmp_path):
     kind = type("Named", (Largest,), {"name": name})
     monkeypatch.setattr("sdd_eval.plugins.load", lambda group, name: kind)
     whole = subject()
@@ -273,7 +273,7 @@ def test_names_of_detectors_and_sets_hold_any_character(name, subject, monkeypat
     assert len(measurements) == 3 * len(CONVENTIONS) + 1
 
 
-def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
+def test_an_ood_set_is_in_memory_only_during_its_evaluation(images_of):
     loaded = []
 
     def load():
@@ -293,7 +293,7 @@ def test_a_set_in_memory_is_there_only_while_it_is_looked_at(images_of):
     assert not any(each() is not None for each in loaded)
 
 
-def test_more_sets_of_outliers_need_no_more_memory(digits_network, monkeypatch, tmp_path):
+def test_memory_does_not_grow_with_the_number_of_ood_sets(digits_network, monkeypatch, tmp_path):
     size = 40_000  # images of 64 bytes
     real = catalogue.load_images
 

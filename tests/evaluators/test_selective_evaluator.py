@@ -58,7 +58,7 @@ def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
     assert not any("corruption" in each.at for each in measurements)
 
 
-def test_under_corruption_a_mean_is_that_of_its_cells(subject):
+def test_a_mean_over_corruptions_is_that_of_its_cells(subject):
     whole, evaluator = subject(), Selective("noise_c")
     measurements = {
         (m.metric, *(m.at.get(axis) for axis in ("score", "corruption", "severity"))): m.value
@@ -98,7 +98,7 @@ def test_a_corrupted_set_without_labels_has_the_same_images_under_a_limit(subjec
     assert len(bare.where(corruption="fog")["scores"]) == 20
 
 
-def test_a_network_that_is_always_right_has_no_auroc(images_of, subject_of, linear_network):
+def test_an_error_free_network_has_no_auroc(images_of, subject_of, linear_network):
     import torch
 
     data = images_of(10)
@@ -121,7 +121,7 @@ def test_the_corrupted_set_is_loaded_only_on_request(network, images_of, tmp_pat
         evaluate(network(), Selective("nowhere_c"), data=images_of(12), root=tmp_path)
 
 
-def test_a_set_that_is_no_rendering_of_the_test_set_is_refused(subject, images_of):
+def test_a_set_that_is_not_a_corruption_of_the_test_set_is_refused(subject, images_of):
     whole = subject()
     other = replace(whole, sets={"noise_c": Darkened(images_of(7))})
     with pytest.raises(InputError, match="has 7 images, noise has 60"):

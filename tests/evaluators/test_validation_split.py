@@ -125,7 +125,9 @@ def test_a_limit_applies_to_the_test_images_only(run_of):
         ("held", CALIBRATION, "digits_validation"),  # they would judge what is fitted on them
     ],
 )
-def test_otherwise_the_temperature_is_cross_fitted(name, evaluator, dataset, run_of):
+def test_without_validation_images_the_temperature_is_cross_fitted(
+    name, evaluator, dataset, run_of
+):
     run = run_of(evaluator, name, dataset)
     assert values(run, "ece", temperature="cross-fitted")
     assert not values(run, "ece", temperature="validation")

@@ -121,6 +121,6 @@ def test_more_than_six_groups_are_not_drawn(
     assert detector_auroc(*seven) is None
 
 
-def test_results_of_odin_alone_have_no_such_figure(synthetic: ModuleType) -> None:
+def test_results_of_odin_alone_have_no_detector_figure(synthetic: ModuleType) -> None:
     runs = [synthetic.odin_run(network) for network in synthetic.pair(seeds=1)]
     assert detector_auroc(*synthetic.table(runs)) is None

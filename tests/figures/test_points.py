@@ -97,7 +97,7 @@ def test_bins_of_a_histogram_have_both_edges_and_sum_to_one(whole: tuple[Any, An
         assert own["y"].sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_marks_with_their_own_text_have_it_in_words(whole: tuple[Any, Any]) -> None:
+def test_marks_with_a_custom_text_show_it_as_tooltip(whole: tuple[Any, Any]) -> None:
     results, _ = whole
     table = points(corruption_differences(results))
     fog = table[table["words"].str.contains("fog")]

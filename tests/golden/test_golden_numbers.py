@@ -88,7 +88,7 @@ def test_a_report_tabulates_the_golden_numbers_and_their_means_over_seeds(measur
 
 
 @pytest.mark.parametrize(("metric", "allowed"), [("nll", 1e-6), ("accuracy", 1e-9)])
-def test_a_number_that_moves_by_more_than_its_tolerance_is_noticed(metric, allowed):
+def test_a_change_beyond_the_tolerance_is_detected(metric, allowed):
     golden = make.read("accuracy")
     key = next(key for key in golden if key[-2] == metric)
 
@@ -100,7 +100,7 @@ def test_a_number_that_moves_by_more_than_its_tolerance_is_noticed(metric, allow
     assert [noticed(1 + allowed / 2), noticed(1 + allowed * 2)] == [0, 1]
 
 
-def test_a_number_that_is_missing_or_new_is_noticed():
+def test_a_missing_or_new_number_is_detected():
     golden = make.read("accuracy")
     fewer = dict(list(golden.items())[1:])
     assert len(list(make.differences(fewer, golden, tolerance))) == 1

@@ -13,7 +13,7 @@ def confidence():
 
 
 @pytest.mark.parametrize("bins", [1, 10, 15])
-def test_it_is_the_error_of_labels_drawn_image_by_image(confidence, bins):
+def test_the_floor_equals_the_error_of_simulated_labels(confidence, bins):
     random = np.random.default_rng(1)
     errors = [ece(confidence, random.random(1500) < confidence, bins) for _ in range(3000)]
     found = ece_floor(confidence, bins, draws=20_000)
@@ -22,7 +22,7 @@ def test_it_is_the_error_of_labels_drawn_image_by_image(confidence, bins):
     assert found.high == pytest.approx(np.quantile(errors, 0.975), rel=0.05)
 
 
-def test_the_band_of_a_bin_holds_a_calibrated_bin_95_times_of_100(confidence):
+def test_the_band_of_a_bin_contains_95_percent_of_calibrated_bins(confidence):
     random = np.random.default_rng(2)
     found = ece_floor(confidence)
     filled = reliability_bins(confidence, np.zeros(1500)).count > 200
@@ -36,20 +36,20 @@ def test_the_band_of_a_bin_holds_a_calibrated_bin_95_times_of_100(confidence):
     assert (share < 0.99).all()
 
 
-def test_ten_thousand_images_show_about_a_hundredth():
+def test_the_floor_of_ten_thousand_images_is_about_one_percent():
     confidence = np.random.default_rng(0).uniform(0.2, 1, 10_000)
     assert ece_floor(confidence, 15).mean == pytest.approx(0.012, abs=0.003)
     assert ece_floor(confidence[:100], 15).mean > 0.08
 
 
-def test_a_model_that_is_always_sure_leaves_nothing_to_chance():
+def test_the_floor_of_a_fully_confident_model_is_zero():
     found = ece_floor(np.ones(50))
     assert (found.mean, found.low, found.high) == (0, 0, 0)
     assert found.bin_low[-1] == found.bin_high[-1] == 1
     assert np.isnan(found.bin_low[:-1]).all()
 
 
-def test_the_seed_fixes_it_and_the_order_of_the_images_does_not_matter(confidence):
+def test_the_floor_depends_on_the_seed_but_not_on_the_order_of_images(confidence):
     first, other = ece_floor(confidence), ece_floor(confidence, seed=1)
     again = ece_floor(confidence[::-1])
     assert (first.mean, first.low, first.high) == (again.mean, again.low, again.high)

@@ -49,11 +49,11 @@ def plain_ece(confidence, correct, bins):
     return error
 
 
-def test_a_sure_and_wrong_model_has_an_error_of_one():
+def test_a_confident_and_wrong_model_has_an_error_of_one():
     assert ece(np.ones(7), np.zeros(7)) == 1.0
 
 
-def test_a_sure_and_right_model_has_no_error():
+def test_a_confident_and_correct_model_has_no_error():
     assert ece(np.ones(7), np.ones(7)) == 0.0
 
 
@@ -105,7 +105,7 @@ confidences = st.one_of(
     st.integers(1, 20),
     st.sampled_from([np.float32, np.float64]),
 )
-def test_it_equals_a_plain_loop(pairs, bins, kind):
+def test_the_error_equals_a_plain_loop(pairs, bins, kind):
     confidence = np.array([sure for sure, _ in pairs], dtype=kind)
     correct = np.array([right for _, right in pairs])
     assert ece(confidence, correct, bins) == pytest.approx(
@@ -113,7 +113,7 @@ def test_it_equals_a_plain_loop(pairs, bins, kind):
     )
 
 
-def test_tensors_give_what_arrays_give():
+def test_tensors_give_the_same_result_as_arrays():
     random = np.random.default_rng(0)
     confidence, correct = random.random(100).astype(np.float32), random.random(100) < 0.5
     of_tensors = ece(torch.from_numpy(confidence).requires_grad_(), torch.from_numpy(correct))
@@ -134,7 +134,7 @@ def test_tensors_give_what_arrays_give():
         ([[0.5]], [1], 10, "2 dimensions"),
     ],
 )
-def test_what_is_no_confidence_is_refused_by_name(confidence, correct, bins, message):
+def test_invalid_confidences_are_refused_with_the_value(confidence, correct, bins, message):
     with pytest.raises(InputError, match=message):
         ece(confidence, correct, bins)
 
@@ -158,7 +158,7 @@ def apart(found):
 @pytest.mark.parametrize("metric", OF_CONFIDENCES)
 @settings(deadline=None, max_examples=40)
 @given(pairs, st.randoms())
-def test_the_order_of_the_images_decides_nothing(metric, found, random):
+def test_the_error_does_not_depend_on_the_order_of_images(metric, found, random):
     shuffled = found.copy()
     random.shuffle(shuffled)
     assert metric(*apart(found)) == pytest.approx(metric(*apart(shuffled)), abs=1e-9)
@@ -172,27 +172,27 @@ def test_every_error_is_a_fraction(metric, found):
 
 
 @pytest.mark.parametrize("metric", OF_CONFIDENCES)
-def test_sure_and_wrong_is_one_and_sure_and_right_is_nothing(metric):
+def test_errors_are_one_if_confident_and_wrong_and_zero_if_confident_and_correct(metric):
     assert metric(np.ones(9), np.zeros(9)) == pytest.approx(1)
     assert metric(np.ones(9, np.float32), np.ones(9)) == 0
 
 
 @settings(deadline=None, max_examples=100)
 @given(pairs, st.integers(1, 20))
-def test_no_bin_is_further_off_than_the_maximum_so_the_mean_is_not_either(found, bins):
+def test_ece_is_at_most_the_maximum_calibration_error(found, bins):
     confidence, correct = apart(found)
     assert ece(confidence, correct, bins) <= (
         maximum_calibration_error(confidence, correct, bins) + 1e-12
     )
 
 
-def test_the_maximum_is_over_filled_bins():
+def test_the_maximum_is_over_non_empty_bins():
     assert maximum_calibration_error([0.05, 0.95, 0.95], [0, 1, 0]) == pytest.approx(0.45)
 
 
 @settings(deadline=None, max_examples=100)
 @given(pairs, st.integers(1, 12))
-def test_equal_mass_bins_are_those_of_a_plain_loop(found, bins):
+def test_equal_mass_bins_equal_those_of_a_plain_loop(found, bins):
     confidence, correct = apart(found)
     shared = [correct[confidence == sure].mean() for sure in confidence]
     ranked = sorted(zip(confidence, shared, strict=True))
@@ -202,14 +202,14 @@ def test_equal_mass_bins_are_those_of_a_plain_loop(found, bins):
     assert adaptive_ece(confidence, correct, bins) == pytest.approx(error, abs=1e-12)
 
 
-def test_without_ties_or_remainder_equal_mass_bins_hold_equally_many_images():
+def test_without_ties_or_remainder_equal_mass_bins_have_equal_counts():
     confidence = np.array([0.91, 0.92, 0.93, 0.94])  # all in one equal-width bin
     correct = np.array([0, 1, 1, 1])
     assert adaptive_ece(confidence, correct, 2) == pytest.approx((0.83 + 0.13) / 4)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_classwise_error_is_the_mean_of_the_classes_own(seed):
+def test_the_classwise_error_is_the_mean_over_classes(seed):
     random = np.random.default_rng(seed)
     logits = random.normal(0, 3, (60, 5)).astype(np.float32)
     labels = random.integers(0, 4, 60)  # class 4 never
@@ -238,14 +238,14 @@ def plain_debiased_square(confidence, correct, bins):
 
 @settings(deadline=None, max_examples=60)
 @given(pairs, st.integers(1, 12))
-def test_the_debiased_square_is_that_of_a_plain_loop(found, bins):
+def test_the_debiased_square_equals_a_plain_loop(found, bins):
     confidence, correct = apart(found)
     square = max(0.0, plain_debiased_square(confidence, correct, bins))
     found = debiased_l2_calibration_error(confidence, correct, bins)
     assert found**2 == pytest.approx(square, abs=1e-12)
 
 
-def test_the_debiased_square_is_right_on_average_where_the_plain_one_is_not():
+def test_the_debiased_square_is_unbiased_and_the_plain_one_is_not():
     random = np.random.default_rng(0)
     confidence = np.full(50, 0.7)
     squares, plain = [], []
@@ -257,7 +257,7 @@ def test_the_debiased_square_is_right_on_average_where_the_plain_one_is_not():
     assert np.mean(plain) > 0.0125
 
 
-def test_the_debiased_error_is_that_of_resampling_normal_accuracies():
+def test_the_debiased_error_equals_that_of_resampled_normal_accuracies():
     random = np.random.default_rng(1)
     confidence = random.uniform(0.3, 1, 400)
     correct = random.random(400) < confidence - 0.05
@@ -301,7 +301,7 @@ def test_one_class_in_the_labels_and_huge_logits_are_measured(scale):
 
 
 @pytest.mark.parametrize("metric", [*OF_CONFIDENCES])
-def test_what_is_no_confidence_is_refused_by_every_metric(metric):
+def test_invalid_confidences_are_refused_by_every_metric(metric):
     with pytest.raises(InputError, match="1 of 2 confidences are NaN"):
         metric([0.5, np.nan], [1, 0])
     with pytest.raises(InputError, match="1 confidences and 2 correct flags"):
@@ -309,6 +309,6 @@ def test_what_is_no_confidence_is_refused_by_every_metric(metric):
 
 
 @pytest.mark.parametrize("metric", [ece, adaptive_ece, maximum_calibration_error, debiased_ece])
-def test_no_bins_are_refused(metric):
+def test_zero_bins_are_refused(metric):
     with pytest.raises(InputError, match="bins is 0"):
         metric([0.5], [1], 0)

@@ -26,7 +26,7 @@ def random_logits():
     return random.normal(0, 2, (200, 7)).astype(np.float32), random.integers(0, 7, 200)
 
 
-def test_the_likelihood_is_torchs_in_float64(random_logits):
+def test_the_likelihood_equals_that_of_torch_in_float64(random_logits):
     logits, labels = random_logits
     expected = torch.nn.functional.cross_entropy(
         torch.tensor(logits, dtype=torch.float64), torch.tensor(labels)
@@ -61,7 +61,7 @@ def test_the_confidence_is_the_largest_softmax_probability_in_float64():
     assert correct.tolist() == [True]
 
 
-def test_nan_and_labels_that_are_no_class_are_refused():
+def test_nan_and_labels_outside_the_classes_are_refused():
     with pytest.raises(InputError, match="1 of 4 logits are NaN"):
         confidence_and_correct([[0.0, np.nan], [0.0, 1.0]], [0, 1])
     with pytest.raises(InputError, match="label 2 is not a class"):
@@ -107,7 +107,7 @@ OF_LOGITS = [
 
 @pytest.mark.parametrize("metric", OF_LOGITS)
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_nan_and_infinity_are_refused_with_how_many(metric, kind):
+def test_nan_and_infinity_are_refused_with_their_number(metric, kind):
     logits = np.zeros((5, 3), dtype=kind)
     logits[4, 1] = -np.inf
     with pytest.raises(InputError, match=r"^1 of 15 logits are infinite; every one must be finite"):
@@ -121,7 +121,7 @@ def test_nan_and_infinity_are_refused_with_how_many(metric, kind):
 
 
 @pytest.mark.parametrize("metric", OF_LOGITS)
-def test_tensors_give_what_arrays_give_and_keep_their_values(metric):
+def test_tensors_give_the_same_result_as_arrays_and_are_not_modified(metric):
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, (50, 4)).astype(np.float32), random.integers(0, 4, 50)
     before = logits.copy()
@@ -140,7 +140,7 @@ def test_tensors_give_what_arrays_give_and_keep_their_values(metric):
         elements=st.one_of(st.floats(-1e4, 1e4, width=32), st.sampled_from([-1e4, 0, 1e4])),
     )
 )
-def test_the_pass_gives_the_softmaxs_largest_value_and_the_first_class_of_equal_ones(logits):
+def test_one_pass_returns_the_largest_softmax_probability_and_the_first_of_tied_classes(logits):
     labels = np.zeros(len(logits), dtype=int)
     confidence, correct = confidence_and_correct(logits, labels)
     assert confidence == pytest.approx(
@@ -152,7 +152,7 @@ def test_the_pass_gives_the_softmaxs_largest_value_and_the_first_class_of_equal_
     assert np.isfinite(nll(logits, labels))
 
 
-def test_blocks_change_nothing():
+def test_results_do_not_depend_on_the_block_size():
     random = np.random.default_rng(1)
     logits, labels = random.normal(0, 3, (5000, 60)), random.integers(0, 60, 5000)
     confidence, correct = confidence_and_correct(logits, labels)
@@ -163,6 +163,6 @@ def test_blocks_change_nothing():
     assert [part[1][0] for part in parts] == correct[::9].tolist()
 
 
-def test_logits_that_are_all_equal_have_no_temperature_to_fit():
+def test_equal_logits_have_no_temperature_to_fit():
     fitted = fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0])
     assert (fitted.value, fitted.at_bound) == (1.0, False)

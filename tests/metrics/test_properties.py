@@ -56,7 +56,7 @@ def mean_brier(logits, labels):
 
 @always
 @given(sides, sides, seeds)
-def test_the_order_of_scores_changes_no_metric_of_detection(inside, outside, seed):
+def test_detection_metrics_do_not_depend_on_the_order_of_scores(inside, outside, seed):
     random = np.random.default_rng(seed)
     assert ood_metrics(random.permutation(inside), random.permutation(outside)) == ood_metrics(
         inside, outside
@@ -65,7 +65,7 @@ def test_the_order_of_scores_changes_no_metric_of_detection(inside, outside, see
 
 @always
 @given(images, st.integers(1, 20), seeds)
-def test_the_order_of_images_changes_no_calibration_error(pairs, bins, seed):
+def test_calibration_errors_do_not_depend_on_the_order_of_images(pairs, bins, seed):
     sure, right = columns(pairs)
     order = np.random.default_rng(seed).permutation(len(sure))
     for error in (ece, adaptive_ece, maximum_calibration_error):
@@ -78,7 +78,7 @@ def test_the_order_of_images_changes_no_calibration_error(pairs, bins, seed):
 
 @always
 @given(logits_and_labels(), seeds)
-def test_the_order_of_classes_changes_no_score_of_probabilities(pair, seed):
+def test_scores_of_probabilities_do_not_depend_on_the_order_of_classes(pair, seed):
     logits, labels = pair
     order = np.random.default_rng(seed).permutation(logits.shape[1])
     renamed = np.argsort(order)[labels]
@@ -88,7 +88,7 @@ def test_the_order_of_classes_changes_no_score_of_probabilities(pair, seed):
 
 @always
 @given(sides, sides, st.floats(0.25, 4), st.integers(-8, 8))
-def test_a_monotone_transform_of_the_scores_changes_nothing(inside, outside, slope, shift):
+def test_metrics_are_invariant_to_monotone_transforms_of_the_scores(inside, outside, slope, shift):
     """Of ranks first: a transform in floating point may make two numbers one."""
     _, ranks = np.unique([*inside, *outside], return_inverse=True)
     ranked = ranks.astype(np.float64)
@@ -100,9 +100,7 @@ def test_a_monotone_transform_of_the_scores_changes_nothing(inside, outside, slo
 
 @always
 @given(sides, sides)
-def test_swapping_the_sets_and_negating_the_scores_swaps_the_areas_under_precision_and_recall(
-    inside, outside
-):
+def test_swapping_the_sets_and_negating_the_scores_swaps_both_average_precisions(inside, outside):
     plain = ood_metrics(inside, outside)
     swapped = ood_metrics(np.negative(outside), np.negative(inside))
     for one, other in (
@@ -147,7 +145,7 @@ def test_ece_is_between_the_gap_of_the_means_and_the_maximum_error(pairs, bins):
 
 @always
 @given(images)
-def test_one_bin_leaves_the_gap_of_the_means(pairs):
+def test_ece_with_one_bin_is_the_gap_of_the_means(pairs):
     sure, right = columns(pairs)
     gap = pytest.approx(abs(right.mean() - sure.mean()), abs=1e-12)
     assert ece(sure, right, 1) == gap
@@ -165,7 +163,7 @@ def test_finer_bins_never_lower_ece(pairs, bins, times):
 
 @always
 @given(images)
-def test_augrc_is_what_accuracy_and_auroc_make_of_it(pairs):
+def test_augrc_follows_from_accuracy_and_auroc(pairs):
     sure, right = columns(pairs)
     found, a = selective_metrics(sure, right), right.mean()
     auroc = found.get("misclassification_auroc", 0.5)
@@ -175,7 +173,7 @@ def test_augrc_is_what_accuracy_and_auroc_make_of_it(pairs):
 
 @always
 @given(logits_and_labels())
-def test_brier_and_nll_keep_their_bounds(pair):
+def test_brier_and_nll_are_within_their_bounds(pair):
     logits, labels = pair
     score, likelihood = brier_per_image(logits, labels).mean(), nll(logits, labels)
     own = softmax(logits, axis=1)[np.arange(len(labels)), labels]
@@ -199,7 +197,7 @@ def test_a_constant_added_to_all_logits_of_an_image_changes_no_score(pair, const
 
 @always
 @given(logits_and_labels(), st.floats(0.1, 10))
-def test_a_temperature_leaves_accuracy_and_takes_confidence_towards_chance(pair, temperature):
+def test_a_temperature_keeps_accuracy_and_moves_confidence_towards_chance(pair, temperature):
     logits, labels = pair
     cooled = logits / temperature
     ties = np.sort(logits, axis=1)[:, -2:]

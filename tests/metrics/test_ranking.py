@@ -59,7 +59,7 @@ def ranks(inliers, outliers):
 
 @settings(deadline=None, max_examples=200)
 @given(scores, scores)
-def test_every_metric_equals_scikit_learns_or_a_plain_loop(inliers, outliers):
+def test_every_metric_equals_scikit_learn_or_a_plain_loop(inliers, outliers):
     found = ood_metrics(inliers, outliers)
     ranked, positive = ranks(inliers, outliers)
     assert found["auroc"] == pytest.approx(roc_auc_score(positive, ranked), abs=1e-12)
@@ -79,7 +79,7 @@ def test_every_metric_equals_scikit_learns_or_a_plain_loop(inliers, outliers):
 
 @settings(deadline=None, max_examples=50)
 @given(scores, scores)
-def test_the_prevalence_free_rule_is_average_precision_with_both_sides_weighted_alike(
+def test_the_prevalence_free_rule_is_average_precision_with_equally_weighted_sets(
     inliers, outliers
 ):
     found = ood_metrics(inliers, outliers)
@@ -102,22 +102,22 @@ def test_separated_sets_have_perfect_metrics():
     assert found["auroc"] == found["aupr_in"] == found["aupr_out"] == 1
 
 
-def test_a_score_that_is_upside_down_has_a_detection_error_of_a_half_and_not_of_one():
+def test_an_inverted_score_has_a_detection_error_of_one_half():
     assert ood_metrics([0.0], [1.0])["detection_error"] == 0.5
 
 
-def test_the_threshold_is_the_highest_that_95_percent_reach_without_interpolation():
+def test_the_threshold_is_the_highest_with_a_true_positive_rate_of_95_percent():
     inliers = np.arange(1, 21)  # 19 of 20 reach 2
     assert ood_metrics(inliers, [1.9, 2.0])["fpr_at_95_tpr"] == 0.5
 
 
-def test_the_detection_error_by_counts_weighs_images_and_not_sets():
+def test_the_detection_error_by_counts_weights_images_and_not_sets():
     found = ood_metrics([1.0] * 9, [1.0])
     assert found["detection_error"] == 0.5
     assert found["detection_error_by_counts"] == 0.1
 
 
-def test_tensors_give_what_arrays_give():
+def test_tensors_give_the_same_result_as_arrays():
     random = np.random.default_rng(0)
     inliers, outliers = random.normal(1, 1, 50), random.normal(0, 1, 70)
     assert ood_metrics(torch.tensor(inliers), torch.tensor(outliers)) == ood_metrics(
@@ -125,14 +125,14 @@ def test_tensors_give_what_arrays_give():
     )
 
 
-def test_nan_and_nothing_are_refused():
+def test_nan_and_empty_sets_are_refused():
     with pytest.raises(InputError, match=r"1 of 2 in-distribution scores are NaN"):
         ood_metrics([np.nan, 1.0], [0.0])
     with pytest.raises(InputError, match="there are no outlier scores"):
         ood_metrics([1.0], [])
 
 
-def test_the_area_below_the_roc_curve_counts_ties_half():
+def test_the_area_below_the_roc_curve_counts_ties_as_one_half():
     inside, outside = [0.9, 0.5, 0.5], [0.5, 0.1]
     false_positive, true_positive = roc_curve(inside, outside)
     pairs = [(i > o) + 0.5 * (i == o) for i in inside for o in outside]
@@ -142,7 +142,7 @@ def test_the_area_below_the_roc_curve_counts_ties_half():
     assert (false_positive[-1], true_positive[-1]) == (1, 1)
 
 
-def test_a_vertical_stretch_of_the_curve_is_read_at_its_upper_end():
+def test_a_vertical_segment_of_the_curve_is_evaluated_at_its_upper_end():
     false_positive, true_positive = roc_curve([3.0, 2.0, 1.0], [1.5, 0.5])
     heights = tpr_at_fpr(false_positive, true_positive, np.array([0.0, 0.25, 0.5, 1.0]))
     assert heights == pytest.approx([2 / 3, 2 / 3, 1, 1])

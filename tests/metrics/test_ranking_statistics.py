@@ -74,7 +74,7 @@ def require_interval_around(value, ends, highest=1.0):
 
 @settings(deadline=None, max_examples=60)
 @given(images, st.sampled_from([0.5, 0.95, 0.99]))
-def test_each_interval_contains_its_number_within_the_metric_s_range(drawn, level):
+def test_each_interval_contains_its_number_and_is_within_the_range_of_the_metric(drawn, level):
     scores, inside, _ = map(np.array, zip(*drawn, strict=True))
     if inside.all() or not inside.any():
         return
@@ -90,7 +90,7 @@ def test_each_interval_contains_its_number_within_the_metric_s_range(drawn, leve
         require_interval_around(row[1], row[2], highest.get(row[0].metric, 1.0))
 
 
-def test_a_mean_over_sets_is_surer_than_each_set_as_far_as_they_do_not_share_images():
+def test_means_over_sets_without_shared_images_have_narrower_intervals():
     random = np.random.default_rng(0)
     inliers, few = random.normal(1, 1, 5000), {f"set{i}": random.normal(0, 1, 50) for i in range(4)}
 
@@ -128,7 +128,7 @@ def test_a_cell_with_one_wrong_image_gives_no_auroc_interval_to_its_mean():
 
 
 @pytest.mark.parametrize("metric", ["aurc", "augrc", "aurc_excess", "misclassification_auroc"])
-def test_the_influence_of_an_image_is_the_change_that_its_weight_makes(metric):
+def test_the_influence_of_an_image_is_the_derivative_by_its_weight(metric):
     random = np.random.default_rng(3)
     correct = random.random(400) < 0.8
     cell = Cell(random.normal(0, 1, 400) + correct, correct)

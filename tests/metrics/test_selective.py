@@ -59,7 +59,7 @@ def test_coverage_is_the_largest_of_all_thresholds(found):
         assert selective_metrics(scores, correct)[metric] == pytest.approx(max(shares))
 
 
-def test_a_risk_of_exactly_one_percent_is_no_more_than_one_percent():
+def test_a_risk_of_exactly_one_percent_counts_as_at_most_one_percent():
     for n in (100, 300, 700, 2900):
         correct = np.ones(n)
         correct[-(n // 100) :] = 0
@@ -85,7 +85,7 @@ def test_augrc_is_its_closed_form_in_auroc_and_accuracy(found):
 
 @settings(deadline=None, max_examples=60)
 @given(images, st.randoms())
-def test_order_and_monotone_transforms_decide_nothing(found, random):
+def test_metrics_are_invariant_to_order_and_monotone_transforms(found, random):
     scores, correct = apart(found)
     shuffled = found.copy()
     random.shuffle(shuffled)
@@ -95,7 +95,7 @@ def test_order_and_monotone_transforms_decide_nothing(found, random):
     assert selective_metrics(ranks.astype(float) ** 3, correct) == pytest.approx(expected)
 
 
-def test_the_perfect_score_has_no_excess_and_the_worst_most():
+def test_the_perfect_score_has_no_excess_and_the_worst_score_the_largest():
     correct = np.repeat([1, 0], [70, 30])
     best = selective_metrics(correct, correct)
     worst = selective_metrics(-correct, correct)
@@ -107,7 +107,7 @@ def test_the_perfect_score_has_no_excess_and_the_worst_most():
     assert worst["misclassification_fpr_at_95_tpr"] == 1
 
 
-def test_what_is_no_score_is_refused():
+def test_invalid_scores_are_refused():
     with pytest.raises(InputError, match="1 of 2 scores are NaN"):
         selective_metrics([np.nan, 1], [0, 1])
     with pytest.raises(InputError, match="2 scores and 1 correct flags"):
@@ -118,7 +118,7 @@ def test_what_is_no_score_is_refused():
         confidence_scores([[1.0]])
 
 
-def test_the_scores_are_the_softmaxs_where_that_does_not_saturate():
+def test_scores_equal_those_of_the_softmax_unless_it_saturates():
     logits = np.random.default_rng(0).normal(0, 2, (300, 7)).astype(np.float32)
     found = dict(zip(SCORES, confidence_scores(logits).T, strict=True))
     p = softmax(logits.astype(np.float64), axis=1)

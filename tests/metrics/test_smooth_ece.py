@@ -20,7 +20,7 @@ def plain_smoothed(confidence, correct, width, steps=4000):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_is_the_fixed_point_of_the_definition(seed):
+def test_smooth_ece_is_the_fixed_point_of_its_definition(seed):
     random = np.random.default_rng(seed)
     confidence = np.concatenate([random.random(12) ** 0.3, [1.0, 1.0, 0.0, 0.5]])
     correct = random.random(16) < confidence**2
@@ -42,7 +42,7 @@ def test_a_narrow_fixed_point_is_found_as_well():
     assert smooth_ece(confidence, correct) == pytest.approx(expected, abs=2e-5)
 
 
-def test_a_network_that_is_surer_by_a_tenth_shows_about_a_tenth():
+def test_an_overconfidence_of_one_tenth_gives_an_error_of_about_one_tenth():
     random = np.random.default_rng(0)
     confidence = random.uniform(0.3, 1, 100_000)
     correct = random.random(100_000) < confidence - 0.1
@@ -50,7 +50,7 @@ def test_a_network_that_is_surer_by_a_tenth_shows_about_a_tenth():
     assert ece(confidence, correct) == pytest.approx(0.1, abs=0.006)
 
 
-def test_it_does_not_jump_where_bins_do():
+def test_smooth_ece_is_continuous_at_the_edges_of_bins():
     correct = np.array([1, 0] * 50)
     below, above = np.full(100, 0.5 - 1e-6), np.array([0.5 - 1e-6, 0.5 + 1e-6] * 50)
     assert abs(smooth_ece(below, correct) - smooth_ece(above, correct)) < 1e-3

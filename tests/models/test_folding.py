@@ -196,7 +196,7 @@ def test_a_network_with_nan_weights_is_not_folded():
     assert fold(model, images())[1].note == "not folded: outputs would change by nan"
 
 
-def test_timms_norms_with_their_activation_are_folded():
+def test_norms_of_timm_with_activations_are_folded():
     pytest.importorskip("timm")
     torch.manual_seed(0)
     model = lively(build(ModelSpec("timm:efficientnet_b0", 10, (0.5,) * 3, (0.25,) * 3, 32)))

@@ -214,7 +214,7 @@ def test_a_network_that_is_not_a_sequence_of_its_children_has_no_stages(nets, fa
     )
     network = build(spec(f"{nets}:{factory}"), trust_code=True)
     assert list(network.stages()) == ["backbone"]
-    with pytest.raises(InputError, match=rf"{factory}' is not a sequence of parts called layer1"):
+    with pytest.raises(InputError, match=rf"{factory}' has no stages layer1"):
         network.stage_of("layer2")
     assert network.stage_of("layer4") == "features"
 

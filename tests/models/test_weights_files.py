@@ -212,7 +212,7 @@ NESTINGS = {
 
 @pytest.mark.parametrize("nesting", NESTINGS)
 @pytest.mark.parametrize("old", [False, True])
-def test_nested_state_dicts_are_found(tmp_path, nesting, old):
+def test_nested_state_dicts_are_read(tmp_path, nesting, old):
     network = network_of()
     path = tmp_path / "mine.pt"
     content = NESTINGS[nesting](plain(network))

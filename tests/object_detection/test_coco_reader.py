@@ -32,7 +32,7 @@ def test_categories_count_from_0_in_the_order_of_their_ids(root):
     assert found.labels[found.objects_in(1)].tolist() == [1, 0]
 
 
-def test_a_box_is_where_its_colour_is(root):
+def test_the_box_of_an_object_encloses_its_colour(root):
     data = load_objects("shapes", root, "train")
     (box,), (label,) = data.annotations.training_targets(0)
     left, top, right, bottom = box.astype(int)

@@ -58,7 +58,7 @@ def test_a_detector_is_trained_and_evaluated_only_once(here, capsys):
     assert code == 0
     assert "mine · detection on 6 images (shapes: user's folder), measured" in out
     assert "map50" in out
-    assert "already measured" in said(capsys, "detection mine --threads 1")[1]
+    assert "stored run reused" in said(capsys, "detection mine --threads 1")[1]
     (path,) = store.run_paths(here / "reports" / "default")
     assert path.name.startswith("detection-shapes-")
     assert store.read_run(path).n == 6
@@ -98,8 +98,8 @@ def test_the_results_table_has_the_method_and_lambda_of_the_backbone(capsys):
 @pytest.mark.parametrize(
     ("command", "error"),
     [
-        ("detection backbone", "backbone is a classifier, not an object detector; sdd-eval "
-         "train-detector --from backbone makes one of it"),
+        ("detection backbone", "backbone is a classifier, not an object detector; train a "
+         "detector on it with `sdd-eval train-detector --from backbone`"),
         ("accuracy detector", "detector is an object detector, not a classifier; sdd-eval "
          "detection measures it"),
         ("train-detector --from detector", "detector is an object detector, not a classifier; "

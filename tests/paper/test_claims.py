@@ -113,7 +113,7 @@ def network(seed, share, names=("fog", "snow"), n=400):
     return Arrays([Array("correct", right[:, 0]), *cells])
 
 
-def test_a_large_lead_is_won_a_large_deficit_lost_and_neither_without_one():
+def test_a_large_lead_is_a_win_and_a_large_deficit_a_loss():
     base = [network(seed, 0.5) for seed in (1, 2, 3)]
     better = [network(seed, 0.6) for seed in (4, 5, 6)]
     won = corruption_differences(base, [better])[0]
@@ -125,7 +125,7 @@ def test_a_large_lead_is_won_a_large_deficit_lost_and_neither_without_one():
     assert corruption_differences(base, [alike])[0][0].result == "neither"
 
 
-def test_a_lead_that_is_significant_only_by_itself_is_not_won():
+def test_a_lead_that_is_not_significant_after_adjustment_is_not_a_win():
     """The p-value of a difference is adjusted over all corruptions and groups."""
     base = [network(seed, 0.5, ["fog"]) for seed in (1, 2, 3)]
     leads = {4: 0.02, 5: 0.04, 6: 0.05}

@@ -70,7 +70,7 @@ def test_arrows_lead_from_learners_to_the_terms_that_they_learn_from():
     }
 
 
-def test_no_method_is_known_by_name():
+def test_the_figure_is_independent_of_the_methods():
     source = Path(figure_1.__file__).read_text()
     assert not [name for name in plugins.names("methods") if f'"{name}"' in source]
 

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.parity
 
 
 @pytest.mark.parametrize("name", ["pytorch_ood_scores", "torchmetrics_errors"])
-def test_the_libraries_give_the_numbers_that_are_written_down(name, script, written_down):
+def test_the_libraries_give_the_recorded_numbers(name, script, written_down):
     live, then = script(name)["computed"](), written_down(name)
     assert live.keys() == then.keys()
     for key, values in live.items():

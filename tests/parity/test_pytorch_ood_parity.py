@@ -42,7 +42,7 @@ def scores(reference):
 
 
 @pytest.mark.parametrize("name", OF_FEATURES)
-def test_a_detector_scores_as_pytorch_ood_does(name, scores, written_down):
+def test_detector_scores_equal_those_of_pytorch_ood(name, scores, written_down):
     """Theirs are float32 and differences of larger terms: hence the tolerances."""
     theirs = np.array(written_down("pytorch_ood_scores")[name])
     np.testing.assert_allclose(scores[name], theirs, rtol=2e-5, atol=2e-6 * np.abs(theirs).max())
@@ -50,7 +50,7 @@ def test_a_detector_scores_as_pytorch_ood_does(name, scores, written_down):
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)
-def test_odin_scores_as_pytorch_oods_does_in_float64(name, reference, written_down):
+def test_odin_scores_equal_those_of_pytorch_ood_in_float64(name, reference, written_down):
     """Ours looks through a float32 network: compared with how far the scores are spread."""
     temperature, epsilon, scale = reference["ODIN"][name]
     pixels = torch.from_numpy(reference["pixels_and_weights"]()[0])
@@ -61,5 +61,5 @@ def test_odin_scores_as_pytorch_oods_does_in_float64(name, reference, written_do
     assert len(np.unique(ours)) == len(ours)
 
 
-def test_no_score_is_left_without_a_comparison(written_down):
+def test_every_score_is_compared(written_down):
     assert written_down("pytorch_ood_scores").keys() == {*OF_FEATURES, *OF_IMAGES}

@@ -1,4 +1,4 @@
-"""AUROC and average precision as scikit-learn's, computed beside ours."""
+"""AUROC and average precision equal those of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_areas_are_scikit_learns(name):
+def test_areas_equal_those_of_scikit_learn(name):
     inside, outside = (np.asarray(side, dtype=np.float64) for side in CASES[name])
     scores = np.concatenate([inside, outside])
     inlier = np.arange(len(scores)) < len(inside)
@@ -38,7 +38,7 @@ def test_areas_are_scikit_learns(name):
     assert found["aupr_out"] == pytest.approx(as_out, abs=1e-12)
 
 
-def test_the_saturated_scores_hold_ties_and_the_tiny_ones_none():
+def test_saturated_scores_have_ties_and_tiny_scores_have_none():
     for name in ("saturated", "saturated in float32"):
         inside, outside = CASES[name]
         assert len(np.intersect1d(inside, outside)) > 1

@@ -90,14 +90,14 @@ def share_that_differs(ours, theirs):
 
 
 @pytest.mark.parametrize("kind", [lambda model: model, Double], ids=["float32", "float64"])
-def test_fgsm_makes_the_images_of_torchattacks(kind, network, pixels, labels):
+def test_fgsm_equals_that_of_torchattacks(kind, network, pixels, labels):
     model = kind(network)
     theirs = fgsm_of_torchattacks(model, pixels, labels)
     assert torch.equal(our_fgsm(model, pixels, labels), theirs)
     assert 0.1 < right(network, theirs, labels) < 0.9
 
 
-def test_a_plain_float32_gradient_makes_them_too(network, pixels, labels):
+def test_fgsm_with_the_plain_float32_gradient_equals_that_of_torchattacks(network, pixels, labels):
     theirs = fgsm_of_torchattacks(network, pixels, labels)
     ours = []
     for batch in pixels:
@@ -107,7 +107,7 @@ def test_a_plain_float32_gradient_makes_them_too(network, pixels, labels):
 
 
 @pytest.mark.parametrize("name", ["PGD", "BIM", "MIFGSM"])
-def test_an_attack_by_name_makes_the_images_of_torchattacks_own(name, network, pixels, labels):
+def test_a_named_attack_equals_that_of_torchattacks(name, network, pixels, labels):
     batch, truth = pixels[0][:64], labels[0][:64]
     settings = {"eps": EPSILON, "alpha": EPSILON / 4, "steps": 4}
     attack = getattr(torchattacks, name)
@@ -119,7 +119,7 @@ def test_an_attack_by_name_makes_the_images_of_torchattacks_own(name, network, p
     assert share_that_differs(theirs, batch) > 0.9
 
 
-def test_of_a_saturated_network_torchattacks_leaves_images_alone_and_ours_does_not(
+def test_torchattacks_does_not_change_images_of_a_saturated_network_and_this_package_does(
     network, pixels, labels
 ):
     """Where a gradient underflows the images must differ."""
@@ -136,7 +136,7 @@ def test_of_a_saturated_network_torchattacks_leaves_images_alone_and_ours_does_n
     assert right(network, ours, truth) < right(network, theirs, truth) - 0.05
 
 
-def test_folded_it_is_nearly_all_pixels_and_the_accuracy(network, pixels, labels):
+def test_with_folding_nearly_all_pixels_and_the_accuracy_are_equal(network, pixels, labels):
     folded, how = fold(network, pixels[0][:16])
     assert how.folded == how.batch_norms == 7
     theirs = fgsm_of_torchattacks(network, pixels, labels)

@@ -44,7 +44,7 @@ def brute_force(sure, right, bins, place=place):
 
 @pytest.mark.parametrize("bins", BINS)
 @pytest.mark.parametrize("name", [*NAMES, *WITH_ONES])
-def test_errors_are_those_of_a_plain_float64_loop(name, bins, cases):
+def test_errors_equal_those_of_a_plain_float64_loop(name, bins, cases):
     sure, right = cases[name]
     error, largest = brute_force(sure, right, bins)
     assert ece(sure, right, bins) == pytest.approx(error, abs=1e-14)
@@ -53,7 +53,7 @@ def test_errors_are_those_of_a_plain_float64_loop(name, bins, cases):
 
 @pytest.mark.parametrize("bins", BINS)
 @pytest.mark.parametrize("name", NAMES)
-def test_errors_are_torchmetrics(name, bins, cases, written_down):
+def test_errors_equal_those_of_torchmetrics(name, bins, cases, written_down):
     """Theirs are sums in float32."""
     sure, right = cases[name]
     theirs = written_down("torchmetrics_errors")
@@ -62,7 +62,7 @@ def test_errors_are_torchmetrics(name, bins, cases, written_down):
     assert largest == pytest.approx(theirs[f"{name}, {bins} bins, max"], abs=2e-5)
 
 
-def test_a_confidence_of_one_has_a_bin_of_its_own_in_torchmetrics_and_not_here(cases, written_down):
+def test_only_torchmetrics_puts_a_confidence_of_one_into_an_extra_bin(cases, written_down):
     """1.0, wrong, and .95, right, lie in one bin: |1 − 1.95| / 2; apart: (|0 − 1| + .05) / 2."""
     theirs = written_down("torchmetrics_errors")
     assert ece(*cases["confidence one"]) == pytest.approx(0.475)
@@ -75,6 +75,6 @@ def test_a_confidence_of_one_has_a_bin_of_its_own_in_torchmetrics_and_not_here(c
             assert split > ece(sure, right, bins) + 0.03
 
 
-def test_no_error_is_left_without_a_comparison(cases, written_down):
+def test_every_error_is_compared(cases, written_down):
     named = {key.rsplit(", ", 2)[0] for key in written_down("torchmetrics_errors")}
     assert named == cases.keys() == {*NAMES, *WITH_ONES}

@@ -213,7 +213,7 @@ def test_single_networks_are_marked_only_by_comparisons_on_the_same_images(
     assert not headline(results, joined(lower, certain, noise)).marks
 
 
-def test_a_lead_over_seeds_that_a_stored_comparison_denies_is_not_marked(
+def test_a_lead_over_seeds_that_contradicts_a_stored_comparison_is_not_marked(
     synthetic: ModuleType,
 ) -> None:
     runs = accuracies(synthetic, {"ce": [0.90, 0.91, 0.92], "ls": [0.95, 0.96, 0.97]})

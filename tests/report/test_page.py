@@ -326,7 +326,7 @@ def test_one_report_keeps_two_studies_apart(synthetic: ModuleType, tmp_path: Pat
     assert "excluded from means" not in text
 
 
-def test_an_imported_network_is_a_group_of_its_own(synthetic: ModuleType, tmp_path: Path) -> None:
+def test_an_imported_network_is_a_separate_group(synthetic: ModuleType, tmp_path: Path) -> None:
     imported = synthetic.Network(None, name="my-resnet")
     page = write_report(synthetic.small_study(tmp_path / "study", synthetic.accuracy_run(imported)))
     text = page.read_text()
@@ -340,7 +340,7 @@ def test_a_run_of_another_format_is_reported_and_excluded(
     old = dataclasses.replace(synthetic.accuracy_run(synthetic.network(0.0, 5)), format=0)
     page = write_report(synthetic.small_study(tmp_path / "study", old))
     words = " ".join(Elements(page.read_text()).words)
-    assert "has format 0, which is not 1 or 2; make the run again" in words
+    assert "has format 0, which is not 1 or 2; delete the file" in words
 
 
 def test_a_run_without_provenance_is_still_reported(synthetic: ModuleType, tmp_path: Path) -> None:

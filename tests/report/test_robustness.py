@@ -149,7 +149,7 @@ def test_audits_with_different_attack_settings_are_not_compared(
     assert ("used different images or different attack settings" in result.sentences[0]) is not same
 
 
-def test_a_gain_that_is_significant_only_by_itself_is_not_called_robust(
+def test_a_gain_that_is_not_significant_after_adjustment_is_not_called_robust(
     synthetic: ModuleType,
 ) -> None:
     """Of each of five sizes p is .04: an interval above zero, but .2 after the correction."""

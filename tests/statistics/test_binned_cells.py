@@ -60,7 +60,7 @@ def test_the_interval_becomes_narrower_with_cells_that_are_hardly_correlated():
 
 @pytest.mark.parametrize("correlation", [0.5, 0.9])
 @pytest.mark.parametrize("over", [0.0, 0.05, 0.15])
-def test_intervals_hold_the_error_of_the_population(over, correlation):
+def test_intervals_contain_the_error_of_the_population(over, correlation):
     """Of 40 samples, at most 5 may miss; an interval that covers .95 does so in 99.7 %."""
     population = rendered(np.random.default_rng(3), 20_000, 10, over, correlation)
     truth = mean_ece(population, range(10)).value

@@ -37,7 +37,7 @@ def test_exact_mcnemar_is_the_binomial_test_of_the_changed_images(pairs) -> None
     assert found.mid_p == pytest.approx(2 * coins.cdf(fewer) - coins.pmf(fewer))
 
 
-def test_mid_p_takes_half_of_what_was_seen_on_either_side() -> None:
+def test_mid_p_counts_half_the_probability_of_the_observed_counts() -> None:
     found = mcnemar([0] * 3 + [1], [1] * 3 + [0])  # 3 gained, 1 lost
     pmf = stats.binom.pmf(range(5), 4, 0.5)
     assert found.exact == pytest.approx(2 * (pmf[0] + pmf[1]))
@@ -45,14 +45,14 @@ def test_mid_p_takes_half_of_what_was_seen_on_either_side() -> None:
     assert mcnemar([0, 1], [1, 0]).mid_p == 1
 
 
-def test_mcnemar_refuses_what_are_no_flags_of_the_same_images() -> None:
+def test_mcnemar_refuses_arrays_that_are_not_boolean_or_differ_in_length() -> None:
     with pytest.raises(InputError, match="one common shape"):
         mcnemar([0, 1], [1])
     with pytest.raises(InputError, match="0 or 1"):
         mcnemar([0, 2], [1, 0])
 
 
-def test_holm_rejects_as_his_procedure_does_step_by_step() -> None:
+def test_holm_rejects_as_the_step_down_procedure() -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
         p = random.uniform(0, 0.2, 6).round(2)
@@ -64,7 +64,7 @@ def test_holm_rejects_as_his_procedure_does_step_by_step() -> None:
         assert np.array_equal(holm_bonferroni(p) <= 0.05 + 1e-12, rejected)
 
 
-def test_holm_refuses_what_is_no_p_value() -> None:
+def test_holm_refuses_values_that_are_not_p_values() -> None:
     with pytest.raises(InputError, match=r"1\.5 is not a p-value"):
         holm_bonferroni([0.5, 1.5])
     with pytest.raises(InputError, match="nan is not a p-value"):
@@ -78,7 +78,7 @@ def means(values) -> SumStatistic:
     return SumStatistic(columns, lambda sums: sums / len(columns), len(columns))
 
 
-def test_a_permutation_swaps_all_that_an_image_has() -> None:
+def test_a_permutation_swaps_all_values_of_an_image() -> None:
     """A number that is no mean: brute force over swaps, columns staying together."""
 
     def product_of_means(values):
@@ -99,12 +99,12 @@ def test_a_permutation_swaps_all_that_an_image_has() -> None:
     assert found == pytest.approx(exact, abs=0.015)
 
 
-def test_a_difference_that_no_swap_reaches_has_the_smallest_p_value() -> None:
+def test_a_difference_larger_than_all_permuted_ones_has_the_smallest_p_value() -> None:
     (found,), _ = permutation_p_values(means([0.0] * 40), means([1.0] * 40), 999)
     assert found == 1 / 1000
 
 
-def test_a_number_that_a_swap_leaves_undefined_counts_against_a_difference() -> None:
+def test_undefined_permuted_values_count_against_a_difference() -> None:
     def only_unswapped(values):
         """The mean of equal values, undefined where images of both sides are mixed."""
         columns = np.asarray(values, dtype=np.float32)[:, None]
@@ -132,7 +132,7 @@ def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
 
 
 @pytest.mark.parametrize("family", [1, 7, 100])
-def test_enough_permutations_leave_holm_room_below_its_smallest_threshold(family) -> None:
+def test_the_smallest_p_value_is_below_the_smallest_threshold_of_holm(family) -> None:
     count = permutations_needed(family)
     assert holm_bonferroni([50 / (count + 1)] + [1.0] * (family - 1))[0] <= 0.05 + 1e-12
     assert holm_bonferroni([50 / count] + [1.0] * (family - 1))[0] > 0.05
@@ -140,7 +140,7 @@ def test_enough_permutations_leave_holm_room_below_its_smallest_threshold(family
         permutations_needed(0)
 
 
-def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
+def test_both_sides_of_a_paired_bootstrap_use_the_same_resamples() -> None:
     random = np.random.default_rng(4)
     images = random.normal(0, 10, 300)  # what both networks find hard
     first, second = images, images + random.normal(0.5, 1, 300)
@@ -153,7 +153,7 @@ def test_both_sides_of_a_paired_bootstrap_see_the_same_resamples() -> None:
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 
 
-def test_sets_of_images_are_resampled_apart_and_the_first_as_if_it_were_alone() -> None:
+def test_sets_of_images_are_resampled_independently() -> None:
     (both,) = resample_counts((5, 8), 20, seed=3)
     (alone,) = resample_counts(5, 20, seed=3)
     assert np.array_equal(both[:, :5], alone)

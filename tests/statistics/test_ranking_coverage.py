@@ -64,7 +64,7 @@ def test_a_detection_error_is_never_above_one_half(shift):
     assert ends_of("detection_error", inliers, far=outliers).high == 0.5
 
 
-def test_two_errors_among_797_images_leave_the_aurc_below_2_percent():
+def test_two_errors_among_797_images_bound_the_aurc_below_2_percent():
     correct = np.ones(797, dtype=bool)
     correct[[600, 790]] = False
     scores = np.arange(797.0)[::-1]
@@ -118,7 +118,7 @@ def truths(n, m, shift):
 
 
 @pytest.mark.parametrize(("n", "m", "shift"), [(50, 300, 1.0), (72, 80, 3.0), (300, 30, 2.0)])
-def test_intervals_of_rankings_cover_also_with_few_images(n, m, shift):
+def test_intervals_of_rankings_have_their_coverage_with_few_images(n, m, shift):
     random, truth = np.random.default_rng(2), truths(n, m, shift)
     covered = {metric: [] for metric in truth}
     for _ in range(TRIALS):
@@ -132,7 +132,7 @@ def test_intervals_of_rankings_cover_also_with_few_images(n, m, shift):
     assert min(shares.values()) >= LOWEST, shares
 
 
-def test_intervals_of_averages_over_sets_cover():
+def test_intervals_of_averages_over_sets_have_their_coverage():
     """One metric of each method, over two sets that share their inliers."""
     random, n, sizes, shifts = np.random.default_rng(3), 200, (60, 90), (2.0, 1.0)
     metrics = [*truths(1, 1, 1.0)]
@@ -169,7 +169,7 @@ def renderings(random, n):
 
 
 @pytest.mark.parametrize("n", [150, 600])
-def test_intervals_of_selective_prediction_cover_for_one_cell_and_for_means(n):
+def test_intervals_of_selective_prediction_have_their_coverage_for_cells_and_means(n):
     names = ("aurc", "aurc_excess", "augrc", "misclassification_auroc")
     names += ("misclassification_fpr_at_95_tpr",)
     of_large = [selective_metrics(*cell) for cell in renderings(np.random.default_rng(4), 400_000)]

@@ -24,7 +24,7 @@ def test_the_standard_deviation_is_that_of_a_sample() -> None:
     assert found.n == 3
 
 
-def test_one_value_has_no_standard_deviation_and_none_has_no_mean() -> None:
+def test_one_value_has_no_standard_deviation_and_no_value_has_no_mean() -> None:
     assert math.isnan(summarize_seeds([0.5]).std)
     assert math.isnan(summarize_seeds([]).mean)
 
@@ -33,7 +33,7 @@ def test_equal_values_have_a_standard_deviation_of_exactly_zero() -> None:
     assert summarize_seeds([0.2, 0.2, 0.2]).std == 0.0
 
 
-def test_welch_interval_is_that_of_scipy() -> None:
+def test_the_welch_interval_equals_that_of_scipy() -> None:
     from scipy.stats import ttest_ind
 
     first, second = [1.0, 2.0, 3.0], [3.0, 5.0, 8.0, 6.0]
@@ -58,7 +58,7 @@ def test_a_single_seed_has_no_interval() -> None:
     assert not found.excludes_zero
 
 
-def test_welch_p_value_is_that_of_scipy_and_agrees_with_the_interval() -> None:
+def test_the_welch_p_value_equals_that_of_scipy_and_agrees_with_the_interval() -> None:
     from scipy.stats import ttest_ind
 
     first, second = [1.0, 2.0, 3.0], [3.0, 5.0, 8.0, 6.0]
@@ -69,7 +69,7 @@ def test_welch_p_value_is_that_of_scipy_and_agrees_with_the_interval() -> None:
     assert math.isnan(difference([1.0], [2.0, 3.0]).p)
 
 
-def test_seeds_without_spread_make_nothing_certain() -> None:
+def test_seeds_without_spread_give_no_interval() -> None:
     found = difference([1.0, 1.0], [2.0, 2.0])
     assert found.value == 1
     assert not found.excludes_zero
@@ -77,7 +77,7 @@ def test_seeds_without_spread_make_nothing_certain() -> None:
     assert difference([1.0, 1.0], [2.0, 2.5]).p < 1, "one side with spread will do"
 
 
-def test_the_smallest_detectable_difference_is_detected_with_the_power() -> None:
+def test_the_smallest_detectable_difference_is_detected_with_the_stated_power() -> None:
     """Equal spreads and seeds a side: ν is nearly 2n − 2, and power is that of a t test."""
     from scipy.stats import ttest_ind
 
@@ -90,7 +90,7 @@ def test_the_smallest_detectable_difference_is_detected_with_the_power() -> None
     assert found.mean() == pytest.approx(0.8, abs=0.025)
 
 
-def test_more_seeds_detect_less_and_one_seed_nothing() -> None:
+def test_more_seeds_detect_smaller_differences_and_one_seed_none() -> None:
     few, many = [0.0, 1.0], [0.0, 1.0] * 8
     assert minimum_detectable_difference(many, many) < minimum_detectable_difference(few, few) / 3
     assert math.isnan(minimum_detectable_difference([1.0], few))
@@ -105,7 +105,7 @@ def flags_of_seeds(random, seeds: int, images: int, spread_of_seeds: float) -> n
 
 
 @pytest.mark.parametrize("spread_of_seeds", [0.0, 0.05])
-def test_seeds_and_images_together_cover_the_difference_of_two_equal_methods(
+def test_intervals_over_seeds_and_images_cover_the_difference_of_equal_methods(
     spread_of_seeds,
 ) -> None:
     random = np.random.default_rng(11)
@@ -125,7 +125,7 @@ def test_seeds_and_images_together_cover_the_difference_of_two_equal_methods(
     assert 0.92 < np.mean(inside) <= 0.99
 
 
-def test_without_spread_of_seeds_only_the_images_are_left() -> None:
+def test_without_spread_over_seeds_the_interval_is_that_over_images() -> None:
     """All seeds alike: the interval is that of one network a side, paired over images."""
     random = np.random.default_rng(12)
     weights = np.concatenate(list(resample_counts(300, 2000))) / 300
@@ -138,7 +138,7 @@ def test_without_spread_of_seeds_only_the_images_are_left() -> None:
     assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
 
 
-def test_seeds_and_images_need_two_seeds_a_side_and_their_replicates() -> None:
+def test_intervals_over_seeds_and_images_need_two_seeds_per_side_and_replicates() -> None:
     with pytest.raises(InputError, match="1 and 2 seeds; at least 2"):
         seeds_and_images([0.5], np.ones((9, 1)), [0.5, 0.5], np.ones((9, 2)))
     with pytest.raises(InputError, match="do not match 2 and 2 seeds"):

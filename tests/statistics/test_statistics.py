@@ -95,7 +95,7 @@ def test_an_interval_holds_its_estimate_and_stays_in_the_range(logits):
             assert interval.high > interval.low, quantity.metric
 
 
-def test_a_statistic_that_is_no_function_of_sums_says_so():
+def test_a_statistic_without_sums_raises_a_clear_error():
     number = unpaired(Quantity("largest", "number", {}, ""), 3.0, "it is a maximum")
     assert number.untested == "it is a maximum"
     assert np.isnan(number.intervals(0.95, lambda cost: 200)[0].low)
@@ -103,7 +103,7 @@ def test_a_statistic_that_is_no_function_of_sums_says_so():
         number.sums  # noqa: B018
 
 
-def test_a_mean_of_equal_values_has_a_bootstrap_interval_without_width_only_without_a_pseudo_loss():
+def test_only_a_pseudo_loss_gives_a_mean_of_equal_values_a_bootstrap_interval_of_positive_width():
     quantity = Quantity("loss", "nats", {}, "")
     (plain,) = means([quantity], [np.full(50, 0.2)]).intervals(0.95, lambda cost: 200)
     (pseudo,) = means([quantity], [np.full(50, 0.2)], pseudo_losses=[2.0]).intervals(
@@ -113,7 +113,7 @@ def test_a_mean_of_equal_values_has_a_bootstrap_interval_without_width_only_with
     assert pseudo.low < 0.2 < pseudo.high
 
 
-def test_shares_of_no_and_of_all_images_have_intervals_of_positive_width():
+def test_shares_of_0_and_1_have_intervals_of_positive_width():
     quantities = [Quantity(name, "fraction", {}, "") for name in ("none", "all")]
     statistic = shares(quantities, [np.zeros(20, bool), np.ones(20, bool)])
     none, everything = statistic.intervals(0.95, lambda cost: 200)

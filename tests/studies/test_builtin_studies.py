@@ -46,7 +46,7 @@ def test_a_table_s_study_trains_every_cell_by_the_paper_s_protocol(name):
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_every_study_has_a_small_size_on_what_ships_with_the_package(name):
+def test_the_small_size_of_every_study_needs_only_built_in_data(name):
     study = read_study(study_file(name), small=True)
     assert {t.recipe.dataset for t in study.trainings} == {"digits"}
     assert max(t.recipe.epochs for t in study.trainings) <= (200 if study.tables == (8,) else 5)
@@ -73,7 +73,7 @@ def test_table_14_warns_about_selection_on_the_test_set():
 
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the documentation is not installed")
-def test_the_study_of_the_documentation_is_a_study(tmp_path):
+def test_the_study_file_of_the_documentation_is_valid(tmp_path):
     (text,) = re.findall(r"```toml [^\n]*\n(name = .*?)```", GUIDE.read_text(), flags=re.DOTALL)
     (tmp_path / "weights.toml").write_text(text)
     study = read_study(tmp_path / "weights.toml")
@@ -81,7 +81,7 @@ def test_the_study_of_the_documentation_is_a_study(tmp_path):
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_of_the_paper_s_studies_those_choose_that_try_values(name):
+def test_only_studies_that_try_values_have_a_selection(name):
     tried = {
         "paper/miniature": ("direction", "weight_decay"),
         "paper/table-9": ("direction",),
@@ -116,7 +116,7 @@ def times(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_quickstart_trains_evaluates_and_reports_and_then_finds_everything_done(
+def test_quickstart_trains_evaluates_and_reports_and_a_second_call_has_no_work(
     short_quickstart, capfd
 ):
     assert exit_code(["quickstart", "--limit", "8"]) == 0

@@ -32,7 +32,7 @@ def named(trainings, base, *others):
     return [("".join(pair.base), "".join(pair.other)) for pair in result]
 
 
-def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
+def test_a_pair_differs_only_in_the_named_fields_and_has_all_seeds():
     trainings = [
         training(f"{method[0]}{weight:g}{seed}", method=method, sd_dropout=weight, seed=seed)
         for method in ("ce", "ls")
@@ -49,7 +49,7 @@ def test_a_pair_is_alike_in_all_that_it_does_not_name_and_has_all_seeds():
     ]
 
 
-def test_fields_that_only_the_base_names_are_kept_if_possible():
+def test_fields_named_only_by_the_base_are_matched_if_possible():
     plain = training("a", drop_rate=0.5, sd_dropout=1.0)
     trainings = [
         plain,
@@ -62,7 +62,7 @@ def test_fields_that_only_the_base_names_are_kept_if_possible():
     assert named(trainings, base, {"sd_dropout": 5.0}) == [("a", "d")]
 
 
-def test_a_method_brings_its_own_settings():
+def test_a_method_has_its_own_settings():
     trainings = [
         training("a"),
         training("b", method="ls", method_options={"smoothing": 0.1}),
@@ -73,19 +73,19 @@ def test_a_method_brings_its_own_settings():
 
 
 @pytest.mark.parametrize("small", [False, True])
-def test_every_comparison_of_a_shipped_study_has_its_pairs(small):
+def test_every_comparison_of_a_built_in_study_has_pairs(small):
     for name in builtin_names():
         study = read_study(study_file(name), small=small)
         assert bool(pairings_of(study.compare, study.trainings)) == bool(study.compare), name
 
 
-def test_others_that_no_training_answers_to_are_named_with_their_line(tiny):
+def test_comparisons_without_a_matching_training_are_reported_with_their_line(tiny):
     tiny.write_text(tiny.read_text() + COMPARED.replace("0.1", "7.0"))
     with pytest.raises(InputError, match=r"line \d+: no training with sd_dropout = 7.0 equals"):
         read_study(tiny)
 
 
-def test_a_study_ends_with_what_its_file_has_compared(tiny, here, capsys):
+def test_a_study_ends_with_its_planned_comparisons(tiny, here, capsys):
     tiny.write_text(tiny.read_text() + COMPARED)
     assert exit_code(["batch", "study.toml"]) == 0
     assert "reports/tiny/comparisons/planned.csv" in capsys.readouterr().out

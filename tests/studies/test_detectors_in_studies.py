@@ -68,7 +68,7 @@ def batch(capsys, *further):
     return code, capsys.readouterr().out
 
 
-def test_a_grid_of_detectors_stands_on_each_seed_of_its_backbones(study_file):
+def test_a_grid_of_detectors_uses_each_seed_of_its_backbones(study_file):
     study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = "detection"\n'))
     plain = [t.name for t in study.trainings if not t.recipe.sd_dropout]
     output = [(d.backbone, d.recipe.epochs) for d in study.detectors]
@@ -113,7 +113,7 @@ def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_fil
         ('[[train-detector]]\nlr = ["fast"]\n', "line 16: lr is 'fast', not float"),
     ],
 )  # fmt: skip
-def test_a_mistake_about_detectors_is_reported_with_its_line(text, message, study_file):
+def test_an_error_in_a_detector_table_is_reported_with_its_line(text, message, study_file):
     with pytest.raises(InputError, match=message):
         read_study(study_file(GRID + text))
 
@@ -126,7 +126,7 @@ def test_detectors_without_a_backbone_are_refused(study_file):
 DETECTION = '[[evaluate]]\nevaluator = "detection"\n'
 
 
-def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file):
+def test_selecting_a_detector_setting_is_a_selection_on_the_test_images(study_file):
     study = read_study(study_file(GRID + DETECTION))
     assert (study.varied, study.varied_of_detectors) == ((), ("epochs",))
     (message,) = warnings(study)
@@ -142,7 +142,7 @@ def test_values_tried_with_detectors_are_a_choice_on_the_test_images(study_file)
     assert warnings(read_study(study_file(one))) == ()
 
 
-def test_a_comparison_sets_detectors_and_their_backbones_against_their_like(study_file):
+def test_detectors_are_compared_with_detectors_and_backbones_with_backbones(study_file):
     text = GRID.replace('of = "plain"\n', "") + DETECTION
     weights = "[[compare]]\nbase = { sd_dropout = 0.0 }\nothers = [{ sd_dropout = 1.0 }]\n"
     study = read_study(study_file(text + weights))
@@ -188,7 +188,7 @@ def test_a_comparison_without_sides_is_refused_before_any_work(text, message, st
 
 
 @pytest.mark.usefixtures("backbone")
-def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, study_file, capsys):
+def test_detectors_are_compared_and_the_best_is_selected_by_map(here, study_file, capsys):
     compared = "[[compare]]\nbase = { lr = 0.01 }\nothers = [{ lr = 0.000001 }]\n"
     study_file(GRID_OF_LR + compared)
     code, message = batch(capsys)
@@ -206,7 +206,7 @@ def test_the_best_of_detectors_is_named_by_map_and_detectors_are_compared(here, 
 
 
 @pytest.mark.usefixtures("backbone")
-def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, study_file, capsys):
+def test_a_study_trains_and_evaluates_each_detector_once(here, study_file, capsys):
     study_file(STUDY)
     code, message = batch(capsys, "--dry-run")
     assert code == 0
@@ -221,7 +221,7 @@ def test_a_study_trains_and_measures_detectors_and_does_nothing_twice(here, stud
     assert (code, "2 already done" in message) == (0, True), message
 
 
-def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
+def test_an_interrupted_detector_training_resumes_to_the_same_weights(
     backbone, here, study_file, capsys, monkeypatch
 ):
     (work,) = read_study(study_file(STUDY)).detectors
@@ -245,7 +245,7 @@ def test_an_interrupted_detector_goes_on_and_ends_in_the_same_weights(
 
 
 @pytest.mark.usefixtures("backbone")
-def test_a_detector_that_fails_takes_only_its_own_evaluation_with_it(study_file, capsys):
+def test_a_failed_detector_skips_only_its_own_evaluation(study_file, capsys):
     study_file(STUDY.replace('dataset = "shapes"', 'dataset = ["coco", "shapes"]'))
     code, message = batch(capsys, "--dry-run")
     assert "coco is not on disk (sdd-eval data get coco)" in message
@@ -268,7 +268,7 @@ def test_images_without_boxes_are_reported_before_training(study_file, capsys):
     assert "1 missing, 1 blocked" in message
 
 
-def test_a_detector_on_another_backbone_than_it_began_on_is_not_touched(
+def test_a_detector_started_from_another_backbone_is_not_changed(
     backbone, here, study_file, capsys
 ):
     study_file(STUDY)

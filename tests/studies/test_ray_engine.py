@@ -67,7 +67,7 @@ def cluster() -> Iterator[Any]:
     """A head without cores, so that all work is on the nodes that are added."""
     ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'sdd-eval[ray]')")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Ray's 15 is a standstill beside a busy process.
+    # Ray's 15 stand still next to a busy process.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     from ray.cluster_utils import Cluster
 
@@ -98,7 +98,7 @@ def content(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_node_is_killed_half_way_and_nothing_is_lost_or_done_twice(here):
+def test_a_killed_node_loses_and_repeats_no_job(here):
     (here / "study.toml").write_text(STUDY)
     jobs = jobs_of(read_study(here / "study.toml"))
     from sdd_eval.studies.ray_engine import run_on_ray

@@ -23,7 +23,7 @@ def files(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys):
+def test_a_study_trains_evaluates_and_reports_each_once(here, capsys):
     assert exit_code(["batch", "study.toml"]) == 0
     output = capsys.readouterr().out
     assert "4 done" in output
@@ -38,7 +38,7 @@ def test_a_study_trains_measures_and_reports_and_does_nothing_twice(here, capsys
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_dry_run_lists_and_writes_nothing(here, capsys):
+def test_a_dry_run_lists_the_jobs_and_writes_no_file(here, capsys):
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
     output = capsys.readouterr().out
     assert "4 jobs: 4 missing; about" in output
@@ -54,11 +54,11 @@ def test_estimates_come_from_finished_jobs_if_there_are_any(capsys):
     lines = capsys.readouterr().out.splitlines()
     states = [line.split()[2] for line in lines if line.startswith(("train", "accuracy"))]
     assert states == ["done", "missing"] * 2 + ["missing"] * 4
-    assert sum("as fast as digits-small_cnn-ce" in line for line in lines) == 2
+    assert sum("estimated from digits-small_cnn-ce" in line for line in lines) == 2
     assert sum("as earlier runs of accuracy on small_cnn" in line for line in lines) == 4
 
 
-def test_one_failing_job_stops_only_what_needs_it(study_file, recipe, capsys):
+def test_a_failing_job_stops_only_the_jobs_that_depend_on_it(study_file, recipe, capsys):
     study_file(f"""
 name = "half"
 {recipe}
@@ -117,7 +117,7 @@ dataset = "nowhere"
 
 
 @pytest.mark.usefixtures("tiny")
-def test_an_unforeseen_error_is_a_failure_with_its_trace(here, monkeypatch, capsys):
+def test_an_unexpected_error_is_a_failure_with_its_traceback(here, monkeypatch, capsys):
     do = running._run
 
     def broken(work, places, progress):
@@ -156,7 +156,7 @@ def test_an_interrupted_study_continues(here, monkeypatch, capsys):
     assert first.items() <= files(here).items()
 
 
-def test_a_checkpoint_of_another_recipe_is_not_touched(tiny, here, capsys):
+def test_a_checkpoint_of_another_recipe_is_not_changed(tiny, here, capsys):
     assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
     folder = here / "checkpoints"
     (name,) = [path.name for path in folder.iterdir() if "sdd" not in path.name]
@@ -231,7 +231,7 @@ def test_two_processes_share_a_study(study_file, here):
 
 
 @pytest.mark.slow
-def test_a_killed_study_goes_on_with_the_same_command_and_ends_in_the_same(study_file, here):
+def test_a_killed_study_is_resumed_by_the_same_command_with_the_same_result(study_file, here):
     study_file(STUDY)
     process = begin(here)
     while not list(here.rglob("state.pt")) and process.poll() is None:

@@ -21,7 +21,7 @@ evaluator = "accuracy"
 """
 
 
-def test_with_held_out_images_the_choice_is_made_on_those(study_file, capsys):
+def test_with_validation_images_the_selection_is_made_on_those(study_file, capsys):
     study_file(STUDY.format(epochs=2, validation=200))
     assert exit_code(["batch", "study.toml"]) == 0
     output = capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_with_held_out_images_the_choice_is_made_on_those(study_file, capsys):
     assert "biased" not in output
 
 
-def test_without_them_it_is_called_a_choice_on_the_test_set(study_file, capsys):
+def test_without_validation_images_it_is_called_a_selection_on_the_test_set(study_file, capsys):
     study_file(STUDY.format(epochs=1, validation=0))
     assert exit_code(["batch", "study.toml"]) == 0
     output = capsys.readouterr().out
@@ -37,7 +37,7 @@ def test_without_them_it_is_called_a_choice_on_the_test_set(study_file, capsys):
     assert output.count("biased") == 2
 
 
-def test_a_study_that_varies_nothing_chooses_nothing(tiny, capsys):
+def test_a_study_without_varied_settings_has_no_selection(tiny, capsys):
     assert exit_code(["batch", "study.toml", "--limit", "20"]) == 0
     assert "best of" not in capsys.readouterr().out
 
@@ -52,11 +52,11 @@ evaluator = "accuracy"
 """
 
 
-def test_values_in_two_tables_are_as_much_a_choice_as_in_a_list(study_file, recipe):
+def test_values_in_two_tables_are_a_selection_as_in_a_list(study_file, recipe):
     assert read_study(study_file(recipe + TWO_TABLES)).varied == ("sd_dropout",)
 
 
-def test_each_kind_of_network_is_a_choice_of_its_own(study_file, recipe, capsys):
+def test_each_kind_of_network_has_a_separate_selection(study_file, recipe, capsys):
     study_file(f"""
 name = "two"
 {recipe}

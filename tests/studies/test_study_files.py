@@ -17,7 +17,7 @@ from sdd_eval.studies.study import warnings
 from sdd_eval.studies.toml import line_of
 
 
-def test_lists_are_grids_over_every_seed_and_seeds_come_in_turn(study_file, recipe):
+def test_lists_form_a_grid_and_seeds_are_run_in_turn(study_file, recipe):
     path = study_file(
         f"""
 seeds = [0, 1]
@@ -68,7 +68,7 @@ def test_a_checkpoint_listed_twice_is_trained_once(study_file, recipe):
     assert len(study.evaluations) == 2
 
 
-def test_evaluations_may_be_of_some_trainings_only(study_file, recipe):
+def test_evaluations_may_be_limited_to_some_trainings(study_file, recipe):
     path = study_file(
         recipe
         + """
@@ -131,7 +131,7 @@ svhn = "gaussian"
     assert record_of(study).stands_for[training.name] == training.stands_for
 
 
-def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
+def test_names_state_changed_settings_and_are_unique_to_a_recipe():
     assert checkpoint_name(Recipe()) == "cifar100-resnet18-ce-seed0"
     special = Recipe(sd_dropout=1.0, direction="forward", hidden_layers=1, seed=3)
     name = checkpoint_name(special)
@@ -141,7 +141,7 @@ def test_a_name_tells_what_is_special_and_no_two_recipes_share_one():
     assert len({short, long, checkpoint_name(Recipe())}) == 3
 
 
-def test_a_choice_on_the_test_set_is_called_that(study_file, recipe):
+def test_a_selection_on_the_test_set_is_reported_as_such(study_file, recipe):
     end = '[[evaluate]]\nevaluator = "accuracy"\n'
     grid = study_file(recipe + "[[train]]\nsd_dropout = [0.1, 1.0]\n" + end)
     (message,) = warnings(read_study(grid))
@@ -224,7 +224,7 @@ def test_a_mistake_is_one_line_and_exit_code_two(study_file, capsys):
     assert "study.toml, line 2" in message
 
 
-def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_file, recipe, capsys):
+def test_unknown_standardisation_constants_are_reported_before_training(study_file, recipe, capsys):
     text = recipe.replace('standardisation = "digits"', 'standardisation = "digts"')
     study_file(text + '[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
     assert exit_code(["batch", "study.toml", "--dry-run"]) == 0
@@ -246,13 +246,13 @@ def test_constants_that_nobody_knows_block_a_training_before_it_begins(study_fil
         ),
     ],
 )
-def test_what_only_a_cluster_or_no_cluster_can_do_is_refused(flags, message, study_file, capsys):
+def test_flags_that_need_or_exclude_a_cluster_are_refused(flags, message, study_file, capsys):
     study_file('[[train]]\n[[evaluate]]\nevaluator = "accuracy"\n')
     assert exit_code(["batch", "study.toml", "--dry-run", *flags]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_jobs_compute_on_what_the_cluster_has_and_not_this_machine():
+def test_jobs_use_the_devices_of_the_cluster_and_not_of_this_machine():
     def cluster(**resources):
         return SimpleNamespace(cluster_resources=lambda: resources)
 

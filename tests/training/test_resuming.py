@@ -216,7 +216,7 @@ def test_a_damaged_state_is_refused_and_overwrite_starts_again(reference, materi
     place = tmp_path / "tiny"
     after_one_epoch(material, recipe, place, threads=1)
     (place / "state.pt").write_bytes((place / "state.pt").read_bytes()[:1000])
-    with pytest.raises(InputError, match="cannot be read as the state of a training"):
+    with pytest.raises(InputError, match="is not a readable training state"):
         train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu")
     train(
         recipe,

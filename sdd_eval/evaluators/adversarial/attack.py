@@ -70,8 +70,8 @@ class Attack(Evaluator):
     transfer_from: str = collects("", loads="checkpoint")
     """Checkpoint, by folder or name, whose adversarial images the audit also tries."""
     validation_set: str = collects("", loads="validation")
-    """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
-    test images."""
+    """Images to fit the temperature on; none uses the test images. Default: the checkpoint's
+    validation images, if any."""
 
     @property
     def default_limit(self) -> int | None:

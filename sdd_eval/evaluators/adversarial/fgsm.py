@@ -67,8 +67,8 @@ class Fgsm(Evaluator):
     """Standardisation of the variants authors and standardised: the paper's or the network's own.
     Networks whose images do not have three channels always use their own."""
     validation_set: str = collects("", loads="validation")
-    """Images that T is fitted on; default: the checkpoint's validation images, if any; none: the
-    test images."""
+    """Images to fit the temperature on; none uses the test images. Default: the checkpoint's
+    validation images, if any."""
 
     @property
     def epsilons(self) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ gradient at the logits: the stable one of `gradients.py`, or the margin's.
 
 AutoAttack is the standard version of Croce, Hein (2020), "Reliable evaluation of adversarial
 robustness with an ensemble of diverse parameter-free attacks". The ensemble of that name in
-torchattacks runs 10 steps instead of 100 and targets as many classes as it is told.
+torchattacks runs 10 steps instead of 100 and targets as many classes as configured.
 """
 
 from __future__ import annotations

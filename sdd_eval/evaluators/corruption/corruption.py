@@ -47,15 +47,16 @@ class Corruption(Evaluator):
     version: ClassVar[int] = 2
 
     corrupted: str = collects("", loads="corruptions")
-    """Corrupted version of the test set; default: the one of its name."""
+    """Corrupted version of the test set; default: the corrupted set that belongs to the test set,
+    e.g. cifar100_c."""
     corruptions: tuple[str, ...] = collects(())
-    """Corruptions to measure; default: the 15 and all others of the set. A mean needs all
-    corruptions of its set."""
+    """Corruptions to measure; default: all that are available. A mean over the 15 or 19 corruptions
+    is reported only if all of them are evaluated."""
     bins: int = scores(10)
     """Number of confidence bins, of equal width."""
     baseline: tuple[str, ...] = scores((), loads="run", optional=True)
     """Checkpoints (the seeds of one method) whose errors mCE is relative to; default: no mCE.
-    Their runs of this evaluator are used, and made first if they are missing."""
+    Their runs of this evaluator are reused, or computed first if missing."""
 
     def __post_init__(self) -> None:
         """Raise InputError for fewer than one bin."""

@@ -93,7 +93,7 @@ class Ood(Evaluator):
             arrays |= scores.at(outliers=name)
         if self.validation_set:
             images, steps = subject.sets[self.validation_set], {odin.STEPS.name: odin.STEPS}
-            scores = _stored_scores(subject, f"held out {self.validation_set}", images, steps)
+            scores = _stored_scores(subject, f"validation {self.validation_set}", images, steps)
             values = scores.where(detector=odin.STEPS.name)["scores"]
             arrays |= Arrays([Array("validation_scores", values, ("images", "step"))])
         made = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}

@@ -1,7 +1,7 @@
 """The interface of a training method: the batch it needs, the parts it adds, its loss.
 
 A method is a frozen dataclass behind an entry point of `sdd_eval.methods`; its fields are its
-settings. The training loop knows no method by name, and the SD-Dropout term combines with any.
+settings. The training loop is independent of the method, and the SD-Dropout term combines with any.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ except tests.InputError as error:
 """
 
 
-def test_a_full_disk_is_a_one_line_error_and_loses_nothing(tmp_path, start_process):
+def test_a_full_disk_is_a_one_line_error_without_data_loss(tmp_path, start_process):
     folder = tmp_path / "full"
     script = FULL.format(tests=os.path.dirname(__file__), folder=str(folder))
     ended = start_process(script, output=str(tmp_path / "output"))
