@@ -87,7 +87,7 @@ def _eight_bits(file: Image.Image) -> Image.Image:
 
 
 def unwrap(folder: Path) -> Path:
-    """Return the folder below wrappers such as `images/`: sole sub-folders of folders without images."""
+    """Return the folder below wrappers such as `images/`, which hold one folder and no image."""
     while (inner := _only_folder(folder)) is not None:
         folder = inner
     return folder

@@ -123,7 +123,7 @@ def test_every_measurement_has_protocol_and_unit():
 def test_images_without_objects_are_refused():
     found = arrays()
     found["object_crowd"][:] = True
-    with pytest.raises(InputError, match="none of the 30 images has an object"):
+    with pytest.raises(InputError, match="none of the 30 images has an annotated object"):
         average_precision(found)
 
 

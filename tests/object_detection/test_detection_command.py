@@ -56,7 +56,7 @@ def test_a_detector_is_trained_and_evaluated_only_once(here, capsys):
     assert (code, out.splitlines()[0]) == (0, "checkpoints/mine")
     code, out, _ = said(capsys, "detection mine --threads 1")
     assert code == 0
-    assert "mine · detection on 6 images (shapes: user's folder), measured" in out
+    assert "mine · detection on 6 images of shapes (user's folder), measured" in out
     assert "map50" in out
     assert "stored run reused" in said(capsys, "detection mine --threads 1")[1]
     (path,) = store.run_paths(here / "reports" / "default")
