@@ -1,4 +1,4 @@
-"""Every test process works with one thread, and keeps nothing outside its own folders.
+"""Fixtures of all tests: one thread per process, and no files outside the test's own folders.
 
 And made-up runs in the real format, small sets of photographs, laid out as their publishers do, and
 a backbone of a detector.

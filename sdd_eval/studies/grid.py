@@ -55,7 +55,7 @@ def trainings_of(
 
 
 def _add(network: Training, networks: dict[str, Training], names: set[str]) -> None:
-    """Add a network, or the recipes that it stands for to those of the network of its name."""
+    """Add a training, or merge its recipes into the existing one of that name."""
     present = networks.setdefault(network.name, network)
     stands_for = [*present.stands_for, *network.stands_for]
     unique = tuple(r for n, r in enumerate(stands_for) if r not in stands_for[:n])

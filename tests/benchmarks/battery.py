@@ -1,4 +1,4 @@
-"""The whole battery of one ResNet-18: python tests/benchmarks/battery.py [images] [ARCH] [tf32]
+"""Time of all evaluators for a ResNet-18: python tests/benchmarks/battery.py [images] [ARCH] [tf32]
 
 Accuracy, calibration, FGSM in three variants, 15 corruptions × 5 severities, and ODIN on four sets
 of outliers, each of so many random images of 32 pixels (10,000: 750,000 corrupted ones, 2.3 GB of

@@ -1,4 +1,4 @@
-"""How long `compare` takes of two networks: python tests/benchmarks/comparison.py [images]
+"""Time of `compare` for two networks: python tests/benchmarks/comparison.py [images]
 
 Synthetic kept values in the evaluators' own format, of a whole battery on CIFAR-100: 19 × 5
 corrupted cells, eight detectors on four sets of outliers, three variants of FGSM, an attack. Prints

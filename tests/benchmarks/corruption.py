@@ -1,4 +1,4 @@
-"""The corruption evaluator against its bare passes: python tests/benchmarks/corruption.py
+"""Overhead of the corruption evaluator over its passes: python tests/benchmarks/corruption.py
 
 Arguments: [pairs] [images]. Five cells of so many images, mapped from a file as CIFAR-100-C is,
 through the whole evaluator, against the same ResNet-18 over pixels that lie ready in memory. Run it

@@ -1,4 +1,4 @@
-"""FGSM against torchattacks': python tests/benchmarks/fgsm.py [pairs] [images]
+"""FGSM compared with torchattacks: python tests/benchmarks/fgsm.py [pairs] [images]
 
 Images of one size by both. Ours form the gradient so that it does not saturate, which costs next
 to nothing; evaluations run them on the folded network. Run it on an idle machine; no test depends

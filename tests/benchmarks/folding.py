@@ -1,4 +1,4 @@
-"""What folding gives a ResNet-18: python tests/benchmarks/folding.py [pairs] [images]
+"""Speed-up of a ResNet-18 by folding: python tests/benchmarks/folding.py [pairs] [images]
 
 The forward pass of the network as it was trained against that of the folded one, in turn. Run it
 with OMP_NUM_THREADS=1 on an idle machine for one core; no test depends on it.

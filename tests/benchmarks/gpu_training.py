@@ -1,4 +1,4 @@
-"""How fast a GPU trains: python tests/benchmarks/gpu_training.py [--epochs N] [--accuracy]
+"""Training speed on a GPU: python tests/benchmarks/gpu_training.py [--epochs N] [--accuracy]
 
 Measures the GPU's rate of bfloat16 products, trains ResNet-18 with SD-Dropout on CIFAR-100 as the
 paper does, but in bf16, channels-last and compiled, and prints images/s, the time for 200 epochs,

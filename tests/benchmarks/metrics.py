@@ -1,4 +1,4 @@
-"""How long the metrics take: python tests/benchmarks/metrics.py
+"""Time of the metrics: python tests/benchmarks/metrics.py
 
 Prints the median seconds of each, and of the ECE of a million images of a hundred classes the
 ratio to the one chunked softmax that nobody can do without. Run it on an idle machine; no test

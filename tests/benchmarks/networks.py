@@ -1,4 +1,4 @@
-"""Networks with weights as a training leaves them: frozen, in eval mode, norms that have seen."""
+"""Networks with random weights and batch statistics: frozen, in eval mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ODIN against pytorch-ood's: python tests/benchmarks/odin.py [pairs] [images] [ARCH…]
+"""ODIN compared with pytorch-ood: python tests/benchmarks/odin.py [pairs] [images] [ARCH…]
 
 Scores of a batch by both, each from pixels, on the same frozen network; ours as evaluations run
 it, folded where that goes. Needs pytorch-ood. Run it on an idle machine; no test depends on it.

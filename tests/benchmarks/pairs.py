@@ -1,4 +1,4 @@
-"""Two pieces of work in turn, so that a machine whose speed drifts slows both alike.
+"""Time two functions alternately, so that a drift of the machine's speed affects both equally.
 
 With CPU_TIME=1 in the environment what is counted is the processor's time, which is nearly the same
 on a busy machine; it is blind to waiting for a disk or a GPU.

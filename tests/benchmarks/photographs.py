@@ -1,4 +1,4 @@
-"""How fast photographs are read: python tests/benchmarks/photographs.py [images]
+"""Speed of reading photographs: python tests/benchmarks/photographs.py [images]
 
 JPEG files of 500 × 375 are cut, scaled to 224 and mirrored by 0, 1, 2, 4 … workers, up to the
 number of cores, and read as for testing by as many threads. Prints images a second, and the ratio

@@ -1,4 +1,4 @@
-"""How long a report takes, and how large its page is: python tests/benchmarks/report.py [networks]
+"""Time of a report and size of its page: python tests/benchmarks/report.py [networks]
 
 A study of so many networks (100) × ten evaluators, of rows that the evaluators made of made-up
 values; the curves and histograms are of 10,000 images and 40,000 outliers a network. Prints the

@@ -1,4 +1,4 @@
-"""What SD-Dropout adds to a training step: python tests/benchmarks/sd_dropout_step.py [pairs]
+"""Cost of SD-Dropout per training step: python tests/benchmarks/sd_dropout_step.py [pairs]
 
 Steps of ResNet-18 on random 32-pixel images, batch 128, with and without the term in turn. Run it
 on an idle machine; no test depends on it.

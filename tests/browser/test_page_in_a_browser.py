@@ -1,4 +1,4 @@
-"""The report as people use it: read, sorted, filtered, hovered over, by keyboard, on paper."""
+"""The report in a browser: reading, sorting, filtering, tooltips, keyboard, print."""
 
 from __future__ import annotations
 

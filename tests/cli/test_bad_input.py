@@ -1,4 +1,4 @@
-"""Bad input gets one clear line and exit code 2, no traceback, and loses nothing."""
+"""Invalid input gives a one-line error and exit code 2, without traceback or data loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere become a checkpoint that every command takes."""
+"""`sdd-eval import`: external weights become a checkpoint for every command."""
 
 from __future__ import annotations
 

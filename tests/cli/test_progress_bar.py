@@ -1,4 +1,4 @@
-"""What the bar tells: how far, how fast, how long still."""
+"""The progress bar: position, speed, remaining time."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""Networks against each other: what is joined, tested, corrected and said."""
+"""Comparisons of networks: matching, tests, adjustment and printed notes."""
 
 from __future__ import annotations
 

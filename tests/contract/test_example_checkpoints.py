@@ -1,4 +1,4 @@
-"""The checkpoints that the repository ships are whole, small, and described by their cards."""
+"""The example checkpoints are complete, small, and described by their cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that version 0.1 wrote (format 1) are read for ever, and the same numbers come out.
+"""Files of version 0.1 (format 1) are still read and give the same numbers.
 
 `tests/fixtures/format_1/` was written by version 0.1; only the intervals in `expected/` are written
 anew when their method changes (`golden/make.py`). Its README says

@@ -1,4 +1,4 @@
-"""What holds for every installed plugin, whoever wrote it."""
+"""Properties of every installed plugin."""
 
 from __future__ import annotations
 

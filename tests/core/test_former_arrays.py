@@ -1,4 +1,4 @@
-"""Runs whose arrays have names of earlier versions give the numbers that are stored with them."""
+"""Runs whose arrays have names of earlier versions give their stored numbers."""
 
 from __future__ import annotations
 

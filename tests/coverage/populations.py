@@ -1,4 +1,4 @@
-"""Populations whose numbers are known: large pools of images from which samples are drawn.
+"""Populations with known metrics: large pools of images from which samples are drawn.
 
 A pool is finite, so the truth is what the metric is on the whole pool. Two networks classify the
 same images with correlated errors, so that their paired differences can be simulated too. Each

@@ -1,4 +1,4 @@
-"""In the hardest tenth of the grid every 95 % interval holds the truth in at least 92 % of samples.
+"""In the hardest tenth of the grid every 95 % interval has a coverage of at least 92 %.
 
 Run with `pytest -m slow`. `grid.py` simulates the whole grid; its results are in the documentation.
 """

@@ -1,4 +1,4 @@
-"""Small data sets in the real layouts, and a cache folder of the test's own."""
+"""Small data sets in the layouts of their publishers, and a cache folder per test."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""Labelled sets of the user's: added once, then test set, corrupted set and outliers by name."""
+"""Custom data sets: added once, then used as test set, corrupted set or OOD set."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""COCO and its like in the catalogue: what is there of it, and scenes that need no download."""
+"""COCO and similar sets in the catalogue: partial sets, and scenes without a download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three kinds of image sets keep one contract."""
+"""All kinds of image sets satisfy one protocol."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every example of the how-to pages on plugins is executed, and each plugin does what it says."""
+"""Every example of the how-to pages on plugins is executed, and each plugin works as described."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example of the README, the tutorial, and the pages that explain and refer is executed."""
+"""Every example of the README, the tutorial, explanations and references is executed."""
 
 from __future__ import annotations
 

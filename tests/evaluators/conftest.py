@@ -1,4 +1,4 @@
-"""Tiny networks and images, and subjects made of them."""
+"""Small networks and images, and the subjects that contain them."""
 
 import numpy as np
 import pytest

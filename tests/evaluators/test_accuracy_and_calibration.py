@@ -1,4 +1,4 @@
-"""Accuracy and calibration of networks whose answers are known."""
+"""Accuracy and calibration of networks with known predictions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The audit: closed forms, masked gradients that raise flags, and checkpoints that it refuses."""
+"""The audit: closed forms, flags of masked gradients, and checkpoints that are refused."""
 
 import dataclasses
 import json

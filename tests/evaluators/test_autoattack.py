@@ -1,4 +1,4 @@
-"""AutoAttack is the standard version, the worst case of its four parts, image by image."""
+"""AutoAttack: the standard version, and the worst case of its four attacks for each image."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Corruption errors in percent of a baseline's: closed forms, and the baseline's stored runs."""
+"""Corruption errors relative to a baseline: closed forms, and the baseline's stored runs."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""How often the intervals of means over renderings of the same images hold the truth.
+"""Coverage of intervals of means over corruptions of the same images.
 
 The mean of many ECEs varies less than each, and what chance adds to it does not average out: here
 the truth is twice the floor that chance leaves, and the basic bootstrap would hold it too seldom.

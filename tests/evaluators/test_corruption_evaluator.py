@@ -1,4 +1,4 @@
-"""Accuracy and ECE under corruption: cells, means, what a mean is called, and what is missing."""
+"""Accuracy and ECE under corruption: cells, means, names of means, and missing cells."""
 
 import functools
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Each detector against its plain definition in NumPy, float64, image by image."""
+"""Each detector equals its plain definition in NumPy, in float64, image by image."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""`sdd_eval.evaluate` in a notebook: any module, any arrays, no files; the module is only lent."""
+"""`sdd_eval.evaluate`: any module and arrays, without files; the module is restored."""
 
 import copy
 

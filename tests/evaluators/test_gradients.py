@@ -1,4 +1,4 @@
-"""The stable gradient: the plain one where that exists, and one where it does not."""
+"""The stable gradient: equal to the plain one unless that is zero by saturation."""
 
 import numpy as np
 import pytest

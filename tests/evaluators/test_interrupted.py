@@ -1,4 +1,4 @@
-"""An evaluation that is interrupted goes on where it was, and ends in the same bits."""
+"""An interrupted evaluation resumes to the same bits."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The variance of logits over dropout masks against masks that are drawn."""
+"""The variance of logits over dropout masks equals that over sampled masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ODIN's score against closed forms, and its metrics over sets of outliers."""
+"""ODIN's score against closed forms, and its metrics over OOD sets."""
 
 import numpy as np
 import pytest

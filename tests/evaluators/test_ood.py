@@ -1,4 +1,4 @@
-"""Detectors side by side over the test set and sets of outliers, and what their scores become."""
+"""The OOD evaluator: several detectors over the test set and OOD sets, and their averages."""
 
 import dataclasses
 import gc

@@ -126,7 +126,7 @@ def test_a_figure_ignores_equally_named_metrics_of_other_evaluators(
     results, arrays = whole
     own = where(results, evaluator=BUILT_IN[name].evaluator)  # type: ignore[attr-defined]
     assert len(own) > 0
-    other = own.assign(evaluator="stranger", run="stranger", value=0.123, low=0.12, high=0.13)
+    other = own.assign(evaluator="third_party", run="third_party", value=0.123, low=0.12, high=0.13)
     both = pandas.concat([own, other, other.assign(corruption="fog", severity=1)])
     alone, mixed = (BUILT_IN[name](rows, arrays) for rows in (own, both))
     assert figure_bytes(mixed, "svg") == figure_bytes(alone, "svg")  # type: ignore[arg-type]

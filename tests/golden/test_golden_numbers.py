@@ -1,4 +1,4 @@
-"""Every number that the package computes is the one that it computed when these files were made.
+"""The evaluators, comparisons and reports give the golden numbers.
 
 The networks are the small ones of `checkpoints/`, so nothing here depends on training. Commands run
 in this process through the command line alone, on one thread, with fixed seeds. A public name that

@@ -1,4 +1,4 @@
-"""The error that a calibrated model shows by chance."""
+"""The calibration error of a calibrated model by chance."""
 
 import numpy as np
 import pytest

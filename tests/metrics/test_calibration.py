@@ -1,4 +1,4 @@
-"""Calibration errors against closed forms, plain loops and each other."""
+"""Calibration errors against closed forms, plain loops and inequalities between them."""
 
 import numpy as np
 import pytest

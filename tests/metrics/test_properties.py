@@ -1,4 +1,4 @@
-"""What holds for every input: order, symmetries, bounds."""
+"""Properties for every input: invariance, symmetries, bounds."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`sdd-eval paper claims`: training cost, mask variance, corruptions won and lost."""
+"""`sdd-eval paper claims`: training cost, mask variance, wins and losses under corruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figure 1, drawn from what the methods declare."""
+"""Figure 1, drawn from the declarations of the methods."""
 
 from __future__ import annotations
 

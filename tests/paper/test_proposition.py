@@ -1,4 +1,4 @@
-"""Proposition 1 and section 3.3 of the paper, check numerically."""
+"""Proposition 1 and section 3.3 of the paper, checked numerically."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reference scripts, and the numbers that they wrote down."""
+"""Reference scripts and their recorded numbers."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""The numbers that are written down are still what the libraries give: `make parity`."""
+"""The libraries still give the recorded numbers (`make parity`)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores on the same features and images as pytorch-ood's, whose numbers are written down."""
+"""Scores equal the recorded ones of pytorch-ood on the same features and images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Adversarial images as torchattacks', of one network, in the same batches and logits' type."""
+"""Adversarial images equal those of torchattacks for the same network, batches and dtype."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Calibration errors as torchmetrics', away from its bug, and as a plain float64 loop's."""
+"""Calibration errors equal those of torchmetrics (apart from its bug) and of a float64 loop."""
 
 import math
 from fractions import Fraction

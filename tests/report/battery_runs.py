@@ -1,4 +1,4 @@
-"""Studies with the whole battery, in the real format and of the real size, numbers made up.
+"""Synthetic studies with all evaluators, in the real format and size.
 
 Each evaluator scores made-up arrays of its own once; the networks of a study have those rows with
 noise on their values. So there are as many rows as of real networks, with words as long.

@@ -1,4 +1,4 @@
-"""Synthetic studies in the real format: runs as the evaluators write them, numbers made up."""
+"""Synthetic studies in the real format of the evaluators' runs."""
 
 from __future__ import annotations
 

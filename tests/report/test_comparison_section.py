@@ -1,4 +1,4 @@
-"""What the page says of comparisons: who, how many tests, what is certain, what is outdated."""
+"""Comparisons on the page: networks, numbers of tests, evidence, outdated results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reports that the repository shows are whole, small, and tell of no machine."""
+"""The example reports are complete, small, and contain no local path."""
 
 from __future__ import annotations
 

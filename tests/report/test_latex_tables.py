@@ -1,4 +1,4 @@
-"""Tables for print: what stands in them, and that LaTeX takes them."""
+"""LaTeX tables: their contents, and that they compile."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_hostile_names_are_escaped_in_every_file(synthetic: ModuleType, tmp_path
     net = dataclasses.replace(synthetic.network(0.0, 0, method=nasty), name="plain")
     runs = [make(net) for make in synthetic.MAKERS.values()]
     measurements = [Measurement(nasty, 0.5, nasty, {nasty: nasty}, nasty)]
-    runs.append(synthetic.run_of(net, "stranger", measurements, command=nasty, data={nasty: {}}))
+    runs.append(synthetic.run_of(net, "third_party", measurements, command=nasty, data={nasty: {}}))
     study = synthetic.write_study(tmp_path / "=a <b> & 'c'", runs)
     page = write_report(study).read_text()
     assert "\u202e" not in page, "it would turn the words behind the name, too"
@@ -204,13 +204,13 @@ def test_a_third_party_evaluator_has_a_section_with_rows_and_protocol(
         Measurement("flips", 0.25, "fraction", {"layer": "stem"}, "share of flips"),
         Measurement("flips", 0.75, "fraction", {"layer": "head"}, "share of flips"),
     ]
-    run = synthetic.run_of(synthetic.network(0.0, 0), "zz_stranger", measurements)
+    run = synthetic.run_of(synthetic.network(0.0, 0), "zz_third_party", measurements)
     page = write_report(synthetic.small_study(tmp_path / "study", run)).read_text()
-    section = page[page.index(">zz_stranger</h2>") :]
+    section = page[page.index(">zz_third_party</h2>") :]
     assert "<th>stem<th>" in section or "<th>stem<td>" in section
     assert "0.7500" in section
     assert "share of flips" in section
-    assert "zz_stranger" in (tmp_path / "study" / "results.csv").read_text()
+    assert "zz_third_party" in (tmp_path / "study" / "results.csv").read_text()
 
 
 def test_a_failing_third_party_figure_is_reported_and_all_others_are_drawn(
@@ -226,11 +226,11 @@ def test_a_failing_third_party_figure_is_reported_and_all_others_are_drawn(
     def bad(results: Any, arrays: Any = None) -> Any:
         raise ValueError("no <luck>")
 
-    strangers = {"own_plot": own, "bad": bad}
+    third_party = {"own_plot": own, "bad": bad}
     load, names = plugins.load, plugins.names
-    monkeypatch.setattr(plugins, "names", lambda group: (*names(group), *strangers))
+    monkeypatch.setattr(plugins, "names", lambda group: (*names(group), *third_party))
     monkeypatch.setattr(
-        plugins, "load", lambda group, name: strangers.get(name) or load(group, name)
+        plugins, "load", lambda group, name: third_party.get(name) or load(group, name)
     )
     page = write_report(synthetic.small_study(tmp_path / "study")).read_text()
     assert "Further figures" in page
@@ -270,7 +270,7 @@ def test_warnings_name_exclusions_subsets_and_data_origins(
     )
     limited = synthetic.accuracy_run(synthetic.network(0.0, 5), limit=64, n=64)
     folder = synthetic.run_of(
-        net, "stranger", [Measurement("x", 1.0, "")], data={"mine": {"origin": "user's folder"}}
+        net, "third_party", [Measurement("x", 1.0, "")], data={"mine": {"origin": "user's folder"}}
     )
     lost = Measurement("missing", 5.0, "count", {"corruption": "fog"}, "fog.npy is cut short")
     cut = synthetic.run_of(net, "corruption", [lost])

@@ -1,4 +1,4 @@
-"""What the page says of the machine and its arithmetic."""
+"""Environment and numerical settings on the page."""
 
 from types import SimpleNamespace
 

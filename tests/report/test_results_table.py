@@ -146,7 +146,7 @@ def test_nan_and_older_evaluator_versions_are_excluded(synthetic: ModuleType) ->
 def test_an_axis_with_a_reserved_name_is_prefixed(synthetic: ModuleType) -> None:
     metrics = Measurement("flips", 3.0, "images", {"seed": 9, "layer": [1, 2]})
     results, _ = synthetic.table(
-        [synthetic.run_of(synthetic.network(0.0, 4), "stranger", [metrics])]
+        [synthetic.run_of(synthetic.network(0.0, 4), "third_party", [metrics])]
     )
     assert list(results["seed"]) == [4]
     assert list(results["at_seed"]) == [9]

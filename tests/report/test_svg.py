@@ -1,4 +1,4 @@
-"""A page that mails well: paths in few letters, words once, tables without what HTML implies."""
+"""Small pages: short paths, no repeated texts, tables without redundant HTML."""
 
 from __future__ import annotations
 

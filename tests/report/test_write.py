@@ -1,4 +1,4 @@
-"""The files of a report: complete, reproducible, cached, and replaced all at once."""
+"""The files of a report: complete, reproducible, cached, and replaced atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two networks on the same images: tests against SciPy, enumeration and closed forms."""
+"""Tests of two networks on the same images against SciPy, enumeration and closed forms."""
 
 from __future__ import annotations
 

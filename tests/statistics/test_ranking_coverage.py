@@ -1,4 +1,4 @@
-"""Intervals of rankings and risk–coverage curves where the bootstrap's failed."""
+"""Coverage of intervals of rankings and risk–coverage curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each statistic has one definition: weights of images count like repetitions of images."""
+"""Each statistic has one definition: weighting an image equals repeating it."""
 
 from __future__ import annotations
 

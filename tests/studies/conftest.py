@@ -1,4 +1,4 @@
-"""Study files in a folder of their own, of trainings that take a second."""
+"""Study files in temporary folders, with trainings of about a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study file says under [[compare]]: which checkpoints, and what batch makes of it."""
+"""The table [[compare]] of a study file: its pairs of checkpoints, and their comparison."""
 
 from __future__ import annotations
 

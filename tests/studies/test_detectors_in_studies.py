@@ -1,4 +1,4 @@
-"""Detectors are jobs of a study like any other: after their backbones, and only what is missing."""
+"""Detectors in a study: trained after their backbones, and only if missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a study: only what is missing, whatever fails, with what it says at the end."""
+"""Running a study: missing jobs, failures, interruptions and the final summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model selection: the best of several values, and whether the test set had a part in it."""
+"""Model selection: the best of several values, on validation or test images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Study files: what they mean, and what is said of one with a mistake in it."""
+"""Study files: how they are resolved, and the errors about invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every corruption, whatever it does."""
+"""Properties of every corruption."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Frost made up, and frost from photographs."""
+"""Synthetic frost, and frost from photographs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The corrupted set that is made while it is read."""
+"""Corrupted sets that are rendered while they are read."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The writer of corrupted sets: the layout, and every way of being stopped."""
+"""The writer of corrupted sets: layout, interruption and resuming."""
 
 import hashlib
 import json

@@ -1,8 +1,8 @@
-"""What writing the state costs a GPU's training: python tests/benchmarks/keeping.py [epochs]
+"""Cost of writing checkpoints on a GPU: python tests/benchmarks/checkpoint_writing.py [epochs]
 
-Epochs of ResNet-18's steps, each followed by a write of its state with momentum: waited for, and
-aside as `keeping` does it on a GPU, against epochs of which nothing is written. Run it on an idle
-machine, in a folder of the disk that is asked about; no test depends on it.
+Epochs of a ResNet-18, each followed by a write of its state with momentum: synchronous, in the
+background as in a training on a GPU, and without a write. Run it on an idle machine, in a folder of
+the disk to measure; no test depends on it.
 """
 
 from __future__ import annotations

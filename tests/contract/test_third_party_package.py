@@ -21,32 +21,32 @@ PROJECT = """
     build-backend = "hatchling.build"
 
     [project]
-    name = "stranger"
+    name = "third_party"
     version = "3.2"
 
     [project.entry-points."sdd_eval.evaluators"]
-    certainty = "stranger:Certainty"
-    broken = "stranger_that_is_not_there:Nothing"
+    certainty = "third_party:Certainty"
+    broken = "third_party_missing:Nothing"
 
     [project.entry-points."sdd_eval.detectors"]
-    lead = "stranger:Lead"
-    "a.b_c d" = "stranger:Odd"
+    lead = "third_party:Lead"
+    "a.b_c d" = "third_party:Odd"
 
     [project.entry-points."sdd_eval.methods"]
-    squared = "stranger:Squared"
+    squared = "third_party:Squared"
 
     [project.entry-points."sdd_eval.datasets"]
-    stripes = "stranger:STRIPES"
+    stripes = "third_party:STRIPES"
 
     [project.entry-points."sdd_eval.figures"]
-    certainty_bars = "stranger:certainty_bars"
+    certainty_bars = "third_party:certainty_bars"
 
     [tool.hatch.build.targets.wheel]
-    only-include = ["stranger.py"]
+    only-include = ["third_party.py"]
 """
 
 MODULE = '''
-    """What a stranger adds to sdd_eval."""
+    """Plugins of another package."""
 
     from __future__ import annotations
 
@@ -175,13 +175,13 @@ MODULE = '''
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder with the third-party wheel installed in it."""
-    folder = tmp_path_factory.mktemp("stranger")
+    folder = tmp_path_factory.mktemp("third_party")
     (folder / "pyproject.toml").write_text(textwrap.dedent(PROJECT))
-    (folder / "stranger.py").write_text(textwrap.dedent(MODULE))
+    (folder / "third_party.py").write_text(textwrap.dedent(MODULE))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheel", "."]
     subprocess.run([*pip, *build], cwd=folder, check=True, capture_output=True)
-    (wheel,) = (folder / "wheel").glob("stranger-3.2-*.whl")
+    (wheel,) = (folder / "wheel").glob("third_party-3.2-*.whl")
     install = ["install", "--no-deps", "--no-index", "--target", "site", str(wheel)]
     subprocess.run([*pip, *install], cwd=folder, check=True, capture_output=True)
     return folder / "site"
@@ -205,7 +205,7 @@ def sdd_eval(site, tmp_path_factory):
 
     run.folder = folder
     yield run
-    sys.modules.pop("stranger", None)
+    sys.modules.pop("third_party", None)
 
 
 #: Both third-party detectors on one set of outliers.
@@ -230,9 +230,9 @@ def test_a_plugin_that_fails_to_import_is_listed_and_the_others_work(sdd_eval):
     listed = sdd_eval("plugins")
     assert listed.returncode == 1
     lines = {line.split()[1]: line for line in listed.stdout.splitlines()[1:]}
-    assert "No module named 'stranger_that_is_not_there'" in lines["broken"]
+    assert "No module named 'third_party_missing'" in lines["broken"]
     assert all(line.endswith("ok") for name, line in lines.items() if name != "broken")
-    assert "stranger 3.2" in lines["certainty"]
+    assert "third_party 3.2" in lines["certainty"]
 
 
 def test_using_a_broken_plugin_gives_a_one_line_error(sdd_eval):
