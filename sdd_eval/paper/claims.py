@@ -18,7 +18,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Recipe, decode
-from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_means
+from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_replicates
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.seeds import difference as welch_difference
 from sdd_eval.statistics.seeds import seeds_and_images
@@ -104,7 +104,7 @@ def _difference(
     if len({len(each) for each in accuracies}) > 1:
         raise InputError(f"{name} was measured on different images")
     images = np.stack(accuracies, axis=1)
-    means, resampled = images.mean(axis=0), bootstrap_means(images)
+    means, resampled = images.mean(axis=0), bootstrap_replicates(_mean(images), len(images))
     difference = float(means[n:].mean() - means[:n].mean())
     if min(n, len(means) - n) > 1:
         interval = seeds_and_images(means[:n], resampled[:, :n], means[n:], resampled[:, n:])
@@ -112,13 +112,14 @@ def _difference(
     else:
         replicates = resampled[:, n:].mean(axis=1) - resampled[:, :n].mean(axis=1)
         interval = basic_interval(difference, replicates)
-        sides = (images[:, :n].mean(axis=1), images[:, n:].mean(axis=1))
-        first, second = (
-            SumStatistic(side[:, None], lambda sums: sums / len(images), len(images))
-            for side in sides
-        )
-        p = permutation_p_values(first, second, permutations_needed(family))[0].item()
+        sides = (_mean(side.mean(axis=1, keepdims=True)) for side in (images[:, :n], images[:, n:]))
+        p = permutation_p_values(*sides, permutations_needed(family))[0].item()
     return CorruptionDifference(name, difference, interval, p)
+
+
+def _mean(values: NDArray[np.float64]) -> SumStatistic:
+    """Return the mean over images of values (n, columns)."""
+    return SumStatistic(values, lambda sums: sums / len(values), len(values))
 
 
 def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> Iterator[Row]:

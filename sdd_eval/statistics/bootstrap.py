@@ -1,7 +1,6 @@
 """The bootstrap over images: resampling counts, replicates of a statistic, bootstrap intervals.
 
-Sources: Efron, Tibshirani (1993), "An introduction to the bootstrap" (percentile interval);
-Davison, Hinkley (1997), "Bootstrap methods and their application", section 5.2 (basic
+Source: Davison, Hinkley (1997), "Bootstrap methods and their application", section 5.2 (basic
 interval).
 """
 
@@ -80,32 +79,6 @@ def bootstrap_replicates(
     return np.concatenate([statistic(block) for block in resample_counts(images, resamples, seed)])
 
 
-def weighted_mean(values: ArrayLike) -> WeightedStatistic:
-    """Return the weighted mean of per-image values (n, …) as a statistic.
-
-    >>> weighted_mean([1.0, 5.0])(np.array([[1, 1], [2, 0]], dtype=np.float32)).tolist()
-    [3.0, 1.0]
-    """
-    array = np.asarray(values, dtype=np.float64)
-    flat = array.reshape(len(array), -1)
-
-    def mean(weights: Weights) -> Floats:
-        totals = weights.sum(axis=1, dtype=np.float64)[:, None]
-        means: Floats = (weights @ flat) / totals
-        return means.reshape(-1, *array.shape[1:])
-
-    return mean
-
-
-def bootstrap_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Return the means (resamples, …) of per-image values (n, …) over resamples of the images.
-
-    >>> bootstrap_means([2.0, 2.0], 3).tolist()
-    [2.0, 2.0, 2.0]
-    """
-    return bootstrap_replicates(weighted_mean(values), len(np.asarray(values)), resamples, seed)
-
-
 def basic_interval(
     estimate: float,
     replicates: ArrayLike,
@@ -128,26 +101,11 @@ def basic_interval(
     >>> (interval.low, interval.high)
     (0.125, 0.7)
     """
-    quantiles = percentile_interval(replicates, level=level)
-    bounds = [2 * estimate - quantiles.high, 2 * estimate - quantiles.low]
-    low, high = np.clip(bounds, lowest, highest).tolist()
-    return Interval(low, high, level, quantiles.method.replace("percentile", "basic"))
-
-
-def percentile_interval(replicates: ArrayLike, *, level: float = LEVEL) -> Interval:
-    """Return the percentile bootstrap interval: the quantiles of the replicates (resamples,).
-
-    For statistics that are read off at a quantile of scores, as FPR at 95 % TPR: in simulations
-    (300 against 200 images) it covered in 92 to 95 % of samples and the basic interval in 83 to
-    90 %. NaN replicates are ignored.
-
-    >>> percentile_interval([0.25, 0.5, 0.875], level=1.0).high
-    0.875
-    """
     values = np.asarray(replicates, dtype=np.float64)
     values = values[~np.isnan(values)]
-    method = f"percentile bootstrap, {len(values):,} seeded resamples of the images"
+    method = f"basic bootstrap, {len(values):,} seeded resamples of the images"
     if not len(values):
         return Interval(math.nan, math.nan, level, method)
-    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2]).tolist()
+    ends = 2 * estimate - np.quantile(values, [0.5 + level / 2, 0.5 - level / 2])
+    low, high = np.clip(ends, lowest, highest).tolist()
     return Interval(low, high, level, method)
