@@ -61,7 +61,7 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
     def of(cls, arrays: Mapping[str, Any], **facts: Any) -> Arrays:
         """Return a plain mapping of names to values as arrays without names of axes."""
         if isinstance(arrays, Arrays):
-            return arrays
+            return arrays | cls(**facts) if facts else arrays
         return cls((Array(name, values, ()) for name, values in arrays.items()), **facts)
 
     @property
@@ -106,15 +106,12 @@ class Arrays(Mapping[str, "NDArray[Any]"]):
 
     def where(self, **at: Any) -> Arrays:
         """Return the arrays at these coordinates, which are removed; the inverse of `at`."""
-        entries = (entry for entry in self.entries if at.items() <= entry.at.items())
-        names = at.keys()
-        return Arrays(
-            (
-                replace(entry, at={k: v for k, v in entry.at.items() if k not in names})
-                for entry in entries
-            ),
-            **self.facts,
+        entries = (
+            replace(entry, at={axis: entry.at[axis] for axis in entry.at if axis not in at})
+            for entry in self.entries
+            if at.items() <= entry.at.items()
         )
+        return Arrays(entries, **self.facts)
 
     def coordinates(self, axis: str) -> list[Any]:
         """Return the distinct coordinates on an axis, in the order of the arrays."""

@@ -58,7 +58,7 @@ def conditions(
         "batch_size": batch_size,
         "seed": seed,
         "seconds": round(seconds, 3),
-        "command": command,
+        "command": command or None,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -75,10 +75,7 @@ class Selective(Evaluator):
         corrupted = subject.corrupted(self.corrupted)
         along = {"severity": SEVERITIES, "score": SCORES}
         for name in corrupted.corruptions:
-            cells = [
-                _correct_and_scores(_logits_of(subject, corrupted, name, severity), labels)
-                for severity in SEVERITIES
-            ]
+            cells = [_cell(subject, corrupted, name, severity) for severity in SEVERITIES]
             for kind, parts in zip(("correct", "scores"), zip(*cells, strict=True), strict=True):
                 values = np.stack(parts, axis=1)
                 axes = ("images", *along)[: values.ndim]
@@ -120,15 +117,15 @@ def _quantity(metric: str, score: str, at: Mapping[str, Any], mean: str = "") ->
     return Quantity(metric, "fraction", {"score": score, **at}, protocol)
 
 
-def _logits_of(
+def _cell(
     subject: Subject, corrupted: CorruptedSet, name: str, severity: int
-) -> NDArray[np.float32]:
-    """Return logits (n, classes) of the test set under a corruption."""
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return correctness (n,) and scores (n, 4) of the test set under a corruption."""
     cell, note = subject.cell(corrupted, name, severity), f"{name} {severity}"
     subject.progress.start(note, len(subject.indices()))
     cells = len(corrupted.corruptions) * len(SEVERITIES)
-    logits: NDArray[np.float32] = subject.cell_logits(cell, note, cells).cpu().numpy()
-    return logits
+    logits = subject.cell_logits(cell, note, cells).cpu().numpy()
+    return _correct_and_scores(logits, subject.labels())
 
 
 def _correct_and_scores(

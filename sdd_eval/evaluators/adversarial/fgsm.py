@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -108,9 +108,10 @@ class Fgsm(Evaluator):
         arrays = adversarial.predictions_under_attack(
             subject, labels, sizes, (mean, std), temperature
         )
-        clean = [Array("labels", labels), Array("predicted", logits.argmax(axis=1))]
-        arrays |= Arrays(clean, temperature=temperature, mean=mean, std=std)
-        return _compact(arrays, subject.spec.classes)
+        clean = {"labels": labels, "predicted": logits.argmax(axis=1)}
+        kind = np.min_scalar_type(subject.spec.classes)
+        entries = (Array(name, classes.astype(kind)) for name, classes in clean.items())
+        return arrays | Arrays(entries, temperature=temperature, mean=mean, std=std)
 
     def _check(self, spec: ModelSpec) -> None:
         check_bounds(self, {"epsilon": FROM_0}, "--")
@@ -201,16 +202,6 @@ class Fgsm(Evaluator):
             )
         step = f"one L∞ step of ε = {epsilon:g} in {space}"
         return {"step": step, "clipping": CLIPS[variant]}
-
-
-def _compact(arrays: Arrays, classes: int) -> Arrays:
-    """Return class indices in the smallest type that holds them, and flags unchanged."""
-    kind = np.min_scalar_type(classes)
-    entries = (
-        each if each.name == "zero_gradient" else replace(each, values=each.read().astype(kind))
-        for each in arrays.entries
-    )
-    return Arrays(entries, **arrays.facts)
 
 
 def _gradient(attack: FgsmAttack, validation_set: bool) -> dict[str, str]:

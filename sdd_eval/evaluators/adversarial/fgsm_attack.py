@@ -9,6 +9,7 @@ Source: Goodfellow, Shlens, Szegedy (2015), "Explaining and harnessing adversari
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -166,7 +167,12 @@ def predictions_under_attack(
     arrays = joined(parts)
     for attack_of in sizes:
         check_inside(attack_of.variant, arrays.where(**attack_of.at)["outside"])
-    return Arrays(each for each in arrays.entries if each.name != "outside")
+    kind = np.min_scalar_type(subject.spec.classes)  # the smallest that holds all classes
+    return Arrays(
+        replace(each, values=each.read().astype(kind)) if each.name == "predicted" else each
+        for each in arrays.entries
+        if each.name != "outside"
+    )
 
 
 def check_inside(variant: str, outside: NDArray[np.int64]) -> None:

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from sdd_eval.data.images import ImageSet
     from sdd_eval.evaluators.subject import Subject
 
-    #: Confidences (n, 5) float32, correctness (n, 5) bool, and (5,) why a cell is missing.
-    Values = tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]
-
 
 @dataclass(frozen=True)
 class Corruption(Evaluator):
@@ -76,15 +73,13 @@ class Corruption(Evaluator):
         corrupted = subject.corrupted(self.corrupted)
         labels, names = subject.labels(), self._names(corrupted)
         confidence, correct = confidence_and_correct(subject.logits(), labels)
-        arrays = [Array("correct", correct), Array("confidence", confidence.astype("f4"))]
+        clean = [Array("correct", correct), Array("confidence", confidence.astype("f4"))]
+        arrays, missing = Arrays(clean), {}
         cells = len(names) * len(SEVERITIES)
         subject.progress.start(corrupted.name, cells * len(labels))
-        missing: dict[str, list[str]] = {}
         for name in names:
-            confidences, corrects, reasons = _measured(subject, corrupted, name, labels, cells)
-            for kind, values in (("confidence", confidences), ("correct", corrects)):
-                axes, along = ("images", "severity"), {"severity": SEVERITIES}
-                arrays.append(Array(kind, values, axes, {"corruption": name}, along))
+            measured, reasons = _measured(subject, corrupted, name, labels, cells)
+            arrays |= measured.at(corruption=name)
             if any(reasons):
                 missing[name] = reasons
         if len(missing) == len(names) and all(map(all, missing.values())):
@@ -93,7 +88,7 @@ class Corruption(Evaluator):
         facts = {"frost": corrupted.frost, "origin": corrupted.provenance, "missing": missing}
         if hasattr(corrupted, "recipe"):
             facts["recipe"] = corrupted.recipe
-        return Arrays(arrays, **facts)
+        return arrays | Arrays(**facts)
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
         """Return the corruptions to measure, missing and damaged ones included."""
@@ -126,8 +121,8 @@ class Corruption(Evaluator):
 
 def _measured(
     subject: Subject, corrupted: CorruptedSet, name: str, labels: NDArray[np.int64], cells: int
-) -> Values:
-    """Return the values of a corruption, and why cells are missing; `cells` is their number."""
+) -> tuple[Arrays, list[str]]:
+    """Return the arrays of a corruption, and why cells are missing; `cells` is their number."""
     confidences = np.full((len(labels), len(SEVERITIES)), np.nan, dtype=np.float32)
     corrects = np.zeros(confidences.shape, dtype=bool)
     reasons = [""] * len(SEVERITIES)
@@ -147,7 +142,9 @@ def _measured(
                 "every one must be finite"
             )
         confidences[:, index], corrects[:, index] = confidence, predicted == labels
-    return confidences, corrects, reasons
+    axes, along = ("images", "severity"), {"severity": SEVERITIES}
+    values = {"correct": corrects, "confidence": confidences}
+    return Arrays(Array(k, v, axes, labels=along) for k, v in values.items()), reasons
 
 
 def _predictions(

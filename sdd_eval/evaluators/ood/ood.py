@@ -87,13 +87,15 @@ class Ood(Evaluator):
             )
         names = [*self.detectors, *([odin.OdinGrid.name] if self.grid else [])]
         scorers = _scorers(subject, [self._detector(name) for name in names], self)
-        arrays = _stored_scores(subject, "test set", subject.data, scorers)
+        compute = partial(_scores, subject)
+        arrays = subject.stored("test set", partial(compute, subject.data, scorers))
         for name in self.outliers:
-            scores = _stored_scores(subject, f"outliers {name}", subject.sets[name], scorers)
-            arrays |= scores.at(outliers=name)
+            of_set = partial(compute, subject.sets[name], scorers)
+            arrays |= subject.stored(f"outliers {name}", of_set).at(outliers=name)
         if self.validation_set:
             images, steps = subject.sets[self.validation_set], {odin.STEPS.name: odin.STEPS}
-            scores = _stored_scores(subject, f"validation {self.validation_set}", images, steps)
+            of_steps = partial(compute, images, steps)
+            scores = subject.stored(f"validation {self.validation_set}", of_steps)
             values = scores.where(detector=odin.STEPS.name)["scores"]
             arrays |= Arrays([Array("validation_scores", values, ("images", "step"))])
         made = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}
@@ -151,15 +153,8 @@ def training_images(subject: Subject, images: ImageSet) -> Training:
     return detectors.training_of(subject.model, images, outputs)
 
 
-def _stored_scores(
-    subject: Subject, name: str, images: ImageSet, scorers: Mapping[str, Scorer]
-) -> Arrays:
-    """Return the scores (n,) or (n, columns) of a set by detector, maybe of an interrupted run."""
-    return subject.stored(name, partial(_scores, subject, images, scorers))
-
-
 def _scores(subject: Subject, images: ImageSet, scorers: Mapping[str, Scorer]) -> Arrays:
-    """Return the scores of a set by detector, computed batch by batch."""
+    """Return the scores (n,) or (n, columns) of a set by detector, computed batch by batch."""
     import torch
 
     total = len(subject.indices(images))
