@@ -187,7 +187,7 @@ def summary_of(group: str, name: str) -> str:
         return f"{title}: {caption.partition('. ')[0].rstrip('.')}." if caption else title
     text = getattr(plugin, "summary", None)
     text = text if isinstance(text, str) else inspect.getdoc(plugin) or ""
-    first = text.partition("\n\n")[0].replace("\n", " ")
+    first = text.partition("\n\n")[0].replace("\n", " ").removeprefix("Return ")
     return first[:1].upper() + first[1:]
 
 
@@ -197,8 +197,24 @@ def former_names() -> str:
     return (
         "# Former names\n\nVersion 0.1 used these names. They are accepted for one "
         "more release with a `DeprecationWarning`; runs and checkpoints that were stored under "
-        "them are read without one.\n\n" + table(("former", "present", "where"), rows)
+        "them are read without one.\n\n"
+        + table(("former", "present", "where"), rows)
+        + "\n## Replaced\n\nCode and scripts that use these names must be changed.\n\n"
+        + table(("former", "present", "where"), REPLACED)
     )
+
+
+#: Names that were replaced: code and scripts that use them must be changed.
+REPLACED = (
+    (
+        "`score(self, arrays)`",
+        "`statistics(self, arrays)`",
+        "method of an evaluator; `score` alone has no paired tests",
+    ),
+    ('`arrays_of("base", arrays)`', '`arrays.compared["base"]`', "Python API of evaluators"),
+    ("`protocol`", "`protocol_id`, a row of `protocols.csv`", "column of results.csv"),
+    ("`interval`", "`interval_id`, a row of `intervals.csv`", "column of results.csv"),
+)
 
 
 def renamed() -> Iterator[tuple[str, str, str]]:
@@ -213,6 +229,7 @@ def renamed() -> Iterator[tuple[str, str, str]]:
                 yield old, new, f"{singular} of `{evaluator}`"
                 if kind == "settings":
                     yield f"--{dashed(old)}", f"--{dashed(new)}", f"flag of `{evaluator}`"
+    yield "subject.kept", "subject.stored", "Python API of evaluators"
 
 
 def dashed(name: str) -> str:

@@ -86,6 +86,24 @@ def current_selector(selector: str) -> str:
     return f"{evaluator}{dot}{metrics.get(metric, metric)}"
 
 
+def renamed_selector(selector: str) -> str:
+    """Return a selector of a study file under the present name; a former name gives a warning."""
+    present = current_selector(selector)
+    if present != selector:
+        warnings.warn(f"{selector} is now called {present}", DeprecationWarning, stacklevel=2)
+    return present
+
+
+def renamed_metric(metric: str) -> str:
+    """Return the present name of a metric of any evaluator; a former name gives a warning."""
+    for former in FORMER_NAMES.values():
+        if present := former.metrics.get(metric):
+            message = f"the metric {metric} is now called {present}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return present
+    return metric
+
+
 def current_settings(evaluator: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluator's settings under the present names; a former name gives a warning."""
     former = FORMER_NAMES.get(evaluator, FormerNames()).settings

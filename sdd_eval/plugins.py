@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from sdd_eval.errors import InputError, unknown_name
@@ -56,3 +59,31 @@ def load(group: str, name: str) -> Any:
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         message = f"plugin {name!r} ({plugins[name].value}) cannot be imported: {cause}"
         raise InputError(message) from error
+
+
+def summary(group: str, name: str) -> str:
+    """Return the first line of the docstring of a plugin's class, from its source; else nothing.
+
+    The plugin is not imported, so that a list of plugins loads no torch.
+
+    >>> summary("evaluators", "selective")
+    'Selective prediction and misclassification detection with four confidence scores'
+    """
+    point = points(group)[name]
+    pattern = rf'^class {re.escape(point.attr)}\b[^\n]*:\n +"""(.*?)\.?(?:"""|\n)'
+    try:
+        match = re.search(pattern, _source(point.module).read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, ValueError, ImportError):
+        return ""
+    return match[1] if match else ""
+
+
+def _source(module: str) -> Path:
+    """Return the file of a module; only its top-level package is looked up, and none imported."""
+    package, *parts = module.split(".")
+    spec = find_spec(package)
+    if spec is None:
+        raise ImportError(module)
+    if not parts:
+        return Path(spec.origin or "")
+    return Path((spec.submodule_search_locations or [""])[0], *parts).with_suffix(".py")

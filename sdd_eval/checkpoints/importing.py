@@ -74,7 +74,9 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
     channels = None if source.mean is None else len(source.mean)
     images = catalogue.load_images(name, root, image_size=source.image_size, channels=channels)
     if images.labels is None:
-        raise InputError(f"{images.name} has no labels; give --classes")
+        raise InputError(
+            f"{images.name} has no labels; give --classes and --image-size instead of --dataset"
+        )
     classes = source.classes or max(len(images.class_names), int(images.labels.max()) + 1)
     if images.labels.max() >= classes:
         raise InputError(f"{images.name} has more classes than the {classes} of --classes")

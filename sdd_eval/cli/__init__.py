@@ -98,7 +98,8 @@ def dispatch(arguments: list[str]) -> int:
     if name in evaluators:
         command = importlib.import_module("sdd_eval.cli.evaluate_command")
         return int(command.run(name, arguments[1:]))
-    raise unknown_name("command", arguments[0], [*COMMANDS, *evaluators])
+    known = [*COMMANDS, *(evaluator.replace("_", "-") for evaluator in evaluators)]
+    raise unknown_name("command", arguments[0], known)
 
 
 def _refuse_torchrun(name: str) -> None:
@@ -113,8 +114,11 @@ def _refuse_torchrun(name: str) -> None:
 
 def usage() -> str:
     """Return the help of `sdd-eval` itself."""
-    width = max(map(len, COMMANDS)) + 2
-    names = "  ".join(name.replace("_", "-") for name in plugins.names("evaluators"))
+    evaluators = {
+        name.replace("_", "-"): plugins.summary("evaluators", name)
+        for name in plugins.names("evaluators")
+    }
+    width = max(map(len, [*COMMANDS, *evaluators])) + 2
     return "\n".join(
         [
             "usage: sdd-eval COMMAND [OPTIONS]",
@@ -126,7 +130,7 @@ def usage() -> str:
             *(f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items()),
             "",
             "evaluators:",
-            f"  {names}",
+            *(f"  {name:<{width}}{summary}".rstrip() for name, summary in evaluators.items()),
             "",
             "`sdd-eval COMMAND --help` and `sdd-eval EVALUATOR --help` list the options.",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,9 @@ from sdd_eval import cli, comparison, report
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.former_names import renamed_metric
+from sdd_eval.metrics import registry
 
 if TYPE_CHECKING:
     from sdd_eval.comparison.records import PairComparison
@@ -56,6 +59,7 @@ def run(arguments: Sequence[str]) -> int:
             result = comparison.compare(study, flags.checkpoint, test=flags.test, progress=bar)
         else:
             result = comparison.compare_planned(study, test=flags.test, progress=bar)
+    flags = dataclasses.replace(flags, metrics=_metrics(flags.metrics, result.pairs))
     written = report.write_comparison(study, result, flags.family, figures=flags.figures)
     for pair in result.pairs:
         print("\n".join(_lines(pair, flags)))
@@ -63,6 +67,20 @@ def run(arguments: Sequence[str]) -> int:
     notes += [f"not compared: {line}" for line in result.without]
     print("\n".join([*notes, *map(str, written)]))
     return 0
+
+
+def _metrics(names: Sequence[str], pairs: Sequence[PairComparison]) -> tuple[str, ...]:
+    """Return metrics by their present names; raise InputError if one is neither known nor compared.
+
+    An evaluator of another package may have metrics that it does not register.
+    """
+    compared = {row.metric for pair in pairs for row in pair.rows}
+    registered = {one.name for metrics in registry.registered().values() for one in metrics}
+    metrics = tuple(map(renamed_metric, names))
+    for name in metrics:
+        if name not in compared | registered | registry.built_in().keys():
+            raise unknown_name("metric", name, compared)
+    return metrics
 
 
 def _lines(pair: PairComparison, flags: Flags) -> Iterator[str]:

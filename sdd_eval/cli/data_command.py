@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from sdd_eval import cli, data
-from sdd_eval.cli.flags import Name, parse, require_positive
+from sdd_eval.cli.flags import Cache, DataRoot, Name, parse, require_positive
 from sdd_eval.cli.terminal import megabytes, table
 from sdd_eval.data.catalogue import dataset, list_datasets, load_images, regenerated_folder
 from sdd_eval.data.install.add import add
@@ -29,13 +29,12 @@ Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="
 class RootFlags:
     """Where data sets are stored."""
 
-    data_root: Path | None = None
-    """Folder of data sets; default: $SDD_EVAL_DATA, else in the user's cache folder."""
+    storage: DataRoot = field(default_factory=DataRoot)
 
     @property
     def folder(self) -> Path:
         """The data root."""
-        return data_root(self.data_root)
+        return data_root(self.storage.data_root)
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,9 @@ class CorruptFlags(RootFlags):
 class CacheFlags:
     """Which cache, and whether to clear it."""
 
-    cache: str | None = None
-    """Folder of the cache; default: $SDD_EVAL_CACHE, else in the user's cache folder."""
     clear: bool = False
     """Delete everything in the cache."""
+    storage: Cache = field(default_factory=Cache)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -174,7 +172,7 @@ def _check(arguments: Sequence[str]) -> int:
 
 def _cache(arguments: Sequence[str]) -> int:
     flags = parse(CacheFlags, arguments, "data cache", COMMANDS["cache"][1])
-    folder = outputs_folder(flags.cache)
+    folder = outputs_folder(flags.storage.cache)
     if folder is None:
         print("the cache is off")
         return 0

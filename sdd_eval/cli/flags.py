@@ -79,13 +79,24 @@ class Reports:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class CheckpointsFolder:
     """Where files are read and written."""
 
     checkpoints: Path = Path("checkpoints")
     """Folder of checkpoints."""
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Where files are read and written."""
+
     data_root: Path | None = None
     """Folder of data sets; default: $SDD_EVAL_DATA, else in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class Inputs(DataRoot, CheckpointsFolder):
+    """Where files are read and written."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +105,17 @@ class Storage(Reports, Inputs):
 
 
 @dataclass(frozen=True)
-class CachedStorage(Storage):
+class Cache:
     """Where files are read and written."""
 
     cache: str | None = None
     """Folder in which logits and features are cached, or off; default:
     $SDD_EVAL_CACHE, else in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class CachedStorage(Cache, Storage):
+    """Where files are read and written."""
 
 
 def parse(

@@ -46,6 +46,12 @@ class Accuracy:
 
     expect: float | None = None
     """Expected accuracy in percent; the exit code is 1 if it is missed by more than 0.5 points."""
+
+
+@dataclass(frozen=True)
+class Inference(Compute):
+    """How to run the network."""
+
     batch_size: int = 256
     """Images per batch."""
 
@@ -67,14 +73,14 @@ class Flags:
     model: Model = field(default_factory=Model)
     accuracy: Accuracy = field(default_factory=Accuracy)
     storage: Storage = field(default_factory=Storage)
-    compute: Compute = field(default_factory=Compute)
+    inference: Inference = field(default_factory=Inference)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Import one network; return 1 if its accuracy is not the expected one."""
     flags = parse(Flags, arguments, "import")
     _check(flags)
-    device = prepare_device(flags.compute.device, flags.compute.threads)
+    device = prepare_device(flags.inference.device, flags.inference.threads)
     root = data_root(flags.storage.data_root)
     source = checkpoints.ImportSource(**vars(flags.model))
     if models.is_factory(source.arch):
@@ -90,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
             setting,
             folder,
             device=device,
-            batch_size=flags.accuracy.batch_size,
+            batch_size=flags.inference.batch_size,
             overwrite=flags.storage.overwrite,
             progress=bar,
         )
@@ -113,7 +119,7 @@ def _check(flags: Flags) -> None:
         raise InputError(
             f"{flags.name!r} is not a valid name: use letters, digits, '_', '-', '+' and '.'"
         )
-    require_positive("--batch-size", flags.accuracy.batch_size)
+    require_positive("--batch-size", flags.inference.batch_size)
     expect = flags.accuracy.expect
     if expect is not None and flags.model.dataset is None:
         raise InputError("--expect needs --dataset, on which the accuracy is measured")

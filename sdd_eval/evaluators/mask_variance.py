@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskVariance(Evaluator):
-    """Variance of the logits over dropout masks on the last feature, in and out of distribution."""
+    """Variance of the logits over dropout masks, in and out of distribution."""
 
     name: ClassVar[str] = "mask_variance"
     version: ClassVar[int] = 1

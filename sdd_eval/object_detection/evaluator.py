@@ -53,7 +53,7 @@ class DetectionSubject:
 
 @dataclass(frozen=True)
 class Detection:
-    """Evaluate object detectors on a data set in COCO format: mAP and mAP@0.5."""
+    """Average precision (mAP and mAP@0.5) of object detectors on a data set in COCO format."""
 
     task: ClassVar[Task] = OBJECT_DETECTION
     name: ClassVar[str] = "detection"

@@ -11,7 +11,8 @@ import msgspec
 
 from sdd_eval import plugins
 from sdd_eval.errors import unknown_name
-from sdd_eval.former_names import current_settings
+from sdd_eval.former_names import current_settings, renamed_selector
+from sdd_eval.metrics import registry
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe
 from sdd_eval.store import folder_name
@@ -36,6 +37,7 @@ def read_study(
     if the file is not a valid study.
     """
     file = read_study_file(path)
+    families = _families(file)
     _check_names(file)
     if small and file.small is None:
         raise file.place.error("the study has no [small] table, which --small needs")
@@ -56,18 +58,38 @@ def read_study(
         detectors=tuple(detectors.values()),
         evaluations=_evaluations(file, stand_in, [*trainings], [*detectors], ids),
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
-        families=file.families,
+        families=families,
         varied=varied(full for each in trainings.values() for full in each.stands_for),
         varied_of_detectors=varied(each.fields for each in detectors.values()),
     )
 
 
-def _check_names(file: StudyFile) -> None:
-    """Raise InputError for an unknown evaluator of a family, or name that `[small]` replaces."""
+def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:
+    """Return the families with the present names of metrics; raise InputError for unknown names."""
+    families = {}
     for name, selectors in file.families.items():
-        for selector in selectors:
-            with file.place.errors_at("families", name):
-                _require_evaluator(selector.partition(".")[0], selector)
+        with file.place.errors_at("families", name):
+            families[name] = tuple(map(_selector, selectors))
+    return families
+
+
+def _selector(given: str) -> str:
+    """Return a selector EVALUATOR or EVALUATOR.METRIC under its present name, if it is known.
+
+    Evaluators of other packages may have metrics that they do not register.
+    """
+    selector = renamed_selector(given)
+    evaluator, _, metric = selector.partition(".")
+    _require_evaluator(evaluator, selector)
+    built_in = plugins.points("evaluators")[evaluator].value.startswith("sdd_eval.")
+    if metric and built_in and metric not in registry.built_in():
+        known = (f"{evaluator}.{name}" for name in registry.built_in())
+        raise unknown_name("metric", selector, known)
+    return selector
+
+
+def _check_names(file: StudyFile) -> None:
+    """Raise InputError for an unknown name that `[small]` replaces."""
     small = file.small or Small()
     for name in small.settings:
         with small.place.errors_at("settings", name):

@@ -87,6 +87,7 @@ def runs(folder: Path) -> list[Path]:
     ("command", "message"),
     [
         ("calibraton x", "unknown command 'calibraton'; did you mean 'calibration'?"),
+        ("mask_varience x", "unknown command 'mask_varience'; did you mean 'mask-variance'?"),
         (f"calibration {NAME[:-1]}1", f"did you mean '{NAME}'?"),
         ("calibration", "no checkpoint is named"),
         (f"calibration {NAME} --bons 3", "--bons"),

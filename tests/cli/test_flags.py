@@ -56,6 +56,13 @@ LAZY_PACKAGES = sorted(
 )
 
 
+def test_the_general_help_has_a_summary_of_every_command_and_evaluator(capsys):
+    assert exit_code(["--help"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    summaries = {words[0]: words[1:] for words in lines if words}
+    assert all(summaries[name] for name in (*COMMANDS, *EVALUATORS))
+
+
 @pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_help_has_plain_groups_metavars_and_defaults(command, capsys):
     with pytest.raises(SystemExit) as end:

@@ -256,10 +256,14 @@ def test_the_command_prints_the_family_with_any_selection(tmp_path, capsys):
     command = ["compare", "one", '=cmd(),"x', "--study", "s", "--reports", str(tmp_path)]
     assert exit_code([*command, "--no-figures"]) == 0
     assert "family headline: 1 tests" in capsys.readouterr().out
-    assert exit_code([*command, "--no-figures", "--metrics", "nothing"]) == 0
-    said = capsys.readouterr().out
-    assert "family headline: 1 tests" in said
-    assert "not distinguishable" not in said
+    assert exit_code([*command, "--no-figures", "--metrics", "ece"]) == 0
+    output = capsys.readouterr().out
+    assert "family headline: 1 tests" in output
+    assert "not distinguishable" not in output
+    assert exit_code([*command, "--no-figures", "--metrics", "acuracy"]) == 2
+    assert "unknown metric 'acuracy'; did you mean 'accuracy'?" in capsys.readouterr().err
+    with pytest.warns(DeprecationWarning, match="ece_calibrated is now called ece_floor"):
+        assert exit_code([*command, "--no-figures", "--metrics", "ece_calibrated"]) == 0
     (csv,) = (tmp_path / "s/comparisons").glob("*.csv")
     assert "\n=cmd" not in csv.read_text()
     assert "'=cmd" in csv.read_text()

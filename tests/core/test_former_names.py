@@ -5,7 +5,13 @@ import json
 
 import pytest
 
-from sdd_eval.former_names import FORMER_NAMES, current_settings, key_settings
+from sdd_eval.former_names import (
+    FORMER_NAMES,
+    current_settings,
+    key_settings,
+    renamed_metric,
+    renamed_selector,
+)
 from sdd_eval.plugins import load
 from sdd_eval.records import Measurement, Run, encode
 from sdd_eval.store import read_run, write_run
@@ -62,3 +68,15 @@ def test_present_settings_exist_and_former_ones_do_not(evaluator):
 def test_a_former_setting_is_accepted_with_a_warning(former, present, value):
     with pytest.warns(DeprecationWarning, match=f"{former} of fgsm is now called {present}"):
         assert current_settings("fgsm", {former: value}) == {present: value}
+
+
+def test_a_former_metric_is_accepted_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="ece_calibrated is now called ece_floor"):
+        assert renamed_metric("ece_calibrated") == "ece_floor"
+    with pytest.warns(DeprecationWarning, match="is now called calibration.ece_floor"):
+        assert renamed_selector("calibration.ece_calibrated") == "calibration.ece_floor"
+
+
+def test_a_present_metric_gives_no_warning():
+    assert renamed_metric("ece_floor") == "ece_floor"
+    assert renamed_selector("another.ece_calibrated") == "another.ece_calibrated"

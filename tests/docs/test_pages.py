@@ -127,6 +127,8 @@ def test_former_names_are_listed_with_the_present_ones(generated):
     text = (generated / "former-names.md").read_text()
     assert "| `drop` | `drop_rate` |" in text
     assert "| `--drop` | `--drop-rate` |" in text
+    assert "| `subject.kept` | `subject.stored` |" in text
+    assert "| `protocol` | `protocol_id`, " in text
 
 
 @pytest.mark.parametrize("small", [False, True])

@@ -180,6 +180,10 @@ TYPOS = [
     ("[recipe]\ndrop_rate = [0.1, 0.2]\n[[train]]", "line 1: [recipe] has a list of values"),
     ("[[compare]]\nbase = { sdd = 0 }\nothers = []", "line 2: unknown field of a recipe 'sdd'"),
     ("[families]\na = ['accurac.x']\n[[train]]", "line 2: unknown evaluator 'accurac.x'"),
+    (
+        "[families]\na = ['accuracy.acuracy']\n[[train]]",
+        "line 2: unknown metric 'accuracy.acuracy'; did you mean 'accuracy.accuracy'?",
+    ),
     ("name = '../up'\n[[train]]", "line 1: name '../up' is not a valid name"),
     ("seeds = [0]\n[[trian]]\nsd_dropout = 1\n[[trian]]", "line 2: unknown key of a study 'trian'"),
     ("[recipe]\n[familes]\na = []", "line 2: unknown key of a study 'familes'; did you mean"),

@@ -15,7 +15,7 @@ from sdd_eval.evaluators.ood.ood import Ood
 
 @dataclass(frozen=True)
 class Odin(Ood):
-    """How well ODIN separates the test set from OOD sets."""
+    """Out-of-distribution detection with ODIN: how well it separates the test set from OOD sets."""
 
     name: ClassVar[str] = "odin"
     version: ClassVar[int] = 2

@@ -36,7 +36,7 @@ ONE_COUNT = "it is a count made when fitting, not a sum over these images"
 
 @dataclass(frozen=True)
 class Ood(Evaluator):
-    """How well detectors separate the test set from OOD sets."""
+    """Out-of-distribution detection: how well detectors separate the test set from OOD sets."""
 
     name: ClassVar[str] = "ood"
     version: ClassVar[int] = 1
@@ -57,8 +57,8 @@ class Ood(Evaluator):
     """Images that choose ε of the grid; default: the checkpoint's validation images, if any; none:
     the tested OOD sets only."""
     training: str = collects("", loads="training")
-    """Set that the network was trained on, which detectors are fitted on and whose groups of OOD
-    sets are averaged; default: the card's."""
+    """Training set: detectors are fitted on it, and it selects the groups of OOD sets to average.
+    Default: from the card."""
 
     @property
     def fits(self) -> bool:
