@@ -9,7 +9,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -68,6 +68,7 @@ class ModelSpec:
 class Recipe:
     """How a checkpoint is trained; the defaults are the paper's on CIFAR-100."""
 
+    task: ClassVar[Task] = CLASSIFICATION
     method: str = "ce"
     """Training method: ce, ls, cs_kd, … (`sdd-eval plugins` lists all); `train --method NAME
     --help` shows its options."""

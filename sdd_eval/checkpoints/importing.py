@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sdd_eval import plugins, store
+from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy, logits_of, software
 from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
@@ -70,9 +70,9 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
     options = {name: parse_json(value) for name, value in (source.options or {}).items()}
     if source.dataset is None:
         return ImportPlan(_spec_without_data(source, options), None, None, GIVEN)
-    name = _name(source.dataset, root)
+    dataset = catalogue.dataset(source.dataset, root)
     channels = None if source.mean is None else len(source.mean)
-    images = catalogue.load_images(name, root, image_size=source.image_size, channels=channels)
+    images = dataset.images(image_size=source.image_size, channels=channels)
     if images.labels is None:
         raise InputError(
             f"{images.name} has no labels; give --classes and --image-size instead of --dataset"
@@ -82,9 +82,9 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
         raise InputError(f"{images.name} has more classes than the {classes} of --classes")
     mean, std, constants = source.mean, source.std, GIVEN
     if mean is None or std is None:
-        (mean, std), constants = _true_constants(name, root, images)
+        (mean, std), constants = _true_constants(dataset, images)
     spec = ModelSpec(source.arch, classes, mean, std, images.image_size, options)
-    return ImportPlan(spec, name, images, constants)
+    return ImportPlan(spec, dataset.reference, images, constants)
 
 
 def import_weights(
@@ -140,21 +140,11 @@ def _spec_without_data(source: ImportSource, options: Mapping[str, Any]) -> Mode
     return ModelSpec(source.arch, classes, mean, std, image_size, options)
 
 
-def _name(dataset: str, root: Path) -> str:
-    """Return a name by which the data set is found from any folder."""
-    if catalogue.canonical_name(dataset) in plugins.names("datasets"):
-        return catalogue.canonical_name(dataset)
-    catalogue.dataset(dataset, root)
-    if (root / dataset).is_dir():
-        return dataset
-    return str(Path(dataset).expanduser().resolve())
-
-
-def _true_constants(name: str, root: Path, images: ImageSet) -> tuple[Statistics, str]:
+def _true_constants(dataset: catalogue.Dataset, images: ImageSet) -> tuple[Statistics, str]:
     """Return mean and std of the training images, or of the test images if there are none."""
     shape = {"image_size": images.image_size, "channels": images.channels}
     try:
-        training = catalogue.load_images(name, root, "train", **shape)
+        training = dataset.images("train", **shape)
     except InputError:
         return channel_statistics(images), f"true, of the test images of {images.name}"
     return channel_statistics(training), f"true, of the training images of {images.name}"

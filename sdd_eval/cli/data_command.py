@@ -116,7 +116,7 @@ def _get(arguments: Sequence[str]) -> int:
     for name in flags.name:
         try:
             with cli.Bar(f"{name}: ") as bar:
-                status = download(dataset(name, flags.folder), flags.folder, bar)
+                status = download(dataset(name, flags.folder).plugin, flags.folder, bar)
             print(f"{name}: {status.images:,} images, {status.provenance} ({status.location})")
         except InputError as error:  # one failed download must not stop the others
             failed.append(str(error))

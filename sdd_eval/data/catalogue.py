@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from sdd_eval import data, plugins
-from sdd_eval.data.dataset import CorruptedSet, Dataset, DetectionSet, Status
+from sdd_eval.data.dataset import CorruptedSet, DatasetPlugin, DetectionSet, Status
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.provenance import ABSENT, REGENERATED
 from sdd_eval.data.readers.cifar_c import (
@@ -26,6 +26,7 @@ from sdd_eval.data.readers.folders import FolderSet
 from sdd_eval.data.readers.npz import NpzSet, npz_files
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
+from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Task
 
 ALIASES = {"lsun": "lsun_resize"}
 REGENERATED_FOLDERS = {"cifar10": "CIFAR-10-C-regenerated", "cifar100": "CIFAR-100-C-regenerated"}
@@ -41,23 +42,87 @@ def canonical_name(name: str) -> str:
     return ALIASES.get(spelled, spelled)
 
 
-def dataset(name: str, root: Path | None = None) -> Dataset:
-    """Return the data set of a name: a plugin, a folder below the data root, or a path.
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that was found by its name."""
+
+    plugin: Any
+    """A `DatasetPlugin`."""
+    root: Path
+    """The data root."""
+    reference: str
+    """A name by which it is found from any folder."""
+
+    @property
+    def name(self) -> str:
+        """The name of its images and numbers."""
+        return str(self.plugin.name)
+
+    @property
+    def task(self) -> Task:
+        """The task that its annotations are made for."""
+        return OBJECT_DETECTION if hasattr(self.plugin, "load_objects") else CLASSIFICATION
+
+    @property
+    def present(self) -> bool:
+        """Whether it is on disk, by a quick check."""
+        return bool(self.plugin.status(self.root).present)
+
+    def images(
+        self, split: str = "test", *, image_size: int | None = None, channels: int | None = None
+    ) -> ImageSet:
+        """Load the images of a split, in the network's shape if the set has no fixed one.
+
+        Raise InputError if the set is absent, broken or of another shape.
+        """
+        images: ImageSet = self.plugin.load(
+            self.root, split, image_size=image_size, channels=channels
+        )
+        return images
+
+    def objects(self, split: str = "test") -> DetectionSet:
+        """Load the images of a split with their objects."""
+        objects: DetectionSet = self.plugin.load_objects(self.root, split)
+        return objects
+
+
+def dataset(name: str, root: Path | None = None, task: Task = CLASSIFICATION) -> Dataset:
+    """Find the data set of a name: a plugin, a folder below the data root, or a path.
 
     A path is that of a folder of images or arrays, or of an `.npz` file. Raise InputError if the
-    name is none of them.
+    name is none of them, or the set has no annotated objects, which `task` needs.
     """
     root = data_root(root)
-    if canonical_name(name) in plugins.names("datasets"):
-        return cast(Dataset, plugins.load("datasets", canonical_name(name)))
-    inside = root / name
-    for path in (inside, Path(name).expanduser()):
-        if name.strip("./") and (path.is_dir() or npz_files(path)):
-            return custom_dataset(path, path.name if path == inside and path.is_dir() else None)
-    raise unknown_name("data set", name, {*plugins.names("datasets"), *folder_names(root)})
+    found = _find(name, root)
+    if task == CLASSIFICATION or (found and found.task == task):
+        if found is None:
+            raise unknown_name("data set", name, {*plugins.names("datasets"), *folder_names(root)})
+        return found
+    known = _detection_names(root)
+    if found is None:
+        raise unknown_name("detection set", name, known)
+    raise InputError(
+        f"{found.name} has no boxes of objects: it has no annotations/instances_*.json as "
+        f"in COCO's layout. Sets that have them: {', '.join(known)}"
+    )
 
 
-def custom_dataset(path: Path, name: str | None = None) -> Dataset:
+def _find(name: str, root: Path) -> Dataset | None:
+    spelled = canonical_name(name)
+    if spelled in plugins.names("datasets"):
+        return Dataset(plugins.load("datasets", spelled), root, spelled)
+    inside, path = root / name, Path(name).expanduser()
+    if not name.strip("./"):
+        return None
+    if inside.is_dir():
+        return Dataset(custom_dataset(inside, inside.name), root, name)
+    for custom in (inside, path):
+        if custom.is_dir() or npz_files(custom):
+            return Dataset(custom_dataset(custom), root, str(path.resolve()))
+    return None
+
+
+def custom_dataset(path: Path, name: str | None = None) -> DatasetPlugin:
     """Return the data set of a user's folder or `.npz` file, by its layout."""
     path = path.absolute()  # a relative path would be looked up below the data root
     name = name or (path.stem if path.is_file() else path.resolve().name)
@@ -79,41 +144,9 @@ def folder_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
-def load_images(
-    name: str,
-    root: Path | None = None,
-    split: str = "test",
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-) -> ImageSet:
-    """Load the images of a split, in the network's shape if the set has no fixed one.
-
-    Raise InputError if the name is unknown, or the set absent, broken or of another shape.
-    """
-    root = data_root(root)
-    return dataset(name, root).load(root, split, image_size=image_size, channels=channels)
-
-
-def load_objects(name: str, root: Path | None = None, split: str = "test") -> DetectionSet:
-    """Load the images of a split with their objects; raise InputError if there are none."""
-    root = data_root(root)
-    objects: DetectionSet = detection_dataset(name, root).load_objects(root, split)
-    return objects
-
-
-def detection_dataset(name: str, root: Path) -> Any:
-    """Return a set, maybe absent, if it has annotated objects; raise InputError otherwise."""
-    try:
-        selected = dataset(name, root)
-    except InputError as error:
-        raise unknown_name("detection set", name, _detection_names(root)) from error
-    if not hasattr(selected, "load_objects"):
-        raise InputError(
-            f"{selected.name} has no boxes of objects: it has no annotations/instances_*.json as "
-            f"in COCO's layout. Sets that have them: {', '.join(_detection_names(root))}"
-        )
-    return selected
+def load_images(name: str, root: Path | None = None, split: str = "test", **shape: Any) -> ImageSet:
+    """Load the images of a split, as `Dataset.images`; raise InputError if the name is unknown."""
+    return dataset(name, root).images(split, **shape)
 
 
 def _detection_names(root: Path) -> list[str]:
@@ -124,78 +157,60 @@ def _detection_names(root: Path) -> list[str]:
     return sorted(names)
 
 
-def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:
-    """Load corruptions of `clean`: a published set, a user's folder, or NAME_c_regenerated.
+def corrupted_set(name: str, clean: str, root: Path | None) -> Dataset | None:
+    """Return the corruptions of a data set: published ones, or a folder; None for regenerated ones.
 
-    A regenerated set, which may also be called by the name of its folder, is read from that folder
-    if it exists, and rendered on the fly otherwise. Raise InputError if the name is unknown, or the
-    set absent, broken or of other images than `clean`.
+    NAME_c_regenerated, or the name of their folder, are the corruptions that this package renders.
+    Without a name the default: published or custom ones, else regenerated ones. Raise InputError if
+    the name is unknown or is of other images, or without a name, if a published set exists, but
+    neither it nor a regenerated one is on disk (rendering all of CIFAR takes minutes).
     """
-    root, spelled = data_root(root), canonical_name(name)
-    if spelled == f"{canonical_name(clean.name)}_c_regenerated":
-        return _regenerated(root, clean)
-    custom = _custom_corrupted(name, root)
-    if custom is not None:
-        return _matched(custom.load_corrupted(root), clean)
-    if is_regenerated(name, clean.name, root):
-        return _regenerated(root, clean)
-    published = {key: value for key in plugins.names("datasets") if (value := _published(key))}
-    if spelled not in published:
-        known = (*published, f"{canonical_name(clean.name)}_c_regenerated")
-        raise unknown_name("corrupted set", name, known)
-    if published[spelled].clean != clean.name:
-        raise InputError(f"{spelled} corrupts {published[spelled].clean}, not {clean.name}")
-    return _matched(published[spelled].load_corrupted(root), clean)
+    root, regenerated = data_root(root), f"{canonical_name(clean)}_c_regenerated"
+    if canonical_name(name) == regenerated:
+        return None
+    found = _find(name or f"{clean}_c", root)
+    if found is not None and not hasattr(found.plugin, "load_corrupted"):
+        found = None
+    if found is not None and found.plugin.clean is None:  # a folder of the user's
+        return found
+    if not name:
+        return _default_corrupted_set(found, clean, root)
+    if name == regenerated_folder(clean, root).name:
+        return None
+    if found is None:
+        published = (key for key in plugins.names("datasets") if key.endswith("_c"))
+        raise unknown_name("corrupted set", name, (*published, regenerated))
+    if found.plugin.clean != clean:
+        raise InputError(f"{found.name} corrupts {found.plugin.clean}, not {clean}")
+    return found
 
 
-def default_corrupted_set(dataset_name: str, root: Path | None) -> str:
-    """Return the name of a test set's corrupted set: published or custom, else regenerated.
-
-    Raise InputError if a published set exists, but neither it nor a regenerated folder is on disk
-    (rendering all of CIFAR on the fly takes minutes at every evaluation).
-    """
-    root, name = data_root(root), f"{dataset_name}_c"
-    if _custom_corrupted(name, root) is not None:
-        return name
-    published = _published(name)
-    if published is not None and published.status(root).present:
-        return name
-    if published is None or present_corruptions(regenerated_folder(dataset_name, root)):
-        return f"{name}_regenerated"
+def _default_corrupted_set(published: Dataset | None, clean: str, root: Path) -> Dataset | None:
+    if published is None or published.present:
+        return published
+    if present_corruptions(regenerated_folder(clean, root)):
+        return None
     raise InputError(
-        f"no corrupted {dataset_name} was found; `sdd-eval data get {name}` downloads the "
-        f"published one, `sdd-eval data corrupt {dataset_name}` renders one"
+        f"no corrupted {clean} was found; `sdd-eval data get {clean}_c` downloads the "
+        f"published one, `sdd-eval data corrupt {clean}` renders one"
     )
+
+
+def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> CorruptedSet:
+    """Load corruptions of `clean`, as `corrupted_set` finds them.
+
+    Regenerated ones are read from their folder if it exists, and rendered on the fly otherwise.
+    Raise InputError if they are absent, broken or of other images than `clean`.
+    """
+    found = corrupted_set(name, clean.name, root)
+    if found is None:
+        return _regenerated(data_root(root), clean)
+    return _matched(found.plugin.load_corrupted(found.root), clean)
 
 
 def regenerated_folder(name: str, root: Path) -> Path:
     """Return the folder that `sdd-eval data corrupt NAME` writes."""
     return root / REGENERATED_FOLDERS.get(name, f"{name}-C-regenerated")
-
-
-def is_regenerated(name: str, clean: str, root: Path) -> bool:
-    """Return whether a name is that of the regenerated corruptions of a set, or of their folder."""
-    regenerated = f"{canonical_name(clean)}_c_regenerated"
-    return canonical_name(name) == regenerated or name == regenerated_folder(clean, root).name
-
-
-def _custom_corrupted(name: str, root: Path) -> CorruptedDataset | None:
-    """Return a user's folder in CIFAR-C's layout; None if the name is of something else."""
-    if canonical_name(name) in plugins.names("datasets"):
-        return None
-    try:
-        custom = dataset(name, root)
-    except InputError:  # the caller's error lists the names that fit
-        return None
-    return custom if isinstance(custom, CorruptedDataset) else None
-
-
-def _published(name: str) -> Any:
-    """Return the plugin of a published corrupted set; None for any other name."""
-    if not name.endswith("_c") or name not in plugins.names("datasets"):
-        return None
-    plugin = plugins.load("datasets", name)
-    return plugin if hasattr(plugin, "load_corrupted") else None
 
 
 def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:

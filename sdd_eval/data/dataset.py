@@ -43,7 +43,7 @@ class Status:
         return self.provenance != "absent"
 
 
-class Dataset(Protocol):
+class DatasetPlugin(Protocol):
     """A data set plugin: an object of this shape behind an entry point of `sdd_eval.datasets`."""
 
     @property
@@ -87,7 +87,7 @@ class Shape:
 
 
 class Reader(ABC):
-    """Base of the built-in readers: `load` of a `Dataset` with the check of the images' shape."""
+    """Base of the built-in plugins: `load` with a check of the images' shape."""
 
     #: Sets that are downloaded have a field of this name.
     archives: tuple[Archive, ...] = ()
@@ -100,7 +100,7 @@ class Reader(ABC):
         image_size: int | None = None,
         channels: int | None = None,
     ) -> ImageSet:
-        """Load the images of a split, as `Dataset.load`."""
+        """Load the images of a split, as `DatasetPlugin.load`."""
         images = self.read(root, split, Shape(image_size, channels))
         require_shape(images, image_size, channels)
         return images

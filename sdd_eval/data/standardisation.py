@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sdd_eval import plugins
-from sdd_eval.data.catalogue import dataset, load_images
+from sdd_eval.data.catalogue import Dataset, dataset
 from sdd_eval.data.image_folder import LARGE_SIDE
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
 
 #: Named means and standard deviations (R, G, B); "authors" are those for small images.
@@ -33,34 +32,25 @@ def channel_statistics(images: ImageSet) -> Statistics:
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
 
-def resolve_standardisation(
-    name: str,
-    dataset_name: str,
-    root: Path | None = None,
-    *,
-    image_size: int | None = None,
-    channels: int | None = None,
-) -> Statistics:
+def resolve_standardisation(name: str, data: Dataset, images: ImageSet) -> Statistics:
     """Return the mean and standard deviation of a name: "authors", "imagenet" or a data set.
 
-    Of a data set the training images are measured. Unless `channels` is given, the data set that
-    the network classifies determines the number of channels and the image size. Raise InputError if
-    the name is unknown, or is that of RGB constants and the images are grey.
+    `images` are the training images of `data`, which the network classifies. Of a data set the
+    training images are measured. Raise InputError if the name is unknown, or is that of RGB
+    constants and the images are grey.
     """
-    if name not in CONSTANTS:
-        require_standardisation(name, data_root(root))
-        side = image_size if name == dataset_name else None
-        training = load_images(name, root, "train", image_size=side, channels=channels)
-        return channel_statistics(training)
-    if channels is None:
-        images = load_images(dataset_name, root, image_size=image_size)
-        channels, image_size = images.channels, images.image_size
-    if channels != 3:
-        raise InputError(
-            f"standardisation {name!r} needs RGB images, but {dataset_name} has {channels} "
-            f"channel; use --standardisation {dataset_name}"
+    other = standardisation_set(name, data.root)
+    if other is not None:
+        same = other.reference == data.reference
+        return channel_statistics(
+            images if same else other.images("train", channels=images.channels)
         )
-    return author_statistics(image_size) if name == "authors" else CONSTANTS[name]
+    if images.channels != 3:
+        raise InputError(
+            f"standardisation {name!r} needs RGB images, but {data.name} has {images.channels} "
+            f"channel; use --standardisation {data.name}"
+        )
+    return author_statistics(images.image_size) if name == "authors" else CONSTANTS[name]
 
 
 def author_statistics(image_size: int | None) -> Statistics:
@@ -68,12 +58,15 @@ def author_statistics(image_size: int | None) -> Statistics:
     return CONSTANTS["imagenet" if (image_size or 0) >= LARGE_SIDE else "authors"]
 
 
-def require_standardisation(name: str, root: Path) -> None:
-    """Raise InputError, listing both, unless the name is that of constants or of a data set."""
+def standardisation_set(name: str, root: Path) -> Dataset | None:
+    """Return the data set whose statistics a name stands for, None for constants.
+
+    Raise InputError, listing both, if the name is neither.
+    """
     if name in CONSTANTS:
-        return
+        return None
     try:
-        dataset(name, root)
+        return dataset(name, root)
     except InputError as error:
         known = (*CONSTANTS, *plugins.names("datasets"))
         raise unknown_name("standardisation", name, known) from error

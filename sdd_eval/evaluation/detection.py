@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from sdd_eval.data.catalogue import load_objects
+from sdd_eval.data.catalogue import dataset
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.batches import Loader
 from sdd_eval.object_detection.evaluator import DetectionSubject, require_pycocotools
 from sdd_eval.progress import Progress
-from sdd_eval.records import Card
+from sdd_eval.records import OBJECT_DETECTION, Card
 from sdd_eval.training.data.batches import default_workers
 
 
@@ -24,7 +24,7 @@ def objects_of(card: Card, name: str, root: Path) -> DetectionSet:
     Raise InputError if they have other categories, or pycocotools is not installed.
     """
     require_pycocotools()
-    data = load_objects(name, root)
+    data = dataset(name, root, OBJECT_DETECTION).objects()
     trained, given = list(card.model.options["class_names"]), list(data.annotations.class_names)
     for number, (expected, actual) in enumerate(itertools.zip_longest(trained, given), start=1):
         if expected != actual:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
+from sdd_eval.data.catalogue import dataset
 from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
@@ -22,7 +24,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.evaluation.detection import objects_of
 from sdd_eval.evaluators.evaluator import score, task_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
-from sdd_eval.records import OBJECT_DETECTION, Card, Measurement, ModelSpec, Run, Task, encode
+from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,9 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
         raise InputError(f"the card of {card.name} names no data set; set --dataset")
     if card.model.task == OBJECT_DETECTION:
         return Inputs(request.evaluator, objects_of(card, name, request.data_root))
-    if _is_validation(name, card, request.data_root):
-        images = _validation_images(card, request.data_root)
-    else:
-        images = catalogue.load_images(name, request.data_root, **_shape(card.model))
-    return with_sets(request, images, checkpoint)
+    sets = _DataSets(checkpoint, request.data_root)
+    images = sets.validation if sets.names_validation(name) else sets.load(name)
+    return _with_sets(request, images, sets)
 
 
 def with_sets(request: Request, images: ImageSet, checkpoint: Checkpoint) -> Inputs:
@@ -170,11 +170,15 @@ def with_sets(request: Request, images: ImageSet, checkpoint: Checkpoint) -> Inp
     The settings of the result hold the names of what is loaded, whether they were given as an
     alias, a path or not at all.
     """
-    evaluator = request.evaluator
+    return _with_sets(request, images, _DataSets(checkpoint, request.data_root))
+
+
+def _with_sets(request: Request, images: ImageSet, data_sets: _DataSets) -> Inputs:
+    evaluator, checkpoint = request.evaluator, data_sets.checkpoint
     kinds = settings_that_load(evaluator)
     given = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
     trained = _canonical(next(filter(None, given), checkpoint.card.dataset or images.name))
-    context = _Context(request, images, checkpoint, trained)
+    context = _Context(request, images, data_sets, trained)
     sets: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     against: dict[str, Any] = {}
@@ -187,18 +191,73 @@ def with_sets(request: Request, images: ImageSet, checkpoint: Checkpoint) -> Inp
 
 
 @dataclass(frozen=True)
+class _DataSets:
+    """The data sets of an evaluation in the shape of the network, each looked up once."""
+
+    checkpoint: Checkpoint
+    root: Path
+
+    def load(self, name: str, split: str = "test") -> ImageSet:
+        """Return the images of a split."""
+        return dataset(name, self.root).images(split, **self.shape)
+
+    def lazy(self, name: str, split: str = "test") -> ImageSet:
+        """Return the images of a split, in memory only while they are used."""
+        found = dataset(name, self.root)
+        return lazy_images(lambda: found.images(split, **self.shape))
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The size and the channels of the network's images."""
+        spec = self.checkpoint.spec
+        return {"image_size": spec.image_size, "channels": spec.channels}
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether images were held out from the network's training."""
+        recipe = self.checkpoint.card.recipe
+        return recipe is not None and recipe.validation > 0
+
+    def names_validation(self, name: str) -> bool:
+        """Return whether a name is that of the validation images; InputError without them."""
+        card = self.checkpoint.card
+        if catalogue.canonical_name(name) != validation_name(_canonical(card.dataset or "")):
+            return False
+        if not self.has_validation and name not in catalogue.folder_names(data_root(self.root)):
+            raise InputError(
+                f"{card.name} has no validation images: it was trained without --validation"
+            )
+        return self.has_validation
+
+    @functools.cached_property
+    def split(self) -> tuple[ImageSet, ImageSet | None]:
+        """The images that the network was trained on, and its validation images, if any."""
+        card = self.checkpoint.card
+        assert card.recipe is not None
+        train, validation = training_split(self.lazy(card.recipe.dataset, "train"), card.recipe)
+        if train.fingerprint != card.provenance.data_fingerprint:
+            raise InputError(
+                f"the images of {card.recipe.dataset} are not those that {card.name} was trained "
+                "on, so its validation images are unknown"
+            )
+        return train, validation
+
+    @property
+    def validation(self) -> ImageSet:
+        """The validation images."""
+        _, validation = self.split
+        assert validation is not None
+        return validation
+
+
+@dataclass(frozen=True)
 class _Context:
     """What a loader needs besides the value of its setting."""
 
     request: Request
     images: ImageSet
-    checkpoint: Checkpoint
+    data: _DataSets
     trained: str
-
-    def load(self, name: str, split: str) -> ImageSet:
-        """Return a further set in the network's shape, in memory only while it is used."""
-        root, shape = self.request.data_root, _shape(self.checkpoint.spec)
-        return lazy_images(lambda: catalogue.load_images(name, root, split, **shape))
 
 
 #: The resolved value of a setting, and what it names, by name.
@@ -208,7 +267,7 @@ _Loaded = tuple[Any, dict[str, Any]]
 def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
     """Load OOD sets, each once; groups are expanded."""
     default = default_ood_sets(context.images.name)
-    sets = [context.load(n, "test") for n in expand_groups(value, context.trained) or default]
+    sets = [context.data.lazy(n) for n in expand_groups(value, context.trained) or default]
     names = tuple(images.name for images in sets)
     if len(set(names)) < len(names):
         raise InputError(f"--outliers names a set twice: {', '.join(names)}; name each once")
@@ -220,9 +279,7 @@ def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
 
 
 def _corrupted(context: _Context, value: str) -> _Loaded:
-    root = context.request.data_root
-    name = value or catalogue.default_corrupted_set(context.images.name, root)
-    corrupted = catalogue.load_corrupted(name, root, clean=context.images)
+    corrupted = catalogue.load_corrupted(value, context.data.root, clean=context.images)
     return corrupted.name, {corrupted.name: corrupted}
 
 
@@ -233,13 +290,13 @@ def _training(context: _Context, value: str) -> _Loaded:
     """
     if not getattr(context.request.evaluator, "fits", False):
         return context.trained, {}
-    card, root = context.checkpoint.card, context.request.data_root
+    card = context.data.checkpoint.card
     recipe = card.recipe
     part = recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
     if part and context.trained == _canonical(card.dataset or ""):
-        images, _ = _training_split(card, root)
+        images, _ = context.data.split
     else:
-        images = context.load(context.trained, "train")
+        images = context.data.lazy(context.trained, "train")
     return context.trained, {training_key(context.trained): images}
 
 
@@ -251,17 +308,16 @@ def _validation(context: _Context, value: str) -> _Loaded:
     if value not in ("", "none"):
         raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
     wanted = value != "none" and getattr(context.request.evaluator, "chooses", True)
-    card = context.checkpoint.card
-    if not wanted or not _has_validation(card):
+    if not wanted or not context.data.has_validation:
         return "", {}
-    images = _validation_images(card, context.request.data_root)
+    images = context.data.validation
     return ("", {}) if images.name == context.images.name else (images.name, {images.name: images})
 
 
 def _checkpoint(context: _Context, value: str) -> _Loaded:
     if not value:
         return value, {}
-    folder = find_folder(value, context.checkpoint.folder.absolute().parent)
+    folder = find_folder(value, context.data.checkpoint.folder.absolute().parent)
     checkpoint = Checkpoint.open(folder, trust_code=context.request.trust_code)
     return checkpoint.name, {checkpoint.name: checkpoint}
 
@@ -289,46 +345,3 @@ def _canonical(name: str) -> str:
     """Return a data set's name as the catalogue spells it; another name unchanged."""
     canonical = catalogue.canonical_name(name)
     return canonical if canonical in plugins.names("datasets") else name
-
-
-def _shape(spec: ModelSpec) -> dict[str, Any]:
-    return {"image_size": spec.image_size, "channels": spec.channels}
-
-
-def _has_validation(card: Card) -> bool:
-    return card.recipe is not None and card.recipe.validation > 0
-
-
-def _is_validation(name: str, card: Card, root: Path | None) -> bool:
-    """Return whether a name is that of the checkpoint's validation images."""
-    validation = catalogue.canonical_name(validation_name(card.dataset or ""))
-    if catalogue.canonical_name(name) != validation:
-        return False
-    if not _has_validation(card) and name not in catalogue.folder_names(data_root(root)):
-        raise InputError(
-            f"{card.name} has no validation images: it was trained without --validation"
-        )
-    return _has_validation(card)
-
-
-def _training_split(card: Card, root: Path | None) -> tuple[ImageSet, ImageSet | None]:
-    """Return the images that a checkpoint was trained on, and its validation images, if any."""
-    recipe = card.recipe
-    assert recipe is not None
-
-    def load() -> ImageSet:
-        return catalogue.load_images(recipe.dataset, root, "train", **_shape(card.model))
-
-    train, validation = training_split(lazy_images(load), recipe)
-    if train.fingerprint != card.provenance.data_fingerprint:
-        raise InputError(
-            f"the images of {recipe.dataset} are not those that {card.name} was trained on, so "
-            "its validation images are unknown"
-        )
-    return train, validation
-
-
-def _validation_images(card: Card, root: Path | None) -> ImageSet:
-    _, validation = _training_split(card, root)
-    assert validation is not None
-    return validation

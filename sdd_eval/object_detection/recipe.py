@@ -6,10 +6,20 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sdd_eval.errors import InputError
-from sdd_eval.records import DETECTOR, Card, ModelSpec, Recipe, decode, encode, upgraded
+from sdd_eval.records import (
+    DETECTOR,
+    OBJECT_DETECTION,
+    Card,
+    ModelSpec,
+    Recipe,
+    Task,
+    decode,
+    encode,
+    upgraded,
+)
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, check_bounds, check_milestones
 
 #: Epochs of the paper's two schedules, 0.5× and 1×.
@@ -41,6 +51,7 @@ class DetectorRecipe:
     shorter ones are in proportion.
     """
 
+    task: ClassVar[Task] = OBJECT_DETECTION
     dataset: str = "coco"
     """Data set in COCO's format: a name, a folder below the data root, or a path."""
     epochs: int = SCHEDULES["full"]

@@ -14,7 +14,7 @@ from sdd_eval import records, store
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.export import write_checkpoint
 from sdd_eval.checkpoints.state import State
-from sdd_eval.data.catalogue import load_objects
+from sdd_eval.data.catalogue import dataset
 from sdd_eval.data.dataset import DetectionSet
 from sdd_eval.device import device_name, explain_batch_errors, resolve_device, training_settings
 from sdd_eval.errors import InputError
@@ -32,7 +32,7 @@ from sdd_eval.object_detection.recipe import (
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.provenance import CardProvenance
 from sdd_eval.randomness import seed_global
-from sdd_eval.records import Card, encode
+from sdd_eval.records import OBJECT_DETECTION, Card, encode
 from sdd_eval.training.data.batches import default_workers
 from sdd_eval.training.data.training_data import check_batch_size
 from sdd_eval.training.epochs import LossAverage, train_epochs
@@ -75,7 +75,7 @@ def train_detector(
 
     def complete() -> Card:
         resolved = resolve_device(device)
-        data = load_objects(recipe.dataset, data_root, "train")
+        data = dataset(recipe.dataset, data_root, OBJECT_DETECTION).objects("train")
         check_batch_size(recipe.dataset, recipe.batch_size, len(data))
         return _complete(
             target, classifier, data, resolved, threads, workers, progress or NoProgress()

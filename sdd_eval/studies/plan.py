@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from sdd_eval import checkpoints, evaluation, store
 from sdd_eval.data import catalogue
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.splits import validation_name
-from sdd_eval.data.standardisation import CONSTANTS, require_standardisation
+from sdd_eval.data.standardisation import standardisation_set
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.settings import settings_that_load
 from sdd_eval.object_detection.recipe import recipe_of, resolved_recipe
@@ -20,7 +20,7 @@ from sdd_eval.records import Card, Recipe
 from sdd_eval.studies.cost_model import Estimates
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.run import request_of
-from sdd_eval.studies.study import DETECTION, Evaluation, Training, configured
+from sdd_eval.studies.study import Evaluation, Training, configured
 from sdd_eval.training.recipe import differences
 
 State = Literal["done", "interrupted", "missing", "blocked"]
@@ -96,11 +96,11 @@ def _missing_epochs(work: Training, workspace: Workspace) -> float | None:
             if _is_result_of(checkpoints.read_card(folder), work, workspace):
                 return None
         raise InputError(f"{folder} was trained with another recipe")
-    _require_set(work.recipe.dataset, workspace.data_root, objects=bool(work.backbone))
+    root = workspace.data_root
+    sets = [catalogue.dataset(work.recipe.dataset, root, work.recipe.task)]
     if isinstance(work.recipe, Recipe):
-        require_standardisation(work.recipe.standardisation, workspace.data_root)
-        if work.recipe.standardisation not in CONSTANTS:
-            _require_set(work.recipe.standardisation, workspace.data_root)
+        sets += filter(None, [standardisation_set(work.recipe.standardisation, root)])
+    _require_present(sets)
     return 1 - _epochs(folder / "history.csv") / work.recipe.epochs
 
 
@@ -121,17 +121,18 @@ def _epochs(history: Path) -> int:
         return 0
 
 
-def _require_set(name: str, root: Path, *, objects: bool = False) -> None:
-    """Raise InputError if a data set, as one of `objects`, cannot be loaded by a quick check."""
-    find = catalogue.detection_dataset if objects else catalogue.dataset
-    if not find(name, root).status(root).present:
-        raise InputError(f"{name} is not on disk (sdd-eval data get {name})")
+def _require_present(sets: Iterable[catalogue.Dataset]) -> None:
+    """Raise InputError for a data set that is not on disk."""
+    for data in sets:
+        if not data.present:
+            name = data.reference
+            raise InputError(f"{name} is not on disk (sdd-eval data get {name})")
 
 
 def _require_data(work: Evaluation, trained_on: str, root: Path) -> None:
     """Raise InputError if an evaluation of a network to be trained cannot load its images."""
-    for name in _needed(work, trained_on, root):
-        _require_set(name, root, objects=work.evaluator == DETECTION)
+    names = _needed(work, trained_on, root)
+    _require_present(catalogue.dataset(name, root, work.task) for name in names)
 
 
 def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
@@ -144,6 +145,6 @@ def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
         if kind == "images":
             yield from expand_groups(value, trained_on) or default_ood_sets(test)
         if kind == "corruptions":
-            corrupted = value or catalogue.default_corrupted_set(test, root)
-            if not catalogue.is_regenerated(corrupted, test, root):  # rendered if it is not on disk
-                yield corrupted
+            corrupted = catalogue.corrupted_set(value, test, root)
+            if corrupted is not None:  # regenerated ones are rendered if they are not on disk
+                yield corrupted.reference

@@ -14,13 +14,13 @@ from sdd_eval.errors import unknown_name
 from sdd_eval.former_names import current_settings, renamed_selector
 from sdd_eval.metrics import registry
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe
+from sdd_eval.records import OBJECT_DETECTION, Recipe
 from sdd_eval.store import folder_name
 from sdd_eval.studies.comparisons import comparisons_of
 from sdd_eval.studies.grid import Ids, detectors_of, selection, trainings_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, read_study_file
 from sdd_eval.studies.selection import varied
-from sdd_eval.studies.study import DETECTION, Evaluation, Study, configured
+from sdd_eval.studies.study import Evaluation, Study, configured
 
 
 def read_study(
@@ -128,7 +128,7 @@ def _evaluations(
     for table in file.evaluate:
         of = selection(table, ids)
         for evaluation in _of_table(table, small):
-            detect = evaluation.evaluator == DETECTION
+            detect = evaluation.task == OBJECT_DETECTION
             names = detectors if detect else classifiers
             evaluated = [name for name in dict.fromkeys(names) if of is None or name in of]
             if not evaluated:

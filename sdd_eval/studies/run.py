@@ -18,11 +18,10 @@ from sdd_eval.checkpoints.folder import is_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
-from sdd_eval.records import Recipe
+from sdd_eval.records import OBJECT_DETECTION, Recipe
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import (
-    DETECTION,
     Description,
     Evaluation,
     Study,
@@ -161,7 +160,7 @@ def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> boo
 
 def request_of(work: Evaluation, workspace: Workspace) -> Any:
     """Return the request for an evaluation."""
-    detect = work.evaluator == DETECTION
+    detects = work.task == OBJECT_DETECTION
     return evaluation.Request(
         evaluator=configured(work.evaluator, work.settings),
         study=workspace.study,
@@ -171,7 +170,7 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
         device=workspace.device,
         command=workspace.command,
         cache=workspace.cache,
-        batch_size=EVALUATION_BATCH_SIZE if detect else evaluation.Request.batch_size,
+        batch_size=EVALUATION_BATCH_SIZE if detects else evaluation.Request.batch_size,
         trust_code=workspace.trust_code,
     )
 

@@ -19,7 +19,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.records import Run, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
-from sdd_eval.studies.study import DETECTION, Study
+from sdd_eval.studies.study import Study
 
 #: A recipe: a classifier's, or a detector's with its backbone's.
 Fields = Mapping[str, Any]
@@ -95,7 +95,7 @@ def _classifiers(study: Study, checkpoints: Path) -> Iterator[_Candidate]:
 def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
     """Yield the detectors with the metrics of their newest runs on the whole test set."""
     for detector in study.detectors:
-        paths = (folder / "runs" / detector.name).glob(f"{DETECTION}-*.json")
+        paths = (folder / "runs" / detector.name).glob("detection-*.json")
         test = canonical_name(Path(detector.recipe.dataset).name)
         runs: list[Run] = []
         for path in paths:

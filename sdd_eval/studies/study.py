@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sdd_eval import plugins, store
+from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.evaluators.settings import check_settings
 from sdd_eval.object_detection.recipe import DetectorRecipe
-from sdd_eval.records import Recipe, decode, encode, with_present_names
+from sdd_eval.records import Recipe, Task, decode, encode, with_present_names
 
 #: The file in a study's folder that describes the study: a `StudyRecord`.
 RECORD = "study.json"
-
-#: The evaluator of object detectors; all others evaluate classifiers.
-DETECTION = "detection"
 
 #: Fields of a recipe that a study file may set; seeds have a key of their own.
 RECIPE_FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "seed")
@@ -54,6 +52,11 @@ class Evaluation:
     settings: Mapping[str, Any] = field(default_factory=dict)
     dataset: str | None = None
     limit: int | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task of the networks that it is applied to."""
+        return task_of(plugins.load("evaluators", self.evaluator))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sdd_eval import plugins
 from sdd_eval.data import catalogue, standardisation
 from sdd_eval.data.catalogue import list_datasets
 from sdd_eval.data.dataset import Archive
-from sdd_eval.data.images import ArrayImages
+from sdd_eval.data.images import ArrayImages, from_arrays
 from sdd_eval.data.ood_sets import default_ood_sets
 from sdd_eval.data.readers.digits import DIGITS
 from sdd_eval.errors import InputError
@@ -53,20 +53,24 @@ def test_channel_statistics_of_a_constant_have_no_deviation():
 
 
 def test_standardisation_is_resolved_by_name(root):
-    authors = standardisation.resolve_standardisation("authors", "cifar100", root, channels=3)
+    digits = catalogue.dataset("digits", root)
+    colour = from_arrays(np.zeros((1, 32, 32, 3), np.uint8))
+    authors = standardisation.resolve_standardisation("authors", digits, colour)
     assert authors == ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-    own = standardisation.resolve_standardisation("digits", "digits", root)
+    own = standardisation.resolve_standardisation("digits", digits, digits.images("train"))
     assert own == standardisation.channel_statistics(DIGITS.load(root, "train"))
 
 
 def test_rgb_constants_are_refused_for_grey_images(root):
+    digits = catalogue.dataset("digits", root)
     with pytest.raises(InputError, match="use --standardisation digits"):
-        standardisation.resolve_standardisation("authors", "digits", root)
+        standardisation.resolve_standardisation("authors", digits, digits.images())
 
 
 def test_an_unknown_standardisation_is_refused(root):
+    digits = catalogue.dataset("digits", root)
     with pytest.raises(InputError, match="'authros'; did you mean 'authors'"):
-        standardisation.resolve_standardisation("authros", "digits", root)
+        standardisation.resolve_standardisation("authros", digits, digits.images())
 
 
 def test_the_list_has_plugins_regenerated_sets_and_folders(root, write_images, write_corrupted):

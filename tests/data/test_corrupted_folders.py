@@ -226,12 +226,12 @@ def test_an_absent_corrupted_set_names_the_download_command(root):
 
 def test_the_default_is_the_published_set_then_the_regenerated_folder(root, write_corrupted):
     with pytest.raises(InputError, match=r"data get cifar100_c`.*data corrupt cifar100`"):
-        catalogue.default_corrupted_set("cifar100", root)
+        catalogue.corrupted_set("", "cifar100", root)
     write_corrupted(root / "CIFAR-100-C-regenerated")
-    assert catalogue.default_corrupted_set("cifar100", root) == "cifar100_c_regenerated"
+    assert catalogue.corrupted_set("", "cifar100", root) is None, "regenerated"
     write_corrupted(root / "CIFAR-100-C")
-    assert catalogue.default_corrupted_set("cifar100", root) == "cifar100_c"
-    assert catalogue.default_corrupted_set("digits", root) == "digits_c_regenerated"
+    assert catalogue.corrupted_set("", "cifar100", root).name == "cifar100_c"
+    assert catalogue.corrupted_set("", "digits", root) is None
 
 
 def test_regenerated_images_are_read_from_disk_or_rendered_on_the_fly(root):

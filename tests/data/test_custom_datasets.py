@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sdd_eval.data.catalogue import (
-    default_corrupted_set,
+    corrupted_set,
     list_datasets,
     load_corrupted,
     load_images,
@@ -104,7 +104,7 @@ def test_a_custom_corrupted_set_is_found_by_name(npz, root, tmp_path, network):
     np.save(place / "labels.npy", np.tile(clean["labels"], 5))
     assert add("mine_c", place, root).images == 12
     images = load_images("mine", root)
-    assert default_corrupted_set("mine", root) == "mine_c"
+    assert corrupted_set("", "mine", root).name == "mine_c"
     found = load_corrupted("mine_c", root, clean=images)
     assert found.frost == "unknown"  # what it is made of nobody says: its mean is no `mca`
     assert (found.corruptions, found.provenance) == (("fog", "contrast"), "user's folder")

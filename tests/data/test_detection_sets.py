@@ -22,6 +22,10 @@ from sdd_eval.errors import InputError
 TINY = replace(COCO, published={"train": 6, "test": 6})
 
 
+def objects_of(name, root, split="test"):
+    return catalogue.dataset(name, root, "object_detection").objects(split)
+
+
 def test_an_incomplete_coco_is_partial_in_both_splits(root, write_coco):
     write_coco(root, "coco")
     assert COCO.status(root).provenance == "partial: 6 of 5,000"
@@ -66,7 +70,7 @@ def test_a_folder_in_cocos_layout_is_an_unlabelled_set(root, tmp_path, write_coc
     (row,) = [row for row in list_datasets(root) if row.name == "boats"]
     assert (row.images, row.provenance) == (6, "user's folder")
     assert catalogue.load_images("boats", root).class_names == ()
-    assert catalogue.load_objects("boats", root).annotations.class_names == ("kite", "boat")
+    assert objects_of("boats", root).annotations.class_names == ("kite", "boat")
     assert {f.verdict for f in verify("boats", root)} == {"ok"}
 
 
@@ -76,8 +80,8 @@ def test_relative_paths_and_data_roots_are_found(tmp_path, write_coco, write_ima
     write_coco(tmp_path, "boats")
     write_images(tmp_path / "root" / "photos", ["a/1.png", "b/2.png"])
     monkeypatch.chdir(tmp_path)
-    assert len(catalogue.load_objects("./boats", Path("root"))) == 6
-    assert len(catalogue.load_objects("boats", Path("."))) == 6
+    assert len(objects_of("./boats", Path("root"))) == 6
+    assert len(objects_of("boats", Path("."))) == 6
     assert len(catalogue.load_images("photos", Path("root"))) == 2
     assert len(catalogue.load_images("root/photos", Path("elsewhere"))) == 2
 
@@ -97,11 +101,11 @@ def test_verify_names_broken_annotations_and_images(root, write_coco):
 
 def test_sets_without_boxes_and_absent_sets_are_refused_with_a_remedy(root):
     with pytest.raises(InputError, match=r"digits has no boxes of objects.*coco, digit_scenes"):
-        catalogue.load_objects("digits", root)
+        objects_of("digits", root)
     with pytest.raises(InputError, match="`sdd-eval data get coco` downloads it"):
-        catalogue.load_objects("coco", root)
+        objects_of("coco", root)
     with pytest.raises(InputError, match="did you mean 'digit_scenes'"):
-        catalogue.load_objects("digit_scene", root)
+        objects_of("digit_scene", root)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

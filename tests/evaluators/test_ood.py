@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import tracemalloc
 import weakref
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -295,15 +296,15 @@ def test_an_ood_set_is_in_memory_only_during_its_evaluation(images_of):
 
 def test_memory_does_not_grow_with_the_number_of_ood_sets(digits_network, monkeypatch, tmp_path):
     size = 40_000  # images of 64 bytes
-    real = catalogue.load_images
 
-    def load_images(name, root=None, split="test", **shape):
-        if not name.startswith("set"):
-            return real(name, root, split, **shape)
-        pixels = np.full((size, 1, 8, 8), int(name[3:]), dtype=np.uint8)
-        return ArrayImages(name, pixels, None, name, "made here")
+    def dataset(name, root):
+        def images(split, **shape):
+            pixels = np.full((size, 1, 8, 8), int(name[3:]), dtype=np.uint8)
+            return ArrayImages(name, pixels, None, name, "made here")
 
-    monkeypatch.setattr(catalogue, "load_images", load_images)
+        return SimpleNamespace(images=images)
+
+    monkeypatch.setattr("sdd_eval.evaluation.request.dataset", dataset)
 
     def peak(count):
         evaluator = Ood(("msp",), tuple(f"set{i}" for i in range(count)))

@@ -147,13 +147,13 @@ def test_a_detector_is_fitted_on_the_images_of_the_training(trained, run_of):
 
 
 def test_training_images_changed_since_the_training_are_refused(run_of, monkeypatch, tmp_path):
-    load_images = catalogue.load_images
+    load = catalogue.Dataset.images
 
-    def changed(name, root=None, split="test", **shape):
-        images = load_images(name, root, split, **shape)
+    def changed(self, split="test", **shape):
+        images = load(self, split, **shape)
         return dataclasses.replace(images, fingerprint="0" * 64) if split == "train" else images
 
-    monkeypatch.setattr(catalogue, "load_images", changed)
+    monkeypatch.setattr(catalogue.Dataset, "images", changed)
     with pytest.raises(InputError, match="so its validation images are unknown"):
         run_of(Accuracy(), dataset="digits_validation", study=tmp_path)
 

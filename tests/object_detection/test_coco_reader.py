@@ -8,9 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from sdd_eval.data.catalogue import load_objects
+from sdd_eval.data.catalogue import dataset
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.batches import Loader
+
+
+def objects_of(name, root, split="test"):
+    return dataset(name, root, "object_detection").objects(split)
 
 
 def rewritten(root, change):
@@ -19,7 +23,7 @@ def rewritten(root, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    return lambda: load_objects("shapes", root, "train")
+    return lambda: objects_of("shapes", root, "train")
 
 
 def test_categories_count_from_0_in_the_order_of_their_ids(root):
@@ -33,7 +37,7 @@ def test_categories_count_from_0_in_the_order_of_their_ids(root):
 
 
 def test_the_box_of_an_object_encloses_its_colour(root):
-    data = load_objects("shapes", root, "train")
+    data = objects_of("shapes", root, "train")
     (box,), (label,) = data.annotations.training_targets(0)
     left, top, right, bottom = box.astype(int)
     inside = data.pixels(0)[:, top:bottom, left:right]
@@ -73,8 +77,8 @@ def test_a_box_beyond_the_edge_is_clipped_for_training_only(root):
 
 
 def test_the_fingerprint_covers_pixels_and_annotations(root):
-    before = load_objects("shapes", root, "train").fingerprint
-    assert load_objects("shapes", root, "train").fingerprint == before
+    before = objects_of("shapes", root, "train").fingerprint
+    assert objects_of("shapes", root, "train").fingerprint == before
 
     def moved(content):
         content["annotations"][0]["bbox"][0] += 1
@@ -82,13 +86,13 @@ def test_the_fingerprint_covers_pixels_and_annotations(root):
     annotated = rewritten(root, moved)().fingerprint
     image = root / "shapes" / "train2017" / f"{0:012}.png"
     image.write_bytes(image.read_bytes() + b"\0")
-    assert len({before, annotated, load_objects("shapes", root, "train").fingerprint}) == 3
+    assert len({before, annotated, objects_of("shapes", root, "train").fingerprint}) == 3
 
 
 def test_a_flipped_image_has_flipped_boxes(root, quick):
     import torch
 
-    data = load_objects("shapes", root, "train")
+    data = objects_of("shapes", root, "train")
     seen = set()
     for epoch in range(4):
         for batch in Loader(data, 3, torch.device("cpu"), 0).epoch(settled(quick), epoch):
@@ -110,7 +114,7 @@ def settled(recipe):
 def test_batches_do_not_depend_on_workers(root, quick):
     import torch
 
-    data = load_objects("shapes", root, "train")
+    data = objects_of("shapes", root, "train")
     alone, helped = (
         list(Loader(data, 3, torch.device("cpu"), workers).epoch(settled(quick), 1))
         for workers in (0, 2)
@@ -150,13 +154,13 @@ def test_invalid_annotations_are_named(said, root):
 def test_annotations_that_are_not_json_are_refused(root):
     (root / "shapes/annotations/instances_train2017.json").write_text('{"images": [')
     with pytest.raises(InputError, match=r"instances_train2017.json is not JSON"):
-        load_objects("shapes", root, "train")
+        objects_of("shapes", root, "train")
 
 
 def test_an_invalid_image_or_one_of_another_size_is_named(root):
     from PIL import Image
 
-    data = load_objects("shapes", root, "train")
+    data = objects_of("shapes", root, "train")
     (data.folder / data.annotations.files[0]).write_bytes(b"no image")
     Image.new("RGB", (64, 32)).save(data.folder / data.annotations.files[1])
     with pytest.raises(InputError, match=r"000000000000.png as an image"):
@@ -167,12 +171,12 @@ def test_an_invalid_image_or_one_of_another_size_is_named(root):
 
 def test_an_unknown_data_set_lists_the_known_ones(root):
     with pytest.raises(InputError, match="did you mean 'shapes'"):
-        load_objects("shape", root, "train")
+        objects_of("shape", root, "train")
     (root / "photos").mkdir()
     with pytest.raises(
         InputError, match="photos has no boxes of objects: it has no annotations/instances"
     ):
-        load_objects("photos", root, "train")
+        objects_of("photos", root, "train")
 
 
 def test_the_year_2017_is_preferred(root):
@@ -180,10 +184,10 @@ def test_the_year_2017_is_preferred(root):
     other = copy.deepcopy(json.loads((folder / "instances_train2017.json").read_text()))
     other["images"] = other["images"][:1]
     (folder / "instances_train2014.json").write_text(json.dumps(other))
-    assert len(load_objects("shapes", root, "train")) == 6
+    assert len(objects_of("shapes", root, "train")) == 6
     (folder / "instances_train2017.json").rename(folder / "instances_train2018.json")
     with pytest.raises(InputError, match=r"must have one file instances_train\*.json"):
-        load_objects("shapes", root, "train")
+        objects_of("shapes", root, "train")
 
 
 def test_boxes_are_read_exactly(root):

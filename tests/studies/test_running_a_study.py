@@ -108,7 +108,7 @@ dataset = "nowhere"
     lines = capsys.readouterr().out.splitlines()
     assert "6 jobs: 3 missing, 3 blocked" in lines[-1]
     assert sum("isun is not on disk (sdd-eval data get isun)" in line for line in lines) == 1
-    assert sum("cifar100_c is not on disk" in line for line in lines) == 1
+    assert sum("cifar100_c corrupts cifar100, not digits" in line for line in lines) == 1
     assert sum("unknown data set 'nowhere'" in line for line in lines) == 1
     assert exit_code(["batch", "study.toml", "--limit", "5"]) == 1
     output = capsys.readouterr().out.splitlines()

@@ -54,7 +54,7 @@ def add(name: str, path: Path, root: Path) -> Status:
 def _catalogued(name: str) -> Any:
     """Return the data set plugin of a name; None for the name of a custom set."""
     if canonical_name(name) in plugins.names("datasets"):
-        return dataset(name)
+        return dataset(name).plugin
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(
             f"{name!r} is not a valid name: use letters, digits, '_', '-' and '.', and start with "

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdd_eval.data.dataset import Archive, Dataset, Status
+from sdd_eval.data.dataset import Archive, DatasetPlugin, Status
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.install.unpack import install_staged, refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
@@ -40,7 +40,7 @@ _HTML = "an HTML page instead of the file"
 
 
 def download(
-    dataset: Dataset,
+    dataset: DatasetPlugin,
     root: Path,
     progress: Progress | None = None,
     *,
@@ -71,7 +71,7 @@ def download(
     return verified_status(dataset, root)
 
 
-def _is_official(dataset: Dataset, root: Path) -> bool:
+def _is_official(dataset: DatasetPlugin, root: Path) -> bool:
     folder = getattr(dataset, "folder", None)
     try:
         if dataset.status(root).present:
@@ -110,7 +110,7 @@ def _receipt(archive: Archive, root: Path) -> Path:
     return root / ".downloads" / f"{archive.md5}.placed"
 
 
-def _is_placed(dataset: Dataset, archive: Archive, root: Path) -> bool:
+def _is_placed(dataset: DatasetPlugin, archive: Archive, root: Path) -> bool:
     """Return whether an earlier, interrupted call has installed an archive."""
     folder = root / Path(getattr(dataset, "folder", archive.folder)).parts[0]
     return _receipt(archive, root).is_file() and folder.is_dir()

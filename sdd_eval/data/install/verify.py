@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sdd_eval.data.catalogue import dataset, regenerated_folder
-from sdd_eval.data.dataset import Dataset, Status, missing_dataset
+from sdd_eval.data.dataset import DatasetPlugin, Status, missing_dataset
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import FolderImages
 from sdd_eval.data.provenance import ContentHashed, is_verified
@@ -35,7 +35,7 @@ def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Fin
     if name.endswith(SUFFIX):
         folder = regenerated_folder(name.removesuffix(SUFFIX), root)
         return tuple(_regenerated(name, folder, progress))
-    target = dataset(name, root)
+    target: Any = dataset(name, root).plugin
     if not _present(target, root):
         raise missing_dataset(target.name, root, bool(target.archives))
     checksums = getattr(target, "checksums", {})
@@ -134,7 +134,7 @@ def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
             yield images
 
 
-def verified_status(dataset: Dataset, root: Path) -> Status:
+def verified_status(dataset: DatasetPlugin, root: Path) -> Status:
     """Return the status after hashing every file; raise InputError for an absent or broken set."""
     if not dataset.status(root).present:
         raise missing_dataset(dataset.name, root, bool(dataset.archives))

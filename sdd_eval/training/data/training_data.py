@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from sdd_eval.data.catalogue import load_images
+from sdd_eval.data.catalogue import dataset
 from sdd_eval.data.image_folder import has_full_resolution
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.splits import training_split
@@ -54,12 +54,11 @@ class TrainingData:
 def load_training_data(recipe: Recipe, data_root: str | Path | None) -> TrainingData:
     """Load both splits and the standardisation constants; raise InputError if one is missing."""
     root = None if data_root is None else Path(data_root)
-    train = load_images(recipe.dataset, root, split="train", image_size=recipe.image_size)
+    images = dataset(recipe.dataset, root)
+    train = images.images("train", image_size=recipe.image_size)
     side, channels = train.image_size, train.channels
-    test = load_images(recipe.dataset, root, split="test", image_size=side, channels=channels)
-    mean, std = resolve_standardisation(
-        recipe.standardisation, recipe.dataset, root, image_size=side, channels=channels
-    )
+    test = images.images("test", image_size=side, channels=channels)
+    mean, std = resolve_standardisation(recipe.standardisation, images, train)
     return TrainingData(train, test, mean, std)
 
 
