@@ -143,8 +143,8 @@ def _measured(
             )
         confidences[:, index], corrects[:, index] = confidence, predicted == labels
     axes, along = ("images", "severity"), {"severity": SEVERITIES}
-    values = {"correct": corrects, "confidence": confidences}
-    return Arrays(Array(k, v, axes, labels=along) for k, v in values.items()), reasons
+    tables = {"correct": corrects, "confidence": confidences}
+    return Arrays(Array(k, v, axes, labels=along) for k, v in tables.items()), reasons
 
 
 def _predictions(
