@@ -20,6 +20,7 @@ import pytest
 import sdd_eval
 from sdd_eval import plugins
 from sdd_eval.cli import exit_code
+from sdd_eval.studies.resolve import read_study
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,6 +59,11 @@ class Block:
     text: str
     title: str | None
     exempt: str | None
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the block is executed, parsed or written to a file."""
+        return self.exempt is None and self.language in ("python", "sh", "toml")
 
     def commands(self) -> list[str]:
         """Return the commands of a shell block, without comments."""
@@ -132,10 +138,20 @@ def run_block(
     elif block.exempt is None and block.language == "python":
         exec(compile(block.text, page, "exec"), namespace)
     elif block.exempt is None and block.language == "toml":
-        tomllib.loads(block.text)
+        check_tables(block.text)
     elif block.exempt is None and block.language == "sh":
         return [words for line in block.commands() if (words := command(line, page, capfd))]
     return []
+
+
+def check_tables(text: str) -> None:
+    """Resolve tables of a study file, together with the study file of the page if there is one."""
+    files = [path for path in Path().glob("*.toml") if path.name != "pyproject.toml"]
+    path = Path("extended.toml")
+    path.write_text("\n".join([*(file.read_text() for file in files), text]))
+    study = read_study(path)
+    path.unlink()
+    assert len(study.trainings) > 0
 
 
 def command(line: str, page: str, capfd: pytest.CaptureFixture[str]) -> list[str]:

@@ -68,6 +68,12 @@ def test_few_blocks_are_not_executed_and_each_says_why(pages):
     assert len(exempt) <= MOST_EXEMPT
 
 
+def test_every_page_with_examples_is_executed_by_a_test(root, pages):
+    tests = "".join(path.read_text() for path in (root / "tests/docs").glob("test_*.py"))
+    runnable = {name for name, blocks in pages.items() if any(b.runnable for b in blocks)}
+    assert {name for name in runnable if f'"{name}"' not in tests} == set()
+
+
 def test_every_method_and_every_group_of_plugins_is_explained(texts):
     text = "\n".join(texts.values())
     rows = set(re.findall(r"^\| `(\w+)` \|", texts["docs/tutorial.md"], flags=re.MULTILINE))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
-from sdd_eval import store
+from sdd_eval import evaluate, store
+from sdd_eval.arrays import Arrays
 from sdd_eval.evaluators.batch import Batch
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec
@@ -34,6 +38,54 @@ def test_the_evaluator_measures_the_lead_and_its_number_is_in_the_report(execute
         compared = {r["metric"]: r for r in csv.DictReader(file) if r["evaluator"] == "certainty"}
     assert set(compared) == {"certain", "mean_lead"}
     assert all(row["family"] == "headline" and row["p_adjusted"] for row in compared.values())
+
+
+@pytest.fixture
+def definitions(pages):
+    """Return the definitions of the untitled Python blocks of the evaluator's page, by section."""
+    blocks = [b for b in pages["docs/how-to/evaluator.md"] if b.language == "python"]
+    shared: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(blocks[0].text, "my_package.py", "exec", dont_inherit=True), shared)
+    examples = [block for block in blocks if not block.title and "def " in block.text]
+    namespaces = [dict(shared) for _ in examples]
+    for block, namespace in zip(examples, namespaces, strict=True):
+        exec(compile(block.text, "evaluator.md", "exec", dont_inherit=True), namespace)
+    return namespaces
+
+
+def measured(namespace: dict[str, Any], **members: Any) -> Arrays:
+    """Return the arrays of the page's evaluator with the `collect` of a block."""
+    members |= {"collect": namespace["collect"], "statistics": lambda *_: ()}
+    kind = dataclass(frozen=True)(type("Changed", (namespace["Certainty"],), members))
+    network = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8)).eval()
+    return evaluate(network, kind(), data="digits", limit=20).arrays
+
+
+def test_the_evaluators_ratio_is_a_statistic_with_a_bootstrap_interval(definitions):
+    ratio, _, _ = definitions
+    first, second = np.random.default_rng(0).uniform(1, 2, (2, 100))
+    statistic = ratio["ratio"](first, second)
+    assert statistic.values == pytest.approx([first.mean() / second.mean()])
+    ((low, high),) = [(i.low, i.high) for i in statistic.intervals(0.95, lambda _: 200)]
+    assert low < statistic.values[0] < high
+
+
+def test_an_evaluator_collects_further_sets(definitions):
+    _, sets, _ = definitions
+    outliers = sets["outliers"]
+    arrays = measured(sets, outliers=outliers, __annotations__={"outliers": tuple[str, ...]})
+    assert arrays["logits"].shape == (20, 10)
+    assert arrays.coordinates("outliers")
+    assert arrays.facts == {"temperature": 1.0}
+
+
+def test_an_evaluator_collects_in_parts(definitions):
+    *_, parts = definitions
+
+    def part(self, subject, i):
+        return {"lead": np.full(2, i)}
+
+    assert list(measured(parts, _part=part)["lead"]) == [i for i in range(10) for _ in range(2)]
 
 
 def test_the_detectors_score_images_as_their_pages_say(execute):

@@ -10,6 +10,7 @@ import pytest
     [
         "README.md",
         "docs/index.md",
+        "docs/contributing.md",
         "docs/reference/file-formats.md",
         "docs/explanation/performance.md",
         pytest.param("docs/explanation/reproducing-the-paper.md", marks=pytest.mark.docs),
