@@ -15,7 +15,7 @@ from sdd_eval.data import catalogue
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.request import Request, validated, with_sets
+from sdd_eval.evaluation.request import DataSets, Request, validated, with_sets
 from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.evaluators.settings import without_runs
@@ -86,7 +86,7 @@ def _evaluated(
     network: Checkpoint, images: ImageSet, request: Request, progress: Progress | None
 ) -> Run:
     """Evaluate a network, and before it the checkpoints that it is compared with."""
-    inputs = with_sets(request, images, network)
+    inputs = with_sets(request, images, DataSets(network, request.data_root))
     request = replace(request, limit=inputs.limit(request.limit))
     plain = replace(request, evaluator=without_runs(inputs.evaluator))
     runs = {

@@ -159,21 +159,17 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
         raise InputError(f"the card of {card.name} names no data set; set --dataset")
     if card.model.task == OBJECT_DETECTION:
         return Inputs(request.evaluator, objects_of(card, name, request.data_root))
-    sets = _DataSets(checkpoint, request.data_root)
+    sets = DataSets(checkpoint, request.data_root)
     images = sets.validation if sets.names_validation(name) else sets.load(name)
-    return _with_sets(request, images, sets)
+    return with_sets(request, images, sets)
 
 
-def with_sets(request: Request, images: ImageSet, checkpoint: Checkpoint) -> Inputs:
+def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs:
     """Load what the settings name, or the default of a setting that is empty.
 
     The settings of the result hold the names of what is loaded, whether they were given as an
     alias, a path or not at all.
     """
-    return _with_sets(request, images, _DataSets(checkpoint, request.data_root))
-
-
-def _with_sets(request: Request, images: ImageSet, data_sets: _DataSets) -> Inputs:
     evaluator, checkpoint = request.evaluator, data_sets.checkpoint
     kinds = settings_that_load(evaluator)
     given = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
@@ -191,7 +187,7 @@ def _with_sets(request: Request, images: ImageSet, data_sets: _DataSets) -> Inpu
 
 
 @dataclass(frozen=True)
-class _DataSets:
+class DataSets:
     """The data sets of an evaluation in the shape of the network, each looked up once."""
 
     checkpoint: Checkpoint
@@ -256,7 +252,7 @@ class _Context:
 
     request: Request
     images: ImageSet
-    data: _DataSets
+    data: DataSets
     trained: str
 
 
