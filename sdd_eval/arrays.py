@@ -137,12 +137,12 @@ def joined(parts: Sequence[Arrays]) -> Arrays:
     array([0, 1, 0, 1])
     """
     columns = zip(*(part.entries for part in parts), strict=True)
-    whole = (replace(c[0], values=_concatenated([each.read() for each in c])) for c in columns)
+    whole = (replace(c[0], values=_concatenated([entry.read() for entry in c])) for c in columns)
     return Arrays(whole, **parts[-1].facts)
 
 
 def _concatenated(values: Sequence[Any]) -> NDArray[Any]:
-    if all(hasattr(each, "cpu") for each in values):
+    if all(hasattr(value, "cpu") for value in values):
         import torch
 
         return as_numpy(torch.cat(list(values)))  # one copy, as each waits for the device

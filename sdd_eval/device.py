@@ -38,8 +38,8 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type == "cuda":
         gpus = torch.cuda.device_count()  # without a CUDA context, which would fill memory
         if (resolved.index or 0) >= gpus:
-            found = f"{gpus} GPUs" if gpus else "no GPU"
-            raise InputError(f"--device is {device}, but torch sees {found} here; use cpu")
+            available = f"{gpus} GPUs" if gpus else "no GPU"
+            raise InputError(f"--device is {device}, but torch sees {available} here; use cpu")
         return resolved
     try:
         torch.empty(0, device=resolved)

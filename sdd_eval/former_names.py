@@ -58,7 +58,7 @@ def current_run(run: Run) -> Run:
     former = FORMER_NAMES.get(run.evaluator)
     if former is None:
         return run
-    measurements = tuple(current_row(run.evaluator, each) for each in run.measurements)
+    measurements = tuple(current_row(run.evaluator, row) for row in run.measurements)
     settings = _renamed(run.settings, former.settings)
     return dataclasses.replace(run, measurements=measurements, settings=settings)
 

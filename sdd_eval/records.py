@@ -285,8 +285,8 @@ def decode(kind: type[Record], data: Any, where: str = "") -> Record:
     """
     prefix = f"{where}: " if where else ""
     if not isinstance(data, Mapping):
-        found = type(data).__name__
-        raise InputError(f"{prefix}{kind.__name__} must be a JSON object, not {found}")
+        kind_name = type(data).__name__
+        raise InputError(f"{prefix}{kind.__name__} must be a JSON object, not {kind_name}")
     read_protocol: Callable[[str], Protocol] = Protocol
     if kind is Run:
         data, read_protocol = _without_protocols(data, prefix)
@@ -308,7 +308,9 @@ def _without_protocols(
         stored = msgspec.convert(data.get("protocols"), dict[str, dict[str, str]])
     except msgspec.ValidationError as error:
         raise InputError(f"{prefix}protocols: {error}") from None
-    protocols = {key: shared_protocol(tuple(each.items())) for key, each in stored.items()}
+    protocols = {
+        key: shared_protocol(tuple(conditions.items())) for key, conditions in stored.items()
+    }
     return others, _Protocols({"": NO_PROTOCOL, **protocols}).__getitem__
 
 
@@ -365,8 +367,8 @@ def _in_words(error: str, kind: Any, data: Any) -> str:
     if missing:
         return f"{kind.__name__} lacks the field {missing[1]!r}"
     path, hint, value = failed_value(error, kind, data)
-    place = ".".join(name for name in path if isinstance(name, str))
-    return f"{place} is {value!r}, not {accepted(error, hint)}"
+    field = ".".join(name for name in path if isinstance(name, str))
+    return f"{field} is {value!r}, not {accepted(error, hint)}"
 
 
 def former_names(kind: Any) -> dict[str, str]:

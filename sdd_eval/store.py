@@ -178,11 +178,11 @@ def write_arrays(path: Path, arrays: Arrays, *, compressed: bool = True) -> None
     import numpy as np  # slow to import, and `--help` needs no arrays
 
     entries = [
-        {"name": each.name, "axes": each.axes, "at": each.at, "labels": each.labels}
-        for each in arrays.entries
+        {"name": entry.name, "axes": entry.axes, "at": entry.at, "labels": entry.labels}
+        for entry in arrays.entries
     ]
     index = json.dumps({"arrays": encode(entries), "facts": arrays.facts}, ensure_ascii=False)
-    members = {str(i): as_numpy(each.read()) for i, each in enumerate(arrays.entries)}
+    members = {str(i): as_numpy(entry.read()) for i, entry in enumerate(arrays.entries)}
     buffer = io.BytesIO()  # a zip file cut short by a full disk raises again on closing
     save: Any = np.savez_compressed if compressed else np.savez
     save(buffer, **members, **{INDEX: np.array(index)})
@@ -215,13 +215,13 @@ class StoredArrays(Arrays):
             index = json.loads(file[INDEX].item())
         entries = [
             Array(
-                each["name"],
+                entry["name"],
                 functools.partial(self._read, str(i)),
-                tuple(each["axes"]),
-                each["at"],
-                each["labels"],
+                tuple(entry["axes"]),
+                entry["at"],
+                entry["labels"],
             )
-            for i, each in enumerate(index["arrays"])
+            for i, entry in enumerate(index["arrays"])
         ]
         return Arrays(entries, **index["facts"])
 

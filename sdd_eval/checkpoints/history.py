@@ -45,7 +45,7 @@ def gradient_study(history: Path) -> list[Measurement]:
     """
     try:
         with history.open(newline="", encoding="utf-8") as file:
-            return [each for row in csv.DictReader(file) for each in _of_row(row)]
+            return [number for row in csv.DictReader(file) for number in _of_row(row)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, csv.Error) as error:

@@ -98,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         print(_plan_table(planned))
         return 0
     blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
-    for reason, count in Counter(each.note for each in blocked).items():
+    for reason, count in Counter(job.note for job in blocked).items():
         print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
     outcomes = _run(study, workspace, planned, flags.cluster)
     print("\n".join([*_results(study, workspace), *_summary(outcomes, workspace.study)]))
@@ -157,8 +157,8 @@ def _run(
 ) -> list[Outcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
     write_record(workspace.study / RECORD, record_of(study))
-    jobs = [each.job for each in planned]
-    seconds = {each.job.key: each.seconds for each in planned}
+    jobs = [plan.job for plan in planned]
+    seconds = {plan.job.key: plan.seconds for plan in planned}
     steps = {"compare": _compare, "report": _report}
     if not study.compare:
         del steps["compare"]
@@ -196,20 +196,20 @@ def _report(study: Path, bar: cli.Overall) -> None:
 def _plan_table(planned: Sequence[Planned]) -> str:
     rows = [
         (
-            each.job.label,
-            each.state,
-            duration(each.seconds) if each.seconds else "",
-            each.note or each.source,
+            plan.job.label,
+            plan.state,
+            duration(plan.seconds) if plan.seconds else "",
+            plan.note or plan.source,
         )
-        for each in planned
+        for plan in planned
     ]
-    todo = [each for each in planned if each.state in ("missing", "interrupted")]
-    rough = sum(each.source.startswith("rough") for each in todo)
-    counts: Counter[str] = Counter(each.state for each in planned)
+    todo = [plan for plan in planned if plan.state in ("missing", "interrupted")]
+    rough = sum(plan.source.startswith("rough") for plan in todo)
+    counts: Counter[str] = Counter(plan.state for plan in planned)
     states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     last = f"{len(planned)} jobs: {', '.join(states) or 'none'}"
     if todo:
-        seconds = sum(each.seconds for each in todo)
+        seconds = sum(plan.seconds for plan in todo)
         last += f"; about {duration(seconds)} if run one after the other"
     if rough:
         last += f"; {rough} of {len(todo)} estimates are rough"
@@ -219,8 +219,10 @@ def _plan_table(planned: Sequence[Planned]) -> str:
 def _results(study: Study, workspace: Workspace) -> list[str]:
     lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
     lines += map(str, selections(study, workspace))
-    for each in comparison.load_comparisons(workspace.study)[0]:
-        notes = comparison.unmatched_selectors(workspace.study, each.pairs) if each.planned else ()
+    for stored in comparison.load_comparisons(workspace.study)[0]:
+        notes = (
+            comparison.unmatched_selectors(workspace.study, stored.pairs) if stored.planned else ()
+        )
         lines += [f"note: {line}" for line in notes]
     return lines
 

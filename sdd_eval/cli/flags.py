@@ -268,7 +268,9 @@ def _metavar(hint: Any) -> str | None:
     >>> _metavar(tuple[Literal["a", "b"], ...])
     '{a,b}…'
     """
-    arguments = [each for each in typing.get_args(hint) if each not in (type(None), ...)]
+    arguments = [
+        argument for argument in typing.get_args(hint) if argument not in (type(None), ...)
+    ]
     if typing.get_origin(hint) in (tuple, list):
         return f"{_metavar(arguments[0])}…"
     if typing.get_origin(hint) is Mapping:

@@ -71,7 +71,7 @@ def run_claims(arguments: Sequence[str]) -> int:
     if flags.training.cost:
         claims = {"cost": _costs(flags), **claims}
     records = [read_study_record(folder) for folder in folders]
-    for line in dict.fromkeys(line for each in records if each for line in each.warnings):
+    for line in dict.fromkeys(line for record in records if record for line in record.warnings):
         print(f"note: {line}")
     into = (folders[0] if len(folders) == 1 else reports) / "paper"
     for name, rows in claims.items():
@@ -93,7 +93,7 @@ def _costs(flags: Flags) -> list[Row]:
 
 def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
     collection = read_runs(folders)
-    tables = [each.results for each in comparable_results(tidy(collection.runs))]
+    tables = [comparable.results for comparable in comparable_results(tidy(collection.runs))]
     summaries = [summarise(table[table["evaluator"] == "mask_variance"]) for table in tables]
     arrays = collection.arrays
     return {
@@ -105,7 +105,7 @@ def _of_studies(folders: Sequence[Path]) -> dict[str, list[Row]]:
 def _table(name: str, rows: Sequence[Row]) -> str:
     formats = {"cost": _cost_cells, "variance": _variance_cells, "corruptions": _corruption_cells}
     cells = [formats[name](row) for row in rows]
-    lines = [table([list(each.values()) for each in cells], list(cells[0]))]
+    lines = [table([list(record.values()) for record in cells], list(cells[0]))]
     if name == "corruptions":
         lines += _won_and_lost(rows)
     return "\n".join(lines)

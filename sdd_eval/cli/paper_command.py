@@ -121,13 +121,13 @@ def _print_tables(part: _Part) -> list[str]:
         print(f"note: {line}")
     folder = part.into / "paper"
     for number in part.tables:
-        of_table = [each for each in comparisons if each.number.table == number]
+        of_table = [cell for cell in comparisons if cell.number.table == number]
         print(f"\nTable {number}. {rendering.TITLES[number]}")
         print(_table(rendering.cells(of_table)))
         write_text(folder / f"table-{number}.csv", to_csv(rendering.comparison_frame(of_table)))
         write_text(folder / f"table-{number}.tex", rendering.latex_table(number, of_table))
     print(f"\n{folder}: each table as CSV and as LaTeX (booktabs)")
-    return [f"table {each.number.table}" for each in comparisons if not each.measured.n]
+    return [f"table {cell.number.table}" for cell in comparisons if not cell.measured.n]
 
 
 def _table(of_table: Sequence[rendering.Cell]) -> str:

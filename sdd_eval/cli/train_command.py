@@ -159,7 +159,7 @@ def _options(name: str) -> list[str]:
         method = plugins.load("methods", name)
     except InputError:
         return []
-    return [f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(method)]
+    return [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(method)]
 
 
 def _flags(method: Any) -> type[Any]:

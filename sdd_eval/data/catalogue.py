@@ -272,7 +272,7 @@ def list_datasets(root: Path) -> tuple[CatalogueEntry, ...]:
     entries += _regenerated_entries(root, claimed)
     folders = [name for name in folder_names(root) if name not in claimed]
     others = [_entry(custom_dataset(root / name, name), root) for name in folders]
-    return (*entries, *(each for each in others if each.images and each.provenance != ABSENT))
+    return (*entries, *(entry for entry in others if entry.images and entry.provenance != ABSENT))
 
 
 def _entry(plugin: Any, root: Path) -> CatalogueEntry:

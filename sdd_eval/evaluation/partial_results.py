@@ -56,7 +56,9 @@ class PartialResultFiles:
 
     def _write(self) -> None:
         now = time.perf_counter()
-        entries = (each for name, part in self._new.items() for each in part.at(part=name).entries)
+        entries = (
+            entry for name, part in self._new.items() for entry in part.at(part=name).entries
+        )
         path = self.folder / f"{self.key}.{time.time_ns()}.npz"
         facts = {name: part.facts for name, part in self._new.items()}
         arrays = Arrays(entries, seconds=now - self._written, parts=facts)
@@ -66,7 +68,7 @@ class PartialResultFiles:
     def _read(self, path: Path) -> None:
         try:
             stored = StoredArrays(path)
-            whole = Arrays(replace(each, values=each.read()) for each in stored.entries)
+            whole = Arrays(replace(entry, values=entry.read()) for entry in stored.entries)
             self.seconds += stored.facts["seconds"]
         except (InputError, KeyError):
             return

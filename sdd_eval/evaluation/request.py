@@ -147,7 +147,7 @@ class Inputs:
 def _content(images: Any, *further: Any) -> str:
     if not further:
         return str(images.fingerprint)
-    parts = [images.fingerprint, *(each.fingerprint for each in further)]
+    parts = [images.fingerprint, *(image_set.fingerprint for image_set in further)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

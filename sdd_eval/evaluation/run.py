@@ -41,7 +41,9 @@ def run(
     start = time.perf_counter()
     images = inputs.data if request.fold and not detects else None
     checkpoint = dataclasses.replace(checkpoint, fold=images)
-    others = {n: dataclasses.replace(each, fold=images) for n, each in inputs.networks.items()}
+    others = {
+        n: dataclasses.replace(network, fold=images) for n, network in inputs.networks.items()
+    }
     inputs = dataclasses.replace(inputs, networks=others)
     make_subject = _detection_subject if detects else _subject
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):

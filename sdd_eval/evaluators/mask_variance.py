@@ -71,7 +71,7 @@ class MaskVariance(Evaluator):
         """
         ood = arrays.coordinates("outliers")
         sets = [arrays, *(arrays.where(outliers=name) for name in ood)]
-        table = _ImageSums([self._values(each["squares"], each["spread"]) for each in sets])
+        table = _ImageSums([self._values(part["squares"], part["spread"]) for part in sets])
         defined = [index for index, known in enumerate(table.defined) if known]
         names = ["", *ood]
         quantities = [self._quantity("mask_variance", name) for name in names]

@@ -43,7 +43,7 @@ def attack_curves(results: pandas.DataFrame, arrays: RunArrays | None = None) ->
     for axes, setting in zip(panels.flat, settings, strict=False):
         selected = where(rows, **dict(zip(_SETTING, setting, strict=True)))
         _panel(axes, selected, before, styles)
-        similar = [each for each in settings if each[:-1] == setting[:-1]]
+        similar = [other for other in settings if other[:-1] == setting[:-1]]
         title = _title(setting, with_parameters=len(similar) > 1)
         axes.set(title=plain_text(title, round(13 * grid.panel_width)), ylim=(-0.02, 1.03))
         percent_ticks(axes)

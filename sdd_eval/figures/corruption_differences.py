@@ -71,7 +71,7 @@ def differences(
     `pairs` maps groups to bases. P-values are adjusted over all differences.
     """
     values = {
-        group: {str(name): 100 * each for name, each in of_group.groupby("corruption")["value"]}
+        group: {str(name): 100 * value for name, value in of_group.groupby("corruption")["value"]}
         for group, of_group in rows.groupby("group")
     }
     keys = [(pair, name) for pair in pairs.items() for name in values[pair[1]]]

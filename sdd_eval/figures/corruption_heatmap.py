@@ -89,7 +89,9 @@ def _by_severity(
     for axes, (title, values, is_change) in zip(panels.flat, contents, strict=False):
         _panel(axes, values, limit if is_change else None, 0 if narrow or limit >= 10 else 1)
         axes.set_title(title.replace(" + ", "\n+ ") if narrow else title)
-        axes.set_xticks(np.arange(len(severities)) + 0.5, [f"{each:g}" for each in severities])
+        axes.set_xticks(
+            np.arange(len(severities)) + 0.5, [f"{severity:g}" for severity in severities]
+        )
         _label_rows(axes, names)
     for axes in grid.last_of_columns(panels):
         axes.set_xlabel("Severity")
@@ -104,7 +106,7 @@ def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: l
     ratios = [len(table) + 1 for _, table in tables] if grid.columns > 1 else [1]
     figure, panels = grid.figure(4.2 * grid.rows, width_ratios=ratios)
     for axes, (title, table) in zip(panels.flat, tables, strict=True):
-        values = np.stack([each.mean(axis=1) for each in table.values()], axis=1)
+        values = np.stack([rates.mean(axis=1) for rates in table.values()], axis=1)
         _panel(axes, values, _limit(changes) if table is changes else None, 0)
         axes.set_title(title)
         labels = [plain_text(group, 28) for group in table]
@@ -116,7 +118,7 @@ def _by_group(cells: Mapping[str, Cells], changes: Mapping[str, Cells], names: l
 
 
 def _limit(changes: Mapping[str, Cells]) -> float:
-    return max([5.0, *(float(np.nanmax(np.abs(each))) for each in changes.values())])
+    return max([5.0, *(float(np.nanmax(np.abs(cells))) for cells in changes.values())])
 
 
 def _label_rows(axes: Axes, names: list[str]) -> None:

@@ -89,10 +89,10 @@ def lines_of(rows: pandas.DataFrame) -> list[Line]:
 
 def _name(line: Line, lines: list[Line]) -> str:
     """Return the detector and the settings in which its lines differ."""
-    same = [each for each in lines if each[0] == line[0]]
+    same = [other for other in lines if other[0] == line[0]]
     words = [str(line[0]).replace("_", " ")]
     for index, sign in enumerate(SETTINGS.values(), start=1):
-        if line[index] is not None and len({each[index] for each in same}) > 1:
+        if line[index] is not None and len({other[index] for other in same}) > 1:
             words.append(f"{sign} {line[index]:g}")
     return " ".join(words)
 
@@ -113,8 +113,8 @@ def _panel(
             of_line = where(rows, group=group, **settings)
             if not of_line.empty:
                 values[y] = value_of(of_line)
-        texts = [f"{plain_text(group)}, {names[y]}: {each.text}" for y, each in values.items()]
-        shifted = {y + offset(index, len(groups), 0.7): each for y, each in values.items()}
+        texts = [f"{plain_text(group)}, {names[y]}: {marker.text}" for y, marker in values.items()]
+        shifted = {y + offset(index, len(groups), 0.7): marker for y, marker in values.items()}
         _markers(axes, shifted, styles[group], f"_{plain_text(group)}", texts)
     axes.margins(x=0.08)
 
@@ -147,10 +147,10 @@ def _markers(
     """Draw all markers of a group in a panel as one artist, which keeps the SVG file short."""
     if not values:
         return
-    ends = [(each.value - each.low, each.high - each.value) for each in values.values()]
+    ends = [(marker.value - marker.low, marker.high - marker.value) for marker in values.values()]
     whiskers = [(0.0, 0.0) if math.isnan(sum(end)) else end for end in ends]
     bars = axes.errorbar(
-        [each.value for each in values.values()],
+        [marker.value for marker in values.values()],
         list(values),
         xerr=list(zip(*whiskers, strict=True)),
         color=style.colour,

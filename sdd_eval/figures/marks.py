@@ -77,9 +77,9 @@ def _panel_marks(axes: Axes, every: bool) -> Iterator[Mark]:
     from matplotlib.patches import StepPatch
 
     error_bars = {
-        id(each.lines[0]): (str(each.get_label()), _error_bars(each))
-        for each in axes.containers
-        if isinstance(each, ErrorbarContainer)
+        id(bars.lines[0]): (str(bars.get_label()), _error_bars(bars))
+        for bars in axes.containers
+        if isinstance(bars, ErrorbarContainer)
     }
     for container in axes.containers:
         if hasattr(container, "patches"):
@@ -120,7 +120,7 @@ def _line(axes: Axes, line: Any, label: str, spreads: ErrorBars, every: bool) ->
 
 def _points(axes: Axes, line: Any, series: str, spreads: ErrorBars, every: bool) -> Iterator[Mark]:
     """Return all points of a line with markers, of one without them a selection."""
-    xs, ys = (np.asarray(each, dtype=float) for each in line.get_data(orig=False))
+    xs, ys = (np.asarray(coordinates, dtype=float) for coordinates in line.get_data(orig=False))
     every = every or line.get_marker() not in ("None", "none", "", " ", None)
     most = POINTS if len(axes.lines) <= MANY_LINES else FEWER_POINTS
     chosen = np.arange(len(xs)) if every else np.linspace(0, len(xs) - 1, min(most, len(xs)))

@@ -68,7 +68,7 @@ def tooltips_of(figure: Figure) -> list[Tooltip]:
         box = _page_box(figure, mark.axes, *mark.box)
         key = tuple(round(float(edge), 1) for edge in box)
         texts.setdefault(key, []).append(mark.text())
-    return [Tooltip(_joined(dict.fromkeys(each)), *box) for box, each in texts.items()]
+    return [Tooltip(_joined(dict.fromkeys(lines)), *box) for box, lines in texts.items()]
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -104,8 +104,8 @@ def _panel(axes: Axes, rows: pandas.DataFrame, arrays: RunArrays, colour: str) -
         {"label": "in-distribution", "fill": True, "color": colour, "alpha": 0.5},
         {"label": "OOD", "color": INK, "linewidth": 1.1},
     )
-    for height, each in zip(heights, options, strict=True):
-        axes.stairs(height, edges, **each)
+    for height, option in zip(heights, options, strict=True):
+        axes.stairs(height, edges, **option)
     axes.set_ylim(bottom=0)
     axes.fmt_ydata = lambda fraction: f"{100 * fraction:.1f} %"
     digits = max(0, 2 - math.floor(math.log10(high - low)))

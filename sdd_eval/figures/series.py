@@ -75,7 +75,7 @@ def filled_and_hollow() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
     hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": ":"}
-    return [Line2D([], [], color=MUTED, marker="o", **each) for each in ({}, hollow)]
+    return [Line2D([], [], color=MUTED, marker="o", **style) for style in ({}, hollow)]
 
 
 def offset(index: int, groups: int, width: float) -> float:

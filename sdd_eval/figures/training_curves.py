@@ -39,7 +39,7 @@ def assumption_curves(results: pandas.DataFrame, arrays: RunArrays | None = None
     percent_ticks(rates)
     means.set_ylim(bottom=0)
     labelled = zip(*means.get_legend_handles_labels(), strict=True)
-    groups = [each for each in labelled if not each[1].endswith(", r₁")]
+    groups = [entry for entry in labelled if not entry[1].endswith(", r₁")]
     fills = zip(filled_and_hollow(), ("Assumption 1, r", "Assumption 2, r₁"), strict=True)
     handles, labels = zip(*groups, *fills, strict=True)
     legend(figure, (handles, labels))

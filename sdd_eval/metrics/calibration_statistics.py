@@ -71,8 +71,8 @@ def equal_width_errors(
         used = filled(sums)
         of_ece, of_l2 = binned.ece(used, level), binned.l2_error(used, level)
         known: dict[str, Bounds | str] = {"mce": NO_MAXIMUM, "ece_debiased_l2": of_l2}
-        found = [known.get(metric, of_ece) for metric in metrics]
-        return [around(one, value) for one, value in zip(found, values.tolist(), strict=True)]
+        intervals = [known.get(metric, of_ece) for metric in metrics]
+        return [around(one, value) for one, value in zip(intervals, values.tolist(), strict=True)]
 
     def influence() -> Floats:
         gaps = sums.gap[bin_index(np.asarray(confidence, dtype=np.float64), bins)]

@@ -175,15 +175,15 @@ class Rankings:
         for metric, label in rows:
             members = self.groups[label]
             if metric == "auroc":
-                found = self._auroc(members, level)
+                interval = self._auroc(members, level)
             else:
                 bounds, _ = INTERVALS[metric]
                 for name in members:
                     if (metric, name) not in of_sets:
                         pair = self.inliers[name], self.outliers[name]
                         of_sets[metric, name] = bounds(*pair, level=level)
-                found = mean_of_ends([of_sets[metric, name] for name in members])
-            ends.append(around(found, self._value(metric, label)))
+                interval = mean_of_ends([of_sets[metric, name] for name in members])
+            ends.append(around(interval, self._value(metric, label)))
         return ends
 
     def _auroc(self, members: Sequence[str], level: float) -> Bounds | str:

@@ -115,7 +115,7 @@ def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
     if inner != list(names):
         yield inner
     while inner:
-        shared = [each for each in WRAPPERS if all(name.startswith(each) for name in inner)]
+        shared = [prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in inner)]
         if not shared:
             return
         inner = [name.removeprefix(shared[0]) for name in inner]

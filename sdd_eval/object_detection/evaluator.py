@@ -80,7 +80,7 @@ class Detection:
                 detections += [_detections(output) for output in subject.detector(images)]
                 subject.progress.advance(len(images))
         counts = [len(scores) for _, scores, _ in detections]
-        boxes, scores, labels = (np.concatenate(each) for each in zip(*detections, strict=True))
+        boxes, scores, labels = (np.concatenate(values) for values in zip(*detections, strict=True))
         return {
             "row": rows,
             "image": np.repeat(np.arange(len(rows)), counts),
@@ -186,7 +186,9 @@ def _indexed(images: range, labels: NDArray[Any], annotations: list[dict[str, An
     coco.dataset = {
         "images": [{"id": number} for number in images],
         "categories": [{"id": label} for label in np.unique(labels).tolist()],
-        "annotations": [{"id": n, **each} for n, each in enumerate(annotations, start=1)],
+        "annotations": [
+            {"id": n, **annotation} for n, annotation in enumerate(annotations, start=1)
+        ],
     }
     coco.createIndex()
     return coco

@@ -182,7 +182,7 @@ def fit(
 
 def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
     assert recipe.lr is not None
-    trained = [each for each in detector.parameters() if each.requires_grad]
+    trained = [parameter for parameter in detector.parameters() if parameter.requires_grad]
     return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
 

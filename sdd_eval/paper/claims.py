@@ -51,8 +51,8 @@ class CorruptionDifference:
     def result(self) -> Literal["won", "lost", "neither"]:
         """Whether the difference is significant, and on which side."""
         ends = self.interval.low, self.interval.high
-        found = verdict(self.difference, *ends, self.adjusted)
-        return "won" if found == "higher" else "lost" if found == "lower" else "neither"
+        outcome = verdict(self.difference, *ends, self.adjusted)
+        return "won" if outcome == "higher" else "lost" if outcome == "lower" else "neither"
 
 
 def corruption_differences(
@@ -73,10 +73,13 @@ def corruption_differences(
         [_difference(name, first, group, family) for name in shared]
         for group, shared in zip(groups_of, names, strict=True)
     ]
-    tested = [each.p for group in groups for each in group if not math.isnan(each.p)]
+    tested = [change.p for group in groups for change in group if not math.isnan(change.p)]
     adjusted = iter(holm_bonferroni(tested).tolist())
     return [
-        [each if math.isnan(each.p) else replace(each, adjusted=next(adjusted)) for each in group]
+        [
+            change if math.isnan(change.p) else replace(change, adjusted=next(adjusted))
+            for change in group
+        ]
         for group in groups
     ]
 
@@ -84,7 +87,7 @@ def corruption_differences(
 def _shared_corruptions(base: Sequence[Accuracies], other: Sequence[Accuracies]) -> list[str]:
     if not base or not other:
         raise InputError("a side has no network whose corruptions were measured")
-    shared = [name for name in base[0] if all(name in each for each in (*base, *other))]
+    shared = [name for name in base[0] if all(name in cells for cells in (*base, *other))]
     if not shared:
         raise InputError("the networks have no corruption in common")
     return shared
@@ -100,8 +103,8 @@ def _accuracies(arrays: Arrays) -> Accuracies:
 def _difference(
     name: str, base: Sequence[Accuracies], other: Sequence[Accuracies], family: int
 ) -> CorruptionDifference:
-    accuracies, n = [each[name] for each in (*base, *other)], len(base)
-    if len({len(each) for each in accuracies}) > 1:
+    accuracies, n = [values[name] for values in (*base, *other)], len(base)
+    if len({len(values) for values in accuracies}) > 1:
         raise InputError(f"{name} was measured on different images")
     images = np.stack(accuracies, axis=1)
     means, resampled = images.mean(axis=0), bootstrap_replicates(_mean(images), len(images))
@@ -137,15 +140,15 @@ def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> 
     others = [[arrays[name] for name in names] for names in runs.values()]
     compared = corruption_differences(base, others)
     for group, other, differences in zip(runs, others, compared, strict=True):
-        for each in differences:
+        for change in differences:
             yield {
                 "method": group,
-                "corruption": each.corruption,
-                "difference": each.difference,
-                "low": each.interval.low,
-                "high": each.interval.high,
-                "p_adjusted": each.adjusted,
-                "result": each.result,
+                "corruption": change.corruption,
+                "difference": change.difference,
+                "low": change.interval.low,
+                "high": change.interval.high,
+                "p_adjusted": change.adjusted,
+                "result": change.result,
                 "networks_base": len(base),
                 "networks": len(other),
             }

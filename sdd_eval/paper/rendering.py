@@ -66,12 +66,14 @@ def cells(comparisons: Sequence[PaperComparison]) -> tuple[Cell, ...]:
     """Return the cells of one or more tables, with the best values marked."""
     numbers = [comparison.number for comparison in comparisons]
     printed = best_values(numbers, {index: number.value for index, number in enumerate(numbers)})
-    means = {i: each.measured.mean for i, each in enumerate(comparisons) if each.measured.n}
+    means = {
+        i: compared.measured.mean for i, compared in enumerate(comparisons) if compared.measured.n
+    }
     measured = best_values(numbers, means)
     wrong = wrongly_bold(paper_numbers())
     return tuple(
-        Cell(each, index in printed, index in measured, each.number in wrong)
-        for index, each in enumerate(comparisons)
+        Cell(compared, index in printed, index in measured, compared.number in wrong)
+        for index, compared in enumerate(comparisons)
     )
 
 
@@ -154,7 +156,7 @@ def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
     The best of each contest is bold, among printed and among measured numbers. The table needs
     `\\usepackage{booktabs}`.
     """
-    of_table = cells([each for each in comparisons if each.number.table == table])
+    of_table = cells([comparison for comparison in comparisons if comparison.number.table == table])
     grid = {(_row(n), _column(n)): cell for cell in of_table for n in [cell.comparison.number]}
     rows = list(dict.fromkeys(row for row, _ in grid))
     columns = list(dict.fromkeys(column for _, column in grid))

@@ -211,8 +211,8 @@ def means(
 
     def bounds(level: float) -> list[Bounds]:
         rows = zip(table.T, pseudo_losses or (), strict=True)
-        found = [mean_loss(losses, pseudo, level) for losses, pseudo in rows]
-        return [Bounds(*row[:2], min(row.high, highest)) for row in found]
+        intervals = [mean_loss(losses, pseudo, level) for losses, pseudo in rows]
+        return [Bounds(*row[:2], min(row.high, highest)) for row in intervals]
 
     return Statistic(
         quantities=tuple(quantities),

@@ -20,7 +20,7 @@ class _Group:
 
     def names(self, seed: int | None) -> tuple[str, ...]:
         """Return the checkpoints, or that of one seed."""
-        return tuple(name for each, name in self.seeds.items() if seed in (None, each))
+        return tuple(name for number, name in self.seeds.items() if seed in (None, number))
 
 
 def comparisons_of(file: StudyFile, networks: Sequence[Training]) -> tuple[Comparison, ...]:
@@ -94,7 +94,7 @@ def _has(group: _Group, fields: Mapping[str, Any]) -> bool:
 
 def _equal(value: Any, selected: Any) -> bool:
     if isinstance(selected, Mapping) and isinstance(value, Mapping):
-        return all(_equal(value.get(name), each) for name, each in selected.items())
+        return all(_equal(value.get(name), item) for name, item in selected.items())
     if isinstance(selected, str) and isinstance(value, str):
         return value.replace("-", "_") == selected.replace("-", "_")
     return bool(value == selected)

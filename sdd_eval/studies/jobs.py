@@ -56,7 +56,9 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     trainings = [_training(work, order) for work in networks]
     turns = {job.key: turn for turn, job in enumerate(trainings)}
     trained = {job.checkpoint for job in trainings}
-    evaluations = [_evaluation(each, trained, n) for n, each in enumerate(study.evaluations)]
+    evaluations = [
+        _evaluation(evaluation, trained, n) for n, evaluation in enumerate(study.evaluations)
+    ]
 
     def last_turn(job: Job) -> int:
         return max(

@@ -55,11 +55,11 @@ def plan(jobs: Sequence[Job], workspace: Workspace) -> list[Planned]:
 def _planned(
     job: Job, workspace: Workspace, estimates: Estimates, needed: Sequence[Planned]
 ) -> Planned:
-    blocked = next((each for each in needed if each.state == "blocked"), None)
+    blocked = next((plan for plan in needed if plan.state == "blocked"), None)
     if blocked is not None:
         note = f"it needs {blocked.job.label!r}"
         return Planned(job, "blocked", note=note, needs_blocked=True)
-    untrained = [each.job for each in needed if each.state != "done"]
+    untrained = [plan.job for plan in needed if plan.state != "done"]
     try:
         missing = _missing_share(job, workspace, untrained)
     except InputError as error:
@@ -77,7 +77,7 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
     if not isinstance(work, Evaluation):
         return _missing_epochs(work, workspace)
     if untrained:
-        for training in (each.work for each in untrained if each.checkpoint == job.checkpoint):
+        for training in (plan.work for plan in untrained if plan.checkpoint == job.checkpoint):
             if not isinstance(training, Evaluation):
                 _require_data(work, training.recipe.dataset, workspace.data_root)
         return 1.0

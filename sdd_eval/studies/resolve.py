@@ -59,8 +59,8 @@ def read_study(
         evaluations=_evaluations(file, stand_in, [*trainings], [*detectors], ids),
         compare=comparisons_of(file, [*trainings.values(), *detectors.values()]),
         families=families,
-        varied=varied(full for each in trainings.values() for full in each.stands_for),
-        varied_of_detectors=varied(each.fields for each in detectors.values()),
+        varied=varied(full for network in trainings.values() for full in network.stands_for),
+        varied_of_detectors=varied(network.fields for network in detectors.values()),
     )
 
 
@@ -137,7 +137,7 @@ def _evaluations(
                 raise table.place.error(message, "of" if names else "evaluator")
             for name in evaluated:
                 selected[name].append(dataclasses.replace(evaluation, checkpoint=name))
-    return tuple(evaluation for each in selected.values() for evaluation in each)
+    return tuple(evaluation for group in selected.values() for evaluation in group)
 
 
 def _of_table(table: Evaluate, small: Small) -> Iterator[Evaluation]:

@@ -179,8 +179,8 @@ def record_of(study: Study) -> StudyRecord:
     """Return the content of `study.json`."""
     networks = [*study.trainings, *study.detectors]
     return StudyRecord(
-        **{each.name: getattr(study, each.name) for each in fields(Description)},
-        stands_for={each.name: each.stands_for for each in networks if each.stands_for},
+        **{item.name: getattr(study, item.name) for item in fields(Description)},
+        stands_for={item.name: item.stands_for for item in networks if item.stands_for},
         warnings=warnings(study),
         pairs=pairings_of(study.compare, networks),
     )
@@ -193,5 +193,5 @@ def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    parts = [f"{each.label}: {each.result}: {each.reason}\n{each.trace}" for each in failed]
+    parts = [f"{job.label}: {job.result}: {job.reason}\n{job.trace}" for job in failed]
     store.write_text(path, "\n".join(parts))

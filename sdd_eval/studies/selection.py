@@ -116,14 +116,14 @@ def _selections(networks: Iterable[_Candidate], varied: Sequence[str]) -> Iterat
         group.setdefault(json.dumps(encode(values)), []).append(network)
     for group in groups.values():
         members = [network for seeds in group.values() for network in seeds]
-        shared = [name for name in METRICS if all(name in each.metrics for each in members)]
+        shared = [name for name in METRICS if all(name in member.metrics for member in members)]
         if len(group) > 1 and shared:
             yield _best(group_title(members[0].fields), group, shared[0])
 
 
 def _best(title: str, group: Mapping[str, Sequence[_Candidate]], metric: str) -> Selection:
     scores = {
-        v: summarize_seeds(each.metrics[metric] for each in seeds) for v, seeds in group.items()
+        v: summarize_seeds(member.metrics[metric] for member in seeds) for v, seeds in group.items()
     }
     best = max(scores, key=lambda values: scores[values].mean)
     tried = [json.loads(values) for values in scores]

@@ -236,9 +236,9 @@ class _Transfer:
 
     def _failure(self, cause: str) -> InputError:
         size = self._size()
-        kept = f"{size:,} bytes are kept, and the same command resumes; " if size else ""
+        partial = f"{size:,} bytes are kept, and the same command resumes; " if size else ""
         return InputError(
-            f"{self.archive.url} returned {cause}; {kept}if the URL no longer works, "
+            f"{self.archive.url} returned {cause}; {partial}if the URL no longer works, "
             f"`sdd-eval data add {self.name} PATH` adds a local copy"
         )
 

@@ -169,9 +169,9 @@ def predictions_under_attack(
         check_inside(attack_of.variant, arrays.where(**attack_of.at)["outside"])
     kind = np.min_scalar_type(subject.spec.classes)  # the smallest that holds all classes
     return Arrays(
-        replace(each, values=each.read().astype(kind)) if each.name == "predicted" else each
-        for each in arrays.entries
-        if each.name != "outside"
+        replace(entry, values=entry.read().astype(kind)) if entry.name == "predicted" else entry
+        for entry in arrays.entries
+        if entry.name != "outside"
     )
 
 

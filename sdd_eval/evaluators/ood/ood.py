@@ -98,8 +98,8 @@ class Ood(Evaluator):
             scores = subject.stored(f"validation {self.validation_set}", of_steps)
             values = scores.where(detector=odin.STEPS.name)["scores"]
             arrays |= Arrays([Array("validation_scores", values, ("images", "step"))])
-        made = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}
-        return arrays | Arrays(counts=made)
+        facts = {name: counts(scorer) for name, scorer in scorers.items() if counts(scorer)}
+        return arrays | Arrays(counts=facts)
 
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""

@@ -48,7 +48,7 @@ def read_cache(folder: Path) -> FigureCache:
             files = {suffix: _read(folder / f"{name}{suffix}") for suffix in entry["files"]}
             if all(_digest(files[suffix]) == entry["files"][suffix] for suffix in files):
                 values = {
-                    w: tuple(Tooltip(*each) for each in v) for w, v in entry["values"].items()
+                    w: tuple(Tooltip(*tooltip) for tooltip in v) for w, v in entry["values"].items()
                 }
                 cached[entry["key"]] = RenderedFigure(entry["key"], files, values)
     return cached
@@ -123,7 +123,7 @@ def _array_checksums(arrays: RunArrays, run: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _zip_checksums(path: Path, size: int, modified: int) -> str:
     with zipfile.ZipFile(path) as file:
-        return ",".join(f"{each.filename} {each.CRC:08x}" for each in file.infolist())
+        return ",".join(f"{member.filename} {member.CRC:08x}" for member in file.infolist())
 
 
 @functools.cache

@@ -118,8 +118,8 @@ def _tenths(number: int) -> str:
 
 def thinned(points: Sequence[Point]) -> list[Point]:
     """Remove points within `TOLERANCE` of the line through the others (Douglas, Peucker 1973)."""
-    kept = [False] * len(points)
-    kept[0] = kept[-1] = True
+    selected = [False] * len(points)
+    selected[0] = selected[-1] = True
     pending = [(0, len(points) - 1)]
     while pending:
         first, last = pending.pop()
@@ -129,9 +129,9 @@ def thinned(points: Sequence[Point]) -> list[Point]:
             if distance > farthest:
                 farthest, split = distance, index
         if split:
-            kept[split] = True
+            selected[split] = True
             pending += [(first, split), (split, last)]
-    return [point for point, keep in zip(points, kept, strict=True) if keep]
+    return [point for point, keep in zip(points, selected, strict=True) if keep]
 
 
 def _squared_distance(point: Point, first: Point, last: Point) -> float:

@@ -158,7 +158,7 @@ def comparison_tex(pair: PairComparison, family: str = HEADLINE) -> str:
     )
     # A paper has several of these tables, and each needs a label of its own.
     label = f"compared-{family}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"
-    return tabular([escaped(each) for each in column_titles(pair)], lines, caption, label, 1)
+    return tabular([escaped(heading) for heading in column_titles(pair)], lines, caption, label, 1)
 
 
 @dataclass(frozen=True)

@@ -219,8 +219,8 @@ def _headline_rows(
             marked.append(mark(by_group, column, changes[-1], stored))
         for group in groups:
             base = bases.get(group, "")
-            own_changes = (each.get((base, group)) for each in changes)
-            of_group = tuple(each[group] for each in marked)
+            own_changes = (column_values.get((base, group)) for column_values in changes)
+            of_group = tuple(column_values[group] for column_values in marked)
             yield HeadlineRow(comparison, group, of_group, base, tuple(own_changes))
 
 
@@ -282,7 +282,9 @@ def column_changes(
     leads = [(group, best) for group in cells if best and cells[group].values and group != best]
     pairs += [pair for pair in leads if pair[::-1] not in pairs and pair not in pairs]
     values = ((cells[base].values, cells[group].values) for base, group in pairs)
-    changes = dict(zip(pairs, adjust([difference(*each) for each in values]), strict=True))
+    changes = dict(
+        zip(pairs, adjust([difference(*pair_values) for pair_values in values]), strict=True)
+    )
     return changes | {pair[::-1]: change.reversed for pair, change in changes.items()}
 
 
@@ -347,12 +349,14 @@ def _stored_verdict(
     number = (column.evaluator, key(column.metric, at))
     sides = [set(cell.checkpoints) for cell in (base, other)]
     verdicts: set[Verdict] = set()
-    for pair in (pair for each in stored if not each.outdated for pair in each.pairs):
+    for pair in (
+        pair for comparison in stored if not comparison.outdated for pair in comparison.pairs
+    ):
         compared = [set(pair.base), set(pair.others)]
         if compared in (sides, sides[::-1]):
             rows = [row for row in pair.rows if (row.evaluator, key(row.metric, row.at)) == number]
-            found = {row.verdict for row in rows if row.verdict}
-            verdicts |= found if compared == sides else {_REVERSED.get(v, v) for v in found}
+            stated = {row.verdict for row in rows if row.verdict}
+            verdicts |= stated if compared == sides else {_REVERSED.get(v, v) for v in stated}
     return verdicts.pop() if len(verdicts) == 1 else "not distinguishable" if verdicts else ""
 
 

@@ -62,7 +62,7 @@ def tidy(runs: Sequence[StudyRun]) -> pandas.DataFrame:
     import pandas
 
     labels = group_labels(runs)
-    measured = [each for entry in runs for each in entry.run.measurements]
+    measured = [number for entry in runs for number in entry.run.measurements]
     per_run = [_run_cells(entry, labels[entry.name]) for entry in runs]
     sizes = np.array([len(entry.run.measurements) for entry in runs], dtype=int)
     cells: dict[str, Any] = {
@@ -88,13 +88,15 @@ def _typed(name: str, cells: Sequence[Any] | NDArray[Any]) -> pandas.Series[Any]
 
 def protocol_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
     """Return the sentence of each protocol of the measurements by its id."""
-    protocols = {each.protocol.id: each.protocol for run in runs for each in run.run.measurements}
+    protocols = {
+        number.protocol.id: number.protocol for run in runs for number in run.run.measurements
+    }
     return {key: protocol.text for key, protocol in protocols.items() if key}
 
 
 def interval_texts(runs: Sequence[StudyRun]) -> dict[str, str]:
     """Return the method of the intervals of the measurements by its id."""
-    texts = {each.interval for run in runs for each in run.run.measurements}
+    texts = {number.interval for run in runs for number in run.run.measurements}
     return {text_id(text): text for text in sorted(texts) if text}
 
 
@@ -139,23 +141,23 @@ def _run_cells(entry: StudyRun, labels: tuple[str, str]) -> dict[str, Any]:
 def _measurement_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
     """Return the columns of measurements without their axes; equal texts are stored once."""
     return {
-        "metric": [sys.intern(each.metric) for each in measured],
-        "value": [each.value for each in measured],
-        "unit": [sys.intern(each.unit) for each in measured],
-        "low": [each.low for each in measured],
-        "high": [each.high for each in measured],
-        "level": [each.level for each in measured],
-        "interval_id": [text_id(each.interval) for each in measured],
-        "protocol_id": [each.protocol.id for each in measured],
-        "fitted": [values_text(each.fitted) if each.fitted else "" for each in measured],
+        "metric": [sys.intern(number.metric) for number in measured],
+        "value": [number.value for number in measured],
+        "unit": [sys.intern(number.unit) for number in measured],
+        "low": [number.low for number in measured],
+        "high": [number.high for number in measured],
+        "level": [number.level for number in measured],
+        "interval_id": [text_id(number.interval) for number in measured],
+        "protocol_id": [number.protocol.id for number in measured],
+        "fitted": [values_text(number.fitted) if number.fitted else "" for number in measured],
     }
 
 
 def _axis_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
     """Return the axes as columns; one with the name of another column is prefixed with `at_`."""
     columns: dict[str, list[Any]] = {}
-    for index, each in enumerate(measured):
-        for name, value in each.at.items():
+    for index, number in enumerate(measured):
+        for name, value in number.at.items():
             column = f"at_{name}" if name in _RESERVED else name
             if column not in columns:
                 columns[column] = [math.nan] * len(measured)
@@ -169,7 +171,7 @@ def _axis_columns(measured: Sequence[Measurement]) -> dict[str, list[Any]]:
 def _origins_of(entry: StudyRun) -> Iterator[str]:
     """Yield the data behind each measurement of a run."""
     data = functools.cache(lambda outliers: sys.intern(origins(entry, outliers)))
-    return (data(each.at.get("outliers")) for each in entry.run.measurements)
+    return (data(number.at.get("outliers")) for number in entry.run.measurements)
 
 
 def _axis_cell(value: Any) -> Any:

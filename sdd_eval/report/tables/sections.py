@@ -152,7 +152,7 @@ def _table_row(
         images=" | ".join(sorted({_format_images(mean) for mean in means})),
         protocol=" ".join(map(protocols.label, keys)),
         data=" | ".join(data),
-        official=not any(unofficial(each) for each in data)
+        official=not any(unofficial(origin) for origin in data)
         and not any(mean["limited"] for mean in means),
     )
 
@@ -186,7 +186,7 @@ def by_origin(parts: Sequence[str]) -> list[str]:
     for part in parts:
         name, _, origin = part.partition(": ")
         names.setdefault(origin, []).append(name)
-    return [f"{', '.join(found)}: {origin}" for origin, found in names.items()]
+    return [f"{', '.join(sets)}: {origin}" for origin, sets in names.items()]
 
 
 def without_bins_and_severities(summary: pandas.DataFrame) -> pandas.DataFrame:

@@ -148,4 +148,4 @@ def distinguishing_names(parts: Sequence[ComparableResults]) -> list[tuple[str, 
     """Return the study and the title of each part, each only if it differs between parts."""
     names = [(part.study, part.title) for part in parts]
     differ = [len(set(column)) > 1 for column in zip(*names, strict=True)]
-    return [tuple(itertools.compress(each, differ)) for each in names]
+    return [tuple(itertools.compress(settings, differ)) for settings in names]

@@ -51,7 +51,7 @@ class Finding:
 
 def findings(table: Headline) -> list[Finding]:
     """Return the findings about each pair of groups with and without SD-Dropout."""
-    found = []
+    statements = []
     for _, part in itertools.groupby(table.rows, lambda row: id(row.comparison)):
         rows = {row.group: row for row in part}
         pairs = [(rows[row.base], row) for row in rows.values() if row.base]
@@ -61,8 +61,8 @@ def findings(table: Headline) -> list[Finding]:
             sentences = (*_column_sentences(table, base, other), *([audit] if audit else []))
             if sentences:
                 title = f"{other.group} compared with {base.group} ({other.comparison.title})"
-                found.append(Finding(title, sentences))
-    return found
+                statements.append(Finding(title, sentences))
+    return statements
 
 
 def _column_sentences(table: Headline, base: HeadlineRow, other: HeadlineRow) -> list[str]:
@@ -107,11 +107,11 @@ def sentence(
     text += f", by {_format_change(entry, change)}"
     if change.value == 0:
         return f"{text}: no change."
-    found = verdict(column, base, other, change, stored)
-    if found in ("higher", "lower"):
-        return f"{text}: {'better' if found == entry.better else 'worse'}."
+    outcome = verdict(column, base, other, change, stored)
+    if outcome in ("higher", "lower"):
+        return f"{text}: {'better' if outcome == entry.better else 'worse'}."
     reason = "not significant after the correction" if change.excludes_zero else "within seed noise"
-    if change.verdict != found:
+    if change.verdict != outcome:
         reason = "not significant in the comparison below, which corrects for more tests"
     smallest = minimum_detectable_difference(base.values, other.values)
     return (
@@ -237,11 +237,11 @@ def _verdict_counts(rows: Sequence[MetricDifference]) -> Iterator[str]:
     for row in rows:
         title = f"{metric(row.metric).phrase} ({row.evaluator})"
         verdicts.setdefault(title, []).append(row.verdict)
-    for title, found in verdicts.items():
-        higher, lower = found.count("higher"), found.count("lower")
+    for title, outcomes in verdicts.items():
+        higher, lower = outcomes.count("higher"), outcomes.count("lower")
         counts = (
             f"significantly higher in {higher} and lower in {lower}"
             if higher + lower
             else "no significant difference in any"
         )
-        yield f"{title}: {counts} of {len(found)}"
+        yield f"{title}: {counts} of {len(outcomes)}"

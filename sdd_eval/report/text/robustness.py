@@ -153,9 +153,13 @@ def _audit_sentence(audit: _AuditPair, differences: Mapping[float, str]) -> str:
         )
     sizes, seeds = distinct_numbers(audit.base, "epsilon"), len(audit.seeds)
     verdicts = {size: [may_say_robust(*pair, size) for pair in audit.seeds] for size in sizes}
-    allowed = [size for size, found in verdicts.items() if all(each.robust for each in found)]
+    allowed = [
+        size for size, of_size in verdicts.items() if all(outcome.robust for outcome in of_size)
+    ]
     if not allowed:
-        reasons = dict.fromkeys(r for found in verdicts.values() for v in found for r in v.reasons)
+        reasons = dict.fromkeys(
+            r for of_size in verdicts.values() for v in of_size for r in v.reasons
+        )
         first, *rest = reasons
         more = f" ({len(rest)} more reason{'s' if len(rest) > 1 else ''})" if rest else ""
         return f"No gain may be called robust: {first}{more}."

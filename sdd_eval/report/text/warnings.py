@@ -46,7 +46,7 @@ def report_warnings(
 
 def _data_warnings(collection: RunCollection) -> Iterator[str]:
     """Yield a warning for each data set that is not the complete, verified published one."""
-    origins = dict.fromkeys((each.name, each.origin) for each in data_sets(collection.runs))
+    origins = dict.fromkeys((data.name, data.origin) for data in data_sets(collection.runs))
     for name, origin in origins:
         for prefix, meaning in _ORIGINS:
             if origin.startswith(prefix):

@@ -172,8 +172,8 @@ def average_precision(
     n, m = len(inliers), len(outliers)
     counts = ranked_counts(inliers, outliers)
     positives = np.diff(np.append(0, counts.inliers))
-    kept = positives > 0
-    a, b, positives = counts.inliers[kept], counts.outliers[kept], positives[kept]
+    reached = positives > 0
+    a, b, positives = counts.inliers[reached], counts.outliers[reached], positives[reached]
     k = n / m if prevalence_free else 1.0
 
     def precision(b: Scores) -> float:

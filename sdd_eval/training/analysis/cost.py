@@ -127,4 +127,4 @@ class _Subject:
 
 
 def _size(parameters: object) -> int:
-    return sum(each.numel() for each in parameters)  # type: ignore[attr-defined]
+    return sum(parameter.numel() for parameter in parameters)  # type: ignore[attr-defined]

@@ -88,14 +88,14 @@ def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
     # log(ρ + e − 1) of a ρ that may be huge: log ρ + log(1 + (e − 1)/ρ)
     bound = rho + (rho + torch.log1p((torch.e - 1) * torch.exp(-rho))).log()
     excess = _excess(r, torch.where(signed > 0, ratio, -ratio))
-    found = {
+    shares = {
         "p_assumption_1": (signed * ratio > 0).double().mean(),
         "assumption_2_r": r.mean(),
         "assumption_2_r1": bound.mean(),
         "assumption_2": (r <= bound).double().mean(),
         "proposition_1": (excess > 0).double().mean(),
     }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in shares.items()}
 
 
 def _log_norm(log_p: Tensor) -> Tensor:
@@ -118,19 +118,19 @@ def _compare_directions(
     network: Network, gradients: Mapping[str, Mapping[str, Tensor]]
 ) -> dict[str, float]:
     """Return norms and cosine of both directions, for all parameters and for each layer."""
-    found: dict[str, float] = {}
+    sums: dict[str, float] = {}
     for layer, names in _layers(network).items():
         pair = [
             torch.cat([gradients[direction][name].flatten().double() for name in names])
             for direction in DIRECTIONS
         ]
         for direction, flat in zip(DIRECTIONS, pair, strict=True):
-            found[f"kl_{direction}_l1@{layer}"] = float(flat.norm(1))
-            found[f"kl_{direction}_l2@{layer}"] = float(flat.norm(2))
+            sums[f"kl_{direction}_l1@{layer}"] = float(flat.norm(1))
+            sums[f"kl_{direction}_l2@{layer}"] = float(flat.norm(2))
         forward, reverse = pair
         cosine = nn.functional.cosine_similarity(forward, reverse, dim=0)
-        found[f"kl_cosine@{layer}"] = float(cosine)
-    return found
+        sums[f"kl_cosine@{layer}"] = float(cosine)
+    return sums
 
 
 def _layers(network: Network) -> dict[str, list[str]]:
@@ -150,10 +150,10 @@ def _layers(network: Network) -> dict[str, list[str]]:
 def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
     """Return the gradient of a loss by each parameter's name; zeros if unused."""
     named = dict(network.named_parameters())
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         loss, list(named.values()), retain_graph=True, allow_unused=True, materialize_grads=True
     )
-    return dict(zip(named, found, strict=True))
+    return dict(zip(named, gradients, strict=True))
 
 
 @contextlib.contextmanager
@@ -224,9 +224,9 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
         weights.requires_grad_()
         masks = random.get_state()
         for direction in DIRECTIONS:
-            found = _by_autograd(features, weights, direction, random.set_state(masks))
+            actual = _by_autograd(features, weights, direction, random.set_state(masks))
             expected = _by_lemma(features, weights, direction, random.set_state(masks))
-            error = float((found - expected).norm() / expected.norm())
+            error = float((actual - expected).norm() / expected.norm())
             worst[direction] = max(worst[direction], error)
     return {str(direction): error for direction, error in worst.items()}
 

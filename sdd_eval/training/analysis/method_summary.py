@@ -62,7 +62,7 @@ def _reaches(term: Tensor, module: nn.Module) -> bool:
     """Return whether any weight of a module gets a gradient from a term."""
     weights = list(module.parameters())
     grads = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-    return any(each is not None for each in grads)
+    return any(gradient is not None for gradient in grads)
 
 
 @dataclass(frozen=True)

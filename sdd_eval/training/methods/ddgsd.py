@@ -47,7 +47,7 @@ class DistortionGuided(BaseMethod):
         logits, activations = forward(step.network, torch.cat(step.batch.views))
         one, two = logits.chunk(2)
         first, second = _split_views(activations)
-        ces = [cross_entropy(each, step.batch.labels) for each in (one, two)]
+        ces = [cross_entropy(view, step.batch.labels) for view in (one, two)]
         rows = step.batch.rows
         means = [batch_mean(at_least_float32(seen["features"]), rows) for seen in (first, second)]
         terms = {

@@ -39,7 +39,7 @@ class RDrop(BaseMethod):
         passes = [dropped(feature, self.rate, step.generator, rows) for _ in range(2)]
         one, two = at_least_float32(step.network.classify(torch.cat(passes))).chunk(2)
         log_one, log_two = log_softmax(one), log_softmax(two)
-        ces = [functional.nll_loss(each, step.batch.labels) for each in (log_one, log_two)]
+        ces = [functional.nll_loss(log_p, step.batch.labels) for log_p in (log_one, log_two)]
         terms = {
             "dropped_ce": ces[0] + ces[1],
             "consistency": (kl(log_one, log_two) + kl(log_two, log_one)) / 2,

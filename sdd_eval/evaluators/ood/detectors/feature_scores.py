@@ -48,12 +48,12 @@ class Mahalanobis:
         labels = training.labels
         assert labels is not None  # class_means has checked that
         values, vectors = torch.linalg.eigh(training.scatter(lambda rows: means[labels[rows]]))
-        kept = (values >= NEGLIGIBLE * values[-1]) & (values > 0)
-        if not kept.any():
+        significant = (values >= NEGLIGIBLE * values[-1]) & (values > 0)
+        if not significant.any():
             raise InputError(f"features of {training.name} do not vary within classes")
-        whitening = vectors[:, kept] / values[kept].sqrt()
+        whitening = vectors[:, significant] / values[significant].sqrt()
         centre = means[present].mean(dim=0)
-        dropped = {"dropped_eigenvalues": int((~kept).sum())}
+        dropped = {"dropped_eigenvalues": int((~significant).sum())}
         return Whitened(whitening, centre, (means[present] - centre) @ whitening, dropped)
 
 
