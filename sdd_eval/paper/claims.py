@@ -115,8 +115,10 @@ def _difference(
     else:
         replicates = resampled[:, n:].mean(axis=1) - resampled[:, :n].mean(axis=1)
         interval = basic_interval(difference, replicates)
-        sides = (_mean(side.mean(axis=1, keepdims=True)) for side in (images[:, :n], images[:, n:]))
-        p = permutation_p_values(*sides, permutations_needed(family))[0].item()
+        first, second = (
+            _mean(side.mean(axis=1, keepdims=True)) for side in (images[:, :n], images[:, n:])
+        )
+        p = permutation_p_values(first, second, permutations_needed(family))[0].item()
     return CorruptionDifference(name, difference, interval, p)
 
 
