@@ -69,7 +69,8 @@ def equal_width_errors(
 
     def bounds(level: float) -> list[Bounds | str]:
         used = filled(sums)
-        of_ece, of_l2 = binned.ece(used, level), binned.l2_error(used, level)
+        of_ece = binned.ece(used, level)
+        of_l2 = binned.l2_error(used, level, empty_bins=len(used.count) < bins)
         known: dict[str, Bounds | str] = {"mce": NO_MAXIMUM, "ece_debiased_l2": of_l2}
         intervals = [known.get(metric, of_ece) for metric in metrics]
         return [around(one, value) for one, value in zip(intervals, values.tolist(), strict=True)]

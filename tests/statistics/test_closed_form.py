@@ -162,3 +162,13 @@ def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
     value, low, high, _ = share.mean_loss(np.zeros(100), pseudo)
     assert (value, low) == (0, 0)
     assert 0 < high < pseudo
+
+
+@pytest.mark.parametrize("images", [200, 1000])
+def test_the_l2_error_allows_for_images_in_bins_that_the_sample_has_none_of(images):
+    """Few images of an accurate network lie outside its last bin, with large gaps."""
+    bins = binned.Bins(np.array([images]), np.array([0.9995 * images]), np.array([images]))
+    without, with_empty = binned.l2_error(bins), binned.l2_error(bins, empty_bins=True)
+    rarely_seen = np.sqrt(2 / images * 0.3**2)
+    assert with_empty.low == without.low == 0
+    assert without.high < rarely_seen < with_empty.high < 0.1

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 #: Draws of the consistency test; fewer, at least 200, if there are more than 200 bins.
 DRAWS, DRAWN_VALUES = 1000, 200_000
+#: The assumed gap of images that lie in bins of which the sample has none.
+UNSEEN_GAP = 0.5
 #: Steps of bisection along the soft threshold.
 BISECTIONS = 12
 
@@ -101,23 +103,35 @@ def ece(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> 
     return Bounds(value, low, min(1.0, high), bins.debiased if low > 0 else 0.0)
 
 
-def l2_error(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:
+def l2_error(
+    bins: Bins,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+    *,
+    empty_bins: bool = False,
+) -> Bounds:
     """Return the root mean squared gap of bins, with its interval.
 
-    As `ece`, with squared gaps.
+    As `ece`, with squared gaps. If there are `empty_bins`, images of the population may lie in
+    them: at most 1 − (1 − level)^(1/n) of all, which are given a gap of one half.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
     >>> [round(end, 2) for end in l2_error(bins)[:3]]
     [0.4, 0.3, 0.5]
     """
-    value, low, high = np.sqrt(_mean_power(bins, 2, level, draws, seed)).tolist()
+    unseen = (1 - (1 - level) ** (1 / bins.images)) * UNSEEN_GAP**2 if empty_bins else 0.0
+    value, low, high = np.sqrt(_mean_power(bins, 2, level, draws, seed, unseen)).tolist()
     return Bounds(value, low, min(1.0, high), value if low > 0 else 0.0)
 
 
 def _mean_power(
-    bins: Bins, power: int, level: float, draws: int, seed: int
+    bins: Bins, power: int, level: float, draws: int, seed: int, unseen: float = 0.0
 ) -> tuple[float, float, float]:
-    """Return the mean of |gap|ᵖ over images, and the ends of its interval."""
+    """Return the mean of |gap|ᵖ over images, and the ends of its interval.
+
+    `unseen` is what bins without images may add to the mean.
+    """
     share, sizes = bins.share, np.abs(bins.gap) ** power
     value = float((share * sizes).sum())
     excess = max(float((share * sizes**2).sum()) - value**2, 0.0)
@@ -127,7 +141,8 @@ def _mean_power(
         low = max(0.0, value - math.sqrt((value - low) ** 2 + moving))
     ends = np.stack(wilson(bins.accuracy, bins.count, level))
     reach = np.abs(ends - bins.mean_confidence).max(axis=0) ** power - sizes
-    return value, low, value + math.sqrt(float(((share * reach) ** 2).sum()) + moving)
+    reach_of_bins = float(((share * reach) ** 2).sum())
+    return value, low, value + math.sqrt(reach_of_bins + moving + unseen**2)
 
 
 def _lower_end(bins: Bins, power: int, level: float, draws: int, seed: int) -> float:
