@@ -94,21 +94,21 @@ def write_cub():
     """Write `CUB_200_2011/`: so many images, of two kinds in turn, every third one for testing."""
 
     def write(root, count=12):
-        place = root / "CUB_200_2011"
+        folder = root / "CUB_200_2011"
         kinds = ("001.Black_footed_Albatross", "002.Laysan_Albatross")
         lists = {name: [] for name in ("images", "labels", "split", "boxes")}
         for number in range(count):
             name = f"{kinds[number % 2]}/{kinds[number % 2][4:]}_{number:04}.jpg"
-            width, height = photograph(place / "images" / name, number, quality=95)
+            width, height = photograph(folder / "images" / name, number, quality=95)
             lists["images"].append(f"{number + 1} {name}")
             lists["labels"].append(f"{number + 1} {number % 2 + 1}")
             lists["split"].append(f"{number + 1} {int(number % 3 != 2)}")
             lists["boxes"].append(f"{number + 1} 10.0 5.0 {width - 20}.0 {height - 15}.0")
         names = ("images", "image_class_labels", "train_test_split", "bounding_boxes")
         for name, lines in zip(names, lists.values(), strict=True):
-            (place / f"{name}.txt").write_text("\n".join(lines) + "\n")
-        (place / "classes.txt").write_text("".join(f"{k + 1} {v}\n" for k, v in enumerate(kinds)))
-        return place
+            (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+        (folder / "classes.txt").write_text("".join(f"{k + 1} {v}\n" for k, v in enumerate(kinds)))
+        return folder
 
     return write
 
@@ -125,17 +125,17 @@ def write_dogs():
         return column
 
     def write(root, count=12):
-        place = root / "stanford_dogs"
+        folder = root / "stanford_dogs"
         breeds = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
         files = [f"{breeds[n % 2]}/{breeds[n % 2][:9]}_{n}.jpg" for n in range(count)]
         for number, file in enumerate(files):
-            width, height = photograph(place / "Images" / file, number, quality=95)
+            width, height = photograph(folder / "Images" / file, number, quality=95)
             box = f"<xmin>10</xmin><ymin>5</ymin><xmax>{width - 9}</xmax><ymax>{height}</ymax>"
             later = "<xmin>0</xmin><ymin>0</ymin><xmax>3</xmax><ymax>3</ymax>"
             objects = (
                 f"<object><name>dog</name><bndbox>{b}</bndbox></object>" for b in (box, later)
             )
-            path = (place / "Annotation" / file).with_suffix("")
+            path = (folder / "Annotation" / file).with_suffix("")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"<annotation><size/>{''.join(objects)}</annotation>")
         for split in ("train", "test"):
@@ -145,8 +145,8 @@ def write_dogs():
                 "annotation_list": cells([files[n].removesuffix(".jpg") for n in rows]),
                 "labels": np.array([[n % 2 + 1] for n in rows], dtype=np.uint8),
             }
-            savemat(place / f"{split}_list.mat", content)
-        return place
+            savemat(folder / f"{split}_list.mat", content)
+        return folder
 
     return write
 
@@ -156,12 +156,12 @@ def write_imagenet():
     """Write `imagenet/` as torchvision lays it out, with two classes."""
 
     def write(root, count=12):
-        place = root / "imagenet"
+        folder = root / "imagenet"
         for number in range(count):
             split = "val" if number % 3 == 2 else "train"
             wnid = ("n01440764", "n01443537")[number % 2]
-            photograph(place / split / wnid / f"{wnid}_{number}.JPEG", number, format="JPEG")
-        return place
+            photograph(folder / split / wnid / f"{wnid}_{number}.JPEG", number, format="JPEG")
+        return folder
 
     return write
 
@@ -190,7 +190,7 @@ def annotated(objects):
         {"id": 100 + n, "file_name": f"{n:012}.png", "height": 64, "width": 64}
         for n in range(len(objects))
     ]
-    boxes = [(n, each, 0) for n, of_image in enumerate(objects) for each in of_image]
+    boxes = [(n, item, 0) for n, of_image in enumerate(objects) for item in of_image]
     boxes.append((CROWDED, CROWD, 1))
     return {
         "images": images,
@@ -250,18 +250,18 @@ def write_backbone():
     from sdd_eval.models.build import build
     from sdd_eval.records import Card, ModelSpec, Recipe
 
-    def write(place, arch="torchvision:resnet18", seed=3, **options):
+    def write(folder, arch="torchvision:resnet18", seed=3, **options):
         torch.manual_seed(0)
         spec = ModelSpec(arch, 2, (0.45, 0.45, 0.45), (0.25, 0.25, 0.25), 64, options)
         network = build(spec)
         with torch.no_grad():  # so that its batch norms, which are frozen then, standardise
             for _ in range(20):
                 network(torch.rand(8, 3, 64, 64))
-        place.mkdir(parents=True)
+        folder.mkdir(parents=True)
         recipe = Recipe(dataset="cub200", arch=arch, sd_dropout=0.1, seed=seed)
-        sha256 = checkpoint.write_weights(place, network)
-        store.write_record(place / "card.json", Card(place.name, spec, recipe, {}, sha256))
-        return place
+        sha256 = checkpoint.write_weights(folder, network)
+        store.write_record(folder / "card.json", Card(folder.name, spec, recipe, {}, sha256))
+        return folder
 
     return write
 

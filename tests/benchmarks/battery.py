@@ -70,7 +70,7 @@ def work(count: int) -> Iterator[tuple[list[Inputs], Path]]:
             (Corruption(corrupted="test_c"), rendering),
             (Odin(outliers=OUTLIERS, training="test"), outliers),
         ]
-        yield [Inputs(each, clean, sets, {}) for each, sets in battery], Path(folder) / "kept"
+        yield [Inputs(item, clean, sets, {}) for item, sets in battery], Path(folder) / "kept"
 
 
 def peaks(device: str) -> str:
@@ -87,15 +87,15 @@ def main(count: int = 10_000, arch: str = "resnet18", tf32: str = "") -> None:
     device, total = where(), 0.0
     spec = ModelSpec(arch, 100, MEAN, STD, 32)
     examined = EvaluatedNetwork(network(arch, device), spec, arch, "random weights")
-    with work(count) as (battery, kept):
+    with work(count) as (battery, partial):
         for inputs in battery:
             request = Request(
                 evaluator=inputs.evaluator,
-                study=kept,
-                data_root=kept,
+                study=partial,
+                data_root=partial,
                 device=device,
                 tf32=tf32 == "tf32",
-                cache=kept,
+                cache=partial,
             )
             took = seconds(lambda inputs=inputs, request=request: run(examined, inputs, request))
             total += took

@@ -73,13 +73,13 @@ def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> 
 
 def corrupted(random: np.random.Generator, n: int, better: float) -> dict:
     """Every cell of CIFAR-100-C."""
-    found = {"frost": np.full(n, "official"), "origin": np.full(n, "official")}
+    result = {"frost": np.full(n, "official"), "origin": np.full(n, "official")}
     for name in ("clean", *NINETEEN):
         shape = (n,) if name == "clean" else (n, 5)
         sure = random.random(shape) ** 0.3
-        found[f"confidence_{name}"] = sure.astype("f4")
-        found[f"correct_{name}"] = random.random(shape) < sure * (0.7 + better)
-    return found
+        result[f"confidence_{name}"] = sure.astype("f4")
+        result[f"correct_{name}"] = random.random(shape) < sure * (0.7 + better)
+    return result
 
 
 def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better: float) -> Arrays:
@@ -90,15 +90,15 @@ def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better:
         right = random.random((n, *shape)) < 0.3 + better
         return np.where(right, labels.reshape(-1, *[1] * len(shape)), CLASSES).astype(np.uint8)
 
-    found = [Array("labels", labels), Array("predicted", predicted())]
+    result = [Array("labels", labels), Array("predicted", predicted())]
     for variant in evaluator.variants:
         at = {"variant": variant, "gradient": "random"}
-        found.append(Array("predicted", predicted(), at=at))
+        result.append(Array("predicted", predicted(), at=at))
     for attack in evaluator.attacks():
         table, axes = predicted(len(evaluator.sizes(attack))), ("images", "epsilon")
-        found.append(Array("predicted", table, axes, attack.at))
-        found.append(Array("zero_gradient", random.random(n) < 0.01, at=attack.at))
-    return Arrays(found, temperature=1.3, mean=[0.5] * 3, std=[0.2] * 3)
+        result.append(Array("predicted", table, axes, attack.at))
+        result.append(Array("zero_gradient", random.random(n) < 0.01, at=attack.at))
+    return Arrays(result, temperature=1.3, mean=[0.5] * 3, std=[0.2] * 3)
 
 
 def write(study: Path, evaluator, n: int) -> None:

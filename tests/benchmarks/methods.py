@@ -94,12 +94,12 @@ def passes(objective: Objective, batch: Batch) -> Tensor:
             network(batch.partners)
     logits = [network.classify(seen[FEATURES])]
     for name, part in objective.parts.items():
-        found = part(images) if isinstance(part, Network) else part(seen[name])
-        logits.append(found[-1] if isinstance(found, tuple) else found)
+        result = part(images) if isinstance(part, Network) else part(seen[name])
+        logits.append(result[-1] if isinstance(result, tuple) else result)
     if objective.recipe.sd_dropout:
         logits += [network.classify(seen[objective.stage], objective.stage) for _ in range(2)]
     labels = batch.labels.repeat(len(batch.views))
-    return torch.stack([cross_entropy(each, labels) for each in logits]).sum()
+    return torch.stack([cross_entropy(logit, labels) for logit in logits]).sum()
 
 
 def main(pairs: int, steps: int, *names: str) -> None:
@@ -119,9 +119,9 @@ def main(pairs: int, steps: int, *names: str) -> None:
         for weight in (0.0, 0.1):
             recipe = validated(dataclasses.replace(shared, method=name, sd_dropout=weight))
             title = f"{name}{' + sdd' if weight else ''}"
-            told = f"{title}: {needed.learned} learned, {needed.watched} watched"
+            text = f"{title}: {needed.learned} learned, {needed.watched} watched"
             ours, theirs = trained(recipe, steps, device), bare(recipe, steps, device)
-            ratio = compare((told, theirs), (f"{title}: a step of train", ours), pairs)
+            ratio = compare((text, theirs), (f"{title}: a step of train", ours), pairs)
             above += [f"{title} {ratio:.3f}"] if ratio > MOST else []
     print(f"more than {MOST:.2f} × its passes: {', '.join(above) or 'none'}")
 

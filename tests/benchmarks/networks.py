@@ -16,16 +16,16 @@ def network(arch: str, device: str, *, folded: bool = False, classes: int = 100)
     """A network for 32-pixel images, folded as evaluations fold it where that is asked for."""
     torch.manual_seed(0)
     model: nn.Module = build(ModelSpec(arch, classes, MEAN, STD, 32))
-    for each in model.modules():
-        if isinstance(each, nn.BatchNorm2d):
-            nn.init.uniform_(each.running_var, 0.5, 2)
-            nn.init.normal_(each.running_mean, 0, 0.3)
+    for item in model.modules():
+        if isinstance(item, nn.BatchNorm2d):
+            nn.init.uniform_(item.running_var, 0.5, 2)
+            nn.init.normal_(item.running_mean, 0, 0.3)
     model = model.eval().requires_grad_(False).to(device)
     if not folded:
         return model
-    found, how = fold(model, pixels(16, device))
+    result, how = fold(model, pixels(16, device))
     print(f"{arch}: {how.folded} of {how.batch_norms} batch norms folded, {how.difference:.1e} off")
-    return found
+    return result
 
 
 def pixels(count: int, device: str) -> torch.Tensor:

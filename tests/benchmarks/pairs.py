@@ -36,8 +36,8 @@ def compare(named: tuple[str, Work], against: tuple[str, Work], pairs: int) -> f
     times = []
     for number in range(pairs):
         order = (named[1], against[1]) if number % 2 == 0 else (against[1], named[1])
-        found = [seconds(work) for work in order]
-        times.append(found if number % 2 == 0 else found[::-1])
+        result = [seconds(work) for work in order]
+        times.append(result if number % 2 == 0 else result[::-1])
     ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(second / first for first, second in times)
     print(f"{named[0]:<44} {ours:.4f} s")

@@ -43,10 +43,10 @@ def report(study: Path) -> float:
 
 def main(networks: int = 100) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        made = list(runs(networks, 300, IMAGES))
-        study = write_study(Path(folder) / "study", made)
-        rows = sum(len(run.measurements) for run in made)
-        print(f"{networks} networks, {len(made)} runs, {rows:,} numbers", flush=True)
+        stored = list(runs(networks, 300, IMAGES))
+        study = write_study(Path(folder) / "study", stored)
+        rows = sum(len(run.measurements) for run in stored)
+        print(f"{networks} networks, {len(stored)} runs, {rows:,} numbers", flush=True)
         print(f"cold       {report(study):8.2f} s", flush=True)
         for _ in range(WARM):
             print(f"warm       {report(study):8.2f} s", flush=True)

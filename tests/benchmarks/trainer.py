@@ -29,8 +29,8 @@ def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:
     count = steps * recipe.batch_size
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
-    made = ArrayImages("random", images, random.integers(0, 100, count), "0" * 64, "made here")
-    data = training_set(made, device)
+    created = ArrayImages("random", images, random.integers(0, 100, count), "0" * 64, "made here")
+    data = training_set(created, device)
     spec = ModelSpec(arch, 100, (0.5,) * 3, (0.25,) * 3, 32)
     objective = Objective(build(spec), CrossEntropy(), recipe).to(device)
     pixels = torch.rand(recipe.batch_size, 3, 32, 32, device=device)

@@ -49,11 +49,11 @@ def test_a_click_on_a_title_sorts_numerically_with_missing_values_last(opened: A
     index = page.eval_on_selector_all(
         "#headline-table thead th", "heads => heads.map(h => h.innerText)"
     )
-    place = next(i for i, text in enumerate(index) if text.startswith("ECE"))
+    position = next(i for i, text in enumerate(index) if text.startswith("ECE"))
     for direction, sign in (("ascending", 1), ("descending", -1)):
         title.click()
         assert head.get_attribute("aria-sort") == direction
-        values = column(page, place)
+        values = column(page, position)
         known = [sign * float(value) for value in values if value]
         assert known == sorted(known)
         assert len(known) == 2
@@ -167,7 +167,7 @@ def test_axe_finds_no_accessibility_violations(
     assert page.locator("table.compared").count() >= 3, "comparisons are looked at, too"
     violations = axe.Axe().run(page).response["violations"]
     context.close()
-    assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in violations]
+    assert not [(violation["id"], violation["nodes"][0]["html"][:200]) for violation in violations]
 
 
 def test_a_very_long_name_does_not_widen_the_tables(

@@ -34,8 +34,8 @@ def trained(tmp_path_factory) -> Path:
     """A folder with a checkpoint trained for one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     flags = "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits"
-    place = ["--augmentation", "none", "--checkpoints", str(folder)]
-    assert exit_code([*flags.split(), *place]) == 0
+    options = ["--augmentation", "none", "--checkpoints", str(folder)]
+    assert exit_code([*flags.split(), *options]) == 0
     return folder / NAME
 
 
@@ -370,14 +370,14 @@ def test_ctrl_c_and_a_schedulers_signal_exit_with_130_and_one_line(here, name, m
 
     monkeypatch.setattr(evaluation, "evaluate_checkpoint", interrupt)
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # main() replaces it
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {item: signal.getsignal(item) for item in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     try:
         with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
             main(["accuracy", NAME])
     finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+        for item, handler in handlers.items():
+            signal.signal(item, handler)
     assert end.value.code == 130
     message = capsys.readouterr().err
     assert message == "sdd-eval: interrupted; run the same command again to resume\n"

@@ -79,8 +79,8 @@ def test_every_evaluator_and_the_report_accept_an_imported_network(trained, caps
     header = results[0].split(",")
     column = {name: header.index(name) for name in ("checkpoint", "group", "method", "arch")}
     (cells, *_) = [row.split(",") for row in results if ",mine," in f",{row},"]
-    found = {name: cells[index] for name, index in column.items()}
-    assert found == {"checkpoint": "mine", "group": "mine", "method": "", "arch": "small_cnn"}
+    result = {name: cells[index] for name, index in column.items()}
+    assert result == {"checkpoint": "mine", "group": "mine", "method": "", "arch": "small_cnn"}
     assert "mine" in page
     html = Path("reports/default/index.html").read_text()
     assert html.count("mine") > 3

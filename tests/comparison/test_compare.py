@@ -78,8 +78,8 @@ def found_row(rows, metric: str) -> MetricDifference:
 
 def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
-    row = found_row(found.rows, "accuracy")
+    (pair,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
+    row = found_row(pair.rows, "accuracy")
     flags = [run.arrays["logits"].argmax(axis=1) == LABELS for run in (one, two)]
     assert row.p == mcnemar(*flags).mid_p
     assert row.difference == flags[1].mean() - flags[0].mean()
@@ -93,7 +93,7 @@ def test_permuting_sums_equals_permuting_every_swap(tmp_path):
     """Of 8 images all 256 swaps are tried by hand."""
     generator = np.random.default_rng(0)
     first, second = generator.random((2, 8)).astype(np.float32)
-    means = [SumStatistic(each[:, None], lambda sums: sums / 8, 8) for each in (first, second)]
+    means = [SumStatistic(item[:, None], lambda sums: sums / 8, 8) for item in (first, second)]
     real = abs(float((second - first).mean()))
     swaps = [np.array(signs) for signs in itertools.product((1, -1), repeat=8)]
     share = np.mean([abs(float(((second - first) * s).mean())) >= real - 1e-7 for s in swaps])
@@ -123,7 +123,7 @@ def test_networks_that_differ_by_chance_are_rarely_significant():
     wrong = 0
     for seed in range(100):
         sides = generator.random((2, 80, 4)).astype(np.float32)
-        one, two = (SumStatistic(each, lambda sums: sums / 80, 80) for each in sides)
+        one, two = (SumStatistic(side, lambda sums: sums / 80, 80) for side in sides)
         wrong += (
             permutation_p_values(one, two, permutations_needed(4), seed=seed)[0].min() <= 0.05 / 4
         )
@@ -131,8 +131,8 @@ def test_networks_that_differ_by_chance_are_rarely_significant():
 
 
 def test_rank_blocks_have_equal_numbers_of_images():
-    found = ranks(np.random.default_rng(0).normal(size=8 * MAX_RANKS))
-    assert np.unique(np.bincount(found, minlength=MAX_RANKS)).tolist() == [8]
+    blocks = ranks(np.random.default_rng(0).normal(size=8 * MAX_RANKS))
+    assert np.unique(np.bincount(blocks, minlength=MAX_RANKS)).tolist() == [8]
 
 
 def test_outliers_are_compared_set_by_set(tmp_path):
@@ -147,8 +147,8 @@ def test_outliers_are_compared_set_by_set(tmp_path):
             ]
         )
         runs.append(run_of(name, Odin(training="digits"), arrays.at(detector="odin")))
-    (found,) = compare(study_of(tmp_path, *runs), ["one", "two"]).pairs
-    rows = [row for row in found.rows if row.metric == "auroc"]
+    (pair,) = compare(study_of(tmp_path, *runs), ["one", "two"]).pairs
+    rows = [row for row in pair.rows if row.metric == "auroc"]
     assert {row.at["outliers"]: row.family for row in rows} == {
         "svhn": "cells",
         "dtd": "cells",
@@ -179,18 +179,18 @@ def test_runs_under_other_conditions_are_listed_as_different(change, said):
 def test_unmatched_measurements_have_a_reason_instead_of_a_row(tmp_path):
     one = accuracy_run("one", 0.5, 1)
     two = dataclasses.replace(accuracy_run("two", 0.9, 2), data_fingerprint="0" * 64)
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
-    assert found.rows == ()
-    assert found.apart[0].startswith("accuracy on digits: differ: data ffff")
+    (pair,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
+    assert pair.rows == ()
+    assert pair.apart[0].startswith("accuracy on digits: differ: data ffff")
 
 
 def test_a_measurement_with_another_protocol_is_listed_as_different(tmp_path):
     one, two = accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)
     other = [msgspec.structs.replace(m, protocol="another") for m in two.measurements[:1]]
     two = dataclasses.replace(two, measurements=(*other, *two.measurements[1:]))
-    (found,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
-    assert found.apart == ("accuracy, accuracy: differ: protocols",)
-    assert "accuracy" not in {row.metric for row in found.rows}
+    (pair,) = compare(study_of(tmp_path, one, two), ["one", "two"]).pairs
+    assert pair.apart == ("accuracy, accuracy: differ: protocols",)
+    assert "accuracy" not in {row.metric for row in pair.rows}
 
 
 def over_seeds() -> list[Run]:
@@ -212,12 +212,12 @@ def test_a_measurement_missing_or_different_in_one_seed_is_listed_as_different(t
     other = [msgspec.structs.replace(m, protocol="another") for m in runs[4].measurements[:1]]
     runs[4] = dataclasses.replace(runs[4], measurements=(*other, *runs[4].measurements[1:]))
     more = dataclasses.replace(runs[5], dataset="digits_validation")
-    (found,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs
-    assert found.apart == (
+    (pair,) = compare(study_of(tmp_path, *runs, more), [run.checkpoint for run in runs]).pairs
+    assert pair.apart == (
         "accuracy, accuracy: differ: protocols",
         "accuracy on digits_validation: differ: not measured on 0.0-0",
     )
-    assert "accuracy" not in {row.metric for row in found.rows}
+    assert "accuracy" not in {row.metric for row in pair.rows}
 
 
 def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
@@ -229,9 +229,9 @@ def test_every_pair_of_a_comparison_has_a_label_of_its_own_for_latex(tmp_path):
 
 def test_seeds_of_a_recipe_are_compared_over_seeds(tmp_path):
     runs = over_seeds()
-    (found,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs]).pairs
-    assert (len(found.base), len(found.others)) == (3, 3)
-    row = found_row(found.rows, "accuracy")
+    (pair,) = compare(study_of(tmp_path, *runs), [run.checkpoint for run in runs]).pairs
+    assert (len(pair.base), len(pair.others)) == (3, 3)
+    row = found_row(pair.rows, "accuracy")
     assert row.test == "Welch, over seeds"
     assert row.detectable > 0
     assert row.both_low < row.difference < row.both_high
@@ -247,8 +247,8 @@ def test_a_comparison_is_computed_once_and_again_when_a_run_changes(tmp_path):
     study_of(tmp_path, accuracy_run("one", 0.6, 1))
     compare(study, ["one", "two"])
     assert len(list((study / "comparisons/pairs").glob("*.json"))) == 2
-    ((found,), broken) = load_comparisons(study)
-    assert (found.outdated, broken) == ("", [])
+    ((pair,), broken) = load_comparisons(study)
+    assert (pair.outdated, broken) == ("", [])
 
 
 def test_the_command_prints_the_family_with_any_selection(tmp_path, capsys):
@@ -293,5 +293,5 @@ def test_a_closed_output_pipe_ends_the_command_after_the_files_are_written(tmp_p
 def test_runs_with_a_limit_are_ignored_next_to_complete_ones(tmp_path):
     runs = [accuracy_run("one", 0.5, 1), accuracy_run("two", 0.9, 2)]
     part = [dataclasses.replace(run, limit=50, n=50) for run in runs]
-    (found,) = compare(study_of(tmp_path, *runs, *part), ["one", "two"]).pairs
-    assert [row.n for row in found.rows if row.metric == "accuracy"] == [200]
+    (pair,) = compare(study_of(tmp_path, *runs, *part), ["one", "two"]).pairs
+    assert [row.n for row in pair.rows if row.metric == "accuracy"] == [200]

@@ -273,7 +273,7 @@ def test_swapping_the_sums_equals_swapping_the_images(kind, tmp_path):
     arrays = Arrays((mixed(*pair) for pair in entries), **two.run.arrays.facts)
     swapped = dataclasses.replace(two.run, arrays=arrays)
     stored = (one, two, StoredRun(two.path, swapped))
-    parts = [statistics_of(each).statistics for each in stored]
+    parts = [statistics_of(item).statistics for item in stored]
     assert parts[0]
     for first, second, expected in zip(*parts, strict=True):
         if first.untested:
@@ -293,9 +293,9 @@ def test_equal_mass_bins_are_exact_for_few_images():
     logits = random.normal(0, 1, (2, 150, 10)).astype(np.float32)
     labels = np.arange(150) % 10
     logits[:, np.arange(150), labels] += 8.0
-    sides = [confidence_and_correct(each, labels) for each in logits]
-    one, two = ({"logits": each, "labels": labels} for each in logits)
-    first, second = (_adaptive_sums(each) for each in (one, two))
+    sides = [confidence_and_correct(item, labels) for item in logits]
+    one, two = ({"logits": item, "labels": labels} for item in logits)
+    first, second = (_adaptive_sums(item) for item in (one, two))
     assert first.values == pytest.approx(adaptive_ece(*sides[0], bins=10), abs=1e-7)
     coin = random.random(150) < 0.5
     mixed = [np.where(coin, *values) for values in zip(*sides, strict=True)]

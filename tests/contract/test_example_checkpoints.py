@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_the_package_includes_a_pair_that_differs_only_in_sd_dropout() -> None:
-    assert sorted(each.name for each in EXAMPLES.iterdir()) == sorted(PAIR)
+    assert sorted(item.name for item in EXAMPLES.iterdir()) == sorted(PAIR)
     base, other = (read_card(EXAMPLES / name).recipe for name in PAIR)
     assert base is not None
     assert other is not None

@@ -86,7 +86,7 @@ def test_a_report_tabulates_the_numbers_of_stored_runs(run, one_figure):
 def test_a_report_shows_the_stored_comparison(run, only_svg):
     (pair,) = Path(f"reports/{STUDY}/comparisons/pairs").glob("*.json")
     record = json.loads(pair.read_text())
-    row = next(each for each in record["rows"] if each["metric"] == "accuracy")
+    row = next(item for item in record["rows"] if item["metric"] == "accuracy")
     row["difference"] = 0.43217  # which no run gives, so it can come from this file alone
     pair.write_text(json.dumps(record))
     keep_only("accuracy", "mask_variance")

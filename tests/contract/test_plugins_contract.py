@@ -155,14 +155,14 @@ def test_a_detector_scores_every_image_and_states_its_protocol(name, digits_netw
     assert detector.__dataclass_params__.frozen
     assert detector.name == name
     assert detector.protocol
-    asked = Ood((name,), ("uniform",))
+    requested = Ood((name,), ("uniform",))
     run, again = (
-        evaluate(digits_network, asked, data="digits", limit=20, root=tmp_path, batch_size=size)
+        evaluate(digits_network, requested, data="digits", limit=20, root=tmp_path, batch_size=size)
         for size in (20, 7)
     )
     columns = len(places(detector))
     for at in ({"detector": name}, {"detector": name, "outliers": "uniform"}):
-        scores, scores_again = (each.arrays.where(**at)["scores"] for each in (run, again))
+        scores, scores_again = (item.arrays.where(**at)["scores"] for item in (run, again))
         assert scores.dtype == np.float64
         assert scores.reshape(20, -1).shape == (20, columns)
         np.testing.assert_allclose(scores, scores_again, rtol=1e-4, atol=1e-5)

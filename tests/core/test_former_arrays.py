@@ -24,8 +24,10 @@ def test_stored_arrays_give_the_stored_numbers(path, tmp_path):
     evaluator = from_stored(plugins.load("evaluators", run.evaluator), run.settings)
     stored = {(m.metric, repr(sorted(m.at.items()))): m.value for m in run.measurements}
     for arrays in (run.arrays, again(run.arrays, tmp_path)):
-        found = {(m.metric, repr(sorted(m.at.items()))): m.value for m in score(evaluator, arrays)}
-        assert {key: found[key] for key in stored if key in found} == pytest.approx(stored)
+        numbers = {
+            (m.metric, repr(sorted(m.at.items()))): m.value for m in score(evaluator, arrays)
+        }
+        assert {key: numbers[key] for key in stored if key in numbers} == pytest.approx(stored)
 
 
 def again(arrays, folder):
@@ -52,11 +54,11 @@ def test_the_names_of_ood_are_unescaped():
 def test_former_names_of_scores_of_odin_and_ood_are_read():
     random = np.random.default_rng(0)
     scores = {"": random.normal(1, 1, 40), "a_b": random.normal(0, 1, 30)}
-    grids = {name: random.random((len(each), 20)) for name, each in scores.items()}
-    odin = {f"scores{name and '_' + name}": each for name, each in scores.items()}
-    odin |= {f"grid{name and '_' + name}": each for name, each in grids.items()}
-    ood = {f"odin{name and ':' + name}": each for name, each in scores.items()}
-    ood |= {f"odin_grid{name and ':' + name}": each for name, each in grids.items()}
+    grids = {name: random.random((len(item), 20)) for name, item in scores.items()}
+    odin = {f"scores{name and '_' + name}": item for name, item in scores.items()}
+    odin |= {f"grid{name and '_' + name}": item for name, item in grids.items()}
+    ood = {f"odin{name and ':' + name}": item for name, item in scores.items()}
+    ood |= {f"odin_grid{name and ':' + name}": item for name, item in grids.items()}
     measured = score(Odin(grid=True), structured("odin", odin))
     assert measured == score(Ood(("odin",), grid=True), structured("ood", ood))
     assert {m.at["outliers"] for m in measured} == {"a_b", "average"}

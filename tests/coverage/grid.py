@@ -92,8 +92,8 @@ class Regime:
         pairs = [
             (a, b) for a, b in zip(first, second, strict=False) if not a.untested and _same(a, b)
         ]
-        found = paired_differences(pairs, [199] * len(pairs))
-        for (statistic, _), rows in zip(pairs, found, strict=True):
+        result = paired_differences(pairs, [199] * len(pairs))
+        for (statistic, _), rows in zip(pairs, result, strict=True):
             for quantity, row in zip(statistic.quantities, rows, strict=True):
                 if name := p.name_of(quantity):
                     count = self.paired.setdefault(name, Count())

@@ -187,17 +187,17 @@ class Ranking:
     def truths(self) -> list[dict[str, float]]:
         """The metrics of both pools, weighted as if there were n inliers and m outliers."""
         inside, outside = self.pool
-        found = []
+        result = []
         for network in range(2):
             points = operating_points(inside[network], outside[network])
             scaled = OperatingPoints(
                 points.inliers * (self.n / self.size), points.outliers * (self.m / self.size)
             )
-            found.append({name: float(metric(scaled)) for name, metric in METRICS.items()})
+            result.append({name: float(metric(scaled)) for name, metric in METRICS.items()})
             counts = OperatingPoints(points.inliers, points.outliers)
             for name in ("fpr_at_95_tpr", "fpr_at_95_tpr_out"):
-                found[-1][name] = float(METRICS[name](counts))
-        return found
+                result[-1][name] = float(METRICS[name](counts))
+        return result
 
     def draw(self, random: Any, n: int) -> list[list[Statistic]]:
         """Return the statistics of both networks on a sample of inliers and outliers."""

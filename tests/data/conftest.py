@@ -37,7 +37,7 @@ def write_cifar100():
     """Write CIFAR-100's three files with so many images; labels count upwards."""
 
     def write(root, count=200, test_labels=None, data=None):
-        place = root / "cifar-100-python"
+        folder = root / "cifar-100-python"
         for split, number in (("train", 2 * count), ("test", count)):
             labels = [row % 100 for row in range(number)]
             if split == "test" and test_labels is not None:
@@ -48,10 +48,10 @@ def write_cifar100():
                 "coarse_labels": [0] * len(labels),
                 "data": pixels(number) if data is None else data,
             }
-            dump(place / split, content)
+            dump(folder / split, content)
         names = [f"class {index:02}" for index in range(100)]
-        dump(place / "meta", {"fine_label_names": names, "coarse_label_names": names[:20]})
-        return place
+        dump(folder / "meta", {"fine_label_names": names, "coarse_label_names": names[:20]})
+        return folder
 
     return write
 
@@ -59,13 +59,13 @@ def write_cifar100():
 @pytest.fixture
 def write_cifar10():
     def write(root, count=20):
-        place = root / "cifar-10-batches-py"
+        folder = root / "cifar-10-batches-py"
         for number, name in enumerate([*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]):
             labels = [row % 10 for row in range(count)]
             content = {b"labels": labels, b"data": pixels(count, number)}
-            dump(place / name, content)
-        dump(place / "batches.meta", {"label_names": [f"class {k}" for k in range(10)]})
-        return place
+            dump(folder / name, content)
+        dump(folder / "batches.meta", {"label_names": [f"class {k}" for k in range(10)]})
+        return folder
 
     return write
 
@@ -91,16 +91,16 @@ def write_svhn():
     """Write `test_32x32.mat` with digits 1 to 10 in turn, `X` filled with the row's number."""
 
     def write(root, count=50, labels=None, dtype=np.uint8):
-        place = root / "svhn"
-        place.mkdir(parents=True, exist_ok=True)
+        folder = root / "svhn"
+        folder.mkdir(parents=True, exist_ok=True)
         rows = np.broadcast_to(np.arange(count).astype(dtype), (32, 32, 3, count))
         digits = np.arange(count) % 10 + 1 if labels is None else np.asarray(labels)
         savemat(
-            place / "test_32x32.mat",
+            folder / "test_32x32.mat",
             {"X": rows, "y": digits.astype(np.uint8)[:, None]},
             do_compression=True,
         )
-        return place
+        return folder
 
     return write
 

@@ -86,10 +86,10 @@ def test_other_content_is_refused_and_nothing_is_added(tmp_path, root, name):
 
 
 def test_an_error_names_the_users_path_of_a_broken_file(tmp_path, root, write_cifar100):
-    place = write_cifar100(tmp_path / "mine")
-    (place / "test").write_bytes(b"broken")
-    with pytest.raises(InputError, match=f"{place}/test is not a pickle"):
-        add("cifar100", place, root)
+    folder = write_cifar100(tmp_path / "mine")
+    (folder / "test").write_bytes(b"broken")
+    with pytest.raises(InputError, match=f"{folder}/test is not a pickle"):
+        add("cifar100", folder, root)
     assert list(root.iterdir()) == []
 
 
@@ -117,28 +117,28 @@ def verdicts(name, root):
 def test_verify_compares_every_file_without_the_cache(root, write_cifar100, monkeypatch):
     from sdd_eval.data.fingerprints import file_digests
 
-    place = write_cifar100(root)
-    monkeypatch.setitem(CIFAR100.test, "test", file_digests(place / "test").md5)
-    (place / "train").unlink()
-    found = verdicts("cifar100", root)
-    assert found["cifar-100-python/test"] == "ok"
-    assert found["cifar-100-python/meta"] == "wrong"
-    assert found["cifar-100-python/train"] == "missing"
-    assert found["images"] == "wrong"
+    folder = write_cifar100(root)
+    monkeypatch.setitem(CIFAR100.test, "test", file_digests(folder / "test").md5)
+    (folder / "train").unlink()
+    result = verdicts("cifar100", root)
+    assert result["cifar-100-python/test"] == "ok"
+    assert result["cifar-100-python/meta"] == "wrong"
+    assert result["cifar-100-python/train"] == "missing"
+    assert result["images"] == "wrong"
 
 
 def test_verify_names_every_broken_image(root, write_images):
-    place = write_images(root / "set", ["a.png", "b.png", "c.png"])
-    (place / "b.png").write_bytes(b"broken")
+    folder = write_images(root / "set", ["a.png", "b.png", "c.png"])
+    (folder / "b.png").write_bytes(b"broken")
     assert verdicts("set", root) == {"b.png": "wrong", "images": "wrong"}
 
 
 def test_verify_reports_a_broken_set(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C")
-    (place / "fog.npy").write_bytes(b"broken")
-    found = {finding.item: finding for finding in verify("cifar100_c", root)}
-    assert found["images"].verdict == "wrong"
-    assert "fog.npy" in found["images"].detail
+    folder = write_corrupted(root / "CIFAR-100-C")
+    (folder / "fog.npy").write_bytes(b"broken")
+    result = {finding.item: finding for finding in verify("cifar100_c", root)}
+    assert result["images"].verdict == "wrong"
+    assert "fog.npy" in result["images"].detail
     with pytest.raises(InputError, match="fog"):
         CIFAR100_C.load_corrupted(root).cell("fog", 1)
 

@@ -77,19 +77,19 @@ def test_the_list_has_plugins_regenerated_sets_and_folders(root, write_images, w
     write_images(root / "scenes", ["a.png", "b.png"])
     write_corrupted(root / "CIFAR-100-C-regenerated")
     (root / "empty").mkdir()
-    found = {row.name: row for row in list_datasets(root)}
-    assert set(plugins.names("datasets")) | {"scenes", "cifar100_c_regenerated"} == set(found)
-    assert (found["scenes"].provenance, found["scenes"].images) == ("user's folder", 2)
-    assert found["cifar100_c_regenerated"].provenance == "regenerated"
-    assert found["cifar10"].provenance == "absent"
-    assert found["dtd"].source.startswith("https://")
+    rows = {row.name: row for row in list_datasets(root)}
+    assert set(plugins.names("datasets")) | {"scenes", "cifar100_c_regenerated"} == set(rows)
+    assert (rows["scenes"].provenance, rows["scenes"].images) == ("user's folder", 2)
+    assert rows["cifar100_c_regenerated"].provenance == "regenerated"
+    assert rows["cifar10"].provenance == "absent"
+    assert rows["dtd"].source.startswith("https://")
 
 
 def test_a_broken_set_is_listed_as_broken_with_the_others(root, write_cifar100):
     (write_cifar100(root) / "test").write_bytes(b"broken")
-    found = {row.name: row for row in list_datasets(root)}
-    assert found["cifar100"].provenance.startswith("broken: ")
-    assert found["digits"].provenance == "official"
+    rows = {row.name: row for row in list_datasets(root)}
+    assert rows["cifar100"].provenance.startswith("broken: ")
+    assert rows["digits"].provenance == "official"
 
 
 def test_a_plugin_that_cannot_be_imported_is_listed_with_its_error(root, monkeypatch):
@@ -101,9 +101,9 @@ def test_a_plugin_that_cannot_be_imported_is_listed_with_its_error(root, monkeyp
         return real(group, name)
 
     monkeypatch.setattr(plugins, "load", load)
-    found = {row.name: row for row in list_datasets(root)}
-    assert found["dtd"].provenance == "broken: plugin 'dtd' does not import"
-    assert "cifar10" in found
+    rows = {row.name: row for row in list_datasets(root)}
+    assert rows["dtd"].provenance == "broken: plugin 'dtd' does not import"
+    assert "cifar10" in rows
 
 
 def test_listing_is_fast_and_imports_no_heavy_library(root):

@@ -14,9 +14,9 @@ SMAPS = Path("/proc/self/smaps")
 
 def test_a_cell_has_the_rows_of_its_severity(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C")
-    found = CIFAR100_C.load_corrupted(root)
-    assert found.corruptions == ("gaussian_noise", "fog")
-    cell = found.cell("fog", 4)
+    corrupted = CIFAR100_C.load_corrupted(root)
+    assert corrupted.corruptions == ("gaussian_noise", "fog")
+    cell = corrupted.cell("fog", 4)
     assert (len(cell), cell.channels, cell.image_size) == (20, 3, 32)
     assert (next(cell.batches(20)) == 4).all()
     assert cell.labels.tolist() == list(range(20))
@@ -39,19 +39,21 @@ def test_a_cell_reads_only_its_own_rows(root, write_corrupted):
 def _resident_kilobytes(file):
     """How much of a mapped file is in memory."""
     lines = iter(SMAPS.read_text().splitlines())
-    found = 0
+    corrupted = 0
     for line in lines:
         if line.endswith(file):
-            found += next(int(each.split()[1]) for each in lines if each.startswith("Rss:"))
-    return found
+            corrupted += next(int(item.split()[1]) for item in lines if item.startswith("Rss:"))
+    return corrupted
 
 
 def test_fingerprints_differ_by_corruption_and_severity(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C", ("fog", "snow"))
     array = np.load(root / "CIFAR-100-C" / "snow.npy")
     np.save(root / "CIFAR-100-C" / "snow.npy", array + 1)
-    found = CIFAR100_C.load_corrupted(root)
-    prints = {found.cell(name, level).fingerprint for name in ("fog", "snow") for level in (1, 2)}
+    corrupted = CIFAR100_C.load_corrupted(root)
+    prints = {
+        corrupted.cell(name, level).fingerprint for name in ("fog", "snow") for level in (1, 2)
+    }
     assert len(prints) == 4
 
 
@@ -82,15 +84,15 @@ def only_fog_is_lost(found, message):
 
 @pytest.mark.parametrize("size", [0, 5, 1000])
 def test_a_truncated_file_is_named(root, write_corrupted, size):
-    place = write_corrupted(root / "CIFAR-100-C")
-    path = place / "fog.npy"
+    folder = write_corrupted(root / "CIFAR-100-C")
+    path = folder / "fog.npy"
     path.write_bytes(path.read_bytes()[:size])
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
 def test_a_pickle_in_a_npy_file_is_not_executed(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C")
-    np.save(place / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
+    folder = write_corrupted(root / "CIFAR-100-C")
+    np.save(folder / "fog.npy", np.array([print], dtype=object), allow_pickle=True)
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), r"fog\.npy is not a complete \.npy file")
 
 
@@ -100,48 +102,48 @@ def test_reading_a_missing_file_names_it(root, write_corrupted):
 
 
 def test_the_most_frequent_shape_is_the_expected_one(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "snow", "fog"))
-    np.save(place / "gaussian_noise.npy", np.zeros((50, 32, 32, 3), np.uint8))
-    found = CIFAR100_C.load_corrupted(root)
-    assert found.corruptions == ("snow", "fog")
-    assert found.images == 20
+    folder = write_corrupted(root / "CIFAR-100-C", ("gaussian_noise", "snow", "fog"))
+    np.save(folder / "gaussian_noise.npy", np.zeros((50, 32, 32, 3), np.uint8))
+    corrupted = CIFAR100_C.load_corrupted(root)
+    assert corrupted.corruptions == ("snow", "fog")
+    assert corrupted.images == 20
     assert CIFAR100_C.status(root).images == 20
     with pytest.raises(InputError, match=r"gaussian_noise\.npy has the shape .* 2 other files"):
-        found.cell("gaussian_noise", 1)
+        corrupted.cell("gaussian_noise", 1)
 
 
 def test_a_folder_without_a_complete_file_is_refused(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C", ("fog",))
-    (place / "fog.npy").write_bytes(b"")
+    folder = write_corrupted(root / "CIFAR-100-C", ("fog",))
+    (folder / "fog.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"fog\.npy is not a complete \.npy file"):
         CIFAR100_C.load_corrupted(root)
 
 
 def test_a_repaired_file_changes_the_fingerprint(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C")
-    whole = (place / "fog.npy").read_bytes()
-    (place / "fog.npy").write_bytes(whole[:-1])
+    folder = write_corrupted(root / "CIFAR-100-C")
+    whole = (folder / "fog.npy").read_bytes()
+    (folder / "fog.npy").write_bytes(whole[:-1])
     broken = CIFAR100_C.load_corrupted(root).fingerprint
-    (place / "fog.npy").write_bytes(whole)
+    (folder / "fog.npy").write_bytes(whole)
     assert CIFAR100_C.load_corrupted(root).fingerprint != broken
 
 
 def test_a_set_with_a_broken_file_does_not_pass_verification(root, write_corrupted):
     from sdd_eval.data.install.verify import verified_status
 
-    place = write_corrupted(root / "CIFAR-100-C")
+    folder = write_corrupted(root / "CIFAR-100-C")
     assert verified_status(CIFAR100_C, root).images == 20
-    (place / "fog.npy").write_bytes(b"")
+    (folder / "fog.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"fog\.npy is not a complete \.npy file"):
         verified_status(CIFAR100_C, root)
 
 
 def test_labels_that_differ_between_severities_are_refused(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C")
-    np.save(place / "labels.npy", np.arange(100))
+    folder = write_corrupted(root / "CIFAR-100-C")
+    np.save(folder / "labels.npy", np.arange(100))
     with pytest.raises(InputError, match=r"labels\.npy does not repeat"):
         CIFAR100_C.load_corrupted(root)
-    np.save(place / "labels.npy", np.arange(20))
+    np.save(folder / "labels.npy", np.arange(20))
     with pytest.raises(InputError, match=r"labels\.npy holds int64 \(20,\), not 100 labels"):
         CIFAR100_C.load_corrupted(root)
 
@@ -156,9 +158,9 @@ def test_without_labels_the_set_takes_those_of_the_test_set(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    found = catalogue.load_corrupted("cifar100_c", root, clean=clean)
-    assert "labels.npy" in found.broken["labels"]
-    assert found.cell("fog", 2).labels.tolist() == clean.labels.tolist()
+    corrupted = catalogue.load_corrupted("cifar100_c", root, clean=clean)
+    assert "labels.npy" in corrupted.broken["labels"]
+    assert corrupted.cell("fog", 2).labels.tolist() == clean.labels.tolist()
 
 
 def test_matching_checksums_are_official_even_if_corruptions_are_missing(
@@ -166,9 +168,9 @@ def test_matching_checksums_are_official_even_if_corruptions_are_missing(
 ):
     from sdd_eval.data.fingerprints import file_digests
 
-    place = write_corrupted(root / "CIFAR-100-C", ("fog",), count=10_000, side=1)
+    folder = write_corrupted(root / "CIFAR-100-C", ("fog",), count=10_000, side=1)
     for name in ("fog", "labels"):
-        monkeypatch.setitem(CIFAR100_C.md5, name, file_digests(place / f"{name}.npy").md5)
+        monkeypatch.setitem(CIFAR100_C.md5, name, file_digests(folder / f"{name}.npy").md5)
     assert CIFAR100_C.load_corrupted(root).provenance == "official"
     assert CIFAR100_C.status(root).provenance == "official"
     monkeypatch.setitem(CIFAR100_C.md5, "fog", "0" * 32)
@@ -176,20 +178,20 @@ def test_matching_checksums_are_official_even_if_corruptions_are_missing(
 
 
 def test_a_folder_with_a_record_of_this_package_is_regenerated(root, write_corrupted):
-    place = write_corrupted(root / "CIFAR-100-C")
-    (place / "regenerated.json").write_text(json.dumps({"frost": "photographs"}))
-    found = CIFAR100_C.load_corrupted(root)
-    assert (found.provenance, found.frost) == ("regenerated", "photographs")
+    folder = write_corrupted(root / "CIFAR-100-C")
+    (folder / "regenerated.json").write_text(json.dumps({"frost": "photographs"}))
+    corrupted = CIFAR100_C.load_corrupted(root)
+    assert (corrupted.provenance, corrupted.frost) == ("regenerated", "photographs")
     assert CIFAR100_C.status(root).provenance == "regenerated"
 
 
 def test_unknown_corruptions_and_severities_are_refused(root, write_corrupted):
     write_corrupted(root / "CIFAR-100-C")
-    found = CIFAR100_C.load_corrupted(root)
+    corrupted = CIFAR100_C.load_corrupted(root)
     with pytest.raises(InputError, match="'fgo'; did you mean 'fog'"):
-        found.cell("fgo", 1)
+        corrupted.cell("fgo", 1)
     with pytest.raises(InputError, match="severity is 6, not one of 1 to 5"):
-        found.cell("fog", 6)
+        corrupted.cell("fog", 6)
 
 
 def test_a_corrupted_set_cannot_be_loaded_as_images(root, write_corrupted):
@@ -201,8 +203,8 @@ def test_the_corrupted_images_must_be_those_of_the_test_set(root, write_corrupte
     write_cifar100(root, count=20)
     clean = CIFAR100.load(root)
     write_corrupted(root / "CIFAR-100-C", count=20)
-    found = catalogue.load_corrupted("cifar100-c", root, clean=clean)
-    assert found.cell("fog", 1).class_names == clean.class_names
+    corrupted = catalogue.load_corrupted("cifar100-c", root, clean=clean)
+    assert corrupted.cell("fog", 1).class_names == clean.class_names
     write_corrupted(root / "CIFAR-100-C", count=10)
     with pytest.raises(InputError, match="has 10 images per severity, but cifar100 has 20"):
         catalogue.load_corrupted("cifar100_c", root, clean=clean)
@@ -241,8 +243,8 @@ def test_regenerated_images_are_read_from_disk_or_rendered_on_the_fly(root):
 
     digits = DIGITS.load(root)
     few = ArrayImages("digits", digits.images[:6], digits.labels[:6], "few", "official")
-    made = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
-    assert catalogue.load_corrupted("digits-C-regenerated", root, clean=few) == made
+    rendered = catalogue.load_corrupted("digits_c_regenerated", root, clean=few)
+    assert catalogue.load_corrupted("digits-C-regenerated", root, clean=few) == rendered
     with pytest.raises(InputError, match="unknown corrupted set 'cifar100-C-regenerated'"):
         catalogue.load_corrupted("cifar100-C-regenerated", root, clean=few)
     folder = catalogue.regenerated_folder("digits", root)
@@ -254,7 +256,7 @@ def test_regenerated_images_are_read_from_disk_or_rendered_on_the_fly(root):
         "synthetic",
     )
     for corruption in read.corruptions:
-        one, other = (next(each.cell(corruption, 3).batches(6)) for each in (made, read))
+        one, other = (next(item.cell(corruption, 3).batches(6)) for item in (rendered, read))
         assert (one == other).all()
     others = ArrayImages("digits", digits.images[6:12], digits.labels[:6], "others", "official")
     with pytest.raises(InputError, match="other images than digits has now"):
@@ -269,10 +271,10 @@ def test_a_changed_regenerated_file_only_loses_its_own_corruption(root):
     regenerate(DIGITS.load(root), folder, corruptions=("contrast", "fog"))
     path = folder / "fog.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    found = open_corrupted_folder("set", folder)
-    assert found.corruptions == ("contrast",)
+    corrupted = open_corrupted_folder("set", folder)
+    assert corrupted.corruptions == ("contrast",)
     with pytest.raises(InputError, match=r"fog\.npy has changed since it was written; delete it"):
-        found.cell("fog", 1)
+        corrupted.cell("fog", 1)
 
 
 def test_grey_corrupted_images_have_one_channel(tmp_path, write_corrupted):

@@ -47,18 +47,18 @@ def test_a_npz_file_is_a_data_set(npz, root):
     assert np.array_equal(next(images.batches(12)), wanted["images"].transpose(0, 3, 1, 2))
     assert np.array_equal(images.labels, wanted["labels"])
     assert (images.name, images.image_size, images.channels) == ("blobs", 8, 3)
-    found = {row.name: row for row in list_datasets(root)}["blobs"]
-    assert (found.images, found.provenance) == (12, "user's folder")
+    corrupted = {row.name: row for row in list_datasets(root)}["blobs"]
+    assert (corrupted.images, corrupted.provenance) == (12, "user's folder")
     assert [finding.verdict for finding in verify("blobs", root)] == ["ok"]
 
 
 def test_a_folder_of_two_npz_files_has_two_splits_and_class_names(tmp_path, root):
-    place = tmp_path / "mine"
-    place.mkdir()
+    folder = tmp_path / "mine"
+    folder.mkdir()
     names = np.array(["cat", "dog", "emu"])
-    np.savez(place / "train.npz", **arrays(30), class_names=names)
-    np.savez(place / "test.npz", **arrays(6, seed=1), class_names=names)
-    assert add("pets", place, root).images == 6
+    np.savez(folder / "train.npz", **arrays(30), class_names=names)
+    np.savez(folder / "test.npz", **arrays(6, seed=1), class_names=names)
+    assert add("pets", folder, root).images == 6
     assert (root / "pets").is_symlink()
     train, test = (load_images("pets", root, split) for split in ("train", "test"))
     assert (len(train), len(test)) == (30, 6)
@@ -96,25 +96,25 @@ def test_added_sets_serve_as_test_set_corrupted_set_and_ood_set(
 
 def test_a_custom_corrupted_set_is_found_by_name(npz, root, tmp_path, network):
     add("mine", npz, root)
-    place = tmp_path / "rendered"
-    place.mkdir()
+    folder = tmp_path / "rendered"
+    folder.mkdir()
     clean = arrays()
     for corruption in ("fog", "contrast"):
-        np.save(place / f"{corruption}.npy", np.concatenate([clean["images"] // 2] * 5))
-    np.save(place / "labels.npy", np.tile(clean["labels"], 5))
-    assert add("mine_c", place, root).images == 12
+        np.save(folder / f"{corruption}.npy", np.concatenate([clean["images"] // 2] * 5))
+    np.save(folder / "labels.npy", np.tile(clean["labels"], 5))
+    assert add("mine_c", folder, root).images == 12
     images = load_images("mine", root)
     assert corrupted_set("", "mine", root).name == "mine_c"
-    found = load_corrupted("mine_c", root, clean=images)
-    assert found.frost == "unknown"  # what it is made of nobody says: its mean is no `mca`
-    assert (found.corruptions, found.provenance) == (("fog", "contrast"), "user's folder")
+    row = load_corrupted("mine_c", root, clean=images)
+    assert row.frost == "unknown"  # what it is made of nobody says: its mean is no `mca`
+    assert (row.corruptions, row.provenance) == (("fog", "contrast"), "user's folder")
     run = evaluate(network, "corruption", data="mine", root=root)
     assert run.dataset == "mine_c"
     cells = {(m.at["corruption"], m.at["severity"]) for m in run.measurements if "severity" in m.at}
     assert {corruption for corruption, _ in cells} == {"fog", "contrast"}
     with pytest.raises(InputError, match="mine_c is a test set under several corruptions"):
         load_images("mine_c", root)
-    np.save(place / "labels.npy", np.tile(clean["labels"][::-1], 5))
+    np.save(folder / "labels.npy", np.tile(clean["labels"][::-1], 5))
     with pytest.raises(InputError, match="differs from the labels of mine"):
         load_corrupted("mine_c", root, clean=images)
 

@@ -35,13 +35,13 @@ def test_an_incomplete_coco_is_partial_in_both_splits(root, write_coco):
 
 
 def test_complete_coco_is_unverified_unless_unpacked_from_the_published_archives(root, write_coco):
-    place = write_coco(root, "coco")
+    folder = write_coco(root, "coco")
     assert TINY.status(root).provenance == TINY.load(root).provenance == "unverified"
     record_verified(root, "coco", TINY.content(root), "md5")
     for split in ("train", "test"):
         assert TINY.load_objects(root, split).provenance == "official"
     assert TINY.status(root).provenance == "official"
-    image = next((place / "train2017").iterdir())
+    image = next((folder / "train2017").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
     assert TINY.status(root).provenance == "unverified"
 
@@ -50,19 +50,19 @@ def test_the_archives_of_coco_have_name_size_and_checksum():
     archives = {archive.filename: archive for archive in COCO.archives}
     assert set(archives) == {"train2017.zip", "val2017.zip", "annotations_trainval2017.zip"}
     assert all(
-        len(each.md5) == 32 and each.size and each.folder == "coco" for each in COCO.archives
+        len(item.md5) == 32 and item.size and item.folder == "coco" for item in COCO.archives
     )
 
 
 def test_a_users_folder_is_linked_as_coco_and_verified(root, tmp_path, write_coco, capsys):
-    place = write_coco(tmp_path / "mine", "coco2017")
-    assert add("coco", place, root).images == 6
+    folder = write_coco(tmp_path / "mine", "coco2017")
+    assert add("coco", folder, root).images == 6
     assert (root / "coco").is_symlink()
     assert exit_code(["data", "check", "coco", "--data-root", str(root)]) == 1
     message = capsys.readouterr().out
     assert "test annotations   wrong    6 images, 9 objects, partial: 6 of 5,000" in message
     with pytest.raises(InputError, match="does not look like coco"):
-        add("coco", place / "train2017", tmp_path / "elsewhere")
+        add("coco", folder / "train2017", tmp_path / "elsewhere")
 
 
 def test_a_folder_in_cocos_layout_is_an_unlabelled_set(root, tmp_path, write_coco):
@@ -87,10 +87,10 @@ def test_relative_paths_and_data_roots_are_found(tmp_path, write_coco, write_ima
 
 
 def test_verify_names_broken_annotations_and_images(root, write_coco):
-    place = write_coco(root, "boats")
-    image = sorted((place / "train2017").iterdir())[2]
+    folder = write_coco(root, "boats")
+    image = sorted((folder / "train2017").iterdir())[2]
     image.write_bytes(b"no image")
-    path = place / "annotations" / "instances_val2017.json"
+    path = folder / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())
     content["annotations"][0]["image_id"] = 7
     path.write_text(json.dumps(content))

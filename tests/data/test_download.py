@@ -255,10 +255,10 @@ def test_an_official_set_is_not_downloaded_again(root, server, tmp_path, write_i
 
 
 def test_an_unofficial_set_is_not_overwritten(root, server, cifar, write_cifar100):
-    place = write_cifar100(root, count=5)
+    folder = write_cifar100(root, count=5)
     with pytest.raises(InputError, match=r"exists and is partial: 5 of 10,000; move it away"):
         fetch(cifar, root)
-    (place / "test").unlink()
+    (folder / "test").unlink()
     with pytest.raises(InputError, match=r"cifar-100-python already exists; move it away"):
         fetch(cifar, root)
     assert server.requested == []

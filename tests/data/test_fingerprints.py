@@ -20,9 +20,9 @@ from sdd_eval.errors import InputError
 def test_a_file_has_the_checksums_of_its_content(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    found = file_digests(path)
-    assert found.md5 == hashlib.md5(b"content").hexdigest()
-    assert found.sha256 == hashlib.sha256(b"content").hexdigest()
+    result = file_digests(path)
+    assert result.md5 == hashlib.md5(b"content").hexdigest()
+    assert result.sha256 == hashlib.sha256(b"content").hexdigest()
 
 
 def test_a_file_is_hashed_once(tmp_path, monkeypatch):

@@ -14,8 +14,8 @@ def pixels_of(images):
 
 
 def test_dtd_has_classes_and_skips_hidden_files(root, write_images):
-    place = write_images(root / "dtd" / "images", ["banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG"])
-    (place / "dotted" / "._b.jpg").write_bytes(b"resource fork")
+    folder = write_images(root / "dtd" / "images", ["banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG"])
+    (folder / "dotted" / "._b.jpg").write_bytes(b"resource fork")
     (root / "dtd" / "labels").mkdir()
     images = DTD.load(root)
     assert images.files == ("banded/a.jpg", "dotted/b.jpg", "dotted/c.JPG")
@@ -72,9 +72,9 @@ def test_any_folder_is_a_set_with_its_own_name(root, write_images):
 
 
 def test_a_folder_is_found_by_path(tmp_path, root, write_images):
-    place = write_images(tmp_path / "elsewhere" / "mine", ["a.png"])
-    assert load_images(str(place), root).name == "mine"
-    assert load_images(str(place), root).fingerprint == load_images(f"{place}/", root).fingerprint
+    folder = write_images(tmp_path / "elsewhere" / "mine", ["a.png"])
+    assert load_images(str(folder), root).name == "mine"
+    assert load_images(str(folder), root).fingerprint == load_images(f"{folder}/", root).fingerprint
 
 
 def test_the_short_side_is_resized_and_the_centre_cropped(root):
@@ -135,21 +135,21 @@ def test_an_absent_set_names_the_download_command(root):
 
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_a_class_may_have_the_name_of_a_split(root, write_images, name):
-    place = write_images(root / "vehicles", ["bus/0.png", f"{name}/1.png", "tram/2.png"])
+    folder = write_images(root / "vehicles", ["bus/0.png", f"{name}/1.png", "tram/2.png"])
     images = load_images("vehicles", root)
     assert images.class_names == tuple(sorted(("bus", name, "tram")))
     assert len(images) == 3
     for split in ("train", "test"):  # as soon as it is laid out by splits, they are splits
         write_images(root / "laid_out" / split, ["bus/0.png", "train/1.png"])
     assert load_images("laid_out", root, "train").class_names == ("bus", "train")
-    (place / "bus").rename(root / "laid_out" / "more")
+    (folder / "bus").rename(root / "laid_out" / "more")
     assert len(load_images("laid_out", root)) == 2
 
 
 def test_one_split_folder_next_to_a_folder_without_images_is_a_split(root, write_images):
-    place = write_images(root / "scenes", ["test/0.png", "test/1.png"])
-    (place / "annotations").mkdir()
-    (place / "annotations" / "boxes.json").write_text("{}")
+    folder = write_images(root / "scenes", ["test/0.png", "test/1.png"])
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "boxes.json").write_text("{}")
     images = load_images("scenes", root)
     assert (len(images), images.labels) == (2, None)
 

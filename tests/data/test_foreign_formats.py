@@ -22,9 +22,9 @@ class Calls:
 def test_arrays_and_lists_are_read(tmp_path, protocol):
     content = {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2], b"name": "x"}
     (tmp_path / "file").write_bytes(pickle.dumps(content, protocol))
-    found = read_pickle(tmp_path / "file")
-    assert np.array_equal(found["data"], content["data"])
-    assert (found["labels"], found["name"]) == ([1, 2], "x")
+    result = read_pickle(tmp_path / "file")
+    assert np.array_equal(result["data"], content["data"])
+    assert (result["labels"], result["name"]) == ([1, 2], "x")
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path):
@@ -40,11 +40,11 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
 
 @pytest.mark.parametrize("function", [os.mkdir, eval, print, getattr, np.load, np.save])
 def test_a_pickle_that_calls_code_is_refused_before_it_runs(tmp_path, function):
-    made = tmp_path / "made by the pickle"
-    (tmp_path / "file").write_bytes(pickle.dumps({"data": Calls(function, str(made))}))
+    created = tmp_path / "made by the pickle"
+    (tmp_path / "file").write_bytes(pickle.dumps({"data": Calls(function, str(created))}))
     with pytest.raises(InputError, match=r"file is not a pickle of arrays: .* is refused"):
         read_pickle(tmp_path / "file")
-    assert not made.exists()
+    assert not created.exists()
 
 
 def test_an_array_of_objects_is_refused(tmp_path):

@@ -72,9 +72,9 @@ def test_an_incomplete_set_is_partial(laid_out, root):
 
 
 def test_a_users_folder_is_linked(laid_out, root, tmp_path):
-    name, place = laid_out
+    name, folder = laid_out
     elsewhere = tmp_path / "elsewhere"
-    assert add(name, place, elsewhere).images == 4
+    assert add(name, folder, elsewhere).images == 4
     assert len(catalogue.load_images(name, elsewhere, "train")) == 8
     assert add(name, root, tmp_path / "third").images == 4
 
@@ -92,17 +92,17 @@ def test_listed_but_missing_images_are_left_out(laid_out, root):
 
 
 def test_a_complete_set_from_the_published_archive_is_official_under_each_name(root, write_dogs):
-    place = write_dogs(root)
+    folder = write_dogs(root)
     dogs, whole = (
-        replace(each, published={"train": 8, "test": 4})
-        for each in (STANFORD_DOGS, STANFORD_DOGS_WHOLE)
+        replace(item, published={"train": 8, "test": 4})
+        for item in (STANFORD_DOGS, STANFORD_DOGS_WHOLE)
     )
     assert dogs.load(root).provenance == dogs.status(root).provenance == "unverified"
     record_verified(root, "stanford_dogs", dogs.content(root), "md5")
     for data in (dogs, whole):
         assert data.load(root, "train").provenance == data.load(root).provenance == "official"
         assert data.status(root).provenance == "official"
-    annotation = next((place / "Annotation").rglob("n*_2"))
+    annotation = next((folder / "Annotation").rglob("n*_2"))
     annotation.write_text(annotation.read_text().replace("<xmin>10", "<xmin>11"))
     assert dogs.load(root).provenance == "unverified"
 
@@ -183,21 +183,21 @@ def test_absent_photographs_name_the_commands_to_add_them(root):
 
 
 def test_images_outside_the_class_folders_are_refused(root, write_imagenet):
-    place = write_imagenet(root)
-    for path in list((place / "val").rglob("*.JPEG")):
-        path.rename(place / "val" / path.name)
+    folder = write_imagenet(root)
+    for path in list((folder / "val").rglob("*.JPEG")):
+        path.rename(folder / "val" / path.name)
     with pytest.raises(InputError, match=r"val contains n01440764_2\.JPEG outside its class"):
         IMAGENET.load(root)
 
 
 def test_verify_reads_every_image_of_both_splits(root, write_cub):
-    place = write_cub(root)
-    broken = [place / "images" / CUB200.load(root, split).files[1] for split in ("train", "test")]
+    folder = write_cub(root)
+    broken = [folder / "images" / CUB200.load(root, split).files[1] for split in ("train", "test")]
     for path in broken:
         path.write_bytes(path.read_bytes()[:300])
     findings = verify("cub200", root)
     wrong = {finding.item for finding in findings if finding.verdict == "wrong"}
-    assert {str(path.relative_to(place / "images")) for path in broken} < wrong
+    assert {str(path.relative_to(folder / "images")) for path in broken} < wrong
     assert "images" in wrong  # the set is but a part
 
 

@@ -42,8 +42,8 @@ def test_cifar100_has_fine_labels_and_their_names(root, write_cifar100):
 def test_cifar_rows_are_red_then_green_then_blue_from_the_top(root, write_cifar100):
     data = np.zeros((1, 3072), dtype=np.uint8)
     data[0, 1024 + 2 * 32 + 5] = 77
-    place = write_cifar100(root, count=1, test_labels=[3])
-    assert place.exists()
+    folder = write_cifar100(root, count=1, test_labels=[3])
+    assert folder.exists()
     write_cifar100(root, count=1, test_labels=[3], data=data)
     image = CIFAR100.load(root).images[0]
     assert image[1, 2, 5] == 77
@@ -74,15 +74,15 @@ def test_the_published_count_with_another_checksum_is_unverified(root, write_cif
 
 
 def test_cifar_with_the_published_checksums_is_official(root, write_cifar100, monkeypatch):
-    place = write_cifar100(root, count=20)
+    folder = write_cifar100(root, count=20)
     small = replace(CIFAR100, published=(40, 20))
-    sums = {name: cifar.file_digests(place / name).md5 for name in ("test", "meta", "train")}
+    sums = {name: cifar.file_digests(folder / name).md5 for name in ("test", "meta", "train")}
     for split in ("test", "meta", "train"):
         monkeypatch.setitem(getattr(CIFAR100, split), split, sums[split])
     assert small.load(root).provenance == "official"
     assert small.load(root, "train").provenance == "official"
     assert small.status(root).provenance == "official"
-    (place / "test").write_bytes((place / "test").read_bytes() + b"\0")
+    (folder / "test").write_bytes((folder / "test").read_bytes() + b"\0")
     assert small.status(root).provenance == "unverified"
     assert small.load(root).provenance == "unverified"
 
@@ -95,9 +95,9 @@ def test_status_computes_no_checksum(root, write_cifar100, monkeypatch):
 
 
 def test_status_does_not_read_a_set_with_a_cached_checksum(root, write_cifar100, monkeypatch):
-    place = write_cifar100(root, count=10)
+    folder = write_cifar100(root, count=10)
     for split in ("test", "meta"):
-        monkeypatch.setitem(getattr(CIFAR100, split), split, cifar.file_digests(place / split).md5)
+        monkeypatch.setitem(getattr(CIFAR100, split), split, cifar.file_digests(folder / split).md5)
     monkeypatch.setattr(cifar, "read_pickle", lambda path: pytest.fail("read"))
     assert CIFAR100.status(root).provenance == "official"
 
@@ -137,11 +137,11 @@ def test_a_split_that_does_not_exist_is_refused(root):
 def test_svhn_keeps_the_first_of_each_digit(root, write_svhn):
     write_svhn(root, count=7, labels=[10, 1, 1, 10, 1, 2, 10])
     two_each = svhn.Svhn("svhn", "", 2, ())
-    found = two_each.load(root)
-    assert found.labels.tolist() == [0, 1, 1, 0, 2]
-    assert found.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5]
+    result = two_each.load(root)
+    assert result.labels.tolist() == [0, 1, 1, 0, 2]
+    assert result.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 5]
     assert two_each.status(root).images == 5
-    assert found.provenance == "partial: 7 of 26,032"
+    assert result.provenance == "partial: 7 of 26,032"
 
 
 def test_svhn_all_has_every_test_image(root, write_svhn):

@@ -98,13 +98,13 @@ def test_every_page_of_the_navigation_exists_and_every_page_is_in_it(root, texts
 
 
 def test_every_link_leads_to_a_file(root, texts, generate):
-    made = {root / f"docs/reference/{name}.md" for name in generate.PAGES}
+    created = {root / f"docs/reference/{name}.md" for name in generate.PAGES}
     broken = [
         (name, target)
         for name, text in texts.items()
         for target in LINK.findall(BLOCK.sub("", text))
         if not (path := (root / name).parent / target).resolve().exists()
-        and path.resolve() not in made
+        and path.resolve() not in created
     ]
     assert not broken
 

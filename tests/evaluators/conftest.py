@@ -105,12 +105,12 @@ def value_of():
     """The one value of a metric whose `at` holds the given items."""
 
     def find(measurements, metric, **at):
-        found = [
-            each.value
-            for each in measurements
-            if each.metric == metric and at.items() <= dict(each.at).items()
+        result = [
+            measurement.value
+            for measurement in measurements
+            if measurement.metric == metric and at.items() <= dict(measurement.at).items()
         ]
-        (value,) = found
+        (value,) = result
         return value
 
     return find
@@ -121,6 +121,8 @@ def contents():
     """Return all arrays by name and coordinates."""
 
     def of(arrays):
-        return {(each.name, repr(sorted(each.at.items()))): each.read() for each in arrays.entries}
+        return {
+            (entry.name, repr(sorted(entry.at.items()))): entry.read() for entry in arrays.entries
+        }
 
     return of

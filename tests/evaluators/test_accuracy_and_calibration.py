@@ -32,7 +32,7 @@ def test_the_accuracy_of_a_constant_prediction_is_the_share_of_its_class(
         Accuracy().collect(subject_of(Constant([0.0, 0.0, 3.0, 0.0]), data, batch_size=7))
     )
     assert value_of(measurements, "accuracy") == (data.labels == 2).mean()
-    assert [each.metric for each in measurements] == ["accuracy", "nll"]
+    assert [measurement.metric for measurement in measurements] == ["accuracy", "nll"]
 
 
 def test_more_than_five_classes_have_a_top_five_accuracy(subject_of, images_of, value_of):
@@ -53,7 +53,7 @@ def test_a_confident_and_wrong_model_has_an_error_of_one(subject_of, images_of, 
     data = images_of(30, classes=3)
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), data)
     measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
-    plain = [each for each in measurements if "temperature" not in each.at]
+    plain = [measurement for measurement in measurements if "temperature" not in measurement.at]
     assert value_of(plain, "ece", bins=10) == 1.0
     assert value_of(measurements, "bin_count", bin=10) == 30
     assert value_of(measurements, "bin_confidence", bin=10) == 1.0
@@ -63,8 +63,8 @@ def test_a_confident_and_wrong_model_has_an_error_of_one(subject_of, images_of, 
 def test_an_empty_bin_has_only_a_count(subject_of, images_of):
     subject = subject_of(Constant([0.0, 0.0, 0.0, 200.0]), images_of(30))
     measurements = Calibration(intervals=FEW).score(Calibration().collect(subject))
-    of_first = [each for each in measurements if each.at.get("bin") == 1]  # before scaling
-    assert [(each.metric, each.value) for each in of_first] == [("bin_count", 0)]
+    of_first = [item for item in measurements if item.at.get("bin") == 1]  # before scaling
+    assert [(item.metric, item.value) for item in of_first] == [("bin_count", 0)]
 
 
 def test_changing_the_number_of_bins_scores_the_same_arrays_again(
@@ -77,10 +77,12 @@ def test_changing_the_number_of_bins_scores_the_same_arrays_again(
         measurements = Calibration(bins=bins, intervals=FEW).score(arrays)
         expected = ece(probabilities.max(axis=1), correct, bins)
         (plain,) = [
-            each for each in measurements if each.metric == "ece" and each.at == {"bins": bins}
+            measurement
+            for measurement in measurements
+            if measurement.metric == "ece" and measurement.at == {"bins": bins}
         ]
         assert plain.value == pytest.approx(expected, abs=1e-12)
-        assert sum(each.metric == "bin_count" for each in measurements) == bins
+        assert sum(measurement.metric == "bin_count" for measurement in measurements) == bins
 
 
 def test_a_limit_selects_that_many_images(subject_of, images_of, network):
@@ -90,12 +92,12 @@ def test_a_limit_selects_that_many_images(subject_of, images_of, network):
 
 def test_every_measurement_names_its_convention(subject_of, images_of, network):
     for evaluator in (Accuracy(), Calibration(bins=12, intervals=FEW)):
-        for each in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
-            assert each.protocol.text
-            if each.at.get("bins"):
+        for item in evaluator.score(evaluator.collect(subject_of(network(), images_of(9)))):
+            assert item.protocol.text
+            if item.at.get("bins"):
                 assert (
-                    "12 equal-width bins" in each.protocol.text
-                    or "12 bins of equ" in each.protocol.text
+                    "12 equal-width bins" in item.protocol.text
+                    or "12 bins of equ" in item.protocol.text
                 )
 
 

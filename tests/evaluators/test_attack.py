@@ -46,8 +46,8 @@ def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(algorithm, l
     model, data, margins = linear
     epsilon = float(np.sort(margins)[20:22].mean())  # between two images' distances
     steps = None if algorithm == "FGSM" else 40
-    found = survivors(Attack(algorithm, epsilon, steps), subject_of(model, data, classes=2))
-    np.testing.assert_array_equal(found, margins > epsilon)
+    result = survivors(Attack(algorithm, epsilon, steps), subject_of(model, data, classes=2))
+    np.testing.assert_array_equal(result, margins > epsilon)
 
 
 def test_misclassified_clean_images_are_not_attacked_and_not_counted(linear, subject_of):
@@ -63,7 +63,7 @@ def test_misclassified_clean_images_are_not_attacked_and_not_counted(linear, sub
 
 
 def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(network, subject_of, images_of):
-    data, found, plain = images_of(100), {}, {}
+    data, result, plain = images_of(100), {}, {}
     for scale in (1.0, 100.0):
         model = network(scale=scale)
         pixels = next(data.batches(100)).float() / 255
@@ -73,13 +73,13 @@ def test_a_scaled_network_is_attacked_as_well_as_the_unscaled_one(network, subje
         arrays = evaluator.collect(subject_of(model, labelled))
         assert arrays.facts["cross_entropy"]
         assert not arrays.where(gradient="stable", temperature=1.0)["zero_gradient"].any()
-        found[scale] = arrays.where(temperature=1.0)["survives"].mean()
+        result[scale] = arrays.where(temperature=1.0)["survives"].mean()
         attacked = torchattacks.BIM(model, eps=4 / 255, alpha=1 / 255)(pixels, labels)
         plain[scale] = float((model(attacked).argmax(1) == labels).float().mean())
     zeros = arrays.where(gradient="float32", temperature=1.0)["zero_gradient"]
     assert zeros.sum() > 20
-    assert found[100.0] <= found[1.0] + 0.03
-    assert plain[100.0] > found[100.0] + 0.05  # torchattacks as it is believes the network robust
+    assert result[100.0] <= result[1.0] + 0.03
+    assert plain[100.0] > result[100.0] + 0.05  # torchattacks as it is believes the network robust
 
 
 def test_the_scaled_variant_attacks_logits_divided_by_the_fitted_temperature(
@@ -105,12 +105,12 @@ def test_an_attack_without_gradients_has_no_scaled_variant(
     evaluator = Attack("Square", parameters=("n_queries=30",))
     arrays = evaluator.collect(subject_of(network(), images_of(20)))
     assert arrays.coordinates("temperature") == [1.0]
-    found = evaluator.score(arrays)
+    result = evaluator.score(arrays)
     assert (
-        value_of(found, "attack_accuracy", temperature=1.0)
+        value_of(result, "attack_accuracy", temperature=1.0)
         == arrays.where(temperature=1.0)["survives"].mean()
     )
-    assert not any(each.at.get("temperature") == "fitted" for each in found)
+    assert not any(item.at.get("temperature") == "fitted" for item in result)
 
 
 QUICK = {
@@ -134,10 +134,10 @@ def test_every_named_attack_stays_inside_its_ball_and_the_pixel_range(
 ):
     threat = threat_of(name, {}, QUICK.get(name, []), classes=10)
     subject = subject_of(network(10), images_of(4, 10), classes=10)
-    found = Arrays([Array("right", np.arange(4) > 0)], temperature=2.0)
+    result = Arrays([Array("right", np.arange(4) > 0)], temperature=2.0)
     with torch.no_grad():
         logits = subject.model(next(subject.pixels())).numpy()
-    results = under_attack(subject, threat, logits, found).where(temperature=1.0)
+    results = under_attack(subject, threat, logits, result).where(temperature=1.0)
     assert not results["survives"][0]
     if threat.norm == "Linf":
         assert results["change"].max() <= threat.epsilon + 1e-6
@@ -272,12 +272,12 @@ def test_the_gradient_of_the_margin_equals_that_of_autograd():
 def test_every_number_names_its_threat_model(network, subject_of, images_of, value_of):
     evaluator = Attack("PGD", eps="8/255", steps=3, restarts=2, parameters=("random_start=false",))
     arrays = evaluator.collect(subject_of(network(), images_of(10)))
-    found = evaluator.score(arrays)
+    result = evaluator.score(arrays)
     at = {"attack": "PGD", "norm": "Linf", "epsilon": 8 / 255, "steps": 3, "restarts": 2}
     (one,) = [
-        each
-        for each in found
-        if each.metric == "attack_accuracy" and "fitted" in each.protocol.text
+        item
+        for item in result
+        if item.metric == "attack_accuracy" and "fitted" in item.protocol.text
     ]
     assert at.items() <= dict(one.at).items()
     assert one.at["parameters"] == "alpha=0.00784314 random_start=False"
@@ -287,8 +287,8 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
     ):
         assert words in one.protocol.text
     assert one.fitted == {"T": f"{arrays.facts['temperature']:.4g}"}
-    assert value_of(found, "attack_right_before") == arrays["right"].mean()
-    assert {each.metric for each in found} == {
+    assert value_of(result, "attack_right_before") == arrays["right"].mean()
+    assert {item.metric for item in result} == {
         *("attack_right_before", "attack_accuracy", "attack_largest_change"),
         *("attack_zero_gradients", "attack_path_ties"),
     }
@@ -296,8 +296,8 @@ def test_every_number_names_its_threat_model(network, subject_of, images_of, val
 
 def test_the_protocol_of_an_attack_names_its_own_loss(network, subject_of, images_of):
     evaluator = Attack("APGD", parameters=("loss=dlr",), steps=2)
-    found = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
-    assert "the attack's own loss" in found[1].protocol.text
+    result = evaluator.score(evaluator.collect(subject_of(network(), images_of(10))))
+    assert "the attack's own loss" in result[1].protocol.text
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def linear(linear_network):
 def rows_of(metric, measurements, temperature=1.0, **at):
     """The values of a metric at each size."""
     return [
-        each.value
-        for each in measurements
-        if each.metric == metric
-        and {"temperature": temperature, **at}.items() <= dict(each.at).items()
+        measurement.value
+        for measurement in measurements
+        if measurement.metric == metric
+        and {"temperature": temperature, **at}.items() <= dict(measurement.at).items()
     ]
 
 
@@ -77,7 +77,11 @@ def survives(arrays, attack, temperature=1.0):
 
 
 def flags(measurements):
-    return {each.at["flag"]: each.value for each in measurements if each.metric == "audit_flag"}
+    return {
+        measurement.at["flag"]: measurement.value
+        for measurement in measurements
+        if measurement.metric == "audit_flag"
+    }
 
 
 def test_the_worst_case_of_a_linear_network_equals_the_closed_form(linear, subject_of):
@@ -162,7 +166,7 @@ def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_ne
         for loss in ("margin", "ce")
     }
     corner = pixels + epsilon * (weight[second] - weight[label]).sign().view(1, 3, 6, 6)
-    near = {loss: float((each - corner).abs().max()) for loss, each in moved.items()}
+    near = {loss: float((item - corner).abs().max()) for loss, item in moved.items()}
     assert near["margin"] < 1e-6 < near["ce"]
 
 
@@ -187,13 +191,13 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
     assert raised["zero_gradients"] == 1
     assert raised["square_beats_white_box"] == 1
     assert raised["transfer_beats_white_box"] == 1
-    (flag,) = [each for each in measurements if each.at.get("flag") == "zero_gradients"]
+    (flag,) = [item for item in measurements if item.at.get("flag") == "zero_gradients"]
     assert "80 images at T one" in flag.fitted["raised"]
     worst, transfer = (
         rows_of("audit_worst_case", measurements),
         rows_of("audit_accuracy", measurements, attack="transfer"),
     )
-    assert all(each <= other for each, other in zip(worst, transfer, strict=True))
+    assert all(item <= other for item, other in zip(worst, transfer, strict=True))
 
 
 def arrays_of(audit, n=10, **left):
@@ -257,9 +261,15 @@ def test_the_worst_case_is_over_attacks_image_by_image():
     assert rows_of("audit_worst_case", measurements, "fitted") == [0.2] * 6
     assert rows_of("n_both_correct", measurements) == [6.0]
     assert rows_of("audit_worst_case_both_right", measurements) == [3 / 6] * 6
-    attacks = {each.at["attack"] for each in measurements if each.metric == "audit_accuracy"}
+    attacks = {
+        measurement.at["attack"]
+        for measurement in measurements
+        if measurement.metric == "audit_accuracy"
+    }
     assert attacks == set(ATTACKS)
-    places = [(each.metric, repr(sorted(each.at.items()))) for each in measurements]
+    places = [
+        (measurement.metric, repr(sorted(measurement.at.items()))) for measurement in measurements
+    ]
     assert len(places) == len(set(places))
 
 

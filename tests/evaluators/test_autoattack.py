@@ -32,18 +32,18 @@ def parts(model, eps=8 / 255, classes=4, budget=SMALL):
 
 @pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])
 def test_iterations_and_targets_are_those_of_the_standard_version(classes, targets, network):
-    made = {}
+    created = {}
     for part in parts(network(), classes=classes, budget=torchattacks_wrapper.STANDARD):
         attack = getattr(torchattacks, part.threat.attack)(network(), **part.threat.parameters)
-        made[part.threat.attack] = attack
-    assert list(made) == ["APGD", "APGDT", "FAB", "Square"]
-    assert [made[name].steps for name in ("APGD", "APGDT", "FAB")] == [100, 100, 100]
-    assert made["APGDT"].n_target_classes == made["FAB"].n_target_classes == targets
-    assert made["FAB"].multi_targeted
-    assert made["APGD"].loss == "ce"
-    assert (made["Square"].n_queries, made["Square"].rescale_schedule) == (5000, False)
-    assert {attack.n_restarts for attack in made.values()} == {1}
-    assert {attack.eps for attack in made.values()} == {8 / 255}
+        created[part.threat.attack] = attack
+    assert list(created) == ["APGD", "APGDT", "FAB", "Square"]
+    assert [created[name].steps for name in ("APGD", "APGDT", "FAB")] == [100, 100, 100]
+    assert created["APGDT"].n_target_classes == created["FAB"].n_target_classes == targets
+    assert created["FAB"].multi_targeted
+    assert created["APGD"].loss == "ce"
+    assert (created["Square"].n_queries, created["Square"].rescale_schedule) == (5000, False)
+    assert {attack.n_restarts for attack in created.values()} == {1}
+    assert {attack.eps for attack in created.values()} == {8 / 255}
 
 
 def test_robust_accuracy_is_the_worst_case_and_misclassified_images_are_not_attacked_again(
@@ -62,14 +62,14 @@ def test_robust_accuracy_is_the_worst_case_and_misclassified_images_are_not_atta
             with torch.no_grad():
                 wrong = model(moved).argmax(dim=1) != truth
             seen.append(set(places))
-            broken.append({place for place, bad in zip(places, wrong, strict=True) if bad})
+            broken.append({folder for folder, bad in zip(places, wrong, strict=True) if bad})
             return moved
 
         return dataclasses.replace(part, run=run)
 
-    each = [recorded(part) for part in parts(model, eps=0.8 / 255)]
+    item = [recorded(part) for part in parts(model, eps=0.8 / 255)]
     # The weak parts first, so that every one breaks something and leaves something.
-    outcome = worst_case(model, each[::-1], pixels, labels, torch.ones(80, dtype=torch.bool))
+    outcome = worst_case(model, item[::-1], pixels, labels, torch.ones(80, dtype=torch.bool))
     assert len(seen) == 4
     for number in range(1, 4):
         assert seen[number] == seen[number - 1] - broken[number - 1]
@@ -136,5 +136,9 @@ def test_the_rows_of_torchattacks_ensemble_say_that_it_is_not_autoattack(
 ):
     evaluator = Attack("torchattacks-autoattack", eps=0, parameters=("version=rand",))
     measurements = evaluator.score(evaluator.collect(subject_of(network(), images_of(4))))
-    (text, *_) = [each.protocol.text for each in measurements if each.metric == "attack_accuracy"]
+    (text, *_) = [
+        measurement.protocol.text
+        for measurement in measurements
+        if measurement.metric == "attack_accuracy"
+    ]
     assert "torchattacks' own ensemble, not AutoAttack: 10 steps where that makes 100" in text

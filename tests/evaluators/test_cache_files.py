@@ -37,17 +37,17 @@ def test_the_least_recently_used_files_are_removed_first(tmp_path, images_of, mo
             age = 1000 - number if name in str(np.load(path)["about"]) else None
             if age and json.loads(str(np.load(path)["about"]))["network"] == name:
                 os.utime(path, (1e9 - age, 1e9 - age))
-    assert [each.network for each in entries(tmp_path)] == ["a", "b", "c"]
+    assert [item.network for item in entries(tmp_path)] == ["a", "b", "c"]
     rows = np.arange(50)
     assert OutputFiles(tmp_path, "a", {"weights": "a"}).lookup(images_of(50), rows, False)
-    assert [each.network for each in entries(tmp_path)] == ["b", "c", "a"]
+    assert [item.network for item in entries(tmp_path)] == ["b", "c", "a"]
     size = entries(tmp_path)[0].size
     monkeypatch.setenv("SDD_EVAL_CACHE_GB", str(3.5 * size / 1e9))
     put(tmp_path, images_of(50), "d")
-    assert [each.network for each in entries(tmp_path)] == ["c", "a", "d"]
+    assert [item.network for item in entries(tmp_path)] == ["c", "a", "d"]
     monkeypatch.setenv("SDD_EVAL_CACHE_GB", "0")
     put(tmp_path, images_of(50), "e")
-    assert [each.network for each in entries(tmp_path)] == ["c", "a", "d"]
+    assert [item.network for item in entries(tmp_path)] == ["c", "a", "d"]
     (tmp_path / ".x.npz.1.part").write_bytes(b"left by a killed process")
     assert trim(tmp_path, 0) > 0
     assert os.listdir(tmp_path) == []
@@ -154,7 +154,7 @@ def test_folded_and_plain_networks_have_separate_runs_with_equal_values(checkpoi
         assert one.value == pytest.approx(other.value, abs=1e-5)
     assert not evaluate_checkpoint(checkpoint, request_for("calibration", tmp_path)).evaluated
     assert len(entries(tmp_path / "cache")) == 2
-    kinds = [type(each).__name__ for each in sdd_eval.load(checkpoint).modules()]
+    kinds = [type(item).__name__ for item in sdd_eval.load(checkpoint).modules()]
     assert kinds.count("BatchNorm2d") == 3, "load does not fold"
 
 
@@ -181,7 +181,7 @@ def test_networks_are_freed_after_their_evaluation(checkpoint, tmp_path):
             continue  # corruption needs a rendering on disk and shares the passes of the others
         evaluate_checkpoint(checkpoint, request_for(name, tmp_path, limit=12))
         gc.collect()
-        assert not [each for each in gc.get_objects() if type(each) is Network], name
+        assert not [item for item in gc.get_objects() if type(item) is Network], name
 
 
 def test_the_command_lists_and_clears_the_cache(checkpoint, tmp_path, monkeypatch, capsys):

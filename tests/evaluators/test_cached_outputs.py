@@ -80,7 +80,7 @@ def test_evaluators_share_one_pass(counting, evaluated, images_of, tmp_path):
     run, seen = evaluated(counting, "fgsm", data)
     assert seen == seen_without - 50 + PROBE
     assert run.measurements == without.measurements
-    assert [each.images for each in entries(tmp_path / "cache")] == ["noise"]
+    assert [item.images for item in entries(tmp_path / "cache")] == ["noise"]
 
 
 def test_detectors_share_the_pass_of_accuracy(counting, evaluated, images_of, monkeypatch):
@@ -99,7 +99,7 @@ def test_detectors_share_the_pass_of_accuracy(counting, evaluated, images_of, mo
     assert seen == PROBE + 30 + 300, "accuracy cached the features of the test set"
     again, seen = evaluated(counting, Ood((*FORWARD_ONLY[::-1],), ("uniform",)), images_of(50))
     assert seen == 3 * PROBE
-    assert [each["n"] for each in again.provenance.recalled] == [300, 50, 30]
+    assert [item["n"] for item in again.provenance.recalled] == [300, 50, 30]
     value = {(m.metric, tuple(m.at.items())): m.value for m in plain.measurements}
     for cached in (run, again):
         assert {(m.metric, tuple(m.at.items())): m.value for m in cached.measurements} == value
@@ -173,9 +173,9 @@ def test_only_logits_of_corrupted_images_are_cached(counting, tmp_path, images_o
     subject.logits(images_of(50, seed=3, name="fog 1"), "fog 1", subject.indices())
     subject.logits()
     with_features = {
-        each["images"]: features
+        item["images"]: features
         for path in tmp_path.glob("*.npz")
-        for each, features in [
+        for item, features in [
             (json.loads(str(np.load(path)["about"])), "features" in np.load(path))
         ]
     }
@@ -203,7 +203,7 @@ def test_outputs_of_a_damaged_file_are_computed_again(
     (path,) = (tmp_path / "cache").glob("*.npz")
     whole = path.read_bytes()
     middle = len(whole) // 2
-    flipped = whole[:middle] + bytes(255 - each for each in whole[middle : middle + 99])
+    flipped = whole[:middle] + bytes(255 - item for item in whole[middle : middle + 99])
     path.write_bytes(flipped + whole[middle + 99 :] if damage is None else damage)
     again, seen = evaluated(counting, "accuracy", images_of(50))
     assert seen in (50, 50 + PROBE)
@@ -249,9 +249,9 @@ def test_evaluators_share_the_passes_over_corrupted_images(
     clean, rendering = corrupted
     monkeypatch.setattr("sdd_eval.data.catalogue.load_corrupted", lambda *_, **__: rendering)
     evaluators = Corruption("noise_c", ("fog", "snow")), Selective("noise_c")
-    plain = [evaluated(counting, each, clean, cache=None) for each in evaluators]
+    plain = [evaluated(counting, evaluator, clean, cache=None) for evaluator in evaluators]
     assert [seen for _, seen in plain] == [11 * 50, 11 * 50]
-    cached = [evaluated(counting, each, clean) for each in evaluators]
+    cached = [evaluated(counting, evaluator, clean) for evaluator in evaluators]
     assert [seen for _, seen in cached] == [11 * 50, 11 * PROBE]
     for (run, _), (without, _) in zip(cached, plain, strict=True):
         assert run.measurements == without.measurements
@@ -264,4 +264,4 @@ def test_outputs_of_a_rendering_larger_than_the_cache_are_not_cached(
     monkeypatch.setattr("sdd_eval.data.catalogue.load_corrupted", lambda *_, **__: rendering)
     monkeypatch.setenv("SDD_EVAL_CACHE_GB", "6e-5")  # ten cells of 50 × 4 logits are 8 kB of 60
     evaluated(counting, Corruption("noise_c", ("fog", "snow")), clean)
-    assert [each.images for each in entries(tmp_path / "cache")] == ["noise"]
+    assert [item.images for item in entries(tmp_path / "cache")] == ["noise"]

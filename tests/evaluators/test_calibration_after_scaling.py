@@ -63,16 +63,16 @@ def test_every_error_is_measured_before_and_after_scaling(arrays):
     scaled = cross_fit(arrays["logits"], arrays["labels"]).logits
     for logits, at in ((arrays["logits"], {}), (scaled, SCALED)):
         for metric, value in expected(logits, arrays["labels"], 12).items():
-            place = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
-            assert values[metric, repr(place)] == value
+            folder = at if metric in ("ece_smooth", "nll", "brier") else {**at, "bins": 12}
+            assert values[metric, repr(folder)] == value
 
 
 def test_scaling_calibrates_an_over_confident_network(measured, value_of):
-    plain = [each for each in measured if "temperature" not in each.at]
-    scaled = [each for each in measured if each.at.get("temperature") == "cross-fitted"]
+    plain = [item for item in measured if "temperature" not in item.at]
+    scaled = [item for item in measured if item.at.get("temperature") == "cross-fitted"]
     for metric in ("ece", "ece_smooth", "ece_classwise", "nll", "brier"):
         assert value_of(scaled, metric) < value_of(plain, metric)
-    (chance,) = [each for each in scaled if each.metric == "ece_floor"]
+    (chance,) = [item for item in scaled if item.metric == "ece_floor"]
     assert chance.low < value_of(scaled, "ece") < chance.high
     assert value_of(plain, "ece") > 5 * chance.high
     assert chance.low < chance.value < chance.high
@@ -97,21 +97,21 @@ def test_fitted_temperatures_are_reported_and_marked_at_the_bounds_of_the_range(
     scaled = cross_fit(arrays["logits"], arrays["labels"])
     assert value_of(measured, "temperature_fitted", half="first") == scaled.first.value
     assert value_of(measured, "temperature_fitted", half="second") == scaled.second.value
-    texts = [text for each in measured for text in each.fitted.values()]
+    texts = [text for item in measured for text in item.fitted.values()]
     assert texts
     assert not any("a bound of the range" in text for text in texts)
     sure = {"logits": np.tile(np.float32([[9, 0]]), (8, 1)), "labels": np.zeros(8, int)}
-    for each in Calibration(intervals=FEW).score(sure):
-        of_scaling = "temperature" in each.at or each.metric == "temperature_fitted"
+    for item in Calibration(intervals=FEW).score(sure):
+        of_scaling = "temperature" in item.at or item.metric == "temperature_fitted"
         if of_scaling:
-            assert set(each.fitted.values()) == {"0.05, a bound of the range"}
+            assert set(item.fitted.values()) == {"0.05, a bound of the range"}
         else:
-            assert not each.fitted
+            assert not item.fitted
 
 
 def test_seeds_with_different_temperatures_share_a_protocol(arrays):
     other = {**arrays, "logits": arrays["logits"] * 1.7}
-    one, two = (Calibration(intervals=FEW).score(each) for each in (arrays, other))
+    one, two = (Calibration(intervals=FEW).score(item) for item in (arrays, other))
     assert [m.protocol.id for m in one] == [m.protocol.id for m in two]
     assert [m.fitted for m in one] != [m.fitted for m in two]
 
@@ -128,15 +128,15 @@ def test_a_bin_has_the_consistency_interval_of_a_calibrated_model(arrays, measur
 
 def test_a_single_image_is_measured_without_scaling():
     scored = Calibration().score({"logits": np.float32([[2, 1]]), "labels": np.array([0])})
-    assert {"ece", "ece_smooth", "brier"} <= {each.metric for each in scored}
-    assert not any("temperature" in each.at for each in scored)
+    assert {"ece", "ece_smooth", "brier"} <= {item.metric for item in scored}
+    assert not any("temperature" in item.at for item in scored)
 
 
 def test_one_class_in_the_labels_and_huge_logits_are_scored():
     logits = 1e4 * np.random.default_rng(0).choice([-1, 1], (40, 3)).astype(np.float32)
     evaluator = Calibration(intervals=FEW)
-    for each in evaluator.score({"logits": logits, "labels": np.zeros(40, int)}):
-        assert np.isfinite(each.value)
+    for item in evaluator.score({"logits": logits, "labels": np.zeros(40, int)}):
+        assert np.isfinite(item.value)
 
 
 def test_the_interval_of_a_fitted_temperature_is_narrower_for_more_images(arrays, measured):
@@ -177,10 +177,10 @@ def test_the_mean_confidence_of_a_bin_with_enough_images_has_an_interval(measure
 
 
 def test_a_number_without_an_interval_method_has_a_reason(arrays):
-    found = [m for m in Calibration().score(arrays) if m.unit != "images"]
-    without = [m for m in found if m.low is None]
+    result = [m for m in Calibration().score(arrays) if m.unit != "images"]
+    without = [m for m in result if m.low is None]
     assert {m.metric for m in without} == {"mce", "ece_smooth", "bin_confidence"}
     assert all(m.interval.startswith("none: ") for m in without)
     assert all(
-        "no bootstrap covers a maximum" in m.protocol.text for m in found if m.metric == "mce"
+        "no bootstrap covers a maximum" in m.protocol.text for m in result if m.metric == "mce"
     )

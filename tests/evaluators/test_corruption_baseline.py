@@ -41,8 +41,8 @@ def arrays(errors, clean=0.1, corruptions=FIFTEEN, seed=0, frost="official", **o
 
 def scored(own, **baseline):
     evaluator = Corruption("c", baseline=tuple(baseline))
-    found = evaluator.score(own.against(baseline))
-    return [each for each in found if "baseline" in each.at]
+    result = evaluator.score(own.against(baseline))
+    return [item for item in result if "baseline" in item.at]
 
 
 def one(measurements, metric, **at):
@@ -157,8 +157,8 @@ def prepared(tmp_path):
 
 
 def test_the_run_of_the_baseline_is_computed_once_and_reused(prepared, monkeypatch):
-    request, place = prepared
-    first = evaluate_checkpoint(place / "own", request)
+    request, folder = prepared
+    first = evaluate_checkpoint(folder / "own", request)
     assert first.evaluated
     (base,) = (request.study / "runs" / "base").glob("corruption-*.json")
     assert store.read_run(base).settings["baseline"] == []
@@ -174,14 +174,14 @@ def test_the_run_of_the_baseline_is_computed_once_and_reused(prepared, monkeypat
         raise AssertionError("the images were read again")
 
     monkeypatch.setattr(Corruption, "collect", refuse)
-    again = evaluate_checkpoint(place / "own", request)
+    again = evaluate_checkpoint(folder / "own", request)
     assert not again.evaluated
     assert not again.scored
     assert again.run == first.run
     plain = dataclasses.replace(request, evaluator=Corruption())
-    assert not evaluate_checkpoint(place / "own", plain).evaluated
+    assert not evaluate_checkpoint(folder / "own", plain).evaluated
     both = dataclasses.replace(request, evaluator=Corruption(baseline=("base", "own")))
-    against_both = evaluate_checkpoint(place / "own", both)
+    against_both = evaluate_checkpoint(folder / "own", both)
     assert against_both.scored
     assert not against_both.evaluated
     named = {m.at["baseline"] for m in against_both.run.measurements if "baseline" in m.at}
@@ -189,37 +189,37 @@ def test_the_run_of_the_baseline_is_computed_once_and_reused(prepared, monkeypat
 
 
 def test_a_changed_baseline_of_the_same_name_changes_the_scores(prepared):
-    request, place = prepared
-    first = evaluate_checkpoint(place / "own", request)
-    card = place / "base" / "card.json"
+    request, folder = prepared
+    first = evaluate_checkpoint(folder / "own", request)
+    card = folder / "base" / "card.json"
     content = json.loads(card.read_text())
     content["model"]["mean"] = [0.9]  # the same weights, another network
     card.write_text(json.dumps(content))
-    second = evaluate_checkpoint(place / "own", request)
+    second = evaluate_checkpoint(folder / "own", request)
     assert second.scored
     assert not second.evaluated
     run = second.run
     assert [m for m in run.measurements if m.metric == "corruption_error"]
-    fresh = dataclasses.replace(request, study=place / "fresh")
-    assert run.measurements == evaluate_checkpoint(place / "own", fresh).run.measurements
+    fresh = dataclasses.replace(request, study=folder / "fresh")
+    assert run.measurements == evaluate_checkpoint(folder / "own", fresh).run.measurements
     assert run.measurements != first.run.measurements
-    assert not evaluate_checkpoint(place / "own", request).scored
+    assert not evaluate_checkpoint(folder / "own", request).scored
 
 
 def test_a_missing_or_repeated_baseline_is_refused(prepared):
-    request, place = prepared
-    for names, said in (
+    request, folder = prepared
+    for names, output in (
         (("nobody",), "unknown checkpoint 'nobody'"),
-        (("base", str(place / "base")), "named twice: base, base"),
+        (("base", str(folder / "base")), "named twice: base, base"),
     ):
         wrong = dataclasses.replace(request, evaluator=Corruption(baseline=names))
-        with pytest.raises(InputError, match=said):
-            evaluate_checkpoint(place / "own", wrong)
+        with pytest.raises(InputError, match=output):
+            evaluate_checkpoint(folder / "own", wrong)
 
 
 def test_the_flag_baseline_selects_the_baseline(prepared, capsys):
-    _, place = prepared
-    where = ["--checkpoints", str(place), "--reports", str(place), "--data-root", str(place)]
+    _, folder = prepared
+    where = ["--checkpoints", str(folder), "--reports", str(folder), "--data-root", str(folder)]
     command = ["corruption", "own", "base", "--limit", "30", "--baseline", "base", *where]
     assert exit_code(command) == 0
     out = capsys.readouterr().out
@@ -232,8 +232,8 @@ def test_the_flag_baseline_selects_the_baseline(prepared, capsys):
 def test_a_module_in_memory_is_scored_against_a_checkpoint_on_disk(prepared):
     from sdd_eval.checkpoints.checkpoint import load
 
-    request, place = prepared
-    on_disk = evaluate_checkpoint(place / "own", request).run
-    evaluator = Corruption(baseline=(str(place / "base"),))
-    run = evaluate(load(place / "own"), evaluator, data="digits", limit=30, root=place)
+    request, folder = prepared
+    on_disk = evaluate_checkpoint(folder / "own", request).run
+    evaluator = Corruption(baseline=(str(folder / "base"),))
+    run = evaluate(load(folder / "own"), evaluator, data="digits", limit=30, root=folder)
     assert run.measurements == on_disk.measurements

@@ -38,7 +38,7 @@ def population(random, n, gain=0.0):
     Confidence exceeds the chance of being right, by more the stronger the corruption.
     """
     hard = random.normal(0, 1, n)
-    found = []
+    result = []
     for lead in (gain, 0.0):
         correct, confidence = {}, {}
         for index, name in enumerate((UNCORRUPTED, *FIFTEEN)):
@@ -49,8 +49,8 @@ def population(random, n, gain=0.0):
                 chance = np.clip(sure - 0.055 - 0.02 * severity + lead, 0, 1)
                 correct[cell] = random.random(n) < chance
                 confidence[cell] = sure.astype(np.float32)
-        found.append(Cells(correct, confidence, {}))
-    return found
+        result.append(Cells(correct, confidence, {}))
+    return result
 
 
 def measured(own, base):
@@ -60,20 +60,20 @@ def measured(own, base):
         *cell_statistics(own, source, 10, FEW.number),
         *baseline_statistics(own, {"base": base}, source),
     ]
-    found = {}
+    result = {}
     for m in measurements(statistics, FEW):
         of, severity = m.at.get("corruption"), m.at.get("severity")
         if of in (None, "mean of 15"):
-            found[f"{m.metric} severity {severity}" if severity else m.metric] = m
+            result[f"{m.metric} severity {severity}" if severity else m.metric] = m
         elif not severity:
-            found[f"{m.metric} {of}"] = m
-    return {name: found[name] for name in METRICS}
+            result[f"{m.metric} {of}"] = m
+    return {name: result[name] for name in METRICS}
 
 
 def values(own, base):
     """The means over the 15 without intervals."""
     source = Source("official", "official")
-    found = {}
+    result = {}
     for statistic in (
         *cell_statistics(own, source, 10, FEW.number),
         *baseline_statistics(own, {"base": base}, source),
@@ -82,10 +82,10 @@ def values(own, base):
             of, severity = quantity.at.get("corruption"), quantity.at.get("severity")
             if of in (None, "mean of 15"):
                 name = f"{quantity.metric} severity {severity}" if severity else quantity.metric
-                found[name] = value
+                result[name] = value
             elif not severity:
-                found[f"{quantity.metric} {of}"] = value
-    return {name: found[name] for name in METRICS}
+                result[f"{quantity.metric} {of}"] = value
+    return {name: result[name] for name in METRICS}
 
 
 @pytest.mark.slow
@@ -94,8 +94,8 @@ def test_intervals_of_means_over_cells_have_their_nominal_coverage():
     truth = values(*population(random, 100_000, 0.02))
     trials, held = 200, dict.fromkeys(METRICS, 0)
     for _ in range(trials):
-        for name, found in measured(*population(random, 500, 0.02)).items():
-            held[name] += found.low <= truth[name] <= found.high
+        for name, result in measured(*population(random, 500, 0.02)).items():
+            held[name] += result.low <= truth[name] <= result.high
     assert {name: 0.90 <= hits / trials <= 0.98 for name, hits in held.items()} == dict.fromkeys(
         METRICS, True
     ), held
@@ -109,10 +109,10 @@ def test_intervals_are_centred_on_the_debiased_value():
     truth = np.mean([ece(big.confidence[cell], big.correct[cell]) for cell in big.corrupted])
     centres, values = [], []
     for _ in range(10):
-        found = measured(*population(random, 500, 0.02))["ece"]
-        centres.append((found.low + found.high) / 2 - truth)
-        values.append(found.value - truth)
-    width = found.high - found.low
+        result = measured(*population(random, 500, 0.02))["ece"]
+        centres.append((result.low + result.high) / 2 - truth)
+        values.append(result.value - truth)
+    width = result.high - result.low
     assert abs(np.mean(centres)) < 0.2 * width
     assert np.mean(values) > 0.3 * width
 

@@ -64,13 +64,16 @@ def measured(subject, **settings):
 
 
 def names(measurements):
-    return {each.metric for each in measurements} - {"accuracy", "ece", "missing"}
+    return {measurement.metric for measurement in measurements} - {"accuracy", "ece", "missing"}
 
 
 def missing(measurements):
     """Why severities of a corruption are missing, and how many."""
-    measurements = [each for each in measurements if each.metric == "missing"]
-    return {each.at["corruption"]: (each.value, each.protocol.text) for each in measurements}
+    measurements = [measurement for measurement in measurements if measurement.metric == "missing"]
+    return {
+        measurement.at["corruption"]: (measurement.value, measurement.protocol.text)
+        for measurement in measurements
+    }
 
 
 def test_a_cell_has_the_accuracy_of_the_network_on_its_images(subject, subject_of, value_of):
@@ -86,10 +89,10 @@ def test_the_means_are_those_of_the_cells(subject, value_of):
     measurements = measured(subject())
     for metric, bins in (("accuracy", {}), ("ece", {"bins": 10})):
         cells = {
-            (each.at["corruption"], each.at["severity"]): each.value
-            for each in measurements
-            if each.metric == metric and each.at.get("corruption") in FIFTEEN
-            if "severity" in each.at
+            (measurement.at["corruption"], measurement.at["severity"]): measurement.value
+            for measurement in measurements
+            if measurement.metric == metric and measurement.at.get("corruption") in FIFTEEN
+            if "severity" in measurement.at
         }
         assert len(cells) == 75
         assert len(set(cells.values())) > 5
@@ -134,11 +137,11 @@ def test_cells_have_wilson_intervals_and_means_resample_images_with_all_renderin
     assert cell.level == 0.95
     assert "Wilson" in cell.interval
     # The standard error of a mean over renderings of 40 images, of which some share their fate.
-    for place, table in (
+    for folder, table in (
         (("accuracy", "fog", None), of_fog),
         (("mca", None, None), np.concatenate([correct[n] for n in FIFTEEN], axis=1)),
     ):
-        mean = by_place[place]
+        mean = by_place[folder]
         half = 1.96 * table.mean(axis=1).std() / np.sqrt(40)
         assert mean.high - mean.low == pytest.approx(2 * half, rel=0.1)
         assert mean.low < mean.value < mean.high
@@ -168,7 +171,9 @@ def test_without_one_corruption_the_others_are_measured_but_no_mean(subject):
     assert names(measurements) == set()
     lost = FIFTEEN[-1]
     expected = [m for m in whole if m.at.get("corruption") in FIFTEEN[:-1]]
-    assert [each for each in measurements if each.metric != "missing"] == expected
+    assert [
+        measurement for measurement in measurements if measurement.metric != "missing"
+    ] == expected
     assert missing(measurements).keys() == {lost}
     count, why = missing(measurements)[lost]
     assert count == 5
@@ -239,7 +244,7 @@ def test_nan_logits_are_an_error_and_not_a_missing_cell(subject, network):
 
 def test_only_the_requested_corruptions_are_evaluated(subject, listener):
     measurements = measured(subject(progress=listener), corruptions=("snow", "fog"))
-    assert {each.at["corruption"] for each in measurements} == {"snow", "fog"}
+    assert {measurement.at["corruption"] for measurement in measurements} == {"snow", "fog"}
     assert listener.pieces == [["noise", 40, 40], ["noise_c", 400, 400]]
 
 
@@ -250,10 +255,13 @@ def test_arrays_have_images_first_and_record_the_origin_of_the_set(subject):
     assert (fog["confidence"].shape, fog["confidence"].dtype) == ((40, 5), np.float32)
     assert {len(entry.read()) for entry in arrays.entries} == {40}
     measurements = Corruption("noise_c").score(arrays)
-    assert all("regenerated" in each.protocol.text for each in measurements)
-    for each in measurements:
-        about_frost = each.at.get("corruption", "frost") in ("frost", "mean of 15, synthetic frost")
-        assert ("synthetic frost" in each.protocol.text) == about_frost
+    assert all("regenerated" in measurement.protocol.text for measurement in measurements)
+    for measurement in measurements:
+        about_frost = measurement.at.get("corruption", "frost") in (
+            "frost",
+            "mean of 15, synthetic frost",
+        )
+        assert ("synthetic frost" in measurement.protocol.text) == about_frost
 
 
 @pytest.mark.parametrize(("recipe", "frost"), [(2, "weaker than"), (3, "pixels by as much")])
@@ -271,8 +279,8 @@ def test_numbers_of_another_recipe_have_another_protocol(subject, recipe, frost)
 def test_an_error_free_network_has_intervals_of_positive_width(subject):
     arrays = Corruption("noise_c").collect(subject())
     right = [
-        replace(each, values=np.ones_like(each.read())) if each.name == "correct" else each
-        for each in arrays.entries
+        replace(entry, values=np.ones_like(entry.read())) if entry.name == "correct" else entry
+        for entry in arrays.entries
     ]
     for row in Corruption("noise_c").score(Arrays(right, **arrays.facts)):
         assert 0 <= row.low <= row.value <= row.high <= 1
@@ -284,7 +292,7 @@ def test_a_limit_selects_the_same_images_in_every_cell(subject):
     everything = Corruption("noise_c").collect(whole)
     some = Corruption("noise_c").collect(part)
     for corruption in FIFTEEN:
-        few, all_images = (each.where(corruption=corruption) for each in (some, everything))
+        few, all_images = (item.where(corruption=corruption) for item in (some, everything))
         np.testing.assert_array_equal(few["correct"], all_images["correct"][part.indices()])
 
 
@@ -314,9 +322,11 @@ def test_missing_truncated_and_misshapen_files_omit_only_their_own_corruption(
     from sdd_eval.data.readers.cifar_c import open_corrupted_folder
 
     clean = images_of(40)
-    made = Darkened(clean)
+    created = Darkened(clean)
     for name in FIFTEEN:
-        rows = [made.cell(name, severity).images.transpose(0, 2, 3, 1) for severity in range(1, 6)]
+        rows = [
+            created.cell(name, severity).images.transpose(0, 2, 3, 1) for severity in range(1, 6)
+        ]
         np.save(tmp_path / f"{name}.npy", np.concatenate(rows))
     np.save(tmp_path / "labels.npy", np.tile(clean.labels, 5))
     model = network()

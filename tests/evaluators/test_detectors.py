@@ -85,8 +85,8 @@ def test_saturated_logits_give_finite_scores():
     logits.weight.data, logits.bias.data = torch.zeros(3, 1), torch.tensor([1e4, 0.0, -1e4])
     body = torch.nn.Sequential(torch.nn.Flatten(), logits)
     sure = Batch(body.eval().requires_grad_(False), torch.zeros(1, 1, 1, 1))
-    found = {each.name: float(each.scores(sure)) for each in (Msp(), Energy(), Entropy())}
-    assert found == {"msp": 1.0, "energy": 1e4, "entropy": 0.0}
+    result = {item.name: float(item.scores(sure)) for item in (Msp(), Energy(), Entropy())}
+    assert result == {"msp": 1.0, "energy": 1e4, "entropy": 0.0}
 
 
 def test_all_training_images_are_read_once_under_any_limit(seen, model, images_of):
@@ -123,16 +123,16 @@ def test_knn_is_the_distance_to_the_kth_of_all_sorted_distances(seen, batch):
 
     train, own = normalised(seen.features.double().numpy()), normalised(plain(batch)[0])
     distances = np.sort(np.linalg.norm(own[:, None] - train[None], axis=2), axis=1)
-    found = scored(Knn(), seen, batch)
-    np.testing.assert_allclose(found, -distances[:, [49, 199]], rtol=1e-12)
-    assert [place["k"] for place in Knn().places] == [50, 200]
+    result = scored(Knn(), seen, batch)
+    np.testing.assert_allclose(result, -distances[:, [49, 199]], rtol=1e-12)
+    assert [folder["k"] for folder in Knn().places] == [50, 200]
 
 
 def test_a_training_image_has_a_distance_of_exactly_zero_to_itself(seen, model, images_of):
     images = images_of(230, seed=1, name="training")
     itself = Batch(model, next(images.batches(50)).float() / 255)
-    found = scored(Knn(k=(1,)), seen, itself)
-    assert np.abs(found).max() < 1e-6  # float32 features may differ in the last bit
+    result = scored(Knn(k=(1,)), seen, itself)
+    assert np.abs(result).max() < 1e-6  # float32 features may differ in the last bit
 
 
 def test_a_zero_feature_has_cosine_distance_one_to_all_others(seen):
@@ -145,7 +145,7 @@ def test_a_zero_feature_has_cosine_distance_one_to_all_others(seen):
 
 
 def test_vim_is_energy_less_alpha_times_the_residual(seen, batch, model):
-    weight, bias = (each.double().numpy() for each in model[-1].parameters())
+    weight, bias = (item.double().numpy() for item in model[-1].parameters())
     origin = -np.linalg.pinv(weight) @ bias
     apart = seen.features.double().numpy() - origin
     _, vectors = np.linalg.eig(apart.T @ apart)
@@ -160,7 +160,7 @@ def test_vim_is_energy_less_alpha_times_the_residual(seen, batch, model):
 
 
 def test_react_is_the_energy_of_clipped_activations(seen, batch, model):
-    weight, bias = (each.double().numpy() for each in model[-1].parameters())
+    weight, bias = (item.double().numpy() for item in model[-1].parameters())
     above = np.percentile(seen.features.double().numpy(), 90)
     assert threshold(seen) == pytest.approx(above, rel=1e-12)
     logits = np.minimum(plain(batch)[0], above) @ weight.T + bias
@@ -171,18 +171,18 @@ def test_react_is_the_energy_of_clipped_activations(seen, batch, model):
 
 def test_every_cell_of_odins_grid_equals_odin(batch):
     grid = OdinGrid()
-    found = grid.scores(batch)
-    assert found.shape == (20, 20)
+    result = grid.scores(batch)
+    assert result.shape == (20, 20)
     for column, (temperature, epsilon) in enumerate(grid.cells):
         alone = Odin(temperature, epsilon).scores(batch)
-        assert torch.equal(found[:, column], alone), (temperature, epsilon)
+        assert torch.equal(result[:, column], alone), (temperature, epsilon)
 
 
 def test_logits_and_features_cost_one_forward_pass(batch):
     passes = []
     batch.model.register_forward_hook(lambda *_: passes.append(1))
-    for each in (Msp(), MaxLogit(), Energy(), Entropy()):
-        each.scores(batch)
+    for item in (Msp(), MaxLogit(), Energy(), Entropy()):
+        item.scores(batch)
     assert batch.features.shape == (20, WIDTH)
     assert len(passes) == 1
 

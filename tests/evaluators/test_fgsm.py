@@ -138,13 +138,15 @@ def test_every_variant_reports_its_controls_and_its_temperature_scaled_attack(
 ):
     evaluator = Fgsm(curve=(0.05, 0.2))
     measurements = evaluator.score(evaluator.collect(subject_of(network(), images_of(40))))
-    names = [(each.metric, each.at["variant"]) for each in measurements]
+    names = [(measurement.metric, measurement.at["variant"]) for measurement in measurements]
     for variant, gradients in (("authors", 2), ("standardised", 1), ("pixel", 1)):
         assert names.count(("fgsm_right_before", variant)) == 1
         assert names.count(("fgsm_random_sign_accuracy", variant)) == 1
         assert names.count(("fgsm_flipped_to_right", variant)) == 2 * gradients
         assert names.count(("fgsm_zero_gradients", variant)) == 2 * gradients
-    accuracies = [each.at for each in measurements if each.metric == "fgsm_accuracy"]
+    accuracies = [
+        measurement.at for measurement in measurements if measurement.metric == "fgsm_accuracy"
+    ]
     plain = [dict(at) for at in accuracies if at["temperature"] == 1.0]
     fitted = [{**at, "temperature": 1.0} for at in accuracies if at["temperature"] == "fitted"]
     assert plain == fitted
@@ -184,8 +186,8 @@ def test_results_do_not_depend_on_the_batch_size(network, subject_of, images_of,
     assert list(contents(whole)) == list(contents(parts))
     for name, values in contents(whole).items():
         assert (values == contents(parts)[name]).mean() > 0.99, name
-    random = [each.where(variant="pixel", gradient="random") for each in (whole, parts)]
-    np.testing.assert_array_equal(*(each["predicted"] for each in random))
+    random = [item.where(variant="pixel", gradient="random") for item in (whole, parts)]
+    np.testing.assert_array_equal(*(item["predicted"] for item in random))
 
 
 def test_classes_are_stored_in_the_smallest_sufficient_type(network, subject_of, images_of):
@@ -200,11 +202,11 @@ def test_grey_images_use_their_own_constants_as_the_protocol_states(network, sub
     subject = subject_of(network(channels=1), images_of(20, channels=1))
     arrays = Fgsm().collect(subject)
     assert (arrays.facts["mean"], arrays.facts["std"]) == ([0.5], [0.25])
-    for each in Fgsm().score(arrays):
-        if each.at["variant"] != "pixel":
-            assert each.at["constants"] == "own"
-            if "step" in each.protocol.text:
-                assert "constants: own" in each.protocol.text
+    for item in Fgsm().score(arrays):
+        if item.at["variant"] != "pixel":
+            assert item.at["constants"] == "own"
+            if "step" in item.protocol.text:
+                assert "constants: own" in item.protocol.text
 
 
 def test_the_papers_constants_are_used_for_every_network(network, subject_of, images_of):
@@ -214,7 +216,7 @@ def test_the_papers_constants_are_used_for_every_network(network, subject_of, im
     own = Fgsm(constants="own")
     arrays = own.collect(subject_of(network(), data))
     assert (arrays.facts["mean"], arrays.facts["std"]) == ([0.5] * 3, [0.25] * 3)
-    assert {each.at.get("constants", "own") for each in own.score(arrays)} == {"own"}
+    assert {item.at.get("constants", "own") for item in own.score(arrays)} == {"own"}
     large = ModelSpec("tiny", 4, (0.5,) * 3, (0.25,) * 3, 224)
     assert Fgsm()._constants(large) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -224,11 +226,11 @@ def test_every_number_names_space_norm_size_clip_labels_gradient_and_temperature
 ):
     measurements = Fgsm().score(Fgsm().collect(subject_of(network(), images_of(10))))
     (one,) = [
-        each
-        for each in measurements
-        if each.metric == "fgsm_accuracy"
-        and each.at["gradient"] == "float32"
-        and each.at["temperature"] == "fitted"
+        measurement
+        for measurement in measurements
+        if measurement.metric == "fgsm_accuracy"
+        and measurement.at["gradient"] == "float32"
+        and measurement.at["temperature"] == "fitted"
     ]
     for words in (
         *("L∞", "ε = 0.2", "standardised space", "constants: paper", "0.04046", "clipped to"),

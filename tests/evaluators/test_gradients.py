@@ -28,16 +28,16 @@ def test_the_logit_gradient_is_that_of_cross_entropy_up_to_a_factor_per_image():
 
 
 def test_the_gradient_of_a_saturated_network_is_not_zero():
-    found = logit_gradient(torch.tensor([[1e6, 0.0, -5.0]]), torch.tensor([0]))
-    assert found[0, 0] == -1
-    assert float(found[0, 1:].sum()) == pytest.approx(1)
+    result = logit_gradient(torch.tensor([[1e6, 0.0, -5.0]]), torch.tensor([0]))
+    assert result[0, 0] == -1
+    assert float(result[0, 1:].sum()) == pytest.approx(1)
 
 
 def test_for_an_unsaturated_network_the_signs_are_those_of_the_plain_gradient(network, images_of):
     model, pixels = network(scale=0.3), pixels_of(images_of(30))
     losses = [(stable_loss, 1.0), (plain_loss, 1.0), (stable_loss, 2.5), (plain_loss, 2.5)]
-    found = own_prediction_gradients(model, pixels, losses)
-    for stable, plain in ((found[0], found[1]), (found[2], found[3])):
+    result = own_prediction_gradients(model, pixels, losses)
+    for stable, plain in ((result[0], result[1]), (result[2], result[3])):
         clear = plain.abs() > 1e-6 * plain.abs().flatten(1).amax(dim=1).view(-1, 1, 1, 1)
         assert clear.float().mean() > 0.99
         assert (stable.sign() == plain.sign())[clear].all()

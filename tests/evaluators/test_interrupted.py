@@ -100,21 +100,21 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
 ):
     whole = StopAt()
     expected = evaluator.collect(replace(subject, progress=whole))
-    path, found = tmp_path / "run.json", None
+    path, result = tmp_path / "run.json", None
     for stop in (whole.done // 2, whole.done - 1, None):
         left = PartialResultFiles(path, request_of())
         progress = StopAt(stop)
         try:
-            found = evaluator.collect(replace(subject, progress=progress, partial_results=left))
+            result = evaluator.collect(replace(subject, progress=progress, partial_results=left))
         except Stop:
             continue
     assert left.resumed > 1
-    assert found.facts == expected.facts
-    found, expected = contents(found), contents(expected)
-    assert found.keys() == expected.keys()
+    assert result.facts == expected.facts
+    result, expected = contents(result), contents(expected)
+    assert result.keys() == expected.keys()
     for name, values in expected.items():
-        assert found[name].dtype == values.dtype, name
-        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
+        assert result[name].dtype == values.dtype, name
+        assert np.array_equal(result[name], values, equal_nan=values.dtype.kind == "f"), name
 
 
 def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
@@ -122,9 +122,9 @@ def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
     part = Arrays([Array("x.y", np.arange(3))], temperature=1.5)
     PartialResultFiles(path, request_of()).stored("a / b", lambda: part)
     left = PartialResultFiles(path, request_of())
-    found = left.stored("a / b", lambda: pytest.fail("it was there"))
-    assert found["x.y"].tolist() == [0, 1, 2]
-    assert found.facts == {"temperature": 1.5}
+    result = left.stored("a / b", lambda: pytest.fail("it was there"))
+    assert result["x.y"].tolist() == [0, 1, 2]
+    assert result.facts == {"temperature": 1.5}
     assert (left.resumed, left.seconds > 0) == (1, True)
     with pytest.raises(ValueError, match="two partial results are named 'a / b'"):
         left.stored("a / b", dict)
@@ -133,8 +133,8 @@ def test_stored_partial_results_are_not_computed_again(tmp_path, request_of):
 def test_partial_results_of_other_batches_are_not_used(tmp_path, request_of):
     path = tmp_path / "run.json"
     PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(1)})
-    found = PartialResultFiles(path, request_of(8)).stored("part", lambda: {"x": np.ones(1)})
-    assert found["x"].tolist() == [1]
+    result = PartialResultFiles(path, request_of(8)).stored("part", lambda: {"x": np.ones(1)})
+    assert result["x"].tolist() == [1]
 
 
 def test_a_damaged_file_of_partial_results_is_computed_again(tmp_path, request_of):
@@ -142,8 +142,8 @@ def test_a_damaged_file_of_partial_results_is_computed_again(tmp_path, request_o
     PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.zeros(100)})
     (file,) = tmp_path.glob(".run.pieces/*.npz")
     file.write_bytes(file.read_bytes()[:-90])
-    found = PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.ones(1)})
-    assert found["x"].tolist() == [1]
+    result = PartialResultFiles(path, request_of()).stored("part", lambda: {"x": np.ones(1)})
+    assert result["x"].tolist() == [1]
     delete(path)
     assert not list(tmp_path.iterdir())
 

@@ -93,9 +93,9 @@ def test_intervals_of_odin_are_narrower_with_more_images():
 
     def widths(n):
         scores = {"scores": random.normal(1, 1, n), "scores_noise": random.normal(0, 1, n)}
-        found = score(Odin(), scores)
-        assert all(m.interval for m in found)
-        return {m.metric: m.high - m.low for m in found}
+        result = score(Odin(), scores)
+        assert all(m.interval for m in result)
+        return {m.metric: m.high - m.low for m in result}
 
     few, many = widths(100), widths(3000)
     assert all(many[metric] < few[metric] / 2 for metric in few)

@@ -58,9 +58,9 @@ def test_changing_the_drop_rate_needs_no_forward_pass(subject):
 
 def test_scaling_the_logits_changes_the_variance_but_not_the_relative_variance(subject, network):
     small, large = (
-        rows_of(each, each.collect(subject(network(scale=scale))))
+        rows_of(item, item.collect(subject(network(scale=scale))))
         for scale in (1.0, 3.0)
-        for each in [MaskVariance(outliers=("far",))]
+        for item in [MaskVariance(outliers=("far",))]
     )
     plain, relative = ("mask_variance", None), ("mask_variance_relative", None)
     assert large[plain].value == pytest.approx(9 * small[plain].value, rel=1e-4)

@@ -31,8 +31,8 @@ class Waits(TorchFunctionMode):
 def test_the_counter_counts_synchronisations():
     with Waits() as waits:
         one = torch.ones(1)
-        found = (float(one), int(one), bool(one), one.item(), one.cpu(), torch.equal(one, one))
-    assert len(found) == 6
+        result = (float(one), int(one), bool(one), one.item(), one.cpu(), torch.equal(one, one))
+    assert len(result) == 6
     assert waits.found.keys() >= {"__float__", "__int__", "__bool__", "item", "cpu", "equal"}
 
 

@@ -123,7 +123,7 @@ def test_each_set_and_their_average_have_all_metrics(subject, value_of):
         assert far == ood_metrics(own["scores"], outside["far"])[metric]
         assert value_of(measurements, metric, outliers="average") == pytest.approx((far + near) / 2)
     assert set(CONVENTIONS) == set(ood_metrics([1.0], [0.0]))
-    assert all("ε = 0.0028" in each.protocol.text for each in measurements)
+    assert all("ε = 0.0028" in measurement.protocol.text for measurement in measurements)
 
 
 def test_each_set_is_read_once(subject, listener):

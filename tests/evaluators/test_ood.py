@@ -81,11 +81,11 @@ def test_the_odin_detector_equals_the_odin_evaluator(subject):
     evaluator = Odin(outliers=("far", "near"))
     arrays, scores = detectors.collect(plain), evaluator.collect(plain)
     for at in ({"detector": "odin"}, {"detector": "odin", "outliers": "near"}):
-        one, two = (each.where(**at)["scores"] for each in (arrays, scores))
+        one, two = (item.where(**at)["scores"] for item in (arrays, scores))
         np.testing.assert_array_equal(one, two)
     assert arrays.coordinates("detector") == ["odin", "msp"]
     assert arrays.coordinates("outliers") == ["far", "near"]
-    own = tuple(each for each in score(detectors, arrays) if each.at["detector"] == "odin")
+    own = tuple(item for item in score(detectors, arrays) if item.at["detector"] == "odin")
     assert own == score(evaluator, scores)
 
 
@@ -95,16 +95,16 @@ def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, v
     measurements = score(evaluator, arrays)
     assert measurements == score(Ood(), arrays)  # the arrays say which detectors they are of
     for name in ALL:
-        place = {"detector": name, **({"k": 200} if name == "knn" else {})}
+        folder = {"detector": name, **({"k": 200} if name == "knn" else {})}
         for metric in CONVENTIONS:
             of_sets = []
             for outliers in ("far", "near"):
                 own = arrays.where(detector=name)
                 scores = own["scores"], own.where(outliers=outliers)["scores"]
-                column = [each[:, 1] if name == "knn" else each for each in scores]
+                column = [item[:, 1] if name == "knn" else item for item in scores]
                 of_sets.append(ood_metrics(*column)[metric])
-                assert value_of(measurements, metric, outliers=outliers, **place) == of_sets[-1]
-            average = value_of(measurements, metric, outliers="average", **place)
+                assert value_of(measurements, metric, outliers=outliers, **folder) == of_sets[-1]
+            average = value_of(measurements, metric, outliers="average", **folder)
             assert average == pytest.approx(np.mean(of_sets))
     assert arrays.where(detector="knn")["scores"].shape == (50, 2)
     dropped = value_of(measurements, "dropped_eigenvalues", detector="mahalanobis")
@@ -162,7 +162,7 @@ def scores_of(*outliers):
 
 
 def places_of(measurements):
-    return {each.at["outliers"] for each in measurements}
+    return {measurement.at["outliers"] for measurement in measurements}
 
 
 def test_means_are_over_whole_groups_and_never_across_near_and_far(value_of):
@@ -235,11 +235,11 @@ def test_a_grid_has_a_row_for_each_cell_and_for_its_best_cell(evaluator, subject
             value_of(measurements, "fpr_at_95_tpr", grid="cell", **at),
             -value_of(measurements, "auroc", grid="cell", **at),
         )
-    best = [each for each in measurements if each.at.get("grid") == BEST]
+    best = [item for item in measurements if item.at.get("grid") == BEST]
     assert value_of(best, "fpr_at_95_tpr", outliers="far") == min(cells.values())[0]
     assert value_of(best, "auroc", outliers="far") == -min(cells.values())[1]
-    assert {each.at["outliers"] for each in best} == {"far", "near", "average"}
-    assert all("chosen on the outliers under test" in each.protocol.text for each in best)
+    assert {item.at["outliers"] for item in best} == {"far", "near", "average"}
+    assert all("chosen on the outliers under test" in item.protocol.text for item in best)
     temperature, epsilon = min(cells, key=cells.get)
     (far,) = [m for m in best if m.at["outliers"] == "far" and m.metric == "auroc"]
     assert far.fitted == {"T": f"{temperature:g}", "ε": f"{epsilon:g}"}
@@ -291,7 +291,7 @@ def test_an_ood_set_is_in_memory_only_during_its_evaluation(images_of):
     np.testing.assert_array_equal(np.concatenate(batches), plain.images[[3, 1]])
     gc.collect()
     assert len(loaded) == 2
-    assert not any(each() is not None for each in loaded)
+    assert not any(item() is not None for item in loaded)
 
 
 def test_memory_does_not_grow_with_the_number_of_ood_sets(digits_network, monkeypatch, tmp_path):

@@ -55,7 +55,7 @@ def test_each_score_has_the_metrics_of_its_own_ranking(subject, value_of):
         for metric, value in selective_metrics(scores, correct).items():
             assert value_of(measurements, metric, score=detector) == value
     assert len({value_of(measurements, "aurc", score=detector) for detector in SCORES}) > 1
-    assert not any("corruption" in each.at for each in measurements)
+    assert not any("corruption" in measurement.at for measurement in measurements)
 
 
 def test_a_mean_over_corruptions_is_that_of_its_cells(subject):
@@ -83,9 +83,11 @@ def test_a_mean_over_corruptions_is_that_of_its_cells(subject):
 def test_there_is_no_mean_over_an_incomplete_set(subject):
     evaluator = Selective("noise_c")
     measurements = score(evaluator, evaluator.collect(subject(corruptions=("snow", "fog"))))
-    corruptions = {each.at.get("corruption") for each in measurements}
+    corruptions = {measurement.at.get("corruption") for measurement in measurements}
     assert corruptions == {None, "snow", "fog"}
-    snow = next(each for each in measurements if each.at.get("corruption") == "snow")
+    snow = next(
+        measurement for measurement in measurements if measurement.at.get("corruption") == "snow"
+    )
     assert "regenerated, synthetic frost" in snow.protocol.text
 
 
@@ -106,7 +108,7 @@ def test_an_error_free_network_has_no_auroc(images_of, subject_of, linear_networ
     weight = torch.zeros(4, data.images[0].size)
     weight[0] = 1
     measurements = score(Selective(), Selective().collect(subject_of(linear_network(weight), data)))
-    metrics = {each.metric: each.value for each in measurements}
+    metrics = {measurement.metric: measurement.value for measurement in measurements}
     assert metrics["aurc"] == metrics["augrc"] == metrics["aurc_excess"] == 0
     assert metrics["coverage_at_1_percent_risk"] == 1
     assert not any(name.startswith("misclassification") for name in metrics)
@@ -136,8 +138,8 @@ def test_the_interval_of_a_coverage_follows_from_wilsons_interval_of_the_risk():
     measurements = [
         m for m in score(Selective(), arrays) if m.metric == "coverage_at_5_percent_risk"
     ]
-    told = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
-    around = {k: wilson(w / k, k) for k, w in told}
+    text = [(k, (~correct[sure >= t]).sum()) for t in set(sure) if (k := (sure >= t).sum())]
+    around = {k: wilson(w / k, k) for k, w in text}
     surely = max(k for k, (_, high) in around.items() if high <= 0.05)
     perhaps = max(k for k, (low, _) in around.items() if low <= 0.05)
     for row in measurements:

@@ -182,7 +182,7 @@ def test_the_temperature_of_an_attack_is_fitted_on_the_validation_images(evaluat
         if m.metric == metric and m.at["temperature"] == "fitted"
     ]
     assert protocols
-    assert all("on validation images held out of training" in each for each in protocols)
+    assert all("on validation images held out of training" in protocol for protocol in protocols)
     plain = run_of(dataclasses.replace(evaluator, validation_set="none"), limit=20)
     assert [plain.arrays.facts["temperature"]] != expected
     assert plain.data_fingerprint == run.data_fingerprint

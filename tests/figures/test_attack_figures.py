@@ -50,9 +50,9 @@ def test_each_variant_of_fgsm_has_its_panel(whole: tuple[Any, Any]) -> None:
 def test_fgsm_lines_do_not_mix_standardisation_constants(synthetic: ModuleType) -> None:
     run = synthetic.fgsm_run(synthetic.network(0.0, 0))
     paper = tuple(
-        msgspec.structs.replace(each, value=0.0, at={**each.at, "constants": "paper"})
-        for each in run.measurements
-        if each.at["variant"] == "authors" and each.at.get("epsilon") == 0.2
+        msgspec.structs.replace(measurement, value=0.0, at={**measurement.at, "constants": "paper"})
+        for measurement in run.measurements
+        if measurement.at["variant"] == "authors" and measurement.at.get("epsilon") == 0.2
     )
     results, _ = synthetic.table(
         [dataclasses.replace(run, measurements=(*run.measurements, *paper))]
@@ -67,9 +67,11 @@ def test_fgsm_bars_do_not_mix_standardisation_constants(
 ) -> None:
     own, paper = (synthetic.fgsm_run(synthetic.network(0.0, 0)) for _ in range(2))
     moved = [
-        msgspec.structs.replace(each, value=each.value - 0.2, at={**each.at, "constants": "paper"})
-        for each in paper.measurements
-        if "constants" in each.at
+        msgspec.structs.replace(
+            measurement, value=measurement.value - 0.2, at={**measurement.at, "constants": "paper"}
+        )
+        for measurement in paper.measurements
+        if "constants" in measurement.at
     ]
     paper = dataclasses.replace(paper, measurements=tuple(moved), settings={"constants": "paper"})
     alone, both = (fgsm_bars(synthetic.table(runs)[0]) for runs in ([own], [own, paper]))
@@ -84,8 +86,8 @@ def test_attacks_with_different_settings_have_different_panels(synthetic: Module
     net = synthetic.network(0.0, 0)
     run = synthetic.attack_run(net)
     other = tuple(
-        msgspec.structs.replace(each, at={**each.at, "steps": 50}, value=0.1)
-        for each in run.measurements
+        msgspec.structs.replace(measurement, at={**measurement.at, "steps": 50}, value=0.1)
+        for measurement in run.measurements
     )
     results, _ = synthetic.table([run, dataclasses.replace(run, measurements=other)])
     drawn = attack_curves(results)

@@ -91,8 +91,8 @@ def test_a_single_network_has_no_whiskers(
     drawn.draw_without_rendering()
     bars = [c for c in drawn.axes[0].containers if isinstance(c, BarContainer)]
     assert bars
-    for each in bars:
-        _, caps, (lines,) = each.errorbar.lines
+    for bar in bars:
+        _, caps, (lines,) = bar.errorbar.lines
         assert not any(len(segment) for segment in lines.get_segments())
         assert all(np.isnan(np.asarray(cap.get_ydata(), float)).all() for cap in caps)
     assert not [text for text in tooltips(drawn) if "±" in text]

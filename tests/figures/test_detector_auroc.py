@@ -27,10 +27,10 @@ def table(synthetic: ModuleType, seeds: int, places: tuple[dict[str, Any], ...] 
     runs = []
     for network in synthetic.pair(seeds=seeds):
         rows = []
-        for index, place in enumerate(places):
+        for index, folder in enumerate(places):
             for outliers in SETS:
                 value = 0.6 + 0.01 * index + 0.02 * network.recipe.seed
-                at = {**place, "outliers": outliers}
+                at = {**folder, "outliers": outliers}
                 rows.append(
                     Measurement("auroc", value, "fraction", at, "AUROC", value - 0.03, value + 0.01)
                 )
@@ -61,7 +61,7 @@ def test_an_ood_set_has_a_panel_and_a_detector_with_its_setting_a_line(
     assert drawn.get_figwidth() == width
     panels = [axes for axes in drawn.axes if axes.axison]
     assert [axes.get_title() for axes in panels] == list(SETS)
-    assert [each.get_text() for each in panels[0].get_yticklabels()] == [
+    assert [item.get_text() for item in panels[0].get_yticklabels()] == [
         "msp",
         "knn k 50",
         "knn k 200",
@@ -85,7 +85,7 @@ def test_a_tooltip_has_group_detector_and_value(synthetic: ModuleType) -> None:
     assert drawn is not None
     drawn.draw_without_rendering()
     words = [value.text for value in tooltips_of(drawn)]
-    assert any("CE, knn k 200: 62.0 % [59.0 to 63.0]" in each for each in words), words
+    assert any("CE, knn k 200: 62.0 % [59.0 to 63.0]" in word for word in words), words
 
 
 def test_only_the_first_three_settings_of_a_detector_are_drawn(synthetic: ModuleType) -> None:
@@ -98,7 +98,7 @@ def test_labels_have_only_the_settings_that_differ(synthetic: ModuleType) -> Non
     grid = tuple({"detector": "odin", "temperature": 1000.0, "epsilon": e} for e in (0.0, 0.002))
     drawn = detector_auroc(*table(synthetic, 1, grid))
     assert drawn is not None
-    labels = [each.get_text() for each in drawn.axes[0].get_yticklabels()]
+    labels = [item.get_text() for item in drawn.axes[0].get_yticklabels()]
     assert labels == ["odin ε 0", "odin ε 0.002"]
 
 

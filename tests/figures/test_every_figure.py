@@ -203,7 +203,9 @@ def test_a_legend_of_ten_groups_leaves_room_for_curves(
     name: str, synthetic: ModuleType, at_width: Callable[..., Any]
 ) -> None:
     methods = ["ce", "ls", "byot", "dml", "ddgsd"]
-    nets = [synthetic.network(weight, 0, method=each) for each in methods for weight in (0.0, 0.1)]
+    nets = [
+        synthetic.network(weight, 0, method=method) for method in methods for weight in (0.0, 0.1)
+    ]
     make = synthetic.selective_run if name == "risk_coverage" else synthetic.odin_run
     drawn = at_width(name, SINGLE, synthetic.table([make(net) for net in nets]))
     drawn.draw_without_rendering()

@@ -63,11 +63,11 @@ def test_the_rates_of_the_assumptions_and_the_means_of_r_and_its_bound_are_drawn
     )
     drawn = assumption_curves(table)
     shares, means = drawn.axes
-    assert [each.get_label() for each in shares.containers[:2]] == [
+    assert [item.get_label() for item in shares.containers[:2]] == [
         "CE, Assumption 1",
         "CE + SDD, Assumption 1",
     ]
-    first_of_each = [float(each[0].get_ydata()[0]) for each in (*shares.containers[::2],)]
+    first_of_each = [float(item[0].get_ydata()[0]) for item in (*shares.containers[::2],)]
     np.testing.assert_allclose(first_of_each, [0.71, 0.41])
     np.testing.assert_allclose(
         [float(c[0].get_ydata()[0]) for c in means.containers[::2]], [1.51, 2.51]

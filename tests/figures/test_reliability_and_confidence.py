@@ -44,7 +44,7 @@ def test_titles_of_neighbouring_reliability_diagrams_do_not_touch(
     results.loc[ece, "low"] = results.loc[ece, "high"] = results.loc[ece, "value"]
     drawn = at_width("reliability", width, (results, arrays))
     drawn.draw_without_rendering()
-    first, second = (each.title for each in drawn.axes if each.get_title())
+    first, second = (axis.title for axis in drawn.axes if axis.get_title())
     assert "n 2" in first.get_text() if seeds == 2 else first.get_text().endswith("]")
     gap = second.get_window_extent().x0 - first.get_window_extent().x1
     assert gap > 0.6 * first.get_fontsize() * drawn.dpi / 72
@@ -56,10 +56,10 @@ def test_each_bin_has_a_bracket_over_its_consistency_band(whole: tuple[Any, Any]
     assert drawn is not None
     rows = where(results, group="CE", metric="bin_accuracy_calibrated")
     means = rows.groupby("bin")[["low", "high"]].mean()  # the seeds have equal counts
-    brackets = [each for each in drawn.axes[0].collections if isinstance(each, LineCollection)]
+    brackets = [item for item in drawn.axes[0].collections if isinstance(item, LineCollection)]
     assert len(brackets) == 2, "light beneath dark"
-    for each in brackets:
-        ends = np.array(each.get_segments())[:, :, 1]
+    for item in brackets:
+        ends = np.array(item.get_segments())[:, :, 1]
         assert ends == pytest.approx(means.to_numpy())
 
 
@@ -99,7 +99,7 @@ def test_bins_are_pooled_with_their_counts_as_weights(synthetic: ModuleType) -> 
     assert counts.tolist() == [0, 40]
     assert confidence == pytest.approx([0, 0.8])
     assert accuracy == pytest.approx([0, 0.75])
-    place, low, high = pooled_band(synthetic.table(runs)[0], 2)
-    assert place == pytest.approx([0.8])
+    folder, low, high = pooled_band(synthetic.table(runs)[0], 2)
+    assert folder == pytest.approx([0.8])
     assert low == pytest.approx([0.6])
     assert high == pytest.approx([0.75])

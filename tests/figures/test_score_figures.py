@@ -34,7 +34,7 @@ def test_histograms_show_the_lowest_seed_and_the_threshold(whole: tuple[Any, Any
     assert drawn is not None
     row = where(results, group="CE", seed=0, metric="auroc", outliers="uniform").iloc[0]
     inside, _ = scores_of(arrays[row["run"]], row["detector"], row["outliers"])
-    axes = next(each for each in drawn.axes if each.get_title() == "uniform")
+    axes = next(axis for axis in drawn.axes if axis.get_title() == "uniform")
     threshold = axes.get_lines()[0].get_xdata()[0]
     assert (inside >= threshold).mean() >= 0.95
     assert (inside > threshold).mean() < 0.95
@@ -47,7 +47,7 @@ def test_a_narrow_histogram_has_two_distinct_ticks(low: float, high: float) -> N
     axes = Figure(figsize=(1, 1)).subplots()
     axes.set_xlim(low, high)
     few_ticks(axes, 1.1)
-    ticks = [float(each.get_text().replace("−", "-")) for each in axes.get_xticklabels()]
+    ticks = [float(item.get_text().replace("−", "-")) for item in axes.get_xticklabels()]
     assert len(ticks) == 2
     assert low <= ticks[0] < ticks[1] <= high
 
@@ -84,8 +84,8 @@ def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
     net = synthetic.network(0.0, 0)
     run = synthetic.odin_run(net)
     other = tuple(
-        msgspec.structs.replace(each, at={**each.at, "epsilon": 0.0})
-        for each in run.measurements[:3]
+        msgspec.structs.replace(item, at={**item.at, "epsilon": 0.0})
+        for item in run.measurements[:3]
     )
     results, arrays = synthetic.table([run, dataclasses.replace(run, measurements=other)])
     drawn = roc_curves(results, arrays)
@@ -97,9 +97,11 @@ def test_curves_of_two_settings_are_not_mixed(synthetic: ModuleType) -> None:
 def test_cells_of_a_grid_are_not_drawn_as_roc_curves(synthetic: ModuleType) -> None:
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     cells = tuple(
-        msgspec.structs.replace(each, at={**each.at, "temperature": 1.0, "grid": kind})
+        msgspec.structs.replace(
+            measurement, at={**measurement.at, "temperature": 1.0, "grid": kind}
+        )
         for kind in ("cell", "best")
-        for each in run.measurements
+        for measurement in run.measurements
     )
     results, arrays = synthetic.table(
         [dataclasses.replace(run, measurements=(*cells, *run.measurements))]
@@ -118,14 +120,14 @@ def test_the_area_below_the_precision_recall_curve_is_the_average_precision(
     run = synthetic.odin_run(synthetic.network(0.0, 0))
     own = run.arrays.where(detector="odin")
     scores = own["scores"], own.where(outliers="gaussian")["scores"]
-    inside, outside = (each.round(5) for each in scores)
+    inside, outside = (item.round(5) for item in scores)
     recall, precision = precision_recall_curve(inside, outside)
     area = float(np.diff(recall, prepend=0) @ precision)
     assert area == pytest.approx(ood_metrics(inside, outside)["aupr_in"])
     assert pr_at(inside, outside)[1:].mean() == pytest.approx(area, abs=0.01)
     drawn = pr_curves(*synthetic.table([run]))
     assert drawn is not None
-    line = next(each for each in drawn.axes[2].get_lines() if each.get_label() == "CE")
+    line = next(item for item in drawn.axes[2].get_lines() if item.get_label() == "CE")
     heights = pr_at(*scores)
     assert line.get_ydata() == pytest.approx(heights)
     chance = drawn.axes[0].get_lines()[0].get_ydata()[0]
@@ -173,8 +175,8 @@ def test_a_report_computes_the_curves_of_a_run_once_for_all_figures_and_widths(
     whole: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results, arrays = whole
-    kept = {name: stored.at() for name, stored in arrays.items()}
-    for stored in kept.values():
+    remaining = {name: stored.at() for name, stored in arrays.items()}
+    for stored in remaining.values():
         stored.derived = {}
     computed: list[int] = []
 
@@ -183,9 +185,9 @@ def test_a_report_computes_the_curves_of_a_run_once_for_all_figures_and_widths(
         return roc_curve(*scores)
 
     monkeypatch.setattr("sdd_eval.figures.ood_curves.roc_curve", counted)
-    first = points_of(roc_curves(results, kept))
+    first = points_of(roc_curves(results, remaining))
     for figure in (roc_curves, pr_curves):
-        figure(results, kept)
+        figure(results, remaining)
     rows = where(results, evaluator="odin", metric="auroc")
     assert len(computed) == len(rows[rows["outliers"] != "average"])
     assert first.equals(points_of(roc_curves(results, arrays)))

@@ -109,16 +109,16 @@ def command_line(*arguments: str) -> str:
     """Run a command of `sdd-eval` in this process and return what it prints."""
     from sdd_eval.cli import main
 
-    said, handler = io.StringIO(), signal.getsignal(signal.SIGTERM)
+    output, handler = io.StringIO(), signal.getsignal(signal.SIGTERM)
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             main(list(arguments))
     except SystemExit as ended:
         if ended.code != 0:
             raise RuntimeError(f"sdd-eval {' '.join(arguments)} exits with {ended.code}") from ended
     finally:
         signal.signal(signal.SIGTERM, handler)
-    return said.getvalue()
+    return output.getvalue()
 
 
 class Measured:
@@ -136,20 +136,20 @@ class Measured:
 
     def evaluated(self, study: str, command: str, *flags: str) -> Table:
         """The measurements that an evaluator prints as JSON."""
-        said = command_line(
+        output = command_line(
             *(command, *flags, "--study", study, "--resamples", "100", "--json"),
             *("--checkpoints", str(CHECKPOINTS), "--device", "cpu", "--cache", "off"),
             *self.reports,
             *self.data,
         )
-        return measurements(said)
+        return measurements(output)
 
     def compared(self, *networks: str) -> Table:
         """The rows of a comparison's CSV."""
-        said = command_line(
+        output = command_line(
             "compare", *networks, "--study", "compared", "--no-figures", *self.reports
         )
-        path = next(Path(line) for line in said.splitlines() if line.endswith(".csv"))
+        path = next(Path(line) for line in output.splitlines() if line.endswith(".csv"))
         return rows(path, "compared")
 
     def report(self) -> dict[str, Table]:
@@ -183,11 +183,11 @@ def rows(path: Path, kind: str) -> Table:
 
 def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
     """Rows as a table; an identity that two rows share would hide one of them."""
-    found: Table = {}
+    result: Table = {}
     for key, numbers in rows:
-        assert key not in found, f"two rows are {key}"
-        found[key] = numbers
-    return found
+        assert key not in result, f"two rows are {key}"
+        result[key] = numbers
+    return result
 
 
 def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
@@ -195,14 +195,14 @@ def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]
     while said.strip():
         run, end = decoder.raw_decode(said.lstrip())
         said = said.lstrip()[end:]
-        for each in run["measurements"]:
-            key = (run["checkpoint"], each["metric"], _at(each["at"].items()))
-            numbers = {"n": run["n"], **each}
+        for item in run["measurements"]:
+            key = (run["checkpoint"], item["metric"], _at(item["at"].items()))
+            numbers = {"n": run["n"], **item}
             yield key, {name: _text(numbers.get(name)) for name in NUMBERS["measured"]}
 
 
 def _rows(path: Path, kind: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    identity, numbers = (_new(RENAMED_COLUMNS, each[kind]) for each in (IDENTITY, NUMBERS))
+    identity, numbers = (_new(RENAMED_COLUMNS, item[kind]) for item in (IDENTITY, NUMBERS))
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             axes = {k: v for k, v in row.items() if v and k not in (*identity, *numbers, *OTHER)}
@@ -255,10 +255,10 @@ def read(name: str, folder: Path = EXPECTED) -> Table:
 def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
     """An identity, its last two parts metric and axes, under the names of today."""
     *others, metric, at = key
-    named = [each for each in others if each.replace("_", "-") in COMPARED]
+    named = [item for item in others if item.replace("_", "-") in COMPARED]
     command = table if table in COMPARED else MORE.get(table, (table.partition("-")[0],))[0]
     evaluator = named[0] if named else command.replace("-", "_")
-    axes = (each.partition("=")[::2] for each in at.split("; ") if each)
+    axes = (item.partition("=")[::2] for item in at.split("; ") if item)
     today = [(RENAMED_AXES.get(f"{evaluator}.{name}", name), value) for name, value in axes]
     return (*others, RENAMED_METRICS.get(metric, metric), _at(today))
 

@@ -37,9 +37,9 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        found = make.Measured(folder)
-        found.corrupt()
-        yield found
+        result = make.Measured(folder)
+        result.corrupt()
+        yield result
 
 
 @pytest.fixture(scope="module")

@@ -16,20 +16,20 @@ def confidence():
 def test_the_floor_equals_the_error_of_simulated_labels(confidence, bins):
     random = np.random.default_rng(1)
     errors = [ece(confidence, random.random(1500) < confidence, bins) for _ in range(3000)]
-    found = ece_floor(confidence, bins, draws=20_000)
-    assert found.mean == pytest.approx(np.mean(errors), rel=0.04)
-    assert found.low == pytest.approx(np.quantile(errors, 0.025), abs=0.0012)
-    assert found.high == pytest.approx(np.quantile(errors, 0.975), rel=0.05)
+    result = ece_floor(confidence, bins, draws=20_000)
+    assert result.mean == pytest.approx(np.mean(errors), rel=0.04)
+    assert result.low == pytest.approx(np.quantile(errors, 0.025), abs=0.0012)
+    assert result.high == pytest.approx(np.quantile(errors, 0.975), rel=0.05)
 
 
 def test_the_band_of_a_bin_contains_95_percent_of_calibrated_bins(confidence):
     random = np.random.default_rng(2)
-    found = ece_floor(confidence)
+    result = ece_floor(confidence)
     filled = reliability_bins(confidence, np.zeros(1500)).count > 200
     inside = []
     for _ in range(600):
         bins = reliability_bins(confidence, random.random(1500) < confidence)
-        inside.append((bins.accuracy >= found.bin_low) & (bins.accuracy <= found.bin_high))
+        inside.append((bins.accuracy >= result.bin_low) & (bins.accuracy <= result.bin_high))
     share = np.mean(inside, axis=0)[filled]
     assert filled.sum() >= 3
     assert (share > 0.93).all()
@@ -43,10 +43,10 @@ def test_the_floor_of_ten_thousand_images_is_about_one_percent():
 
 
 def test_the_floor_of_a_fully_confident_model_is_zero():
-    found = ece_floor(np.ones(50))
-    assert (found.mean, found.low, found.high) == (0, 0, 0)
-    assert found.bin_low[-1] == found.bin_high[-1] == 1
-    assert np.isnan(found.bin_low[:-1]).all()
+    result = ece_floor(np.ones(50))
+    assert (result.mean, result.low, result.high) == (0, 0, 0)
+    assert result.bin_low[-1] == result.bin_high[-1] == 1
+    assert np.isnan(result.bin_low[:-1]).all()
 
 
 def test_the_floor_depends_on_the_seed_but_not_on_the_order_of_images(confidence):

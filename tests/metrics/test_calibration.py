@@ -215,8 +215,8 @@ def test_the_classwise_error_is_the_mean_over_classes(seed):
     labels = random.integers(0, 4, 60)  # class 4 never
     probabilities = softmax(logits.astype(np.float64), axis=1)
     for bins in (1, 7, 10):
-        each = [ece(probabilities[:, k], labels == k, bins) for k in range(5)]
-        assert classwise_ece(logits, labels, bins) == pytest.approx(np.mean(each), abs=1e-12)
+        item = [ece(probabilities[:, k], labels == k, bins) for k in range(5)]
+        assert classwise_ece(logits, labels, bins) == pytest.approx(np.mean(item), abs=1e-12)
 
 
 def test_the_brier_score_is_the_sum_over_all_classes():
@@ -227,9 +227,9 @@ def test_the_brier_score_is_the_sum_over_all_classes():
 
 
 def plain_debiased_square(confidence, correct, bins):
-    found = reliability_bins(confidence, correct, bins)
+    result = reliability_bins(confidence, correct, bins)
     total = 0.0
-    for count, sure, right in zip(found.count, found.confidence, found.accuracy, strict=True):
+    for count, sure, right in zip(result.count, result.confidence, result.accuracy, strict=True):
         if count > 1:
             noise = right * (1 - right) / (count - 1)
             total += count / len(confidence) * ((right - sure) ** 2 - noise)

@@ -69,8 +69,8 @@ def test_calibration_errors_do_not_depend_on_the_order_of_images(pairs, bins, se
     sure, right = columns(pairs)
     order = np.random.default_rng(seed).permutation(len(sure))
     for error in (ece, adaptive_ece, maximum_calibration_error):
-        found = error(sure[order], right[order], bins)
-        assert found == pytest.approx(error(sure, right, bins), abs=1e-12)
+        result = error(sure[order], right[order], bins)
+        assert result == pytest.approx(error(sure, right, bins), abs=1e-12)
     assert smooth_ece(sure[order], right[order]) == pytest.approx(smooth_ece(sure, right), abs=1e-9)
     before, after = selective_metrics(sure, right), selective_metrics(sure[order], right[order])
     assert after == pytest.approx(before, abs=1e-12)
@@ -124,13 +124,13 @@ def test_swapping_the_sets_alone_reflects_the_area_under_the_roc_curve(inside, o
 @always
 @given(sides, sides)
 def test_errors_of_detection_are_bounded_by_chance_and_by_the_area(inside, outside):
-    found = ood_metrics(inside, outside)
-    assert all(0 <= value <= 1 for value in found.values())
-    assert found["detection_error"] <= 0.5
+    result = ood_metrics(inside, outside)
+    assert all(0 <= value <= 1 for value in result.values())
+    assert result["detection_error"] <= 0.5
     # TPR − FPR at the best threshold; a rising curve through that point has no less area.
-    assert found["auroc"] >= 1 - 2 * found["detection_error"] - 1e-12
+    assert result["auroc"] >= 1 - 2 * result["detection_error"] - 1e-12
     shares = sorted([len(inside), len(outside)])
-    assert found["detection_error_by_counts"] <= shares[0] / sum(shares) + 1e-15
+    assert result["detection_error_by_counts"] <= shares[0] / sum(shares) + 1e-15
 
 
 @always
@@ -165,10 +165,10 @@ def test_finer_bins_never_lower_ece(pairs, bins, times):
 @given(images)
 def test_augrc_follows_from_accuracy_and_auroc(pairs):
     sure, right = columns(pairs)
-    found, a = selective_metrics(sure, right), right.mean()
-    auroc = found.get("misclassification_auroc", 0.5)
-    assert found["augrc"] == pytest.approx((1 - auroc) * a * (1 - a) + (1 - a) ** 2 / 2, abs=1e-12)
-    assert 0 <= found["aurc_excess"] <= found["aurc"] + 1e-12
+    result, a = selective_metrics(sure, right), right.mean()
+    auroc = result.get("misclassification_auroc", 0.5)
+    assert result["augrc"] == pytest.approx((1 - auroc) * a * (1 - a) + (1 - a) ** 2 / 2, abs=1e-12)
+    assert 0 <= result["aurc_excess"] <= result["aurc"] + 1e-12
 
 
 @always
@@ -203,7 +203,7 @@ def test_a_temperature_keeps_accuracy_and_moves_confidence_towards_chance(pair, 
     ties = np.sort(logits, axis=1)[:, -2:]
     apart = (ties[:, 1] == ties[:, 0]) | (ties[:, 1] - ties[:, 0] > 1e-9)
     if apart.all():
-        cooled_right, right = (confidence_and_correct(each, labels)[1] for each in (cooled, logits))
+        cooled_right, right = (confidence_and_correct(item, labels)[1] for item in (cooled, logits))
         assert (cooled_right == right).all()
     sure, cooler = (
         confidence_and_correct(logits, labels)[0],

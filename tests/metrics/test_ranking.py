@@ -44,11 +44,11 @@ def plain_fpr_with_outliers_positive(inliers, outliers):
 
 
 def plain_detection_error(inliers, outliers):
-    found = [0.5]  # nothing accepted
+    result = [0.5]  # nothing accepted
     for threshold in thresholds(inliers, outliers):
         tpr, fpr = rates(inliers, outliers, threshold)
-        found.append((1 - tpr) / 2 + fpr / 2)
-    return min(found)
+        result.append((1 - tpr) / 2 + fpr / 2)
+    return min(result)
 
 
 def ranks(inliers, outliers):
@@ -60,19 +60,19 @@ def ranks(inliers, outliers):
 @settings(deadline=None, max_examples=200)
 @given(scores, scores)
 def test_every_metric_equals_scikit_learn_or_a_plain_loop(inliers, outliers):
-    found = ood_metrics(inliers, outliers)
+    result = ood_metrics(inliers, outliers)
     ranked, positive = ranks(inliers, outliers)
-    assert found["auroc"] == pytest.approx(roc_auc_score(positive, ranked), abs=1e-12)
-    assert found["aupr_in"] == pytest.approx(average_precision_score(positive, ranked), abs=1e-12)
-    assert found["aupr_out"] == pytest.approx(
+    assert result["auroc"] == pytest.approx(roc_auc_score(positive, ranked), abs=1e-12)
+    assert result["aupr_in"] == pytest.approx(average_precision_score(positive, ranked), abs=1e-12)
+    assert result["aupr_out"] == pytest.approx(
         average_precision_score(1 - positive, -ranked), abs=1e-12
     )
-    assert found["fpr_at_95_tpr"] == plain_fpr(inliers, outliers)
-    assert found["fpr_at_95_tpr_out"] == plain_fpr_with_outliers_positive(inliers, outliers)
+    assert result["fpr_at_95_tpr"] == plain_fpr(inliers, outliers)
+    assert result["fpr_at_95_tpr_out"] == plain_fpr_with_outliers_positive(inliers, outliers)
     negated = ood_metrics(np.negative(outliers), np.negative(inliers))
-    assert found["fpr_at_95_tpr_out"] == negated["fpr_at_95_tpr"]
-    assert found["aupr_out"] == negated["aupr_in"]
-    assert found["detection_error"] == pytest.approx(
+    assert result["fpr_at_95_tpr_out"] == negated["fpr_at_95_tpr"]
+    assert result["aupr_out"] == negated["aupr_in"]
+    assert result["detection_error"] == pytest.approx(
         plain_detection_error(inliers, outliers), abs=1e-12
     )
 
@@ -82,11 +82,11 @@ def test_every_metric_equals_scikit_learn_or_a_plain_loop(inliers, outliers):
 def test_the_prevalence_free_rule_is_average_precision_with_equally_weighted_sets(
     inliers, outliers
 ):
-    found = ood_metrics(inliers, outliers)
+    result = ood_metrics(inliers, outliers)
     ranked, positive = ranks(inliers, outliers)
     weight = np.where(positive, 1 / len(inliers), 1 / len(outliers))
     for name, truth, score in (("in", positive, ranked), ("out", 1 - positive, -ranked)):
-        assert found[f"aupr_{name}_prevalence_free"] == pytest.approx(
+        assert result[f"aupr_{name}_prevalence_free"] == pytest.approx(
             average_precision_score(truth, score, sample_weight=weight), abs=1e-12
         )
 
@@ -97,9 +97,9 @@ def test_ties_count_half_in_auroc():
 
 
 def test_separated_sets_have_perfect_metrics():
-    found = ood_metrics([2.0, 3.0], [0.0, 1.0])
-    assert found["fpr_at_95_tpr"] == found["detection_error"] == 0
-    assert found["auroc"] == found["aupr_in"] == found["aupr_out"] == 1
+    result = ood_metrics([2.0, 3.0], [0.0, 1.0])
+    assert result["fpr_at_95_tpr"] == result["detection_error"] == 0
+    assert result["auroc"] == result["aupr_in"] == result["aupr_out"] == 1
 
 
 def test_an_inverted_score_has_a_detection_error_of_one_half():
@@ -112,9 +112,9 @@ def test_the_threshold_is_the_highest_with_a_true_positive_rate_of_95_percent():
 
 
 def test_the_detection_error_by_counts_weights_images_and_not_sets():
-    found = ood_metrics([1.0] * 9, [1.0])
-    assert found["detection_error"] == 0.5
-    assert found["detection_error_by_counts"] == 0.1
+    result = ood_metrics([1.0] * 9, [1.0])
+    assert result["detection_error"] == 0.5
+    assert result["detection_error_by_counts"] == 0.1
 
 
 def test_tensors_give_the_same_result_as_arrays():

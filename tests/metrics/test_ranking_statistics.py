@@ -45,8 +45,8 @@ def test_ranking_metrics_are_functions_of_sums_over_images(drawn):
     statistic = rankings(scores[inside], far=scores[~inside]).statistic(OTHER_METRICS, quantity)
     weights = np.concatenate([counts[inside], counts[~inside]])[None].astype(np.float32)
     expected = ood_metrics(repeated[flags], repeated[~flags])
-    found = statistic.sums(weights)[0, : len(OTHER_METRICS)]
-    assert found == pytest.approx([expected[name] for name in OTHER_METRICS], abs=1e-12)
+    result = statistic.sums(weights)[0, : len(OTHER_METRICS)]
+    assert result == pytest.approx([expected[name] for name in OTHER_METRICS], abs=1e-12)
 
 
 @settings(deadline=None, max_examples=100)
@@ -56,9 +56,9 @@ def test_selective_metrics_are_functions_of_sums_over_images(drawn):
     if counts.sum() == 0:
         return
     statistic = selective(scores, right)
-    found = statistic.sums(counts[None].astype(np.float32))[0]
+    result = statistic.sums(counts[None].astype(np.float32))[0]
     names = [one.metric for one in statistic.quantities]
-    defined = {n: x for n, x in zip(names, found, strict=True) if not np.isnan(x)}
+    defined = {n: x for n, x in zip(names, result, strict=True) if not np.isnan(x)}
     expected = selective_metrics(np.repeat(scores, counts), np.repeat(right, counts))
     assert defined == pytest.approx({n: expected[n] for n in names if n in expected}, abs=1e-12)
 

@@ -120,14 +120,14 @@ def test_invalid_scores_are_refused():
 
 def test_scores_equal_those_of_the_softmax_unless_it_saturates():
     logits = np.random.default_rng(0).normal(0, 2, (300, 7)).astype(np.float32)
-    found = dict(zip(SCORES, confidence_scores(logits).T, strict=True))
+    result = dict(zip(SCORES, confidence_scores(logits).T, strict=True))
     p = softmax(logits.astype(np.float64), axis=1)
     top = p.max(axis=1)
-    assert found["msp"] == pytest.approx(np.log(top / (1 - top)), abs=1e-9)
-    assert found["max_logit"] == pytest.approx(logits.max(axis=1))
+    assert result["msp"] == pytest.approx(np.log(top / (1 - top)), abs=1e-9)
+    assert result["max_logit"] == pytest.approx(logits.max(axis=1))
     energy = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))
-    assert found["energy"] == pytest.approx(energy, abs=1e-12)
-    assert found["entropy"] == pytest.approx((p * np.log(p)).sum(axis=1), abs=1e-12)
+    assert result["energy"] == pytest.approx(energy, abs=1e-12)
+    assert result["entropy"] == pytest.approx((p * np.log(p)).sum(axis=1), abs=1e-12)
 
 
 def test_saturated_probabilities_still_rank():

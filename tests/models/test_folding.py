@@ -15,13 +15,13 @@ from sdd_eval.records import ModelSpec
 def lively(model, seed=0):
     """Return the network in eval mode with random statistics in its batch norms."""
     random = torch.Generator().manual_seed(seed)
-    for each in model.modules():
-        if isinstance(each, nn.modules.batchnorm._BatchNorm) and each.running_mean is not None:
-            each.running_mean.normal_(0, 0.3, generator=random)
-            each.running_var.uniform_(0.5, 2, generator=random)
-            if each.affine:
-                nn.init.uniform_(each.weight, 0.5, 1.5, generator=random)
-                nn.init.normal_(each.bias, 0, 0.2, generator=random)
+    for item in model.modules():
+        if isinstance(item, nn.modules.batchnorm._BatchNorm) and item.running_mean is not None:
+            item.running_mean.normal_(0, 0.3, generator=random)
+            item.running_var.uniform_(0.5, 2, generator=random)
+            if item.affine:
+                nn.init.uniform_(item.weight, 0.5, 1.5, generator=random)
+                nn.init.normal_(item.bias, 0, 0.2, generator=random)
     return model.eval().requires_grad_(False)
 
 
@@ -30,7 +30,7 @@ def images(side=16, n=6, channels=3, seed=1):
 
 
 def norms(model):
-    return sum(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in model.modules())
+    return sum(isinstance(item, nn.modules.batchnorm._BatchNorm) for item in model.modules())
 
 
 @pytest.mark.parametrize(
@@ -51,28 +51,28 @@ def norms(model):
 def test_foldable_norms_are_folded_without_changing_predictions(arch, side, folded, of):
     torch.manual_seed(0)
     model = lively(build(ModelSpec(arch, 10, (0.5,) * 3, (0.25,) * 3, side)))
-    found, how = fold(model, images(side))
+    result, how = fold(model, images(side))
     assert (how.folded, how.batch_norms, how.note) == (folded, of, "")
-    assert norms(found) == of - folded
+    assert norms(result) == of - folded
     assert norms(model) == of, "the network itself stays as it is"
     new = images(side, seed=7)
     expected = model.features(new).double()
     scale = max(1.0, float(expected.abs().max()))
-    assert (found.features(new) - expected).abs().max() < 1e-5 * scale
+    assert (result.features(new) - expected).abs().max() < 1e-5 * scale
     assert how.difference < 1e-5
-    torch.testing.assert_close(found(new).softmax(1), model(new).softmax(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result(new).softmax(1), model(new).softmax(1), atol=1e-5, rtol=0)
 
 
 def test_folding_does_not_change_gradients_with_respect_to_pixels():
     torch.manual_seed(0)
     model = lively(build(ModelSpec("resnet8", 10, (0.5,) * 3, (0.25,) * 3, 16)))
-    found, _ = fold(model, images())
+    result, _ = fold(model, images())
 
     def gradient(network):
         pixels = images(seed=3).requires_grad_(True)
         return torch.autograd.grad(network(pixels).logsumexp(1).sum(), pixels)[0]
 
-    torch.testing.assert_close(gradient(found), gradient(model), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(gradient(result), gradient(model), atol=1e-5, rtol=1e-3)
 
 
 class Odd(nn.Module):
@@ -123,9 +123,9 @@ class Odd(nn.Module):
 def test_norms_that_cannot_be_folded_remain(kind):
     torch.manual_seed(0)
     model = lively(Odd(kind))
-    found, how = fold(model, images())
+    result, how = fold(model, images())
     assert (how.folded, how.note) == (0, "")
-    assert found is model
+    assert result is model
 
 
 def test_a_norm_after_a_linear_layer_is_folded_without_changing_shared_weights():
@@ -135,10 +135,10 @@ def test_a_norm_after_a_linear_layer_is_folded_without_changing_shared_weights()
     norm = nn.BatchNorm1d(48)
     model = lively(nn.Sequential(nn.Flatten(), first, norm, nn.ReLU(), second, nn.Linear(48, 3)))
     weight = first.weight.clone()
-    found, how = fold(model, images(4))
+    result, how = fold(model, images(4))
     assert (how.folded, how.batch_norms) == (1, 1)
-    assert torch.equal(found[4].weight, weight)
-    torch.testing.assert_close(found(images(4, seed=5)), model(images(4, seed=5)))
+    assert torch.equal(result[4].weight, weight)
+    torch.testing.assert_close(result(images(4, seed=5)), model(images(4, seed=5)))
 
 
 def test_a_norm_in_train_mode_is_not_folded():
@@ -165,9 +165,9 @@ class Knows(nn.Module):
     def __deepcopy__(self, memo):
         if not self.copies:
             raise TypeError("this is mine alone")
-        made = Knows()
-        made.body = copy.deepcopy(self.body, memo)
-        return made.eval()
+        created = Knows()
+        created.body = copy.deepcopy(self.body, memo)
+        return created.eval()
 
     def forward(self, x):
         return self.body(x) + float(isinstance(self.body.norm, nn.Identity))
@@ -175,8 +175,8 @@ class Knows(nn.Module):
 
 def test_nothing_is_folded_if_outputs_would_change():
     model = lively(Knows())
-    found, how = fold(model, images())
-    assert found is model
+    result, how = fold(model, images())
+    assert result is model
     assert (how.folded, how.batch_norms) == (0, 2)
     assert how.note.startswith("not folded: outputs would change by ")
 
@@ -185,9 +185,9 @@ def test_a_network_that_cannot_be_copied_or_run_is_not_folded():
     model = lively(Knows(copies=False))
     assert fold(model, images())[0] is model
     assert fold(model, images())[1].note == "not folded: TypeError: this is mine alone"
-    found, how = fold(lively(Odd("plain")), images(channels=1))
+    result, how = fold(lively(Odd("plain")), images(channels=1))
     assert (how.folded, how.note[:25]) == (0, "not folded: RuntimeError:")
-    assert norms(found) == 2
+    assert norms(result) == 2
 
 
 def test_a_network_with_nan_weights_is_not_folded():
@@ -200,8 +200,8 @@ def test_norms_of_timm_with_activations_are_folded():
     pytest.importorskip("timm")
     torch.manual_seed(0)
     model = lively(build(ModelSpec("timm:efficientnet_b0", 10, (0.5,) * 3, (0.25,) * 3, 32)))
-    found, how = fold(model, images(32))
+    result, how = fold(model, images(32))
     assert (how.folded, how.batch_norms) == (49, 49)
     torch.testing.assert_close(
-        found(images(32, seed=2)), model(images(32, seed=2)), atol=1e-5, rtol=0
+        result(images(32, seed=2)), model(images(32, seed=2)), atol=1e-5, rtol=0
     )

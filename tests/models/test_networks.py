@@ -99,8 +99,8 @@ def test_the_deeper_networks_of_the_paper_halve_the_resolution_three_times_too()
         network = build(spec(arch)).eval()
         with torch.no_grad():
             seen = network.activations(torch.zeros(1, 3, 32, 32))
-        found = [tuple(seen[f"layer{index}"].shape[1:]) for index in (1, 2, 3, 4)]
-        assert found == [(w, s, s) for w, s in zip(widths, (32, 16, 8, 4), strict=True)]
+        result = [tuple(seen[f"layer{index}"].shape[1:]) for index in (1, 2, 3, 4)]
+        assert result == [(w, s, s) for w, s in zip(widths, (32, 16, 8, 4), strict=True)]
         assert seen["features"].shape == (1, widths[-1])
         assert network.stage_of("layer3") == "layer3"
 

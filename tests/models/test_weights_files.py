@@ -46,15 +46,15 @@ def renamed(state, *rules):
 
 def gpleiss(name):
     """Return the state of a DenseNet under torchvision's names."""
-    found = re.match(r"layer(\d)\.(\d+)\.(bn|conv)(\d)\.(.*)", name)
-    if found:
-        block, layer, kind, number, rest = found.groups()
+    result = re.match(r"layer(\d)\.(\d+)\.(bn|conv)(\d)\.(.*)", name)
+    if result:
+        block, layer, kind, number, rest = result.groups()
         kind = "norm" if kind == "bn" else kind
         return f"features.denseblock{block}.denselayer{int(layer) + 1}.{kind}{number}.{rest}"
-    found = re.match(r"trans(\d)\.(bn|conv)1\.(.*)", name)
-    if found:
-        kind = "norm" if found[2] == "bn" else "conv"
-        return f"features.transition{found[1]}.{kind}.{found[3]}"
+    result = re.match(r"trans(\d)\.(bn|conv)1\.(.*)", name)
+    if result:
+        kind = "norm" if result[2] == "bn" else "conv"
+        return f"features.transition{result[1]}.{kind}.{result[3]}"
     name = name.replace("conv1.", "features.conv0.").replace("bn1.", "features.norm_final.")
     return name.replace("fc.", "classifier.")
 
@@ -187,11 +187,11 @@ def test_mismatches_are_listed_the_first_ones_with_both_shapes():
 def test_all_mismatched_names_are_listed():
     with pytest.raises(InputError) as caught:
         match_weights(build(network_of().spec), plain(network_of("resnet20")), "mine.pt")
-    said = str(caught.value)
-    assert "\n" not in said
+    output = str(caught.value)
+    assert "\n" not in output
     for block in ("layer1.1", "layer3.2"):
-        assert f"{block}.conv2.weight" in said
-    assert said.count("(") < 10
+        assert f"{block}.conv2.weight" in output
+    assert output.count("(") < 10
 
 
 def test_weights_that_are_not_finite_are_refused():
@@ -228,9 +228,9 @@ def test_the_network_of_a_training_state_with_optimiser_is_read(tmp_path):
     state = nn.DataParallel(network).state_dict()
     content = {"optimizer": optimiser.state_dict(), "model": state, "epoch": 4}
     torch.save(content, tmp_path / "state.tar")
-    found = read_weights(tmp_path / "state.tar")
-    assert found.prefix == ("model",)
-    assert_fits(network, found.tensors)
+    result = read_weights(tmp_path / "state.tar")
+    assert result.prefix == ("model",)
+    assert_fits(network, result.tensors)
 
 
 def test_safetensors_are_recognised_by_content(tmp_path):

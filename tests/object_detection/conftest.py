@@ -22,9 +22,11 @@ def quick():
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, write_coco, write_backbone, quick):
     """Return a folder with `data` and `checkpoints`, a `backbone` and a trained `detector`."""
-    place = tmp_path_factory.mktemp("made")
-    write_coco(place / "data")
-    backbone = write_backbone(place / "checkpoints" / "backbone", "resnet18w16")
-    folder = place / "checkpoints"
-    train_detector(backbone, quick, folder, data_root=place / "data", name="detector", threads=1)
-    return place
+    directory = tmp_path_factory.mktemp("made")
+    write_coco(directory / "data")
+    backbone = write_backbone(directory / "checkpoints" / "backbone", "resnet18w16")
+    folder = directory / "checkpoints"
+    train_detector(
+        backbone, quick, folder, data_root=directory / "data", name="detector", threads=1
+    )
+    return directory

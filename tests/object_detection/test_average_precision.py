@@ -23,7 +23,7 @@ def arrays(seed=0, images=30, crowd=0.2):
     box = np.hstack([corner, sides])
     image = np.sort(random.integers(0, images, count))
     label = random.integers(0, 3, count)
-    found = random.random(count) < 0.8
+    result = random.random(count) < 0.8
     moved = box + random.normal(0, 0.05, box.shape) * sides.repeat(2, axis=1)
     return {
         "row": np.arange(images),
@@ -32,10 +32,10 @@ def arrays(seed=0, images=30, crowd=0.2):
         "object_label": label,
         "object_crowd": random.random(count) < crowd,
         "object_area": 0.7 * sides.prod(axis=1),
-        "image": image[found],
-        "box": moved[found].astype(np.float32),
-        "label": np.where(random.random(count) < 0.9, label, (label + 1) % 3)[found],
-        "score": random.random(count)[found].astype(np.float32),
+        "image": image[result],
+        "box": moved[result].astype(np.float32),
+        "label": np.where(random.random(count) < 0.9, label, (label + 1) % 3)[result],
+        "score": random.random(count)[result].astype(np.float32),
     }
 
 
@@ -55,10 +55,12 @@ def by_files(found, folder):
             for n, (i, b, c, crowd, area) in enumerate(objects)
         ],
     }
-    said = zip(*(found[name].tolist() for name in ("image", "box", "label", "score")), strict=True)
+    output = zip(
+        *(found[name].tolist() for name in ("image", "box", "label", "score")), strict=True
+    )
     results = [
         {"image_id": 40 + i, "bbox": b, "category_id": 11 * (c + 1), "score": s}
-        for i, b, c, s in said
+        for i, b, c, s in output
     ]
     (folder / "truth.json").write_text(json.dumps(truth))
     (folder / "results.json").write_text(json.dumps(results))
@@ -73,20 +75,20 @@ def by_files(found, folder):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_arrays_and_files_give_the_same_numbers(seed, tmp_path):
-    found = arrays(seed)
-    ours = average_precision(found)
+    result = arrays(seed)
+    ours = average_precision(result)
     assert list(ours) == ["map", "map50", "map75", "map_small", "map_medium", "map_large"]
-    assert list(ours.values()) == pytest.approx(by_files(found, tmp_path), abs=1e-12)
+    assert list(ours.values()) == pytest.approx(by_files(result, tmp_path), abs=1e-12)
     assert 0.1 < ours["map"] < ours["map50"] < 0.9
 
 
 def test_a_detection_in_a_crowd_is_ignored():
-    found = arrays()
-    found["object_crowd"][:] = False
+    result = arrays()
+    result["object_crowd"][:] = False
     perfect = {
-        **found,
-        **{name: found[f"object_{name}"] for name in ("image", "box", "label")},
-        "score": np.linspace(0.5, 1, len(found["object_image"])),
+        **result,
+        **{name: result[f"object_{name}"] for name in ("image", "box", "label")},
+        "score": np.linspace(0.5, 1, len(result["object_image"])),
     }
     assert average_precision(perfect)["map"] == pytest.approx(1)
     perfect["object_crowd"][:20] = True
@@ -94,24 +96,24 @@ def test_a_detection_in_a_crowd_is_ignored():
 
 
 def test_a_box_20_percent_too_wide_counts_up_to_an_iou_of_five_sixths():
-    found = arrays(crowd=0)
-    wide = found["object_box"] * [1, 1, 1.2, 1]
-    wide = {**found, "image": found["object_image"], "box": wide, "label": found["object_label"]}
+    result = arrays(crowd=0)
+    wide = result["object_box"] * [1, 1, 1.2, 1]
+    wide = {**result, "image": result["object_image"], "box": wide, "label": result["object_label"]}
     wide["score"] = np.linspace(0.5, 1, len(wide["image"]))
     # .50, .55 … .80 are seven of ten thresholds.
     assert average_precision(wide)["map"] == pytest.approx(0.7, abs=0.02)
 
 
 def test_a_detector_without_detections_has_map_0():
-    found = arrays()
-    nothing = {name: found[name][:0] for name in ("image", "box", "label", "score")}
-    assert average_precision({**found, **nothing})["map"] == 0
+    result = arrays()
+    nothing = {name: result[name][:0] for name in ("image", "box", "label", "score")}
+    assert average_precision({**result, **nothing})["map"] == 0
 
 
 def test_a_size_without_objects_has_no_number():
-    found = arrays()
-    found["object_area"][:] = 100
-    assert "map_large" not in average_precision(found)
+    result = arrays()
+    result["object_area"][:] = 100
+    assert "map_large" not in average_precision(result)
 
 
 def test_every_measurement_has_protocol_and_unit():
@@ -121,10 +123,10 @@ def test_every_measurement_has_protocol_and_unit():
 
 
 def test_images_without_objects_are_refused():
-    found = arrays()
-    found["object_crowd"][:] = True
+    result = arrays()
+    result["object_crowd"][:] = True
     with pytest.raises(InputError, match="none of the 30 images has an annotated object"):
-        average_precision(found)
+        average_precision(result)
 
 
 def test_without_pycocotools_the_error_names_the_extra(monkeypatch):

@@ -30,10 +30,10 @@ def test_categories_count_from_0_in_the_order_of_their_ids(root):
     def backwards(content):
         content["categories"].reverse()
 
-    found = rewritten(root, backwards)().annotations
-    assert found.category_ids == (3, 7)
-    assert found.class_names == ("kite", "boat")
-    assert found.labels[found.objects_in(1)].tolist() == [1, 0]
+    result = rewritten(root, backwards)().annotations
+    assert result.category_ids == (3, 7)
+    assert result.class_names == ("kite", "boat")
+    assert result.labels[result.objects_in(1)].tolist() == [1, 0]
 
 
 def test_the_box_of_an_object_encloses_its_colour(root):
@@ -50,30 +50,30 @@ def test_objects_are_assigned_to_images_in_any_order(root):
     def backwards(content):
         content["annotations"].reverse()
 
-    found = rewritten(root, backwards)().annotations
-    assert [found.boxes[found.objects_in(n)].shape[0] for n in range(6)] == [1, 2, 2, 0, 2, 2]
-    assert sorted(found.boxes[found.objects_in(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
+    result = rewritten(root, backwards)().annotations
+    assert [result.boxes[result.objects_in(n)].shape[0] for n in range(6)] == [1, 2, 2, 0, 2, 2]
+    assert sorted(result.boxes[result.objects_in(2)].tolist()) == [[20, 22, 1, 1], [30, 28, 28, 30]]
 
 
 def test_crowds_and_empty_boxes_are_not_trained_on_but_empty_images_are(root):
     def flat(content):
         content["annotations"][0]["bbox"] = [8, 10, 24, 0]
 
-    found = rewritten(root, flat)()
-    assert len(found) == 6
-    assert len(found.annotations.training_targets(0)[0]) == 0
-    assert len(found.annotations.training_targets(3)[0]) == 0
-    assert found.annotations.training_targets(4)[0].tolist() == [[6, 8, 36, 30]]
-    assert found.annotations.crowd.sum() == 1
+    result = rewritten(root, flat)()
+    assert len(result) == 6
+    assert len(result.annotations.training_targets(0)[0]) == 0
+    assert len(result.annotations.training_targets(3)[0]) == 0
+    assert result.annotations.training_targets(4)[0].tolist() == [[6, 8, 36, 30]]
+    assert result.annotations.crowd.sum() == 1
 
 
 def test_a_box_beyond_the_edge_is_clipped_for_training_only(root):
     def large(content):
         content["annotations"][0]["bbox"] = [-4, 50, 200, 20]
 
-    found = rewritten(root, large)().annotations
-    assert found.training_targets(0)[0].tolist() == [[0, 50, 64, 64]]
-    assert found.boxes[0].tolist() == [-4, 50, 200, 20]
+    result = rewritten(root, large)().annotations
+    assert result.training_targets(0)[0].tolist() == [[0, 50, 64, 64]]
+    assert result.boxes[0].tolist() == [-4, 50, 200, 20]
 
 
 def test_the_fingerprint_covers_pixels_and_annotations(root):
@@ -194,6 +194,6 @@ def test_boxes_are_read_exactly(root):
     def fraction(content):
         content["annotations"][0]["bbox"] = [8.1, 10.7, 24.3, 20.9]
 
-    found = rewritten(root, fraction)().annotations
-    assert found.boxes.dtype == np.float64
-    assert found.boxes[0].tolist() == [8.1, 10.7, 24.3, 20.9]
+    result = rewritten(root, fraction)().annotations
+    assert result.boxes.dtype == np.float64
+    assert result.boxes[0].tolist() == [8.1, 10.7, 24.3, 20.9]

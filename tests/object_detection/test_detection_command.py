@@ -25,8 +25,8 @@ def here(made, tmp_path, monkeypatch):
 
 def said(capsys, command):
     code = exit_code(command.split())
-    found = capsys.readouterr()
-    return code, found.out, found.err.strip().splitlines()[-1] if found.err.strip() else ""
+    result = capsys.readouterr()
+    return code, result.out, result.err.strip().splitlines()[-1] if result.err.strip() else ""
 
 
 SMALL = "--dataset shapes --min-size 32 --max-size 64 --channels 8 --regions 8 --threads 1"
@@ -115,9 +115,9 @@ def test_a_checkpoint_of_the_wrong_task_is_refused(command, error, capsys):
 
 
 def test_a_data_set_with_other_categories_is_refused(here, capsys, write_coco):
-    place = write_coco(here / "others", "others")
-    path = place / "annotations" / "instances_val2017.json"
+    folder = write_coco(here / "others", "others")
+    path = folder / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace("boat", "ship"))
-    code, _, error = said(capsys, f"detection detector --dataset {place}")
+    code, _, error = said(capsys, f"detection detector --dataset {folder}")
     assert code == 2
     assert error.endswith("category 2 is 'boat' in the checkpoint and 'ship' in the data set")

@@ -14,7 +14,7 @@ from sdd_eval.object_detection.train import train_detector
 def objects(images=12):
     """Two rectangles an image; a pixel in the third, nothing in two, a crowd in the fifth."""
     random = np.random.default_rng(5)
-    found = []
+    result = []
     for number in range(images):
         tops, sides = random.integers(2, 30, 2), random.integers(14, 26, (2, 2))
         left, right = (
@@ -23,11 +23,11 @@ def objects(images=12):
                 zip((3, 7) if number % 2 else (7, 3), tops.tolist(), sides.tolist(), strict=True)
             )
         )
-        found.append([left, right])
-    found[2].append((7, 60, 60, 1, 1))
-    found[3] = found[9] = []
-    found[4] = [(3, 4, 6, 24, 20)]
-    return found
+        result.append([left, right])
+    result[2].append((7, 60, 60, 1, 1))
+    result[3] = result[9] = []
+    result[4] = [(3, 4, 6, 24, 20)]
+    return result
 
 
 @pytest.mark.slow
@@ -43,8 +43,8 @@ def test_a_detector_overfits_with_a_one_pixel_box_empty_images_and_a_crowd(
     train_detector(backbone, recipe, tmp_path, data_root=tmp_path, name="detector", threads=1)
     request = Request(Detection(), tmp_path / "study", tmp_path, batch_size=4)
     run = evaluate_checkpoint(tmp_path / "detector", request).run
-    found = {each.metric: each.value for each in run.measurements}
-    assert found["map"] > 0.9, found
-    assert found["map50"] >= found["map"]
+    result = {measurement.metric: measurement.value for measurement in run.measurements}
+    assert result["map"] > 0.9, result
+    assert result["map50"] >= result["map"]
     confident = run.arrays["score"] > 0.9
     assert not np.isin(run.arrays["image"][confident], (3, 9)).any(), "nothing is where nothing is"

@@ -35,14 +35,14 @@ def recipe_of(epochs, weight, **changes):
     network = ModelSpec(backbone.arch, 1000, (0.485,) * 3, (0.229,) * 3, 224)
     under = Card("backbone", network, backbone, {}, "0")
     recipe = resolved_recipe(DetectorRecipe(epochs=epochs, **changes), under)
-    made = {"name": "backbone", "recipe": encode(backbone)}
+    created = {"name": "backbone", "recipe": encode(backbone)}
     card = Card(
         "detector",
         detector_spec(network, recipe, {1: "person"}),
         None,
         {},
         "1",
-        {"detector": encode(recipe), "backbone": made},
+        {"detector": encode(recipe), "backbone": created},
     )
     return encode(flattened_recipe(card))
 

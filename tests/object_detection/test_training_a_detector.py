@@ -33,8 +33,8 @@ def trained(made, folder, recipe, **more):
     )
 
 
-def weights(place):
-    return load_file(place / WEIGHTS)
+def weights(folder):
+    return load_file(folder / WEIGHTS)
 
 
 def test_the_card_has_the_recipe_and_the_backbone(made):
@@ -64,11 +64,11 @@ def test_training_starts_from_the_backbone_and_keeps_frozen_layers(made):
 
 def test_a_finished_detector_is_not_trained_again(made, quick, monkeypatch):
     monkeypatch.setattr(train, "learning_rate", None)
-    place = made / "checkpoints"
+    folder = made / "checkpoints"
     card = train_detector(
-        place / "backbone", quick, place, data_root=made / "data", name="detector"
+        folder / "backbone", quick, folder, data_root=made / "data", name="detector"
     )
-    assert card == read_card(place / "detector")
+    assert card == read_card(folder / "detector")
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path, monkeypatch):
@@ -91,12 +91,12 @@ def test_an_interrupted_training_ends_in_the_same_weights(made, quick, tmp_path,
 
 
 def test_a_loaded_detector_has_the_written_weights(made):
-    place = made / "checkpoints" / "detector"
-    detector = Checkpoint.open(place, task="object_detection").network()
+    folder = made / "checkpoints" / "detector"
+    detector = Checkpoint.open(folder, task="object_detection").network()
     state = detector.state_dict()
-    for name, tensor in weights(place).items():
+    for name, tensor in weights(folder).items():
         assert torch.equal(tensor, state[name])
-    assert not any(each.requires_grad for each in detector.parameters())
+    assert not any(item.requires_grad for item in detector.parameters())
 
 
 def test_a_folder_with_another_recipe_is_refused_without_overwrite(made, quick, tmp_path):
@@ -109,13 +109,13 @@ def test_a_folder_with_another_recipe_is_refused_without_overwrite(made, quick, 
 
 
 def test_a_classifier_s_folder_is_refused(made, quick, tmp_path):
-    place = made / "checkpoints"
-    shutil.copytree(place / "backbone", tmp_path / "again")
+    folder = made / "checkpoints"
+    shutil.copytree(folder / "backbone", tmp_path / "again")
     with pytest.raises(InputError, match="again is not a training of an object detector"):
         trained(made, tmp_path, quick)
     with pytest.raises(InputError, match="backbone is the backbone itself"):
-        train_detector(place / "backbone", quick, place, name="backbone", overwrite=True)
-    assert (place / "backbone" / CARD).exists()
+        train_detector(folder / "backbone", quick, folder, name="backbone", overwrite=True)
+    assert (folder / "backbone" / CARD).exists()
 
 
 def test_a_detector_cannot_be_loaded_as_a_classifier(made):

@@ -117,7 +117,7 @@ def test_a_large_lead_is_a_win_and_a_large_deficit_a_loss():
     base = [network(seed, 0.5) for seed in (1, 2, 3)]
     better = [network(seed, 0.6) for seed in (4, 5, 6)]
     won = corruption_differences(base, [better])[0]
-    assert [(each.corruption, each.result) for each in won] == [("fog", "won"), ("snow", "won")]
+    assert [(item.corruption, item.result) for item in won] == [("fog", "won"), ("snow", "won")]
     assert won[0].difference == pytest.approx(0.1, abs=0.02)
     assert won[0].interval.low < won[0].difference < won[0].interval.high
     assert corruption_differences(better, [base])[0][0].result == "lost"
@@ -133,7 +133,7 @@ def test_a_lead_that_is_not_significant_after_adjustment_is_not_a_win():
     ((alone,),) = corruption_differences(base, [better])
     assert alone.result == "won"
     many = corruption_differences(base, [better] * 8)
-    assert {each.result for group in many for each in group} == {"neither"}
+    assert {item.result for group in many for item in group} == {"neither"}
     assert many[0][0].interval == alone.interval
     assert many[0][0].interval.low > 0
 

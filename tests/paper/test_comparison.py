@@ -32,7 +32,7 @@ def compared(*rows, number, **more):
     """Compare one number of the paper with rows, each with the recipe of its network."""
     named = [{**result, "run": f"run{index}"} for index, (_, result) in enumerate(rows)]
     recipes = {f"run{index}": encode(recipe) for index, (recipe, _) in enumerate(rows)}
-    columns = [*dict.fromkeys(n for each in named for n in each if n not in AXES), *AXES]
+    columns = [*dict.fromkeys(n for item in named for n in item if n not in AXES), *AXES]
     (result,) = compare_with_paper(
         pandas.DataFrame(named, columns=columns), recipes, numbers=[number], **more
     )
@@ -170,9 +170,9 @@ def test_mca_with_synthetic_frost_is_not_comparable():
 
 def test_a_corruption_is_compared_by_its_mean_over_severities():
     cell = number(6, at={"corruption": "fog"}, sd_dropout=False)
-    place = {"evaluator": "corruption", "dataset": "cifar100_c"}
-    one = seeds([0.9] * 3, at={"corruption": "fog", "severity": 1}, **place)
-    mean = seeds([0.611] * 3, at={"corruption": "fog"}, **place)
+    folder = {"evaluator": "corruption", "dataset": "cifar100_c"}
+    one = seeds([0.9] * 3, at={"corruption": "fog", "severity": 1}, **folder)
+    mean = seeds([0.611] * 3, at={"corruption": "fog"}, **folder)
     assert compared(*one, *mean, number=cell).measured.mean == pytest.approx(0.611)
 
 
@@ -181,13 +181,13 @@ ODIN = {"detector": "odin", "temperature": 1000.0, "epsilon": 0.0028}
 
 def test_odin_is_compared_at_its_default_setting_averaged_over_the_paper_s_sets():
     cell = number(7, metric="auroc", at={"detector": "odin", "outliers": "average"})
-    place = {"evaluator": "odin", "metric": "auroc"}
-    tuned = seeds([0.9] * 3, at={**ODIN, "epsilon": 0.0, "outliers": "average"}, **place)
-    other = seeds([0.811] * 3, at={**ODIN, "outliers": "average"}, **place)
+    folder = {"evaluator": "odin", "metric": "auroc"}
+    tuned = seeds([0.9] * 3, at={**ODIN, "epsilon": 0.0, "outliers": "average"}, **folder)
+    other = seeds([0.811] * 3, at={**ODIN, "outliers": "average"}, **folder)
     assert compared(*tuned, number=cell).measured.n == 0
     result = compared(*other, number=cell)
     assert result.assessment.reasons == ("outliers average, not average:paper",)
-    papers = seeds([0.811] * 3, at={**ODIN, "outliers": "average:paper"}, **place)
+    papers = seeds([0.811] * 3, at={**ODIN, "outliers": "average:paper"}, **folder)
     assert compared(*other, *papers, number=cell).assessment.verdict == "reproduced"
 
 
@@ -201,9 +201,9 @@ def test_the_paper_s_lsun_is_lsun_resize():
 def test_fgsm_is_compared_with_the_authors_float32_gradient():
     cell = number(5, dataset="cifar100", sd_dropout=False)
     at = {"variant": "authors", "constants": "paper", "temperature": 1.0, "epsilon": 0.2}
-    place = {"evaluator": "fgsm", "metric": "fgsm_accuracy"}
-    stable = seeds([0.2] * 3, at={**at, "gradient": "stable"}, **place)
-    plain = seeds([0.379] * 3, at={**at, "gradient": "float32"}, **place)
+    folder = {"evaluator": "fgsm", "metric": "fgsm_accuracy"}
+    stable = seeds([0.2] * 3, at={**at, "gradient": "stable"}, **folder)
+    plain = seeds([0.379] * 3, at={**at, "gradient": "float32"}, **folder)
     assert compared(*stable, *plain, number=cell).measured.mean == pytest.approx(0.379)
 
 

@@ -64,7 +64,7 @@ def test_the_learners_of_a_term_are_the_parts_that_receive_its_gradient():
 def test_arrows_lead_from_learners_to_the_terms_that_they_learn_from():
     (axes, _) = draw_methods({"DML": method_summary("dml")}).axes
     arrows = [text for text in axes.texts if not text.get_text()]
-    assert {(each.anncoords.get_text(), each.xycoords.get_text()) for each in arrows} == {
+    assert {(arrow.anncoords.get_text(), arrow.xycoords.get_text()) for arrow in arrows} == {
         *(("image", "network"), ("image", "peer"), ("network", "ce"), ("peer", "peer ce")),
         *(("network", "kd"), ("peer", "kd")),
     }

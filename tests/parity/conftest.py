@@ -20,8 +20,8 @@ def written_down():
     """The numbers that a script wrote down, with the versions of what gave them."""
 
     def read(name):
-        told = json.loads((HERE / f"{name}.json").read_text())
-        assert all(told["versions"].values())
-        return told["numbers"]
+        text = json.loads((HERE / f"{name}.json").read_text())
+        assert all(text["versions"].values())
+        return text["numbers"]
 
     return read

@@ -36,10 +36,10 @@ def inputs():
     labels = np.arange(300) % CLASSES
     centres = random.normal(0, 2, (CLASSES, WIDTH))
     training = centres[labels] + random.normal(0, 1, (300, WIDTH)) * np.linspace(0.2, 2, WIDTH)
-    found = random.normal(0, 2.5, (IMAGES, WIDTH))
+    result = random.normal(0, 2.5, (IMAGES, WIDTH))
     weight, bias = random.normal(0, 0.5, (CLASSES, WIDTH)), random.normal(0, 1, CLASSES)
-    arrays = (np.maximum(training, 0), np.maximum(found, 0), weight, bias)
-    return (labels, *(each.astype(np.float32) for each in arrays))
+    arrays = (np.maximum(training, 0), np.maximum(result, 0), weight, bias)
+    return (labels, *(array.astype(np.float32) for array in arrays))
 
 
 def pixels_and_weights():
@@ -47,7 +47,7 @@ def pixels_and_weights():
     random = np.random.default_rng(2018)
     pixels = random.integers(0, 256, (IMAGES, 3, 4, 4)) / 255
     first, last = random.normal(0, 0.3, (32, 48)), random.normal(0, 1, (CLASSES, 32))
-    return tuple(each.astype(np.float32) for each in (pixels, first, last))
+    return tuple(item.astype(np.float32) for item in (pixels, first, last))
 
 
 def network(scale):
@@ -73,16 +73,16 @@ def computed():
     from pytorch_ood.detector import ODIN as Odin
 
     labels, *arrays = inputs()
-    training, found, weight, bias = map(torch.from_numpy, arrays)
-    labels, logits = torch.from_numpy(labels), found @ weight.T + bias
+    training, result, weight, bias = map(torch.from_numpy, arrays)
+    labels, logits = torch.from_numpy(labels), result @ weight.T + bias
     fitted = {
         "knn 50": KNN(None, k=50),
         "knn 200": KNN(None, k=200),
         "vim": ViM(None, WIDTH // 2, weight, bias),
         "mahalanobis": Mahalanobis(None),
     }
-    scores = {name: each.fit_features(training, labels) for name, each in fitted.items()}
-    scores = {name: -each.predict_features(found) for name, each in scores.items()}
+    scores = {name: item.fit_features(training, labels) for name, item in fitted.items()}
+    scores = {name: -item.predict_features(result) for name, item in scores.items()}
     scores["mahalanobis"] *= 2 * len(training)
     for name, kind in (("energy", EnergyBased), ("entropy", Entropy), ("max_logit", MaxLogit)):
         scores[name] = -kind(None).predict_logits(logits)
@@ -91,13 +91,13 @@ def computed():
         loss = torch.nn.functional.cross_entropy
         theirs = Odin(network(scale).double(), loss, epsilon, temperature)
         scores[name] = -theirs.predict(pixels)
-    return {name: each.double().tolist() for name, each in scores.items()}
+    return {name: item.double().tolist() for name, item in scores.items()}
 
 
 def main():
     """Write them down, with the versions that gave them."""
-    told = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
-    REFERENCE.write_text(json.dumps(told, indent=1) + "\n")
+    text = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
+    REFERENCE.write_text(json.dumps(text, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,23 +22,23 @@ def reference(script):
 def scores(reference):
     """Our scores for the same inputs, by the names of the reference."""
     labels, *arrays = reference["inputs"]()
-    features, found, weight, bias = map(torch.from_numpy, arrays)
+    features, result, weight, bias = map(torch.from_numpy, arrays)
     last = torch.nn.Linear(weight.shape[1], weight.shape[0])
     last.weight.data, last.bias.data = weight, bias
     logits = last(features).detach()
     doubles = weight.double(), bias.double()
     training = Training("parity", features, logits, torch.from_numpy(labels), *doubles)
-    batch = Batch(last.requires_grad_(False), found)
+    batch = Batch(last.requires_grad_(False), result)
     near = Knn().fit(training).scores(batch)
     plain = (Energy(), Entropy(), MaxLogit())
-    found = {
+    result = {
         "knn 50": near[:, 0],
         "knn 200": near[:, 1],
         "vim": Vim().fit(training).scores(batch),
         "mahalanobis": Mahalanobis().fit(training).scores(batch),
-        **{each.name: each.scores(batch) for each in plain},
+        **{item.name: item.scores(batch) for item in plain},
     }
-    return {name: each.numpy() for name, each in found.items()}
+    return {name: item.numpy() for name, item in result.items()}
 
 
 @pytest.mark.parametrize("name", OF_FEATURES)

@@ -30,12 +30,12 @@ def test_areas_equal_those_of_scikit_learn(name):
     inside, outside = (np.asarray(side, dtype=np.float64) for side in CASES[name])
     scores = np.concatenate([inside, outside])
     inlier = np.arange(len(scores)) < len(inside)
-    found = ood_metrics(*CASES[name])
-    assert found["auroc"] == pytest.approx(roc_auc_score(inlier, scores), abs=1e-12)
+    result = ood_metrics(*CASES[name])
+    assert result["auroc"] == pytest.approx(roc_auc_score(inlier, scores), abs=1e-12)
     as_in = average_precision_score(inlier, scores)
     as_out = average_precision_score(~inlier, -scores)
-    assert found["aupr_in"] == pytest.approx(as_in, abs=1e-12)
-    assert found["aupr_out"] == pytest.approx(as_out, abs=1e-12)
+    assert result["aupr_in"] == pytest.approx(as_in, abs=1e-12)
+    assert result["aupr_out"] == pytest.approx(as_out, abs=1e-12)
 
 
 def test_saturated_scores_have_ties_and_tiny_scores_have_none():

@@ -48,10 +48,10 @@ def network(pixels):
     random = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     model = build(SPEC)
-    for each in model.modules():
-        if isinstance(each, torch.nn.BatchNorm2d):
-            each.running_mean.normal_(0, 0.3, generator=random)
-            each.running_var.uniform_(0.5, 2, generator=random)
+    for item in model.modules():
+        if isinstance(item, torch.nn.BatchNorm2d):
+            item.running_mean.normal_(0, 0.3, generator=random)
+            item.running_var.uniform_(0.5, 2, generator=random)
     model.eval().requires_grad_(False)
     logits = model(pixels[0])
     last = model.classifier
@@ -62,9 +62,9 @@ def network(pixels):
 
 @pytest.fixture(scope="module")
 def labels(network, pixels):
-    found = [network(batch).argmax(dim=1) for batch in pixels]
-    assert len(torch.cat(found).unique()) == CLASSES
-    return found
+    result = [network(batch).argmax(dim=1) for batch in pixels]
+    assert len(torch.cat(result).unique()) == CLASSES
+    return result
 
 
 def fgsm_of_torchattacks(model, pixels, labels, epsilon=EPSILON):

@@ -22,21 +22,21 @@ def cases(script):
     return script("torchmetrics_errors")["inputs"]()
 
 
-def place(confidence, bins):
+def bin_of(confidence, bins):
     """The number of the bin, from 1: edges are exact fractions."""
     return max(1, math.ceil(Fraction(confidence) * bins))
 
 
-def place_in_torchmetrics(confidence, bins):
+def bin_in_torchmetrics(confidence, bins):
     """The same, but for a confidence of 1.0."""
-    return bins + 1 if confidence == 1 else place(confidence, bins)
+    return bins + 1 if confidence == 1 else bin_of(confidence, bins)
 
 
-def brute_force(sure, right, bins, place=place):
+def brute_force(sure, right, bins, bin_of=bin_of):
     """ECE and maximum error, sums without rounding."""
     held = {}
     for confidence, flag in zip(sure.astype(np.float64).tolist(), right.tolist(), strict=True):
-        held.setdefault(place(confidence, bins), []).append(flag - confidence)
+        held.setdefault(bin_of(confidence, bins), []).append(flag - confidence)
     gaps = [abs(math.fsum(residuals)) for residuals in held.values()]
     means = [gap / len(images) for gap, images in zip(gaps, held.values(), strict=True)]
     return math.fsum(gaps) / len(sure), max(means)
@@ -70,7 +70,7 @@ def test_only_torchmetrics_puts_a_confidence_of_one_into_an_extra_bin(cases, wri
     for name in WITH_ONES:
         for bins in BINS:
             sure, right = cases[name]
-            split, _ = brute_force(sure, right, bins, place_in_torchmetrics)
+            split, _ = brute_force(sure, right, bins, bin_in_torchmetrics)
             assert theirs[f"{name}, {bins} bins, l1"] == pytest.approx(split, abs=2e-5)
             assert split > ece(sure, right, bins) + 0.03
 

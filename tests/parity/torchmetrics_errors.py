@@ -39,11 +39,11 @@ def inputs():
         "confidence one": np.float32([1.0, 0.95]),
         "confidence one in many": np.where(random.random(500) < 0.5, 1.0, 0.96).astype("f4"),
     }
-    found = {name: (sure, random.random(len(sure)) < 0.8 * sure) for name, sure in sets.items()}
-    found["confidence one"] = (sets["confidence one"], np.array([False, True]))
-    many, right = found["confidence one in many"]  # those at 1.0 too sure, the others not enough
-    found["confidence one in many"] = (many, right | (many < 1))
-    return found
+    result = {name: (sure, random.random(len(sure)) < 0.8 * sure) for name, sure in sets.items()}
+    result["confidence one"] = (sets["confidence one"], np.array([False, True]))
+    many, right = result["confidence one in many"]  # those at 1.0 too sure, the others not enough
+    result["confidence one in many"] = (many, right | (many < 1))
+    return result
 
 
 def computed():
@@ -51,7 +51,7 @@ def computed():
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    found = {}
+    result = {}
     for name, (sure, right) in inputs().items():
         # The first class has the confidence, the others share what is left.
         top = torch.from_numpy(np.asarray(sure, dtype=np.float64))[:, None]
@@ -61,14 +61,14 @@ def computed():
         for bins in BINS:
             for norm in ("l1", "max"):
                 error = multiclass_calibration_error(probabilities, labels, CLASSES, bins, norm)
-                found[f"{name}, {bins} bins, {norm}"] = float(error)
-    return found
+                result[f"{name}, {bins} bins, {norm}"] = float(error)
+    return result
 
 
 def main():
     """Write them down, with the versions that gave them."""
-    told = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
-    REFERENCE.write_text(json.dumps(told, indent=1) + "\n")
+    text = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
+    REFERENCE.write_text(json.dumps(text, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -173,8 +173,8 @@ def battery(images: int) -> list[Measured]:
     """Each evaluator with its rows, scored from so many images."""
     result = []
     for seed, (evaluator, make) in enumerate(BATTERY):
-        made = make(np.random.default_rng(seed), images)
-        arrays = made if isinstance(made, Arrays) else structured(evaluator.name, made)
+        created = make(np.random.default_rng(seed), images)
+        arrays = created if isinstance(created, Arrays) else structured(evaluator.name, created)
         result.append(Measured(evaluator, tuple(evaluator.score(arrays)), arrays))
     return result
 
@@ -196,8 +196,8 @@ def runs(count: int, images: int, drawn: int | None = None) -> Iterator[Run]:
     """The runs of so many networks; what figures are drawn from is of `drawn` images."""
     measured = battery(images)
     for net in networks(count):
-        for each in measured:
-            yield _run(net, each, drawn or images)
+        for item in measured:
+            yield _run(net, item, drawn or images)
 
 
 def _run(net: Network, measured: Measured, drawn: int) -> Run:
@@ -210,7 +210,7 @@ def _run(net: Network, measured: Measured, drawn: int) -> Run:
     return run_of(
         net,
         evaluator.name,
-        [_of_network(each, net, random) for each in measured.measurements],
+        [_of_network(measurement, net, random) for measurement in measured.measurements],
         dataset=(*corrupted_set, "cifar100")[0],
         data=dict.fromkeys(("cifar100", *sets, *corrupted_set), origins),
         arrays=own(random, drawn, net.gain) if own else measured.arrays,

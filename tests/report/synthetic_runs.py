@@ -165,7 +165,7 @@ def calibration_run(net: Network, bins: int = 10) -> Run:
 
 def fgsm_run(net: Network) -> Run:
     rows = [
-        each for variant in ("authors", "standardised", "pixel") for each in _fgsm(net, variant)
+        item for variant in ("authors", "standardised", "pixel") for item in _fgsm(net, variant)
     ]
     return run_of(net, "fgsm", rows, settings={"epsilon": 0.2, "constants": "paper"})
 
@@ -222,13 +222,13 @@ def corruption_run(net: Network, names: list[str] = FIFTEEN) -> Run:
             "mca_15_synthetic_frost", float(np.mean(means)), "fraction", {}, "mean over 15 × 5"
         )
     )
-    made = {"origin": "regenerated", "fingerprint": "c" * 64, "frost": "synthetic"}
+    created = {"origin": "regenerated", "fingerprint": "c" * 64, "frost": "synthetic"}
     return run_of(
         net,
         "corruption",
         rows,
         dataset="digits_c_regenerated",
-        data={"digits": DIGITS, "digits_c_regenerated": made},
+        data={"digits": DIGITS, "digits_c_regenerated": created},
     )
 
 
@@ -272,8 +272,8 @@ def ood_run(net: Network, outliers: tuple[str, ...] = OUTLIERS) -> Run:
             value = 0.8 + 0.03 * index + net.gain + random.normal(0, 0.004)
             at = {**detector, "outliers": name}
             rows.append(Measurement("auroc", value, "fraction", at, "higher is inside, auroc"))
-    made = {"origin": "made here", "images": 300}
-    data = {"digits": DIGITS, **{name: made for name in outliers}}
+    created = {"origin": "made here", "images": 300}
+    data = {"digits": DIGITS, **{name: created for name in outliers}}
     return run_of(net, "ood", rows, data=data)
 
 
@@ -311,8 +311,8 @@ def audit_run(net: Network, raised: tuple[str, ...] = ()) -> Run:
     for temperature in (1.0, "fitted"):
         for size in (0.25, 0.5, 1, 2, 4, 8):
             at = {"norm": "Linf", "temperature": temperature, "epsilon": size / 255}
-            for place, attack in enumerate(("fgsm", "pgd_ce", "pgd_margin", "square", "transfer")):
-                value = 0.9 * float(np.exp(-size / (4 + place))) + net.gain
+            for folder, attack in enumerate(("fgsm", "pgd_ce", "pgd_margin", "square", "transfer")):
+                value = 0.9 * float(np.exp(-size / (4 + folder))) + net.gain
                 here = {**at, "attack": attack}
                 rows.append(Measurement("audit_accuracy", value, "fraction", here, attack))
             worst = 0.9 * float(np.exp(-size / 3)) + net.gain
@@ -378,4 +378,4 @@ def table(runs: list[Run]) -> tuple[Any, dict[str, Any]]:
         StudyRun("study", f"study/{run.checkpoint}/{index}.json", run)
         for index, run in enumerate(runs)
     ]
-    return tidy(rows), {each.name: each.run.arrays for each in rows}
+    return tidy(rows), {row.name: row.run.arrays for row in rows}

@@ -75,7 +75,7 @@ def test_sentences_over_seeds_state_significant_differences_and_count_the_others
     assert sentences[0].startswith("With 3 seeds per side, accuracy is higher by ")
     assert "95 % interval, over seeds: +" in sentences[0]
     assert f"after Holm–Bonferroni correction over {size} tests" in sentences[0]
-    assert not any("robust" in each for each in sentences)
+    assert not any("robust" in sentence for sentence in sentences)
     assert sentences[-1].startswith("Family cells (90 tests): accuracy (corruption)")
 
 
@@ -96,7 +96,7 @@ def test_pairs_with_the_same_methods_are_distinguished_by_architecture(synthetic
     assert [pair.title for pair in section.pairs] == [
         f"CE + SD-Dropout λ 0.1 compared with CE ({kind})" for kind in kinds
     ]
-    openings = [each.title for each in comparison_findings([section])]
+    openings = [item.title for item in comparison_findings([section])]
     assert [kind in opening for kind, opening in zip(kinds, openings, strict=True)] == [True, True]
     unknown = tidy(read_runs([study]).runs).assign(arch=None)
     ((section,), _) = comparison_sections([study], unknown, study)
@@ -120,8 +120,8 @@ def test_pairs_of_networks_with_the_same_methods_are_distinguished_by_checkpoint
 def test_no_two_tables_of_the_page_have_the_same_accessible_name(synthetic, over_seeds):
     """Screen readers list them by name, also where comparisons repeat figures of the chapters."""
     study, names = over_seeds
-    for asked in (names, names[:-1]):
-        compare(study, asked)
+    for requested in (names, names[:-1]):
+        compare(study, requested)
     page = write_report(study).read_text()
     labels = re.findall(r'role="region" aria-label="([^"]*)"', page)
     repeated = [label for label, count in Counter(labels).items() if count > 1]
@@ -133,7 +133,7 @@ def test_no_two_tables_of_the_page_have_the_same_accessible_name(synthetic, over
 def test_counts_of_a_pair_do_not_include_the_tests_of_other_pairs(synthetic, tmp_path):
     nets = [synthetic.network(weight, 0) for weight in (0.0, 0.1, 0.5)]
     rates = zip(nets, (0.3, 0.9, 0.3), strict=True)
-    study = synthetic.write_study(tmp_path / "study", [certain(synthetic, *each) for each in rates])
+    study = synthetic.write_study(tmp_path / "study", [certain(synthetic, *rate) for rate in rates])
     ((section,), _) = shown(study, [net.checkpoint for net in nets])
     first, second = comparison_findings([section])
     assert section.families["headline"] == 2

@@ -31,7 +31,7 @@ def test_three_seeds_per_side_support_a_sentence_about_the_method(synthetic: Mod
 
 def test_a_difference_without_spread_over_seeds_is_not_called_better(synthetic: ModuleType) -> None:
     table = measured(synthetic, [0.99] * 3, [0.9925] * 3)
-    ((sentence,),) = [each.sentences for each in findings(table)]
+    ((sentence,),) = [item.sentences for item in findings(table)]
     assert table.marks == set()
     assert "better" not in sentence
     assert "there is no interval over seeds" in sentence
@@ -68,7 +68,7 @@ def test_p_values_are_corrected_over_the_pairs_of_a_column_and_the_best_leads(
         for (method, weight), numbers in values.items()
         for seed, value in enumerate(numbers)
     ]
-    first, second = (each.sentences[0] for each in findings(headline(synthetic.table(runs)[0])))
+    first, second = (item.sentences[0] for item in findings(headline(synthetic.table(runs)[0])))
     assert "p = 0.175 after Holm–Bonferroni correction over 4 tests]" in first
     assert "This is not significant after the correction; the smallest difference" in first
     assert second.endswith(": no change.")
@@ -96,7 +96,7 @@ def test_sentences_of_few_networks_come_after_those_of_many_seeds(synthetic: Mod
         if seed == 0:  # accuracy is the table's first column
             runs.append(synthetic.run_of(network, "accuracy", [accuracy]))
     (finding,) = findings(headline(synthetic.table(runs)[0]))
-    assert [each.split()[0] for each in finding.sentences] == ["With", "The", "For"]
+    assert [sentence.split()[0] for sentence in finding.sentences] == ["With", "The", "For"]
 
 
 def test_an_interval_over_images_is_labelled_as_such(synthetic: ModuleType) -> None:

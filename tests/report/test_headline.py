@@ -54,7 +54,7 @@ def test_the_best_mean_is_marked_only_if_its_lead_is_significant(
 def test_lower_values_are_best_if_the_arrow_points_down(synthetic: ModuleType) -> None:
     runs = [synthetic.calibration_run(net) for net in synthetic.pair(gain=-0.02)]
     table = headline(synthetic.table(runs)[0])
-    column = [each.title for each in table.columns].index("ECE")
+    column = [item.title for item in table.columns].index("ECE")
     assert table.columns[column].arrow == "↓"
     assert [row.cells[column].mark for row in table.rows] == ["best", ""]
 
@@ -75,7 +75,7 @@ def test_the_fgsm_column_shows_the_authors_variant_at_epsilon_one_fifth(
 ) -> None:
     net = synthetic.network(0.0, 0)
     table = headline(synthetic.table([synthetic.fgsm_run(net)])[0])
-    column = next(each for each in table.columns if each.title == "FGSM, authors'")
+    column = next(item for item in table.columns if item.title == "FGSM, authors'")
     assert column.at["epsilon"] == 0.2
     assert (column.at["variant"], column.at["gradient"]) == ("authors", "stable")
     assert column.at["temperature"] == 1.0
@@ -114,7 +114,7 @@ def test_mca_with_other_frost_has_a_column_of_its_own(synthetic: ModuleType) -> 
     official = synthetic.run_of(
         synthetic.network(0.0, 1), "corruption", [Measurement("mca", 0.7, "fraction")]
     )
-    titles = [each.title for each in headline(synthetic.table([run, official])[0]).columns]
+    titles = [column.title for column in headline(synthetic.table([run, official])[0]).columns]
     assert "mCA" in titles
     assert "mCA, synthetic frost" in titles
 
@@ -151,7 +151,7 @@ def compared(
 
 
 def joined(*stored: dict[str, list[ComparisonSet]]) -> dict[str, list[ComparisonSet]]:
-    return {"study": [one for each in stored for one in each["study"]]}
+    return {"study": [one for item in stored for one in item["study"]]}
 
 
 def test_no_mean_is_marked_if_two_lead_together(synthetic: ModuleType) -> None:
@@ -175,7 +175,7 @@ def test_a_mark_and_the_sentence_below_it_are_corrected_over_the_same_difference
     """A lead of 4.75 points has p = .044 alone; over a further group neither calls it better."""
     for further, sign, word in ([], "best", ": better."), (["ls"], "", "after the correction"):
         runs = [
-            *accuracies(synthetic, {each: [0.90, 0.92, 0.94] for each in ("ce", *further)}),
+            *accuracies(synthetic, {item: [0.90, 0.92, 0.94] for item in ("ce", *further)}),
             *(
                 synthetic.run_of(
                     synthetic.network(0.1, seed),
@@ -187,7 +187,7 @@ def test_a_mark_and_the_sentence_below_it_are_corrected_over_the_same_difference
         ]
         table = headline(synthetic.table(runs)[0])
         assert by_group(table)["CE + SD-Dropout λ 0.1"] == sign
-        ((sentence,),) = [each.sentences for each in findings(table)]
+        ((sentence,),) = [item.sentences for item in findings(table)]
         assert word in sentence
 
 

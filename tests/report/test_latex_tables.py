@@ -27,7 +27,7 @@ def test_the_headline_has_the_numbers_and_bold_type_of_the_page(synthetic: Modul
     shown = rf"{100 * cell.summary.mean:.1f} $\pm$ {100 * cell.summary.std:.1f}"
     assert with_it[0] == r"CE + SD-Dropout $\lambda$ 0.1"
     assert with_it[2] == (rf"\textbf{{{shown}}}" if cell.mark else shown)
-    assert sum("textbf" in each for each in ce) < sum("textbf" in each for each in with_it)
+    assert sum("textbf" in item for item in ce) < sum("textbf" in item for item in with_it)
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert lines.count(rule) == 1
     assert "l" + "r" * (len(ce) - 1) in "\n".join(lines)
@@ -68,8 +68,8 @@ def test_a_long_table_is_split_into_parts_that_fit_a_page() -> None:
     text = tabular(["metric", "CE"], lines, "All.", "ood", 1)
     floats = text.split(r"\begin{table}")[1:]
     assert len(floats) > 2
-    assert max(each.count(r" \\") for each in floats) < 40
-    assert all(r"metric & CE \\" in each and r"\end{table}" in each for each in floats)
+    assert max(item.count(r" \\") for item in floats) < 40
+    assert all(r"metric & CE \\" in item and r"\end{table}" in item for item in floats)
     assert [row for row in text.splitlines() if row.startswith("metric ") and "CE" not in row] == [
         rf"{' & '.join(line)} \\" for line in lines
     ]

@@ -177,11 +177,11 @@ def test_rows_can_be_selected_in_a_table_read_from_csv(synthetic: ModuleType) ->
 
     results, _ = synthetic.table(synthetic.whole(seeds=1))
     read = pandas.read_csv(io.StringIO(to_csv(results)), low_memory=False)
-    for place in (
+    for folder in (
         {"metric": "fgsm_accuracy", "variant": "pixel", "epsilon": 0.2, "temperature": 1.0},
         {"corruption": "fog", "severity": None},
     ):
-        assert len(where(read, **place)) == len(where(results, **place)) > 0
+        assert len(where(read, **folder)) == len(where(results, **folder)) > 0
 
 
 def test_a_recipe_without_a_newer_field_has_its_default(synthetic):

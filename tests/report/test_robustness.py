@@ -134,11 +134,11 @@ def test_audits_with_different_attack_settings_are_not_compared(
 
     def run(weight: float, gain: float, effort: Audit) -> Run:
         result = synthetic.audit_run(synthetic.network(weight, 0, gain))
-        told = [
+        text = [
             msgspec.structs.replace(m, protocol=effort._protocol(), fitted=effort._source)
             for m in result.measurements
         ]
-        return dataclasses.replace(result, measurements=tuple(told))
+        return dataclasses.replace(result, measurements=tuple(text))
 
     runs = [
         run(0.0, 0.0, Audit(transfer_from="a network")),
@@ -160,7 +160,7 @@ def test_a_gain_that_is_not_significant_after_adjustment_is_not_called_robust(
     ]
     results = synthetic.table(runs)[0]
     worst = where(results, metric="audit_worst_case", temperature=1.0)
-    groups = [each["value"] for _, each in where(worst, epsilon=0.25 / 255).groupby("group")]
+    groups = [item["value"] for _, item in where(worst, epsilon=0.25 / 255).groupby("group")]
     assert difference(*groups).low > 0
     (result,) = findings(headline(results))
     assert "it is not significant over seeds, so it is not called robust" in result.sentences[0]

@@ -30,7 +30,7 @@ def absolute(path: str) -> list[Point]:
     numbers_found: list[Point] = []
     x = y = 0
     for command, numbers in re.findall(r"([Mlhv])([^Mlhvz]*)", path):
-        values = [round(10 * float(each)) for each in re.findall(r"-?(?:\d*\.)?\d+", numbers)]
+        values = [round(10 * float(item)) for item in re.findall(r"-?(?:\d*\.)?\d+", numbers)]
         if command == "M":
             x, y = values
         elif command == "l":
@@ -59,12 +59,12 @@ def test_thinned_lines_stay_within_the_tolerance(
 ) -> None:
     remaining = thinned(points)
     assert (remaining[0], remaining[-1]) == (points[0], points[-1])
-    place = 0
+    folder = 0
     for point in points:
-        if place + 1 < len(remaining) - 1 and point == remaining[place + 1]:
-            place += 1
+        if folder + 1 < len(remaining) - 1 and point == remaining[folder + 1]:
+            folder += 1
         assert (
-            distance(point, remaining[place], remaining[min(place + 1, len(remaining) - 1)])
+            distance(point, remaining[folder], remaining[min(folder + 1, len(remaining) - 1)])
             <= TOLERANCE
         )
 
@@ -92,7 +92,9 @@ def test_a_path_inside_a_frame_needs_no_clipping() -> None:
 def drawn(synthetic: ModuleType) -> tuple[str, list[Tooltip]]:
     """The ROC curves of ten groups: the SVG file, and the values."""
     methods = ["ce", "ls", "byot", "dml", "ddgsd"]
-    nets = [synthetic.network(weight, 0, method=each) for each in methods for weight in (0.0, 0.1)]
+    nets = [
+        synthetic.network(weight, 0, method=method) for method in methods for weight in (0.0, 0.1)
+    ]
     table = synthetic.table([synthetic.odin_run(net) for net in nets])
     with house_style():
         figure = roc_curves(*table)

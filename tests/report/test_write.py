@@ -76,7 +76,7 @@ def test_obsolete_figures_are_removed_and_user_files_remain(
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All that a report has written, by name."""
-    paths = [each for each in folder.rglob("*") if each.is_file() and "runs" not in each.parts]
+    paths = [item for item in folder.rglob("*") if item.is_file() and "runs" not in item.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 

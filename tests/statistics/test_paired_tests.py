@@ -26,21 +26,21 @@ flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6
 @given(flags)
 def test_exact_mcnemar_is_the_binomial_test_of_the_changed_images(pairs) -> None:
     first, second = map(np.array, zip(*pairs, strict=True))
-    found = mcnemar(first, second)
-    changed = found.gained + found.lost
+    result = mcnemar(first, second)
+    changed = result.gained + result.lost
     assert changed == (first != second).sum()
     coins = stats.binom(changed, 0.5)
-    fewer = min(found.gained, found.lost)
+    fewer = min(result.gained, result.lost)
     if changed:
-        assert found.exact == pytest.approx(stats.binomtest(found.gained, changed).pvalue)
-    assert found.mid_p == pytest.approx(2 * coins.cdf(fewer) - coins.pmf(fewer))
+        assert result.exact == pytest.approx(stats.binomtest(result.gained, changed).pvalue)
+    assert result.mid_p == pytest.approx(2 * coins.cdf(fewer) - coins.pmf(fewer))
 
 
 def test_mid_p_counts_half_the_probability_of_the_observed_counts() -> None:
-    found = mcnemar([0] * 3 + [1], [1] * 3 + [0])  # 3 gained, 1 lost
+    result = mcnemar([0] * 3 + [1], [1] * 3 + [0])  # 3 gained, 1 lost
     pmf = stats.binom.pmf(range(5), 4, 0.5)
-    assert found.exact == pytest.approx(2 * (pmf[0] + pmf[1]))
-    assert found.mid_p == pytest.approx(2 * (pmf[0] + pmf[1] / 2))
+    assert result.exact == pytest.approx(2 * (pmf[0] + pmf[1]))
+    assert result.mid_p == pytest.approx(2 * (pmf[0] + pmf[1] / 2))
     assert mcnemar([0, 1], [1, 0]).mid_p == 1
 
 
@@ -94,13 +94,13 @@ def test_a_permutation_swaps_all_values_of_an_image() -> None:
     exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-6)
     sides = product_of_means(first), product_of_means(second)
     assert sides[1].values - sides[0].values == pytest.approx(differences[0], rel=1e-5)
-    (found,), _ = permutation_p_values(*sides, 20_000, max_exceedances=20_000)
-    assert found == pytest.approx(exact, abs=0.015)
+    (result,), _ = permutation_p_values(*sides, 20_000, max_exceedances=20_000)
+    assert result == pytest.approx(exact, abs=0.015)
 
 
 def test_a_difference_larger_than_all_permuted_ones_has_the_smallest_p_value() -> None:
-    (found,), _ = permutation_p_values(means([0.0] * 40), means([1.0] * 40), 999)
-    assert found == 1 / 1000
+    (result,), _ = permutation_p_values(means([0.0] * 40), means([1.0] * 40), 999)
+    assert result == 1 / 1000
 
 
 def test_undefined_permuted_values_count_against_a_difference() -> None:
@@ -109,24 +109,24 @@ def test_undefined_permuted_values_count_against_a_difference() -> None:
         columns = np.asarray(values, dtype=np.float32)[:, None]
         return SumStatistic(columns, lambda sums: np.where(sums % 20 == 0, sums / 20, np.nan), 20)
 
-    (found,), _ = permutation_p_values(
+    (result,), _ = permutation_p_values(
         only_unswapped([0.0] * 20), only_unswapped([1.0] * 20), 99, max_exceedances=99
     )
-    assert found == 1.0
+    assert result == 1.0
 
 
 def test_permutation_p_values_of_equal_networks_are_uniform_enough() -> None:
     random = np.random.default_rng(3)
-    found = []
+    result = []
     for seed in range(300):
         first, second = random.exponential(size=(2, 30, 2))
-        found.append(
+        result.append(
             permutation_p_values(means(first), means(second), 199, max_exceedances=199, seed=seed)[
                 0
             ]
         )
-    rejected = (np.array(found) <= 0.05).mean()
-    assert np.array(found).shape == (300, 2)
+    rejected = (np.array(result) <= 0.05).mean()
+    assert np.array(result).shape == (300, 2)
     assert 0.03 < rejected < 0.08
 
 
@@ -144,10 +144,10 @@ def test_both_sides_of_a_paired_bootstrap_use_the_same_resamples() -> None:
     images = random.normal(0, 10, 300)  # what both networks find hard
     first, second = images, images + random.normal(0.5, 1, 300)
     ((one, two),) = paired_replicates([(means(first), means(second))], 1000)
-    found = two - one
+    result = two - one
     by_hand = bootstrap_replicates(lambda weights: weights @ (second - first) / 300, 300, 1000)
-    assert found[:, 0] == pytest.approx(by_hand, abs=1e-5)
-    interval = basic_interval(float((second - first).mean()), found[:, 0])
+    assert result[:, 0] == pytest.approx(by_hand, abs=1e-5)
+    interval = basic_interval(float((second - first).mean()), result[:, 0])
     half = 1.96 * (second - first).std() / np.sqrt(300)
     assert interval.high - interval.low == pytest.approx(2 * half, rel=0.1)
 

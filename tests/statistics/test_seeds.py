@@ -18,10 +18,10 @@ from sdd_eval.statistics.seeds import (
 
 
 def test_the_standard_deviation_is_that_of_a_sample() -> None:
-    found = summarize_seeds([0.90, 0.92, 0.97])
-    assert found.mean == pytest.approx(0.93)
-    assert found.std == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
-    assert found.n == 3
+    result = summarize_seeds([0.90, 0.92, 0.97])
+    assert result.mean == pytest.approx(0.93)
+    assert result.std == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert result.n == 3
 
 
 def test_one_value_has_no_standard_deviation_and_no_value_has_no_mean() -> None:
@@ -37,11 +37,11 @@ def test_the_welch_interval_equals_that_of_scipy() -> None:
     from scipy.stats import ttest_ind
 
     first, second = [1.0, 2.0, 3.0], [3.0, 5.0, 8.0, 6.0]
-    found = difference(first, second)
+    result = difference(first, second)
     theirs = ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
-    assert found.value == pytest.approx(3.5)
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
-    assert found.excludes_zero == (theirs.low > 0)
+    assert result.value == pytest.approx(3.5)
+    assert (result.low, result.high) == pytest.approx((theirs.low, theirs.high))
+    assert result.excludes_zero == (theirs.low > 0)
 
 
 def test_the_interval_covers_the_true_difference_at_its_level() -> None:
@@ -52,28 +52,28 @@ def test_the_interval_covers_the_true_difference_at_its_level() -> None:
 
 
 def test_a_single_seed_has_no_interval() -> None:
-    found = difference([1.0], [2.0, 3.0])
-    assert found.value == 1.5
-    assert math.isnan(found.low)
-    assert not found.excludes_zero
+    result = difference([1.0], [2.0, 3.0])
+    assert result.value == 1.5
+    assert math.isnan(result.low)
+    assert not result.excludes_zero
 
 
 def test_the_welch_p_value_equals_that_of_scipy_and_agrees_with_the_interval() -> None:
     from scipy.stats import ttest_ind
 
     first, second = [1.0, 2.0, 3.0], [3.0, 5.0, 8.0, 6.0]
-    found = difference(first, second)
-    assert found.p == pytest.approx(ttest_ind(second, first, equal_var=False).pvalue)
-    at_its_own_level = difference(first, second, level=1 - found.p)
+    result = difference(first, second)
+    assert result.p == pytest.approx(ttest_ind(second, first, equal_var=False).pvalue)
+    at_its_own_level = difference(first, second, level=1 - result.p)
     assert at_its_own_level.low == pytest.approx(0, abs=1e-9)
     assert math.isnan(difference([1.0], [2.0, 3.0]).p)
 
 
 def test_seeds_without_spread_give_no_interval() -> None:
-    found = difference([1.0, 1.0], [2.0, 2.0])
-    assert found.value == 1
-    assert not found.excludes_zero
-    assert all(map(math.isnan, (found.low, found.high, found.p)))
+    result = difference([1.0, 1.0], [2.0, 2.0])
+    assert result.value == 1
+    assert not result.excludes_zero
+    assert all(map(math.isnan, (result.low, result.high, result.p)))
     assert difference([1.0, 1.0], [2.0, 2.5]).p < 1, "one side with spread will do"
 
 
@@ -86,8 +86,8 @@ def test_the_smallest_detectable_difference_is_detected_with_the_stated_power() 
     random = np.random.default_rng(7)
     std = values.std(ddof=1)
     first, second = random.normal(0, std, (2, 4000, 5))
-    found = ttest_ind(second + size, first, axis=1, equal_var=False).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.025)
+    result = ttest_ind(second + size, first, axis=1, equal_var=False).pvalue < 0.05
+    assert result.mean() == pytest.approx(0.8, abs=0.025)
 
 
 def test_more_seeds_detect_smaller_differences_and_one_seed_none() -> None:
@@ -114,14 +114,14 @@ def test_intervals_over_seeds_and_images_cover_the_difference_of_equal_methods(
     for trial in range(300):
         both = flags_of_seeds(random, 6, 200, spread_of_seeds)
         first, second = both[:3], both[3:]
-        found = seeds_and_images(
+        result = seeds_and_images(
             first.mean(axis=1),
             weights @ first.T,
             second.mean(axis=1),
             weights @ second.T,
             seed=trial,
         )
-        inside.append(found.low <= 0 <= found.high)
+        inside.append(result.low <= 0 <= result.high)
     assert 0.92 < np.mean(inside) <= 0.99
 
 
@@ -131,11 +131,11 @@ def test_without_spread_over_seeds_the_interval_is_that_over_images() -> None:
     weights = np.concatenate(list(resample_counts(300, 2000))) / 300
     one, other = random.normal(0, 1, 300), random.normal(0.2, 1, 300)
     sides = [np.tile(values, (3, 1)) for values in (one, other)]
-    found = seeds_and_images(
+    result = seeds_and_images(
         sides[0].mean(axis=1), weights @ sides[0].T, sides[1].mean(axis=1), weights @ sides[1].T
     )
     paired = basic_interval(other.mean() - one.mean(), weights @ (other - one))
-    assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
+    assert (result.low, result.high) == pytest.approx((paired.low, paired.high))
 
 
 def test_intervals_over_seeds_and_images_need_two_seeds_per_side_and_replicates() -> None:

@@ -91,7 +91,7 @@ def test_only_studies_that_try_values_have_a_selection(name):
     study = read_study(study_file(name))
     assert study.varied == tried.get(name, ())
     assert study.varied_of_detectors == (("epochs",) if name == "paper/table-4" else ())
-    assert study.varied == varied(encode(each.recipe) for each in study.trainings)
+    assert study.varied == varied(encode(training.recipe) for training in study.trainings)
 
 
 @pytest.fixture

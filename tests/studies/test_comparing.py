@@ -90,9 +90,9 @@ def test_a_study_ends_with_its_planned_comparisons(tiny, here, capsys):
     assert exit_code(["batch", "study.toml"]) == 0
     assert "reports/tiny/comparisons/planned.csv" in capsys.readouterr().out
     study = here / "reports/tiny"
-    ((kept,), broken) = load_comparisons(study)
-    assert (kept.planned, kept.outdated, broken) == (True, "", [])
-    (pair,) = kept.pairs
+    ((stored,), broken) = load_comparisons(study)
+    assert (stored.planned, stored.outdated, broken) == (True, "", [])
+    (pair,) = stored.pairs
     assert (len(pair.base), len(pair.others)) == (1, 1)
     assert "sdd0.1" in pair.others[0]
     page = (study / "index.html").read_text()
@@ -107,8 +107,8 @@ def test_a_study_ends_with_its_planned_comparisons(tiny, here, capsys):
     assert "family headline: 1 tests" in capsys.readouterr().out
     (run,) = study.glob(f"runs/{pair.base[0]}/accuracy-*.json")
     run.unlink()
-    ((kept,), _) = load_comparisons(study)
-    assert f"{pair.base[0]}/{run.name} was added, removed or changed" in kept.outdated
+    ((stored,), _) = load_comparisons(study)
+    assert f"{pair.base[0]}/{run.name} was added, removed or changed" in stored.outdated
 
 
 @pytest.mark.usefixtures("only_svg")

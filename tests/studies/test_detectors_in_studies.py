@@ -84,18 +84,18 @@ def test_a_grid_of_detectors_uses_each_seed_of_its_backbones(study_file):
 def test_a_detector_comes_after_its_backbone_and_before_its_evaluation(study_file):
     study = read_study(study_file(GRID + '[[evaluate]]\nevaluator = ["accuracy", "detection"]\n'))
     jobs = jobs_of(study)
-    place = {job.key: number for number, job in enumerate(jobs)}
+    position = {job.key: number for number, job in enumerate(jobs)}
     assert len(jobs) == 4 + 4 + 4 + 4
     for number, job in enumerate(jobs):
-        assert all(place[key] < number for key in job.needs), job.key
+        assert all(position[key] < number for key in job.needs), job.key
     detectors = {d.name: d.backbone for d in study.detectors}
     for name, under in detectors.items():
         (job,) = [job for job in jobs if job.key == f"train {name}"]
         assert job.needs == (f"train {under}",)
-    asked = {
+    requested = {
         job.work.evaluator for job in jobs if job.checkpoint in detectors and job.key[0] != "t"
     }
-    assert asked == {"detection"}, "detectors are no classifiers"
+    assert requested == {"detection"}, "detectors are no classifiers"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_detectors_are_compared_with_detectors_and_backbones_with_backbones(stud
     text = GRID.replace('of = "plain"\n', "") + DETECTION
     weights = "[[compare]]\nbase = { sd_dropout = 0.0 }\nothers = [{ sd_dropout = 1.0 }]\n"
     study = read_study(study_file(text + weights))
-    every = [each.name for each in (*study.trainings, *study.detectors)]
+    every = [item.name for item in (*study.trainings, *study.detectors)]
     pairs = record_of(study).pairs
     assert len(pairs) == 1 + 2
     assert sorted(name for pair in pairs for side in (pair.base, pair.other) for name in side) == (
@@ -194,8 +194,8 @@ def test_detectors_are_compared_and_the_best_is_selected_by_map(here, study_file
     code, message = batch(capsys)
     assert code == 0, message
     assert message.count("biased") == 2
-    ((kept,), _) = load_comparisons(here / "reports/shapes")
-    (pair,) = kept.pairs
+    ((stored,), _) = load_comparisons(here / "reports/shapes")
+    (pair,) = stored.pairs
     rows = {row.metric: row for row in pair.rows}
     assert rows["map"].difference == pytest.approx(rows["map"].other - rows["map"].base)
     assert rows["map"].family == "headline"

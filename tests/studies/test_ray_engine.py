@@ -117,10 +117,10 @@ def test_a_killed_node_loses_and_repeats_no_job(here):
 
         outcomes = run_on_ray(jobs, workspace(here), address=nodes.address, on_outcome=ended)
     logging.disable(logging.NOTSET)
-    assert [each.key for each in outcomes] == [job.key for job in jobs]
-    assert sorted(each.key for each in ended_jobs) == sorted(job.key for job in jobs)
-    assert all(each.succeeded for each in outcomes), [o.reason for o in outcomes if not o.succeeded]
-    assert len({each.worker for each in outcomes}) >= 2
+    assert [item.key for item in outcomes] == [job.key for job in jobs]
+    assert sorted(item.key for item in ended_jobs) == sorted(job.key for job in jobs)
+    assert all(item.succeeded for item in outcomes), [o.reason for o in outcomes if not o.succeeded]
+    assert len({item.worker for item in outcomes}) >= 2
     for history in here.rglob("history.csv"):
         epochs = [line.split(",")[0] for line in history.read_text().splitlines()[1:]]
         assert epochs == [str(epoch) for epoch in range(1, 13)], history
@@ -128,7 +128,7 @@ def test_a_killed_node_loses_and_repeats_no_job(here):
     assert len(first) == len(jobs)
 
     again = run_jobs(jobs, workspace(here), {}, Quiet())
-    assert {each.result for each in again} == {"already done"}
+    assert {item.result for item in again} == {"already done"}
     other = here / "elsewhere"
     run_jobs(jobs, workspace(other), {}, Quiet())
     assert content(other) == first
@@ -147,12 +147,12 @@ def test_a_detector_comes_after_its_backbone_on_a_cluster_too(here, write_coco):
         nodes.add_node(num_cpus=2, object_store_memory=2**27)  # for two jobs at once
         nodes.wait_for_nodes()
         outcomes = run_on_ray(jobs, workspace(here), address=nodes.address)
-    assert [(each.key, each.result) for each in outcomes] == [(job.key, "done") for job in jobs], [
-        each.reason for each in outcomes
+    assert [(item.key, item.result) for item in outcomes] == [(job.key, "done") for job in jobs], [
+        item.reason for item in outcomes
     ]
     assert len(content(here)) == len(jobs)
     again = run_jobs(jobs, workspace(here), {}, Quiet())
-    assert {each.result for each in again} == {"already done"}
+    assert {item.result for item in again} == {"already done"}
 
 
 class Quiet:

@@ -86,8 +86,8 @@ settings = { epsilon = 0.1, variants = ["pixel"] }
     )
     study = read_study(path)
     plain, other = (t.name for t in study.trainings)
-    asked = [(e.checkpoint, e.evaluator) for e in study.evaluations]
-    assert asked == [
+    requested = [(e.checkpoint, e.evaluator) for e in study.evaluations]
+    assert requested == [
         *((plain, "accuracy"), (plain, "calibration"), (plain, "fgsm")),
         *((other, "accuracy"), (other, "calibration")),
     ]

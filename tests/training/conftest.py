@@ -21,7 +21,7 @@ def _images(count, seed):
 
 
 @pytest.fixture(scope="session")
-def material():
+def data():
     return TrainingData(_images(96, 0), _images(60, 1), (0.4,), (0.25,))
 
 

@@ -35,11 +35,11 @@ PLAIN = Recipe(batch_size=16, augmentation="none")
 
 
 def test_an_epoch_has_each_image_once_including_a_partial_last_batch():
-    found = batches(PLAIN)
-    assert [len(batch.labels) for batch in found] == [16, 16, 16, 2]
-    numbers = torch.cat([batch.pixels[:, 0, 0, 0] for batch in found]) * 255
+    result = batches(PLAIN)
+    assert [len(batch.labels) for batch in result] == [16, 16, 16, 2]
+    numbers = torch.cat([batch.pixels[:, 0, 0, 0] for batch in result]) * 255
     assert sorted(numbers.round().int().tolist()) == list(range(50))
-    labels = torch.cat([batch.labels for batch in found])
+    labels = torch.cat([batch.labels for batch in result])
     assert torch.equal(labels, numbers.round().long() % 5)
 
 
@@ -88,18 +88,18 @@ def test_a_crop_shifts_all_channels_of_an_image_equally():
 
 def test_half_of_the_images_are_mirrored_left_to_right():
     image = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8)
-    found = random_flip(image.expand(10_000, 1, 8, 8), seeded())
-    mirrored = (found == image.flip(3)).all((1, 2, 3))
-    assert torch.equal(~mirrored, (found == image).all((1, 2, 3)))
+    result = random_flip(image.expand(10_000, 1, 8, 8), seeded())
+    mirrored = (result == image.flip(3)).all((1, 2, 3))
+    assert torch.equal(~mirrored, (result == image).all((1, 2, 3)))
     assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_partners_are_drawn_uniformly_from_the_same_class():
     data = numbered(50)
     rows = torch.arange(50).repeat(400)
-    found = draw_partners(data, rows, seeded())
-    assert torch.equal(data.labels[found], data.labels[rows])
-    counts = torch.bincount(found, minlength=50)
+    result = draw_partners(data, rows, seeded())
+    assert torch.equal(data.labels[result], data.labels[rows])
+    counts = torch.bincount(result, minlength=50)
     assert counts.min() > 300
     assert counts.max() < 500
 

@@ -23,12 +23,12 @@ def network(arch, side=32, channels=3):
 )
 def test_a_branch_maps_to_the_last_side_and_the_width_of_the_feature(arch, side, channels, strides):
     trained = network(arch, side, channels)
-    found = branches(trained)
-    assert list(found) == ["layer1", "layer2", "layer3"]
-    assert [branch.bottleneck[3].stride for branch in found.values()] == [(k, k) for k in strides]
+    result = branches(trained)
+    assert list(result) == ["layer1", "layer2", "layer3"]
+    assert [branch.bottleneck[3].stride for branch in result.values()] == [(k, k) for k in strides]
     seen = trained.activations(torch.rand(2, channels, side, side))
     last = [maps for name, maps in seen.items() if name.startswith("layer")][-1]
-    for layer, branch in found.items():
+    for layer, branch in result.items():
         maps = branch.bottleneck(seen[layer])
         assert maps.shape[1] == last.shape[1]
         assert last.shape[-1] <= maps.shape[-1] < 2 * last.shape[-1]

@@ -109,14 +109,12 @@ def written_in_background(writer, keep, in_background):
     return writer(keep, in_background=True)
 
 
-def test_writing_in_the_background_does_not_change_the_weights(
-    material, recipe, tmp_path, monkeypatch
-):
+def test_writing_in_the_background_does_not_change_the_weights(data, recipe, tmp_path, monkeypatch):
     from sdd_eval.training.train import train
 
     recipe = dataclasses.replace(recipe, epochs=3)
     options = {"device": "cpu", "threads": 1}
-    whole = train(recipe, tmp_path, name="whole", data=lambda: material, **options)
+    whole = train(recipe, tmp_path, name="whole", data=lambda: data, **options)
     always = functools.partial(written_in_background, background_writer)
     monkeypatch.setattr(loop, "background_writer", always)
 
@@ -131,16 +129,16 @@ def test_writing_in_the_background_does_not_change_the_weights(
             if self.left < 0:
                 raise KeyboardInterrupt
 
-    place = tmp_path / "tiny"
+    folder = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
         train(
             recipe,
-            place.parent,
-            name=place.name,
-            data=lambda: material,
+            folder.parent,
+            name=folder.name,
+            data=lambda: data,
             **options,
             progress=Interrupter(),
         )
-    assert torch.load(place / "state.pt", weights_only=True)["epoch"] == 2
-    card = train(recipe, place.parent, name=place.name, data=lambda: material, **options)
+    assert torch.load(folder / "state.pt", weights_only=True)["epoch"] == 2
+    card = train(recipe, folder.parent, name=folder.name, data=lambda: data, **options)
     assert card.weights_sha256 == whole.weights_sha256

@@ -10,8 +10,8 @@ SPEC = ModelSpec("resnet8", 10, (0.5,) * 3, (0.25,) * 3, 16)
 
 def of(method, **fields):
     recipe = Recipe(method=method, arch="resnet8", batch_size=8, **fields)
-    (found,) = measure_costs([recipe], SPEC, steps=1, turns=1)
-    return found
+    (result,) = measure_costs([recipe], SPEC, steps=1, turns=1)
+    return result
 
 
 def test_a_second_network_doubles_parameters_and_memory_but_is_not_exported():

@@ -87,8 +87,8 @@ def test_dml_of_the_authors_classifies_both_features_by_the_first_network(batch)
     objective = objective_of("dml", sd_dropout=1.0, drop_rate=0.0).eval()
     network, peer = objective.network, objective.parts["peer"]
     one, two = (
-        network.classifier(each.features(batch.pixels)).div(3).log_softmax(1)
-        for each in (network, peer)
+        network.classifier(item.features(batch.pixels)).div(3).log_softmax(1)
+        for item in (network, peer)
     )
     expected = 9 * ((one.exp() - two.exp()) * (one - two)).sum(1).mean()
     term = step(objective, batch).terms["sd_dropout"]
@@ -116,10 +116,10 @@ def test_forward_passes_follow_from_the_declared_inputs(name, sd_dropout, batch)
 
 
 def test_the_summary_lists_views_partners_and_networks():
-    found = {
+    result = {
         name: (passes_per_step(name).learned, passes_per_step(name).watched) for name in METHODS
     }
-    assert {k: v for k, v in found.items() if v != (1, 0)} == {
+    assert {k: v for k, v in result.items() if v != (1, 0)} == {
         "cs_kd": (1, 1),
         "ddgsd": (2, 0),
         "dml": (2, 0),
@@ -146,28 +146,28 @@ def test_the_second_network_of_dml_has_other_initial_weights():
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("sd_dropout", [0.0, 0.1])
 def test_only_the_trained_network_is_exported(
-    name, sd_dropout, material, recipe, tmp_path, monkeypatch
+    name, sd_dropout, data, recipe, tmp_path, monkeypatch
 ):
     exported = []
     module = importlib.import_module("sdd_eval.training.train")
     export = module.export
 
-    def noting(place, network, *rest):
+    def noting(folder, network, *rest):
         exported.append(network)
-        return export(place, network, *rest)
+        return export(folder, network, *rest)
 
     monkeypatch.setattr(module, "export", noting)
     recipe = dataclasses.replace(recipe, method=name, sd_dropout=sd_dropout, epochs=1)
-    place = tmp_path / "tiny"
+    folder = tmp_path / "tiny"
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1
     )
-    names = set(safetensors.torch.load_file(place / "weights.safetensors"))
+    names = set(safetensors.torch.load_file(folder / "weights.safetensors"))
     assert names == set(build(card.model).state_dict())
     assert ("sd_dropout" in card.metrics) == bool(sd_dropout)
-    (pixels,) = material.test.batches(60)
+    (pixels,) = data.test.batches(60)
     pixels = pixels.float() / 255
-    assert torch.equal(sdd_eval.load(place)(pixels), exported[0].eval()(pixels))
+    assert torch.equal(sdd_eval.load(folder)(pixels), exported[0].eval()(pixels))
 
 
 class Interrupter:
@@ -185,25 +185,25 @@ class Interrupter:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_an_interrupted_training_ends_in_the_same_weights(name, material, recipe, tmp_path):
+def test_an_interrupted_training_ends_in_the_same_weights(name, data, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method=name, epochs=2)
-    whole = train(recipe, tmp_path, name="whole", data=lambda: material, device="cpu", threads=1)
-    place = tmp_path / "tiny"
+    whole = train(recipe, tmp_path, name="whole", data=lambda: data, device="cpu", threads=1)
+    folder = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
         train(
             recipe,
-            place.parent,
-            name=place.name,
-            data=lambda: material,
+            folder.parent,
+            name=folder.name,
+            data=lambda: data,
             device="cpu",
             threads=1,
             progress=Interrupter(),
         )
-    state = torch.load(place / "state.pt", weights_only=True)
+    state = torch.load(folder / "state.pt", weights_only=True)
     parts = objective_of(name).parts.state_dict()
     assert {f"parts.{part}" for part in parts} <= set(state["objective"])
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1
     )
     assert card.weights_sha256 == whole.weights_sha256
 

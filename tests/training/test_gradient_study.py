@@ -50,25 +50,25 @@ def gradient(network, pixels, direction, recipe):
 
 def test_norms_and_cosine_equal_those_of_autograd(network, pixels):
     recipe = Recipe(drop_rate=0.5, temperature=3.0)
-    found = kl_gradients(network, pixels, recipe, masks())
+    result = kl_gradients(network, pixels, recipe, masks())
     network.train()
     forward, reverse, both = (
         gradient(network, pixels, direction, recipe).double()
         for direction in ("forward", "reverse", "both")
     )
     torch.testing.assert_close(forward + reverse, both, rtol=1e-4, atol=1e-7)
-    assert found["kl_forward_l1@all"] == pytest.approx(float(forward.abs().sum()), rel=1e-4)
-    assert found["kl_reverse_l2@all"] == pytest.approx(float(reverse.norm()), rel=1e-4)
+    assert result["kl_forward_l1@all"] == pytest.approx(float(forward.abs().sum()), rel=1e-4)
+    assert result["kl_reverse_l2@all"] == pytest.approx(float(reverse.norm()), rel=1e-4)
     cosine = float(forward @ reverse / forward.norm() / reverse.norm())
-    assert found["kl_cosine@all"] == pytest.approx(cosine, abs=1e-5)
+    assert result["kl_cosine@all"] == pytest.approx(cosine, abs=1e-5)
 
 
 def test_squared_norms_of_layers_sum_to_that_of_all_parameters(network, pixels):
-    found = kl_gradients(network, pixels, Recipe(), masks())
-    layers = {name.split("@")[1] for name in found if name.startswith("kl_cosine@")}
+    result = kl_gradients(network, pixels, Recipe(), masks())
+    layers = {name.split("@")[1] for name in result if name.startswith("kl_cosine@")}
     assert layers == {"all", "conv1", "bn1", "layer1", "layer2", "layer3", "classifier"}
-    parts = [found[f"kl_forward_l2@{layer}"] ** 2 for layer in layers - {"all"}]
-    assert math.sqrt(sum(parts)) == pytest.approx(found["kl_forward_l2@all"], rel=1e-6)
+    parts = [result[f"kl_forward_l2@{layer}"] ** 2 for layer in layers - {"all"}]
+    assert math.sqrt(sum(parts)) == pytest.approx(result["kl_forward_l2@all"], rel=1e-6)
 
 
 @pytest.mark.parametrize("hidden", [0, 1])
@@ -77,7 +77,7 @@ def test_quantities_per_class_equal_those_of_autograd(hidden):
     spec = ModelSpec("small_cnn", 4, (0.4,), (0.3,), 8, {"hidden_layers": hidden})
     network, recipe = build(spec).train(), Recipe(drop_rate=0.3, temperature=2.0)
     pixels = torch.rand(3, 1, 8, 8)
-    found = kl_gradients(network, pixels, recipe, masks())
+    result = kl_gradients(network, pixels, recipe, masks())
 
     features, generator = network.features(pixels), masks()
     u, v = dropped(features, 0.3, generator), dropped(features, 0.3, generator)
@@ -103,11 +103,11 @@ def test_quantities_per_class_equal_those_of_autograd(hidden):
         bound += r_1(ratio.numpy()).tolist()
         d = (p / q).log().abs() * (norm_p + norm_q) - (1 - p / q).abs() * norm_q
         excess += (d - (1 - q / p).abs() * norm_p > 0).tolist()
-    assert found["p_assumption_1"] == pytest.approx(np.mean(agree))
-    assert found["assumption_2_r"] == pytest.approx(np.mean(r), rel=1e-4)
-    assert found["assumption_2_r1"] == pytest.approx(np.mean(bound), rel=1e-3)
-    assert found["assumption_2"] == pytest.approx(np.mean(np.array(r) <= np.array(bound)))
-    assert found["proposition_1"] == pytest.approx(np.mean(excess))
+    assert result["p_assumption_1"] == pytest.approx(np.mean(agree))
+    assert result["assumption_2_r"] == pytest.approx(np.mean(r), rel=1e-4)
+    assert result["assumption_2_r1"] == pytest.approx(np.mean(bound), rel=1e-3)
+    assert result["assumption_2"] == pytest.approx(np.mean(np.array(r) <= np.array(bound)))
+    assert result["proposition_1"] == pytest.approx(np.mean(excess))
 
 
 def test_features_that_are_dropped_completely_are_not_counted():
@@ -119,9 +119,9 @@ def test_features_that_are_dropped_completely_are_not_counted():
 
 def test_a_saturated_network_gives_finite_numbers():
     logits = torch.tensor([[2000.0, 0.0], [1990.0, 0.0]])
-    found = assumptions(torch.ones(2, 3), logits)
-    assert all(map(math.isfinite, found.values()))
-    assert found["assumption_2_r"] == pytest.approx(5.0)  # 0 of the first class, 10 of the second
+    result = assumptions(torch.ones(2, 3), logits)
+    assert all(map(math.isfinite, result.values()))
+    assert result["assumption_2_r"] == pytest.approx(5.0)  # 0 of the first class, 10 of the second
 
 
 def test_measuring_gradients_does_not_change_the_network(network, pixels):
@@ -134,12 +134,12 @@ def test_measuring_gradients_does_not_change_the_network(network, pixels):
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_probe_logs_the_requested_epochs_without_changing_the_weights(material, recipe, tmp_path):
+def test_a_probe_logs_the_requested_epochs_without_changing_the_weights(data, recipe, tmp_path):
     import dataclasses
 
     probed = dataclasses.replace(recipe, probe_epochs=(0, 2), probe_images=12)
-    for name, each in (("plain", recipe), ("probed", probed)):
-        train(each, tmp_path, name=name, data=lambda: material, device="cpu", threads=1)
+    for name, item in (("plain", recipe), ("probed", probed)):
+        train(item, tmp_path, name=name, data=lambda: data, device="cpu", threads=1)
     weights = [(tmp_path / n / "weights.safetensors").read_bytes() for n in ("plain", "probed")]
     assert weights[0] == weights[1]
     with (tmp_path / "probed" / "history.csv").open() as file:
@@ -151,11 +151,11 @@ def test_a_probe_logs_the_requested_epochs_without_changing_the_weights(material
     assert epochs == {0, 2}
 
 
-def test_a_study_includes_the_gradients_of_a_checkpoint_once(material, recipe, tmp_path):
+def test_a_study_includes_the_gradients_of_a_checkpoint_once(data, recipe, tmp_path):
     import dataclasses
 
     probed = dataclasses.replace(recipe, probe_epochs=(0,), probe_images=12)
-    card = train(probed, tmp_path, name="net", data=lambda: material, device="cpu", threads=1)
+    card = train(probed, tmp_path, name="net", data=lambda: data, device="cpu", threads=1)
     path = store_history(tmp_path / "net", card, tmp_path / "study")
     run = read_run(path)
     assert (run.evaluator, run.n, run.weights_sha256) == ("history", 12, card.weights_sha256)
@@ -168,12 +168,12 @@ def test_a_study_includes_the_gradients_of_a_checkpoint_once(material, recipe, t
 
 
 @pytest.mark.parametrize(("epochs", "images"), [((4,), 12), ((-1,), 12), ((1,), 1)])
-def test_an_invalid_probe_is_refused(material, recipe, tmp_path, epochs, images):
+def test_an_invalid_probe_is_refused(data, recipe, tmp_path, epochs, images):
     import dataclasses
 
     wrong = dataclasses.replace(recipe, probe_epochs=epochs, probe_images=images)
     with pytest.raises(InputError, match="probe_"):
-        train(wrong, tmp_path, name="net", data=lambda: material, device="cpu", threads=1)
+        train(wrong, tmp_path, name="net", data=lambda: data, device="cpu", threads=1)
 
 
 def test_lemma_1_agrees_with_autograd():

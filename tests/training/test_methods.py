@@ -66,8 +66,8 @@ def everything(monkeypatch):
     points = plugins.points
 
     def with_everything(group):
-        found = points(group)
-        return {**found, "everything": Point()} if group == "methods" else found
+        result = points(group)
+        return {**result, "everything": Point()} if group == "methods" else result
 
     monkeypatch.setattr(plugins, "points", with_everything)
 
@@ -139,24 +139,24 @@ def test_the_method_determines_the_features_of_the_second_mask(batch):
 
 
 def test_the_loop_trains_a_method_with_views_partners_heads_and_a_second_network(
-    everything, material, recipe, tmp_path
+    everything, data, recipe, tmp_path
 ):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "2"})
-    place = tmp_path / "tiny"
+    folder = tmp_path / "tiny"
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1
     )
     assert {"ce", "head", "peer", "partner", "sd_dropout", "loss"} <= set(card.metrics)
     metrics = card.metrics
     total = metrics["ce"] + 2 * metrics["head"] + metrics["peer"] + metrics["partner"]
     assert metrics["loss"] == pytest.approx(total + 0.5 * metrics["sd_dropout"], rel=1e-4)
-    names = set(safetensors.torch.load_file(place / "weights.safetensors"))
+    names = set(safetensors.torch.load_file(folder / "weights.safetensors"))
     assert names == set(build(card.model).state_dict())  # neither head nor peer
 
 
-def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe, tmp_path):
+def test_parts_of_a_method_are_trained_and_resumed(everything, data, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", epochs=2)
-    whole = train(recipe, tmp_path, name="whole", data=lambda: material, device="cpu", threads=1)
+    whole = train(recipe, tmp_path, name="whole", data=lambda: data, device="cpu", threads=1)
 
     class Interrupter:
         left = 110
@@ -169,30 +169,30 @@ def test_parts_of_a_method_are_trained_and_resumed(everything, material, recipe,
             if self.left < 0:
                 raise KeyboardInterrupt
 
-    place = tmp_path / "tiny"
+    folder = tmp_path / "tiny"
     with pytest.raises(KeyboardInterrupt):
         train(
             recipe,
-            place.parent,
-            name=place.name,
-            data=lambda: material,
+            folder.parent,
+            name=folder.name,
+            data=lambda: data,
             device="cpu",
             threads=1,
             progress=Interrupter(),
         )
-    state = torch.load(place / "state.pt", weights_only=True)["objective"]
+    state = torch.load(folder / "state.pt", weights_only=True)["objective"]
     torch.manual_seed(0)
     assert {"parts.head.weight", "parts.peer.classifier.weight"} <= set(state)
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1
     )
     assert card.weights_sha256 == whole.weights_sha256
 
 
-def test_a_method_option_of_another_type_is_refused(everything, material, recipe, tmp_path):
+def test_a_method_option_of_another_type_is_refused(everything, data, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, method="everything", method_options={"head_weight": "x"})
     with pytest.raises(InputError, match="head_weight is 'x', not float"):
-        train(recipe, tmp_path, name="tiny", data=lambda: material, device="cpu")
+        train(recipe, tmp_path, name="tiny", data=lambda: data, device="cpu")
 
 
 def test_importing_methods_builders_and_recipes_does_not_import_torch():

@@ -58,7 +58,7 @@ def masks(rate, count):
     """Return the inverted dropout masks that the generator of `lost` draws."""
     generator = torch.Generator().manual_seed(9)
     keep = [torch.rand(B, C, generator=generator) >= rate for _ in range(count)]
-    return [each.numpy() / (1 - rate) for each in keep]
+    return [item.numpy() / (1 - rate) for item in keep]
 
 
 def array(tensor):
@@ -211,14 +211,14 @@ def test_branches_of_byot_learn_from_labels_and_the_detached_output():
     distilled = [distillation(end, array(guess), 3.0) for guess in guesses]
     branch_ce = sum(ce(array(guess)) for guess in guesses)
     apart = [array(feature) - end for feature in features]
-    distance = sum((each**2).mean() for each in apart)
+    distance = sum((item**2).mean() for item in apart)
     kd = sum(value for value, _ in distilled)
     agree(losses.total, ce(end) + 0.2 * (0.9 * branch_ce + 0.1 * kd + 0.01 * distance))
     agree(z.grad, ce_gradient(end))
     for guess, (_, gradient) in zip(guesses, distilled, strict=True):
         agree(guess.grad, 0.2 * (0.9 * ce_gradient(array(guess)) + 0.1 * gradient))
-    for feature, each in zip(features, apart, strict=True):
-        agree(feature.grad, 0.2 * 0.01 * 2 * each / (B * C))
+    for feature, item in zip(features, apart, strict=True):
+        agree(feature.grad, 0.2 * 0.01 * 2 * item / (B * C))
 
 
 def test_standard_dropout_is_the_cross_entropy_of_the_dropped_feature():

@@ -72,20 +72,20 @@ INTERRUPTED = 130
 
 
 @pytest.fixture(scope="module")
-def reference(material, tmp_path_factory):
+def reference(data, tmp_path_factory):
     """Return recipe and weights of an uninterrupted training."""
     recipe = records.Recipe(
         dataset="tiny", arch="small_cnn", epochs=3, batch_size=20, lr=0.05, sd_dropout=0.5
     )
-    place = tmp_path_factory.mktemp("reference") / "tiny"
-    train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1)
-    return recipe, (place / "weights.safetensors").read_bytes()
+    folder = tmp_path_factory.mktemp("reference") / "tiny"
+    train(recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1)
+    return recipe, (folder / "weights.safetensors").read_bytes()
 
 
-def interrupted(folder, material, recipe, moment, start_process):
+def interrupted(folder, data, recipe, moment, start_process):
     """Run a training in a process that exits at a given moment; return its exit code."""
     arrays = {}
-    for name, images in (("train", material.train), ("test", material.test)):
+    for name, images in (("train", data.train), ("test", data.test)):
         arrays[f"{name}_images"], arrays[f"{name}_labels"] = images.images, images.labels
         arrays[f"{name}_print"] = np.array(images.fingerprint)
     np.savez(folder / "data.npz", **arrays)
@@ -106,35 +106,35 @@ def interrupted(folder, material, recipe, moment, start_process):
     ],
 )
 def test_a_training_killed_at_any_moment_resumes_to_the_same_weights(
-    moment, epochs_before, reference, material, tmp_path, start_process
+    moment, epochs_before, reference, data, tmp_path, start_process
 ):
     recipe, weights = reference
-    place = tmp_path / "tiny"
-    code = interrupted(tmp_path, material, recipe, moment, start_process)
+    folder = tmp_path / "tiny"
+    code = interrupted(tmp_path, data, recipe, moment, start_process)
     assert code == (INTERRUPTED if moment == "sigint" else -signal.SIGKILL)
-    assert (place / "card.json").exists() == (moment == "clearing up")
-    state = place / "state.pt"
+    assert (folder / "card.json").exists() == (moment == "clearing up")
+    state = folder / "state.pt"
     epochs = torch.load(state, weights_only=True)["epoch"] if state.exists() else 0
     assert epochs == epochs_before
 
     epochs_done = []
     card = train(
         recipe,
-        place.parent,
-        name=place.name,
-        data=lambda: material,
+        folder.parent,
+        name=folder.name,
+        data=lambda: data,
         device="cpu",
         threads=1,
         progress=Epochs(epochs_done),
     )
-    assert (place / "weights.safetensors").read_bytes() == weights
+    assert (folder / "weights.safetensors").read_bytes() == weights
     assert len(epochs_done) == 3 - epochs_before
-    assert sorted(path.name for path in place.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir()) == [
         "card.json",
         "history.csv",
         "weights.safetensors",
     ]
-    assert len((place / "history.csv").read_text().splitlines()) == 4
+    assert len((folder / "history.csv").read_text().splitlines()) == 4
     assert card.provenance.reproducible.startswith("bit for bit")
 
 
@@ -164,77 +164,77 @@ class Interrupter(Epochs):
             raise KeyboardInterrupt
 
 
-def after_one_epoch(material, recipe, place, **options):
+def after_one_epoch(data, recipe, folder, **options):
     with pytest.raises(KeyboardInterrupt):
         train(
             recipe,
-            place.parent,
-            name=place.name,
-            data=lambda: material,
+            folder.parent,
+            name=folder.name,
+            data=lambda: data,
             device="cpu",
             progress=Interrupter(110),
             **options,
         )
-    assert (place / "state.pt").exists()
+    assert (folder / "state.pt").exists()
 
 
-def test_resuming_restores_the_number_of_threads(reference, material, tmp_path):
+def test_resuming_restores_the_number_of_threads(reference, data, tmp_path):
     recipe, weights = reference
-    place = tmp_path / "tiny"
-    after_one_epoch(material, recipe, place, threads=1)
+    folder = tmp_path / "tiny"
+    after_one_epoch(data, recipe, folder, threads=1)
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=2
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=2
     )
     assert card.provenance.threads == 1
-    assert (place / "weights.safetensors").read_bytes() == weights
+    assert (folder / "weights.safetensors").read_bytes() == weights
 
 
-def test_resuming_with_another_recipe_or_other_images_is_refused(reference, material, tmp_path):
+def test_resuming_with_another_recipe_or_other_images_is_refused(reference, data, tmp_path):
     recipe, _ = reference
-    place = tmp_path / "tiny"
-    after_one_epoch(material, recipe, place)
+    folder = tmp_path / "tiny"
+    after_one_epoch(data, recipe, folder)
     with pytest.raises(InputError, match="epochs is 3 there, 5 here"):
         train(
             dataclasses.replace(recipe, epochs=5),
-            place.parent,
-            name=place.name,
-            data=lambda: material,
+            folder.parent,
+            name=folder.name,
+            data=lambda: data,
             device="cpu",
         )
-    other = dataclasses.replace(material, train=material.test)
+    other = dataclasses.replace(data, train=data.test)
     with pytest.raises(InputError, match="begun on other images of tiny"):
-        train(recipe, place.parent, name=place.name, data=lambda: other, device="cpu")
+        train(recipe, folder.parent, name=folder.name, data=lambda: other, device="cpu")
     card = train(
-        recipe, place.parent, name=place.name, data=lambda: other, device="cpu", overwrite=True
+        recipe, folder.parent, name=folder.name, data=lambda: other, device="cpu", overwrite=True
     )
     assert card.provenance.data_fingerprint == other.train.fingerprint
-    assert len((place / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
+    assert len((folder / "history.csv").read_text().splitlines()) == 1 + recipe.epochs
 
 
-def test_a_damaged_state_is_refused_and_overwrite_starts_again(reference, material, tmp_path):
+def test_a_damaged_state_is_refused_and_overwrite_starts_again(reference, data, tmp_path):
     recipe, weights = reference
-    place = tmp_path / "tiny"
-    after_one_epoch(material, recipe, place, threads=1)
-    (place / "state.pt").write_bytes((place / "state.pt").read_bytes()[:1000])
+    folder = tmp_path / "tiny"
+    after_one_epoch(data, recipe, folder, threads=1)
+    (folder / "state.pt").write_bytes((folder / "state.pt").read_bytes()[:1000])
     with pytest.raises(InputError, match="is not a readable training state"):
-        train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu")
+        train(recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu")
     train(
         recipe,
-        place.parent,
-        name=place.name,
-        data=lambda: material,
+        folder.parent,
+        name=folder.name,
+        data=lambda: data,
         device="cpu",
         threads=1,
         overwrite=True,
     )
-    assert (place / "weights.safetensors").read_bytes() == weights
+    assert (folder / "weights.safetensors").read_bytes() == weights
 
 
-def test_a_full_disk_gives_one_line_and_leaves_the_epoch_before(reference, material, tmp_path):
+def test_a_full_disk_gives_one_line_and_leaves_the_epoch_before(reference, data, tmp_path):
     recipe, weights = reference
-    place = tmp_path / "tiny"
-    after_one_epoch(material, recipe, place, threads=1)
-    before = (place / "state.pt").read_bytes()
+    folder = tmp_path / "tiny"
+    after_one_epoch(data, recipe, folder, threads=1)
+    before = (folder / "state.pt").read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
@@ -242,16 +242,16 @@ def test_a_full_disk_gives_one_line_and_leaves_the_epoch_before(reference, mater
         with pytest.raises(InputError, match=r"cannot write .*state\.pt: File too large"):
             train(
                 recipe,
-                place.parent,
-                name=place.name,
-                data=lambda: material,
+                folder.parent,
+                name=folder.name,
+                data=lambda: data,
                 device="cpu",
                 threads=1,
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, signals)
-    assert not list(place.glob(".*.part"))
-    assert (place / "state.pt").read_bytes() == before
-    train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1)
-    assert (place / "weights.safetensors").read_bytes() == weights
+    assert not list(folder.glob(".*.part"))
+    assert (folder / "state.pt").read_bytes() == before
+    train(recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1)
+    assert (folder / "weights.safetensors").read_bytes() == weights

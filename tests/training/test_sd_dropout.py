@@ -51,7 +51,7 @@ def test_the_loss_equals_a_value_computed_by_hand():
 
     forth = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
     back = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
-    found = {
+    result = {
         round(
             sd_dropout_loss(
                 torch.tensor([[2.0]]),
@@ -64,7 +64,7 @@ def test_the_loss_equals_a_value_computed_by_hand():
         )
         for seed in range(20)
     }
-    assert found == {0.0, round(T**2 * (forth + back), 5)}  # both masks alike, or not
+    assert result == {0.0, round(T**2 * (forth + back), 5)}  # both masks alike, or not
 
 
 def test_the_loss_is_a_batch_mean_of_both_divergences_times_the_temperature_squared():
@@ -147,11 +147,11 @@ def test_whole_channels_of_maps_are_dropped_and_maps_are_classified_separately()
 
     maps = torch.rand(8, 16, 3, 3, generator=seeded()) + 0.1
     sd_dropout_loss(maps, rest, drop_rate=0.5, generator=seeded(1))
-    assert [len(each) for each in seen] == [8, 8]
-    for each in seen:
-        whole = each == 2 * maps
+    assert [len(item) for item in seen] == [8, 8]
+    for item in seen:
+        whole = item == 2 * maps
         assert torch.equal(whole.all((2, 3)), whole.any((2, 3)))
-        assert torch.equal(~whole.all((2, 3)), (each == 0).all((2, 3)))
+        assert torch.equal(~whole.all((2, 3)), (item == 0).all((2, 3)))
 
 
 def test_the_second_mask_can_be_applied_to_other_features():

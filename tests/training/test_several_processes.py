@@ -40,8 +40,8 @@ lines, moment, rank = json.loads(sys.argv[1]), sys.argv[2], int(os.environ["RANK
 write, read, check = resume.write_state, train.load_training_data, epochs._check_weights
 rate = loop.learning_rate
 
-def killing_write(place, state):
-    write(place, state)
+def killing_write(folder, state):
+    write(folder, state)
     if moment == "after epoch 1" and state.epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -133,15 +133,15 @@ def alone(line, folder, code=0):
     assert exit_code([*line.split(), "--checkpoints", str(folder)]) == code
 
 
-def history(place):
-    with (place / "history.csv").open() as file:
+def history(folder):
+    with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     speed = {"seconds", "images_per_second"}
     return [{k: float(v) for k, v in row.items() if k not in speed and v} for row in rows]
 
 
-def card(place):
-    return store.read_record(place / "card.json", Card)
+def card(folder):
+    return store.read_record(folder / "card.json", Card)
 
 
 def assert_equal(one, other):
@@ -199,8 +199,8 @@ def test_changing_the_number_of_processes_between_epochs_does_not_change_the_los
     assert torchrun(2, list(lines.values()), folder, "in epoch 2").returncode == 1
     write = resume.write_state
 
-    def interrupting(place, state):
-        write(place, state)
+    def interrupting(folder, state):
+        write(folder, state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -276,10 +276,10 @@ def test_a_batch_of_fewer_images_than_processes_is_refused():
         Processes("cpu", 1, 4).check_count(Recipe(batch_size=3))
 
 
-def test_shards_of_a_batch_concatenate_to_the_batch(material):
+def test_shards_of_a_batch_concatenate_to_the_batch(data):
     """Views and masks of two processes concatenate to those of one."""
     method, recipe = DistortionGuided(), Recipe(batch_size=21, augmentation="crop_flip")
-    data = training_set(material.train, torch.device("cpu"))
+    data = training_set(data.train, torch.device("cpu"))
     whole = list(epoch_batches(data, recipe, method, 0))
     parts = [
         list(epoch_batches(data, recipe, method, 0, Processes("cpu", rank, 2).rows))
@@ -304,9 +304,9 @@ def test_shards_of_a_batch_concatenate_to_the_batch(material):
 @pytest.mark.parametrize("total", [1, 2, 7, 8, 128])
 def test_shards_cover_the_batch_and_differ_by_at_most_one_row(count, total):
     rows = [even_rows(rank, count, total) for rank in range(count)]
-    assert [row for each in rows for row in range(total)[each.indices]] == list(range(total))
+    assert [row for item in rows for row in range(total)[item.indices]] == list(range(total))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
-    assert sum(each.share for each in rows) == pytest.approx(1)
+    assert sum(item.share for item in rows) == pytest.approx(1)
 
 
 @pytest.fixture

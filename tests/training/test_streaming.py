@@ -65,10 +65,10 @@ def kinds(pixels):
 
 
 def test_an_epoch_has_each_image_once_with_label_views_and_partner(birds):
-    found = epoch_of(birds)
-    assert [len(batch.labels) for batch in found] == [5, 5, 5, 1]
-    assert torch.cat([batch.labels for batch in found]).bincount().tolist() == [8, 8]
-    for batch in found:
+    result = epoch_of(birds)
+    assert [len(batch.labels) for batch in result] == [5, 5, 5, 1]
+    assert torch.cat([batch.labels for batch in result]).bincount().tolist() == [8, 8]
+    for batch in result:
         assert len(batch.views) == 2
         assert not torch.equal(*batch.views)
         for pixels in (*batch.views, batch.partners):
@@ -133,9 +133,9 @@ def test_photographs_are_augmented_as_by_torchvision(birds):
 def test_images_in_memory_are_augmented_as_by_torchvision():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 16, 16), dtype=np.uint8)
     images = ArrayImages("small", pixels, np.arange(8) % 2, "f", "made here")
-    found = epoch_of(images)
-    assert found[0].pixels.shape == (5, 3, 16, 16)
-    assert not torch.equal(*found[0].views)
+    result = epoch_of(images)
+    assert result[0].pixels.shape == (5, 3, 16, 16)
+    assert not torch.equal(*result[0].views)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -148,7 +148,7 @@ def test_shards_of_a_streamed_batch_concatenate_to_the_batch(birds, count):
     ]
     assert [len(share.labels) for share in (part[-1] for part in parts)] == [1] + [0] * (count - 1)
     for batch, *shares in zip(epoch_of(birds, epoch=1), *parts, strict=True):
-        stacked = [torch.cat(each) for each in zip(*(tensors([s]) for s in shares), strict=True)]
+        stacked = [torch.cat(item) for item in zip(*(tensors([s]) for s in shares), strict=True)]
         for whole, own in zip(tensors([batch]), stacked, strict=True):
             assert torch.equal(own, whole)
         for share in shares:

@@ -15,22 +15,22 @@ from sdd_eval.training.train import train
 
 
 @pytest.fixture(scope="module")
-def trained(material, tmp_path_factory):
+def trained(data, tmp_path_factory):
     """Return folder and card of a finished checkpoint."""
-    place = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     recipe = Recipe(dataset="tiny", arch="small_cnn", epochs=4, batch_size=20, lr=0.05)
     recipe = dataclasses.replace(recipe, sd_dropout=0.1)
-    return place, train(
-        recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=1
+    return folder, train(
+        recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=1
     )
 
 
-def started(material, recipe, place, **options):
+def started(data, recipe, folder, **options):
     return train(
         recipe,
-        place.parent,
-        name=place.name,
-        data=lambda: material,
+        folder.parent,
+        name=folder.name,
+        data=lambda: data,
         device="cpu",
         threads=1,
         **options,
@@ -44,15 +44,15 @@ def test_a_small_network_learns_the_tiny_set(trained):
 
 
 def test_the_folder_contains_only_card_weights_and_history(trained):
-    place, card = trained
-    names = sorted(path.name for path in place.iterdir())
+    folder, card = trained
+    names = sorted(path.name for path in folder.iterdir())
     assert names == ["card.json", "history.csv", "weights.safetensors"]
-    assert store.read_record(place / "card.json", Card) == card
+    assert store.read_record(folder / "card.json", Card) == card
 
 
 def test_the_history_has_one_row_per_epoch_with_all_loss_terms(trained):
-    place, card = trained
-    with (place / "history.csv").open() as file:
+    folder, card = trained
+    with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert [float(row["lr"]) for row in rows] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
@@ -74,35 +74,35 @@ def test_the_card_records_software_and_data_of_the_training(trained):
     assert provenance.torch == torch.__version__
 
 
-def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, material):
-    place, card = trained
-    network = sdd_eval.load(place)
-    (pixels,) = material.test.batches(60)
-    right = network(pixels.float() / 255).argmax(1).numpy() == material.test.labels
+def test_a_loaded_checkpoint_has_the_accuracy_of_its_card_and_is_frozen(trained, data):
+    folder, card = trained
+    network = sdd_eval.load(folder)
+    (pixels,) = data.test.batches(60)
+    right = network(pixels.float() / 255).argmax(1).numpy() == data.test.labels
     assert right.mean() == pytest.approx(card.metrics["accuracy"])
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_a_finished_checkpoint_is_not_trained_again(trained):
-    place, card = trained
+    folder, card = trained
 
     def never():
         raise AssertionError("the images were read")
 
-    assert train(card.recipe, place.parent, name=place.name, data=never, device="cpu") == card
+    assert train(card.recipe, folder.parent, name=folder.name, data=never, device="cpu") == card
 
 
-def test_weights_depend_on_recipe_and_seed(trained, material, tmp_path):
+def test_weights_depend_on_recipe_and_seed(trained, data, tmp_path):
     _, card = trained
     torch.manual_seed(123)
-    again = started(material, card.recipe, tmp_path / "again")
+    again = started(data, card.recipe, tmp_path / "again")
     assert again.weights_sha256 == card.weights_sha256
-    other = started(material, dataclasses.replace(card.recipe, seed=1), tmp_path / "other")
+    other = started(data, dataclasses.replace(card.recipe, seed=1), tmp_path / "other")
     assert other.weights_sha256 != card.weights_sha256
 
 
-def test_training_restores_random_state_and_threads(trained, material, tmp_path):
+def test_training_restores_random_state_and_threads(trained, data, tmp_path):
     _, card = trained
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -112,7 +112,7 @@ def test_training_restores_random_state_and_threads(trained, material, tmp_path)
         dataclasses.replace(card.recipe, epochs=1),
         tmp_path,
         name="tiny",
-        data=lambda: material,
+        data=lambda: data,
         device="cpu",
         threads=threads + 1,
     )
@@ -120,64 +120,64 @@ def test_training_restores_random_state_and_threads(trained, material, tmp_path)
     assert torch.get_num_threads() == threads
 
 
-def test_the_error_about_another_recipe_names_the_fields(trained, material):
-    place, card = trained
+def test_the_error_about_another_recipe_names_the_fields(trained, data):
+    folder, card = trained
     other = dataclasses.replace(card.recipe, lr=0.2, sd_dropout=1.0)
     with pytest.raises(InputError, match="contains another recipe") as caught:
-        started(material, other, place)
+        started(data, other, folder)
     assert "lr is 0.05 there, 0.2 here" in str(caught.value)
     assert "sd_dropout is 0.1 there, 1.0 here" in str(caught.value)
     assert "--overwrite" in str(caught.value)
-    sdd_eval.load(place)  # nothing is lost
+    sdd_eval.load(folder)  # nothing is lost
 
 
-def test_overwrite_replaces_another_recipe_but_resumes_the_same(material, recipe, tmp_path):
-    place = tmp_path / "tiny"
+def test_overwrite_replaces_another_recipe_but_resumes_the_same(data, recipe, tmp_path):
+    folder = tmp_path / "tiny"
     recipe = dataclasses.replace(recipe, epochs=1)
-    first = started(material, recipe, place)
-    assert started(material, recipe, place, overwrite=True) == first
-    other = started(material, dataclasses.replace(recipe, seed=9), place, overwrite=True)
+    first = started(data, recipe, folder)
+    assert started(data, recipe, folder, overwrite=True) == first
+    other = started(data, dataclasses.replace(recipe, seed=9), folder, overwrite=True)
     assert other.weights_sha256 != first.weights_sha256
-    assert other == sdd_eval.checkpoints.read_card(place)
+    assert other == sdd_eval.checkpoints.read_card(folder)
 
 
-def test_damaged_weights_are_refused_and_overwrite_trains_them_again(material, recipe, tmp_path):
-    place = tmp_path / "tiny"
+def test_damaged_weights_are_refused_and_overwrite_trains_them_again(data, recipe, tmp_path):
+    folder = tmp_path / "tiny"
     recipe = dataclasses.replace(recipe, epochs=1)
-    first = started(material, recipe, place)
-    weights = place / "weights.safetensors"
+    first = started(data, recipe, folder)
+    weights = folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-5])
     with pytest.raises(InputError, match="truncated or changed"):
-        started(material, recipe, place)
-    again = started(material, recipe, place, overwrite=True)
+        started(data, recipe, folder)
+    again = started(data, recipe, folder, overwrite=True)
     assert again.weights_sha256 == first.weights_sha256
 
 
-def test_two_processes_do_not_train_the_same_checkpoint(material, recipe, tmp_path):
-    place = tmp_path / "tiny"
+def test_two_processes_do_not_train_the_same_checkpoint(data, recipe, tmp_path):
+    folder = tmp_path / "tiny"
     with (
-        store.locked(place, "training"),
+        store.locked(folder, "training"),
         pytest.raises(InputError, match="another process is training"),
     ):
-        started(material, recipe, place)
+        started(data, recipe, folder)
 
 
-def test_a_file_in_place_of_the_folder_is_refused(material, recipe, tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(data, recipe, tmp_path):
     (tmp_path / "tiny").write_text("in the way")
     with pytest.raises(InputError, match="cannot write"):
-        started(material, recipe, tmp_path / "tiny")
+        started(data, recipe, tmp_path / "tiny")
 
 
-def test_a_batch_larger_than_the_data_is_refused(material, recipe, tmp_path):
+def test_a_batch_larger_than_the_data_is_refused(data, recipe, tmp_path):
     with pytest.raises(InputError, match="batch_size is 97, but tiny has only 96"):
-        started(material, dataclasses.replace(recipe, batch_size=97), tmp_path / "tiny")
+        started(data, dataclasses.replace(recipe, batch_size=97), tmp_path / "tiny")
 
 
-def test_a_class_with_one_image_is_refused_if_the_method_needs_partners(material, recipe, tmp_path):
-    labels = np.where(np.arange(96) == 5, 3, material.train.labels)
+def test_a_class_with_one_image_is_refused_if_the_method_needs_partners(data, recipe, tmp_path):
+    labels = np.where(np.arange(96) == 5, 3, data.train.labels)
     names = ("plain", "bright above", "striped", "lonely")
-    train = dataclasses.replace(material.train, labels=labels, class_names=names)
-    lonely = dataclasses.replace(material, train=train)
+    train = dataclasses.replace(data.train, labels=labels, class_names=names)
+    lonely = dataclasses.replace(data, train=train)
     cs_kd = dataclasses.replace(recipe, method="cs_kd", epochs=1)
     with pytest.raises(InputError, match="class 'lonely' of tiny has one training image"):
         started(lonely, cs_kd, tmp_path / "cs_kd")
@@ -185,7 +185,7 @@ def test_a_class_with_one_image_is_refused_if_the_method_needs_partners(material
 
 
 def test_the_error_about_memory_suggests_a_batch_size_and_leaves_the_epoch_before(
-    material, recipe, tmp_path, monkeypatch
+    data, recipe, tmp_path, monkeypatch
 ):
     steps, forward = [], Objective.forward
 
@@ -200,40 +200,40 @@ def test_the_error_about_memory_suggests_a_batch_size_and_leaves_the_epoch_befor
         with pytest.raises(
             InputError, match="too little memory for batch_size 20; try 10"
         ) as caught:
-            started(material, recipe, tmp_path / "tiny")
+            started(data, recipe, tmp_path / "tiny")
     assert "\n" not in str(caught.value)
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
-def test_a_batch_of_one_image_under_batch_norm_gives_a_clear_error(material, recipe, tmp_path):
+def test_a_batch_of_one_image_under_batch_norm_gives_a_clear_error(data, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, arch="resnet18w16", batch_size=95)
     with pytest.raises(InputError, match="the last batch holds one image"):
-        started(material, recipe, tmp_path / "tiny")
+        started(data, recipe, tmp_path / "tiny")
 
 
-def test_an_unknown_network_or_position_or_device_is_refused(material, recipe, tmp_path):
-    place = tmp_path / "tiny"
+def test_an_unknown_network_or_position_or_device_is_refused(data, recipe, tmp_path):
+    folder = tmp_path / "tiny"
     with pytest.raises(InputError, match="unknown arch 'small_cn'; did you mean 'small_cnn'"):
-        started(material, dataclasses.replace(recipe, arch="small_cn"), place)
+        started(data, dataclasses.replace(recipe, arch="small_cn"), folder)
     with pytest.raises(InputError, match="unknown position 'layer9'"):
-        started(material, dataclasses.replace(recipe, position="layer9"), place)
+        started(data, dataclasses.replace(recipe, position="layer9"), folder)
     with pytest.raises(InputError, match="--device is 'abacus', not auto"):
-        train(recipe, place.parent, name=place.name, data=lambda: material, device="abacus")
+        train(recipe, folder.parent, name=folder.name, data=lambda: data, device="abacus")
     with pytest.raises(InputError, match="threads is 0"):
-        train(recipe, place.parent, name=place.name, data=lambda: material, device="cpu", threads=0)
+        train(recipe, folder.parent, name=folder.name, data=lambda: data, device="cpu", threads=0)
 
 
-def test_test_images_of_another_shape_or_with_more_classes_are_refused(material, recipe, tmp_path):
-    wide = dataclasses.replace(material.test, images=material.test.images.repeat(2, 2).repeat(2, 3))
+def test_test_images_of_another_shape_or_with_more_classes_are_refused(data, recipe, tmp_path):
+    wide = dataclasses.replace(data.test, images=data.test.images.repeat(2, 2).repeat(2, 3))
     with pytest.raises(InputError, match="test images are 1 × 16 px, training images 1 × 8 px"):
-        started(dataclasses.replace(material, test=wide), recipe, tmp_path / "tiny")
-    strange = dataclasses.replace(material.test, labels=material.test.labels + 1)
+        started(dataclasses.replace(data, test=wide), recipe, tmp_path / "tiny")
+    strange = dataclasses.replace(data.test, labels=data.test.labels + 1)
     with pytest.raises(InputError, match="the test images have 4 classes, the training images 3"):
-        started(dataclasses.replace(material, test=strange), recipe, tmp_path / "tiny")
+        started(dataclasses.replace(data, test=strange), recipe, tmp_path / "tiny")
 
 
-def test_a_training_without_test_images_has_no_accuracy(material, recipe, tmp_path):
-    alone = dataclasses.replace(material, test=None)
+def test_a_training_without_test_images_has_no_accuracy(data, recipe, tmp_path):
+    alone = dataclasses.replace(data, test=None)
     card = started(alone, dataclasses.replace(recipe, epochs=1), tmp_path / "tiny")
     assert "accuracy" not in card.metrics
     assert card.provenance.test_images == 0
@@ -248,14 +248,14 @@ def test_a_training_without_test_images_has_no_accuracy(material, recipe, tmp_pa
         {"precision": "bf16", "channels_last": True},
     ],
 )
-def test_all_variants_of_a_recipe_can_be_trained_and_loaded(material, recipe, tmp_path, options):
+def test_all_variants_of_a_recipe_can_be_trained_and_loaded(data, recipe, tmp_path, options):
     recipe = dataclasses.replace(recipe, epochs=1, batch_size=48, **options)
-    card = started(material, recipe, tmp_path / "tiny")
+    card = started(data, recipe, tmp_path / "tiny")
     assert torch.tensor(list(card.metrics.values())).isfinite().all()
     assert sdd_eval.load(tmp_path / "tiny").spec == card.model
 
 
-def test_compilation_does_not_change_names_or_weights(material, recipe, tmp_path, monkeypatch):
+def test_compilation_does_not_change_names_or_weights(data, recipe, tmp_path, monkeypatch):
     compiled, compile_ = [], torch.compile
 
     def with_eager_kernels(
@@ -266,25 +266,23 @@ def test_compilation_does_not_change_names_or_weights(material, recipe, tmp_path
 
     monkeypatch.setattr(torch, "compile", with_eager_kernels)
     recipe = dataclasses.replace(recipe, epochs=1)
-    plain = started(material, recipe, tmp_path / "plain")
-    card = started(material, dataclasses.replace(recipe, compile=True), tmp_path / "compiled")
+    plain = started(data, recipe, tmp_path / "plain")
+    card = started(data, dataclasses.replace(recipe, compile=True), tmp_path / "compiled")
     assert len(compiled) == 1
     assert card.metrics["loss"] == pytest.approx(plain.metrics["loss"], rel=1e-3)
     sdd_eval.load(tmp_path / "compiled")
 
 
-def test_another_position_gives_other_weights(material, recipe, tmp_path):
+def test_another_position_gives_other_weights(data, recipe, tmp_path):
     recipe = dataclasses.replace(recipe, arch="resnet8", epochs=1, batch_size=48)
     cards = [
-        started(material, dataclasses.replace(recipe, position=position), tmp_path / position)
+        started(data, dataclasses.replace(recipe, position=position), tmp_path / position)
         for position in ("layer1", "layer2", "layer4")
     ]
     assert len({card.weights_sha256 for card in cards}) == 3
 
 
-def test_the_error_about_a_non_finite_loss_names_step_and_term(
-    material, recipe, tmp_path, monkeypatch
-):
+def test_the_error_about_a_non_finite_loss_names_step_and_term(data, recipe, tmp_path, monkeypatch):
     from sdd_eval.training import objective
 
     calls = []
@@ -296,13 +294,13 @@ def test_the_error_about_a_non_finite_loss_names_step_and_term(
     with monkeypatch.context() as patch:
         patch.setattr(objective, "sd_dropout_loss", spoiled)
         with pytest.raises(InputError, match="sd_dropout is not finite at step 3 of epoch 2"):
-            started(material, recipe, tmp_path / "tiny")
+            started(data, recipe, tmp_path / "tiny")
     state = torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)
     assert state["epoch"] == 1
     assert all(tensor.isfinite().all() for tensor in state["objective"].values())
 
 
-def test_weights_that_are_not_finite_are_not_saved(material, recipe, tmp_path, monkeypatch):
+def test_weights_that_are_not_finite_are_not_saved(data, recipe, tmp_path, monkeypatch):
     steps = []
     step = torch.optim.SGD.step
 
@@ -316,11 +314,11 @@ def test_weights_that_are_not_finite_are_not_saved(material, recipe, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.SGD, "step", exploding)
         with pytest.raises(InputError, match=r"not finite after epoch 2"):
-            started(material, recipe, tmp_path / "tiny")
+            started(data, recipe, tmp_path / "tiny")
     assert torch.load(tmp_path / "tiny" / "state.pt", weights_only=True)["epoch"] == 1
 
 
-def test_progress_counts_images_and_shows_the_loss(material, recipe, tmp_path):
+def test_progress_counts_images_and_shows_the_loss(data, recipe, tmp_path):
     class Listener:
         total = done = 0
         notes = ()
@@ -333,7 +331,7 @@ def test_progress_counts_images_and_shows_the_loss(material, recipe, tmp_path):
             self.notes += (note,) if note else ()
 
     listener = Listener()
-    started(material, recipe, tmp_path / "tiny", progress=listener)
+    started(data, recipe, tmp_path / "tiny", progress=listener)
     assert listener.done == listener.total == 3 * 96
     assert listener.notes[-1].startswith("epoch 3/3, loss ")
 

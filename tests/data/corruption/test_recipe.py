@@ -221,8 +221,8 @@ def elastic_transform(x, c, moves, field):
     system = np.column_stack([after, np.ones(3)])
     back_x, back_y = np.linalg.solve(system, before[:, 0]), np.linalg.solve(system, before[:, 1])
     rows, columns = np.mgrid[:32, :32]
-    place = np.stack([columns, rows, np.ones((32, 32))], -1)
-    x = sampled(x, place @ back_y, place @ back_x, "mirror")
+    coordinates = np.stack([columns, rows, np.ones((32, 32))], -1)
+    x = sampled(x, coordinates @ back_y, coordinates @ back_x, "mirror")
     if alpha == 0:
         return x
     right, down = (
@@ -278,13 +278,16 @@ def canny(levels):
             here = strength[row + 1, column + 1]
             if here > 50 and crest(strength[row : row + 3, column : column + 3], gx, gy):
                 weak[row, column] = here
-    edges, todo = np.zeros((32, 32), bool), [place for place in weak if weak[place] > 150]
+    edges, todo = (
+        np.zeros((32, 32), bool),
+        [coordinates for coordinates in weak if weak[coordinates] > 150],
+    )
     while todo:
         row, column = todo.pop()
         if not edges[row, column]:
             edges[row, column] = True
             near = [(row + a, column + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
-            todo += [place for place in near if place in weak]
+            todo += [coordinates for coordinates in near if coordinates in weak]
     return edges
 
 

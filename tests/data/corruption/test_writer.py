@@ -264,9 +264,9 @@ def test_a_full_disk_is_a_one_line_error_without_data_loss(tmp_path, start_proce
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
-    (tmp_path / "place").write_text("")
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        write_corrupted(images_of(), tmp_path / "place", corruptions=CHOSEN)
+        write_corrupted(images_of(), tmp_path / "file", corruptions=CHOSEN)
 
 
 def test_a_failed_rename_is_a_one_line_error_and_the_next_call_resumes(tmp_path, monkeypatch):
