@@ -29,13 +29,13 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session")
 def synthetic():
-    """The module that makes runs in the real format."""
+    """Return the module that creates synthetic runs."""
     return of_reports("synthetic_runs")
 
 
 @pytest.fixture(scope="session")
 def whole_battery():
-    """The module that makes runs of the real size, of all evaluators."""
+    """Return the module that creates full-size runs of all evaluators."""
     return of_reports("battery_runs")
 
 
@@ -52,7 +52,7 @@ SIZES = ((90, 60), (50, 80), (64, 64))
 
 
 def photograph(path, number, classes=2, mode="RGB", **options):
-    """Write a noisy photograph whose colour tells its class."""
+    """Write a noisy photograph whose colour determines its class."""
     import numpy as np
     from PIL import Image
 
@@ -67,7 +67,7 @@ def photograph(path, number, classes=2, mode="RGB", **options):
 
 @pytest.fixture
 def only_svg(monkeypatch):
-    """Figures of a report in the one format that its page shows, for tests that see no other.
+    """Draw figures only as SVG, the format of the page.
 
     To draw and write all of them takes twice as long; tests/report looks at every format.
     """
@@ -78,7 +78,7 @@ def only_svg(monkeypatch):
 
 @pytest.fixture
 def one_figure(only_svg, monkeypatch):
-    """Reports with a single kind of figure as SVG, for tests of the rest of the report."""
+    """Draw a single kind of figure as SVG, for tests of the rest of the report."""
     from sdd_eval.report import write
     from sdd_eval.report.drawing import draw
 
@@ -242,7 +242,7 @@ def write_coco():
 
 @pytest.fixture(scope="session")
 def write_backbone():
-    """Write the checkpoint of a classifier that has seen noise and learned nothing."""
+    """Write the checkpoint of an untrained classifier with batch statistics of noise."""
     import torch
 
     from sdd_eval import store

@@ -14,7 +14,7 @@ from sdd_eval.studies.resolve import read_study
 
 
 def main(names: tuple[str, ...]) -> int:
-    """Run the studies; the last lines say which failed."""
+    """Run the studies; print which failed."""
     wrong = []
     for name in names:
         begun = time.perf_counter()

@@ -38,14 +38,14 @@ OUTLIERS = ("lsun", "isun", "dtd", "svhn")
 
 
 def images(name: str, count: int, seed: int) -> ArrayImages:
-    """Random images of a hundred classes."""
+    """Return random images of a hundred classes."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (count, 3, 32, 32), np.uint8)
     return ArrayImages(name, pixels, np.arange(count) % 100, f"{name}-{count}", "made here")
 
 
 def write_corrupted(folder: Path, clean: ArrayImages) -> None:
-    """Files in the layout of CIFAR-100-C, all of one content."""
+    """Return files in the layout of CIFAR-100-C with equal content."""
     np.save(folder / "labels.npy", np.tile(clean.labels, len(SEVERITIES)))
     rows = np.tile(clean.images.transpose(0, 2, 3, 1), (len(SEVERITIES), 1, 1, 1))
     for name in FIFTEEN:
@@ -54,7 +54,7 @@ def write_corrupted(folder: Path, clean: ArrayImages) -> None:
 
 @contextmanager
 def work(count: int) -> Iterator[tuple[list[Inputs], Path]]:
-    """What each evaluator looks at, and a folder for what is kept."""
+    """Yield the inputs of each evaluator, and a folder for partial results."""
     clean = images("test", count, 0)
     with tempfile.TemporaryDirectory() as folder:
         write_corrupted(Path(folder), clean)
@@ -74,7 +74,7 @@ def work(count: int) -> Iterator[tuple[list[Inputs], Path]]:
 
 
 def peaks(device: str) -> str:
-    """Peak memory since the last call on a GPU, and ever on the host."""
+    """Return the peak memory: since the last call on a GPU, since the start on the host."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     if device == "cpu":
         return f"{host:.2f} GB"

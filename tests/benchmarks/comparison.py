@@ -39,7 +39,7 @@ ONE = Intervals(resamples=1)
 
 
 def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> Arrays:
-    """What an evaluator keeps of a network that is so much better."""
+    """Return the arrays of an evaluator for a network that is better by a given amount."""
     labels = np.arange(n) % CLASSES
     logits = random.normal(0, 2, (n, CLASSES)).astype(np.float32)
     logits[np.arange(n), labels] += 4 + 4 * better + random.normal(0, 3, n).astype(np.float32)
@@ -72,7 +72,7 @@ def arrays_of(evaluator, random: np.random.Generator, n: int, better: float) -> 
 
 
 def corrupted(random: np.random.Generator, n: int, better: float) -> dict:
-    """Every cell of CIFAR-100-C."""
+    """Return the arrays of every cell of CIFAR-100-C."""
     result = {"frost": np.full(n, "official"), "origin": np.full(n, "official")}
     for name in ("clean", *NINETEEN):
         shape = (n,) if name == "clean" else (n, 5)
@@ -83,7 +83,7 @@ def corrupted(random: np.random.Generator, n: int, better: float) -> dict:
 
 
 def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better: float) -> Arrays:
-    """What is predicted under every attack."""
+    """Return the predictions under every attack."""
     n = len(labels)
 
     def predicted(*shape: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def attacked(evaluator, random: np.random.Generator, labels: np.ndarray, better:
 
 
 def write(study: Path, evaluator, n: int) -> None:
-    """The runs of both networks."""
+    """Return the runs of both networks."""
     for seed, name in enumerate(("one", "two")):
         arrays = arrays_of(evaluator, np.random.default_rng((seed, 5)), n, 0.03 * seed)
         fields = {f.name: getattr(evaluator, f.name) for f in dataclasses.fields(evaluator)}

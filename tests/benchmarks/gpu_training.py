@@ -28,7 +28,7 @@ FLOP = 167e12 / 50_000
 
 
 def product_rate(side: int = 8192, times: int = 50) -> float:
-    """FLOP a second of products of square bfloat16 matrices."""
+    """Return the FLOP/s of products of square bfloat16 matrices."""
     matrix = torch.randn(side, side, device="cuda", dtype=torch.bfloat16)
     for _ in range(5):
         matrix @ matrix

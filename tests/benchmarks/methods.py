@@ -44,7 +44,7 @@ def objective_of(recipe: Recipe, device: torch.device) -> Objective:
 
 
 def trained(recipe: Recipe, steps: int, device: torch.device) -> Work:
-    """An epoch of so many steps as `train` does it."""
+    """Run an epoch of a number of steps as `train` does."""
     count = steps * recipe.batch_size
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
@@ -60,7 +60,7 @@ def trained(recipe: Recipe, steps: int, device: torch.device) -> Work:
 
 
 def bare(recipe: Recipe, steps: int, device: torch.device) -> Work:
-    """The same steps of nothing but the passes."""
+    """Run only the passes of these steps."""
     objective = objective_of(recipe, device)
     optimiser = torch.optim.SGD(
         objective.parameters(),

@@ -13,7 +13,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
 def network(arch: str, device: str, *, folded: bool = False, classes: int = 100) -> nn.Module:
-    """A network for 32-pixel images, folded as evaluations fold it where that is asked for."""
+    """Return a network for 32-pixel images, folded as in an evaluation if requested."""
     torch.manual_seed(0)
     model: nn.Module = build(ModelSpec(arch, classes, MEAN, STD, 32))
     for item in model.modules():

@@ -20,7 +20,7 @@ clock = time.process_time if os.environ.get("CPU_TIME") == "1" else time.perf_co
 
 
 def seconds(work: Work) -> float:
-    """How long a piece of work takes, until a GPU is done with it."""
+    """Return the seconds of a call, GPU work included."""
     begun = clock()
     work()
     if torch.cuda.is_available():
@@ -46,7 +46,7 @@ def compare(named: tuple[str, Work], against: tuple[str, Work], pairs: int) -> f
 
 
 def where() -> str:
-    """The device, and what is compared there, with the memory's settings of a command."""
+    """Prepare the device and the memory settings as a command does."""
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     how = f"{torch.get_num_threads()} threads, torch {torch.__version__}, {clock.__name__}"

@@ -36,7 +36,7 @@ def written(folder: Path, count: int) -> FolderImages:
 
 
 def trained_on(images: FolderImages, workers: int) -> float:
-    """Images a second of an epoch without a network."""
+    """Return the images/s of an epoch without a network."""
     data = training_set(images, torch.device("cpu"), RECIPE.augmentation, workers)
     begun = time.perf_counter()
     seen = sum(len(batch.labels) for batch in epoch_batches(data, RECIPE, CrossEntropy(), 0))
@@ -44,7 +44,7 @@ def trained_on(images: FolderImages, workers: int) -> float:
 
 
 def tested_on(images: FolderImages, threads: int) -> float:
-    """Images a second of a pass as for testing, without a network."""
+    """Return the images/s of an evaluation pass without a network."""
     torch.set_num_threads(threads)
     begun = time.perf_counter()
     seen = sum(len(batch) for batch in images.batches(32))

@@ -34,7 +34,7 @@ def clock() -> float:
 
 
 def report(study: Path) -> float:
-    """The seconds of one report."""
+    """Return the seconds of one report."""
     begun = clock()
     command = [sys.executable, "-m", "sdd_eval", "report", study.name, "--reports", study.parent]
     subprocess.run(command, check=True, capture_output=True)

@@ -25,7 +25,7 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; without it, or without Playwright, the tests are skipped."""
+    """Start headless Chromium; skip the tests if it or Playwright is missing."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")
@@ -37,7 +37,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of three methods with all evaluators, two compared, one hostile, one gap."""
+    """Write a page of three methods: all evaluators, a comparison, a hostile name, a gap."""
     from sdd_eval.comparison.compare import compare
     from sdd_eval.report.drawing import draw
     from sdd_eval.report.write import write_report

@@ -41,7 +41,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, trained) -> Path:
-    """An own copy of the checkpoint, an own data root, and the working folder between them."""
+    """Set up a copy of the checkpoint, a data root, and the working folder."""
     shutil.copytree(trained, tmp_path / "checkpoints" / NAME)
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -51,7 +51,7 @@ def here(tmp_path, monkeypatch, trained) -> Path:
 
 @pytest.fixture
 def refused(capsys):
-    """Run a command that must be refused; what it says in its one line."""
+    """Run a command that must be refused; return its error line."""
 
     def run(command: str) -> str:
         capsys.readouterr()
@@ -324,7 +324,7 @@ def test_a_run_that_another_process_is_writing_is_refused(here, refused, capsys)
 
 @contextmanager
 def room_for(octets: int) -> Iterator[None]:
-    """No file becomes larger than so many bytes, as if the disk were full then."""
+    """Limit the size of files, which simulates a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (octets, limits[1]))

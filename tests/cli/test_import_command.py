@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, trained):
-    """A working folder with `theirs.pt`: the trained weights as others would save them."""
+    """Set up a working folder with `theirs.pt`: trained weights as saved by another library."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
     state = {

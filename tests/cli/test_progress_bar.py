@@ -10,7 +10,7 @@ from sdd_eval.cli.progress_bar import Bar
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that only advances when told to."""
 
     now = 100.0
 

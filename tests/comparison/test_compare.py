@@ -34,7 +34,7 @@ LABELS = np.arange(200) % 10
 
 
 def accuracy_run(name: str, right: float, seed: int, recipe: Recipe | None = None) -> Run:
-    """A run of `accuracy` of a made-up network that is right so often."""
+    """Return a run of `accuracy` of a synthetic network with this accuracy."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(200, 10)).astype(np.float32)
     sure = generator.random(200) < right
@@ -90,7 +90,7 @@ def test_accuracies_have_mcnemars_test_of_the_images_that_changed(tmp_path):
 
 
 def test_permuting_sums_equals_permuting_every_swap(tmp_path):
-    """Of 8 images all 256 swaps are tried by hand."""
+    """All 256 swaps of 8 images are enumerated."""
     generator = np.random.default_rng(0)
     first, second = generator.random((2, 8)).astype(np.float32)
     means = [SumStatistic(item[:, None], lambda sums: sums / 8, 8) for item in (first, second)]

@@ -47,14 +47,14 @@ def run(tmp_path, monkeypatch):
 
 
 def require_same(name, measured):
-    """Fail with the first lines of what differs from `expected/`, to 1e-9."""
+    """Fail with the first lines that differ from `expected/` by more than 1e-9."""
     golden = make.read(name, FIXTURES / "expected")
     lines = list(make.differences(short(measured), golden, lambda metric: 1e-9))
     assert not lines, "\n".join([f"{len(lines)} numbers differ", *lines[:40]])
 
 
 def short(table):
-    """A table with short names of the two checkpoints."""
+    """Return a table with short names of the two checkpoints."""
     names = {PLAIN: "plain", SD: "sd"}
     return {tuple(names.get(part, part) for part in key): row for key, row in table.items()}
 
@@ -134,7 +134,7 @@ def test_evaluations_of_a_study_file_are_done(run):
 
 
 def dry_run(run):
-    """What a study consists of: each job with its state."""
+    """Return each job of a study with its state."""
     output = run("batch", "study.toml", "--dry-run", "--device", "cpu", "--threads", "1")
     lines = [line for line in output.splitlines() if PLAIN in line or SD in line]
     return [tuple(line.rsplit(maxsplit=1)) for line in lines]

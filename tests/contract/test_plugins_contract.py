@@ -30,7 +30,7 @@ def digits_network():
 
 @pytest.fixture(scope="module")
 def runs(digits_network, tmp_path_factory):
-    """Every evaluator over twenty digits, in memory."""
+    """Evaluate every evaluator on twenty digits in memory."""
     root = tmp_path_factory.mktemp("data")
     return {
         name: evaluate(digits_network, name, data="digits", limit=20, root=root)

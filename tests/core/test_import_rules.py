@@ -121,7 +121,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def without_torch(tmp_path_factory) -> dict[str, list]:
-    """Exit code, output and errors of each command in a process that refuses to import torch."""
+    """Return exit code, output and errors of each command in a process without torch."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH],
         cwd=tmp_path_factory.mktemp("empty"),

@@ -51,7 +51,7 @@ class Count:
 
     @property
     def coverage(self) -> float | None:
-        """The share of intervals that hold the truth; None if there are hardly any."""
+        """Return the share of intervals that contain the true value; None for too few intervals."""
         known = self.total - self.missing
         return self.inside / known if known >= self.total / 2 else None
 

@@ -34,7 +34,7 @@ def dump(path, content, protocol=2):
 
 @pytest.fixture
 def write_cifar100():
-    """Write CIFAR-100's three files with so many images; labels count upwards."""
+    """Write CIFAR-100's three files with a number of images; labels count upwards."""
 
     def write(root, count=200, test_labels=None, data=None):
         folder = root / "cifar-100-python"
@@ -72,7 +72,7 @@ def write_cifar10():
 
 @pytest.fixture
 def write_corrupted():
-    """Write a folder in the layout of CIFAR-C; each value tells its row's severity."""
+    """Write a folder in the layout of CIFAR-C; each value encodes the severity of its row."""
 
     def write(folder, corruptions=("fog", "gaussian_noise"), count=20, side=32, channels=3):
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def write_svhn():
 
 @pytest.fixture
 def write_images():
-    """Write one image a name below a folder; every image has a colour of its own."""
+    """Write one image per name below a folder; every image has another colour."""
 
     def write(folder, names, size=(40, 36), mode="RGB"):
         for number, name in enumerate(names):

@@ -37,7 +37,7 @@ def test_a_cell_reads_only_its_own_rows(root, write_corrupted):
 
 
 def _resident_kilobytes(file):
-    """How much of a mapped file is in memory."""
+    """Return the kilobytes of a mapped file that are in memory."""
     lines = iter(SMAPS.read_text().splitlines())
     corrupted = 0
     for line in lines:
@@ -75,7 +75,7 @@ def test_a_file_of_another_shape_or_type_is_named(root, write_corrupted, array, 
 
 
 def only_fog_is_lost(found, message):
-    """`fog` is refused by name, and gaussian noise is there."""
+    """Check that `fog` is refused by name and gaussian noise is read."""
     assert found.corruptions == ("gaussian_noise",)
     assert (next(found.cell("gaussian_noise", 2).batches(20)) == 2).all()
     with pytest.raises(InputError, match=message):

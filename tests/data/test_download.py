@@ -96,7 +96,7 @@ def server():
 
 @pytest.fixture
 def cifar(tmp_path, server, write_cifar100, pack):
-    """CIFAR-100's layout with 20 images, packed and served; the data set that downloads it."""
+    """Serve an archive in CIFAR-100's layout; return the data set that downloads it."""
     write_cifar100(tmp_path / "published", count=20)
     server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
     assert len(server.content) > 100_000
@@ -232,7 +232,7 @@ def test_a_refused_connection_is_a_one_line_error(root, server, cifar):
 
 
 class Unused:
-    """An address that nobody listens at."""
+    """Return an address without a listener."""
 
     def __enter__(self):
         import socket
@@ -273,7 +273,7 @@ def test_a_single_file_is_placed_in_its_folder(root, server, tmp_path, write_svh
 
 @pytest.fixture
 def dogs(tmp_path, write_dogs, pack):
-    """Stanford Dogs in three archives, each on a server of its own, and these servers."""
+    """Serve Stanford Dogs in three archives; return the data set and the servers."""
     published = write_dogs(tmp_path)
     archives, servers = [], []
     for archive, names in zip(

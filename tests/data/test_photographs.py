@@ -30,7 +30,7 @@ LAYOUTS = {
 
 @pytest.fixture(params=LAYOUTS)
 def laid_out(request, root):
-    """The name of a set, and the folder in which twelve images of it lie."""
+    """Return the name of a set, and the folder with twelve images of it."""
     return request.param, request.getfixturevalue(LAYOUTS[request.param])(root)
 
 

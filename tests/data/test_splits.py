@@ -15,7 +15,7 @@ from sdd_eval.records import Recipe
 
 
 def numbered(count=60, classes=4):
-    """Images whose every pixel is the image's number; labels are that modulo the classes."""
+    """Return images whose pixels equal their index, with the index modulo the classes as label."""
     pixels = np.broadcast_to(
         np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 1, 4, 4)
     )

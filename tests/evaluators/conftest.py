@@ -12,7 +12,7 @@ SIDE = 6
 
 
 class Standardised(torch.nn.Module):
-    """Standardisation, then a body."""
+    """A network of a standardisation and a body."""
 
     def __init__(self, body, mean, std):
         super().__init__()
@@ -26,7 +26,7 @@ class Standardised(torch.nn.Module):
 
 @pytest.fixture
 def images_of():
-    """Random images: how many, with how many classes (0: unlabelled), channels, seed."""
+    """Return random images of a number of classes (0: unlabelled) and channels."""
 
     def make(n, classes=4, channels=3, seed=0, name="noise", side=SIDE):
         random = np.random.default_rng((seed, n))
@@ -39,7 +39,7 @@ def images_of():
 
 @pytest.fixture
 def network():
-    """A small convolutional network with frozen weights: classes, channels, scale of logits."""
+    """Return a small convolutional network with frozen weights and scaled logits."""
 
     def make(classes=4, channels=3, scale=1.0, seed=0):
         torch.manual_seed(seed)
@@ -72,7 +72,7 @@ def linear_network():
 
 @pytest.fixture
 def subject_of():
-    """A subject from a network and images."""
+    """Return a subject with a network and images."""
 
     def make(model, data, classes=4, **more):
         channels = data.channels
@@ -102,7 +102,7 @@ def listener():
 
 @pytest.fixture
 def value_of():
-    """The one value of a metric whose `at` holds the given items."""
+    """Return the only value of a metric whose `at` contains the given items."""
 
     def find(measurements, metric, **at):
         result = [

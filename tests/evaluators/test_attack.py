@@ -25,7 +25,7 @@ from sdd_eval.evaluators.gradients import LossGradient, margin_gradient
 
 @pytest.fixture
 def linear(linear_network):
-    """Two classes, one hyperplane; images away from the box, labelled as it predicts."""
+    """Return a linear network of two classes, and images labelled by its predictions."""
     torch.manual_seed(3)
     weight = torch.randn(2, 3 * 6 * 6)
     pixels = np.random.default_rng(0).integers(80, 176, (60, 3, 6, 6), dtype=np.uint8)
@@ -180,7 +180,7 @@ def test_restarts_attack_the_remaining_images_from_other_starting_points(
 
 
 class Constant(torch.nn.Module):
-    """Right (class 0) until pixels reach a threshold."""
+    """A network that predicts class 0 until the pixels reach a threshold."""
 
     def forward(self, pixels):
         last = pixels.flatten(1).amax(dim=1)
@@ -235,7 +235,7 @@ def test_pixels_that_an_attack_sets_to_nan_keep_their_original_values():
 
 
 class Divided(torch.nn.Module):
-    """Another network where a gradient is asked for."""
+    """A network with other logits if a gradient is requested."""
 
     def __init__(self, model):
         super().__init__()

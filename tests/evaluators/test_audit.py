@@ -42,7 +42,7 @@ class Other:
 
 @pytest.fixture
 def linear(linear_network):
-    """A hyperplane; images at distances of 0 to 6/255 from it, L∞; labels as it predicts."""
+    """Return a linear network and images at L∞ distances of 0 to 6/255, labelled by it."""
     torch.manual_seed(3)
     weight = torch.randn(2, 3 * 6 * 6)
     difference = (weight[0] - weight[1]).numpy()
@@ -137,7 +137,7 @@ def test_images_transferred_from_another_hyperplane_are_those_of_the_other_netwo
 
 
 class Ring(torch.nn.Module):
-    """Wrong only where the mean pixel is .1/255 to .5/255 above one half: large steps leap over."""
+    """A network that is wrong only in a narrow range of the mean pixel, which large steps cross."""
 
     def forward(self, pixels):
         above = (pixels.flatten(1).mean(dim=1) - 0.5) * 255
@@ -171,7 +171,7 @@ def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_ne
 
 
 class Rounded(torch.nn.Module):
-    """A network behind coarse steps of its input: gradients are zero, robustness is not."""
+    """A network with a quantised input: its gradients are zero."""
 
     def __init__(self, model):
         super().__init__()
@@ -201,7 +201,7 @@ def test_a_network_without_gradients_raises_the_flags(linear, subject_of):
 
 
 def arrays_of(audit, n=10, **left):
-    """Arrays in which every attack leaves the first so many images, 5 by default."""
+    """Return arrays in which each attack leaves a number of images correct, 5 by default."""
     attacks = [(a, 1.0) for a in audit.attacks] + [("fgsm", "fitted"), ("pgd_ce", "fitted")]
     arrays = [Array("right", np.arange(n) < 8), Array("right_compared", np.arange(n) < 6)]
     for attack, temperature in attacks:

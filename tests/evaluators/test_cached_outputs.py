@@ -27,7 +27,7 @@ PROBE = 2
 
 
 class Counting(nn.Module):
-    """A network with batch norm that counts the images that it has seen, copies included."""
+    """A network with batch norm that counts its input images, copies included."""
 
     seen = 0
 
@@ -52,7 +52,7 @@ def counting():
 
 @pytest.fixture
 def evaluated(tmp_path):
-    """Evaluate with a cache; return the run and the number of images that the network saw."""
+    """Evaluate with a cache; return the run and the number of input images of the network."""
 
     def evaluate(model, evaluator, data, **more):
         Counting.seen = 0

@@ -95,7 +95,7 @@ def test_errors_of_several_networks_of_a_baseline_are_averaged_not_their_ratios(
 
 
 def test_both_networks_are_resampled_together():
-    """Of a network against itself nothing is left to chance; apart it would be some percent."""
+    """A network relative to itself has no error; resampled independently it would have."""
     for row in scored(OWN, itself=OWN):
         assert row.value == pytest.approx(100)
         assert row.low == pytest.approx(100)

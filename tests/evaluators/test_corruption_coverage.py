@@ -33,7 +33,7 @@ FEW = Intervals(resamples=300)
 
 
 def population(random, n, gain=0.0):
-    """What two networks make of n images: renderings share an image's difficulty, networks too.
+    """Return correctness of two networks on renderings that share the difficulty of their image.
 
     Confidence exceeds the chance of being right, by more the stronger the corruption.
     """
@@ -103,7 +103,7 @@ def test_intervals_of_means_over_cells_have_their_nominal_coverage():
 
 @pytest.mark.slow
 def test_intervals_are_centred_on_the_debiased_value():
-    """The mean ECE itself is too large, by more than half of its interval's width."""
+    """The plain mean ECE is biased by more than half of the width of its interval."""
     random = np.random.default_rng(7)
     big, _ = population(random, 60_000, 0.02)
     truth = np.mean([ece(big.confidence[cell], big.correct[cell]) for cell in big.corrupted])

@@ -20,7 +20,7 @@ from sdd_eval.statistics.closed_form.share import wilson
 
 @dataclass(frozen=True)
 class Darkened:
-    """A corrupted set whose every corruption takes light away, more with each severity."""
+    """A corrupted set whose corruptions darken the images, more with each severity."""
 
     clean: ArrayImages
     corruptions: tuple[str, ...] = FIFTEEN
@@ -43,7 +43,7 @@ class Darkened:
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """200 draws for each interval of a calibration error; tests/statistics tests those."""
+    """Draw 200 resamples for each interval of a calibration error."""
     monkeypatch.setattr(binned, "ece", functools.partial(binned.ece, draws=200))
 
 
@@ -68,7 +68,7 @@ def names(measurements):
 
 
 def missing(measurements):
-    """Why severities of a corruption are missing, and how many."""
+    """Return why severities of a corruption are missing, and their number."""
     measurements = [measurement for measurement in measurements if measurement.metric == "missing"]
     return {
         measurement.at["corruption"]: (measurement.value, measurement.protocol.text)

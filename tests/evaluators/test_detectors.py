@@ -21,7 +21,7 @@ WIDTH, CLASSES = 10, 4
 
 @pytest.fixture
 def model():
-    """Pixels → ten features, one of them always 0, → four logits."""
+    """A network with ten features, one of them always 0, and four logits."""
     torch.manual_seed(0)
     first, last = torch.nn.Linear(3 * 6 * 6, WIDTH), torch.nn.Linear(WIDTH, CLASSES)
     first.weight.data *= 8
@@ -32,7 +32,7 @@ def model():
 
 @pytest.fixture
 def seen(model, subject_of, images_of, monkeypatch):
-    """What the network makes of 230 training images, in pieces of 64."""
+    """Return the network's outputs for 230 training images in batches of 64."""
     monkeypatch.setattr(training_file, "ROWS", 64)
     subject = subject_of(model, images_of(5), batch_size=50, limit=3)
     return training_images(subject, images_of(230, seed=1, name="training"))

@@ -16,7 +16,7 @@ EVALUATORS = sorted({*plugins.names("evaluators")} - {"detection"})
 
 
 class Mine(nn.Module):
-    """A module as people write it: dropout, batch norm, a part that is frozen already."""
+    """A typical module: dropout, batch norm, a frozen part."""
 
     def __init__(self, channels=3, classes=3):
         super().__init__()

@@ -31,7 +31,7 @@ class Stop(BaseException):
 
 
 class StopAt(NoProgress):
-    """Interrupts after so many steps, and counts them."""
+    """Progress that interrupts after a number of steps and counts them."""
 
     def __init__(self, steps=None):
         self.left, self.done = steps, 0
@@ -44,7 +44,7 @@ class StopAt(NoProgress):
 
 @dataclass(frozen=True)
 class Darkened:
-    """A corrupted set whose every corruption takes light away, more with each severity."""
+    """A corrupted set whose corruptions darken the images, more with each severity."""
 
     clean: object
     corruptions: tuple = FIFTEEN

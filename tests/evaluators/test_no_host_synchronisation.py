@@ -15,7 +15,7 @@ WAITING = {"cpu", "item", "tolist", "nonzero", "equal", "__bool__", "__float__",
 
 
 class Waits(TorchFunctionMode):
-    """Counts what would wait for a GPU."""
+    """Count the operations that synchronise with a GPU."""
 
     def __init__(self):
         super().__init__()

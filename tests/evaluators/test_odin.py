@@ -70,7 +70,7 @@ def test_the_step_raises_the_score_and_is_not_clipped(subject, network, linear_n
 
 def test_the_sign_of_a_zero_gradient_is_plus_one(subject_of, images_of):
     class Shifted(torch.nn.Module):
-        """Logits that see the pixels but give them no gradient."""
+        """A network whose logits depend on the pixels without a gradient."""
 
         def forward(self, pixels):
             mean = pixels.flatten(1).mean(dim=1, keepdim=True)

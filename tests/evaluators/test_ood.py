@@ -112,7 +112,7 @@ def test_every_detector_has_all_metrics_of_each_set_and_their_average(subject, v
 
 
 def _within(subject):
-    """The scatter within classes of the features of the training images, by plain NumPy."""
+    """Return the within-class scatter of the training features in NumPy."""
     images = subject.sets["noise training"]
     body = subject.model.body[:-1]
     pixels = next(images.batches(len(images))).float() / 255

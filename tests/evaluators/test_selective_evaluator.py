@@ -19,7 +19,7 @@ from sdd_eval.statistics.closed_form.share import wilson
 
 @dataclass(frozen=True)
 class Darkened:
-    """A corrupted set whose every corruption takes light away, more with each severity."""
+    """A corrupted set whose corruptions darken the images, more with each severity."""
 
     clean: ArrayImages
     corruptions: tuple[str, ...] = FIFTEEN

@@ -216,7 +216,7 @@ def _new(renamed: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _at(axes: Iterable[tuple[str, object]]) -> str:
-    """Where a number holds, as one text: axes by name, numbers as short as they can be."""
+    """Return the axes of a number as one text, with the shortest form of each value."""
     return "; ".join(f"{name}={_axis(value)}" for name, value in sorted(axes))
 
 
@@ -242,7 +242,7 @@ def write(path: Path, table: Table) -> None:
 
 
 def read(name: str, folder: Path = EXPECTED) -> Table:
-    """A golden table, under the names that its metrics and axes have today."""
+    """Return a golden table under the present names of metrics and axes."""
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     width = header.count("")
@@ -253,7 +253,7 @@ def read(name: str, folder: Path = EXPECTED) -> Table:
 
 
 def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
-    """An identity, its last two parts metric and axes, under the names of today."""
+    """Return an identity under the present names; its last two parts are metric and axes."""
     *others, metric, at = key
     named = [item for item in others if item.replace("_", "-") in COMPARED]
     command = table if table in COMPARED else MORE.get(table, (table.partition("-")[0],))[0]
@@ -264,7 +264,7 @@ def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def differences(found: Table, golden: Table, tolerance: Callable[[str], float]) -> Iterator[str]:
-    """A line for each number that is missing, new, or farther off than its metric's tolerance."""
+    """Return a line for each number that is missing, new, or outside its metric's tolerance."""
     yield from (f"{' '.join(key)} is missing" for key in golden if key not in found)
     yield from (f"{' '.join(key)} is new" for key in found if key not in golden)
     for key in (key for key in golden if key in found):
@@ -275,7 +275,7 @@ def differences(found: Table, golden: Table, tolerance: Callable[[str], float]) 
 
 
 def _same(value: str, expected: str, allowed: float) -> bool:
-    """Whether two numbers agree; where there is none there must be none."""
+    """Return whether two numbers agree; a missing number must be missing in both."""
     if "" in (value, expected):
         return value == expected
     return math.isclose(float(value), float(expected), rel_tol=allowed, abs_tol=allowed)
@@ -286,7 +286,7 @@ INTERVALS = ("low", "high", "level", "low_seeds_and_images", "high_seeds_and_ima
 
 
 def with_intervals(name: str, found: Table, folder: Path = EXPECTED) -> None:
-    """Write the intervals of a golden table anew; any other number must be the golden one."""
+    """Rewrite the intervals of a golden table; refuse changes of other numbers."""
     golden = read(name, folder)
     other = [line for line in differences(found, golden, lambda metric: 1e-6) if _else(line)]
     assert not other, "\n".join(other)
@@ -304,12 +304,12 @@ def with_intervals(name: str, found: Table, folder: Path = EXPECTED) -> None:
 
 
 def _else(line: str) -> bool:
-    """Whether a difference is of anything but an interval."""
+    """Return whether a difference concerns more than an interval."""
     return not any(f": {column} is " in line for column in INTERVALS)
 
 
 def main() -> None:
-    """Write every golden table anew; with `--intervals` only the intervals."""
+    """Rewrite every golden table; with `--intervals` only the intervals."""
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
     EXPECTED.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

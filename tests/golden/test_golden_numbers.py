@@ -44,7 +44,7 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(measured):
-    """What every evaluator says of the four networks, by command."""
+    """Return the measurements of the four networks by command."""
     return {
         command: measured.evaluated("compared", command, *make.FOUR, *flags)
         for command, flags in make.COMPARED.items()
@@ -52,12 +52,12 @@ def evaluated(measured):
 
 
 def tolerance(metric):
-    """How far a number may lie from the golden one."""
+    """Return the tolerance of a number."""
     return 1e-6 if metric.startswith(SMOOTH) else 1e-9
 
 
 def require_same(tables):
-    """Fail with the first lines of what differs."""
+    """Fail with the first differences."""
     lines = [
         f"{name}: {line}"
         for name, table in tables.items()

@@ -35,7 +35,7 @@ def debiased_l2_calibration_error(confidence, correct, bins=10):
 
 
 def plain_ece(confidence, correct, bins):
-    """Image by image, edge by edge."""
+    """Return ECE and maximum error from a loop over images and bin edges."""
     held = [[] for _ in range(bins)]
     for sure, right in zip(confidence, correct, strict=True):
         above = [edge for edge in range(1, bins) if float(sure) > edge / bins + 1.3e-7]

@@ -89,7 +89,7 @@ def test_scores_of_probabilities_do_not_depend_on_the_order_of_classes(pair, see
 @always
 @given(sides, sides, st.floats(0.25, 4), st.integers(-8, 8))
 def test_metrics_are_invariant_to_monotone_transforms_of_the_scores(inside, outside, slope, shift):
-    """Of ranks first: a transform in floating point may make two numbers one."""
+    """Ranks are transformed, as rounding could tie transformed scores."""
     _, ranks = np.unique([*inside, *outside], return_inverse=True)
     ranked = ranks.astype(np.float64)
     n = len(inside)

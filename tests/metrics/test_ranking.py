@@ -52,7 +52,7 @@ def plain_detection_error(inliers, outliers):
 
 
 def ranks(inliers, outliers):
-    """The same order in small integers: scikit-learn takes no infinity."""
+    """Return scores as ranks, because scikit-learn refuses infinity."""
     _, ranked = np.unique([*inliers, *outliers], return_inverse=True)
     return ranked.astype(float), np.array([1] * len(inliers) + [0] * len(outliers))
 

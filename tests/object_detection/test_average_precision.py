@@ -15,7 +15,7 @@ from sdd_eval.object_detection.evaluator import Detection, average_precision
 
 
 def arrays(seed=0, images=30, crowd=0.2):
-    """Objects of many sizes in three categories, most of them found about where they are."""
+    """Return objects of many sizes in three categories, and detections near most of them."""
     random = np.random.default_rng(seed)
     count = 3 * images
     corner = random.uniform(0, 300, (count, 2))
@@ -40,7 +40,7 @@ def arrays(seed=0, images=30, crowd=0.2):
 
 
 def by_files(found, folder):
-    """The same by pycocotools, as its own example does it: from files, with ids of their own."""
+    """Return the metrics of pycocotools from files, as in its example."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -18,7 +18,7 @@ def objects_of(name, root, split="test"):
 
 
 def rewritten(root, change):
-    """The set with annotations of training images that `change` has altered."""
+    """Return the set with training annotations altered by `change`."""
     path = root / "shapes" / "annotations" / "instances_train2017.json"
     content = json.loads(path.read_text())
     change(content)

@@ -12,7 +12,7 @@ from sdd_eval.object_detection.train import train_detector
 
 
 def objects(images=12):
-    """Two rectangles an image; a pixel in the third, nothing in two, a crowd in the fifth."""
+    """Return images with two rectangles each, a one-pixel box, empty images and a crowd."""
     random = np.random.default_rng(5)
     result = []
     for number in range(images):

@@ -11,13 +11,13 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def script():
-    """What a script of this folder defines, by its name."""
+    """Return the definitions of a script of this folder."""
     return lambda name: runpy.run_path(str(HERE / f"{name}.py"))
 
 
 @pytest.fixture(scope="session")
 def written_down():
-    """The numbers that a script wrote down, with the versions of what gave them."""
+    """Return the recorded numbers of a script with the versions of its libraries."""
 
     def read(name):
         text = json.loads((HERE / f"{name}.json").read_text())

@@ -20,7 +20,7 @@ def reference(script):
 
 @pytest.fixture(scope="module")
 def scores(reference):
-    """Our scores for the same inputs, by the names of the reference."""
+    """Return this package's scores for the same inputs by the reference's names."""
     labels, *arrays = reference["inputs"]()
     features, result, weight, bias = map(torch.from_numpy, arrays)
     last = torch.nn.Linear(weight.shape[1], weight.shape[0])
@@ -43,7 +43,7 @@ def scores(reference):
 
 @pytest.mark.parametrize("name", OF_FEATURES)
 def test_detector_scores_equal_those_of_pytorch_ood(name, scores, written_down):
-    """Theirs are float32 and differences of larger terms: hence the tolerances."""
+    """The reference's scores are float32 differences of larger terms: hence the tolerances."""
     theirs = np.array(written_down("pytorch_ood_scores")[name])
     np.testing.assert_allclose(scores[name], theirs, rtol=2e-5, atol=2e-6 * np.abs(theirs).max())
     assert np.array_equal(np.argsort(scores[name]), np.argsort(theirs))
@@ -51,7 +51,7 @@ def test_detector_scores_equal_those_of_pytorch_ood(name, scores, written_down):
 
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_odin_scores_equal_those_of_pytorch_ood_in_float64(name, reference, written_down):
-    """Ours looks through a float32 network: compared with how far the scores are spread."""
+    """This package's network is float32: the tolerance is relative to the spread of the scores."""
     temperature, epsilon, scale = reference["ODIN"][name]
     pixels = torch.from_numpy(reference["pixels_and_weights"]()[0])
     batch = Batch(reference["network"](scale), pixels)

@@ -44,7 +44,7 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def network(pixels):
-    """A ResNet with batch norms that have seen something, and predictions in every class."""
+    """Return a ResNet with non-trivial batch statistics and predictions in every class."""
     random = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     model = build(SPEC)
@@ -79,7 +79,7 @@ def our_fgsm(model, pixels, labels, epsilon=EPSILON):
 
 
 def right(model, images, labels):
-    """The share of images that are still recognised."""
+    """Return the accuracy on these images."""
     with torch.inference_mode():
         predicted = torch.cat([model(batch).argmax(dim=1) for batch in images.split(BATCH)])
     return float((predicted == torch.cat(labels)).double().mean())

@@ -23,12 +23,12 @@ def cases(script):
 
 
 def bin_of(confidence, bins):
-    """The number of the bin, from 1: edges are exact fractions."""
+    """Return the number of the bin, from 1; edges are exact fractions."""
     return max(1, math.ceil(Fraction(confidence) * bins))
 
 
 def bin_in_torchmetrics(confidence, bins):
-    """The same, but for a confidence of 1.0."""
+    """Return the bin of torchmetrics, which has an extra bin for a confidence of 1.0."""
     return bins + 1 if confidence == 1 else bin_of(confidence, bins)
 
 
@@ -54,7 +54,7 @@ def test_errors_equal_those_of_a_plain_float64_loop(name, bins, cases):
 @pytest.mark.parametrize("bins", BINS)
 @pytest.mark.parametrize("name", NAMES)
 def test_errors_equal_those_of_torchmetrics(name, bins, cases, written_down):
-    """Theirs are sums in float32."""
+    """torchmetrics sums in float32."""
     sure, right = cases[name]
     theirs = written_down("torchmetrics_errors")
     assert ece(sure, right, bins) == pytest.approx(theirs[f"{name}, {bins} bins, l1"], abs=2e-5)

@@ -66,7 +66,7 @@ def computed():
 
 
 def main():
-    """Write them down, with the versions that gave them."""
+    """Record the numbers with the versions of the libraries."""
     text = {"versions": {name: version(name) for name in PACKAGES}, "numbers": computed()}
     REFERENCE.write_text(json.dumps(text, indent=1) + "\n")
 

@@ -44,7 +44,7 @@ FITTED = 1.4
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """An evaluator with what it made of its arrays."""
+    """An evaluator with its measurements."""
 
     evaluator: Any
     measurements: tuple[Measurement, ...]
@@ -59,13 +59,13 @@ def logits(random: Random, n: int) -> Named:
 
 
 def ranked(random: Random, n: int, gain: float = 0.0) -> Named:
-    """What `selective` looks at."""
+    """Return the arrays of `selective`."""
     correct = random.random(n) < 0.76 + gain
     return {"correct": correct, "scores": random.normal(size=(n, 4)) + 1.5 * correct[:, None]}
 
 
 def predicted(random: Random, n: int) -> Arrays:
-    """What `fgsm` looks at."""
+    """Return the arrays of `fgsm`."""
     labels = np.arange(n) % CLASSES
 
     def guesses(share: float) -> Any:
@@ -130,7 +130,7 @@ def corrupted(random: Random, n: int) -> Named:
 
 
 def scored(random: Random, n: int, gain: float = 0.0) -> Arrays:
-    """What `odin` looks at."""
+    """Return the arrays of `odin`."""
     result = [Array("scores", 0.01 + 1e-4 * random.beta(6, 2, n))]
     for index, name in enumerate(SETS):
         values = 0.01 + 1e-4 * random.beta(2 + index, 4 + 40 * gain, n)
@@ -170,7 +170,7 @@ DRAWN: Mapping[str, Callable[[Random, int, float], Any]] = {"selective": ranked,
 
 
 def battery(images: int) -> list[Measured]:
-    """Each evaluator with its rows, scored from so many images."""
+    """Return each evaluator with its measurements on a number of images."""
     result = []
     for seed, (evaluator, make) in enumerate(BATTERY):
         created = make(np.random.default_rng(seed), images)
@@ -180,7 +180,7 @@ def battery(images: int) -> list[Measured]:
 
 
 def networks(count: int) -> list[Network]:
-    """Five methods, with SD-Dropout and without it, in as many seeds as it takes."""
+    """Return networks of five methods with and without SD-Dropout, over several seeds."""
     kinds = [(method, weight) for method in METHODS for weight in (0.0, 0.1)]
     result = []
     for index in range(count):
@@ -193,7 +193,7 @@ def networks(count: int) -> list[Network]:
 
 
 def runs(count: int, images: int, drawn: int | None = None) -> Iterator[Run]:
-    """The runs of so many networks; what figures are drawn from is of `drawn` images."""
+    """Return the runs of a number of networks; arrays for figures have `drawn` images."""
     measured = battery(images)
     for net in networks(count):
         for item in measured:
@@ -221,7 +221,7 @@ def _run(net: Network, measured: Measured, drawn: int) -> Run:
 
 
 def _of_network(measurement: Measurement, net: Network, random: Random) -> Measurement:
-    """A row as another network would have it: with noise, and the T that was fitted to it."""
+    """Return a measurement with noise and another fitted temperature."""
     if measurement.unit != "fraction":
         return measurement
     shift = net.gain + float(random.normal(0, 0.004))

@@ -40,7 +40,7 @@ DIGITS = {"origin": "official", "images": 360, "fingerprint": "d" * 64}
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A checkpoint of a synthetic study; `gain` is how much better than the others it is."""
+    """A checkpoint of a synthetic study; `gain` is its advantage over the others."""
 
     recipe: Recipe | None
     name: str = ""

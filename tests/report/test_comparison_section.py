@@ -25,7 +25,7 @@ LABELS = np.arange(360) % 10
 
 
 def certain(synthetic, net, right):
-    """A run of `accuracy` whose images are there: it is right so often."""
+    """Return a run of `accuracy` with stored arrays and this accuracy."""
     random = np.random.default_rng(net.recipe.seed + round(10 * net.recipe.sd_dropout))
     logits = random.normal(size=(360, 10)).astype(np.float32)
     logits[np.arange(360), LABELS] += 8 * (random.random(360) < right)
@@ -41,7 +41,7 @@ def shown(study, checkpoints):
 
 @pytest.fixture
 def over_seeds(synthetic, tmp_path):
-    """Three seeds a side, every number of some evaluators four points better."""
+    """Return three seeds per side; every number of some evaluators is four points better."""
     nets = synthetic.pair(gain=0.04)
     makers = (synthetic.accuracy_run, synthetic.calibration_run, synthetic.corruption_run)
     runs = [make(net) for net in nets for make in makers]

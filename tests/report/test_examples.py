@@ -18,7 +18,7 @@ needs_examples = pytest.mark.skipif(not FOLDERS, reason="the examples are in the
 
 @pytest.fixture(scope="module")
 def make_example() -> ModuleType:
-    """The script that makes them."""
+    """Return the module that writes the examples."""
     spec = importlib.util.spec_from_file_location("make_example", EXAMPLES / "make_example.py")
     assert spec is not None
     assert spec.loader is not None

@@ -101,7 +101,7 @@ def test_ambiguous_values_count_as_not_measured():
 
 
 def audited(synthetic: ModuleType, seeds: int, gain: float, *raised: str) -> str:
-    """What is said of audits of so many seeds a side."""
+    """Return the sentences about audits of a number of seeds per side."""
     runs = [
         synthetic.audit_run(synthetic.network(weight, seed, amount + 0.0001 * seed), flags)
         for weight, amount, flags in ((0.0, 0.0, ()), (0.1, gain, raised))

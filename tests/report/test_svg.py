@@ -44,7 +44,7 @@ def absolute(path: str) -> list[Point]:
 
 
 def distance(point: Point, first: Point, last: Point) -> float:
-    """From a point to the stretch between two others."""
+    """Return the distance from a point to the segment between two others."""
     along = (last[0] - first[0], last[1] - first[1])
     length = along[0] ** 2 + along[1] ** 2
     dot = (point[0] - first[0]) * along[0] + (point[1] - first[1]) * along[1]

@@ -53,7 +53,7 @@ def test_all_runs_give_the_same_bytes(
 
 
 def assert_bytes_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw and write all of a report once more, at another time."""
+    """Draw and write a report again at another time."""
     before = contents(study)
     assert any(name.endswith(".pdf") for name in before)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
@@ -75,7 +75,7 @@ def test_obsolete_figures_are_removed_and_user_files_remain(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All that a report has written, by name."""
+    """Return the files of a report by name."""
     paths = [item for item in folder.rglob("*") if item.is_file() and "runs" not in item.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 

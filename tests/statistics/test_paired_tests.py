@@ -78,7 +78,7 @@ def means(values) -> SumStatistic:
 
 
 def test_a_permutation_swaps_all_values_of_an_image() -> None:
-    """A number that is no mean: brute force over swaps, columns staying together."""
+    """Return p-values of a non-linear statistic by enumeration of all swaps."""
 
     def product_of_means(values):
         columns = np.asarray(values, dtype=np.float32)

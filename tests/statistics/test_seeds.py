@@ -126,7 +126,7 @@ def test_intervals_over_seeds_and_images_cover_the_difference_of_equal_methods(
 
 
 def test_without_spread_over_seeds_the_interval_is_that_over_images() -> None:
-    """All seeds alike: the interval is that of one network a side, paired over images."""
+    """With equal seeds the interval is the paired one of one network per side."""
     random = np.random.default_rng(12)
     weights = np.concatenate(list(resample_counts(300, 2000))) / 300
     one, other = random.normal(0, 1, 300), random.normal(0.2, 1, 300)

@@ -64,7 +64,7 @@ def test_the_error_about_missing_ray_names_its_installation(tiny, monkeypatch, c
 
 @contextmanager
 def cluster() -> Iterator[Any]:
-    """A head without cores, so that all work is on the nodes that are added."""
+    """Start a head node without cores, so that all jobs run on the added nodes."""
     ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'sdd-eval[ray]')")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray's 15 stand still next to a busy process.
@@ -88,7 +88,7 @@ def workspace(folder: Path) -> Workspace:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """What a study leaves, without times: weights, and the numbers of each run."""
+    """Return the weights and numbers of a study, without times."""
     weights = {p.parent.name: p.read_bytes() for p in folder.rglob("*.safetensors")}
     runs = {
         p.name: json.loads(p.read_text())["measurements"] for p in folder.rglob("runs/*/*.json")
@@ -156,7 +156,7 @@ def test_a_detector_comes_after_its_backbone_on_a_cluster_too(here, write_coco):
 
 
 class Quiet:
-    """Nobody listens."""
+    """Return an address without a listener."""
 
     def start(self, label: str, total: int) -> None: ...
 

@@ -330,7 +330,7 @@ def spatter(x, c, layer):
 
 
 def draws_of(corruption, severity, image, index, seed):
-    """The same numbers that the recipe draws for an image."""
+    """Return the random numbers that the recipe draws for an image."""
     definition = frost_definition(None, 32) if corruption == "frost" else None
     definition = definition or _definition(corruption, 32, None)
     if definition.draw is None:

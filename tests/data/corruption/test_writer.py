@@ -24,7 +24,7 @@ def images_of(count=30, name="little", seed=0):
 
 
 def labels_file(folder, labels):
-    """What `labels.npy` is for so many images with these labels."""
+    """Return the contents of `labels.npy` for images with these labels."""
     pixels = np.zeros((len(labels), 1, 2, 2), np.uint8)
     images = ArrayImages("labelled", pixels, np.asarray(labels), "f" * 64, "made here")
     write_corrupted(images, folder, corruptions=CHOSEN[:1])
@@ -41,7 +41,7 @@ def test_labels_are_bytes_unless_there_are_more_than_256_classes(tmp_path):
 
 
 class Counting:
-    """A listener that counts, and may do something at some count."""
+    """A listener that counts and calls a function at a given count."""
 
     def __init__(self, at=None, act=None):
         self.total, self.done, self.at, self.act = 0, 0, at, act
