@@ -1,18 +1,55 @@
-"""The base class of evaluators: numbers with intervals from `statistics`."""
+"""The base class of evaluators: numbers with intervals from `statistics`.
+
+Intervals are for the same network on new images. They do not cover the variation between training
+seeds, which needs several networks.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
+
 from sdd_eval.arrays import Arrays
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.intervals import INTERVALS, Intervals, with_interval
 from sdd_eval.metrics.registry import Metric
 from sdd_eval.protocol import Protocol
 from sdd_eval.records import CLASSIFICATION, Measurement, Task
+from sdd_eval.statistics.intervals import LEVEL, Interval
 from sdd_eval.statistics.statistic import Statistic
+from sdd_eval.validation import BETWEEN_0_AND_1, FROM_1, check_bounds
+
+#: What every interval of an evaluator refers to.
+MEANING = "same network, new images"
+#: The fewest resamples, if one is expensive.
+FEWEST = 200
+#: The total cost of all resamples of a number, in values processed: a few seconds.
+AFFORDABLE = 1 << 27
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Level of the intervals, and number of resamples."""
+
+    level: float = LEVEL
+    """Confidence level of the intervals."""
+    resamples: int = 1000
+    """Bootstrap resamples of the images; reduced to as few as 200 for expensive statistics."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_bounds(self, {"level": BETWEEN_0_AND_1, "resamples": FROM_1}, "--")
+
+    def number(self, cost: float) -> int:
+        """Return the number of resamples if one processes so many values."""
+        return min(self.resamples, max(FEWEST, int(AFFORDABLE // max(cost, 1))))
+
+
+#: The default settings.
+INTERVALS = Intervals()
 
 
 @dataclass(frozen=True)
@@ -67,3 +104,21 @@ def measurements(statistics: Iterable[Statistic], intervals: Intervals) -> Itera
         for (metric, unit, at, protocol, fitted), value, interval in rows:
             number = Measurement(metric, value, unit, at, Protocol(protocol), fitted=fitted)
             yield with_interval(number, interval)
+
+
+def with_interval(measurement: Measurement, interval: Interval) -> Measurement:
+    """Return a number with its interval; with the reason why there is none if it is NaN.
+
+    >>> interval = Interval(0.2, 0.8, 0.95, "Wilson score interval")
+    >>> with_interval(Measurement("accuracy", 0.5, "fraction"), interval).interval
+    'Wilson score interval; same network, new images'
+    """
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return msgspec.structs.replace(measurement, interval=interval.method)
+    return msgspec.structs.replace(
+        measurement,
+        low=interval.low,
+        high=interval.high,
+        level=interval.level,
+        interval=f"{interval.method}; {MEANING}" if interval.method else "",
+    )

@@ -22,7 +22,7 @@ from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood

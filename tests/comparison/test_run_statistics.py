@@ -20,8 +20,7 @@ from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.corruption.corruption import Corruption
-from sdd_eval.evaluators.evaluator import score
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals, score
 from sdd_eval.evaluators.mask_variance import MaskVariance
 from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin

@@ -14,7 +14,7 @@ from sdd_eval.data.dataset import Status
 from sdd_eval.data.images import ArrayImages, ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import evaluate
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.evaluators.settings import of_stage
 from sdd_eval.models.build import build
 from sdd_eval.records import ModelSpec, Recipe

@@ -7,7 +7,7 @@ import torch
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.metrics.calibration import ece
 
 FEW = Intervals(resamples=20)

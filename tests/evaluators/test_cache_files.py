@@ -17,7 +17,7 @@ from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluation.cache import OutputFiles, entries, outputs_folder, trim
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
 from sdd_eval.records import Card, ModelSpec
@@ -76,7 +76,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from sdd_eval.data.images import ArrayImages
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.evaluation.cache import OutputFiles
 
 cache = OutputFiles(Path(sys.argv[1]), "n", {"weights": "w"})

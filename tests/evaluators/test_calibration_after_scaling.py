@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
     adaptive_ece,

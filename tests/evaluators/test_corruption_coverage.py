@@ -14,8 +14,7 @@ from sdd_eval.evaluators.corruption.cell_metrics import (
     baseline_statistics,
     cell_statistics,
 )
-from sdd_eval.evaluators.evaluator import measurements
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals, measurements
 from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.corruption import FIFTEEN
 

@@ -12,8 +12,7 @@ from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate_checkpoint
 from sdd_eval.evaluators.calibration import Calibration
-from sdd_eval.evaluators.evaluator import score
-from sdd_eval.evaluators.intervals import Intervals
+from sdd_eval.evaluators.evaluator import Intervals, score
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.models.build import build
 from sdd_eval.records import Card, ModelSpec
