@@ -116,7 +116,7 @@ def registered() -> dict[str, list[tuple[str, ...]]]:
 def measured() -> dict[str, list[tuple[str, str, str]]]:
     """Return name, axes and convention of the metrics of each evaluator, by evaluator."""
     network = build(ModelSpec("small_cnn", 10, (0.3,), (0.4,), 8))
-    found = {}
+    examples = {}
     with tempfile.TemporaryDirectory() as root:
         for name in plugins.names("evaluators"):
             if task_of(plugins.load("evaluators", name)) != records.CLASSIFICATION:
@@ -125,11 +125,11 @@ def measured() -> dict[str, list[tuple[str, str, str]]]:
             first: dict[str, records.Measurement] = {}
             for measurement in run.measurements:
                 first.setdefault(measurement.metric, measurement)
-            found[name] = [
+            examples[name] = [
                 (f"`{m.metric}`", ", ".join(f"`{axis}`" for axis in m.at), m.protocol.text)
                 for m in first.values()
             ]
-    return found
+    return examples
 
 
 def python_api() -> str:
@@ -150,8 +150,8 @@ def python_api() -> str:
 
 def modules(package: Any) -> list[str]:
     """Return the public modules of a package."""
-    found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
-    return [each.name for each in found if not each.name.rpartition(".")[2].startswith("_")]
+    infos = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    return [info.name for info in infos if not info.name.rpartition(".")[2].startswith("_")]
 
 
 def results_columns() -> str:
@@ -248,7 +248,7 @@ def fields(kind: Any) -> Iterator[tuple[str, str, str]]:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     cells = [header, ["---"] * len(header), *rows]
-    lines = (" | ".join(each.replace("|", "\\|") for each in row) for row in cells)
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells)
     return "".join(f"| {line} |\n" for line in lines)
 
 

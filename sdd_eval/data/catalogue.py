@@ -93,16 +93,16 @@ def dataset(name: str, root: Path | None = None, task: Task = CLASSIFICATION) ->
     name is none of them, or the set has no annotated objects, which `task` needs.
     """
     root = data_root(root)
-    found = _find(name, root)
-    if task == CLASSIFICATION or (found and found.task == task):
-        if found is None:
+    resolved = _find(name, root)
+    if task == CLASSIFICATION or (resolved and resolved.task == task):
+        if resolved is None:
             raise unknown_name("data set", name, {*plugins.names("datasets"), *folder_names(root)})
-        return found
+        return resolved
     known = _detection_names(root)
-    if found is None:
+    if resolved is None:
         raise unknown_name("detection set", name, known)
     raise InputError(
-        f"{found.name} has no boxes of objects: it has no annotations/instances_*.json as "
+        f"{resolved.name} has no boxes of objects: it has no annotations/instances_*.json as "
         f"in COCO's layout. Sets that have them: {', '.join(known)}"
     )
 
@@ -168,21 +168,21 @@ def corrupted_set(name: str, clean: str, root: Path | None) -> Dataset | None:
     root, regenerated = data_root(root), f"{canonical_name(clean)}_c_regenerated"
     if canonical_name(name) == regenerated:
         return None
-    found = _find(name or f"{clean}_c", root)
-    if found is not None and not hasattr(found.plugin, "load_corrupted"):
-        found = None
-    if found is not None and found.plugin.clean is None:  # a folder of the user's
-        return found
+    resolved = _find(name or f"{clean}_c", root)
+    if resolved is not None and not hasattr(resolved.plugin, "load_corrupted"):
+        resolved = None
+    if resolved is not None and resolved.plugin.clean is None:  # a folder of the user's
+        return resolved
     if not name:
-        return _default_corrupted_set(found, clean, root)
+        return _default_corrupted_set(resolved, clean, root)
     if name == regenerated_folder(clean, root).name:
         return None
-    if found is None:
+    if resolved is None:
         published = (key for key in plugins.names("datasets") if key.endswith("_c"))
         raise unknown_name("corrupted set", name, (*published, regenerated))
-    if found.plugin.clean != clean:
-        raise InputError(f"{found.name} corrupts {found.plugin.clean}, not {clean}")
-    return found
+    if resolved.plugin.clean != clean:
+        raise InputError(f"{resolved.name} corrupts {resolved.plugin.clean}, not {clean}")
+    return resolved
 
 
 def _default_corrupted_set(published: Dataset | None, clean: str, root: Path) -> Dataset | None:
@@ -202,10 +202,10 @@ def load_corrupted(name: str, root: Path | None, *, clean: ImageSet) -> Corrupte
     Regenerated ones are read from their folder if it exists, and rendered on the fly otherwise.
     Raise InputError if they are absent, broken or of other images than `clean`.
     """
-    found = corrupted_set(name, clean.name, root)
-    if found is None:
+    resolved = corrupted_set(name, clean.name, root)
+    if resolved is None:
         return _regenerated(data_root(root), clean)
-    return _matched(found.plugin.load_corrupted(found.root), clean)
+    return _matched(resolved.plugin.load_corrupted(resolved.root), clean)
 
 
 def regenerated_folder(name: str, root: Path) -> Path:

@@ -199,8 +199,8 @@ class DataSets:
 
     def lazy(self, name: str, split: str = "test") -> ImageSet:
         """Return the images of a split, in memory only while they are used."""
-        found = dataset(name, self.root)
-        return lazy_images(lambda: found.images(split, **self.shape))
+        resolved = dataset(name, self.root)
+        return lazy_images(lambda: resolved.images(split, **self.shape))
 
     @property
     def shape(self) -> dict[str, Any]:

@@ -84,8 +84,8 @@ def difference(first: Iterable[float], second: Iterable[float], level: float = L
     Source: Welch (1947), "The generalization of 'Student's' problem when several different
     population variances are involved".
 
-    >>> found = difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
-    >>> found.value, round(found.low, 3), round(found.high, 3), round(found.p, 4)
+    >>> change = difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    >>> change.value, round(change.low, 3), round(change.high, 3), round(change.p, 4)
     (3.0, 0.733, 5.267, 0.0213)
     """
     a, b = summarize_seeds(first), summarize_seeds(second)
