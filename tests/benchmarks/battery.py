@@ -104,5 +104,5 @@ def main(count: int = 10_000, arch: str = "resnet18", tf32: str = "") -> None:
 
 
 if __name__ == "__main__":
-    said = sys.argv[1:]
-    main(*([int(said[0]), *said[1:]] if said else []))
+    arguments = sys.argv[1:]
+    main(*([int(arguments[0]), *arguments[1:]] if arguments else []))

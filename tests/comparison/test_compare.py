@@ -159,7 +159,7 @@ def test_outliers_are_compared_set_by_set(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"evaluator_version": 9}, "evaluator version"),
         ({"data_fingerprint": "0" * 64}, "data"),
@@ -168,11 +168,11 @@ def test_outliers_are_compared_set_by_set(tmp_path):
         ({"provenance": {"model": {"mean": [0.5], "std": [0.4]}}}, "standardisation, mean"),
     ],
 )
-def test_runs_under_other_conditions_are_listed_as_different(change, said):
+def test_runs_under_other_conditions_are_listed_as_different(change, message):
     run = accuracy_run("one", 0.5, 1)
     assert run_differences(run, run) == []
     assert any(
-        said in reason for reason in run_differences(run, dataclasses.replace(run, **change))
+        message in reason for reason in run_differences(run, dataclasses.replace(run, **change))
     )
 
 

@@ -34,7 +34,7 @@ def test_an_integer_is_read_as_a_float_field():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"epochs": "ten"}, "epochs is 'ten', not int"),
         ({"epochs": True}, "epochs is True, not int"),
@@ -45,8 +45,8 @@ def test_an_integer_is_read_as_a_float_field():
         ({"epoch": 3}, "Recipe has no field 'epoch'"),
     ],
 )
-def test_the_error_about_a_wrong_type_names_field_and_file(change, said):
-    with pytest.raises(InputError, match=f"card.json: .*{said}|card.json: {said}"):
+def test_the_error_about_a_wrong_type_names_field_and_file(change, message):
+    with pytest.raises(InputError, match=f"card.json: .*{message}|card.json: {message}"):
         decode(Recipe, change, "card.json")
 
 

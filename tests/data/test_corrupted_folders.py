@@ -74,12 +74,12 @@ def test_a_file_of_another_shape_or_type_is_named(root, write_corrupted, array, 
     only_fog_is_lost(CIFAR100_C.load_corrupted(root), rf"fog\.npy {message}")
 
 
-def only_fog_is_lost(found, message):
+def only_fog_is_lost(corrupted, message):
     """Check that `fog` is refused by name and gaussian noise is read."""
-    assert found.corruptions == ("gaussian_noise",)
-    assert (next(found.cell("gaussian_noise", 2).batches(20)) == 2).all()
+    assert corrupted.corruptions == ("gaussian_noise",)
+    assert (next(corrupted.cell("gaussian_noise", 2).batches(20)) == 2).all()
     with pytest.raises(InputError, match=message):
-        found.cell("fog", 1)
+        corrupted.cell("fog", 1)
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000])

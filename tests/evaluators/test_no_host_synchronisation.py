@@ -19,12 +19,12 @@ class Waits(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.found = Counter()
+        self.counts = Counter()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")
         if name in WAITING:
-            self.found[name] += 1
+            self.counts[name] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -33,7 +33,7 @@ def test_the_counter_counts_synchronisations():
         one = torch.ones(1)
         result = (float(one), int(one), bool(one), one.item(), one.cpu(), torch.equal(one, one))
     assert len(result) == 6
-    assert waits.found.keys() >= {"__float__", "__int__", "__bool__", "item", "cpu", "equal"}
+    assert waits.counts.keys() >= {"__float__", "__int__", "__bool__", "item", "cpu", "equal"}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_synchronisations_do_not_grow_with_the_number_of_batches(
         subject = subject_of(network(), images_of(60), sets=sets, batch_size=size)
         with Waits() as waits:
             evaluator.collect(subject)
-        counts.append(waits.found)
+        counts.append(waits.counts)
     assert counts[0] == counts[1]
     assert counts[0]["cpu"] > 0

@@ -78,7 +78,7 @@ def test_bars_are_the_means_over_severities(whole: tuple[Any, Any]) -> None:
     expected = where(results, group="CE", corruption="frost", severity=None)["value"].mean()
     assert bars[labels.index("frost")].get_height() == pytest.approx(expected)
     hatches = {bar.get_hatch() for c in axes.containers if hasattr(c, "patches") for bar in c}
-    assert len(hatches) == 2, "the groups can be told apart in grey"
+    assert len(hatches) == 2, "the groups can be distinguished in grey"
 
 
 @pytest.mark.parametrize("draw", [corruption_bars, fgsm_bars])

@@ -171,9 +171,9 @@ class Measured:
         yield from self.report().items()
 
 
-def measurements(said: str) -> Table:
+def measurements(output: str) -> Table:
     """The measurements of runs that were printed as JSON, one after another."""
-    return _unique(_measurements(said))
+    return _unique(_measurements(output))
 
 
 def rows(path: Path, kind: str) -> Table:
@@ -190,11 +190,11 @@ def _unique(rows: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> Table:
     return result
 
 
-def _measurements(said: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+def _measurements(output: str) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     decoder = json.JSONDecoder()
-    while said.strip():
-        run, end = decoder.raw_decode(said.lstrip())
-        said = said.lstrip()[end:]
+    while output.strip():
+        run, end = decoder.raw_decode(output.lstrip())
+        output = output.lstrip()[end:]
         for item in run["measurements"]:
             key = (run["checkpoint"], item["metric"], _at(item["at"].items()))
             numbers = {"n": run["n"], **item}
@@ -263,13 +263,13 @@ def _renamed(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
     return (*others, RENAMED_METRICS.get(metric, metric), _at(today))
 
 
-def differences(found: Table, golden: Table, tolerance: Callable[[str], float]) -> Iterator[str]:
+def differences(measured: Table, golden: Table, tolerance: Callable[[str], float]) -> Iterator[str]:
     """Return a line for each number that is missing, new, or outside its metric's tolerance."""
-    yield from (f"{' '.join(key)} is missing" for key in golden if key not in found)
-    yield from (f"{' '.join(key)} is new" for key in found if key not in golden)
-    for key in (key for key in golden if key in found):
+    yield from (f"{' '.join(key)} is missing" for key in golden if key not in measured)
+    yield from (f"{' '.join(key)} is new" for key in measured if key not in golden)
+    for key in (key for key in golden if key in measured):
         for column, expected in golden[key].items():
-            value = found[key][column]
+            value = measured[key][column]
             if not _same(value, expected, tolerance(key[-2])):
                 yield f"{' '.join(key)}: {column} is {value or 'empty'}, not {expected or 'empty'}"
 
@@ -285,17 +285,17 @@ def _same(value: str, expected: str, allowed: float) -> bool:
 INTERVALS = ("low", "high", "level", "low_seeds_and_images", "high_seeds_and_images")
 
 
-def with_intervals(name: str, found: Table, folder: Path = EXPECTED) -> None:
+def with_intervals(name: str, measured: Table, folder: Path = EXPECTED) -> None:
     """Rewrite the intervals of a golden table; refuse changes of other numbers."""
     golden = read(name, folder)
-    other = [line for line in differences(found, golden, lambda metric: 1e-6) if _else(line)]
+    other = [line for line in differences(measured, golden, lambda metric: 1e-6) if _else(line)]
     assert not other, "\n".join(other)
     path = folder / f"{name}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     width = header.count("")
     for row in rows:
-        numbers = found[_renamed(name, tuple(row[:width]))]
+        numbers = measured[_renamed(name, tuple(row[:width]))]
         for column in range(width, len(header)):
             if header[column] in INTERVALS:
                 row[column] = numbers[header[column]]

@@ -150,25 +150,25 @@ OF_CONFIDENCES = [
 ]
 
 
-def apart(found):
-    confidence, correct = zip(*found, strict=True)
+def unzipped(pairs):
+    confidence, correct = zip(*pairs, strict=True)
     return np.array(confidence), np.array(correct, dtype=float)
 
 
 @pytest.mark.parametrize("metric", OF_CONFIDENCES)
 @settings(deadline=None, max_examples=40)
 @given(pairs, st.randoms())
-def test_the_error_does_not_depend_on_the_order_of_images(metric, found, random):
-    shuffled = found.copy()
+def test_the_error_does_not_depend_on_the_order_of_images(metric, pairs, random):
+    shuffled = pairs.copy()
     random.shuffle(shuffled)
-    assert metric(*apart(found)) == pytest.approx(metric(*apart(shuffled)), abs=1e-9)
+    assert metric(*unzipped(pairs)) == pytest.approx(metric(*unzipped(shuffled)), abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", OF_CONFIDENCES)
 @settings(deadline=None, max_examples=40)
 @given(pairs)
-def test_every_error_is_a_fraction(metric, found):
-    assert 0 <= metric(*apart(found)) <= 1
+def test_every_error_is_a_fraction(metric, pairs):
+    assert 0 <= metric(*unzipped(pairs)) <= 1
 
 
 @pytest.mark.parametrize("metric", OF_CONFIDENCES)
@@ -179,8 +179,8 @@ def test_errors_are_one_if_confident_and_wrong_and_zero_if_confident_and_correct
 
 @settings(deadline=None, max_examples=100)
 @given(pairs, st.integers(1, 20))
-def test_ece_is_at_most_the_maximum_calibration_error(found, bins):
-    confidence, correct = apart(found)
+def test_ece_is_at_most_the_maximum_calibration_error(pairs, bins):
+    confidence, correct = unzipped(pairs)
     assert ece(confidence, correct, bins) <= (
         maximum_calibration_error(confidence, correct, bins) + 1e-12
     )
@@ -192,8 +192,8 @@ def test_the_maximum_is_over_non_empty_bins():
 
 @settings(deadline=None, max_examples=100)
 @given(pairs, st.integers(1, 12))
-def test_equal_mass_bins_equal_those_of_a_plain_loop(found, bins):
-    confidence, correct = apart(found)
+def test_equal_mass_bins_equal_those_of_a_plain_loop(pairs, bins):
+    confidence, correct = unzipped(pairs)
     shared = [correct[confidence == sure].mean() for sure in confidence]
     ranked = sorted(zip(confidence, shared, strict=True))
     error = 0.0
@@ -238,11 +238,11 @@ def plain_debiased_square(confidence, correct, bins):
 
 @settings(deadline=None, max_examples=60)
 @given(pairs, st.integers(1, 12))
-def test_the_debiased_square_equals_a_plain_loop(found, bins):
-    confidence, correct = apart(found)
+def test_the_debiased_square_equals_a_plain_loop(pairs, bins):
+    confidence, correct = unzipped(pairs)
     square = max(0.0, plain_debiased_square(confidence, correct, bins))
-    found = debiased_l2_calibration_error(confidence, correct, bins)
-    assert found**2 == pytest.approx(square, abs=1e-12)
+    error = debiased_l2_calibration_error(confidence, correct, bins)
+    assert error**2 == pytest.approx(square, abs=1e-12)
 
 
 def test_the_debiased_square_is_unbiased_and_the_plain_one_is_not():

@@ -17,8 +17,8 @@ any_score = st.tuples(st.floats(allow_nan=False, width=32), st.booleans())
 images = st.lists(st.one_of(tied, any_score), min_size=1, max_size=30)
 
 
-def apart(found):
-    scores, correct = zip(*found, strict=True)
+def unzipped(pairs):
+    scores, correct = zip(*pairs, strict=True)
     return np.array(scores), np.array(correct)
 
 
@@ -34,21 +34,21 @@ def plain_areas(correct_in_order):
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(tied, min_size=1, max_size=6))
-def test_areas_are_the_mean_over_all_orders_of_equal_scores(found):
+def test_areas_are_the_mean_over_all_orders_of_equal_scores(pairs):
     orders = [
         order
-        for order in itertools.permutations(found)
+        for order in itertools.permutations(pairs)
         if all(a[0] >= b[0] for a, b in itertools.pairwise(order))
     ]
     expected = np.mean([plain_areas([right for _, right in order]) for order in orders], axis=0)
-    got = selective_metrics(*apart(found))
+    got = selective_metrics(*unzipped(pairs))
     assert (got["aurc"], got["augrc"]) == pytest.approx(tuple(expected), abs=1e-12)
 
 
 @settings(deadline=None, max_examples=100)
 @given(images)
-def test_coverage_is_the_largest_of_all_thresholds(found):
-    scores, correct = apart(found)
+def test_coverage_is_the_largest_of_all_thresholds(pairs):
+    scores, correct = unzipped(pairs)
     for percent in (1, 5):
         shares = [0.0]
         for threshold in set(scores):
@@ -69,8 +69,8 @@ def test_a_risk_of_exactly_one_percent_counts_as_at_most_one_percent():
 
 @settings(deadline=None, max_examples=100)
 @given(images)
-def test_augrc_is_its_closed_form_in_auroc_and_accuracy(found):
-    scores, correct = apart(found)
+def test_augrc_is_its_closed_form_in_auroc_and_accuracy(pairs):
+    scores, correct = unzipped(pairs)
     got, accuracy = selective_metrics(scores, correct), correct.mean()
     if 0 < accuracy < 1:
         _, ranks = np.unique(scores, return_inverse=True)
@@ -85,13 +85,13 @@ def test_augrc_is_its_closed_form_in_auroc_and_accuracy(found):
 
 @settings(deadline=None, max_examples=60)
 @given(images, st.randoms())
-def test_metrics_are_invariant_to_order_and_monotone_transforms(found, random):
-    scores, correct = apart(found)
-    shuffled = found.copy()
+def test_metrics_are_invariant_to_order_and_monotone_transforms(pairs, random):
+    scores, correct = unzipped(pairs)
+    shuffled = pairs.copy()
     random.shuffle(shuffled)
     _, ranks = np.unique(scores, return_inverse=True)
     expected = selective_metrics(scores, correct)
-    assert selective_metrics(*apart(shuffled)) == pytest.approx(expected, abs=1e-12)
+    assert selective_metrics(*unzipped(shuffled)) == pytest.approx(expected, abs=1e-12)
     assert selective_metrics(ranks.astype(float) ** 3, correct) == pytest.approx(expected)
 
 

@@ -39,15 +39,15 @@ def arrays(seed=0, images=30, crowd=0.2):
     }
 
 
-def by_files(found, folder):
+def by_files(arrays, folder):
     """Return the metrics of pycocotools from files, as in its example."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     columns = ("image", "box", "label", "crowd", "area")
-    objects = zip(*(found[f"object_{name}"].tolist() for name in columns), strict=True)
+    objects = zip(*(arrays[f"object_{name}"].tolist() for name in columns), strict=True)
     truth = {
-        "images": [{"id": 40 + int(n)} for n in found["row"]],
+        "images": [{"id": 40 + int(n)} for n in arrays["row"]],
         "categories": [{"id": 11 * n} for n in (1, 2, 3)],
         "annotations": [
             {"id": 900 + n, "image_id": 40 + i, "bbox": b, "category_id": 11 * (c + 1)}
@@ -56,7 +56,7 @@ def by_files(found, folder):
         ],
     }
     output = zip(
-        *(found[name].tolist() for name in ("image", "box", "label", "score")), strict=True
+        *(arrays[name].tolist() for name in ("image", "box", "label", "score")), strict=True
     )
     results = [
         {"image_id": 40 + i, "bbox": b, "category_id": 11 * (c + 1), "score": s}

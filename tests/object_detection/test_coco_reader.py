@@ -145,10 +145,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("said", WRONG)
-def test_invalid_annotations_are_named(said, root):
-    with pytest.raises(InputError, match=said):
-        rewritten(root, WRONG[said])()
+@pytest.mark.parametrize("message", WRONG)
+def test_invalid_annotations_are_named(message, root):
+    with pytest.raises(InputError, match=message):
+        rewritten(root, WRONG[message])()
 
 
 def test_annotations_that_are_not_json_are_refused(root):

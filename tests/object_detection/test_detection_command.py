@@ -23,7 +23,7 @@ def here(made, tmp_path, monkeypatch):
     return tmp_path
 
 
-def said(capsys, command):
+def output_of(capsys, command):
     code = exit_code(command.split())
     result = capsys.readouterr()
     return code, result.out, result.err.strip().splitlines()[-1] if result.err.strip() else ""
@@ -40,11 +40,11 @@ def test_the_half_schedule_has_seven_epochs_and_the_name_the_backbone_s(capsys, 
         raise KeyboardInterrupt(given)
 
     monkeypatch.setattr(train, "fit", stopped)
-    code, _, _ = said(
+    code, _, _ = output_of(
         capsys, f"train-detector --from backbone --schedule half --batch-size 2 {SMALL}"
     )
     assert code == 130
-    code, _, error = said(
+    code, _, error = output_of(
         capsys, f"train-detector --from backbone --schedule half --epochs 3 {SMALL}"
     )
     assert (code, error) == (2, "sdd-eval: --schedule half means 7 epochs, but --epochs is 3")
@@ -52,13 +52,13 @@ def test_the_half_schedule_has_seven_epochs_and_the_name_the_backbone_s(capsys, 
 
 def test_a_detector_is_trained_and_evaluated_only_once(here, capsys):
     train = f"train-detector --from backbone --epochs 1 --batch-size 2 --name mine {SMALL}"
-    code, out, _ = said(capsys, train)
+    code, out, _ = output_of(capsys, train)
     assert (code, out.splitlines()[0]) == (0, "checkpoints/mine")
-    code, out, _ = said(capsys, "detection mine --threads 1")
+    code, out, _ = output_of(capsys, "detection mine --threads 1")
     assert code == 0
     assert "mine · detection on 6 images of shapes (user's folder), measured" in out
     assert "map50" in out
-    assert "stored run reused" in said(capsys, "detection mine --threads 1")[1]
+    assert "stored run reused" in output_of(capsys, "detection mine --threads 1")[1]
     (path,) = store.run_paths(here / "reports" / "default")
     assert path.name.startswith("detection-shapes-")
     assert store.read_run(path).n == 6
@@ -69,14 +69,14 @@ def test_too_little_memory_suggests_a_batch_size(here, capsys, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Detection, "collect", exhausted)
-    code, _, error = said(capsys, "detection detector --batch-size 4 --threads 1")
+    code, _, error = output_of(capsys, "detection detector --batch-size 4 --threads 1")
     assert code == 2
     assert "too little memory for batch_size 4; try 2" in error
     assert store.run_paths(here / "reports" / "default") == []
 
 
 def test_a_limited_run_is_marked(here, capsys):
-    code, out, _ = said(capsys, "detection detector --limit 3 --json --threads 1")
+    code, out, _ = output_of(capsys, "detection detector --limit 3 --json --threads 1")
     run = json.loads(out)
     assert (code, run["limit"], run["n"]) == (0, 3, 3)
     assert len(store.read_run(store.run_paths(here / "reports/default")[0]).arrays["row"]) == 3
@@ -84,7 +84,7 @@ def test_a_limited_run_is_marked(here, capsys):
 
 @pytest.mark.usefixtures("here")
 def test_the_results_table_has_the_method_and_lambda_of_the_backbone(capsys):
-    assert said(capsys, "detection detector --threads 1")[0] == 0
+    assert output_of(capsys, "detection detector --threads 1")[0] == 0
     from pathlib import Path
 
     table = tidy(read_runs([Path("reports/default")]).runs)
@@ -110,7 +110,7 @@ def test_the_results_table_has_the_method_and_lambda_of_the_backbone(capsys):
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_the_wrong_task_is_refused(command, error, capsys):
-    code, out, line = said(capsys, command)
+    code, out, line = output_of(capsys, command)
     assert (code, out, line) == (2, "", f"sdd-eval: {error}")
 
 
@@ -118,6 +118,6 @@ def test_a_data_set_with_other_categories_is_refused(here, capsys, write_coco):
     folder = write_coco(here / "others", "others")
     path = folder / "annotations" / "instances_val2017.json"
     path.write_text(path.read_text().replace("boat", "ship"))
-    code, _, error = said(capsys, f"detection detector --dataset {folder}")
+    code, _, error = output_of(capsys, f"detection detector --dataset {folder}")
     assert code == 2
     assert error.endswith("category 2 is 'boat' in the checkpoint and 'ship' in the data set")

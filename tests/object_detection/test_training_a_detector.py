@@ -154,7 +154,7 @@ def test_the_learning_rate_warms_up_and_scales_with_the_batch_size():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"lr": -1.0}, "lr is -1.0"),
@@ -167,8 +167,8 @@ def test_the_learning_rate_warms_up_and_scales_with_the_batch_size():
         ),
     ],
 )
-def test_an_impossible_recipe_is_refused(change, said, made, quick, tmp_path):
-    with pytest.raises(InputError, match=said):
+def test_an_impossible_recipe_is_refused(change, message, made, quick, tmp_path):
+    with pytest.raises(InputError, match=message):
         trained(made, tmp_path, dataclasses.replace(quick, **change))
 
 

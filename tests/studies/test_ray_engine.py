@@ -33,7 +33,7 @@ sd_dropout = [0.0, 0.1]
 evaluator = ["accuracy", "calibration"]
 """
 
-#: A backbone, a detector on it of three steps, and what is asked of it.
+#: A backbone, a detector on it of three steps, and its evaluation.
 DETECTORS = """
 name = "many"
 [recipe]

@@ -88,8 +88,8 @@ def distillation(teacher, student, temperature):
     return temperature**2 * kl(p, q), temperature * (q - p) / B
 
 
-def agree(found, expected):
-    np.testing.assert_allclose(array(found), expected, rtol=1e-10, atol=1e-14)
+def agree(actual, expected):
+    np.testing.assert_allclose(array(actual), expected, rtol=1e-10, atol=1e-14)
 
 
 def test_cross_entropy():

@@ -55,8 +55,8 @@ def epoch_of(images, recipe=RECIPE, method=None, epoch=0, workers=0):
     return list(epoch_batches(data, recipe, method or Greedy(), epoch))
 
 
-def tensors(found):
-    return [tensor for batch in found for tensor in (*batch.views, batch.partners, batch.labels)]
+def tensors(batches):
+    return [tensor for batch in batches for tensor in (*batch.views, batch.partners, batch.labels)]
 
 
 def kinds(pixels):
