@@ -100,8 +100,10 @@ class Selective(Evaluator):
                     quantities = [_quantity(metric, score, {}) for metric in metrics]
                     yield selective_statistic(quantities, clean)
             if cells:
-                own = {at: Cell(values[:, column], flags) for at, (values, flags) in cells.items()}
-                yield from _means(own, score, f" ({arrays.facts['origin']})")
+                of_score = {
+                    at: Cell(values[:, column], flags) for at, (values, flags) in cells.items()
+                }
+                yield from _means(of_score, score, f" ({arrays.facts['origin']})")
 
 
 #: The cells of one score, by corruption and severity.

@@ -143,9 +143,9 @@ def _bars(axes: Axes, container: Any) -> Iterator[Mark]:
     for bar in container.patches:
         left, low, right, high = map(float, bar.get_bbox().extents)
         box = (left, low, right, high)
-        middle, end, own = (left + right) / 2, bar.get_y() + bar.get_height(), bar.get_label()
-        if not str(own).startswith("_"):
-            text = functools.partial(_unescaped, own)
+        middle, end, label = (left + right) / 2, bar.get_y() + bar.get_height(), bar.get_label()
+        if not str(label).startswith("_"):
+            text = functools.partial(_unescaped, label)
             yield Mark(axes, _series_name(series), box, middle, end, text, own_text=True)
         elif not series.startswith("_"):
             spread = spreads.get(_key(middle, end))

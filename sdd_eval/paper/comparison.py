@@ -138,7 +138,7 @@ def _compare(
     groups: dict[str, list[Row]] = {}
     for metric in query.metrics:
         by_axes = rows.get((query.evaluator, metric), {})
-        matching = (own for at, own in by_axes.items() if _accepts(accepted, dict(at)))
+        matching = (matched for at, matched in by_axes.items() if _accepts(accepted, dict(at)))
         for row in itertools.chain.from_iterable(matching):
             recipe = recipes.get(row["run"])
             if recipe is not None and _matches(query, row, recipe, substitutes):

@@ -70,8 +70,8 @@ def write_report(
     figures, failures = draw_figures(
         plugins.names("figures"), comparable, arrays, style, progress, cache
     )
-    drawn = [draw_comparison(each, comparable, arrays, style, cache) for each in sections]
-    compared = list(zip(sections, (own for own, _ in drawn), strict=True))
+    drawn = [draw_comparison(entry, comparable, arrays, style, cache) for entry in sections]
+    compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
         collection=collection,
         results=results,
@@ -81,9 +81,12 @@ def write_report(
         failures=[*warnings, *failures, *(text for _, failed in drawn for text in failed)],
         headline=headline(results, _stored(sections)),
         paper=paper_rows(results, collection.runs),
-        comparisons=[(section, _non_empty(own)) for section, own in compared],
+        comparisons=[(section, _non_empty(of_pair)) for section, of_pair in compared],
     )
-    all_figures = [*figures, *(figure for own, _ in drawn for figure in own)]
+    all_figures = [
+        *figures,
+        *(figure for of_pair, _ in drawn for figure in of_pair),
+    ]
     files = _text_files(content) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"

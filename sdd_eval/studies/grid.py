@@ -100,7 +100,7 @@ def _detector(
     of_backbone = decode(Recipe, training.fields)
     with_defaults(recipe, of_backbone)
     fields = dict(flatten(recipe, of_backbone, DETECTOR + of_backbone.arch))
-    represented = [decode(Recipe, each) for each in training.stands_for]
+    represented = [decode(Recipe, values) for values in training.stands_for]
     stands_for = (flatten(with_defaults(full, r), r, DETECTOR + r.arch) for r in represented)
     return Training(name, recipe, fields, tuple(stands_for), backbone)
 

@@ -114,14 +114,16 @@ class Audit(Effort):
             yield shares(_by_size("audit_worst_case", at, protocol, fitted), list(worst.T))
             if "right_compared" in arrays:
                 yield from self._both_correct(worst, at, protocol, fitted, arrays)
-            own = arrays.where(temperature=temperature)
-            yield checks("audit", at, temperature, own)
+            selected = arrays.where(temperature=temperature)
+            yield checks("audit", at, temperature, selected)
         yield from self._flags(arrays)
 
     def tables(self, temperature: Temperature, arrays: Arrays) -> dict[str, Table]:
         """Return which images survive each attack (n, sizes) at a temperature."""
-        own = {a: temperature if a in BY_CROSS_ENTROPY else 1.0 for a in self.attacks}
-        return {a: arrays.where(attack=a, temperature=own[a])["survives"] for a in own}
+        temperatures = {a: temperature if a in BY_CROSS_ENTROPY else 1.0 for a in self.attacks}
+        return {
+            a: arrays.where(attack=a, temperature=temperatures[a])["survives"] for a in temperatures
+        }
 
     @property
     def _source(self) -> dict[str, str]:

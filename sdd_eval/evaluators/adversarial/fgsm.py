@@ -162,8 +162,8 @@ class Fgsm(Evaluator):
     def _of_attack(self, attack: FgsmAttack, arrays: Arrays) -> Iterator[Statistic]:
         """Yield accuracy after an attack at each step size, and the controls at the first."""
         at = {**self._at(attack.variant, arrays), **attack.at}
-        labels, own = arrays["labels"], arrays.where(**attack.at)
-        correct = own["predicted"] == labels[:, None]
+        labels, attacked = arrays["labels"], arrays.where(**attack.at)
+        correct = attacked["predicted"] == labels[:, None]
         gradient = _gradient(attack, bool(self.validation_set))
         fitted = fitted_values(attack.temperature, arrays)
         quantities, flags = [], []
@@ -180,7 +180,7 @@ class Fgsm(Evaluator):
         yield shares(quantities, flags)
         protocol = {"definition": "images whose gradient is zero in every pixel", **gradient}
         zeros = Quantity("fgsm_zero_gradients", "images", at, protocol, fitted)
-        yield counts([zeros], [own["zero_gradient"]])
+        yield counts([zeros], [attacked["zero_gradient"]])
 
     def _at(self, variant: str, arrays: Arrays) -> dict[str, Any]:
         """Return the axes of a variant, and whose constants its space has."""

@@ -258,15 +258,15 @@ def baseline_statistics(
     if len(known) < len(baseline):
         yield from (unpaired(row.quantity, math.nan, NO_BASELINE) for row in rows)
         return
-    own, reference = _errors([cells], names), _errors(known, names)
-    defined = _defined(own, reference)
+    errors, reference = _errors([cells], names), _errors(known, names)
+    defined = _defined(errors, reference)
     for row in rows:
         if len(row.over) == 1 and not defined[int(row.relative), row.over[0]]:
             yield unpaired(_undefined(row.quantity), 1.0, UNMEASURED)
     rows = [row for row in rows if all(defined[int(row.relative), column] for column in row.over)]
     if rows:
         itself = len(known) == 1 and _is_same_network(cells, known[0])
-        yield error_ratios(rows, own, reference, itself=itself)
+        yield error_ratios(rows, errors, reference, itself=itself)
 
 
 def _ratio_rows(names: Sequence[str], baseline: Sequence[str], source: Source) -> list[ErrorRatio]:

@@ -104,8 +104,8 @@ class Ood(Evaluator):
     def statistics(self, arrays: Arrays) -> Iterator[Statistic]:
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""
         for name in arrays.coordinates("detector"):
-            detector, own = self._detector(name), arrays.where(detector=name)
-            tables = Tables(own["scores"], own.along("scores", "outliers"), self.training)
+            detector, selected = self._detector(name), arrays.where(detector=name)
+            tables = Tables(selected["scores"], selected.along("scores", "outliers"), self.training)
             if name == odin.OdinGrid.name:
                 yield from grid_statistics(detector, tables, arrays.get("validation_scores"))
             else:
