@@ -12,6 +12,7 @@ import sdd_eval
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.cache import OutputFiles, entries
+from sdd_eval.evaluation.request import DataSets
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
@@ -88,9 +89,7 @@ def test_detectors_share_the_pass_of_accuracy(counting, evaluated, images_of, mo
         ("uniform", "test"): images_of(30, seed=5, name="uniform"),
         ("noise", "train"): images_of(300, seed=6),
     }
-    monkeypatch.setattr(
-        "sdd_eval.data.catalogue.load_images", lambda name, _, split="test", **__: sets[name, split]
-    )
+    monkeypatch.setattr(DataSets, "lazy", lambda _, name, split="test": sets[name, split])
     evaluator = Ood(FORWARD_ONLY, ("uniform",))
     plain, seen = evaluated(counting, evaluator, images_of(50), cache=None)
     assert seen == 50 + 30 + 300

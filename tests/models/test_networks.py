@@ -215,7 +215,7 @@ def test_a_backbone_without_stages_is_one_stage():
     pixels = torch.rand(2, 3, 4, 4)
     seen = network.activations(pixels)
     assert torch.equal(network.classify(seen["features"]), network(pixels))
-    with pytest.raises(InputError, match=r"is not a sequence.*only position is layer4.*'layer1'"):
+    with pytest.raises(InputError, match=r"no stages layer1.* must be layer4, not layer1"):
         network.stage_of("layer1")
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.calibration import calibration_errors
@@ -32,14 +33,19 @@ def logits():
 def of_classifier(logits, labels):
     """The statistics of all evaluators that need logits alone."""
     _, correct = confidence_and_correct(logits, labels)
-    arrays = {"logits": logits, "labels": labels}
-    yield from Accuracy().statistics(arrays)
+    yield from Accuracy().statistics(Arrays.of({"logits": logits, "labels": labels}))
     yield from calibration_errors(logits, labels, 10, "T = 1", {})
-    yield from Selective().statistics({"correct": correct, "scores": confidence_scores(logits)})
+    scores = {"correct": correct, "scores": confidence_scores(logits)}
+    yield from Selective().statistics(Arrays.of(scores))
 
 
 def of_detector(inside, outside):
-    return list(Ood(detectors=("msp",)).statistics({"msp": inside, "msp:set": outside}))
+    at = {"detector": "msp"}
+    scores = [
+        Array("scores", inside, at=at),
+        Array("scores", outside, at={**at, "outliers": "set"}),
+    ]
+    return list(Ood(detectors=("msp",)).statistics(Arrays(scores)))
 
 
 def tolerance(metric):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.history import gradient_study
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation.on_disk import store_history
@@ -156,15 +157,15 @@ def test_a_study_includes_the_gradients_of_a_checkpoint_once(data, recipe, tmp_p
 
     probed = dataclasses.replace(recipe, probe_epochs=(0,), probe_images=12)
     card = train(probed, tmp_path, name="net", data=lambda: data, device="cpu", threads=1)
-    path = store_history(tmp_path / "net", card, tmp_path / "study")
+    path = store_history(Checkpoint.open(tmp_path / "net"), tmp_path / "study")
     run = read_run(path)
     assert (run.evaluator, run.n, run.weights_sha256) == ("history", 12, card.weights_sha256)
     assert {m.metric for m in run.measurements} >= {"p_assumption_1", "kl_cosine"}
     stamp = path.stat().st_mtime_ns
-    assert store_history(tmp_path / "net", card, tmp_path / "study") == path
+    assert store_history(Checkpoint.open(tmp_path / "net"), tmp_path / "study") == path
     assert path.stat().st_mtime_ns == stamp
     (tmp_path / "net" / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    assert store_history(tmp_path / "net", card, tmp_path / "study") is None
+    assert store_history(Checkpoint.open(tmp_path / "net"), tmp_path / "study") is None
 
 
 @pytest.mark.parametrize(("epochs", "images"), [((4,), 12), ((-1,), 12), ((1,), 1)])
