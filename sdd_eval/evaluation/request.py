@@ -21,9 +21,9 @@ from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
 from sdd_eval.data.splits import training_split, validation_name
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.detection import objects_of
 from sdd_eval.evaluators.evaluator import score, task_of
 from sdd_eval.evaluators.settings import loaded_names, settings_that_load, training_key
+from sdd_eval.object_detection.batches import objects_of
 from sdd_eval.records import OBJECT_DETECTION, Measurement, Run, Task, encode
 
 

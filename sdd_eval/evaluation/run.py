@@ -11,12 +11,12 @@ from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.images import Subset
 from sdd_eval.device import explain_batch_errors, float32_precision
-from sdd_eval.evaluation import detection
 from sdd_eval.evaluation.cache import OutputFiles, network_parts
 from sdd_eval.evaluation.environment import conditions
 from sdd_eval.evaluation.partial_results import PartialResultFiles
 from sdd_eval.evaluation.request import Inputs, Request
 from sdd_eval.evaluators.subject import Subject
+from sdd_eval.object_detection import batches
 from sdd_eval.object_detection.recipe import flattened_recipe
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.provenance import DataProvenance, RunProvenance
@@ -115,7 +115,7 @@ def _detection_subject(
     checkpoint: Checkpoint, inputs: Inputs, request: Request, progress: Progress | None, _: Any
 ) -> DetectionSubject:
     detector, channels = checkpoint.network(request.device), checkpoint.spec.channels
-    return detection.subject_of(detector, channels, inputs.data, request, progress or NoProgress())
+    return batches.subject_of(detector, channels, inputs.data, request, progress or NoProgress())
 
 
 def _networks(inputs: Inputs) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sdd_eval.data.images import ImageSet
 from sdd_eval.device import full_float32
 from sdd_eval.errors import InputError
-from sdd_eval.models.features import last_linear, logits_and_features
+from sdd_eval.models.network import last_linear, logits_and_features
 
 #: Rows of training features that are converted to float64 at a time.
 ROWS = 16_384

@@ -9,13 +9,7 @@ import numpy as np
 
 from sdd_eval.figures import RunArrays, figure
 from sdd_eval.figures.layout import Grid, legend, panel_grid
-from sdd_eval.figures.selection import (
-    bin_values,
-    group_names,
-    pooled_bins,
-    preferred_number,
-    where,
-)
+from sdd_eval.figures.selection import bin_values, group_names, pooled_bins, preferred_number, where
 from sdd_eval.figures.style import INK, PAGE, PAPER, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_number
 from sdd_eval.metrics.registry import metric

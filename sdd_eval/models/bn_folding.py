@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from sdd_eval.models.features import logits_and_features
+from sdd_eval.models.network import logits_and_features
 
 #: Largest change of probabilities, and of features and logits relative to their largest magnitude
 #: (if that is above 1).

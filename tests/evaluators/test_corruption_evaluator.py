@@ -1,6 +1,5 @@
 """Accuracy and ECE under corruption: cells, means, names of means, and missing cells."""
 
-import functools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,7 +43,7 @@ class Darkened:
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Draw 200 resamples for each interval of a calibration error."""
-    monkeypatch.setattr(binned, "ece", functools.partial(binned.ece, draws=200))
+    monkeypatch.setattr(binned, "DRAWS", 200)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.mask_variance import MaskVariance
-from sdd_eval.models.features import logits_and_features
+from sdd_eval.models.network import logits_and_features
 from sdd_eval.training.methods.sd_dropout import dropped
 
 

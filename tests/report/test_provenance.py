@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.provenance import RunProvenance
-from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.provenance import environment
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sdd_eval.comparison.run_statistics import key
 from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.figures.selection import baselines, group_names, where
+from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
-from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import CONDITIONS, ComparableResults, comparable_results, usable
 from sdd_eval.statistics.seeds import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdd_eval.report.formatting import format_setting
+from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import recipe_of
 

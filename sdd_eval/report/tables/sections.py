@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import as_dicts, group_names, known_first, where
 from sdd_eval.metrics.corruption import NINETEEN
-from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.formatting import format_mean, format_setting
 from sdd_eval.metrics.registry import Metric, metric
-from sdd_eval.report.formatting import format_setting
 from sdd_eval.report.tables.summary import SUMMARY, ComparableResults
 from sdd_eval.statistics.seeds import SeedSummary
 

@@ -92,25 +92,18 @@ class Bins:
         return max(0.0, float((self.share * debiased_absolute(self.gap, self.spread)).sum()))
 
 
-def ece(bins: Bins, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Bounds:
+def ece(bins: Bins, level: float = LEVEL) -> Bounds:
     """Return the expected calibration error of bins, with its interval and debiased value.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
     >>> [round(end, 2) for end in ece(bins)[:3]]
     [0.4, 0.3, 0.5]
     """
-    value, low, high = _mean_power(bins, 1, level, draws, seed)
+    value, low, high = _mean_power(bins, 1, level)
     return Bounds(value, low, min(1.0, high), bins.debiased if low > 0 else 0.0)
 
 
-def l2_error(
-    bins: Bins,
-    level: float = LEVEL,
-    draws: int = DRAWS,
-    seed: int = 0,
-    *,
-    empty_bins: bool = False,
-) -> Bounds:
+def l2_error(bins: Bins, level: float = LEVEL, *, empty_bins: bool = False) -> Bounds:
     """Return the root mean squared gap of bins, with its interval.
 
     As `ece`, with squared gaps. If there are `empty_bins`, images of the population may lie in
@@ -121,12 +114,12 @@ def l2_error(
     [0.4, 0.3, 0.5]
     """
     unseen = (1 - (1 - level) ** (1 / bins.images)) * UNSEEN_GAP**2 if empty_bins else 0.0
-    value, low, high = np.sqrt(_mean_power(bins, 2, level, draws, seed, unseen)).tolist()
+    value, low, high = np.sqrt(_mean_power(bins, 2, level, unseen)).tolist()
     return Bounds(value, low, min(1.0, high), value if low > 0 else 0.0)
 
 
 def _mean_power(
-    bins: Bins, power: int, level: float, draws: int, seed: int, unseen: float = 0.0
+    bins: Bins, power: int, level: float, unseen: float = 0.0
 ) -> tuple[float, float, float]:
     """Return the mean of |gap|ᵖ over images, and the ends of its interval.
 
@@ -136,7 +129,7 @@ def _mean_power(
     value = float((share * sizes).sum())
     excess = max(float((share * sizes**2).sum()) - value**2, 0.0)
     moving = normal_quantile(level) ** 2 * excess / bins.images  # the bins' shares vary too
-    low = _lower_end(bins, power, level, draws, seed)
+    low = _lower_end(bins, power, level)
     if low > 0:
         low = max(0.0, value - math.sqrt((value - low) ** 2 + moving))
     ends = np.stack(wilson(bins.accuracy, bins.count, level))
@@ -145,10 +138,10 @@ def _mean_power(
     return value, low, value + math.sqrt(reach_of_bins + moving + unseen**2)
 
 
-def _lower_end(bins: Bins, power: int, level: float, draws: int, seed: int) -> float:
+def _lower_end(bins: Bins, power: int, level: float) -> float:
     """Return the least error that a consistency test does not refute; 0 if none is refuted."""
     count, tail = bins.count.astype(np.int64), (1 - level) / 2
-    draws = max(min(200, draws), min(draws, DRAWN_VALUES // len(count)))
+    draws = max(min(200, DRAWS), min(DRAWS, DRAWN_VALUES // len(count)))
     share, confidence = bins.share, bins.mean_confidence
     observed = float((share * np.abs(bins.gap) ** power).sum())
 
@@ -161,7 +154,7 @@ def _lower_end(bins: Bins, power: int, level: float, draws: int, seed: int) -> f
     def plausible(threshold: float) -> bool:
         """Whether gaps reduced by so many standard errors may give the observed error."""
         p = shrunk(threshold)
-        correct = np.random.default_rng(seed).binomial(count, p, (draws, len(count)))
+        correct = np.random.default_rng(0).binomial(count, p, (draws, len(count)))
         drawn = np.abs(correct / count - confidence) ** power @ share
         return bool((drawn >= observed - 1e-12).sum() >= tail * draws - 1e-6)
 
