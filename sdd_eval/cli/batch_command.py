@@ -29,7 +29,7 @@ from sdd_eval.studies.jobs import Workspace, jobs_of
 from sdd_eval.studies.plan import Planned, plan
 from sdd_eval.studies.ray_engine import run_on_ray
 from sdd_eval.studies.resolve import read_study
-from sdd_eval.studies.run import FAILURES, Outcome, record_of, run_jobs, write_failures
+from sdd_eval.studies.run import FAILURES, JobOutcome, record_of, run_jobs, write_failures
 from sdd_eval.studies.selection import selections
 from sdd_eval.studies.study import RECORD, Study, warnings
 
@@ -154,7 +154,7 @@ def _workspace(
 
 def _run(
     study: Study, workspace: Workspace, planned: Sequence[Planned], cluster: RayFlags
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
     write_record(workspace.study / RECORD, record_of(study))
     jobs = [plan.job for plan in planned]
@@ -166,7 +166,7 @@ def _run(
     with cli.Overall(total, len(jobs) + len(steps)) as bar:
         if cluster.engine == "ray":
 
-            def on_outcome(outcome: Outcome) -> None:
+            def on_outcome(outcome: JobOutcome) -> None:
                 bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
 
             outcomes = run_on_ray(jobs, workspace, address=cluster.address, on_outcome=on_outcome)
@@ -227,7 +227,7 @@ def _results(study: Study, workspace: Workspace) -> list[str]:
     return lines
 
 
-def _summary(outcomes: Sequence[Outcome], study: Path) -> list[str]:
+def _summary(outcomes: Sequence[JobOutcome], study: Path) -> list[str]:
     """Return how many jobs ended how, the files to read, and why jobs failed."""
     counts = Counter(outcome.result for outcome in outcomes)
     lines = [", ".join(f"{number} {result}" for result, number in counts.items())]

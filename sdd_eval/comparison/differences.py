@@ -17,10 +17,10 @@ import numpy as np
 
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
 from sdd_eval.statistics.closed_form.share import Bounds, difference, paired_difference
+from sdd_eval.statistics.hypothesis_tests import mcnemar
 from sdd_eval.statistics.intervals import LEVEL
 from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import paired_replicates, permutation_p_values
-from sdd_eval.statistics.tests import mcnemar
 
 McNemarVariant = Literal["mid-p", "exact"]
 #: Resamples of a bootstrap interval, and of the correlation of two numbers.

@@ -11,7 +11,7 @@ from typing import Any
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.former_names import current_selector
 from sdd_eval.metrics.registry import registered
-from sdd_eval.statistics.tests import holm_bonferroni
+from sdd_eval.statistics.hypothesis_tests import holm_bonferroni
 
 Families = Mapping[str, tuple[str, ...]]
 

@@ -14,9 +14,9 @@ from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import Measurement, Run
+from sdd_eval.statistics.hypothesis_tests import permutations_needed
 from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import EXCEEDANCES
-from sdd_eval.statistics.tests import permutations_needed
 
 #: What the intervals and tests of two networks generalise to.
 MEANING = "these two networks, new images"

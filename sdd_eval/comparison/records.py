@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdd_eval.statistics.tests import Verdict, verdict
+from sdd_eval.statistics.hypothesis_tests import Verdict, verdict
 
 
 @dataclass(frozen=True)

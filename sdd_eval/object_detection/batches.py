@@ -29,7 +29,7 @@ Target = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Batch:
+class ObjectBatch:
     """Images (channels, height, width) in [0, 1] of any size, and a target for each.
 
     A target has `boxes` (objects, 4), as left, top, right and bottom in pixels, and `labels`
@@ -78,7 +78,7 @@ class Loader:
     device: torch.device
     workers: int
 
-    def epoch(self, recipe: DetectorRecipe, epoch: int) -> Iterator[Batch]:
+    def epoch(self, recipe: DetectorRecipe, epoch: int) -> Iterator[ObjectBatch]:
         """Yield the batches of an epoch, with every image once."""
         assert recipe.seed is not None
         count = len(self.data)
@@ -87,7 +87,7 @@ class Loader:
         keys = list(zip(order.tolist(), flips.tolist(), strict=True))
         for items in self._read(keys, recipe.batch_size):
             targets = [{k: tensor.to(self.device) for k, tensor in t.items()} for _, t in items]
-            yield Batch(self._pixels(items), targets)
+            yield ObjectBatch(self._pixels(items), targets)
 
     def images(self, rows: Sequence[int], size: int) -> Iterator[list[Tensor]]:
         """Yield batches of images in the order of `rows`, without targets."""

@@ -20,7 +20,7 @@ from sdd_eval.device import device_name, explain_batch_errors, resolve_device, t
 from sdd_eval.errors import InputError
 from sdd_eval.models.faster_rcnn import detector_on
 from sdd_eval.models.network import Network
-from sdd_eval.object_detection.batches import Batch, Loader
+from sdd_eval.object_detection.batches import Loader, ObjectBatch
 from sdd_eval.object_detection.recipe import (
     DetectorRecipe,
     detector_name,
@@ -144,7 +144,7 @@ def _provenance(recipe: DetectorRecipe, backbone: Card) -> CardProvenance:
 
 def fit(
     detector: nn.Module,
-    batches: Callable[[int], Iterator[Batch]],
+    batches: Callable[[int], Iterator[ObjectBatch]],
     images: int,
     state: State[DetectorRecipe],
     *,

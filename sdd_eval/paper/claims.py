@@ -19,11 +19,11 @@ from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Recipe, decode
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_replicates
+from sdd_eval.statistics.hypothesis_tests import holm_bonferroni, permutations_needed, verdict
 from sdd_eval.statistics.intervals import Interval
 from sdd_eval.statistics.seeds import difference as welch_difference
 from sdd_eval.statistics.seeds import seeds_and_images
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values
-from sdd_eval.statistics.tests import holm_bonferroni, permutations_needed, verdict
 
 if TYPE_CHECKING:
     import pandas

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from sdd_eval.errors import InputError
 from sdd_eval.statistics.bootstrap import Floats, basic_interval
+from sdd_eval.statistics.hypothesis_tests import Verdict, holm_bonferroni, verdict
 from sdd_eval.statistics.intervals import LEVEL, Interval, normal_quantile, student_quantile
-from sdd_eval.statistics.tests import Verdict, holm_bonferroni, verdict
 
 #: Seeds per side that a statement about a method, rather than a network, needs.
 MIN_SEEDS = 3

@@ -18,7 +18,7 @@ from sdd_eval.device import keep_freed_memory
 from sdd_eval.errors import InputError
 from sdd_eval.progress import NoProgress
 from sdd_eval.studies.jobs import Job, Workspace
-from sdd_eval.studies.run import WAIT, Outcome, not_run, run_job
+from sdd_eval.studies.run import WAIT, JobOutcome, not_run, run_job
 
 #: How many nodes or workers may die under one job before it counts as failed.
 MAX_RETRIES = 20
@@ -29,8 +29,8 @@ def run_on_ray(
     workspace: Workspace,
     *,
     address: str | None = None,
-    on_outcome: Callable[[Outcome], object] = lambda outcome: None,
-) -> list[Outcome]:
+    on_outcome: Callable[[JobOutcome], object] = lambda outcome: None,
+) -> list[JobOutcome]:
     """Submit all jobs to a cluster and wait; a job starts when those that it needs have ended.
 
     Each job must come after those that it needs. The workspace has absolute paths that every node
@@ -81,7 +81,7 @@ def _device(ray: Any, requested: str) -> str:
     return ("cuda" if gpus else "cpu") if requested == "auto" else requested
 
 
-def _work(job: Job, workspace: Workspace, *needed: Outcome) -> Outcome:
+def _work(job: Job, workspace: Workspace, *needed: JobOutcome) -> JobOutcome:
     """Run one job in a worker; wait while another process is running it."""
     import torch
 
@@ -98,9 +98,9 @@ def _work(job: Job, workspace: Workspace, *needed: Outcome) -> Outcome:
 
 
 def _collect(
-    ray: Any, references: dict[Any, Job], on_outcome: Callable[[Outcome], object]
-) -> list[Outcome]:
-    outcomes: dict[str, Outcome] = {}
+    ray: Any, references: dict[Any, Job], on_outcome: Callable[[JobOutcome], object]
+) -> list[JobOutcome]:
+    outcomes: dict[str, JobOutcome] = {}
     waiting = list(references)
     try:
         while waiting:
@@ -116,11 +116,11 @@ def _collect(
     return [outcomes[job.key] for job in references.values()]
 
 
-def _outcome(ray: Any, reference: Any, job: Job) -> Outcome:
+def _outcome(ray: Any, reference: Any, job: Job) -> JobOutcome:
     try:
-        outcome: Outcome = ray.get(reference)
+        outcome: JobOutcome = ray.get(reference)
     except ray.exceptions.RayError as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = f"{type(error).__name__}: {lines[0]}"
-        return Outcome(job.key, job.label, "failed", reason=reason, trace=str(error))
+        return JobOutcome(job.key, job.label, "failed", reason=reason, trace=str(error))
     return outcome

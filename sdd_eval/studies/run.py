@@ -40,7 +40,7 @@ Result = Literal["done", "already done", "failed", "not run"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """How a job ended, how long it took, and why it failed if it did."""
 
     key: str
@@ -68,12 +68,12 @@ class JobProgress(Progress, Protocol):
 
 def run_jobs(
     jobs: Sequence[Job], workspace: Workspace, seconds: Mapping[str, float], progress: JobProgress
-) -> list[Outcome]:
+) -> list[JobOutcome]:
     """Run the jobs one after the other; those that another process is running come last.
 
     Each job must come after those that it needs; `seconds` is its expected time by its key.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, JobOutcome] = {}
     waiting, postponed = deque(jobs), 0
     while waiting:
         job = waiting.popleft()
@@ -95,8 +95,8 @@ def _next(
     workspace: Workspace,
     seconds: Mapping[str, float],
     progress: JobProgress,
-    outcomes: Mapping[str, Outcome],
-) -> Outcome:
+    outcomes: Mapping[str, JobOutcome],
+) -> JobOutcome:
     if any(key not in outcomes for key in job.needs):
         raise store.Busy("another process is running a job that it needs")
     failed = [outcomes[key] for key in job.needs if not outcomes[key].succeeded]
@@ -107,7 +107,7 @@ def _next(
         return run_job(job, workspace, progress)
 
 
-def run_job(job: Job, workspace: Workspace, progress: Progress) -> Outcome:
+def run_job(job: Job, workspace: Workspace, progress: Progress) -> JobOutcome:
     """Run a job; any exception but `Busy`, if another process runs it, is why it failed."""
     begin = time.perf_counter()
     worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -123,12 +123,12 @@ def run_job(job: Job, workspace: Workspace, progress: Progress) -> Outcome:
         result, trace = "failed", traceback.format_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
     seconds = time.perf_counter() - begin
-    return Outcome(job.key, job.label, result, seconds, reason, trace, worker)
+    return JobOutcome(job.key, job.label, result, seconds, reason, trace, worker)
 
 
-def not_run(job: Job, failed: Outcome) -> Outcome:
+def not_run(job: Job, failed: JobOutcome) -> JobOutcome:
     """Return the outcome of a job that needs a failed one."""
-    return Outcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
+    return JobOutcome(job.key, job.label, "not run", reason=f"it needs {failed.label!r}")
 
 
 def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) -> bool:
@@ -186,7 +186,7 @@ def record_of(study: Study) -> StudyRecord:
     )
 
 
-def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> None:
+def write_failures(folder: Path, outcomes: Sequence[JobOutcome]) -> None:
     """Write `failures.txt` with the reasons and tracebacks of failed jobs, or delete it."""
     path = folder / FAILURES
     failed = [outcome for outcome in outcomes if not outcome.succeeded]

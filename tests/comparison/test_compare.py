@@ -26,8 +26,8 @@ from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.metrics.ranking_statistics import MAX_RANKS, ranks
 from sdd_eval.records import Recipe, Run, encode
 from sdd_eval.report.tables.comparisons import comparison_tex
+from sdd_eval.statistics.hypothesis_tests import mcnemar, permutations_needed
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values, swap_indicators
-from sdd_eval.statistics.tests import mcnemar, permutations_needed
 from sdd_eval.store import write_run
 
 LABELS = np.arange(200) % 10

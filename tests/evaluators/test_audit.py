@@ -14,7 +14,7 @@ from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluation import Request, evaluate, evaluate_checkpoint
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.attack_run import Battery
+from sdd_eval.evaluators.adversarial.attack_run import AttackSuite
 from sdd_eval.evaluators.adversarial.audit import ATTACKS, FLAGS, Audit
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork, BatchSeed
@@ -160,7 +160,7 @@ def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_ne
     pixels, epsilon = torch.full((1, 3, 6, 6), 0.5), 8 / 255
     label, second, _ = model(pixels)[0].argsort(descending=True).tolist()
     path = AttackedNetwork(model, "cpu")
-    battery = Battery(None, Audit(), {}, None, BatchSeed(0, 0, "cpu"))
+    battery = AttackSuite(None, Audit(), {}, None, BatchSeed(0, 0, "cpu"))
     moved = {
         loss: battery._pgd(path, epsilon, loss, 1)[0].run(pixels, torch.tensor([label]))
         for loss in ("margin", "ce")

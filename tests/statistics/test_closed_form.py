@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.statistics.closed_form import binned, ranking, risk_coverage, share
-from sdd_eval.statistics.tests import mcnemar_p_values
+from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
 
 
 def scores(n, m, gap, decimals):

@@ -16,8 +16,8 @@ from sdd_eval.statistics.bootstrap import (
     bootstrap_replicates,
     resample_counts,
 )
+from sdd_eval.statistics.hypothesis_tests import holm_bonferroni, mcnemar, permutations_needed
 from sdd_eval.statistics.sums import SumStatistic, paired_replicates, permutation_p_values
-from sdd_eval.statistics.tests import holm_bonferroni, mcnemar, permutations_needed
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

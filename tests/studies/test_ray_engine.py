@@ -16,7 +16,7 @@ import pytest
 from sdd_eval.cli import exit_code
 from sdd_eval.studies.jobs import Workspace, jobs_of
 from sdd_eval.studies.resolve import read_study
-from sdd_eval.studies.run import Outcome, run_jobs
+from sdd_eval.studies.run import JobOutcome, run_jobs
 
 STUDY = """
 name = "many"
@@ -108,9 +108,9 @@ def test_a_killed_node_loses_and_repeats_no_job(here):
         doomed = nodes.add_node(num_cpus=1, object_store_memory=2**27)
         nodes.add_node(num_cpus=1, object_store_memory=2**27)
         nodes.wait_for_nodes()
-        ended_jobs: list[Outcome] = []
+        ended_jobs: list[JobOutcome] = []
 
-        def ended(outcome: Outcome) -> None:
+        def ended(outcome: JobOutcome) -> None:
             ended_jobs.append(outcome)
             if len(ended_jobs) == 5:  # both nodes are in the middle of something
                 nodes.remove_node(doomed, allow_graceful=False)

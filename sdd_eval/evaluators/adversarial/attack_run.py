@@ -177,7 +177,9 @@ def audited(
     for index, (pixels, labels, rows) in enumerate(batches(subject)):
         correct = torch.from_numpy(right[rows]).to(pixels.device)
         seed = BatchSeed(subject.seed, index, subject.device)
-        result = Battery(subject, effort, networks, source, seed).tables(pixels, labels, correct)
+        result = AttackSuite(subject, effort, networks, source, seed).tables(
+            pixels, labels, correct
+        )
         for temperature, network in networks.items():
             checks = checks_of(network, pixels, labels, logits[rows])
             result |= checks.at(temperature=temperature)
@@ -193,7 +195,7 @@ def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Te
 
 
 @dataclass(frozen=True)
-class Battery:
+class AttackSuite:
     """The attacks of an audit on one batch, from the smallest ball to the largest."""
 
     subject: Subject

@@ -15,6 +15,7 @@ from sdd_eval.metrics.registry import Metric, metric, registered
 from sdd_eval.records import DETECTOR
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import CONDITIONS, ComparableResults, comparable_results, usable
+from sdd_eval.statistics.hypothesis_tests import Verdict
 from sdd_eval.statistics.seeds import (
     MIN_SEEDS,
     Difference,
@@ -23,7 +24,6 @@ from sdd_eval.statistics.seeds import (
     difference,
     summarize_seeds,
 )
-from sdd_eval.statistics.tests import Verdict
 
 if TYPE_CHECKING:
     import pandas

@@ -20,7 +20,7 @@ from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 Floats = NDArray[np.float64]
 
-#: Draws of the consistency test; fewer, at least 200, if there are more than 200 bins.
+#: Draws of the consistency test; as few as 200 if there are more than 200 bins.
 DRAWS, DRAWN_VALUES = 1000, 200_000
 #: The assumed gap of images that lie in bins of which the sample has none.
 UNSEEN_GAP = 0.5

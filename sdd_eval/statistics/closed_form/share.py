@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sdd_eval.statistics.hypothesis_tests import mcnemar_p_values
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile, student_quantile
-from sdd_eval.statistics.tests import mcnemar_p_values
 
 #: Below so many hits (or misses) the end of Wilson's interval is the exact Poisson bound.
 FEW = 3.0
