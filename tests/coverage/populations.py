@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
-from sdd_eval.arrays import Arrays
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.calibration import calibration_errors
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
@@ -203,14 +203,12 @@ class Ranking:
         """Return the statistics of both networks on a sample of inliers and outliers."""
         inside, outside = self.pool
         rows, others = (random.integers(self.size, size=count) for count in (n, self.m))
-        return [
-            list(
-                Ood(detectors=("msp",)).statistics(
-                    {"msp": inside[network][rows], "msp:set": outside[network][others]}
-                )
-            )
-            for network in range(2)
-        ]
+        return [self._of_network(inside[i][rows], outside[i][others]) for i in range(2)]
+
+    @staticmethod
+    def _of_network(inside: Any, outside: Any) -> list[Statistic]:
+        scores = [Array("scores", inside), Array("scores", outside, at={"outliers": "set"})]
+        return list(Ood(detectors=("msp",)).statistics(Arrays(scores).at(detector="msp")))
 
 
 @dataclass(frozen=True)
