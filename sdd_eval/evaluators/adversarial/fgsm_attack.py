@@ -21,6 +21,7 @@ from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.data.images import to_device
 from sdd_eval.device import full_float32
 from sdd_eval.evaluators.adversarial.threat import FgsmAttack, Temperature
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import ROUNDING, AttackedNetwork
 from sdd_eval.evaluators.gradients import (
     Loss,
     is_zero,
@@ -30,8 +31,6 @@ from sdd_eval.evaluators.gradients import (
     with_stable_gradient,
 )
 from sdd_eval.evaluators.subject import Subject
-
-ROUNDING = 1e-6
 
 
 class Space:
@@ -83,8 +82,8 @@ class Space:
         return self._sizes[key]
 
 
-class FgsmNetwork(torch.nn.Module):
-    """The network that torchattacks attacks: logits / T with the stable gradient.
+class FgsmNetwork(AttackedNetwork):
+    """The network that torchattacks' FGSM attacks: logits / T with the stable gradient.
 
     Set `labels` and `temperature` before each attack; afterwards `without_gradient` (n,) is which
     images had a gradient of zero everywhere.
@@ -93,16 +92,10 @@ class FgsmNetwork(torch.nn.Module):
     labels: torch.Tensor
     without_gradient: torch.Tensor
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.temperature = 1.0
-        self.eval()  # otherwise torchattacks would put the network back into train mode
-
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) of pixels that require a gradient."""
         pixels.register_hook(self._record_zeros)  # type: ignore[no-untyped-call]
-        return with_stable_gradient(self.model(pixels) / self.temperature, self.labels)
+        return with_stable_gradient(super().forward(pixels), self.labels)
 
     def _record_zeros(self, gradient: torch.Tensor) -> None:
         self.without_gradient = is_zero(gradient)
@@ -112,7 +105,7 @@ class StableFgsm:
     """`torchattacks.FGSM` with the stable gradient; all step sizes share one gradient."""
 
     def __init__(self, model: torch.nn.Module, device: str) -> None:
-        self.network = FgsmNetwork(model)
+        self.network = FgsmNetwork(model, device)
         on_device = torch.nn.ParameterList([torch.empty(0, device=device)])
         self.attack = torchattacks.FGSM(on_device)
         # torchattacks 3.5 keeps whatever is set on an attack and compares it with later values:
