@@ -3,7 +3,8 @@
 Chance increases the error of each cell. In the mean over many cells this bias stays, while the
 noise decreases as far as the cells are not correlated. The lower end inverts the consistency test
 of `binned` for all bins of all cells at once, with their noise drawn as correlated as the images'
-residuals are. The upper end is the plug-in mean plus its normal half-width.
+residuals are. The upper end is the plug-in mean plus its normal half-width, which the lower end is
+at least away from it, too, unless calibration is not refuted.
 """
 
 from __future__ import annotations
@@ -125,13 +126,15 @@ def mean_ece(cells: Cells, over: Sequence[int], level: float = LEVEL) -> Bounds:
     value = float(np.abs(cells.shares[columns]).sum()) / len(columns)
     unseen = _unseen_variance(1 - cells.correct[:, columns].mean(axis=1), level)
     influence = cells.influence[:, columns].mean(axis=1)
-    high = value + math.sqrt(z**2 * float(influence.var()) / n + unseen)
+    half_width = math.sqrt(z**2 * float(influence.var()) / n + unseen)
+    high = value + half_width
     low = _lower_end(cells, columns, level)
     if low == 0:
         return Bounds(value, 0.0, min(1.0, high), 0.0)
     sizes = np.abs(cells.gap)[columns, cells.index[:, columns]].mean(axis=1)
     moving = z**2 * float(sizes.var()) / n  # the bins' shares vary too
-    low = max(0.0, value - math.sqrt((value - low) ** 2 + moving + unseen))
+    below = math.sqrt((value - low) ** 2 + moving + unseen)
+    low = max(0.0, value - max(below, half_width))
     debiased = debiased_absolute(cells.shares[columns], cells.noise[columns]).sum() / len(columns)
     return Bounds(value, low, min(1.0, high), max(0.0, float(debiased)))
 
