@@ -9,7 +9,10 @@ import platform
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdd_eval.evaluation.request import Request
 
 #: Packages whose versions are recorded.
 PACKAGES = ("sdd-eval", "torch", "torchvision", "torchattacks", "numpy", "scipy", "scikit-learn")
@@ -46,19 +49,16 @@ def _processor() -> str:
     return platform.processor()
 
 
-def conditions(
-    device: str, batch_size: int, seed: int, seconds: float, command: str, **details: Any
-) -> dict[str, Any]:
+def conditions(request: Request, seconds: float) -> dict[str, Any]:
     """Return the software, the device, the options and the time of an evaluation."""
     return {
         "versions": versions(),
         "machine": machine(),
-        **device_and_threads(device),
-        **details,
-        "batch_size": batch_size,
-        "seed": seed,
+        **device_and_threads(request.device),
+        "batch_size": request.batch_size,
+        "seed": request.seed,
         "seconds": round(seconds, 3),
-        "command": command or None,
+        "command": request.command or None,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

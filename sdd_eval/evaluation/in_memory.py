@@ -65,13 +65,9 @@ def evaluate(
         progress: receives the progress.
 
     Raises:
-        InputError: the data or a setting is invalid, or the model does not accept such images or
-            does not return logits.
+        InputError: invalid data or setting, or a model that does not map such images to logits.
     """
-    if isinstance(evaluator, str):
-        evaluator = plugins.load("evaluators", evaluator)()
-    if task_of(evaluator) != CLASSIFICATION:
-        raise InputError(f"{evaluator.name} evaluates object detectors, not classifiers")
+    evaluator = _classifiers_evaluator(evaluator)
     options: dict[str, Any] = {"fold": fold, "tf32": tf32, "cache": cache, "limit": limit}
     options |= {"device": device or _device_of(model), "batch_size": batch_size, "seed": seed}
     request = validated(Request(evaluator, Path(), data_root(root), **options))
@@ -80,6 +76,15 @@ def evaluate(
     with _evaluation_mode(model, request.device):
         spec = spec or _derived_spec(model, images, request.device)
         return _evaluated(Checkpoint.in_memory(model, spec), images, request, progress)
+
+
+def _classifiers_evaluator(evaluator: Any) -> Any:
+    """Return an evaluator of classifiers, which may be given by its name."""
+    if isinstance(evaluator, str):
+        evaluator = plugins.load("evaluators", evaluator)()
+    if task_of(evaluator) != CLASSIFICATION:
+        raise InputError(f"{evaluator.name} evaluates object detectors, not classifiers")
+    return evaluator
 
 
 def _evaluated(

@@ -41,9 +41,7 @@ def run(
     start = time.perf_counter()
     images = inputs.data if request.fold and not detects else None
     checkpoint = dataclasses.replace(checkpoint, fold=images)
-    others = {
-        n: dataclasses.replace(network, fold=images) for n, network in inputs.networks.items()
-    }
+    others = {n: dataclasses.replace(c, fold=images) for n, c in inputs.networks.items()}
     inputs = dataclasses.replace(inputs, networks=others)
     make_subject = _detection_subject if detects else _subject
     with float32_precision(tf32=request.tf32), explain_batch_errors(request.batch_size):
@@ -74,9 +72,7 @@ def run(
             scored_against=inputs.scored_against,
             tf32=request.tf32,
             resumed=(partial_results.resumed or None) if partial_results else None,
-            **conditions(
-                request.device, request.batch_size, request.seed, seconds, request.command
-            ),
+            **conditions(request, seconds),
         ),
         arrays=arrays,
     )

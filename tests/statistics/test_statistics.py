@@ -55,6 +55,8 @@ def tolerance(metric):
 
 def require_equal(statistics, repeated, weights):
     """The weighted statistics are those of the repeated images."""
+    statistics, repeated = list(statistics), list(repeated)
+    assert not all(one.untested for one in statistics)
     for one, again in zip(statistics, repeated, strict=True):
         if one.untested:
             continue
