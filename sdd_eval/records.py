@@ -42,6 +42,11 @@ OBJECT_DETECTION: Task = "object_detection"
 DETECTOR = "fasterrcnn_fpn:"
 
 
+def task_of_arch(arch: str) -> Task:
+    """Return the task of networks of an architecture."""
+    return OBJECT_DETECTION if arch.startswith(DETECTOR) else CLASSIFICATION
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A network whose input is pixels in [0, 1]; `mean` and `std` belong to its first layer."""
@@ -61,7 +66,7 @@ class ModelSpec:
     @property
     def task(self) -> Task:
         """Return the task of the network."""
-        return OBJECT_DETECTION if self.arch.startswith(DETECTOR) else CLASSIFICATION
+        return task_of_arch(self.arch)
 
 
 @dataclass(frozen=True)

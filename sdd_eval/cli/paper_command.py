@@ -147,7 +147,7 @@ def _table(of_table: Sequence[rendering.Cell]) -> str:
                 mean + ("*" if cell.measured_best else " "),
                 str(measured.n),
                 rendering.format_number(number, cell.comparison.difference, sign=True),
-                cell.comparison.assessment.verdict,
+                cell.comparison.verdict,
             )
         )
     head = ("data", "network", "method", "metric", "at", "paper ", "measured ", "n", "Δ", "")
@@ -164,7 +164,7 @@ def _legend(of_table: Sequence[rendering.Cell]) -> Iterable[str]:
     if wrong:
         names = ", ".join(f"{number.at['outliers']} {number.metric}" for number in wrong)
         yield f"the paper prints SD-Dropout in bold where CE is better: {names}"
-    reasons = dict.fromkeys(r for cell in of_table for r in cell.comparison.assessment.reasons)
+    reasons = dict.fromkeys(r for cell in of_table for r in cell.comparison.reasons)
     if reasons:
         yield f"not comparable, or too few seeds: {'; '.join(reasons)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from sdd_eval.comparison.matching import StoredRun, match_runs
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
-from sdd_eval.records import Measurement, Run
+from sdd_eval.records import Measurement
 from sdd_eval.statistics.hypothesis_tests import permutations_needed
 from sdd_eval.statistics.statistic import Statistic
 from sdd_eval.statistics.sums import EXCEEDANCES
@@ -25,6 +26,8 @@ TOLERANCE = 2e-3
 
 #: Rows without their tests, and their measurements.
 Rows = Sequence[tuple[MetricDifference, Measurement]]
+#: The values of a number of each network of both sides.
+SideValues = Sequence[Sequence[float]]
 #: The statistics of both networks, and pairs of an index of `Rows` and a row of the statistics.
 StatisticPair = tuple[Statistic, Statistic, list[tuple[int, int]]]
 
@@ -49,9 +52,9 @@ def compare_networks(
     tasks: list[tuple[RunStatistics, RunStatistics, Rows]] = []
     for one, two in matched:
         first, second = statistics_of(one), statistics_of(two)
-        untested, incomparable = _untested_rows(first, second.run, families)
+        untested, incomparable = untested_rows([[first], [second]], families)
         unmatched += incomparable
-        tasks.append((first, second, untested))
+        tasks.append((first, second, [(row, number) for row, number, _ in untested]))
     permutations = _permutations(tasks, pairs)
     progress.start("comparing", sum(len(first.statistics) for first, _, _ in tasks))
     rows: list[MetricDifference] = []
@@ -68,27 +71,39 @@ def compare_networks(
     )
 
 
-def _untested_rows(base: RunStatistics, other: Run, families: Families) -> tuple[Rows, list[str]]:
-    """Return a row for each measurement of both runs, and a line for each of two protocols."""
-    others = {key(number.metric, number.at): number for number in other.measurements}
+def untested_rows(
+    sides: Sequence[Sequence[RunStatistics]], families: Families
+) -> tuple[list[tuple[MetricDifference, Measurement, SideValues]], list[str]]:
+    """Return a row without a test for each measurement that all networks of both sides have.
+
+    With each row come the measurement of the first network and the values of both sides, whose
+    means the row has. The second value is a line for each measurement with several protocols.
+    """
+    base = sides[0][0]
+    known = [
+        [{key(m.metric, m.at): m for m in network.run.measurements} for network in side]
+        for side in sides
+    ]
     rows, incomparable, run = [], [], base.run
     for one in run.measurements:
-        two = others.get(key(one.metric, one.at))
-        if two is None:
+        number = key(one.metric, one.at)
+        if not all(number in network for side in known for network in side):
             continue
-        if one.protocol != two.protocol:
-            incomparable.append(f"{run.evaluator}, {describe(one)}: differ: protocols")
+        if not all(network[number].protocol == one.protocol for side in known for network in side):
+            incomparable.append(f"{run.evaluator}, {_describe(one)}: differ: protocols")
             continue
+        values = [[network[number].value for network in side] for side in known]
         family = family_of(run.evaluator, one.metric, one.at, run.settings, families)
-        rows.append((untested_row(base, one, (one.value, two.value), family), one))
+        rows.append((_untested_row(base, one, [*map(np.mean, values)], family), one, values))
     return rows, list(dict.fromkeys(incomparable))
 
 
-def untested_row(
-    base: RunStatistics, number: Measurement, values: tuple[float, float], family: str
+def _untested_row(
+    base: RunStatistics, number: Measurement, means: Sequence[Any], family: str
 ) -> MetricDifference:
-    """Return the row of a measurement without a test; `values` are those of both sides."""
+    """Return the row of a measurement without a test; `means` are those of both sides."""
     reason = base.untested_reason(number) or "the other side has no such statistic"
+    first, second = map(float, means)
     return MetricDifference(
         evaluator=base.run.evaluator,
         dataset=base.run.dataset,
@@ -97,15 +112,15 @@ def untested_row(
         unit=number.unit,
         protocol=number.protocol.text,
         n=base.run.n,
-        base=values[0],
-        other=values[1],
-        difference=values[1] - values[0],
+        base=first,
+        other=second,
+        difference=second - first,
         test=f"no test: {reason}",
         family=family,
     )
 
 
-def describe(number: Measurement) -> str:
+def _describe(number: Measurement) -> str:
     """Return a measurement's metric and axes as text."""
     axes = [f"{axis} {value}" for axis, value in number.at.items()]
     return ", ".join([number.metric, *axes])

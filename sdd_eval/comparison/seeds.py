@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from sdd_eval.comparison.differences import RESAMPLES
-from sdd_eval.comparison.families import Families, adjust_rows, family_of
+from sdd_eval.comparison.families import Families, adjust_rows
 from sdd_eval.comparison.matching import StoredRun, match_runs
-from sdd_eval.comparison.paired import describe, untested_row
+from sdd_eval.comparison.paired import SideValues, untested_rows
 from sdd_eval.comparison.records import MetricDifference, PairComparison
 from sdd_eval.comparison.run_statistics import Key, RunStatistics, key, statistics_of
 from sdd_eval.progress import NoProgress, Progress
@@ -98,27 +98,15 @@ def _rows(
     first: Sequence[StoredRun], second: Sequence[StoredRun], families: Families
 ) -> tuple[list[MetricDifference], list[str]]:
     """Return the rows of an evaluator, and a line for each measurement with several protocols."""
-    sides = (first, second)
-    statistics = [[statistics_of(network) for network in side] for side in sides]
+    statistics = [[statistics_of(network) for network in side] for side in (first, second)]
     replicates = [[_replicates(network) for network in side] for side in statistics]
-    by_id = [
-        [{key(m.metric, m.at): m for m in network.run.measurements} for network in side]
-        for side in sides
+    untested, incomparable = untested_rows(statistics, families)
+    rows = [
+        _with_both_interval(
+            _with_welch(row, *values), values, replicates, key(number.metric, number.at)
+        )
+        for row, number, values in untested
     ]
-    rows, incomparable, run = [], [], first[0].run
-    for number in run.measurements:
-        numbers = [[known.get(key(number.metric, number.at)) for known in side] for side in by_id]
-        present = [[one for one in side if one is not None] for side in numbers]
-        if sum(map(len, present)) < len(first) + len(second):
-            continue
-        if not all(number.protocol == one.protocol for side in present for one in side):
-            incomparable.append(f"{run.evaluator}, {describe(number)}: differ: protocols")
-            continue
-        values = ([one.value for one in present[0]], [two.value for two in present[1]])
-        means = (float(np.mean(values[0])), float(np.mean(values[1])))
-        family = family_of(run.evaluator, number.metric, number.at, run.settings, families)
-        row = _with_welch(untested_row(statistics[0][0], number, means, family), *values)
-        rows.append(_with_both_interval(row, values, replicates, key(number.metric, number.at)))
     return rows, incomparable
 
 
@@ -143,7 +131,7 @@ def _with_welch(
 
 def _with_both_interval(
     row: MetricDifference,
-    values: tuple[Sequence[float], Sequence[float]],
+    values: SideValues,
     replicates: Replicates,
     number: Key,
 ) -> MetricDifference:

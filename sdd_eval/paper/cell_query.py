@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sdd_eval.data.catalogue import canonical_name, dataset
 from sdd_eval.paper.tables import PaperNumber
-from sdd_eval.records import DETECTOR, Recipe, encode
-
-#: Data set names that the paper abbreviates.
-ALIASES = {"lsun": "lsun_resize"}
+from sdd_eval.records import CLASSIFICATION, DETECTOR, Recipe, Task, encode
 
 #: Accepted values of each axis, the paper's own first; None is a row without the axis.
 Axes = Mapping[str, tuple[Any, ...]]
@@ -96,9 +94,10 @@ def query_for(number: PaperNumber) -> CellQuery:
     corrupted = number.dataset == "cifar100_c"
     training_set = "cifar100" if corrupted else number.dataset
     evaluator = "corruption" if corrupted else EVALUATORS[number.metric]
+    task = dataset(training_set).task
     return CellQuery(
-        recipe=_recipe(number, training_set),
-        protocol=_protocol(number, training_set),
+        recipe=_recipe(number, training_set, task),
+        protocol=_protocol(number, training_set, task),
         evaluator=evaluator,
         metrics=(number.metric, *RELATED_METRICS.get(number.metric, ())),
         at=_axes(number, evaluator),
@@ -125,9 +124,9 @@ def _matches(expected: Any, value: Any) -> bool:
     return bool(expected == value)
 
 
-def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
+def _recipe(number: PaperNumber, training_set: str, task: Task) -> dict[str, Any]:
     at, arch = number.at, number.model
-    if arch.startswith("faster_rcnn_"):
+    if task != CLASSIFICATION:
         arch = f"{DETECTOR}torchvision:{arch.removeprefix('faster_rcnn_')}"
     elif training_set in LARGE_IMAGES:
         arch = f"torchvision:{arch}"
@@ -148,14 +147,14 @@ def _recipe(number: PaperNumber, training_set: str) -> dict[str, Any]:
     return recipe
 
 
-def _protocol(number: PaperNumber, training_set: str) -> dict[str, tuple[Any, ...]]:
+def _protocol(number: PaperNumber, training_set: str, task: Task) -> dict[str, tuple[Any, ...]]:
     """Return the accepted values of recipe fields that differ from the defaults."""
     # λ is 1 alone and 0.1 in combination; on ImageNet the paper says 0.1 and the code 1.
-    coco = training_set == "coco"
-    protocol = dict(_detector_protocol() if coco else _PROTOCOLS.get(training_set, {}))
+    of_classifier = task == CLASSIFICATION
+    protocol = dict(_PROTOCOLS.get(training_set, {}) if of_classifier else _detector_protocol())
     if not number.sd_dropout:
         protocol["sd_dropout"] = (0.0,)
-    elif training_set in ("imagenet", "coco"):
+    elif training_set == "imagenet" or not of_classifier:
         protocol["sd_dropout"] = (0.1, 1.0)
     else:
         protocol["sd_dropout"] = (1.0,) if number.method == "ce" else (0.1,)
@@ -178,5 +177,5 @@ def _axes(number: PaperNumber, evaluator: str) -> dict[str, tuple[Any, ...]]:
     if "outliers" in number.at:
         name = number.at["outliers"]
         average = ("average:paper", "average")
-        axes["outliers"] = average if name == "average" else (ALIASES.get(name, name),)
+        axes["outliers"] = average if name == "average" else (canonical_name(name),)
     return axes

@@ -60,25 +60,20 @@ class Substitutes:
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """A verdict, the prediction interval of the paper's mean, and the reasons against comparing."""
-
-    verdict: Verdict
-    low: float = math.nan
-    high: float = math.nan
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class PaperComparison:
     """A printed number and its measurement, as fractions where the paper has percent.
 
-    `metric` is the metric that was measured, which on regenerated images is not the paper's.
+    `low` and `high` are the prediction interval of the paper's mean, `reasons` those against
+    comparing. `metric` is the metric that was measured, which on regenerated images is not the
+    paper's.
     """
 
     number: PaperNumber
     measured: SeedSummary
-    assessment: Assessment
+    verdict: Verdict
+    low: float = math.nan
+    high: float = math.nan
+    reasons: tuple[str, ...] = ()
     metric: str = ""
     checkpoints: tuple[str, ...] = ()
 
@@ -147,17 +142,10 @@ def _compare(
                 key = key_of({"recipe": shared, "row": conditions})
                 groups.setdefault(key, []).append(row)
     if not groups:
-        return PaperComparison(number, summarize_seeds(()), assess(number, summarize_seeds(()), ()))
+        return PaperComparison(number, summarize_seeds(()), "not measured")
     candidates = [_candidate(query, group, recipes) for group in groups.values()]
     seeds, reasons = min(candidates, key=lambda each: (len(each[1]), -len(each[0])))
-    measured = summarize_seeds(row["value"] for row in seeds)
-    return PaperComparison(
-        number=number,
-        measured=measured,
-        assessment=assess(number, measured, reasons),
-        metric=seeds[0]["metric"],
-        checkpoints=tuple(row["checkpoint"] for row in seeds),
-    )
+    return _assess(number, seeds, reasons)
 
 
 def _matches(query: CellQuery, row: Row, recipe: Recipe, substitutes: Substitutes) -> bool:
@@ -184,22 +172,27 @@ def _candidate(
     return seeds, deviations(query, recipe, [{**row, **row["at"]} for row in seeds])
 
 
-def assess(number: PaperNumber, measured: SeedSummary, reasons: Sequence[str]) -> Assessment:
+def _assess(number: PaperNumber, seeds: Sequence[Row], reasons: tuple[str, ...]) -> PaperComparison:
     """Assess whether the paper's mean could be one more mean of the measured networks.
 
     The printed mean, give or take its rounding, must lie in the 95 % prediction interval of the
     mean of as many further networks as the paper has. Any deviation from the paper's protocol among
     `reasons` rules the comparison out.
     """
-    if measured.n == 0:
-        return Assessment("not measured")
+    verdict: Verdict
+    measured = summarize_seeds(row["value"] for row in seeds)
     low, high = prediction_interval(measured, number.seeds)
     if reasons:
-        return Assessment("not comparable", low, high, tuple(reasons))
-    if measured.n < SEEDS:
-        return Assessment("too few seeds", low, high, (f"{measured.n} of {SEEDS} seeds",))
-    inside = low - number.rounding <= number.value <= high + number.rounding
-    return Assessment("reproduced" if inside else "not reproduced", low, high)
+        verdict = "not comparable"
+    elif measured.n < SEEDS:
+        verdict, reasons = "too few seeds", (f"{measured.n} of {SEEDS} seeds",)
+    else:
+        inside = low - number.rounding <= number.value <= high + number.rounding
+        verdict = "reproduced" if inside else "not reproduced"
+    checkpoints = tuple(row["checkpoint"] for row in seeds)
+    return PaperComparison(
+        number, measured, verdict, low, high, reasons, seeds[0]["metric"], checkpoints
+    )
 
 
 def deviations(query: CellQuery, recipe: Recipe, rows: Iterable[Row]) -> tuple[str, ...]:

@@ -100,10 +100,10 @@ def _record(cell: Cell) -> dict[str, Any]:
         "std": comparison.measured.std,
         "seeds": comparison.measured.n,
         "difference": comparison.difference,
-        "low": comparison.assessment.low,
-        "high": comparison.assessment.high,
-        "verdict": comparison.assessment.verdict,
-        "why": "; ".join(comparison.assessment.reasons),
+        "low": comparison.low,
+        "high": comparison.high,
+        "verdict": comparison.verdict,
+        "why": "; ".join(comparison.reasons),
         "paper_best": cell.paper_best,
         "measured_best": cell.measured_best,
         "wrongly_bold_in_paper": cell.wrongly_bold,
@@ -166,7 +166,7 @@ def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
         " & ".join([_escaped(row), *(_latex_cell(grid.get((row, column))) for column in columns)])
         for row in rows
     ]
-    reasons = [reason for cell in of_table for reason in cell.comparison.assessment.reasons]
+    reasons = [reason for cell in of_table for reason in cell.comparison.reasons]
     return "\n".join(
         [
             f"% Table {table}: {TITLES[table]}. Paper | measured; best in bold.",
@@ -195,7 +195,7 @@ def _latex_cell(cell: Cell | None) -> str:
     if measured.n > 1:
         text += _escaped(f" ± {format_number(number, measured.std)}")
     mark = {"reproduced": r"$^{\checkmark}$", "not comparable": r"$^{\dagger}$"}
-    return f"{paper} & {text}{mark.get(cell.comparison.assessment.verdict, '')}"
+    return f"{paper} & {text}{mark.get(cell.comparison.verdict, '')}"
 
 
 def _bold(text: str, bold: bool) -> str:

@@ -59,33 +59,31 @@ def seeds(values, recipe=Recipe(), **fields):  # noqa: B008
 
 def test_three_seeds_around_the_paper_s_value_reproduce_it():
     result = compared(*seeds([0.745, 0.748, 0.752]), number=CE)
-    assert result.assessment.verdict == "reproduced"
+    assert result.verdict == "reproduced"
     assert result.measured.n == 3
     assert result.difference == pytest.approx(0.7483 - 0.748, abs=1e-4)
-    assert result.assessment.low < 0.748 < result.assessment.high
+    assert result.low < 0.748 < result.high
 
 
 def test_three_seeds_far_from_the_paper_s_value_do_not_reproduce_it():
-    assert compared(*seeds([0.765, 0.766, 0.767]), number=CE).assessment.verdict == "not reproduced"
+    assert compared(*seeds([0.765, 0.766, 0.767]), number=CE).verdict == "not reproduced"
 
 
 def test_the_rounding_of_the_printed_value_is_allowed_for():
-    assert compared(*seeds([0.7476, 0.7476, 0.7476]), number=CE).assessment.verdict == "reproduced"
-    assert (
-        compared(*seeds([0.7474, 0.7474, 0.7474]), number=CE).assessment.verdict == "not reproduced"
-    )
+    assert compared(*seeds([0.7476, 0.7476, 0.7476]), number=CE).verdict == "reproduced"
+    assert compared(*seeds([0.7474, 0.7474, 0.7474]), number=CE).verdict == "not reproduced"
 
 
 def test_two_seeds_are_too_few_however_close():
     result = compared(*seeds([0.748, 0.748]), number=CE)
-    assert (result.assessment.verdict, result.assessment.reasons) == (
+    assert (result.verdict, result.reasons) == (
         "too few seeds",
         ("2 of 3 seeds",),
     )
 
 
 def test_a_cell_without_measurements_is_not_measured():
-    assert compared(*seeds([0.748] * 3), number=SDD).assessment.verdict == "not measured"
+    assert compared(*seeds([0.748] * 3), number=SDD).verdict == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_a_cell_without_measurements_is_not_measured():
 )
 def test_a_deviation_from_the_protocol_is_not_comparable(recipe, fields, deviation):
     result = compared(*seeds([0.748] * 3, recipe, **fields), number=CE)
-    assert (result.assessment.verdict, result.assessment.reasons) == (
+    assert (result.verdict, result.reasons) == (
         "not comparable",
         (deviation,),
     )
@@ -108,35 +106,35 @@ def test_a_deviation_from_the_protocol_is_not_comparable(recipe, fields, deviati
 
 def test_precision_and_memory_layout_are_no_deviation():
     recipe = Recipe(precision="bf16", channels_last=True, compile=True, milestones=(100, 150))
-    assert compared(*seeds([0.748] * 3, recipe), number=CE).assessment.verdict == "reproduced"
+    assert compared(*seeds([0.748] * 3, recipe), number=CE).verdict == "reproduced"
 
 
 def test_the_resolved_value_of_auto_is_no_deviation():
     recipe = Recipe(augmentation="crop_flip")  # as a card has it
-    assert compared(*seeds([0.748] * 3, recipe), number=CE).assessment.verdict == "reproduced"
+    assert compared(*seeds([0.748] * 3, recipe), number=CE).verdict == "reproduced"
 
 
 def test_the_recipe_with_fewest_deviations_is_compared_even_with_fewer_seeds():
     short = seeds([0.7] * 5, Recipe(epochs=15))
     result = compared(*short, *seeds([0.748]), number=CE)
-    assert (result.measured.n, result.assessment.verdict) == (1, "too few seeds")
+    assert (result.measured.n, result.verdict) == (1, "too few seeds")
 
 
 def test_lambda_is_1_alone_and_a_tenth_in_combination():
     weak = Recipe(sd_dropout=0.1)
     result = compared(*seeds([0.77] * 3, weak), number=SDD)
-    assert result.assessment.reasons == ("sd dropout 0.1, not 1.0",)
+    assert result.reasons == ("sd dropout 0.1, not 1.0",)
     both = dataclasses.replace(weak, method="byot")
     combined = number(1, method="byot", sd_dropout=True)
-    assert compared(*seeds([0.777] * 3, both), number=combined).assessment.verdict == "reproduced"
+    assert compared(*seeds([0.777] * 3, both), number=combined).verdict == "reproduced"
 
 
 def test_a_cell_of_table_14_matches_only_its_own_lambda_and_drop_rate():
     cell = number(14, at={"lambda": 0.5, "drop": 0.3})
     near = seeds([0.5] * 3, Recipe(sd_dropout=0.5, drop_rate=0.5))
-    assert compared(*near, number=cell).assessment.verdict == "not measured"
+    assert compared(*near, number=cell).verdict == "not measured"
     own = seeds([0.7631] * 3, Recipe(sd_dropout=0.5, drop_rate=0.3))
-    assert compared(*near, *own, number=cell).assessment.verdict == "reproduced"
+    assert compared(*near, *own, number=cell).verdict == "reproduced"
 
 
 def test_cells_differ_in_direction_position_and_hidden_layers():
@@ -160,12 +158,10 @@ def test_mca_with_synthetic_frost_is_not_comparable():
     cell = number(6, metric="mca", sd_dropout=False)
     own = corrupted(Recipe(), 0.4749, "mca_15_synthetic_frost", "regenerated")
     result = compared(*own, number=cell)
-    assert result.assessment.verdict == "not comparable"
-    assert result.assessment.reasons == (
-        *("cifar100_c: regenerated", "mca_15_synthetic_frost, not mca"),
-    )
+    assert result.verdict == "not comparable"
+    assert result.reasons == (*("cifar100_c: regenerated", "mca_15_synthetic_frost, not mca"),)
     archive = corrupted(Recipe(), 0.4749, "mca", "official")
-    assert compared(*own, *archive, number=cell).assessment.verdict == "reproduced"
+    assert compared(*own, *archive, number=cell).verdict == "reproduced"
 
 
 def test_a_corruption_is_compared_by_its_mean_over_severities():
@@ -186,9 +182,9 @@ def test_odin_is_compared_at_its_default_setting_averaged_over_the_paper_s_sets(
     other = seeds([0.811] * 3, at={**ODIN, "outliers": "average"}, **folder)
     assert compared(*tuned, number=cell).measured.n == 0
     result = compared(*other, number=cell)
-    assert result.assessment.reasons == ("outliers average, not average:paper",)
+    assert result.reasons == ("outliers average, not average:paper",)
     papers = seeds([0.811] * 3, at={**ODIN, "outliers": "average:paper"}, **folder)
-    assert compared(*other, *papers, number=cell).assessment.verdict == "reproduced"
+    assert compared(*other, *papers, number=cell).verdict == "reproduced"
 
 
 def test_the_paper_s_lsun_is_lsun_resize():
@@ -212,8 +208,8 @@ def test_a_substitute_fills_its_cell_and_is_listed_as_a_deviation():
     substitutes = Substitutes({"cifar100": "digits"}, {"c0": [encode(Recipe())]})
     rows = seeds([0.9], small, dataset="digits", test_set="digits", data="digits: official")
     result = compared(*rows, number=CE, substitutes=substitutes)
-    assert result.assessment.verdict == "not comparable"
-    assert result.assessment.reasons[:2] == (
+    assert result.verdict == "not comparable"
+    assert result.reasons[:2] == (
         "dataset digits, not cifar100",
         "arch small_cnn, not resnet18",
     )

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sdd_eval import plugins
 from sdd_eval.comparison.run_statistics import key
 from sdd_eval.comparison.store import ComparisonSet
+from sdd_eval.evaluators.evaluator import task_of
 from sdd_eval.figures.selection import baselines, group_names, where
 from sdd_eval.metrics.formatting import format_setting
 from sdd_eval.metrics.registry import Metric, metric, registered
-from sdd_eval.records import DETECTOR
+from sdd_eval.records import CLASSIFICATION, task_of_arch
 from sdd_eval.report.tables.results import axes_of
 from sdd_eval.report.tables.summary import CONDITIONS, ComparableResults, comparable_results, usable
 from sdd_eval.statistics.hypothesis_tests import Verdict
@@ -259,8 +261,9 @@ def _reason(
         return "measured only with other settings; see its section"
     if len(rows):
         return f"excluded: {rows['note'].iloc[0]}"
-    if (column.evaluator == "detection") != comparison.arch.startswith(DETECTOR):
-        return f"for {'detectors' if column.evaluator == 'detection' else 'classifiers'} only"
+    task = task_of(plugins.load("evaluators", column.evaluator))
+    if task != task_of_arch(comparison.arch):
+        return f"for {'classifiers' if task == CLASSIFICATION else 'detectors'} only"
     return f"not measured (sdd-eval {column.evaluator} CHECKPOINT)"
 
 

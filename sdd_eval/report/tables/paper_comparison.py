@@ -36,7 +36,7 @@ def paper_rows(results: pandas.DataFrame, runs: Sequence[StudyRun]) -> list[Pape
         entry.name: recipe_of(entry) for entry in runs
     }
     compared = compare_with_paper(results, recipes)
-    return [_paper_row(entry) for entry in compared if entry.assessment.verdict != "not measured"]
+    return [_paper_row(entry) for entry in compared if entry.verdict != "not measured"]
 
 
 def _paper_row(entry: PaperComparison) -> PaperRow:
@@ -52,9 +52,9 @@ def _paper_row(entry: PaperComparison) -> PaperRow:
         format_mean(facts, entry.measured, unit=True),
         str(entry.measured.n),
         format_difference(facts, entry.difference),
-        entry.assessment.verdict,
+        entry.verdict,
     )
-    return PaperRow(cells, "; ".join(entry.assessment.reasons))
+    return PaperRow(cells, "; ".join(entry.reasons))
 
 
 def paper_tex(rows: Sequence[PaperRow]) -> str:

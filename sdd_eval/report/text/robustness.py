@@ -37,29 +37,20 @@ WORST_CASES = {
 _IMAGES = ("dataset", "n", "limited", "fingerprint")
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a gain may be called robust and, if not, every reason against it."""
-
-    robust: bool
-    reasons: tuple[str, ...] = ()
-
-
-def may_say_robust(
+def reasons_against_robust(
     base: Sequence[Measurement], other: Sequence[Measurement], epsilon: float
-) -> Verdict:
-    """Decide whether `other` may be called more robust than `base` at perturbation size ε.
+) -> tuple[str, ...]:
+    """Return every reason against calling `other` more robust than `base` at perturbation size ε.
 
     Both are rows of an audit, that of `base` including the transfer attack, and ε is one of its
     sizes in pixel values of [0, 1]. The caller must make sure that both audits used the same
     images, and must test separately whether the gain could be due to chance.
     """
-    reasons = [
+    return (
         *_flag_reasons("baseline", base),
         *_flag_reasons("other network", other),
         *_worst_case_reasons(base, other, epsilon),
-    ]
-    return Verdict(not reasons, tuple(reasons))
+    )
 
 
 def _flag_reasons(network: str, rows: Sequence[Measurement]) -> Iterator[str]:
@@ -152,15 +143,13 @@ def _audit_sentence(audit: _AuditPair, differences: Mapping[float, str]) -> str:
             "so they are not compared."
         )
     sizes, seeds = distinct_numbers(audit.base, "epsilon"), len(audit.seeds)
-    verdicts = {size: [may_say_robust(*pair, size) for pair in audit.seeds] for size in sizes}
-    allowed = [
-        size for size, of_size in verdicts.items() if all(outcome.robust for outcome in of_size)
-    ]
+    reasons = {
+        size: [reason for pair in audit.seeds for reason in reasons_against_robust(*pair, size)]
+        for size in sizes
+    }
+    allowed = [size for size in sizes if not reasons[size]]
     if not allowed:
-        reasons = dict.fromkeys(
-            r for of_size in verdicts.values() for v in of_size for r in v.reasons
-        )
-        first, *rest = reasons
+        first, *rest = dict.fromkeys(reason for of_size in reasons.values() for reason in of_size)
         more = f" ({len(rest)} more reason{'s' if len(rest) > 1 else ''})" if rest else ""
         return f"No gain may be called robust: {first}{more}."
     if seeds < MIN_SEEDS:
