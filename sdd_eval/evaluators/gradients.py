@@ -81,15 +81,9 @@ class LossGradient(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def with_stable_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the logits; in the backward pass they receive `logit_gradient`."""
-    replaced: torch.Tensor = ReplaceGradient.apply(logits, logit_gradient(logits, labels))
-    return replaced
-
-
 def stable_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the summed cross-entropy with the gradient `logit_gradient`."""
-    return plain_loss(with_stable_gradient(logits, labels), labels)
+    return plain_loss(ReplaceGradient.apply(logits, logit_gradient(logits, labels)), labels)
 
 
 def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -100,24 +94,26 @@ def plain_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return cross_entropy(logits, labels, reduction="sum")
 
 
-def own_prediction_gradients(
-    model: torch.nn.Module, pixels: torch.Tensor, losses: Sequence[tuple[Loss, float]]
+def input_gradients(
+    model: torch.nn.Module,
+    pixels: torch.Tensor,
+    losses: Sequence[tuple[Loss, float]],
+    labels: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
-    """Return ∂ loss(logits / T, own prediction) / ∂ pixels for each (loss, T).
+    """Return ∂ loss(logits / T, labels) / ∂ pixels for each (loss, T); one forward pass for all.
 
-    All share one forward pass. Each gradient has the shape of the pixels (n, channels, side, side).
+    `labels` (n,) are by default the network's own predictions. Each gradient has the shape of the
+    pixels (n, channels, side, side).
     """
+    if not losses:
+        return []
     with torch.enable_grad(), full_float32():
         inputs = pixels.detach().clone().requires_grad_(True)
         logits = model(inputs)
-        predictions = logits.detach().argmax(dim=1)
+        targets = logits.detach().argmax(dim=1) if labels is None else labels
         return [
-            torch.autograd.grad(
-                loss(logits / temperature, predictions),
-                inputs,
-                retain_graph=index + 1 < len(losses),
-            )[0]
-            for index, (loss, temperature) in enumerate(losses)
+            torch.autograd.grad(loss(logits / temperature, targets), inputs, retain_graph=True)[0]
+            for loss, temperature in losses
         ]
 
 

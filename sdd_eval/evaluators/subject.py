@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.dataset import CorruptedSet
-from sdd_eval.data.images import ImageSet
+from sdd_eval.data.images import ImageSet, to_device
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.batch import Batch, NetworkOutputs
@@ -142,6 +142,14 @@ class Subject:
         whole = len(rows) == len(images) and bool((np.diff(rows) == 1).all())
         for batch in images.batches(self.batch_size, None if whole else rows, self.device):
             yield batch.float().div_(255)
+
+    def labelled_pixels(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice]]:
+        """Yield pixels (n, channels, side, side), labels (n,) and the rows of each batch."""
+        labels, done = to_device(self.labels(), self.device), 0
+        for pixels in self.pixels():
+            rows = slice(done, done + len(pixels))
+            yield pixels, labels[rows], rows
+            done = rows.stop
 
     def batches(self, images: ImageSet | None = None) -> Iterator[Batch]:
         """Yield batches of pixels and the network's outputs.

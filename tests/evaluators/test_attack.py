@@ -1,5 +1,7 @@
 """Attacks of torchattacks by name: closed forms, saturation, the path, the ball, randomness."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,10 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.attack_run import under_attack
+from sdd_eval.evaluators.adversarial.attack_run import attack_seed, under_attack
 from sdd_eval.evaluators.adversarial.threat import Threat, names, threat_of
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
-    BatchSeed,
     Part,
     check_predictions,
     parts_of,
@@ -153,7 +154,7 @@ def test_global_random_states_are_restored_and_the_seed_determines_the_attack(
 
     def moved(seed, batch=0):
         path = AttackedNetwork(model, "cpu")
-        (part,) = parts_of(threat, path, 4, BatchSeed(seed, batch, "cpu"), LossGradient())
+        (part,) = parts_of(threat, path, 4, partial(attack_seed, seed, batch), LossGradient())
         return part.run(pixels, labels)
 
     assert torch.equal(moved(0), moved(0))
@@ -170,9 +171,8 @@ def test_restarts_attack_the_remaining_images_from_other_starting_points(
     network, subject_of, images_of
 ):
     threat = threat_of("PGD", {"steps": 1}, restarts=3, classes=4)
-    parts = parts_of(
-        threat, AttackedNetwork(network(), "cpu"), 4, BatchSeed(0, 0, "cpu"), LossGradient()
-    )
+    path, seed_of = AttackedNetwork(network(), "cpu"), partial(attack_seed, 0, 0)
+    parts = parts_of(threat, path, 4, seed_of, LossGradient())
     pixels, labels = torch.rand(5, 3, 6, 6), torch.zeros(5, dtype=torch.long)
     first, second, third = (part.run(pixels, labels) for part in parts)
     assert not torch.equal(first, second)
@@ -203,9 +203,9 @@ def test_each_attack_of_the_ensemble_gets_only_the_images_still_classified_corre
     parts = [adding(amount, seen=seen) for amount in (0.1, 0.2, 0.2)]
     outcome = worst_case(Constant(), parts, pixels, labels, right)
     assert seen == [3, 2, 1]
-    assert outcome.survives.tolist() == [False, False, True, False]
-    assert outcome.broken_by.tolist() == [1, 2, 0, 0]
-    torch.testing.assert_close(outcome.change, torch.tensor([0.1, 0.2, 0.2, 0.0]))
+    assert outcome["survives"].tolist() == [False, False, True, False]
+    assert outcome["broken_by"].tolist() == [1, 2, 0, 0]
+    torch.testing.assert_close(outcome["change"], torch.tensor([0.1, 0.2, 0.2, 0.0]))
     seen.clear()
     worst_case(Constant(), [adding(0.5, seen=seen)] * 2, pixels, labels, right)
     assert seen == [3]
@@ -230,8 +230,8 @@ def test_the_ball_of_an_l2_attack_is_an_l2_ball():
 def test_pixels_that_an_attack_sets_to_nan_keep_their_original_values():
     pixels, labels = torch.full((1, 1, 2, 2), 0.4), torch.zeros(1, dtype=torch.long)
     outcome = worst_case(Constant(), [adding(torch.nan)], pixels, labels, labels == 0)
-    assert outcome.survives.all()
-    assert not outcome.change.any()
+    assert outcome["survives"].all()
+    assert not outcome["change"].any()
 
 
 class Divided(torch.nn.Module):

@@ -17,7 +17,7 @@ from sdd_eval.evaluators.adversarial.attack import Attack
 from sdd_eval.evaluators.adversarial.attack_run import AttackSuite
 from sdd_eval.evaluators.adversarial.audit import ATTACKS, FLAGS, Audit
 from sdd_eval.evaluators.adversarial.threat import EPSILONS
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork, BatchSeed
+from sdd_eval.evaluators.adversarial.torchattacks_wrapper import AttackedNetwork
 from sdd_eval.evaluators.evaluator import score
 from sdd_eval.records import ModelSpec
 from sdd_eval.report.text.robustness import reasons_against_robust
@@ -153,14 +153,16 @@ def test_an_image_misclassified_in_a_smaller_ball_is_misclassified_in_a_larger_o
     assert survives(arrays, "fgsm")[:, -1].all()  # one step of a size is of that size
 
 
-def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(linear_network, subject_of):
+def test_the_margin_attack_climbs_the_margin_and_not_the_cross_entropy(
+    linear_network, subject_of, images_of
+):
     torch.manual_seed(0)
     weight = 0.01 * torch.randn(3, 108)
     model = linear_network(weight)
     pixels, epsilon = torch.full((1, 3, 6, 6), 0.5), 8 / 255
     label, second, _ = model(pixels)[0].argsort(descending=True).tolist()
     path = AttackedNetwork(model, "cpu")
-    battery = AttackSuite(None, Audit(), {}, None, BatchSeed(0, 0, "cpu"))
+    battery = AttackSuite(subject_of(model, images_of(1)), Audit(), {}, None, 0)
     moved = {
         loss: battery._pgd(path, epsilon, loss, 1)[0].run(pixels, torch.tensor([label]))
         for loss in ("margin", "ce")

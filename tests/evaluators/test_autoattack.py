@@ -1,6 +1,7 @@
 """AutoAttack: the standard version, and the worst case of its four attacks for each image."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,30 +11,37 @@ import torchattacks
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.evaluators.adversarial import torchattacks_wrapper
 from sdd_eval.evaluators.adversarial.attack import Attack
-from sdd_eval.evaluators.adversarial.attack_run import clean, under_attack
+from sdd_eval.evaluators.adversarial.attack_run import attack_seed, clean, under_attack
 from sdd_eval.evaluators.adversarial.threat import threat_of
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
-    BatchSeed,
-    Budget,
     parts_of,
     worst_case,
 )
 from sdd_eval.evaluators.gradients import LossGradient
 
-SMALL = Budget(steps=8, targets=3, queries=40)
+
+def reduce_effort(monkeypatch, steps, targets, queries):
+    effort = {"STEPS": steps, "TARGETS": targets, "QUERIES": queries}
+    for name, number in effort.items():
+        monkeypatch.setattr(torchattacks_wrapper, name, number)
 
 
-def parts(model, eps=8 / 255, classes=4, budget=SMALL):
+@pytest.fixture
+def small(monkeypatch):
+    reduce_effort(monkeypatch, 8, 3, 40)
+
+
+def parts(model, eps=8 / 255, classes=4):
     threat = threat_of("AutoAttack", {"eps": eps}, classes=classes)
     path = AttackedNetwork(model, "cpu")
-    return parts_of(threat, path, classes, BatchSeed(0, 0, "cpu"), LossGradient(), budget)
+    return parts_of(threat, path, classes, partial(attack_seed, 0, 0), LossGradient())
 
 
 @pytest.mark.parametrize(("classes", "targets"), [(100, 9), (10, 9), (4, 3)])
 def test_iterations_and_targets_are_those_of_the_standard_version(classes, targets, network):
     created = {}
-    for part in parts(network(), classes=classes, budget=torchattacks_wrapper.STANDARD):
+    for part in parts(network(), classes=classes):
         attack = getattr(torchattacks, part.threat.attack)(network(), **part.threat.parameters)
         created[part.threat.attack] = attack
     assert list(created) == ["APGD", "APGDT", "FAB", "Square"]
@@ -47,7 +55,7 @@ def test_iterations_and_targets_are_those_of_the_standard_version(classes, targe
 
 
 def test_robust_accuracy_is_the_worst_case_and_misclassified_images_are_not_attacked_again(
-    network, images_of
+    network, images_of, small
 ):
     model, data = network(), images_of(80)
     pixels = next(data.batches(80)).float() / 255
@@ -75,12 +83,14 @@ def test_robust_accuracy_is_the_worst_case_and_misclassified_images_are_not_atta
         assert seen[number] == seen[number - 1] - broken[number - 1]
     assert len(broken[0]) > 0
     assert len(broken[1]) > 0
-    survivors = set(outcome.survives.nonzero().flatten().tolist())
+    survivors = set(outcome["survives"].nonzero().flatten().tolist())
     assert survivors == set(range(80)) - set().union(*broken)
     assert 0 < len(survivors) < 80
 
 
-def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(linear_network, subject_of):
+def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(
+    linear_network, subject_of, monkeypatch
+):
     torch.manual_seed(1)
     weight = torch.randn(5, 3 * 6 * 6)
     pixels = np.random.default_rng(0).integers(80, 176, (60, 3, 6, 6), dtype=np.uint8)
@@ -95,19 +105,16 @@ def test_robust_accuracy_of_a_linear_network_equals_the_closed_form(linear_netwo
     data = ArrayImages("inner", pixels, labels.numpy(), "inner", "made here")
     subject = subject_of(model, data, classes=5)
     threat = threat_of("AutoAttack", {"eps": epsilon}, classes=5)
-    results = under_attack(subject, threat, *clean(subject), Budget(20, 4, 20))
+    reduce_effort(monkeypatch, 20, 4, 20)
+    results = under_attack(subject, threat, *clean(subject))
     for temperature in (1.0, "fitted"):
         survives = results.where(temperature=temperature)["survives"]
         np.testing.assert_array_equal(survives, nearest > epsilon)
 
 
 def test_measurements_give_the_accuracy_after_each_attack_and_the_reduced_targets(
-    network, subject_of, images_of, value_of, monkeypatch
+    network, subject_of, images_of, value_of, small
 ):
-    defaults = torchattacks_wrapper.parts_of.__defaults__
-    monkeypatch.setattr(torchattacks_wrapper.parts_of, "__defaults__", (SMALL,))
-    assert defaults == (torchattacks_wrapper.STANDARD,)
-    monkeypatch.setattr(under_attack, "__defaults__", (SMALL,))
     evaluator = Attack("AutoAttack", eps="1/255")
     arrays = evaluator.collect(subject_of(network(), images_of(40)))
     measurements = evaluator.score(arrays)

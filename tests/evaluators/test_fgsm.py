@@ -6,8 +6,8 @@ import torch
 import torchattacks
 
 from sdd_eval.errors import InputError
-from sdd_eval.evaluators.adversarial.fgsm import Fgsm
-from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm, check_inside
+from sdd_eval.evaluators.adversarial.fgsm import Fgsm, FgsmAttack
+from sdd_eval.evaluators.adversarial.fgsm_attack import Attacker, Space, check_inside
 from sdd_eval.records import ModelSpec
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -23,6 +23,14 @@ def space():
     return Space(MEAN, STD, "cpu")
 
 
+def attacked(model, pixels, labels, epsilons, space, variant="pixel"):
+    """Return the images (sizes, n, …) of an attack, and which have a gradient of zero."""
+    attack = FgsmAttack(variant, "stable", 1.0)
+    attacker = Attacker(model, {attack: epsilons}, space, {1.0: 1.0})
+    ((_, *images_and_zeros),) = attacker.attacked(pixels, labels)
+    return images_and_zeros
+
+
 def column(values):
     return torch.tensor(values).view(-1, 1, 1)
 
@@ -32,15 +40,13 @@ def predicted(arrays, variant, gradient="stable"):
 
 
 def test_on_a_linear_model_of_two_classes_the_step_is_along_the_sign_of_w_j_minus_w_y(
-    linear_network, pixels
+    linear_network, pixels, space
 ):
     torch.manual_seed(1)
     weight = torch.randn(2, 3 * 6 * 6)
     inner = pixels * 0.5 + 0.25  # away from the clip
     labels = torch.arange(30) % 2
-    moved, no_gradient = StableFgsm(linear_network(weight), "cpu")(
-        inner, labels, torch.full((1, 1, 1, 1, 1), 0.1), 1.0
-    )
+    moved, no_gradient = attacked(linear_network(weight), inner, labels, [0.1], space)
     direction = (weight[1 - labels] - weight[labels]).sign().view(30, 3, 6, 6)
     torch.testing.assert_close(moved[0], inner + 0.1 * direction)
     assert not no_gradient.any()
@@ -51,7 +57,7 @@ def test_adversarial_images_of_an_unsaturated_network_equal_those_of_torchattack
 ):
     model, labels = network(scale=0.2), torch.arange(30) % 4
     epsilons = (0.01, 0.05, 0.2)
-    ours, _ = StableFgsm(model, "cpu")(pixels, labels, space.sizes("pixel", epsilons), 1.0)
+    ours, _ = attacked(model, pixels, labels, epsilons, space)
     for measurements, epsilon in zip(ours, epsilons, strict=True):
         assert torch.equal(measurements, torchattacks.FGSM(model, eps=epsilon)(pixels, labels))
 
@@ -60,8 +66,7 @@ def test_the_standardised_variant_is_fgsm_in_that_space_clipped_to_the_pixel_ran
     network, pixels, space
 ):
     model, labels = network(scale=0.2), torch.arange(30) % 4
-    sizes = space.sizes("standardised", [0.2])
-    (ours,), _ = StableFgsm(model, "cpu")(pixels, labels, sizes, 1.0)
+    (ours,), _ = attacked(model, pixels, labels, [0.2], space, "standardised")
     mean, std = column(MEAN), column(STD)
     standardised = ((pixels - mean) / std).requires_grad_()
     loss = torch.nn.functional.cross_entropy(model(standardised * std + mean), labels)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sdd_eval.evaluators.gradients import (
+    input_gradients,
     is_zero,
     logit_gradient,
-    own_prediction_gradients,
     plain_loss,
     stable_loss,
 )
@@ -36,7 +36,7 @@ def test_the_gradient_of_a_saturated_network_is_not_zero():
 def test_for_an_unsaturated_network_the_signs_are_those_of_the_plain_gradient(network, images_of):
     model, pixels = network(scale=0.3), pixels_of(images_of(30))
     losses = [(stable_loss, 1.0), (plain_loss, 1.0), (stable_loss, 2.5), (plain_loss, 2.5)]
-    result = own_prediction_gradients(model, pixels, losses)
+    result = input_gradients(model, pixels, losses)
     for stable, plain in ((result[0], result[1]), (result[2], result[3])):
         clear = plain.abs() > 1e-6 * plain.abs().flatten(1).amax(dim=1).view(-1, 1, 1, 1)
         assert clear.float().mean() > 0.99
@@ -47,7 +47,7 @@ def test_scaling_the_last_layer_by_100_loses_no_gradient(network, images_of):
     pixels = pixels_of(images_of(40))
     lost = {}
     for scale in (1.0, 100.0):
-        stable, plain = own_prediction_gradients(
+        stable, plain = input_gradients(
             network(scale=scale), pixels, [(stable_loss, 1.0), (plain_loss, 1.0)]
         )
         lost[scale] = (is_zero(stable), is_zero(plain))
@@ -64,7 +64,7 @@ def test_only_a_gradient_of_all_zeros_counts_as_zero():
 def test_computing_the_gradient_changes_neither_pixels_nor_network(network, images_of):
     model, pixels = network(), pixels_of(images_of(3))
     before = pixels.clone()
-    own_prediction_gradients(model, pixels, [(stable_loss, 1.0)])
+    input_gradients(model, pixels, [(stable_loss, 1.0)])
     assert torch.equal(pixels, before)
     assert not pixels.requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -5,15 +5,16 @@ import pytest
 import torch
 import torchattacks
 
-from sdd_eval.evaluators.adversarial.fgsm_attack import Space, StableFgsm
+from sdd_eval.evaluators.adversarial.fgsm_attack import Space
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
     AttackedNetwork,
     seeded,
 )
 from sdd_eval.evaluators.gradients import (
     LossGradient,
-    own_prediction_gradients,
+    input_gradients,
     plain_loss,
+    stable_loss,
 )
 from sdd_eval.models.bn_folding import fold
 from sdd_eval.models.build import build
@@ -73,9 +74,11 @@ def fgsm_of_torchattacks(model, pixels, labels, epsilon=EPSILON):
 
 
 def our_fgsm(model, pixels, labels, epsilon=EPSILON):
-    attack, sizes = StableFgsm(model, "cpu"), SPACE.sizes("pixel", [epsilon])
-    batches = zip(pixels, labels, strict=True)
-    return torch.cat([attack(*batch, sizes, 1.0)[0][0] for batch in batches])
+    images = []
+    for batch, truth in zip(pixels, labels, strict=True):
+        (gradient,) = input_gradients(model, batch, [(stable_loss, 1.0)], truth)
+        images.append(SPACE.step("pixel", batch, gradient, [epsilon])[0])
+    return torch.cat(images)
 
 
 def right(model, images, labels):
@@ -101,7 +104,7 @@ def test_fgsm_with_the_plain_float32_gradient_equals_that_of_torchattacks(networ
     theirs = fgsm_of_torchattacks(network, pixels, labels)
     ours = []
     for batch in pixels:
-        (gradient,) = own_prediction_gradients(network, batch, [(plain_loss, 1.0)])
+        (gradient,) = input_gradients(network, batch, [(plain_loss, 1.0)])
         ours.append(SPACE.step("pixel", batch, gradient, [EPSILON])[0])
     assert torch.equal(torch.cat(ours), theirs)
 

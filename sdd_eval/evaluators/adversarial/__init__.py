@@ -12,6 +12,6 @@ from sdd_eval.lazy import lazy_exports
 if TYPE_CHECKING:
     from sdd_eval.evaluators.adversarial.attack_run import audited, clean, under_attack
     from sdd_eval.evaluators.adversarial.fgsm_attack import predictions_under_attack
-    from sdd_eval.evaluators.gradients import own_prediction_gradients, stable_loss
+    from sdd_eval.evaluators.gradients import input_gradients, stable_loss
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,23 +15,19 @@ from numpy.typing import NDArray
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.device import full_float32
+from sdd_eval.evaluators.adversarial.audit import Audit
 from sdd_eval.evaluators.adversarial.threat import (
     BY_CROSS_ENTROPY,
     EPSILONS,
     GRADIENTS,
     TEMPERATURES,
-    Effort,
     Temperature,
     Threat,
 )
 from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
-    STANDARD,
     AttackedNetwork,
-    BatchSeed,
-    Budget,
     Part,
     check_predictions,
-    logits_and_zero_gradients,
     parts_of,
     runner,
     worst_case,
@@ -39,11 +35,15 @@ from sdd_eval.evaluators.adversarial.torchattacks_wrapper import (
 from sdd_eval.evaluators.gradients import (
     LogitGradient,
     LossGradient,
+    is_zero,
     logit_gradient,
     margin_gradient,
+    plain_loss,
+    stable_loss,
 )
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.evaluators.temperature import temperature_of
+from sdd_eval.randomness import derived_seed
 
 #: An attack of an audit, and the temperature of the network that it attacks.
 AttackAt = tuple[str, Temperature]
@@ -66,11 +66,7 @@ def clean(subject: Subject, validation_set: str = "") -> tuple[NDArray[np.float3
 
 
 def under_attack(
-    subject: Subject,
-    threat: Threat,
-    logits: NDArray[np.float32],
-    arrays: Arrays,
-    budget: Budget = STANDARD,
+    subject: Subject, threat: Threat, logits: NDArray[np.float32], arrays: Arrays
 ) -> Arrays:
     """Return the results of an attack, each (images,), at T = 1 and at the fitted temperature.
 
@@ -78,9 +74,9 @@ def under_attack(
     of `checks_of`; and the fact `cross_entropy`, whether it is the attack's loss. An attack without
     gradients is run at T = 1 only. `logits` and `arrays` are those of `clean`.
     """
-    results, uses = _at_temperature(subject, threat, logits, arrays, 1.0, budget)
+    results, uses = _at_temperature(subject, threat, logits, arrays, 1.0)
     if uses.gradients:
-        results |= _at_temperature(subject, threat, logits, arrays, "fitted", budget)[0]
+        results |= _at_temperature(subject, threat, logits, arrays, "fitted")[0]
     return results | Arrays(cross_entropy=uses.cross_entropy)
 
 
@@ -112,36 +108,31 @@ def _at_temperature(
     logits: NDArray[np.float32],
     arrays: Arrays,
     temperature: Temperature,
-    budget: Budget,
 ) -> tuple[Arrays, _Uses]:
     """Return the results at one temperature, and what the attack uses."""
-    divisor = arrays.facts["temperature"] if temperature == "fitted" else temperature
-    network, right = AttackedNetwork(subject.model, subject.device, divisor), arrays["right"]
-    subject.progress.start(f"{threat.attack} at T = {divisor:.3g}", len(right))
-    loss = LossGradient()
-    uses = _Uses(subject, network, loss)
-    results = []
-    for index, (pixels, labels, rows) in enumerate(batches(subject)):
+    network, loss = _network(subject, arrays, temperature), LossGradient()
+    uses, right, results = _Uses(subject, network, loss), arrays["right"], []
+    subject.progress.start(f"{threat.attack} at T = {network.temperature:.3g}", len(right))
+    for index, (pixels, labels, rows) in enumerate(subject.labelled_pixels()):
         checks = checks_of(network, pixels, labels, logits[rows])
-        seed = BatchSeed(subject.seed, index, subject.device)
-        parts = parts_of(threat, network, subject.spec.classes, seed, loss, budget)
+        seed_of = partial(attack_seed, subject.seed, index)
+        parts = parts_of(threat, network, subject.spec.classes, seed_of, loss)
         correct = torch.from_numpy(right[rows]).to(pixels.device)
         cache = partial(uses.cached, f"batch {index} at T {temperature}")
         result = worst_case(subject.model, parts, pixels, labels, correct, cache)
-        broken_by = Array("broken_by", result.broken_by.to(torch.uint8))
-        values = [Array("survives", result.survives), broken_by, Array("change", result.change)]
-        results.append(checks | Arrays(values))
+        results.append(checks | Arrays(Array(name, values) for name, values in result.items()))
         subject.progress.advance(len(pixels))
     return joined(results).at(temperature=temperature), uses
 
 
-def batches(subject: Subject) -> Iterator[tuple[torch.Tensor, torch.Tensor, slice]]:
-    """Yield pixels (n, channels, side, side), labels (n,) and the rows of each batch."""
-    labels, done = torch.from_numpy(subject.labels()), 0
-    for pixels in subject.pixels():
-        rows = slice(done, done + len(pixels))
-        yield pixels, labels[rows].to(pixels.device), rows
-        done = rows.stop
+def _network(subject: Subject, arrays: Arrays, temperature: Temperature) -> AttackedNetwork:
+    divisor = arrays.facts["temperature"] if temperature == "fitted" else temperature
+    return AttackedNetwork(subject.model, subject.device, divisor)
+
+
+def attack_seed(seed: int, batch: int, purpose: str) -> int:
+    """Return a seed of 31 bits, the most that NumPy and torchattacks accept."""
+    return derived_seed(seed, f"attack {purpose}", batch) % 2**31
 
 
 def checks_of(
@@ -149,49 +140,49 @@ def checks_of(
 ) -> Arrays:
     """Return the checks of a batch before it is attacked; raise RuntimeError if one fails.
 
-    `path_differs` and, with the `gradient` "stable" and "float32", `zero_gradient`, (images,) bool.
+    `path_differs` and, with the `gradient` "stable" and "float32", `zero_gradient`, (images,) bool:
+    where the gradient of the cross-entropy is zero.
     """
-    logits, *zeros = logits_and_zero_gradients(network, pixels, labels)
-    differs = Array("path_differs", check_predictions(logits.cpu().numpy(), plain))
-    gradients = zip(GRADIENTS, zeros, strict=True)
-    return Arrays([differs, *(Array("zero_gradient", z, at={"gradient": g}) for g, z in gradients)])
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise RuntimeError("some pixels to attack are outside [0, 1]")
+    losses = zip(GRADIENTS, (stable_loss, plain_loss), strict=True)
+    with torch.enable_grad(), full_float32():
+        inputs = pixels.detach().clone().requires_grad_(True)
+        logits = network(inputs)
+        gradients = {
+            name: torch.autograd.grad(loss(logits, labels), inputs, retain_graph=True)[0]
+            for name, loss in losses
+        }
+    zeros = [Array("zero_gradient", is_zero(g), at={"gradient": n}) for n, g in gradients.items()]
+    differs = check_predictions(logits.detach().cpu().numpy(), plain)
+    return Arrays([Array("path_differs", differs), *zeros])
 
 
 def audited(
-    subject: Subject, effort: Effort, other: Checkpoint | None, validation_set: str
+    subject: Subject, audit: Audit, other: Checkpoint | None, validation_set: str
 ) -> Arrays:
     """Return the arrays of `Audit.collect`; `other` is the network that attacks transfer from."""
     logits, arrays = clean(subject, validation_set)
-    right, fitted = arrays["right"], arrays.facts["temperature"]
-    networks: dict[Temperature, AttackedNetwork] = {
-        temperature: AttackedNetwork(
-            subject.model, subject.device, fitted if temperature == "fitted" else temperature
-        )
-        for temperature in TEMPERATURES
-    }
+    right = arrays["right"]
+    networks = {t: _network(subject, arrays, t) for t in TEMPERATURES}
     source = None
     if other is not None:
         source = AttackedNetwork(other.network(subject.device), subject.device)
     subject.progress.start("audited images", len(right) * len(EPSILONS))
     results = []
-    for index, (pixels, labels, rows) in enumerate(batches(subject)):
+    for index, (pixels, labels, rows) in enumerate(subject.labelled_pixels()):
         correct = torch.from_numpy(right[rows]).to(pixels.device)
-        seed = BatchSeed(subject.seed, index, subject.device)
-        result = AttackSuite(subject, effort, networks, source, seed).tables(
-            pixels, labels, correct
-        )
+        suite = AttackSuite(subject, audit, networks, source, index)
+        result = suite.tables(pixels, labels, correct)
         for temperature, network in networks.items():
             checks = checks_of(network, pixels, labels, logits[rows])
             result |= checks.at(temperature=temperature)
         if source is not None:
-            result |= Arrays([Array("right_compared", _is_correct(source, pixels, labels))])
+            with torch.inference_mode(), full_float32():
+                compared = source(pixels).argmax(dim=1) == labels
+            result |= Arrays([Array("right_compared", compared)])
         results.append(result)
     return arrays | joined(results)
-
-
-def _is_correct(network: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> Any:
-    with torch.inference_mode(), full_float32():
-        return (network(pixels).argmax(dim=1) == labels).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -199,10 +190,10 @@ class AttackSuite:
     """The attacks of an audit on one batch, from the smallest ball to the largest."""
 
     subject: Subject
-    effort: Effort
+    audit: Audit
     networks: Mapping[Temperature, AttackedNetwork]
     source: AttackedNetwork | None
-    seed: BatchSeed
+    batch: int
 
     def tables(self, pixels: torch.Tensor, labels: torch.Tensor, correct: torch.Tensor) -> Arrays:
         """Return which images survive each attack at each size: `survives` (images, epsilon).
@@ -216,22 +207,17 @@ class AttackSuite:
                 to_attack = correct if at[0] == "fgsm" or at not in left else left[at][-1]
                 cache = partial(self._cached, f"{at[0]} at T {at[1]} {epsilon}")
                 result = worst_case(self.subject.model, parts, pixels, labels, to_attack, cache)
-                left[at].append(result.survives)
+                left[at].append(result["survives"])
             self.subject.progress.advance(len(pixels), f"ε = {epsilon * 255:g}/255")
         axes, along = ("images", "epsilon"), {"epsilon": EPSILONS}
         return Arrays(
-            Array(
-                "survives",
-                torch.stack(tables, dim=1),
-                axes,
-                {"attack": attack, "temperature": temperature},
-                along,
-            )
+            Array("survives", torch.stack(tables, dim=1), axes, at, along)
             for (attack, temperature), tables in left.items()
+            for at in [{"attack": attack, "temperature": temperature}]
         )
 
     def _cached(self, attack: str, part: str, run: Callable[[], Mapping[str, Any]]) -> Any:
-        return self.subject.stored(f"batch {self.seed.batch} {attack} {part}", run)
+        return self.subject.stored(f"batch {self.batch} {attack} {part}", run)
 
     def _attacks(self, epsilon: float) -> dict[AttackAt, list[Part]]:
         """Return the parts of each attack at one size, by attack and temperature."""
@@ -245,7 +231,7 @@ class AttackSuite:
             attacks |= {(attack, temperature): parts[attack] for attack in BY_CROSS_ENTROPY}
         one = self.networks[1.0]
         attacks["pgd_margin", 1.0] = self._pgd(one, epsilon, "margin")
-        square = {"norm": "Linf", "eps": epsilon, "n_queries": self.effort.queries}
+        square = {"norm": "Linf", "eps": epsilon, "n_queries": self.audit.queries}
         square |= {"loss": "margin", "resc_schedule": False}
         attacks["square", 1.0] = [self._part(Threat("Square", "Linf", square), one, "ce")]
         if self.source is not None:
@@ -261,15 +247,14 @@ class AttackSuite:
         Source: Madry et al. (2018), "Towards deep learning models resistant to adversarial
         attacks".
         """
-        steps = self.effort.steps
+        steps = self.audit.steps
         values = {"eps": epsilon, "alpha": 2.5 * epsilon / steps, "steps": steps}
         threat = Threat("PGD", "Linf", {**values, "random_start": True})
-        starts = range(restarts or self.effort.restarts)
+        starts = range(restarts or self.audit.restarts)
         return [self._part(threat, network, loss, start) for start in starts]
 
     def _part(self, threat: Threat, network: AttackedNetwork, loss: str, start: int = 0) -> Part:
         """Return one attack; its seed depends on its name, loss, size and restart."""
         purpose = f"audit {threat.attack} {loss} {threat.epsilon} {start}"
-        gradient = LossGradient(LOSSES[loss])
-        run = runner(threat, network, self.seed.of(purpose), self.seed.device, gradient)
-        return Part(threat, run)
+        seed = attack_seed(self.subject.seed, self.batch, purpose)
+        return Part(threat, runner(threat, network, seed, LossGradient(LOSSES[loss])))

@@ -26,7 +26,6 @@ from sdd_eval.evaluators.adversarial.threat import (
     EPSILONS,
     TEMPERATURES,
     WITHOUT_SATURATION,
-    Effort,
     Temperature,
     checks,
     divided_by,
@@ -70,9 +69,12 @@ PRESENCE = "a sign of gradient masking is present or absent"
 
 
 @dataclass(frozen=True)
-class Audit(Effort):
-    """The settings of an audit; `transfer_from` is the checkpoint that attacks transfer from."""
+class Audit:
+    """How hard the attacks try, and the checkpoint that they transfer from, if any."""
 
+    steps: int = 50
+    restarts: int = 5
+    queries: int = 5000
     transfer_from: str = ""
 
     @property

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ from sdd_eval import data
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators import adversarial
-from sdd_eval.evaluators.adversarial.threat import CLEAN, TEMPERATURES, FgsmAttack, fitted_values
+from sdd_eval.evaluators.adversarial.threat import CLEAN, TEMPERATURES, Temperature, fitted_values
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.settings import collects
 from sdd_eval.evaluators.temperature import fitted_words, temperature_of
@@ -48,6 +48,20 @@ GRADIENTS = {
     "float32": "gradient of the summed cross-entropy in plain float32, which saturates",
 }
 FLIPPED = "share of all images that are wrong before and right after"
+
+
+@dataclass(frozen=True)
+class FgsmAttack:
+    """One of the evaluator's attacks."""
+
+    variant: str
+    gradient: Literal["stable", "float32"]
+    temperature: Temperature
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """The coordinates of its arrays."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -105,9 +119,7 @@ class Fgsm(Evaluator):
         temperature = temperature_of(subject, self.validation_set, logits, labels)
         mean, std = self._constants(subject.spec)
         sizes = {attack: self.sizes(attack) for attack in self.attacks()}
-        arrays = adversarial.predictions_under_attack(
-            subject, labels, sizes, (mean, std), temperature
-        )
+        arrays = adversarial.predictions_under_attack(subject, sizes, (mean, std), temperature)
         clean = {"labels": labels, "predicted": logits.argmax(axis=1)}
         kind = np.min_scalar_type(subject.spec.classes)
         entries = (Array(name, classes.astype(kind)) for name, classes in clean.items())

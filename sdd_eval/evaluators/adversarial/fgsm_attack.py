@@ -1,7 +1,7 @@
 """Images of a one-step L∞ attack, in the three variants of FGSM.
 
-Images attacked with several step sizes ε at once are (sizes, n, channels, side, side). They are
-computed by torchattacks, except for the variant `authors`.
+Images attacked with several step sizes ε at once are (sizes, n, channels, side, side). Those of the
+variants `standardised` and `pixel` equal the images of `torchattacks.FGSM`.
 
 Source: Goodfellow, Shlens, Szegedy (2015), "Explaining and harnessing adversarial examples".
 """
@@ -9,27 +9,18 @@ Source: Goodfellow, Shlens, Szegedy (2015), "Explaining and harnessing adversari
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-import torchattacks
 from numpy.typing import NDArray
 
 from sdd_eval.arrays import Array, Arrays, joined
 from sdd_eval.data.images import to_device
-from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.threat import FgsmAttack, Temperature
-from sdd_eval.evaluators.adversarial.torchattacks_wrapper import ROUNDING, AttackedNetwork
-from sdd_eval.evaluators.gradients import (
-    Loss,
-    is_zero,
-    own_prediction_gradients,
-    plain_loss,
-    stable_loss,
-    with_stable_gradient,
-)
+from sdd_eval.evaluators.adversarial.fgsm import FgsmAttack
+from sdd_eval.evaluators.adversarial.threat import ROUNDING, Temperature
+from sdd_eval.evaluators.gradients import Loss, input_gradients, is_zero, plain_loss, stable_loss
 from sdd_eval.evaluators.subject import Subject
 
 
@@ -82,50 +73,6 @@ class Space:
         return self._sizes[key]
 
 
-class FgsmNetwork(AttackedNetwork):
-    """The network that torchattacks' FGSM attacks: logits / T with the stable gradient.
-
-    Set `labels` and `temperature` before each attack; afterwards `without_gradient` (n,) is which
-    images had a gradient of zero everywhere.
-    """
-
-    labels: torch.Tensor
-    without_gradient: torch.Tensor
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, classes) of pixels that require a gradient."""
-        pixels.register_hook(self._record_zeros)  # type: ignore[no-untyped-call]
-        return with_stable_gradient(super().forward(pixels), self.labels)
-
-    def _record_zeros(self, gradient: torch.Tensor) -> None:
-        self.without_gradient = is_zero(gradient)
-
-
-class StableFgsm:
-    """`torchattacks.FGSM` with the stable gradient; all step sizes share one gradient."""
-
-    def __init__(self, model: torch.nn.Module, device: str) -> None:
-        self.network = FgsmNetwork(model, device)
-        on_device = torch.nn.ParameterList([torch.empty(0, device=device)])
-        self.attack = torchattacks.FGSM(on_device)
-        # torchattacks 3.5 keeps whatever is set on an attack and compares it with later values:
-        # no network would be freed, and setting ε to a second tensor raises.
-        vars(self.attack)["model"] = self.network
-
-    def __call__(
-        self, pixels: torch.Tensor, labels: torch.Tensor, sizes: torch.Tensor, temperature: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return attacked images (sizes, n, …), and which had a gradient of zero (n,).
-
-        `sizes` is ε in pixels, (sizes, 1, channels or 1, 1, 1).
-        """
-        self.network.labels, self.network.temperature = labels, temperature
-        vars(self.attack)["eps"] = sizes
-        with torch.enable_grad(), full_float32():
-            attacked: torch.Tensor = self.attack(pixels, labels)
-        return attacked, self.network.without_gradient
-
-
 #: The step sizes of each attack.
 Sizes = Mapping[FgsmAttack, Sequence[float]]
 LOSSES: Mapping[str, Loss] = {"stable": stable_loss, "float32": plain_loss}
@@ -133,7 +80,6 @@ LOSSES: Mapping[str, Loss] = {"stable": stable_loss, "float32": plain_loss}
 
 def predictions_under_attack(
     subject: Subject,
-    labels: NDArray[np.int64],
     sizes: Sizes,
     constants: tuple[Sequence[float], Sequence[float]],
     fitted: float,
@@ -147,15 +93,13 @@ def predictions_under_attack(
     Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     space = Space(*constants, subject.device)
-    attacker = Attacker(subject, sizes, space, {1.0: 1.0, "fitted": fitted})
+    attacker = Attacker(subject.model, sizes, space, {1.0: 1.0, "fitted": fitted})
+    generator = subject.generator("fgsm random signs")
     parts: list[Arrays] = []  # on the device, so that nothing synchronises before the last batch
-    subject.progress.start("attacked images", len(labels))
-    targets, done = to_device(labels, subject.device), 0
-    for pixels in subject.pixels():
-        rows = slice(done, done + len(pixels))
-        attack = partial(attacker.arrays, pixels, targets[rows], attacker.random_signs(pixels))
-        parts.append(subject.stored(f"images from {done}", attack))
-        done = rows.stop
+    subject.progress.start("attacked images", len(subject.indices()))
+    for pixels, labels, rows in subject.labelled_pixels():
+        attack = partial(attacker.arrays, pixels, labels, random_signs(pixels, generator))
+        parts.append(subject.stored(f"images from {rows.start}", attack))
         subject.progress.advance(len(pixels))
     arrays = joined(parts)
     for attack_of in sizes:
@@ -168,36 +112,31 @@ def predictions_under_attack(
     )
 
 
+def random_signs(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return random signs, +1 or −1, in the shape of the pixels."""
+    coins = torch.randint(0, 2, pixels.shape, generator=generator, dtype=torch.int8)
+    return to_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
+
+
 def check_inside(variant: str, outside: NDArray[np.int64]) -> None:
     """Raise RuntimeError if a value of an image is outside its ball or box, given their numbers."""
     if outside.any():
         raise RuntimeError(f"{outside.sum()} values of the {variant} attack left its box or ball")
 
 
+@dataclass(frozen=True)
 class Attacker:
     """All FGSM attacks, batch by batch."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        sizes: Sizes,
-        space: Space,
-        temperatures: Mapping[Temperature, float],
-    ) -> None:
-        self.model, self.sizes, self.space = subject.model, sizes, space
-        self.temperatures = temperatures
-        self.stable_fgsm = StableFgsm(subject.model, subject.device)
-        self.generator = subject.generator("fgsm random signs")
-
-    def random_signs(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the next random signs, +1 or −1, in the shape of the pixels."""
-        coins = torch.randint(0, 2, pixels.shape, generator=self.generator, dtype=torch.int8)
-        return to_device(coins.numpy(), str(pixels.device)).to(pixels) * 2 - 1
+    model: torch.nn.Module
+    sizes: Sizes
+    space: Space
+    temperatures: Mapping[Temperature, float]
 
     def arrays(self, pixels: torch.Tensor, labels: torch.Tensor, signs: torch.Tensor) -> Arrays:
         """Return the arrays of one batch; `signs` are those of the controls."""
         arrays: list[Array] = []
-        for attack, attacked, no_gradient in self._attacks(pixels, labels):
+        for attack, attacked, no_gradient in self.attacked(pixels, labels):
             sizes = self.sizes[attack]
             predicted, axes = self._predicted(attacked), ("images", "epsilon")
             outside = self.space.outside(attack.variant, pixels, attacked, sizes)
@@ -212,24 +151,23 @@ class Attacker:
             arrays.append(Array("predicted", self._predicted(attacked)[:, 0], at=at))
         return Arrays(arrays)
 
-    def _attacks(
+    def attacked(
         self, pixels: torch.Tensor, labels: torch.Tensor
     ) -> Iterator[tuple[FgsmAttack, torch.Tensor, torch.Tensor]]:
         """Yield each attack with its images (sizes, n, …) and their zero gradients (n,).
 
         The labels of the variant `authors` are the network's own predictions.
         """
-        of_authors = [attack for attack in self.sizes if attack.variant == "authors"]
-        losses = [(LOSSES[a.gradient], self.temperatures[a.temperature]) for a in of_authors]
-        gradients = own_prediction_gradients(self.model, pixels, losses) if losses else []
-        for attack, gradient in zip(of_authors, gradients, strict=True):
-            attacked = self.space.step("authors", pixels, gradient, self.sizes[attack])
-            yield attack, attacked, is_zero(gradient)
-        for attack, epsilons in self.sizes.items():
-            if attack.variant != "authors":
-                sizes = self.space.sizes(attack.variant, epsilons)
-                temperature = self.temperatures[attack.temperature]
-                yield attack, *self.stable_fgsm(pixels, labels, sizes, temperature)
+        for of_authors, targets in ((True, None), (False, labels)):
+            attacks = [a for a in self.sizes if (a.variant == "authors") is of_authors]
+            kinds = list(dict.fromkeys((a.gradient, a.temperature) for a in attacks))
+            losses = [(LOSSES[gradient], self.temperatures[t]) for gradient, t in kinds]
+            gradients = input_gradients(self.model, pixels, losses, targets)
+            gradient_of = dict(zip(kinds, gradients, strict=True))
+            for attack in attacks:
+                gradient = gradient_of[attack.gradient, attack.temperature]
+                moved = self.space.step(attack.variant, pixels, gradient, self.sizes[attack])
+                yield attack, moved, is_zero(gradient)
 
     def _predicted(self, attacked: torch.Tensor) -> torch.Tensor:
         """Return predictions (n, sizes) of attacked images (sizes, n, …)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sdd_eval.arrays import Arrays
@@ -63,6 +63,8 @@ GRADIENTS = {
 WITHOUT_SATURATION = (
     f"{GRADIENTS['stable']}, divided per image and pass by its largest magnitude, then float32"
 )
+#: Tolerance of the check that an attacked image lies in its ball.
+ROUNDING = 1e-6
 #: Radii of the balls of an audit, L∞ in pixels of [0, 1], increasing.
 EPSILONS = tuple(size / 255 for size in (0.25, 0.5, 1, 2, 4, 8))
 #: Attacks of an audit that depend on the temperature; the others use margins only.
@@ -243,29 +245,6 @@ def _check(threat: Threat, classes: int) -> None:
 
 def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-@dataclass(frozen=True)
-class FgsmAttack:
-    """One attack of the FGSM evaluator."""
-
-    variant: str
-    gradient: Literal["stable", "float32"]
-    temperature: Temperature
-
-    @property
-    def at(self) -> dict[str, Any]:
-        """The coordinates of its arrays."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard the attacks of an audit try."""
-
-    steps: int = 50
-    restarts: int = 5
-    queries: int = 5000
 
 
 def checks(

@@ -22,14 +22,19 @@ import torchattacks
 from numpy.typing import NDArray
 
 from sdd_eval.device import full_float32
-from sdd_eval.evaluators.adversarial.threat import AUTOATTACK, ENSEMBLE, TARGETED_CLASSES, Threat
-from sdd_eval.evaluators.gradients import LossGradient, is_zero, plain_loss
-from sdd_eval.randomness import derived_seed
+from sdd_eval.evaluators.adversarial.threat import (
+    AUTOATTACK,
+    ENSEMBLE,
+    ROUNDING,
+    TARGETED_CLASSES,
+    Threat,
+)
+from sdd_eval.evaluators.gradients import LossGradient
 
 #: Predictions may depend on the order of summation if the top two logits are closer than this.
 TIE = 1e-4
-#: Tolerance of the check that an attacked image lies in its ball.
-ROUNDING = 1e-6
+#: The effort of AutoAttack's standard version.
+STEPS, TARGETS, QUERIES = 100, TARGETED_CLASSES - 1, 5000
 #: Pixels (n, channels, side, side) in [0, 1] and labels (n,) → attacked pixels.
 Run = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 #: A name and a function → the function's result, which may be stored from an interrupted run.
@@ -73,26 +78,6 @@ def check_predictions(attacked: NDArray[Any], plain: NDArray[Any]) -> NDArray[np
     return differ
 
 
-def logits_and_zero_gradients(
-    network: AttackedNetwork, pixels: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return logits (n, classes) and which images have a gradient of zero (n,), stable and plain.
-
-    Both are gradients of the cross-entropy: the stable one, and the one in plain float32. Raise
-    RuntimeError if a pixel is outside [0, 1].
-    """
-    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
-        raise RuntimeError("some pixels to attack are outside [0, 1]")
-    with torch.enable_grad(), full_float32():
-        inputs = pixels.detach().clone().requires_grad_(True)
-        logits = network(inputs)
-        (float32,) = torch.autograd.grad(plain_loss(logits, labels), inputs, retain_graph=True)
-        with LossGradient():
-            loss = plain_loss(logits, labels)
-        (stable,) = torch.autograd.grad(loss, inputs)
-    return logits.detach(), is_zero(stable), is_zero(float32)
-
-
 @contextlib.contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed the global generators of torch and NumPy, which torchattacks uses; restore them."""
@@ -108,31 +93,6 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The effort of AutoAttack; the defaults are those of the standard version."""
-
-    steps: int = 100
-    targets: int = TARGETED_CLASSES - 1
-    queries: int = 5000
-
-
-STANDARD = Budget()
-
-
-@dataclass(frozen=True)
-class BatchSeed:
-    """The source of seeds for one batch of images."""
-
-    seed: int
-    batch: int
-    device: str
-
-    def of(self, purpose: str) -> int:
-        """Return a seed of 31 bits, the most that NumPy and torchattacks accept."""
-        return derived_seed(self.seed, f"attack {purpose}", self.batch) % 2**31
-
-
-@dataclass(frozen=True)
 class Part:
     """One attack among several."""
 
@@ -144,29 +104,28 @@ def parts_of(
     threat: Threat,
     network: AttackedNetwork,
     classes: int,
-    seed: BatchSeed,
+    seed_of: Callable[[str], int],
     loss: LossGradient,
-    budget: Budget = STANDARD,
 ) -> list[Part]:
     """Return the attacks that a threat model consists of, in order, each restart with its own seed.
 
-    `classes` is the network's number of classes, `loss` replaces the gradient of cross-entropies.
+    `classes` is the network's number of classes, `seed_of` gives the seed for a purpose, of at most
+    31 bits, and `loss` replaces the gradient of cross-entropies.
     """
-    threats = _autoattack(threat, classes, budget) if threat.attack == AUTOATTACK else [threat]
+    threats = _autoattack(threat, classes) if threat.attack == AUTOATTACK else [threat]
     return [
-        Part(one, runner(one, network, seed.of(purpose), seed.device, loss))
+        Part(one, runner(one, network, seed_of(f"{one.attack} restart {restart}"), loss))
         for restart in range(threat.restarts)
         for one in threats
-        for purpose in [f"{one.attack} restart {restart}"]
     ]
 
 
-def _autoattack(threat: Threat, classes: int, budget: Budget) -> list[Threat]:
+def _autoattack(threat: Threat, classes: int) -> list[Threat]:
     """Return APGD-CE, APGD-T, FAB-T and Square, in this order."""
     shared = {"norm": threat.parameters["norm"], "eps": threat.parameters["eps"], "n_restarts": 1}
-    steps = {**shared, "steps": budget.steps}
-    targeted = {**steps, "n_classes": min(budget.targets + 1, classes)}
-    square = {**shared, "n_queries": budget.queries, "p_init": 0.8, "loss": "margin"}
+    steps = {**shared, "steps": STEPS}
+    targeted = {**steps, "n_classes": min(TARGETS + 1, classes)}
+    square = {**shared, "n_queries": QUERIES, "p_init": 0.8, "loss": "margin"}
     parts = {
         "APGD": {**steps, "loss": "ce", "eot_iter": 1, "rho": 0.75},
         "APGDT": {**targeted, "eot_iter": 1, "rho": 0.75},
@@ -177,34 +136,19 @@ def _autoattack(threat: Threat, classes: int, budget: Budget) -> list[Threat]:
     return [replace(threat, attack=name, parameters=values) for name, values in parts.items()]
 
 
-def runner(
-    threat: Threat, network: AttackedNetwork, seed: int, device: str, loss: LossGradient
-) -> Run:
+def runner(threat: Threat, network: AttackedNetwork, seed: int, loss: LossGradient) -> Run:
     """Return a deterministic function from pixels and labels to attacked pixels."""
 
     def run(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         name = "AutoAttack" if threat.attack == ENSEMBLE else threat.attack
         takes_seed = name in ("APGD", "APGDT", "FAB", "Square", "AutoAttack")
         parameters = {**threat.parameters, **({"seed": seed} if takes_seed else {})}
-        with seeded(seed, device), torch.enable_grad(), full_float32(), loss:
+        with seeded(seed, str(pixels.device)), torch.enable_grad(), full_float32(), loss:
             attack = getattr(torchattacks, name)(network, **parameters)
             attacked: torch.Tensor = attack(pixels, labels)
         return attacked
 
     return run
-
-
-@dataclass(frozen=True)
-class WorstCase:
-    """The result of several attacks: tensors (n,), one value an image.
-
-    `broken_by` is the number of the attack that succeeded, from 1; 0 if none did. `change` is the
-    largest change of a pixel by that attack, or else by the last one; 0 if not attacked.
-    """
-
-    survives: torch.Tensor
-    broken_by: torch.Tensor
-    change: torch.Tensor
 
 
 def worst_case(
@@ -214,15 +158,19 @@ def worst_case(
     labels: torch.Tensor,
     correct: torch.Tensor,
     cache: Cache = lambda name, compute: compute(),
-) -> WorstCase:
+) -> dict[str, torch.Tensor]:
     """Run attacks in order, each on the images that are still classified correctly.
+
+    Return which images `survives` (n,), the number of the attack that they are
+    `broken_by`, from 1 (0 if none), and the largest `change` of a pixel by that attack, or else by
+    the last one (0 if not attacked).
 
     `model` predicts; the attacks may use gradients of another network. Images (n, channels, side,
     side) in [0, 1] that are not `correct` (n,) do not survive. `cache` stores the result of each
     attack. Raise RuntimeError if an attacked image is outside its ball or the box [0, 1].
     """
     survives = correct.clone()
-    broken_by = torch.zeros_like(labels)
+    broken_by = torch.zeros_like(labels, dtype=torch.uint8)
     change = torch.zeros(len(pixels), device=pixels.device)
     for number, part in enumerate(parts, start=1):
         left = survives.nonzero().flatten()
@@ -234,7 +182,7 @@ def worst_case(
         change[left] = torch.as_tensor(result["change"], device=pixels.device)
         survives[left[broken]] = False
         broken_by[left[broken]] = number
-    return WorstCase(survives, broken_by, change)
+    return {"survives": survives, "broken_by": broken_by, "change": change}
 
 
 def _attack(

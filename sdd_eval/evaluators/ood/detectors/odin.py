@@ -101,9 +101,7 @@ def cells_of(batch: Batch, cells: Sequence[Cell]) -> torch.Tensor:
 
     stepping = list(dict.fromkeys(temperature for temperature, epsilon in cells if epsilon))
     losses = [(adversarial.stable_loss, temperature) for temperature in stepping]
-    gradients = (
-        adversarial.own_prediction_gradients(batch.model, batch.pixels, losses) if losses else []
-    )
+    gradients = adversarial.input_gradients(batch.model, batch.pixels, losses)
     # As in the original, a gradient of 0 counts as +1 and nothing is clipped.
     signs = {t: torch.where(g >= 0, 1.0, -1.0) for t, g in zip(stepping, gradients, strict=True)}
     scores = []
