@@ -118,41 +118,33 @@ def training_settings(
 
     if threads < 1:
         raise InputError(f"--threads is {threads}; it must be 1 or more")
-    cudnn = torch.backends.cudnn
-    previous_threads = torch.get_num_threads()
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    precision = torch.get_float32_matmul_precision()
-    allow_tf32, benchmark = cudnn.allow_tf32, cudnn.benchmark
-    torch.set_num_threads(threads)
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-        torch.use_deterministic_algorithms(deterministic)
-        cudnn.benchmark, cudnn.allow_tf32 = not deterministic, tf32
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    gpus = [device.index or 0] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        torch.set_num_threads(previous_threads)
-        torch.use_deterministic_algorithms(was_deterministic)
-        cudnn.benchmark, cudnn.allow_tf32 = benchmark, allow_tf32
-        torch.set_float32_matmul_precision(precision)
+    on_gpu = device.type == "cuda"
+    with contextlib.ExitStack() as restored:
+        restored.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
+        if on_gpu:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+            previous = torch.are_deterministic_algorithms_enabled()
+            restored.callback(torch.use_deterministic_algorithms, previous)
+            torch.use_deterministic_algorithms(deterministic)
+            restored.enter_context(float32_precision(tf32=tf32, benchmark=not deterministic))
+        restored.enter_context(torch.random.fork_rng([device.index or 0] if on_gpu else []))
+        yield
 
 
 @contextlib.contextmanager
-def float32_precision(*, tf32: bool) -> Iterator[None]:
+def float32_precision(*, tf32: bool, benchmark: bool | None = None) -> Iterator[None]:
     """Let convolutions and matrix products on a GPU use TF32, or only full float32.
 
-    TF32 rounds factors to 10 bits, which flips the signs of small gradients.
+    TF32 rounds factors to 10 bits, which flips the signs of small gradients. `benchmark` is whether
+    cuDNN measures which of its algorithms is fastest; None changes nothing.
     """
     import torch
 
-    precision = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn
+    precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
     flags = cudnn.flags(
         enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
+        benchmark=cudnn.benchmark if benchmark is None else benchmark,
         deterministic=cudnn.deterministic,
         allow_tf32=tf32,
     )

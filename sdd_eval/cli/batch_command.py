@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from sdd_eval import cli, comparison, evaluation, report
+from sdd_eval import cli, comparison, evaluation, report, studies
 from sdd_eval.cli.flags import (
     CachedStorage,
     Compute,
@@ -24,15 +24,9 @@ from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
 from sdd_eval.store import run_paths, write_record
-from sdd_eval.studies.builtin import builtin_file, builtin_names, study_file
-from sdd_eval.studies.jobs import Workspace, jobs_of
-from sdd_eval.studies.plan import Planned, plan
-from sdd_eval.studies.ray_engine import run_on_ray
-from sdd_eval.studies.resolve import read_study
-from sdd_eval.studies.run import FAILURES, JobOutcome, record_of, run_jobs, write_failures
-from sdd_eval.studies.selection import selections
-from sdd_eval.studies.study import RECORD, Study, warnings
 
+#: The file in a study's folder with the tracebacks of failed jobs.
+FAILURES = "failures.txt"
 #: States of jobs, in the order in which they are counted.
 STATES = ("done", "interrupted", "missing", "blocked")
 #: How long comparison and report count in the progress bar.
@@ -82,17 +76,18 @@ def run(arguments: Sequence[str]) -> int:
     """Run the missing jobs of a study, then print its results and which jobs failed."""
     flags = parse(Flags, arguments, "batch")
     if not flags.study:
-        rows = [(name, read_study(builtin_file(name)).title) for name in builtin_names()]
+        names = studies.builtin_names()
+        rows = [(name, studies.read_study(studies.study_file(name)).title) for name in names]
         print("usage: sdd-eval batch STUDY, where STUDY is a file or one of:")
         print(table(rows, ("study", "")))
         return 0
     device = _device(flags)
-    file = study_file(flags.study)
-    study = read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
+    file = studies.study_file(flags.study)
+    study = studies.read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
     workspace = _workspace(flags, study, device, flags.storage.cache)
-    planned = plan(jobs_of(study), workspace)
+    planned = studies.plan(studies.jobs_of(study), workspace)
     print(": ".join(filter(None, (study.name, study.title))))
-    for line in warnings(study):
+    for line in studies.warnings(study):
         print(f"note: {line}")
     if flags.dry_run:
         print(_plan_table(planned))
@@ -109,26 +104,25 @@ def run_quickstart(arguments: Sequence[str]) -> int:
     """Run the built-in study `quickstart`, then print its headline numbers and report."""
     flags = parse(QuickstartFlags, arguments, "quickstart")
     device = prepare_device(flags.compute.device, flags.compute.threads)
-    study = read_study(builtin_file("quickstart"))
+    study = studies.read_study(studies.study_file("quickstart"))
     workspace = _workspace(flags, study, device, None)
-    planned = plan(jobs_of(study), workspace)
+    planned = studies.plan(studies.jobs_of(study), workspace)
     outcomes = _run(study, workspace, planned, RayFlags())
     if run_paths(workspace.study):
         print(report.headline_text(workspace.study))
-    if all(outcome.succeeded for outcome in outcomes):
-        print(relative(workspace.study / "index.html"))
-        return 0
-    print("\n".join(_summary(outcomes, workspace.study)))
-    return 1
+    succeeded = all(outcome.succeeded for outcome in outcomes)
+    page = relative(workspace.study / "index.html")
+    print(page if succeeded else "\n".join(_summary(outcomes, workspace.study)))
+    return 0 if succeeded else 1
 
 
 def _device(flags: Flags) -> str:
     """Return the device of the jobs; the nodes of a cluster decide whether they have GPUs."""
+    device = flags.compute.device
     if flags.cluster.engine == "local":
         if flags.cluster.address is not None:
             raise InputError("--address is the address of a Ray cluster; it needs --engine ray")
-        return prepare_device(flags.compute.device, flags.compute.threads)
-    device = flags.compute.device
+        return prepare_device(device, flags.compute.threads)
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device is {device}; for the jobs of a cluster use auto, cpu or cuda")
     prepare_device("cpu", flags.compute.threads)
@@ -136,10 +130,10 @@ def _device(flags: Flags) -> str:
 
 
 def _workspace(
-    flags: Flags | QuickstartFlags, study: Study, device: str, cache: str | None
-) -> Workspace:
+    flags: Flags | QuickstartFlags, study: studies.Study, device: str, cache: str | None
+) -> studies.Workspace:
     require_positive("--limit", flags.limit)
-    return Workspace(
+    return studies.Workspace(
         checkpoints=flags.storage.checkpoints.absolute(),
         study=(flags.storage.reports / study.name).absolute(),
         data_root=data_root(flags.storage.data_root),
@@ -153,26 +147,30 @@ def _workspace(
 
 
 def _run(
-    study: Study, workspace: Workspace, planned: Sequence[Planned], cluster: RayFlags
-) -> list[JobOutcome]:
+    study: studies.Study,
+    workspace: studies.Workspace,
+    planned: Sequence[studies.Planned],
+    cluster: RayFlags,
+) -> list[studies.JobOutcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
-    write_record(workspace.study / RECORD, record_of(study))
+    write_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
-    steps = {"compare": _compare, "report": _report}
-    if not study.compare:
-        del steps["compare"]
+    steps = {"compare": _compare} if study.compare else {}
+    steps["report"] = _report
     total = sum(seconds.values()) + _SECONDS * len(steps)
     with cli.Overall(total, len(jobs) + len(steps)) as bar:
         if cluster.engine == "ray":
 
-            def on_outcome(outcome: JobOutcome) -> None:
+            def on_outcome(outcome: studies.JobOutcome) -> None:
                 bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
 
-            outcomes = run_on_ray(jobs, workspace, address=cluster.address, on_outcome=on_outcome)
+            outcomes = studies.run_on_ray(
+                jobs, workspace, address=cluster.address, on_outcome=on_outcome
+            )
         else:
-            outcomes = run_jobs(jobs, workspace, seconds, bar)
-        write_failures(workspace.study, outcomes)
+            outcomes = studies.run_jobs(jobs, workspace, seconds, bar)
+        studies.write_failures(workspace.study / FAILURES, outcomes)
         for label, step in steps.items():
             with bar.job(label, _SECONDS):
                 step(workspace.study, bar)
@@ -187,21 +185,16 @@ def _compare(study: Path, bar: cli.Overall) -> None:
         report.write_comparison(study, result, tuple(comparison.study_families(study)))
 
 
-def _report(study: Path, bar: cli.Overall) -> None:
+def _report(study: Path, _: cli.Overall) -> None:
     """Write the report, unless it is up to date or there is no run."""
     if run_paths(study) and report.current_report(study) is None:
         report.write_report(study)
 
 
-def _plan_table(planned: Sequence[Planned]) -> str:
+def _plan_table(planned: Sequence[studies.Planned]) -> str:
     rows = [
-        (
-            plan.job.label,
-            plan.state,
-            duration(plan.seconds) if plan.seconds else "",
-            plan.note or plan.source,
-        )
-        for plan in planned
+        (p.job.label, p.state, duration(p.seconds) if p.seconds else "", p.note or p.source)
+        for p in planned
     ]
     todo = [plan for plan in planned if plan.state in ("missing", "interrupted")]
     rough = sum(plan.source.startswith("rough") for plan in todo)
@@ -216,27 +209,27 @@ def _plan_table(planned: Sequence[Planned]) -> str:
     return f"{table(rows, ('job', 'state', 'takes', ''))}\n{last}"
 
 
-def _results(study: Study, workspace: Workspace) -> list[str]:
-    lines = [report.headline_text(workspace.study), ""] if run_paths(workspace.study) else []
-    lines += map(str, selections(study, workspace))
+def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
+    if run_paths(workspace.study):
+        yield report.headline_text(workspace.study)
+        yield ""
+    yield from map(str, studies.selections(study, workspace))
     for stored in comparison.load_comparisons(workspace.study)[0]:
-        notes = (
-            comparison.unmatched_selectors(workspace.study, stored.pairs) if stored.planned else ()
-        )
-        lines += [f"note: {line}" for line in notes]
-    return lines
+        if stored.planned:
+            for line in comparison.unmatched_selectors(workspace.study, stored.pairs):
+                yield f"note: {line}"
 
 
-def _summary(outcomes: Sequence[JobOutcome], study: Path) -> list[str]:
-    """Return how many jobs ended how, the files to read, and why jobs failed."""
+def _summary(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
+    """Yield how many jobs ended how, the files to read, and why jobs failed."""
     counts = Counter(outcome.result for outcome in outcomes)
-    lines = [", ".join(f"{number} {result}" for result, number in counts.items())]
+    yield ", ".join(f"{number} {result}" for result, number in counts.items())
     for path in (study / "comparisons" / "planned.csv", study / "index.html"):
-        lines += [relative(path)] if path.is_file() else []
-    failed: list[Any] = [outcome for outcome in outcomes if not outcome.succeeded]
+        if path.is_file():
+            yield relative(path)
+    failed = [outcome for outcome in outcomes if not outcome.succeeded]
     if failed:
-        lines.append(f"{len(failed)} of {len(outcomes)} jobs failed or were not run:")
-        lines += [f"  {outcome.label}: {outcome.reason}" for outcome in failed]
+        yield f"{len(failed)} of {len(outcomes)} jobs failed or were not run:"
+        yield from (f"  {outcome.label}: {outcome.reason}" for outcome in failed)
     if any(outcome.trace for outcome in failed):
-        lines.append(f"tracebacks: {relative(study / FAILURES)}")
-    return lines
+        yield f"tracebacks: {relative(study / FAILURES)}"

@@ -20,7 +20,7 @@ from sdd_eval.report.tables.results import tidy
 from sdd_eval.report.tables.summary import comparable_results, summarise
 from sdd_eval.statistics.seeds import SeedSummary
 from sdd_eval.store import write_text
-from sdd_eval.studies.study import read_study_record
+from sdd_eval.studies import read_study_record
 
 TITLES = {
     "cost": "Training cost relative to cross-entropy (this machine; median of three repetitions)",

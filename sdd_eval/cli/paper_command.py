@@ -22,7 +22,7 @@ from sdd_eval.report.tables.csv_file import to_csv
 from sdd_eval.report.tables.groups import METHODS, recipe_of
 from sdd_eval.report.tables.results import tidy
 from sdd_eval.store import run_paths, write_bytes, write_text
-from sdd_eval.studies.study import StudyRecord, read_study_record
+from sdd_eval.studies import StudyRecord, read_study_record
 
 #: Methods of the paper, in its order; other installed methods follow.
 PAPER_METHODS = ("ce", "ls", "dropout", "cs_kd", "ddgsd", "byot", "dml")

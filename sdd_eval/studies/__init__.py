@@ -1,1 +1,19 @@
-"""Studies: TOML files resolved to trainings, evaluations and comparisons, and run."""
+"""Studies: declared trainings, evaluations and comparisons, run as jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sdd_eval.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from sdd_eval.studies.builtin import builtin_names, study_file
+    from sdd_eval.studies.jobs import Workspace, jobs_of
+    from sdd_eval.studies.plan import Planned, plan
+    from sdd_eval.studies.ray_engine import run_on_ray
+    from sdd_eval.studies.resolve import read_study
+    from sdd_eval.studies.run import JobOutcome, record_of, run_jobs, write_failures
+    from sdd_eval.studies.selection import selections
+    from sdd_eval.studies.study import RECORD, Study, StudyRecord, read_study_record, warnings
+else:
+    __getattr__, __all__ = lazy_exports(__name__)

@@ -36,7 +36,7 @@ def _comparison(table: Compare, groups: Sequence[_Group]) -> Comparison:
         if not any(True for _ in matches(base, values, groups)):
             fields = ", ".join(f"{name} = {value!r}" for name, value in values.items())
             message = f"no training with {fields} equals a training of base in all other fields"
-            raise table.place.error(message, "others")
+            raise table.location.error(message, "others")
     return Comparison(base, tuple(others))
 
 

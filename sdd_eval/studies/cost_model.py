@@ -41,11 +41,12 @@ _DATA_SIZES: Mapping[str, _DataSize] = {
     "digit_scenes": _DataSize(64, 32, 64, 10, 1),
 }
 #: Floating-point operations per second of one CPU thread and of a large GPU.
-_RATES = {"cpu": 4e10, "gpu": 6e13}
+_THREAD_RATE, _GPU_RATE = 4e10, 6e13
 #: Forward passes per test image of each evaluator; a backward pass counts as two.
-_PASSES = dict(
-    accuracy=1, calibration=1, selective=1, fgsm=60, attack=60, corruption=75, odin=14, ood=25
-)
+_PASSES = {
+    **{"accuracy": 1, "calibration": 1, "selective": 1, "detection": 1},
+    **{"fgsm": 60, "attack": 60, "corruption": 75, "odin": 14, "ood": 25},
+}
 #: Operations of a forward pass if they cannot be counted: those of ResNet-18 on 32 × 32 pixels.
 _DEFAULT_OPERATIONS = 1.1e9
 #: How many of an evaluator's newest runs are read.
@@ -73,102 +74,88 @@ class Estimates:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.kind = "gpu" if workspace.device.startswith("cuda") else "cpu"
-        self.cards = [card for card in _cards(workspace.checkpoints) if self._is_comparable(card)]
-        self.recipes = {card.name: card.recipe for card in self.cards if card.recipe}
-        self.detectors: dict[str, tuple[str, Recipe | DetectorRecipe]] = {}
-        self.seconds_per_image: dict[tuple[str, str], float | None] = {}
+        self.gpu = workspace.device.startswith("cuda")
+        self.trained = [
+            (recipe, card)
+            for recipe, card in _trained(workspace.checkpoints)
+            if self._is_comparable(card)
+        ]
+        #: Architecture and recipe of each network, trained or planned.
+        self.networks: dict[str, tuple[str, Any]] = {
+            card.name: (card.model.arch, recipe) for recipe, card in self.trained
+        }
+        self.seconds_per_image = functools.cache(self._seconds_per_image)
 
     def of(self, job: Job) -> Estimate:
         """Return the estimate for a whole job."""
         work = job.work
         if isinstance(work, Evaluation):
             return self._evaluation(work)
-        recipe = work.recipe
-        if isinstance(recipe, Recipe):
-            self.recipes[work.name] = recipe
-            return self._training(recipe, recipe.arch, _operations(recipe.arch, recipe.dataset))
-        arch = DETECTOR + (self.recipes.get(work.backbone) or Recipe()).arch
-        self.detectors[work.name] = arch, recipe
-        return self._training(recipe, arch, _detector_operations(arch, recipe.min_size))
+        if isinstance(work.recipe, Recipe):
+            arch = work.recipe.arch
+        else:
+            arch = DETECTOR + self.networks.get(work.backbone, (Recipe.arch,))[0]
+        self.networks[work.name] = arch, work.recipe
+        return self._training(arch, work.recipe)
 
-    def _training(self, recipe: Any, arch: str, operations: float) -> Estimate:
+    def _training(self, arch: str, recipe: Any) -> Estimate:
         """Estimate a training from a similar one, or from the operations of a forward pass."""
-        images = _data_size(recipe.dataset).training * recipe.epochs
-        trained = [
-            (recipe_of(card) if arch.startswith(DETECTOR) else card.recipe, card)
-            for card in self.cards
+        images, cost = _data_size(recipe.dataset).training * recipe.epochs, _relative_cost(recipe)
+        names = _SPEED[type(recipe)]
+        similar = [
+            (_relative_cost(other), card)
+            for other, card in self.trained
             if card.model.arch == arch
+            and all(getattr(other, name) == getattr(recipe, name) for name in names)
         ]
-        similar = [pair for pair in trained if pair[0] and _similar(pair[0], recipe)]
         if not similar:
-            return self._rough(images, 3 * operations * _relative_cost(recipe))
-        other, card = min(similar, key=lambda pair: _distance(pair[0], recipe))
+            return self._rough(images, 3 * _operations_of(arch, recipe) * cost)
+        other_cost, card = min(similar, key=lambda pair: abs(pair[0] - cost))
         speed = card.provenance.images_per_second or 1.0
-        scale = _relative_cost(recipe) / _relative_cost(other)
-        return Estimate(images / speed * scale, f"estimated from {card.name}")
+        return Estimate(images / speed * cost / other_cost, f"estimated from {card.name}")
 
     def _evaluation(self, work: Evaluation) -> Estimate:
-        classifier = self.recipes.get(work.checkpoint) or Recipe()
-        arch, recipe = self.detectors.get(work.checkpoint, (classifier.arch, classifier))
+        arch, recipe = self.networks.get(work.checkpoint, (Recipe.arch, Recipe()))
         images = _data_size(work.dataset or recipe.dataset).test
         limit = self.workspace.limit if self.workspace.limit is not None else work.limit
         images = min(images, limit or images)
-        seconds = self._measured(work.evaluator, arch)
+        seconds = self.seconds_per_image(work.evaluator, arch)
         if seconds is not None:
             return Estimate(seconds * images, f"as earlier runs of {work.evaluator} on {arch}")
-        if isinstance(recipe, DetectorRecipe):
-            return self._rough(images, _detector_operations(arch, recipe.min_size))
-        passes = _PASSES.get(work.evaluator, 2)
-        return self._rough(images, _operations(arch, recipe.dataset) * passes)
+        return self._rough(images, _operations_of(arch, recipe) * _PASSES.get(work.evaluator, 2))
 
     def _rough(self, images: int, operations: float) -> Estimate:
-        threads = self.workspace.threads or 1 if self.kind == "cpu" else 1
-        return Estimate(images * operations / (_RATES[self.kind] * threads), _ROUGH)
+        rate = _GPU_RATE if self.gpu else _THREAD_RATE * (self.workspace.threads or 1)
+        return Estimate(images * operations / rate, _ROUGH)
 
-    def _measured(self, evaluator: str, arch: str) -> float | None:
-        """Return the mean seconds per image of earlier runs on such a device; None without."""
-        key = (evaluator, arch)
-        if key not in self.seconds_per_image:
-            seconds = list(self._run_times(evaluator, arch))
-            self.seconds_per_image[key] = sum(seconds) / len(seconds) if seconds else None
-        return self.seconds_per_image[key]
-
-    def _run_times(self, evaluator: str, arch: str) -> Iterator[float]:
+    def _seconds_per_image(self, evaluator: str, arch: str) -> float | None:
+        """Return the mean of the newest earlier runs on such a device; None without."""
         paths = self.workspace.study.parent.glob(f"*/runs/*/{evaluator}-*.json")
         newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
+        seconds = []
         for path in newest[:_RUNS]:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 run = json.loads(path.read_text(encoding="utf-8"))
                 provenance = run["provenance"]
-                same_device = (provenance["device"] != "cpu") == (self.kind == "gpu")
+                same_device = (provenance["device"] != "cpu") == self.gpu
                 if provenance["model"]["arch"] == arch and same_device and run["n"]:
-                    yield provenance["seconds"] / run["n"]
+                    seconds.append(provenance["seconds"] / run["n"])
+        return sum(seconds) / len(seconds) if seconds else None
 
     def _is_comparable(self, card: Card) -> bool:
         """Return whether a checkpoint was trained on such a device with as many threads."""
         provenance, threads = card.provenance, self.workspace.threads
         gpu = any(device != "cpu" for device in provenance.devices or ())
         same = threads is None or gpu or provenance.threads == threads
-        return bool(provenance.images_per_second) and gpu == (self.kind == "gpu") and same
+        return bool(provenance.images_per_second) and gpu == self.gpu and same
 
 
-def _cards(folder: Path) -> Iterator[Card]:
+def _trained(folder: Path) -> Iterator[tuple[Recipe | DetectorRecipe, Card]]:
     for path in checkpoint_folders(folder):
         with contextlib.suppress(InputError):
-            yield read_card(path)
-
-
-def _similar(other: Any, recipe: Any) -> bool:
-    return all(getattr(other, name) == getattr(recipe, name) for name in _SPEED[type(recipe)])
-
-
-def _distance(other: Any, recipe: Any) -> int:
-    """Return in how many of method and SD-Dropout term the recipes of two classifiers differ."""
-    if not isinstance(recipe, Recipe):
-        return 0
-    has_term = bool(other.sd_dropout) != bool(recipe.sd_dropout)
-    return int(other.method != recipe.method) + int(has_term)
+            card = read_card(path)
+            if recipe := card.recipe or recipe_of(card):
+                yield recipe, card
 
 
 def _data_size(dataset: str) -> _DataSize:
@@ -208,12 +195,15 @@ def _operations(arch: str, dataset: str) -> float:
     return float(counter.get_total_flops()) or _DEFAULT_OPERATIONS
 
 
-def _detector_operations(arch: str, side: int) -> float:
-    """Estimate the operations of a detector for images of aspect ratio 4:3 with this shorter side.
+def _operations_of(arch: str, recipe: Any) -> float:
+    """Return the operations of a classifier's forward pass, or estimate those of a detector's.
 
-    Twice those of its backbone: feature pyramid and heads cost about as much again.
+    A detector's are twice its backbone's on images of aspect ratio 4:3: feature pyramid and heads
+    cost about as much again.
     """
+    if isinstance(recipe, Recipe):
+        return _operations(arch, recipe.dataset)
     backbone = arch.removeprefix(DETECTOR)
     dataset = "imagenet" if backbone.startswith("torchvision:") else "cifar100"
-    scale = side * side * 4 / 3 / _data_size(dataset).side ** 2
+    scale = recipe.min_size**2 * 4 / 3 / _data_size(dataset).side ** 2
     return 2 * scale * _operations(backbone, dataset)

@@ -16,7 +16,7 @@ from sdd_eval.records import DETECTOR, ModelSpec, Recipe, decode, encode
 from sdd_eval.store import key_of
 from sdd_eval.studies.schema import Evaluate, Small, StudyFile, Table, TrainDetector
 from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS, Training
-from sdd_eval.studies.toml import Place
+from sdd_eval.studies.toml import Location
 from sdd_eval.training.recipe import NAME_FIELDS, validated
 from sdd_eval.training.recipe import checkpoint_name as short_name
 
@@ -33,17 +33,17 @@ def trainings_of(
     """Return trainings by checkpoint, seed by seed, and checkpoints by id; errors name the line."""
     common = list(combinations(file.recipe, RECIPE_FIELDS))
     if len(common) != 1:
-        raise file.recipe.place.error("[recipe] has a list of values; put a grid into [[train]]")
+        raise file.recipe.location.error("[recipe] has a list of values; put a grid into [[train]]")
     name = short_name if file.short_names else checkpoint_name
     planned: list[tuple[int, Training, str]] = []
     for table in file.train:
         table_seeds = seeds or small.seeds or table.seeds or file.seeds
         grid = combinations(table, RECIPE_FIELDS, common[0])
         for fields, seed in itertools.product(grid, table_seeds):
-            full = recipe_of(table.place, fields, seed)
-            recipe = recipe_of(table.place, small.recipe_fields(fields), seed)
+            full = recipe_of(table.location, fields, seed)
+            recipe = recipe_of(table.location, small.recipe_fields(fields), seed)
             if check_positions:
-                with table.place.errors_at("position"):
+                with table.location.errors_at("position"):
                     _refuse_position(recipe.arch, recipe.position)
             training = Training(name(recipe), recipe, encode(recipe), (encode(full),))
             planned.append((table_seeds.index(seed), training, table.id))
@@ -80,12 +80,12 @@ def detectors_of(
             for fields in combinations(table, DETECTOR_FIELDS):
                 full = DetectorRecipe(**fields)
                 recipe = DetectorRecipe(**small.detector_fields(fields))
-                with table.place.errors_at():
+                with table.location.errors_at():
                     detector = _detector(full, recipe, backbone, trainings.get(backbone))
                 _add(detector, detectors, all_ids.setdefault(table.id, set()))
     if file.train_detector and not detectors:
         message = "there is no backbone for the detectors; add [[train]] or `checkpoints`"
-        raise file.place.error(message, "train-detector")
+        raise file.location.error(message, "train-detector")
     return detectors, all_ids
 
 
@@ -117,7 +117,7 @@ def selection(table: TrainDetector | Evaluate, ids: Ids) -> set[str] | None:
     """Return the checkpoints that a table selects by `of`, None for all; errors name the line."""
     if table.of is None:
         return None
-    with table.place.errors_at("of"):
+    with table.location.errors_at("of"):
         for name in table.of:
             if name not in ids:
                 raise unknown_name("id of a training", name, filter(None, ids))
@@ -143,11 +143,11 @@ def _product(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def recipe_of(place: Place, fields: Mapping[str, Any], seed: int) -> Recipe:
+def recipe_of(location: Location, fields: Mapping[str, Any], seed: int) -> Recipe:
     """Return the recipe of a combination, validated; errors name the line."""
-    with place.errors_at("method_options"):
+    with location.errors_at("method_options"):
         recipe = validated(Recipe(**fields, seed=seed))
-    with place.errors_at("arch"):
+    with location.errors_at("arch"):
         if ":" not in recipe.arch and recipe.arch not in plugins.names("models"):
             raise unknown_name("arch", recipe.arch, plugins.names("models"))
     return recipe

@@ -40,11 +40,11 @@ def read_study(
     families = _families(file)
     _check_names(file)
     if small and file.small is None:
-        raise file.place.error("the study has no [small] table, which --small needs")
+        raise file.location.error("the study has no [small] table, which --small needs")
     stand_in = file.small if small and file.small else Small()
     trainings, ids = trainings_of(file, stand_in, seeds, check_positions=check_positions)
     detectors, ids = detectors_of(file, stand_in, trainings, ids)
-    with file.place.errors_at("name"):
+    with file.location.errors_at("name"):
         name = folder_name("name", path.stem if file.name is None else file.name)
     return Study(
         name=name + ("-small" if small else ""),
@@ -68,7 +68,7 @@ def _families(file: StudyFile) -> dict[str, tuple[str, ...]]:
     """Return the families with the present names of metrics; raise InputError for unknown names."""
     families = {}
     for name, selectors in file.families.items():
-        with file.place.errors_at("families", name):
+        with file.location.errors_at("families", name):
             families[name] = tuple(map(_selector, selectors))
     return families
 
@@ -92,12 +92,12 @@ def _check_names(file: StudyFile) -> None:
     """Raise InputError for an unknown name that `[small]` replaces."""
     small = file.small or Small()
     for name in small.settings:
-        with small.place.errors_at("settings", name):
+        with small.location.errors_at("settings", name):
             _require_evaluator(name)
     used = {Recipe.dataset, Recipe.arch, DetectorRecipe.dataset, *_words(file)}
     for name in small.names:
         if name not in used and not name.startswith("average:"):
-            with small.place.errors_at("names", name):
+            with small.location.errors_at("names", name):
                 raise unknown_name("name in this study", name, used)
 
 
@@ -123,7 +123,7 @@ def _evaluations(
     """Return the evaluations, checkpoint by checkpoint, classifiers first."""
     classifiers, detectors = [*trained, *file.checkpoints], [*fine_tuned, *file.detectors]
     if not classifiers and not detectors:
-        raise file.place.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
+        raise file.location.error("there is nothing to evaluate; add [[train]] or `checkpoints`")
     selected: dict[str, list[Evaluation]] = {name: [] for name in (*classifiers, *detectors)}
     for table in file.evaluate:
         of = selection(table, ids)
@@ -134,7 +134,7 @@ def _evaluations(
             if not evaluated:
                 kind = "detectors, made by [[train-detector]]" if detect else "classifiers"
                 message = f"{evaluation.evaluator} evaluates {kind}, but there are none here"
-                raise table.place.error(message, "of" if names else "evaluator")
+                raise table.location.error(message, "of" if names else "evaluator")
             for name in evaluated:
                 selected[name].append(dataclasses.replace(evaluation, checkpoint=name))
     return tuple(evaluation for group in selected.values() for evaluation in group)
@@ -144,10 +144,10 @@ def _of_table(table: Evaluate, small: Small) -> Iterator[Evaluation]:
     """Yield the evaluations of a table, without their checkpoints."""
     for given in table.evaluator:
         name = given.replace("-", "_")
-        with table.place.errors_at("evaluator"):
+        with table.location.errors_at("evaluator"):
             _require_evaluator(name, given)
         settings = current_settings(name, small.settings_of(name, table.settings))
-        with table.place.errors_at("settings"):
+        with table.location.errors_at("settings"):
             configured(name, settings)
         for dataset in table.dataset or (None,):
             used = small.name(dataset) if dataset else None

@@ -31,8 +31,6 @@ from sdd_eval.studies.study import (
     warnings,
 )
 
-#: The file in a study's folder with the tracebacks of failed jobs.
-FAILURES = "failures.txt"
 #: Seconds before a job that another process is running is tried again.
 WAIT = 2.0
 
@@ -186,12 +184,11 @@ def record_of(study: Study) -> StudyRecord:
     )
 
 
-def write_failures(folder: Path, outcomes: Sequence[JobOutcome]) -> None:
-    """Write `failures.txt` with the reasons and tracebacks of failed jobs, or delete it."""
-    path = folder / FAILURES
+def write_failures(path: Path, outcomes: Sequence[JobOutcome]) -> None:
+    """Write the reasons and tracebacks of failed jobs to a file, or delete it if there are none."""
     failed = [outcome for outcome in outcomes if not outcome.succeeded]
-    if not failed:
+    if failed:
+        parts = [f"{job.label}: {job.result}: {job.reason}\n{job.trace}" for job in failed]
+        store.write_text(path, "\n".join(parts))
+    else:
         path.unlink(missing_ok=True)
-        return
-    parts = [f"{job.label}: {job.result}: {job.reason}\n{job.trace}" for job in failed]
-    store.write_text(path, "\n".join(parts))

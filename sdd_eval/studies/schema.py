@@ -43,7 +43,7 @@ from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.object_detection.recipe import DetectorRecipe
 from sdd_eval.records import Recipe, former_names
 from sdd_eval.studies.study import DETECTOR_FIELDS, RECIPE_FIELDS
-from sdd_eval.studies.toml import Place, read_toml
+from sdd_eval.studies.toml import Location, read_toml
 from sdd_eval.type_errors import accepted, failed_value, members
 
 #: Fields that select a side: of a classifier, of a detector, and of a detector's backbone.
@@ -54,10 +54,10 @@ Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of a study file, with its place in the file."""
+    """A table of a study file, with its location in the file."""
 
     noun: ClassVar[str] = "key of a study"
-    place: Any = msgspec.field(default=Place("", ""), name="")
+    location: Any = msgspec.field(default=Location("", ""), name="")
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the fields of a recipe that the table sets."""
@@ -194,16 +194,16 @@ def read_study_file(path: Path) -> StudyFile:
 
     Raise InputError, with the line and the most similar valid name, if a name or type is wrong.
     """
-    values, place = read_toml(path)
-    data = _normalised(StudyFile, values, place)
+    values, location = read_toml(path)
+    data = _normalised(StudyFile, values, location)
     try:
         return msgspec.convert(data, StudyFile)
     except msgspec.ValidationError as error:
-        raise _error(str(error), data, place) from None
+        raise _error(str(error), data, location) from None
 
 
-def _normalised(kind: Any, value: Any, place: Place) -> Any:
-    """Return a value as its type has it: tables with their places, single values as lists of one.
+def _normalised(kind: Any, value: Any, location: Location) -> Any:
+    """Return a value as its type has it: tables with a location, single values as lists of one.
 
     A grid of lists is a list of lists.
     """
@@ -215,44 +215,46 @@ def _normalised(kind: Any, value: Any, place: Place) -> Any:
             not of_lists or any(isinstance(v, list) for v in value)
         )
         items = enumerate(value if several else [value])
-        return [_normalised(arguments[0], item, place.at(index)) for index, item in items]
+        return [_normalised(arguments[0], item, location.at(index)) for index, item in items]
     if isinstance(value, dict) and origin is dict:
-        return {key: _normalised(arguments[1], item, place.at(key)) for key, item in value.items()}
+        return {
+            key: _normalised(arguments[1], item, location.at(key)) for key, item in value.items()
+        }
     if isinstance(value, dict) and kind is not Any and origin is None:
-        return _normalised_table(kind, value, place)
+        return _table(kind, value, location)
     return value
 
 
-def _normalised_table(kind: type[Table], values: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Return a table with its place; renamed fields get their present names, with a warning."""
+def _table(kind: type[Table], values: Mapping[str, Any], location: Location) -> dict[str, Any]:
+    """Return a table with its location; renamed fields get present names, with a warning."""
     hints = typing.get_type_hints(kind)
     former = {old: new for old, new in former_names(Recipe).items() if new in hints}
-    table: dict[str, Any] = {"": place}
+    table: dict[str, Any] = {"": location}
     for key, value in values.items():
         present = former.get(key, key)
         if present != key:
-            message = place.error(f"{key} is now called {present}; rename it", key)
+            message = location.error(f"{key} is now called {present}; rename it", key)
             warnings.warn(str(message), DeprecationWarning, stacklevel=2)
-            place.renamed[place.at(present).path] = place.at(key).path
+            location.renamed[location.at(present).path] = location.at(key).path
         hint = hints.get(present.replace("-", "_"), Any)
-        table[present] = _normalised(hint, value, place.at(present))
+        table[present] = _normalised(hint, value, location.at(present))
     return table
 
 
-def _error(error: str, data: Any, place: Place) -> InputError:
+def _error(error: str, data: Any, location: Location) -> InputError:
     """Return an error of msgspec with its line, the wrong value and what is accepted."""
     path, kind, value = failed_value(error, StudyFile, data)
     name = re.search(r"(?:unknown|required) field `(.+?)`", error)
     if name and error.startswith("Object contains unknown"):
         known = filter(None, kind.__struct_encode_fields__)
-        return place.error(str(unknown_name(kind.noun, name[1], known)), *path, name[1])
+        return location.error(str(unknown_name(kind.noun, name[1], known)), *path, name[1])
     if name:
-        return place.error(f"{name[1]} is missing; add {name[1]} = …", *path)
+        return location.error(f"{name[1]} is missing; add {name[1]} = …", *path)
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     limit = re.search(r"(of length )?([<>])= (\d+)", error)
     if limit and limit[1]:
-        return place.error(f"{key} is empty; add a value or omit it", *path)
+        return location.error(f"{key} is empty; add a value or omit it", *path)
     wrong = f"not {accepted(error, kind)}"
     if limit:
         wrong = f"it must be at {'least' if limit[2] == '>' else 'most'} {limit[3]}"
-    return place.error(f"{key} is {value!r}{'; ' if limit else ', '}{wrong}", *path)
+    return location.error(f"{key} is {value!r}{'; ' if limit else ', '}{wrong}", *path)

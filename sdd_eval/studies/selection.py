@@ -6,8 +6,9 @@ It is selected within a group of recipes that differ only in hyper-parameters an
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from sdd_eval import store
 from sdd_eval.checkpoints.folder import read_card
 from sdd_eval.data.catalogue import canonical_name
 from sdd_eval.errors import InputError
-from sdd_eval.records import Run, encode
+from sdd_eval.records import CLASSIFICATION, OBJECT_DETECTION, Run, Task, encode
 from sdd_eval.statistics.seeds import SeedSummary, summarize_seeds
 from sdd_eval.studies.jobs import Workspace
-from sdd_eval.studies.study import Study
+from sdd_eval.studies.study import Study, Training
 
 #: A recipe: a classifier's, or a detector's with its backbone's.
 Fields = Mapping[str, Any]
@@ -45,14 +46,6 @@ _OF_THE_TERM = ("drop_rate", "temperature", "direction", "position")
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A trained network: the fields of its recipe, and its metrics."""
-
-    fields: Mapping[str, Any]
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Selection:
     """The best values within one group of networks, out of `candidates` combinations."""
 
@@ -72,61 +65,63 @@ class Selection:
         )
 
 
-def selections(study: Study, workspace: Workspace) -> tuple[Selection, ...]:
-    """Return the best values of each group of networks in which several are trained.
+def selections(study: Study, workspace: Workspace) -> Iterator[Selection]:
+    """Yield the best values of each group of networks in which several are trained.
 
-    The criterion is the mean over seeds of the accuracy on the validation images if every network
-    has some, else of the accuracy on the test images; of detectors, of mAP on the test images.
-    Networks that are not trained or not evaluated are left out.
+    The criterion is the mean over seeds of the first of `METRICS` that all networks of a group
+    have. Networks that are not trained or not evaluated are left out.
     """
-    return (
-        *_selections(_classifiers(study, workspace.checkpoints), study.varied),
-        *_selections(_detectors(study, workspace.study), study.varied_of_detectors),
-    )
+    yield from _selections(study.trainings, study.varied, workspace)
+    yield from _selections(study.detectors, study.varied_of_detectors, workspace)
 
 
-def _classifiers(study: Study, checkpoints: Path) -> Iterator[_Candidate]:
-    for training in study.trainings:
-        with contextlib.suppress(InputError):
-            card = read_card(checkpoints / training.name)
-            yield _Candidate(training.fields, card.metrics)
-
-
-def _detectors(study: Study, folder: Path) -> Iterator[_Candidate]:
-    """Yield the detectors with the metrics of their newest runs on the whole test set."""
-    for detector in study.detectors:
-        paths = (folder / "runs" / detector.name).glob("detection-*.json")
-        test = canonical_name(Path(detector.recipe.dataset).name)
-        runs: list[Run] = []
-        for path in paths:
-            with contextlib.suppress(InputError):
-                runs.append(store.read_run(path))
-        runs = [run for run in runs if canonical_name(run.dataset) == test and not run.limit]
-        if runs:
-            newest = max(runs, key=lambda run: run.provenance.created)
-            yield _Candidate(detector.fields, {m.metric: m.value for m in newest.measurements})
-
-
-def _selections(networks: Iterable[_Candidate], varied: Sequence[str]) -> Iterator[Selection]:
-    """Yield the selection of each group with several values of which all have a metric."""
-    groups: dict[str, dict[str, list[_Candidate]]] = {}
+def _selections(
+    networks: Sequence[Training], names: Sequence[str], workspace: Workspace
+) -> Iterator[Selection]:
+    groups: dict[str, dict[str, list[Mapping[str, float]]]] = {}
+    titles: dict[str, str] = {}
     for network in networks:
-        values = {name: value_of(network.fields, name) for name in varied}
-        group = groups.setdefault(group_key(network.fields), {})
-        group.setdefault(json.dumps(encode(values)), []).append(network)
-    for group in groups.values():
-        members = [network for seeds in group.values() for network in seeds]
-        shared = [name for name in METRICS if all(name in member.metrics for member in members)]
+        with contextlib.suppress(InputError):
+            metrics = _METRICS_OF[network.recipe.task](network, workspace)
+            values = {name: value_of(network.fields, name) for name in names}
+            key = group_key(network.fields)
+            titles.setdefault(key, group_title(network.fields))
+            groups.setdefault(key, {}).setdefault(_json(values), []).append(metrics)
+    for key, group in groups.items():
+        members = itertools.chain(*group.values())
+        shared = set.intersection(set(METRICS), *members)
         if len(group) > 1 and shared:
-            yield _best(group_title(members[0].fields), group, shared[0])
+            yield _best(titles[key], group, min(shared, key=list(METRICS).index))
 
 
-def _best(title: str, group: Mapping[str, Sequence[_Candidate]], metric: str) -> Selection:
-    scores = {
-        v: summarize_seeds(member.metrics[metric] for member in seeds) for v, seeds in group.items()
-    }
+def _card_metrics(network: Training, workspace: Workspace) -> Mapping[str, float]:
+    return read_card(workspace.checkpoints / network.name).metrics
+
+
+def _run_metrics(network: Training, workspace: Workspace) -> Mapping[str, float]:
+    """Return the numbers of the newest runs on the whole test set, of each evaluator's."""
+    test = canonical_name(Path(network.recipe.dataset).name)
+    runs: list[Run] = []
+    for path in (workspace.study / "runs" / network.name).glob("*.json"):
+        with contextlib.suppress(InputError):
+            runs.append(store.read_run(path))
+    runs = [run for run in runs if canonical_name(run.dataset) == test and not run.limit]
+    runs.sort(key=lambda run: run.provenance.created)
+    if not runs:
+        raise InputError(f"{network.name} is not evaluated on {test}")
+    return {m.metric: m.value for run in runs for m in run.measurements}
+
+
+_METRICS_OF: Mapping[Task, Callable[[Training, Workspace], Mapping[str, float]]] = {
+    CLASSIFICATION: _card_metrics,
+    OBJECT_DETECTION: _run_metrics,
+}
+
+
+def _best(title: str, group: Mapping[str, Sequence[Mapping[str, float]]], metric: str) -> Selection:
+    scores = {v: summarize_seeds(seed[metric] for seed in seeds) for v, seeds in group.items()}
     best = max(scores, key=lambda values: scores[values].mean)
-    tried = [json.loads(values) for values in scores]
+    tried = list(map(json.loads, scores))
     selected = {
         name: value
         for name, value in json.loads(best).items()

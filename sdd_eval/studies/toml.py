@@ -23,7 +23,7 @@ KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A table or a key of a file, whose errors begin with the file and the line.
 
     `renamed` are the key paths in the file of keys that were read under another name.
@@ -34,8 +34,8 @@ class Place:
     path: KeyPath = ()
     renamed: dict[KeyPath, KeyPath] = field(default_factory=dict)
 
-    def at(self, key: str | int) -> Place:
-        """Return the place of a key, or of a table of an array of tables."""
+    def at(self, key: str | int) -> Location:
+        """Return the location of a key, or of a table of an array of tables."""
         return replace(self, path=(*self.path, key))
 
     def error(self, message: str, *key: str | int) -> InputError:
@@ -53,11 +53,11 @@ class Place:
             raise self.error(str(error), *key) from error
 
 
-def read_toml(path: Path) -> tuple[dict[str, Any], Place]:
+def read_toml(path: Path) -> tuple[dict[str, Any], Location]:
     """Read a TOML file; raise InputError if it is not TOML."""
     try:
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), Place(str(path), text)
+        return tomllib.loads(text), Location(str(path), text)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

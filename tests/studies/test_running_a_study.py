@@ -120,10 +120,10 @@ dataset = "nowhere"
 def test_an_unexpected_error_is_a_failure_with_its_traceback(here, monkeypatch, capsys):
     do = running._run
 
-    def broken(work, places, progress):
+    def broken(work, workspace, progress):
         if getattr(work, "evaluator", ""):
             raise ZeroDivisionError("by\nzero")
-        return do(work, places, progress)
+        return do(work, workspace, progress)
 
     monkeypatch.setattr(running, "_run", broken)
     assert exit_code(["batch", "study.toml"]) == 1
@@ -140,10 +140,10 @@ def test_an_unexpected_error_is_a_failure_with_its_traceback(here, monkeypatch, 
 def test_an_interrupted_study_continues(here, monkeypatch, capsys):
     do = running._run
 
-    def interrupted(work, places, progress):
+    def interrupted(work, workspace, progress):
         if getattr(work, "evaluator", ""):
             raise KeyboardInterrupt
-        return do(work, places, progress)
+        return do(work, workspace, progress)
 
     monkeypatch.setattr(running, "_run", interrupted)
     assert exit_code(["batch", "study.toml"]) == 130
@@ -180,11 +180,11 @@ def test_a_job_of_another_process_is_retried_at_the_end(tiny, monkeypatch, capsy
 
     do, busy = running._run, []
 
-    def at_first(work, places, progress):
+    def at_first(work, workspace, progress):
         if not getattr(work, "evaluator", "") and not busy:
             busy.append(work.name)
             raise store.Busy("another process is training it")
-        return do(work, places, progress)
+        return do(work, workspace, progress)
 
     monkeypatch.setattr(running, "_run", at_first)
     monkeypatch.setattr(running, "WAIT", 0.01)
