@@ -22,10 +22,11 @@ import torch
 from networks import MEAN, STD, network
 from pairs import seconds, where
 
+from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.images import ArrayImages, lazy_images
 from sdd_eval.data.readers.cifar_c import open_corrupted_folder
 from sdd_eval.evaluation.request import Inputs, Request
-from sdd_eval.evaluation.run import EvaluatedNetwork, run
+from sdd_eval.evaluation.run import run
 from sdd_eval.evaluators.accuracy import Accuracy
 from sdd_eval.evaluators.adversarial.fgsm import Fgsm
 from sdd_eval.evaluators.calibration import Calibration
@@ -86,7 +87,7 @@ def peaks(device: str) -> str:
 def main(count: int = 10_000, arch: str = "resnet18", tf32: str = "") -> None:
     device, total = where(), 0.0
     spec = ModelSpec(arch, 100, MEAN, STD, 32)
-    examined = EvaluatedNetwork(network(arch, device), spec, arch, "random weights")
+    checkpoint = Checkpoint.in_memory(network(arch, device), spec)
     with work(count) as (battery, partial):
         for inputs in battery:
             request = Request(
@@ -97,7 +98,7 @@ def main(count: int = 10_000, arch: str = "resnet18", tf32: str = "") -> None:
                 tf32=tf32 == "tf32",
                 cache=partial,
             )
-            took = seconds(lambda inputs=inputs, request=request: run(examined, inputs, request))
+            took = seconds(lambda inputs=inputs, request=request: run(checkpoint, inputs, request))
             total += took
             print(f"{inputs.evaluator.name:<12} {took:8.2f} s   {peaks(device)}", flush=True)
     print(f"{'together':<12} {total:8.2f} s")
