@@ -31,7 +31,8 @@ class Double(torch.nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.model = model.eval()
+        self.model = model
+        self.eval()  # torchattacks would put it back into train mode
 
     def forward(self, pixels):
         return self.model(pixels).double()
