@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdd_eval.errors import InputError
 
@@ -56,6 +56,13 @@ def device_name(device: torch.device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def device_and_threads(device: str) -> dict[str, Any]:
+    """Return the name of the device and the number of threads, which rounding depends on."""
+    import torch
+
+    return {"device": device_name(torch.device(device)), "threads": torch.get_num_threads()}
 
 
 def set_threads(threads: int | None) -> None:

@@ -19,7 +19,7 @@ from sdd_eval.data.install.download import download
 from sdd_eval.data.install.verify import verify
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError, unknown_name
-from sdd_eval.evaluation.cache import entries, max_bytes, outputs_folder, trim
+from sdd_eval.evaluators.cache import entries, max_bytes, outputs_folder, trim
 from sdd_eval.metrics.corruption import NINETEEN
 
 Names = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="NAME…")]

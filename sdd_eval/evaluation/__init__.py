@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from sdd_eval.evaluation.cache import outputs_folder
     from sdd_eval.evaluation.in_memory import evaluate
     from sdd_eval.evaluation.on_disk import Outcome, evaluate_checkpoint, is_measured
     from sdd_eval.evaluation.request import Request
+    from sdd_eval.evaluators.cache import outputs_folder
 else:
     __getattr__, __all__ = lazy_exports(__name__)

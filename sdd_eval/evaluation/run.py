@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.arrays import Arrays
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data.images import Subset
-from sdd_eval.device import explain_batch_errors, float32_precision
-from sdd_eval.evaluation.cache import OutputFiles, network_parts
-from sdd_eval.evaluation.environment import conditions
+from sdd_eval.device import device_and_threads, explain_batch_errors, float32_precision
+from sdd_eval.evaluation.environment import machine, versions
 from sdd_eval.evaluation.partial_results import PartialResultFiles
 from sdd_eval.evaluation.request import Inputs, Request
+from sdd_eval.evaluators.cache import OutputFiles, network_parts
 from sdd_eval.evaluators.subject import Subject
 from sdd_eval.object_detection import batches
 from sdd_eval.object_detection.recipe import flattened_recipe
@@ -72,7 +73,14 @@ def run(
             scored_against=inputs.scored_against,
             tf32=request.tf32,
             resumed=(partial_results.resumed or None) if partial_results else None,
-            **conditions(request, seconds),
+            versions=versions(),
+            machine=machine(),
+            **device_and_threads(request.device),
+            batch_size=request.batch_size,
+            seed=request.seed,
+            seconds=round(seconds, 3),
+            command=request.command or None,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ),
         arrays=arrays,
     )
@@ -103,7 +111,7 @@ def _subject(
         seed=request.seed,
         progress=progress or NoProgress(),
         cache=cache,
-        partial_results=partial_results,
+        partial_results=partial_results.stored if partial_results else None,
     )
 
 

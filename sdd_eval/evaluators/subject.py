@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from sdd_eval.data.images import ImageSet, to_device
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
 from sdd_eval.evaluators.batch import Batch, NetworkOutputs
+from sdd_eval.evaluators.cache import OutputFiles
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.randomness import generator
 from sdd_eval.records import Card, ModelSpec
@@ -33,35 +34,8 @@ PROBED = 2
 TOLERANCE = 1e-3
 
 
-class OutputCache(Protocol):
-    """A store of a network's logits and features, by the content of the images."""
-
-    def lookup(
-        self, images: ImageSet, rows: Rows, features: bool
-    ) -> Mapping[str, NDArray[np.float32]] | None:
-        """Return `logits`, and `features` if stored, of some rows; None if not stored.
-
-        With `features`, features are required.
-        """
-
-    def store(
-        self, images: ImageSet, rows: Rows, arrays: Mapping[str, NDArray[np.float32]], batch: int
-    ) -> None:
-        """Store the outputs of some rows, computed in batches of this size."""
-
-    def has_room(self, size: int) -> bool:
-        """Return whether one evaluation may store so many bytes."""
-
-    @property
-    def hits(self) -> Sequence[Mapping[str, Any]]:
-        """The stored outputs that were used: which images, and when and how they were computed."""
-
-
-class PartialResults(Protocol):
-    """A store of the results of an unfinished run."""
-
-    def stored(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
-        """Return the stored result of this name, or that of `compute`."""
+#: A name and a function → the result of the function, or the one stored by an interrupted run.
+PartialResults = Callable[[str, Callable[[], Mapping[str, Any]]], Arrays]
 
 
 @dataclass(frozen=True)
@@ -81,7 +55,7 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     progress: Progress = field(default_factory=NoProgress)
-    cache: OutputCache | None = None
+    cache: OutputFiles | None = None
     """Store of logits and features shared between evaluations; None stores nothing."""
     partial_results: PartialResults | None = None
     """Store of the results of this evaluation until it is finished; None stores nothing."""
@@ -187,8 +161,8 @@ class Subject:
         `name` is unique within the evaluation. The result must not depend on state other than the
         run and the batch size, such as a generator's, as `compute` may not be called.
         """
-        partial_results = self.partial_results
-        return partial_results.stored(name, compute) if partial_results else Arrays.of(compute())
+        stored = self.partial_results
+        return stored(name, compute) if stored else Arrays.of(compute())
 
     def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Arrays:
         """Call `stored`, whose former name this is."""

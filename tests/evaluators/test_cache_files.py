@@ -16,7 +16,7 @@ from sdd_eval import plugins
 from sdd_eval.checkpoints.checkpoint import write_weights
 from sdd_eval.cli import exit_code
 from sdd_eval.evaluation import Request, evaluate_checkpoint
-from sdd_eval.evaluation.cache import OutputFiles, entries, outputs_folder, trim
+from sdd_eval.evaluators.cache import OutputFiles, entries, outputs_folder, trim
 from sdd_eval.evaluators.evaluator import Intervals
 from sdd_eval.models.build import build
 from sdd_eval.models.network import Network
@@ -77,7 +77,7 @@ from pathlib import Path
 import numpy as np
 from sdd_eval.data.images import ArrayImages
 from sdd_eval.evaluators.evaluator import Intervals
-from sdd_eval.evaluation.cache import OutputFiles
+from sdd_eval.evaluators.cache import OutputFiles
 
 cache = OutputFiles(Path(sys.argv[1]), "n", {"weights": "w"})
 images = ArrayImages("i", np.zeros((900, 1, 2, 2), np.uint8), None, "f", "made here")

@@ -11,8 +11,8 @@ from torch import nn
 import sdd_eval
 from sdd_eval.data.splits import subset_indices
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.cache import OutputFiles, entries
 from sdd_eval.evaluation.request import DataSets
+from sdd_eval.evaluators.cache import OutputFiles, entries
 from sdd_eval.evaluators.corruption.corruption import Corruption
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood

@@ -105,7 +105,9 @@ def test_an_interrupted_evaluation_ends_in_the_same_bits_with_less_work(
         left = PartialResultFiles(path, request_of())
         progress = StopAt(stop)
         try:
-            result = evaluator.collect(replace(subject, progress=progress, partial_results=left))
+            result = evaluator.collect(
+                replace(subject, progress=progress, partial_results=left.stored)
+            )
         except Stop:
             continue
     assert left.resumed > 1

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.root import cache_folder
-from sdd_eval.device import tf32_enabled
+from sdd_eval.device import device_and_threads, tf32_enabled
 from sdd_eval.errors import InputError
-from sdd_eval.evaluation.environment import device_and_threads
 from sdd_eval.records import ModelSpec, encode
 from sdd_eval.store import StoredArrays, key_of, write_atomically
 
