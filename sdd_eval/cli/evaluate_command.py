@@ -57,14 +57,6 @@ class ClassifierInference(Inference):
 
 
 @dataclass(frozen=True)
-class DetectorInference(Inference):
-    """How to run the networks."""
-
-    batch_size: int = EVALUATION_BATCH_SIZE
-    """Images per batch."""
-
-
-@dataclass(frozen=True)
 class Storage(CachedStorage):
     """Where files are read and written."""
 
@@ -101,14 +93,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
 
 def _flags(evaluator: Any) -> type[Any]:
     """Return a dataclass of a command's flags, the evaluator's settings among them."""
-    inference = DetectorInference if task_of(evaluator) == OBJECT_DETECTION else ClassifierInference
-    groups = {"data": Data, "inference": inference, "storage": Storage, "output": Output}
+    detects = task_of(evaluator) == OBJECT_DETECTION
+    inference = Inference(batch_size=EVALUATION_BATCH_SIZE) if detects else ClassifierInference()
+    groups = {"data": Data(), "inference": inference, "storage": Storage(), "output": Output()}
     return dataclasses.make_dataclass(
         "Flags",
         [
             ("checkpoint", Checkpoints, field(default=())),
             ("settings", Annotated[evaluator, Ungrouped], field(default_factory=evaluator)),
-            *((name, kind, field(default_factory=kind)) for name, kind in groups.items()),
+            *((name, type(group), field(default=group)) for name, group in groups.items()),
         ],
         frozen=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,37 +48,35 @@ def jobs_of(study: Study) -> tuple[Job, ...]:
     the checkpoints in its settings.
     """
     order = {training.name: turn for turn, training in enumerate(study.trainings)}
-
-    def turn_of_backbone(work: Training) -> int:
-        return order.get(work.backbone or work.name, len(order))
-
-    networks = sorted([*study.trainings, *study.detectors], key=turn_of_backbone)
-    trainings = [_training(work, order) for work in networks]
-    turns = {job.key: turn for turn, job in enumerate(trainings)}
-    trained = {job.checkpoint for job in trainings}
-    evaluations = [
-        _evaluation(evaluation, trained, n) for n, evaluation in enumerate(study.evaluations)
+    networks = sorted(
+        [*study.trainings, *study.detectors],
+        key=lambda work: order.get(work.backbone or work.name, len(order)),
+    )
+    turns = {work.name: turn for turn, work in enumerate(networks)}
+    jobs = [
+        (turns[work.name], _job(f"train {work.name}", work, [work.backbone], order))
+        for work in networks
     ]
-
-    def last_turn(job: Job) -> int:
-        return max(
-            (turns[key] for key in (*job.needs, job.key) if key in turns), default=len(turns)
-        )
-
-    return tuple(sorted([*trainings, *evaluations], key=last_turn))
-
-
-def _training(work: Training, trained: Container[str]) -> Job:
-    needs = (f"train {work.backbone}",) if work.backbone in trained else ()
-    return Job(f"train {work.name}", f"train {work.name}", work, needs)
+    for evaluation in study.evaluations:
+        names = [evaluation.checkpoint, *_strings([*evaluation.settings.values()])]
+        on = f" on {evaluation.dataset}" if evaluation.dataset else ""
+        label = f"{evaluation.evaluator} {evaluation.checkpoint}{on}"
+        turn = max((turns[name] for name in names if name in turns), default=len(turns))
+        key = f"{len(jobs) - len(turns)} {label}"
+        jobs.append((turn, _job(label, evaluation, names, turns, key)))
+    return tuple(job for _, job in sorted(jobs, key=lambda pair: pair[0]))
 
 
-def _evaluation(evaluation: Evaluation, trained: set[str], number: int) -> Job:
-    named = [evaluation.checkpoint, *_strings(list(evaluation.settings.values()))]
-    needs = tuple(f"train {name}" for name in dict.fromkeys(named) if name in trained)
-    on = f" on {evaluation.dataset}" if evaluation.dataset else ""
-    label = f"{evaluation.evaluator} {evaluation.checkpoint}{on}"
-    return Job(f"{number} {label}", label, evaluation, needs)
+def _job(
+    label: str,
+    work: Training | Evaluation,
+    names: Iterable[str],
+    trained: Container[str],
+    key: str = "",
+) -> Job:
+    """Return a job that needs the trainings of these checkpoints; its key is the label or given."""
+    needs = tuple(f"train {name}" for name in dict.fromkeys(names) if name in trained)
+    return Job(key or label, label, work, needs)
 
 
 def _strings(value: object) -> Iterator[str]:

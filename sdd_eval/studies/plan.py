@@ -79,7 +79,9 @@ def _missing_share(job: Job, workspace: Workspace, untrained: Sequence[Job]) -> 
     if untrained:
         for training in (plan.work for plan in untrained if plan.checkpoint == job.checkpoint):
             if not isinstance(training, Evaluation):
-                _require_data(work, training.recipe.dataset, workspace.data_root)
+                root = workspace.data_root
+                names = _needed(work, training.recipe.dataset, root)
+                _require_present(catalogue.dataset(name, root, work.task) for name in names)
         return 1.0
     checkpoint, request = workspace.checkpoints / work.checkpoint, request_of(work, workspace)
     with contextlib.suppress(store.Busy):
@@ -101,7 +103,10 @@ def _missing_epochs(work: Training, workspace: Workspace) -> float | None:
     if isinstance(work.recipe, Recipe):
         sets += filter(None, [standardisation_set(work.recipe.standardisation, root)])
     _require_present(sets)
-    return 1 - _epochs(folder / "history.csv") / work.recipe.epochs
+    lines = 0
+    with contextlib.suppress(OSError):
+        lines = len((folder / "history.csv").read_text(encoding="utf-8").splitlines())
+    return 1 - max(0, lines - 1) / work.recipe.epochs
 
 
 def _is_result_of(card: Card, work: Training, workspace: Workspace) -> bool:
@@ -114,13 +119,6 @@ def _is_result_of(card: Card, work: Training, workspace: Workspace) -> bool:
     return recipe is not None and not differences(recipe, resolved_recipe(work.recipe, backbone))
 
 
-def _epochs(history: Path) -> int:
-    try:
-        return max(0, len(history.read_text(encoding="utf-8").splitlines()) - 1)
-    except OSError:
-        return 0
-
-
 def _require_present(sets: Iterable[catalogue.Dataset]) -> None:
     """Raise InputError for a data set that is not on disk."""
     for data in sets:
@@ -129,13 +127,8 @@ def _require_present(sets: Iterable[catalogue.Dataset]) -> None:
             raise InputError(f"{name} is not on disk (sdd-eval data get {name})")
 
 
-def _require_data(work: Evaluation, trained_on: str, root: Path) -> None:
-    """Raise InputError if an evaluation of a network to be trained cannot load its images."""
-    names = _needed(work, trained_on, root)
-    _require_present(catalogue.dataset(name, root, work.task) for name in names)
-
-
 def _needed(work: Evaluation, trained_on: str, root: Path) -> Iterator[str]:
+    """Yield the data sets that an evaluation of a network to be trained loads."""
     test = catalogue.canonical_name(work.dataset or trained_on)
     on_validation = test == catalogue.canonical_name(validation_name(trained_on))
     yield trained_on if on_validation else work.dataset or trained_on

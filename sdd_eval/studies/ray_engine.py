@@ -107,20 +107,16 @@ def _collect(
             ended, waiting = ray.wait(waiting, num_returns=1, timeout=1.0)
             for reference in ended:
                 job = references[reference]
-                outcomes[job.key] = _outcome(ray, reference, job)
-                on_outcome(outcomes[job.key])
+                try:
+                    outcome: JobOutcome = ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    kind, text = type(error).__name__, str(error).strip()
+                    reason = f"{kind}: {(text or kind).splitlines()[0]}"
+                    outcome = JobOutcome(job.key, job.label, "failed", reason=reason, trace=text)
+                outcomes[job.key] = outcome
+                on_outcome(outcome)
     except BaseException:
         for reference in waiting:
             ray.cancel(reference, force=True)
         raise
     return [outcomes[job.key] for job in references.values()]
-
-
-def _outcome(ray: Any, reference: Any, job: Job) -> JobOutcome:
-    try:
-        outcome: JobOutcome = ray.get(reference)
-    except ray.exceptions.RayError as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = f"{type(error).__name__}: {lines[0]}"
-        return JobOutcome(job.key, job.label, "failed", reason=reason, trace=str(error))
-    return outcome

@@ -130,8 +130,11 @@ def not_run(job: Job, failed: JobOutcome) -> JobOutcome:
 
 
 def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) -> bool:
+    """Run a training or an evaluation; return whether there was anything to do."""
     if isinstance(work, Evaluation):
-        return _evaluate(work, workspace, progress)
+        checkpoint = workspace.checkpoints / work.checkpoint
+        outcome = evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace), progress)
+        return bool(outcome.evaluated or outcome.scored)
     present = is_checkpoint(workspace.checkpoints / work.name)
     keywords: Any = {
         "folder": workspace.checkpoints,
@@ -148,12 +151,6 @@ def _run(work: Training | Evaluation, workspace: Workspace, progress: Progress) 
         backbone = workspace.checkpoints / work.backbone
         object_detection.train_detector(backbone, work.recipe, **keywords)
     return not present
-
-
-def _evaluate(work: Evaluation, workspace: Workspace, progress: Progress) -> bool:
-    checkpoint = workspace.checkpoints / work.checkpoint
-    outcome = evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace), progress)
-    return bool(outcome.evaluated or outcome.scored)
 
 
 def request_of(work: Evaluation, workspace: Workspace) -> Any:
