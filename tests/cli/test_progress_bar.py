@@ -2,11 +2,12 @@
 
 import io
 import sys
+import time
 
 import pytest
 
 from sdd_eval.cli import progress_bar
-from sdd_eval.cli.progress_bar import Bar
+from sdd_eval.cli.progress_bar import Bar, Overall
 
 
 class Clock:
@@ -30,27 +31,69 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_show_the_speed_and_the_remaining_time(clock, capsys):
-    with Bar(unit="images") as bar:
-        bar.start("ce on birds", 1000)
-        bar.advance(400)  # an earlier run's
-        clock.now += 40
-        bar.advance(100, "epoch 1/2")
+def test_lines_show_the_speed_and_the_remaining_time(clock):
+    bar = Bar(unit="images")
+    bar.start("ce on birds", 1000)
+    bar.advance(400)  # an earlier run's
+    clock.now += 40
+    bar.advance(100, "epoch 1/2")
+    assert bar.line() == "ce on birds: 500 of 1,000, 2.5 images/s, 03:20 left epoch 1/2"
+
+
+def test_the_first_advance_shows_no_speed(clock):
+    bar = Bar()
+    bar.start("a", 10)
+    clock.now += 40
+    bar.advance(3)
+    assert bar.line() == "a: 3 of 10"
+    clock.now += 40
+    bar.advance(4)
+    assert bar.line() == "a: 7 of 10, 0.1/s, 00:30 left"
+
+
+@pytest.mark.parametrize(
+    ("display", "line"),
+    [(lambda: Bar("quiet: "), "quiet: running for 00:00"), (lambda: Overall(9.0, 2), "[1/2] ")],
+)
+def test_work_that_never_advances_prints_lines_all_the_same(display, line, monkeypatch, capsys):
+    monkeypatch.setattr(progress_bar, "LINE_INTERVAL", 0.01)
+    with display():
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 2
+    assert all(text.startswith(line) for text in lines)
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_lines_of_a_study_name_the_job_and_how_far_it_is(clock, capsys):
+    bar = Overall(100.0, 3)
+    with bar.job("train a", 60.0, one_piece=True):
         clock.now += 5
-        bar.advance(10)
-    assert capsys.readouterr().err == (
-        "ce on birds: 500 of 1,000, 2.5 images/s, 03:20 left epoch 1/2\n"
-    )
+        assert bar.line() == "[1/3] train a · running for 00:05"
+        bar.start("a on birds", 1000)
+        bar.advance(100)
+        clock.now += 10
+        bar.advance(100, "epoch 1/5")
+        assert (
+            bar.line() == "[1/3] train a · a on birds: 200 of 1,000, 10.0/s, 01:20 left epoch 1/5"
+        )
+    bar.over("train b", 30.0, 7.0)
+    assert bar.line() == "[3/3] running for 00:15"
+    assert capsys.readouterr().err == "[1/3] train a: 15.0 s\n[2/3] train b: 7.0 s\n"
 
 
-def test_the_first_advance_shows_no_speed(clock, capsys):
-    with Bar() as bar:
-        bar.start("a", 10)
-        clock.now += 40
-        bar.advance(3)
-        clock.now += 40
-        bar.advance(4)
-    assert capsys.readouterr().err == "a: 3 of 10\na: 7 of 10, 0.1/s, 00:30 left\n"
+def test_the_bar_of_a_study_is_scaled_in_the_expected_time(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Overall(100.0, 2) as bar:
+        with bar.job("train a", 60.0, one_piece=True):
+            bar.start("a", 10)
+            bar.advance(1)
+            bar.advance(4)
+            assert bar._bar.n == 30
+        assert bar._bar.n == 60
+    assert screen.getvalue().splitlines() != []
 
 
 def test_a_bar_does_not_count_an_earlier_run_into_its_speed(monkeypatch):
