@@ -313,54 +313,39 @@ def _without_protocols(
         stored = msgspec.convert(data.get("protocols"), dict[str, dict[str, str]])
     except msgspec.ValidationError as error:
         raise InputError(f"{prefix}protocols: {error}") from None
-    protocols = {
-        key: shared_protocol(tuple(conditions.items())) for key, conditions in stored.items()
-    }
-    return others, _Protocols({"": NO_PROTOCOL, **protocols}).__getitem__
+    protocols = {key: shared_protocol(tuple(table.items())) for key, table in stored.items()}
+    protocols[""] = NO_PROTOCOL
 
+    def protocol(key: str) -> Protocol:
+        if key not in protocols:
+            raise ValueError(key)  # which msgspec reports as invalid
+        return protocols[key]
 
-class _Protocols(dict[str, Protocol]):
-    """Protocols by id, of which msgspec reports unknown ones as invalid."""
-
-    def __missing__(self, key: str) -> Protocol:
-        """Raise ValueError."""
-        raise ValueError(key)
+    return others, protocol
 
 
 def _current(kind: Any, data: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
     """Return the values of a record with the records in it upgraded, after a check of all names."""
-    names, nested = _fields(kind)
-    name = next((name for name in data if name not in names), None)
+    types = _fields(kind)
+    name = next((name for name in data if name not in types), None)
     if name is not None:
         raise InputError(f"{prefix}{kind.__name__} has no field {name!r}")
     current = dict(data)
-    for name, record in nested.items():
-        item = current.get(name)
-        if isinstance(item, Mapping) and issubclass(record, Provenance):
-            current[name] = record.of(item)
-        elif isinstance(item, Mapping):
+    for name, item in data.items():
+        record = types[name]
+        if isinstance(item, Mapping) and dataclasses.is_dataclass(record):
             current[name] = _current(record, upgraded(record, item), f"{prefix}{name}")
+        elif isinstance(item, Mapping) and name == "provenance":
+            current[name] = record.of(item)
     return current
 
 
 @functools.cache
-def _fields(kind: Any) -> tuple[frozenset[str], Mapping[str, Any]]:
-    """Return the names of a record's stored fields, and the types of those that hold records."""
+def _fields(kind: Any) -> dict[str, Any]:
+    """Return the types of a record's stored fields, those of optional ones without None."""
     hints = typing.get_type_hints(kind)
-    fields = [f for f in dataclasses.fields(kind) if f.metadata.get("json", True)]
-    nested = {f.name: _record_in(hints[f.name]) for f in fields}
-    records = {name: record for name, record in nested.items() if record is not None}
-    return frozenset(f.name for f in fields), records
-
-
-def _record_in(hint: Any) -> Any:
-    """Return the type of the record that a hint, or a member of a union, names."""
-    return next((a for a in members(hint) if _is_record(a)), None)
-
-
-def _is_record(kind: Any) -> bool:
-    is_provenance = isinstance(kind, type) and issubclass(kind, Provenance)
-    return is_provenance or dataclasses.is_dataclass(kind)
+    fields = [f.name for f in dataclasses.fields(kind) if f.metadata.get("json", True)]
+    return {name: members(hints[name])[0] for name in fields}
 
 
 def _in_words(error: str, kind: Any, data: Any) -> str:

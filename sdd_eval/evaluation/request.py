@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,13 +174,13 @@ def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs
     kinds = settings_that_load(evaluator)
     given = [getattr(evaluator, setting) for setting, kind in kinds.items() if kind == "training"]
     trained = _canonical(next(filter(None, given), checkpoint.card.dataset or images.name))
-    context = _Context(request, images, data_sets, trained)
+    loader = _Loader(request, images, data_sets, trained)
     sets: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     against: dict[str, Any] = {}
     targets = {"checkpoint": networks, "run": against}
     for setting, kind in kinds.items():
-        value, loaded = LOADERS[kind](context, getattr(evaluator, setting))
+        value, loaded = getattr(loader, kind)(getattr(evaluator, setting))
         evaluator = dataclasses.replace(evaluator, **{setting: value})
         targets.get(kind, sets).update(loaded)
     return Inputs(evaluator, images, sets, networks, against)
@@ -246,95 +246,85 @@ class DataSets:
         return validation
 
 
-@dataclass(frozen=True)
-class _Context:
-    """What a loader needs besides the value of its setting."""
-
-    request: Request
-    images: ImageSet
-    data: DataSets
-    trained: str
-
-
 #: The resolved value of a setting, and what it names, by name.
 _Loaded = tuple[Any, dict[str, Any]]
 
 
-def _ood_sets(context: _Context, value: tuple[str, ...]) -> _Loaded:
-    """Load OOD sets, each once; groups are expanded."""
-    default = default_ood_sets(context.images.name)
-    sets = [context.data.lazy(n) for n in expand_groups(value, context.trained) or default]
-    names = tuple(images.name for images in sets)
-    if len(set(names)) < len(names):
-        raise InputError(f"--outliers names a set twice: {', '.join(names)}; name each once")
-    if context.images.name in names:
-        raise InputError(
-            f"{context.images.name} is the in-distribution test set and cannot also be an OOD set"
-        )
-    return names, dict(zip(names, sets, strict=True))
+@dataclass(frozen=True)
+class _Loader:
+    """Load what the settings of an evaluator name; a method for each kind of setting."""
 
+    request: Request
+    test_set: ImageSet
+    data: DataSets
+    trained: str
+    """The data set that the network was trained on."""
 
-def _corrupted(context: _Context, value: str) -> _Loaded:
-    corrupted = catalogue.load_corrupted(value, context.data.root, clean=context.images)
-    return corrupted.name, {corrupted.name: corrupted}
+    def images(self, value: tuple[str, ...]) -> _Loaded:
+        """Load OOD sets, each once; groups are expanded."""
+        default = default_ood_sets(self.test_set.name)
+        sets = [self.data.lazy(name) for name in expand_groups(value, self.trained) or default]
+        names = tuple(images.name for images in sets)
+        if len(set(names)) < len(names):
+            raise InputError(f"--outliers names a set twice: {', '.join(names)}; name each once")
+        if self.test_set.name in names:
+            raise InputError(
+                f"{self.test_set.name} is the in-distribution test set and cannot also be an OOD "
+                "set"
+            )
+        return names, dict(zip(names, sets, strict=True))
 
+    def corruptions(self, value: str) -> _Loaded:
+        """Load a corrupted version of the test set."""
+        corrupted = catalogue.load_corrupted(value, self.data.root, clean=self.test_set)
+        return corrupted.name, {corrupted.name: corrupted}
 
-def _training(context: _Context, value: str) -> _Loaded:
-    """Load the training images if the evaluator fits something on them.
+    def training(self, value: str) -> _Loaded:
+        """Load the training images if the evaluator fits something on them.
 
-    Without the images that were held out for validation.
-    """
-    if not getattr(context.request.evaluator, "fits", False):
-        return context.trained, {}
-    card = context.data.checkpoint.card
-    recipe = card.recipe
-    part = recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
-    if part and context.trained == _canonical(card.dataset or ""):
-        images, _ = context.data.split
-    else:
-        images = context.data.lazy(context.trained, "train")
-    return context.trained, {training_key(context.trained): images}
+        Without the images that were held out for validation.
+        """
+        if not getattr(self.request.evaluator, "fits", False):
+            return self.trained, {}
+        card = self.data.checkpoint.card
+        recipe = card.recipe
+        part = recipe is not None and (recipe.validation > 0 or recipe.images_per_class is not None)
+        if part and self.trained == _canonical(card.dataset or ""):
+            images, _ = self.data.split
+        else:
+            images = self.data.lazy(self.trained, "train")
+        return self.trained, {training_key(self.trained): images}
 
+    def validation(self, value: str) -> _Loaded:
+        """Load the images held out from the checkpoint's training, unless the value is "none".
 
-def _validation(context: _Context, value: str) -> _Loaded:
-    """Load the images held out from the checkpoint's training, unless the value is "none".
+        Not if they are the test set, which must not be used for fitting.
+        """
+        if value not in ("", "none"):
+            raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
+        wanted = value != "none" and getattr(self.request.evaluator, "chooses", True)
+        if not wanted or not self.data.has_validation:
+            return "", {}
+        images = self.data.validation
+        if images.name == self.test_set.name:
+            return "", {}
+        return images.name, {images.name: images}
 
-    Not if they are the test set, which must not be used for fitting.
-    """
-    if value not in ("", "none"):
-        raise InputError(f"--validation-set is {value!r}; leave it out, or set it to none")
-    wanted = value != "none" and getattr(context.request.evaluator, "chooses", True)
-    if not wanted or not context.data.has_validation:
-        return "", {}
-    images = context.data.validation
-    return ("", {}) if images.name == context.images.name else (images.name, {images.name: images})
+    def checkpoint(self, value: str) -> _Loaded:
+        """Open a checkpoint by its folder or name; an empty one is none."""
+        if not value:
+            return value, {}
+        folder = find_folder(value, self.data.checkpoint.folder.absolute().parent)
+        checkpoint = Checkpoint.open(folder, trust_code=self.request.trust_code)
+        return checkpoint.name, {checkpoint.name: checkpoint}
 
-
-def _checkpoint(context: _Context, value: str) -> _Loaded:
-    if not value:
-        return value, {}
-    folder = find_folder(value, context.data.checkpoint.folder.absolute().parent)
-    checkpoint = Checkpoint.open(folder, trust_code=context.request.trust_code)
-    return checkpoint.name, {checkpoint.name: checkpoint}
-
-
-def _against(context: _Context, value: tuple[str, ...]) -> _Loaded:
-    """Load checkpoints whose runs the network is scored against, each once."""
-    loaded = [_checkpoint(context, name) for name in value if name]
-    names = tuple(name for name, _ in loaded)
-    if len(set(names)) < len(names):
-        raise InputError(f"a checkpoint is named twice: {', '.join(names)}; name each once")
-    return names, {name: networks[name] for name, networks in loaded}
-
-
-LOADERS: Mapping[str, Callable[[_Context, Any], _Loaded]] = {
-    "images": _ood_sets,
-    "corruptions": _corrupted,
-    "training": _training,
-    "validation": _validation,
-    "checkpoint": _checkpoint,
-    "run": _against,
-}
+    def run(self, value: tuple[str, ...]) -> _Loaded:
+        """Open checkpoints whose runs the network is scored against, each once."""
+        loaded = [self.checkpoint(name) for name in value if name]
+        names = tuple(name for name, _ in loaded)
+        if len(set(names)) < len(names):
+            raise InputError(f"a checkpoint is named twice: {', '.join(names)}; name each once")
+        return names, {name: networks[name] for name, networks in loaded}
 
 
 def _canonical(name: str) -> str:
