@@ -7,8 +7,9 @@ Exception
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InputError(Exception):
@@ -17,6 +18,15 @@ class InputError(Exception):
 
 class ReportedElsewhere(InputError):
     """Another process of the same work failed and reports the error; this one exits silently."""
+
+
+@contextlib.contextmanager
+def file_errors(action: str, path: object) -> Iterator[None]:
+    """Raise an error of the file system, such as a full disk, as "cannot ACTION PATH: why"."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 
 @dataclass(frozen=True)
@@ -57,97 +58,87 @@ def clip_boxes(boxes: NDArray[np.float64], width: Any, height: Any) -> NDArray[n
     return np.stack([np.clip(x, 0, limit) for x, limit in zip(corners.T, limits, strict=True)], 1)
 
 
+class _Image(msgspec.Struct):
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Object(msgspec.Struct):
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: bool | int = 0
+    area: float | None = None
+
+
+class _File(msgspec.Struct):
+    images: Annotated[list[_Image], msgspec.Meta(min_length=1)]
+    categories: Annotated[list[_Category], msgspec.Meta(min_length=1)]
+    annotations: Annotated[list[_Object], msgspec.Meta(min_length=1)]
+
+
 def read_annotations(path: Path) -> Annotations:
     """Read a file of annotations; raise InputError unless it is complete, in COCO's format."""
-    data = _json(path)
-    images = _entries(path, data, "images", ("id", "file_name", "height", "width"))
-    categories = _entries(path, data, "categories", ("id", "name"))
-    objects = _entries(path, data, "annotations", ("id", "image_id", "category_id", "bbox"))
-    row_of = _index_by_id(path, "images", images)
-    categories = sorted(categories, key=lambda entry: int(entry["id"]))
-    label_of = _index_by_id(path, "categories", categories)
-    rows = [_lookup(path, entry, "image_id", row_of) for entry in objects]
-    labels = [_lookup(path, entry, "category_id", label_of) for entry in objects]
-    sizes = np.array([(entry["height"], entry["width"]) for entry in images], dtype=np.int64)
-    boxes = _boxes(path, objects, sizes[rows])
+    with file_errors("read", path):
+        content = path.read_bytes()
+    try:
+        # By `json`, which reads NaN, so that the object is named.
+        file = msgspec.convert(json.loads(content), _File)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path} is not in COCO's format: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    categories = sorted(file.categories, key=lambda category: category.id)
+    row_of, label_of = _by_id(path, "images", file.images), _by_id(path, "categories", categories)
+    rows = [_lookup(path, one, "image", one.image_id, row_of) for one in file.annotations]
+    labels = [_lookup(path, one, "category", one.category_id, label_of) for one in file.annotations]
+    sizes = np.array([(image.height, image.width) for image in file.images], dtype=np.int64)
+    boxes = _boxes(path, file.annotations, sizes[rows])
     order = np.argsort(np.array(rows), kind="stable")
-    areas = [entry.get("area", box[2] * box[3]) for entry, box in zip(objects, boxes, strict=True)]
+    area = np.array([one.area for one in file.annotations], dtype=np.float64)  # None becomes NaN
     return Annotations(
-        files=tuple(str(entry["file_name"]) for entry in images),
+        files=tuple(image.file_name for image in file.images),
         sizes=sizes,
         category_ids=tuple(label_of),
-        class_names=tuple(str(entry["name"]) for entry in categories),
+        class_names=tuple(category.name for category in categories),
         image=np.array(rows, dtype=np.int64)[order],
         boxes=boxes[order],
         labels=np.array(labels, dtype=np.int64)[order],
-        crowd=np.array([bool(entry.get("iscrowd", 0)) for entry in objects])[order],
-        area=np.array(areas, dtype=np.float64)[order],
+        crowd=np.array([bool(one.iscrowd) for one in file.annotations])[order],
+        area=np.where(np.isnan(area), boxes[:, 2] * boxes[:, 3], area)[order],
     )
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, Mapping):
-        raise InputError(f"{path} is not in COCO's format: the top level is not an object")
-    return data
-
-
-def _entries(
-    path: Path, data: Mapping[str, Any], name: str, fields: Sequence[str]
-) -> list[Mapping[str, Any]]:
-    """Return a list of the file after checking that each entry has the fields."""
-    entries = data.get(name)
-    if not isinstance(entries, list):
-        raise InputError(f"{path} is not in COCO's format: it has no list {name!r}")
-    if not entries:
-        raise InputError(f"{path} has no {name}: its list {name!r} is empty")
-    for number, entry in enumerate(entries):
-        for field in fields:
-            if not isinstance(entry, Mapping) or field not in entry:
-                raise InputError(f"{path}: entry {number} of {name!r} has no {field!r}")
-    return entries
-
-
-def _index_by_id(path: Path, name: str, entries: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+def _by_id(path: Path, name: str, entries: Sequence[_Image | _Category]) -> dict[int, int]:
+    """Return the position of each id; raise InputError if two entries share one."""
     index: dict[int, int] = {}
-    for number, entry in enumerate(entries):
-        if entry["id"] in index:
-            raise InputError(f"{path}: two entries of {name!r} have the id {entry['id']}")
-        index[entry["id"]] = number
+    for position, entry in enumerate(entries):
+        if index.setdefault(entry.id, position) != position:
+            raise InputError(f"{path}: two entries of {name!r} have the id {entry.id}")
     return index
 
 
-def _lookup(path: Path, entry: Mapping[str, Any], field: str, index: Mapping[int, int]) -> int:
-    """Return the index of an annotation's image or category."""
-    if entry[field] not in index:
-        kind = "category" if field == "category_id" else "image"
+def _lookup(path: Path, one: _Object, kind: str, key: int, index: Mapping[int, int]) -> int:
+    """Return the position of an object's image or category."""
+    if key not in index:
         few = ", ".join(map(str, list(index)[:5])) + (" …" if len(index) > 5 else "")
         raise InputError(
-            f"{path}: annotation {entry['id']} refers to the unknown {kind} {entry[field]!r}; "
-            f"known: {few}"
+            f"{path}: annotation {one.id} refers to the unknown {kind} {key}; known: {few}"
         )
-    return index[entry[field]]
+    return index[key]
 
 
-def _boxes(
-    path: Path, objects: Sequence[Mapping[str, Any]], sizes: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _boxes(path: Path, objects: Sequence[_Object], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the boxes (objects, 4) after checking that each overlaps its image."""
-    try:
-        boxes = np.array([entry["bbox"] for entry in objects], dtype=np.float64)
-    except (TypeError, ValueError):
-        boxes = np.empty(0)
-    if boxes.shape != (len(objects), 4):
-        wrong = next((o for o in objects if not _four_numbers(o["bbox"])), objects[0])
-        raise InputError(
-            f"{path}: annotation {wrong['id']} has the box {wrong['bbox']!r}, not four numbers: "
-            "left, top, width, height"
-        )
+    boxes = np.array([one.bbox for one in objects], dtype=np.float64)
     height, width = sizes.T
     clipped = clip_boxes(boxes, width, height)
     faults = {
@@ -160,11 +151,7 @@ def _boxes(
         if mask.any():
             row = int(np.flatnonzero(mask)[0])
             raise InputError(
-                f"{path}: the box {objects[row]['bbox']} of annotation {objects[row]['id']} "
+                f"{path}: the box {list(objects[row].bbox)} of annotation {objects[row].id} "
                 f"{fault} ({width[row]} × {height[row]} pixels)"
             )
     return boxes
-
-
-def _four_numbers(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,13 @@ class Archive:
     unpack: bool = True
     size: int | None = None
 
-    @classmethod
-    def at(cls, url: str, md5: str, **options: Any) -> Archive:
-        """Return the archive at a URL that ends with its file name."""
-        return cls(url, md5, url.split("/")[-1], **options)
+
+def published(name: str) -> dict[str, Any]:
+    """Return the fields of the reader of a published set, as `published.json` lists them."""
+    content = Path(__file__).with_name("published.json").read_bytes()
+    fields: dict[str, Any] = json.loads(content)[name]
+    archives = tuple(Archive(**archive) for archive in fields.pop("archives", ()))
+    return {"name": name, "archives": archives, **fields}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,52 +39,25 @@ class Digests:
 
 def file_digests(path: Path, *, fresh: bool = False) -> Digests:
     """Return both checksums of a file, cached unless `fresh`; raise InputError if unreadable."""
-    cached = None if fresh else cached_file_digests(path)
-    if cached is not None:
-        return cached
-    try:
-        stamp = _file_stamp(path)
-        _wait_out_clock_step(stamp[1])
-        digests = _hash_file(path)
-        unchanged = _file_stamp(path) == stamp
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if unchanged:
-        _store(path, stamp, {"md5": digests.md5, "sha256": digests.sha256})
-    return digests
+    return Digests(**_hashed(path, lambda: _file_stamp(path), lambda: _hash_file(path), fresh))
 
 
 def cached_file_digests(path: Path) -> Digests | None:
     """Return both checksums of a file from the cache, or None; the file is not read."""
-    with contextlib.suppress(OSError, KeyError):
-        entry = _lookup(path, _file_stamp(path))
-        return Digests(entry["md5"], entry["sha256"])
-    return None
+    entry = _cached(path, lambda: _file_stamp(path))
+    return Digests(**entry) if entry else None
 
 
 def folder_fingerprint(folder: Path, files: Sequence[str], *, fresh: bool = False) -> str:
     """Return the sha256 over names and contents of files; raise InputError if one is unreadable."""
-    cached = None if fresh else cached_folder_fingerprint(folder, files)
-    if cached is not None:
-        return cached
-    try:
-        stamp, newest = _folder_stamp(folder, files)
-        _wait_out_clock_step(newest)
-        content = _hash_folder(folder, files)
-        unchanged = _folder_stamp(folder, files)[0] == stamp
-    except OSError as error:
-        raise InputError(f"cannot read {error.filename}: {error.strerror or error}") from error
-    if unchanged:
-        _store(folder, stamp, {"sha256": content})
-    return content
+    return _hashed(
+        folder, lambda: _folder_stamp(folder, files), lambda: _hash_folder(folder, files), fresh
+    )["sha256"]
 
 
 def cached_folder_fingerprint(folder: Path, files: Sequence[str]) -> str | None:
     """Return `folder_fingerprint` from the cache, or None; no file is read."""
-    with contextlib.suppress(OSError, KeyError):
-        stamp, _ = _folder_stamp(folder, files)
-        return str(_lookup(folder, stamp)["sha256"])
-    return None
+    return _cached(folder, lambda: _folder_stamp(folder, files)).get("sha256")
 
 
 def array_fingerprint(*arrays: NDArray[Any] | None) -> str:
@@ -104,32 +77,71 @@ def value_fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _hash_file(path: Path) -> Digests:
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+#: The state of files, by which a change is noticed, and the newest modification time in ns.
+Stamp = tuple[Any, int]
+
+
+def _hashed(
+    path: Path, stamp: Callable[[], Stamp], compute: Callable[[], dict[str, str]], fresh: bool
+) -> dict[str, str]:
+    """Return the cached checksums, else compute and cache them."""
+    if not fresh and (cached := _cached(path, stamp)):
+        return cached
+    try:
+        before, newest = stamp()
+        _wait_out_clock_step(newest)
+        checksums = compute()
+        unchanged = stamp()[0] == before
+    except OSError as error:
+        name = error.filename or path
+        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+    if unchanged:
+        record = {"path": os.path.realpath(path), "stamp": before, **checksums}
+        with contextlib.suppress(InputError):  # without a cache, only time is lost
+            write_record(_entry(path), record)
+    return checksums
+
+
+def _cached(path: Path, stamp: Callable[[], Stamp]) -> dict[str, str]:
+    """Return the cached checksums of a path if its stamp is unchanged, else an empty mapping."""
+    with contextlib.suppress(OSError, ValueError):
+        entry = json.loads(_entry(path).read_text(encoding="utf-8"))
+        if isinstance(entry, dict) and "sha256" in entry and entry.pop("stamp", None) == stamp()[0]:
+            return {kind: entry[kind] for kind in ("md5", "sha256") if kind in entry}
+    return {}
+
+
+def _entry(path: Path) -> Path:
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32]
+    return cache_folder() / "fingerprints" / f"{name}.json"
+
+
+def _hash_file(path: Path) -> dict[str, str]:
+    digests = {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            md5.update(chunk)
-            sha256.update(chunk)
-    return Digests(md5.hexdigest(), sha256.hexdigest())
+            for digest in digests.values():
+                digest.update(chunk)
+    return {kind: digest.hexdigest() for kind, digest in digests.items()}
 
 
-def _hash_folder(folder: Path, files: Iterable[str]) -> str:
+def _hash_folder(folder: Path, files: Iterable[str]) -> dict[str, str]:
     digest = hashlib.sha256()
     for name in sorted(files):
         content = (folder / name).read_bytes()
         # The lengths come first, so that different files cannot yield the same bytes.
         digest.update(f"{len(name.encode())} {len(content)} {name}".encode())
         digest.update(content)
-    return digest.hexdigest()
+    return {"sha256": digest.hexdigest()}
 
 
-def _file_stamp(path: Path) -> list[int]:
+def _file_stamp(path: Path) -> Stamp:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns], status.st_mtime_ns
 
 
-def _folder_stamp(folder: Path, files: Iterable[str]) -> tuple[str, int]:
-    """Return the sha256 over names, sizes and times, and the newest time in nanoseconds."""
+def _folder_stamp(folder: Path, files: Iterable[str]) -> Stamp:
+    """Return the sha256 over names, sizes and times, and the newest time."""
     digest, newest, base = hashlib.sha256(), 0, os.fspath(folder)
     for name in sorted(files):
         status = os.stat(f"{base}/{name}")
@@ -143,23 +155,3 @@ def _wait_out_clock_step(changed_ns: int) -> None:
     age = time.time() - changed_ns / 1e9
     if 0 <= age < CLOCK_STEP:
         time.sleep(CLOCK_STEP - age)
-
-
-def _entry(path: Path) -> Path:
-    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32]
-    return cache_folder() / "fingerprints" / f"{name}.json"
-
-
-def _store(path: Path, stamp: object, values: Mapping[str, str]) -> None:
-    entry = {"path": os.path.realpath(path), "stamp": stamp, **values}
-    with contextlib.suppress(InputError):  # without a cache, only time is lost
-        write_record(_entry(path), entry)
-
-
-def _lookup(path: Path, stamp: object) -> Mapping[str, str]:
-    """Return the cache entry of a path if its stamp is unchanged, else an empty mapping."""
-    with contextlib.suppress(OSError, ValueError):
-        entry = json.loads(_entry(path).read_text(encoding="utf-8"))
-        if isinstance(entry, dict) and entry.get("stamp") == stamp:
-            return entry
-    return {}

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -200,20 +199,31 @@ def open_npy(path: Path) -> NDArray[Any]:
     return array
 
 
-@dataclass(frozen=True)
-class MappedImages:
-    """Rows `start` to `stop` of a memory-mapped `.npy` file, uint8 (rows, side, side, channels)."""
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What an `ImageSet` says of its images."""
 
     name: str
+    labels: Labels | None
+    class_names: tuple[str, ...] = ()
+    image_size: int
+    channels: int
+    fingerprint: str
+    provenance: str
+
+
+def metadata(images: ImageSet) -> dict[str, Any]:
+    """Return the fields of `Metadata` of a set."""
+    return {field.name: getattr(images, field.name) for field in fields(Metadata)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedImages(Metadata):
+    """Rows `start` to `stop` of a memory-mapped `.npy` file, uint8 (rows, side, side, channels)."""
+
     path: Path
     start: int
     stop: int
-    image_size: int
-    channels: int
-    labels: Labels | None
-    fingerprint: str
-    provenance: str
-    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -228,44 +238,32 @@ class MappedImages:
             yield to_device(pixels, device)
 
 
-@dataclass(frozen=True)
-class Subset:
+@dataclass(frozen=True, kw_only=True)
+class ComputedImages(Metadata):
+    """Images that are computed as they are read.
+
+    `compute` returns the images of rows (n,), uint8 (n, channels, side, side).
+    """
+
+    total: int
+    compute: Callable[[Rows], Pixels] = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return self.total
+
+    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
+        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
+        rows = np.arange(self.total) if indices is None else np.asarray(indices)
+        for part in batch_slices(len(rows), size, rows):
+            yield to_device(np.ascontiguousarray(self.compute(part)), device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset(Metadata):
     """The images of `parent` at `rows`, in that order."""
 
-    name: str
     parent: ImageSet
-    rows: NDArray[np.int64]
-
-    @property
-    def labels(self) -> Labels | None:
-        """Class indices (n,), or None for an unlabelled set."""
-        return None if self.parent.labels is None else self.parent.labels[self.rows]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names of the parent."""
-        return self.parent.class_names
-
-    @property
-    def image_size(self) -> int:
-        """Side in pixels."""
-        return self.parent.image_size
-
-    @property
-    def channels(self) -> int:
-        """Number of channels: 1 (grey) or 3 (RGB)."""
-        return self.parent.channels
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of the parent's fingerprint and the row indices."""
-        rows = self.rows.astype("<i8").tobytes()
-        return hashlib.sha256(self.parent.fingerprint.encode() + rows).hexdigest()
-
-    @property
-    def provenance(self) -> str:
-        """Provenance of the parent."""
-        return self.parent.provenance
+    rows: Rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -276,17 +274,18 @@ class Subset:
         yield from self.parent.batches(size, rows, device)
 
 
-@dataclass(frozen=True)
-class LazyImages:
+def subset(name: str, parent: ImageSet, rows: Rows) -> Subset:
+    """Return the images of a set at `rows`, in that order, under a name of their own."""
+    labels = None if parent.labels is None else parent.labels[rows]
+    content = parent.fingerprint.encode() + rows.astype("<i8").tobytes()
+    own = {"name": name, "labels": labels, "fingerprint": hashlib.sha256(content).hexdigest()}
+    return Subset(**metadata(parent) | own, parent=parent, rows=rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LazyImages(Metadata):
     """A description of an in-memory set; every pass over it loads the images again."""
 
-    name: str
-    labels: Labels | None
-    class_names: tuple[str, ...]
-    image_size: int
-    channels: int
-    fingerprint: str
-    provenance: str
     total: int
     load: Callable[[], ImageSet] = field(repr=False, compare=False)
 
@@ -303,7 +302,4 @@ def lazy_images(load: Callable[[], ImageSet]) -> ImageSet:
     images = load()
     if not isinstance(images, ArrayImages):
         return images
-    return LazyImages(
-        *(images.name, images.labels, images.class_names, images.image_size, images.channels),
-        *(images.fingerprint, images.provenance, len(images), load),
-    )
+    return LazyImages(**metadata(images), total=len(images), load=load)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.images import ImageSet, Subset
+from sdd_eval.data.images import ImageSet, Subset, subset
 from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed
 from sdd_eval.records import Recipe
@@ -43,7 +43,7 @@ def first_of_each_class(images: ImageSet, count: int) -> Subset:
             f"images_per_class is {count}, but class {short[0]} of {images.name} has "
             f"{counts[classes == short[0]][0]} training images"
         )
-    return Subset(images.name, images, np.flatnonzero(rank < count))
+    return subset(images.name, images, np.flatnonzero(rank < count))
 
 
 def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -52,7 +52,7 @@ def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet,
     if count >= total:
         raise InputError(f"validation is {count}, but {images.name} has {total} training images")
     rows = subset_indices(total, count, labels=images.labels, seed=derived_seed(seed, "validation"))
-    training = Subset(images.name, images, np.setdiff1d(np.arange(total), rows))
+    training = subset(images.name, images, np.setdiff1d(np.arange(total), rows))
     if images.labels is not None:
         missing = np.setdiff1d(images.labels, images.labels[training.rows])
         if len(missing):
@@ -60,7 +60,7 @@ def validation_split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet,
                 f"validation is {count}, which leaves no training image of class {missing[0]} of "
                 f"{images.name}"
             )
-    return training, Subset(validation_name(images.name), images, rows)
+    return training, subset(validation_name(images.name), images, rows)
 
 
 def subset_indices(

@@ -135,10 +135,12 @@ WRONG = {
     "has a negative side": box([3, 3, -2, 4]),
     "of annotation 1 lies outside its image": box([70, 3, 5, 5]),
     "is not finite": box([float("nan"), 3, 5, 5]),
-    "has the box .* not four numbers": box([1, 2, 3]),
-    "has no 'bbox'": lambda c: c["annotations"][1].pop("bbox"),
-    "has no annotations": lambda c: c.update(annotations=[]),
-    "no list 'categories'": lambda c: c.pop("categories"),
+    r"Expected `array` of length 4, got 3 - at `\$\.annotations\[1\]\.bbox`": box([1, 2, 3]),
+    r"missing required field `bbox` - at `\$\.annotations\[1\]`": lambda c: c["annotations"][1].pop(
+        "bbox"
+    ),
+    r"`array` of length >= 1 - at `\$\.annotations`": lambda c: c.update(annotations=[]),
+    "missing required field `categories`": lambda c: c.pop("categories"),
     r"000000000077.png is annotated but missing": lambda c: c["images"][1].update(
         file_name="000000000077.png"
     ),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,9 @@ from sdd_eval.data.corruption.frost import Photo, Photograph, photographs_digest
 from sdd_eval.data.corruption.recipe import VERSION, corrupt, require_corruption
 from sdd_eval.data.corruption.rendering import blocks
 from sdd_eval.data.fingerprints import value_fingerprint
-from sdd_eval.data.images import ImageSet, Labels, Pixels, Rows
+from sdd_eval.data.images import ComputedImages, ImageSet, Pixels, Rows, metadata
 from sdd_eval.data.provenance import REGENERATED
 from sdd_eval.metrics.corruption import FIFTEEN
-
-if TYPE_CHECKING:
-    from sdd_eval.data.images import Batches
 
 #: Rendered cells of at most so many bytes are cached, and so many bytes in total.
 SMALL, CACHE_BYTES = 2**20, 2**26
@@ -68,73 +65,40 @@ class GeneratedCorruptions:
     def cell(self, corruption: str, severity: int) -> ImageSet:
         """Return the images of a corruption at a severity, 1 to 5; raise InputError for others."""
         require_corruption(corruption, severity, self.seed)
-        return GeneratedCell(
-            corrupted=self,
-            corruption=corruption,
-            severity=severity,
-            name=f"{self.name} {corruption} {severity}",
-            fingerprint=self._fingerprint(corruption, severity),
-            labels=self.source.labels,
-            class_names=self.source.class_names,
-            image_size=self.source.image_size,
-            channels=self.source.channels,
+        source, fingerprint = self.source, self._fingerprint(corruption, severity)
+
+        def render(rows: Rows) -> Pixels:
+            clean = next(blocks(source, len(rows), rows))
+            where = {"seed": self.seed, "indices": rows, "frost_photos": self.photos}
+            return corrupt(clean, corruption, severity, **where).transpose(0, 3, 1, 2)
+
+        shape = (len(source), source.channels, source.image_size, source.image_size)
+        own = {"name": f"{self.name} {corruption} {severity}", "fingerprint": fingerprint}
+        return ComputedImages(
+            **metadata(source) | own | {"provenance": REGENERATED},
+            total=len(source),
+            compute=_cached(fingerprint, shape, render) if math.prod(shape) <= SMALL else render,
         )
 
 
-@dataclass(frozen=True)
-class GeneratedCell:
-    """One corruption at one severity; rows are corrupted when they are read."""
+def _cached(
+    key: str, shape: tuple[int, ...], render: Callable[[Rows], Pixels]
+) -> Callable[[Rows], Pixels]:
+    """Return a function that renders only rows that are not in the cache."""
 
-    corrupted: GeneratedCorruptions
-    corruption: str
-    severity: int
-    name: str
-    fingerprint: str
-    labels: Labels | None
-    class_names: tuple[str, ...]
-    image_size: int
-    channels: int
-    provenance: str = REGENERATED
-
-    def __len__(self) -> int:
-        return len(self.corrupted.source)
-
-    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
-        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
-        import torch
-
-        selected = np.arange(len(self)) if indices is None else np.asarray(indices)
-        small = len(self) * self.channels * self.image_size**2 <= SMALL
-        for start in range(0, len(selected), size):
-            rows = selected[start : start + size]
-            pixels = self._cached(rows) if small else self._rendered(rows)
-            yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
-
-    def _rendered(self, rows: NDArray[np.int64]) -> Pixels:
-        """Render rows, uint8 (n, side, side, channels)."""
-        clean = next(blocks(self.corrupted.source, len(rows), rows))
-        return corrupt(
-            clean,
-            self.corruption,
-            self.severity,
-            seed=self.corrupted.seed,
-            indices=rows,
-            frost_photos=self.corrupted.photos,
-        )
-
-    def _cached(self, rows: NDArray[np.int64]) -> Pixels:
-        """Return rows from the cache, rendering missing ones; the oldest cells make room."""
-        if self.fingerprint not in _CACHE:
-            shape = (len(self), self.image_size, self.image_size, self.channels)
-            _CACHE[self.fingerprint] = np.empty(shape, np.uint8), np.zeros(len(self), dtype=bool)
+    def cached(rows: Rows) -> Pixels:
+        if key not in _CACHE:
+            _CACHE[key] = np.empty(shape, np.uint8), np.zeros(shape[0], dtype=bool)
             while sum(images.nbytes for images, _ in _CACHE.values()) > CACHE_BYTES:
-                del _CACHE[next(iter(_CACHE))]
-        pixels, rendered = _CACHE[self.fingerprint]
+                del _CACHE[next(iter(_CACHE))]  # the oldest cells make room
+        pixels, rendered = _CACHE[key]
         missing = np.unique(rows[~rendered[rows]])
         if len(missing):
-            pixels[missing] = self._rendered(missing)
+            pixels[missing] = render(missing)
             rendered[missing] = True
         return pixels[rows]
+
+    return cached
 
 
 #: Images of small cells, and which rows are rendered, by fingerprint; shared by the evaluations of

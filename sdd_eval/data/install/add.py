@@ -19,7 +19,7 @@ from sdd_eval.data.install.unpack import refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
 from sdd_eval.data.provenance import ContentHashed, record_verified
 from sdd_eval.data.readers.npz import npz_files
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 
 def add(name: str, path: Path, root: Path) -> Status:
@@ -70,10 +70,8 @@ def _opened(path: Path, staged: Path) -> Path:
     folder = staged / "opened"
     folder.mkdir()
     if path.suffix in (".mat", ".npy", ".npz"):
-        try:
+        with file_errors("copy", path):
             shutil.copyfile(path, folder / path.name)
-        except OSError as error:
-            raise InputError(f"cannot copy {path}: {error.strerror or error}") from error
     else:
         unpack(path, folder)
     return folder
@@ -108,11 +106,9 @@ def _candidates(folder: str, source: Path) -> Iterator[tuple[Path, str]]:
 
 def _put(folder: Path, final: Path, *, linked: bool) -> None:
     refuse_existing(final)
-    try:
+    with file_errors("write", final):
         final.parent.mkdir(parents=True, exist_ok=True)
         if linked:
             final.symlink_to(folder, target_is_directory=True)
         else:
             os.replace(folder, final)
-    except OSError as error:
-        raise InputError(f"cannot write {final}: {error.strerror or error}") from error

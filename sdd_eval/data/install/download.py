@@ -10,7 +10,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.install.unpack import install_staged, refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
 from sdd_eval.data.provenance import OFFICIAL, ContentHashed, record_verified
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.store import locked, write_record
 from sdd_eval.version import __version__
@@ -203,27 +203,19 @@ class _Transfer:
 
     def _receive(self, response: Any, have: int, total: int | None) -> bool:
         """Append the response to the partial file, or overwrite that if `have` is 0."""
-        with self._disk_errors():
+        with file_errors("write", self.part):  # not retried
             opened = io.FileIO(self.part, "ab" if have else "wb")
         with opened as file:
             while chunk := response.read1(CHUNK):
                 is_start = file.tell() == 0
                 if is_start and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
                     raise self._failure(_HTML)
-                with self._disk_errors():
+                with file_errors("write", self.part):
                     written = 0
                     while written < len(chunk):
                         written += file.write(chunk[written:])
                 self.progress.advance(len(chunk))
         return total is None or self._size() == total
-
-    @contextlib.contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        """Raise errors of the disk, such as a full one, as `InputError`, which is not retried."""
-        try:
-            yield
-        except OSError as error:
-            raise InputError(f"cannot write {self.part}: {error.strerror or error}") from error
 
     def _request(self, have: int) -> urllib.request.Request:
         headers = {"User-Agent": f"sdd-eval/{__version__}", "Accept-Encoding": "identity"}

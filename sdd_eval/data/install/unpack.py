@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 _BROKEN = (
     tarfile.TarError,
@@ -69,11 +69,9 @@ def _check_member(archive: Path, name: str, plain: bool) -> None:
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
     """Provide an empty temporary folder on the data root's disk, deleted at the end."""
-    try:
+    with file_errors("write", root):
         root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=root, prefix=".staging-"))
-    except OSError as error:
-        raise InputError(f"cannot write {root}: {error.strerror or error}") from error
     try:
         yield staged
     finally:
@@ -86,12 +84,10 @@ def install_staged(staged: Path, folder: Path) -> None:
     entries = [staged / n for n in names if not n.startswith(".") and n != "__MACOSX"]
     for entry in entries:
         refuse_existing(folder / entry.name)
-    try:
+    with file_errors("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
         for entry in entries:
             os.replace(entry, folder / entry.name)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def refuse_existing(target: Path) -> None:

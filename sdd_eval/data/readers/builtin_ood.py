@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sdd_eval.data.dataset import Reader, Shape, Status, require_split
 from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
-from sdd_eval.data.images import ArrayImages, Pixels, Rows, to_device
+from sdd_eval.data.images import ArrayImages, ComputedImages, Pixels
 from sdd_eval.data.provenance import MADE_HERE
 from sdd_eval.randomness import derived_seed
-
-if TYPE_CHECKING:
-    from sdd_eval.data.images import Batches
 
 #: Incremented whenever an image changes.
 VERSION = 1
@@ -43,50 +39,32 @@ class Noise(Reader):
         """Return the status of generated images, which are always present."""
         return Status(MADE_HERE, self.count, "random numbers")
 
-    def read(self, root: Path, split: str, shape: Shape) -> NoiseImages:
+    def read(self, root: Path, split: str, shape: Shape) -> ComputedImages:
         """Return the images, the same every time; by default 3 channels of 32 pixels."""
         require_split(self.name, split, "test")
-        return NoiseImages(self.name, self.kind, self.count, shape.side or 32, shape.channels or 3)
+        side, channels = shape.side or 32, shape.channels or 3
 
+        def generate(index: int) -> Pixels:
+            random = np.random.default_rng(derived_seed(0, f"noise {self.kind}", index))
+            if self.kind == "uniform":
+                values = random.random((channels, side, side), dtype=np.float32)
+            else:
+                normal = random.standard_normal((channels, side, side), dtype=np.float32)
+                values = np.clip(normal + 0.5, 0, 1)
+            return np.round(255 * values).astype(np.uint8)
 
-@dataclass(frozen=True)
-class NoiseImages:
-    """Images generated as they are read, each from its own seed."""
-
-    name: str
-    kind: Literal["uniform", "gaussian"]
-    count: int
-    image_size: int
-    channels: int
-    labels: None = None
-    class_names: tuple[str, ...] = ()
-    provenance: str = MADE_HERE
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of everything that determines the content."""
-        return value_fingerprint(
-            self.name, self.kind, self.count, self.image_size, self.channels, VERSION
+        return ComputedImages(
+            name=self.name,
+            labels=None,
+            image_size=side,
+            channels=channels,
+            fingerprint=value_fingerprint(
+                self.name, self.kind, self.count, side, channels, VERSION
+            ),
+            provenance=MADE_HERE,
+            total=self.count,
+            compute=lambda rows: np.stack([generate(int(row)) for row in rows]),
         )
-
-    def __len__(self) -> int:
-        return self.count
-
-    def batches(self, size: int, indices: Rows | None = None, device: str = "cpu") -> Batches:
-        """Yield uint8 batches (≤ size, channels, side, side) in the order of `indices`."""
-        rows = np.arange(self.count) if indices is None else indices
-        for start in range(0, len(rows), size):
-            images = [self._generate(int(index)) for index in rows[start : start + size]]
-            yield to_device(np.stack(images), device)
-
-    def _generate(self, index: int) -> NDArray[np.uint8]:
-        random = np.random.default_rng(derived_seed(0, f"noise {self.kind}", index))
-        shape = (self.channels, self.image_size, self.image_size)
-        if self.kind == "uniform":
-            values = random.random(shape, dtype=np.float32)
-        else:
-            values = np.clip(random.standard_normal(shape, dtype=np.float32) + 0.5, 0, 1)
-        return np.round(255 * values).astype(np.uint8)
 
 
 UNIFORM = Noise("uniform", "uniform noise on [0, 1]; generated", "uniform")

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    Reader,
+    Shape,
+    Status,
+    missing_dataset,
+    published,
+    require_split,
+)
 from sdd_eval.data.fingerprints import Digests, array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -51,11 +59,10 @@ class Cifar(Reader):
         if not all((folder / name).is_file() for name in self.test):
             return Status(ABSENT, 0, str(folder))
         verified = self._verified(root, self.test, cached_file_digests)
-        published = self.published[1]
         paths = [] if verified else [folder / name for name in self.test]
         counts = [len(_checked_images(path, read_pickle(path))) for path in paths]
-        count = published if verified else sum(counts)
-        return Status(assess(count, published, verified), count, str(folder))
+        count = self.published[1] if verified else sum(counts)
+        return Status(assess(count, self.published[1], verified), count, str(folder))
 
     def read(self, root: Path, split: str, shape: Shape) -> ArrayImages:
         """Load the images of a split (n, 3, 32, 32), with fine labels."""
@@ -114,44 +121,4 @@ def _checked_images(path: Path, data: dict[str, Any]) -> Pixels:
     return pixels.reshape(-1, 3, SIDE, SIDE)
 
 
-CIFAR10 = Cifar(
-    name="cifar10",
-    summary="10,000 test and 50,000 training images, 32×32, 10 classes",
-    folder="cifar-10-batches-py",
-    classes=10,
-    labels_key="labels",
-    names_key="label_names",
-    train={
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    },
-    test={"test_batch": "40351d587109b95175f43aff81a1287e"},
-    meta={"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
-    archives=(
-        Archive.at(
-            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            "c58f30108f718f92721af3b95e74349a",
-        ),
-    ),
-)
-
-CIFAR100 = Cifar(
-    name="cifar100",
-    summary="10,000 test and 50,000 training images, 32×32, 100 classes",
-    folder="cifar-100-python",
-    classes=100,
-    labels_key="fine_labels",
-    names_key="fine_label_names",
-    train={"train": "16019d7e3df5f24257cddd939b257f8d"},
-    test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
-    meta={"meta": "7973b15100ade9c7d40fb424638fde48"},
-    archives=(
-        Archive.at(
-            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            "eb9058c3a382ffc7106e4002c42a8d85",
-        ),
-    ),
-)
+CIFAR10, CIFAR100 = (Cifar(**published(name)) for name in ("cifar10", "cifar100"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset
+from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, published
 from sdd_eval.data.fingerprints import Digests, cached_file_digests, file_digests, value_fingerprint
 from sdd_eval.data.images import ImageSet, Labels, MappedImages, open_npy
 from sdd_eval.data.provenance import ABSENT, REGENERATED, USERS_FOLDER, assess, is_verified
@@ -268,52 +268,4 @@ def _labels(path: Path, rows: int, broken: dict[str, str]) -> Labels | None:
     return first
 
 
-CIFAR10_C = CorruptedDataset(
-    name="cifar10_c",
-    summary="the test images of cifar10 under 19 corruptions at 5 severities",
-    folder="CIFAR-10-C",
-    clean="cifar10",
-    md5={},
-    archives=(
-        Archive.at(
-            "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
-            "56bf5dcef84df0e2308c6dcbcbbd8499",
-        ),
-    ),
-)
-
-CIFAR100_C = CorruptedDataset(
-    name="cifar100_c",
-    summary="the test images of cifar100 under 19 corruptions at 5 severities",
-    folder="CIFAR-100-C",
-    clean="cifar100",
-    md5={
-        "gaussian_noise": "ecc4d366eac432bdf25c024086f5e97d",
-        "shot_noise": "b0a1fa6e1e465a747c1b204b1914048a",
-        "impulse_noise": "3b3c210ddfa0b5cb918ff4537a429fef",
-        "defocus_blur": "d923e3d9c585a27f0956e2f2ad832564",
-        "glass_blur": "0bf384f38e5ccbf8dd479d9059b913e1",
-        "motion_blur": "732a7e2e54152ff97c742d4c388c5516",
-        "zoom_blur": "0204613400c034a81c4830d5df81cb82",
-        "snow": "0237be164583af146b7b144e73b43465",
-        "frost": "3a39c6823bdfaa0bf8b12fe7004b8117",
-        "fog": "4efc7ebd5e82b028bdbe13048e3ea564",
-        "brightness": "f22d7195aecd6abb541e27fca230c171",
-        "contrast": "322bb385f1d05154ee197ca16535f71e",
-        "elastic_transform": "a0792bd6581f6810878be71acedfc65a",
-        "pixelate": "96c00c60f144539e14cffb02ddbd0640",
-        "jpeg_compression": "c851b7f1324e1d2ffddeb76920576d11",
-        "speckle_noise": "e3f215b1a0f9fd9fd6f0d1cf94a7ce99",
-        "gaussian_blur": "5204ba0d557839772ef5a4196a052c3e",
-        "spatter": "12ccf41d62564d36e1f6a6ada5022728",
-        "saturate": "c0697e9fdd646916a61e9c312c77bf6b",
-        "labels": "bb4026e9ce52996b95f439544568cdb2",
-    },
-    archives=(
-        Archive.at(
-            "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
-            "11f0ed0f1191edbf9fa23466ae6021d3",
-            size=2_918_473_216,
-        ),
-    ),
-)
+CIFAR10_C, CIFAR100_C = (CorruptedDataset(**published(n)) for n in ("cifar10_c", "cifar100_c"))

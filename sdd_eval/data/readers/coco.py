@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    Reader,
+    Shape,
+    Status,
+    missing_dataset,
+    published,
+    require_split,
+)
 from sdd_eval.data.fingerprints import (
     cached_folder_fingerprint,
     file_digests,
@@ -186,23 +194,4 @@ class CocoFolder(Reader):
         return assess(count, self.published[split], verified)
 
 
-def _archive(address: str, md5: str, size: int) -> Archive:
-    url = f"http://images.cocodataset.org/{address}"
-    return Archive(url, md5, filename=url.split("/")[-1], folder="coco", size=size)
-
-
-COCO = CocoFolder(
-    name="coco",
-    summary="5,000 test, 118,287 training photographs with boxes of objects in 80 categories",
-    folder="coco",
-    published={"train": 118_287, "test": 5_000},
-    archives=(
-        _archive("zips/val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80", 815_585_330),
-        _archive(
-            "annotations/annotations_trainval2017.zip",
-            "f4bbac642086de4f52a3fdda2de5fa2c",
-            252_907_541,
-        ),
-        _archive("zips/train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2", 19_336_861_798),
-    ),
-)
+COCO = CocoFolder(**published("coco"))

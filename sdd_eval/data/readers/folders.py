@@ -7,7 +7,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    Reader,
+    Shape,
+    Status,
+    missing_dataset,
+    published,
+    require_split,
+)
 from sdd_eval.data.fingerprints import cached_folder_fingerprint, folder_fingerprint
 from sdd_eval.data.image_folder import (
     FolderImages,
@@ -100,10 +108,10 @@ class FolderSet(Reader):
         return class_folders(training, files if training == folder else image_files(training))
 
     def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
-        published = self.published_train if split == "train" else self.published
-        if published is None:
+        expected = self.published_train if split == "train" else self.published
+        if expected is None:
             return USERS_FOLDER
-        return assess(count, published, is_verified(root, content))
+        return assess(count, expected, is_verified(root, content))
 
     def _resize(self, side: int) -> int | None:
         """Return the short side before the crop; None to leave the image unchanged."""
@@ -122,62 +130,15 @@ def _format(path: Path) -> tuple[int, int]:
         raise InputError(f"cannot read {path} as an image: {error}") from error
 
 
-#: O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015, in
-#: torchvision's layout: train/n01440764/…, val/n01440764/…; classes in the order of these names.
-IMAGENET = FolderSet(
-    name="imagenet",
-    summary="50,000 test, 1,281,167 training photographs of 1,000 classes; image-net.org (login)",
-    folder="imagenet",
-    published=50_000,
-    published_train=1_281_167,
-    side=224,
-)
+#: ImageNet in torchvision's layout: train/n01440764/…, val/n01440764/…; classes in the order of
+#: these names. O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015.
+IMAGENET = FolderSet(**published("imagenet"))
 
 #: M. Cimpoi et al., "Describing Textures in the Wild", 2014; release 1.0.1.
-DTD = FolderSet(
-    name="dtd",
-    summary="5,640 textures of 47 kinds, resized to the network's size and cropped",
-    folder="dtd/images",
-    published=5640,
-    side=32,
-    archives=(
-        Archive.at(
-            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
-            "fff73e5086ae6bdbea199a49dfb8a4c1",
-        ),
-    ),
-)
+DTD = FolderSet(**published("dtd"))
 
-
-#: The address and the md5 of each archive of ODIN's authors, by its folder.
-_ODIN = {
-    "LSUN": ("fhtsw1m3qxlwj6h", "458a0a0ab8e5f1cb4516d7400568e460"),
-    "LSUN_resize": ("moqh2wh8696c3yl", "278b7b31c8cb7e804a1465a8ce03a2dc"),
-    "iSUN": ("ssz7qxfqae0cca5", "be77b0f2c26fda898afac5f99645ee70"),
-    "Imagenet": ("avgm2u562itwpkl", "7c0827e4246c3718a5ee076e999e52e5"),
-    "Imagenet_resize": ("kp3my3412u5k9rl", "0f9ff11d45babf2eff5fe12281d1ac31"),
-}
-
-
-def _odin(folder: str, name: str, summary: str, count: int = 10_000, margin: int = 0) -> FolderSet:
-    """Return an OOD set of ODIN (S. Liang, Y. Li, R. Srikant, 2018)."""
-    filename, (address, md5) = f"{folder}.tar.gz", _ODIN[folder]
-    archive = Archive(f"https://www.dropbox.com/s/{address}/{filename}?dl=1", md5, filename)
-    return FolderSet(name, summary, folder, count, None, 32, margin, (archive,))
-
-
-LSUN_CROP = _odin(
-    "LSUN", "lsun_crop", "10,000 scenes of LSUN, ODIN's crops of 36 × 36, centre 32", margin=4
-)
-LSUN_RESIZE = _odin(
-    "LSUN_resize", "lsun_resize", "10,000 scenes of LSUN, ODIN's, resized to 32 × 32"
-)
-ISUN = _odin("iSUN", "isun", "8,925 scenes of iSUN, ODIN's, 32 × 32", count=8925)
-IMAGENET_CROP = _odin(
-    "Imagenet", "imagenet_crop", "10,000 images of TinyImageNet, ODIN's crops, centre 32", margin=4
-)
-IMAGENET_RESIZE = _odin(
-    "Imagenet_resize",
-    "imagenet_resize",
-    "10,000 images of TinyImageNet, ODIN's, resized to 32 × 32",
+#: ODIN's OOD sets (S. Liang, Y. Li, R. Srikant, 2018).
+LSUN_CROP, LSUN_RESIZE, ISUN, IMAGENET_CROP, IMAGENET_RESIZE = (
+    FolderSet(**published(name))
+    for name in ("lsun_crop", "lsun_resize", "isun", "imagenet_crop", "imagenet_resize")
 )

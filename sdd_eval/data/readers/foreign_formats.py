@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 
 def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
@@ -30,10 +30,10 @@ def read_matlab(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 def read_pickle(path: Path) -> dict[str, Any]:
     """Read a pickle of arrays, lists, text and numbers; raise InputError if it calls other code."""
     try:
-        with path.open("rb") as file:
+        with file_errors("read", path), path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except InputError:
+        raise
     except Exception as error:  # a broken pickle may raise anything
         raise InputError(f"{path} is not a pickle of arrays: {error}") from error
     if not isinstance(content, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]
     return tuple(names[label] for label in range(len(names)))
 
 
-def class_indices(path: Path, labels: Sequence[int]) -> Labels:
+def class_indices(path: Path, labels: Any) -> Labels:
     """Convert labels that start at 1 to class indices; raise InputError for other labels."""
     indices: Labels = np.asarray(labels, dtype=np.int64) - 1
     if len(indices) and indices.min() < 0:

@@ -13,19 +13,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive
+from sdd_eval.data.dataset import published
 from sdd_eval.data.image_folder import Boxes
 from sdd_eval.data.readers.foreign_formats import read_matlab
 from sdd_eval.data.readers.photographs import SPLITS, Listing, PhotographSet, class_indices
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
-ADDRESS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
-ARCHIVES = {
-    "images.tar": "1bb1f2a596ae7057f99d7d75860002ef",
-    "annotation.tar": "4298cc0031f6bc6e74612ac83b5988e2",
-    "lists.tar": "edbb9f16854ec66506b5f09b583e0656",
-}
 
 
 def listings(base: Path) -> Mapping[str, Listing]:
@@ -48,35 +42,19 @@ def _listing(path: Path) -> Listing:
     invalid = next((file for file in files if file.count("/") != 1), None)
     if invalid is not None:
         raise InputError(f"{path}: {invalid!r} is not an image in the folder of its breed")
-    return Listing(tuple(files), class_indices(path, labels.astype(np.int64).tolist()))
+    return Listing(tuple(files), class_indices(path, labels))
 
 
 def _box(path: Path) -> list[int]:
     try:
-        edges = [ElementTree.parse(path).findtext(f"object/bndbox/{edge}") for edge in EDGES]
-        return [int(edge or "") for edge in edges]
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        with file_errors("read", path):
+            tree = ElementTree.parse(path)
+        return [int(tree.findtext(f"object/bndbox/{edge}") or "") for edge in EDGES]
     except (ElementTree.ParseError, ValueError) as error:
         raise InputError(f"{path} has no object with a box: {error}") from error
 
 
-STANFORD_DOGS = PhotographSet(
-    name="stanford_dogs",
-    summary="8,580 test and 12,000 training dogs of 120 breeds, cropped to their boxes, 224×224",
-    folder="stanford_dogs",
-    images="Images",
-    lists=("train_list.mat", "test_list.mat"),
-    listings=listings,
-    published={"train": 12_000, "test": 8580},
-    boxes=boxes,
-    annotations="Annotation",
-    archives=tuple(
-        Archive.at(f"{ADDRESS}/{filename}", md5, folder="stanford_dogs")
-        for filename, md5 in ARCHIVES.items()
-    ),
-)
-
+STANFORD_DOGS = PhotographSet(listings=listings, boxes=boxes, **published("stanford_dogs"))
 STANFORD_DOGS_WHOLE = dataclasses.replace(
     STANFORD_DOGS,
     name="stanford_dogs_whole",

@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
+from sdd_eval.data.dataset import (
+    Archive,
+    Reader,
+    Shape,
+    Status,
+    missing_dataset,
+    published,
+    require_split,
+)
 from sdd_eval.data.fingerprints import array_fingerprint, cached_file_digests, file_digests
 from sdd_eval.data.images import ArrayImages, Labels, Pixels
 from sdd_eval.data.provenance import ABSENT, assess
@@ -101,13 +109,4 @@ def _first_of_each(labels: Labels, per_class: int | None) -> NDArray[np.int64]:
     return np.sort(np.concatenate(rows))
 
 
-_ARCHIVES = (
-    Archive.at(
-        "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
-        MD5["test"],
-        folder="svhn",
-        unpack=False,
-    ),
-)
-SVHN = Svhn("svhn", "house numbers, 32×32: the first 1,000 of each digit", 1000, _ARCHIVES)
-SVHN_ALL = Svhn("svhn_all", "house numbers, 32×32: all 26,032 test images", None, _ARCHIVES)
+SVHN, SVHN_ALL = (Svhn(**published(name)) for name in ("svhn", "svhn_all"))
