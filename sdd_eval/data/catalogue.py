@@ -13,10 +13,10 @@ import numpy as np
 from sdd_eval import data, plugins
 from sdd_eval.data.dataset import CorruptedSet, DatasetPlugin, DetectionSet, Status
 from sdd_eval.data.images import ImageSet
-from sdd_eval.data.provenance import ABSENT, REGENERATED
+from sdd_eval.data.provenance import ABSENT
 from sdd_eval.data.readers.cifar_c import (
+    REGENERATED_SUFFIX,
     CorruptedDataset,
-    count_images,
     open_corrupted_folder,
     present_corruptions,
     read_regenerated,
@@ -165,7 +165,7 @@ def corrupted_set(name: str, clean: str, root: Path | None) -> Dataset | None:
     the name is unknown or is of other images, or without a name, if a published set exists, but
     neither it nor a regenerated one is on disk (rendering all of CIFAR takes minutes).
     """
-    root, regenerated = data_root(root), f"{canonical_name(clean)}_c_regenerated"
+    root, regenerated = data_root(root), f"{canonical_name(clean)}{REGENERATED_SUFFIX}"
     if canonical_name(name) == regenerated:
         return None
     resolved = _find(name or f"{clean}_c", root)
@@ -224,7 +224,7 @@ def _regenerated(root: Path, clean: ImageSet) -> CorruptedSet:
             f"{folder} was rendered from other images than {clean.name} has now; delete it and "
             f"run `sdd-eval data corrupt {clean.name}`"
         )
-    return _matched(open_corrupted_folder(f"{clean.name}_c_regenerated", folder), clean)
+    return _matched(open_corrupted_folder(f"{clean.name}{REGENERATED_SUFFIX}", folder), clean)
 
 
 def _matched(corrupted: Any, clean: ImageSet) -> CorruptedSet:
@@ -293,16 +293,10 @@ def _regenerated_entries(root: Path, claimed: set[str]) -> list[CatalogueEntry]:
     entries = []
     for name in dict.fromkeys((*plugins.names("datasets"), *folder_names(root))):
         folder = regenerated_folder(name, root)
-        corruptions = present_corruptions(folder)
-        if not corruptions:
-            continue
-        claimed.add(folder.name)
-        try:
-            (images, location), provenance = count_images(folder, corruptions), REGENERATED
-        except InputError as error:
-            images, location, provenance = 0, str(folder), f"broken: {error}"
-        summary = f"the test images of {name}, corrupted by this package"
-        entries.append(
-            CatalogueEntry(f"{name}_c_regenerated", provenance, images, location, "", summary)
-        )
+        if present_corruptions(folder):
+            claimed.add(folder.name)
+            summary = f"the test images of {name}, corrupted by this package"
+            entries.append(
+                _entry(CorruptedDataset(f"{name}{REGENERATED_SUFFIX}", summary, folder.name), root)
+            )
     return entries

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from sdd_eval.store import write_record
 
@@ -22,18 +21,6 @@ def assess(count: int, published: int, verified: bool) -> str:
     if count != published:
         return f"partial: {count:,} of {published:,}"
     return OFFICIAL if verified else UNVERIFIED
-
-
-@runtime_checkable
-class ContentHashed(Protocol):
-    """A set whose publisher gives a checksum of the archive but none of the files in it."""
-
-    @property
-    def name(self) -> str:
-        """Name in the catalogue."""
-
-    def content(self, root: Path, *, fresh: bool = False) -> str:
-        """Return the sha256 of the files on disk; `fresh` bypasses the cache."""
 
 
 def record_verified(root: Path, name: str, content: str, md5: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval import plugins
 from sdd_eval.data.catalogue import Dataset, dataset
@@ -28,7 +29,7 @@ def channel_statistics(images: ImageSet) -> Statistics:
         pixels = batch.numpy()
         for channel in range(images.channels):
             counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
-    moments = [_moments(histogram.tolist()) for histogram in counts]
+    moments = [_moments(histogram) for histogram in counts]
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
 
@@ -72,9 +73,8 @@ def standardisation_set(name: str, root: Path) -> Dataset | None:
         raise unknown_name("standardisation", name, known) from error
 
 
-def _moments(histogram: list[int]) -> tuple[float, float]:
+def _moments(histogram: NDArray[np.int64]) -> tuple[float, float]:
     """Return mean and standard deviation of a histogram over 0 to 255, both divided by 255."""
-    count = sum(histogram)
-    total = sum(value * times for value, times in enumerate(histogram))
-    squares = sum(value * value * times for value, times in enumerate(histogram))
+    levels = np.arange(256, dtype=object)  # Python's integers, which are exact
+    count, total, squares = (int((histogram * levels**power).sum()) for power in range(3))
     return total / count / 255, (count * squares - total * total) ** 0.5 / count / 255

@@ -114,12 +114,8 @@ def _collate(
     items: Sequence[tuple[Tensor, Target] | InputError],
 ) -> list[tuple[Tensor, Target]] | InputError:
     """Return the examples of a batch, or the first error among them."""
-    examples = []
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-        examples.append(item)
-    return examples
+    errors = [item for item in items if isinstance(item, InputError)]
+    return errors[0] if errors else [item for item in items if not isinstance(item, InputError)]
 
 
 def objects_of(card: Card, name: str, root: Path) -> DetectionSet:

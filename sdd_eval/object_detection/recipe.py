@@ -98,24 +98,19 @@ def with_defaults(recipe: DetectorRecipe, backbone: Recipe | None) -> DetectorRe
     Raise InputError for an impossible value.
     """
     check_milestones(recipe.milestones)
-    seed = backbone.seed if backbone else 0
-    lr = REFERENCE_LR * recipe.batch_size / REFERENCE_BATCH
-    complete = dataclasses.replace(
-        recipe,
-        lr=lr if recipe.lr is None else recipe.lr,
-        seed=seed if recipe.seed is None else recipe.seed,
-        milestones=_milestones(recipe.epochs)
-        if recipe.milestones is None
-        else tuple(recipe.milestones),
-    )
+    defaults: dict[str, Any] = {
+        "lr": REFERENCE_LR * recipe.batch_size / REFERENCE_BATCH,
+        "seed": backbone.seed if backbone else 0,
+        "milestones": sorted({max(1, round(recipe.epochs * part / 12)) for part in (8, 11)}),
+    }
+    given = {name: getattr(recipe, name) for name in defaults}
+    values = {name: defaults[name] if v is None else v for name, v in given.items()}
+    values["milestones"] = tuple(values["milestones"])
+    complete = dataclasses.replace(recipe, **values)
     check_bounds(complete, _BOUNDS)
     if complete.max_size < complete.min_size:
         raise InputError(f"max_size is {complete.max_size}, less than min_size {complete.min_size}")
     return complete
-
-
-def _milestones(epochs: int) -> tuple[int, ...]:
-    return tuple(sorted({max(1, round(epochs * part / 12)) for part in (8, 11)}))
 
 
 def detector_spec(

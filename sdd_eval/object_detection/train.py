@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from sdd_eval import records, store
 from sdd_eval.checkpoints.checkpoint import Checkpoint
@@ -154,18 +154,23 @@ def fit(
     """Train to the last epoch and `save` after each; raise InputError for non-finite losses."""
     recipe = state.recipe
     assert recipe.seed is not None
+    assert recipe.lr is not None
     seed, steps = recipe.seed, -(-images // recipe.batch_size)
-    optimiser = _optimiser(detector, recipe)
+    trained = [parameter for parameter in detector.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.SGD(
+        trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+    )
 
     def train_epoch(epoch: int) -> dict[str, float]:
         seed_global(seed, "regions", epoch)  # both heads sample regions
         averages = LossAverage(epoch)
-
         detector.train()
         for step, batch in enumerate(batches(epoch)):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, epoch, step, steps)
-            losses = _losses(detector(batch.images, batch.targets))
+            terms = detector(batch.images, batch.targets)
+            losses = {name.removeprefix("loss_"): loss for name, loss in terms.items()}
+            losses["loss"] = torch.stack([*losses.values()]).sum()
             averages.add(losses, len(batch.images))
             averages.check()  # before the step, as non-finite weights propose no regions
             optimiser.zero_grad(set_to_none=True)
@@ -178,14 +183,3 @@ def fit(
         state, detector, optimiser, train_epoch,
         label=f"detector on {recipe.dataset}", images=images, save=save, progress=progress,
     )  # fmt: skip
-
-
-def _optimiser(detector: nn.Module, recipe: DetectorRecipe) -> torch.optim.SGD:
-    assert recipe.lr is not None
-    trained = [parameter for parameter in detector.parameters() if parameter.requires_grad]
-    return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-
-
-def _losses(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    losses = {name.removeprefix("loss_"): loss for name, loss in terms.items()}
-    return {**losses, "loss": torch.stack(list(losses.values())).sum()}

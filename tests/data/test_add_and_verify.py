@@ -46,7 +46,7 @@ def test_an_archive_with_the_published_checksum_makes_the_set_official(
     archive = pack(tmp_path / "iSUN.tar.gz", tmp_path / "mine")
     md5 = hashlib.md5(archive.read_bytes()).hexdigest()
     published = (replace(ISUN.archives[0], md5=md5),)
-    small = replace(ISUN, published=2, archives=published)
+    small = replace(ISUN, published={"test": 2}, archives=published)
     monkeypatch.setattr("sdd_eval.data.readers.folders.ISUN", small)
     assert add("isun", archive, root).provenance == "official"
     other = tmp_path / "other"

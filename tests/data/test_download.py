@@ -248,7 +248,7 @@ class Unused:
 def test_an_official_set_is_not_downloaded_again(root, server, tmp_path, write_images, pack):
     write_images(tmp_path / "published" / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
     server.content = pack(tmp_path / "set.tar.gz", tmp_path / "published").read_bytes()
-    isun = replace(served(ISUN, server), published=2)
+    isun = replace(served(ISUN, server), published={"test": 2})
     assert fetch(isun, root).provenance == "official"
     assert fetch(isun, root).provenance == "official"
     assert len(server.requested) == 1

@@ -53,7 +53,7 @@ def test_the_crops_of_lsun_are_cropped_and_not_resized(root):
 
 
 def test_a_set_without_checksums_is_official_only_if_unpacked_from_its_archive(root, write_images):
-    reader = type(ISUN)("isun", "", "iSUN", published=2, side=32)
+    reader = type(ISUN)("isun", "", "iSUN", published={"test": 2}, side=32)
     write_images(root / "iSUN" / "iSUN_patches", ["0.png", "1.png"])
     assert reader.load(root).provenance == "unverified"
     record_verified(root, "isun", reader.content(root), "md5")

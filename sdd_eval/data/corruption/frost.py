@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from sdd_eval.data.corruption.definition import SIDE, Definition, Draws, Floats, from_levels
-from sdd_eval.data.image_folder import image_files
+from sdd_eval.data.image_folder import image_files, read_image
 from sdd_eval.errors import InputError
 
 #: Number of windows, and their side in sides of the image.
@@ -194,11 +193,7 @@ def _photograph(photo: Photo, number: int) -> Photograph:
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
             raise InputError(f"{name} is {photo.dtype} {photo.shape}, not uint8 (rows, columns, 3)")
         return Photograph(name, photo)
-    try:
-        with Image.open(photo) as file:
-            return Photograph(str(photo), np.asarray(file.convert("RGB")))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{photo} is not a readable photograph: {error}") from error
+    return Photograph(str(photo), np.asarray(read_image(Path(photo), 3)))
 
 
 def _scaled_shape(photo: Photograph, side: int) -> tuple[int, int]:

@@ -69,8 +69,11 @@ class GeneratedCorruptions:
 
         def render(rows: Rows) -> Pixels:
             clean = next(blocks(source, len(rows), rows))
-            where = {"seed": self.seed, "indices": rows, "frost_photos": self.photos}
-            return corrupt(clean, corruption, severity, **where).transpose(0, 3, 1, 2)
+            photos = self.photos
+            pixels: Pixels = corrupt(
+                clean, corruption, severity, seed=self.seed, indices=rows, frost_photos=photos
+            ).transpose(0, 3, 1, 2)
+            return pixels
 
         shape = (len(source), source.channels, source.image_size, source.image_size)
         own = {"name": f"{self.name} {corruption} {severity}", "fingerprint": fingerprint}

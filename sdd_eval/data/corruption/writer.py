@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from sdd_eval.data.corruption.rendering import Job, Render, blocks, renderer
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.readers.cifar_c import REGENERATED_FILE
-from sdd_eval.errors import InputError
+from sdd_eval.errors import InputError, file_errors
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.records import FORMAT
@@ -88,99 +89,70 @@ def write_corrupted(
         write_atomically(folder / "labels.npy", lambda file: np.save(file, labels))
         progress.start(f"corrupting {images.name}", len(corruptions) * len(labels))
         for corruption in corruptions:
-            target = _Target(images, folder, corruption, seed)
-            sha256 = _write(target, render, progress)
-            if record.files.get(target.final.name) != sha256:
-                record = replace(record, files={**record.files, target.final.name: sha256})
+            path = folder / f"{corruption}.npy"
+            sha256 = _write(images, path, seed, render, progress)
+            if record.files.get(path.name) != sha256:
+                record = replace(record, files={**record.files, path.name: sha256})
                 write_record(folder / REGENERATED_FILE, record)
     return record
 
 
-@dataclass(frozen=True)
-class _Target:
-    images: ImageSet
-    folder: Path
-    corruption: str
-    seed: int
-
-    @property
-    def final(self) -> Path:
-        """Path of the complete file."""
-        return self.folder / f"{self.corruption}.npy"
-
-    @property
-    def partial(self) -> Path:
-        """Path of the incomplete file."""
-        return self.folder / f".{self.corruption}.npy.part"
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape of the array: (5 · n, side, side, channels)."""
-        side = self.images.image_size
-        return len(SEVERITIES) * len(self.images), side, side, self.images.channels
-
-    @property
-    def header(self) -> bytes:
-        """The `.npy` header."""
-        buffer = io.BytesIO()
-        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(buffer, header)
-        return buffer.getvalue()
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of one image in bytes."""
-        return self.images.image_size**2 * self.images.channels
-
-
-def _write(target: _Target, render: Render, progress: Progress) -> str:
-    """Write the missing part of a file and return its sha256."""
-    try:
-        if not target.final.exists():
-            _append(target, render, progress)
-            os.replace(target.partial, target.final)
+def _write(images: ImageSet, final: Path, seed: int, render: Render, progress: Progress) -> str:
+    """Write the missing part of a corruption's file, and return its sha256."""
+    row_bytes = images.image_size**2 * images.channels
+    header, total = _header(images), len(SEVERITIES) * len(images)
+    with file_errors("write", final):
+        if final.exists():
+            progress.advance(total, note=f"{final.stem} kept")
         else:
-            progress.advance(target.shape[0], note=f"{target.corruption} kept")
-        size = len(target.header) + target.shape[0] * target.row_bytes
-        if target.final.stat().st_size != size:
-            raise InputError(f"{target.final} has the wrong size; delete it and try again")
-        return file_digests(target.final, fresh=True).sha256
-    except OSError as error:
-        message = f"cannot write {target.final}: {error.strerror or error}"
-        raise InputError(message) from error
+            partial = final.with_name(f".{final.name}.part")
+            partial.touch()
+            with partial.open("r+b") as file:
+                done = _resume(file, header, row_bytes)
+                progress.advance(done, note=final.stem)
+                for block in render(_jobs(images, final.stem, seed, done)):
+                    file.write(block.tobytes())
+                    progress.advance(len(block), note=final.stem)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, final)
+        if final.stat().st_size != len(header) + total * row_bytes:
+            raise InputError(f"{final} has the wrong size; delete it and try again")
+        return file_digests(final, fresh=True).sha256
 
 
-def _append(target: _Target, render: Render, progress: Progress) -> None:
-    """Append the missing rows to the incomplete file."""
-    target.partial.touch()
-    with target.partial.open("r+b") as file:
-        header = target.header
-        if file.read(len(header)) != header:
-            file.seek(0)
-            file.write(header)
-            file.truncate()
-        done = (file.seek(0, os.SEEK_END) - len(header)) // target.row_bytes
-        file.truncate(file.seek(len(header) + done * target.row_bytes))
-        progress.advance(done, note=target.corruption)
-        for block in render(_jobs(target, done)):
-            file.write(block.tobytes())
-            progress.advance(len(block), note=target.corruption)
-        file.flush()
-        os.fsync(file.fileno())
+def _header(images: ImageSet) -> bytes:
+    """Return the `.npy` header of an array (5 · n, side, side, channels)."""
+    side, buffer = images.image_size, io.BytesIO()
+    shape = (len(SEVERITIES) * len(images), side, side, images.channels)
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()
 
 
-def _jobs(target: _Target, done: int) -> Iterator[Job]:
-    count = len(target.images)
-    size = min(500, max(1, _BLOCK // target.row_bytes))
+def _resume(file: BinaryIO, header: bytes, row_bytes: int) -> int:
+    """Cut an incomplete file after its last complete row, and return the number of rows."""
+    if file.read(len(header)) != header:
+        file.seek(0)
+        file.write(header)
+        file.truncate()
+    done = (file.seek(0, os.SEEK_END) - len(header)) // row_bytes
+    file.truncate(file.seek(len(header) + done * row_bytes))
+    return done
+
+
+def _jobs(images: ImageSet, corruption: str, seed: int, done: int) -> Iterator[Job]:
+    count = len(images)
+    size = min(500, max(1, _BLOCK // (images.image_size**2 * images.channels)))
     for severity in SEVERITIES:
         first = min(count, max(0, done - (severity - 1) * count))
         rows = np.arange(first, count)
         starts = range(0, len(rows), size)
-        for start, pixels in zip(starts, blocks(target.images, size, rows), strict=True):
-            yield {
-                **{"images": pixels, "indices": rows[start : start + size], "seed": target.seed},
-                **{"corruption": target.corruption, "severity": severity},
-            }
+        for start, pixels in zip(starts, blocks(images, size, rows), strict=True):
+            indices = rows[start : start + size]
+            where = {"corruption": corruption, "severity": severity, "seed": seed}
+            yield {"images": pixels, "indices": indices, **where}
 
 
 def _new_record(

@@ -17,7 +17,7 @@ from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import unwrap
 from sdd_eval.data.install.unpack import refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
-from sdd_eval.data.provenance import ContentHashed, record_verified
+from sdd_eval.data.provenance import record_verified
 from sdd_eval.data.readers.npz import npz_files
 from sdd_eval.errors import InputError, file_errors
 
@@ -44,7 +44,7 @@ def add(name: str, path: Path, root: Path) -> Status:
         folder, location = _matching(target, path, source, staged)
         _put(folder, root / location, linked=path.is_dir())
     published = [archive.md5 for archive in target.archives]
-    if path.is_file() and isinstance(target, ContentHashed):
+    if path.is_file() and hasattr(target, "content"):
         md5 = file_digests(path).md5
         if md5 in published:
             record_verified(root, target.name, target.content(root), md5)

@@ -19,7 +19,7 @@ from sdd_eval.data.dataset import Archive, DatasetPlugin, Status
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.install.unpack import install_staged, refuse_existing, staging, unpack
 from sdd_eval.data.install.verify import verified_status
-from sdd_eval.data.provenance import OFFICIAL, ContentHashed, record_verified
+from sdd_eval.data.provenance import OFFICIAL, record_verified
 from sdd_eval.errors import InputError, file_errors
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.store import locked, write_record
@@ -62,8 +62,9 @@ def download(
     for archive in dataset.archives:
         if archive not in placed:
             _get_archive(dataset.name, archive, root, progress or NoProgress(), pauses)
-    if isinstance(dataset, ContentHashed):
-        record_verified(root, dataset.name, dataset.content(root), dataset.archives[0].md5)
+    content = getattr(dataset, "content", None)  # if the files have no checksums of their own
+    if content is not None:
+        record_verified(root, dataset.name, content(root), dataset.archives[0].md5)
     for archive in dataset.archives:
         _receipt(archive, root).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
@@ -186,11 +187,10 @@ class _Transfer:
             if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
                 raise self._failure(_HTML)
             start = _start(response)
-            if start != have:
-                have = 0
             if start not in (0, have):
                 _delete(self.part)
                 return False
+            have = start
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
             tag = response.headers.get("ETag", "")

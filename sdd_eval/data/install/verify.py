@@ -11,12 +11,10 @@ from sdd_eval.data.catalogue import dataset, regenerated_folder
 from sdd_eval.data.dataset import DatasetPlugin, Status, missing_dataset
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.image_folder import FolderImages
-from sdd_eval.data.provenance import ContentHashed, is_verified
-from sdd_eval.data.readers.cifar_c import read_regenerated
+from sdd_eval.data.provenance import is_verified
+from sdd_eval.data.readers.cifar_c import REGENERATED_SUFFIX, read_regenerated
 from sdd_eval.errors import InputError
 from sdd_eval.progress import NoProgress, Progress
-
-SUFFIX = "_c_regenerated"
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Finding:
 def verify(name: str, root: Path, progress: Progress | None = None) -> tuple[Finding, ...]:
     """Verify a set without cached checksums; raise InputError if it is unknown or absent."""
     progress = progress or NoProgress()
-    if name.endswith(SUFFIX):
-        folder = regenerated_folder(name.removesuffix(SUFFIX), root)
+    if name.endswith(REGENERATED_SUFFIX):
+        folder = regenerated_folder(name.removesuffix(REGENERATED_SUFFIX), root)
         return tuple(_regenerated(name, folder, progress))
     target: Any = dataset(name, root).plugin
     if not _present(target, root):
@@ -88,7 +86,7 @@ def _compared(
 def _content(target: Any, root: Path) -> Iterator[Finding]:
     """Compare the content with that of the published archive, if it was unpacked here."""
     has_checksums = not target.archives or getattr(target, "md5", None)
-    if has_checksums or not isinstance(target, ContentHashed):
+    if has_checksums or not hasattr(target, "content"):
         return
     verified = is_verified(root, target.content(root, fresh=True))
     detail = "as in the published archive" if verified else "no published checksums"
@@ -110,20 +108,8 @@ def _annotations(target: Any, root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(target: Any, root: Path, progress: Progress) -> Iterator[Finding]:
-    for images in _image_folders(target, root):
-        progress.start(f"{target.name}: images", len(images))
-        for row, file in enumerate(images.files):
-            try:
-                images.preprocessed(row)
-            except InputError as error:
-                yield Finding(file, "wrong", str(error))
-            progress.advance()
-
-
-def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
-    if hasattr(target, "load_corrupted"):
-        return
-    for split in ("test", "train"):
+    """Read every image file of both splits."""
+    for split in () if hasattr(target, "load_corrupted") else ("test", "train"):
         try:
             images = target.load(root, split)
         except InputError:
@@ -131,7 +117,13 @@ def _image_folders(target: Any, root: Path) -> Iterator[FolderImages]:
                 raise
             continue  # no training images, or `_content` reported the cause
         if isinstance(images, FolderImages):
-            yield images
+            progress.start(f"{target.name}: images", len(images))
+            for row, file in enumerate(images.files):
+                try:
+                    images.preprocessed(row)
+                except InputError as error:
+                    yield Finding(file, "wrong", str(error))
+                progress.advance()
 
 
 def verified_status(dataset: DatasetPlugin, root: Path) -> Status:

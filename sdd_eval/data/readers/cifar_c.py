@@ -24,6 +24,8 @@ from sdd_eval.metrics.corruption import NINETEEN, SEVERITIES
 
 #: The record in a folder that this package wrote.
 REGENERATED_FILE = "regenerated.json"
+#: The end of the names of the sets that `sdd-eval data corrupt` writes.
+REGENERATED_SUFFIX = "_c_regenerated"
 
 Sums = Mapping[str, Digests]
 #: (rows, side, side, channels).
@@ -55,14 +57,10 @@ class CorruptedDataset(Reader):
         if not names:
             return Status(ABSENT, 0, str(folder))
         count, location = count_images(folder, names)
-        if self.clean is None:
-            return Status(USERS_FOLDER, count, location)
-        if read_regenerated(folder):
-            return Status(REGENERATED, count, location)
         cached = {name: cached_file_digests(folder / f"{name}.npy") for name in (*names, "labels")}
         sums = {name: digests for name, digests in cached.items() if digests is not None}
-        verified = len(sums) == len(cached) and self._verified(root, sums)
-        return Status(assess(count, 10_000, verified), count, location)
+        complete = len(sums) == len(cached)
+        return Status(self._provenance(root, count, sums if complete else {}), count, location)
 
     def read(self, root: Path, split: str, shape: Shape) -> ImageSet:
         """Raise InputError: the set has different images for every corruption and severity."""
@@ -77,12 +75,9 @@ class CorruptedDataset(Reader):
         if not present_corruptions(folder):
             raise missing_dataset(self.name, folder, bool(self.archives))
         opened = open_corrupted_folder(self.name, folder)
-        if read_regenerated(folder):
-            return opened
-        if self.clean is None:
-            return replace(opened, provenance=USERS_FOLDER, frost="unknown")
-        verified = self._verified(root, opened.sums)
-        return replace(opened, provenance=assess(opened.images, 10_000, verified))
+        provenance = self._provenance(root, opened.images, opened.sums)
+        frost = "unknown" if provenance == USERS_FOLDER else opened.frost
+        return replace(opened, provenance=provenance, frost=frost)
 
     def content(self, root: Path, *, fresh: bool = False) -> str:
         """Return the sha256 over the checksums of the files; `fresh` bypasses the cache."""
@@ -90,11 +85,17 @@ class CorruptedDataset(Reader):
         names = (*present_corruptions(folder), "labels")
         return combined_fingerprint(file_sums(folder, names, fresh=fresh))
 
-    def _verified(self, root: Path, sums: Sums) -> bool:
-        """Return whether every file is the publisher's, by its md5 or that of its archive."""
+    def _provenance(self, root: Path, count: int, sums: Sums) -> str:
+        """Compare the count, and the md5 of each file or of the archive that they are from."""
+        if self.name.endswith(REGENERATED_SUFFIX) or read_regenerated(root / self.folder):
+            return REGENERATED
+        if self.clean is None:
+            return USERS_FOLDER
         if self.md5:
-            return all(self.md5[name] == digests.md5 for name, digests in sums.items())
-        return is_verified(root, combined_fingerprint(sums))
+            verified = all(self.md5[name] == digests.md5 for name, digests in sums.items())
+        else:
+            verified = is_verified(root, combined_fingerprint(sums))
+        return assess(count, 10_000, bool(sums) and verified)
 
 
 @dataclass(frozen=True)

@@ -9,31 +9,18 @@ https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sdd_eval.data.annotations import Annotations, read_annotations
-from sdd_eval.data.dataset import (
-    Archive,
-    Reader,
-    Shape,
-    Status,
-    missing_dataset,
-    published,
-    require_split,
-)
-from sdd_eval.data.fingerprints import (
-    cached_folder_fingerprint,
-    file_digests,
-    folder_fingerprint,
-    value_fingerprint,
-)
+from sdd_eval.data.dataset import Shape, published, require_split
+from sdd_eval.data.fingerprints import file_digests, folder_fingerprint, value_fingerprint
 from sdd_eval.data.image_folder import FolderImages, image_files, read_image, resize_side
 from sdd_eval.data.images import Pixels
-from sdd_eval.data.provenance import ABSENT, USERS_FOLDER, assess, is_verified
+from sdd_eval.data.readers.folders import FileReader
 from sdd_eval.errors import InputError
 
 #: The default image size.
@@ -105,27 +92,31 @@ def require_files(folder: Path, files: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class CocoFolder(Reader):
-    """Photographs below `folder` (relative to the data root, or absolute) in COCO's layout.
+class CocoFolder(FileReader):
+    """Photographs in COCO's layout, with annotated objects.
 
     The split "test" is COCO's val. As a set of images they are unlabelled, since an image shows
-    objects of several categories. `published` is the number of images of each split; None for a
-    user's folder.
+    objects of several categories.
     """
 
-    name: str
-    summary: str
-    folder: str
-    published: Mapping[str, int] | None = None
-    archives: tuple[Archive, ...] = ()
+    def is_present(self, base: Path) -> bool:
+        """Return whether there are annotations."""
+        return is_coco(base)
 
-    def status(self, root: Path) -> Status:
-        """Return what is on disk of the test images; only file names are read."""
-        base = root / self.folder
-        if not is_coco(base):
-            return Status(ABSENT, 0, str(base))
-        count = len(image_files(images_folder(annotation_file(base, "test"))))
-        return Status(self._provenance(root, "test", count), count, str(base))
+    def count(self, root: Path) -> int:
+        """Return the number of test images on disk."""
+        return len(image_files(images_folder(annotation_file(root / self.folder, "test"))))
+
+    def hashed_files(self, root: Path, split: str) -> tuple[Path, list[str]]:
+        """Return the images and annotations of both splits."""
+        base, files = root / self.folder, list[str]()
+        for name in SPLITS:
+            with contextlib.suppress(InputError):  # a missing split
+                path = annotation_file(base, name)
+                folder = images_folder(path)
+                images = [f"{folder.name}/{file}" for file in image_files(folder)]
+                files += [f"{ANNOTATIONS}/{path.name}", *images]
+        return base, files
 
     def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split without labels, as input of a classifier."""
@@ -142,7 +133,7 @@ class CocoFolder(Reader):
             channels=shape.channels or 3,
             labels=None,
             fingerprint=folder_fingerprint(folder, files),
-            provenance=self._provenance(root, split, len(files)),
+            provenance=self.provenance(root, split, len(files)),
             resize=resize_side(side),
         )
 
@@ -151,47 +142,15 @@ class CocoFolder(Reader):
         path = self._annotation_file(root, split)
         annotations, folder = read_annotations(path), images_folder(path)
         require_files(folder, annotations.files)
-        return CocoImages(
-            name=self.name,
-            folder=folder,
-            annotations=annotations,
-            fingerprint=value_fingerprint(
-                file_digests(path).sha256, folder_fingerprint(folder, annotations.files)
-            ),
-            provenance=self._provenance(root, split, len(annotations.files)),
-        )
-
-    def content(self, root: Path, *, fresh: bool = False) -> str:
-        """Return the sha256 of the names and contents of both splits' images and annotations."""
-        base = root / self.folder
-        return folder_fingerprint(base, self._files(base), fresh=fresh)
+        content = folder_fingerprint(folder, annotations.files)
+        fingerprint = value_fingerprint(file_digests(path).sha256, content)
+        # The 123,287 photographs are hashed when downloaded and by `sdd-eval data check` only.
+        provenance = self.provenance(root, split, len(annotations.files))
+        return CocoImages(self.name, folder, annotations, fingerprint, provenance)
 
     def _annotation_file(self, root: Path, split: str) -> Path:
         require_split(self.name, split, *SPLITS)
-        base = root / self.folder
-        if not is_coco(base):
-            raise missing_dataset(self.name, base, bool(self.archives))
-        return annotation_file(base, split)
-
-    def _files(self, base: Path) -> tuple[str, ...]:
-        files: list[str] = []
-        for split in SPLITS:
-            with contextlib.suppress(InputError):  # a missing split
-                path = annotation_file(base, split)
-                folder = images_folder(path)
-                images = [f"{folder.name}/{name}" for name in image_files(folder)]
-                files += [f"{ANNOTATIONS}/{path.name}", *images]
-        return tuple(files)
-
-    def _provenance(self, root: Path, split: str, count: int) -> str:
-        # The 123,287 photographs are hashed when downloaded and by `sdd-eval data check` only.
-        if self.published is None:
-            return USERS_FOLDER
-        if count != self.published[split]:
-            return assess(count, self.published[split], False)
-        base = root / self.folder
-        verified = is_verified(root, cached_folder_fingerprint(base, self._files(base)))
-        return assess(count, self.published[split], verified)
+        return annotation_file(self.require_present(root), split)
 
 
 COCO = CocoFolder(**published("coco"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,42 +36,88 @@ LARGEST = 224
 
 
 @dataclass(frozen=True)
-class FolderSet(Reader):
-    """Image files below `folder` (relative to the data root, or absolute), read as needed.
+class FileReader(Reader):
+    """Base of the readers of image files below `folder` (relative to the data root, or absolute).
 
-    Sub-folders are classes. Images are returned at the network's size: short side to that size (256
-    for 224, see `resize_side`), then a centre crop. `published` and `published_train` are the
-    publisher's numbers of test and training images; None for a user's folder. `side` is the default
-    size (None: that of the first image, at most 224). `margin` of 32 pixels are cropped rather than
-    resized, as ODIN does with its 36 × 36 images.
+    `published` are the publisher's numbers of images by split; None for a user's folder.
     """
 
     name: str
     summary: str
     folder: str
-    published: int | None = None
-    published_train: int | None = None
-    side: int | None = None
-    margin: int = 0
+    published: Mapping[str, int] | None = None
     archives: tuple[Archive, ...] = ()
 
     def status(self, root: Path) -> Status:
-        """Return what is on disk; only file names are read."""
+        """Return what is on disk of the test images; reads lists and file names only."""
         base = root / self.folder
-        if not base.is_dir():
+        if not self.is_present(base):
             return Status(ABSENT, 0, str(base))
-        folder = self._split(root, "test")
-        files = image_files(folder)
-        hashed = files and self.published is not None
-        content = cached_folder_fingerprint(folder, files) if hashed else None
-        return Status(self._provenance(root, "test", len(files), content), len(files), str(base))
+        count = self.count(root)
+        return Status(self.provenance(root, "test", count), count, str(base))
+
+    def content(self, root: Path, *, fresh: bool = False) -> str:
+        """Return the sha256 of names and contents; `fresh` bypasses the cache."""
+        return folder_fingerprint(*self.hashed_files(root, "test"), fresh=fresh)
+
+    def require_present(self, root: Path) -> Path:
+        """Return the set's folder; raise InputError if it is not on disk."""
+        if not self.is_present(root / self.folder):
+            raise missing_dataset(self.name, root / self.folder, bool(self.archives))
+        return root / self.folder
+
+    def provenance(self, root: Path, split: str, count: int, content: str | None = None) -> str:
+        """Return the provenance by count and content, by default that in the cache."""
+        expected = (self.published or {}).get(split)
+        if expected is None:
+            return USERS_FOLDER
+        if content is None and count == expected:
+            content = cached_folder_fingerprint(*self.hashed_files(root, split))
+        return assess(count, expected, is_verified(root, content))
+
+    @abstractmethod
+    def is_present(self, base: Path) -> bool:
+        """Return whether a folder has the layout of the set."""
+
+    @abstractmethod
+    def count(self, root: Path) -> int:
+        """Return the number of test images on disk."""
+
+    @abstractmethod
+    def hashed_files(self, root: Path, split: str) -> tuple[Path, Sequence[str]]:
+        """Return a folder and the files below it by which the content is identified."""
+
+
+@dataclass(frozen=True)
+class FolderSet(FileReader):
+    """Image files in any folder, read as needed.
+
+    Sub-folders are classes. Images are returned at the network's size: short side to that size (256
+    for 224, see `resize_side`), then a centre crop. `side` is the default size (None: that of the
+    first image, at most 224). `margin` of 32 pixels are cropped rather than resized, as ODIN does
+    with its 36 × 36 images.
+    """
+
+    side: int | None = None
+    margin: int = 0
+
+    def is_present(self, base: Path) -> bool:
+        """Return whether the folder exists."""
+        return base.is_dir()
+
+    def count(self, root: Path) -> int:
+        """Return the number of test images on disk."""
+        return len(self.hashed_files(root, "test")[1])
+
+    def hashed_files(self, root: Path, split: str) -> tuple[Path, tuple[str, ...]]:
+        """Return the folder and the images of a split."""
+        folder = self._split(root, split)
+        return folder, image_files(folder)
 
     def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split; "train" only if the folder contains `train/`."""
-        if not (root / self.folder).is_dir():
-            raise missing_dataset(self.name, root / self.folder, bool(self.archives))
-        folder = self._split(root, split)
-        files = image_files(folder)
+        self.require_present(root)
+        folder, files = self.hashed_files(root, split)
         if not files:
             raise InputError(f"{folder} contains no images")
         class_names = self._class_names(root, folder, files)
@@ -84,15 +132,10 @@ class FolderSet(Reader):
             channels=shape.channels or (3 if self.side else channels),
             labels=folder_labels(folder, files, class_names),
             fingerprint=content,
-            provenance=self._provenance(root, split, len(files), content),
+            provenance=self.provenance(root, split, len(files), content),
             class_names=class_names,
             resize=self._resize(side),
         )
-
-    def content(self, root: Path, *, fresh: bool = False) -> str:
-        """Return the sha256 of the names and contents of the images."""
-        folder = self._split(root, "test")
-        return folder_fingerprint(folder, image_files(folder), fresh=fresh)
 
     def _split(self, root: Path, split: str) -> Path:
         """Return the folder of a split; without split folders, all images are test images."""
@@ -106,12 +149,6 @@ class FolderSet(Reader):
         """Return the classes of the training images if there are any, so that splits agree."""
         training = split_folders(unwrap(root / self.folder)).get("train", folder)
         return class_folders(training, files if training == folder else image_files(training))
-
-    def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
-        expected = self.published_train if split == "train" else self.published
-        if expected is None:
-            return USERS_FOLDER
-        return assess(count, expected, is_verified(root, content))
 
     def _resize(self, side: int) -> int | None:
         """Return the short side before the crop; None to leave the image unchanged."""

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sdd_eval.data.dataset import Archive, Reader, Shape, Status, missing_dataset, require_split
-from sdd_eval.data.fingerprints import (
-    array_fingerprint,
-    cached_folder_fingerprint,
-    folder_fingerprint,
-    value_fingerprint,
-)
+from sdd_eval.data.dataset import Shape, require_split
+from sdd_eval.data.fingerprints import array_fingerprint, value_fingerprint
 from sdd_eval.data.image_folder import Boxes, FolderImages, image_files, resize_side
 from sdd_eval.data.images import Labels
-from sdd_eval.data.provenance import ABSENT, assess, is_verified
+from sdd_eval.data.readers.folders import FileReader
 from sdd_eval.errors import InputError
 
 SIDE = 224
@@ -35,52 +30,53 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class PhotographSet(Reader):
+class PhotographSet(FileReader):
     """Photographs below `folder`/`images`, read at the network's size: 224 by default.
 
     The short side is resized to 8/7 of that size (256), followed by a centre crop.
     """
 
-    name: str
-    summary: str
-    folder: str
-    images: str
+    images: str = "images"
     """Folder of images, below `folder`."""
-    lists: tuple[str, ...]
+    lists: tuple[str, ...] = ()
     """List files, below `folder`."""
-    listings: Callable[[Path], Mapping[str, Listing]]
+    listings: Callable[[Path], Mapping[str, Listing]] = field(kw_only=True)
     """Reads the listing of each split from `folder`."""
-    published: Mapping[str, int]
-    """Number of images of each split."""
     boxes: Callable[[Path, Sequence[str]], Boxes] | None = None
     """Reads the box of each image from `folder`; None for no cropping."""
     annotations: str | None = None
     """Folder of further published files."""
-    archives: tuple[Archive, ...] = ()
 
-    def status(self, root: Path) -> Status:
-        """Return what is on disk of the test images; reads lists and file names only."""
+    def is_present(self, base: Path) -> bool:
+        """Return whether the folder of images and all lists exist."""
+        return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
+
+    def count(self, root: Path) -> int:
+        """Return the number of listed test images on disk."""
         base = root / self.folder
-        if not self._listed(base):
-            return Status(ABSENT, 0, str(base))
-        existing = self._existing(base)
-        count = sum(file in existing for file in self.listings(base)["test"].files)
-        content = cached_folder_fingerprint(base, self._files(base, existing))
-        return Status(self._provenance(root, "test", count, content), count, str(base))
+        existing = frozenset(image_files(base / self.images))
+        return sum(file in existing for file in self.listings(base)["test"].files)
+
+    def hashed_files(self, root: Path, split: str) -> tuple[Path, list[str]]:
+        """Return lists, images and annotations."""
+        base = root / self.folder
+        files = [*self.lists, *(f"{self.images}/{n}" for n in image_files(base / self.images))]
+        if self.annotations is not None:
+            paths = (base / self.annotations).rglob("[!.]*")
+            files += [str(path.relative_to(base)) for path in paths if path.is_file()]
+        return base, files
 
     def read(self, root: Path, split: str, shape: Shape) -> FolderImages:
         """Load the images of a split that exist, in the order of the published list."""
         require_split(self.name, split, *SPLITS)
-        base = root / self.folder
-        if not self._listed(base):
-            raise missing_dataset(self.name, base, bool(self.archives))
-        existing, listings = self._existing(base), self.listings(base)
+        base = self.require_present(root)
+        existing, listings = frozenset(image_files(base / self.images)), self.listings(base)
         listing = listings[split]
         rows = [row for row, file in enumerate(listing.files) if file in existing]
         if not rows:
             raise InputError(f"{base / self.images} contains no image of the {split} list")
         files = tuple(listing.files[row] for row in rows)
-        content = folder_fingerprint(base, self._files(base, existing))
+        content = self.content(root)
         boxes = None if self.boxes is None else self.boxes(base, files)
         side = shape.side or SIDE
         return FolderImages(
@@ -91,32 +87,11 @@ class PhotographSet(Reader):
             channels=shape.channels or 3,
             labels=listing.labels[rows],
             fingerprint=value_fingerprint(content, split, array_fingerprint(boxes)),
-            provenance=self._provenance(root, split, len(files), content),
+            provenance=self.provenance(root, split, len(files), content),
             class_names=_class_names(base, listings),
             resize=resize_side(side),
             boxes=boxes,
         )
-
-    def content(self, root: Path, *, fresh: bool = False) -> str:
-        """Return the sha256 of the names and contents of images, lists and annotations."""
-        base = root / self.folder
-        return folder_fingerprint(base, self._files(base, self._existing(base)), fresh=fresh)
-
-    def _listed(self, base: Path) -> bool:
-        return (base / self.images).is_dir() and all((base / n).is_file() for n in self.lists)
-
-    def _existing(self, base: Path) -> frozenset[str]:
-        return frozenset(image_files(base / self.images))
-
-    def _files(self, base: Path, existing: frozenset[str]) -> tuple[str, ...]:
-        annotations: list[str] = []
-        if self.annotations is not None:
-            paths = (base / self.annotations).rglob("[!.]*")
-            annotations = [str(path.relative_to(base)) for path in paths if path.is_file()]
-        return (*self.lists, *(f"{self.images}/{name}" for name in existing), *annotations)
-
-    def _provenance(self, root: Path, split: str, count: int, content: str | None) -> str:
-        return assess(count, self.published[split], is_verified(root, content))
 
 
 def _class_names(base: Path, listings: Mapping[str, Listing]) -> tuple[str, ...]:
