@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         read_card,
     )
     from sdd_eval.checkpoints.history import gradient_study
-    from sdd_eval.checkpoints.importing import ImportSource, import_weights, plan_import
+    from sdd_eval.checkpoints.import_source import ImportSource
+    from sdd_eval.checkpoints.importing import import_weights, plan_import
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sdd_eval import models, store
 from sdd_eval.checkpoints.folder import HISTORY, WEIGHTS, read_card
@@ -24,6 +24,7 @@ from sdd_eval.data.images import ImageSet
 from sdd_eval.errors import InputError
 from sdd_eval.models.bn_folding import Folding, fold
 from sdd_eval.models.foreign import refuse_code, source_sha256
+from sdd_eval.models.layouts import mismatches, report
 from sdd_eval.models.network import Network
 from sdd_eval.records import CLASSIFICATION, DETECTOR, OBJECT_DETECTION, Card, ModelSpec, Task
 
@@ -161,27 +162,11 @@ def _network(folder: Path, card: Card, weights: bytes, trust_code: bool) -> nn.M
     build = models.build_detector if card.model.task == OBJECT_DETECTION else models.build
     with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
         network: nn.Module = build(card.model, trust_code=trust_code)
-    load_weights(network, tensors, str(folder))
+    problems = mismatches(network.state_dict(), tensors)
+    if problems:
+        raise InputError(f"{folder}: the card does not fit the weights: {report(problems)}")
+    network.load_state_dict(tensors)
     return network
-
-
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load tensors into a network; raise InputError, naming the first that does not fit."""
-    expected = network.state_dict()
-    for name, tensor in expected.items():
-        if name not in tensors:
-            raise InputError(f"{where}: the card does not fit the weights, which lack {name!r}")
-        if tensors[name].shape != tensor.shape:
-            theirs, ours = tuple(tensors[name].shape), tuple(tensor.shape)
-            raise InputError(
-                f"{where}: the card does not fit the weights: {name!r} is {theirs}, not {ours}"
-            )
-    for name in tensors:
-        if name not in expected:
-            raise InputError(
-                f"{where}: the card does not fit the weights: its network has no {name!r}"
-            )
-    network.load_state_dict(dict(tensors))
 
 
 def write_weights(folder: Path, network: nn.Module) -> str:

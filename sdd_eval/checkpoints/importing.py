@@ -14,6 +14,7 @@ from sdd_eval import store
 from sdd_eval.checkpoints import checkpoint
 from sdd_eval.checkpoints.export import accuracy, logits_of, software
 from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
+from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.data import catalogue
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
@@ -33,26 +34,6 @@ GIVEN = "given"
 
 
 @dataclass(frozen=True)
-class ImportSource:
-    """Weights from elsewhere, and what is known of their network.
-
-    `dataset` names the set whose classes the network predicts: its test images give the number of
-    classes, size and channels, its training images the standardisation, unless they are given.
-    Without a data set, classes, size and standardisation are required.
-    """
-
-    arch: str
-    weights: Path
-    dataset: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    classes: int | None = None
-    image_size: int | None = None
-    options: Mapping[str, Any] | None = None
-    """Options of the architecture; text is parsed as JSON where possible."""
-
-
-@dataclass(frozen=True)
 class ImportPlan:
     """The spec of an imported network, the test images, and the origin of its constants."""
 
@@ -67,7 +48,7 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
     check_arch(source.arch, trust_code=True)
     if (source.mean is None) != (source.std is None):
         raise InputError("--mean and --std go together; give both or none")
-    options = {name: parse_json(value) for name, value in (source.options or {}).items()}
+    options = {name: parse_json(value) for name, value in source.options.items()}
     if source.dataset is None:
         return ImportPlan(_spec_without_data(source, options), None, None, GIVEN)
     dataset = catalogue.dataset(source.dataset, root)

@@ -91,41 +91,30 @@ def background_writer(
     """Yield the function to call after each epoch; leaving the block waits for the last write.
 
     `write` leaves the previous state until the new one is complete. In the background it writes a
-    copy in a thread while the caller continues.
+    copy in a thread while the caller continues; the next call waits for it and raises its errors.
     """
     if not in_background:
         yield write
         return
-    with ThreadPoolExecutor(1, "state") as thread:
-        writer = StateWriter(write, thread)
-        try:
-            yield writer.after_epoch
-        finally:
-            writer.wait()
+    writing: list[Future[None]] = []
 
+    def wait() -> None:
+        while writing:
+            writing.pop().result()
 
-@dataclass
-class StateWriter(Generic[RecipeType]):
-    """Writes copies of states in a thread, one at a time."""
-
-    write: Callable[[State[RecipeType]], None]
-    thread: ThreadPoolExecutor
-    writing: Future[None] | None = None
-
-    def after_epoch(self, state: State[RecipeType]) -> None:
-        """Write a copy of the state after the previous write has finished, and raise its errors."""
-        self.wait()
+    def after_epoch(state: State[RecipeType]) -> None:
+        wait()
         copied = _copy(state)
         if copied is None:
-            self.write(state)
+            write(state)
         else:
-            self.writing = self.thread.submit(self.write, copied)
+            writing.append(thread.submit(write, copied))
 
-    def wait(self) -> None:
-        """Wait for the current write, and raise its errors."""
-        writing, self.writing = self.writing, None
-        if writing is not None:
-            writing.result()
+    with ThreadPoolExecutor(1, "state") as thread:
+        try:
+            yield after_epoch
+        finally:
+            wait()
 
 
 def _copy(state: State[RecipeType]) -> State[RecipeType] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdd_eval import checkpoints, cli, models
+from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
@@ -16,28 +17,6 @@ from sdd_eval.errors import InputError
 
 #: How far, in percentage points, the accuracy may be from --expect.
 TOLERANCE = 0.5
-
-
-@dataclass(frozen=True)
-class Model:
-    """Which network, and how its images are preprocessed."""
-
-    arch: str = ""
-    """A built-in name, torchvision:NAME, timm:NAME, or file.py:factory, which is run."""
-    weights: Path | None = None
-    """A safetensors or torch.save file; pickled code in it is not run."""
-    dataset: str | None = None
-    """The data set whose classes it predicts; sets the options below that are not given."""
-    mean: tuple[float, ...] | None = None
-    """Mean of each channel, for pixels in [0, 1]; 0 0 0 if the network standardises by itself."""
-    std: tuple[float, ...] | None = None
-    """Standard deviation of each channel."""
-    classes: int | None = None
-    """Number of classes; needed without --dataset."""
-    image_size: int | None = None
-    """Side of the images in pixels; needed without --dataset, or if it has images of any size."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the architecture as NAME VALUE pairs, e.g. padding both."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,7 @@ class Flags:
 
     name: Name = ""
     """Name of the checkpoint."""
-    model: Model = field(default_factory=Model)
+    model: ImportSource = field(default_factory=ImportSource)
     accuracy: Accuracy = field(default_factory=Accuracy)
     storage: Storage = field(default_factory=Storage)
     inference: Inference = field(default_factory=Inference)
@@ -82,12 +61,12 @@ def run(arguments: Sequence[str]) -> int:
     _check(flags)
     device = prepare_device(flags.inference.device, flags.inference.threads)
     root = data_root(flags.storage.data_root)
-    source = checkpoints.ImportSource(**vars(flags.model))
+    source = flags.model
     if models.is_factory(source.arch):
         print(f"running the code of {source.arch}")
     setting = checkpoints.plan_import(source, root)
-    spec = setting.spec
-    mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
+    constants = (setting.spec.mean, setting.spec.std)
+    mean, std = (" ".join(f"{v:.4f}" for v in values) for values in constants)
     print(f"mean {mean}  std {std}  ({setting.constants})")
     folder = flags.storage.checkpoints / flags.name
     with cli.Bar(f"import {flags.name}: ", "images") as bar:
@@ -105,12 +84,12 @@ def run(arguments: Sequence[str]) -> int:
     if setting.images is None:
         print("accuracy not measured: no --dataset")
         return 0
-    return _check_accuracy(100 * card.metrics["accuracy"], flags.accuracy.expect, setting)
+    return _check_accuracy(100 * card.metrics["accuracy"], flags.accuracy.expect, setting.images)
 
 
 def _check(flags: Flags) -> None:
     """Refuse flags that are missing, invalid or contradictory."""
-    if not (flags.name and flags.model.arch and flags.model.weights):
+    if not (flags.name and flags.model.arch and flags.model.weights != Path()):
         raise InputError(
             "name, --arch or --weights is missing; use: "
             "sdd-eval import NAME --arch ARCH --weights FILE --dataset SET"
@@ -127,9 +106,8 @@ def _check(flags: Flags) -> None:
         raise InputError(f"--expect is {expect:g}; it is an accuracy in percent, 1 to 100")
 
 
-def _check_accuracy(percent: float, expect: float | None, setting: Any) -> int:
+def _check_accuracy(percent: float, expect: float | None, images: Any) -> int:
     """Print the accuracy, and what to check if it is not the expected one."""
-    images = setting.images
     print(
         f"accuracy {percent:.2f} % on {len(images):,} images ({images.name}: {images.provenance})"
     )

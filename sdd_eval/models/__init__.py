@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from sdd_eval.models.densenet import build_densenet
     from sdd_eval.models.faster_rcnn import build_detector
     from sdd_eval.models.foreign import is_factory
-    from sdd_eval.models.resnet import Bottleneck, build_resnet
+    from sdd_eval.models.resnet import Bottleneck, build_resnet, build_wide_resnet
     from sdd_eval.models.small_cnn import build_small_cnn
-    from sdd_eval.models.wide_resnet import build_wide_resnet
 else:
     __getattr__, __all__ = lazy_exports(__name__)

@@ -8,7 +8,6 @@ nothing else uses it. So any network is folded as far as possible, pre-activatio
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -141,19 +141,11 @@ def _is_affine(module: nn.Module) -> bool:
 
 def _absorb(layer: Any, norm: Any) -> None:
     """Multiply and shift a layer's weights as the norm does, in float64."""
-    scale = torch.rsqrt(norm.running_var.double() + norm.eps)
-    if norm.weight is not None:
-        scale = scale * norm.weight.double()
-    bias = -norm.running_mean.double() * scale
-    if layer.bias is not None:
-        bias = bias + layer.bias.double() * scale
-    if norm.bias is not None:
-        bias = bias + norm.bias.double()
-    weight = layer.weight.double() * scale.view(-1, *[1] * (layer.weight.ndim - 1))
-    dtype = layer.weight.dtype
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
     # New parameters: another layer may share the old ones.
-    layer.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-    layer.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+    layer.weight, layer.bias = fuse_conv_bn_weights(
+        layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
+    )
 
 
 def _replace(model: nn.Module, norm: Any) -> None:
@@ -168,14 +160,14 @@ def _difference(model: nn.Module, folded_model: nn.Module, pixels: Tensor) -> fl
     """Return the largest change of features, logits and probabilities."""
     logits, features = logits_and_features(model, pixels)
     folded_logits, folded_features = logits_and_features(folded_model, pixels)
-    differences = [
-        _relative_difference(folded_logits, logits),
-        float((folded_logits.softmax(1) - logits.softmax(1)).abs().max()),
+    changes = [
+        _relative_change(folded_logits, logits),
+        (folded_logits.softmax(1) - logits.softmax(1)).abs().max(),
     ]
     if features is not None and folded_features is not None:
-        differences.append(_relative_difference(folded_features, features))
-    return max(differences, key=lambda value: math.inf if math.isnan(value) else value)
+        changes.append(_relative_change(folded_features, features))
+    return float(torch.stack(changes).max())  # NaN if one of them is
 
 
-def _relative_difference(values: Tensor, expected: Tensor) -> float:
-    return float((values - expected).abs().max() / expected.abs().max().clamp(min=1))
+def _relative_change(values: Tensor, expected: Tensor) -> Tensor:
+    return (values - expected).abs().max() / expected.abs().max().clamp(min=1)

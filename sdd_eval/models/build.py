@@ -54,12 +54,10 @@ def _foreign(spec: ModelSpec, options: dict[str, Any], hidden_layers: int) -> Ne
     shape = (2, spec.channels, spec.image_size, spec.image_size)
     # A separate generator: the global random state belongs to the initialisation.
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    split = split_classifier(module, spec.classes, images, spec.arch)
-    last: nn.Module = split.classifier
-    if hidden_layers:
-        last = classifier(split.classifier.in_features, spec.classes, hidden_layers)
-    backbone = as_stages(split.backbone, split.classifier.in_features, images)
-    return Network(spec, backbone, last, head=split.head)
+    last, head = split_classifier(module, spec.classes, images, spec.arch)
+    width = last.in_features
+    replaced = classifier(width, spec.classes, hidden_layers) if hidden_layers else last
+    return Network(spec, as_stages(module, width, images), replaced, head)
 
 
 def classifier(width: int, classes: int, hidden_layers: int = 0) -> nn.Module:

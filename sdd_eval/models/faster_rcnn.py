@@ -7,8 +7,6 @@ backbone's batch norms, stem and first stage are frozen, and its classification 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torchvision.models.detection import FasterRCNN
@@ -84,29 +82,16 @@ def _freeze(backbone: nn.Module, layers: list[str], trainable: int) -> None:
 def _freeze_norms(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, _frozen(child))
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps)
+            frozen.load_state_dict(dict(child.named_parameters()) | dict(child.named_buffers()))
+            setattr(module, name, frozen)
         else:
             _freeze_norms(child)
 
 
-def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
-    state: dict[str, Any] = norm.state_dict()
-    state.pop("num_batches_tracked")
-    frozen.load_state_dict(state)
-    return frozen
-
-
 def _channels_and_strides(network: Network, layers: list[str]) -> tuple[list[int], list[int]]:
     x = torch.zeros(1, network.spec.channels, PROBE_SIZE, PROBE_SIZE)
-    channels, strides = [], []
-    network.eval()
     with torch.no_grad():
-        for name, stage in network.stages().items():
-            x = stage(x)
-            if name in layers:
-                channels.append(x.shape[1])
-                strides.append(PROBE_SIZE // x.shape[2])
-            if name == layers[-1]:
-                break
-    return channels, strides
+        seen = network.eval().activations(x)
+    maps = [seen[name] for name in layers]
+    return [x.shape[1] for x in maps], [PROBE_SIZE // x.shape[2] for x in maps]

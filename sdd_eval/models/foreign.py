@@ -15,12 +15,16 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from torch import nn
 
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec
+
+#: Sources of networks by name.
+LIBRARIES = ("torchvision", "timm")
 
 #: Options that would read or download weights, which a card must not do.
 REFUSED = (
@@ -95,13 +99,11 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
     for option in options:
         if source in LIBRARIES and option in REFUSED:
             raise InputError(f"option {option!r} of arch {spec.arch!r} reads weights; refused")
-    if source in LIBRARIES:
-        _known(source, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how later versions initialise
-            build: Callable[..., Any] = LIBRARIES.get(source, _from_factory)
-            module = build(spec, name, dict(options))
+            builders = {"torchvision": _from_torchvision, "timm": _from_timm}
+            module = builders.get(source, _from_factory)(spec, name, dict(options))
     except InputError:
         raise
     except Exception as error:  # third-party code may raise anything
@@ -112,22 +114,19 @@ def build_foreign(spec: ModelSpec, options: Mapping[str, Any]) -> nn.Module:
     return module
 
 
-def _from_torchvision(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn.Module:
+def _from_torchvision(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
     import torchvision.models
 
     get_model: Any = torchvision.models.get_model  # typed in some versions only
-    module: nn.Module = get_model(name, weights=None, num_classes=spec.classes, **options)
-    return module
+    return get_model(name, weights=None, num_classes=spec.classes, **options)
 
 
-def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> nn.Module:
+def _from_timm(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
     import timm
 
+    shape = {"num_classes": spec.classes, "in_chans": spec.channels}
     create_model: Any = timm.create_model  # typed in some versions only
-    module: nn.Module = create_model(
-        name, pretrained=False, num_classes=spec.classes, in_chans=spec.channels, **options
-    )
-    return module
+    return create_model(name, pretrained=False, **shape, **options)
 
 
 def _from_factory(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
@@ -144,9 +143,15 @@ def _from_factory(spec: ModelSpec, name: str, options: dict[str, Any]) -> Any:
 
 
 def _factory(arch: str) -> Callable[..., Any]:
-    """Import a factory, which runs the user's code."""
+    """Import a factory, which runs the user's code; it may import what is in its folder."""
     source, _, name = arch.rpartition(":")
-    module = _module_of(source_file(arch)) if source.endswith(".py") else _imported(source)
+    path = source_file(arch).resolve() if source.endswith(".py") else None
+    folder = str(path.parent if path else Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        module = _module_of(path) if path else importlib.import_module(source)
+    finally:
+        sys.path.remove(folder)
     factory = getattr(module, name, None)
     if not callable(factory):
         near = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
@@ -154,52 +159,26 @@ def _factory(arch: str) -> Callable[..., Any]:
     return cast(Callable[..., Any], factory)
 
 
-def _imported(source: str) -> Any:
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(source)
-    finally:
-        sys.path.remove(folder)
-
-
-def _module_of(path: Path) -> Any:
-    """Import a module from its file, which may import its neighbours."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"{path.stem}_{digest}", path)
+def _module_of(path: Path) -> ModuleType:
+    """Import a module from its file, under a name that changes with its content."""
+    name = f"{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
 def _known(library: str, name: str) -> None:
-    import torchvision.models
-
-    listed: Any = torchvision.models.list_models  # typed in some versions only
-    known = listed(module=torchvision.models) if library == "torchvision" else _timm_names()
+    """Raise InputError if a library has no network of a name, or is not installed."""
+    try:
+        package = importlib.import_module(f"{library}.models")
+    except ImportError as error:
+        raise InputError(
+            f"{library} is not installed; pip install 'sdd-eval[{library}]'"
+        ) from error
+    known = package.list_models(module=package if library == "torchvision" else "")
     if name.split(".")[0] not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=6, cutoff=0.4))
         raise InputError(f"{library} has no network {name!r}; near it: {near or 'nothing'}")
-
-
-def _timm_names() -> list[str]:
-    try:
-        import timm
-    except ImportError as error:
-        raise InputError("timm is not installed; pip install 'sdd-eval[timm]'") from error
-    names: list[str] = timm.list_models()
-    return names
-
-
-LIBRARIES: Mapping[str, Callable[[ModelSpec, str, dict[str, Any]], nn.Module]] = {
-    "torchvision": _from_torchvision,
-    "timm": _from_timm,
-}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,9 +17,6 @@ from sdd_eval.models.network import Network
 
 #: Number of tensors that are reported with shapes.
 NAMED_WITH_SHAPE = 5
-
-#: Prefixes of wrappers (DataParallel, torch.compile, LightningModule).
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.")
 
 #: Names of the built-in networks in public code → ours, one after the other: torchvision and its
 #: descendants, pytorch-cifar100 (conv2_x, residual_function), WideResNet-pytorch and
@@ -52,19 +48,8 @@ RULES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
 )
 
 
-@dataclass(frozen=True)
-class Mismatches:
-    """Tensors missing in the file, unknown to the network, or of another shape, by name."""
-
-    missing: Mapping[str, tuple[int, ...]]
-    extra: Mapping[str, tuple[int, ...]]
-    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Shape in the file, and in the network."""
-
-    @property
-    def count(self) -> int:
-        """Return the number of mismatches."""
-        return len(self.missing) + len(self.extra) + len(self.shapes)
+#: Names with their shapes, by the problem: missing, left over, or of another shape.
+Mismatches = Mapping[str, Mapping[str, str]]
 
 
 def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -76,12 +61,12 @@ def match_weights(network: Network, tensors: Mapping[str, Tensor], where: str) -
     """
     expected = network.state_dict()
     candidates = [
-        (_mismatches(network, expected, tensors, mapping), mapping)
+        (mismatches(expected, tensors, mapping, network.head), mapping)
         for mapping in _mappings(network, list(tensors))
     ]
-    mismatches, mapping = min(candidates, key=lambda candidate: candidate[0].count)
-    if mismatches.count:
-        raise InputError(f"{where} does not fit arch {network.spec.arch!r}: {_report(mismatches)}")
+    problems, mapping = min(candidates, key=lambda pair: sum(map(len, pair[0].values())))
+    if problems:
+        raise InputError(f"{where} does not fit arch {network.spec.arch!r}: {report(problems)}")
     state = dict(expected)
     for theirs, ours in mapping.items():
         tensor = tensors[theirs].to(expected[ours].dtype)
@@ -109,16 +94,12 @@ def _mappings(network: Network, names: Sequence[str]) -> Iterator[dict[str, str]
 
 
 def _unwrapped(names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the names without the wrappers that all of them share, one wrapper after the other."""
+    """Yield the names, and those without the prefixes of wrappers, which all names share."""
     yield list(names)
-    inner = [name.replace("_orig_mod.", "") for name in names]
-    if inner != list(names):
-        yield inner
-    while inner:
-        shared = [prefix for prefix in WRAPPERS if all(name.startswith(prefix) for name in inner)]
-        if not shared:
-            return
-        inner = [name.removeprefix(shared[0]) for name in inner]
+    inner = [name.replace("_orig_mod.", "") for name in names]  # of torch.compile
+    yield inner
+    while len({name.partition(".")[0] for name in inner}) == 1:
+        inner = [name.partition(".")[2] for name in inner]
         yield inner
 
 
@@ -128,51 +109,54 @@ def _translated(name: str) -> str:
     return name
 
 
-def _mismatches(
-    network: Network,
+def mismatches(
     expected: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
-    mapping: Mapping[str, str],
+    mapping: Mapping[str, str] | None = None,
+    head: str = "",
 ) -> Mismatches:
+    """Return what does not fit a network's tensors; empty if all do.
+
+    `mapping` has names in the file → names in the network, by default the same. With `head`, the
+    classifier's former name, missing tensors have their names before the network was split; and
+    batch counters may be missing.
+    """
+    mapping = mapping or dict(zip(tensors, tensors, strict=True))
     names = {ours: theirs for theirs, ours in mapping.items()}
-
-    def original(name: str) -> str:
-        """Return the name of a tensor before the network was split."""
-        if name.startswith("backbone."):
-            return name.removeprefix("backbone.")
-        return network.head + name.removeprefix("classifier")
-
-    return Mismatches(
-        missing={
-            original(name): tuple(tensor.shape)
-            for name, tensor in expected.items()
-            if name not in names and not name.endswith("num_batches_tracked")
+    shapes = {name: str(tuple(tensor.shape)) for name, tensor in expected.items()}
+    theirs_of = {name: str(tuple(tensor.shape)) for name, tensor in tensors.items()}
+    problems = {
+        "missing": {
+            _before_split(name, head): shape
+            for name, shape in shapes.items()
+            if name not in names and not (head and name.endswith("num_batches_tracked"))
         },
-        extra={
-            theirs: tuple(tensors[theirs].shape)
+        "left over": {
+            theirs: theirs_of[theirs]
             for theirs, ours in mapping.items()
             if ours not in expected or names[ours] != theirs
         },
-        shapes={
-            theirs: (tuple(tensors[theirs].shape), tuple(expected[ours].shape))
-            for ours, theirs in names.items()
-            if ours in expected and tensors[theirs].shape != expected[ours].shape
-        },
-    )
-
-
-def _report(mismatches: Mismatches) -> str:
-    parts: dict[str, Mapping[str, object]] = {
-        "missing": mismatches.missing,
-        "left over": mismatches.extra,
         "of another shape": {
-            name: f"{theirs} in the file, {ours} in the network"
-            for name, (theirs, ours) in mismatches.shapes.items()
+            theirs: f"{theirs_of[theirs]} in the file, {shapes[ours]} in the network"
+            for ours, theirs in names.items()
+            if ours in shapes and theirs_of[theirs] != shapes[ours]
         },
     }
+    return {problem: tensors for problem, tensors in problems.items() if tensors}
+
+
+def _before_split(name: str, head: str) -> str:
+    if not head:
+        return name
+    inner = name.removeprefix("backbone.")
+    return inner if inner != name else head + name.removeprefix("classifier")
+
+
+def report(problems: Mismatches) -> str:
+    """Return mismatches on one line: all names, the first ones with their shapes."""
     reports = []
-    for problem, names in parts.items():
-        texts = [f"{name} {shape}" for name, shape in names.items()][:NAMED_WITH_SHAPE]
-        texts += list(names)[NAMED_WITH_SHAPE:]
-        reports += [f"{len(names)} {problem}: {', '.join(texts)}"] if names else []
+    for problem, shapes in problems.items():
+        texts = [f"{name} {shape}" for name, shape in shapes.items()][:NAMED_WITH_SHAPE]
+        texts += list(shapes)[NAMED_WITH_SHAPE:]
+        reports.append(f"{len(shapes)} {problem}: {', '.join(texts)}")
     return "; ".join(reports)

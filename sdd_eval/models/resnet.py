@@ -1,8 +1,9 @@
-"""Post-activation ResNets for small images (He et al., "Deep Residual Learning", CVPR 2016).
+"""ResNets for small images (He et al., "Deep Residual Learning", CVPR 2016), and Wide ResNets.
 
 Their stem is a 3×3 convolution without max-pooling. Where the shape changes, shortcuts of option A
-have no parameters, and those of option B are 1×1 convolutions. All layers have PyTorch's default
-initialisation; a recipe with `init = "authors"` replaces it (`sdd_eval.training.objective`).
+have no parameters, and those of option B are 1×1 convolutions. Wide ResNets (Zagoruyko and
+Komodakis, BMVC 2016) have pre-activation blocks. All layers have PyTorch's default initialisation;
+a recipe with `init = "authors"` replaces it (`sdd_eval.training.objective`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sdd_eval.errors import unknown_name
-from sdd_eval.models.network import Stages
+from sdd_eval.models.network import Stages, pre_activation_end
 
 #: Position of the zero channels of a shortcut of option A: after its input channels, as in the
 #: authors' successor code, or half before and half after, as in the most common public checkpoints
@@ -127,3 +128,49 @@ def build_resnet(
     stages["pool"] = nn.AdaptiveAvgPool2d(1)
     stages["flatten"] = nn.Flatten()
     return Stages(stages, outs)
+
+
+#: Channels of the stem of a Wide ResNet.
+STEM = 16
+
+
+class WideBlock(nn.Module):
+    """Batch norm, ReLU and 3×3 convolution, twice, added to the shortcut.
+
+    Where the number of channels changes, the 1×1 shortcut takes the activated input, too.
+    """
+
+    def __init__(self, ins: int, outs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(ins)
+        self.conv1 = nn.Conv2d(ins, outs, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outs)
+        self.conv2 = nn.Conv2d(outs, outs, 3, padding=1, bias=False)
+        self.shortcut: nn.Module | None = None
+        if ins != outs:
+            self.shortcut = nn.Conv2d(ins, outs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, ins, h, w) to (n, outs, h / stride, w / stride)."""
+        y = functional.relu(self.bn1(x), inplace=True)
+        skipped = x if self.shortcut is None else self.shortcut(y)
+        y = functional.relu(self.bn2(self.conv1(y)), inplace=True)
+        z: Tensor = self.conv2(y) + skipped
+        return z
+
+
+def build_wide_resnet(channels: int, depth: int, widen: int) -> Stages:
+    """Return a pre-activation backbone: three stages of (depth − 4) / 6 blocks.
+
+    Their widths are 16, 32 and 64 × `widen`.
+    """
+    count = (depth - 4) // 6
+    stages: dict[str, nn.Module] = {"conv1": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
+    ins = STEM
+    for index in range(3):
+        outs = STEM * 2**index * widen
+        first = WideBlock(ins, outs, 2 if index else 1)
+        rest = [WideBlock(outs, outs, 1) for _ in range(count - 1)]
+        stages[f"layer{index + 1}"] = nn.Sequential(first, *rest)
+        ins = outs
+    return Stages(stages | pre_activation_end(ins), ins)

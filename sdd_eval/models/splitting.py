@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -50,17 +49,10 @@ def _output(module: nn.Module, images: Tensor, training: bool) -> Tensor:
     return output
 
 
-@dataclass(frozen=True)
-class SplitNetwork:
-    """A network as `classifier(backbone(images))`; `head` is the former name of the classifier."""
-
-    backbone: nn.Module
-    classifier: nn.Linear
-    head: str
-
-
-def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str) -> SplitNetwork:
-    """Split a network of images (n, channels, side, side), which is modified, into two parts.
+def split_classifier(
+    module: nn.Module, classes: int, images: Tensor, arch: str
+) -> tuple[nn.Linear, str]:
+    """Return the classifier of a network, which remains without it, and the classifier's name.
 
     The classifier is the last `nn.Linear` that a forward pass calls. Whether both parts together
     compute the same logits (n, classes) is tested on a few standardised `images`. Raise InputError
@@ -82,7 +74,10 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
         last = f"the last of {len(layers)} is {_layer_text(*layers[-1])}" if layers else ""
         raise InputError(f"{searched}; {last or 'there is none'}")
     head, classifier = layers[-1]
-    _replace(module, head, nn.Identity())
+    if not head:
+        raise InputError("a single linear layer is no network with features")
+    parent, _, child = head.rpartition(".")
+    setattr(module.get_submodule(parent), child, nn.Identity())
     with torch.no_grad():
         features = module(images)
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
@@ -97,7 +92,7 @@ def split_classifier(module: nn.Module, classes: int, images: Tensor, arch: str)
                 f"feature (n, {classifier.in_features}) from which it alone computes them"
             )
     module.train(training)
-    return SplitNetwork(module, classifier, head)
+    return classifier, head
 
 
 def _trace_linear_layers(
@@ -128,13 +123,6 @@ def _trace_linear_layers(
 def _main_output(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> object:
     """Return the first output; Inception returns auxiliary logits, too, in train mode."""
     return output[0] if isinstance(output, tuple) else output
-
-
-def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
-    if not name:
-        raise InputError("a single linear layer is no network with features")
-    parent, _, child = name.rpartition(".")
-    setattr(module.get_submodule(parent), child, new)
 
 
 def _layer_text(name: str, layer: nn.Linear) -> str:

@@ -146,17 +146,17 @@ def _forbidden_calls(path: Path) -> list[str]:
 
 def _callables(file: IO[bytes]) -> Iterator[str]:
     """Yield the names of the functions and classes in a pickle, which is not run."""
-    texts = ["", ""]  # those that were pushed on the stack
-    memo: dict[int, str] = {}
+    texts: list[str] = []  # those that were pushed on the stack
+    memo: list[str] = []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":
             yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL" and all(texts[-2:]):
+        elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
             yield ".".join(texts[-2:])
         elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
-            memo[len(memo) if argument is None else int(argument)] = texts[-1]
+            memo.append(texts[-1] if texts else "")
         elif "GET" in opcode.name:
-            texts.append(memo.get(int(argument or 0), ""))
+            texts.append(memo[int(argument or 0)])
         elif isinstance(argument, str):
             texts.append(argument)
 
