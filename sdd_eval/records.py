@@ -18,6 +18,7 @@ from sdd_eval.errors import InputError
 from sdd_eval.protocol import Protocol, shared_protocol
 from sdd_eval.provenance import CardProvenance, Provenance, RunProvenance
 from sdd_eval.type_errors import accepted, failed_value, members
+from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, FROM_1, bounded
 
 Record = TypeVar("Record")
 
@@ -79,17 +80,17 @@ class Recipe:
     --help` shows its options."""
     method_options: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the method, as NAME VALUE pairs."""
-    sd_dropout: float = 0.0
+    sd_dropout: float = bounded(0.0, FROM_0)
     """Weight λ of the SD-Dropout term; 0 trains without it."""
-    drop_rate: float = field(default=0.5, metadata={FORMER_NAME: "drop"})
+    drop_rate: float = bounded(0.5, BELOW_1, **{FORMER_NAME: "drop"})
     """Probability β with which SD-Dropout drops a feature."""
-    temperature: float = 3.0
+    temperature: float = bounded(3.0, ABOVE_0)
     """Temperature T of SD-Dropout's two softmaxes."""
     direction: Literal["both", "forward", "reverse"] = "both"
     """KL divergences through which gradients flow."""
     position: str = "layer4"
     """Layer after which SD-Dropout's two masks are applied; the paper's is layer4, the last."""
-    hidden_layers: int = 0
+    hidden_layers: int = bounded(0, FROM_0)
     """Number of hidden fully connected layers (512 units) before the last one."""
     dataset: str = "cifar100"
     """Data set to train on."""
@@ -98,7 +99,7 @@ class Recipe:
     standardisation: str = "authors"
     """Mean and std of the first layer: authors (as the paper ran it: ImageNet's for photographs,
     else CIFAR-10's), imagenet, or a data set."""
-    image_size: int | None = None
+    image_size: int | None = bounded(None, FROM_1)
     """Side of the images in pixels, for photographs and folders; default: the data set's own."""
     augmentation: Literal["auto", "crop_flip", "crop", "resized_crop_flip", "none"] = "auto"
     """crop: shift by up to an eighth of the side, padded with zeros; crop_flip: crop and mirror;
@@ -110,21 +111,21 @@ class Recipe:
     """Initial weights: authors (Kaiming normal, fan-out, in the convolutions of built-in ResNets
     and of BYOT's branches) or torch (PyTorch's defaults). auto: authors on the paper's data sets,
     else torch."""
-    images_per_class: int | None = None
+    images_per_class: int | None = bounded(None, FROM_1)
     """Train on the first N images of each class, in the order of the files; default: all."""
-    validation: int = 0
+    validation: int = bounded(0, FROM_0)
     """Training images held out for validation, balanced by class."""
-    seed: int = 0
+    seed: int = bounded(0, FROM_0)
     """Seed of all random numbers."""
-    epochs: int = 200
+    epochs: int = bounded(200, FROM_1)
     """Passes over the training set."""
-    batch_size: int = 128
+    batch_size: int = bounded(128, FROM_1)
     """Images per step; the last, smaller batch is kept."""
-    lr: float = 0.1
+    lr: float = bounded(0.1, ABOVE_0)
     """Learning rate of SGD before the first milestone."""
-    momentum: float = 0.9
+    momentum: float = bounded(0.9, BELOW_1)
     """Momentum of SGD (no Nesterov)."""
-    weight_decay: float = 1e-4
+    weight_decay: float = bounded(1e-4, FROM_0)
     """Weight decay, on every parameter."""
     milestones: tuple[int, ...] | None = None
     """Epochs after which the learning rate is divided by 10; default: 1/2 and 3/4 of all epochs."""

@@ -27,9 +27,9 @@ BELOW_1 = Bound("0 or more and below 1", lambda value: 0 <= value < 1)
 BETWEEN_0_AND_1 = Bound("between 0 and 1", lambda value: 0 < value < 1)
 
 
-def bounded(default: float, bound: Bound) -> Any:
-    """Return a dataclass field for a number within a bound."""
-    return dataclasses.field(default=default, metadata={"bound": bound})
+def bounded(default: float | None, bound: Bound, **metadata: Any) -> Any:
+    """Return a dataclass field for a number within a bound, or None, with further metadata."""
+    return dataclasses.field(default=default, metadata={"bound": bound, **metadata})
 
 
 def bounds_of(kind: Any) -> dict[str, Bound]:
@@ -42,6 +42,8 @@ def check_bounds(values: Any, bounds: dict[str, Bound], where: str = "") -> None
     """Raise InputError if an attribute is out of its bounds; the message begins with `where`."""
     for name, bound in bounds.items():
         value = getattr(values, name)
+        if value is None:
+            continue
         finite = "" if math.isfinite(value) else "finite and "
         if finite or not bound.holds(value):
             flag = name.replace("_", "-") if where == "--" else name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ def fit(
     save: Callable[[State[Recipe]], None],
     progress: Progress,
     probe: Probe = lambda epoch: {},
-    processes: Processes | None = None,
+    processes: Processes,
 ) -> State[Recipe]:
     """Train from a state to the recipe's last epoch.
 
@@ -35,8 +34,11 @@ def fit(
     `probe` and the errors are those of `train_epochs`.
     """
     recipe, device = state.recipe, data.device
-    processes = processes or Processes(str(device))
-    optimiser = _optimiser(objective, recipe, fused=device.type == "cuda")
+    fused = device.type == "cuda" or None
+    optimiser = torch.optim.SGD(
+        objective.parameters(), recipe.lr, recipe.momentum,
+        weight_decay=recipe.weight_decay, fused=fused,
+    )  # fmt: skip
     step = processes.parallel(WeightedLoss(objective, processes.count))
 
     def train_epoch(epoch: int) -> dict[str, float]:
@@ -66,11 +68,6 @@ def fit(
     )  # fmt: skip
 
 
-def _optimiser(objective: Objective, recipe: Recipe, *, fused: bool) -> torch.optim.SGD:
-    options: Any = {"weight_decay": recipe.weight_decay, "fused": fused or None}
-    return torch.optim.SGD(objective.parameters(), recipe.lr, recipe.momentum, **options)
-
-
 def _logged(losses: Losses, batch: Batch) -> dict[str, Tensor]:
     right = (losses.logits.argmax(dim=1) == batch.labels).float().mean()
     return {**losses.terms, "loss": losses.total, "train_accuracy": right}
@@ -86,18 +83,16 @@ def _checked(batches: Iterator[Batch], averages: LossAverage) -> Iterator[Batch]
     averages.check()
 
 
-def milestones(recipe: Recipe) -> tuple[int, ...]:
-    """Return the recipe's milestones; by default 1/2 and 3/4 of its epochs, rounded up."""
-    if recipe.milestones is not None:
-        return recipe.milestones
-    return (-(-recipe.epochs // 2), -(-3 * recipe.epochs // 4))
-
-
 def learning_rate(recipe: Recipe, epoch: int) -> float:
     """Return the learning rate during an epoch, counted from 0.
+
+    The default milestones are 1/2 and 3/4 of the epochs, rounded up.
 
     >>> [learning_rate(Recipe(), epoch) for epoch in (0, 99, 100, 149, 150)]
     [0.1, 0.1, 0.01, 0.01, 0.001]
     """
-    passed = sum(epoch >= milestone for milestone in milestones(recipe))
+    milestones = recipe.milestones
+    if milestones is None:
+        milestones = (-(-recipe.epochs // 2), -(-3 * recipe.epochs // 4))
+    passed = sum(epoch >= milestone for milestone in milestones)
     return float(recipe.lr / 10**passed)

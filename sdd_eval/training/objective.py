@@ -12,7 +12,7 @@ from sdd_eval.models.network import Network
 from sdd_eval.models.resnet import Block, Bottleneck
 from sdd_eval.records import Recipe
 from sdd_eval.training.methods.branch import Branch
-from sdd_eval.training.methods.method import Batch, Losses, Method, Step
+from sdd_eval.training.methods.method import BaseMethod, Batch, Losses, Step
 from sdd_eval.training.methods.sd_dropout import sd_dropout_loss
 
 
@@ -22,7 +22,7 @@ class Objective(nn.Module):
     It is one module whose `forward` is the whole step, so that wrappers of modules can wrap it.
     """
 
-    def __init__(self, network: Network, method: Method, recipe: Recipe) -> None:
+    def __init__(self, network: Network, method: BaseMethod, recipe: Recipe) -> None:
         """Build the method's parts, which are initialised after the network."""
         super().__init__()
         self.network = network
@@ -33,8 +33,8 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Losses:
         """Return the terms of the method, and the unweighted term `sd_dropout` if λ > 0."""
-        parts = dict(self.parts.items())
-        losses = self.method.losses(Step(self.network, parts, batch, generator))
+        step = Step(self.network, dict(self.parts.items()), batch, generator)
+        losses = self.method.losses(step)
         if self.recipe.sd_dropout == 0:
             return losses
         term = sd_dropout_loss(

@@ -11,17 +11,8 @@ from typing import Any, Final, Literal
 from sdd_eval import plugins, records
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.records import Recipe
-from sdd_eval.training.methods.method import Method
-from sdd_eval.validation import (
-    ABOVE_0,
-    BELOW_1,
-    FROM_0,
-    FROM_1,
-    bounds_of,
-    check_bounds,
-    check_milestones,
-    parse_json,
-)
+from sdd_eval.training.methods.method import BaseMethod
+from sdd_eval.validation import bounds_of, check_bounds, check_milestones, parse_json
 
 #: A setting that depends on the data set.
 AUTO: Final = "auto"
@@ -33,26 +24,10 @@ NAME_FIELDS = (
 )
 
 #: Data sets of the paper, for which "auto" means the authors' initial weights.
-PAPER_SETS = frozenset(
-    {
-        *("cifar10", "cifar100", "imagenet"),
-        *("cub200", "cub200_cropped", "stanford_dogs", "stanford_dogs_whole"),
-    }
+PAPER_SETS = (
+    *("cifar10", "cifar100", "imagenet"),
+    *("cub200", "cub200_cropped", "stanford_dogs", "stanford_dogs_whole"),
 )
-
-_BOUNDS = {
-    "sd_dropout": FROM_0,
-    "drop_rate": BELOW_1,
-    "temperature": ABOVE_0,
-    "hidden_layers": FROM_0,
-    "validation": FROM_0,
-    "seed": FROM_0,
-    "epochs": FROM_1,
-    "batch_size": FROM_1,
-    "lr": ABOVE_0,
-    "momentum": BELOW_1,
-    "weight_decay": FROM_0,
-}
 
 
 def validated(recipe: Recipe) -> Recipe:
@@ -60,11 +35,7 @@ def validated(recipe: Recipe) -> Recipe:
 
     Raise InputError if a value is invalid, or the method or one of its options is unknown.
     """
-    check_bounds(recipe, _BOUNDS)
-    for name in ("image_size", "images_per_class"):
-        value = getattr(recipe, name)
-        if value is not None and value < 1:
-            raise InputError(f"{name} is {value}; it must be 1 or more")
+    check_bounds(recipe, bounds_of(Recipe))
     check_milestones(recipe.milestones)
     for field, hint in typing.get_type_hints(Recipe).items():
         choices = typing.get_args(hint)
@@ -91,7 +62,7 @@ def initialisation(recipe: Recipe) -> Literal["authors", "torch"]:
     return "authors" if recipe.dataset in PAPER_SETS else "torch"
 
 
-def method_of(recipe: Recipe) -> Method:
+def method_of(recipe: Recipe) -> BaseMethod:
     """Return the recipe's method with its options; raise InputError for an invalid one."""
     kind = plugins.load("methods", recipe.method)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -100,12 +71,12 @@ def method_of(recipe: Recipe) -> Method:
             raise unknown_name(f"option of method {recipe.method!r}", name, fields)
     settings = {name: parse_json(value) for name, value in recipe.method_options.items()}
     where = f"method {recipe.method}: "
-    method: Method = records.decode(kind, settings, where.removesuffix(": "))
+    method: BaseMethod = records.decode(kind, settings, where.removesuffix(": "))
     check_bounds(method, bounds_of(kind), where)
     return method
 
 
-def settings_of(method: Method) -> dict[str, Any]:
+def settings_of(method: BaseMethod) -> dict[str, Any]:
     """Return all settings of a method by name, including defaults."""
     return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}  # type: ignore[arg-type]
 
@@ -124,23 +95,22 @@ def checkpoint_name(recipe: Recipe) -> str:
     'cifar100-resnet18-ls-validation5000-smoothing0.2-seed0'
     """
     term = f"-sdd{recipe.sd_dropout:g}" if recipe.sd_dropout else ""
-    method = recipe.method.replace("-", "_")
+    recipe = dataclasses.replace(recipe, method=recipe.method.replace("-", "_"))
     # Renamed fields have their former names, so that earlier names stand for the same recipe.
     former = {new: old for old, new in records.former_names(Recipe).items()}
     unusual = {former.get(name, name): value for name, value in _unusual(recipe).items()}
     words = "".join(f"-{name.replace('_', '')}{value}" for name, value in unusual.items())
-    name = f"{recipe.dataset}-{recipe.arch}-{method}{term}{words}-seed{recipe.seed}"
+    name = f"{recipe.dataset}-{recipe.arch}-{recipe.method}{term}{words}-seed{recipe.seed}"
     return re.sub(r"[^\w.+-]+", "_", name)
 
 
 def _unusual(recipe: Recipe) -> dict[str, Any]:
-    fields = {name: getattr(recipe, name) for name in NAME_FIELDS} | {
-        "init": initialisation(recipe)
-    }
-    method = method_of(dataclasses.replace(recipe, method=recipe.method.replace("-", "_")))
-    defaults = {**dataclasses.asdict(Recipe()), **settings_of(type(method)())}
-    defaults["init"] = initialisation(dataclasses.replace(recipe, init=AUTO))
-    values = {**fields, **settings_of(method)}
+    method = method_of(recipe)
+    default = Recipe(dataset=recipe.dataset)
+    values, defaults = (
+        {name: getattr(one, name) for name in NAME_FIELDS} | {"init": initialisation(one)} | options
+        for one, options in ((recipe, settings_of(method)), (default, settings_of(type(method)())))
+    )
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 

@@ -140,7 +140,6 @@ def export(
 ) -> Card:
     """Write weights, history and card; the method's training-only parts are not written."""
     recipe = state.recipe
-    validation, test = data.validation, data.test
     return write_checkpoint(
         folder,
         network,
@@ -152,8 +151,8 @@ def export(
         provenance=CardProvenance(
             precision=recipe.precision,
             standardisation=recipe.standardisation,
-            validation_images=0 if validation is None else len(validation),
-            test_images=0 if test is None else len(test),
+            validation_images=len(data.validation or ()),
+            test_images=len(data.test or ()),
             code_sha256=source_sha256(recipe.arch),
         ),
     )

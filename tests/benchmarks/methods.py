@@ -27,6 +27,7 @@ from sdd_eval.progress import NoProgress
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.analysis.method_summary import passes_per_step
 from sdd_eval.training.data.batches import training_set
+from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.method import Batch
 from sdd_eval.training.objective import Objective
@@ -54,7 +55,11 @@ def trained(recipe: Recipe, steps: int, device: torch.device) -> Work:
 
     def epoch() -> None:
         state = State(recipe, "", 1, devices=())
-        fit(objective, data, state, keep=lambda state: None, progress=NoProgress())
+        processes = Processes(str(device))
+        fit(
+            objective, data, state,
+            save=lambda state: None, progress=NoProgress(), processes=processes,
+        )  # fmt: skip
 
     return epoch
 

@@ -18,6 +18,7 @@ from sdd_eval.models.build import build
 from sdd_eval.progress import NoProgress
 from sdd_eval.records import ModelSpec, Recipe
 from sdd_eval.training.data.batches import training_set
+from sdd_eval.training.distributed.processes import Processes
 from sdd_eval.training.loop import fit
 from sdd_eval.training.methods.ce import CrossEntropy
 from sdd_eval.training.objective import Objective
@@ -48,7 +49,11 @@ def main(pairs: int, steps: int, arch: str = "resnet18w16") -> None:
 
     def trained() -> None:
         state = State(recipe, "", 1, devices=())
-        fit(objective, data, state, keep=lambda state: None, progress=NoProgress())
+        processes = Processes(str(device))
+        fit(
+            objective, data, state,
+            save=lambda state: None, progress=NoProgress(), processes=processes,
+        )  # fmt: skip
 
     ratio = compare((f"{arch}, bare loop", bare), (f"{arch}, trainer", trained), pairs)
     print(f"the trainer reaches {100 / ratio:.1f} % of the bare loop's images/s; 97 % is wanted")

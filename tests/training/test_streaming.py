@@ -101,8 +101,9 @@ def test_an_epoch_depends_only_on_seed_and_epoch(birds):
 def test_objects_sent_to_workers_can_be_pickled(birds):
     draws = batches.AugmentedViews(birds, RECIPE, 0, 2)
     sent = pickle.loads(pickle.dumps(draws))
-    assert torch.equal(sent[3, 5], draws[3, 5])
-    assert draws[3, 5].shape == (3, 3, 128, 128)
+    batch = [(3, 5), (4, 0)]
+    assert torch.equal(sent[batch], draws[batch])
+    assert draws[batch].shape == (3, 2, 3, 128, 128)
 
 
 def test_the_augmentation_of_an_image_does_not_depend_on_its_position_in_the_epoch(birds):
@@ -214,7 +215,7 @@ def test_a_broken_image_gives_a_one_line_error(birds, tmp_path, workers):
 
 
 def test_the_error_about_a_killed_worker_suggests_fewer_workers(birds, monkeypatch):
-    def die(self, pair):
+    def die(self, pairs):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(batches.AugmentedViews, "__getitem__", die)

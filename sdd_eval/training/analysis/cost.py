@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from sdd_eval.device import explain_batch_errors, resolve_device
 from sdd_eval.progress import NoProgress, Progress
@@ -48,26 +49,25 @@ def measure_costs(
 ) -> tuple[Cost, ...]:
     """Return the cost of recipes on random images, in `turns` of `steps`; InputError if invalid."""
     where, progress = resolve_device(device), progress or NoProgress()
-    rates: list[list[float]] = [[] for _ in recipes]
     with explain_batch_errors(max((recipe.batch_size for recipe in recipes), default=1)):
         subjects = [_Subject(validated(recipe), spec, where) for recipe in recipes]
         memory = [subject.memory() for subject in subjects]  # the first step, which also warms up
         progress.start("training steps", turns * len(subjects))
+        rates: list[list[float]] = [[] for _ in subjects]
         for _ in range(turns):
-            for subject, measured_rates in zip(subjects, rates, strict=True):
-                measured_rates.append(subject.rate(steps))
+            for subject, measured in zip(subjects, rates, strict=True):
+                measured.append(subject.rate(steps))
                 progress.advance()
-    measured = zip(subjects, rates, memory, strict=True)
     return tuple(
         Cost(
             recipe=subject.recipe,
-            images_per_second=statistics.median(measured_rates),
+            images_per_second=statistics.median(measured),
             memory=bytes_used,
             memory_is="peak allocated" if where.type == "cuda" else "kept by a step",
-            trained_parameters=_size(subject.objective.parameters()),
-            exported_parameters=_size(subject.objective.network.parameters()),
+            trained_parameters=_size(subject.objective),
+            exported_parameters=_size(subject.objective.network),
         )
-        for subject, measured_rates, bytes_used in measured
+        for subject, measured, bytes_used in zip(subjects, rates, memory, strict=True)
     )
 
 
@@ -92,18 +92,19 @@ class _Subject:
 
     def rate(self, steps: int) -> float:
         """Return images per second over a number of steps."""
-        self._wait()
         start = time.perf_counter()
         for _ in range(steps):
             self.step()
-        self._wait()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return steps * len(self.batch.labels) / (time.perf_counter() - start)
 
     def memory(self) -> int:
-        """Return the memory of a step in bytes."""
+        """Return the memory of a step in bytes, after waiting for the device."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             self.step()
+            torch.cuda.synchronize(self.device)
             return int(torch.cuda.max_memory_allocated(self.device))
         saved: dict[int, int] = {}
 
@@ -113,18 +114,12 @@ class _Subject:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            losses = self.objective(self.batch, self.draws)
+            self.step()
         held = {p.untyped_storage().data_ptr() for p in self.objective.parameters()}
         activations = sum(size for pointer, size in saved.items() if pointer not in held)
-        losses.total.backward()
-        self.optimiser.step()
         weights = sum(p.numel() * p.element_size() for p in self.objective.parameters())
         return activations + 3 * weights  # value, gradient and momentum
 
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
-
-def _size(parameters: object) -> int:
-    return sum(parameter.numel() for parameter in parameters)  # type: ignore[attr-defined]
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -10,11 +10,8 @@ and Figure 4.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +22,14 @@ from sdd_eval.errors import InputError
 from sdd_eval.models.network import Network, restored
 from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
-from sdd_eval.training.methods.sd_dropout import dropped, sd_dropout_loss
+from sdd_eval.training.epochs import Probe
+from sdd_eval.training.methods.distillation_losses import log_softmax
+from sdd_eval.training.methods.sd_dropout import Direction, masked_logits, symmetric_kl
 
 #: All parameters together, reported like a layer.
 WHOLE = "all"
 
-Direction = Literal["forward", "reverse"]
-DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
+DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse")
 
 
 def kl_gradients(
@@ -53,24 +51,21 @@ def kl_gradients(
         network.train()
         stage = network.stage_of(recipe.position)
         activation = network.activations(pixels)[stage]
-        state = generator.get_state()
-        gradients: dict[str, dict[str, Tensor]] = {}
-        for direction in DIRECTIONS:
-            generator.set_state(state)
-            with _record_calls(network) as recorded:
-                loss = sd_dropout_loss(
-                    activation,
-                    functools.partial(network.classify, stage=stage),
-                    drop_rate=recipe.drop_rate,
-                    temperature=recipe.temperature,
-                    direction=direction,
-                    generator=generator,
-                )
-            gradients[direction] = _gradients(network, loss)
+        classify = functools.partial(network.classify, stage=stage)
+        recorded: list[tuple[Tensor, Tensor]] = []  # inputs and outputs of the last linear layer
+        linear = [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)]
+        with linear[-1].register_forward_hook(
+            lambda _, taken, output: recorded.append((taken[0].detach(), output.detach()))
+        ):
+            masked = masked_logits(activation, classify, recipe.drop_rate, generator)
+        log_u, log_v = (log_softmax(logits, recipe.temperature) for logits in masked)
+        losses = {
+            direction: recipe.temperature**2 * symmetric_kl(log_u, log_v, direction)
+            for direction in DIRECTIONS
+        }
         taken, logits = (torch.cat(parts) for parts in zip(*recorded, strict=True))
-        return assumptions(taken, logits / recipe.temperature) | _compare_directions(
-            network, gradients
-        )
+        measured = assumptions(taken, logits / recipe.temperature)
+        return measured | _compare_gradients(network, losses)
 
 
 def assumptions(taken: Tensor, logits: Tensor) -> dict[str, float]:
@@ -114,83 +109,42 @@ def _excess(r: Tensor, log_ratio: Tensor) -> Tensor:
     return r * (ratio + 1) - torch.expm1(r) + ratio * torch.expm1(-r)
 
 
-def _compare_directions(
-    network: Network, gradients: Mapping[str, Mapping[str, Tensor]]
-) -> dict[str, float]:
-    """Return norms and cosine of both directions, for all parameters and for each layer."""
-    sums: dict[str, float] = {}
-    for layer, names in _layers(network).items():
-        pair = [
-            torch.cat([gradients[direction][name].flatten().double() for name in names])
-            for direction in DIRECTIONS
-        ]
-        for direction, flat in zip(DIRECTIONS, pair, strict=True):
-            sums[f"kl_{direction}_l1@{layer}"] = float(flat.norm(1))
-            sums[f"kl_{direction}_l2@{layer}"] = float(flat.norm(2))
-        forward, reverse = pair
-        cosine = nn.functional.cosine_similarity(forward, reverse, dim=0)
-        sums[f"kl_cosine@{layer}"] = float(cosine)
-    return sums
-
-
-def _layers(network: Network) -> dict[str, list[str]]:
-    owner = {
-        id(parameter): stage
-        for stage, module in network.stages().items()
-        for parameter in module.parameters()
+def _compare_gradients(network: Network, losses: Mapping[Direction, Tensor]) -> dict[str, float]:
+    """Return norms and cosine of the gradients of both losses, for all parameters and by layer."""
+    parameters, owners = list(network.parameters()), _owners(network)
+    grad = functools.partial(torch.autograd.grad, allow_unused=True, materialize_grads=True)
+    gradients = {
+        direction: grad(loss, parameters, retain_graph=True) for direction, loss in losses.items()
     }
-    owner |= {id(parameter): "classifier" for parameter in network.classifier.parameters()}
-    layers: dict[str, list[str]] = {WHOLE: []}
-    for name, parameter in network.named_parameters():
-        layers[WHOLE].append(name)
-        layers.setdefault(owner.get(id(parameter), "rest"), []).append(name)
-    return layers
+    results: dict[str, float] = {}
+    for layer in (WHOLE, *dict.fromkeys(owners)):
+        chosen = [index for index, owner in enumerate(owners) if layer in (owner, WHOLE)]
+        flat = {
+            direction: torch.cat([of_all[index].flatten().double() for index in chosen])
+            for direction, of_all in gradients.items()
+        }
+        for direction, gradient in flat.items():
+            results[f"kl_{direction}_l1@{layer}"] = float(gradient.norm(1))
+            results[f"kl_{direction}_l2@{layer}"] = float(gradient.norm(2))
+        results[f"kl_cosine@{layer}"] = float(
+            nn.functional.cosine_similarity(*flat.values(), dim=0)
+        )
+    return results
 
 
-def _gradients(network: Network, loss: Tensor) -> dict[str, Tensor]:
-    """Return the gradient of a loss by each parameter's name; zeros if unused."""
-    named = dict(network.named_parameters())
-    gradients = torch.autograd.grad(
-        loss, list(named.values()), retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return dict(zip(named, gradients, strict=True))
-
-
-@contextlib.contextmanager
-def _record_calls(network: Network) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Provide a list of the inputs and outputs of the last linear layer."""
-    recorded: list[tuple[Tensor, Tensor]] = []
-    layers = [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)]
-    hook = layers[-1].register_forward_hook(
-        lambda _, taken, output: recorded.append((taken[0].detach(), output.detach()))
-    )
-    try:
-        yield recorded
-    finally:
-        hook.remove()
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Images (n, channels, side, side) in [0, 1] for comparing gradients in training."""
-
-    network: Network
-    pixels: Tensor
-    recipe: Recipe
-
-    def __call__(self, epoch: int) -> dict[str, float]:
-        """Return `kl_gradients` after a requested epoch, by random numbers of its own."""
-        if epoch not in self.recipe.probe_epochs:
-            return {}
-        masks = generator(self.recipe.seed, "probe", device=self.pixels.device.type)
-        gpus = [self.pixels.device] if self.pixels.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(derived_seed(self.recipe.seed, "probe layers"))
-            return kl_gradients(self.network, self.pixels, self.recipe, masks)
+def _owners(network: Network) -> list[str]:
+    """Return the layer of each parameter, in their order."""
+    modules = {**network.stages(), "classifier": network.classifier}
+    owner = {id(p): layer for layer, module in modules.items() for p in module.parameters()}
+    return [owner.get(id(parameter), "rest") for parameter in network.parameters()]
 
 
 def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.device) -> Probe:
-    """Return a recipe's probe on unaugmented images; raise InputError for epochs past the last."""
+    """Return a function that returns `kl_gradients` after the epochs that the recipe requests.
+
+    They are measured on unaugmented images, by random numbers of their own. Raise InputError for
+    epochs past the last, or fewer than two images.
+    """
     beyond = [epoch for epoch in recipe.probe_epochs if not 0 <= epoch <= recipe.epochs]
     if beyond:
         raise InputError(
@@ -199,12 +153,21 @@ def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.d
     if recipe.probe_epochs and recipe.probe_images < 2:
         raise InputError(f"probe_images is {recipe.probe_images}; batch norm needs 2 or more")
     if not recipe.probe_epochs:
-        return Probe(network, torch.empty(0, device=device), recipe)
-    chosen = subset_indices(
-        len(images), recipe.probe_images, labels=images.labels, seed=recipe.seed
-    )
+        return lambda epoch: {}
+    count, seed = recipe.probe_images, recipe.seed
+    chosen = subset_indices(len(images), count, labels=images.labels, seed=seed)
     (pixels,) = images.batches(len(chosen), chosen, str(device))
-    return Probe(network, pixels.float().div_(255), recipe)
+    pixels = pixels.float().div_(255)
+
+    def probe(epoch: int) -> dict[str, float]:
+        if epoch not in recipe.probe_epochs:
+            return {}
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derived_seed(seed, "probe layers"))
+            masks = generator(seed, "probe", device=device.type)
+            return kl_gradients(network, pixels, recipe, masks)
+
+    return probe
 
 
 IMAGES, WIDTH, CLASSES = 4, 12, 7
@@ -216,45 +179,31 @@ def check_lemma_1(trials: int = 20, seed: int = 0) -> dict[str, float]:
     Uses random features, a random linear classifier and two dropout masks, T = 1, in float64.
     Return the largest L2 norm of the difference of each direction, relative to the closed form.
     """
-    worst = dict.fromkeys(DIRECTIONS, 0.0)
+    worst: dict[str, float] = dict.fromkeys(DIRECTIONS, 0.0)
     for trial in range(trials):
         random = torch.Generator().manual_seed(seed + trial)
         features = torch.randn(IMAGES, WIDTH, generator=random, dtype=torch.float64).abs()
         weights = torch.randn(CLASSES, WIDTH, generator=random, dtype=torch.float64)
         weights.requires_grad_()
-        masks = random.get_state()
+        classify = functools.partial(nn.functional.linear, weight=weights)
+        masked = masked_logits(features, classify, 0.5, random)
+        log_p, log_q = map(log_softmax, masked)
         for direction in DIRECTIONS:
-            actual = _by_autograd(features, weights, direction, random.set_state(masks))
-            expected = _by_lemma(features, weights, direction, random.set_state(masks))
+            actual, expected = (
+                torch.autograd.grad(loss, weights, retain_graph=True)[0]
+                for loss in (
+                    symmetric_kl(log_p, log_q, direction),
+                    _lemma_1(log_p.exp(), log_q.exp(), direction) / IMAGES,
+                )
+            )
             error = float((actual - expected).norm() / expected.norm())
             worst[direction] = max(worst[direction], error)
-    return {str(direction): error for direction, error in worst.items()}
+    return worst
 
 
-def _by_autograd(
-    features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
-) -> Tensor:
-    loss = sd_dropout_loss(
-        features,
-        lambda taken: taken @ weights.T,
-        drop_rate=0.5,
-        temperature=1.0,
-        direction=direction,
-        generator=masks,
-    )
-    return torch.autograd.grad(loss, weights)[0]
-
-
-def _by_lemma(
-    features: Tensor, weights: Tensor, direction: Direction, masks: torch.Generator
-) -> Tensor:
-    """Return Σ_i of Lemma 1's coefficient times ∇p_i or ∇q_i, batch mean."""
-    u, v = dropped(features, 0.5, masks), dropped(features, 0.5, masks)
-    p, q = (taken @ weights.T for taken in (u, v))
-    p, q = p.softmax(dim=1), q.softmax(dim=1)
+def _lemma_1(p: Tensor, q: Tensor, direction: Direction) -> Tensor:
+    """Return a number whose gradient is Σ_i of Lemma 1's coefficient times ∇p_i or ∇q_i."""
     ratio = (p / q).detach()
     if direction == "forward":
-        total = ((1 - ratio) * q).sum() + ((1 - 1 / ratio) * p).sum()
-    else:
-        total = (ratio.log() * p).sum() - (ratio.log() * q).sum()
-    return torch.autograd.grad(total / len(features), weights)[0]
+        return ((1 - ratio) * q).sum() + ((1 - 1 / ratio) * p).sum()
+    return (ratio.log() * p).sum() - (ratio.log() * q).sum()

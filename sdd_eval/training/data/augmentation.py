@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Minimum share of an image's area in `RandomResizedCrop`.
-MIN_AREA = 0.08
-
 
 def augment_image(image: Any, augmentation: str, side: int, seed: int) -> Tensor:
     """Augment one image to (channels, side, side) uint8, with random numbers of a seed.
@@ -62,12 +59,7 @@ def random_flip(images: Tensor, random: torch.Generator) -> Tensor:
 def _resized_crop_flip(side: int) -> Callable[[Any], Tensor]:
     from torchvision.transforms import v2
 
-    bilinear = v2.InterpolationMode.BILINEAR
-    transform: Callable[[Any], Tensor] = v2.Compose(
-        [
-            v2.RandomResizedCrop(side, (MIN_AREA, 1.0), interpolation=bilinear, antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.PILToTensor(),
-        ]
-    )
+    crop = v2.RandomResizedCrop(side, scale=(0.08, 1.0), antialias=True)  # bilinear
+    transform: Callable[[Any], Tensor]
+    transform = v2.Compose([crop, v2.RandomHorizontalFlip(), v2.PILToTensor()])
     return transform

@@ -8,7 +8,6 @@ interruption before it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +23,8 @@ from sdd_eval.errors import InputError
 from sdd_eval.randomness import derived_seed, generator
 from sdd_eval.records import Recipe
 from sdd_eval.training.data.augmentation import augment_batch, augment_image, to_pixels
-from sdd_eval.training.distributed.shard import Rows, RowsOf, whole_batch
-from sdd_eval.training.methods.method import Batch, Method
+from sdd_eval.training.distributed.shard import Rows, RowsOf
+from sdd_eval.training.methods.method import BaseMethod, Batch
 
 #: Decoded images of a folder beyond this size in bytes are streamed.
 RESIDENT_BYTES = 2 << 30
@@ -72,17 +71,19 @@ def training_set(
         raise InputError(f"workers is {workers}; it must be 0 or more")
     labels = torch.from_numpy(images.labels).to(device)
     size = len(images) * images.channels * images.image_size**2
-    if augmentation == "resized_crop_flip":
-        return TrainingSet(images, labels, workers)
-    if isinstance(images, ArrayImages):
+    if isinstance(images, ArrayImages) and augmentation != "resized_crop_flip":
         return TrainingSet(images.tensor(str(device)), labels)
-    if size > RESIDENT_BYTES:
+    if augmentation == "resized_crop_flip" or size > RESIDENT_BYTES:
         return TrainingSet(images, labels, workers)
     return TrainingSet(_resident(images, device), labels)
 
 
 def epoch_batches(
-    data: TrainingSet, recipe: Recipe, method: Method, epoch: int, rows_of: RowsOf = whole_batch
+    data: TrainingSet,
+    recipe: Recipe,
+    method: BaseMethod,
+    epoch: int,
+    rows_of: RowsOf = lambda total: None,
 ) -> Iterator[Batch]:
     """Yield an epoch's batches, with each image once; `rows_of` maps a size to the rows to load."""
     order = torch.randperm(len(data), generator=generator(recipe.seed, "order", epoch))
@@ -107,13 +108,11 @@ def draw_partners(data: TrainingSet, rows: Tensor, random: torch.Generator) -> T
 
 def _resident(images: ImageSet, device: torch.device) -> Tensor:
     """Load all images of a set from disk into one tensor on the device."""
-    side, done = images.image_size, 0
-    whole = torch.empty(
-        (len(images), images.channels, side, side), dtype=torch.uint8, device=device
-    )
-    for batch in images.batches(IMAGES_PER_READ, device=str(device)):
-        whole[done : done + len(batch)] = batch
-        done += len(batch)
+    shape = (len(images), images.channels, images.image_size, images.image_size)
+    whole = torch.empty(shape, dtype=torch.uint8, device=device)
+    batches = images.batches(IMAGES_PER_READ, device=str(device))
+    for part, batch in zip(torch.split(whole, IMAGES_PER_READ), batches, strict=True):
+        part.copy_(batch)
     return whole
 
 
@@ -122,7 +121,7 @@ def _augmented(
     images: Tensor,
     order: Tensor,
     recipe: Recipe,
-    method: Method,
+    method: BaseMethod,
     epoch: int,
     rows_of: RowsOf,
 ) -> Iterator[Batch]:
@@ -162,24 +161,26 @@ class AugmentedViews:
     epoch: int
     views: int
 
-    def __getitem__(self, pair: tuple[int, int | None]) -> Tensor | InputError:
-        """Return uint8 (views, channels, side, side) of an image and of its partner, if it has one.
+    def __getitem__(self, pairs: Sequence[tuple[int, int | None]]) -> Tensor | InputError:
+        """Return uint8 (views, b, channels, side, side) of images and of their partners, if any.
 
         Errors are returned, not raised: a worker would raise them with its traceback.
         """
-        row, partner = pair
+        if not pairs:  # the last batch may be too small for all processes
+            shape = (self.views + 1, 0, self.images.channels, *(self.images.image_size,) * 2)
+            return torch.empty(shape, dtype=torch.uint8)
         try:
-            image = self._read(row)
-            views = [self._augmented_view(image, f"view {view}", row) for view in range(self.views)]
-            if partner is not None:
-                views.append(self._augmented_view(self._read(partner), "partner", row))
+            return torch.stack([self._views(*pair) for pair in pairs], dim=1)
         except InputError as error:
             return error
-        return torch.stack(views)
 
-    def _read(self, row: int) -> Any:
+    def _views(self, row: int, partner: int | None) -> Tensor:
         read = full_resolution if self.recipe.augmentation == "resized_crop_flip" else preprocessed
-        return read(self.images, row)
+        image = read(self.images, row)
+        views = [self._augmented_view(image, f"view {view}", row) for view in range(self.views)]
+        if partner is not None:
+            views.append(self._augmented_view(read(self.images, partner), "partner", row))
+        return torch.stack(views)
 
     def _augmented_view(self, image: Any, purpose: str, row: int) -> Tensor:
         seed = derived_seed(self.recipe.seed, f"{purpose} of epoch {self.epoch}", row)
@@ -192,7 +193,7 @@ def stream_batches(
     partners: Tensor | None,
     labels: Tensor,
     workers: int,
-    rows_of: RowsOf = whole_batch,
+    rows_of: RowsOf,
 ) -> Iterator[Batch]:
     """Yield an epoch's batches in an order (n,); raise InputError for an unreadable image."""
     device, recipe = labels.device, draws.recipe
@@ -200,10 +201,10 @@ def stream_batches(
     pairs = list(zip(order.tolist(), others, strict=True))
     parts = list(_batch_slices(len(pairs), recipe.batch_size, rows_of))
     loader: DataLoader[Any] = DataLoader(
-        draws,  # type: ignore[arg-type]  # it is indexed by pairs
-        batch_sampler=[pairs[part] for part, _ in parts],
+        draws,  # type: ignore[arg-type]  # it is indexed by the pairs of a batch
+        batch_size=None,
+        sampler=[pairs[part] for part, _ in parts],
         num_workers=workers,
-        collate_fn=functools.partial(_stacked, draws, partners is not None),
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from the global state
     )
@@ -222,22 +223,6 @@ def _batch_slices(count: int, size: int, rows_of: RowsOf) -> Iterator[tuple[slic
         rows = rows_of(total)
         selected = slice(0, total) if rows is None else rows.indices
         yield slice(start + selected.start, start + selected.stop), rows
-
-
-def _stacked(
-    draws: AugmentedViews, partnered: bool, items: Sequence[Tensor | InputError]
-) -> Tensor | InputError:
-    """Stack a batch to (views, b, channels, side, side), or return its first error."""
-    if not items:  # the last batch may be too small for all processes
-        images, side = draws.images, draws.images.image_size
-        shape = (draws.views + partnered, 0, images.channels, side, side)
-        return torch.empty(shape, dtype=torch.uint8)
-    tensors = []
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-        tensors.append(item)
-    return torch.stack(tensors, dim=1)
 
 
 def worker_batches(loader: DataLoader[Any], workers: int) -> Iterator[Any]:

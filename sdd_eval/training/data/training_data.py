@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from sdd_eval.data.splits import training_split
 from sdd_eval.data.standardisation import resolve_standardisation
 from sdd_eval.errors import InputError
 from sdd_eval.records import ModelSpec, Recipe
-from sdd_eval.training.methods.method import Method
+from sdd_eval.training.methods.method import BaseMethod
 from sdd_eval.training.recipe import AUTO
 
 
@@ -66,9 +65,9 @@ def with_augmentation(recipe: Recipe, images: ImageSet) -> Recipe:
     """Return the recipe with "auto" replaced by the augmentation for these training images."""
     if recipe.augmentation != AUTO:
         return recipe
-    default: Literal["resized_crop_flip", "crop_flip"]
-    default = "resized_crop_flip" if has_full_resolution(images) else "crop_flip"
-    return replace(recipe, augmentation=default)
+    if has_full_resolution(images):
+        return replace(recipe, augmentation="resized_crop_flip")
+    return replace(recipe, augmentation="crop_flip")
 
 
 def _check_test_images(train: ImageSet, test: ImageSet | None, classes: int) -> None:
@@ -94,7 +93,7 @@ def check_batch_size(dataset: str, batch_size: int, images: int) -> None:
         )
 
 
-def check_class_sizes(train: ImageSet, recipe: Recipe, method: Method) -> None:
+def check_class_sizes(train: ImageSet, recipe: Recipe, method: BaseMethod) -> None:
     """Raise InputError for too large a batch, or a class without the partners that it needs."""
     check_batch_size(recipe.dataset, recipe.batch_size, len(train))
     if not method.partners or train.labels is None:

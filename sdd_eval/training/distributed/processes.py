@@ -37,6 +37,9 @@ TIMEOUT = datetime.timedelta(hours=6)
 #: Seconds for a group's threads to release sent tensors; they take microseconds.
 RELEASE_SECONDS = 0.2
 
+#: Words in the errors of a broken connection to another process.
+CLOSED = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
+
 #: Counts the trainings of this process: the keys of one must not be read by the next.
 _TRAININGS = itertools.count()
 
@@ -169,9 +172,13 @@ def _report_once(failures: Store) -> Iterator[None]:
         yield
     except (InputError, RuntimeError) as error:
         broken = not isinstance(error, InputError)
-        if broken and not _is_connection_error(error):
+        closed = isinstance(error, dist.DistError) or any(word in str(error) for word in CLOSED)
+        if broken and not closed:
             raise
-        if _count_failure(failures) > 1:
+        failed = 1
+        with contextlib.suppress(RuntimeError):  # the store may be gone
+            failed = int(failures.add("failed", 1))
+        if failed > 1:
             raise ReportedElsewhere("another process of this training reports its error") from error
         if broken:
             raise InputError(
@@ -179,17 +186,3 @@ def _report_once(failures: Store) -> Iterator[None]:
                 "last finished epoch"
             ) from error
         raise
-
-
-def _count_failure(failures: Store) -> int:
-    """Return how many processes have failed, this one included; 0 if the store is gone."""
-    try:
-        return int(failures.add("failed", 1))
-    except RuntimeError:
-        return 0
-
-
-def _is_connection_error(error: Exception) -> bool:
-    """Return whether an error comes from a broken connection to another process."""
-    words = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
-    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)

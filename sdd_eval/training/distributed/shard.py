@@ -39,11 +39,6 @@ class Rows:
 RowsOf = Callable[[int], "Rows | None"]
 
 
-def whole_batch(total: int) -> Rows | None:
-    """Return None: the whole batch."""
-    return None
-
-
 def even_rows(rank: int, count: int, total: int) -> Rows:
     """Return the rows of process `rank` of `count`: contiguous and as even as possible.
 

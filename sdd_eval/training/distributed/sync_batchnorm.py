@@ -21,18 +21,20 @@ class _AllReduceSum(Function):
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
         """Return the sum over all processes."""
-        return _all_reduce(values)
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         """Return the sum of the gradients of all processes."""
-        return _all_reduce(gradient)
+        return all_reduce_sum(gradient)
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
     """Return the sum of each number over all processes; gradients are summed, too."""
-    normalised: Tensor = _AllReduceSum.apply(values)
-    return normalised
+    total: Tensor = _AllReduceSum.apply(values)
+    return total
 
 
 def synchronise_batch_norms(module: nn.Module) -> None:
@@ -92,9 +94,3 @@ def _update_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, number:
         norm.running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
         unbiased = variance * (number / (number - 1))
         norm.running_var.mul_(1 - momentum).add_(unbiased, alpha=momentum)
-
-
-def _all_reduce(values: Tensor) -> Tensor:
-    total = values.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)
-    return total

@@ -46,7 +46,10 @@ def branches(network: Network) -> dict[str, Branch]:
             f"method byot puts branches after {', '.join(LAYERS)}; arch {spec.arch!r} "
             f"has no {missing[0]}: its stages are {', '.join(network.stages())}"
         )
-    shapes = _shapes(network)
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
+    with restored(network), torch.no_grad():
+        outputs = network.eval().activations(image)
+    shapes = {name: output.shape for name, output in outputs.items()}
     for layer in LAYERS:
         if len(shapes[layer]) != 4:
             raise InputError(
@@ -60,14 +63,6 @@ def branches(network: Network) -> dict[str, Branch]:
         layer: Branch(shapes[layer][1], width, max(1, shapes[layer][-1] // last), spec.classes)
         for layer in LAYERS
     }
-
-
-def _shapes(network: Network) -> dict[str, torch.Size]:
-    spec = network.spec
-    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
-    with restored(network), torch.no_grad():
-        outputs = network.eval().activations(image)
-    return {name: maps.shape for name, maps in outputs.items()}
 
 
 def _convolution(ins: int, outs: int, side: int) -> tuple[nn.Module, ...]:

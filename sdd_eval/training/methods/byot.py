@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from sdd_eval import training
 from sdd_eval.training.methods.distillation_losses import at_least_float32, forward, kl, log_softmax
@@ -11,7 +11,7 @@ from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, BELOW_1, FROM_0, bounded
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from sdd_eval.models.network import Network
 
@@ -23,8 +23,6 @@ class OwnTeacher(BaseMethod):
     CE + λ_KD · (0.9 Σ CEᵢ + 0.1 · T² Σ KL(output‖i) + 1e-6 Σ MSE(featureᵢ, feature)), the network's
     output and feature detached. The branches are not exported.
     """
-
-    name: ClassVar[str] = "byot"
 
     kd_weight: float = bounded(0.1, FROM_0)
     """Weight λ_KD of everything the branches learn; the paper's Table 1 used 0.1."""
@@ -47,27 +45,20 @@ class OwnTeacher(BaseMethod):
         logits, activations = forward(step.network, step.batch.pixels)
         target = at_least_float32(activations["features"]).detach()
         reference = log_softmax(logits.detach(), self.kd_temperature)
-        ces: list[Tensor] = []
-        kds: list[Tensor] = []
-        distances: list[Tensor] = []
+        terms = {"ce": functional.cross_entropy(logits, labels)}
         for layer, branch in step.parts.items():
             feature, branch_logits = map(at_least_float32, branch(activations[layer]))
-            ces.append(functional.cross_entropy(branch_logits, labels))
             learned = kl(reference, log_softmax(branch_logits, self.kd_temperature))
-            kds.append(self.kd_temperature**2 * learned)
-            distances.append(functional.mse_loss(feature, target))
-        terms = {
-            "ce": functional.cross_entropy(logits, labels),
-            "branch_ce": sum(ces[1:], start=ces[0]),
-            "kd": sum(kds[1:], start=kds[0]),
-            "features": sum(distances[1:], start=distances[0]),
+            of_branch = {
+                "branch_ce": functional.cross_entropy(branch_logits, labels),
+                "kd": self.kd_temperature**2 * learned,
+                "features": functional.mse_loss(feature, target),
+            }
+            for name, loss in of_branch.items():
+                terms[name] = terms[name] + loss if name in terms else loss
+        weights = {
+            "branch_ce": self.kd_weight * (1 - self.kd_share),
+            "kd": self.kd_weight * self.kd_share,
+            "features": self.kd_weight * self.feature_weight,
         }
-        return Losses(terms, logits, activations, weights=self._weights())
-
-    def _weights(self) -> dict[str, float]:
-        shares = {
-            "branch_ce": 1 - self.kd_share,
-            "kd": self.kd_share,
-            "features": self.feature_weight,
-        }
-        return {name: self.kd_weight * share for name, share in shares.items()}
+        return Losses(terms, logits, activations, weights=weights)

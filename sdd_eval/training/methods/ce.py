@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import cross_entropy, forward
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
@@ -12,8 +11,6 @@ from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 @dataclass(frozen=True)
 class CrossEntropy(BaseMethod):
     """Cross-entropy with the labels, batch mean: the paper's baseline."""
-
-    name: ClassVar[str] = "ce"
 
     def losses(self, step: Step) -> Losses:
         """Return the term `ce`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import forward, log_softmax
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
@@ -17,8 +16,6 @@ class ConfidencePenalty(BaseMethod):
     "Regularizing Neural Networks by Penalizing Confident Output Distributions", equation 2; β = 0.1
     was best there on CIFAR-10. The entropy is in nats, batch mean.
     """
-
-    name: ClassVar[str] = "confidence_penalty"
 
     penalty_weight: float = bounded(0.1, FROM_0)
     """Weight β of the negative entropy."""

@@ -19,7 +19,6 @@ class ClasswiseDistillation(BaseMethod):
     term is computed on the images.
     """
 
-    name: ClassVar[str] = "cs_kd"
     partners: ClassVar[bool] = True
 
     kd_weight: float = bounded(1.0, FROM_0)

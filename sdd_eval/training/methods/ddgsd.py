@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from sdd_eval.training.distributed.shard import batch_mean
 from sdd_eval.training.methods.distillation_losses import (
@@ -15,9 +15,6 @@ from sdd_eval.training.methods.distillation_losses import (
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
 from sdd_eval.validation import ABOVE_0, FROM_0, bounded
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 @dataclass(frozen=True)
 class DistortionGuided(BaseMethod):
@@ -28,7 +25,6 @@ class DistortionGuided(BaseMethod):
     so batch norm takes its statistics of both together.
     """
 
-    name: ClassVar[str] = "ddgsd"
     views: ClassVar[int] = 2
 
     kd_weight: float = bounded(1.0, FROM_0)
@@ -46,7 +42,9 @@ class DistortionGuided(BaseMethod):
 
         logits, activations = forward(step.network, torch.cat(step.batch.views))
         one, two = logits.chunk(2)
-        first, second = _split_views(activations)
+        first, second = (
+            {name: seen.chunk(2)[view] for name, seen in activations.items()} for view in (0, 1)
+        )
         ces = [cross_entropy(view, step.batch.labels) for view in (one, two)]
         rows = step.batch.rows
         means = [batch_mean(at_least_float32(seen["features"]), rows) for seen in (first, second)]
@@ -58,12 +56,3 @@ class DistortionGuided(BaseMethod):
         weights = {"kd": self.kd_weight, "mmd": self.mmd_weight}
         others = second if self.sdd == "authors" else None
         return Losses(terms, one, first, others=others, weights=weights)
-
-
-def _split_views(activations: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Split the activations into those of the first and of the second view."""
-    halves = {name: seen.chunk(2) for name, seen in activations.items()}
-    return (
-        {name: one for name, (one, _) in halves.items()},
-        {name: two for name, (_, two) in halves.items()},
-    )

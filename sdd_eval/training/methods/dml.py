@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from sdd_eval import models
 from sdd_eval.training.methods.distillation_losses import (
@@ -29,8 +29,6 @@ class MutualLearning(BaseMethod):
     both through the following layers of network 1 (its classifier, for position layer4); with
     "plain" it masks the feature of network 1 twice.
     """
-
-    name: ClassVar[str] = "dml"
 
     kd_weight: float = bounded(1.0, FROM_0)
     """Weight λ_KD of the distillation."""

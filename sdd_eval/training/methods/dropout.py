@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from sdd_eval.training.methods.distillation_losses import at_least_float32, cross_entropy
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
@@ -21,8 +21,6 @@ class Dropout(BaseMethod):
     because there, as in SD-Dropout, the classifier learns from clean and dropped features in each
     step.
     """
-
-    name: ClassVar[str] = "dropout"
 
     variant: Literal["standard", "equal_steps"] = "standard"
     """CE(dropped), or CE(clean) + λ CE(dropped): our reading of Table 11's dagger."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from sdd_eval.training.methods.distillation_losses import cross_entropy, forward
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
@@ -13,8 +12,6 @@ from sdd_eval.validation import BELOW_1, bounded
 @dataclass(frozen=True)
 class LabelSmoothing(BaseMethod):
     """Cross-entropy with labels of which a share is spread evenly over all classes."""
-
-    name: ClassVar[str] = "ls"
 
     smoothing: float = bounded(0.1, BELOW_1)
     """Share of each label that is spread evenly over all classes."""

@@ -48,7 +48,7 @@ class Step:
 
     network: Network
     parts: Mapping[str, nn.Module]
-    """The modules of `Method.parts`: trained with the network, not exported."""
+    """The modules of `BaseMethod.parts`: trained with the network, not exported."""
     batch: Batch
     generator: torch.Generator
     """Random generator on the batch's device; a resumed training draws the same numbers.
@@ -79,29 +79,17 @@ class Losses:
         return sum(weighted[1:], start=weighted[0])
 
 
-class Method(Protocol):
-    """A training method."""
+class BaseMethod(Protocol):
+    """A training method; a subclass inherits one view, no partners and no parts."""
 
-    name: ClassVar[str]
-    """Name of the plugin."""
-    views: ClassVar[int]
+    views: ClassVar[int] = 1
     """Number of augmented views per image."""
-    partners: ClassVar[bool]
+    partners: ClassVar[bool] = False
     """Whether each image needs a partner of its class."""
 
     def parts(self, network: Network) -> dict[str, nn.Module]:
         """Return the modules that are trained with the network and not exported, by name."""
+        return {}
 
     def losses(self, step: Step) -> Losses:
         """Return the loss terms of one step; softmaxes must be taken in float32."""
-
-
-class BaseMethod:
-    """Defaults of a method: one view, no partners, no parts."""
-
-    views: ClassVar[int] = 1
-    partners: ClassVar[bool] = False
-
-    def parts(self, network: Network) -> dict[str, nn.Module]:
-        """Return no parts."""
-        return {}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from sdd_eval.training.methods.distillation_losses import at_least_float32, kl, log_softmax
+from sdd_eval.training.methods.distillation_losses import at_least_float32, log_softmax
 from sdd_eval.training.methods.method import BaseMethod, Losses, Step
-from sdd_eval.training.methods.sd_dropout import dropped
+from sdd_eval.training.methods.sd_dropout import dropped, symmetric_kl
 from sdd_eval.validation import BELOW_1, FROM_0, bounded
 
 
@@ -20,8 +19,6 @@ class RDrop(BaseMethod):
     runs once for both predictions. SD-Dropout differs: its CE is of the undropped logits and its T
     is 3. α = 0.6 is the original's value for images; the drop rate is SD-Dropout's.
     """
-
-    name: ClassVar[str] = "r_drop"
 
     consistency_weight: float = bounded(0.6, FROM_0)
     """Weight α of the divergence between the two predictions."""
@@ -42,7 +39,7 @@ class RDrop(BaseMethod):
         ces = [functional.nll_loss(log_p, step.batch.labels) for log_p in (log_one, log_two)]
         terms = {
             "dropped_ce": ces[0] + ces[1],
-            "consistency": (kl(log_one, log_two) + kl(log_two, log_one)) / 2,
+            "consistency": symmetric_kl(log_one, log_two, "both") / 2,
         }
         weights = {"consistency": self.consistency_weight}
         return Losses(terms, one, activations, weights=weights)

@@ -45,13 +45,9 @@ def sd_dropout_loss(
         others: features under mask v, if they differ from those under mask u.
         rows: the rows of the whole batch that this process has, if several processes train.
     """
-    u = dropped(features, drop_rate, generator, rows)
-    v = dropped(features if others is None else others, drop_rate, generator, rows)
-    log_u, log_v = (
-        log_softmax(logits, temperature) for logits in _logits_of_both(classifier, u, v)
-    )
-    divergence = _directed_kl(log_u, log_v, direction) + _directed_kl(log_v, log_u, direction)
-    return temperature**2 * divergence
+    logits = masked_logits(features, classifier, drop_rate, generator, others, rows)
+    log_u, log_v = (log_softmax(masked, temperature) for masked in logits)
+    return temperature**2 * symmetric_kl(log_u, log_v, direction)
 
 
 def dropped(
@@ -66,26 +62,38 @@ def dropped(
     return features * ((drawn >= drop_rate).to(features.dtype) / (1 - drop_rate))
 
 
-def _logits_of_both(
-    classifier: Callable[[Tensor], Tensor], u: Tensor, v: Tensor
+def masked_logits(
+    features: Tensor,
+    classifier: Callable[[Tensor], Tensor],
+    drop_rate: float,
+    generator: torch.Generator | None = None,
+    others: Tensor | None = None,
+    rows: Rows | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the logits of both: features in one stacked product, maps one by one.
+    """Return logits (n, classes) under mask u and under mask v; arguments of `sd_dropout_loss`.
 
-    The layers between a map and the classifier may contain batch norms, and the authors' code takes
-    their statistics for each masked map separately.
+    Features go through the classifier in one stacked product, maps one by one: the layers between a
+    map and the classifier may contain batch norms, and the authors' code takes their statistics for
+    each masked map separately.
     """
     import torch
 
+    u = dropped(features, drop_rate, generator, rows)
+    v = dropped(features if others is None else others, drop_rate, generator, rows)
     if u.ndim > 2:
         return classifier(u), classifier(v)
     logits = classifier(torch.cat([u, v]))
     return logits[: len(u)], logits[len(u) :]
 
 
-def _directed_kl(reference: Tensor, other: Tensor, direction: Direction) -> Tensor:
-    """Return KL(reference‖other) of log-probabilities, batch mean, with one argument detached."""
+def symmetric_kl(log_u: Tensor, log_v: Tensor, direction: Direction) -> Tensor:
+    """Return KL(p_u‖p_v) + KL(p_v‖p_u) of log-probabilities, batch mean.
+
+    "forward" detaches the first argument of each, "reverse" the second.
+    """
+    fixed_u, fixed_v = log_u.detach(), log_v.detach()
     if direction == "forward":
-        reference = reference.detach()
+        return kl(fixed_u, log_v) + kl(fixed_v, log_u)
     if direction == "reverse":
-        other = other.detach()
-    return kl(reference, other)
+        return kl(log_u, fixed_v) + kl(log_v, fixed_u)
+    return kl(log_u, log_v) + kl(log_v, log_u)
