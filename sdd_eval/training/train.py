@@ -160,13 +160,12 @@ def export(
 
 def _metrics(network: Network, data: TrainingData, device: torch.device) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    test, validation = data.test, data.validation
-    if validation is not None:
+    if (validation := data.validation) is not None:
         logits = logits_of(network, validation, device)
         confidence, correct = confidence_and_correct(logits, validation.labels)
         metrics["validation_accuracy"] = float(correct.mean())
         metrics["validation_ece"] = ece(confidence, correct)
         metrics["validation_nll"] = nll(logits, validation.labels)
-    if test is not None and test.labels is not None and len(test):
+    if (test := data.test) is not None and test.labels is not None and len(test):
         metrics["accuracy"] = accuracy(logits_of(network, test, device), test.labels)
     return metrics

@@ -126,9 +126,8 @@ def _compare_gradients(network: Network, losses: Mapping[Direction, Tensor]) -> 
         for direction, gradient in flat.items():
             results[f"kl_{direction}_l1@{layer}"] = float(gradient.norm(1))
             results[f"kl_{direction}_l2@{layer}"] = float(gradient.norm(2))
-        results[f"kl_cosine@{layer}"] = float(
-            nn.functional.cosine_similarity(*flat.values(), dim=0)
-        )
+        forward, reverse = flat.values()
+        results[f"kl_cosine@{layer}"] = float(torch.cosine_similarity(forward, reverse, dim=0))
     return results
 
 
@@ -154,8 +153,8 @@ def probe_of(network: Network, images: ImageSet, recipe: Recipe, device: torch.d
         raise InputError(f"probe_images is {recipe.probe_images}; batch norm needs 2 or more")
     if not recipe.probe_epochs:
         return lambda epoch: {}
-    count, seed = recipe.probe_images, recipe.seed
-    chosen = subset_indices(len(images), count, labels=images.labels, seed=seed)
+    seed = recipe.seed
+    chosen = subset_indices(len(images), recipe.probe_images, labels=images.labels, seed=seed)
     (pixels,) = images.batches(len(chosen), chosen, str(device))
     pixels = pixels.float().div_(255)
 
