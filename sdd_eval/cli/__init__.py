@@ -26,6 +26,7 @@ else:
 
 #: Each command with its summary.
 COMMANDS = {
+    "evaluate": "measure checkpoints by a suite of evaluators and write the report",
     "quickstart": "train, evaluate and report on scikit-learn's digits; no download, no GPU",
     "train": "train an image classifier, with or without SD-Dropout",
     "train-detector": "fine-tune a Faster R-CNN on the backbone of a trained classifier",
@@ -96,7 +97,7 @@ def dispatch(arguments: list[str]) -> int:
         return int(getattr(command, function)(arguments[1:]))
     evaluators = plugins.names("evaluators")
     if name in evaluators:
-        command = importlib.import_module("sdd_eval.cli.evaluate_command")
+        command = importlib.import_module("sdd_eval.cli.evaluator_command")
         return int(command.run(name, arguments[1:]))
     known = [*COMMANDS, *(evaluator.replace("_", "-") for evaluator in evaluators)]
     raise unknown_name("command", arguments[0], known)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     device = _device(flags)
     file = studies.study_file(flags.study)
     study = studies.read_study(file, small=flags.small, seeds=flags.seeds, check_positions=True)
-    workspace = _workspace(flags, study, device, flags.storage.cache)
+    workspace = workspace_of(flags, study, device, flags.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
     print(": ".join(filter(None, (study.name, study.title))))
     for line in studies.warnings(study):
@@ -95,8 +95,8 @@ def run(arguments: Sequence[str]) -> int:
     blocked = (p for p in planned if p.state == "blocked" and not p.needs_blocked)
     for reason, count in Counter(job.note for job in blocked).items():
         print(f"note: {count} job{'s' if count > 1 else ''} will fail: {reason}")
-    outcomes = _run(study, workspace, planned, flags.cluster)
-    print("\n".join([*_results(study, workspace), *_summary(outcomes, workspace.study)]))
+    outcomes = run_planned(study, workspace, planned, flags.cluster)
+    print("\n".join([*results(study, workspace), *summary(outcomes, workspace.study)]))
     return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
 
@@ -105,14 +105,14 @@ def run_quickstart(arguments: Sequence[str]) -> int:
     flags = parse(QuickstartFlags, arguments, "quickstart")
     device = prepare_device(flags.compute.device, flags.compute.threads)
     study = studies.read_study(studies.study_file("quickstart"))
-    workspace = _workspace(flags, study, device, None)
+    workspace = workspace_of(flags, study, device, flags.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
-    outcomes = _run(study, workspace, planned, RayFlags())
+    outcomes = run_planned(study, workspace, planned)
     if run_paths(workspace.study):
         print(report.headline_text(workspace.study))
     succeeded = all(outcome.succeeded for outcome in outcomes)
     page = relative(workspace.study / "index.html")
-    print(page if succeeded else "\n".join(_summary(outcomes, workspace.study)))
+    print(page if succeeded else "\n".join(summary(outcomes, workspace.study)))
     return 0 if succeeded else 1
 
 
@@ -129,28 +129,29 @@ def _device(flags: Flags) -> str:
     return device
 
 
-def _workspace(
-    flags: Flags | QuickstartFlags, study: studies.Study, device: str, cache: str | None
+def workspace_of(
+    flags: Any, study: studies.Study, device: str, limit: int | None
 ) -> studies.Workspace:
-    require_positive("--limit", flags.limit)
+    """Return the folders and options of jobs, from the groups `storage` and `compute` of flags."""
+    require_positive("--limit", limit)
     return studies.Workspace(
         checkpoints=flags.storage.checkpoints.absolute(),
         study=(flags.storage.reports / study.name).absolute(),
         data_root=data_root(flags.storage.data_root),
         device=device,
         threads=flags.compute.threads,
-        limit=flags.limit,
+        limit=limit,
         command=command_line(),
-        cache=evaluation.outputs_folder(cache),
+        cache=evaluation.outputs_folder(getattr(flags.storage, "cache", None)),
         trust_code=flags.compute.trust_code,
     )
 
 
-def _run(
+def run_planned(
     study: studies.Study,
     workspace: studies.Workspace,
     planned: Sequence[studies.Planned],
-    cluster: RayFlags,
+    cluster: RayFlags | None = None,
 ) -> list[studies.JobOutcome]:
     """Run the jobs, the comparisons of the study file, and the report."""
     write_record(workspace.study / studies.RECORD, studies.record_of(study))
@@ -160,7 +161,7 @@ def _run(
     steps["report"] = _report
     total = sum(seconds.values()) + _SECONDS * len(steps)
     with cli.Overall(total, len(jobs) + len(steps)) as bar:
-        if cluster.engine == "ray":
+        if cluster and cluster.engine == "ray":
 
             def on_outcome(outcome: studies.JobOutcome) -> None:
                 bar.over(outcome.label, seconds.get(outcome.key, 0.0), outcome.seconds)
@@ -209,7 +210,8 @@ def _plan_table(planned: Sequence[studies.Planned]) -> str:
     return f"{table(rows, ('job', 'state', 'takes', ''))}\n{last}"
 
 
-def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
+def results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str]:
+    """Yield the headline table, the selected hyper-parameters, and what could not be compared."""
     if run_paths(workspace.study):
         yield report.headline_text(workspace.study)
         yield ""
@@ -220,7 +222,7 @@ def _results(study: studies.Study, workspace: studies.Workspace) -> Iterator[str
                 yield f"note: {line}"
 
 
-def _summary(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
+def summary(outcomes: Sequence[studies.JobOutcome], study: Path) -> Iterator[str]:
     """Yield how many jobs ended how, the files to read, and why jobs failed."""
     counts = Counter(outcome.result for outcome in outcomes)
     yield ", ".join(f"{number} {result}" for result, number in counts.items())

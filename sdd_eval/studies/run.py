@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from sdd_eval.checkpoints.folder import is_checkpoint
 from sdd_eval.errors import InputError
 from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
 from sdd_eval.progress import Progress
-from sdd_eval.records import OBJECT_DETECTION, Recipe
+from sdd_eval.records import OBJECT_DETECTION, Recipe, Run
 from sdd_eval.studies.comparisons import pairings_of
 from sdd_eval.studies.jobs import Job, Workspace
 from sdd_eval.studies.study import (
@@ -168,6 +169,14 @@ def request_of(work: Evaluation, workspace: Workspace) -> Any:
         batch_size=EVALUATION_BATCH_SIZE if detects else evaluation.Request.batch_size,
         trust_code=workspace.trust_code,
     )
+
+
+def stored_runs(study: Study, workspace: Workspace) -> Iterator[Run]:
+    """Yield the run of each evaluation of a study, computed if it is missing."""
+    for work in study.evaluations:
+        with contextlib.suppress(InputError):
+            checkpoint = workspace.checkpoints / work.checkpoint
+            yield evaluation.evaluate_checkpoint(checkpoint, request_of(work, workspace)).run
 
 
 def record_of(study: Study) -> StudyRecord:

@@ -1,0 +1,179 @@
+"""`sdd-eval EVALUATOR CHECKPOINT…`: one command for every installed evaluator."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from sdd_eval import checkpoints, cli, evaluation, plugins
+from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
+from sdd_eval.cli.terminal import table
+from sdd_eval.data.root import data_root
+from sdd_eval.device import prepare_device
+from sdd_eval.errors import InputError
+from sdd_eval.evaluators.evaluator import task_of
+from sdd_eval.former_names import FORMER_NAMES, FormerNames
+from sdd_eval.metrics.formatting import format_interval, format_value
+from sdd_eval.metrics.registry import metric
+from sdd_eval.object_detection.recipe import EVALUATION_BATCH_SIZE
+from sdd_eval.records import OBJECT_DETECTION, Measurement, encode
+from sdd_eval.store import folder_name
+
+#: Of a run with more numbers than this, only the most important ones are printed.
+MAX_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images to evaluate on."""
+
+    dataset: str | None = None
+    """Test set, or a folder of images; default: the test set of the training data."""
+    limit: int | None = None
+    """Evaluate on at most this many images, a seeded subset balanced by class; default: all."""
+    seed: int = 0
+    """Seed of the subset and of all other random numbers."""
+
+
+@dataclass(frozen=True)
+class Inference(Compute):
+    """How to run the networks."""
+
+    batch_size: int = 256
+    """Images per batch."""
+
+
+@dataclass(frozen=True)
+class ClassifierInference(Inference):
+    """How to run the networks."""
+
+    fold: bool = True
+    """Fold batch normalisation into the preceding layers where no result changes; faster."""
+    tf32: bool = False
+    """Allow TF32 on a GPU where no gradient is computed; recorded with each run."""
+
+
+@dataclass(frozen=True)
+class Storage(CachedStorage):
+    """Where files are read and written."""
+
+    study: str = "default"
+    """Name of the study to which the runs belong."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to print."""
+
+    json: bool = False
+    """Print the runs as JSON instead of a table."""
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Evaluate each checkpoint with the evaluator of that name."""
+    evaluator = plugins.load("evaluators", name)
+    command = name.replace("_", "-")
+    description = evaluator.__doc__ or ""
+    former = FORMER_NAMES.get(name, FormerNames()).settings
+    flags: Any = parse(_flags(evaluator), arguments, command, description, former)
+    request = _request(flags, command)
+    for name in flags.checkpoint:
+        folder = checkpoints.find_folder(name, flags.storage.checkpoints)
+        with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
+            outcome = evaluation.evaluate_checkpoint(folder, request, bar)
+        if flags.output.json:
+            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
+        else:
+            print(_summary(outcome))
+    return 0
+
+
+def _flags(evaluator: Any) -> type[Any]:
+    """Return a dataclass of a command's flags, the evaluator's settings among them."""
+    detects = task_of(evaluator) == OBJECT_DETECTION
+    inference = Inference(batch_size=EVALUATION_BATCH_SIZE) if detects else ClassifierInference()
+    groups = {"data": Data(), "inference": inference, "storage": Storage(), "output": Output()}
+    return dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("checkpoint", Checkpoints, field(default=())),
+            ("settings", Annotated[evaluator, Ungrouped], field(default_factory=evaluator)),
+            *((name, type(group), field(default=group)) for name, group in groups.items()),
+        ],
+        frozen=True,
+    )
+
+
+def _request(flags: Any, command: str) -> evaluation.Request:
+    if not flags.checkpoint:
+        raise InputError(f"no checkpoint is named; use: sdd-eval {command} CHECKPOINT…")
+    storage, inference = flags.storage, flags.inference
+    return evaluation.Request(
+        evaluator=flags.settings,
+        device=prepare_device(inference.device, inference.threads),
+        study=storage.reports / folder_name("--study", storage.study),
+        data_root=data_root(storage.data_root),
+        dataset=flags.data.dataset,
+        limit=flags.data.limit,
+        seed=flags.data.seed,
+        batch_size=inference.batch_size,
+        command=command_line(),
+        trust_code=inference.trust_code,
+        fold=getattr(inference, "fold", False),
+        tf32=getattr(inference, "tf32", False),
+        cache=evaluation.outputs_folder(storage.cache),
+    )
+
+
+def _summary(outcome: evaluation.Outcome) -> str:
+    """Return the most important numbers of a run as a table."""
+    run = outcome.run
+    rows = _most_important(run.evaluator, list(run.measurements))
+    levels = {m.level for m in rows if m.level is not None}
+    cells = [_cells(number, levels) for number in rows]
+    heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
+    omitted = len(run.measurements) - len(rows)
+    more = f"\n… and {omitted} more in the run" if omitted else ""
+    numbers = table(cells, ("metric", "at", "value", heading))
+    return f"{_title(outcome)}\n{numbers}{more}\n{outcome.path}\n"
+
+
+def _cells(number: Measurement, levels: set[float]) -> tuple[str, str, str, str]:
+    """Return metric, coordinates, value and interval, with its level if there are several."""
+    entry = metric(number.metric, number.unit)
+    axes = " ".join(f"{axis}={value}" for axis, value in number.at.items())
+    interval = "" if number.low is None else format_interval(entry, number.low, number.high)
+    if len(levels) > 1 and number.level is not None:
+        interval += f" at {100 * number.level:g} %"
+    return number.metric, axes, format_value(entry, number.value), interval
+
+
+def _title(outcome: evaluation.Outcome) -> str:
+    run = outcome.run
+    how = (
+        "measured" if outcome.evaluated else "re-scored" if outcome.scored else "stored run reused"
+    )
+    images = f"{run.n:,} images" + (" (--limit)" if run.limit else "")
+    data = ", ".join(f"{name} ({facts.origin})" for name, facts in run.provenance.data.items())
+    return f"{run.checkpoint} · {run.evaluator} on {images} of {data}, {how}"
+
+
+def _most_important(evaluator: str, rows: list[Measurement]) -> list[Measurement]:
+    """Return a few rows of each headline metric, means first, where there are too many to print."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    headline = getattr(plugins.load("evaluators", evaluator), "headline", ())
+    metrics = dict.fromkeys(m.metric for m in rows if not headline or m.metric in headline)
+    share = max(3, MAX_ROWS // len(metrics))
+    selected = []
+    for name in metrics:
+        of_metric = (m for m in rows if m.metric == name)
+        selected += sorted(of_metric, key=lambda m: (not _is_average(m), len(m.at)))[:share]
+    return selected
+
+
+def _is_average(measurement: Measurement) -> bool:
+    return str(measurement.at.get("outliers", "average")).startswith("average")

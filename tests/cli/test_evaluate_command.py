@@ -1,0 +1,119 @@
+"""`sdd-eval evaluate`: a suite of evaluators, its table, its page, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sdd_eval import studies
+from sdd_eval.cli import exit_code
+from sdd_eval.studies import suites
+
+NAME = "digits-small_cnn-ce-seed0"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint trained for one epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits"
+    options = ["--augmentation", "none", "--checkpoints", str(folder)]
+    assert exit_code([*flags.split(), *options]) == 0
+    return folder / NAME
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path) -> Path:
+    """A working folder with the checkpoint, without data sets."""
+    shutil.copytree(trained, tmp_path / "checkpoints" / NAME)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def evaluators(folder: Path) -> list[str]:
+    """Return the evaluators of the stored runs."""
+    return sorted(path.name.split("-")[0] for path in folder.glob("reports/*/runs/*/*.json"))
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_quick_measures_a_checkpoint_and_writes_the_page(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["evaluate", NAME, "--limit", "20"]) == 0
+    assert evaluators(here) == ["accuracy", "calibration", "corruption", "selective"]
+    assert "4 done\nreports/default/index.html" in capsys.readouterr().out
+    assert (here / "reports/default/index.html").is_file()
+    assert exit_code(["evaluate", NAME, "--limit", "20"]) == 0
+    assert "4 already done" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_named_outliers_add_the_detectors_on_logits(here: Path) -> None:
+    command = f"evaluate {NAME} --limit 20 --evaluators ood --outliers uniform --study s"
+    assert exit_code(command.split()) == 0
+    (run,) = here.glob("reports/s/runs/*/*.json")
+    settings = json.loads(run.read_text())["settings"]
+    assert settings["outliers"] == ["uniform"]
+    assert settings["detectors"] == ["msp", "max_logit", "energy", "entropy"]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_json_is_one_document_for_several_checkpoints(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(here / "checkpoints" / NAME, here / "elsewhere" / "second")
+    command = f"evaluate {NAME} elsewhere/second --evaluators accuracy --limit 20 --json"
+    assert exit_code(command.split()) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [run["checkpoint"] for run in document["runs"]] == [NAME, "second"]
+    assert Path(document["page"]).is_file()
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_an_evaluator_without_its_default_data_is_left_out_with_the_reason(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = (suites.Step("accuracy"), suites.Step("ood", {"outliers": ("svhn",)}))
+    monkeypatch.setattr(suites, "SUITES", {"quick": steps})
+    monkeypatch.setattr(studies, "SUITES", {"quick": steps}, raising=False)
+    assert exit_code(["evaluate", NAME, "--limit", "20"]) == 0
+    assert f"note: ood {NAME} is left out: svhn" in capsys.readouterr().out
+    assert evaluators(here) == ["accuracy"]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("", "no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…"),
+        ("nowhere", "unknown checkpoint 'nowhere'"),
+        (f"{NAME} --evaluators acuracy", "did you mean 'accuracy'"),
+        (f"{NAME} --evaluators detection", "detection evaluates object detectors"),
+        (f"{NAME} --evaluators accuracy --outliers svhn", "--outliers is given, but none"),
+        (f"{NAME} --corrupted x --evaluators ood", "--corrupted is given, but none"),
+        (f"{NAME} --evaluators ood --outliers svnh", "did you mean 'svhn'"),
+        (f"{NAME} --outliers svhn", "svhn"),
+        (f"{NAME} --corrupted nowhere_c", "nowhere_c"),
+        (f"{NAME} --suite fast", "--suite"),
+        (f"{NAME} --limit 0", "--limit is 0"),
+    ],
+)
+def test_an_impossible_request_is_one_line(
+    flags: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["evaluate", *flags.split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("suite", studies.SUITES)
+def test_every_suite_is_a_study_of_valid_evaluations(suite: str) -> None:
+    study = studies.suite_study("s", ["a", "b"], studies.SUITES[suite], outliers=["uniform"])
+    evaluated = [(item.checkpoint, item.evaluator) for item in study.evaluations]
+    names = [step.evaluator for step in studies.SUITES[suite]]
+    assert evaluated == [(checkpoint, name) for checkpoint in "ab" for name in names]
