@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -157,7 +157,9 @@ def run_planned(
     write_record(workspace.study / studies.RECORD, studies.record_of(study))
     jobs = [plan.job for plan in planned]
     seconds = {plan.job.key: plan.seconds for plan in planned}
-    steps = {"compare": _compare} if study.compare else {}
+    steps: dict[str, Callable[[Path, cli.Overall], None]] = {}
+    if study.compare:
+        steps["compare"] = _compare
     steps["report"] = _report
     total = sum(seconds.values()) + _SECONDS * len(steps)
     with cli.Overall(total, len(jobs) + len(steps)) as bar:

@@ -205,5 +205,5 @@ def _operations_of(arch: str, recipe: Any) -> float:
         return _operations(arch, recipe.dataset)
     backbone = arch.removeprefix(DETECTOR)
     dataset = "imagenet" if backbone.startswith("torchvision:") else "cifar100"
-    scale = recipe.min_size**2 * 4 / 3 / _data_size(dataset).side ** 2
+    scale: float = recipe.min_size**2 * 4 / 3 / _data_size(dataset).side ** 2
     return 2 * scale * _operations(backbone, dataset)

@@ -86,9 +86,9 @@ def suite_study(
         for checkpoint in checkpoints
         for step in selected
     ]
-    empty = {f.name: () for f in dataclasses.fields(Study) if f.default is dataclasses.MISSING}
-    values = {"name": name, "title": "", "small": False, "names": {}, "families": {}}
-    return Study(**{**empty, **values, "evaluations": tuple(evaluations)})
+    values: dict[str, Any] = {field.name: () for field in dataclasses.fields(Study)}
+    values |= {"name": name, "title": "", "small": False, "names": {}, "families": {}}
+    return Study(**values | {"evaluations": tuple(evaluations)})
 
 
 def steps_of(evaluators: Sequence[str], suite: Sequence[Step]) -> Iterator[Step]:
