@@ -61,6 +61,8 @@ class DataProvenance(Provenance, frozen=True, kw_only=True):
     images: int | None = None
     frost: str | None = None
     """Source of the frost of a corrupted set."""
+    classes: int | None = None
+    """Number of classes, where their names are known."""
 
 
 class RunProvenance(Provenance, frozen=True, kw_only=True):
@@ -86,6 +88,8 @@ class RunProvenance(Provenance, frozen=True, kw_only=True):
     device: str | None = None
     threads: int | None = None
     tf32: bool | None = None
+    warnings: Sequence[str] | None = None
+    """Why a number may be wrong, one sentence each."""
     resumed: int | None = None
     """Number of partial results of an interrupted run that were used."""
     batch_size: int | None = None
@@ -132,6 +136,8 @@ class CardProvenance(Provenance, frozen=True, kw_only=True):
     """The data set whose classes the network predicts."""
     data_origin: str | None = None
     data_fingerprint: str | None = None
+    class_names: tuple[str, ...] | None = None
+    """Names of the network's classes in the order of its logits."""
     training_images: int | None = None
     validation_images: int | None = None
     test_images: int | None = None

@@ -81,6 +81,7 @@ def _provenance(
         dataset=state.recipe.dataset,
         data_origin=images.provenance,
         data_fingerprint=state.fingerprint,
+        class_names=tuple(getattr(images, "class_names", ())) or None,
         training_images=len(images),
     )
 

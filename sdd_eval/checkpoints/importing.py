@@ -16,6 +16,7 @@ from sdd_eval.checkpoints.export import accuracy, logits_of, software
 from sdd_eval.checkpoints.folder import CARD, WEIGHTS, is_checkpoint, read_card
 from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.data import catalogue
+from sdd_eval.data.classes import numeric_order, relabelled
 from sdd_eval.data.fingerprints import file_digests
 from sdd_eval.data.images import ImageSet
 from sdd_eval.data.standardisation import Statistics, channel_statistics
@@ -58,6 +59,9 @@ def plan_import(source: ImportSource, root: Path) -> ImportPlan:
         raise InputError(
             f"{images.name} has no labels; give --classes and --image-size instead of --dataset"
         )
+    if source.class_order == "numeric":
+        images = relabelled(images, numeric_order(images))
+    assert images.labels is not None
     classes = source.classes or max(len(images.class_names), int(images.labels.max()) + 1)
     if images.labels.max() >= classes:
         raise InputError(f"{images.name} has more classes than the {classes} of --classes")
@@ -152,6 +156,7 @@ def _provenance(source: ImportSource, plan: ImportPlan, prefix: tuple[str, ...])
         dataset=plan.dataset,
         data_origin=plan.images.provenance if plan.images else None,
         data_fingerprint=plan.images.fingerprint if plan.images else None,
+        class_names=tuple(plan.images.class_names) or None if plan.images else None,
         test_images=len(plan.images) if plan.images else 0,
         code_sha256=source_sha256(source.arch),
     )

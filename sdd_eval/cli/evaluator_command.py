@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from sdd_eval import checkpoints, cli, evaluation, plugins
 from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
-from sdd_eval.cli.terminal import table
+from sdd_eval.cli.terminal import print_warnings, table
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -88,6 +88,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
             print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
         else:
             print(_summary(outcome))
+        print_warnings(outcome.run.provenance.warnings or ())
     return 0
 
 
@@ -157,7 +158,10 @@ def _title(outcome: evaluation.Outcome) -> str:
         "measured" if outcome.evaluated else "re-scored" if outcome.scored else "stored run reused"
     )
     images = f"{run.n:,} images" + (" (--limit)" if run.limit else "")
-    data = ", ".join(f"{name} ({facts.origin})" for name, facts in run.provenance.data.items())
+    data = ", ".join(
+        f"{name} ({facts.origin}" + (f", {facts.classes:,} classes)" if facts.classes else ")")
+        for name, facts in run.provenance.data.items()
+    )
     return f"{run.checkpoint} · {run.evaluator} on {images} of {data}, {how}"
 
 

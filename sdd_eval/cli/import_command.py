@@ -11,6 +11,8 @@ from typing import Any
 from sdd_eval import checkpoints, cli, models
 from sdd_eval.checkpoints.import_source import ImportSource
 from sdd_eval.cli.flags import Compute, Inputs, Name, parse, require_positive
+from sdd_eval.cli.terminal import print_warnings
+from sdd_eval.data.classes import text_order_warning
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -68,6 +70,8 @@ def run(arguments: Sequence[str]) -> int:
     constants = (setting.spec.mean, setting.spec.std)
     mean, std = (" ".join(f"{v:.4f}" for v in values) for values in constants)
     print(f"mean {mean}  std {std}  ({setting.constants})")
+    if setting.images is not None and source.class_order == "text":
+        print_warnings(text_order_warning(setting.images))
     folder = flags.storage.checkpoints / flags.name
     with cli.Bar(f"import {flags.name}: ", "images") as bar:
         card = checkpoints.import_weights(

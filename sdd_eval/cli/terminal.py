@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,9 @@ def relative(path: Path) -> str:
     """Return a path relative to the working folder where it lies below that."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def print_warnings(texts: Iterable[str]) -> None:
+    """Print warnings on standard error, a line each."""
+    for text in texts:
+        print(f"sdd-eval: warning: {text}", file=sys.stderr)

@@ -234,10 +234,10 @@ def _matched(corrupted: Any, clean: ImageSet) -> CorruptedSet:
             f"{corrupted.folder} has {corrupted.images:,} images per severity, but {clean.name} "
             f"has {len(clean):,}; they must be the same images"
         )
-    labels = corrupted.labels
-    if labels is not None and clean.labels is not None and not np.array_equal(labels, clean.labels):
+    labels, stored = getattr(clean, "original", clean).labels, corrupted.labels
+    if labels is not None and stored is not None and not np.array_equal(labels, stored):
         raise InputError(f"{corrupted.folder}/labels.npy differs from the labels of {clean.name}")
-    labels = clean.labels if labels is None else labels
+    labels = stored if clean.labels is None else clean.labels
     matched: CorruptedSet = dataclasses.replace(
         corrupted, labels=labels, class_names=clean.class_names
     )

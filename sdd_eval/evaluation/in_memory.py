@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sdd_eval import plugins
 from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.data import catalogue
+from sdd_eval.data.classes import in_network_order
 from sdd_eval.data.images import ImageSet, from_arrays
 from sdd_eval.data.root import data_root
 from sdd_eval.errors import InputError
@@ -32,6 +33,7 @@ def evaluate(
     *,
     data: ImageSet | tuple[Any, Any] | str | Path,
     spec: ModelSpec | None = None,
+    class_names: Sequence[str] = (),
     limit: int | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -54,6 +56,8 @@ def evaluate(
             with 1 or 3 channels, first or last, and class indices or None.
         spec: specification of the network; by default the model's own `spec`, or derived from the
             data and one forward pass, with mean 0 and std 1.
+        class_names: names of the network's classes, by which labels are matched with those of a
+            data set that has class names, such as a folder.
         limit: evaluate only so many images (seeded, balanced by class).
         seed: seed of the subset and of everything random in the evaluator.
         device: where to run; by default the model's device.
@@ -75,7 +79,9 @@ def evaluate(
     images = _images(data, request.data_root, spec)
     with _evaluation_mode(model, request.device):
         spec = spec or _derived_spec(model, images, request.device)
-        return _evaluated(Checkpoint.in_memory(model, spec), images, request, progress)
+        images, warnings = in_network_order(images, class_names, spec.classes)
+        network = Checkpoint.in_memory(model, spec)
+        return _evaluated(network, images, request, progress, warnings)
 
 
 def _classifiers_evaluator(evaluator: Any) -> Any:
@@ -88,10 +94,15 @@ def _classifiers_evaluator(evaluator: Any) -> Any:
 
 
 def _evaluated(
-    network: Checkpoint, images: ImageSet, request: Request, progress: Progress | None
+    network: Checkpoint,
+    images: ImageSet,
+    request: Request,
+    progress: Progress | None,
+    warnings: tuple[str, ...] = (),
 ) -> Run:
     """Evaluate a network, and before it the checkpoints that it is compared with."""
     inputs = with_sets(request, images, DataSets(network, request.data_root))
+    inputs = replace(inputs, warnings=warnings)
     request = replace(request, limit=inputs.limit(request.limit))
     plain = replace(request, evaluator=without_runs(inputs.evaluator))
     runs = {

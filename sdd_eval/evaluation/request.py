@@ -16,6 +16,7 @@ from sdd_eval.checkpoints.checkpoint import Checkpoint
 from sdd_eval.checkpoints.folder import find_folder
 from sdd_eval.data import catalogue
 from sdd_eval.data.catalogue import dataset
+from sdd_eval.data.classes import in_network_order
 from sdd_eval.data.images import ImageSet, Subset, lazy_images
 from sdd_eval.data.ood_sets import default_ood_sets, expand_groups
 from sdd_eval.data.root import data_root
@@ -83,6 +84,8 @@ class Inputs:
     """Checkpoints that `score` compares with."""
     runs: Mapping[str, Run] = field(default_factory=dict)
     """Their runs of the same evaluator on the same images."""
+    warnings: tuple[str, ...] = ()
+    """Why the numbers may be wrong, one sentence each."""
 
     @property
     def dataset(self) -> str:
@@ -161,7 +164,9 @@ def inputs_of(request: Request, checkpoint: Checkpoint) -> Inputs:
         return Inputs(request.evaluator, objects_of(card, name, request.data_root))
     sets = DataSets(checkpoint, request.data_root)
     images = sets.validation if sets.names_validation(name) else sets.load(name)
-    return with_sets(request, images, sets)
+    names, classes = card.provenance.class_names or (), checkpoint.spec.classes
+    images, warnings = in_network_order(images, names, classes)
+    return dataclasses.replace(with_sets(request, images, sets), warnings=warnings)
 
 
 def with_sets(request: Request, images: ImageSet, data_sets: DataSets) -> Inputs:

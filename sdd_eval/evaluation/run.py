@@ -72,6 +72,7 @@ def run(
             recalled=list(cache.hits) if cache else None,
             scored_against=inputs.scored_against,
             tf32=request.tf32,
+            warnings=inputs.warnings or None,
             resumed=(partial_results.resumed or None) if partial_results else None,
             versions=versions(),
             machine=machine(),
@@ -139,6 +140,7 @@ def _data_provenance(data: Any, sets: Mapping[str, Any]) -> dict[str, DataProven
             own=True if isinstance(images, Subset) else None,
             images=None if hasattr(images, "frost") else len(images),
             frost=getattr(images, "frost", None),
+            classes=len(getattr(images, "class_names", ())) or None,
         )
         for name, images in {data.name: data, **sets}.items()
     }

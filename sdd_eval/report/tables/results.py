@@ -12,6 +12,7 @@ Columns, in this order:
   apart besides its method. test_set: the clean test set behind `dataset`. fingerprint: hash of the
   data's content.
 - run: the run's file, below the study's folder `runs`. note: why the row is excluded from means.
+  warning: why the numbers of the run may be wrong.
 - level, interval_id: the confidence level of low and high, and their method, or why there are none,
   whose text `intervals.csv` has; empty without interval.
 - then the axes: corruption, severity, epsilon, variant, outliers, detector, temperature, bins, and
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
     *("metric", "value", "unit", "low", "high", "n", "limited", "protocol_id", "fitted", "data"),
-    *("group", "setting", "test_set", "fingerprint", "run", "note", "level", "interval_id"),
+    *("group", "setting", "test_set", "fingerprint", "run", "note", "warning", "level"),
+    "interval_id",
 )
 AXES = (
     *("corruption", "severity", "epsilon", "variant", "outliers", "detector", "temperature"),
@@ -50,7 +52,7 @@ AXES = (
 #: The columns that all measurements of a run share.
 _OF_RUN = (
     *("study", "checkpoint", "method", "sd_dropout", "dataset", "arch", "seed", "evaluator"),
-    *("n", "limited", "group", "setting", "test_set", "fingerprint", "run", "note"),
+    *("n", "limited", "group", "setting", "test_set", "fingerprint", "run", "note", "warning"),
 )
 _NUMERIC = ("sd_dropout", "value", "low", "high", "level")
 #: Column names of this table and of the summary, which an axis must not have.
@@ -135,6 +137,7 @@ def _run_cells(entry: StudyRun, labels: tuple[str, str]) -> dict[str, Any]:
         "fingerprint": run.data_fingerprint[:12],
         "run": entry.name,
         "note": "",
+        "warning": "; ".join(run.provenance.warnings or ()),
     }
 
 

@@ -34,6 +34,7 @@ def report_warnings(
 ) -> list[str]:
     """Return warnings on data, subsets, excluded rows, unreadable files and failed figures."""
     return [
+        *_run_warnings(collection),
         *_data_warnings(collection),
         *_fgsm_warning(results),
         *_subset_warnings(results),
@@ -42,6 +43,17 @@ def report_warnings(
         *(f"A run file could not be read and was skipped: {line}" for line in collection.errors),
         *failures,
     ]
+
+
+def _run_warnings(collection: RunCollection) -> Iterator[str]:
+    """Yield the warnings that runs carry, each with the first run that has it."""
+    found: dict[str, list[str]] = {}
+    for entry in collection.runs:
+        for text in entry.run.provenance.warnings or ():
+            found.setdefault(text, []).append(f"{entry.run.evaluator} of {entry.run.checkpoint}")
+    for text, runs in found.items():
+        more = f" and {len(runs) - 1} more runs" if len(runs) > 1 else ""
+        yield f"{runs[0]}{more}: {text}."
 
 
 def _data_warnings(collection: RunCollection) -> Iterator[str]:

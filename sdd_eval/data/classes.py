@@ -1,0 +1,99 @@
+"""Class names: labels in the order of a network's classes, and warnings where classes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdd_eval.data.fingerprints import value_fingerprint
+from sdd_eval.data.images import ImageSet, LazyImages, metadata
+from sdd_eval.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelabelledImages(LazyImages):
+    """A set whose labels follow other class names; `original` has its own labels."""
+
+    original: ImageSet
+
+
+def in_network_order(
+    images: ImageSet, names: Sequence[str], classes: int
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """Return a test set with labels in the order of a network's classes, and warnings.
+
+    `names` are the network's class names, empty if unknown, `classes` is their number. Labels are
+    by name if the network has all names of the set, and unchanged otherwise.
+    """
+    own = tuple(images.class_names)
+    if images.labels is None or not own or own == tuple(names):
+        return images, ()
+    if names and set(own) <= set(names) and len(set(own)) == len(own):
+        return relabelled(images, names), tuple(_of_subset(images, names))
+    return images, tuple(_of_names(images, names) if names else _of_count(images, classes))
+
+
+def relabelled(images: ImageSet, names: Sequence[str]) -> ImageSet:
+    """Return a set with labels by these class names, which include all of its own."""
+    assert images.labels is not None
+    labels = np.array([names.index(name) for name in images.class_names])[images.labels]
+    own = {
+        "labels": labels,
+        "class_names": tuple(names),
+        "fingerprint": value_fingerprint(images.fingerprint, *names),
+    }
+    return RelabelledImages(
+        **metadata(images) | own, total=len(images), load=lambda: images, original=images
+    )
+
+
+def numeric_order(images: ImageSet) -> tuple[str, ...]:
+    """Return the class names in numeric order; raise InputError unless all are numbers."""
+    other = next((name for name in images.class_names if not name.isdecimal()), None)
+    if other is not None or not images.class_names:
+        name = f"{images.name} has {f'the class {other!r}' if other else 'no class folders'}"
+        raise InputError(f"--class-order numeric needs class folders named by numbers, but {name}")
+    return tuple(sorted(images.class_names, key=int))
+
+
+def text_order_warning(images: ImageSet) -> Iterator[str]:
+    """Yield a warning if class folders are numbers whose order as text is not the numeric one."""
+    own = list(images.class_names)
+    if all(name.isdecimal() for name in own) and own == sorted(own) != sorted(own, key=int):
+        yield (
+            f"the class folders of {images.name} are numbers, and are ordered as text, as in "
+            f"torchvision: {', '.join(own[:4])} …; if the network's classes are in numeric order, "
+            "import it with --class-order numeric, or give `class_names` to `evaluate`"
+        )
+
+
+def _of_subset(images: ImageSet, names: Sequence[str]) -> Iterator[str]:
+    if len(images.class_names) < len(names):
+        yield (
+            f"{images.name} has {len(images.class_names):,} of the network's {len(names):,} "
+            "classes; its labels are by class name, and predictions of other classes are wrong"
+        )
+
+
+def _of_names(images: ImageSet, names: Sequence[str]) -> Iterator[str]:
+    own = images.class_names
+    unknown = next((name for name in own if name not in names), own[0])
+    label = own.index(unknown)
+    expected = repr(names[label]) if label < len(names) else "no class"
+    yield (
+        f"the classes of {images.name} are not those of the network: class {label} is {unknown!r} "
+        f"in the data set and {expected} in the network ({len(own):,} and {len(names):,} classes); "
+        "unless they mean the same, accuracy and calibration are wrong"
+    )
+
+
+def _of_count(images: ImageSet, classes: int) -> Iterator[str]:
+    if len(images.class_names) != classes:
+        yield (
+            f"{images.name} has {len(images.class_names):,} classes, but the network predicts "
+            f"{classes:,}; unless its labels are those of the network, accuracy and calibration "
+            "are wrong"
+        )
+    yield from text_order_warning(images)
