@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.temperature import logits_and_labels
 from sdd_eval.metrics import classification
-from sdd_eval.statistics.statistic import Quantity, Statistic, means, shares
+from sdd_eval.statistics.statistic import Quantity, Statistic, shares
 
 if TYPE_CHECKING:
     from sdd_eval.arrays import Arrays
@@ -46,7 +46,5 @@ class Accuracy(Evaluator):
         correct = [classification.top_k_correct(logits, labels, k) for k in quantities]
         yield shares(list(quantities.values()), correct)
         protocol = {"definition": "mean of −log softmax of the label, float64, T = 1"}
-        losses = classification.nll_per_image(logits, labels)
-        runner_up = classification.runner_up_nll(logits)
         nll = Quantity("nll", "nats", {}, protocol)
-        yield means([nll], [losses], pseudo_losses=[runner_up])
+        yield classification.loss_statistic(nll, classification.nll_per_image, logits, labels)

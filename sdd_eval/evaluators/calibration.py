@@ -21,25 +21,21 @@ from sdd_eval.evaluators.temperature import (
     temperature_bounds,
     temperature_text,
 )
+from sdd_eval.metrics.adaptive_ece import adaptive_error
 from sdd_eval.metrics.calibrated_floor import SIMULATIONS, ece_floor
-from sdd_eval.metrics.calibration import bin_index, reliability_bins
-from sdd_eval.metrics.calibration_statistics import (
-    adaptive_error,
-    classwise_error,
-    equal_width_errors,
-    smooth_error,
-)
+from sdd_eval.metrics.calibration import bin_index, bin_sums, equal_width_errors
 from sdd_eval.metrics.classification import (
     brier_per_image,
     confidence_and_correct,
+    loss_statistic,
     nll_per_image,
-    runner_up_brier,
-    runner_up_nll,
 )
+from sdd_eval.metrics.classwise_ece import classwise_error
+from sdd_eval.metrics.smooth_ece import smooth_error
 from sdd_eval.metrics.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, cross_fit
 from sdd_eval.statistics.closed_form.share import bounded_mean
 from sdd_eval.statistics.intervals import Interval
-from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, means, share_bounds, unpaired
+from sdd_eval.statistics.statistic import SHARE, Quantity, Statistic, share_bounds, unpaired
 from sdd_eval.validation import FROM_1, check_bounds
 
 if TYPE_CHECKING:
@@ -118,8 +114,7 @@ class Calibration(Evaluator):
 def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Iterator[Statistic]:
     """Yield the numbers of each bin of the reliability diagram; of an empty bin only its count."""
     confidence, correct = confidence_and_correct(logits, labels)
-    reliability = reliability_bins(confidence, correct, bins)
-    chance = ece_floor(confidence, bins, level=LEVEL)
+    of_bins, chance = bin_sums(confidence, correct, bins), ece_floor(confidence, bins, level=LEVEL)
     protocol, index_of = equal_width(bins, "T = 1"), bin_index(confidence, bins)
     simulated = {
         **protocol,
@@ -127,34 +122,29 @@ def bin_statistics(logits: NDArray[Any], labels: NDArray[Any], bins: int) -> Ite
         "interval": "low, high: where the accuracy of a calibrated model with these confidences "
         f"lies in {100 * LEVEL:g} % of {SIMULATIONS:,} simulations, seed 0, of this bin by itself",
     }
-    for index, count in enumerate(reliability.count.tolist()):
+    accuracies, confidences = of_bins.accuracy.tolist(), of_bins.mean_confidence.tolist()
+    for index, count in enumerate(of_bins.count.tolist()):
         at = {"bins": bins, "bin": index + 1}
         yield unpaired(Quantity("bin_count", "images", at, protocol), count, IN_BIN)
         if not count:
             continue
-        mean, accuracy = float(reliability.confidence[index]), float(reliability.accuracy[index])
-        yield _bin_confidence(confidence[index_of == index], at, protocol)
-        yield unpaired(
-            Quantity("bin_accuracy", "fraction", at, protocol),
-            accuracy,
-            IN_BIN,
-            partial(share_bounds, accuracy, count),
-            SHARE,
-        )
-        ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
+        quantity = Quantity("bin_confidence", "fraction", at, protocol)
+        yield _bin_confidence(quantity, confidence[index_of == index], index / bins, 1 / bins)
+        quantity = Quantity("bin_accuracy", "fraction", at, protocol)
+        ends: Any = partial(share_bounds, accuracies[index], count)
+        yield unpaired(quantity, accuracies[index], IN_BIN, ends, SHARE)
         quantity = Quantity("bin_accuracy_calibrated", "fraction", at, simulated)
-        yield unpaired(quantity, mean, IN_BIN, ends)
+        ends = Interval(float(chance.bin_low[index]), float(chance.bin_high[index]), LEVEL, "")
+        yield unpaired(quantity, confidences[index], IN_BIN, ends)
 
 
 def _bin_confidence(
-    confidence: NDArray[np.float64], at: Mapping[str, Any], protocol: Mapping[str, str]
+    quantity: Quantity, confidence: NDArray[np.float64], lowest: float, width: float
 ) -> Statistic:
     """Return the mean confidence of a bin's images (n,), with an interval if there are enough."""
-    last, bins = at["bin"], at["bins"]
-    quantity = Quantity("bin_confidence", "fraction", at, protocol)
     ends: Any = f"fewer than {FEWEST_IN_A_BIN} images in the bin"
     if len(confidence) >= FEWEST_IN_A_BIN:
-        ends = partial(bounded_mean, confidence, (last - 1) / bins, last / bins)
+        ends = partial(bounded_mean, confidence, lowest, lowest + width)
     method = "Student's interval within the bin"
     return unpaired(quantity, float(confidence.mean()), IN_BIN, ends, method)
 
@@ -215,6 +205,55 @@ def equal_width(bins: int, scaling: str) -> dict[str, str]:
     }
 
 
+#: Numbers that do not depend on bins.
+WITHOUT_BINS = ("ece_smooth", "nll", "brier")
+#: Units of the numbers that are not fractions.
+UNITS = {"nll": "nats", "brier": "number"}
+FLOOR = (
+    "of a calibrated model with these confidences: mean, and in low and high the central "
+    f"{100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
+)
+
+
+def calibration_errors(
+    logits: NDArray[Any],
+    labels: NDArray[Any],
+    bins: int,
+    scaling: str,
+    at: Mapping[str, Any],
+    fitted: Mapping[str, str] | None = None,
+) -> Iterator[Statistic]:
+    """Yield every calibration error, the negative log-likelihood and the Brier score.
+
+    `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
+    `high` are the central 95 %. Intervals treat the scaling as fixed.
+
+    Logits are (n, classes), labels (n,); `scaling` is the divisor of the logits in words, `at` the
+    axes of all numbers, to which those over bins add `bins`, and `fitted` the fitted temperatures.
+    Raise InputError for a NaN or infinite logit.
+    """
+    confidence, correct = confidence_and_correct(logits, labels)
+    equal, protocols = equal_width(bins, scaling), _other_protocols(bins, scaling)
+
+    def quantity(metric: str, protocol: Mapping[str, str]) -> Quantity:
+        axes = at if metric in WITHOUT_BINS else {**at, "bins": bins}
+        return Quantity(metric, UNITS.get(metric, "fraction"), axes, protocol, fitted or {})
+
+    notes = EQUAL_WIDTH_NOTES.items()
+    over_bins = [quantity(metric, {**equal, **note}) for metric, note in notes]
+    yield equal_width_errors(over_bins, confidence, correct, bins)
+    adaptive, smooth, classwise, nll, brier = (quantity(*item) for item in protocols.items())
+    yield adaptive_error(adaptive, confidence, correct, bins)
+    yield smooth_error(smooth, confidence, correct)
+    yield classwise_error(classwise, logits, labels, bins)
+    chance = ece_floor(confidence, bins, level=LEVEL)
+    central = Interval(chance.low, chance.high, LEVEL, "")
+    floor = quantity("ece_floor", {**equal, "floor": FLOOR})
+    yield unpaired(floor, chance.mean, SIMULATED, central)
+    yield loss_statistic(nll, nll_per_image, logits, labels)
+    yield loss_statistic(brier, brier_per_image, logits, labels, highest=2.0)
+
+
 def _other_protocols(bins: int, scaling: str) -> dict[str, dict[str, str]]:
     """Return the conditions of each number that needs no equal-width bins of the confidence."""
     confidence = f"confidence = largest softmax probability at {scaling}, float64"
@@ -239,52 +278,3 @@ def _other_protocols(bins: int, scaling: str) -> dict[str, dict[str, str]]:
             f"{scaling}",
         },
     }
-
-
-def calibration_errors(
-    logits: NDArray[Any],
-    labels: NDArray[Any],
-    bins: int,
-    scaling: str,
-    at: Mapping[str, Any],
-    fitted: Mapping[str, str] | None = None,
-) -> Iterator[Statistic]:
-    """Yield every calibration error, the negative log-likelihood and the Brier score.
-
-    `ece_floor` is the mean ECE of a calibrated model with the same confidences; its `low` and
-    `high` are the central 95 %. Intervals treat the scaling as fixed.
-
-    Logits are (n, classes), labels (n,); `scaling` is the divisor of the logits in words, `at` the
-    axes of all numbers, to which those over bins add `bins`, and `fitted` the fitted temperatures.
-    Raise InputError for a NaN or infinite logit.
-    """
-    confidence, correct = confidence_and_correct(logits, labels)
-    fitted, at_bins, conditions = fitted or {}, {**at, "bins": bins}, equal_width(bins, scaling)
-    quantities = [
-        Quantity(metric, "fraction", at_bins, {**conditions, **note}, fitted)
-        for metric, note in EQUAL_WIDTH_NOTES.items()
-    ]
-    yield equal_width_errors(quantities, confidence, correct, bins)
-    protocols = _other_protocols(bins, scaling)
-    adaptive, smooth, classwise, nll, brier = (
-        Quantity(metric, UNITS.get(metric, "fraction"), axes, protocols[metric], fitted)
-        for metric, axes in zip(protocols, (at_bins, at, at_bins, at, at), strict=True)
-    )
-    yield adaptive_error(adaptive, confidence, correct, bins)
-    yield smooth_error(smooth, confidence, correct)
-    yield classwise_error(classwise, logits, labels, bins)
-    floor = Quantity("ece_floor", "fraction", at_bins, {**conditions, "floor": FLOOR}, fitted)
-    chance = ece_floor(confidence, bins, level=LEVEL)
-    central = Interval(chance.low, chance.high, LEVEL, "")
-    yield unpaired(floor, chance.mean, SIMULATED, central)
-    yield means([nll], [nll_per_image(logits, labels)], pseudo_losses=[runner_up_nll(logits)])
-    losses = brier_per_image(logits, labels)
-    yield means([brier], [losses], pseudo_losses=[runner_up_brier(logits)], highest=2.0)
-
-
-#: Units of the numbers that are not fractions.
-UNITS = {"nll": "nats", "brier": "number"}
-FLOOR = (
-    "of a calibrated model with these confidences: mean, and in low and high the central "
-    f"{100 * LEVEL:g} %, of {SIMULATIONS:,} simulations, seed 0"
-)

@@ -8,8 +8,9 @@ zero with probability β, the variance of logit c over masks is β / (1 − β) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -69,16 +70,36 @@ class MaskVariance(Evaluator):
         logits over classes, so that it does not depend on their scale; and of each OOD set
         `mask_variance_ratio`, the ratio to the test set.
         """
-        ood = arrays.coordinates("outliers")
-        sets = [arrays, *(arrays.where(outliers=name) for name in ood)]
-        table = _ImageSums([self._values(part["squares"], part["spread"]) for part in sets])
-        defined = [index for index, known in enumerate(table.defined) if known]
-        names = ["", *ood]
-        quantities = [self._quantity("mask_variance", name) for name in names]
-        quantities += [self._quantity("mask_variance_relative", names[i]) for i in defined]
-        if table.variance_inside > 0:
-            quantities += [self._quantity("mask_variance_ratio", name) for name in ood]
-        yield table.statistic(quantities, defined)
+        names = ["", *arrays.coordinates("outliers")]
+        sets = [self._terms(arrays.where(outliers=name) if name else arrays) for name in names]
+        sizes, sums = list(map(len, sets)), np.concatenate([terms.sum(axis=0) for terms in sets])
+        defined = sums[2::3] > 0
+        rows = [("mask_variance", name) for name in names]
+        rows += [("mask_variance_relative", name) for name in compress(names, defined)]
+        rows += [("mask_variance_ratio", name) for name in names[1:] if sums[0] > 0]
+
+        def finish(sums: Floats) -> Floats:
+            variance, scaled, known = np.moveaxis(sums.reshape(len(sums), -1, 3), -1, 0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                means, relative = variance / sizes, (scaled / known)[:, defined]
+                ratios = means[:, 1:] / means[:, :1]
+            numbers = np.concatenate([means, relative, ratios], axis=1)
+            return numbers[:, : len(rows)]
+
+        def make_sums() -> SumStatistic:
+            columns = np.zeros((sum(sizes), len(sums)), dtype=np.float32)
+            blocks = zip(np.split(columns, np.cumsum(sizes)[:-1]), sets, strict=True)
+            for index, (rows, terms) in enumerate(blocks):
+                rows[:, 3 * index : 3 * index + 3] = terms
+            return SumStatistic(columns, finish, tuple(sizes))
+
+        values = finish(sums[None])[0]
+        yield Statistic(
+            quantities=tuple(self._quantity(*row) for row in rows),
+            values=values,
+            make_sums=make_sums,
+            highest=math.inf,
+        )
 
     def _quantity(self, metric: str, name: str) -> Quantity:
         """Return a number of a set; the test set has no name."""
@@ -97,46 +118,12 @@ class MaskVariance(Evaluator):
         }
         return Quantity(metric, "number", at, protocol)
 
-    def _values(self, squares: Floats, spread: Floats) -> Floats:
+    def _terms(self, arrays: Arrays) -> Floats:
         """Return variance, relative variance and whether it is defined, of each image (n, 3)."""
-        variance = squares * self.drop_rate / (1 - self.drop_rate)
-        defined = spread > 0
-        relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=defined)
-        return np.stack([variance, relative, defined], axis=1)
-
-
-class _ImageSums:
-    """Variances of several sets of images, as functions of sums over all their images."""
-
-    def __init__(self, values: Sequence[Floats]) -> None:
-        self.values, self.sizes = values, tuple(map(len, values))
-        self.defined = [bool(of_set[:, 2].any()) for of_set in values]
-        self.variance_inside = float(values[0][:, 0].mean())
-
-    def statistic(self, quantities: Sequence[Quantity], relative: Sequence[int]) -> Statistic:
-        """Return all numbers; `relative` are the sets whose relative variance is defined."""
-        sums = np.concatenate([of_set.sum(axis=0) for of_set in self.values])[None]
-        return Statistic(
-            quantities=tuple(quantities),
-            values=self._finish(sums, relative)[0, : len(quantities)],
-            make_sums=lambda: self._sums(relative, len(quantities)),
-            highest=math.inf,
-        )
-
-    def _sums(self, relative: Sequence[int], rows: int) -> SumStatistic:
-        columns = np.zeros((sum(self.sizes), 3 * len(self.sizes)), dtype=np.float32)
-        start = 0
-        for index, of_set in enumerate(self.values):
-            columns[start : start + len(of_set), 3 * index : 3 * index + 3] = of_set
-            start += len(of_set)
-        return SumStatistic(columns, lambda s: self._finish(s, relative)[:, :rows], self.sizes)
-
-    def _finish(self, sums: Floats, relative: Sequence[int]) -> Floats:
-        variance, scaled, defined = np.moveaxis(sums.reshape(len(sums), -1, 3), -1, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = variance / np.array(self.sizes)
-            ratios = mean[:, 1:] / mean[:, :1]
-            return np.concatenate([mean, (scaled / defined)[:, list(relative)], ratios], axis=1)
+        variance = arrays["squares"] * self.drop_rate / (1 - self.drop_rate)
+        spread = arrays["spread"]
+        relative = np.divide(variance, spread, out=np.zeros(len(variance)), where=spread > 0)
+        return np.stack([variance, relative, spread > 0], axis=1)
 
 
 def _collected(subject: Subject, images: ImageSet) -> Arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,8 +14,7 @@ from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.settings import collects
 from sdd_eval.metrics.corruption import FIFTEEN, SEVERITIES
-from sdd_eval.metrics.selective import SCORES, confidence_scores
-from sdd_eval.metrics.selective_statistics import Cell, mean_statistic, selective_statistic
+from sdd_eval.metrics.selective import SCORES, Cell, confidence_scores, selective_statistic
 from sdd_eval.statistics.statistic import Quantity, Statistic
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Selective(Evaluator):
         along = {"severity": SEVERITIES, "score": SCORES}
         for name in corrupted.corruptions:
             cells = [_cell(subject, corrupted, name, severity) for severity in SEVERITIES]
-            for kind, parts in zip(("correct", "scores"), zip(*cells, strict=True), strict=True):
-                values = np.stack(parts, axis=1)
-                axes = ("images", *along)[: values.ndim]
-                labels_of = {axis: along[axis] for axis in axes[1:]}
-                arrays.append(Array(kind, values, axes, {"corruption": name}, labels_of))
+            correct, confidence = (np.stack(parts, axis=1) for parts in zip(*cells, strict=True))
+            axes, at = ("images", *along), {"corruption": name}
+            of_severity = {"severity": SEVERITIES}
+            arrays.append(Array("correct", correct, axes[:2], at, of_severity))
+            arrays.append(Array("scores", confidence, axes, at, along))
         recipe = getattr(corrupted, "recipe", 1)
         origin = f"{corrupted.provenance}{f' by recipe {recipe}' if recipe > 1 else ''}"
         return Arrays(arrays, origin=f"{origin}, {corrupted.frost} frost")
@@ -92,22 +92,40 @@ class Selective(Evaluator):
         corruptions, at each severity and in all, if all 15 are available. AUROC and FPR are
         undefined if all images are correct or all are wrong, and so is a mean over such a cell.
         """
-        scores, correct, cells = arrays["scores"], arrays["correct"], _cells(arrays)
+        scores, correct = arrays["scores"], arrays["correct"]
+        rendered = arrays.along("scores", "corruption")
+        right = arrays.along("correct", "corruption")
         for column, score in enumerate(SCORES):
             clean = Cell(scores[:, column], correct)
             for metrics in (ALWAYS, SEPARATION):
                 if set(metrics) <= clean.values.keys():
                     quantities = [_quantity(metric, score, {}) for metric in metrics]
-                    yield selective_statistic(quantities, clean)
-            if cells:
-                of_score = {
-                    at: Cell(values[:, column], flags) for at, (values, flags) in cells.items()
-                }
-                yield from _means(of_score, score, f" ({arrays.facts['origin']})")
+                    yield selective_statistic(quantities, [clean])
+            cells = {
+                (name, severity): Cell(values[:, index, column], right[name][:, index])
+                for name, values in rendered.items()
+                for index, severity in enumerate(SEVERITIES)
+            }
+            for at, mean, over in _groups(list(rendered)):
+                note, of_group = f"{mean} ({arrays.facts['origin']})", [cells[i] for i in over]
+                for metric in CONVENTIONS:
+                    if all(metric in cell.values for cell in of_group):
+                        yield selective_statistic([_quantity(metric, score, at, note)], of_group)
 
 
-#: The cells of one score, by corruption and severity.
-Cells = Mapping[tuple[str, int], Cell]
+def _groups(
+    names: Sequence[str],
+) -> Iterator[tuple[Mapping[str, Any], str, list[tuple[str, int]]]]:
+    """Yield axes, description and cells of the means over severities, over the 15, and both."""
+    for name in names:
+        yield {"corruption": name}, "mean of severities 1–5", list(product([name], SEVERITIES))
+    if set(FIFTEEN) <= set(names):
+        at = {"corruption": "mean of 15"}
+        for severity in SEVERITIES:
+            cells = list(product(FIFTEEN, [severity]))
+            yield {**at, "severity": severity}, "mean over 15 corruptions", cells
+        whole = list(product(FIFTEEN, SEVERITIES))
+        yield at, "mean over 15 corruptions × 5 severities", whole
 
 
 def _quantity(metric: str, score: str, at: Mapping[str, Any], mean: str = "") -> Quantity:
@@ -136,39 +154,3 @@ def _correct_and_scores(
     """Return correctness (n,) and scores (n, 4) from logits (n, classes)."""
     correct: NDArray[np.bool_] = logits.argmax(axis=1) == labels
     return correct, confidence_scores(logits)
-
-
-def _cells(arrays: Arrays) -> dict[tuple[str, int], tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """Return scores (n, 4) and correctness (n,) by corruption and severity."""
-    scores, correct = (arrays.along(name, "corruption") for name in ("scores", "correct"))
-    return {
-        (name, severity): (scores[name][:, index], correct[name][:, index])
-        for name in scores
-        for index, severity in enumerate(SEVERITIES)
-    }
-
-
-def _means(cells: Cells, score: str, source: str) -> Iterator[Statistic]:
-    """Yield means over the severities of a corruption, the 15 at a severity, and all cells."""
-    names = dict.fromkeys(name for name, _ in cells)
-    for name in names:
-        of_name = [cells[name, severity] for severity in SEVERITIES]
-        note = f"mean of severities 1–5{source}"
-        yield from _mean(of_name, score, {"corruption": name}, note)
-    if set(FIFTEEN) <= set(names):
-        at = {"corruption": "mean of 15"}
-        for severity in SEVERITIES:
-            of_severity = [cells[name, severity] for name in FIFTEEN]
-            note = f"mean over 15 corruptions{source}"
-            yield from _mean(of_severity, score, {**at, "severity": severity}, note)
-        whole = [cells[name, severity] for name in FIFTEEN for severity in SEVERITIES]
-        yield from _mean(whole, score, at, f"mean over 15 corruptions × 5 severities{source}")
-
-
-def _mean(
-    cells: Sequence[Cell], score: str, at: Mapping[str, Any], note: str
-) -> Iterator[Statistic]:
-    """Yield the mean over cells of each metric that is defined in all of them."""
-    for metric in CONVENTIONS:
-        if all(metric in cell.values for cell in cells):
-            yield mean_statistic(_quantity(metric, score, at, note), cells)

@@ -84,6 +84,12 @@ def logit_matrix(values: Any) -> LogitMatrix:
     return matrix
 
 
+def logits_and_targets(logits: Any, labels: Any) -> tuple[LogitMatrix, NDArray[np.int64]]:
+    """Return logits as `logit_matrix`, and the labels of their images as `class_indices`."""
+    values = logit_matrix(logits)
+    return values, class_indices(labels, images=len(values), classes=values.shape[1])
+
+
 def float64_blocks(matrix: LogitMatrix) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows: their slice, and a float64 copy that the caller may overwrite.
 

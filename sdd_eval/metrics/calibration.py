@@ -1,72 +1,33 @@
-"""Calibration errors over bins: ECE and its maximum, debiased, adaptive and classwise variants.
+"""Calibration errors over equal-width bins: the ECE, its maximum, and debiased variants.
 
 `confidence` is the largest softmax probability of each image (n,), `correct` whether its prediction
-is right (n,). Equal-width bins are (0, 1/M], …, (1 − 1/M, 1]. All errors are fractions.
+is right (n,). Bins are (0, 1/M], …, (1 − 1/M, 1]. All errors are fractions. Intervals are those of
+`statistics.closed_form.binned`: of the population's error over the same bins.
 
 Sources: Naeini, Cooper, Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
 binning", in the form of Guo et al. (2017), "On calibration of modern neural networks" (ECE, MCE).
 Kumar, Liang, Ma (2019), "Verified uncertainty calibration" (the debiased squared error, also in
-Ferro and Fricker 2012, and the normal approximation for other powers, here in closed form). Nguyen,
-O'Connor (2015), "Posterior calibration and exploratory analysis for natural language processing
-models" (equal-mass bins). Kull et al. (2019), "Beyond temperature scaling" (classwise ECE).
+Ferro and Fricker 2012, and the normal approximation for other powers, here in closed form).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import (
-    Floats,
-    class_indices,
-    float_array,
-    logit_matrix,
-    probability_blocks,
-)
-from sdd_eval.statistics.closed_form.binned import debiased_absolute
+from sdd_eval.metrics.arrays import Floats, float_array
+from sdd_eval.statistics.closed_form import binned
+from sdd_eval.statistics.closed_form.binned import Bins
+from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
 
 # A confidence within 1e-7 of an edge lies in the lower bin. Half a float32 step (below 1.0) is
 # added, so that rounding to float32 does not move a confidence to another bin.
 EDGE_TOLERANCE = 1e-7 + 2.0**-25
-
-
-@dataclass(frozen=True)
-class ReliabilityBins:
-    """Count, mean confidence and accuracy of each bin (M,); the latter two are NaN if empty."""
-
-    count: NDArray[np.int64]
-    confidence: Floats
-    accuracy: Floats
-
-
-@dataclass(frozen=True)
-class BinSums:
-    """Sums over the images of each bin (…, M): their number, confidences and correct ones.
-
-    Images may carry weights; leading axes hold several weightings.
-    """
-
-    count: Floats
-    confidence: Floats
-    right: Floats
-
-    @property
-    def share(self) -> Floats:
-        """The fraction of all images in each bin."""
-        return np.asarray(self.count / self.count.sum(axis=-1, keepdims=True))
-
-    def mean(self, sums: Floats) -> Floats:
-        """Divide sums by the bins' counts; 0 in empty bins."""
-        return np.divide(sums, self.count, out=np.zeros(sums.shape), where=self.count > 0)
-
-    @property
-    def gap(self) -> Floats:
-        """Accuracy minus mean confidence of each bin; 0 in empty bins."""
-        return self.mean(self.right - self.confidence)
 
 
 def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
@@ -89,13 +50,13 @@ def ece(confidence: Any, correct: Any, bins: int = 10) -> float:
     return float(ece_of_bins(bin_sums(confidence, correct, bins)))
 
 
-def ece_of_bins(sums: BinSums) -> Floats:
+def ece_of_bins(bins: Bins) -> Floats:
     """Return `ece` (…) of bins."""
-    total = sums.count.sum(axis=-1)
-    return np.asarray(np.abs(sums.right - sums.confidence).sum(axis=-1) / total)
+    total = bins.count.sum(axis=-1)
+    return np.asarray(np.abs(bins.correct - bins.confidence).sum(axis=-1) / total)
 
 
-def mce_of_bins(sums: BinSums) -> Floats:
+def mce_of_bins(bins: Bins) -> Floats:
     """Return the maximum calibration error, max over filled bins of |accuracy − mean confidence|.
 
     A bin of one image counts like any other, so the number (…) is noisy where bins are small. It
@@ -104,27 +65,24 @@ def mce_of_bins(sums: BinSums) -> Floats:
     >>> float(mce_of_bins(bin_sums([0.9, 0.8, 0.75, 0.3], [1, 1, 0, 0])).round(4))  # .3, .275, .1
     0.3
     """
-    return np.asarray(np.abs(sums.gap).max(axis=-1))
+    return np.asarray(np.abs(bins.gap).max(axis=-1))
 
 
-def debiased_ece_of_bins(sums: BinSums) -> Floats:
+def debiased_ece_of_bins(bins: Bins) -> Floats:
     """Return the debiased ECE (…), Σ count/n · (2 |gap| − E|gap + noise|), at least 0.
 
     Finitely many images inflate the ECE of even a calibrated model; this subtracts the expected
     inflation. Per bin, gap = accuracy − mean confidence, and the noise is normal with the variance
     accuracy (1 − accuracy) / count; it is 0 in a bin all right or all wrong.
 
-    >>> sums = bin_sums([0.75] * 100, [1] * 80 + [0] * 20)  # the ECE is .05
-    >>> float(debiased_ece_of_bins(sums).round(4))
+    >>> bins = bin_sums([0.75] * 100, [1] * 80 + [0] * 20)  # the ECE is .05
+    >>> float(debiased_ece_of_bins(bins).round(4))
     0.046
     """
-    accuracy = sums.mean(sums.right)
-    deviation = np.sqrt(sums.mean(accuracy * (1 - accuracy)))
-    corrected = debiased_absolute(sums.gap, deviation)
-    return np.asarray(np.maximum(0, (sums.share * corrected).sum(axis=-1)))
+    return bins.debiased(np.sqrt(bins.mean(bins.accuracy * (1 - bins.accuracy))))
 
 
-def debiased_l2_of_bins(sums: BinSums) -> Floats:
+def debiased_l2_of_bins(bins: Bins) -> Floats:
     """Return √Σ count/n · (gap² − accuracy (1 − accuracy) / (count − 1)) (…), at least 0.
 
     The sum is an unbiased estimate of the squared calibration error of the binned model; bins of
@@ -133,107 +91,26 @@ def debiased_l2_of_bins(sums: BinSums) -> Floats:
     >>> float(debiased_l2_of_bins(bin_sums([0.75] * 100, [1] * 80 + [0] * 20)).round(4))
     0.0297
     """
-    accuracy, several = sums.mean(sums.right), sums.count > 1
-    square = sums.gap**2 - accuracy * (1 - accuracy) / np.where(several, sums.count - 1, 1)
-    total = (sums.share * np.where(several, square, 0)).sum(axis=-1)
+    accuracy, several = bins.accuracy, bins.count > 1
+    square = bins.gap**2 - accuracy * (1 - accuracy) / np.where(several, bins.count - 1, 1)
+    total = (bins.share * np.where(several, square, 0)).sum(axis=-1)
     return np.asarray(np.sqrt(np.maximum(0, total)))
 
 
-def adaptive_ece(confidence: Any, correct: Any, bins: int = 10) -> float:
-    """Return the adaptive ECE: the ECE over equal-mass instead of equal-width bins.
-
-    Images are sorted by confidence and split into `bins` groups whose sizes differ by at most one,
-    larger groups first. Images with equal confidences share their mean correctness, so that the
-    order of the images does not matter. Arguments and errors as in `ece`.
-
-    >>> round(adaptive_ece([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], bins=2), 4)  # (.05 + .15) / 2
-    0.1
-    >>> adaptive_ece([1.0, 1.0], [False, True], bins=2)
-    0.5
-    """
-    check_bins(bins)
-    confidences, flags = check_confidences(confidence, correct)
-    order = np.argsort(confidences, kind="stable")
-    ranked = confidences[order]
-    residuals = tie_means(ranked, flags[order]) - ranked
-    sums = np.concatenate([[0.0], np.cumsum(residuals)])
-    edges = np.cumsum([0, *equal_mass_sizes(len(ranked), bins)])
-    return float(np.abs(np.diff(sums[edges])).sum() / len(ranked))
-
-
-def equal_mass_sizes(images: int, bins: int) -> list[int]:
-    """Return the sizes of equal-mass bins, which differ by at most one, larger ones first.
-
-    >>> equal_mass_sizes(8, 3)
-    [3, 3, 2]
-    """
-    size, larger = divmod(images, bins)
-    return [size + (index < larger) for index in range(bins)]
-
-
-def tie_means(ranked: Floats, values: Floats) -> Floats:
-    """Replace values (n,) whose sorted keys `ranked` (n,) are equal by their mean.
-
-    >>> tie_means(np.array([0.1, 0.5, 0.5]), np.array([1.0, 0.0, 1.0]))
-    array([1. , 0.5, 0.5])
-    """
-    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-    sizes = np.diff(np.append(starts, len(ranked)))
-    means: Floats = np.add.reduceat(values, starts) / sizes
-    return np.repeat(means, sizes)
-
-
-def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
-    """Return the classwise ECE: the mean over classes of each class's ECE.
-
-    The ECE of a class compares, over all n images, its softmax probability with whether it is the
-    label, in equal-width bins. Classes without images count like the others. Raise InputError for
-    logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or no bins.
-
-    >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
-    0.5
-    """
-    return float(ece_of_bins(classwise_sums(logits, labels, bins)))
-
-
-def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> BinSums:
-    """Return the sums of each class's probabilities over each of its bins (classes · M,).
-
-    An image counts once for each class, and is right for the class that is its label. Errors as in
-    `classwise_ece`.
-
-    >>> classwise_sums([[0.0, 0.0]], [0], bins=2).right
-    array([1., 0., 0., 0.])
-    """
-    check_bins(bins)
-    values = logit_matrix(logits)
-    images, classes = values.shape
-    targets = class_indices(labels, images=images, classes=classes)
-    size = classes * bins
-    count, confidence, right = np.zeros(size), np.zeros(size), np.zeros(size)
-    for rows, block in probability_blocks(values):
-        cells = np.arange(classes) * bins + bin_index(block, bins)
-        target_cells = np.take_along_axis(cells, targets[rows, None], axis=1)[:, 0]
-        count += np.bincount(cells.ravel(), minlength=size)
-        confidence += np.bincount(cells.ravel(), block.ravel(), minlength=size)
-        right += np.bincount(target_cells, minlength=size)
-    return BinSums(count, confidence, right)
-
-
-def reliability_bins(confidence: Any, correct: Any, bins: int = 10) -> ReliabilityBins:
-    """Return count, mean confidence and accuracy of each equal-width bin.
+def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> Bins:
+    """Return the sums over each equal-width bin (M,); errors as in `ece`.
 
     A confidence of 0 lies in the first bin and one of 1.0 in the last; one within 1e-7 of an edge
-    lies in the lower bin, in float32 as in float64. Arguments and errors as in `ece`.
+    lies in the lower bin, in float32 as in float64.
 
-    >>> reliability_bins([0.2, 0.4, 1.0], [0, 1, 1], bins=2).count
-    array([2, 1])
+    >>> bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2).correct
+    array([1., 1.])
     """
-    sums = bin_sums(confidence, correct, bins)
-    with np.errstate(invalid="ignore"):
-        return ReliabilityBins(
-            sums.count.astype(np.int64), sums.confidence / sums.count, sums.right / sums.count
-        )
+    check_bins(bins)
+    values, flags = check_confidences(confidence, correct)
+    index, columns = bin_index(values, bins), (np.ones(len(values)), values, flags)
+    sums = (np.bincount(index, column, minlength=bins) for column in columns)
+    return Bins(*(column.astype(np.float64) for column in sums))
 
 
 def bin_index(confidence: Floats, bins: int) -> NDArray[np.int64]:
@@ -270,14 +147,56 @@ def check_bins(bins: int) -> int:
     return bins
 
 
-def bin_sums(confidence: Any, correct: Any, bins: int = 10) -> BinSums:
-    """Return the sums over each equal-width bin (M,); errors as in `ece`.
+#: Errors that are functions of the sums over equal-width bins.
+EQUAL_WIDTH = {
+    "ece": ece_of_bins,
+    "mce": mce_of_bins,
+    "ece_debiased": debiased_ece_of_bins,
+    "ece_debiased_l2": debiased_l2_of_bins,
+}
+METHOD = "inverted consistency test below, square-and-add over bins above"
+NO_MAXIMUM = "no method covers a maximum over bins"
 
-    >>> bin_sums([0.2, 0.4, 1.0], [0, 1, 1], bins=2).right
-    array([1., 1.])
+
+def equal_width_errors(
+    quantities: Sequence[Quantity], confidence: Any, correct: Any, bins: int
+) -> Statistic:
+    """Return errors over equal-width bins; the quantities' metrics are keys of `EQUAL_WIDTH`.
+
+    Columns hold residuals, accuracy less confidence, whose small sums are exact in float32.
+    Arguments and errors as in `ece`.
     """
-    check_bins(bins)
-    values, flags = check_confidences(confidence, correct)
-    index, columns = bin_index(values, bins), (np.ones(len(values)), values, flags)
-    sums = (np.bincount(index, column, minlength=bins) for column in columns)
-    return BinSums(*(column.astype(np.float64) for column in sums))
+    metrics = [quantity.metric for quantity in quantities]
+    of_bins = bin_sums(confidence, correct, bins)
+    confidences, flags = check_confidences(confidence, correct)
+    index, residuals, n = bin_index(confidences, bins), flags - confidences, len(flags)
+
+    def sums() -> SumStatistic:
+        columns = np.zeros((n, bins, 3), dtype=np.float32)
+        columns[np.arange(n), index] = np.stack([np.ones(n), flags, residuals], axis=1)
+        return SumStatistic(columns.reshape(n, -1), finish, n)
+
+    def finish(sums: Floats) -> Floats:
+        count, right, residual = np.moveaxis(sums.reshape(-1, bins, 3), -1, 0)
+        resampled = Bins(count, right - residual, right)
+        return np.stack([EQUAL_WIDTH[metric](resampled) for metric in metrics], axis=-1)
+
+    def bounds(level: float) -> list[Ends]:
+        of_ece, of_l2 = binned.ece(of_bins, level), binned.l2_error(of_bins, level)
+        known: dict[str, Ends] = {"mce": NO_MAXIMUM, "ece_debiased_l2": of_l2}
+        return [known.get(metric, of_ece) for metric in metrics]
+
+    def influence() -> Floats:
+        gaps = of_bins.gap[index]
+        by_sign, by_gap = np.sign(gaps) * residuals, gaps * residuals
+        columns = [by_gap if metric == "ece_debiased_l2" else by_sign for metric in metrics]
+        return np.stack(columns, axis=1)
+
+    return Statistic(
+        quantities=tuple(quantities),
+        values=np.array([float(EQUAL_WIDTH[metric](of_bins)) for metric in metrics]),
+        make_sums=sums,
+        bounds=bounds,
+        method=METHOD,
+        influence=influence,
+    )

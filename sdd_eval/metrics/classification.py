@@ -6,6 +6,8 @@ functions raise InputError for NaN or infinite logits, or labels that do not mat
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,13 @@ from numpy.typing import NDArray
 
 from sdd_eval.metrics.arrays import (
     Floats,
-    class_indices,
     finite_logits,
     float64_blocks,
     logit_matrix,
+    logits_and_targets,
     probability_blocks,
 )
+from sdd_eval.statistics.statistic import Quantity, Statistic, means
 
 
 def log_softmax(logits: Any, temperature: float = 1.0) -> Floats:
@@ -42,8 +45,7 @@ def confidence_and_correct(logits: Any, labels: Any) -> tuple[Floats, NDArray[np
     >>> float(confidence[0]), bool(correct[0])
     (0.5, True)
     """
-    values = logit_matrix(logits)
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
+    values, targets = logits_and_targets(logits, labels)
     confidence, predicted = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
     for rows, block in float64_blocks(values):
         predicted[rows] = block.argmax(axis=1)
@@ -60,8 +62,8 @@ def top_k_correct(logits: Any, labels: Any, k: int = 5) -> NDArray[np.bool_]:
     >>> top_k_correct([[3.0, 2.0, 1.0]] * 2, [1, 2], k=2)
     array([ True, False])
     """
-    values = finite_logits(logit_matrix(logits))
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
+    matrix, targets = logits_and_targets(logits, labels)
+    values = finite_logits(matrix)
     target_logits = values[np.arange(len(values)), targets][:, None]
     earlier = np.arange(values.shape[1]) < targets[:, None]
     rank = ((values > target_logits) | ((values == target_logits) & earlier)).sum(axis=1)
@@ -84,8 +86,7 @@ def nll_per_image(logits: Any, labels: Any, temperature: float = 1.0) -> Floats:
     >>> nll_per_image([[0.0, 0.0], [1000.0, 0.0]], [1, 1]).round(6)
     array([6.93147e-01, 1.00000e+03])
     """
-    values = logit_matrix(logits)
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
+    values, targets = logits_and_targets(logits, labels)
     losses = np.empty(len(values))
     for rows, block in float64_blocks(values):
         log_probabilities = log_softmax(block, temperature)
@@ -102,8 +103,7 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
     >>> brier_per_image([[0.0, 0.0], [1000.0, 0.0]], [0, 1])
     array([0.5, 2. ])
     """
-    values = logit_matrix(logits)
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
+    values, targets = logits_and_targets(logits, labels)
     scores = np.empty(len(values))
     for rows, block in probability_blocks(values):
         block[np.arange(len(block)), targets[rows]] -= 1
@@ -114,8 +114,6 @@ def brier_per_image(logits: Any, labels: Any) -> Floats:
 def runner_up_labels(logits: Any) -> NDArray[np.int64]:
     """Return the class of the second-largest logit of each image (n,); 0 of a single class.
 
-    The loss of these labels bounds the cost of an error in the intervals of mean losses.
-
     >>> runner_up_labels([[3.0, 1.0, 2.0]])
     array([2])
     """
@@ -125,19 +123,21 @@ def runner_up_labels(logits: Any) -> NDArray[np.int64]:
     return np.argpartition(-values, 1, axis=1)[:, 1]
 
 
-def runner_up_nll(logits: Any) -> float:
-    """Return the mean negative log-likelihood of the classes of second-largest logits, in nats.
+def loss_statistic(
+    quantity: Quantity,
+    loss: Callable[[Any, Any], Floats],
+    logits: Any,
+    labels: Any,
+    highest: float = math.inf,
+) -> Statistic:
+    """Return a mean loss as a statistic; an error costs the loss of the runner-up in its interval.
 
-    >>> round(runner_up_nll([[0.0, 0.0]]), 6)
-    0.693147
+    `loss` returns the loss of each image (n,), `highest` is the largest possible.
+
+    >>> quantity = Quantity("nll", "nats", {}, "")
+    >>> loss_statistic(quantity, nll_per_image, [[0.0, 0.0]], [1]).values.round(6)
+    array([0.693147])
     """
-    return float(nll_per_image(logits, runner_up_labels(logits)).mean())
-
-
-def runner_up_brier(logits: Any) -> float:
-    """Return the mean Brier score of the classes of second-largest logits.
-
-    >>> runner_up_brier([[0.0, 0.0]])
-    0.5
-    """
-    return float(brier_per_image(logits, runner_up_labels(logits)).mean())
+    pseudo_loss = float(loss(logits, runner_up_labels(logits)).mean())
+    losses = loss(logits, labels)
+    return means([quantity], [losses], pseudo_losses=[pseudo_loss], highest=highest)

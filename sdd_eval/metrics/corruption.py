@@ -1,4 +1,6 @@
-"""Names of the common corruptions, and corruption errors relative to a baseline.
+"""Names of the common corruptions, and statistics under them: ECE of cells, errors in percent.
+
+An image is always drawn with all its renderings, which are not independent.
 
 Source: Hendrycks, Dietterich (2019), "Benchmarking neural network robustness to common
 corruptions and perturbations".
@@ -6,11 +8,20 @@ corruptions and perturbations".
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sdd_eval.metrics.arrays import Floats
+from sdd_eval.metrics.calibration import METHOD, bin_index, bin_sums, ece_of_bins
+from sdd_eval.statistics.closed_form import binned
+from sdd_eval.statistics.closed_form.binned_cells import Cells, mean_ece
+from sdd_eval.statistics.closed_form.share import Bounds, ratio_bounds, score_bounds
+from sdd_eval.statistics.statistic import Ends, Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
 
 #: The benchmark's corruptions, in the order of tables: noise, blur, weather, digital.
 FIFTEEN = (
@@ -30,40 +41,188 @@ LEAST_LOSS = 0.01
 #: Relative rounding error of a difference of error rates.
 ROUNDING = 1e-9
 
+#: How images are drawn for the interval of a number of several cells.
+TOGETHER = "an image drawn with all its renderings"
+#: The method of the interval of a mean ECE over cells.
+OF_MEAN = (
+    "inverted consistency test of the bins of all cells below, normal interval about the plug-in "
+    f"mean above, {TOGETHER}"
+)
 
-def corruption_errors(errors: Any, baseline: Any) -> Floats:
-    """Return the corruption error CE in percent: 100 · Σ_s E_s / Σ_s E_s of the baseline.
 
-    A ratio of sums over severities s, not a mean of ratios. Error rates and CE are
-    (…, corruptions); CE is NaN where the baseline makes no error.
+def cell_calibration_errors(
+    quantities: Sequence[Quantity],
+    groups: Sequence[Sequence[int]],
+    confidence: Any,
+    correct: Any,
+    bins: int,
+) -> Statistic:
+    """Return ECEs of cells, and means of the ECEs of several cells.
 
-    >>> corruption_errors([0.3, 0.1], [0.6, 0.0])
-    array([50., nan])
+    `groups` are the columns of the cells that each number is the mean of; `confidence`, the largest
+    softmax probabilities, and `correct`, whether each prediction is right, are (n, cells).
+
+    >>> quantity = Quantity("ece", "fraction", {"corruption": "fog", "severity": 1}, "")
+    >>> cell_calibration_errors([quantity], [[0]], [[0.75], [0.75]], [[True], [False]], 10).values
+    array([0.25])
     """
-    numerator = np.asarray(errors, dtype=np.float64)
-    denominator = np.asarray(baseline, dtype=np.float64)
-    return 100 * _ratio(numerator, denominator, denominator > 0)
+    confidences = np.asarray(confidence, dtype=np.float64)
+    flags = np.asarray(correct, dtype=bool)
+    of_cells = [bin_sums(*columns, bins) for columns in zip(confidences.T, flags.T, strict=True)]
+    errors = np.array([float(ece_of_bins(of_cell)) for of_cell in of_cells])
+    index = bin_index(confidences.ravel(), bins).reshape(confidences.shape)
+    cells = Cells(flags, flags - confidences, index, bins)
+    averaging = np.zeros((len(of_cells), len(groups)))
+    for column, over in enumerate(groups):
+        averaging[list(over), column] = 1 / len(over)
 
+    def bounds(level: float) -> list[Bounds]:
+        return [
+            mean_ece(cells, over, level) if len(over) > 1 else binned.ece(of_cells[over[0]], level)
+            for over in groups
+        ]
 
-def relative_corruption_errors(
-    errors: Any, clean: Any, baseline: Any, baseline_clean: Any, least: float = LEAST_LOSS
-) -> Floats:
-    """Return the relative CE in percent: 100 · Σ_s (E_s − E_clean) / the baseline's same sum.
-
-    Error rates (…, corruptions) are averaged over the severities; those on uncorrupted images are
-    (…). Relative CE is NaN where the baseline's increase is below `least`, apart from rounding.
-
-    >>> relative_corruption_errors([0.3, 0.3], 0.1, [0.5, 0.109], 0.1)
-    array([50., nan])
-    """
-    numerator, denominator = (
-        np.asarray(rates, dtype=np.float64) - np.asarray(uncorrupted, dtype=np.float64)[..., None]
-        for rates, uncorrupted in ((errors, clean), (baseline, baseline_clean))
+    return Statistic(
+        quantities=tuple(quantities),
+        values=np.array([errors[list(over)].mean() for over in groups]),
+        make_sums=lambda: _averaged_errors(cells, averaging),
+        bounds=bounds,
+        method=[OF_MEAN if len(over) > 1 else METHOD for over in groups],
+        influence=lambda: cells.influence @ averaging,
     )
-    return 100 * _ratio(numerator, denominator, denominator >= least * (1 - ROUNDING))
 
 
-def _ratio(numerator: Floats, denominator: Floats, defined: Any) -> Floats:
-    """Return a quotient that is NaN where it is not `defined`."""
-    ratio: Floats = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=ratio, where=defined)
+def _averaged_errors(cells: Cells, averaging: Floats) -> SumStatistic:
+    """Return averages (cells, rows) of the cells' ECEs as a function of sums over images."""
+    n, number = cells.residuals.shape
+    in_bins = np.zeros((n, number, cells.bins), dtype=np.float32)
+    residuals = cells.residuals[:, :, None].astype(np.float32)
+    np.put_along_axis(in_bins, cells.index[:, :, None], residuals, axis=2)
+
+    def finish(sums: Floats) -> Floats:
+        errors = np.abs(sums.reshape(len(sums), number, cells.bins)).sum(axis=2) / n
+        averages: Floats = errors @ averaging
+        return averages
+
+    return SumStatistic(in_bins.reshape(n, -1), finish, n)
+
+
+#: The interval of a corruption error needs so many wrong images of the baseline per corruption.
+FEWEST_WRONG = 10
+FEW_WRONG = f"the baseline has fewer than {FEWEST_WRONG} wrong images in a corruption"
+NO_INCREASE = "corruption does not increase the baseline's error significantly"
+#: In resamples, relative CE is defined wherever the baseline's error increases at all.
+MIN_INCREASE = 1e-9
+OF_ERROR = f"score interval with variance proportional to the ratio, {TOGETHER}"
+OF_INCREASE = f"Fieller's interval of a mean of ratios, {TOGETHER}"
+
+
+def corruption_errors(own: Floats, baseline: Floats, least: float = LEAST_LOSS) -> Floats:
+    """Return CE and relative CE in percent (2, …, C), from error rates (…, 1 + C), clean first.
+
+    The corruption error is 100 · Σ_s E_s / Σ_s E_s of the baseline, a ratio of sums over severities
+    s, not a mean of ratios; the relative one has E_s − E_clean in place of E_s. They are NaN where
+    the baseline makes no error, or its increase per severity is below `least`, apart from rounding.
+
+    >>> corruption_errors(np.array([0.1, 0.3, 0.3]), np.array([0.1, 0.5, 0.109])).round(1)
+    array([[ 60. , 275.2],
+           [ 50. ,   nan]])
+    """
+    of_both = [np.stack([e[..., 1:], e[..., 1:] - e[..., :1]]) for e in (own, baseline)]
+    numerator, denominator = np.broadcast_arrays(*of_both)
+    minima = np.reshape([0.0, least * (1 - ROUNDING)], (2,) + (1,) * own.ndim)
+    ratios: Floats = np.full(numerator.shape, np.nan)
+    np.divide(100 * numerator, denominator, out=ratios, where=denominator > minima)
+    return ratios
+
+
+@dataclass(frozen=True)
+class ErrorRatio:
+    """A mean over corruptions of errors, or of their increases, in percent of a baseline's."""
+
+    quantity: Quantity
+    over: Sequence[int]
+    """The corruptions, as columns from 0."""
+    relative: bool
+    """Whether of the increase over the clean error."""
+
+
+def error_ratios(
+    ratios: Sequence[ErrorRatio], own: Floats, baseline: Floats, *, itself: bool = False
+) -> Statistic:
+    """Return errors in percent of a baseline's; each ratio must be defined.
+
+    `own` and `baseline` are the clean error of each image, then its mean error in each corruption
+    (n, 1 + corruptions). If the network is its own baseline, `itself`, every ratio is 100 %.
+    """
+    n = len(own)
+    columns = np.concatenate([own, baseline], axis=1)
+
+    def finish(sums: Floats) -> Floats:
+        of_own, of_baseline = np.split(sums / n, 2, axis=1)
+        errors = corruption_errors(of_own, of_baseline, MIN_INCREASE)
+        rows = [errors[int(ratio.relative)][:, list(ratio.over)] for ratio in ratios]
+        return np.stack([row.mean(axis=1) for row in rows], axis=1)
+
+    values = finish(columns.sum(axis=0, keepdims=True))[0]
+    influences = [_Influence.of(ratio, own, baseline) for ratio in ratios]
+
+    def bounds(level: float) -> list[Ends]:
+        pairs = zip(influences, values.tolist(), strict=True)
+        if itself:
+            return [Bounds(value, value, value) for _, value in pairs]
+        return [influence.bounds(value, level) for influence, value in pairs]
+
+    return Statistic(
+        quantities=tuple(ratio.quantity for ratio in ratios),
+        values=values,
+        make_sums=lambda: SumStatistic(columns.astype(np.float32), finish, n),
+        bounds=bounds,
+        method=[OF_INCREASE if ratio.relative else OF_ERROR for ratio in ratios],
+        lowest=-math.inf,
+        highest=math.inf,
+        influence=lambda: np.stack([influence.values for influence in influences], axis=1),
+    )
+
+
+@dataclass(frozen=True)
+class _Influence:
+    """The influence of each image on a mean of ratios in percent, by the delta method.
+
+    `values` (n,) on the mean, `denominator` (n,) on the denominators, relative to them; `pseudo`
+    that of one image that is wrong in every corruption; `wrong` the fewest wrong images of the
+    baseline in a corruption.
+    """
+
+    relative: bool
+    values: Floats
+    denominator: Floats
+    pseudo: float
+    wrong: float
+
+    @classmethod
+    def of(cls, ratio: ErrorRatio, own: Floats, baseline: Floats) -> _Influence:
+        """Return the influence of images on a ratio, from errors as in `error_ratios`."""
+        over = [column + 1 for column in ratio.over]
+        numerator, denominator = own[:, over], baseline[:, over]
+        wrong = float(denominator.sum(axis=0).min())
+        if ratio.relative:
+            numerator, denominator = numerator - own[:, :1], denominator - baseline[:, :1]
+        size = denominator.mean(axis=0)
+        ratios = numerator.mean(axis=0) / size
+        return cls(
+            ratio.relative,
+            100 * ((numerator - ratios * denominator) / size).mean(axis=1),
+            (denominator / size - 1).mean(axis=1),
+            100 * float((1 / size).mean()),
+            wrong,
+        )
+
+    def bounds(self, value: float, level: float) -> Ends:
+        """Return the interval of the mean of ratios, or why there is none."""
+        if self.relative:
+            ends = ratio_bounds(value, self.values, self.denominator, self.pseudo, level)
+            return NO_INCREASE if ends is None else ends
+        if self.wrong < FEWEST_WRONG - 1e-9:
+            return FEW_WRONG
+        return score_bounds(value, self.values, self.pseudo, level)

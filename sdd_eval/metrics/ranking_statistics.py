@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, ood_metrics, ranking_metrics
 from sdd_eval.statistics.bootstrap import Floats
 from sdd_eval.statistics.closed_form import ranking
-from sdd_eval.statistics.closed_form.share import Bounds, around
+from sdd_eval.statistics.closed_form.share import Bounds
 from sdd_eval.statistics.statistic import Quantity, Statistic
 from sdd_eval.statistics.sums import SumStatistic
 
@@ -171,19 +171,18 @@ class Rankings:
 
     def _bounds(self, rows: Sequence[tuple[str, str]], level: float) -> list[Bounds | str]:
         of_sets: dict[tuple[str, str], Bounds | str] = {}
-        ends = []
+        ends: list[Bounds | str] = []
         for metric, label in rows:
             members = self.groups[label]
             if metric == "auroc":
-                interval = self._auroc(members, level)
+                ends.append(self._auroc(members, level))
             else:
                 bounds, _ = INTERVALS[metric]
                 for name in members:
                     if (metric, name) not in of_sets:
                         pair = self.inliers[name], self.outliers[name]
                         of_sets[metric, name] = bounds(*pair, level=level)
-                interval = mean_of_ends([of_sets[metric, name] for name in members])
-            ends.append(around(interval, self._value(metric, label)))
+                ends.append(mean_of_ends([of_sets[metric, name] for name in members]))
         return ends
 
     def _auroc(self, members: Sequence[str], level: float) -> Bounds | str:

@@ -1,4 +1,9 @@
-"""Metrics of selective prediction: accept the most confident predictions, reject the others.
+"""Selective prediction: accept the most confident predictions, reject the others.
+
+Intervals of areas and coverages are those of `statistics.closed_form.risk_coverage`, those of
+misclassification detection `closed_form.ranking` with right images as inliers. The sums of the
+paired test are as in `ranking_statistics`. Cells are several renderings of the same images, such as
+corruptions of the test set; means over cells average each image's influence on them.
 
 Sources: Geifman, El-Yaniv (2017), "Selective classification for deep neural networks" (risk and
 coverage); Geifman, Uziel, El-Yaniv (2019), "Bias-reduced uncertainty estimation for deep neural
@@ -9,13 +14,37 @@ misclassified and out-of-distribution examples in neural networks" (misclassific
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
 from sdd_eval.metrics.arrays import Floats, float64_blocks, float_array, logit_matrix
 from sdd_eval.metrics.ranking import OperatingPoints, operating_points, ranking_metrics
+from sdd_eval.metrics.ranking_statistics import (
+    AUROC,
+    THRESHOLD,
+    accepted_counts,
+    mean_of_ends,
+    method_of_mean,
+    rank_columns,
+)
+from sdd_eval.statistics.closed_form import ranking
+from sdd_eval.statistics.closed_form.risk_coverage import (
+    Area,
+    augrc_area,
+    aurc_area,
+    coverage_bounds,
+    excess_area,
+    mean_area,
+)
+from sdd_eval.statistics.closed_form.share import Bounds
+from sdd_eval.statistics.statistic import Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
 
 #: The risk at which each coverage metric is measured.
 COVERAGE_RISKS = {"coverage_at_1_percent_risk": 0.01, "coverage_at_5_percent_risk": 0.05}
@@ -155,3 +184,147 @@ def _block_scores(block: Floats) -> Floats:
     log_odds = nearest - np.log(np.exp(nearest[:, None] - margins).sum(axis=1))
     energy = largest[:, 0] + np.log1p(others)
     return np.stack([log_odds, largest[:, 0], energy, -entropy], axis=1)
+
+
+AREAS = ("aurc", "aurc_excess", "augrc")
+AUROC_METRIC, FPR_METRIC = "misclassification_auroc", "misclassification_fpr_at_95_tpr"
+COVERAGE = "coverages at which a score test leaves the risk open (Wilson's, inverted)"
+AREA = "Wilson interval, effective number of images by the influence function"
+ONE_SIDED = "fewer than 2 images are {}"
+MEAN_COVERAGE = "no method covers a mean of coverages at a risk"
+MANY_RANKS = "the ranks of many cells are too many sums for a permutation test"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The confidence and correctness of images in one rendering."""
+
+    scores: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """The metrics that are defined."""
+        return selective_metrics(self.scores, self.correct)
+
+    def sums(self, metrics: Sequence[str]) -> SumStatistic:
+        """Return metrics as functions of numbers of right and wrong images by rank."""
+
+        def finish(sums: Floats) -> Floats:
+            accepted = accepted_counts(sums, 2)
+            values = selective_metrics_of(OperatingPoints(accepted[:, 0], accepted[:, 1]))
+            return np.stack([values[name] for name in metrics], axis=1)
+
+        wrong = 1 - np.asarray(self.correct, dtype=np.int64)
+        return SumStatistic(rank_columns(self.scores, wrong, 2), finish, len(wrong))
+
+    @cached_property
+    def areas(self) -> Mapping[str, Area]:
+        """The areas, with their influence functions."""
+        correct = self.correct.astype(np.float64)
+        aurc, augrc = aurc_area(self.scores, correct), augrc_area(self.scores, correct)
+        return {"aurc": aurc, "aurc_excess": excess_area(aurc, correct), "augrc": augrc}
+
+    @cached_property
+    def sides(self) -> tuple[Floats, Floats]:
+        """The scores of the right and of the wrong images."""
+        return self.scores[self.correct], self.scores[~self.correct]
+
+    @cached_property
+    def placed(self) -> ranking.Placements:
+        """DeLong's components of the right and of the wrong images."""
+        return ranking.placements(*self.sides)
+
+    @property
+    def one_sided(self) -> str:
+        """Why the AUROC has no interval; empty if it has one."""
+        sides = zip(("right", "wrong"), self.sides, strict=True)
+        return next((ONE_SIDED.format(name) for name, side in sides if len(side) < 2), "")
+
+    @property
+    def influence(self) -> Floats:
+        """Each image's influence (n,) on 1 − AUROC."""
+        error, n = self.placed.outliers.mean(), len(self.correct)
+        influence = np.empty(n)
+        influence[self.correct] = (self.placed.inliers - error) * n / len(self.placed.inliers)
+        influence[~self.correct] = (self.placed.outliers - error) * n / len(self.placed.outliers)
+        return influence
+
+    def coverage(self, risk: float, level: float) -> Bounds:
+        """Return the coverage at a risk, with its interval."""
+        points = operating_points(*self.sides)
+        return coverage_bounds(points.inliers + points.outliers, points.outliers, risk, level)
+
+
+def selective_statistic(quantities: Sequence[Quantity], cells: Sequence[Cell]) -> Statistic:
+    """Return the means of metrics over cells of the same images, which must be defined in each.
+
+    The metrics of one cell have a permutation test, means of several cells do not.
+
+    >>> cell = Cell(np.array([3.0, 2.0, 1.0]), np.array([True, True, False]))
+    >>> selective_statistic([Quantity("augrc", "fraction", {}, "")], [cell]).values.round(3)
+    array([0.056])
+    """
+    metrics = [quantity.metric for quantity in quantities]
+    values = [[cell.values[metric] for metric in metrics] for cell in cells]
+    several = len(cells) > 1
+    return Statistic(
+        quantities=tuple(quantities),
+        values=np.mean(values, axis=0),
+        make_sums=None if several else partial(cells[0].sums, metrics),
+        bounds=lambda level: [_mean_bounds(metric, cells, level) for metric in metrics],
+        method=[_method(metric, len(cells)) for metric in metrics],
+        influence=_influence(metrics, cells) if several else None,
+        untested=MANY_RANKS if several else "",
+    )
+
+
+def _influence(metrics: Sequence[str], cells: Sequence[Cell]) -> Callable[[], Floats] | None:
+    """Return a function to each image's influence (n, metrics) on means; None if it is unknown."""
+    defined = not any(cell.one_sided for cell in cells)
+    if not all(metric in AREAS or (metric == AUROC_METRIC and defined) for metric in metrics):
+        return None
+
+    def of_image(metric: str) -> Floats:
+        if metric in AREAS:
+            return mean_area([cell.areas[metric] for cell in cells]).influence
+        return np.asarray(np.mean([cell.influence for cell in cells], axis=0))
+
+    return lambda: np.stack([of_image(metric) for metric in metrics], axis=1)
+
+
+def _method(metric: str, cells: int) -> str:
+    known = {AUROC_METRIC: AUROC, FPR_METRIC: method_of_mean(THRESHOLD, cells)}
+    return AREA if metric in AREAS else known.get(metric, COVERAGE)
+
+
+def _mean_bounds(metric: str, cells: Sequence[Cell], level: float) -> Bounds | str:
+    """Return the interval of the mean of a metric over cells of the same images.
+
+    - Areas, and the AUROC: from the variance of the influence, averaged over cells, of each image.
+    - FPR: the means of the cells' ends.
+    - Coverage at a risk: of one cell only.
+    """
+    if metric in AREAS:
+        return mean_area([cell.areas[metric] for cell in cells]).bounds(level)
+    if metric == AUROC_METRIC:
+        return _mean_auroc(cells, level)
+    if metric == FPR_METRIC:
+        return mean_of_ends([ranking.fpr_at_tpr(*cell.sides, level=level) for cell in cells])
+    return MEAN_COVERAGE if len(cells) > 1 else cells[0].coverage(COVERAGE_RISKS[metric], level)
+
+
+def _mean_auroc(cells: Sequence[Cell], level: float) -> Bounds | str:
+    """Return the interval of a mean AUROC; one pseudo error of each side is wrong in all cells."""
+    reasons = [cell.one_sided for cell in cells if cell.one_sided]
+    if reasons:
+        return reasons[0]
+    if len(cells) == 1:
+        return ranking.mean_auroc([cells[0].placed], level)
+    influence = np.mean([cell.influence for cell in cells], axis=0)
+    sizes = np.array([[len(side) for side in cell.sides] for cell in cells])
+    pseudo = np.mean(1 / sizes, axis=0)
+    variance = float((influence**2).sum() / len(influence) ** 2 + np.square(pseudo).sum())
+    error = float(np.mean([cell.placed.outliers.mean() for cell in cells]))
+    fewest = 1 / float(np.mean(1 / sizes.min(axis=1)))
+    return ranking.auroc_bounds(error, variance, float(pseudo.sum()), fewest, level)

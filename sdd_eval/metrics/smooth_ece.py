@@ -9,15 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdd_eval.metrics.arrays import Floats
 from sdd_eval.metrics.calibration import check_confidences
+from sdd_eval.statistics.statistic import Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
 
 #: Grid cells on [0, 1]; halving them again changes no result by more than 1e-6.
 CELLS = 2**14
-#: Bisections of [0, 1], which determine the errors of many weightings to 1e-5.
-BISECTIONS = 16
+#: Grid cells in permutations; the kernel is wider than several of them.
+CELLS_OF_PERMUTATIONS = 512
+#: Bisections of [0, 1], which determine the error to 1e-12, and those of permutations to 1e-5.
+BISECTIONS, BISECTIONS_OF_PERMUTATIONS = 40, 16
+NO_SMOOTH = "no method known covers the smooth ECE of accurate networks"
 
 
 def smooth_ece(confidence: Any, correct: Any) -> float:
@@ -34,35 +38,51 @@ def smooth_ece(confidence: Any, correct: Any) -> float:
     >>> round(smooth_ece([0.5, 0.5], [1, 1]), 4)  # wide kernels lose no mass at the ends
     0.5
     """
-    from scipy.fft import dct
-    from scipy.optimize import brentq
-
     confidences, flags = check_confidences(confidence, correct)
-    transform = dct(_residual_grid(confidences, flags - confidences), norm="ortho")
-    if _smoothed_error(transform, 0.0) <= 0:
-        return 0.0
-    width: float = brentq(lambda w: _smoothed_error(transform, w) - w, 0.0, 2.0, xtol=1e-12)
-    return min(width, 1.0)
+    grid = residuals_on_grid(confidences, flags - confidences, CELLS).sum(axis=0)
+    return float(smooth_ece_of_grid(np.asarray(grid) / len(flags), BISECTIONS)[0])
+
+
+def smooth_error(quantity: Quantity, confidence: Any, correct: Any) -> Statistic:
+    """Return the smooth ECE as a statistic, which has a paired test but no interval."""
+    confidences, flags = check_confidences(confidence, correct)
+    n = len(confidences)
+
+    def sums() -> SumStatistic:
+        grid = residuals_on_grid(confidences, flags - confidences, CELLS_OF_PERMUTATIONS)
+        return SumStatistic(grid, lambda sums: smooth_ece_of_grid(sums / n)[:, None], n)
+
+    return Statistic(
+        quantities=(quantity,),
+        values=np.array([smooth_ece(confidences, flags)]),
+        make_sums=sums,
+        bounds=lambda level: [NO_SMOOTH],
+    )
 
 
 def residuals_on_grid(confidence: Floats, residual: Floats, cells: int) -> Any:
     """Return a sparse matrix (n, cells) that splits each residual between its two nearest cells.
+
+    Splitting keeps the mean position exact, so that the error of the grid is of second order.
 
     >>> residuals_on_grid(np.array([0.5]), np.array([0.4]), 2).toarray().tolist()
     [[0.2, 0.2]]
     """
     from scipy.sparse import csr_matrix
 
-    left, right, right_share = _neighbours(confidence, cells)
+    position = confidence * cells - 0.5
+    lower = np.floor(position)
+    right_share = position - lower
     values = np.stack([residual * (1 - right_share), residual * right_share], axis=1)
+    # Beyond the outermost centres the neighbour is the cell's own reflection.
+    columns = np.clip(np.stack([lower, lower + 1], axis=1), 0, cells - 1).astype(np.int64)
     images = np.repeat(np.arange(len(confidence)), 2)
-    columns = np.stack([left, right], axis=1)
     shape = (len(confidence), cells)
     return csr_matrix((values.ravel(), (images, columns.ravel())), shape=shape)
 
 
-def smooth_ece_of_grid(grid: Floats) -> Floats:
-    """Return the smooth ECE (k,), to 1e-5, of mean residuals on a grid (k, cells).
+def smooth_ece_of_grid(grid: Floats, bisections: int = BISECTIONS_OF_PERMUTATIONS) -> Floats:
+    """Return the smooth ECE (k,) of mean residuals on a grid (k, cells), to 2 to the −`bisections`.
 
     >>> residuals = residuals_on_grid(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 512)
     >>> smooth_ece_of_grid(np.asarray(residuals.mean(axis=0))).round(4).tolist()
@@ -72,34 +92,11 @@ def smooth_ece_of_grid(grid: Floats) -> Floats:
 
     transform = dct(np.ascontiguousarray(grid, dtype=np.float64), norm="ortho", axis=1)
     low, high = np.zeros(len(transform)), np.ones(len(transform))
-    for _ in range(BISECTIONS):
+    for _ in range(bisections):
         middle = (low + high) / 2
         above = _smoothed_error(transform, middle[:, None]) > middle
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
-
-
-def _residual_grid(confidence: Floats, residual: Floats) -> Floats:
-    """Return mean residuals (CELLS,), each split between the two nearest cells.
-
-    Splitting keeps the mean position exact, so that the error of the grid is of second order.
-    """
-    left, right, right_share = _neighbours(confidence, CELLS)
-    grid = np.bincount(left, residual * (1 - right_share), minlength=CELLS)
-    grid += np.bincount(right, residual * right_share, minlength=CELLS)
-    return np.asarray(grid / len(confidence), dtype=np.float64)
-
-
-def _neighbours(
-    confidence: Floats, cells: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Return the cells left and right of each confidence, and the right one's share (n,)."""
-    position = confidence * cells - 0.5
-    lower = np.floor(position)
-    # Beyond the outermost centres the neighbour is the cell's own reflection.
-    left = np.clip(lower, 0, cells - 1).astype(np.int64)
-    right = np.clip(lower + 1, 0, cells - 1).astype(np.int64)
-    return left, right, position - lower
+    return np.where(transform.any(axis=1), (low + high) / 2, 0.0)
 
 
 def _smoothed_error(transform: Floats, width: Any) -> Any:

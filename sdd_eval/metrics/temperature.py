@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.arrays import Floats, LogitMatrix, class_indices, float64_blocks, logit_matrix
+from sdd_eval.metrics.arrays import Floats, LogitMatrix, float64_blocks, logits_and_targets
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
@@ -62,8 +62,7 @@ def fit_temperature(logits: Any, labels: Any) -> FittedTemperature:
     """
     from scipy.optimize import brentq
 
-    values = logit_matrix(logits)
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
+    values, targets = logits_and_targets(logits, labels)
 
     def derivative(inverse: float) -> float:
         blocks = _derivatives(values, targets, inverse)
@@ -119,10 +118,9 @@ def cross_fit(logits: Any, labels: Any, *, seed: int = 0) -> CrossFitted:
     >>> scaled.logits.shape, scaled.first.at_bound or scaled.second.at_bound
     ((4, 2), True)
     """
-    values = logit_matrix(logits)
+    values, targets = logits_and_targets(logits, labels)
     if len(values) < 2:
         raise InputError("there is 1 image; fitting a temperature on one half needs at least 2")
-    targets = class_indices(labels, images=len(values), classes=values.shape[1])
     order = np.random.default_rng(seed).permutation(len(values))
     halves = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
     first, second = (fit_temperature(values[half], targets[half]) for half in halves)

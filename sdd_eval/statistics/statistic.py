@@ -1,9 +1,10 @@
 """A statistic: numbers of one network whose value, interval and paired test share one definition.
 
 An evaluator's `statistics` yields statistics. Constructors: `shares`, `counts`, `means`,
-`mean_of_cells` and `unpaired` of this module; `metrics.calibration_statistics` for calibration
-errors, `metrics.corruption_statistics` for calibration errors and error ratios under corruption,
-`metrics.ranking_statistics` for rankings, `metrics.selective_statistics` for risk–coverage curves.
+`mean_of_cells` and `unpaired` of this module; `metrics.calibration`, `adaptive_ece`,
+`classwise_ece` and `smooth_ece` for calibration errors, `metrics.corruption` for calibration errors
+and error ratios under corruption, `metrics.ranking_statistics` for rankings, and
+`metrics.selective` for risk–coverage curves.
 """
 
 from __future__ import annotations
@@ -87,13 +88,19 @@ class Statistic:
             raise ValueError(f"{self.quantities[0].metric} is not a function of sums over images")
         return self.make_sums()
 
-    def level_bounds(self, level: float) -> Sequence[Ends]:
-        """Return the closed-form bounds of each number at a confidence level, computed once."""
-        return [""] * len(self.quantities) if self.bounds is None else self._bounds(level)
-
     @cached_property
-    def _bounds(self) -> Any:
-        return cache(self.bounds) if self.bounds else None
+    def level_bounds(self) -> Callable[[float], Sequence[Ends]]:
+        """A function from a confidence level to the closed-form bounds of each number.
+
+        Bounds are extended to contain the number, and computed once.
+        """
+
+        def extended(level: float) -> list[Ends]:
+            ends = self.bounds(level) if self.bounds else [""] * len(self.quantities)
+            rows = zip(ends, self.values.tolist(), strict=True)
+            return [end.around(value) if isinstance(end, Bounds) else end for end, value in rows]
+
+        return cache(extended)
 
     @cached_property
     def image_influence(self) -> Floats:
@@ -112,13 +119,11 @@ class Statistic:
 
         `resamples` returns the number of bootstrap resamples, given the values that one processes.
         """
-        if self.bounds is not None:
+        if self.bounds is not None or self.make_sums is None:
             ends, rows = self.level_bounds(level), len(self.quantities)
             methods = [self.method] * rows if isinstance(self.method, str) else self.method
             pairs = zip(ends, methods, strict=True)
             return [_interval(bounds, level, method) for bounds, method in pairs]
-        if self.make_sums is None:
-            return [_interval("", level, "") for _ in self.quantities]
         columns = self.sums.columns
         count = resamples(float(columns.nnz if hasattr(columns, "nnz") else columns.size))
         replicates = bootstrap_replicates(self.sums, self.sums.images, count)
@@ -149,9 +154,8 @@ def shares(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statis
     >>> accuracy.values, [round(end, 3) for end in accuracy.bounds(0.95)[0][1:3]]
     (array([0.5]), [0.026, 0.974])
     """
-    table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
+    table = _table(flags, bool)
     values, n = table.mean(axis=0), len(table)
-
     return Statistic(
         quantities=tuple(quantities),
         values=values,
@@ -178,7 +182,7 @@ def counts(quantities: Sequence[Quantity], flags: Sequence[ArrayLike]) -> Statis
     >>> counts([Quantity("zero_gradients", "images", {}, "")], [[True, False]]).values
     array([1.])
     """
-    table = np.stack([np.asarray(column) for column in flags], axis=1).astype(bool)
+    table = _table(flags, bool)
     n = len(table)
     return Statistic(
         quantities=tuple(quantities),
@@ -207,7 +211,7 @@ def means(
     >>> means([Quantity("nll", "nats", {}, "")], [[1.0, 3.0]]).values
     array([2.])
     """
-    table = np.stack([np.asarray(column, dtype=np.float64) for column in values], axis=1)
+    table = _table(values)
 
     def bounds(level: float) -> list[Bounds]:
         rows = zip(table.T, pseudo_losses or (), strict=True)
@@ -235,7 +239,7 @@ def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) 
     >>> [round(end, 3) for end in accuracy.bounds(0.95)[0][:3]]
     [1.0, 0.981, 1.0]
     """
-    table = np.stack([np.asarray(column, dtype=np.float64) for column in correct], axis=1)
+    table = _table(correct)
     return Statistic(
         quantities=tuple(quantities),
         values=table.mean(axis=0),
@@ -244,6 +248,11 @@ def mean_of_cells(quantities: Sequence[Quantity], correct: Sequence[ArrayLike]) 
         method=CELLS,
         influence=lambda: table,
     )
+
+
+def _table(columns: Sequence[ArrayLike], kind: type = float) -> NDArray[Any]:
+    """Return columns of images (n,) as one array (n, columns)."""
+    return np.stack([np.asarray(column, dtype=kind) for column in columns], axis=1)
 
 
 def _mean_sums(table: NDArray[Any]) -> SumStatistic:

@@ -26,7 +26,7 @@ from sdd_eval.evaluators.ood.detectors.odin import OdinGrid
 from sdd_eval.evaluators.ood.odin import Odin
 from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.former_arrays import structured
-from sdd_eval.metrics.calibration import adaptive_ece
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.classification import confidence_and_correct
 from sdd_eval.metrics.corruption import FIFTEEN
 from sdd_eval.records import Run, encode

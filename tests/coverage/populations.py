@@ -21,11 +21,7 @@ from sdd_eval.evaluators.ood.ood import Ood
 from sdd_eval.evaluators.selective import Selective
 from sdd_eval.metrics.calibration import bin_sums
 from sdd_eval.metrics.classification import confidence_and_correct
-from sdd_eval.metrics.corruption_statistics import (
-    ErrorRatio,
-    cell_calibration_errors,
-    error_ratios,
-)
+from sdd_eval.metrics.corruption import ErrorRatio, cell_calibration_errors, error_ratios
 from sdd_eval.metrics.ranking import METRICS, OperatingPoints, operating_points
 from sdd_eval.metrics.selective import confidence_scores
 from sdd_eval.statistics.statistic import Quantity, Statistic, mean_of_cells, shares

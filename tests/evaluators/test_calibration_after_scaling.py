@@ -6,17 +6,17 @@ from scipy.special import softmax
 
 from sdd_eval.evaluators.calibration import Calibration
 from sdd_eval.evaluators.evaluator import Intervals
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibrated_floor import ece_floor
 from sdd_eval.metrics.calibration import (
-    adaptive_ece,
     bin_sums,
-    classwise_ece,
     debiased_ece_of_bins,
     debiased_l2_of_bins,
     ece,
     mce_of_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
+from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.smooth_ece import smooth_ece
 from sdd_eval.metrics.temperature import cross_fit, fit_temperature
 

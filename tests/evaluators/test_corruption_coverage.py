@@ -7,12 +7,12 @@ the truth is twice the floor that chance leaves, and the basic bootstrap would h
 import numpy as np
 import pytest
 
+from sdd_eval.arrays import Array, Arrays
 from sdd_eval.evaluators.corruption.cell_metrics import (
-    UNCORRUPTED,
-    Cells,
     Source,
     baseline_statistics,
     cell_statistics,
+    measured_cells,
 )
 from sdd_eval.evaluators.evaluator import Intervals, measurements
 from sdd_eval.metrics.calibration import ece
@@ -39,24 +39,38 @@ def population(random, n, gain=0.0):
     hard = random.normal(0, 1, n)
     result = []
     for lead in (gain, 0.0):
-        correct, confidence = {}, {}
-        for index, name in enumerate((UNCORRUPTED, *FIFTEEN)):
-            for severity in SEVERITIES if index else (0,):
-                cell = (name, severity) if index else UNCORRUPTED
-                loss = severity * (0.15 + 0.02 * index)
-                sure = 1 / (1 + np.exp(-(1.5 - loss - hard + random.normal(0, 0.5, n))))
-                chance = np.clip(sure - 0.055 - 0.02 * severity + lead, 0, 1)
-                correct[cell] = random.random(n) < chance
-                confidence[cell] = sure.astype(np.float32)
-        result.append(Cells(correct, confidence, {}))
+        entries = []
+        for index, name in enumerate(("", *FIFTEEN)):
+            severities = np.array(SEVERITIES if index else (0,))
+            loss = severities * (0.15 + 0.02 * index)
+            noise = random.normal(0, 0.5, (n, len(severities)))
+            sure = 1 / (1 + np.exp(-(1.5 - loss - hard[:, None] + noise)))
+            chance = np.clip(sure - 0.055 - 0.02 * severities + lead, 0, 1)
+            correct = random.random(sure.shape) < chance
+            for kind, values in (("correct", correct), ("confidence", sure.astype(np.float32))):
+                at, axes = {"corruption": name} if index else {}, ("images", "severity")
+                entries.append(
+                    Array(kind, values, axes, at) if index else Array(kind, values[:, 0])
+                )
+        result.append(Arrays(entries))
     return result
+
+
+def cells_of(arrays):
+    """Return confidences and correctness of each cell."""
+    tables = (arrays.along(kind, "corruption") for kind in ("confidence", "correct"))
+    sure, correct = (
+        {cell: table[cell[0]][:, cell[1] - 1] for cell in measured_cells(arrays)}
+        for table in tables
+    )
+    return [(sure[cell], correct[cell]) for cell in sure]
 
 
 def measured(own, base):
     """The means over the 15, each with its interval."""
     source = Source("official", "official")
     statistics = [
-        *cell_statistics(own, source, 10, FEW.number),
+        *cell_statistics(own, source, 10),
         *baseline_statistics(own, {"base": base}, source),
     ]
     result = {}
@@ -74,7 +88,7 @@ def values(own, base):
     source = Source("official", "official")
     result = {}
     for statistic in (
-        *cell_statistics(own, source, 10, FEW.number),
+        *cell_statistics(own, source, 10),
         *baseline_statistics(own, {"base": base}, source),
     ):
         for quantity, value in zip(statistic.quantities, statistic.values, strict=True):
@@ -105,7 +119,7 @@ def test_intervals_are_centred_on_the_debiased_value():
     """The plain mean ECE is biased by more than half of the width of its interval."""
     random = np.random.default_rng(7)
     big, _ = population(random, 60_000, 0.02)
-    truth = np.mean([ece(big.confidence[cell], big.correct[cell]) for cell in big.corrupted])
+    truth = np.mean([ece(*cell) for cell in cells_of(big)])
     centres, values = [], []
     for _ in range(10):
         result = measured(*population(random, 500, 0.02))["ece"]
@@ -120,8 +134,7 @@ def test_the_simulated_error_is_twice_the_calibrated_floor():
     random = np.random.default_rng(0)
     own, _ = population(random, 500, 0.02)
     errors, floor = [], []
-    for cell in own.corrupted:
-        sure = own.confidence[cell]
-        errors.append(ece(sure, own.correct[cell]))
+    for sure, correct in cells_of(own):
+        errors.append(ece(sure, correct))
         floor += [ece(sure, random.random(500) < sure) for _ in range(5)]
     assert 1.9 * np.mean(floor) < np.mean(errors) < 2.5 * np.mean(floor)

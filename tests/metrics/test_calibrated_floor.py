@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdd_eval.metrics.calibrated_floor import ece_floor
-from sdd_eval.metrics.calibration import ece, reliability_bins
+from sdd_eval.metrics.calibration import bin_sums, ece
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def test_the_floor_equals_the_error_of_simulated_labels(confidence, bins):
 def test_the_band_of_a_bin_contains_95_percent_of_calibrated_bins(confidence):
     random = np.random.default_rng(2)
     result = ece_floor(confidence)
-    filled = reliability_bins(confidence, np.zeros(1500)).count > 200
+    filled = bin_sums(confidence, np.zeros(1500)).count > 200
     inside = []
     for _ in range(600):
-        bins = reliability_bins(confidence, random.random(1500) < confidence)
+        bins = bin_sums(confidence, random.random(1500) < confidence)
         inside.append((bins.accuracy >= result.bin_low) & (bins.accuracy <= result.bin_high))
     share = np.mean(inside, axis=0)[filled]
     assert filled.sum() >= 3

@@ -8,17 +8,16 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from sdd_eval.errors import InputError
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibration import (
-    adaptive_ece,
     bin_sums,
-    classwise_ece,
     debiased_ece_of_bins,
     debiased_l2_of_bins,
     ece,
     mce_of_bins,
-    reliability_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct
+from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.smooth_ece import smooth_ece
 
 
@@ -58,13 +57,13 @@ def test_a_confident_and_correct_model_has_no_error():
 
 
 def test_confidence_one_lies_in_the_last_bin():
-    assert reliability_bins([1.0, 0.95], [0, 1]).count.tolist() == [0] * 9 + [2]
+    assert bin_sums([1.0, 0.95], [0, 1]).count.tolist() == [0] * 9 + [2]
     # A bin of its own for 1.0 gives (|0 − 1| + |1 − .95|) / 2 = .525.
     assert ece([1.0, 0.95], [0, 1]) == pytest.approx(0.475)
 
 
 def test_confidence_zero_lies_in_the_first_bin():
-    assert reliability_bins([0.0], [0]).count[0] == 1
+    assert bin_sums([0.0], [0]).count[0] == 1
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -73,22 +72,22 @@ def test_a_confidence_on_an_edge_or_within_1e_7_of_it_lies_in_the_lower_bin(kind
     for edge in range(1, bins):
         for offset in (-1e-7, -5e-8, 0.0, 5e-8, 1e-7):
             confidence = np.array([edge / bins + offset], dtype=kind)
-            assert reliability_bins(confidence, [1], bins).count.argmax() == edge - 1
+            assert bin_sums(confidence, [1], bins).count.argmax() == edge - 1
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_a_confidence_clearly_above_an_edge_lies_in_the_upper_bin(kind):
     for edge in range(1, 10):
         confidence = np.array([edge / 10 + 3e-7], dtype=kind)
-        assert reliability_bins(confidence, [1]).count.argmax() == edge
+        assert bin_sums(confidence, [1]).count.argmax() == edge
 
 
-def test_empty_bins_contribute_nothing_and_have_no_mean():
-    bins = reliability_bins([0.25, 0.25], [0, 1], bins=4)
+def test_empty_bins_contribute_nothing():
+    bins = bin_sums([0.25, 0.25], [0, 1], bins=4)
     assert bins.count.tolist() == [2, 0, 0, 0]
-    assert bins.accuracy[0] == 0.5
-    assert np.isnan(bins.accuracy[1:]).all()
-    assert np.isnan(bins.confidence[1:]).all()
+    assert bins.accuracy.tolist() == [0.5, 0, 0, 0]
+    assert bins.gap.tolist() == [0.25, 0, 0, 0]
+    assert bins.filled.count.tolist() == [2]
 
 
 confidences = st.one_of(
@@ -227,9 +226,9 @@ def test_the_brier_score_is_the_sum_over_all_classes():
 
 
 def plain_debiased_square(confidence, correct, bins):
-    result = reliability_bins(confidence, correct, bins)
-    total = 0.0
-    for count, sure, right in zip(result.count, result.confidence, result.accuracy, strict=True):
+    result = bin_sums(confidence, correct, bins)
+    total, means = 0.0, (result.mean_confidence, result.accuracy)
+    for count, sure, right in zip(result.count, *means, strict=True):
         if count > 1:
             noise = right * (1 - right) / (count - 1)
             total += count / len(confidence) * ((right - sure) ** 2 - noise)
@@ -261,9 +260,8 @@ def test_the_debiased_error_equals_that_of_resampled_normal_accuracies():
     random = np.random.default_rng(1)
     confidence = random.uniform(0.3, 1, 400)
     correct = random.random(400) < confidence - 0.05
-    bins = reliability_bins(confidence, correct)
-    filled = bins.count > 0
-    count, right, sure = bins.count[filled], bins.accuracy[filled], bins.confidence[filled]
+    bins = bin_sums(confidence, correct).filled
+    count, right, sure = bins.count, bins.accuracy, bins.mean_confidence
     noisy = random.normal(right, np.sqrt(right * (1 - right) / count), (100_000, len(count)))
     resampled = (np.abs(noisy - sure) * count / 400).sum(axis=1).mean()
     expected = 2 * ece(confidence, correct) - resampled

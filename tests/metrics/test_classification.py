@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from sdd_eval.errors import InputError
-from sdd_eval.metrics.calibration import classwise_ece, ece
+from sdd_eval.metrics.calibration import ece
 from sdd_eval.metrics.classification import (
     brier_per_image,
     confidence_and_correct,
@@ -17,6 +17,7 @@ from sdd_eval.metrics.classification import (
     nll,
     top_k_correct,
 )
+from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.temperature import fit_temperature
 
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
+from sdd_eval.metrics.adaptive_ece import adaptive_ece
 from sdd_eval.metrics.calibration import (
-    adaptive_ece,
     bin_sums,
-    classwise_ece,
     ece,
     mce_of_bins,
 )
 from sdd_eval.metrics.classification import brier_per_image, confidence_and_correct, nll
+from sdd_eval.metrics.classwise_ece import classwise_ece
 from sdd_eval.metrics.ranking import ood_metrics
 from sdd_eval.metrics.selective import selective_metrics
 from sdd_eval.metrics.smooth_ece import smooth_ece

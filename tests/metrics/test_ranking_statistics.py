@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from sdd_eval.evaluators.selective import CONVENTIONS
 from sdd_eval.metrics.ranking import METRICS, ood_metrics
 from sdd_eval.metrics.ranking_statistics import OTHER_METRICS, Rankings
-from sdd_eval.metrics.selective import selective_metrics
-from sdd_eval.metrics.selective_statistics import Cell, mean_statistic, selective_statistic
+from sdd_eval.metrics.selective import Cell, selective_metrics, selective_statistic
 from sdd_eval.statistics.statistic import Quantity
 
 #: Scores with many ties, whether each image is an inlier, or right, and how often it counts.
@@ -32,7 +31,7 @@ def rankings(inliers, metrics=tuple(METRICS), **outliers):
 
 def selective(scores, correct):
     cell = Cell(np.asarray(scores, float), np.asarray(correct, bool))
-    return selective_statistic([quantity(m) for m in CONVENTIONS if m in cell.values], cell)
+    return selective_statistic([quantity(m) for m in CONVENTIONS if m in cell.values], [cell])
 
 
 @settings(deadline=None, max_examples=100)
@@ -82,11 +81,15 @@ def test_each_interval_contains_its_number_and_is_within_the_range_of_the_metric
     statistic = rankings(a, far=b, near=b + 1).statistic(tuple(METRICS), quantity)
     highest = {"detection_error": 0.5}
     highest["detection_error_by_counts"] = min(len(a), len(b)) / len(scores)
-    for row in zip(statistic.quantities, statistic.values, statistic.bounds(level), strict=True):
+    for row in zip(
+        statistic.quantities, statistic.values, statistic.level_bounds(level), strict=True
+    ):
         require_interval_around(row[1], row[2], highest.get(row[0].metric, 1.0))
     statistic = selective(scores, inside)
     highest = {"augrc": 0.5, "aurc_excess": np.log(2)}
-    for row in zip(statistic.quantities, statistic.values, statistic.bounds(level), strict=True):
+    for row in zip(
+        statistic.quantities, statistic.values, statistic.level_bounds(level), strict=True
+    ):
         require_interval_around(row[1], row[2], highest.get(row[0].metric, 1.0))
 
 
@@ -110,7 +113,7 @@ def test_a_mean_over_the_same_cells_has_the_interval_of_one_cell():
     cell = Cell(random.normal(0, 1, 300) + correct, correct)
     for metric in CONVENTIONS:
         (one,), (mean,) = (
-            mean_statistic(quantity(metric), [cell] * k).bounds(0.95) for k in (1, 5)
+            selective_statistic([quantity(metric)], [cell] * k).level_bounds(0.95) for k in (1, 5)
         )
         if metric.startswith("coverage"):
             assert mean == "no method covers a mean of coverages at a risk"
@@ -122,7 +125,7 @@ def test_a_cell_with_one_wrong_image_gives_no_auroc_interval_to_its_mean():
     random = np.random.default_rng(2)
     one_wrong = Cell(random.normal(0, 1, 100), np.arange(100) > 0)
     usual = Cell(random.normal(0, 1, 100), np.arange(100) > 20)
-    statistic = mean_statistic(quantity("misclassification_auroc"), [usual, one_wrong])
+    statistic = selective_statistic([quantity("misclassification_auroc")], [usual, one_wrong])
     assert statistic.bounds(0.95) == ["fewer than 2 images are wrong"]
     assert statistic.influence is None
 
@@ -132,9 +135,18 @@ def test_the_influence_of_an_image_is_the_derivative_by_its_weight(metric):
     random = np.random.default_rng(3)
     correct = random.random(400) < 0.8
     cell = Cell(random.normal(0, 1, 400) + correct, correct)
-    influence = mean_statistic(quantity(metric), [cell]).influence()[:, 0]
+    influence = selective_statistic([quantity(metric)], [cell] * 2).influence()[:, 0]
     twice = []
     for image in range(400):
         order = np.append(np.arange(400), image)
         twice.append(selective_metrics(cell.scores[order], cell.correct[order])[metric])
     assert abs(np.corrcoef(influence, twice)[0, 1]) > 0.999
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_areas_of_a_single_image_have_the_interval_of_a_share_of_one_image(right):
+    statistic = selective(np.array([0.5]), np.array([right]))
+    aurc = statistic.level_bounds(0.95)[0]
+    assert statistic.quantities[0].metric == "aurc"
+    assert aurc.value == 1 - right
+    assert aurc.high - aurc.low > 0.9

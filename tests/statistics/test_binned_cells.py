@@ -40,10 +40,9 @@ def test_the_interval_of_a_mean_over_equal_cells_is_nearly_that_of_one_cell():
     confidence = np.repeat(random.uniform(0.5, 1, size=(500, 1)), 8, axis=1)
     correct = np.repeat(random.random((500, 1)) < confidence[:, :1] - 0.2, 8, axis=1)
     cells = cells_of(confidence, correct)
-    used = cells.count[0] > 0
     right = np.bincount(cells.index[:, 0], correct[:, 0], minlength=BINS)
     sums = np.bincount(cells.index[:, 0], confidence[:, 0], minlength=BINS)
-    one = binned.ece(binned.Bins(cells.count[0][used], sums[used], right[used]))
+    one = binned.ece(binned.Bins(cells.count[0], sums, right))
     of_mean = mean_ece(cells, range(8))
     assert of_mean.low == pytest.approx(one.low, abs=0.012)
     assert of_mean.high == pytest.approx(one.high, abs=0.012)

@@ -24,9 +24,8 @@ def bins(n, over_confidence):
     confidence = random.beta(9, 1, n)
     correct = (random.random(n) < confidence - over_confidence) * 1.0
     index = np.minimum((confidence * 15).astype(int), 14)
-    present = np.bincount(index) > 0
-    columns = (np.bincount(index, x)[present] for x in (np.ones(n), confidence, correct))
-    return binned.Bins(*columns)
+    columns = (np.bincount(index, x) for x in (np.ones(n), confidence, correct))
+    return binned.Bins(*columns).filled
 
 
 RANKING = {
@@ -106,8 +105,9 @@ def test_areas_under_risk_curves_have_the_reference_interval(case):
 def test_the_ece_has_the_reference_interval_and_debiased_value(case):
     measured = bins(*case)
     bounds = binned.ece(measured)
-    assert (*bounds[:3], measured.debiased) == pytest.approx(ECE[case], abs=1e-9)
-    assert bounds.centre == (measured.debiased if bounds.low > 0 else 0)
+    debiased = measured.debiased(measured.spread)
+    assert (*bounds[:3], debiased) == pytest.approx(ECE[case], abs=1e-9)
+    assert bounds.centre == (debiased if bounds.low > 0 else 0)
 
 
 def test_an_ece_difference_has_the_reference_interval():
@@ -167,8 +167,8 @@ def test_a_mean_loss_of_zero_has_a_positive_upper_end(pseudo):
 @pytest.mark.parametrize("images", [200, 1000])
 def test_the_l2_error_allows_for_images_in_bins_that_the_sample_has_none_of(images):
     """Few images of an accurate network lie outside its last bin, with large gaps."""
-    bins = binned.Bins(np.array([images]), np.array([0.9995 * images]), np.array([images]))
-    without, with_empty = binned.l2_error(bins), binned.l2_error(bins, empty_bins=True)
+    bins = binned.Bins(*(np.array([0.0, sums]) for sums in (images, 0.9995 * images, images)))
+    without, with_empty = binned.l2_error(bins.filled), binned.l2_error(bins)
     rarely_seen = np.sqrt(2 / images * 0.3**2)
     assert with_empty.low == without.low == 0
     assert without.high < rarely_seen < with_empty.high < 0.1

@@ -8,8 +8,7 @@ from scipy.special import ndtr, ndtri
 
 from sdd_eval.metrics.ranking import METRICS
 from sdd_eval.metrics.ranking_statistics import Rankings
-from sdd_eval.metrics.selective import selective_metrics
-from sdd_eval.metrics.selective_statistics import Cell, mean_statistic
+from sdd_eval.metrics.selective import Cell, selective_metrics, selective_statistic
 from sdd_eval.statistics.statistic import Quantity
 
 TRIALS = 100
@@ -25,14 +24,14 @@ def ends_of(metric, inliers, **outliers):
     """The interval of a metric, of the average if there are several sets."""
     groups = {"average": tuple(outliers)}
     rankings = Rankings(dict.fromkeys(outliers, inliers), outliers, groups, (metric,))
-    (ends,) = rankings.statistic([metric], quantity).bounds(0.95)
+    (ends,) = rankings.statistic([metric], quantity).level_bounds(0.95)
     return ends
 
 
 def of_cells(metric, *cells):
     """The interval of the mean of a selective metric over cells."""
-    statistic = mean_statistic(quantity(metric), [Cell(*cell) for cell in cells])
-    (ends,) = statistic.bounds(0.95)
+    statistic = selective_statistic([quantity(metric)], [Cell(*cell) for cell in cells])
+    (ends,) = statistic.level_bounds(0.95)
     return ends
 
 

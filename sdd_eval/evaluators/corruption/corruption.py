@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from sdd_eval.arrays import Array, Arrays
 from sdd_eval.errors import InputError, unknown_name
 from sdd_eval.evaluators.corruption.cell_metrics import (
-    NAMES,
+    FROST,
     Source,
     baseline_statistics,
     cell_statistics,
-    cells_of,
 )
 from sdd_eval.evaluators.evaluator import Evaluator
 from sdd_eval.evaluators.settings import collects, scores
@@ -92,8 +91,8 @@ class Corruption(Evaluator):
 
     def _names(self, corrupted: CorruptedSet) -> tuple[str, ...]:
         """Return the corruptions to measure, missing and damaged ones included."""
-        if corrupted.frost not in NAMES:
-            raise unknown_name("kind of frost", corrupted.frost, NAMES)
+        if corrupted.frost not in FROST:
+            raise unknown_name("kind of frost", corrupted.frost, FROST)
         for name in self.corruptions:
             if name not in (*corrupted.corruptions, *NINETEEN):
                 raise unknown_name(f"corruption of {corrupted.name}", name, corrupted.corruptions)
@@ -111,12 +110,10 @@ class Corruption(Evaluator):
         """
         facts = arrays.facts
         source = Source(facts["origin"], facts["frost"], facts.get("recipe", 1))
-        cells = cells_of(arrays)
-        yield from cell_statistics(cells, source, self.bins)
+        yield from cell_statistics(arrays, source, self.bins)
         if self.baseline:
-            sides = {name: arrays.compared.get(name) for name in self.baseline}
-            baseline = {name: cells_of(side) if side else None for name, side in sides.items()}
-            yield from baseline_statistics(cells, baseline, source)
+            baseline = {name: arrays.compared.get(name) or None for name in self.baseline}
+            yield from baseline_statistics(arrays, baseline, source)
 
 
 def _measured(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdd_eval import evaluators, plugins
 from sdd_eval.arrays import Array, Arrays
@@ -105,7 +106,9 @@ class Ood(Evaluator):
         """Yield the metrics of each detector on each OOD set, their averages, and the counts."""
         for name in arrays.coordinates("detector"):
             detector, selected = self._detector(name), arrays.where(detector=name)
-            tables = Tables(selected["scores"], selected.along("scores", "outliers"), self.training)
+            outside = selected.along("scores", "outliers")
+            columns = {outliers: _columns(scores) for outliers, scores in outside.items()}
+            tables = Tables(_columns(selected["scores"]), columns, self.training)
             if name == odin.OdinGrid.name:
                 yield from grid_statistics(detector, tables, arrays.get("validation_scores"))
             else:
@@ -121,6 +124,11 @@ class Ood(Evaluator):
             return odin.OdinGrid()
         kind = plugins.load("detectors", name)
         return kind(self.temperature, self.epsilon) if kind is odin.Odin else kind()
+
+
+def _columns(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return scores (n,) or (n, columns) as (n, columns)."""
+    return scores.reshape(len(scores), -1)
 
 
 def _scorers(subject: Subject, requested: Sequence[Named], settings: Ood) -> dict[str, Scorer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -51,7 +51,7 @@ HOW_VALIDATED = (
 
 @dataclass(frozen=True)
 class Tables:
-    """A detector's scores of the test set and of each OOD set, (n,) or (n, columns).
+    """A detector's scores (n, columns) of the test set and of each OOD set.
 
     `dataset` is the one that the network was trained on, which determines the groups of OOD sets.
     """
@@ -64,17 +64,11 @@ class Tables:
         """Return the rankings against each OOD set by one column of the scores, and averages."""
         groups: dict[str, Sequence[str]] = {name: (name,) for name in columns}
         return Rankings(
-            inliers={name: _column(self.inside, column) for name, column in columns.items()},
-            outliers={
-                name: _column(self.outside[name], column) for name, column in columns.items()
-            },
+            inliers={name: self.inside[:, column] for name, column in columns.items()},
+            outliers={name: self.outside[name][:, column] for name, column in columns.items()},
             groups={**groups, **averages(columns, self.dataset)},
             metrics=tuple(metrics),
         )
-
-
-def _column(scores: Scores, column: int) -> Scores:
-    return scores if scores.ndim == 1 else scores[:, column]
 
 
 #: The protocol of a chosen cell of a grid, and the values of its T and ε.
@@ -136,7 +130,7 @@ def grid_statistics(
     ]
     for axes, rankings in zip(grid.places, cells, strict=True):
         yield from _statistics(rankings, {**at, **axes}, score, groups=[CELL_METRICS])
-    best = {name: min(range(len(cells)), key=_badness(cells, name)) for name in sets}
+    best = {name: _best(cells, name) for name in sets}
     chosen = {name: _chosen(grid, cell, HOW_CHOSEN) for name, cell in best.items()}
     shared = {**score, "cell": f"{HOW_CHOSEN}, for each set its own"}
     rankings = tables.rankings(best, CONVENTIONS)
@@ -150,14 +144,11 @@ def grid_statistics(
         yield from _statistics(rankings, {**at, "grid": VALIDATED}, validated[0], by_label)
 
 
-def _badness(cells: Sequence[Rankings], name: str) -> Callable[[int], tuple[float, float]]:
-    """Return the key that the best cell for an OOD set minimises; of ties the first is taken."""
-
-    def badness(cell: int) -> tuple[float, float]:
-        values = cells[cell].values[name]
-        return values["fpr_at_95_tpr"], -values["auroc"]
-
-    return badness
+def _best(cells: Sequence[Rankings], name: str) -> int:
+    """Return the cell of lowest FPR, then highest AUROC, for an OOD set; of ties the first."""
+    values = [cell.values[name] for cell in cells]
+    keys = [(metrics["fpr_at_95_tpr"], -metrics["auroc"]) for metrics in values]
+    return keys.index(min(keys))
 
 
 def _chosen(grid: OdinGrid, cell: int, how: str) -> Cell:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdd_eval.statistics.closed_form.share import Bounds, wilson
+from sdd_eval.statistics.closed_form.share import Bounds, bisect, wilson
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 Floats = NDArray[np.float64]
@@ -49,72 +48,83 @@ def debiased_absolute(means: Floats, deviations: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Bins:
-    """Non-empty bins: number of images, sum of confidences, number of correct predictions (k,)."""
+    """Sums over the images of each bin (…, M): their number, confidences and correct ones.
+
+    Images may carry weights; leading axes hold several weightings. Means are 0 in empty bins.
+    """
 
     count: Floats
     confidence: Floats
     correct: Floats
 
     @property
-    def images(self) -> float:
-        """Number of images in all bins."""
-        return float(self.count.sum())
-
-    @property
     def share(self) -> Floats:
-        """Share of the images in each bin."""
-        return self.count / self.images
+        """The fraction of all images in each bin."""
+        return np.asarray(self.count / self.count.sum(axis=-1, keepdims=True))
+
+    def mean(self, sums: Floats) -> Floats:
+        """Divide sums by the bins' counts; 0 in empty bins."""
+        return np.divide(sums, self.count, out=np.zeros(sums.shape), where=self.count > 0)
 
     @property
     def mean_confidence(self) -> Floats:
         """Mean confidence of each bin."""
-        return self.confidence / self.count
+        return self.mean(self.confidence)
 
     @property
     def accuracy(self) -> Floats:
         """Accuracy of each bin."""
-        return self.correct / self.count
+        return self.mean(self.correct)
 
-    @cached_property
+    @property
     def gap(self) -> Floats:
         """Accuracy less mean confidence of each bin."""
-        return self.accuracy - self.mean_confidence
+        return self.mean(self.correct - self.confidence)
 
-    @cached_property
+    @property
     def spread(self) -> Floats:
         """Standard error of the accuracy of each bin, with two pseudo images."""
         smoothed = (self.correct + 1) / (self.count + 2)
-        return np.sqrt(smoothed * (1 - smoothed) / self.count)
+        return np.sqrt(self.mean(smoothed * (1 - smoothed)))
+
+    def debiased(self, spread: Floats) -> Floats:
+        """Return the ECE (…) less the mean that noise of this size adds to it, at least 0."""
+        sizes = self.share * debiased_absolute(self.gap, spread)
+        return np.asarray(np.maximum(0, sizes.sum(axis=-1)))
 
     @property
-    def debiased(self) -> float:
-        """The calibration error less the mean that noise adds to it (folded normal)."""
-        return max(0.0, float((self.share * debiased_absolute(self.gap, self.spread)).sum()))
+    def filled(self) -> Bins:
+        """The bins (M,) that have images."""
+        used = self.count > 0
+        return Bins(self.count[used], self.confidence[used], self.correct[used])
 
 
 def ece(bins: Bins, level: float = LEVEL) -> Bounds:
-    """Return the expected calibration error of bins, with its interval and debiased value.
+    """Return the expected calibration error of bins (M,), with its interval and debiased value.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
     >>> [round(end, 2) for end in ece(bins)[:3]]
     [0.4, 0.3, 0.5]
     """
-    value, low, high = _mean_power(bins, 1, level)
-    return Bounds(value, low, min(1.0, high), bins.debiased if low > 0 else 0.0)
+    filled = bins.filled
+    value, low, high = _mean_power(filled, 1, level)
+    centre = float(filled.debiased(filled.spread)) if low > 0 else 0.0
+    return Bounds(value, low, min(1.0, high), centre)
 
 
-def l2_error(bins: Bins, level: float = LEVEL, *, empty_bins: bool = False) -> Bounds:
-    """Return the root mean squared gap of bins, with its interval.
+def l2_error(bins: Bins, level: float = LEVEL) -> Bounds:
+    """Return the root mean squared gap of bins (M,), with its interval.
 
-    As `ece`, with squared gaps. If there are `empty_bins`, images of the population may lie in
-    them: at most 1 − (1 − level)^(1/n) of all, which are given a gap of one half.
+    As `ece`, with squared gaps. If bins are empty, images of the population may lie in them: at
+    most 1 − (1 − level)^(1/n) of all, which are given a gap of one half.
 
     >>> bins = Bins(np.array([100.0]), np.array([90.0]), np.array([50.0]))
     >>> [round(end, 2) for end in l2_error(bins)[:3]]
     [0.4, 0.3, 0.5]
     """
-    unseen = (1 - (1 - level) ** (1 / bins.images)) * UNSEEN_GAP**2 if empty_bins else 0.0
-    value, low, high = np.sqrt(_mean_power(bins, 2, level, unseen)).tolist()
+    empty, images = bool((bins.count == 0).any()), float(bins.count.sum())
+    unseen = (1 - (1 - level) ** (1 / images)) * UNSEEN_GAP**2 if empty else 0.0
+    value, low, high = np.sqrt(_mean_power(bins.filled, 2, level, unseen)).tolist()
     return Bounds(value, low, min(1.0, high), value if low > 0 else 0.0)
 
 
@@ -128,7 +138,8 @@ def _mean_power(
     share, sizes = bins.share, np.abs(bins.gap) ** power
     value = float((share * sizes).sum())
     excess = max(float((share * sizes**2).sum()) - value**2, 0.0)
-    moving = normal_quantile(level) ** 2 * excess / bins.images  # the bins' shares vary too
+    # the bins' shares vary too
+    moving = normal_quantile(level) ** 2 * excess / float(bins.count.sum())
     low = _lower_end(bins, power, level)
     if low > 0:
         low = max(0.0, value - math.sqrt((value - low) ** 2 + moving))
@@ -142,13 +153,13 @@ def _lower_end(bins: Bins, power: int, level: float) -> float:
     """Return the least error that a consistency test does not refute; 0 if none is refuted."""
     count, tail = bins.count.astype(np.int64), (1 - level) / 2
     draws = max(min(200, DRAWS), min(DRAWS, DRAWN_VALUES // len(count)))
-    share, confidence = bins.share, bins.mean_confidence
-    observed = float((share * np.abs(bins.gap) ** power).sum())
+    share, confidence, spread, gap = bins.share, bins.mean_confidence, bins.spread, bins.gap
+    observed = float((share * np.abs(gap) ** power).sum())
 
     def shrunk(threshold: float) -> Floats:
         """Return the accuracies of bins whose gaps are reduced by so many standard errors."""
-        size = np.maximum(np.abs(bins.gap) - threshold * bins.spread, 0)
-        clipped: Floats = np.clip(confidence + np.sign(bins.gap) * size, 0, 1)
+        size = np.maximum(np.abs(gap) - threshold * spread, 0)
+        clipped: Floats = np.clip(confidence + np.sign(gap) * size, 0, 1)
         return clipped
 
     def plausible(threshold: float) -> bool:
@@ -160,8 +171,5 @@ def _lower_end(bins: Bins, power: int, level: float) -> float:
 
     if plausible(math.inf):
         return 0.0
-    inside, outside = -1.0, float((np.abs(bins.gap) / bins.spread).max())
-    for _ in range(BISECTIONS):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if plausible(middle) else (inside, middle)
-    return min(float((share * np.abs(shrunk(inside) - confidence) ** power).sum()), observed)
+    threshold = bisect(-1.0, float((np.abs(gap) / spread).max()), plausible, BISECTIONS)
+    return min(float((share * np.abs(shrunk(threshold) - confidence) ** power).sum()), observed)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdd_eval.statistics.closed_form.binned import BISECTIONS, debiased_absolute
-from sdd_eval.statistics.closed_form.share import Bounds, mean_of_cells
+from sdd_eval.statistics.closed_form.share import Bounds, bisect, mean_of_cells
 from sdd_eval.statistics.intervals import LEVEL, normal_quantile
 
 Floats = NDArray[np.float64]
@@ -156,13 +156,11 @@ def _lower_end(cells: Cells, columns: list[int], level: float) -> float:
         drawn = np.abs(draws + shrunk(threshold).astype(np.float32)).sum(axis=1)
         return bool((drawn >= observed - 1e-6).sum() >= tail * len(draws) - 1e-6)
 
-    inside, outside = -1.0, float((np.abs(shares) / noise).max(initial=0)) + 1e-9
-    if plausible(outside):
+    highest = float((np.abs(shares) / noise).max(initial=0)) + 1e-9
+    if plausible(highest):
         return 0.0
-    for _ in range(BISECTIONS):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if plausible(middle) else (inside, middle)
-    return min(float(np.abs(shrunk(inside)).sum()), observed) / len(columns)
+    threshold = bisect(-1.0, highest, plausible, BISECTIONS)
+    return min(float(np.abs(shrunk(threshold)).sum()), observed) / len(columns)
 
 
 def _unseen_variance(wrong: Floats, level: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +31,16 @@ class Bounds(NamedTuple):
         return Bounds(value, min(self.low, value), max(self.high, value), self.centre)
 
 
-def around(ends: Bounds | str, value: float) -> Bounds | str:
-    """Return bounds extended to another estimate; the reason why there are none unchanged."""
-    return ends if isinstance(ends, str) else ends.around(value)
+def bisect(inside: float, outside: float, holds: Callable[[float], bool], steps: int) -> float:
+    """Return a number at which a condition holds as inside, next to one where it does not.
+
+    >>> round(bisect(0.0, 1.0, lambda x: x * x <= 0.5, 30), 6)
+    0.707107
+    """
+    for _ in range(steps):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if holds(middle) else (inside, middle)
+    return inside
 
 
 def wilson(
@@ -132,22 +140,11 @@ def paired_difference(lost: int, gained: int, n: int, level: float = LEVEL) -> B
     [0.0, -0.0188, 0.0188]
     """
     value, z = (gained - lost) / n, normal_quantile(level)
-    low, high = (_tango_end(lost, gained, n, z, side) for side in (1, -1))
+    low = bisect(value, -1.0, lambda t: _tango_score(lost, gained, n, t) <= z, BISECTIONS)
+    high = bisect(value, 1.0, lambda t: _tango_score(lost, gained, n, t) >= -z, BISECTIONS)
     if mcnemar_p_values(lost, gained)[1] > 1 - level:
         low, high = min(low, 0.0), max(high, 0.0)
     return Bounds(value, low, high)
-
-
-def _tango_end(lost: int, gained: int, n: int, z: float, side: int) -> float:
-    """Return the lower (side 1) or upper (side −1) end, by bisection."""
-    inside, outside = (gained - lost) / n, -1.0 * side
-    for _ in range(BISECTIONS):
-        middle = (inside + outside) / 2
-        if side * _tango_score(lost, gained, n, middle) <= z:
-            inside = middle
-        else:
-            outside = middle
-    return inside
 
 
 def _tango_score(lost: int, gained: int, n: int, t: float) -> float:

@@ -1,0 +1,103 @@
+"""Classwise ECE: the mean over classes of the calibration error of each class's probability.
+
+Source: Kull et al. (2019), "Beyond temperature scaling".
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdd_eval.metrics.arrays import Floats, LogitMatrix, logits_and_targets, probability_blocks
+from sdd_eval.metrics.calibration import METHOD, bin_index, check_bins, ece_of_bins
+from sdd_eval.statistics.closed_form import binned
+from sdd_eval.statistics.statistic import Quantity, Statistic
+from sdd_eval.statistics.sums import SumStatistic
+
+
+def classwise_ece(logits: Any, labels: Any, bins: int = 10) -> float:
+    """Return the classwise ECE: the mean over classes of each class's ECE.
+
+    The ECE of a class compares, over all n images, its softmax probability with whether it is the
+    label, in equal-width bins. Classes without images count like the others. Raise InputError for
+    logits (n, classes) that are NaN or infinite, labels (n,) that do not match, or no bins.
+
+    >>> classwise_ece([[0.0, 0.0], [0.0, 0.0]], [0, 0])
+    0.5
+    """
+    return float(ece_of_bins(classwise_sums(logits, labels, bins)))
+
+
+def classwise_sums(logits: Any, labels: Any, bins: int = 10) -> binned.Bins:
+    """Return the sums of each class's probabilities over each of its bins (classes · M,).
+
+    An image counts once for each class, and is right for the class that is its label. Errors as in
+    `classwise_ece`.
+
+    >>> classwise_sums([[0.0, 0.0]], [0], bins=2).correct
+    array([1., 0., 0., 0.])
+    """
+    values, targets = logits_and_targets(logits, labels)
+    size = values.shape[1] * check_bins(bins)
+    count, confidence, right = np.zeros(size), np.zeros(size), np.zeros(size)
+    for rows, block, cells in _blocks(values, bins):
+        target_cells = np.take_along_axis(cells, targets[rows, None], axis=1)[:, 0]
+        count += np.bincount(cells.ravel(), minlength=size)
+        confidence += np.bincount(cells.ravel(), block.ravel(), minlength=size)
+        right += np.bincount(target_cells, minlength=size)
+    return binned.Bins(count, confidence, right)
+
+
+def classwise_residuals(logits: Any, labels: Any, bins: int = 10) -> Any:
+    """Return probability − [label] of each class in its bin, sparse float32 (n, classes · bins).
+
+    The classwise ECE is the sum of the columns' absolute sums, over images times classes.
+
+    >>> classwise_residuals([[0.0, 0.0]], [1], bins=2).toarray().tolist()
+    [[0.5, 0.0, -0.5, 0.0]]
+    """
+    from scipy.sparse import csr_matrix
+
+    values, targets = logits_and_targets(logits, labels)
+    images, classes = values.shape
+    residuals = np.empty(values.shape, dtype=np.float32)
+    columns = np.empty(values.shape, dtype=np.int64)
+    for rows, block, cells in _blocks(values, check_bins(bins)):
+        residuals[rows], columns[rows] = block, cells
+    residuals[np.arange(images), targets] -= 1
+    row_ends = np.arange(0, residuals.size + 1, classes)
+    shape = (images, classes * bins)
+    return csr_matrix((residuals.ravel(), columns.ravel(), row_ends), shape=shape)
+
+
+def _blocks(values: LogitMatrix, bins: int) -> Iterator[tuple[slice, Floats, NDArray[np.int64]]]:
+    """Yield blocks of rows: their slice, probabilities, and the bin of each among all classes'."""
+    for rows, block in probability_blocks(values):
+        yield rows, block, np.arange(values.shape[1]) * bins + bin_index(block, bins)
+
+
+def classwise_error(quantity: Quantity, logits: Any, labels: Any, bins: int) -> Statistic:
+    """Return the classwise ECE as a statistic; arguments and errors as in `classwise_ece`."""
+    images, classes = np.shape(logits)
+    total, of_bins = images * classes, classwise_sums(logits, labels, bins)
+    residuals = functools.cache(lambda: classwise_residuals(logits, labels, bins))
+
+    def finish(sums: Floats) -> Floats:
+        return np.asarray(np.abs(sums).sum(axis=1)[:, None] / total)
+
+    def influence() -> Floats:
+        signs = np.sign(np.asarray(residuals().sum(axis=0)).T)
+        return np.asarray(residuals() @ signs, dtype=np.float64)
+
+    return Statistic(
+        quantities=(quantity,),
+        values=ece_of_bins(of_bins)[None],
+        make_sums=lambda: SumStatistic(residuals(), finish, images),
+        bounds=lambda level: [binned.ece(of_bins, level)],
+        method=METHOD,
+        influence=influence,
+    )
