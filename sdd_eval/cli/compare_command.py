@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from sdd_eval import cli, comparison, report
+from sdd_eval.cli import gate
 from sdd_eval.cli.flags import Reports, Threads, parse, study_folder
+from sdd_eval.cli.gate import GateFlags
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError, unknown_name
@@ -40,13 +42,15 @@ class Flags:
     """Metrics to print; default: all. The adjustment is always over the whole family."""
     figures: bool = True
     """Draw the figures of these checkpoints as PDF, SVG and PNG."""
+    gate: GateFlags = field(default_factory=GateFlags)
     storage: Reports = field(default_factory=Reports)
     compute: Threads = field(default_factory=Threads)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Compare, write the results to the study's folder and print them."""
+    """Compare, write the results to the study's folder and print them; return the gate's code."""
     flags = parse(Flags, arguments, "compare")
+    _check_gate(flags.gate)
     set_threads(flags.compute.threads)
     study = study_folder(flags.study, flags.storage.reports)
     families = comparison.study_families(study)
@@ -60,13 +64,31 @@ def run(arguments: Sequence[str]) -> int:
         else:
             result = comparison.compare_planned(study, test=flags.test, progress=bar)
     flags = dataclasses.replace(flags, metrics=_metrics(flags.metrics, result.pairs))
+    results = gate.judged(study, result.pairs, flags.gate.fail_if)
+    code = gate.exit_code(results, flags.gate)
+    if flags.gate.json:
+        print(gate.write(results, flags.gate))
+        return code
     written = report.write_comparison(study, result, flags.family, figures=flags.figures)
     for pair in result.pairs:
         print("\n".join(_lines(pair, flags)))
     notes = [f"note: {line}" for line in comparison.unmatched_selectors(study, result.pairs)]
     notes += [f"not compared: {line}" for line in result.without]
     print("\n".join([*notes, *map(str, written)]))
-    return 0
+    if results:
+        print(f"\n{gate.write(results, flags.gate)}")
+    return code
+
+
+def _check_gate(flags: GateFlags) -> None:
+    """Refuse options of the gate without conditions, and a condition that is none."""
+    options = {"undecided": flags.undecided, "json": flags.json, "junit": flags.junit}
+    options["format github"] = flags.format != "text"
+    given = next((name for name, value in options.items() if value), None)
+    if given and not flags.fail_if:
+        raise InputError(f"--{given} needs conditions: --fail-if CONDITION")
+    for text in flags.fail_if:
+        comparison.parse_condition(text)
 
 
 def _metrics(names: Sequence[str], pairs: Sequence[PairComparison]) -> tuple[str, ...]:

@@ -76,10 +76,10 @@ class Flags:
 def run(arguments: Sequence[str]) -> int:
     """Run the missing evaluations; return 1 if one failed."""
     flags = parse(Flags, arguments, "evaluate")
+    device = prepare_device(flags.compute.device, flags.compute.threads)
     if not flags.checkpoint:
         raise InputError("no checkpoint is named; use: sdd-eval evaluate CHECKPOINT…")
     study = _study(flags)
-    device = prepare_device(flags.compute.device, flags.compute.threads)
     workspace = workspace_of(flags, study, device, flags.data.limit)
     planned = studies.plan(studies.jobs_of(study), workspace)
     blocked = [plan for plan in planned if plan.state == "blocked"]

@@ -14,7 +14,7 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -132,7 +132,7 @@ def parse(
     """
     errors = io.StringIO()
     former = {**dict(_former_names(kind)), **(former_names or {})}
-    current = _current_names(arguments, former)
+    current = _collected(_current_names(arguments, former), _repeatable(kind))
     try:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
@@ -160,6 +160,40 @@ def _current_names(arguments: Sequence[str], names: Mapping[str, str]) -> list[s
             warnings.warn(message, DeprecationWarning, stacklevel=4)
         current.append(f"{former.get(flag, flag)}{equals}{value}")
     return current
+
+
+def _collected(arguments: Sequence[str], repeatable: Container[str]) -> list[str]:
+    """Return the arguments with the values of all occurrences of a repeatable flag at its first.
+
+    >>> _collected(["--fail-if", "a", "--test", "exact", "--fail-if", "b"], ["--fail-if"])
+    ['--fail-if', 'a', 'b', '--test', 'exact']
+    """
+    groups: list[list[str]] = [[]]
+    first: dict[str, list[str]] = {}
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag in repeatable:
+            group = first.setdefault(flag, [flag])
+            group += [value] if equals else []
+            groups.append(group)
+        elif argument.startswith("--"):
+            groups.append([argument])
+        else:
+            groups[-1].append(argument)
+    unique = {id(group): group for group in groups}.values()
+    return [argument for group in unique for argument in group]
+
+
+def _repeatable(kind: Any) -> set[str]:
+    """Return the flags of the fields that take several values, nested dataclasses included."""
+    flags = set()
+    for field in dataclasses.fields(kind):
+        default = _default(field, None)
+        if dataclasses.is_dataclass(default):
+            flags |= _repeatable(type(default))
+        elif isinstance(default, tuple):
+            flags.add(_flag(field.name))
+    return flags
 
 
 def _former_names(kind: Any) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         planned_sides,
     )
     from sdd_eval.comparison.families import study_families, unmatched_selectors
+    from sdd_eval.comparison.gate import Condition, GateResult, judge, parse_condition
+    from sdd_eval.comparison.matching import load_runs
+    from sdd_eval.comparison.records import PairComparison
     from sdd_eval.comparison.run_statistics import untested_lines
     from sdd_eval.comparison.store import load_comparisons
 else:

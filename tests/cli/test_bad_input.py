@@ -29,26 +29,6 @@ NAME = "digits-small_cnn-ce-seed0"
 TRAIN = "train --dataset digits --arch small_cnn --standardisation digits --name refused"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A folder with a checkpoint trained for one epoch."""
-    folder = tmp_path_factory.mktemp("trained")
-    flags = "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits"
-    options = ["--augmentation", "none", "--checkpoints", str(folder)]
-    assert exit_code([*flags.split(), *options]) == 0
-    return folder / NAME
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, trained) -> Path:
-    """Set up a copy of the checkpoint, a data root, and the working folder."""
-    shutil.copytree(trained, tmp_path / "checkpoints" / NAME)
-    (tmp_path / "data").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
-    return tmp_path
-
-
 @pytest.fixture
 def refused(capsys):
     """Run a command that must be refused; return its error line."""

@@ -15,25 +15,6 @@ from sdd_eval.studies import suites
 NAME = "digits-small_cnn-ce-seed0"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint trained for one epoch."""
-    folder = tmp_path_factory.mktemp("trained")
-    flags = "train --dataset digits --arch small_cnn --epochs 1 --standardisation digits"
-    options = ["--augmentation", "none", "--checkpoints", str(folder)]
-    assert exit_code([*flags.split(), *options]) == 0
-    return folder / NAME
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Path) -> Path:
-    """A working folder with the checkpoint, without data sets."""
-    shutil.copytree(trained, tmp_path / "checkpoints" / NAME)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SDD_EVAL_DATA", str(tmp_path / "data"))
-    return tmp_path
-
-
 def evaluators(folder: Path) -> list[str]:
     """Return the evaluators of the stored runs."""
     return sorted(path.name.split("-")[0] for path in folder.glob("reports/*/runs/*/*.json"))
@@ -117,3 +98,22 @@ def test_every_suite_is_a_study_of_valid_evaluations(suite: str) -> None:
     evaluated = [(item.checkpoint, item.evaluator) for item in study.evaluations]
     names = [step.evaluator for step in studies.SUITES[suite]]
     assert evaluated == [(checkpoint, name) for checkpoint in "ab" for name in names]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_compare_exits_by_the_conditions_of_its_gate(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / "copy")
+    for name in (NAME, "copy"):
+        assert exit_code(["accuracy", name]) == 0
+    command = ["compare", NAME, "copy", "--no-figures", "--fail-if"]
+    assert exit_code([*command, "accuracy.accuracy < base - 0.05"]) == 0
+    assert exit_code([*command, "accuracy.accuracy < base"]) == 3
+    assert "no number of images would decide it" in capsys.readouterr().out
+    both = [*command, "accuracy.accuracy < base - 5%", "--fail-if", "accuracy.nll > 0", "--json"]
+    assert exit_code(both) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [result["decision"] for result in document] == ["pass", "fail"]
+    assert exit_code(["compare", NAME, "copy", "--undecided", "pass"]) == 2
+    assert "--undecided needs conditions" in capsys.readouterr().err
