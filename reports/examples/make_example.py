@@ -35,7 +35,7 @@ PATH = re.compile(
 
 #: Of the page only its title, its table and the first reliability diagram.
 SHORTEN = """() => {
-  const kept = new Set([...document.querySelectorAll("header, #headline, #headline-table")]);
+  const kept = new Set([...document.querySelectorAll("header, .verdicts, #headline-table")]);
   const title = [...document.querySelectorAll("figure h3")].find(h => /^reliability/.test(h.id));
   if (!title) throw new Error("the page has no reliability diagram");
   kept.add(title.closest("figure"));

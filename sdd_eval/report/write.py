@@ -20,7 +20,7 @@ from sdd_eval.report.drawing.draw import (
 )
 from sdd_eval.report.page.page import PageContent, render_page
 from sdd_eval.report.publish import publish, recover
-from sdd_eval.report.runs import read_runs
+from sdd_eval.report.runs import named_studies, read_runs
 from sdd_eval.report.tables.comparisons import (
     ComparisonSection,
     compared_protocols,
@@ -40,6 +40,7 @@ from sdd_eval.report.tables.sections import (
     without_bins_and_severities,
 )
 from sdd_eval.report.tables.summary import comparable_results, distinguishing_names, summarise
+from sdd_eval.studies.study import read_study_record
 from sdd_eval.version import __version__
 
 
@@ -73,6 +74,7 @@ def write_report(
     drawn = [draw_comparison(entry, comparable, arrays, style, cache) for entry in sections]
     compared = list(zip(sections, (of_pair for of_pair, _ in drawn), strict=True))
     content = PageContent(
+        title=_title(folders),
         collection=collection,
         results=results,
         protocols=protocols,
@@ -90,6 +92,15 @@ def write_report(
     files = _text_files(content) | _figure_files(all_figures)
     publish(folder, files, _obsolete(folder, files))
     return folder / "index.html"
+
+
+def _title(folders: Sequence[Path]) -> str:
+    """Return the titles of the studies, or the names of their folders."""
+    records = ((name, read_study_record(folder)) for name, folder in named_studies(folders))
+    return ", ".join(
+        record.title if record and record.title else f"Robustness and calibration: {name}"
+        for name, record in records
+    )
 
 
 def _stored(sections: Sequence[ComparisonSection]) -> dict[str, list[ComparisonSet]]:

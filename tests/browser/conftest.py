@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+METHODS = ("ce", "ls", "byot", "cs_kd", "dml")
 CHROMIUM = shutil.which("chromium")
 #: Nothing that Chromium does by itself: no updates, no first-run pages, no sandbox for root.
 FLAGS = [
@@ -54,6 +55,20 @@ def report(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> P
         return write_report(study)
 
 
+@pytest.fixture(scope="session")
+def leaderboard(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a page of five methods, which is sorted and filtered."""
+    from sdd_eval.report import write
+
+    nets = [synthetic.network(0.0, 0, i / 100, method=m) for i, m in enumerate(METHODS)]
+    runs = [synthetic.accuracy_run(net) for net in nets]
+    runs += [synthetic.calibration_run(net) for net in nets[1:]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "draw_figures", lambda *rest: ([], []))
+        folder = tmp_path_factory.mktemp("leaderboard") / "study"
+        return write.write_report(synthetic.write_study(folder, runs))
+
+
 class Opened:
     """A page with its requests and the messages of its console."""
 
@@ -67,6 +82,14 @@ class Opened:
         self.page.on("console", lambda message: self.messages.append(message.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.goto(path.as_uri())
+
+
+@pytest.fixture
+def board(browser: Any, leaderboard: Path) -> Iterator[Opened]:
+    """The leaderboard at the width of a desktop screen."""
+    instance = Opened(browser, leaderboard, viewport={"width": 1280, "height": 900})
+    yield instance
+    instance.context.close()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sdd_eval.metrics.formatting import format_difference, format_mean, format_n
 from sdd_eval.metrics.registry import Metric, built_in, metric
 from sdd_eval.object_detection.evaluator import PROTOCOLS
 from sdd_eval.paper import paper_numbers
-from sdd_eval.report.tables.headline import COLUMNS
+from sdd_eval.report.tables.columns import COLUMNS
 from sdd_eval.statistics.seeds import SeedSummary
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "expected"

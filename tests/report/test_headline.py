@@ -13,7 +13,6 @@ from sdd_eval.comparison.store import ComparisonSet
 from sdd_eval.errors import InputError
 from sdd_eval.records import Measurement, Run
 from sdd_eval.report.tables.headline import Headline, headline
-from sdd_eval.report.text.findings import findings
 from sdd_eval.report.text.headline import as_text, headline_text
 
 
@@ -66,8 +65,8 @@ def test_cells_on_other_images_are_not_compared(synthetic: ModuleType) -> None:
     ]
     table = headline(synthetic.table(runs)[0])
     assert marks(table) == ["", ""]
-    (sentence,) = findings(table)[0].sentences
-    assert sentence.startswith("Accuracy is not compared: images, data or protocol differ")
+    assert table.rows[1].base == "CE"
+    assert table.rows[1].cells[0].change is None
 
 
 def test_the_fgsm_column_shows_the_authors_variant_at_epsilon_one_fifth(
@@ -80,14 +79,14 @@ def test_the_fgsm_column_shows_the_authors_variant_at_epsilon_one_fifth(
     assert (column.at["variant"], column.at["gradient"]) == ("authors", "stable")
     assert column.at["temperature"] == 1.0
     text = as_text(table)
-    assert "FGSM, authors': ε 0.2, the authors' variant" in text
+    assert "FGSM, authors': ε 0.2, a weak attack" in text
 
 
 def test_another_setting_is_shown_and_named_if_the_preferred_one_is_missing(
     synthetic: ModuleType,
 ) -> None:
     runs = [synthetic.calibration_run(net, bins=5) for net in synthetic.pair(seeds=1)]
-    assert "ECE: bins 5" in as_text(headline(synthetic.table(runs)[0]))
+    assert "ECE: 5 bins" in as_text(headline(synthetic.table(runs)[0]))
 
 
 def test_an_empty_cell_states_what_was_not_measured(synthetic: ModuleType) -> None:
@@ -169,11 +168,11 @@ def test_leads_over_seeds_are_corrected_over_the_groups_of_a_column(synthetic: M
     assert by_group(table) == {"CE": "", "LS": "", "BYOT": ""}
 
 
-def test_a_mark_and_the_sentence_below_it_are_corrected_over_the_same_differences(
+def test_a_mark_and_a_verdict_are_corrected_over_the_same_differences(
     synthetic: ModuleType,
 ) -> None:
     """A lead of 4.75 points has p = .044 alone; over a further group neither calls it better."""
-    for further, sign, word in ([], "best", ": better."), (["ls"], "", "after the correction"):
+    for further, sign, word in ([], "best", "higher"), (["ls"], "", "not distinguishable"):
         runs = [
             *accuracies(synthetic, {item: [0.90, 0.92, 0.94] for item in ("ce", *further)}),
             *(
@@ -187,8 +186,9 @@ def test_a_mark_and_the_sentence_below_it_are_corrected_over_the_same_difference
         ]
         table = headline(synthetic.table(runs)[0])
         assert by_group(table)["CE + SD-Dropout λ 0.1"] == sign
-        ((sentence,),) = [item.sentences for item in findings(table)]
-        assert word in sentence
+        (change,) = [row.cells[0].change for row in table.rows if "λ" in row.group]
+        assert change is not None
+        assert change.verdict == word
 
 
 def test_single_networks_are_marked_only_by_comparisons_on_the_same_images(
@@ -226,18 +226,18 @@ def test_a_lead_over_seeds_that_contradicts_a_stored_comparison_is_not_marked(
     assert by_group(headline(results, denied)) == {"CE": "", "LS": ""}
 
 
-def test_sentences_follow_the_same_comparison_as_the_marks(synthetic: ModuleType) -> None:
-    table = measured(synthetic, [0.90, 0.91, 0.92], [0.95, 0.96, 0.97])
-    base, other = (row.cells[0].checkpoints for row in table.rows)
-    difference = MetricDifference(
-        *("accuracy", "digits", "accuracy", {}, "fraction", "top-1", 360, 0.91, 0.96, 0.05),
-        **{"test": "Welch", "low": 0.03, "high": 0.07, "p": 0.01, "adjusted": 0.06},
-    )
-    pair = PairComparison(base, other, "new seeds", (difference,))
-    stored = {"study": [ComparisonSet("planned", (pair,))]}
-    ((sentence,),) = [f.sentences for f in findings(dataclasses.replace(table, comparisons=stored))]
-    assert "not significant in the comparison below" in sentence
-    assert "better" not in sentence
+def test_verdicts_and_marks_follow_the_stored_comparison(synthetic: ModuleType) -> None:
+    runs = accuracies(synthetic, {"ce": [0.90, 0.91, 0.92], "ls": [0.95, 0.96, 0.97]})
+    results = synthetic.table(runs)[0]
+    ((stored,),) = compared(runs[0], runs[3], -0.05, 0.01).values()
+    names = [tuple(run.checkpoint for run in side) for side in (runs[:3], runs[3:])]
+    pair = dataclasses.replace(stored.pairs[0], base=names[1], others=names[0])
+    table = headline(results, {"study": [dataclasses.replace(stored, pairs=(pair,))]})
+    assert [(row.group, row.base) for row in table.rows] == [("CE", "LS"), ("LS", "")]
+    change = table.rows[0].cells[0].change
+    assert change is not None
+    assert (change.value, change.verdict, change.family) == (-0.05, "lower", 2)
+    assert by_group(table) == {"CE": "", "LS": "best"}
 
 
 def test_a_group_measured_on_different_data_has_no_mean(synthetic: ModuleType) -> None:
@@ -247,7 +247,7 @@ def test_a_group_measured_on_different_data_has_no_mean(synthetic: ModuleType) -
     table = headline(synthetic.table(runs)[0])
     assert [row.cells[0].values for row in table.rows] == [(), ()]
     assert "measured under 2 different conditions" in table.rows[0].cells[0].reason
-    assert findings(table) == []
+    assert table.rows[1].cells[0].change is None
 
 
 def test_the_text_table_is_aligned_and_has_a_legend(synthetic: ModuleType) -> None:

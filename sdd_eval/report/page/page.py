@@ -12,27 +12,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import where
-from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.report.drawing.draw import COMPARISON_FIGURES, FORMATS, WIDTHS, ReportFigure
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg, svg_width
 from sdd_eval.report.runs import RunCollection
 from sdd_eval.report.tables import provenance, sections
 from sdd_eval.report.tables.comparisons import ComparisonSection
 from sdd_eval.report.tables.csv_file import to_csv
-from sdd_eval.report.tables.headline import MARKS, Headline, seed_count, settings_label
+from sdd_eval.report.tables.headline import Headline
 from sdd_eval.report.tables.latex import headline_tex
 from sdd_eval.report.tables.paper_comparison import TITLES, PaperRow
 from sdd_eval.report.tables.sections import (
     ProtocolIndex,
     ResultTable,
-    by_origin,
     evaluator_names,
     evaluator_tables,
     result_table,
     unofficial,
 )
 from sdd_eval.report.tables.summary import ComparableResults
-from sdd_eval.report.text.findings import comparison_findings, findings
+from sdd_eval.report.tables.verdicts import plotted, verdict_tables
 from sdd_eval.report.text.warnings import report_warnings
 from sdd_eval.version import __version__
 
@@ -69,6 +67,7 @@ class PageFigure:
 class PageContent:
     """All that a page shows; `protocols` are the texts of protocols by id."""
 
+    title: str
     collection: RunCollection
     results: pandas.DataFrame
     protocols: Mapping[str, str]
@@ -95,11 +94,8 @@ def render_page(content: PageContent) -> str:
         run_count=len(runs),
         latest=max(created, default="")[:10],
         warnings=report_warnings(content.collection, results, content.protocols, content.failures),
-        findings=[
-            *findings(content.headline),
-            *comparison_findings([section for section, _ in content.comparisons]),
-        ],
-        headline=content.headline,
+        title=content.title,
+        tables=verdict_tables(content.headline),
         copies={
             "CSV": to_csv(headline_frame(content.headline)),
             "LaTeX": headline_tex(content.headline),
@@ -111,12 +107,9 @@ def render_page(content: PageContent) -> str:
         several_comparisons=len(content.comparable) > 1,
         several_studies=len(studies) > 1,
         protocols=protocols,
-        format_mean=format_mean,
-        marks={mark: text for mark, text in MARKS.items() if mark in content.headline.marks},
-        seed_count=seed_count,
-        settings_label=settings_label,
+        marks=content.headline.marks,
+        chapters={name: f"chapter-{index}" for index, name in enumerate(names, start=1)},
         unofficial=unofficial,
-        by_origin=by_origin,
         **_figure_values(content, names, protocols),
         **_provenance_values(content, names),
     )
@@ -270,4 +263,5 @@ def template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["plotted"] = plotted
     return environment.get_template(name)

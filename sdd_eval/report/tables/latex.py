@@ -6,14 +6,8 @@ import functools
 from collections.abc import Sequence
 
 from sdd_eval.metrics.formatting import format_mean
-from sdd_eval.report.tables.headline import (
-    MARKS,
-    Headline,
-    HeadlineCell,
-    HeadlineColumn,
-    seed_count,
-    settings_label,
-)
+from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
+from sdd_eval.report.tables.headline import Headline, HeadlineCell
 from sdd_eval.report.tables.sections import ResultTable
 
 _ESCAPES = {
@@ -72,7 +66,7 @@ def headline_tex(table: Headline) -> str:
         [
             *([escaped(row.comparison.title)] if several else []),
             escaped(row.group),
-            escaped(seed_count(row)),
+            escaped(row.seeds),
             *(
                 _headline_cell(cell, column)
                 for column, cell in zip(table.columns, row.cells, strict=True)
@@ -83,7 +77,7 @@ def headline_tex(table: Headline) -> str:
     settings = [(column.title, settings_label(column)) for column in table.columns]
     notes = "; ".join(f"{title}: {label}" for title, label in settings if label)
     signs = {"best": "Bold: ", "best network": "†: "}
-    marks = [f"{signs[mark]}{MARKS[mark]}. " for mark in MARKS if mark in table.marks]
+    marks = [f"{signs[mark]}{meaning}. " for mark, meaning in table.marks.items()]
     caption = f"{table.units}. {''.join(marks)}{notes}."
     left = 2 if several else 1
     return tabular([escaped(title) for title in titles], lines, caption, "headline", left)

@@ -1,1 +1,1 @@
-"""The sentences of a report: findings, warnings, and whether a gain may be called robust."""
+"""The texts of a report: warnings, the headline table, and which gain may be called robust."""

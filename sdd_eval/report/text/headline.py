@@ -8,14 +8,8 @@ from pathlib import Path
 from sdd_eval.comparison.store import load_comparisons
 from sdd_eval.metrics.formatting import format_mean
 from sdd_eval.report.runs import named_studies, read_runs
-from sdd_eval.report.tables.headline import (
-    MARKS,
-    Headline,
-    Mark,
-    headline,
-    seed_count,
-    settings_label,
-)
+from sdd_eval.report.tables.columns import settings_label
+from sdd_eval.report.tables.headline import Headline, Mark, headline
 from sdd_eval.report.tables.results import tidy
 
 #: The marks in plain text.
@@ -42,7 +36,7 @@ def as_text(table: Headline) -> str:
             for column, cell in zip(table.columns, row.cells, strict=True)
         ]
         names = [row.comparison.test_set, row.comparison.arch, row.group]
-        lines.append([*names, seed_count(row), *cells])
+        lines.append([*names, row.seeds, *cells])
     widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
     text = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
     text.insert(1, "  ".join("-" * width for width in widths))
@@ -57,7 +51,7 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _legend(table: Headline) -> list[str]:
-    lines = [table.units, *(f"{SIGNS[m]} {MARKS[m]}" for m in MARKS if m in table.marks)]
+    lines = [table.units, *(f"{SIGNS[mark]} {text}" for mark, text in table.marks.items() if mark)]
     labels = [(column.title, settings_label(column)) for column in table.columns]
     lines += [f"{title}: {label}" for title, label in labels if label]
     images = {cell.images for row in table.rows for cell in row.cells if cell.limited}

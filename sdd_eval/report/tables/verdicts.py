@@ -1,0 +1,268 @@
+"""What a report says first: every metric of a few groups, their differences and the verdicts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdd_eval.metrics.formatting import (
+    format_difference,
+    format_interval,
+    format_mean,
+)
+from sdd_eval.metrics.registry import Metric
+from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
+from sdd_eval.report.tables.headline import Headline, HeadlineCell, HeadlineRow
+from sdd_eval.report.tables.sections import by_origin, unofficial
+from sdd_eval.report.tables.summary import ComparableResults
+from sdd_eval.report.text.robustness import audit_sentences
+from sdd_eval.statistics.hypothesis_tests import Verdict
+from sdd_eval.statistics.intervals import LEVEL, normal_quantile
+from sdd_eval.statistics.seeds import Difference, minimum_detectable_difference
+
+#: The most groups, and the most tables, that a page compares side by side.
+MAX_GROUPS, MAX_TABLES = 4, 3
+#: The plot of differences has this scale, in pixels a detectable difference, and half this width.
+SCALE, HALF = 22, 84
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class DifferenceLine:
+    """The difference of the group at index `group` from its base, as text, with its verdict.
+
+    `points` are low, value and high in units of the smallest detectable difference, positive where
+    the group is better; empty if there is no interval. `reason` says why there is no verdict.
+    """
+
+    group: int
+    text: str
+    verdict: str
+    reason: str = ""
+    points: tuple[float, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind of verdict: good, bad or none."""
+        return {"better": "good", "worse": "bad"}.get(self.verdict, "none")
+
+
+@dataclass(frozen=True)
+class VerdictCell:
+    """A cell as text: its number, the interval of a single network, and what to know of it."""
+
+    cell: HeadlineCell
+    text: str
+    interval: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One metric: a cell per group, and a line per group that is compared with another.
+
+    `notes` are those that all groups share, `protocol` is the one of the first measured group.
+    """
+
+    column: HeadlineColumn
+    protocol: str
+    notes: tuple[str, ...]
+    cells: tuple[VerdictCell, ...]
+    lines: tuple[DifferenceLine, ...]
+
+    @property
+    def settings(self) -> str:
+        """The settings of the column, in words."""
+        return settings_label(self.column)
+
+
+@dataclass(frozen=True)
+class VerdictTable:
+    """The verdicts on some groups of the headline table, side by side or as a `leaderboard`.
+
+    `missing` says for each metric that no group has why; `remarks` what the audits of adversarial
+    robustness support.
+    """
+
+    groups: tuple[HeadlineRow, ...]
+    rows: tuple[VerdictRow, ...]
+    missing: tuple[str, ...]
+    note: str
+    remarks: tuple[str, ...]
+    leaderboard: bool = False
+
+    @property
+    def part(self) -> ComparableResults:
+        """The part of the results that the groups are of, if it is one."""
+        return self.groups[0].comparison
+
+    @property
+    def images(self) -> int:
+        """The largest number of images behind a cell."""
+        return max(cell.images for row in self.groups for cell in row.cells)
+
+    @property
+    def compared(self) -> list[HeadlineRow]:
+        """The groups that are compared with another one."""
+        return [row for row in self.groups if row.base]
+
+
+def verdict_tables(table: Headline) -> list[VerdictTable]:
+    """Return the verdict table of each part, or a leaderboard of all groups if they are many."""
+    parts = table.parts
+    if len(parts) <= MAX_TABLES and max(map(len, parts)) <= MAX_GROUPS:
+        return [_verdict_table(table.columns, rows) for rows in parts]
+    return [_verdict_table(table.columns, table.rows, leaderboard=True)]
+
+
+def _verdict_table(
+    columns: Sequence[HeadlineColumn], groups: Sequence[HeadlineRow], leaderboard: bool = False
+) -> VerdictTable:
+    cells = zip(*(row.cells for row in groups), strict=True)
+    measured, missing = [], []
+    for column, of_column in zip(columns, cells, strict=True):
+        if any(cell.values for cell in of_column):
+            measured.append(_verdict_row(column, groups, of_column))
+        elif not of_column[0].reason.endswith("only"):  # a metric of another task
+            missing.append(f"{column.title} {of_column[0].reason}")
+    return VerdictTable(
+        groups=tuple(groups),
+        rows=tuple(measured),
+        missing=tuple(missing),
+        note=_note(groups),
+        remarks=tuple(_audit_remarks(groups)),
+        leaderboard=leaderboard,
+    )
+
+
+def _verdict_row(
+    column: HeadlineColumn, groups: Sequence[HeadlineRow], cells: Sequence[HeadlineCell]
+) -> VerdictRow:
+    measured = [cell for cell in cells if cell.values]
+    notes = [_notes(cell) for cell in measured]
+    shared = [note for note in notes[0] if all(note in own for own in notes)]
+    of_group = {
+        (id(row.comparison), row.group): cell for row, cell in zip(groups, cells, strict=True)
+    }
+    return VerdictRow(
+        column=column,
+        protocol=measured[0].protocol,
+        notes=tuple(shared),
+        cells=tuple(_verdict_cell(column.entry, cell, shared) for cell in cells),
+        lines=tuple(
+            _difference_line(column.entry, index, of_group[id(row.comparison), row.base], cell)
+            for index, (row, cell) in enumerate(zip(groups, cells, strict=True))
+            if row.base
+        ),
+    )
+
+
+def _notes(cell: HeadlineCell) -> list[str]:
+    """Return what to know before quoting a number: a subset of the images, unofficial data."""
+    subset = [f"subset: {cell.images:,} images"] if cell.limited else []
+    return subset + by_origin(unofficial(cell.data))
+
+
+def _verdict_cell(entry: Metric, cell: HeadlineCell, shared: Sequence[str]) -> VerdictCell:
+    if not cell.values:
+        return VerdictCell(cell, f"— {cell.reason}")
+    low, high, level = cell.intervals[0]
+    interval = ""
+    if len(cell.values) == 1 and not math.isnan(low):
+        of_level = f" ({100 * level:g} %)" if level != LEVEL else ""
+        interval = format_interval(entry, low, high) + of_level
+    notes = tuple(note for note in _notes(cell) if note not in shared)
+    return VerdictCell(cell, format_mean(entry, cell.summary, unit=True), interval, notes)
+
+
+def _difference_line(
+    entry: Metric, group: int, base: HeadlineCell, cell: HeadlineCell
+) -> DifferenceLine:
+    """Return the difference of a cell from its base in words, with the verdict and the plot."""
+    if not (base.values and cell.values):
+        return DifferenceLine(group, "", "not measured")
+    change = cell.change
+    if change is None:
+        reason = "images, data or protocol differ"
+        return DifferenceLine(group, "", "not compared", reason)
+    text = format_difference(entry, change.value)
+    if math.isnan(change.low):
+        reason = "seeds do not vary" if min(len(base.values), len(cell.values)) > 1 else ""
+        return DifferenceLine(group, text, "not tested", reason)
+    text += f" ({format_interval(entry, change.low, change.high, sign=True)})"
+    unit = detectable(change, base, cell) * (-1 if entry.better == "lower" else 1)
+    ends = sorted((change.low / unit, change.high / unit)) if unit else []
+    points = (ends[0], change.value / unit, ends[1]) if unit else ()
+    return DifferenceLine(group, text, verdict_word(entry, change.verdict), points=points)
+
+
+def verdict_word(entry: Metric, verdict: Verdict) -> str:
+    """Return a verdict as a reader needs it: better or worse instead of higher or lower.
+
+    >>> from sdd_eval.metrics.registry import metric
+    >>> verdict_word(metric("ece"), "lower"), verdict_word(metric("ece"), "not distinguishable")
+    ('better', 'no difference shown')
+    """
+    if verdict not in ("higher", "lower"):
+        return "no difference shown" if verdict else "not tested"
+    return verdict if not entry.better else "better" if verdict == entry.better else "worse"
+
+
+def detectable(change: Difference, base: HeadlineCell, other: HeadlineCell) -> float:
+    """Return the smallest difference that the measurement would have detected with 80 % power.
+
+    Of several seeds it is that of Welch's test; of single networks, the interval's half-width times
+    (z₁₋α/₂ + z₀.₈) / z₁₋α/₂. 0 if there is none.
+    """
+    if min(len(base.values), len(other.values)) > 1:
+        smallest = minimum_detectable_difference(base.values, other.values)
+        return 0.0 if math.isnan(smallest) else smallest
+    z = normal_quantile(change.level)
+    return (change.high - change.low) / 2 * (z + normal_quantile(2 * POWER - 1)) / z
+
+
+def plotted(difference: float) -> int:
+    """Return the position of a difference in the plot, at its edge if it is beyond.
+
+    >>> plotted(-0.5), plotted(30.0)
+    (-11, 84)
+    """
+    return round(min(max(SCALE * difference, -HALF), HALF))
+
+
+def _note(groups: Sequence[HeadlineRow]) -> str:
+    """Return what the numbers and verdicts of a table are."""
+    cells = [cell for row in groups for cell in row.cells]
+    seeds = max((len(cell.values) for cell in cells), default=1) > 1
+    text = "Mean ± standard deviation over seeds." if seeds else "Intervals are for new images."
+    changes = [cell.change for cell in cells if cell.change]
+    tested = [change for change in changes if change.verdict]
+    if tested:
+        how = "Welch’s test over seeds" if seeds else "a paired test on the same images"
+        sizes = " or ".join(map(str, sorted({change.family for change in tested})))
+        about = "" if seeds else ", about these networks and not their methods"
+        text += (
+            f" Better or worse{about}: p of {how}, corrected for {sizes} tests (Holm), is at most "
+            ".05 and the 95 % interval of the difference excludes 0. One unit of the plot is the "
+            "smallest difference that would have been detected with 80 % power."
+        )
+    if not seeds and len(tested) < len(changes):
+        text += " Differences between single networks are tested by sdd-eval compare."
+    return text
+
+
+def _audit_remarks(groups: Sequence[HeadlineRow]) -> list[str]:
+    """Return what the audits of each group and its base support, where both were audited."""
+    remarks = []
+    for _, part in itertools.groupby(groups, lambda row: id(row.comparison)):
+        rows = list(part)
+        pairs = [(row.base, row.group) for row in rows if row.base]
+        sentences = audit_sentences(rows[0].comparison.results, pairs)
+        remarks += [
+            f"{other} against {base}: {sentence}"
+            for (base, other), sentence in zip(pairs, sentences, strict=True)
+            if sentence
+        ]
+    return remarks
