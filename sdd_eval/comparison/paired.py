@@ -52,9 +52,9 @@ def compare_networks(
     tasks: list[tuple[RunStatistics, RunStatistics, Rows]] = []
     for one, two in matched:
         first, second = statistics_of(one), statistics_of(two)
-        untested, incomparable = untested_rows([[first], [second]], families)
+        common, incomparable = untested_rows([[first], [second]], families)
         unmatched += incomparable
-        tasks.append((first, second, [(row, number) for row, number, _ in untested]))
+        tasks.append((first, second, [(row, number) for row, number, _ in common]))
     permutations = _permutations(tasks, pairs)
     progress.start("comparing", sum(len(first.statistics) for first, _, _ in tasks))
     rows: list[MetricDifference] = []
@@ -84,7 +84,8 @@ def untested_rows(
         [{key(m.metric, m.at): m for m in network.run.measurements} for network in side]
         for side in sides
     ]
-    rows, incomparable, run = [], [], base.run
+    rows: list[tuple[MetricDifference, Measurement, SideValues]] = []
+    incomparable, run = [], base.run
     for one in run.measurements:
         number = key(one.metric, one.at)
         if not all(number in network for side in known for network in side):

@@ -6,6 +6,7 @@ A metric that is shown in percent has no sign in tables, whose heading has it; i
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,30 @@ if TYPE_CHECKING:
     from sdd_eval.statistics.seeds import SeedSummary
 
 MISSING = "—"
+
+#: LaTeX of the characters that it reserves or writes as commands.
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    **dict(zip("–—…−³", ("--", "---", r"\ldots{}", "$-$", "$^3$"), strict=True)),
+}
+_MATHS = {
+    **dict(
+        zip(
+            "±×·≥≤∞↑↓†",
+            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow", "dagger"],
+            strict=True,
+        )
+    ),
+    **dict(zip("λεΔτ", ["lambda", "varepsilon", "Delta", "tau"], strict=True)),
+}
+_ESCAPES |= {character: rf"$\{command}$" for character, command in _MATHS.items()}
 
 
 def format_number(metric: Metric, value: float | None, *, sign: bool = False) -> str:
@@ -117,3 +142,23 @@ def format_setting(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {format_setting(item)}" for name, item in value.items()) or "—"
     return str(value)
+
+
+def escaped(text: object) -> str:
+    r"""Return text escaped for LaTeX; characters that common fonts lack become "?".
+
+    Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
+    argument of the preceding `\\` or `\midrule`.
+
+    >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
+    'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
+    """
+    plain = "".join(map(_escape_character, " ".join(str(text).split())))
+    return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
+
+
+@functools.cache
+def _escape_character(character: str) -> str:
+    """Escape one character; ASCII and Latin-1 are covered by inputenc and T1 fonts."""
+    covered = " " <= character < "\x7f" or "\xa1" <= character <= "\xff"
+    return _ESCAPES.get(character) or (character if covered else "?")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,9 @@ from sdd_eval.errors import InputError
 from sdd_eval.progress import Progress
 from sdd_eval.records import ModelSpec, Recipe, decode
 from sdd_eval.statistics.bootstrap import basic_interval, bootstrap_replicates
-from sdd_eval.statistics.hypothesis_tests import holm_bonferroni, permutations_needed, verdict
-from sdd_eval.statistics.intervals import Interval
+from sdd_eval.statistics.hypothesis_tests import permutations_needed
+from sdd_eval.statistics.seeds import Difference, adjust, seeds_and_images
 from sdd_eval.statistics.seeds import difference as welch_difference
-from sdd_eval.statistics.seeds import seeds_and_images
 from sdd_eval.statistics.sums import SumStatistic, permutation_p_values
 
 if TYPE_CHECKING:
@@ -33,55 +31,24 @@ Row = Mapping[str, Any]
 Accuracies = Mapping[str, NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class CorruptionDifference:
-    """Mean accuracy over the severities of a corruption, other minus base, with its interval.
-
-    `p` is the p-value of the difference, and `adjusted` that after Holm–Bonferroni adjustment; NaN
-    if the difference has no test.
-    """
-
-    corruption: str
-    difference: float
-    interval: Interval
-    p: float
-    adjusted: float = math.nan
-
-    @property
-    def result(self) -> Literal["won", "lost", "neither"]:
-        """Whether the difference is significant, and on which side."""
-        ends = self.interval.low, self.interval.high
-        outcome = verdict(self.difference, *ends, self.adjusted)
-        return "won" if outcome == "higher" else "lost" if outcome == "lower" else "neither"
-
-
 def corruption_differences(
     base: Sequence[Arrays], others: Sequence[Sequence[Arrays]]
-) -> list[list[CorruptionDifference]]:
+) -> list[dict[str, Difference]]:
     """Compare groups of networks with a base on every corruption that both were measured on.
 
-    An image is resampled with all its severities and for all networks at once. With at least two
-    networks in each group the interval is over new seeds and new images and the test is Welch's
-    over seeds; else both are over new images, by bootstrap and paired permutations. P-values are
-    adjusted over all groups and corruptions. Raise InputError if a group is empty, or the networks
-    have no corruption or other images.
+    Return for each group the difference of the mean accuracy over the severities, other minus base,
+    by corruption. An image is resampled with all its severities and for all networks at once. With
+    at least two networks in each group the interval is over new seeds and new images and the test
+    is Welch's over seeds; else both are over new images, by bootstrap and paired permutations.
+    P-values are adjusted over all groups and corruptions; p is NaN without a test. Raise InputError
+    if a group is empty, or the networks have no corruption or other images.
     """
-    first, *groups_of = [list(map(_accuracies, group)) for group in (base, *others)]
-    names = [_shared_corruptions(first, group) for group in groups_of]
+    first, *groups = [list(map(_accuracies, group)) for group in (base, *others)]
+    names = [_shared_corruptions(first, group) for group in groups]
     family = sum(map(len, names))
-    groups = [
-        [_difference(name, first, group, family) for name in shared]
-        for group, shared in zip(groups_of, names, strict=True)
-    ]
-    tested = [change.p for group in groups for change in group if not math.isnan(change.p)]
-    adjusted = iter(holm_bonferroni(tested).tolist())
-    return [
-        [
-            change if math.isnan(change.p) else replace(change, adjusted=next(adjusted))
-            for change in group
-        ]
-        for group in groups
-    ]
+    pairs = [(name, group) for group, shared in zip(groups, names, strict=True) for name in shared]
+    changes = iter(adjust([_difference(name, first, group, family) for name, group in pairs]))
+    return [{name: next(changes) for name in shared} for shared in names]
 
 
 def _shared_corruptions(base: Sequence[Accuracies], other: Sequence[Accuracies]) -> list[str]:
@@ -102,7 +69,7 @@ def _accuracies(arrays: Arrays) -> Accuracies:
 
 def _difference(
     name: str, base: Sequence[Accuracies], other: Sequence[Accuracies], family: int
-) -> CorruptionDifference:
+) -> Difference:
     accuracies, n = [values[name] for values in (*base, *other)], len(base)
     if len({len(values) for values in accuracies}) > 1:
         raise InputError(f"{name} was measured on different images")
@@ -119,7 +86,7 @@ def _difference(
             _mean(side.mean(axis=1, keepdims=True)) for side in (images[:, :n], images[:, n:])
         )
         p = permutation_p_values(first, second, permutations_needed(family))[0].item()
-    return CorruptionDifference(name, difference, interval, p)
+    return Difference(difference, interval.low, interval.high, interval.level, p)
 
 
 def _mean(values: NDArray[np.float64]) -> SumStatistic:
@@ -142,15 +109,15 @@ def corruption_rows(results: pandas.DataFrame, arrays: Mapping[str, Arrays]) -> 
     others = [[arrays[name] for name in names] for names in runs.values()]
     compared = corruption_differences(base, others)
     for group, other, differences in zip(runs, others, compared, strict=True):
-        for change in differences:
+        for corruption, change in differences.items():
             yield {
                 "method": group,
-                "corruption": change.corruption,
-                "difference": change.difference,
-                "low": change.interval.low,
-                "high": change.interval.high,
+                "corruption": corruption,
+                "difference": change.value,
+                "low": change.low,
+                "high": change.high,
                 "p_adjusted": change.adjusted,
-                "result": change.result,
+                "result": {"higher": "won", "lower": "lost"}.get(change.verdict, "neither"),
                 "networks_base": len(base),
                 "networks": len(other),
             }

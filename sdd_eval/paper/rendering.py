@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.metrics import formatting
+from sdd_eval.metrics.formatting import escaped
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper.comparison import PaperComparison
 from sdd_eval.paper.tables import PaperNumber, best_values, paper_numbers, wrongly_bold
@@ -87,22 +88,15 @@ def comparison_frame(comparisons: Sequence[PaperComparison]) -> pandas.DataFrame
 
 def _record(cell: Cell) -> dict[str, Any]:
     comparison, number = cell.comparison, cell.comparison.number
+    names = ("table", "dataset", "model", "method", "sd_dropout", "metric")
     return {
-        "table": number.table,
-        "dataset": number.dataset,
-        "model": number.model,
-        "method": number.method,
-        "sd_dropout": number.sd_dropout,
-        "metric": number.metric,
+        **{name: getattr(number, name) for name in names},
         "at": json.dumps(number.at) if number.at else "",
         "paper": number.value,
         "measured": comparison.measured.mean,
         "std": comparison.measured.std,
         "seeds": comparison.measured.n,
-        "difference": comparison.difference,
-        "low": comparison.low,
-        "high": comparison.high,
-        "verdict": comparison.verdict,
+        **{name: getattr(comparison, name) for name in ("difference", "low", "high", "verdict")},
         "why": "; ".join(comparison.reasons),
         "paper_best": cell.paper_best,
         "measured_best": cell.measured_best,
@@ -128,10 +122,6 @@ def format_conditions(number: PaperNumber) -> str:
     return ", ".join(f"{_CONDITIONS.get(name, name)} {value}" for name, value in number.at.items())
 
 
-_ESCAPES = {
-    **{"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "λ": r"$\lambda$", "ε": r"$\epsilon$"},
-    **{"−": "$-$", "±": r"$\pm$", "—": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
-}
 #: What the row of a LaTeX table names, by table; elsewhere method and `_VARIANTS`.
 _ROWS = {
     **{5: ("dataset",), 6: ("corruption",), 7: ("outliers", "method"), 8: ("metric",)},
@@ -160,10 +150,10 @@ def latex_table(table: int, comparisons: Sequence[PaperComparison]) -> str:
     grid = {(_row(n), _column(n)): cell for cell in of_table for n in [cell.comparison.number]}
     rows = list(dict.fromkeys(row for row, _ in grid))
     columns = list(dict.fromkeys(column for _, column in grid))
-    header = " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{_escaped(c)}}}" for c in columns)])
+    header = " & ".join(["", *(rf"\multicolumn{{2}}{{c}}{{{escaped(c)}}}" for c in columns)])
     rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns)))
     body = [
-        " & ".join([_escaped(row), *(_latex_cell(grid.get((row, column))) for column in columns)])
+        " & ".join([escaped(row), *(_latex_cell(grid.get((row, column))) for column in columns)])
         for row in rows
     ]
     reasons = [reason for cell in of_table for reason in cell.comparison.reasons]
@@ -190,10 +180,10 @@ def _latex_cell(cell: Cell | None) -> str:
     if cell is None:
         return " & "
     number, measured = cell.comparison.number, cell.comparison.measured
-    paper = _bold(_escaped(format_number(number, number.value)), cell.paper_best)
-    text = _bold(_escaped(format_number(number, measured.mean)), cell.measured_best)
+    paper = _bold(escaped(format_number(number, number.value)), cell.paper_best)
+    text = _bold(escaped(format_number(number, measured.mean)), cell.measured_best)
     if measured.n > 1:
-        text += _escaped(f" ± {format_number(number, measured.std)}")
+        text += escaped(f" ± {format_number(number, measured.std)}")
     mark = {"reproduced": r"$^{\checkmark}$", "not comparable": r"$^{\dagger}$"}
     return f"{paper} & {text}{mark.get(cell.comparison.verdict, '')}"
 
@@ -230,9 +220,3 @@ def _column(number: PaperNumber) -> str:
     names = _COLUMNS.get(number.table, ("dataset",))
     prefixes = {"epoch": "epoch ", "drop": "drop ", "epochs": "epochs "}
     return ", ".join(prefixes.get(name, "") + labels[name] for name in names if name in labels)
-
-
-def _escaped(text: str) -> str:
-    for sign, escape in _ESCAPES.items():
-        text = text.replace(sign, escape)
-    return text

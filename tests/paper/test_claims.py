@@ -116,13 +116,16 @@ def network(seed, share, names=("fog", "snow"), n=400):
 def test_a_large_lead_is_a_win_and_a_large_deficit_a_loss():
     base = [network(seed, 0.5) for seed in (1, 2, 3)]
     better = [network(seed, 0.6) for seed in (4, 5, 6)]
-    won = corruption_differences(base, [better])[0]
-    assert [(item.corruption, item.result) for item in won] == [("fog", "won"), ("snow", "won")]
-    assert won[0].difference == pytest.approx(0.1, abs=0.02)
-    assert won[0].interval.low < won[0].difference < won[0].interval.high
-    assert corruption_differences(better, [base])[0][0].result == "lost"
+    (won,) = corruption_differences(base, [better])
+    assert {name: change.verdict for name, change in won.items()} == {
+        "fog": "higher",
+        "snow": "higher",
+    }
+    assert won["fog"].value == pytest.approx(0.1, abs=0.02)
+    assert won["fog"].low < won["fog"].value < won["fog"].high
+    assert corruption_differences(better, [base])[0]["fog"].verdict == "lower"
     alike = [network(seed, 0.5) for seed in (7, 8, 9)]
-    assert corruption_differences(base, [alike])[0][0].result == "neither"
+    assert corruption_differences(base, [alike])[0]["fog"].verdict == "not distinguishable"
 
 
 def test_a_lead_that_is_not_significant_after_adjustment_is_not_a_win():
@@ -130,26 +133,24 @@ def test_a_lead_that_is_not_significant_after_adjustment_is_not_a_win():
     base = [network(seed, 0.5, ["fog"]) for seed in (1, 2, 3)]
     leads = {4: 0.02, 5: 0.04, 6: 0.05}
     better = [network(seed, 0.5 + lead, ["fog"]) for seed, lead in leads.items()]
-    ((alone,),) = corruption_differences(base, [better])
-    assert alone.result == "won"
+    alone = corruption_differences(base, [better])[0]["fog"]
+    assert alone.verdict == "higher"
     many = corruption_differences(base, [better] * 8)
-    assert {item.result for group in many for item in group} == {"neither"}
-    assert many[0][0].interval == alone.interval
-    assert many[0][0].interval.low > 0
+    assert {group["fog"].verdict for group in many} == {"not distinguishable"}
+    assert many[0]["fog"].low == alone.low > 0
 
 
 def test_pairing_images_narrows_the_interval():
     one, other = network(1, 0.5), network(2, 0.52)
-    ((fog, _),) = corruption_differences([one], [[other]])
+    fog = corruption_differences([one], [[other]])[0]["fog"]
     unpaired = 2 * 1.96 * (2 * 0.25 / 400) ** 0.5
-    assert fog.interval.high - fog.interval.low < unpaired / 3
-    assert fog.result == "won"
+    assert fog.high - fog.low < unpaired / 3
+    assert fog.verdict == "higher"
 
 
 def test_a_corruption_with_a_missing_severity_is_left_out():
     half = network(1, 0.5) | Arrays(missing={"snow": ["", "", "", "cut short", ""]})
-    ((only,),) = corruption_differences([half], [[network(2, 0.5)]])
-    assert only.corruption == "fog"
+    assert [*corruption_differences([half], [[network(2, 0.5)]])[0]] == ["fog"]
 
 
 def test_networks_without_common_corruptions_or_images_are_refused():

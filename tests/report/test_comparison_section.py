@@ -56,7 +56,7 @@ def test_groups_are_named_by_method_and_have_a_table_of_all_corruptions(over_see
     assert all(name in pair.networks for name in over_seeds[1])
     assert list(section.families) == ["headline", "cells"]
     assert section.families["cells"] == 15 * 5 + 15
-    (corruptions,) = pair.further
+    _, corruptions = pair.tables
     assert corruptions.title == "Individual corruptions (family cells, 90 tests)"
     assert [line[0] for line in corruptions.rows[:2]] == [
         "accuracy, corruption gaussian_noise",

@@ -11,8 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from sdd_eval.metrics.formatting import escaped
 from sdd_eval.report.tables.headline import headline
-from sdd_eval.report.tables.latex import escaped, headline_tex, tabular
+from sdd_eval.report.tables.latex import headline_tex, tabular
 from sdd_eval.report.write import write_report
 
 TEX = next((name for name in ("tectonic", "pdflatex", "lualatex") if shutil.which(name)), None)

@@ -117,7 +117,7 @@ def audited(synthetic: ModuleType, seeds: int, gain: float, *raised: str) -> str
 def test_robust_requires_every_audit_and_a_significant_difference_over_seeds(
     synthetic: ModuleType,
 ) -> None:
-    assert "is more robust at ε = 0.25/255, 0.5/255" in audited(synthetic, 3, 0.05)
+    assert "More robust at ε = 0.25/255, 0.5/255" in audited(synthetic, 3, 0.05)
     two = audited(synthetic, 2, 0.05)
     assert two.startswith("For these networks, the audit shows a gain")
     assert "robust" not in two
@@ -165,7 +165,7 @@ def test_a_gain_that_is_not_significant_after_adjustment_is_not_called_robust(
     groups = [item["value"] for _, item in where(worst, epsilon=0.25 / 255).groupby("group")]
     assert difference(*groups).low > 0
     sentence = remark(results)
-    assert "it is not significant over seeds, so it is not called robust" in sentence
+    assert "it is not significant over seeds, so not called robust" in sentence
 
 
 def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) -> None:
@@ -175,4 +175,4 @@ def test_a_gain_within_seed_noise_is_not_called_robust(synthetic: ModuleType) ->
         for seed, gain in enumerate(gains)
     ]
     sentence = remark(synthetic.table(runs)[0])
-    assert "it is not significant over seeds, so it is not called robust" in sentence
+    assert "it is not significant over seeds, so not called robust" in sentence

@@ -16,6 +16,7 @@ from sdd_eval.comparison.run_statistics import untested_lines
 from sdd_eval.comparison.store import FOLDER, ComparisonSet, load_comparisons
 from sdd_eval.figures.selection import benchmark_order
 from sdd_eval.metrics.formatting import (
+    escaped,
     format_difference,
     format_interval,
     format_p_value,
@@ -24,7 +25,7 @@ from sdd_eval.metrics.formatting import (
 from sdd_eval.metrics.registry import metric
 from sdd_eval.protocol import text_id
 from sdd_eval.report.runs import named_studies
-from sdd_eval.report.tables.latex import escaped, tabular
+from sdd_eval.report.tables.latex import tabular
 
 if TYPE_CHECKING:
     import pandas
@@ -172,7 +173,7 @@ class PairTable:
 
 @dataclass(frozen=True)
 class PairSection:
-    """Two sides: their names, the table of the headline family, further tables, untested numbers.
+    """Two sides: their names, the tables of their differences, untested numbers.
 
     `arch` is their architecture, set only if another pair's sides have the same names, as the
     classifiers and the detectors of one method do.
@@ -181,8 +182,7 @@ class PairSection:
     base: str
     other: str
     compared: PairComparison
-    headline: PairTable
-    further: tuple[PairTable, ...]
+    tables: tuple[PairTable, ...]
     untested: tuple[str, ...]
     arch: str = ""
 
@@ -264,8 +264,7 @@ def _pair_section(pair: PairComparison, groups: Mapping[str, str]) -> PairSectio
         base=base,
         other=other,
         compared=pair,
-        headline=_pair_table(pair, HEADLINE, family_rows(pair)),
-        further=tuple(_further_tables(pair)),
+        tables=tuple(_pair_tables(pair)),
         untested=tuple(untested_lines(pair.rows)),
     )
 
@@ -295,30 +294,26 @@ def _side_name(side: Sequence[str], labels: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(labels.get(name, name) for name in side))
 
 
-def _pair_table(pair: PairComparison, title: str, rows: Sequence[MetricDifference]) -> PairTable:
-    columns = (*column_titles(pair), "test", "images")
-    lines = [
-        (*line, row.test, f"{row.n:,}")
-        for line, row in zip(formatted_rows(pair, rows), rows, strict=True)
-    ]
-    return PairTable(title, columns, tuple(lines))
-
-
-def _further_tables(pair: PairComparison) -> Iterator[PairTable]:
-    tested = [row for row in pair.rows if row.p is not None and row.family != HEADLINE]
-    remaining = [row for row in tested if row.family and "severity" not in row.at]
+def _pair_tables(pair: PairComparison) -> Iterator[PairTable]:
+    """Yield the table of the headline family, then those of other tested numbers by kind."""
+    remaining = [row for row in pair.rows if row.p is not None and row.family]
+    remaining = [row for row in remaining if "severity" not in row.at]
     kinds: dict[str, Callable[[MetricDifference], bool]] = {
+        "Summaries of the networks": lambda row: row.family == HEADLINE,
         "Individual corruptions": lambda row: "corruption" in row.at,
         "Individual OOD sets": lambda row: "outliers" in row.at and row.metric in OOD_METRICS,
         "Other tested numbers": lambda row: True,
     }
+    columns = (*column_titles(pair), "test", "images")
     for title, belongs in kinds.items():
-        rows = [row for row in remaining if belongs(row)]
+        rows = _in_order([row for row in remaining if belongs(row)])
         remaining = [row for row in remaining if not belongs(row)]
         if rows:
             sizes = {row.family: row.size for row in rows if row.size is not None}
             families = " and ".join(f"{name}, {size} tests" for name, size in sizes.items())
-            yield _pair_table(pair, f"{title} (family {families})", _in_order(rows))
+            cells = zip(formatted_rows(pair, rows), rows, strict=True)
+            lines = tuple((*line, row.test, f"{row.n:,}") for line, row in cells)
+            yield PairTable(f"{title} (family {families})", columns, lines)
 
 
 def _in_order(rows: Sequence[MetricDifference]) -> list[MetricDifference]:

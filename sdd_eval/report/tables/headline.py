@@ -164,7 +164,7 @@ def _bases(
     """
     members = part.results.groupby("group", sort=False)["checkpoint"]
     group_of = {frozenset(checkpoints): str(group) for group, checkpoints in members}
-    compared = {}
+    compared: dict[str, str] = {}
     for pair in (pair for comparison in stored for pair in comparison.pairs):
         base, other = (group_of.get(frozenset(side), "") for side in (pair.base, pair.others))
         if base and other and base not in compared:

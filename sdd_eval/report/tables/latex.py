@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
-from sdd_eval.metrics.formatting import format_mean
+from sdd_eval.metrics.formatting import escaped, format_mean
 from sdd_eval.report.tables.columns import HeadlineColumn, settings_label
 from sdd_eval.report.tables.headline import Headline, HeadlineCell
 from sdd_eval.report.tables.sections import ResultTable
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    **dict(zip("–—…−³", ("--", "---", r"\ldots{}", "$-$", "$^3$"), strict=True)),
-}
-_MATHS = {
-    **dict(
-        zip(
-            "±×·≥≤∞↑↓†",
-            ["pm", "times", "cdot", "geq", "leq", "infty", "uparrow", "downarrow", "dagger"],
-            strict=True,
-        )
-    ),
-    **dict(zip("λεΔτ", ["lambda", "varepsilon", "Delta", "tau"], strict=True)),
-}
-_ESCAPES |= {character: rf"$\{command}$" for character, command in _MATHS.items()}
-
 #: Rows that fit on a page below a caption.
 ROWS = 36
-
-
-def escaped(text: object) -> str:
-    r"""Return text escaped for LaTeX; characters that common fonts lack become "?".
-
-    Text that starts with a bracket or a star gets `{}` before it: LaTeX would take it for an
-    argument of the preceding `\\` or `\midrule`.
-
-    >>> escaped("CE + SD-Dropout λ 0.1, 50 % of a_b")
-    'CE + SD-Dropout $\\lambda$ 0.1, 50 \\% of a\\_b'
-    """
-    plain = "".join(map(_escape_character, " ".join(str(text).split())))
-    return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
-
-
-@functools.cache
-def _escape_character(character: str) -> str:
-    """Escape one character; ASCII and Latin-1 are covered by inputenc and T1 fonts."""
-    covered = " " <= character < "\x7f" or "\xa1" <= character <= "\xff"
-    return _ESCAPES.get(character) or (character if covered else "?")
 
 
 def headline_tex(table: Headline) -> str:

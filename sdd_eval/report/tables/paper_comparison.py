@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdd_eval.metrics.formatting import format_difference, format_mean, format_setting, format_value
+from sdd_eval.metrics.formatting import (
+    escaped,
+    format_difference,
+    format_mean,
+    format_setting,
+    format_value,
+)
 from sdd_eval.metrics.registry import metric
 from sdd_eval.paper import PaperComparison, compare_with_paper
 from sdd_eval.report.runs import StudyRun
 from sdd_eval.report.tables.groups import method_label, recipe_of
-from sdd_eval.report.tables.latex import escaped, tabular
+from sdd_eval.report.tables.latex import tabular
 
 if TYPE_CHECKING:
     import pandas

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures.selection import as_dicts, distinct_numbers, where
@@ -33,6 +32,8 @@ WORST_CASES = {
     "correctly",
 }
 
+#: The measurements of the audits of a base and another network.
+_Audits = tuple[list[Measurement], list[Measurement]]
 #: Columns in which two audits must agree to have used the same images.
 _IMAGES = ("dataset", "n", "limited", "fingerprint")
 
@@ -90,27 +91,6 @@ def _value(
     return values[0] if len(values) == 1 else None
 
 
-@dataclass(frozen=True)
-class _AuditPair:
-    """The audits of two groups: the rows of both, and the measurements of equal seeds."""
-
-    base: pandas.DataFrame
-    other: pandas.DataFrame
-    seeds: Sequence[tuple[Sequence[Measurement], Sequence[Measurement]]]
-
-    def changes(self) -> dict[float, Difference]:
-        """Return the difference of the worst-case accuracy over seeds by size ε."""
-        worst = [
-            where(side, metric="audit_worst_case", temperature=1.0)
-            for side in (self.base, self.other)
-        ]
-        base, other = (
-            {size: where(side, epsilon=size)["value"] for size in distinct_numbers(side, "epsilon")}
-            for side in worst
-        )
-        return {size: difference(base[size], other[size]) for size in base if size in other}
-
-
 def audit_sentences(results: pandas.DataFrame, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Return a sentence on the audits of each pair of groups (base, other); empty without audits.
 
@@ -119,32 +99,45 @@ def audit_sentences(results: pandas.DataFrame, pairs: Sequence[tuple[str, str]])
     """
     rows = where(results, evaluator="attack", note="")
     rows = rows[rows["metric"].str.startswith("audit_")]
-    sides = {group: where(rows, group=group) for pair in pairs for group in pair}
-    audits = [
-        _AuditPair(*both, _seed_pairs(*both))
-        for both in ((sides[base], sides[other]) for base, other in pairs)
+    sides = [[where(rows, group=group) for group in pair] for pair in pairs]
+    seeds = [_seed_pairs(*both) for both in sides]
+    changes = [
+        _changes(*both) if len(of_pair) >= MIN_SEEDS else {}
+        for both, of_pair in zip(sides, seeds, strict=True)
     ]
-    changes = [audit.changes() if len(audit.seeds) >= MIN_SEEDS else {} for audit in audits]
     adjusted = iter(adjust([change for by_size in changes for change in by_size.values()]))
-    verdicts = [{size: next(adjusted).verdict for size in by_size} for by_size in changes]
-    return [_audit_sentence(*both) for both in zip(audits, verdicts, strict=True)]
+    significant = [
+        [size for size in by_size if next(adjusted).verdict == "higher"] for by_size in changes
+    ]
+    return [
+        "" if both[0].empty or both[1].empty else _audit_sentence(of_pair, sizes)
+        for both, of_pair, sizes in zip(sides, seeds, significant, strict=True)
+    ]
 
 
-def _audit_sentence(audit: _AuditPair, differences: Mapping[float, str]) -> str:
-    """Return what the audits support at which sizes, or why they do not support "robust".
+def _changes(base: pandas.DataFrame, other: pandas.DataFrame) -> dict[float, Difference]:
+    """Return the difference of the worst-case accuracy over seeds by size ε."""
+    worst = [where(side, metric="audit_worst_case", temperature=1.0) for side in (base, other)]
+    first, second = (
+        {size: where(side, epsilon=size)["value"] for size in distinct_numbers(side, "epsilon")}
+        for side in worst
+    )
+    return {size: difference(first[size], second[size]) for size in first if size in second}
 
-    `differences` are the verdicts on the worst-case accuracy over seeds by size ε.
+
+def _audit_sentence(pairs: Sequence[_Audits], significant: Sequence[float]) -> str:
+    """Return what the audits of both groups, seed by seed, support at which sizes, or why not.
+
+    `significant` are the sizes ε at which the worst-case accuracy is higher over seeds.
     """
-    if audit.base.empty or audit.other.empty:
-        return ""
-    if not audit.seeds:
+    if not pairs:
         return (
             "The audits of the two groups used different images or different attack settings, "
             "so they are not compared."
         )
-    sizes, seeds = distinct_numbers(audit.base, "epsilon"), len(audit.seeds)
+    sizes = sorted({row.at["epsilon"] for row in pairs[0][0] if "epsilon" in row.at})
     reasons = {
-        size: [reason for pair in audit.seeds for reason in reasons_against_robust(*pair, size)]
+        size: [reason for pair in pairs for reason in reasons_against_robust(*pair, size)]
         for size in sizes
     }
     allowed = [size for size in sizes if not reasons[size]]
@@ -152,24 +145,18 @@ def _audit_sentence(audit: _AuditPair, differences: Mapping[float, str]) -> str:
         first, *rest = dict.fromkeys(reason for of_size in reasons.values() for reason in of_size)
         more = f" ({len(rest)} more reason{'s' if len(rest) > 1 else ''})" if rest else ""
         return f"No gain may be called robust: {first}{more}."
-    if seeds < MIN_SEEDS:
+    gain = f"the audit shows a gain in worst-case accuracy at {_format_sizes(allowed)}"
+    if len(pairs) < MIN_SEEDS:
         return (
-            "For these networks, the audit shows a gain in worst-case accuracy and no sign of "
-            f"masked gradients at {_format_sizes(allowed)}. With fewer than {MIN_SEEDS} seeds per "
-            "side, this is no evidence about the method."
+            f"For these networks, {gain} and no sign of masked gradients. With fewer than "
+            f"{MIN_SEEDS} seeds per side, this is no evidence about the method."
         )
-    significant = [size for size in allowed if differences.get(size) == "higher"]
-    if not significant:
-        return (
-            f"With {seeds} seeds per side, the audit shows a gain in worst-case accuracy at "
-            f"{_format_sizes(allowed)}, but it is not significant over seeds, so it is not called "
-            "robust."
-        )
+    robust = [size for size in allowed if size in significant]
+    if not robust:
+        return f"{gain.capitalize()}, but it is not significant over seeds, so not called robust."
     return (
-        f"With {seeds} seeds per side, the network with SD-Dropout is more robust at "
-        f"{_format_sizes(significant)}: every audit shows a gain in worst-case accuracy and no "
-        "sign of masked gradients, and the gain is significant over seeds (adjusted p at most .05 "
-        "and an interval without 0)."
+        f"More robust at {_format_sizes(robust)}: every audit shows a gain in worst-case accuracy "
+        "and no sign of masked gradients, and the gain is significant over seeds."
     )
 
 
@@ -177,9 +164,7 @@ def _format_sizes(sizes: list[float]) -> str:
     return "ε = " + ", ".join(f"{255 * size:g}/255" for size in sizes)
 
 
-def _seed_pairs(
-    base: pandas.DataFrame, other: pandas.DataFrame
-) -> list[tuple[list[Measurement], list[Measurement]]]:
+def _seed_pairs(base: pandas.DataFrame, other: pandas.DataFrame) -> list[_Audits]:
     """Pair the audits of equal seeds that used the same images and the same attack settings."""
     sides = [dict(list(side.groupby("seed", dropna=False))) for side in (base, other)]
     pairs = []
