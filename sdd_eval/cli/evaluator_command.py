@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from sdd_eval import checkpoints, cli, evaluation, plugins
 from sdd_eval.cli.flags import CachedStorage, Checkpoints, Compute, Ungrouped, command_line, parse
-from sdd_eval.cli.terminal import print_warnings, table
+from sdd_eval.cli.terminal import fitting_table, print_warnings
 from sdd_eval.data.root import data_root
 from sdd_eval.device import prepare_device
 from sdd_eval.errors import InputError
@@ -69,7 +69,7 @@ class Output:
     """What to print."""
 
     json: bool = False
-    """Print the runs as JSON instead of a table."""
+    """Print the run as JSON instead of a table, or an array of the runs of several checkpoints."""
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -80,15 +80,17 @@ def run(name: str, arguments: Sequence[str]) -> int:
     former = FORMER_NAMES.get(name, FormerNames()).settings
     flags: Any = parse(_flags(evaluator), arguments, command, description, former)
     request = _request(flags, command)
+    runs = []
     for name in flags.checkpoint:
         folder = checkpoints.find_folder(name, flags.storage.checkpoints)
         with cli.Bar(f"{request.evaluator.name} {folder.name}: ", "images") as bar:
             outcome = evaluation.evaluate_checkpoint(folder, request, bar)
-        if flags.output.json:
-            print(json.dumps(encode(outcome.run), indent=1, ensure_ascii=False))
-        else:
+        runs.append(encode(outcome.run))
+        if not flags.output.json:
             print(_summary(outcome))
         print_warnings(outcome.run.provenance.warnings or ())
+    if flags.output.json:
+        print(json.dumps(runs[0] if len(runs) == 1 else runs, indent=1, ensure_ascii=False))
     return 0
 
 
@@ -134,22 +136,33 @@ def _summary(outcome: evaluation.Outcome) -> str:
     run = outcome.run
     rows = _most_important(run.evaluator, list(run.measurements))
     levels = {m.level for m in rows if m.level is not None}
-    cells = [_cells(number, levels) for number in rows]
     heading = f"{100 * max(levels):g} % interval" if len(levels) == 1 else "interval"
+    axes = dict.fromkeys(axis for number in rows for axis in number.at)
+    values = {axis: [_axis_value(number, axis) for number in rows] for axis in axes}
+    shared = [f"{axis} {texts[0]}" for axis, texts in values.items() if len({*texts}) == 1]
+    varied = {axis: texts for axis, texts in values.items() if len({*texts}) > 1}
+    columns = {"metric": [number.metric for number in rows], **varied}
+    columns |= {"value": [format_value(metric(m.metric, m.unit), m.value) for m in rows]}
+    columns[heading] = [_interval(number, levels) for number in rows]
     omitted = len(run.measurements) - len(rows)
-    more = f"\n… and {omitted} more in the run" if omitted else ""
-    numbers = table(cells, ("metric", "at", "value", heading))
-    return f"{_title(outcome)}\n{numbers}{more}\n{outcome.path}\n"
+    lines = [", ".join(shared)] if shared and rows else []
+    lines.append(fitting_table(columns, ("metric", "value", heading)))
+    lines += [f"… and {omitted} more in the run"] if omitted else []
+    return "\n".join([_title(outcome), *lines, f"{outcome.path}\n"])
 
 
-def _cells(number: Measurement, levels: set[float]) -> tuple[str, str, str, str]:
-    """Return metric, coordinates, value and interval, with its level if there are several."""
-    entry = metric(number.metric, number.unit)
-    axes = " ".join(f"{axis}={value}" for axis, value in number.at.items())
-    interval = "" if number.low is None else format_interval(entry, number.low, number.high)
-    if len(levels) > 1 and number.level is not None:
-        interval += f" at {100 * number.level:g} %"
-    return number.metric, axes, format_value(entry, number.value), interval
+def _axis_value(number: Measurement, axis: str) -> str:
+    value = number.at.get(axis, "")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _interval(number: Measurement, levels: set[float]) -> str:
+    """Return the interval, with its level if there are several; empty without one."""
+    if number.low is None:
+        return ""
+    interval = format_interval(metric(number.metric, number.unit), number.low, number.high)
+    several = len(levels) > 1 and number.level is not None
+    return f"{interval} at {100 * (number.level or 0):g} %" if several else interval
 
 
 def _title(outcome: evaluation.Outcome) -> str:

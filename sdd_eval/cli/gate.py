@@ -62,7 +62,7 @@ def write(results: Sequence[comparison.GateResult], flags: GateFlags) -> str:
         write_bytes(flags.junit, junit(results))
     if flags.json:
         return json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False)
-    lines = list(annotations(results)) if flags.format == "github" else []
+    lines = list(github_commands(results)) if flags.format == "github" else []
     return "\n".join([gate_table(results), *lines])
 
 
@@ -86,7 +86,7 @@ def explanation(result: comparison.GateResult) -> str:
     return f"{text}; about {result.needed:,} {result.unit} would decide it, there are {result.n:,}"
 
 
-def annotations(results: Sequence[comparison.GateResult]) -> Iterator[str]:
+def github_commands(results: Sequence[comparison.GateResult]) -> Iterator[str]:
     """Yield a workflow command of GitHub Actions for each result."""
     for result in results:
         title = f"{result.decision}: {result.condition}"

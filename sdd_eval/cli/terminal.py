@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,34 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join(map(line, cells))
+
+
+def width() -> int | None:
+    """Return the columns of the terminal, or of $COLUMNS; None where output goes to a file."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def fitting_table(columns: Mapping[str, Sequence[str]], first: Sequence[str]) -> str:
+    """Return columns as a table; one too wide for the terminal has two lines for each row.
+
+    The columns `first` are then on the first line, and below it the others as NAME VALUE.
+    """
+    rows = list(zip(*columns.values(), strict=True))
+    whole, limit = table(rows, [*columns]), width()
+    if limit is None or max(map(len, whole.splitlines())) <= limit:
+        return whole
+    narrow = {name: columns[name] for name in first}
+    header, *lines = table(list(zip(*narrow.values(), strict=True)), first).splitlines()
+    others = [name for name in columns if name not in first]
+    for index, line in enumerate(lines):
+        below = ", ".join(
+            f"{name} {columns[name][index]}" for name in others if columns[name][index]
+        )
+        wrapped = textwrap.wrap(below, limit, initial_indent="    ", subsequent_indent="    ")
+        lines[index] = "\n".join([line, *wrapped])
+    return "\n".join([header, *lines])
 
 
 def _is_number(cell: str) -> bool:

@@ -168,8 +168,8 @@ def _row(condition: Condition, pair: PairComparison) -> MetricDifference:
         raise unknown_name(f"metric of {condition.evaluator}", condition.metric, metrics)
     fitting = [row for row in named if _fits(condition.at, row.at)]
     if not fitting:
-        known = _choices(named, [*dict.fromkeys(axis for row in named for axis in row.at)])
-        raise InputError(f"{condition.text!r}: no number has these axes; known: {known}")
+        choices = _choices(named, [*dict.fromkeys(axis for row in named for axis in row.at)])
+        raise InputError(f"{condition.text!r}: no number has these axes; known: {choices}")
     if len(fitting) > 1:
         fitting = [row for row in fitting if is_headline(row.at, {})] or fitting
     if len(fitting) > 1:

@@ -117,3 +117,29 @@ def test_compare_exits_by_the_conditions_of_its_gate(
     assert [result["decision"] for result in document] == ["pass", "fail"]
     assert exit_code(["compare", NAME, "copy", "--undecided", "pass"]) == 2
     assert "--undecided needs conditions" in capsys.readouterr().err
+
+
+def test_the_table_of_an_evaluator_fits_a_narrow_terminal(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = f"ood {NAME} --outliers uniform gaussian --detectors odin msp --limit 20"
+    assert exit_code(command.split()) == 0
+    wide = capsys.readouterr().out.splitlines()
+    columns = "metric detector outliers temperature epsilon value 95 % interval"
+    assert wide[1].split() == columns.split()
+    monkeypatch.setenv("COLUMNS", "60")
+    assert exit_code(command.split()) == 0
+    _, header, *narrow = capsys.readouterr().out.splitlines()
+    assert header.split() == ["metric", "value", "95", "%", "interval"]
+    assert "    detector odin, outliers average, temperature 1000," in narrow
+    assert all(len(line) <= 60 for line in narrow if "/" not in line)
+    assert exit_code(f"odin {NAME} --outliers uniform gaussian --limit 20".split()) == 0
+    assert "detector odin, temperature 1000, epsilon 0.0028" in capsys.readouterr().out
+
+
+def test_json_of_an_evaluator_is_one_document(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(here / "checkpoints" / NAME, here / "checkpoints" / "copy")
+    assert exit_code(["accuracy", NAME, "copy", "--limit", "20", "--json"]) == 0
+    assert [run["checkpoint"] for run in json.loads(capsys.readouterr().out)] == [NAME, "copy"]
