@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdd_eval import plugins, report, training
+from sdd_eval import figures, plugins, report, training
 from sdd_eval.cli.flags import Reports, Studies, Threads, parse, study_folder
 from sdd_eval.cli.paper_claims import run_claims
 from sdd_eval.cli.terminal import table
 from sdd_eval.device import set_threads
 from sdd_eval.errors import InputError
-from sdd_eval.figures.style import figure_bytes
 from sdd_eval.paper import compare_with_paper, paper_numbers, rendering
 from sdd_eval.paper.comparison import Substitutes
 from sdd_eval.paper.figure_1 import draw_methods
@@ -178,10 +177,9 @@ def _draw_figure_1(arguments: Sequence[str]) -> int:
     panels = {METHODS.get(n, n.replace("_", " ")): training.method_summary(n) for n in names}
     if flags.sd_dropout:
         panels = {"SD-Dropout": training.method_summary("ce", sd_dropout=1.0), **panels}
-    drawing = draw_methods(panels)
-    for kind in ("pdf", "svg"):
+    for kind, content in figures.figure_files(draw_methods(panels), ("pdf", "svg")).items():
         path = flags.storage.reports / "paper" / f"figure-1.{kind}"
-        write_bytes(path, figure_bytes(drawing, kind))
+        write_bytes(path, content)
         print(path)
     return 0
 

@@ -19,16 +19,20 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdd_eval.arrays import Arrays
 from sdd_eval.figures.style import house_style
+from sdd_eval.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
-    from matplotlib.figure import Figure
 
-    from sdd_eval.arrays import Arrays
+    from sdd_eval.figures.recording import figure_files as figure_files
+else:
+    __getattr__, __all__ = lazy_exports(__name__)
 
-RunArrays = Mapping[str, "Arrays"]
-Draw = Callable[["pandas.DataFrame", "RunArrays | None"], "Figure | None"]
+RunArrays = Mapping[str, Arrays]
+Draw = Callable[["pandas.DataFrame", "RunArrays | None"], "matplotlib.figure.Figure | None"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Plot:
     evaluator: str = ""
     metrics: tuple[str, ...] = ()
 
-    def __call__(self, results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
+    def __call__(
+        self, results: pandas.DataFrame, arrays: RunArrays | None = None
+    ) -> matplotlib.figure.Figure | None:
         """Draw in the house style, unless one is already active."""
         with house_style():
             return self.draw(results, arrays)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,6 @@ from sdd_eval.figures.selection import group_names, with_sd_dropout
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
 #: Width in inches of one and of two columns of a conference paper.
 SINGLE, DOUBLE = 3.3, 6.9
@@ -148,43 +145,6 @@ def _apply(style: Path) -> None:
         )
     except Exception as error:  # matplotlib raises several kinds
         raise InputError(f"--style {style} is not a matplotlib style file: {error}") from error
-
-
-#: Metadata that would make two equal files differ: time and version.
-_METADATA = {
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
-}
-
-
-def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a "pdf", "svg" or "png" that depends on nothing but the figure.
-
-    Fonts are embedded; the figure must be in the style that it was drawn in.
-    """
-    buffer = io.BytesIO()
-    with house_style(), warnings.catch_warnings(), _without_layout_tables():
-        # a script that the font lacks is drawn as boxes; the report has the name as text
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format=kind, metadata=_METADATA[kind])
-    return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _without_layout_tables() -> Iterator[None]:
-    """Embed fonts without tables that lay out text: a PDF positions each glyph itself.
-
-    To subset these tables takes a third of the time of writing a PDF file.
-    """
-    from fontTools.subset import Options
-
-    default = Options._drop_tables_default
-    Options._drop_tables_default = [*default, "GDEF", "GPOS", "GSUB", "kern"]
-    try:
-        yield
-    finally:
-        Options._drop_tables_default = default
 
 
 def plain_text(text: object, longest: int = 48) -> str:

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.text import Text
 
 from sdd_eval import plugins
+from sdd_eval.figures import figure_files
 from sdd_eval.figures.attack_curves import attack_curves
 from sdd_eval.figures.audit_curves import audit_curves
 from sdd_eval.figures.confidence_lines import confidence_lines
@@ -28,7 +29,7 @@ from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
 from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
-from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, figure_bytes, group_styles
+from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, group_styles
 from sdd_eval.report.tables.csv_file import to_csv
 
 BUILT_IN = {
@@ -110,8 +111,8 @@ def test_without_data_there_is_no_figure(name: str, synthetic: ModuleType) -> No
 def test_files_are_reproducible_and_embed_truetype_fonts(name: str, whole: tuple[Any, Any]) -> None:
     first, second = (BUILT_IN[name](*whole) for _ in range(2))
     for kind in ("pdf", "svg"):
-        content = figure_bytes(first, kind)  # type: ignore[arg-type]
-        assert content == figure_bytes(second, kind)  # type: ignore[arg-type]
+        content = figure_files(first, [kind])[kind]  # type: ignore[arg-type]
+        assert content == figure_files(second, [kind])[kind]  # type: ignore[arg-type]
         assert not re.search(rb"CreationDate|dc:date|Matplotlib v", content)
         if kind == "pdf":
             assert b"/Subtype /Type0" in content or b"/Subtype /TrueType" in content
@@ -129,7 +130,7 @@ def test_a_figure_ignores_equally_named_metrics_of_other_evaluators(
     other = own.assign(evaluator="third_party", run="third_party", value=0.123, low=0.12, high=0.13)
     both = pandas.concat([own, other, other.assign(corruption="fog", severity=1)])
     alone, mixed = (BUILT_IN[name](rows, arrays) for rows in (own, both))
-    assert figure_bytes(mixed, "svg") == figure_bytes(alone, "svg")  # type: ignore[arg-type]
+    assert figure_files(mixed, ["svg"])["svg"] == figure_files(alone, ["svg"])["svg"]  # type: ignore[arg-type]
 
 
 def test_many_groups_and_sets_with_long_and_unusual_names_are_drawn(synthetic: ModuleType) -> None:
@@ -155,7 +156,7 @@ def test_names_that_the_font_cannot_show_are_written_to_files(
     net = synthetic.network(0.0, 0, method=name)
     drawn = reliability(*synthetic.table([synthetic.calibration_run(net)]))
     assert drawn is not None
-    assert figure_bytes(drawn, kind).startswith(start)
+    assert figure_files(drawn, [kind])[kind].startswith(start)
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -191,7 +192,7 @@ def test_a_table_read_from_results_csv_makes_the_same_figure(
 def test_png_files_are_reproducible_at_300_dpi(
     name: str, whole: tuple[Any, Any], at_width: Callable[..., Any]
 ) -> None:
-    first, second = (figure_bytes(at_width(name, SINGLE, whole), "png") for _ in range(2))
+    first, second = (figure_files(at_width(name, SINGLE, whole), ["png"])["png"] for _ in range(2))
     assert first == second
     assert int.from_bytes(first[16:20], "big") == round(300 * SINGLE)
     assert b"Software" not in first

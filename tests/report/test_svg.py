@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdd_eval.figures import figure_files
 from sdd_eval.figures.ood_curves import roc_curves
 from sdd_eval.figures.points import Tooltip, tooltips_of
-from sdd_eval.figures.style import figure_bytes, house_style
+from sdd_eval.figures.style import house_style
 from sdd_eval.report import write
 from sdd_eval.report.drawing.svg import SharedSvg, inline_svg
 from sdd_eval.report.drawing.svg_paths import TOLERANCE, merge_lines, short_path, thinned, within
@@ -100,7 +101,7 @@ def drawn(synthetic: ModuleType) -> tuple[str, list[Tooltip]]:
         figure = roc_curves(*table)
         assert figure is not None
         figure.draw_without_rendering()
-        return figure_bytes(figure, "svg").decode(), tooltips_of(figure)
+        return figure_files(figure, ["svg"])["svg"].decode(), tooltips_of(figure)
 
 
 def test_merged_axis_lines_have_the_same_end_points(drawn: Any) -> None:

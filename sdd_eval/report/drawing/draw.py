@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sdd_eval import plugins, store
+from sdd_eval import figures, plugins, store
 from sdd_eval.errors import InputError
 from sdd_eval.figures import Plot, RunArrays, as_plot
 from sdd_eval.figures.points import Tooltip, points_of, tooltips_of
 from sdd_eval.figures.selection import known_first, where
-from sdd_eval.figures.style import DOUBLE, SINGLE, figure_bytes, house_style
+from sdd_eval.figures.style import DOUBLE, SINGLE, house_style
 from sdd_eval.progress import NoProgress, Progress
 from sdd_eval.report.drawing.cache import FigureCache, RenderedFigure, figure_key
 from sdd_eval.report.runs import RunCollection, read_runs
@@ -33,7 +33,6 @@ from sdd_eval.report.tables.summary import (
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
 #: The file formats of a figure.
 FORMATS = ("pdf", "svg", "png")
@@ -65,7 +64,7 @@ class ReportFigure:
 
 
 def draw_figures(
-    figures: Sequence[str],
+    names: Sequence[str],
     comparable: Sequence[ComparableResults],
     arrays: RunArrays,
     style: Path | None = None,
@@ -79,7 +78,7 @@ def draw_figures(
     Raise InputError for an invalid style file.
     """
     progress = progress or NoProgress()
-    names = known_first(figures, _ORDER)
+    names = known_first(names, _ORDER)
     progress.start("drawing figures", len(names) * len(comparable))
     contexts = [_context(part, arrays, style, cache or {}) for part in comparable]
     drawn: list[ReportFigure] = []
@@ -180,28 +179,12 @@ def render(plot: Plot, rows: pandas.DataFrame, arrays: RunArrays) -> RenderedFig
             figure = plot(rows, arrays)
             if figure is None:
                 return RenderedFigure("", {}, {})
-            _lay_out(figure)
-            files |= {f"{suffix}.{kind}": figure_bytes(figure, kind) for kind in FORMATS}
+            written = figures.figure_files(figure, FORMATS)
+            files |= {f"{suffix}.{kind}": content for kind, content in written.items()}
             values[suffix] = tuple(tooltips_of(figure))
             if not suffix:
                 files[".csv"] = to_csv(points_of(figure)).encode()
     return RenderedFigure("", files, values)
-
-
-def _lay_out(figure: Figure) -> None:
-    """Compute the layout once, and remove the layout engine, which would repeat it for every file.
-
-    With the automatic settings off, `None` means no engine at all; any engine would draw the figure
-    once more before each file.
-    """
-    import matplotlib
-
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    off: dict[Any, Any] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
-    with matplotlib.rc_context(off):
-        figure.set_layout_engine(None)
 
 
 def _per_dataset(plot: Plot, rows: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:

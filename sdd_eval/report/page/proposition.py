@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdd_eval import store
-from sdd_eval.figures.style import figure_bytes, house_style
+from sdd_eval import figures, store
+from sdd_eval.figures.style import house_style
 from sdd_eval.paper.proposition import (
     PropositionCheck,
     draw_k_curves,
@@ -29,15 +29,15 @@ def write_proposition(folder: Path, checked: PropositionCheck, lemma: Mapping[st
     """
     with house_style():
         figure = draw_k_curves({rho: normalised_k(rho) for rho in RATIOS})
-        pdf, svg = (figure_bytes(figure, kind) for kind in ("pdf", "svg"))
-    store.write_bytes(folder / "k.pdf", pdf)
-    store.write_bytes(folder / "k.svg", svg)
+        files = figures.figure_files(figure, ("pdf", "svg"))
+    for kind, content in files.items():
+        store.write_bytes(folder / f"k.{kind}", content)
     store.write_text(folder / "grid.csv", _grid_csv(checked))
-    text = svg.decode()
+    svg = files["svg"].decode()
     html = template("proposition.html.jinja").render(
         checked=checked,
         lemma=lemma,
-        figure=text[text.index("<svg") :],
+        figure=svg[svg.index("<svg") :],
         slope_at_one=float(l_slope(1.0)),
         least_l=float(l_of(checked.rho).min()),
     )
