@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sdd_eval.figures import RunArrays, figure
-from sdd_eval.figures.layout import legend, panel_grid
-from sdd_eval.figures.marks import set_mark_text
-from sdd_eval.figures.ood_curves import MANY_GROUPS, ood_sets
+from sdd_eval.figures.layout import legend, offset, panel_grid
+from sdd_eval.figures.ood import MANY_GROUPS, ood_sets
+from sdd_eval.figures.points import set_mark_text
 from sdd_eval.figures.selection import group_names, where
-from sdd_eval.figures.series import offset
 from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_interval, format_mean, format_value
 from sdd_eval.metrics.registry import metric

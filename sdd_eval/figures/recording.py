@@ -11,7 +11,7 @@ import functools
 import io
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fontTools.subset import Options
@@ -62,14 +62,15 @@ def _recorded(figure: Figure) -> Figure:
     figure.dpi = POINTS
     recorder = _RecordingCanvas(figure).get_renderer()
     figure.draw(recorder)
-    page = Figure(figure.get_size_inches(), frameon=False)
+    width, height = figure.get_size_inches()
+    page = Figure((width, height), frameon=False)
     page.add_artist(_Replay(recorder.calls))
     return page
 
 
 def _file(page: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    options = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+    options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
     page.savefig(buffer, format=kind, metadata=_METADATA[kind], **options)
     return buffer.getvalue()
 
@@ -88,7 +89,8 @@ class _Recorder(RendererBase):
 
     def __init__(self, figure: Figure) -> None:
         super().__init__()
-        self._size = tuple(POINTS * figure.get_size_inches())
+        width, height = POINTS * figure.get_size_inches()
+        self._size = float(width), float(height)
         self.calls: list[Call] = []
         for name in _CALLS:
             setattr(self, name, functools.partial(self._record, name))
@@ -99,7 +101,7 @@ class _Recorder(RendererBase):
     def flipy(self) -> bool:
         return False
 
-    def get_canvas_width_height(self) -> tuple[float, ...]:
+    def get_canvas_width_height(self) -> tuple[float, float]:
         return self._size
 
     def get_image_magnification(self) -> float:
@@ -146,7 +148,8 @@ def _scaled(value: Any, scale: float, renderer: Any, frames: dict[Any, Any]) -> 
     context = _context(value, renderer.new_gc())
     if scale == 1:
         return context
-    frame, (path, transform) = value.get_clip_rectangle(), value.get_clip_path()
+    frame, clip = value.get_clip_rectangle(), value.get_clip_path()
+    path, transform = cast("tuple[Any, Transform]", clip)
     if frame is not None:
         points = frames.setdefault(frame, Bbox(scale * frame.get_points()))
         context.set_clip_rectangle(points)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdd_eval.figures import RunArrays, figure, once
 from sdd_eval.figures.layout import label_rows, legend, panel_grid
-from sdd_eval.figures.ood_curves import MANY_GROUPS
+from sdd_eval.figures.ood import MANY_GROUPS
 from sdd_eval.figures.selection import group_names, spreads, where
 from sdd_eval.figures.style import GroupStyle, plain_text, styles_of
 from sdd_eval.metrics.formatting import format_mean

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdd_eval.figures import RunArrays, figure
-from sdd_eval.figures.layout import legend, panel_grid, percent_ticks
+from sdd_eval.figures.layout import (
+    epoch_lines,
+    filled_and_hollow,
+    legend,
+    panel_grid,
+    percent_ticks,
+)
 from sdd_eval.figures.selection import where
-from sdd_eval.figures.series import epoch_lines, filled_and_hollow
 
 if TYPE_CHECKING:
     import pandas

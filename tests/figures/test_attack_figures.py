@@ -11,9 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sdd_eval.figures.attack_curves import attack_curves
-from sdd_eval.figures.audit_curves import audit_curves
-from sdd_eval.figures.fgsm import fgsm_bars, fgsm_curve
+from sdd_eval.figures.adversarial import attack_curves, audit_curves, fgsm_bars, fgsm_curve
 from sdd_eval.figures.selection import where
 
 

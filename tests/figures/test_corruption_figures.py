@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from matplotlib.container import BarContainer
 
-from sdd_eval.figures.corruption_bars import corruption_bars
-from sdd_eval.figures.corruption_differences import corruption_differences, differences
-from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm import fgsm_bars
+from sdd_eval.figures.adversarial import fgsm_bars
+from sdd_eval.figures.corruption import (
+    corruption_bars,
+    corruption_differences,
+    corruption_heatmap,
+    differences,
+)
 from sdd_eval.figures.selection import where
 
 

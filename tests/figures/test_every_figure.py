@@ -15,19 +15,13 @@ from matplotlib.text import Text
 
 from sdd_eval import plugins
 from sdd_eval.figures import figure_files
-from sdd_eval.figures.attack_curves import attack_curves
-from sdd_eval.figures.audit_curves import audit_curves
-from sdd_eval.figures.confidence_lines import confidence_lines
-from sdd_eval.figures.corruption_bars import corruption_bars
-from sdd_eval.figures.corruption_differences import corruption_differences
-from sdd_eval.figures.corruption_heatmap import corruption_heatmap
+from sdd_eval.figures.adversarial import attack_curves, audit_curves, fgsm_bars, fgsm_curve
+from sdd_eval.figures.calibration import confidence_lines, reliability
+from sdd_eval.figures.corruption import corruption_bars, corruption_differences, corruption_heatmap
 from sdd_eval.figures.detector_auroc import detector_auroc
-from sdd_eval.figures.fgsm import fgsm_bars, fgsm_curve
-from sdd_eval.figures.ood_curves import pr_curves, roc_curves
+from sdd_eval.figures.ood import pr_curves, roc_curves, score_histograms
 from sdd_eval.figures.points import tooltips_of
-from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
-from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.style import DOUBLE, SINGLE, SMALL, group_styles
 from sdd_eval.report.tables.csv_file import to_csv

@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sdd_eval.figures.corruption_bars import corruption_bars
-from sdd_eval.figures.corruption_differences import corruption_differences
-from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm import fgsm_curve
-from sdd_eval.figures.ood_curves import roc_at, roc_curves, scores_of
+from sdd_eval.figures.adversarial import fgsm_curve
+from sdd_eval.figures.calibration import reliability
+from sdd_eval.figures.corruption import corruption_bars, corruption_differences, corruption_heatmap
+from sdd_eval.figures.ood import roc_at, roc_curves, score_histograms, scores_of
 from sdd_eval.figures.points import COLUMNS, points_of
-from sdd_eval.figures.reliability import reliability
 from sdd_eval.figures.risk_coverage import risk_coverage
-from sdd_eval.figures.score_histograms import score_histograms
 from sdd_eval.figures.selection import where
 
 

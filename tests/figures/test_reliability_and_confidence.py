@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from sdd_eval.figures.reliability import pooled_band, pooled_bins, reliability
+from sdd_eval.figures.calibration import pooled_band, pooled_bins, reliability
 from sdd_eval.figures.selection import where
 from sdd_eval.figures.style import DOUBLE, SINGLE
 

@@ -12,18 +12,19 @@ import pytest
 from matplotlib.figure import Figure
 
 from sdd_eval.arrays import Arrays
-from sdd_eval.figures.ood_curves import (
+from sdd_eval.figures.ood import (
     RATES,
+    few_ticks,
     mean_curve,
     pr_at,
     pr_curves,
     roc_at,
     roc_curves,
+    score_histograms,
     scores_of,
 )
 from sdd_eval.figures.points import points_of
 from sdd_eval.figures.risk_coverage import NAMES, risk_coverage
-from sdd_eval.figures.score_histograms import few_ticks, score_histograms
 from sdd_eval.figures.selection import where
 from sdd_eval.metrics.ranking import roc_curve
 
@@ -184,7 +185,7 @@ def test_a_report_computes_the_curves_of_a_run_once_for_all_figures_and_widths(
         computed.append(len(scores[0]))
         return roc_curve(*scores)
 
-    monkeypatch.setattr("sdd_eval.figures.ood_curves.roc_curve", counted)
+    monkeypatch.setattr("sdd_eval.figures.ood.roc_curve", counted)
     first = points_of(roc_curves(results, remaining))
     for figure in (roc_curves, pr_curves):
         figure(results, remaining)

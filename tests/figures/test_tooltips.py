@@ -7,11 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from sdd_eval.figures.corruption_bars import corruption_bars
-from sdd_eval.figures.corruption_heatmap import corruption_heatmap
-from sdd_eval.figures.fgsm import fgsm_curve
-from sdd_eval.figures.reliability import reliability
-from sdd_eval.figures.score_histograms import score_histograms
+from sdd_eval.figures.adversarial import fgsm_curve
+from sdd_eval.figures.calibration import reliability
+from sdd_eval.figures.corruption import corruption_bars, corruption_heatmap
+from sdd_eval.figures.ood import score_histograms
 from sdd_eval.figures.selection import where
 
 

@@ -12,12 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdd_eval.figures import figure_files
-from sdd_eval.figures.ood_curves import roc_curves
+from sdd_eval.figures.ood import roc_curves
 from sdd_eval.figures.points import Tooltip, tooltips_of
 from sdd_eval.figures.style import house_style
 from sdd_eval.report import write
-from sdd_eval.report.drawing.svg import SharedSvg, inline_svg
-from sdd_eval.report.drawing.svg_paths import TOLERANCE, merge_lines, short_path, thinned, within
+from sdd_eval.report.drawing.svg import (
+    TOLERANCE,
+    SharedSvg,
+    inline_svg,
+    merge_lines,
+    short_path,
+    thinned,
+    within,
+)
 from sdd_eval.report.write import write_report
 
 Point = tuple[int, int]

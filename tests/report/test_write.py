@@ -195,14 +195,14 @@ def test_a_change_of_the_code_draws_every_figure_again(
     changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_hash = cache.code_hash.__wrapped__
-    before = code_hash("sdd_eval.figures.reliability")
+    before = code_hash("sdd_eval.figures.calibration")
     package = importlib.resources.files("sdd_eval")
     for folder in ("figures", "statistics"):
         shutil.copytree(str(package / folder), tmp_path / folder)
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
-    assert code_hash("sdd_eval.figures.reliability") == before
+    assert code_hash("sdd_eval.figures.calibration") == before
     (tmp_path / changed).write_text("changed")
-    assert code_hash("sdd_eval.figures.reliability") != before
+    assert code_hash("sdd_eval.figures.calibration") != before
 
 
 def test_a_missing_or_empty_study_is_an_error(tmp_path: Path) -> None:

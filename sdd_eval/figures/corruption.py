@@ -1,4 +1,4 @@
-"""Accuracy by corruption and severity, and its change by SD-Dropout, as heat maps."""
+"""Accuracy under corruptions: heat maps, bars, and changes by SD-Dropout."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdd_eval.figures import RunArrays, figure
-from sdd_eval.figures.layout import Grid, panel_grid
-from sdd_eval.figures.marks import set_mark_text
+from sdd_eval.figures.layout import (
+    Grid,
+    group_bars,
+    legend,
+    offset,
+    panel_grid,
+    percent_ticks,
+    single_panel,
+)
+from sdd_eval.figures.points import set_mark_text
 from sdd_eval.figures.selection import (
     baselines,
     benchmark_order,
@@ -19,7 +27,10 @@ from sdd_eval.figures.selection import (
     spreads,
     where,
 )
-from sdd_eval.figures.style import PAGE, plain_text
+from sdd_eval.figures.style import MUTED, PAGE, GroupStyle, plain_text, styles_of
+from sdd_eval.metrics.formatting import format_difference, format_interval
+from sdd_eval.metrics.registry import metric
+from sdd_eval.statistics.seeds import Difference, adjust, difference
 
 if TYPE_CHECKING:
     import pandas
@@ -165,3 +176,150 @@ def _cell_text(value: float, digits: int | None) -> str:
     if digits is None:
         return f"{value:.0f}"
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else "0"
+
+
+@figure(
+    "Accuracy under corruption",
+    caption="""Mean accuracy over the severities of each corruption, averaged over seeds; whiskers:
+    one standard deviation over seeds.""",
+    evaluator="corruption",
+    metrics=("accuracy",),
+)
+def corruption_bars(results: pandas.DataFrame, arrays: RunArrays | None = None) -> Figure | None:
+    """Draw a cluster of bars per corruption, in two rows in one column of a paper."""
+    rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
+    rows = rows[rows["corruption"].notna()]
+    if rows.empty:
+        return None
+    names = benchmark_order(rows["corruption"])
+    lines = min(panel_grid(2).rows, len(names))
+    figure, panels = Grid(lines, panel_grid(1).width, 1).figure(0.3 + 2.3 * lines)
+    per_line = math.ceil(len(names) / lines)
+    for line, axes in enumerate(panels[:, 0]):
+        shown = names[line * per_line : (line + 1) * per_line]
+        _bars(axes, rows, shown, per_line, styles_of(results))
+    legend(figure, axes.get_legend_handles_labels(), "upper")
+    return figure
+
+
+def _bars(
+    axes: Axes,
+    rows: pandas.DataFrame,
+    names: list[str],
+    clusters: int,
+    styles: dict[str, GroupStyle],
+) -> None:
+    groups = group_names(rows)
+    capsize = 1.2 if len(groups) < 5 else 0
+    for index, group in enumerate(groups):
+        values = spreads(where(rows, group=group), "corruption")
+        heights = [values.get(name) for name in names]
+        style, label = styles[group], plain_text(group)
+        group_bars(axes, heights, index, len(groups), style, label, elinewidth=0.7, capsize=capsize)
+    axes.set_xticks(
+        range(len(names)),
+        [plain_text(name.replace("_", " "), 20) for name in names],
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axes.set(ylim=(0, 1), ylabel=metric("accuracy").title, xlim=(-0.6, clusters - 0.4))
+    percent_ticks(axes)
+    axes.grid(False, axis="x")
+
+
+@figure(
+    "Change of accuracy by SD-Dropout under each corruption",
+    caption="""Change of accuracy in percentage points relative to the same method without
+    SD-Dropout, mean over the severities of each corruption; right of zero SD-Dropout is better.
+    Bars: Welch's 95 % interval over seeds of each difference by itself, none if a side has a single
+    network. Filled if significant: the interval excludes zero, and the p-value, Holm–Bonferroni-
+    adjusted over all differences of the figure, is at most .05.""",
+    evaluator="corruption",
+    metrics=("accuracy",),
+)
+def corruption_differences(
+    results: pandas.DataFrame, arrays: RunArrays | None = None
+) -> Figure | None:
+    """Draw a line per corruption, with a marker per pair of groups."""
+    rows = where(results, evaluator="corruption", metric="accuracy", severity=None)
+    rows = rows[rows["corruption"].notna()]
+    pairs = baselines(rows)
+    if rows.empty or not pairs:
+        return None
+    names = benchmark_order(rows["corruption"])
+    labels = [plain_text(name.replace("_", " "), 22) for name in names]
+    styles = styles_of(results)
+    line = 0.17 + 0.05 * (len(pairs) - 1)
+    figure, axes = single_panel(line * len(names) + 0.55)
+    axes.set_yticks(range(len(names)), labels)
+    for index, ((group, base), changes) in enumerate(differences(rows, pairs).items()):
+        shift = offset(index, len(pairs), 0.7)
+        known = {
+            y: (names_label, changes[name])
+            for y, (name, names_label) in enumerate(zip(names, labels, strict=True))
+            if name in changes
+        }
+        label = f"{plain_text(group, 26)} against {plain_text(base, 20)}"
+        _markers(axes, known, shift, styles[group], label)
+    axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    axes.set(xlabel="Change of accuracy (points)", ylim=(len(names) - 0.4, -0.6))
+    axes.margins(x=0.05)
+    legend(figure, axes.get_legend_handles_labels(), "upper")
+    return figure
+
+
+def differences(
+    rows: pandas.DataFrame, pairs: Mapping[str, str]
+) -> dict[tuple[str, str], dict[str, Difference]]:
+    """Return each group minus its base in points, for each corruption that both have.
+
+    `pairs` maps groups to bases. P-values are adjusted over all differences.
+    """
+    values = {
+        group: {str(name): 100 * value for name, value in of_group.groupby("corruption")["value"]}
+        for group, of_group in rows.groupby("group")
+    }
+    keys = [(pair, name) for pair in pairs.items() for name in values[pair[1]]]
+    keys = [(pair, name) for pair, name in keys if name in values[pair[0]]]
+    changes = adjust([difference(values[b][name], values[g][name]) for (g, b), name in keys])
+    by_pair: dict[tuple[str, str], dict[str, Difference]] = {pair: {} for pair in pairs.items()}
+    for (pair, name), change in zip(keys, changes, strict=True):
+        by_pair[pair][name] = change
+    return by_pair
+
+
+def _markers(
+    axes: Axes,
+    changes: dict[int, tuple[str, Difference]],
+    shift: float,
+    style: GroupStyle,
+    label: str,
+) -> None:
+    """Draw a marker and an interval per line; only the first has a label for the legend."""
+    for index, (y, (name, change)) in enumerate(changes.items()):
+        known = not math.isnan(change.low)
+        bars = axes.errorbar(
+            [change.value],
+            [y + shift],
+            xerr=[[change.value - change.low], [change.high - change.value]] if known else None,
+            color=style.colour,
+            marker=style.marker,
+            markerfacecolor=style.colour if change.verdict in ("higher", "lower") else "white",
+            linestyle="none",
+            elinewidth=0.9,
+            markersize=4,
+            label=f"_{label}" if index else label,
+        )
+        text = f"{label}, {name}: {_formatted(change)}"
+        set_mark_text(bars.lines[0], lambda _, text=text: text)  # type: ignore[misc]
+
+
+def _formatted(change: Difference) -> str:
+    accuracy = metric("accuracy")
+    value, low, high = (end / 100 for end in (change.value, change.low, change.high))
+    text = format_difference(accuracy, value)
+    if not math.isnan(low):
+        interval = format_interval(accuracy, low, high, sign=True)
+        text += f" ({100 * change.level:g} % interval {interval})"
+    return text
